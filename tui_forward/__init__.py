@@ -1,0 +1,1 @@
+"""A dashboard and engine for Kubernetes port-forwards that stay up."""
