@@ -1,0 +1,146 @@
+"""The programs under test, each as a process that forwards one local port to one pod port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+
+
+@dataclass(frozen=True)
+class Forwarder:
+    """A program that can forward ports.
+
+    Attributes:
+        name: Heading of its column.
+        command: argv; `{target}`, `{namespace}` and `{port}` are filled in.
+        environment: Additional environment variables.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, kubeconfig: Path, namespace: str, target: str, port: int) -> Running:
+        """Start it and wait until it says where it listens.
+
+        Raises:
+            RuntimeError: It ended, or said nothing for 30 s.
+        """
+        argv = [
+            part.format(target=target, namespace=namespace, port=port) for part in self.command
+        ]
+        process = subprocess.Popen(
+            argv,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "KUBECONFIG": str(kubeconfig), **self.environment},
+        )
+        try:
+            local_port = _read_port(process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return Running(self, process, local_port)
+
+
+@dataclass
+class Running:
+    """A forwarder at work."""
+
+    forwarder: Forwarder
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, user and system."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def peak_bytes(self) -> int:
+        """Largest resident size so far (Linux)."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def stop(self) -> None:
+        """End it, politely first."""
+        if self.alive:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def _read_port(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    deadline = time.monotonic() + 30
+    text = ""
+    while time.monotonic() < deadline:
+        select.select([process.stdout], [], [], 0.2)
+        text += (process.stdout.read() or b"").decode(errors="replace")
+        if found := FORWARDING.search(text):
+            return int(found[1])
+        if process.poll() is not None:
+            break
+    raise RuntimeError(f"{process.args!r} did not begin to forward: {text[:200]!r}")
+
+
+def newest_kubectl() -> str | None:
+    """The kubectl on PATH; the 1.20 that CI unpacks is too old to compare with."""
+    return shutil.which("kubectl")
+
+
+def forwarders() -> list[Forwarder]:
+    """Everything found on this machine that can be compared; ours first."""
+    ours = (sys.executable, "-m", "tui_forward", "forward", "-n", "{namespace}", "{target}")
+    found = [
+        Forwarder("tui-forward", (*ours, ":{port}")),
+        Forwarder("tui-forward websocket", (*ours, ":{port}", "--transport", "websocket")),
+    ]
+    if kubectl := newest_kubectl():
+        command = (kubectl, "port-forward", "-n", "{namespace}", "{target}", ":{port}")
+        found.append(
+            Forwarder("kubectl websocket", command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"})
+        )
+        found.append(
+            Forwarder("kubectl spdy", command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"})
+        )
+    with contextlib.suppress(ImportError):
+        import kr8s  # noqa: F401, PLC0415
+
+        found.append(
+            Forwarder(
+                "kr8s",
+                (sys.executable, "-m", "tests.bench.kr8s_forward", "{namespace}", "{target}", "{port}"),
+            )
+        )
+    return found
