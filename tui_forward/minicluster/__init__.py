@@ -3,6 +3,28 @@
 API server (`apiserver`, TLS) → kubelet (`kubelet`, TLS with client certificates) → CRI over
 gRPC on a unix socket (`cri`) → streaming server of the runtime (`runtime`) → the pod.
 
+The supervisor (`python -m tui_forward.minicluster`, see `cluster`) starts every hop as a
+process of its own, keeps its stderr in `DIR/logs/<hop>.log`, restarts it on request with the
+same port, certificates and state, and passes faults on to it. Its control socket and the list of
+all faults are described in `control`. Nothing here imports the rest of the program except
+`model`, `errors` and `protocol`.
+
+Control plane
+-------------
+`python -m tui_forward.minicluster.apiserver --config FILE` (`config.ApiServerConfig`) is the API
+server together with the scheduler and the controllers, one process as in k3s. It ends on SIGTERM,
+on SIGINT and when its stdin reaches its end: the supervisor holds the other end of that pipe
+(`lifecycle`). All other hops are started with such a pipe as well.
+
+It reaches a kubelet at `status.addresses[InternalIP]` and
+`status.daemonEndpoints.kubeletEndpoint.Port` of the Node with a client certificate of the
+cluster's authority (`O=system:masters, CN=kube-apiserver-kubelet-client`). A kubelet may create
+its Node or find it already there, reports `nodes/<name>/status`, lists and watches pods with
+`fieldSelector=spec.nodeName=<name>`, patches or puts `pods/<name>/status`, creates events, and ends
+a graceful deletion with `DELETE` and `gracePeriodSeconds=0`; its certificate says
+`O=system:nodes, CN=system:node:<name>`. Pod images name the runtime's applications
+(`local/http-site`, `local/echo`, …), `args` and `env` configure them; `workloads` uses them.
+
 Node processes
 --------------
 Each node is two processes, `python -m tui_forward.minicluster.kubelet --config FILE` and

@@ -1,7 +1,7 @@
-"""What the supervisor tells each hop: the schema of the files given with `--config`.
+"""What the supervisor tells the API server: the schema of the file given with `--config`.
 
-Paths are absolute. Certificates and keys are PEM files. A hop that does not know a field
-ignores it, so that the two sides may grow apart by one version.
+Paths are absolute; certificates and keys are PEM files. The node side has its own in
+`kubelet.config` and `runtime.config`.
 """
 
 from __future__ import annotations
@@ -68,61 +68,6 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     replace_delay_s: float = 0.0
     history: int = 4096
-
-
-class KubeletConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One kubelet.
-
-    Its ready line: ``{"ready": true, "port": 10250}``: the port of its HTTPS API, said once
-    it serves and its Node object has been reported to the API server.
-
-    Attributes:
-        node: Name of the node, and of the Node object it keeps.
-        server: URL of the API server (``https://127.0.0.1:6443``, or ``http://`` on request).
-        client_tls: For the API server: ``CN=system:node:<node>``; `ca` verifies the server.
-        serving_tls: For its own API; `ca` verifies the client certificate, which is required.
-        listen: Address of its API, also reported as the node's InternalIP.
-        port: 0 picks a free one; a restart is given the port of the first start.
-        runtime: Path of the runtime's CRI socket.
-        control: Path of its control socket.
-        folder: A folder of its own (logs of containers, checkpoints).
-    """
-
-    node: str
-    server: str
-    client_tls: TlsFiles
-    serving_tls: TlsFiles
-    runtime: str
-    control: str
-    folder: str
-    listen: str = "127.0.0.1"
-    port: int = 0
-
-
-class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One runtime: the CRI service and its streaming server.
-
-    Its ready line: ``{"ready": true, "streaming_port": 40001}``.
-
-    Attributes:
-        node: The node it belongs to.
-        driver: "embedded", "relay" or "containerd".
-        socket: Path of the unix socket its CRI service listens on.
-        control: Path of its control socket.
-        folder: A folder of its own; what it leaves outside (network namespaces) it removes.
-        pod_cidr: Addresses of its pods.
-        seed: Makes container IDs the same on every start; None for random ones.
-        containerd_socket: For the driver "containerd": the real runtime's CRI socket.
-    """
-
-    node: str
-    socket: str
-    control: str
-    folder: str
-    driver: str = "embedded"
-    pod_cidr: str = "10.244.0.0/24"
-    seed: int | None = None
-    containerd_socket: str = "/run/containerd/containerd.sock"
 
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
