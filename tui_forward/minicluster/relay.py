@@ -184,7 +184,7 @@ class Wire:
         while True:
             try:
                 while filled < size:
-                    got = tls.read(size - filled, view[filled:])  # type: ignore[arg-type]
+                    got = tls.read(size - filled, view[filled:])
                     if not got:
                         # close_notify: the peer's orderly end.
                         self._eof = True
@@ -235,7 +235,7 @@ class Wire:
             size = len(view)
             done = 0
             while done < size:
-                done += self.tls.write(view[done:])  # type: ignore[arg-type]
+                done += self.tls.write(view[done:])
             self._ciphertext = memoryview(self._outgoing.read())
         else:
             self._plain_tail = view
@@ -277,10 +277,8 @@ class Wire:
             return
         if self.tls is not None and not self._ciphertext:
             with contextlib.suppress(OSError, ValueError):
-                try:
-                    self.tls.unwrap()
-                except ssl.SSLError:
-                    pass  # the peer's close_notify is not waited for
+                with contextlib.suppress(ssl.SSLError):
+                    self.tls.unwrap()  # the peer's close_notify is not waited for
                 self._ciphertext = memoryview(self._outgoing.read())
                 self.flush()
         self._forget()
