@@ -1,0 +1,205 @@
+"""A typed client of `RuntimeService` and `ImageService`, for the kubelet.
+
+Speaks to our runtime and to a real one alike. Every call has a deadline, is safe to cancel,
+and raises `CriError` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from tui_forward.minicluster.cri import api_pb2 as cri
+from tui_forward.minicluster.cri.errors import CriError
+
+RUNTIME: Final = "runtime.v1.RuntimeService"
+IMAGE: Final = "runtime.v1.ImageService"
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class RuntimeClient:
+    """A channel to one runtime.
+
+    Args:
+        endpoint: `unix:///path` or a path.
+        timeout_s: Deadline of a call, where the call itself implies no longer one.
+    """
+
+    def __init__(self, endpoint: str, *, timeout_s: float = 120.0) -> None:
+        target = endpoint if endpoint.startswith("unix:") else f"unix://{endpoint}"
+        self._timeout_s = timeout_s
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=(
+                # The default would be the path in percent-encoding, which Go's server refuses.
+                ("grpc.default_authority", "localhost"),
+                # A restarted runtime is back within milliseconds; the defaults wait seconds.
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+            ),
+        )
+
+    async def close(self) -> None:
+        """End the channel and every call on it."""
+        await self._channel.close(None)
+
+    async def _call(
+        self,
+        service: str,
+        method: str,
+        request: Message,
+        response: type[ResponseT],
+        timeout_s: float | None = None,
+    ) -> ResponseT:
+        call = self._channel.unary_unary(
+            f"/{service}/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        try:
+            answer: ResponseT = await call(request, timeout=timeout_s or self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise CriError(error.details() or error.code().name, code=error.code()) from error
+        return answer
+
+    # -- runtime ---------------------------------------------------------------------------
+
+    async def version(self) -> cri.VersionResponse:
+        """Name and version of the runtime."""
+        return await self._call(
+            RUNTIME, "Version", cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0
+        )
+
+    async def status(self) -> cri.StatusResponse:
+        """Conditions `RuntimeReady` and `NetworkReady`."""
+        return await self._call(RUNTIME, "Status", cri.StatusRequest(), cri.StatusResponse, 5.0)
+
+    async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
+        """Create and start a sandbox; gives its id."""
+        request = cri.RunPodSandboxRequest(config=config)
+        answer = await self._call(RUNTIME, "RunPodSandbox", request, cri.RunPodSandboxResponse)
+        return answer.pod_sandbox_id
+
+    async def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        """End every process of a sandbox and its network; idempotent."""
+        request = cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._call(RUNTIME, "StopPodSandbox", request, cri.StopPodSandboxResponse)
+
+    async def remove_pod_sandbox(self, sandbox_id: str) -> None:
+        """Forget a sandbox and its containers; idempotent."""
+        request = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._call(RUNTIME, "RemovePodSandbox", request, cri.RemovePodSandboxResponse)
+
+    async def pod_sandbox_status(self, sandbox_id: str) -> cri.PodSandboxStatus:
+        """State and addresses of a sandbox."""
+        request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
+        answer = await self._call(
+            RUNTIME, "PodSandboxStatus", request, cri.PodSandboxStatusResponse
+        )
+        return answer.status
+
+    async def list_pod_sandboxes(self) -> list[cri.PodSandbox]:
+        """Every sandbox the runtime knows, stopped ones too."""
+        answer = await self._call(
+            RUNTIME, "ListPodSandbox", cri.ListPodSandboxRequest(), cri.ListPodSandboxResponse
+        )
+        return list(answer.items)
+
+    async def create_container(
+        self,
+        sandbox_id: str,
+        config: cri.ContainerConfig,
+        sandbox_config: cri.PodSandboxConfig,
+    ) -> str:
+        """Create a container in a sandbox; gives its id."""
+        request = cri.CreateContainerRequest(
+            pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config
+        )
+        answer = await self._call(RUNTIME, "CreateContainer", request, cri.CreateContainerResponse)
+        return answer.container_id
+
+    async def start_container(self, container_id: str) -> None:
+        """Start a created container."""
+        request = cri.StartContainerRequest(container_id=container_id)
+        await self._call(RUNTIME, "StartContainer", request, cri.StartContainerResponse)
+
+    async def stop_container(self, container_id: str, grace_s: int) -> None:
+        """SIGTERM, and SIGKILL after `grace_s` seconds; returns when it has ended."""
+        request = cri.StopContainerRequest(container_id=container_id, timeout=grace_s)
+        await self._call(
+            RUNTIME, "StopContainer", request, cri.StopContainerResponse, grace_s + 30.0
+        )
+
+    async def remove_container(self, container_id: str) -> None:
+        """Forget a container; ends it first if need be."""
+        request = cri.RemoveContainerRequest(container_id=container_id)
+        await self._call(RUNTIME, "RemoveContainer", request, cri.RemoveContainerResponse)
+
+    async def list_containers(self) -> list[cri.Container]:
+        """Every container, ended ones too."""
+        answer = await self._call(
+            RUNTIME, "ListContainers", cri.ListContainersRequest(), cri.ListContainersResponse
+        )
+        return list(answer.containers)
+
+    async def container_status(self, container_id: str) -> cri.ContainerStatus:
+        """State of a container."""
+        request = cri.ContainerStatusRequest(container_id=container_id)
+        answer = await self._call(RUNTIME, "ContainerStatus", request, cri.ContainerStatusResponse)
+        return answer.status
+
+    async def exec_sync(
+        self, container_id: str, command: list[str], timeout_s: int
+    ) -> cri.ExecSyncResponse:
+        """Run a command in a container and wait for its end."""
+        request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=timeout_s)
+        return await self._call(
+            RUNTIME, "ExecSync", request, cri.ExecSyncResponse, timeout_s + 10.0
+        )
+
+    async def port_forward(self, sandbox_id: str, ports: list[int]) -> str:
+        """Ask for a port-forward; gives the URL of the streaming server, good for one request."""
+        request = cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=ports)
+        answer = await self._call(RUNTIME, "PortForward", request, cri.PortForwardResponse, 30.0)
+        return answer.url
+
+    async def container_events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        """What happens to containers, from now on, for ever.
+
+        Raises:
+            CriError: The stream ended; `unimplemented` when this runtime offers none.
+        """
+        call = self._channel.unary_stream(
+            f"/{RUNTIME}/GetContainerEvents",
+            request_serializer=cri.GetEventsRequest.SerializeToString,
+            response_deserializer=cri.ContainerEventResponse.FromString,
+        )(cri.GetEventsRequest())
+        try:
+            async for event in call:
+                yield event
+        except grpc.aio.AioRpcError as error:
+            raise CriError(error.details() or error.code().name, code=error.code()) from error
+        finally:
+            call.cancel()
+        raise CriError("event stream ended", code=grpc.StatusCode.UNAVAILABLE)
+
+    # -- images ----------------------------------------------------------------------------
+
+    async def image_status(self, image: str) -> cri.Image | None:
+        """The image if it is on the node, else None."""
+        request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image))
+        answer = await self._call(IMAGE, "ImageStatus", request, cri.ImageStatusResponse)
+        return answer.image if answer.HasField("image") else None
+
+    async def pull_image(self, image: str) -> str:
+        """Fetch an image; gives its reference."""
+        request = cri.PullImageRequest(image=cri.ImageSpec(image=image))
+        answer = await self._call(IMAGE, "PullImage", request, cri.PullImageResponse)
+        return answer.image_ref

@@ -1,0 +1,45 @@
+"""What a CRI call can end with, as one exception on both sides of the socket."""
+
+from __future__ import annotations
+
+import grpc
+
+from tui_forward.errors import TuiForwardError
+
+
+class CriError(TuiForwardError):
+    """A call was answered with a gRPC status other than OK.
+
+    Args:
+        message: The status's details.
+        code: The status code.
+    """
+
+    def __init__(self, message: str, *, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the sandbox, container or image does not exist."""
+        return self.code is grpc.StatusCode.NOT_FOUND
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether nobody answered: the runtime is down or restarting."""
+        return self.code is grpc.StatusCode.UNAVAILABLE
+
+    @property
+    def unimplemented(self) -> bool:
+        """Whether this runtime does not know the call."""
+        return self.code is grpc.StatusCode.UNIMPLEMENTED
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the runtime has too much of something (pending streaming requests)."""
+        return self.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __str__(self) -> str:
+        """As Go's status errors print: a kubelet passes this text on to its clients."""
+        name = "".join(word.capitalize() for word in self.code.name.split("_"))
+        return f"rpc error: code = {name} desc = {self.message}"
