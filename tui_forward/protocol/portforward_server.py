@@ -1,0 +1,335 @@
+"""The server side of `portforward.k8s.io`: streams into pairs, and how a pair ends.
+
+Behaviour after the streaming server of the CRI (`cri-streaming`, `portforward/httpstream.go`,
+the same code in containerd and CRI-O). Without I/O: who dials the application, and what
+happens to its bytes, is the business of the pair's receiver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Protocol
+
+from tui_forward.errors import ProtocolError
+from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.portforward import (
+    PAIR_TIMEOUT_S,
+    PORT,
+    REQUEST_ID,
+    STREAM_TYPE,
+    TYPE_DATA,
+    TYPE_ERROR,
+)
+from tui_forward.protocol.spdy import (
+    HeaderCompressor,
+    Headers,
+    Side,
+    SpdyConnection,
+    SpdyStream,
+)
+
+MAX_EARLY_BYTES: Final = 64 * 1024
+"""DATA kept for a data stream whose error stream has not come; more resets it."""
+
+
+class FailureStyle(Enum):
+    """How a runtime ends both streams of a pair that failed; differs by version."""
+
+    TEXT_THEN_FIN = "text-then-fin"
+    """containerd 1.6.0-21, 1.7.0-2, 2.0: text, FIN on error, FIN on data."""
+
+    SILENT_RESET = "silent-reset"
+    """containerd 1.6.22+, 1.7.3+: a broken connection is RST without a text, else as above."""
+
+    TEXT_THEN_RESET = "text-then-reset"
+    """containerd 2.1+, newer CRI-O: text, then RST CANCEL on what is not yet ended."""
+
+
+class ServerPairReceiver(Protocol):
+    """Whoever serves one pair."""
+
+    def data_received(self, data: memoryview) -> None:
+        """Bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+
+    def eof_received(self) -> None:
+        """The client sends no more."""
+
+    def pair_reset(self) -> None:
+        """The client reset the data stream. What is sent from now on is dropped."""
+
+    def pair_lost(self) -> None:
+        """The tunnel ended under the pair. Nothing more is called."""
+
+
+class TunnelServerHandler(Protocol):
+    """Whoever owns the server end of a tunnel."""
+
+    def pair_opened(self, pair: ServerPair) -> None:
+        """Both halves exist: set `pair.receiver`, then dial.
+
+        DATA may follow at once, long before the dial is done. Without a receiver it is lost.
+        """
+
+    def tunnel_ended(self, error: ProtocolError | None) -> None:
+        """Nothing more will come or go."""
+
+
+class ServerPair:
+    """One forwarded connection, server side.
+
+    Attributes:
+        port: Port to dial.
+        request_id: As the client (or the pairing by stream ids) has it.
+        receiver: Hears what the client does.
+    """
+
+    __slots__ = ("_data", "_early", "_early_eof", "_error", "port", "receiver", "request_id")
+
+    def __init__(self, port: int, request_id: str) -> None:
+        self.port = port
+        self.request_id = request_id
+        self.receiver: ServerPairReceiver | None = None
+        self._data: SpdyStream | None = None
+        self._error: SpdyStream | None = None
+        self._early = b""
+        self._early_eof = False
+
+    @property
+    def writable(self) -> bool:
+        """Whether `send` still takes data."""
+        return self._data is not None and self._data.local_open
+
+    def send(self, data: Buffer) -> bool:
+        """Queue bytes from the application; False once this direction has ended."""
+        return self._data is not None and self._data.send_data(data)
+
+    def send_eof(self) -> bool:
+        """Queue FIN on the data stream."""
+        return self._data is not None and self._data.send_eof()
+
+    def finish(self) -> None:
+        """A good end: FIN on data, then FIN on error. Idempotent."""
+        for stream in (self._data, self._error):
+            if stream is not None:
+                stream.send_eof()
+
+    def fail(
+        self,
+        text: str,
+        *,
+        style: FailureStyle = FailureStyle.TEXT_THEN_FIN,
+        dialled: bool = True,
+        broken: bool = False,
+    ) -> None:
+        """A bad end.
+
+        Args:
+            text: Whole text for the error stream, see `failures.forwarding_error`.
+            style: Which runtime to act like.
+            dialled: The dial was attempted: FIN on data comes before the text.
+            broken: The cause was EPIPE or ECONNRESET on the application's socket.
+        """
+        streams = [stream for stream in (self._error, self._data) if stream is not None]
+        if dialled:
+            self.send_eof()
+        if style is FailureStyle.SILENT_RESET and broken:
+            for stream in streams:
+                stream.reset()
+            return
+        if self._error is not None:
+            self._error.send_data(text.encode())
+        for stream in streams:
+            if style is FailureStyle.TEXT_THEN_RESET and stream.local_open:
+                stream.reset()
+            else:
+                stream.send_eof()
+
+    def reset(self) -> None:
+        """RST CANCEL on both streams, without a word."""
+        for stream in (self._error, self._data):
+            if stream is not None:
+                stream.reset()
+
+    # The data stream's receiver is the pair itself.
+
+    def stream_replied(self, headers: Headers) -> None:
+        """Never called on a server."""
+
+    def data_received(self, data: memoryview) -> None:
+        """DATA of the data stream."""
+        if self.receiver is not None:
+            self.receiver.data_received(data)
+        elif len(self._early) + len(data) <= MAX_EARLY_BYTES:
+            self._early += bytes(data)
+        elif self._data is not None:
+            self._data.reset()
+
+    def eof_received(self) -> None:
+        """FIN on the data stream."""
+        if self.receiver is not None:
+            self.receiver.eof_received()
+        else:
+            self._early_eof = True
+
+    def stream_reset(self, status: int) -> None:  # noqa: ARG002  # CANCEL from every client
+        """RST_STREAM on the data stream."""
+        if self.receiver is not None:
+            self.receiver.pair_reset()
+
+    def stream_lost(self, error: ProtocolError | None) -> None:  # noqa: ARG002
+        """The tunnel ended under the pair; the handler hears why."""
+        if self.receiver is not None:
+            self.receiver.pair_lost()
+
+    @property
+    def _complete(self) -> bool:
+        return self._data is not None and self._error is not None
+
+    def _add(self, stream: SpdyStream, stream_type: str) -> str:
+        """Add a half; returns what is wrong with it, if anything."""
+        if stream_type == TYPE_ERROR:
+            if self._error is not None:
+                return "error stream already assigned"
+            self._error = stream
+        else:
+            if self._data is not None:
+                return "data stream already assigned"
+            self._data = stream
+            stream.receiver = self
+        return ""
+
+    def _print_error(self, text: str) -> None:
+        """As the Go server: into the error stream if it is there; nothing is closed."""
+        if self._error is not None:
+            self._error.send_data(text.encode())
+
+    def _deliver_early(self) -> None:
+        if self.receiver is not None:
+            early, self._early = self._early, b""
+            if early:
+                self.receiver.data_received(memoryview(early))
+            if self._early_eof:
+                self.receiver.eof_received()
+
+
+class TunnelServer:
+    """The server end of a tunnel.
+
+    Call `expire` when `deadline` is reached: halves without a partner time out.
+
+    Args:
+        handler: Is given every complete pair.
+        name: Stands for the connection in the time-out text, as an address does in Go's.
+        pair_timeout_s: How long a half waits for its partner.
+        clock: Monotonic seconds.
+        compressor: For tests that compare bytes.
+    """
+
+    __slots__ = ("_clock", "_handler", "_name", "_pair_timeout_s", "_waiting", "spdy")
+
+    def __init__(
+        self,
+        handler: TunnelServerHandler,
+        *,
+        name: str = "0xc000000000",
+        pair_timeout_s: float = PAIR_TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+        compressor: HeaderCompressor | None = None,
+    ) -> None:
+        self._handler = handler
+        self._name = name
+        self._pair_timeout_s = pair_timeout_s
+        self._clock = clock
+        # Halves by request id, with their deadlines; in order of arrival. Invariant: every
+        # entry lacks a half, so the table is as small as the streams that are open.
+        self._waiting: dict[str, tuple[float, ServerPair]] = {}
+        self.spdy = SpdyConnection(Side.SERVER, self, compressor=compressor)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the tunnel is over."""
+        return self.spdy.ended
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What the client did wrong, if that ended the tunnel."""
+        return self.spdy.error
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `expire`, by the clock given; None if nothing waits."""
+        for deadline, _ in self._waiting.values():
+            return deadline
+        return None
+
+    def expire(self) -> None:
+        """Give up halves whose time is over: a text if the error stream came, no close."""
+        now = self._clock()
+        while (deadline := self.deadline) is not None and deadline <= now:
+            request_id = next(iter(self._waiting))
+            _, pair = self._waiting.pop(request_id)
+            pair._print_error(  # noqa: SLF001
+                f"(conn={self._name}, request={request_id}) timed out waiting for streams"
+            )
+
+    def close(self) -> None:
+        """Queue RST CANCEL on what is open, and GOAWAY. No receiver is called."""
+        self.spdy.close()
+
+    def data_to_send(self) -> list[Buffer]:
+        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        return self.spdy.data_to_send()
+
+    def receive_data(self, chunk: Buffer) -> None:
+        """Take bytes of the tunnel; see `SpdyConnection.receive_data`."""
+        self.spdy.receive_data(chunk)
+
+    def receive_eof(self) -> None:
+        """The tunnel's transport delivered its last byte."""
+        self.spdy.receive_eof()
+
+    def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:
+        """From the connection: check a new stream and find its partner."""
+        port_text = headers.get(PORT, "")
+        stream_type = headers.get(STREAM_TYPE, "")
+        port = _parse_port(port_text)
+        if not port or stream_type not in (TYPE_ERROR, TYPE_DATA):
+            stream.reset()
+            return
+        stream.reply()
+        request_id = headers.get(REQUEST_ID, "")
+        if not request_id:
+            # Clients before the header existed: error stream N, data stream N+2.
+            request_id = str(stream.id if stream_type == TYPE_ERROR else stream.id - 2)
+        _, pair = self._waiting.setdefault(
+            request_id, (self._clock() + self._pair_timeout_s, ServerPair(port, request_id))
+        )
+        if stream_type == TYPE_DATA:
+            pair.port = port  # the data stream's port is the one that is dialled
+        problem = pair._add(stream, stream_type)  # noqa: SLF001
+        if problem:
+            pair._print_error(  # noqa: SLF001
+                f"error processing stream for request {request_id}: {problem}"
+            )
+        elif pair._complete:  # noqa: SLF001
+            del self._waiting[request_id]
+            self._handler.pair_opened(pair)
+            pair._deliver_early()  # noqa: SLF001
+
+    def pong_received(self, ping_id: int) -> None:
+        """Never called: Go servers send no PING, and neither does this one."""
+
+    def connection_ended(self, error: ProtocolError | None) -> None:
+        """From the connection."""
+        self._waiting.clear()
+        self._handler.tunnel_ended(error)
+
+
+def _parse_port(text: str) -> int:
+    """As `strconv.ParseUint(text, 10, 16)`, with 0 for everything that is no port."""
+    if not text.isascii() or not text.isdigit() or len(text) > 32:
+        return 0
+    port = int(text)
+    return port if port <= 0xFFFF else 0

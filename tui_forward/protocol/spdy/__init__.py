@@ -1,0 +1,26 @@
+"""SPDY/3.1 as Kubernetes speaks it: frames, header compression, and one connection."""
+
+from __future__ import annotations
+
+from tui_forward.protocol.spdy.connection import (
+    ConnectionHandler,
+    Side,
+    SpdyConnection,
+    SpdyStream,
+    StreamReceiver,
+)
+from tui_forward.protocol.spdy.frames import GoawayStatus, ResetStatus
+from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
+
+__all__ = [
+    "ConnectionHandler",
+    "GoawayStatus",
+    "HeaderCompressor",
+    "HeaderDecompressor",
+    "Headers",
+    "ResetStatus",
+    "Side",
+    "SpdyConnection",
+    "SpdyStream",
+    "StreamReceiver",
+]
