@@ -1,0 +1,189 @@
+"""A session without a cluster: forwards do what the test tells them to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import (
+    ApiHealth,
+    BlockedBy,
+    CatalogScope,
+    CatalogView,
+    Connection,
+    Context,
+    Counters,
+    Event,
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    PodRef,
+    Snapshot,
+    TimelineEntry,
+)
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.002)
+
+
+class FakeSession:
+    """Implements `Session`; everything it was asked to do is in `calls`."""
+
+    def __init__(self, on_start: Callable[[FakeSession, str], None] | None = None) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.forwards: dict[str, Forward] = {}
+        self.connection_list: list[Connection] = []
+        self.health: tuple[ApiHealth, ...] = ()
+        self.views: dict[CatalogScope, CatalogView] = {}
+        self.context_list: tuple[Context, ...] = (
+            Context(name="here", cluster="here", current=True),
+        )
+        self.timeline_entries: tuple[TimelineEntry, ...] = ()
+        self.on_start = on_start
+        self.closed = False
+        self.broken: TuiForwardError | None = None
+        self._log: list[Event] = []
+        self._news = asyncio.Condition()
+        self._count = 0
+
+    # What tests do to it.
+
+    def change(
+        self,
+        forward_id: str,
+        state: ForwardState,
+        reason: str = "because",
+        hint: str = "",
+        blocked_by: BlockedBy | None = None,
+    ) -> None:
+        """Put a forward into a state and tell so."""
+        self.update(forward_id, state=state, reason=reason, hint=hint, blocked_by=blocked_by)
+        self.emit(EventKind.STATE, forward_id, state=state, reason=reason, hint=hint)
+
+    def update(self, forward_id: str, **fields: object) -> None:
+        """Change anything about a forward."""
+        self.forwards[forward_id] = msgspec.structs.replace(self.forwards[forward_id], **fields)
+
+    def listen(self, forward_id: str, *ports: int, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
+        """Open the local end."""
+        listening = tuple(LocalAddress(host, port) for port in ports for host in hosts)
+        self.update(forward_id, listening=listening, remote_port=80)
+        self.emit(EventKind.LISTENING, forward_id, listening=listening)
+
+    def make_ready(self, forward_id: str, port: int = 8080) -> None:
+        """As a forward whose pod answers at once."""
+        self.listen(forward_id, port, hosts=("::1", "127.0.0.1"))
+        self.update(
+            forward_id,
+            pod=PodRef(namespace="shop", name="web-1", uid="u1"),
+        )
+        self.change(forward_id, ForwardState.READY, "pod web-1")
+
+    def emit(self, kind: EventKind, forward_id: str, **fields: object) -> None:
+        """Tell something."""
+        forward = self.forwards.get(forward_id)
+        event = Event(
+            event=kind,
+            time=1.0,
+            forward=forward_id,
+            sequence=len(self._log) + 1,
+            target=str(forward.spec.target) if forward else "",
+        )
+        self._log.append(msgspec.structs.replace(event, **fields))
+        self._wake()
+
+    def break_(self, error: TuiForwardError) -> None:
+        """The engine is gone."""
+        self.broken = error
+        self._wake()
+
+    def _wake(self) -> None:
+        async def notify() -> None:
+            async with self._news:
+                self._news.notify_all()
+
+        self._waker = asyncio.get_running_loop().create_task(notify())
+
+    # Session.
+
+    async def start(self, spec: ForwardSpec) -> str:
+        self.calls.append(("start", spec))
+        self._count += 1
+        forward_id = f"f{self._count}"
+        self.forwards[forward_id] = Forward(
+            id=forward_id, spec=spec, state=ForwardState.STARTING, reason="opening the local port"
+        )
+        if self.on_start is not None:
+            self.on_start(self, forward_id)
+        return forward_id
+
+    async def stop(self, forward_id: str) -> None:
+        self.calls.append(("stop", forward_id))
+        self.emit(EventKind.STOPPED, forward_id, state=ForwardState.STOPPED, reason="switched off")
+        self.forwards.pop(forward_id, None)
+
+    async def pause(self, forward_id: str) -> None:
+        self.calls.append(("pause", forward_id))
+
+    async def resume(self, forward_id: str) -> None:
+        self.calls.append(("resume", forward_id))
+
+    async def reconnect(self, forward_id: str) -> None:
+        self.calls.append(("reconnect", forward_id))
+
+    async def close_connection(self, connection_id: int) -> None:
+        self.calls.append(("close_connection", connection_id))
+
+    async def snapshot(self) -> Snapshot:
+        if self.broken is not None:
+            raise self.broken
+        return Snapshot(
+            version=len(self._log),
+            at=1.0,
+            forwards=tuple(self.forwards.values()),
+            totals=Counters(),
+            health=self.health,
+        )
+
+    async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
+        return tuple(
+            c for c in self.connection_list if forward_id is None or c.forward_id == forward_id
+        )
+
+    async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
+        self.calls.append(("timeline", forward_id))
+        return self.timeline_entries
+
+    async def events(self, since: int = 0) -> AsyncIterator[Event]:
+        while True:
+            if self.broken is not None:
+                raise self.broken
+            for event in self._log[since:]:
+                since = event.sequence
+                yield event
+            async with self._news:
+                if len(self._log) <= since:
+                    await self._news.wait()
+
+    async def contexts(self) -> tuple[Context, ...]:
+        return self.context_list
+
+    async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
+        view = self.views.get(scope)
+        if view is None or view.version <= since:
+            return CatalogView(scope=scope, version=since, complete=since == 0)
+        return view
+
+    async def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from tui_forward.cli.output import Output, error_lines, fd_writer, one_line
+from tui_forward.errors import ConfigError
+
+
+def test_lines_arrive_in_order_on_both_streams() -> None:
+    written: list[bytes] = []
+    output = Output(written.append, written.append)
+    for number in range(100):
+        output.out(f"{number}")
+        output.err(f"{number}!")
+    output.close()
+    assert b"".join(written).decode().split() == [
+        word for number in range(100) for word in (f"{number}", f"{number}!")
+    ]
+
+
+def test_reader_of_stdout_that_leaves_is_noticed_once() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    broken = threading.Event()
+    calls: list[None] = []
+
+    def on_broken() -> None:
+        calls.append(None)
+        broken.set()
+
+    talk: list[bytes] = []
+    output = Output(fd_writer(writer), talk.append, on_broken=on_broken)
+    output.out("one")
+    assert broken.wait(5)
+    output.out("two")
+    output.err("still here")
+    output.close()
+    os.close(writer)
+    assert len(calls) == 1
+    assert talk == [b"still here\n"]
+
+
+def test_reader_that_never_reads_blocks_nothing_and_costs_bounded_memory() -> None:
+    reader, writer = os.pipe()
+    output = Output(fd_writer(writer), lambda _: None, max_lines=50)
+    line = "x" * 1000
+    for _ in range(1000):
+        output.out(line)
+    output.close(timeout_s=0.05)
+    assert len(output._lines) <= 50
+    os.close(reader)  # lets the blocked thread go
+    output._thread.join(5)
+    assert not output._thread.is_alive()
+    os.close(writer)
+
+
+def test_pipe_that_somebody_made_non_blocking() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    data = b"y" * 300_000
+    received = bytearray()
+
+    def read() -> None:
+        while len(received) < len(data):
+            received.extend(os.read(reader, 65536))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    fd_writer(writer)(data)
+    thread.join(5)
+    os.close(reader)
+    os.close(writer)
+    assert bytes(received) == data
+
+
+def test_errors_are_a_sentence_and_a_hint() -> None:
+    assert error_lines(ConfigError("no kubeconfig", hint="log in")) == [
+        "error: no kubeconfig",
+        "hint:  log in",
+    ]
+    assert error_lines(ConfigError("no kubeconfig")) == ["error: no kubeconfig"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\nb", "a b"), ("\x1b]0;title\x07", "]0;title"), (" a   b ", "a b")]
+)
+def test_text_from_elsewhere_cannot_move_the_cursor(text: str, line: str) -> None:
+    assert one_line(text) == line

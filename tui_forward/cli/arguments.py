@@ -1,0 +1,210 @@
+"""What a person types, parsed: targets, ports, addresses and durations as kubectl writes them.
+
+Pure. Everything that cannot be understood raises `UsageError` with a hint that shows the
+right form.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tui_forward.errors import UsageError
+from tui_forward.model import TargetKind
+
+# kubectl's names and short names, singular and plural, and the API group it accepts behind
+# a dot ("deployments.apps/web").
+_KINDS: dict[str, tuple[TargetKind, str]] = {
+    alias: (kind, group)
+    for kind, group, aliases in (
+        (TargetKind.POD, "", ("pod", "pods", "po")),
+        (TargetKind.SERVICE, "", ("service", "services", "svc")),
+        (TargetKind.DEPLOYMENT, "apps", ("deployment", "deployments", "deploy")),
+        (TargetKind.STATEFULSET, "apps", ("statefulset", "statefulsets", "sts")),
+        (TargetKind.DAEMONSET, "apps", ("daemonset", "daemonsets", "ds")),
+        (TargetKind.REPLICASET, "apps", ("replicaset", "replicasets", "rs")),
+        (TargetKind.JOB, "batch", ("job", "jobs")),
+    )
+    for alias in aliases
+}
+_KIND_NAMES = ", ".join(kind.value for kind in TargetKind if kind is not TargetKind.SELECTOR)
+
+# RFC 1123 subdomain and label, as the API server validates object and port names.
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?")
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_MAX_DURATION_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class PortPair:
+    """One `[LOCAL:]REMOTE`.
+
+    Attributes:
+        local: None when not written (the remote number if that is free), 0 for any free port.
+        remote: Number in decimal, or the name of a port.
+    """
+
+    local: int | None
+    remote: str
+
+
+def parse_target(text: str) -> tuple[TargetKind, str]:
+    """`web-1`, `pod/web-1`, `svc/web`, `deployments.apps/web`, … as kind and name.
+
+    Raises:
+        UsageError: Unknown kind, or a name no object can have.
+    """
+    resource, slash, name = text.partition("/")
+    if not slash:
+        resource, name = "pod", text
+    alias, _, group = resource.lower().partition(".")
+    known = _KINDS.get(alias)
+    if known is None or group not in _spellings_of_group(known[1]):
+        raise UsageError(
+            f'cannot forward to "{text}": "{resource}" is not a kind of object that has pods',
+            hint=f"use KIND/NAME, where KIND is one of {_KIND_NAMES}",
+        )
+    if "/" in name or len(name) > 253 or not _OBJECT_NAME.fullmatch(name):
+        raise UsageError(
+            f'"{name}" cannot be the name of an object' if name else f'"{text}" names no object',
+            hint="write the target as NAME or KIND/NAME, for example web-1 or svc/web",
+        )
+    return known[0], name
+
+
+def _spellings_of_group(group: str) -> tuple[str, ...]:
+    """`deploy`, `deployments.apps` and `deployments.v1.apps` all mean the same."""
+    return ("", group, f"v1.{group}") if group else ("", "v1", "v1.")
+
+
+def parse_selector(text: str) -> str:
+    """A label selector, checked only as far as a typing mistake shows; the server knows best.
+
+    Raises:
+        UsageError: Empty, or something that was meant to be a target.
+    """
+    selector = text.strip()
+    prefix, slash, _ = selector.partition("/")
+    if not selector or (slash and prefix.lower() in _KINDS):
+        raise UsageError(
+            f'"{text}" is not a label selector', hint="write labels, for example -l app=web"
+        )
+    return selector
+
+
+def parse_port(text: str) -> PortPair:
+    """`8080`, `8080:80`, `:80`, `8080:http`, `:http` or `http`.
+
+    Raises:
+        UsageError: Not one of these forms, or a number out of range.
+    """
+    parts = text.split(":")
+    if len(parts) > 2 or not parts[-1]:
+        raise UsageError(
+            f'"{text}" is not a port',
+            hint="write REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080, 8080:80 or :http",
+        )
+    remote = _parse_remote(parts[-1], text)
+    if len(parts) == 1:
+        return PortPair(None, remote)
+    return PortPair(_parse_local(parts[0], text) if parts[0] else 0, remote)
+
+
+def _parse_remote(text: str, whole: str) -> str:
+    if text.isascii() and text.isdigit():
+        if not 1 <= int(text) <= 65535:
+            raise UsageError(
+                f'"{whole}" is not a port: {text} is out of range',
+                hint="the remote port is a number from 1 to 65535, or a name",
+            )
+        return str(int(text))
+    if not _PORT_NAME.fullmatch(text):
+        raise UsageError(
+            f'"{whole}" is not a port: "{text}" is neither a number nor the name of a port',
+            hint="write REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080, 8080:80 or :http",
+        )
+    return text
+
+
+def _parse_local(text: str, whole: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise UsageError(
+            f'"{whole}" is not a port: the local port "{text}" is not a number from 0 to 65535',
+            hint="only the remote port can be a name, for example 8080:http",
+        )
+    return int(text)
+
+
+def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
+    """All ports of one command line.
+
+    Raises:
+        UsageError: None given, one is malformed, or two want the same local port.
+    """
+    if not texts:
+        raise UsageError(
+            "no port given", hint="name at least one port, for example 8080, 8080:80 or :http"
+        )
+    pairs = tuple(parse_port(text) for text in texts)
+    seen: set[int] = set()
+    for pair in pairs:
+        if pair.local and pair.local in seen:
+            raise UsageError(
+                f"local port {pair.local} is given twice",
+                hint=f"choose another one, for example :{pair.remote} for any free port",
+            )
+        if pair.local:
+            seen.add(pair.local)
+    return pairs
+
+
+def parse_addresses(texts: Iterable[str]) -> tuple[str, ...]:
+    """`--address` values: comma lists of IP addresses and `localhost`, without duplicates.
+
+    Raises:
+        UsageError: One of them is neither.
+    """
+    addresses: dict[str, None] = {}
+    for text in texts:
+        for part in text.split(","):
+            address = part.strip()
+            addresses[_parse_address(address, text)] = None
+    return tuple(addresses) or ("localhost",)
+
+
+def _parse_address(address: str, whole: str) -> str:
+    if address == "localhost":
+        return address
+    try:
+        return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise UsageError(
+            f'"{address or whole}" is not an address to listen on',
+            hint="--address takes IP addresses and localhost, for example 127.0.0.1,::1",
+        ) from None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address `parse_addresses` returned."""
+    return address == "localhost" or ipaddress.ip_address(address).is_loopback
+
+
+def parse_duration_s(text: str) -> float:
+    """`30`, `30s`, `500ms`, `1.5m` or `1h`, in seconds.
+
+    Raises:
+        UsageError: Not a duration, or more than a day.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f'"{text}" is not a duration', hint="write seconds or a unit, for example 30 or 500ms"
+        )
+    seconds = float(match["number"]) * _UNITS_S[match["unit"]]
+    if seconds > _MAX_DURATION_S:
+        raise UsageError(f'"{text}" is too long', hint="a duration is at most 24h")
+    return seconds

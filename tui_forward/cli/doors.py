@@ -1,0 +1,66 @@
+"""How the command line opens a session; imports the engine only when one is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from tui_forward.session import Session
+
+T = TypeVar("T")
+
+
+@contextlib.asynccontextmanager
+async def local_session(kubeconfig: str | None) -> AsyncIterator[Session]:
+    """A session in this process, closed at the end.
+
+    Raises:
+        ConfigError: The kubeconfig cannot be used.
+    """
+    from tui_forward.session import LocalSession
+
+    session = LocalSession(kubeconfig)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, with an event loop that can do everything the program needs."""
+    # The default loop of Windows (Proactor) knows no add_reader.
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+@contextlib.contextmanager
+def told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` in the running loop on Ctrl-C, SIGTERM or SIGHUP; the second one kills.
+
+    Not `loop.add_signal_handler`, which Windows does not have: a handler of Python's own
+    runs as soon as the selector was interrupted, and wakes the loop itself.
+    """
+    loop = asyncio.get_running_loop()
+    before = {
+        number: signal.getsignal(number)
+        for number in (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+        if number is not None
+    }
+
+    def on_signal(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop)
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,45 @@
+"""Options and value types that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with a unit."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - click's signature
+        ctx: click.Context | None,  # noqa: ARG002 - click's signature
+    ) -> float:
+        """See `parse_duration_s`, whose `UsageError` goes straight up."""
+        from tui_forward.cli.arguments import parse_duration_s
+
+        return value if isinstance(value, float) else parse_duration_s(str(value))
+
+
+def cluster_options(command: F) -> F:
+    """Which cluster and namespace, as kubectl asks for them."""
+    for option in (
+        click.option(
+            "--kubeconfig",
+            metavar="FILE",
+            type=click.Path(),
+            help="Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config.",
+        ),
+        click.option(
+            "-n", "--namespace", metavar="NAME", help="Namespace; the context's own by default."
+        ),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+    ):
+        command = option(command)
+    return command
