@@ -1,0 +1,13 @@
+"""A byte stream to somewhere: TCP, TLS, proxies, WebSocket, in memory, with faults.
+
+`connect` dials an `Endpoint`; everything it returns is a `ByteStream`. Nothing here knows
+of pods, and nothing here reads a kubeconfig: see `access` for that seam.
+"""
+
+from __future__ import annotations
+
+from tui_forward.transport.access import Access, Endpoint
+from tui_forward.transport.connect import connect
+from tui_forward.transport.stream import ByteStream, StreamHandler
+
+__all__ = ["Access", "ByteStream", "Endpoint", "StreamHandler", "connect"]

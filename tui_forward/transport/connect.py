@@ -1,0 +1,57 @@
+"""From an endpoint to a byte stream: TCP or proxy, then TLS."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tui_forward.errors import TransportError
+from tui_forward.transport.access import Endpoint
+from tui_forward.transport.proxy import dial_through, parse_proxy_url
+from tui_forward.transport.sockets import SocketStream
+from tui_forward.transport.stream import ByteStream
+from tui_forward.transport.tcp import dial_tcp, unanswered
+from tui_forward.transport.tls import TlsStream
+
+
+async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
+    """Dial an API server. The stream's reading is paused.
+
+    Cancellation closes what was opened.
+
+    Args:
+        endpoint: Where, and through what.
+        timeout_s: For everything together.
+
+    Raises:
+        ConfigError: `proxy-url` is not one.
+        TransportError: In words, what stood in the way.
+    """
+    stream: ByteStream | None = None
+    stage = ""
+    try:
+        async with asyncio.timeout(timeout_s):
+            if endpoint.proxy:
+                proxy = parse_proxy_url(endpoint.proxy)
+                stage = f" through the proxy {proxy}"
+                stream = await dial_through(proxy, endpoint.host, endpoint.port)
+            else:
+                stream = SocketStream(
+                    await dial_tcp(endpoint.host, endpoint.port, what="the API server")
+                )
+            if endpoint.tls is not None:
+                stage = " in the TLS handshake"
+                # HTTP/2 knows no upgrade. The context is shared with whoever makes ordinary
+                # requests, which are HTTP/1.1, too.
+                endpoint.tls.set_alpn_protocols(["http/1.1"])
+                name = endpoint.server_hostname or endpoint.host
+                secure = TlsStream(stream, endpoint.tls, name)
+                stream = secure
+                await secure.handshake()
+            connected, stream = stream, None
+            return connected
+    except TimeoutError:
+        failure = unanswered(endpoint.authority, "the API server")
+        raise TransportError(f"{failure.message}{stage}", hint=failure.hint) from None
+    finally:
+        if stream is not None:
+            stream.abort()
