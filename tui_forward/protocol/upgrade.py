@@ -1,0 +1,298 @@
+"""The HTTP/1.1 upgrade that begins every tunnel, client side, without I/O.
+
+One request, one answer: 101 and the bytes behind it, or a refusal whose body is either a
+Kubernetes Status (from the API server) or plain text (from the kubelet and the runtime,
+relayed unchanged). Header names and values as client-go, kubectl and `httpstream` have
+them; the WebSocket handshake after RFC 6455, section 4, by hand because the `/` in
+`SPDY/3.1+portforward.k8s.io` is outside its token grammar.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import h11
+
+from tui_forward.errors import ProtocolError, TransportError, UpgradeError
+from tui_forward.protocol.buffers import Buffer
+
+STREAM_PROTOCOL: Final = "portforward.k8s.io"
+STREAM_PROTOCOL_HEADER: Final = "X-Stream-Protocol-Version"
+SPDY_UPGRADE: Final = "SPDY/3.1"
+TUNNEL_PROTOCOL: Final = "SPDY/3.1+portforward.k8s.io"
+CHANNEL_PROTOCOL: Final = "v4.channel.k8s.io"
+CHANNEL_BASE64_PROTOCOL: Final = "v4.base64.channel.k8s.io"
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
+
+_WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_MAX_TEXT: Final = 500
+
+
+class UpgradeKind(StrEnum):
+    """What the connection becomes; the values are those of `TransportChoice`."""
+
+    SPDY = "spdy"
+    WEBSOCKET = "websocket"
+    CHANNELS = "channels"
+
+
+class UpgradeRejected(UpgradeError):  # noqa: N818  # what the server did, not an error of ours
+    """The answer to an upgrade request was not the 101 asked for.
+
+    Args:
+        message: The server's words where it had any.
+        status: HTTP status; 101 if the server switched to something else than was asked.
+        reason: The Status body's reason, or empty.
+        hint: As in the root.
+        retry_after_s: What `Retry-After` said (the kubelet's token cache is full, 429).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        reason: str = "",
+        hint: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, reason=reason, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+def websocket_accept(key: str) -> str:
+    """`Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2)."""
+    digest = hashlib.sha1(key.encode("ascii", "replace") + _WEBSOCKET_GUID, usedforsecurity=False)
+    return base64.b64encode(digest.digest()).decode("ascii")
+
+
+class ClientUpgrade:
+    """One upgrade request and its answer.
+
+    Args:
+        kind: What to ask for.
+        path: `/api/v1/namespaces/{ns}/pods/{pod}/portforward`, with the server URL's prefix
+            in front and without a query.
+        authority: For the `Host` header.
+        headers: More headers (`Authorization`, `Impersonate-*`, `User-Agent`).
+        ports: For `CHANNELS`, where the ports are part of the request.
+        channel_protocol: For `CHANNELS`: which protocol to ask for, None for none at all.
+        websocket_key: For tests; random otherwise.
+
+    Attributes:
+        done: Whether 101 arrived; from then on bytes belong to the tunnel.
+        leftover: Bytes of the tunnel that came with the answer. Valid once `done`.
+    """
+
+    def __init__(
+        self,
+        kind: UpgradeKind,
+        path: str,
+        *,
+        authority: str,
+        headers: Mapping[str, str] | None = None,
+        ports: Iterable[int] = (),
+        channel_protocol: str | None = CHANNEL_PROTOCOL,
+        websocket_key: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.done = False
+        self.leftover = b""
+        self._key = websocket_key or base64.b64encode(os.urandom(16)).decode("ascii")
+        self._protocol: str | None = STREAM_PROTOCOL
+        if kind is not UpgradeKind.SPDY:
+            self._protocol = TUNNEL_PROTOCOL if kind is UpgradeKind.WEBSOCKET else channel_protocol
+        self._target = path
+        if kind is UpgradeKind.CHANNELS:
+            self._target += "?ports=" + ",".join(str(port) for port in ports)
+        self._headers = [("Host", authority), *(headers or {}).items(), *self._upgrade_headers()]
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._response: h11.Response | None = None
+        self._body = b""
+
+    def request(self) -> bytes:
+        """The request's bytes. Nothing may follow them before the answer. Call it once.
+
+        Raises:
+            ProtocolError: A header cannot be written (a line break in a token, say).
+        """
+        method = "POST" if self.kind is UpgradeKind.SPDY else "GET"
+        try:
+            request = h11.Request(method=method, target=self._target, headers=self._headers)
+            written = self._http.send(request) or b""
+            written += self._http.send(h11.EndOfMessage()) or b""
+        except h11.LocalProtocolError:
+            # h11 quotes the value, which may be a token: neither repeat it nor chain to it.
+            raise ProtocolError(
+                "the upgrade request cannot be written: a header or the path has a character "
+                "that HTTP does not allow",
+                hint="Check the token and the user names for line breaks",
+            ) from None
+        return written
+
+    def receive_data(self, chunk: Buffer) -> None:
+        """Take bytes of the answer.
+
+        Raises:
+            UpgradeRejected: The answer is complete and is not the 101 asked for.
+            ProtocolError: It is not HTTP, or a 101 that breaks its own protocol.
+        """
+        if len(chunk):  # to h11 an empty chunk is the end of the connection
+            self._http_receive(bytes(chunk))
+
+    def receive_eof(self) -> None:
+        """The connection ended (or nobody wants to wait for the rest of a body).
+
+        Raises:
+            UpgradeRejected: A refusal had begun: judged by what there is of it.
+            TransportError: Not even a head.
+            ProtocolError: Not HTTP.
+        """
+        if self.done:
+            return
+        if self._response is not None:
+            raise self._rejection(self._response)
+        raise TransportError(
+            "the server closed the connection without answering the upgrade request",
+            hint="A proxy or firewall between here and the API server may block upgrades",
+        )
+
+    # -------------------------------------------------------------------- private
+
+    def _upgrade_headers(self) -> list[tuple[str, str]]:
+        if self.kind is UpgradeKind.SPDY:
+            return [
+                ("Content-Length", "0"),
+                ("Connection", "Upgrade"),
+                ("Upgrade", SPDY_UPGRADE),
+                (STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL),
+            ]
+        headers = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", self._key),
+        ]
+        if self._protocol is not None:
+            headers.append(("Sec-WebSocket-Protocol", self._protocol))
+        return headers
+
+    def _http_receive(self, chunk: bytes) -> None:
+        try:
+            self._http.receive_data(chunk)
+            while not self.done:
+                event = self._http.next_event()
+                if event is h11.NEED_DATA:
+                    return
+                if isinstance(event, h11.InformationalResponse):
+                    if event.status_code == 101:
+                        self._switched(event)
+                elif isinstance(event, h11.Response):
+                    self._response = event
+                elif isinstance(event, h11.Data):
+                    self._body += bytes(event.data)
+                    if len(self._body) > MAX_BODY_BYTES and self._response is not None:
+                        raise self._rejection(self._response)
+                elif self._response is not None:  # the body is complete
+                    raise self._rejection(self._response)
+                else:
+                    raise ProtocolError("the answer to the upgrade request has no head")
+        except h11.RemoteProtocolError as error:
+            if self._response is not None:  # the head is sound: believe it
+                raise self._rejection(self._response) from error
+            raise ProtocolError(
+                f"the answer to the upgrade request is not HTTP: {str(error)[:200]}",
+                hint="Check that the server address of the kubeconfig is that of an API server",
+            ) from error
+
+    def _switched(self, response: h11.InformationalResponse) -> None:
+        headers = _texts(response.headers)
+        upgrade = "spdy/3.1" if self.kind is UpgradeKind.SPDY else "websocket"
+        if not _contains(headers, "connection", "upgrade") or not _contains(
+            headers, "upgrade", upgrade
+        ):
+            raise ProtocolError(f"the server switched protocols, but not to {upgrade}")
+        if self.kind is UpgradeKind.SPDY:
+            echo = headers.get(STREAM_PROTOCOL_HEADER.lower(), "")
+        else:
+            if headers.get("sec-websocket-accept", "") != websocket_accept(self._key):
+                raise ProtocolError("the server's Sec-WebSocket-Accept does not match our key")
+            if headers.get("sec-websocket-extensions"):
+                raise ProtocolError("the server negotiated a WebSocket extension nobody offered")
+            echo = headers.get("sec-websocket-protocol", "")
+        if echo != (self._protocol or ""):
+            raise UpgradeRejected(
+                f"the server switched to protocol {echo[:100]!r} instead of {self._protocol!r}",
+                status=101,
+            )
+        self.leftover = self._http.trailing_data[0]
+        self.done = True
+
+    def _rejection(self, response: h11.Response) -> UpgradeRejected:
+        status = response.status_code
+        headers = _texts(response.headers)
+        message, reason = _read_body(self._body[:MAX_BODY_BYTES])
+        if not message:
+            words = response.reason.decode("latin-1") or "without a word"
+            message = f"the server answered the upgrade request with {status} {words}"
+        retry_after = headers.get("retry-after", "")
+        return UpgradeRejected(
+            message,
+            status=status,
+            reason=reason,
+            hint=_HINTS.get(status, ""),
+            retry_after_s=float(retry_after) if _is_seconds(retry_after) else None,
+        )
+
+
+_HINTS: Final = {
+    401: "Log in to the cluster again",
+    403: "Ask for the verbs create and get on pods/portforward in this namespace",
+    404: "Check that the pod still exists",
+    407: "Check the credentials in proxy-url",
+}
+
+
+def _read_body(body: bytes) -> tuple[str, str]:
+    """Message and reason of a refusal: of a Status, or plain text with an empty reason."""
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("{"):
+        try:
+            status = json.loads(text)
+        except (ValueError, RecursionError):
+            status = None
+        if isinstance(status, dict) and status.get("kind") == "Status":
+            message, reason = status.get("message"), status.get("reason")
+            return (
+                message[:_MAX_TEXT] if isinstance(message, str) else "",
+                reason[:100] if isinstance(reason, str) else "",
+            )
+    if text.startswith("<"):  # a proxy's page is no message
+        return "", ""
+    return " ".join(text[:_MAX_TEXT].split()), ""
+
+
+def _is_seconds(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 6
+
+
+def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers as text, names in lower case, repeated ones joined by commas."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    return joined
+
+
+def _contains(headers: Mapping[str, str], name: str, word: str) -> bool:
+    """Go's test: the value contains the word, in any case."""
+    return word in headers.get(name, "").lower()

@@ -1,0 +1,250 @@
+"""The HTTP/1.1 upgrade, server side, without I/O: reading the offer, writing the answer.
+
+For whoever serves port-forward requests: an API server, a kubelet, a streaming server.
+Statuses and texts after `httpstream`, `wsstream` and the tunnelling proxy of the API server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+import h11
+
+from tui_forward.errors import ProtocolError
+from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.upgrade import (
+    MAX_HEAD_BYTES,
+    SPDY_UPGRADE,
+    STREAM_PROTOCOL,
+    STREAM_PROTOCOL_HEADER,
+    websocket_accept,
+)
+
+ACCEPTED_PROTOCOLS_HEADER: Final = "X-Accepted-Stream-Protocol-Versions"
+
+_BEARER_PREFIX: Final = "base64url.bearer.authorization.k8s.io."
+
+RawHeaders: TypeAlias = list[tuple[str, str]]
+"""Header fields in the order and the case they came in; repeated ones stay apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """The head of a request.
+
+    Attributes:
+        target: Path and query as sent.
+    """
+
+    method: str
+    target: str
+    headers: RawHeaders
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a header, comma-separated lists taken apart."""
+        return header_values(self.headers, name)
+
+    def header(self, name: str) -> str:
+        """The first field of that name, whole, or an empty string."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), "")
+
+
+class RequestReader:
+    """Reads one request without a body, and keeps what comes behind it.
+
+    Attributes:
+        leftover: Bytes behind the head. Valid once a request was returned.
+    """
+
+    def __init__(self) -> None:
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self.leftover = b""
+
+    def receive_data(self, chunk: Buffer) -> HttpRequest | None:
+        """Take bytes; returns the request once its head is complete.
+
+        Raises:
+            ProtocolError: Not HTTP, or a head beyond `MAX_HEAD_BYTES`.
+        """
+        if not len(chunk):  # to h11 an empty chunk is the end of the connection
+            return None
+        try:
+            self._http.receive_data(bytes(chunk))
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise ProtocolError(f"request is not HTTP: {str(error)[:200]}") from error
+        if not isinstance(event, h11.Request):
+            return None
+        self.leftover = self._http.trailing_data[0]
+        return HttpRequest(
+            method=event.method.decode("ascii"),
+            target=event.target.decode("latin-1"),
+            headers=[
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in event.headers.raw_items()
+            ],
+        )
+
+
+def header_values(headers: RawHeaders, name: str) -> list[str]:
+    """Every value of a header, comma-separated lists taken apart."""
+    wanted = name.lower()
+    return [
+        part.strip()
+        for key, value in headers
+        if key.lower() == wanted
+        for part in value.split(",")
+        if part.strip()
+    ]
+
+
+def _says(headers: RawHeaders, name: str, word: str) -> bool:
+    wanted = name.lower()
+    return any(key.lower() == wanted and word in value.lower() for key, value in headers)
+
+
+def is_upgrade(headers: RawHeaders) -> bool:
+    """What the API server asks of a port-forward request (else `Upgrade request required`)."""
+    return _says(headers, "connection", "upgrade")
+
+
+def is_spdy_upgrade(headers: RawHeaders) -> bool:
+    """Whether the request wants SPDY/3.1."""
+    return is_upgrade(headers) and _says(headers, "upgrade", SPDY_UPGRADE.lower())
+
+
+def is_websocket_upgrade(headers: RawHeaders) -> bool:
+    """Whether the request wants a WebSocket."""
+    return is_upgrade(headers) and _says(headers, "upgrade", "websocket")
+
+
+def websocket_key_is_valid(headers: RawHeaders) -> bool:
+    """Version 13 and a key of 16 bytes (RFC 6455, section 4.2.1); 400 otherwise."""
+    if header_values(headers, "sec-websocket-version") != ["13"]:
+        return False
+    keys = header_values(headers, "sec-websocket-key")
+    try:
+        return len(keys) == 1 and len(base64.b64decode(keys[0], validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def negotiate(offered: Iterable[str], supported: Iterable[str]) -> str | None:
+    """The first protocol of the client's that the server knows."""
+    known = frozenset(supported)
+    return next((protocol for protocol in offered if protocol in known), None)
+
+
+def is_tunnel_protocol(protocol: str) -> bool:
+    """What the tunnelling proxy of the API server intercepts."""
+    return protocol.startswith(SPDY_UPGRADE + "+") and protocol.endswith(".k8s.io")
+
+
+def split_bearer_protocol(offered: Iterable[str]) -> tuple[str | None, list[str]]:
+    """Take a bearer token out of the offered subprotocols, as the API server does.
+
+    Returns:
+        The token or None, and the other subprotocols; a token needs at least one beside it.
+    """
+    token: str | None = None
+    others: list[str] = []
+    for protocol in offered:
+        if protocol.startswith(_BEARER_PREFIX):
+            encoded = protocol.removeprefix(_BEARER_PREFIX)
+            try:
+                raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+                token = raw.decode()
+            except (binascii.Error, UnicodeDecodeError):
+                token = ""
+        else:
+            others.append(protocol)
+    return token, others
+
+
+def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
+    """A 101 with these headers."""
+    return _head(101, headers)
+
+
+def spdy_switched(protocol: str = STREAM_PROTOCOL) -> bytes:
+    """The 101 of a streaming server."""
+    return switching_protocols(
+        [("Connection", "Upgrade"), ("Upgrade", SPDY_UPGRADE), (STREAM_PROTOCOL_HEADER, protocol)]
+    )
+
+
+def websocket_switched(key: str, protocol: str | None) -> bytes:
+    """The 101 of a WebSocket server; no extension is ever negotiated.
+
+    Args:
+        key: The request's `Sec-WebSocket-Key`.
+        protocol: The subprotocol chosen, None if none was offered.
+    """
+    headers = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", websocket_accept(key)),
+    ]
+    if protocol is not None:
+        headers.append(("Sec-WebSocket-Protocol", protocol))
+    return switching_protocols(headers)
+
+
+def answer(
+    status: int,
+    body: str | bytes = b"",
+    *,
+    content_type: str = "text/plain; charset=utf-8",
+    headers: Iterable[tuple[str, str]] = (),
+) -> bytes:
+    """A whole answer that ends the connection."""
+    raw = body.encode() if isinstance(body, str) else body
+    fields = [*headers]
+    if raw:
+        fields.append(("Content-Type", content_type))
+    fields += [("Content-Length", str(len(raw))), ("Connection", "close")]
+    return _head(status, fields) + raw
+
+
+def status_answer(
+    status: int, message: str, *, reason: str = "", details: Mapping[str, object] | None = None
+) -> bytes:
+    """A whole answer with a Status body, as the API server gives it."""
+    body: dict[str, object] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+    }
+    if reason:
+        body["reason"] = reason
+    if details is not None:
+        body["details"] = dict(details)
+    body["code"] = status
+    text = json.dumps(body, separators=(",", ":")) + "\n"
+    return answer(status, text, content_type="application/json")
+
+
+def no_common_protocol(offered: Iterable[str], supported: Iterable[str]) -> bytes:
+    """The 403 of a SPDY streaming server that knows none of the client's protocols."""
+    accepted = list(supported)
+    text = (
+        f"unable to upgrade: unable to negotiate protocol: client supports "
+        f"[{' '.join(offered)}], server accepts [{' '.join(accepted)}]\n"
+    )
+    headers = [(ACCEPTED_PROTOCOLS_HEADER, protocol) for protocol in accepted]
+    return answer(403, text, headers=headers)
+
+
+def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
