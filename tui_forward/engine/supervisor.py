@@ -1,0 +1,301 @@
+"""The engine: all forwards of a session, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from tui_forward.engine.eventlog import EventLog
+from tui_forward.engine.forward import LiveForward
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.listener import check_addresses, raise_file_limit
+from tui_forward.engine.pool import TransportMemory
+from tui_forward.engine.ports import ClientNames
+from tui_forward.engine.wake import Watchman, Woken
+from tui_forward.engine.world import Clusters
+from tui_forward.errors import UsageError
+from tui_forward.model import (
+    Connection,
+    Counters,
+    Event,
+    Forward,
+    ForwardSpec,
+    TimelineEntry,
+)
+
+_log = logging.getLogger(__name__)
+
+_LAST_PORT = 65535
+
+
+class Engine:
+    """Runs forwards. Belongs to one event loop. Implements `world.World`.
+
+    Args:
+        clusters: Where API servers and pods come from.
+        limits: Bounds of the data path.
+        watch_the_machine: Notice sleep and network changes.
+    """
+
+    def __init__(
+        self,
+        clusters: Clusters,
+        *,
+        limits: Limits | None = None,
+        watch_the_machine: bool = True,
+    ) -> None:
+        self._clusters = clusters
+        self._limits = limits if limits is not None else Limits()
+        self._memory = TransportMemory()
+        self._client_names = ClientNames()
+        self._events = EventLog()
+        self._forwards: dict[str, LiveForward] = {}
+        self._forward_numbers = itertools.count(1)
+        self._connection_numbers = itertools.count(1)
+        self._gone = _Totals()
+        self._version = 0
+        self._closed = False
+        self._watchman: asyncio.Task[None] | None = None
+        if watch_the_machine:
+            watching = Watchman(self._woken).run()
+            self._watchman = asyncio.get_running_loop().create_task(watching, name="watchman")
+        limits_of_files = raise_file_limit()
+        if limits_of_files is not None and limits_of_files[0] != limits_of_files[1]:
+            _log.info("raised the limit of open files from %d to %d", *limits_of_files)
+
+    # ----------------------------------------------------------------------------------
+    # Commands
+    # ----------------------------------------------------------------------------------
+
+    def start(self, spec: ForwardSpec) -> str:
+        """Switch a forward on and return its id; everything later is a state.
+
+        Raises:
+            UsageError: The spec itself makes no sense.
+        """
+        check(spec)
+        if self._closed:
+            raise UsageError("the session is closed")
+        forward_id = f"f{next(self._forward_numbers)}"
+        forward = LiveForward(forward_id, spec, self)
+        self._forwards[forward_id] = forward
+        forward.begin()
+        self.changed()
+        return forward_id
+
+    async def stop(self, forward_id: str) -> None:
+        """Switch a forward off and forget it. Takes a few seconds at most.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        forward = self._forward(forward_id)
+        await forward.stop()
+        if self._forwards.pop(forward_id, None) is not None:
+            self._gone.add(forward.snapshot().counters)
+        self.changed()
+
+    async def pause(self, forward_id: str) -> None:
+        """Stop forwarding, keep the port.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        await self._forward(forward_id).pause()
+
+    async def resume(self, forward_id: str) -> None:
+        """Undo `pause`.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        await self._forward(forward_id).resume()
+
+    def reconnect(self, forward_id: str) -> None:
+        """Give up the present tunnels and any waiting, and try again now.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        self._forward(forward_id).reconnect()
+
+    def close_connection(self, connection_id: int) -> None:
+        """End one connection. One that has ended already is no error."""
+        any(forward.close_connection(connection_id) for forward in self._forwards.values())
+
+    def nudge(self, reason: str, context: str | None = None) -> None:
+        """Something has changed for a context, or for all: nobody need wait for the clock."""
+        for forward in self._forwards.values():
+            if context is None or forward.spec.target.context == context:
+                forward.nudge(reason)
+
+    async def close(self) -> None:
+        """Stop everything. Idempotent."""
+        self._closed = True
+        watchman, self._watchman = self._watchman, None
+        if watchman is not None:
+            watchman.cancel()
+            await asyncio.gather(watchman, return_exceptions=True)
+        forwards = list(self._forwards.values())
+        await asyncio.gather(*(forward.stop("the program ends") for forward in forwards))
+        self._forwards.clear()
+        await self._client_names.close()
+        self._events.close()
+
+    def _forward(self, forward_id: str) -> LiveForward:
+        forward = self._forwards.get(forward_id)
+        if forward is None:
+            raise UsageError(
+                f"there is no forward {forward_id}", hint="`tui-forward ls` shows those there are"
+            )
+        return forward
+
+    def _woken(self, woken: Woken) -> None:
+        _log.info("%s", woken.text)
+        self.nudge(woken.text)
+
+    # ----------------------------------------------------------------------------------
+    # Reading
+    # ----------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Grows with every change other than counters and rates."""
+        return self._version
+
+    def forwards(self) -> tuple[Forward, ...]:
+        """All forwards as they stand, oldest first."""
+        return tuple(forward.snapshot() for forward in self._forwards.values())
+
+    def totals(self, forwards: tuple[Forward, ...]) -> Counters:
+        """The counters of the whole session, those of forwards that are gone included."""
+        return self._gone.plus(forwards)
+
+    def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
+        """Open connections and those that ended a moment ago, oldest first.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        chosen = self._forwards.values() if forward_id is None else [self._forward(forward_id)]
+        now = time.time()
+        found = [connection for forward in chosen for connection in forward.connections(now)]
+        found.sort(key=lambda connection: connection.id)
+        return tuple(found)
+
+    def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
+        """What happened to a forward, oldest first.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        return self._forward(forward_id).timeline
+
+    def events(self, since: int = 0) -> AsyncIterator[Event]:
+        """Events after a sequence number, then as they happen."""
+        return self._events.read(since)
+
+    # ----------------------------------------------------------------------------------
+    # World: what forwards need
+    # ----------------------------------------------------------------------------------
+
+    @property
+    def clusters(self) -> Clusters:
+        """Where API servers and pods come from."""
+        return self._clusters
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of the data path."""
+        return self._limits
+
+    @property
+    def memory(self) -> TransportMemory:
+        """Which transport worked where."""
+        return self._memory
+
+    @property
+    def client_names(self) -> ClientNames:
+        """Finds the processes of clients."""
+        return self._client_names
+
+    def next_connection_id(self) -> int:
+        """A number no other connection of the session has."""
+        return next(self._connection_numbers)
+
+    def emit(self, event: Event) -> None:
+        """Number an event and tell whoever listens."""
+        self._events.append(event)
+
+    def changed(self) -> None:
+        """Something other than counters and rates is different now."""
+        self._version += 1
+
+    def became_ready(self, context: str) -> None:
+        """The API server lets us through: others that wait for just that need not."""
+        for forward in self._forwards.values():
+            if forward.spec.target.context == context:
+                forward.cluster_answers()
+
+    def own_forward_on(self, port: int) -> str:
+        """Which of our own forwards listens on a local port, in words, or ""."""
+        for forward in self._forwards.values():
+            if any(address.port == port for address in forward.addresses):
+                return f"the forward {forward.id} to {forward.spec.target}"
+        return ""
+
+
+class _Totals:
+    """Counters of forwards that are gone."""
+
+    def __init__(self) -> None:
+        self._counters = Counters()
+
+    def add(self, counters: Counters) -> None:
+        """A forward is gone, and its connections with it."""
+        ended = msgspec.structs.replace(
+            counters, connections_open=0, rate_from_pod=0.0, rate_to_pod=0.0
+        )
+        self._counters = _sum([self._counters, ended])
+
+    def plus(self, forwards: tuple[Forward, ...]) -> Counters:
+        """With those that are not."""
+        return _sum([self._counters, *(forward.counters for forward in forwards)])
+
+
+def _sum(parts: list[Counters]) -> Counters:
+    return Counters(
+        **{name: sum(getattr(part, name) for part in parts) for name in Counters.__struct_fields__}
+    )
+
+
+def check(spec: ForwardSpec) -> None:
+    """Refuse what can never work.
+
+    Raises:
+        UsageError: With what is wrong and a hint.
+    """
+    target = spec.target
+    for what, value in (
+        ("context", target.context),
+        ("namespace", target.namespace),
+        ("name", target.name),
+        ("port", target.port),
+    ):
+        if not value:
+            raise UsageError(f"the target has no {what}")
+    if target.port.isdecimal() and not 1 <= int(target.port) <= _LAST_PORT:
+        raise UsageError(f"there is no port {target.port}", hint=f"ports go from 1 to {_LAST_PORT}")
+    if spec.local_port is not None and not 0 <= spec.local_port <= _LAST_PORT:
+        raise UsageError(
+            f"there is no local port {spec.local_port}",
+            hint=f"ports go from 1 to {_LAST_PORT}; 0 means any",
+        )
+    if spec.park_s < 0 or spec.linger_s < 0:
+        raise UsageError("times cannot be negative")
+    check_addresses(spec.addresses)

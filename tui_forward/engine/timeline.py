@@ -1,0 +1,100 @@
+"""What happened to one forward, in words and bounded, and how long its outages were.
+
+Pure: the caller has the clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tui_forward.model import TimelineEntry, TimelineKind
+
+_LIMIT = 200
+
+
+class Timeline:
+    """The last things that happened, oldest first.
+
+    The same text again and again (a client that polls a closed port) becomes one entry
+    with a count, so that it cannot push everything else out.
+    """
+
+    __slots__ = ("_entries", "_repeats")
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._entries: deque[TimelineEntry] = deque(maxlen=limit)
+        self._repeats: deque[tuple[str, int]] = deque(maxlen=limit)
+
+    def add(self, at: float, kind: TimelineKind, text: str) -> None:
+        """Append an entry, or count it up if the latest one says the same."""
+        if self._entries:
+            last, (words, count) = self._entries[-1], self._repeats[-1]
+            if last.kind is kind and words == text:
+                self._repeats[-1] = (words, count + 1)
+                self._entries[-1] = TimelineEntry(at=at, kind=kind, text=f"{text} (×{count + 1})")
+                return
+        self._entries.append(TimelineEntry(at=at, kind=kind, text=text))
+        self._repeats.append((text, 1))
+
+    @property
+    def entries(self) -> tuple[TimelineEntry, ...]:
+        """All entries, oldest first."""
+        return tuple(self._entries)
+
+
+class Outage:
+    """One stretch of time without a tunnel, and what became of the connections in it.
+
+    It is over for the person only when the connections it held are settled too, so its
+    sentence is asked for when `settled` turns true, not at the moment a tunnel is up.
+
+    Args:
+        began: Monotonic seconds at which the forward stopped being ready.
+        first: True when the forward has never been ready: then it is a start, not an outage.
+    """
+
+    __slots__ = ("began", "ended", "first", "given_up", "parked", "served")
+
+    def __init__(self, began: float, *, first: bool = False) -> None:
+        self.began = began
+        self.ended: float | None = None
+        self.first = first
+        self.parked = 0
+        self.served = 0
+        self.given_up = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether a tunnel is up again and every held connection has gone one way or the other."""
+        return self.ended is not None and self.served + self.given_up >= self.parked
+
+    def summary(self, now: float) -> str:
+        """One sentence on all of it ("was down 1.8 s, 3 connections parked, all served")."""
+        lasted = duration((self.ended if self.ended is not None else now) - self.began)
+        text = f"ready after {lasted}" if self.first else f"was down {lasted}"
+        if not self.parked:
+            return text
+        noun = "connection" if self.parked == 1 else "connections"
+        text = f"{text}, {self.parked} {noun} parked"
+        if self.given_up:
+            return f"{text}, {self.served} served, {self.given_up} given up"
+        if not self.settled:
+            return text
+        return f"{text}, served" if self.parked == 1 else f"{text}, all served"
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it: "350 ms", "1.8 s", "42 s", "3 min 5 s", "2 h 10 min"."""
+    seconds = max(0.0, seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
