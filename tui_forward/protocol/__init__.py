@@ -4,12 +4,14 @@ Overview
 ========
 
 ===========================  ===============================================================
-`upgrade`                    HTTP/1.1 upgrade: client request and answer, server negotiation
+`upgrade`                    `ClientUpgrade`: one upgrade request and its answer
+`upgrade_server`             the other end: `RequestReader`, negotiation, whole answers
 `portforward`                `TunnelClient` and `ForwardedPair`: forwarded connections over SPDY
 `portforward_server`         `TunnelServer` and `ServerPair`: the other end
 `failures`                   error texts: `parse_failure`, and builders for servers
-`websocket`                  RFC 6455 frames: `WebSocketConnection`, both sides
-`channels`                   legacy channels (`v4.channel.k8s.io`): `ChannelsClient`, server
+`websocket`, `masking`       RFC 6455 frames: `WebSocketConnection`, both sides
+`channels`                   legacy channels: `ChannelsClient`, a tunnel with just one pair
+`channels_server`            `ChannelsServer` and `ServerChannel`: the other end
 `spdy`                       SPDY/3.1 itself: `SpdyConnection`, frames, header compression
 ===========================  ===============================================================
 
@@ -61,6 +63,9 @@ A server, after the 101::
         tunnel.receive_data(sock.recv(262144))
         sock.sendmsg(tunnel.data_to_send())
 
-For the WebSocket tunnel the bytes of `TunnelClient` travel as payload of a
-`WebSocketConnection`: its receiver's `payload_received` goes to `tunnel.receive_data`.
+For the WebSocket tunnel the bytes of `TunnelClient` travel as the payload of a
+`WebSocketConnection(Side.CLIENT, receiver, binary_only=True)`: its receiver hands
+`payload_received` to `tunnel.receive_data`, and `websocket.send(*tunnel.data_to_send())`
+makes one message of all that is queued. A server as hard on clients as Go's sends
+`websocket.send_like_go(split_fields(tunnel.data_to_send()))` (`spdy.fields`).
 """

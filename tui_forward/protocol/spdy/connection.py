@@ -295,6 +295,15 @@ class SpdyConnection:
         stream.local_open = not fin
         return stream
 
+    def skip_streams(self, count: int) -> None:
+        """Leave out the next `count` stream ids; they only have to increase."""
+        self._next_id += 2 * count
+
+    @property
+    def next_stream_id(self) -> int:
+        """The id of the stream that `open_stream` opens next."""
+        return self._next_id
+
     def send_ping(self) -> int:
         """Queue a PING and return its id; 0 if the connection has ended."""
         if self.ended:

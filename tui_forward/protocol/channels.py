@@ -1,0 +1,291 @@
+"""Legacy port-forward channels over WebSocket, client side, without I/O.
+
+`v4.channel.k8s.io` (binary messages), `v4.base64.channel.k8s.io` (text messages) or no
+subprotocol (binary): byte 0 of every message is the channel, the rest its bytes. Port
+number i of the request has data channel 2i and error channel 2i+1; the server's first
+message on each is the port, two bytes little-endian. After `wsstream` and the streaming
+server of the CRI (`portforward/websocket.go`).
+
+The server dials every port at once, and there is no half-close: one WebSocket is one
+forwarded connection. So `ChannelsClient` is a tunnel and its only pair in one.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Final
+
+from tui_forward.errors import ForwardErrorCause, ProtocolError
+from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.failures import (
+    MAX_ERROR_TEXT_BYTES,
+    PortForwardFailure,
+    parse_failure,
+)
+from tui_forward.protocol.masking import Masker, apply_mask
+from tui_forward.protocol.portforward import PairReceiver, TunnelHandler
+from tui_forward.protocol.spdy import Side
+from tui_forward.protocol.websocket import Opcode, WebSocketConnection
+
+MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
+"""Go's server ends the connection on a frame above this."""
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""Ours: more data than this is sent as several messages."""
+
+PORT_BYTES: Final = 2
+
+
+class ChannelCodec:
+    """Cuts the payload of WebSocket messages into channel number and bytes, piece by piece.
+
+    Args:
+        base64: Whether messages are text: a digit and base64.
+    """
+
+    __slots__ = ("_base64", "_carry", "channel")
+
+    def __init__(self, *, base64: bool) -> None:
+        self._base64 = base64
+        self._carry = b""
+        self.channel = -1
+
+    @property
+    def opcode(self) -> int:
+        """The type of every message."""
+        return Opcode.TEXT if self._base64 else Opcode.BINARY
+
+    def start(self, opcode: int) -> None:
+        """A message begins.
+
+        Raises:
+            ProtocolError: It is text where binary was agreed on, or the reverse.
+        """
+        if opcode != self.opcode:
+            raise ProtocolError(f"channel message with opcode {opcode} instead of {self.opcode}")
+        self.channel = -1
+        self._carry = b""
+
+    def decode(self, piece: memoryview) -> memoryview:
+        """More of the message; returns bytes for `channel`, perhaps none.
+
+        Raises:
+            ProtocolError: Not base64.
+        """
+        if self.channel < 0:
+            self.channel = piece[0] - ord("0") if self._base64 else piece[0]
+            piece = piece[1:]
+        if not self._base64 or not len(piece):
+            return piece
+        text = self._carry + bytes(piece)
+        whole = len(text) // 4 * 4
+        self._carry = text[whole:]
+        try:
+            return memoryview(binascii.a2b_base64(text[:whole], strict_mode=True))
+        except binascii.Error as error:
+            raise ProtocolError(f"channel message is not base64: {error}") from None
+
+    def end(self) -> None:
+        """The message is complete.
+
+        Raises:
+            ProtocolError: Its base64 is not.
+        """
+        if self._carry:
+            raise ProtocolError("channel message ends inside base64")
+
+    def encode(self, channel: int, data: Buffer) -> tuple[Buffer, ...]:
+        """The payload of one message, in parts."""
+        if not self._base64:
+            return bytes((channel,)), data
+        return bytes((channel + ord("0"),)), binascii.b2a_base64(data, newline=False)
+
+
+class ChannelsClient:
+    """One forwarded connection over one legacy WebSocket.
+
+    Has the sending methods of `ForwardedPair` and the receiving ones of `TunnelClient`.
+
+    Args:
+        port: The port named in the upgrade request.
+        receiver: Hears of the connection.
+        handler: Hears of the WebSocket under it.
+        base64: Whether `v4.base64.channel.k8s.io` was agreed on.
+        mask: Does the XOR; see `protocol.masking`.
+    """
+
+    __slots__ = (
+        "_codec",
+        "_handler",
+        "_opening",
+        "_ping_id",
+        "_receiver",
+        "_text",
+        "accepted",
+        "closed",
+        "port",
+        "websocket",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        port: int,
+        receiver: PairReceiver,
+        handler: TunnelHandler,
+        *,
+        base64: bool = False,
+        mask: Masker = apply_mask,
+    ) -> None:
+        self.port = port
+        self.accepted = False
+        self.closed = False
+        self.writable = True
+        self._receiver = receiver
+        self._handler = handler
+        self._codec = ChannelCodec(base64=base64)
+        # Bytes of each channel's first message that have come, until both are whole.
+        self._opening = [b"", b""]
+        self._text = b""
+        self._ping_id = 0
+        self.websocket = WebSocketConnection(Side.CLIENT, self, mask=mask)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the WebSocket is over."""
+        return self.websocket.ended
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What the server did wrong, if that ended the WebSocket."""
+        return self.websocket.error
+
+    def send(self, data: Buffer) -> bool:
+        """Queue bytes for the application. Never fragmented: Go's server takes every
+        frame for a message.
+
+        Returns:
+            False once this direction has ended.
+        """  # noqa: D205
+        if not self.writable:
+            return False
+        view = memoryview(data)
+        for at in range(0, len(view), MAX_MESSAGE_BYTES):
+            parts = self._codec.encode(0, view[at : at + MAX_MESSAGE_BYTES])
+            self.websocket.send(*parts, opcode=self._codec.opcode)
+        return True
+
+    def send_eof(self) -> bool:
+        """End the connection: there is no half-close, so this closes the WebSocket.
+
+        What was on its way from the application may still arrive; then `closed` follows.
+        """
+        sent = self.writable
+        self.writable = False
+        self.websocket.close()
+        return sent
+
+    def abort(self) -> None:
+        """Give the connection up. Nothing more is called on the receiver. Idempotent."""
+        self.closed = True
+        self.send_eof()
+
+    def expire(self) -> None:
+        """`REPLY_TIMEOUT_S` went by without `accepted`: give up, and say so."""
+        if not self.accepted:
+            self.fail(ForwardErrorCause.TIMEOUT, "no reply from the server for the new channels")
+
+    def fail(self, cause: ForwardErrorCause, text: str) -> None:
+        """Give the connection up for a reason of our own; calls `closed`."""
+        self._close(PortForwardFailure(cause=cause, text=text, port=self.port))
+
+    def send_ping(self) -> int:
+        """Queue a WebSocket ping and return its number; 0 if nothing can be sent."""
+        self._ping_id += 1
+        return self._ping_id if self.websocket.ping(b"%d" % self._ping_id) else 0
+
+    def close(self) -> None:
+        """Queue the closing frame. No receiver is called."""
+        self.abort()
+
+    def data_to_send(self) -> list[Buffer]:
+        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        return self.websocket.data_to_send()
+
+    def receive_data(self, chunk: Buffer) -> None:
+        """Take bytes of the WebSocket; see `SpdyConnection.receive_data`."""
+        self.websocket.receive_data(chunk)
+
+    def receive_eof(self) -> None:
+        """The transport delivered its last byte."""
+        self.websocket.receive_eof()
+
+    # From the WebSocket. A ProtocolError raised here ends it.
+
+    def message_started(self, opcode: int) -> None:
+        """A message begins."""
+        self._codec.start(opcode)
+
+    def payload_received(self, data: memoryview) -> None:
+        """More of a message."""
+        data = self._codec.decode(data)
+        channel = self._codec.channel
+        if channel not in (0, 1) or not len(data) or self.closed:
+            return
+        opening = self._opening[channel]
+        if len(opening) < PORT_BYTES:
+            missing = PORT_BYTES - len(opening)
+            self._opening[channel] = opening + bytes(data[:missing])
+            self._check_opening(channel)
+            data = data[missing:]
+            if not len(data):
+                return
+        if channel == 0:
+            self._receiver.data_received(data)
+        else:
+            self._text += bytes(data[: MAX_ERROR_TEXT_BYTES - len(self._text)])
+
+    def message_ended(self) -> None:
+        """A message is complete."""
+        self._codec.end()
+        if self._text and self._codec.channel == 1:
+            # One message is the whole error, and the last thing the server has to say.
+            self._close(parse_failure(self._text, self.port))
+
+    def pong_received(self, payload: bytes) -> None:
+        """The answer to a ping."""
+        if payload.isdigit() and len(payload) < 16:
+            self._handler.pong_received(int(payload))
+
+    def websocket_ended(self, error: ProtocolError | None) -> None:
+        """Nothing more will come."""
+        if not self.closed:
+            if error is None and self.accepted:
+                self.writable = False
+                self._receiver.eof_received()
+                self._close(None)
+            else:
+                why = str(error) if error is not None else "closed before it began"
+                self._close(
+                    PortForwardFailure(
+                        cause=ForwardErrorCause.OTHER,
+                        text=f"the tunnel ended: {why}",
+                        port=self.port,
+                        tunnel_lost=True,
+                    )
+                )
+        self._handler.tunnel_ended(error)
+
+    def _check_opening(self, channel: int) -> None:
+        opening = self._opening[channel]
+        if len(opening) == PORT_BYTES and int.from_bytes(opening, "little") != self.port:
+            port = int.from_bytes(opening, "little")
+            raise ProtocolError(f"channel {channel} is for port {port} instead of {self.port}")
+        if not self.accepted and all(len(opening) == PORT_BYTES for opening in self._opening):
+            self.accepted = True
+            self._receiver.accepted()
+
+    def _close(self, failure: PortForwardFailure | None) -> None:
+        if not self.closed:
+            self.abort()
+            self._receiver.closed(failure)

@@ -1,0 +1,156 @@
+"""Legacy port-forward channels over WebSocket, server side, without I/O.
+
+See `protocol.channels` for the wire. Behaviour after the streaming server of the CRI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from tui_forward.errors import ProtocolError
+from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.channels import MAX_FRAME_BYTES, ChannelCodec
+from tui_forward.protocol.masking import Masker, apply_mask
+from tui_forward.protocol.spdy import Side
+from tui_forward.protocol.websocket import WebSocketConnection
+
+MAX_PORTS: Final = 100
+"""Channel numbers are one byte, and a digit's distance from `0` in base64."""
+
+
+class ChannelReceiver(Protocol):
+    """Whoever serves one port of a legacy WebSocket."""
+
+    def data_received(self, data: memoryview) -> None:
+        """Bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+
+    def channels_lost(self) -> None:
+        """The WebSocket ended: close the application's connection. The last call."""
+
+
+class ServerChannel:
+    """One port of a legacy WebSocket, server side: dial it at once.
+
+    Attributes:
+        index: Position in the request; the data channel is twice this.
+        port: Port to dial.
+        receiver: Hears what the client sends; without one it is lost.
+        done: Whether the port has ended.
+    """
+
+    __slots__ = ("_server", "done", "index", "port", "receiver")
+
+    def __init__(self, server: ChannelsServer, index: int, port: int) -> None:
+        self._server = server
+        self.index = index
+        self.port = port
+        self.receiver: ChannelReceiver | None = None
+        self.done = False
+
+    def send(self, data: Buffer) -> bool:
+        """Queue bytes from the application as one message; False once the port has ended."""
+        return not self.done and self._server._send(2 * self.index, data)  # noqa: SLF001
+
+    def finish(self) -> None:
+        """The port has ended. The WebSocket is closed when every port has. Idempotent."""
+        self.done = True
+        self._server._finished()  # noqa: SLF001
+
+    def fail(self, text: str) -> None:
+        """Send an error text on the error channel, and finish."""
+        if not self.done:
+            self._server._send(2 * self.index + 1, text.encode())  # noqa: SLF001
+            self.finish()
+
+
+class ChannelsServer:
+    """The server end of one legacy WebSocket; the port messages are queued at once.
+
+    Args:
+        ports: As in the request, repeats included.
+        base64: Whether `v4.base64.channel.k8s.io` was agreed on.
+        mask: Does the XOR; see `protocol.masking`.
+
+    Attributes:
+        channels: One per port.
+        websocket: The connection under it, for `error` and `close_code`.
+    """
+
+    __slots__ = ("_codec", "channels", "websocket")
+
+    def __init__(
+        self, ports: Sequence[int], *, base64: bool = False, mask: Masker = apply_mask
+    ) -> None:
+        self._codec = ChannelCodec(base64=base64)
+        self.websocket = WebSocketConnection(
+            Side.SERVER, self, frame_is_message=True, max_frame=MAX_FRAME_BYTES, mask=mask
+        )
+        self.channels = [
+            ServerChannel(self, index, port) for index, port in enumerate(ports[:MAX_PORTS])
+        ]
+        for channel in self.channels:
+            port = channel.port.to_bytes(2, "little")
+            self._send(2 * channel.index, port)
+            self._send(2 * channel.index + 1, port)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the WebSocket is over."""
+        return self.websocket.ended
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What the client did wrong, if that ended the WebSocket."""
+        return self.websocket.error
+
+    def close(self, code: int = 1000) -> None:
+        """Queue a closing frame. No receiver is called."""
+        self.websocket.close(code)
+
+    def data_to_send(self) -> list[Buffer]:
+        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        return self.websocket.data_to_send()
+
+    def receive_data(self, chunk: Buffer) -> None:
+        """Take bytes of the WebSocket; see `SpdyConnection.receive_data`."""
+        self.websocket.receive_data(chunk)
+
+    def receive_eof(self) -> None:
+        """The transport delivered its last byte."""
+        self.websocket.receive_eof()
+
+    # From the WebSocket. A ProtocolError raised here ends it.
+
+    def message_started(self, opcode: int) -> None:
+        """A message begins."""
+        self._codec.start(opcode)
+
+    def payload_received(self, data: memoryview) -> None:
+        """More of a message; unknown channels are ignored."""
+        data = self._codec.decode(data)
+        number = self._codec.channel
+        if number % 2 == 0 and 0 <= number < 2 * len(self.channels) and len(data):
+            channel = self.channels[number // 2]
+            if channel.receiver is not None and not channel.done:
+                channel.receiver.data_received(data)
+
+    def message_ended(self) -> None:
+        """A message is complete."""
+        self._codec.end()
+
+    def pong_received(self, payload: bytes) -> None:
+        """Nobody asked for one."""
+
+    def websocket_ended(self, error: ProtocolError | None) -> None:  # noqa: ARG002
+        """Nothing more will come; `error` stays readable."""
+        for channel in self.channels:
+            if channel.receiver is not None:
+                channel.receiver.channels_lost()
+
+    def _send(self, channel: int, data: Buffer) -> bool:
+        return self.websocket.send(*self._codec.encode(channel, data), opcode=self._codec.opcode)
+
+    def _finished(self) -> None:
+        if all(channel.done for channel in self.channels):
+            self.websocket.close()
