@@ -1,0 +1,67 @@
+"""`echo`: says back what it hears, byte for byte. Setting: `PORT`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tui_forward.minicluster.runtime.apps.context import AppContext, Conn, Ledger
+
+_CHUNK = 256 * 1024
+
+
+async def main(context: AppContext) -> int:
+    """Serve for ever."""
+    port = context.port(7000)
+    context.log(f"echo: serving port {port}")
+    context.serve(Ledger(), port, echo)
+    return await context.forever()
+
+
+async def echo(conn: Conn) -> None:
+    """Echo until the client ends.
+
+    The reader stays registered for the life of the connection: a round trip costs one wake-up
+    and two system calls.
+    """
+    loop = asyncio.get_running_loop()
+    buffer = memoryview(bytearray(_CHUNK))
+    ended: asyncio.Future[memoryview] = loop.create_future()
+
+    def readable() -> None:
+        try:
+            count = conn.sock.recv_into(buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            ended.set_exception(error)
+            loop.remove_reader(conn.sock)
+            return
+        conn.record.received += count
+        if not count:
+            conn.record.eof = True
+            loop.remove_reader(conn.sock)
+            ended.set_result(buffer[:0])
+            return
+        try:
+            sent = conn.sock.send(buffer[:count])
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            loop.remove_reader(conn.sock)
+            ended.set_exception(error)
+            return
+        conn.record.sent += sent
+        if sent < count:
+            loop.remove_reader(conn.sock)
+            ended.set_result(buffer[sent:count])
+
+    while True:
+        loop.add_reader(conn.sock, readable)
+        try:
+            rest = await ended
+        finally:
+            loop.remove_reader(conn.sock)
+        if not rest:
+            return
+        await conn.write(rest)
+        ended = loop.create_future()

@@ -1,0 +1,141 @@
+"""HTTP/1.1 as far as a pod's small pages need it: keep-alive, bodies in and out, HEAD.
+
+Written out instead of taken from a library because bodies must be counted and thrown away at
+the speed of the socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from tui_forward.minicluster.runtime.apps.context import Conn
+
+MAX_HEADERS: Final = 100
+_CHUNK: Final = 256 * 1024
+
+
+@dataclass
+class Request:
+    """A request whose body has not been read yet, and is read by whoever wants it."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    conn: Conn
+    left: int = 0
+    chunked: bool = False
+    expects_continue: bool = False
+
+    async def discard_body(self) -> int:
+        """Read the body to its end; gives its size."""
+        if self.expects_continue:
+            self.expects_continue = False
+            await self.conn.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.chunked:
+            left, self.left = self.left, 0
+            await self._skip(left)
+            return left
+        self.chunked = False
+        total = 0
+        while True:
+            size = int((await self.conn.line()).split(b";")[0], 16)
+            await self._skip(size)
+            total += size
+            if not size:
+                while await self.conn.line():
+                    pass
+                return total
+            await self.conn.line()
+
+    async def _skip(self, left: int) -> None:
+        buffer = memoryview(bytearray(min(left, _CHUNK)))
+        while left:
+            if self.conn.buffered:
+                left -= len(await self.conn.read(left))
+                continue
+            count = await self.conn.read_into(buffer[:left])
+            if not count:
+                raise EOFError
+            left -= count
+
+
+@dataclass
+class Response:
+    """An answer; `stream` bytes of `pattern` follow `body`."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    close: bool = False
+    stream: int = 0
+    pattern: memoryview = field(default_factory=lambda: memoryview(b"\0" * 65536))
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def serving(handler: Handler) -> Callable[[Conn], Awaitable[None]]:
+    """A connection handler that answers every request with `handler`."""
+
+    async def serve(conn: Conn) -> None:
+        while True:
+            request = await _request(conn)
+            if request is None:
+                return
+            response = await handler(request)
+            await request.discard_body()
+            close = response.close or request.headers.get("connection", "").lower() == "close"
+            await _respond(conn, request, response, close=close)
+            if close:
+                return
+
+    return serve
+
+
+async def _request(conn: Conn) -> Request | None:
+    try:
+        start = (await conn.line()).decode("latin-1")
+    except EOFError:
+        return None
+    words = start.split(" ")
+    if len(words) != 3:
+        await conn.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        return None
+    headers: dict[str, str] = {}
+    while line := await conn.line():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.strip().lower()] = value.strip()
+        if len(headers) > MAX_HEADERS:
+            raise ValueError("too many headers")
+    request = Request(words[0], words[1], headers, conn)
+    request.chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+    length = headers.get("content-length", "0")
+    request.left = int(length) if length.isascii() and length.isdigit() else 0
+    request.expects_continue = headers.get("expect", "").lower() == "100-continue"
+    if words[2] == "HTTP/1.0" and "connection" not in headers:
+        headers["connection"] = "close"
+    return request
+
+
+async def _respond(conn: Conn, request: Request, response: Response, *, close: bool) -> None:
+    reason = HTTPStatus(response.status).phrase
+    head = (
+        f"HTTP/1.1 {response.status} {reason}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\n"
+        f"Content-Type: {response.content_type}\r\n"
+        f"Content-Length: {len(response.body) + response.stream}\r\n"
+        f"Connection: {'close' if close else 'keep-alive'}\r\n\r\n"
+    ).encode()
+    if request.method == "HEAD":
+        await conn.write(head)
+        return
+    await conn.write(head + response.body)
+    left = response.stream
+    while left:
+        piece = response.pattern[:left]
+        await conn.write(piece)
+        left -= len(piece)
