@@ -1,16 +1,20 @@
 """The one door for every front end: commands in, immutable snapshots and events out.
 
-`Session` has two forms: `LocalSession` in this process (here, over `engine` and `catalog`)
-and `agent.RemoteSession` over a unix socket to an engine process. Both pass the same tests.
-Front ends see this protocol and `model`, nothing below.
+`Session` has two forms: `LocalSession` in this process (`session.local`, over `engine`,
+`kube` and `catalog`) and `agent.RemoteSession` over a unix socket to an engine process. Both
+pass the same tests. Front ends see this protocol and `model`, nothing below.
 
 Every method may raise `TransportError` (the engine process is gone) besides what it names.
+Methods that take the id of a forward raise `UsageError` when there is no such forward.
+
+`LocalSession` is loaded when it is first asked for: the screen's process imports this module
+for the protocol, and must not load the engine or a Kubernetes client with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tui_forward.model import (
     CatalogScope,
@@ -23,6 +27,11 @@ from tui_forward.model import (
     TimelineEntry,
 )
 
+if TYPE_CHECKING:
+    from tui_forward.session.local import LocalSession as LocalSession
+
+__all__ = ["LocalSession", "Session"]
+
 
 class Session(Protocol):
     """What a front end can ask for."""
@@ -34,6 +43,8 @@ class Session(Protocol):
 
         Raises:
             UsageError: The spec itself makes no sense.
+            ConfigError: A context or namespace must be filled in, and the kubeconfig does
+                not tell it.
         """
 
     async def stop(self, forward_id: str) -> None:
@@ -82,3 +93,11 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Release this door. In process: stop everything. Remote: only disconnect."""
+
+
+def __getattr__(name: str) -> object:
+    if name != "LocalSession":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tui_forward.session.local import LocalSession
+
+    return LocalSession

@@ -1,0 +1,209 @@
+"""The session in this process: an engine, and whatever knows the clusters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Hashable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.supervisor import Engine
+from tui_forward.engine.world import Clusters
+from tui_forward.errors import ConfigError
+from tui_forward.model import (
+    ApiHealth,
+    BlockedBy,
+    CatalogScope,
+    CatalogView,
+    Connection,
+    Context,
+    Event,
+    ForwardSpec,
+    Snapshot,
+    TimelineEntry,
+)
+
+_log = logging.getLogger(__name__)
+
+# How often the kubeconfig files are looked at: a few stat(2).
+_LOOK_EVERY_S = 1.0
+
+
+class Backend(Clusters, Protocol):
+    """The clusters of a kubeconfig and the picture of them, as a session needs it."""
+
+    def contexts(self) -> tuple[Context, ...]:
+        """The contexts of the kubeconfig.
+
+        Raises:
+            ConfigError: The kubeconfig is missing or invalid.
+        """
+
+    def current_context(self) -> str:
+        """Name of the current context.
+
+        Raises:
+            ConfigError: There is none, or the kubeconfig is missing or invalid.
+        """
+
+    def namespace(self, context: str) -> str:
+        """The namespace of a context.
+
+        Raises:
+            ConfigError: There is no such context.
+        """
+
+    def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
+        """The live picture of a scope, or its changes since a version. Never blocks.
+
+        Raises:
+            ConfigError: There is no such context.
+        """
+
+    def health(self) -> tuple[ApiHealth, ...]:
+        """What is known of the API servers in use."""
+
+    def revision(self) -> Hashable:
+        """Something that is different once the files with the credentials have changed."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+
+
+class LocalSession:
+    """A `Session` over an engine in this process. Make it inside a running event loop.
+
+    Args:
+        kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
+        context: `--context`: what counts as the current context.
+        limits: Bounds of the data path.
+        backend: In place of the one made from the kubeconfig.
+        watch_the_machine: Notice sleep and network changes.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str | Path | None = None,
+        *,
+        context: str = "",
+        limits: Limits | None = None,
+        backend: Backend | None = None,
+        watch_the_machine: bool = True,
+    ) -> None:
+        if backend is None:
+            from tui_forward.session.backend import KubernetesBackend
+
+            backend = KubernetesBackend(kubeconfig, context=context)
+        self._backend = backend
+        self._engine = Engine(backend, limits=limits, watch_the_machine=watch_the_machine)
+        self._health: tuple[ApiHealth, ...] = ()
+        self._health_version = 0
+        self._heeding = asyncio.get_running_loop().create_task(
+            self._heed_kubeconfig(), name="kubeconfig"
+        )
+
+    # Commands -------------------------------------------------------------------------
+
+    async def start(self, spec: ForwardSpec) -> str:
+        """See `Session.start`."""
+        target = spec.target
+        context = target.context or self._backend.current_context()
+        namespace = target.namespace or self._backend.namespace(context)
+        if (context, namespace) != (target.context, target.namespace):
+            target = msgspec.structs.replace(target, context=context, namespace=namespace)
+            spec = msgspec.structs.replace(spec, target=target)
+        return self._engine.start(spec)
+
+    async def stop(self, forward_id: str) -> None:
+        """See `Session.stop`."""
+        await self._engine.stop(forward_id)
+
+    async def pause(self, forward_id: str) -> None:
+        """See `Session.pause`."""
+        await self._engine.pause(forward_id)
+
+    async def resume(self, forward_id: str) -> None:
+        """See `Session.resume`."""
+        await self._engine.resume(forward_id)
+
+    async def reconnect(self, forward_id: str) -> None:
+        """See `Session.reconnect`."""
+        self._engine.reconnect(forward_id)
+
+    async def close_connection(self, connection_id: int) -> None:
+        """See `Session.close_connection`."""
+        self._engine.close_connection(connection_id)
+
+    # Reading --------------------------------------------------------------------------
+
+    async def snapshot(self) -> Snapshot:
+        """See `Session.snapshot`."""
+        forwards = self._engine.forwards()
+        health = self._backend.health()
+        if health != self._health:
+            self._health = health
+            self._health_version += 1
+        return Snapshot(
+            version=self._engine.version + self._health_version,
+            at=time.time(),
+            forwards=forwards,
+            totals=self._engine.totals(forwards),
+            health=health,
+        )
+
+    async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
+        """See `Session.connections`."""
+        return self._engine.connections(forward_id)
+
+    async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
+        """See `Session.timeline`."""
+        return self._engine.timeline(forward_id)
+
+    def events(self, since: int = 0) -> AsyncIterator[Event]:
+        """See `Session.events`."""
+        return self._engine.events(since)
+
+    async def contexts(self) -> tuple[Context, ...]:
+        """See `Session.contexts`."""
+        return self._backend.contexts()
+
+    async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
+        """See `Session.catalog`."""
+        try:
+            if not scope.context:
+                scope = CatalogScope(self._backend.current_context(), scope.namespace)
+            return self._backend.catalog(scope, since)
+        except ConfigError as error:
+            health = ApiHealth(
+                context=scope.context,
+                ok=False,
+                error=error.message,
+                hint=error.hint,
+                blocked_by=BlockedBy.CONFIG,
+            )
+            return CatalogView(scope=scope, version=0, complete=True, health=health)
+
+    # Life -----------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop everything. Idempotent."""
+        self._heeding.cancel()
+        await asyncio.gather(self._heeding, return_exceptions=True)
+        await self._engine.close()
+        await self._backend.close()
+
+    async def _heed_kubeconfig(self) -> None:
+        """A login in another terminal wakes whatever waits for credentials, all at once."""
+        seen = self._backend.revision()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            now = self._backend.revision()
+            if now != seen:
+                seen = now
+                _log.info("the kubeconfig or a file it names has changed")
+                self._engine.nudge("the kubeconfig has changed")
