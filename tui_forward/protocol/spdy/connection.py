@@ -60,8 +60,8 @@ class Side(Enum):
 class StreamReceiver(Protocol):
     """Whoever wants to know what becomes of one stream.
 
-    After `stream_reset` or `stream_lost` nothing more is called. After a stream ended in
-    both directions it is forgotten, without a further call.
+    After `stream_reset` or `stream_lost` nothing more is called, nor after this side reset
+    the stream. A stream that ended in both directions is forgotten, without a further call.
     """
 
     def stream_replied(self, headers: Headers) -> None:
@@ -197,7 +197,7 @@ class SpdyStream:
     def _end_local(self) -> None:
         self.local_open = False
         if not self.remote_open:
-            self._connection._forget(self.id)  # noqa: SLF001
+            self._connection._forget(self)  # noqa: SLF001
 
 
 class SpdyConnection:
@@ -346,12 +346,18 @@ class SpdyConnection:
         self._outgoing.append(frames.syn_reply(stream_id, self._compressor.compress({})))
 
     def _reset(self, stream: SpdyStream, status: int) -> None:
-        if self._streams.pop(stream.id, None) is not None:
-            stream.local_open = stream.remote_open = False
+        if self._streams.get(stream.id) is stream:
+            self._forget(stream)
             self._outgoing.append(frames.rst_stream(stream.id, status))
 
-    def _forget(self, stream_id: int) -> None:
-        self._streams.pop(stream_id, None)
+    def _forget(self, stream: SpdyStream) -> StreamReceiver:
+        """Drop a stream that has ended; returns who may still have to hear of it."""
+        self._streams.pop(stream.id, None)
+        stream.local_open = stream.remote_open = False
+        receiver = stream.receiver
+        # A receiver usually holds its stream: without the cycle both are freed at once.
+        stream.receiver = _NOBODY
+        return receiver
 
     def _answer(self, frame: bytes) -> None:
         """Queue a frame that the peer provoked."""
@@ -486,9 +492,8 @@ class SpdyConnection:
 
     def _remote_ended(self, stream: SpdyStream) -> None:
         stream.remote_open = False
-        if not stream.local_open:
-            self._forget(stream.id)
-        stream.receiver.eof_received()
+        receiver = stream.receiver if stream.local_open else self._forget(stream)
+        receiver.eof_received()
 
     def _end(self, error: ProtocolError | None) -> None:
         """Record the end, then tell everybody. Order: state first, calls after."""
@@ -496,12 +501,9 @@ class SpdyConnection:
         self.error = error
         self._partial.clear()
         self._data_left = 0
-        streams = list(self._streams.values())
-        self._streams.clear()
-        for stream in streams:
-            stream.local_open = stream.remote_open = False
-        for stream in streams:
-            stream.receiver.stream_lost(error)
+        receivers = [self._forget(stream) for stream in list(self._streams.values())]
+        for receiver in receivers:
+            receiver.stream_lost(error)
         self._handler.connection_ended(error)
 
     # ---------------------------------------------------------- control frames
@@ -577,10 +579,9 @@ class SpdyConnection:
         stream_id, status = unpack_head(payload)
         _check(stream_id & MAX_STREAM_ID != 0, "RST_STREAM for stream 0")
         _check(status != 0, "RST_STREAM with status 0")
-        stream = self._streams.pop(stream_id & MAX_STREAM_ID, None)
+        stream = self._streams.get(stream_id & MAX_STREAM_ID)
         if stream is not None:
-            stream.local_open = stream.remote_open = False
-            stream.receiver.stream_reset(status)
+            self._forget(stream).stream_reset(status)
 
     def _ping(self, flags: int, payload: memoryview) -> None:
         _check(len(payload) == 4 and flags == 0, "PING of wrong length or with flags")
