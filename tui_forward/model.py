@@ -296,6 +296,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
         ready: The Ready condition.
         ready_since: Last transition of the Ready condition.
         containers_ready: How many containers are ready, of `containers_total`.
+        restarts: What kubectl prints in RESTARTS.
+        max_restarts: Most restarts of any one container, by which kubectl chooses.
         container_ids: Identity of the running containers; changes on a restart.
         owner: Its controller, after following a ReplicaSet to its Deployment where known.
     """
@@ -312,6 +314,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     containers_ready: int = 0
     containers_total: int = 0
     restarts: int = 0
+    max_restarts: int = 0
     created_at: float = 0.0
     deleting: bool = False
     node: str = ""

@@ -1,0 +1,372 @@
+"""A small API server for tests: objects, pages, watches, refusals, all under the test's hand.
+
+It shares no code with the package, so that a mistake cannot hide on both sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import gzip
+import itertools
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Object = dict[str, Any]
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: list[tuple[str, str]]
+
+    def header(self, name: str) -> str | None:
+        return next((v for k, v in self.headers if k.lower() == name.lower()), None)
+
+    def all(self, name: str) -> list[str]:
+        return [v for k, v in self.headers if k.lower() == name.lower()]
+
+    @property
+    def watching(self) -> bool:
+        return self.query.get("watch") == "true"
+
+    @property
+    def plural(self) -> str:
+        return _parse(self.path)[0]
+
+    @property
+    def verb(self) -> str:
+        if self.watching:
+            return "watch"
+        return "get" if _parse(self.path)[2] else "list"
+
+
+@dataclass
+class Reply:
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+def status_body(code: int, reason: str, message: str) -> bytes:
+    return json.dumps(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "code": code,
+        }
+    ).encode()
+
+
+def _parse(path: str) -> tuple[str, str, str]:
+    """Plural, namespace, name."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    namespace = ""
+    if len(parts) >= 3 and parts[0] == "namespaces":
+        namespace, parts = parts[1], parts[2:]
+    return parts[0] if parts else "", namespace, parts[1] if len(parts) > 1 else ""
+
+
+@dataclass
+class ApiServer:
+    tls: ssl.SSLContext | None = None
+    tokens: set[str] | None = None
+    objects: dict[str, dict[tuple[str, str], Object]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    denied_all_namespaces: set[str] = field(default_factory=set)
+    intercept: Callable[[Request], Reply | None] | None = None
+    prefix: str = ""
+    too_old_as_http: bool = False
+    bookmarks: bool = False
+    stalled: bool = False
+
+    def __post_init__(self) -> None:
+        self.version = 1000
+        self.oldest = 0
+        self.history: list[tuple[int, str, str, Object]] = []
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._continues: dict[str, tuple[int, list[Object], int]] = {}
+        self._numbers = itertools.count()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.watch_generation = 0
+
+    # Life ---------------------------------------------------------------------------
+
+    async def start(self, port: int = 0) -> None:
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", port, ssl=self.tls, limit=2**20
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.drop_connections()
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{self.prefix}"
+
+    def drop_connections(self) -> None:
+        for writer in [*self._writers]:
+            writer.transport.abort()
+
+    async def end_watches(self) -> None:
+        """End every watch cleanly, as a server does after timeoutSeconds."""
+        async with self._changed:
+            self.watch_generation += 1
+            self._changed.notify_all()
+
+    # Objects ------------------------------------------------------------------------
+
+    def put(self, plural: str, obj: Object) -> Object:
+        """Create or replace an object; returns what is stored."""
+        self.version += 1
+        stored = copy.deepcopy(obj)
+        metadata = stored.setdefault("metadata", {})
+        metadata["resourceVersion"] = str(self.version)
+        key = (metadata.get("namespace", ""), metadata["name"])
+        known = self.objects.setdefault(plural, {})
+        kind = "MODIFIED" if key in known else "ADDED"
+        known[key] = stored
+        self._record(plural, kind, stored)
+        return stored
+
+    def delete(self, plural: str, namespace: str, name: str) -> None:
+        self.version += 1
+        gone = copy.deepcopy(self.objects[plural].pop((namespace, name)))
+        gone["metadata"]["resourceVersion"] = str(self.version)
+        self._record(plural, "DELETED", gone)
+
+    def compact(self) -> None:
+        """Forget the history: every watch from an older version is too old."""
+        self.history.clear()
+        self.version += 1
+        self.oldest = self.version
+
+    def expire_continues(self) -> None:
+        self._continues.clear()
+
+    def _record(self, plural: str, kind: str, obj: Object) -> None:
+        self.history.append((self.version, plural, kind, obj))
+        self._wake()
+
+    def _wake(self) -> None:
+        async def notify() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        try:
+            task = asyncio.get_running_loop().create_task(notify())
+        except RuntimeError:
+            return
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def count(self, verb: str, plural: str) -> int:
+        return sum(1 for r in self.requests if r.plural == plural and r.verb == verb)
+
+    # HTTP ---------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await self._answer(self._request(head.decode()), writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    def _request(self, head: str) -> Request:
+        first, *lines = head.split("\r\n")
+        method, target, _ = first.split(" ")
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(self.prefix) if self.prefix else parts.path
+        query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+        headers = [
+            (name, value.strip())
+            for name, _, value in (line.partition(":") for line in lines if line)
+        ]
+        return Request(method, path, query, headers)
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(request)
+        if self.stalled:
+            await asyncio.Event().wait()
+        reply = self._refusal(request)
+        if reply is None and self.intercept is not None:
+            reply = self.intercept(request)
+        if reply is None and request.watching:
+            await self._watch(request, writer)
+            return
+        reply = reply or self._read(request)
+        body, extra = reply.body, ""
+        if "gzip" in (request.header("accept-encoding") or "") and len(body) > 1024:
+            body, extra = gzip.compress(body, 1), "Content-Encoding: gzip\r\n"
+        writer.write(
+            f"HTTP/1.1 {reply.status} X\r\nContent-Type: {reply.content_type}\r\n{extra}"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+        )
+        writer.write(body)
+        await writer.drain()
+
+    def _refusal(self, request: Request) -> Reply | None:
+        if self.tokens is not None:
+            given = (request.header("authorization") or "").removeprefix("Bearer ")
+            if given not in self.tokens:
+                return Reply(401, status_body(401, "Unauthorized", "Unauthorized"))
+        plural, namespace, _ = _parse(request.path)
+        denied = (request.verb, plural) in self.denied or ("*", plural) in self.denied
+        if denied or (not namespace and plural in self.denied_all_namespaces):
+            message = f'{plural} is forbidden: User "u" cannot {request.verb} resource "{plural}"'
+            return Reply(403, status_body(403, "Forbidden", message))
+        return None
+
+    def _read(self, request: Request) -> Reply:
+        if request.path == "/version":
+            return Reply(200, b'{"major":"1","minor":"36","gitVersion":"v1.36.2"}')
+        plural, namespace, name = _parse(request.path)
+        if name:
+            obj = self.objects.get(plural, {}).get((namespace, name))
+            if obj is None:
+                return Reply(404, status_body(404, "NotFound", f'{plural} "{name}" not found'))
+            return Reply(200, json.dumps(obj).encode())
+        token = request.query.get("continue", "")
+        if token:
+            if token not in self._continues:
+                return Reply(410, status_body(410, "Expired", "The provided continue is too old"))
+            version, rest, limit = self._continues.pop(token)
+        else:
+            version, rest = self.version, self._matching(request)
+            limit = int(request.query.get("limit", 0))
+        page, rest = (rest[:limit], rest[limit:]) if limit else (rest, [])
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
+        if rest:
+            following = f"token-{next(self._numbers)}"
+            self._continues[following] = (version, rest, limit)
+            metadata |= {"continue": following, "remainingItemCount": len(rest)}
+        listing = {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": page or None}
+        return Reply(200, json.dumps(listing, separators=(",", ":")).encode())
+
+    def _matching(self, request: Request) -> list[Object]:
+        plural, _, _ = _parse(request.path)
+        return [
+            obj for obj in self.objects.get(plural, {}).values() if self._selected(request, obj)
+        ]
+
+    def _selected(self, request: Request, obj: Object) -> bool:
+        _, namespace, _ = _parse(request.path)
+        metadata = obj["metadata"]
+        if namespace and metadata.get("namespace") != namespace:
+            return False
+        labels = metadata.get("labels") or {}
+        for item in filter(None, request.query.get("labelSelector", "").split(",")):
+            key, _, value = item.partition("=")
+            if labels.get(key) != value:
+                return False
+        for item in filter(None, request.query.get("fieldSelector", "").split(",")):
+            key, _, value = item.partition("=")
+            assert key == "metadata.name"
+            if metadata["name"] != value:
+                return False
+        return True
+
+    async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        since = int(request.query.get("resourceVersion") or 0)
+        if since < self.oldest:
+            message = f"too old resource version: {since} ({self.oldest})"
+            body = status_body(410, "Expired", message)
+            if self.too_old_as_http:
+                writer.write(b"HTTP/1.1 410 Gone\r\nContent-Type: application/json\r\n")
+                writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                return
+            self._begin(writer)
+            self._line(writer, {"type": "ERROR", "object": json.loads(body)})
+            writer.write(b"0\r\n\r\n")
+            return
+        self._begin(writer)
+        plural, generation = request.plural, self.watch_generation
+        seen: set[tuple[str, str]] = {
+            key
+            for key, obj in self.objects.get(plural, {}).items()
+            if self._selected(request, obj) and int(obj["metadata"]["resourceVersion"]) <= since
+        }
+        while True:
+            for version, kind_of, kind, obj in [*self.history]:
+                if version <= since or kind_of != plural:
+                    continue
+                since = version
+                key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+                matches = self._selected(request, obj)
+                if kind == "DELETED" or not matches:
+                    if matches or key in seen:
+                        self._line(writer, {"type": "DELETED", "object": obj})
+                    seen.discard(key)
+                else:
+                    known = key in seen
+                    seen.add(key)
+                    self._line(writer, {"type": "MODIFIED" if known else "ADDED", "object": obj})
+            if self.bookmarks:
+                bookmark = {"metadata": {"resourceVersion": str(self.version)}}
+                self._line(writer, {"type": "BOOKMARK", "object": bookmark})
+            await writer.drain()
+            async with self._changed:
+                if generation != self.watch_generation:
+                    writer.write(b"0\r\n\r\n")
+                    return
+                if not any(v > since and p == plural for v, p, _, _ in self.history):
+                    await self._changed.wait()
+            if generation != self.watch_generation:
+                writer.write(b"0\r\n\r\n")
+                return
+
+    @staticmethod
+    def _begin(writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+
+    @staticmethod
+    def _line(writer: asyncio.StreamWriter, event: Object) -> None:
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        writer.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+
+
+@contextlib.asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[ApiServer]:
+    server = ApiServer(**options)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,39 @@
+"""Kubeconfig files for tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tui_forward.kube import Cluster, KubeconfigSource
+
+
+def kubeconfig(
+    server: str,
+    *,
+    user: dict[str, Any] | None = None,
+    cluster: dict[str, Any] | None = None,
+    name: str = "test",
+    namespace: str = "",
+) -> dict[str, Any]:
+    context: dict[str, Any] = {"cluster": name, "user": name}
+    if namespace:
+        context["namespace"] = namespace
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server, **(cluster or {})}}],
+        "users": [{"name": name, "user": user or {}}],
+        "contexts": [{"name": name, "context": context}],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content))  # JSON is YAML
+    return path
+
+
+def cluster_for(path: Path, **options: Any) -> Cluster:
+    return Cluster(KubeconfigSource(path, environ={}, **options))

@@ -1,0 +1,522 @@
+"""kubeconfig files: reading and merging them the way kubectl does. No network, no credentials run.
+
+`kubernetes.aio.config` has a merger too, but it lets the last `current-context` win where
+client-go lets the first, and its errors know neither file nor line; so files are read here.
+
+What counts as kubectl's way is client-go's `tools/clientcmd`: of several files the first to
+name a cluster, context, user or the current context wins as a whole entry; relative paths are
+relative to the file they stand in; an `exec` command is such a path only if it contains a
+separator; a missing file of `KUBECONFIG` is skipped, a missing `--kubeconfig` is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_forward.errors import ConfigError
+from tui_forward.model import Context
+
+if TYPE_CHECKING:
+    import yaml
+
+_EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+_MAX_FILE_BYTES = 64 * 2**20
+
+
+# What stands in a file; names as kubectl writes them.
+
+
+class _Extension(msgspec.Struct):
+    name: str = ""
+    extension: object = None
+
+
+class _Cluster(msgspec.Struct, rename="kebab"):
+    server: str | None = None
+    tls_server_name: str | None = None
+    insecure_skip_tls_verify: bool | None = None
+    certificate_authority: str | None = None
+    certificate_authority_data: str | None = None
+    proxy_url: str | None = None
+    disable_compression: bool | None = None
+    extensions: list[_Extension] | None = None
+
+
+class _Context(msgspec.Struct, rename="kebab"):
+    cluster: str | None = None
+    user: str | None = None
+    namespace: str | None = None
+
+
+class _EnvVar(msgspec.Struct):
+    name: str = ""
+    value: str | None = None
+
+
+class _Exec(msgspec.Struct, rename="camel"):
+    command: str = ""
+    api_version: str | None = None
+    args: list[str] | None = None
+    env: list[_EnvVar] | None = None
+    install_hint: str | None = None
+    provide_cluster_info: bool | None = None
+    interactive_mode: str | None = None
+
+
+class _AuthProvider(msgspec.Struct):
+    name: str = ""
+    config: dict[str, str | None] | None = None
+
+
+class _User(msgspec.Struct, rename="kebab"):
+    client_certificate: str | None = None
+    client_certificate_data: str | None = None
+    client_key: str | None = None
+    client_key_data: str | None = None
+    token: str | None = None
+    token_file: str | None = msgspec.field(name="tokenFile", default=None)
+    as_: str | None = msgspec.field(name="as", default=None)
+    as_uid: str | None = None
+    as_groups: list[str] | None = None
+    as_user_extra: dict[str, list[str] | None] | None = None
+    username: str | None = None
+    password: str | None = None
+    auth_provider: _AuthProvider | None = None
+    exec: _Exec | None = None
+
+
+class _NamedCluster(msgspec.Struct):
+    name: str
+    cluster: _Cluster | None = None
+
+
+class _NamedContext(msgspec.Struct):
+    name: str
+    context: _Context | None = None
+
+
+class _NamedUser(msgspec.Struct):
+    name: str
+    user: _User | None = None
+
+
+class _File(msgspec.Struct, rename="kebab"):
+    current_context: str | None = None
+    clusters: list[_NamedCluster] | None = None
+    contexts: list[_NamedContext] | None = None
+    users: list[_NamedUser] | None = None
+
+
+# What the rest of the program sees.
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEntry:
+    """A cluster of a kubeconfig, its paths made absolute.
+
+    Attributes:
+        ca_data: Base64 as written; wins over `ca_file`.
+        proxy_url: May hold a password: never show it.
+        exec_config: What the `client.authentication.k8s.io/exec` extension holds, for
+            plugins with `provideClusterInfo`.
+        source: The file the entry is from.
+    """
+
+    name: str
+    server: str = ""
+    tls_server_name: str = ""
+    insecure: bool = False
+    ca_file: str = ""
+    ca_data: str = ""
+    proxy_url: str = field(default="", repr=False)
+    disable_compression: bool = False
+    exec_config: object = field(default=None, repr=False)
+    source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecEntry:
+    """An `exec` credential plugin as configured."""
+
+    command: str
+    api_version: str
+    args: tuple[str, ...] = field(default=(), repr=False)
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    install_hint: str = ""
+    provide_cluster_info: bool = False
+    interactive_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthProviderEntry:
+    """An `auth-provider` as configured; the values are secrets."""
+
+    name: str
+    config: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserEntry:
+    """A user of a kubeconfig, its paths made absolute. Its representation shows no secret."""
+
+    name: str = ""
+    certificate_file: str = ""
+    certificate_data: str = field(default="", repr=False)
+    key_file: str = ""
+    key_data: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    impersonate_user: str = ""
+    impersonate_uid: str = ""
+    impersonate_groups: tuple[str, ...] = ()
+    impersonate_extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    auth_provider: AuthProviderEntry | None = None
+    exec: ExecEntry | None = None
+    source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEntry:
+    """A context of a kubeconfig."""
+
+    name: str
+    cluster: str = ""
+    user: str = ""
+    namespace: str = ""
+    source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Everything one context says: which cluster, as whom, in which namespace."""
+
+    context: str
+    namespace: str
+    cluster: ClusterEntry
+    user: UserEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """One or more files, merged.
+
+    Attributes:
+        paths: The files that were looked for, in order, present or not.
+        in_cluster: There was no file, and this is a pod's service account.
+    """
+
+    paths: tuple[Path, ...]
+    current_context: str = ""
+    contexts: dict[str, ContextEntry] = field(default_factory=dict)
+    clusters: dict[str, ClusterEntry] = field(default_factory=dict)
+    users: dict[str, UserEntry] = field(default_factory=dict)
+    in_cluster: bool = False
+
+    def listing(self, current: str = "") -> tuple[Context, ...]:
+        """All contexts in file order; `current` replaces the file's own current context."""
+        chosen = current or self.current_context
+        return tuple(
+            Context(
+                name=entry.name,
+                cluster=entry.cluster,
+                namespace=entry.namespace or "default",
+                current=entry.name == chosen,
+            )
+            for entry in self.contexts.values()
+        )
+
+    def login(self, context: str = "") -> Login:
+        """What a context (or the current one) means.
+
+        Raises:
+            ConfigError: There is no such context, or it names a cluster that is not there.
+        """
+        name = context or self.current_context
+        if not name:
+            if not self.contexts:
+                raise ConfigError(
+                    f"there is no context in {self._where()}",
+                    hint="Get a kubeconfig for your cluster, and set KUBECONFIG or --kubeconfig",
+                )
+            raise ConfigError(
+                "no context was given and the kubeconfig names no current one",
+                hint=f"Choose one with --context: {_some(self.contexts)}",
+            )
+        entry = self.contexts.get(name)
+        if entry is None:
+            raise ConfigError(
+                f'there is no context "{name}" in {self._where()}', hint=self._near(name)
+            )
+        cluster = self.clusters.get(entry.cluster)
+        if cluster is None:
+            raise ConfigError(
+                f'context "{name}" names the cluster "{entry.cluster}", which is not in '
+                f"{self._where()}",
+                hint=f"Clusters there: {_some(self.clusters)}" if self.clusters else "",
+            )
+        user = self.users.get(entry.user)
+        if user is None and entry.user:
+            raise ConfigError(
+                f'context "{name}" names the user "{entry.user}", which is not in {self._where()}',
+                hint=f"Users there: {_some(self.users)}" if self.users else "",
+            )
+        return Login(
+            context=name,
+            namespace=entry.namespace or "default",
+            cluster=cluster,
+            user=user or UserEntry(),
+        )
+
+    def _near(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.contexts, n=3, cutoff=0.5)
+        lowered = name.casefold()
+        near += [other for other in self.contexts if lowered in other.casefold()]
+        if near:
+            return f"Did you mean {_some(dict.fromkeys(near), limit=3)}?"
+        if self.contexts:
+            return f"Contexts there: {_some(self.contexts)}"
+        return "The kubeconfig holds no context at all"
+
+    def _where(self) -> str:
+        present = [path for path in self.paths if path.exists()]
+        if not present:
+            return "the kubeconfig"
+        return ", ".join(str(path) for path in present)
+
+
+def _some(names: Iterable[str], limit: int = 8) -> str:
+    listed = list(names)
+    shown = ", ".join(f'"{name}"' for name in listed[:limit])
+    return shown + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
+
+
+def merge(paths: tuple[Path, ...]) -> Kubeconfig:
+    """Read and merge the files that exist among `paths`; the first to name something wins.
+
+    Raises:
+        ConfigError: A file cannot be read or understood (names file and line).
+    """
+    current = ""
+    contexts: dict[str, ContextEntry] = {}
+    clusters: dict[str, ClusterEntry] = {}
+    users: dict[str, UserEntry] = {}
+    for path in paths:
+        parsed = _read(path)
+        if parsed is None:
+            continue
+        current = current or parsed.current_context or ""
+        for cluster in parsed.clusters or ():
+            if cluster.name not in clusters:
+                clusters[cluster.name] = _cluster(cluster, path)
+        for context in parsed.contexts or ():
+            if context.name not in contexts:
+                said = context.context or _Context()
+                contexts[context.name] = ContextEntry(
+                    name=context.name,
+                    cluster=said.cluster or "",
+                    user=said.user or "",
+                    namespace=said.namespace or "",
+                    source=path,
+                )
+        for user in parsed.users or ():
+            if user.name not in users:
+                users[user.name] = _user(user, path)
+    return Kubeconfig(
+        paths=paths, current_context=current, contexts=contexts, clusters=clusters, users=users
+    )
+
+
+def _beside(path: Path, value: str | None) -> str:
+    if not value:
+        return ""
+    return str(path.parent.absolute() / value)
+
+
+def _cluster(named: _NamedCluster, path: Path) -> ClusterEntry:
+    said = named.cluster or _Cluster()
+    extension = next(
+        (e.extension for e in said.extensions or () if e.name == _EXEC_EXTENSION), None
+    )
+    return ClusterEntry(
+        name=named.name,
+        server=said.server or "",
+        tls_server_name=said.tls_server_name or "",
+        insecure=bool(said.insecure_skip_tls_verify),
+        ca_file=_beside(path, said.certificate_authority),
+        ca_data=said.certificate_authority_data or "",
+        proxy_url=said.proxy_url or "",
+        disable_compression=bool(said.disable_compression),
+        exec_config=extension,
+        source=path,
+    )
+
+
+def _user(named: _NamedUser, path: Path) -> UserEntry:
+    said = named.user or _User()
+    return UserEntry(
+        name=named.name,
+        certificate_file=_beside(path, said.client_certificate),
+        certificate_data=said.client_certificate_data or "",
+        key_file=_beside(path, said.client_key),
+        key_data=said.client_key_data or "",
+        token=said.token or "",
+        token_file=_beside(path, said.token_file),
+        username=said.username or "",
+        password=said.password or "",
+        impersonate_user=said.as_ or "",
+        impersonate_uid=said.as_uid or "",
+        impersonate_groups=tuple(said.as_groups or ()),
+        impersonate_extra=tuple(
+            (key, tuple(values or ())) for key, values in (said.as_user_extra or {}).items()
+        ),
+        auth_provider=_auth_provider(said.auth_provider),
+        exec=_exec(said.exec, path),
+        source=path,
+    )
+
+
+def _auth_provider(said: _AuthProvider | None) -> AuthProviderEntry | None:
+    if said is None or not said.name:
+        return None
+    config = tuple((key, value or "") for key, value in (said.config or {}).items())
+    return AuthProviderEntry(name=said.name, config=config)
+
+
+def _exec(said: _Exec | None, path: Path) -> ExecEntry | None:
+    if said is None:
+        return None
+    command = said.command
+    if "/" in command or "\\" in command:
+        command = _beside(path, command)
+    return ExecEntry(
+        command=command,
+        api_version=said.api_version or "",
+        args=tuple(said.args or ()),
+        env=tuple((item.name, item.value or "") for item in said.env or ()),
+        install_hint=(said.install_hint or "").strip(),
+        provide_cluster_info=bool(said.provide_cluster_info),
+        interactive_mode=said.interactive_mode or "",
+    )
+
+
+# Reading one file.
+
+
+def _read(path: Path) -> _File | None:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{path} is too large to be a kubeconfig ({size} bytes)",
+                hint="Point KUBECONFIG or --kubeconfig at a kubeconfig file",
+            )
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{path} is a folder, not a kubeconfig",
+            hint="Point KUBECONFIG or --kubeconfig at a file",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"the kubeconfig {path} cannot be read: {error.strerror or error}",
+            hint="Check the owner and the mode of the file",
+        ) from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> _File:
+    """Understand the bytes of one file; `path` is only named in errors.
+
+    Raises:
+        ConfigError: The content is not a kubeconfig (names file and line, never the content).
+    """
+    import yaml
+
+    hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
+    loader = _loader()(content)
+    try:
+        node = loader.get_single_node()
+        data = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        # `problem` describes the grammar; the snippet in str(error) may quote a secret.
+        raise ConfigError(
+            f"the kubeconfig {path}{line} is not valid YAML: {error.problem or 'syntax error'}",
+            hint=hint,
+        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(
+            f"the kubeconfig {path} is not valid YAML ({type(error).__name__})", hint=hint
+        ) from None
+    finally:
+        loader.dispose()
+    if data is None:
+        return _File()
+    try:
+        return msgspec.convert(data, _File)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at ")
+        pointer = where.strip("`")
+        line_number = _line_of(node, pointer)
+        line = f", line {line_number}" if line_number else ""
+        place = f" at {pointer.removeprefix('$').removeprefix('.')}" if pointer else ""
+        raise ConfigError(
+            f"the kubeconfig {path}{line} is not valid{place}: {problem}", hint=hint
+        ) from None
+
+
+def _loader() -> type[yaml.SafeLoader]:
+    """PyYAML's safe loader, in C where there is one, that leaves timestamps alone.
+
+    client-go reads an unquoted date as the string it is.
+    """
+    global _loader_class
+    if _loader_class is None:
+        import yaml
+
+        base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        resolvers = {
+            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for first, pairs in base.yaml_implicit_resolvers.items()
+        }
+        _loader_class = type("_Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+    return _loader_class
+
+
+_loader_class: type[yaml.SafeLoader] | None = None
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _line_of(node: yaml.Node | None, pointer: str) -> int:
+    """The line of what msgspec calls `$.users[2].user.token`; 0 if it cannot be told."""
+    import yaml
+
+    if node is None:
+        return 0
+    line = node.start_mark.line + 1
+    for key, index in _STEP.findall(pointer):
+        following: yaml.Node | None = None
+        if index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
+            following = node.value[int(index)]
+            line = following.start_mark.line + 1
+        elif key and isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if name.value == key:
+                    following = value
+                    line = name.start_mark.line + 1
+        if following is None:
+            return line
+        node = following
+    return line

@@ -1,0 +1,41 @@
+"""Taking secrets out of text that other programs wrote before a person sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_HIDDEN = "[redacted]"
+_PATTERNS = (
+    # JSON Web Tokens, wherever they stand.
+    re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
+    re.compile(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
+    ),
+    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    re.compile(r"\bAKIA[0-9A-Z]{12,}\b"),
+    re.compile(r"\bya29\.[\w.-]+"),
+)
+_NAMED = re.compile(
+    r"(?i)\b((?:[\w-]*(?:token|secret|password|passwd|api[_-]?key|authorization|credential)[\w-]*)"
+    r"[\"']?\s*(?:=|:)\s*(?:bearer\s+|basic\s+)?[\"']?)([^\s\"',;]{4,})"
+)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
+
+
+def redact(text: str, secrets: Iterable[str] = (), *, limit: int = 400) -> str:
+    """Text fit to be shown: no known secret, nothing that looks like one, one short line.
+
+    Args:
+        text: What a plugin or a server said.
+        secrets: Values known to be secret.
+        limit: Longest result; the end of the text is kept, where errors stand.
+    """
+    for secret in sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    for pattern in _PATTERNS:
+        text = pattern.sub(_HIDDEN, text)
+    text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
+    text = _NAMED.sub(rf"\1{_HIDDEN}", text)
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= limit else "…" + text[-limit + 1 :]

@@ -1,0 +1,118 @@
+"""The resources this program looks at: where they live and how they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from tui_forward.kube import decoding, wire
+from tui_forward.model import Namespace, Pod, Service, TargetKind, Workload
+
+Item = TypeVar("Item", Namespace, Pod, Service, Workload)
+AnyItem = Namespace | Pod | Service | Workload
+
+
+@dataclass(frozen=True)
+class Resource(Generic[Item]):
+    """One resource of the API.
+
+    Attributes:
+        plural: As in URLs and RBAC rules ("pods").
+        group: API group, empty for the core group.
+        root: Path of the group and version ("/api/v1").
+        namespaced: Whether its objects live in namespaces.
+    """
+
+    plural: str
+    group: str
+    root: str
+    namespaced: bool
+    wire_type: type[wire.Object]
+    convert: Callable[[wire.Object], Item]
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Path of the collection or of one object; an empty namespace means all of them."""
+        parts = [self.root]
+        if namespace and self.namespaced:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+    def words(self, verb: str, namespace: str = "", name: str = "") -> str:
+        """A request in words, for messages: `list pods in namespace shop`."""
+        qualified = f"{self.plural}.{self.group}" if self.group else self.plural
+        text = f"{verb} {qualified}"
+        if name:
+            text += f' "{name}"'
+        if self.namespaced:
+            text += f" in namespace {namespace}" if namespace else " in all namespaces"
+        return text
+
+    def decode(self, content: bytes | memoryview | msgspec.Raw) -> Item:
+        """One object.
+
+        Raises:
+            msgspec.DecodeError: It is not such an object.
+        """
+        return self.convert(self.decoder.decode(content))
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[wire.Object]:
+        """Decoder of one object."""
+        return msgspec.json.Decoder(self.wire_type)
+
+
+def _workload(kind: TargetKind) -> Callable[[wire.Object], Workload]:
+    def convert(raw: wire.Object) -> Workload:
+        assert isinstance(raw, wire.Workload)
+        return decoding.workload(raw, kind)
+
+    return convert
+
+
+def _pod(raw: wire.Object) -> Pod:
+    assert isinstance(raw, wire.Pod)
+    return decoding.pod(raw)
+
+
+def _service(raw: wire.Object) -> Service:
+    assert isinstance(raw, wire.Service)
+    return decoding.service(raw)
+
+
+def _namespace(raw: wire.Object) -> Namespace:
+    assert isinstance(raw, wire.Namespace)
+    return decoding.namespace(raw)
+
+
+def _apps(plural: str, kind: TargetKind) -> Resource[Workload]:
+    return Resource(plural, "apps", "/apis/apps/v1", True, wire.Workload, _workload(kind))
+
+
+NAMESPACES: Resource[Namespace] = Resource(
+    "namespaces", "", "/api/v1", False, wire.Namespace, _namespace
+)
+PODS: Resource[Pod] = Resource("pods", "", "/api/v1", True, wire.Pod, _pod)
+SERVICES: Resource[Service] = Resource("services", "", "/api/v1", True, wire.Service, _service)
+DEPLOYMENTS = _apps("deployments", TargetKind.DEPLOYMENT)
+STATEFULSETS = _apps("statefulsets", TargetKind.STATEFULSET)
+DAEMONSETS = _apps("daemonsets", TargetKind.DAEMONSET)
+REPLICASETS = _apps("replicasets", TargetKind.REPLICASET)
+JOBS: Resource[Workload] = Resource(
+    "jobs", "batch", "/apis/batch/v1", True, wire.Workload, _workload(TargetKind.JOB)
+)
+
+WORKLOADS: dict[TargetKind, Resource[Workload]] = {
+    TargetKind.DEPLOYMENT: DEPLOYMENTS,
+    TargetKind.STATEFULSET: STATEFULSETS,
+    TargetKind.DAEMONSET: DAEMONSETS,
+    TargetKind.REPLICASET: REPLICASETS,
+    TargetKind.JOB: JOBS,
+}

@@ -1,0 +1,220 @@
+"""Objects as the API server sends them, reduced to the fields this program uses.
+
+Everything else is skipped by the decoder without building a Python object, which is what
+makes ten thousand pods affordable. Go sends `null` for empty lists and times, so nearly
+everything may be None. The structs live only as long as one page; they hold no cycles, so
+the garbage collector need not know them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Owner(msgspec.Struct, gc=False):
+    """metav1.OwnerReference."""
+
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class Metadata(msgspec.Struct, gc=False, rename="camel"):
+    """metav1.ObjectMeta."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    owner_references: list[Owner] | None = None
+
+
+class Object(msgspec.Struct, gc=False):
+    """What every object has."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+
+
+class ContainerPort(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ContainerPort."""
+
+    container_port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+
+
+class Container(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.Container."""
+
+    name: str = ""
+    ports: list[ContainerPort] | None = None
+    restart_policy: str | None = None
+
+
+class PodSpec(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.PodSpec."""
+
+    node_name: str = ""
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+
+
+class Condition(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.PodCondition."""
+
+    type: str = ""
+    status: str = ""
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
+
+
+class Waiting(msgspec.Struct, gc=False):
+    """corev1.ContainerStateWaiting."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ContainerStateTerminated."""
+
+    reason: str = ""
+    message: str = ""
+    exit_code: int = 0
+    signal: int = 0
+
+
+class Running(msgspec.Struct, gc=False):
+    """corev1.ContainerStateRunning."""
+
+
+class ContainerState(msgspec.Struct, gc=False):
+    """corev1.ContainerState: one of the three, or none, which means waiting."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ContainerStatus."""
+
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    started: bool | None = None
+    state: ContainerState | None = None
+    container_id: str = msgspec.field(name="containerID", default="")
+
+
+class PodStatus(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.PodStatus."""
+
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    conditions: list[Condition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
+class Pod(Object, gc=False):
+    """corev1.Pod."""
+
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
+    status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+class ServicePort(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ServicePort."""
+
+    port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+
+
+class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ServiceSpec."""
+
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    selector: dict[str, str] | None = None
+    ports: list[ServicePort] | None = None
+
+
+class Service(Object, gc=False):
+    """corev1.Service."""
+
+    spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
+
+
+class NamespaceStatus(msgspec.Struct, gc=False):
+    """corev1.NamespaceStatus."""
+
+    phase: str = "Active"
+
+
+class Namespace(Object, gc=False):
+    """corev1.Namespace."""
+
+    status: NamespaceStatus = msgspec.field(default_factory=NamespaceStatus)
+
+
+class Requirement(msgspec.Struct, gc=False):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class LabelSelector(msgspec.Struct, gc=False, rename="camel"):
+    """metav1.LabelSelector."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+class WorkloadSpec(msgspec.Struct, gc=False):
+    """What the specs of the workloads have in common, and how many pods they want."""
+
+    selector: LabelSelector | None = None
+    replicas: int | None = None
+    parallelism: int | None = None
+
+
+class WorkloadStatus(msgspec.Struct, gc=False, rename="camel"):
+    """How many pods are ready, under the name each kind of workload gives it."""
+
+    ready_replicas: int | None = None
+    number_ready: int | None = None
+    desired_number_scheduled: int | None = None
+    ready: int | None = None
+
+
+class Workload(Object, gc=False):
+    """Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
+
+    spec: WorkloadSpec = msgspec.field(default_factory=WorkloadSpec)
+    status: WorkloadStatus = msgspec.field(default_factory=WorkloadStatus)
+
+
+class ListMetadata(msgspec.Struct, gc=False, rename="camel"):
+    """metav1.ListMeta."""
+
+    resource_version: str = ""
+    continue_token: str = msgspec.field(name="continue", default="")
+    remaining_item_count: int | None = None
+
+
+class RawList(msgspec.Struct, gc=False):
+    """A list whose items are left undecoded, to be decoded a few at a time."""
+
+    metadata: ListMetadata = msgspec.field(default_factory=ListMetadata)
+    items: list[msgspec.Raw] | None = None
