@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
-async def local_session(kubeconfig: str | None) -> AsyncIterator[Session]:
+async def local_session(
+    kubeconfig: str | None, *, context: str | None = None
+) -> AsyncIterator[Session]:
     """A session in this process, closed at the end.
 
     Raises:
@@ -23,7 +25,7 @@ async def local_session(kubeconfig: str | None) -> AsyncIterator[Session]:
     """
     from tui_forward.session import LocalSession
 
-    session = LocalSession(kubeconfig)
+    session = LocalSession(kubeconfig, context=context or "")
     try:
         yield session
     finally:

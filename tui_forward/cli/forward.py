@@ -99,7 +99,7 @@ def forward(
     )
     from tui_forward.cli.doors import run
 
-    run(_forward(specs, kubeconfig, as_json=as_json, quiet=quiet))
+    run(_forward(specs, kubeconfig, context, as_json=as_json, quiet=quiet))
 
 
 def _specs(
@@ -154,7 +154,12 @@ def _specs(
 
 
 async def _forward(
-    specs: tuple[ForwardSpec, ...], kubeconfig: str | None, *, as_json: bool, quiet: bool
+    specs: tuple[ForwardSpec, ...],
+    kubeconfig: str | None,
+    context: str | None,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from tui_forward.cli.doors import local_session, told_by_signals
     from tui_forward.cli.headless import Headless
@@ -176,7 +181,7 @@ async def _forward(
         )
     try:
         with told_by_signals(stop.set):
-            async with local_session(kubeconfig) as session:
+            async with local_session(kubeconfig, context=context) as session:
                 await Headless(session, report).run(specs, stop)
     finally:
         output.close()

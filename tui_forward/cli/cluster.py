@@ -1,0 +1,141 @@
+"""`tui-forward cluster`: the embedded cluster alone, and its faults."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+
+import click
+
+from tui_forward.cli.output import style, wants_color
+from tui_forward.errors import TuiForwardError, UsageError
+
+
+@click.group(
+    invoke_without_command=True,
+    short_help="Run the embedded cluster by itself.",
+    subcommand_metavar="[fault ...]",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["embedded", "relay", "containerd"]),
+    default="embedded",
+    help="What pods are: servers in Python, behind a relay, or real containers.",
+    show_default=True,
+)
+@click.option(
+    "--pods", type=click.IntRange(0, 100_000), default=0, metavar="N", help="N more pods, with churn."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    help="Port of the API server; any free one by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what is ready as one JSON object.")
+@click.pass_context
+def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: bool) -> None:
+    """Run a small Kubernetes on loopback, until Ctrl-C.
+
+    It is the whole chain of a real one: API server, kubelets, container runtime, pods. kubectl
+    works with it; so does `tui-forward` in another terminal.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    arguments = ["--runtime", runtime, "--pods", str(pods), "--port", str(port)]
+    from tui_forward.cli.doors import run
+
+    run(_serve(arguments, as_json=as_json))
+
+
+async def _serve(arguments: list[str], *, as_json: bool) -> None:
+    """Until a signal, or until the cluster ends by itself, which is a failure."""
+    from tui_forward.cli.doors import told_by_signals
+    from tui_forward.cli.embedded import EmbeddedCluster, embedded_cluster
+
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with embedded_cluster(arguments) as running:
+            _announce(running, as_json=as_json)
+            await running.process.wait()
+            raise TuiForwardError(
+                f"the embedded cluster ended with code {running.process.returncode}"
+            )
+
+    def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
+        if as_json:
+            import json
+
+            fields = ("kubeconfig", "server", "control")
+            click.echo(json.dumps({name: getattr(running, name) for name in fields}))
+            return
+        click.echo(f"export KUBECONFIG={shlex.quote(running.kubeconfig)}")
+        color = wants_color(sys.stderr)
+        click.echo(
+            f"{style('ready:', '32', color=color)} API server at {running.server}\n"
+            f"faults: tui-forward cluster fault --control {shlex.quote(running.control)} NAME ...\n"
+            "Ctrl-C ends it",
+            err=True,
+        )
+
+    with told_by_signals(stop.set):
+        serving = asyncio.create_task(serve())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        finally:
+            for task in (serving, stopping):
+                task.cancel()
+            await asyncio.gather(serving, stopping, return_exceptions=True)
+
+
+@cluster.command(short_help="Disturb a running embedded cluster.")
+@click.argument("name")
+@click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--control",
+    metavar="SOCKET",
+    envvar="TUI_FORWARD_CONTROL",
+    help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
+)
+def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
+    """Ask a running embedded cluster for a fault, and print its answer.
+
+    \b
+    Some faults:
+      status
+      delete-pod   namespace=shop pod=web-1
+      crash-pod    namespace=shop pod=web-1
+      restart-hop  hop=apiserver | hop=kubelet | hop=runtime
+      cut          hop=apiserver
+      stall        hop=kubelet for_s=10
+      refuse       status=403
+      compact
+      clear
+    """
+    import json
+
+    from tui_forward.minicluster.control import Control, parse_fields
+
+    answer = Control(control or _control_beside_kubeconfig()).send(name, **parse_fields(list(fields)))
+    click.echo(json.dumps(answer))
+
+
+def _control_beside_kubeconfig() -> str:
+    """The control socket of the cluster that $KUBECONFIG is of."""
+    import os
+    from pathlib import Path
+
+    for path in os.environ.get("KUBECONFIG", "").split(os.pathsep):
+        socket = Path(path).parent / "control.sock"
+        if path and socket.is_socket():
+            return str(socket)
+    raise UsageError(
+        "no control socket given, and none beside $KUBECONFIG",
+        hint="pass the one that `tui-forward cluster` printed as --control SOCKET",
+    )

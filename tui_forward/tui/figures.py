@@ -1,0 +1,56 @@
+"""Figures as people read them: bytes, rates, durations. Pure."""
+
+from __future__ import annotations
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def amount(count: float) -> str:
+    """`0 B`, `999 B`, `1.2 kB`, `84.1 MB`, `1.20 GB`: at most 7 characters below 1000 PB."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    if unit == 0:
+        return f"{value:.0f} B"
+    digits = 0 if value >= 99.95 else 1
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def rate(bytes_per_s: float) -> str:
+    """`1.2 MB/s`; nothing at all when nothing moves."""
+    return f"{amount(bytes_per_s)}/s" if bytes_per_s >= 0.5 else ""
+
+
+def age(seconds: float) -> str:
+    """`8s`, `4m12s`, `3h05m`, `12d`: at most 6 characters below 100 days."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d"
+
+
+def short_age(seconds: float) -> str:
+    """`8s`, `4m`, `3h`, `12d`: at most 4 characters below 1000 days."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def milliseconds(seconds: float) -> str:
+    """`0.4 ms`, `12 ms`, `1.5 s`."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    value = seconds * 1000
+    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 forward`, `2 forwards`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,57 @@
+"""One line of text made of cells, redrawn only when it says something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_forward.tui.rows import Cell
+
+_GAP = "  "
+
+
+class Line(Widget):
+    """Cells side by side; what does not fit is cut off."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "line--ok",
+        "line--warn",
+        "line--bad",
+        "line--dim",
+        "line--strong",
+    }
+
+    _cells: tuple[Cell, ...] = ()
+
+    def show(self, cells: Sequence[Cell]) -> None:
+        """Take over what the line says."""
+        if tuple(cells) != self._cells:
+            self._cells = tuple(cells)
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The cells, then blank."""
+        width = self.size.width
+        base = self.rich_style
+        if y:
+            return Strip.blank(width, base)
+        segments: list[Segment] = []
+        for cell in self._cells:
+            if segments:
+                segments.append(Segment(_GAP, base))
+            style = base
+            if cell.style:
+                style += self.get_component_rich_style(f"line--{cell.style}", partial=True)
+            segments.append(
+                Segment("".join(c if c.isprintable() else " " for c in cell.text), style)
+            )
+        strip = Strip(segments)
+        if strip.cell_length > width:
+            cut = strip.crop(0, max(0, width - cell_len("…")))
+            return Strip.join([cut, Strip([Segment("…", base)])])
+        return strip.adjust_cell_length(width, base)
