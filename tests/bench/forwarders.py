@@ -1,4 +1,4 @@
-"""The programs under test, each as a process that forwards one local port to one pod port."""
+"""The programs under test, each as a process that forwards some ports of one pod."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+OURS = "tui-forward"
+KUBECTL_WEBSOCKET = "kubectl ws"
+KUBECTL_SPDY = "kubectl spdy"
+KR8S = "kr8s"
 REPOSITORY = Path(__file__).resolve().parents[2]
-FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Forwarder:
 
     Attributes:
         name: Heading of its column.
-        command: argv; `{target}`, `{namespace}` and `{port}` are filled in.
+        command: argv; `{target}` and `{namespace}` are filled in, `:PORT` for each
+            remote port follows.
         environment: Additional environment variables.
     """
 
@@ -34,17 +40,17 @@ class Forwarder:
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, kubeconfig: Path, namespace: str, target: str, port: int) -> Running:
-        """Start it and wait until it says where it listens.
+    def start(
+        self, kubeconfig: Path, namespace: str, target: str, ports: tuple[int, ...]
+    ) -> Running:
+        """Start it and wait until it says where it listens for each port.
 
         Raises:
-            RuntimeError: It ended, or said nothing for 30 s.
+            RuntimeError: It ended, or did not say so within 30 s.
         """
-        argv = [
-            part.format(target=target, namespace=namespace, port=port) for part in self.command
-        ]
+        argv = [part.format(target=target, namespace=namespace) for part in self.command]
         process = subprocess.Popen(
-            argv,
+            [*argv, *(f":{port}" for port in ports)],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,12 +58,12 @@ class Forwarder:
             env={**os.environ, "KUBECONFIG": str(kubeconfig), **self.environment},
         )
         try:
-            local_port = _read_port(process)
+            local_ports = _read_ports(process, len(ports))
         except BaseException:
             process.kill()
             process.wait()
             raise
-        return Running(self, process, local_port)
+        return Running(self, process, local_ports)
 
 
 @dataclass
@@ -66,7 +72,7 @@ class Running:
 
     forwarder: Forwarder
     process: subprocess.Popen[bytes]
-    port: int
+    ports: dict[int, int]  # remote -> local
 
     @property
     def alive(self) -> bool:
@@ -99,7 +105,7 @@ class Running:
             self.process.stdout.close()
 
 
-def _read_port(process: subprocess.Popen[bytes]) -> int:
+def _read_ports(process: subprocess.Popen[bytes], count: int) -> dict[int, int]:
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
     deadline = time.monotonic() + 30
@@ -107,11 +113,25 @@ def _read_port(process: subprocess.Popen[bytes]) -> int:
     while time.monotonic() < deadline:
         select.select([process.stdout], [], [], 0.2)
         text += (process.stdout.read() or b"").decode(errors="replace")
-        if found := FORWARDING.search(text):
-            return int(found[1])
+        found = {int(remote): int(local) for local, remote in FORWARDING.findall(text)}
+        if len(found) == count:
+            _drain(process.stdout.fileno())
+            return found
         if process.poll() is not None:
             break
     raise RuntimeError(f"{process.args!r} did not begin to forward: {text[:200]!r}")
+
+
+def _drain(fd: int) -> None:
+    """Keep reading what it says ("Handling connection for ..."), so that it never waits for us."""
+    os.set_blocking(fd, True)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(fd, 65536):
+                pass
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def newest_kubectl() -> str | None:
@@ -123,24 +143,22 @@ def forwarders() -> list[Forwarder]:
     """Everything found on this machine that can be compared; ours first."""
     ours = (sys.executable, "-m", "tui_forward", "forward", "-n", "{namespace}", "{target}")
     found = [
-        Forwarder("tui-forward", (*ours, ":{port}")),
-        Forwarder("tui-forward websocket", (*ours, ":{port}", "--transport", "websocket")),
+        Forwarder(OURS, ours),
+        Forwarder(f"{OURS} ws", (*ours, "--transport", "websocket")),
     ]
     if kubectl := newest_kubectl():
-        command = (kubectl, "port-forward", "-n", "{namespace}", "{target}", ":{port}")
+        command = (kubectl, "port-forward", "-n", "{namespace}", "{target}")
         found.append(
-            Forwarder("kubectl websocket", command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"})
+            Forwarder(KUBECTL_WEBSOCKET, command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"})
         )
-        found.append(
-            Forwarder("kubectl spdy", command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"})
-        )
+        found.append(Forwarder(KUBECTL_SPDY, command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}))
     with contextlib.suppress(ImportError):
-        import kr8s  # noqa: F401, PLC0415
+        import kr8s  # noqa: F401
 
         found.append(
             Forwarder(
-                "kr8s",
-                (sys.executable, "-m", "tests.bench.kr8s_forward", "{namespace}", "{target}", "{port}"),
+                KR8S,
+                (sys.executable, "-m", "tests.bench.kr8s_forward", "{namespace}", "{target}"),
             )
         )
     return found
