@@ -1,0 +1,187 @@
+"""The engine process: `python -m tui_forward.agent`.
+
+Serves one session on a unix socket until it is told to end (SIGTERM, SIGINT), or until the
+last front end has been gone for `--linger` seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from tui_forward.agent import place
+from tui_forward.agent.launch import Readiness
+from tui_forward.errors import TransportError, TuiForwardError
+
+_log = logging.getLogger("tui_forward.agent")
+
+# A front end that started this process connects within moments, or never.
+_FIRST_FRONT_END_S = 15.0
+# How long the process before may take to let go of the lock.
+_LOCK_S = 15.0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the engine process; returns its exit code."""
+    options = _parser().parse_args(argv)
+    if options.detach and not _detach():
+        return 0
+    said = _Readiness(detached=options.detach)
+    try:
+        return _run(options, said)
+    except TuiForwardError as error:
+        said.failed(error)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tui_forward.agent", description="The engine process of tui-forward."
+    )
+    parser.add_argument("--kubeconfig", help="this file and nothing else; default: as kubectl")
+    parser.add_argument("--context", default="", help="what counts as the current context")
+    parser.add_argument("--socket", type=Path, help="where to listen")
+    parser.add_argument(
+        "--linger",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help='how long to go on without front ends; "inf" is for ever (default: 0)',
+    )
+    parser.add_argument("--log", type=Path, help="log file; default: the system's place for logs")
+    parser.add_argument(
+        "--detach", action="store_true", help="go into the background, log to a file"
+    )
+    return parser
+
+
+def _detach() -> bool:
+    """Become a process of nobody's; False in the one that was called."""
+    if os.fork():
+        return False
+    # The caller has made a session of its own already (`start_new_session`), so that no
+    # terminal's end reaches this process. It must not keep a folder from being unmounted.
+    os.chdir("/")
+    return True
+
+
+class _Readiness:
+    """Tells whoever started this process how it went: once, in one line."""
+
+    def __init__(self, *, detached: bool) -> None:
+        self._detached = detached
+
+    def ready(self, pid: int) -> None:
+        """Somebody serves the socket."""
+        self._say(Readiness(ready=True, pid=pid))
+        if self._detached:
+            null = os.open(os.devnull, os.O_RDWR)
+            for standard in (0, 1, 2):
+                os.dup2(null, standard)
+            os.close(null)
+
+    def failed(self, error: TuiForwardError) -> None:
+        """Nobody will."""
+        self._say(Readiness(ready=False, error=error.message, hint=error.hint))
+
+    def _say(self, readiness: Readiness) -> None:
+        with contextlib.suppress(OSError):  # nobody listens: a person started it by hand
+            sys.stdout.write(msgspec.json.encode(readiness).decode() + "\n")
+            sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace, said: _Readiness) -> int:
+    from tui_forward.agent import log
+
+    path: Path = options.socket or place.default_socket(options.kubeconfig, os.environ)
+    place.make_folder(path)
+    lock = place.Lock(path)
+    if not _take(lock, path):
+        said.ready(0)
+        return 0
+    try:
+        if options.detach or options.log:
+            file = options.log or log.default_folder() / f"{path.stem}.log"
+            try:
+                log.to_file(file)
+            except OSError as error:
+                raise TransportError(f"cannot write the log {file}: {error.strerror}") from error
+        else:
+            log.to_stderr()
+        with asyncio.Runner() as runner:
+            runner.run(_serve(options, path, said))
+    finally:
+        lock.release()
+    return 0
+
+
+def _take(lock: place.Lock, path: Path) -> bool:
+    """Take the lock; False when an engine serves the socket already.
+
+    Raises:
+        TransportError: An engine holds the lock, but does not serve and does not end.
+    """
+    deadline = time.monotonic() + _LOCK_S
+    while not lock.acquire():
+        if _served(path):
+            return False
+        if time.monotonic() > deadline:
+            raise TransportError(f"another engine holds {path} and does not answer")
+        time.sleep(0.02)
+    return True
+
+
+def _served(path: Path) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> None:
+    from tui_forward.agent.lifetime import Lifetime
+    from tui_forward.agent.server import Server
+    from tui_forward.session import LocalSession
+
+    loop = asyncio.get_running_loop()
+    lifetime = Lifetime(options.linger, first_s=max(options.linger, _FIRST_FRONT_END_S))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifetime.end, signal.Signals(number).name)
+    session = LocalSession(options.kubeconfig, context=options.context)
+    try:
+        server = Server(
+            session, kubeconfig=options.kubeconfig or "", on_front_ends=lifetime.front_ends
+        )
+        listening = place.listen(path)
+        try:
+            await server.start(listening)
+            _log.info("engine %d serves %s", os.getpid(), path)
+            said.ready(os.getpid())
+            reason = await lifetime.over()
+            _log.info("engine %d ends: %s", os.getpid(), reason)
+        finally:
+            # First out of sight, then closed: whoever comes now starts an engine of its own,
+            # which waits for the lock.
+            place.remove(path)
+            await server.close()
+            listening.close()
+    finally:
+        await session.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

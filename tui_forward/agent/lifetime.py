@@ -1,0 +1,46 @@
+"""When the engine process ends. Pure policy, apart from the event loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Lifetime:
+    """Ends when asked to, or when the last front end has been gone for a while.
+
+    Args:
+        linger_s: How long to go on without front ends; infinity is for ever.
+        first_s: How long to wait for the first one.
+    """
+
+    def __init__(self, linger_s: float, *, first_s: float) -> None:
+        self._linger_s = linger_s
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait(first_s, "no front end came")
+
+    def front_ends(self, count: int) -> None:
+        """There are so many front ends now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not count:
+            self._wait(self._linger_s, "the last front end has gone")
+
+    def end(self, reason: str) -> None:
+        """End now. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def over(self) -> str:
+        """Wait for the end; returns why."""
+        return await self._over
+
+    def _wait(self, seconds: float, reason: str) -> None:
+        if seconds <= 0:
+            self.end(reason)
+        elif seconds != float("inf"):
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.end, reason)

@@ -1,0 +1,62 @@
+"""The engine process's log: a file that rotates, that only its user may read, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+from pathlib import Path
+
+import platformdirs
+
+from tui_forward.kube.redaction import redact
+
+_SIZE = 1024 * 1024
+_KEPT = 3
+_LONGEST_RECORD = 8000
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats as usual, then takes out whatever looks like a secret, line by line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, its traceback included."""
+        text = super().format(record)
+        return "\n".join(redact(line, limit=_LONGEST_RECORD) for line in text.splitlines())
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is not public
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def default_folder() -> Path:
+    """Where logs go on this system."""
+    return platformdirs.user_log_path("tui-forward", appauthor=False)
+
+
+def to_file(path: Path, *, level: int = logging.INFO) -> None:
+    """Send everything that is logged to a file, and nothing to the standard streams.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handler = _PrivateFile(path, maxBytes=_SIZE, backupCount=_KEPT)
+    _install(handler, level)
+
+
+def to_stderr(*, level: int = logging.INFO) -> None:
+    """Send everything that is logged to standard error."""
+    _install(logging.StreamHandler(), level)
+
+
+def _install(handler: logging.Handler, level: int) -> None:
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(True)

@@ -1,0 +1,282 @@
+"""`RemoteSession`: the session of an engine process, over its unix socket.
+
+Imports neither the engine nor a Kubernetes client: the screen's process lives on this side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from tui_forward.agent import place, wire
+from tui_forward.agent.framing import read_message
+from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.model import (
+    CatalogScope,
+    CatalogView,
+    Connection,
+    Context,
+    Event,
+    ForwardSpec,
+    Snapshot,
+    TimelineEntry,
+)
+
+_HELLO_S = 10.0
+# Items of a subscription kept for a reader that does not take them; then the oldest go, as
+# they do in the engine's own log. Answers to requests share the socket and must not wait.
+_ITEMS = 1024
+
+T = TypeVar("T")
+
+
+class RemoteSession:
+    """A `Session` behind a unix socket. Made by `open`.
+
+    Attributes:
+        engine_pid: The engine process.
+        kubeconfig: What it was started with; empty for kubectl's default.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        welcome: wire.Welcome,
+    ) -> None:
+        self.engine_pid = welcome.pid
+        self.kubeconfig = welcome.kubeconfig
+        self._reader = reader
+        self._writer = writer
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[wire.Result]] = {}
+        self._streams: dict[int, _Stream] = {}
+        self._lost: TransportError | None = None
+        self._reading = asyncio.create_task(self._read(), name="engine's answers")
+
+    @classmethod
+    async def open(cls, path: Path) -> RemoteSession:
+        """Connect to the engine process that serves `path`.
+
+        Raises:
+            TransportError: Nobody serves it, it belongs to another user, or it is of
+                another version.
+        """
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                reader, writer = await asyncio.open_unix_connection(path)
+                sock = writer.get_extra_info("socket")
+                if sock is None or not place.is_ours(sock):
+                    raise TransportError(f"the engine at {path} belongs to another user")
+                writer.write(wire.pack(wire.Hello(wire.VERSION)))
+                await writer.drain()
+                body = await read_message(reader, wire.MAX_ANSWER)
+            if body is None:
+                raise TransportError("the engine hung up")
+            answer = wire.unpack_answer(body)
+            if isinstance(answer, wire.Refused):
+                raise TransportError(
+                    f"the running engine refused: {answer.reason}",
+                    hint="end the engine that runs, and start again",
+                )
+            if not isinstance(answer, wire.Welcome):
+                raise TransportError("what listens on the engine's socket is not an engine")
+            return cls(reader, writer, answer)
+        except (OSError, TimeoutError, ProtocolError) as error:
+            if writer is not None:
+                writer.transport.abort()
+            reason = str(error) or "no answer in time"
+            raise TransportError(f"cannot talk to the engine at {path}: {reason}") from error
+        except BaseException:
+            if writer is not None:
+                writer.transport.abort()
+            raise
+
+    # Commands -------------------------------------------------------------------------
+
+    async def start(self, spec: ForwardSpec) -> str:
+        """See `Session.start`."""
+        return await self._ask(lambda number: wire.Start(number, spec), str)
+
+    async def stop(self, forward_id: str) -> None:
+        """See `Session.stop`."""
+        await self._tell(lambda number: wire.Stop(number, forward_id))
+
+    async def pause(self, forward_id: str) -> None:
+        """See `Session.pause`."""
+        await self._tell(lambda number: wire.Pause(number, forward_id))
+
+    async def resume(self, forward_id: str) -> None:
+        """See `Session.resume`."""
+        await self._tell(lambda number: wire.Resume(number, forward_id))
+
+    async def reconnect(self, forward_id: str) -> None:
+        """See `Session.reconnect`."""
+        await self._tell(lambda number: wire.Reconnect(number, forward_id))
+
+    async def close_connection(self, connection_id: int) -> None:
+        """See `Session.close_connection`."""
+        await self._tell(lambda number: wire.CloseConnection(number, connection_id))
+
+    # Reading --------------------------------------------------------------------------
+
+    async def snapshot(self) -> Snapshot:
+        """See `Session.snapshot`."""
+        return await self._ask(wire.GetSnapshot, Snapshot)
+
+    async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
+        """See `Session.connections`."""
+        return await self._ask(
+            lambda number: wire.GetConnections(number, forward_id), tuple[Connection, ...]
+        )
+
+    async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
+        """See `Session.timeline`."""
+        return await self._ask(
+            lambda number: wire.GetTimeline(number, forward_id), tuple[TimelineEntry, ...]
+        )
+
+    async def contexts(self) -> tuple[Context, ...]:
+        """See `Session.contexts`."""
+        return await self._ask(wire.GetContexts, tuple[Context, ...])
+
+    async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
+        """See `Session.catalog`."""
+        return await self._ask(lambda number: wire.GetCatalog(number, scope, since), CatalogView)
+
+    async def events(self, since: int = 0) -> AsyncIterator[Event]:
+        """See `Session.events`."""
+        number = next(self._numbers)
+        stream = self._streams[number] = _Stream()
+        try:
+            await self._send(wire.Subscribe(number, since))
+            while (item := await stream.get()) is not None:
+                yield wire.decode_value(item.value, Event)
+            if stream.error is not None:
+                raise stream.error
+        finally:
+            self._streams.pop(number, None)
+            self._forget(number)
+
+    async def close(self) -> None:
+        """Disconnect. What runs in the engine process goes on. Idempotent."""
+        self._fail(TransportError("the session is closed"))
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    # The wire -------------------------------------------------------------------------
+
+    async def _tell(self, request: Callable[[int], wire.Request]) -> None:
+        await self._ask(request, type(None))
+
+    async def _ask(self, request: Callable[[int], wire.Request], kind: type[T]) -> T:
+        number = next(self._numbers)
+        answer: asyncio.Future[wire.Result] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            await self._send(request(number))
+            result = await answer
+        except asyncio.CancelledError:
+            self._forget(number)
+            raise
+        finally:
+            self._waiting.pop(number, None)
+        try:
+            return wire.decode_value(result.value, kind)
+        except ProtocolError as error:
+            raise TransportError(str(error)) from error
+
+    def _forget(self, number: int) -> None:
+        """Tell the engine that nobody waits for an answer any more, if it still listens."""
+        if self._lost is None and not self._writer.is_closing():
+            self._writer.write(wire.pack(wire.Cancel(number)))
+
+    async def _send(self, message: wire.FromFrontEnd) -> None:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            self._writer.write(wire.pack(message))
+            await self._writer.drain()
+        except OSError as error:
+            raise TransportError("the engine process is gone") from error
+
+    async def _read(self) -> None:
+        gone = TransportError("the engine process is gone", hint="start tui-forward again")
+        try:
+            while (body := await read_message(self._reader, wire.MAX_ANSWER)) is not None:
+                self._received(wire.unpack_answer(body))
+        except (OSError, ProtocolError) as error:
+            gone = TransportError(f"the connection to the engine broke: {error}", hint=gone.hint)
+        finally:
+            # Whatever ended this: nobody may wait for an answer that cannot come.
+            self._fail(gone)
+
+    def _received(self, answer: wire.FromEngine) -> None:
+        match answer:
+            case wire.Result(id=number):
+                waiting = self._waiting.get(number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+            case wire.Failure(id=number):
+                waiting = self._waiting.get(number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_exception(wire.error_of(answer))
+                elif (stream := self._streams.get(number)) is not None:
+                    stream.end(wire.error_of(answer))
+            case wire.Item(id=number):
+                if (stream := self._streams.get(number)) is not None:
+                    stream.put(answer)
+            case wire.End(id=number):
+                if (stream := self._streams.get(number)) is not None:
+                    stream.end(None)
+            case _:
+                raise ProtocolError("the engine said welcome twice")
+
+    def _fail(self, error: TransportError) -> None:
+        if self._lost is None:
+            self._lost = error
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(self._lost)
+        for stream in self._streams.values():
+            stream.end(self._lost)
+
+
+class _Stream:
+    """What has arrived for one subscription and was not taken yet."""
+
+    def __init__(self) -> None:
+        self._items: deque[wire.Item] = deque(maxlen=_ITEMS)
+        self._news = asyncio.Event()
+        self._ended = False
+        self.error: TuiForwardError | None = None
+
+    def put(self, item: wire.Item) -> None:
+        """An item has arrived."""
+        self._items.append(item)
+        self._news.set()
+
+    def end(self, error: TuiForwardError | None) -> None:
+        """Nothing more will arrive; what has arrived is still handed out first."""
+        if not self._ended:
+            self._ended = True
+            self.error = error
+            self._news.set()
+
+    async def get(self) -> wire.Item | None:
+        """The next item, or None at the end."""
+        while not self._items:
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._items.popleft()

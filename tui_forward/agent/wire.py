@@ -1,0 +1,304 @@
+"""What front end and engine process say to each other. Pure: no I/O.
+
+Each message is four bytes of length, big-endian, then MessagePack. A connection begins with
+`Hello` from the front end and `Welcome` (or `Refused`) from the engine process. Then the
+front end sends requests with ids of its own choosing, in any number, and each is answered
+by one `Result` or `Failure`, in any order; a subscription is answered by `Item`s until
+`End`, or until the front end sends `Cancel`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from tui_forward import errors
+from tui_forward.errors import (
+    ApiError,
+    ForwardError,
+    ForwardErrorCause,
+    ProtocolError,
+    TuiForwardError,
+)
+from tui_forward.model import CatalogScope, ForwardSpec
+
+VERSION: Final = 1
+"""Both sides must have the same: they come out of one installation, or should."""
+
+LENGTH: Final = 4
+MAX_REQUEST: Final = 1024 * 1024
+MAX_ANSWER: Final = 256 * 1024 * 1024  # a whole picture of a very large cluster
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Base of all messages."""
+
+
+# From the front end -------------------------------------------------------------------
+
+
+class Hello(_Message, frozen=True):
+    """First message; `version` must be the engine process's."""
+
+    version: int
+
+
+class Start(_Message, frozen=True):
+    """`Session.start`."""
+
+    id: int
+    spec: ForwardSpec
+
+
+class Stop(_Message, frozen=True):
+    """`Session.stop`."""
+
+    id: int
+    forward: str
+
+
+class Pause(_Message, frozen=True):
+    """`Session.pause`."""
+
+    id: int
+    forward: str
+
+
+class Resume(_Message, frozen=True):
+    """`Session.resume`."""
+
+    id: int
+    forward: str
+
+
+class Reconnect(_Message, frozen=True):
+    """`Session.reconnect`."""
+
+    id: int
+    forward: str
+
+
+class CloseConnection(_Message, frozen=True):
+    """`Session.close_connection`."""
+
+    id: int
+    connection: int
+
+
+class GetSnapshot(_Message, frozen=True):
+    """`Session.snapshot`."""
+
+    id: int
+
+
+class GetConnections(_Message, frozen=True):
+    """`Session.connections`."""
+
+    id: int
+    forward: str | None
+
+
+class GetTimeline(_Message, frozen=True):
+    """`Session.timeline`."""
+
+    id: int
+    forward: str
+
+
+class GetContexts(_Message, frozen=True):
+    """`Session.contexts`."""
+
+    id: int
+
+
+class GetCatalog(_Message, frozen=True):
+    """`Session.catalog`."""
+
+    id: int
+    scope: CatalogScope
+    since: int
+
+
+class Subscribe(_Message, frozen=True):
+    """`Session.events`."""
+
+    id: int
+    since: int
+
+
+class Cancel(_Message, frozen=True):
+    """The front end is no longer interested in the answer to request `id`."""
+
+    id: int
+
+
+Request = (
+    Start
+    | Stop
+    | Pause
+    | Resume
+    | Reconnect
+    | CloseConnection
+    | GetSnapshot
+    | GetConnections
+    | GetTimeline
+    | GetContexts
+    | GetCatalog
+    | Subscribe
+)
+FromFrontEnd = Hello | Request | Cancel
+
+
+# From the engine process --------------------------------------------------------------
+
+
+class Welcome(_Message, frozen=True):
+    """Answer to `Hello`: who this is."""
+
+    version: int
+    pid: int
+    kubeconfig: str
+
+
+class Refused(_Message, frozen=True):
+    """Answer to `Hello` from the wrong version; the connection ends."""
+
+    version: int
+    reason: str
+
+
+class Result(_Message, frozen=True):
+    """The answer to a request; what `value` holds follows from the request."""
+
+    id: int
+    value: msgspec.Raw
+
+
+class Item(_Message, frozen=True):
+    """One element of a subscription."""
+
+    id: int
+    value: msgspec.Raw
+
+
+class End(_Message, frozen=True):
+    """A subscription is over."""
+
+    id: int
+
+
+class Failure(_Message, frozen=True):
+    """A request ended with an error of the program's own."""
+
+    id: int
+    kind: str
+    message: str
+    hint: str = ""
+    status: int = 0
+    reason: str = ""
+    cause: str = ""
+
+
+FromEngine = Welcome | Refused | Result | Item | End | Failure
+
+# --------------------------------------------------------------------------------------
+
+_encoder = msgspec.msgpack.Encoder()
+_request_decoder: msgspec.msgpack.Decoder[FromFrontEnd] = msgspec.msgpack.Decoder(FromFrontEnd)
+_answer_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
+
+T = TypeVar("T")
+
+
+def pack(message: FromFrontEnd | FromEngine) -> bytes:
+    """A message with its length."""
+    buffer = bytearray(LENGTH)
+    _encoder.encode_into(message, buffer, LENGTH)
+    buffer[:LENGTH] = (len(buffer) - LENGTH).to_bytes(LENGTH, "big")
+    return bytes(buffer)
+
+
+def raw(value: object) -> msgspec.Raw:
+    """A value encoded on its own, to be put into `Result` or `Item`."""
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def unpack_request(body: bytes) -> FromFrontEnd:
+    """The message of a front end.
+
+    Raises:
+        ProtocolError: It is not one.
+    """
+    try:
+        return _request_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"the front end sent something unintelligible: {error}") from error
+
+
+def unpack_answer(body: bytes) -> FromEngine:
+    """The message of an engine process.
+
+    Raises:
+        ProtocolError: It is not one.
+    """
+    try:
+        return _answer_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
+
+
+def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
+    """What a `Result` or `Item` holds.
+
+    Raises:
+        ProtocolError: It is not a `kind`.
+    """
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
+
+
+# Errors across the door ---------------------------------------------------------------
+
+_PLAIN: dict[str, type[TuiForwardError]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.UsageError,
+        errors.ConfigError,
+        errors.AuthError,
+        errors.TransportError,
+        errors.ProtocolError,
+    )
+}
+_WITH_STATUS: dict[str, type[ApiError]] = {
+    kind.__name__: kind for kind in (ApiError, errors.UpgradeError)
+}
+
+
+def failure(request_id: int, error: TuiForwardError) -> Failure:
+    """An error as a message; subclasses nobody else knows become the class they come from."""
+    known = {*_PLAIN, *_WITH_STATUS, ForwardError.__name__}
+    kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in known), "")
+    more: dict[str, Any] = {}
+    if isinstance(error, ApiError):
+        more = {"status": error.status, "reason": error.reason}
+    elif isinstance(error, ForwardError):
+        more = {"cause": error.cause.value}
+    return Failure(request_id, kind, error.message, error.hint, **more)
+
+
+def error_of(failed: Failure) -> TuiForwardError:
+    """The error a message stands for."""
+    if failed.kind in _WITH_STATUS:
+        return _WITH_STATUS[failed.kind](
+            failed.message, status=failed.status, reason=failed.reason, hint=failed.hint
+        )
+    if failed.kind == ForwardError.__name__:
+        try:
+            cause = ForwardErrorCause(failed.cause)
+        except ValueError:
+            cause = ForwardErrorCause.OTHER
+        return ForwardError(failed.message, cause=cause, hint=failed.hint)
+    return _PLAIN.get(failed.kind, TuiForwardError)(failed.message, hint=failed.hint)
