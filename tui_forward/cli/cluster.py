@@ -25,7 +25,11 @@ from tui_forward.errors import TuiForwardError, UsageError
     show_default=True,
 )
 @click.option(
-    "--pods", type=click.IntRange(0, 100_000), default=0, metavar="N", help="N more pods, with churn."
+    "--pods",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    metavar="N",
+    help="N more pods, with churn.",
 )
 @click.option(
     "--port",
@@ -104,7 +108,7 @@ async def _serve(arguments: list[str], *, as_json: bool) -> None:
     help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
 )
 def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
-    """Ask a running embedded cluster for a fault, and print its answer.
+    r"""Ask a running embedded cluster for a fault, and print its answer.
 
     \b
     Some faults:
@@ -122,7 +126,9 @@ def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
 
     from tui_forward.minicluster.control import Control, parse_fields
 
-    answer = Control(control or _control_beside_kubeconfig()).send(name, **parse_fields(list(fields)))
+    answer = Control(control or _control_beside_kubeconfig()).send(
+        name, **parse_fields(list(fields))
+    )
     click.echo(json.dumps(answer))
 
 

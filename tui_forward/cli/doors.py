@@ -32,6 +32,22 @@ async def local_session(
         await session.close()
 
 
+@contextlib.asynccontextmanager
+async def remote_session(kubeconfig: str | None) -> AsyncIterator[Session]:
+    """A session in an engine process, which ends when nobody is connected to it any more.
+
+    Raises:
+        TuiForwardError: The engine cannot be started.
+    """
+    from tui_forward.agent import connect
+
+    session = await connect(kubeconfig)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, with an event loop that can do everything the program needs."""
     # The default loop of Windows (Proactor) knows no add_reader.

@@ -124,7 +124,9 @@ class _Talk:
     def as_error(self) -> TuiForwardError:
         """Its own `error:` and `hint:` lines where it said them, else its last words."""
         lines = self._text.decode(errors="replace").splitlines()
-        errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+        errors = [
+            line.removeprefix("error:").strip() for line in lines if line.startswith("error:")
+        ]
         hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
         if errors:
             return TuiForwardError(errors[-1], hint=hints[-1] if hints else "")

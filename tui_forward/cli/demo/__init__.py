@@ -1,0 +1,49 @@
+"""`tui-forward demo`: the dashboard on the embedded cluster, or without a terminal a report."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tui_forward.cli.exits import ExitCode
+from tui_forward.cli.output import speaks_unicode, wants_color
+
+
+@click.command(short_help="Try it all on the embedded cluster: dashboard, or a report.")
+@click.option("--report", is_flag=True, help="The report, even on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="The report as one JSON object per claim.")
+@click.pass_context
+def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
+    """Start the embedded cluster and show what the program can do.
+
+    On a terminal: the dashboard. Without one: a report of real traffic through the whole
+    chain, with figures; the exit code is 0 only if every claim held.
+    """
+    from tui_forward.cli.dashboard import has_terminal
+    from tui_forward.cli.doors import run
+
+    if has_terminal() and not report and not as_json:
+        run(_dashboard())
+        return
+    from tui_forward.cli.demo.report import JsonRenderer, Renderer, TextRenderer
+    from tui_forward.cli.demo.run import run_demo
+
+    renderer: Renderer
+    if as_json:
+        renderer = JsonRenderer(click.echo)
+    else:
+        renderer = TextRenderer(
+            click.echo, color=wants_color(sys.stdout), unicode=speaks_unicode(sys.stdout)
+        )
+    if not run(run_demo(renderer)):
+        ctx.exit(ExitCode.FAILED)
+
+
+async def _dashboard() -> None:
+    from tui_forward.cli.dashboard import show_dashboard
+    from tui_forward.cli.embedded import embedded_cluster
+
+    click.echo("Starting the embedded cluster ...", err=True)
+    async with embedded_cluster() as cluster:
+        await show_dashboard(cluster.kubeconfig, context=None, namespace=None)

@@ -1,0 +1,117 @@
+"""The demonstration from beginning to end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from tui_forward.cli.demo import claims as tests
+from tui_forward.cli.demo.claims import Broken, Outcome
+from tui_forward.cli.demo.report import Claim, Renderer
+from tui_forward.cli.demo.stage import Stage
+from tui_forward.cli.doors import remote_session
+from tui_forward.cli.embedded import EmbeddedCluster, embedded_cluster
+from tui_forward.errors import TuiForwardError
+from tui_forward.minicluster.control import Control
+from tui_forward.model import TransportChoice
+from tui_forward.tui.figures import milliseconds
+
+if TYPE_CHECKING:
+    from tui_forward.session import Session
+
+_CLAIM_S = 25.0
+
+_TRANSPORT_NAMES = {
+    TransportChoice.SPDY: "SPDY/3.1",
+    TransportChoice.WEBSOCKET: "WebSocket tunnel",
+    TransportChoice.CHANNELS: "WebSocket channels",
+}
+
+
+class Demonstration:
+    """Tests claims one after the other and shows each as soon as it is known."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self.claims: list[Claim] = []
+
+    async def test(self, name: str, outcome: Awaitable[Outcome]) -> None:
+        """One claim; whatever goes wrong is the claim's failure, not the program's."""
+        self.record(await self._tested(name, outcome))
+
+    async def test_together(self, **named: Awaitable[Outcome]) -> None:
+        """Claims that mostly wait, at the same time."""
+        tasks = [self._tested(name.replace("_", " "), outcome) for name, outcome in named.items()]
+        for claim in await asyncio.gather(*tasks):
+            self.record(claim)
+
+    def record(self, claim: Claim) -> None:
+        """Keep and show."""
+        self.claims.append(claim)
+        self._renderer.claim(claim)
+
+    async def _tested(self, name: str, outcome: Awaitable[Outcome]) -> Claim:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                result = await outcome
+        except TimeoutError:
+            failure = f"not done within {_CLAIM_S:.0f} s"
+        except (Broken, TuiForwardError, OSError) as error:
+            failure = str(error) or type(error).__name__
+        else:
+            return Claim(name, True, result.words, time.perf_counter() - began, result.figures)
+        return Claim(name, False, failure, time.perf_counter() - began)
+
+
+async def run_demo(renderer: Renderer) -> bool:
+    """Run everything once and show it; returns whether every claim held.
+
+    Raises:
+        TuiForwardError: The embedded cluster or the engine could not be started.
+    """
+    began = time.perf_counter()
+    renderer.begin()
+    show = Demonstration(renderer)
+    async with embedded_cluster() as cluster:
+        renderer.section("The chain")
+        seconds = time.perf_counter() - began
+        show.record(
+            Claim(
+                "starts", True, f"{cluster.server}, {milliseconds(seconds)}", seconds,
+                {"start_s": seconds},
+            )
+        )  # fmt: skip
+        async with remote_session(cluster.kubeconfig) as session:
+            await _run_claims(show, renderer, cluster, session)
+    renderer.end(show.claims, time.perf_counter() - began)
+    return all(claim.held for claim in show.claims)
+
+
+async def _run_claims(
+    show: Demonstration, renderer: Renderer, cluster: EmbeddedCluster, session: Session
+) -> None:
+    context = next(c.name for c in await session.contexts() if c.current)
+    stage = Stage(session, Control(cluster.control), context)
+    await show.test("is listed", tests.cluster_listed(stage))
+
+    renderer.section("Every transport", "download, upload and both ends' count of the bytes")
+    for transport, name in _TRANSPORT_NAMES.items():
+        await show.test(name, tests.moves_bytes(stage, transport))
+
+    renderer.section("One connection never harms another")
+    await show.test_together(
+        refused_ends_alone=tests.refused_ends_alone(stage),
+        reset_ends_alone=tests.reset_ends_alone(stage),
+        late_reply_arrives=tests.late_reply_arrives(stage),
+    )
+    await show.test("stopped reader", tests.stalled_reader_harms_nobody(stage))
+    await show.test("stopped server", tests.stalled_server_harms_nobody(stage))
+
+    renderer.section("What goes away comes back", f"{tests.WORKERS} clients connect all the time")
+    await show.test("pod deleted", tests.pod_deleted(stage))
+    await show.test("container crashed", tests.container_crashed(stage))
+    await show.test("API server restarted", tests.hop_restarted(stage, "apiserver"))
+    await show.test("kubelet restarted", tests.hop_restarted(stage, "kubelet"))
