@@ -307,6 +307,8 @@ class Cluster:
     ) -> AsyncGenerator[WatchEvent[Item], None]:
         """Changes after a version, bookmarks included, until the server ends the watch.
 
+        The first event is always a bookmark of the version asked for: the watch is up.
+
         The end of the iteration is normal: watch again from the last event's version. Close
         the generator (`aclosing`) if you stop early.
 
@@ -329,6 +331,7 @@ class Cluster:
             query["fieldSelector"] = field_selector
         target = f"{resource.path(namespace)}?{urlencode(query)}"
         async with self._open(target, what, read_timeout_s=stall_s, compress=False) as response:
+            yield WatchEvent(WatchEventType.BOOKMARK, None, resource_version)
             splitter = LineSplitter(what)
             while chunk := await response.content.readany():
                 for line in splitter.receive(chunk):

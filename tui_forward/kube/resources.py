@@ -13,8 +13,8 @@ import msgspec
 from tui_forward.kube import decoding, wire
 from tui_forward.model import Namespace, Pod, Service, TargetKind, Workload
 
-Item = TypeVar("Item", Namespace, Pod, Service, Workload)
 AnyItem = Namespace | Pod | Service | Workload
+Item = TypeVar("Item", bound=AnyItem)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""The live picture of a cluster, and what a target means in it.
+
+Knows `kube` and the model; knows nothing of forwards. The names below load on first use.
+
+    resolver = TargetResolver(clusters.get)        # clusters: kube.Clusters
+    watch = resolver.watch(target)                 # engine.targets.TargetWatch
+    catalog = Catalog(clusters.get)
+    catalog.view(CatalogScope("prod", "shop"))     # -> CatalogView, never waits
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_forward.catalog.catalog import Catalog as Catalog
+    from tui_forward.catalog.targets import TargetResolver as TargetResolver
+    from tui_forward.catalog.targets import TargetWatch as TargetWatch
+
+_HOMES = {"Catalog": "catalog", "TargetResolver": "targets", "TargetWatch": "targets"}
+
+__all__ = ["Catalog", "TargetResolver", "TargetWatch"]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
