@@ -271,7 +271,8 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
         pod=PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node),
         port=port,
         ready=pod.ready,
-        incarnation=",".join(pod.container_ids),
+        # Unlike the container IDs this does not change when a second container first starts.
+        incarnation=str(pod.restarts),
     )
 
 

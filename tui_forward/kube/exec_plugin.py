@@ -7,11 +7,8 @@ cluster information and no time-out; so plugins are run here.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -19,6 +16,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.commands import run
 from tui_forward.kube.credentials import ClientCertificate, Credentials, material
 from tui_forward.kube.decoding import seconds
 from tui_forward.kube.kubeconfig import ClusterEntry, ExecEntry
@@ -28,7 +26,6 @@ _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1
 # A plugin may talk to an identity provider, but nobody can type into it: it must not ask.
 TIMEOUT_S = 60.0
 _MAX_OUTPUT_BYTES = 1024 * 1024
-_MAX_COMPLAINT_BYTES = 64 * 1024
 # Renew a little before the end, so that a request does not arrive with a dead token.
 _RENEW_BEFORE_S = 10.0
 
@@ -150,46 +147,22 @@ class ExecPlugin:
         environ = {**self._environ, **dict(self._entry.env)}
         command = self._command(environ.get("PATH"))
         environ["KUBERNETES_EXEC_INFO"] = self._request()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=environ,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                # Neither the terminal's Ctrl-C nor its window belongs to the plugin.
-                start_new_session=os.name == "posix",
-            )
-        except (OSError, NotImplementedError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no subprocesses here"
+        finished = await run(
+            command,
+            environ,
+            what=f'the exec plugin "{self._name}"',
+            timeout_s=self._timeout_s,
+            output_limit=_MAX_OUTPUT_BYTES,
+            hint=self._hint("Check `command` in the kubeconfig"),
+        )
+        if finished.code != 0:
+            said = redact(finished.complaint, self._secrets())
             raise AuthError(
-                f'the exec plugin "{self._name}" cannot be run: {reason}',
-                hint=self._hint("Check `command` in the kubeconfig"),
-            ) from error
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                output, complaint = await asyncio.gather(
-                    _bounded(process.stdout, _MAX_OUTPUT_BYTES),
-                    _bounded(process.stderr, _MAX_COMPLAINT_BYTES),
-                )
-                code = await process.wait()
-        except TimeoutError:
-            raise AuthError(
-                f'the exec plugin "{self._name}" did not answer within {self._timeout_s:g} s',
-                hint="It may be waiting for a login: run kubectl once in a terminal",
-            ) from None
-        finally:
-            await _end(process)
-        if code != 0:
-            said = redact(complaint.decode("utf-8", "replace"), self._secrets())
-            raise AuthError(
-                f'the exec plugin "{self._name}" failed with exit code {code}'
+                f'the exec plugin "{self._name}" failed with exit code {finished.code}'
                 + (f": {said}" if said else ""),
                 hint="Log in again with the tool behind it; waiting forwards resume by themselves",
             )
-        return output
+        return finished.output
 
     def _secrets(self) -> list[str]:
         values = [value for _, value in self._entry.env]
@@ -223,25 +196,3 @@ class ExecPlugin:
         if bool(status.client_certificate_data) != bool(status.client_key_data):
             raise useless("printed a client certificate without its key, or a key alone")
         return status
-
-
-async def _bounded(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """What a stream says up to a limit; the rest is read and dropped, so the writer can end."""
-    kept = bytearray()
-    while chunk := await stream.read(65536):
-        if len(kept) < limit:
-            kept += chunk[: limit - len(kept)]
-    return bytes(kept)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Make sure the plugin is gone, whatever ended the wait for it."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        # A killed process is reaped at once; shielded, since we may be under cancellation.
-        await asyncio.shield(process.wait())
-    # The pipes stay open as long as a grandchild holds them; asyncio would warn about that.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()

@@ -520,3 +520,54 @@ def _line_of(node: yaml.Node | None, pointer: str) -> int:
             return line
         node = following
     return line
+
+
+def token_spans(
+    content: bytes, path: Path, user: str
+) -> tuple[dict[str, tuple[int, int]], tuple[int, str] | None]:
+    """Where the values of a user's `auth-provider` configuration stand in a file.
+
+    Args:
+        content: The file, UTF-8.
+        path: Its path, for errors.
+        user: Name of the user entry.
+
+    Returns:
+        Start and end of each value, in characters, and where and before what text another
+        entry can be inserted; None if the file holds no such configuration.
+
+    Raises:
+        ConfigError: The content is not YAML.
+    """
+    import yaml
+
+    loader = _loader()(content)
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    except yaml.YAMLError:
+        raise ConfigError(f"the kubeconfig {path} is not valid YAML") from None
+    finally:
+        loader.dispose()
+    users = _child(node, "users")
+    for entry in users.value if isinstance(users, yaml.SequenceNode) else ():
+        name = _child(entry, "name")
+        if name is None or name.value != user:
+            continue
+        config = _child(_child(_child(entry, "user"), "auth-provider"), "config")
+        if not isinstance(config, yaml.MappingNode) or not config.value:
+            return {}, None
+        spans = {
+            key.value: (value.start_mark.index, value.end_mark.index) for key, value in config.value
+        }
+        first: yaml.Node = config.value[0][0]
+        separator = ", " if config.flow_style else "\n" + " " * first.start_mark.column
+        return spans, (first.start_mark.index, separator)
+    return {}, None
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for name, value in node.value if name.value == key), None)
