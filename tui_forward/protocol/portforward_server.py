@@ -101,6 +101,16 @@ class ServerPair:
         """Whether `send` still takes data."""
         return self._data is not None and self._data.local_open
 
+    @property
+    def stream_id(self) -> int:
+        """Id of the data stream: what a Go server chooses the frame worker by."""
+        return self._data.id if self._data is not None else 0
+
+    @property
+    def remote_open(self) -> bool:
+        """Whether the client may still send data."""
+        return self._data is not None and self._data.remote_open
+
     def send(self, data: Buffer) -> bool:
         """Queue bytes from the application; False once this direction has ended."""
         return self._data is not None and self._data.send_data(data)
@@ -136,7 +146,8 @@ class ServerPair:
             self.send_eof()
         if style is FailureStyle.SILENT_RESET and broken:
             for stream in streams:
-                stream.reset()
+                if stream.local_open:  # spdystream sends no RST behind its own FIN
+                    stream.reset()
             return
         if self._error is not None:
             self._error.send_data(text.encode())

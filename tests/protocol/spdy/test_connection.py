@@ -1,0 +1,573 @@
+"""One SPDY connection: frames in every state, cut anywhere, and what a bad peer costs."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.protocol.doubles import (
+    ConnectionLog,
+    StreamLog,
+    chunk_sizes,
+    chunked,
+    codec_settings,
+    pump,
+    wire,
+)
+from tui_forward.errors import TransportError
+from tui_forward.protocol.spdy import HeaderCompressor, Side, SpdyConnection, frames
+from tui_forward.protocol.spdy.connection import MAX_ANSWERS, MAX_STREAMS
+from tui_forward.protocol.spdy.frames import (
+    MAX_CONTROL_LENGTH,
+    MAX_DATA_LENGTH,
+    MAX_STREAM_ID,
+    FrameType,
+    ResetStatus,
+    control_frame,
+)
+from tui_forward.protocol.spdy.headers import MAX_BLOCK_BYTES
+
+Ends = tuple[SpdyConnection, ConnectionLog, SpdyConnection, ConnectionLog]
+
+
+def connected() -> Ends:
+    to_client, to_server = ConnectionLog(), ConnectionLog()
+    client = SpdyConnection(Side.CLIENT, to_client)
+    server = SpdyConnection(Side.SERVER, to_server)
+    return client, to_client, server, to_server
+
+
+def data(stream_id: int, payload: bytes, *, fin: bool = False) -> bytes:
+    return frames.data_header(stream_id, len(payload), fin=fin) + payload
+
+
+# --------------------------------------------------------------- both sides together
+
+
+def test_streams_open_talk_and_end() -> None:
+    client, _, server, to_server = connected()
+    log = StreamLog()
+    stream = client.open_stream({"port": "80"}, log)
+    assert stream.send_data(b"early")
+    pump(client, server)
+    ((served, headers),) = to_server.opened
+    assert headers == {"port": "80"}
+    assert to_server.logs[1].data == b"early"
+    assert log.heard == ["replied"]
+    served.send_data(b"answer")
+    served.send_eof()
+    pump(client, server)
+    assert log.data == b"answer"
+    assert log.heard == ["replied", "eof"]
+    stream.send_data(b"more", fin=True)
+    pump(client, server)
+    assert to_server.logs[1].data == b"earlymore"
+    assert to_server.logs[1].heard == ["eof"]
+    assert client.stream_count == server.stream_count == 0
+
+
+def test_stream_ids_are_odd_and_grow() -> None:
+    client = SpdyConnection(Side.CLIENT, ConnectionLog())
+    assert [client.open_stream({}, StreamLog()).id for _ in range(3)] == [1, 3, 5]
+
+
+def test_ended_streams_leave_nothing_behind() -> None:
+    client, _, server, to_server = connected()
+    for round_number in range(300):
+        stream = client.open_stream({"requestid": str(round_number)}, StreamLog())
+        pump(client, server)
+        if round_number % 3 == 0:
+            stream.reset()
+        elif round_number % 3 == 1:
+            to_server.opened[-1][0].reset()
+        else:
+            stream.send_eof()
+            to_server.opened[-1][0].send_eof()
+        pump(client, server)
+    assert client.stream_count == server.stream_count == 0
+
+
+def test_sending_on_an_ended_stream_is_no_error() -> None:
+    client, _, server, to_server = connected()
+    stream = client.open_stream({}, StreamLog())
+    pump(client, server)
+    to_server.opened[0][0].reset()
+    pump(client, server)
+    assert not stream.send_data(b"late")
+    assert not stream.send_eof()
+    stream.reset()
+    assert wire(client) == b""
+
+
+def test_payload_is_not_copied() -> None:
+    client = SpdyConnection(Side.CLIENT, ConnectionLog())
+    stream = client.open_stream({}, StreamLog())
+    client.data_to_send()
+    payload = memoryview(bytearray(100_000))
+    stream.send_data(payload)
+    assert client.data_to_send()[1] is payload
+
+
+def test_data_above_the_largest_frame_is_split() -> None:
+    client, _, server, to_server = connected()
+    stream = client.open_stream({}, StreamLog())
+    payload = bytes(MAX_DATA_LENGTH + 5)
+    stream.send_data(payload, fin=True)
+    pump(client, server)
+    log = to_server.logs[1]
+    assert log.data == payload
+    assert log.heard == ["eof"]
+    assert client.error is server.error is None
+
+
+def test_pings_are_echoed_and_pongs_reported() -> None:
+    client, to_client, server, to_server = connected()
+    assert [client.send_ping(), client.send_ping(), server.send_ping()] == [1, 3, 2]
+    pump(client, server)
+    assert to_client.pongs == [1, 3]
+    assert to_server.pongs == [2]
+
+
+def test_ping_ids_start_again() -> None:
+    client = SpdyConnection(Side.CLIENT, ConnectionLog())
+    client._next_ping_id = MAX_STREAM_ID
+    assert [client.send_ping(), client.send_ping()] == [MAX_STREAM_ID, 1]
+
+
+def test_stream_ids_run_out() -> None:
+    client = SpdyConnection(Side.CLIENT, ConnectionLog())
+    client._next_id = MAX_STREAM_ID
+    assert client.open_stream({}, StreamLog()).id == MAX_STREAM_ID
+    with pytest.raises(TransportError, match="used up"):
+        client.open_stream({}, StreamLog())
+
+
+def test_close_resets_what_is_open_and_says_goodbye() -> None:
+    client, to_client, server, to_server = connected()
+    client.open_stream({}, StreamLog())
+    pump(client, server)
+    client.close()
+    client.close()
+    pump(client, server)
+    assert to_server.logs[1].heard == [f"reset {ResetStatus.CANCEL}"]
+    assert to_server.ends == [None]
+    assert server.goaway_status == 0
+    assert to_client.ends == []
+    with pytest.raises(TransportError, match="has ended"):
+        client.open_stream({}, StreamLog())
+    assert client.send_ping() == 0
+
+
+def test_goaway_ends_every_stream_and_what_follows_counts_no_more() -> None:
+    client, to_client, _, _ = connected()
+    logs = [StreamLog(), StreamLog()]
+    for log in logs:
+        client.open_stream({}, log)
+    client.receive_data(data(1, b"x") + frames.goaway(0, 2) + data(1, b"y") + b"garbage")
+    client.receive_data(data(1, b"z"))
+    client.receive_eof()
+    assert logs[0].data == b"x"
+    assert [log.heard for log in logs] == [["lost"], ["lost"]]
+    assert to_client.ends == [None]
+    assert client.goaway_status == 2
+
+
+def test_eof_ends_every_stream() -> None:
+    client, to_client, _, _ = connected()
+    log = StreamLog()
+    client.open_stream({}, log)
+    client.receive_eof()
+    assert log.heard == ["lost"]
+    assert to_client.ends == [None]
+    assert client.error is None
+
+
+@pytest.mark.parametrize("cut", [3, 8, 9])
+def test_eof_inside_a_frame_is_an_error(cut: int) -> None:
+    client, to_client, _, _ = connected()
+    client.open_stream({}, StreamLog())
+    client.receive_data(data(1, b"abc")[:cut])
+    client.receive_eof()
+    assert str(client.error) == "connection ended inside a frame"
+    assert to_client.ends == [client.error]
+
+
+# ------------------------------------------------------------------- from within a call
+
+
+class Closer(StreamLog):
+    """Does something to its connection in the middle of a chunk."""
+
+    def __init__(self, connection: SpdyConnection, stream_id: int, *, close: bool) -> None:
+        super().__init__()
+        self.connection = connection
+        self.stream_id = stream_id
+        self.close = close
+
+    def data_received(self, data: memoryview) -> None:
+        super().data_received(data)
+        if self.close:
+            self.connection.close()
+        else:
+            self.connection._streams[self.stream_id].reset()
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_receiver_may_end_its_stream_or_all(close: bool, size: int) -> None:
+    client, to_client, _, _ = connected()
+    log = Closer(client, 1, close=close)
+    client.open_stream({}, log)
+    received = data(1, b"first") + data(1, b"second") + frames.ping(2) + frames.ping(1)
+    client.data_to_send()
+    for chunk in chunked(received, [size] * len(received)):
+        client.receive_data(chunk)
+    # Only the first piece: what follows is for a stream that is gone.
+    assert log.data == {1: b"f", 5: b"fi", 1000: b"first"}[size]
+    assert to_client.pongs == ([] if close else [1])
+    sent = wire(client)
+    assert sent.startswith(frames.rst_stream(1, ResetStatus.CANCEL))
+    assert (frames.ping(2) in sent) is not close
+
+
+# ----------------------------------------------------------- any chunking, same meaning
+
+
+def conversation() -> bytes:
+    """Everything a server may send, to a client with streams 1 to 9."""
+    compressor = HeaderCompressor()
+    replies = [frames.syn_reply(number, compressor.compress({})) for number in (1, 3, 5, 7)]
+    return b"".join(
+        [
+            *replies,
+            data(1, b"abc"),
+            data(3, b"", fin=True),
+            frames.ping(1),
+            control_frame(FrameType.SETTINGS, struct.pack(">III", 1, 4, 100)),
+            control_frame(FrameType.WINDOW_UPDATE, struct.pack(">II", 1, 65536)),
+            control_frame(
+                FrameType.HEADERS, struct.pack(">I", 5) + compressor.compress({"a": "b"})
+            ),
+            data(5, b"x" * 100, fin=True),
+            frames.rst_stream(7, 3),
+            data(99, b"nobody's"),
+            data(7, b"too late"),
+            frames.ping(2),
+            frames.syn_reply(9, compressor.compress({"last": "1"})),
+            data(9, b"end"),
+            frames.goaway(0, 0),
+        ]
+    )
+
+
+def hear(chunks: list[bytes]) -> tuple[list[tuple[list[str], bytes]], list[int], bytes]:
+    handler = ConnectionLog()
+    client = SpdyConnection(Side.CLIENT, handler)
+    logs = [StreamLog() for _ in range(5)]
+    for log in logs:
+        client.open_stream({}, log)
+    client.data_to_send()
+    for chunk in chunks:
+        client.receive_data(chunk)
+    assert client.error is None
+    assert handler.ends == [None]
+    return [(log.heard, bytes(log.data)) for log in logs], handler.pongs, wire(client)
+
+
+@given(chunk_sizes)
+@codec_settings
+def test_any_chunking_means_the_same(sizes: list[int]) -> None:
+    received = conversation()
+    assert hear(list(chunked(received, sizes))) == hear([received])
+
+
+def test_bytewise_means_the_same() -> None:
+    received = conversation()
+    heard = hear(list(chunked(received, [1] * len(received))))
+    assert heard == hear([received])
+    streams, pongs, sent = heard
+    assert streams == [
+        (["replied", "lost"], b"abc"),
+        (["replied", "eof", "lost"], b""),
+        (["replied", "eof", "lost"], b"x" * 100),
+        (["replied", "reset 3"], b""),
+        (["replied", "lost"], b"end"),
+    ]
+    assert pongs == [1]
+    assert sent == frames.ping(2)
+
+
+# -------------------------------------------------------------- every frame, every state
+
+STATES = ("unknown", "opening", "open", "local ended", "remote ended", "ended", "reset")
+
+
+def client_in(state: str) -> tuple[SpdyConnection, StreamLog, HeaderCompressor]:
+    """A client whose stream 1 is in that state, and the server's compressor."""
+    client = SpdyConnection(Side.CLIENT, ConnectionLog())
+    log = StreamLog()
+    compressor = HeaderCompressor()
+    if state != "unknown":
+        stream = client.open_stream({}, log)
+        if state != "opening":
+            client.receive_data(frames.syn_reply(1, compressor.compress({})))
+        if state in ("local ended", "ended"):
+            stream.send_eof()
+        if state in ("remote ended", "ended"):
+            client.receive_data(data(1, b"", fin=True))
+        if state == "reset":
+            stream.reset()
+    client.data_to_send()
+    log.heard.clear()
+    return client, log, compressor
+
+
+# What the stream's receiver hears of a frame, by state; nothing where nothing is listed.
+HEARD: dict[str, dict[str, tuple[list[str], bytes]]] = {
+    "DATA": dict.fromkeys(("opening", "open", "local ended"), ([], b"hi")),
+    "DATA FIN": dict.fromkeys(("opening", "open", "local ended"), (["eof"], b"hi")),
+    "SYN_REPLY": {"opening": (["replied"], b"")},
+    "SYN_REPLY FIN": {"opening": (["replied", "eof"], b"")},
+    "RST_STREAM": dict.fromkeys(
+        ("opening", "open", "local ended", "remote ended"), (["reset 5"], b"")
+    ),
+    "HEADERS": {},
+    "WINDOW_UPDATE": {},
+    "SYN_STREAM": {},
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("frame", HEARD)
+def test_every_frame_in_every_state(frame: str, state: str) -> None:
+    client, log, compressor = client_in(state)
+    flags = frames.FLAG_FIN if frame.endswith("FIN") else 0
+    stream_id = struct.pack(">I", 1)
+    received = {
+        "DATA": lambda: data(1, b"hi"),
+        "DATA FIN": lambda: data(1, b"hi", fin=True),
+        "RST_STREAM": lambda: frames.rst_stream(1, 5),
+        "HEADERS": lambda: control_frame(
+            FrameType.HEADERS, stream_id + compressor.compress({"x": "y"})
+        ),
+        "WINDOW_UPDATE": lambda: control_frame(FrameType.WINDOW_UPDATE, stream_id + stream_id),
+        "SYN_STREAM": lambda: frames.syn_stream(1, compressor.compress({"x": "y"})),
+    }.get(
+        frame,
+        lambda: control_frame(
+            FrameType.SYN_REPLY, stream_id + compressor.compress({}), flags=flags
+        ),
+    )()
+    client.receive_data(received)
+    assert (log.heard, bytes(log.data)) == HEARD[frame].get(state, ([], b""))
+    assert client.error is None
+    # No state and no frame loses the compression: a second stream still works.
+    second = StreamLog()
+    opened = client.open_stream({}, second)
+    client.receive_data(frames.syn_reply(opened.id, compressor.compress({"z": "1"})))
+    assert second.heard == ["replied"]
+
+
+def test_a_stream_opened_by_a_server_is_refused() -> None:
+    client, _, compressor = client_in("open")
+    client.receive_data(frames.syn_stream(2, compressor.compress({"port": "80"})))
+    assert wire(client) == frames.rst_stream(2, ResetStatus.REFUSED_STREAM)
+
+
+# ------------------------------------------------------------------------- server rules
+
+
+def served(received: bytes) -> tuple[SpdyConnection, ConnectionLog]:
+    handler = ConnectionLog()
+    server = SpdyConnection(Side.SERVER, handler)
+    server.receive_data(received)
+    return server, handler
+
+
+def test_reply_is_an_empty_block_before_any_data() -> None:
+    server, handler = served(frames.syn_stream(1, HeaderCompressor().compress({})))
+    handler.opened[0][0].send_data(b"x")
+    empty = frames.syn_reply(1, HeaderCompressor().compress({}))
+    assert wire(server) == empty + data(1, b"x")
+
+
+def test_ids_that_do_not_grow_are_reset_with_protocol_error() -> None:
+    compressor = HeaderCompressor()
+    received = [frames.syn_stream(number, compressor.compress({})) for number in (3, 3, 1, 4, 5)]
+    server, handler = served(b"".join(received))
+    assert [stream.id for stream, _ in handler.opened] == [3, 5]
+    sent = wire(server)
+    for number in (3, 1, 4):
+        assert frames.rst_stream(number, ResetStatus.PROTOCOL_ERROR) in sent
+    assert server.error is None
+
+
+def test_data_pipelined_behind_syn_stream_with_fin() -> None:
+    syn = frames.syn_stream(1, HeaderCompressor().compress({}))
+    _, handler = served(syn + data(1, b"GET /", fin=True))
+    assert handler.logs[1].data == b"GET /"
+    assert handler.logs[1].heard == ["eof"]
+
+
+def test_fin_on_syn_stream() -> None:
+    server, handler = served(frames.syn_stream(1, HeaderCompressor().compress({}), fin=True))
+    assert handler.logs[1].heard == ["eof"]
+    handler.opened[0][0].send_eof()
+    assert server.stream_count == 0
+
+
+def test_unidirectional_stream_takes_no_answer() -> None:
+    block = struct.pack(">IIH", 1, 0, 0) + HeaderCompressor().compress({})
+    _, handler = served(control_frame(FrameType.SYN_STREAM, block, flags=2))
+    assert not handler.opened[0][0].send_data(b"x")
+
+
+def test_largest_data_frame_passes_through_in_pieces() -> None:
+    server, handler = served(frames.syn_stream(1, HeaderCompressor().compress({})))
+    server.receive_data(frames.data_header(1, MAX_DATA_LENGTH, fin=True))
+    piece = bytes(65536)
+    for _ in range(MAX_DATA_LENGTH // len(piece)):
+        server.receive_data(piece)
+    log = handler.logs[1]
+    assert log.pieces == MAX_DATA_LENGTH // len(piece)
+    assert log.heard == []
+    server.receive_data(piece[: MAX_DATA_LENGTH % len(piece)])
+    assert len(log.data) == MAX_DATA_LENGTH
+    assert log.heard == ["eof"]
+
+
+@pytest.mark.parametrize("frame_type", [0, 5, 10, 77])
+def test_unknown_control_frames_end_the_connection(frame_type: int) -> None:
+    server, handler = served(control_frame(frame_type, b""))
+    assert str(server.error) == f"control frame of unknown type {frame_type}"
+    assert handler.ends == [server.error]
+
+
+def test_upper_case_header_ends_the_connection() -> None:
+    server, _ = served(frames.syn_stream(1, HeaderCompressor().compress({"Port": "80"})))
+    assert "not in lower case" in str(server.error)
+
+
+def test_version_is_not_looked_at() -> None:
+    ping = bytearray(frames.ping(1))
+    ping[1] = 2
+    server, _ = served(bytes(ping))
+    assert server.error is None
+
+
+# --------------------------------------------------------------------- a malicious peer
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (frames.data_header(0, 3) + b"abc", "DATA on stream 0"),
+        (frames.data_header(0, 0), "DATA on stream 0"),
+        (control_frame(FrameType.RST_STREAM, b"1234567"), "RST_STREAM of wrong length"),
+        (control_frame(FrameType.RST_STREAM, bytes(8)), "RST_STREAM for stream 0"),
+        (frames.rst_stream(1, 0), "RST_STREAM with status 0"),
+        (control_frame(FrameType.PING, b"12345"), "PING of wrong length or with flags"),
+        (control_frame(FrameType.PING, b"1234", flags=1), "PING of wrong length or with flags"),
+        (control_frame(FrameType.PING, bytes(4)), "PING with id 0"),
+        (control_frame(FrameType.GOAWAY, bytes(4)), "GOAWAY of wrong length or with flags"),
+        (control_frame(FrameType.SETTINGS, b"12"), "SETTINGS of wrong length"),
+        (control_frame(FrameType.SETTINGS, b"\0\0\0\2" + bytes(8)), "SETTINGS of wrong length"),
+        (control_frame(FrameType.WINDOW_UPDATE, bytes(4)), "WINDOW_UPDATE of wrong length"),
+        (control_frame(FrameType.SYN_REPLY, b"123"), "SYN_REPLY too short"),
+        (control_frame(FrameType.SYN_STREAM, bytes(9)), "SYN_STREAM too short"),
+        (control_frame(FrameType.HEADERS, bytes(3)), "HEADERS too short"),
+        (frames.syn_reply(0, HeaderCompressor().compress({})), "SYN_REPLY for stream 0"),
+        (frames.syn_stream(0, HeaderCompressor().compress({})), "SYN_STREAM for stream 0"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_malformed_frames_end_the_connection(frame: bytes, message: str, size: int) -> None:
+    for side in Side:
+        handler = ConnectionLog()
+        connection = SpdyConnection(side, handler)
+        for chunk in chunked(frame + frames.ping(1), [size] * len(frame)):
+            connection.receive_data(chunk)
+        assert str(connection.error) == message
+        assert handler.ends == [connection.error]
+
+
+@pytest.mark.parametrize("size", [1, 8, 100_000])
+def test_control_frames_are_bounded(size: int) -> None:
+    frame = frames.pack_head(0x8003_0004, MAX_CONTROL_LENGTH + 1) + bytes(MAX_CONTROL_LENGTH)
+    server = SpdyConnection(Side.SERVER, ConnectionLog())
+    for chunk in chunked(frame, [size] * 20):
+        server.receive_data(chunk)
+    assert "control frame of 65537 bytes" in str(server.error)
+    assert not server._partial
+
+
+def test_a_zlib_bomb_costs_the_connection_only() -> None:
+    bomb = HeaderCompressor(level=9).compress({"x": "a" * 10 * MAX_BLOCK_BYTES})
+    server, _ = served(frames.syn_stream(1, bomb))
+    assert "inflates beyond" in str(server.error)
+
+
+def test_pings_without_reading_are_bounded() -> None:
+    server, _ = served(b"".join(frames.ping(1) for _ in range(MAX_ANSWERS)))
+    assert server.error is None
+    server.receive_data(frames.ping(1))
+    assert "without reading" in str(server.error)
+
+
+def test_pings_with_reading_are_not() -> None:
+    server, _ = served(b"")
+    for _ in range(3):
+        server.receive_data(b"".join(frames.ping(1) for _ in range(MAX_ANSWERS)))
+        server.data_to_send()
+    assert server.error is None
+
+
+def test_open_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_STREAMS > 2 * 2000
+    monkeypatch.setattr("tui_forward.protocol.spdy.connection.MAX_STREAMS", 2)
+    compressor = HeaderCompressor()
+    received = [frames.syn_stream(number, compressor.compress({})) for number in (1, 3, 5)]
+    server, handler = served(b"".join(received))
+    assert len(handler.opened) == server.stream_count == 2
+    assert wire(server).endswith(frames.rst_stream(5, ResetStatus.REFUSED_STREAM))
+
+
+@given(st.binary(max_size=300), chunk_sizes, st.sampled_from(Side))
+@codec_settings
+def test_garbage_never_raises(garbage: bytes, sizes: list[int], side: Side) -> None:
+    connection = SpdyConnection(side, ConnectionLog())
+    for chunk in chunked(garbage, sizes):
+        connection.receive_data(chunk)
+    connection.receive_eof()
+    assert connection.ended
+
+
+@given(
+    st.lists(
+        st.builds(
+            control_frame,
+            st.sampled_from([*FrameType, 5, 10]),
+            st.binary(max_size=24).map(lambda payload: b"\0\0\0\1" + payload),
+            flags=st.integers(0, 3),
+        )
+        | st.builds(data, st.integers(0, 6), st.binary(max_size=20), fin=st.booleans()),
+        max_size=12,
+    ),
+    st.sampled_from(Side),
+)
+@codec_settings
+def test_half_sound_frames_never_raise(received: list[bytes], side: Side) -> None:
+    handler = ConnectionLog()
+    connection = SpdyConnection(side, handler)
+    logs = [StreamLog(), StreamLog()]
+    if side is Side.CLIENT:
+        for log in logs:
+            connection.open_stream({}, log)
+    connection.receive_data(b"".join(received))
+    connection.receive_eof()
+    assert len(handler.ends) == 1
+    for log in logs if side is Side.CLIENT else []:
+        assert len([word for word in log.heard if word.startswith(("lost", "reset"))]) == 1
