@@ -90,6 +90,13 @@ class FakeSession:
         )
         self.change(forward_id, ForwardState.READY, "pod web-1")
 
+    def stand_in_for(self, forward_id: str, pod: str, port: int) -> None:
+        """Say which pod and port a forward has reached."""
+        namespace = self.forwards[forward_id].spec.target.namespace
+        self.update(
+            forward_id, pod=PodRef(namespace=namespace, name=pod, uid="u"), remote_port=port
+        )
+
     def emit(self, kind: EventKind, forward_id: str, **fields: object) -> None:
         """Tell something."""
         forward = self.forwards.get(forward_id)

@@ -132,7 +132,7 @@ class RowTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._columns = tuple(columns)
         self.empty = empty
-        self._keys: Sequence[str] = ()
+        self._keys: tuple[str, ...] = ()
         self._index: dict[str, int] = {}
         self._row_of: Callable[[str], Row] = lambda _key: _NO_ROW
         self._drawn: dict[int, Row] = {}  # visible lines as they were last drawn
@@ -151,8 +151,9 @@ class RowTable(ScrollView, can_focus=True):
             row_of: The row of a key; called for visible rows only.
         """
         self._row_of = row_of
+        keys = tuple(keys)
         if keys != self._keys:
-            self._take_keys(tuple(keys))
+            self._take_keys(keys)
             self._drawn.clear()
             self.refresh()
             return
@@ -309,7 +310,7 @@ def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> 
     clean = "".join(character if character.isprintable() else " " for character in text)
     length = cell_len(clean)
     if length > width:
-        if middle and width >= 8 and clean.isascii():
+        if middle and width >= 5 and clean.isascii():
             tail = (width - 1) // 2
             return f"{clean[: width - 1 - tail]}…{clean[-tail:]}"
         return set_cell_size(clean, width - 1) + "…" if width > 1 else "…"[:width]

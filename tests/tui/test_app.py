@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.worker import WorkerFailed
+
+from tests.cli.fake_session import FakeSession, until
+from tests.tui.samples import SHOP, connection, pod, shop, view
+from tui_forward.errors import ForwardError, TransportError
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    Counters,
+    ForwardState,
+    ResourceStatus,
+    TargetKind,
+)
+from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.dialogs import HelpScreen, NamespaceScreen, QuitScreen
+
+
+def screen_text(app: TuiForwardApp) -> str:
+    """What a terminal shows now."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+@asynccontextmanager
+async def running(
+    session: FakeSession, size: tuple[int, int] = (80, 24), namespace: str = "shop"
+) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
+    app = TuiForwardApp(session, context="here", namespace=namespace)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        yield app, pilot
+    assert app.crash is None
+
+
+async def shows(app: TuiForwardApp, *texts: str) -> None:
+    await until(lambda: all(text in screen_text(app) for text in texts))
+
+
+async def test_everything_is_on_one_small_screen() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1", "kube-system", "http", "API ● 12 ms", "No forward is on")
+        await pilot.press("1")
+        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward")
+        session.update(
+            "f1",
+            counters=Counters(
+                rate_from_pod=1.2e6, connections_open=1, connections_total=1, bytes_from_pod=5
+            ),
+        )
+        session.connection_list = [connection(1)]
+        await shows(app, "1.2 MB/s", "127.0.0.1:50001", "web-1:http")
+
+
+async def test_a_digit_switches_a_port_on_and_off() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("2")
+        await until(lambda: session.forwards)
+        spec = next(iter(session.forwards.values())).spec
+        assert (spec.target.kind, spec.target.name, spec.target.port) == (
+            TargetKind.POD, "web-1", "metrics",
+        )  # fmt: skip
+        assert (spec.target.context, spec.target.namespace) == ("here", "shop")
+        assert spec.local_port is None
+        assert not spec.target.pin
+        await pilot.press("2")
+        await until(lambda: not session.forwards)
+        assert [call[0] for call in session.calls if call[0] in ("start", "stop")] == [
+            "start", "stop",
+        ]  # fmt: skip
+
+
+async def test_a_key_pressed_twice_at_once_is_on_and_off_not_on_twice() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1", "1", "1")
+        await until(lambda: len([c for c in session.calls if c[0] in ("start", "stop")]) == 3)
+        assert len(session.forwards) == 1
+
+
+async def test_ports_that_cannot_be_forwarded_say_so() -> None:
+    session = shop()
+    async with running(session, (120, 30)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("3")
+        await shows(app, "UDP cannot be forwarded")
+        await pilot.press("7")
+        await shows(app, "declares only 3")
+        assert not session.forwards
+
+
+async def test_space_enter_and_tab_reach_everything() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("down", "enter", "down", "space")  # pods, ports, metrics of web-2
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.name == "web-2"
+        assert session.forwards["f1"].spec.target.port == "metrics"
+        await shows(app, "● ready")
+        await pilot.press("tab", "space")
+        await until(lambda: ("pause", "f1") in session.calls)
+        session.update("f1", paused=True)
+        await shows(app, "paused")
+        await pilot.press("space", "r")
+        await until(
+            lambda: ("resume", "f1") in session.calls and ("reconnect", "f1") in session.calls
+        )
+        session.connection_list = [connection(1), connection(2)]
+        await shows(app, "50002")
+        await pilot.press("tab", "x")  # newest first
+        await until(lambda: ("close_connection", 2) in session.calls)
+        await pilot.press("shift+tab", "x")
+        await until(lambda: ("stop", "f1") in session.calls)
+
+
+async def test_another_namespace_by_cursor_and_by_name() -> None:
+    session = shop()
+    other = CatalogScope("here", "kube-system")
+    session.views[other] = view(pod("dns-1", namespace="kube-system"), scope=other)
+    every = CatalogScope("here", "")
+    session.views[every] = view(pod("web-1"), pod("dns-1", namespace="kube-system"), scope=every)
+    async with running(session, (100, 30)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("shift+tab", "home", "enter")
+        await shows(app, "kube-system/dns-1", "shop/web-1", "ns: all")
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await pilot.press(*"kube-system", "enter")
+        await shows(app, "dns-1", "ns: kube-system")
+        assert "web-1" not in screen_text(app)
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await pilot.press("escape")
+        await shows(app, "ns: kube-system")
+
+
+async def test_a_namespace_that_may_not_be_listed_can_be_typed() -> None:
+    session = shop()
+    hidden = CatalogScope("here", "hidden")
+    session.views[hidden] = view(pod("web-9", namespace="hidden"), scope=hidden)
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await pilot.press(*"hidden", "enter")
+        await shows(app, "web-9", "▸ hidden")
+
+
+async def test_forbidden_lists_say_what_is_missing() -> None:
+    session = shop()
+    denied = ResourceStatus(
+        resource="pods", error="you may not list pods in shop", hint="ask for it", forbidden=True
+    )
+    session.views[SHOP] = msgspec.structs.replace(view(), resources=(denied,))
+    async with running(session, (140, 30)) as (app, _):
+        await shows(app, "you may not list pods in shop → ask for it")
+
+
+async def test_an_unreachable_server_is_said_on_top() -> None:
+    session = shop()
+    health = ApiHealth(context="here", ok=False, error="no route to 10.0.0.1", hint="VPN?")
+    session.views[SHOP] = msgspec.structs.replace(view(), health=health, resources=())
+    async with running(session, (120, 30)) as (app, _):
+        await shows(app, "API ✗ no route to 10.0.0.1 → VPN?", "Listing pods")
+
+
+async def test_states_are_words_with_reasons() -> None:
+    session = shop()
+    async with running(session, (140, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
+        session.update("f1", retry_at=time.time() + 5, parked=2)
+        await shows(app, "◐ reconnecting", "pod web-1 was deleted", "next try in", "2 parked")
+
+
+async def test_quitting_asks_once_if_forwards_are_on() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, QuitScreen))
+        await shows(app, "Quit and stop 1 forward?")
+        await pilot.press("n")
+        await until(lambda: not isinstance(app.screen, QuitScreen))
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(lambda: app._exit)
+
+
+async def test_quitting_without_forwards_does_not_ask() -> None:
+    async with running(shop()) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("q")
+        await until(lambda: app._exit)
+
+
+async def test_help_names_every_key() -> None:
+    async with running(shop(), (80, 24)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await shows(app, "switch the n-th port")
+        await pilot.press("end")
+        await shows(app, "paused")
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, HelpScreen))
+
+
+async def test_an_engine_that_is_gone_is_said_and_nothing_breaks() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        session.break_(TransportError("the engine process has ended"))
+        await shows(app, "■ the engine process has ended", "web-1")
+        await pilot.press("1", "tab", "x", "r", "question_mark", "escape")
+        session.broken = None
+        await shows(app, "API ● 12 ms")
+
+
+async def test_a_wish_that_fails_is_told() -> None:
+    session = shop()
+
+    def refuse(*_: object) -> None:
+        raise ForwardError("port 8080 is taken by nginx (42)", hint="stop it")
+
+    session.on_start = refuse
+    async with running(session, (120, 30)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "port 8080 is taken by nginx (42)", "stop it")
+
+
+async def test_a_session_that_hangs_does_not_freeze_the_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.ANSWER_S", 0.1)
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+
+        async def hang() -> object:
+            return await asyncio.Event().wait()
+
+        monkeypatch.setattr(session, "snapshot", hang)
+        await shows(app, "the engine process does not answer")
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_a_bug_leaves_no_traceback_on_the_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    session = shop()
+    app = TuiForwardApp(session, context="here", namespace="shop")
+
+    async def bug() -> object:
+        raise ZeroDivisionError("a bug")
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)):
+            await shows(app, "web-1")
+            session.snapshot = bug  # type: ignore[assignment,method-assign]
+            await until(lambda: app.crash is not None)
+
+    with pytest.raises(WorkerFailed):  # the pilot raises it for the test
+        await run()
+    assert app.crash is not None
+    assert "a bug" in app.crash
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 12), (20, 6)])
+async def test_any_size(size: tuple[int, int]) -> None:
+    session = shop()
+    async with running(session, size) as (app, pilot):
+        await until(lambda: "web" in screen_text(app) or size[0] < 80)
+        await pilot.press("1", "question_mark", "escape")
+        await until(lambda: session.forwards)
+        await pilot.resize_terminal(80, 24)
+        await shows(app, "web-1", "● ready")
+
+
+def test_the_screens_process_imports_neither_engine_nor_client() -> None:
+    code = (
+        "import sys, tui_forward.tui.app, tui_forward.agent.remote;"
+        "print([m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'grpc',"
+        " 'tui_forward.engine', 'tui_forward.kube', 'tui_forward.catalog',"
+        " 'tui_forward.session.local', 'tui_forward.minicluster'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
