@@ -15,10 +15,17 @@ T = TypeVar("T")
 class _Exchange(Generic[T]):
     """Handler of a stream for the time of one question and its answer."""
 
-    def __init__(self, stream: ByteStream, feed: Callable[[bytes], T | None], what: str) -> None:
+    def __init__(
+        self,
+        stream: ByteStream,
+        feed: Callable[[bytes], T | None],
+        eof: Callable[[], None] | None,
+        what: str,
+    ) -> None:
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._stream = stream
         self._feed = feed
+        self._eof = eof
         self._what = what
 
     def data_received(self, data: memoryview) -> None:
@@ -41,14 +48,26 @@ class _Exchange(Generic[T]):
         pass
 
     def closed(self, error: TransportError | None) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(
-                error or TransportError(f"{self._what} closed the connection without an answer")
-            )
+        if self.answer.done():
+            return
+        failure: TuiForwardError | None = error
+        if failure is None and self._eof is not None:
+            try:
+                self._eof()
+            except TuiForwardError as told:
+                failure = told
+        self.answer.set_exception(
+            failure or TransportError(f"{self._what} closed the connection without an answer")
+        )
 
 
 async def exchange(
-    stream: ByteStream, question: Buffer, feed: Callable[[bytes], T | None], *, what: str
+    stream: ByteStream,
+    question: Buffer,
+    feed: Callable[[bytes], T | None],
+    *,
+    what: str,
+    eof: Callable[[], None] | None = None,
 ) -> T:
     """Send a question and feed what comes to a parser until it has the answer.
 
@@ -60,12 +79,13 @@ async def exchange(
         question: Bytes to send.
         feed: Takes a piece; returns the answer, or None if it needs more.
         what: Who is asked, for error texts.
+        eof: Told of an end of file before the answer; may raise what it means.
 
     Raises:
         TransportError: The stream ended.
-        TuiForwardError: What `feed` raised.
+        TuiForwardError: What `feed` or `eof` raised.
     """
-    asking: _Exchange[T] = _Exchange(stream, feed, what)
+    asking: _Exchange[T] = _Exchange(stream, feed, eof, what)
     stream.set_handler(asking)
     stream.write(question)
     stream.resume_reading()

@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 from tui_forward.errors import TransportError
@@ -65,6 +66,10 @@ class ByteStream(ABC):
     @abstractmethod
     def write(self, data: Buffer) -> None:
         """Send, or queue what the system does not take now."""
+
+    def writelines(self, parts: Sequence[Buffer]) -> None:
+        """Send several buffers as one `write`, so that they do not travel apart."""
+        self.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     @property
     @abstractmethod

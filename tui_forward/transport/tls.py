@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Sequence
 
 from tui_forward.errors import TransportError
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler, shared_buffer
@@ -121,6 +122,25 @@ class TlsStream(ByteStream):
                 self._inner.write(self._outgoing.read())
         except ssl.SSLError as error:
             self._fail(describe_tls_error(error, self._server_hostname))
+
+    def writelines(self, parts: Sequence[Buffer]) -> None:
+        """See `ByteStream`; copies no more than fills the first record."""
+        if self._ended:
+            return
+        if len(parts) == 2 and len(parts[1]) > _RECORD:
+            # The usual case: a frame head and a long payload. A head in a record of its own
+            # would be a write of its own on every hop.
+            head, payload = parts
+            view = memoryview(payload)
+            cut = _RECORD - len(head)
+            try:
+                self._tls.write(b"".join((head, view[:cut])))
+            except ssl.SSLError as error:
+                self._fail(describe_tls_error(error, self._server_hostname))
+                return
+            self.write(view[cut:])
+        else:
+            super().writelines(parts)
 
     def close(self) -> None:
         """See `ByteStream`."""

@@ -1,0 +1,91 @@
+"""Exact totals and current rates, cheap enough for the data path.
+
+The data path only adds to plain integers. Rates are computed when somebody looks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from tui_forward.model import Counters
+
+_SHORTEST_SAMPLE_S = 0.1
+_SMOOTHING_S = 1.0
+
+
+class Rate:
+    """A growing total's current rate: an average that forgets within a second or two.
+
+    Any number of observers may sample at any pace; samples closer than 0.1 s repeat the
+    last answer.
+    """
+
+    __slots__ = ("_at", "_rate", "_total")
+
+    def __init__(self, now: float) -> None:
+        self._at = now
+        self._total = 0
+        self._rate = 0.0
+
+    def sample(self, total: int, now: float) -> float:
+        """The rate in bytes per second at `now` (monotonic seconds)."""
+        elapsed = now - self._at
+        if elapsed < _SHORTEST_SAMPLE_S:
+            return self._rate
+        latest = (total - self._total) / elapsed
+        weight = 1.0 - math.exp(-elapsed / _SMOOTHING_S)
+        self._rate += weight * (latest - self._rate)
+        # Below one byte per second it is noise of the average, not traffic.
+        if self._rate < 1.0:
+            self._rate = 0.0
+        self._at = now
+        self._total = total
+        return self._rate
+
+
+class ForwardCounters:
+    """Totals of one forward since it was switched on; they survive reconnects.
+
+    The attributes are written by connections as things happen and may be read at any time.
+
+    Attributes:
+        bytes_from_pod: What the local sockets took.
+        bytes_to_pod: What was read from local sockets and handed to a tunnel, each byte once.
+        connections_open: Accepted and not ended, the parked ones included.
+        connections_total: Ever accepted.
+        connections_failed: Ended otherwise than by both sides' wish.
+    """
+
+    __slots__ = (
+        "_rate_from_pod",
+        "_rate_to_pod",
+        "bytes_from_pod",
+        "bytes_to_pod",
+        "connections_failed",
+        "connections_open",
+        "connections_total",
+    )
+
+    def __init__(self) -> None:
+        now = time.monotonic()
+        self.bytes_from_pod = 0
+        self.bytes_to_pod = 0
+        self.connections_open = 0
+        self.connections_total = 0
+        self.connections_failed = 0
+        self._rate_from_pod = Rate(now)
+        self._rate_to_pod = Rate(now)
+
+    def snapshot(self) -> Counters:
+        """The counters now. Rates are meaningful when this is called every second or so."""
+        now = time.monotonic()
+        return Counters(
+            bytes_from_pod=self.bytes_from_pod,
+            bytes_to_pod=self.bytes_to_pod,
+            rate_from_pod=self._rate_from_pod.sample(self.bytes_from_pod, now),
+            rate_to_pod=self._rate_to_pod.sample(self.bytes_to_pod, now),
+            connections_open=self.connections_open,
+            connections_total=self.connections_total,
+            connections_failed=self.connections_failed,
+        )

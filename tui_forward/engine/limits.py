@@ -1,0 +1,75 @@
+"""Every bound and every period of the data path, in one place.
+
+The defaults suit a person's machine with some fifty forwards. Tests shrink them to provoke
+what they test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one forward's data path; sizes in bytes, times in seconds.
+
+    Attributes:
+        spare: Idle tunnels kept warm, so that a new connection pays no handshake.
+        max_spare: As many are kept warm after bursts of connections.
+        max_tunnels: Tunnels per forward, the warm ones included.
+        parallel_dials: Handshakes in flight at once while the pool grows.
+        share_after_s: How long a connection waits for a tunnel of its own before it shares.
+        tunnel_idle_s: How long an idle tunnel beyond `spare` is kept.
+        dial_timeout_s: TCP, proxy and TLS together.
+        upgrade_timeout_s: How long one transport may take to answer the upgrade request.
+        drain_s: How long connections on a tunnel to a pod that was left may go on.
+        ping_every_s: Period of liveness checks on each tunnel.
+        silence_s: A tunnel that owes an answer for so long, and said nothing else
+            meanwhile, is dead.
+        open_timeout_s: How long the server may take to acknowledge a new stream.
+        half_close_s: How long to wait for the end of a stream's error half after the end of
+            its data half.
+        read_size: Size of the buffer shared by all sockets of a loop.
+        frame_size: Payload of a DATA frame sent.
+        stream_buffer: Bytes held in memory for one local reader. Beyond it, its tunnel is no
+            longer read; or, if others share the tunnel, the rest is kept on disk.
+        forward_buffer: Bytes held in memory for all slow readers of one forward.
+        spill: Bytes held on disk for all slow readers of one forward; 0 is never.
+        stall_grace_s: How long a slow reader may keep the tunnel it shares from being read.
+        write_buffer: Bytes queued towards the API server per tunnel before local sockets
+            are no longer read.
+        replay: Bytes from one client kept to send them again after a refusal.
+        forward_replay: The same for all clients of a forward.
+        retry_refused_s: Pause before a refused connection is tried again, doubling up to
+            `retry_refused_max_s`.
+        close_s: How long an orderly end of a tunnel may take before it is cut.
+    """
+
+    spare: int = 1
+    max_spare: int = 6
+    max_tunnels: int = 32
+    parallel_dials: int = 8
+    share_after_s: float = 0.2
+    tunnel_idle_s: float = 30.0
+    dial_timeout_s: float = 10.0
+    upgrade_timeout_s: float = 5.0
+    drain_s: float = 30.0
+    ping_every_s: float = 5.0
+    silence_s: float = 10.0
+    open_timeout_s: float = 30.0
+    half_close_s: float = 3.0
+    read_size: int = 256 * KIB
+    frame_size: int = 64 * KIB
+    stream_buffer: int = 1 * MIB
+    forward_buffer: int = 32 * MIB
+    spill: int = 256 * MIB
+    stall_grace_s: float = 1.0
+    write_buffer: int = 512 * KIB
+    replay: int = 256 * KIB
+    forward_replay: int = 16 * MIB
+    retry_refused_s: float = 0.05
+    retry_refused_max_s: float = 1.0
+    close_s: float = 2.0
