@@ -69,7 +69,7 @@ class Wire:
         self._ciphertext = memoryview(b"")
         self._plain_tail = memoryview(b"")
 
-    # -- coroutines: handshakes and headers ------------------------------------------------
+    # -- coroutines: handshakes and headers --
 
     async def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
@@ -154,7 +154,7 @@ class Wire:
             if not self.closed:
                 remove(self.sock)
 
-    # -- non-blocking calls: bulk data ------------------------------------------------------
+    # -- non-blocking calls: bulk data --
 
     def read_into(self, view: memoryview) -> int:
         """Fill `view` as far as bytes are there now; 0 at end of file.
@@ -269,7 +269,7 @@ class Wire:
         else:
             self._plain_tail = rest
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- the end --
 
     def close(self) -> None:
         """Close in order: close_notify where TLS is up, then FIN. Never blocks or raises."""

@@ -69,7 +69,7 @@ class RuntimeClient:
             raise CriError(error.details() or error.code().name, code=error.code()) from error
         return answer
 
-    # -- runtime ---------------------------------------------------------------------------
+    # -- runtime --
 
     async def version(self) -> cri.VersionResponse:
         """Name and version of the runtime."""
@@ -190,7 +190,7 @@ class RuntimeClient:
             call.cancel()
         raise CriError("event stream ended", code=grpc.StatusCode.UNAVAILABLE)
 
-    # -- images ----------------------------------------------------------------------------
+    # -- images --
 
     async def image_status(self, image: str) -> cri.Image | None:
         """The image if it is on the node, else None."""

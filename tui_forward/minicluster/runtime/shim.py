@@ -119,7 +119,7 @@ class Shim:
         # death signal.
         self._lifeline = os.pipe()
 
-    # -- the loop -----------------------------------------------------------------------------
+    # -- the loop --
 
     def run(self) -> None:
         """Serve until told to end, or until the owner has ended."""
@@ -225,7 +225,7 @@ class Shim:
         for client in self._clients:
             client.send(message)
 
-    # -- requests -------------------------------------------------------------------------------
+    # -- requests --
 
     def _carry_out(self, request: shim.AnyRequest) -> None:
         match request:
@@ -319,7 +319,7 @@ class Shim:
         del self._sandboxes[sandbox_id]
         self._tell(shim.SandboxRemoved(id=sandbox_id))
 
-    # -- processes ------------------------------------------------------------------------------
+    # -- processes --
 
     def _start(self, container: shim.Container, request: shim.StartContainer) -> None:
         sandbox = self._sandbox(container.sandbox_id)

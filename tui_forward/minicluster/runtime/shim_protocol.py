@@ -82,7 +82,7 @@ class Container(msgspec.Struct, kw_only=True):
         return self.pid > 0
 
 
-# -- requests ----------------------------------------------------------------------------------
+# -- requests --
 
 
 class Request(msgspec.Struct, kw_only=True, tag_field="op"):
@@ -159,7 +159,7 @@ AnyRequest = (
     | End
 )
 
-# -- answers and events --------------------------------------------------------------------------
+# -- answers and events --
 
 
 class Hello(msgspec.Struct, kw_only=True, tag_field="event", tag="hello"):

@@ -1,0 +1,67 @@
+"""The process of a runtime: `python -m tui_forward.minicluster.runtime --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.minicluster.config import load
+from tui_forward.minicluster.control import ControlServer
+from tui_forward.minicluster.cri.server import serve
+from tui_forward.minicluster.lifecycle import Lifetime, announce, run_hop
+from tui_forward.minicluster.runtime.config import RuntimeConfig
+from tui_forward.minicluster.runtime.dialer import Dialer
+from tui_forward.minicluster.runtime.faults import RuntimeFaults
+from tui_forward.minicluster.runtime.service import EmbeddedRuntime
+from tui_forward.minicluster.runtime.shim_client import ShimClient
+from tui_forward.minicluster.runtime.streaming import StreamingServer
+
+
+async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
+    """Serve until the lifetime ends; pods are left to the shim."""
+    switches = config.switches
+    client = ShimClient(config.state_dir, config.owner_pid or os.getppid())
+    await client.start()
+    dialer = Dialer(client, config.driver, switches)
+    streaming = StreamingServer(dialer, switches)
+    service = EmbeddedRuntime(config, client, dialer, streaming)
+    await streaming.start(config.streaming_host, config.streaming_port)
+    server = serve(config.listen, service)
+    await server.start()
+    control: ControlServer | None = None
+    if config.control:
+        faults = RuntimeFaults(client, streaming, dialer, switches)
+        control = ControlServer(config.control, faults.handle)
+        await control.start()
+    announce(pid=os.getpid(), streaming_port=streaming.port, socket=config.listen)
+    try:
+        await lifetime.ending.wait()
+    finally:
+        if control is not None:
+            await control.close()
+        await streaming.close()
+        await server.stop(grace=0.0)
+        await client.close()
+        dialer.close()
+
+
+def main() -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="python -m tui_forward.minicluster.runtime")
+    parser.add_argument("--config", required=True)
+    arguments = parser.parse_args()
+    try:
+        config = load(arguments.config, RuntimeConfig)
+        Path(config.state_dir).mkdir(parents=True, exist_ok=True)
+        Path(config.listen).unlink(missing_ok=True)
+        return run_hop(lambda lifetime: run(config, lifetime))
+    except (TuiForwardError, OSError) as error:
+        sys.stderr.write(f"runtime: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
