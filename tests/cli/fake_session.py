@@ -52,6 +52,7 @@ class FakeSession:
         self.timeline_entries: tuple[TimelineEntry, ...] = ()
         self.on_start = on_start
         self.closed = False
+        self.expected = 1  # how many forwards a test waits for
         self.broken: TuiForwardError | None = None
         self._log: list[Event] = []
         self._news = asyncio.Condition()

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
+
+import pytest
+
+from tests.cli.fake_session import FakeSession
+from tui_forward.cli import main as cli_main
+from tui_forward.cli.exits import ExitCode, exit_code_of
+from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
+from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
+from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
+from tui_forward.session import Session
+
+Run = Callable[..., "Result"]
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def run_it(*arguments: str) -> Result:
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Result(code, out, err)
+
+    return run_it
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    """What `forward` gets instead of an engine; forwards become ready, then comes Ctrl-C."""
+    fake: list[FakeSession] = []
+
+    @contextlib.asynccontextmanager
+    async def door(kubeconfig: str | None, *, context: str | None = None) -> AsyncIterator[Session]:
+        fake[0].calls.append(("open", kubeconfig, context))
+        try:
+            yield fake[0]
+        finally:
+            await fake[0].close()
+
+    def begin(session: FakeSession, forward_id: str) -> None:
+        session.make_ready(forward_id, 8079 + len(session.forwards))
+        if len(session.forwards) == session.expected:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    fake.append(FakeSession(begin))
+    monkeypatch.setattr("tui_forward.cli.doors.local_session", door)
+    return fake[0]
+
+
+def started(session: FakeSession) -> list[ForwardSpec]:
+    return [call[1] for call in session.calls if call[0] == "start"]  # type: ignore[misc]
+
+
+def test_version(run: Run) -> None:
+    result = run("--version")
+    assert (result.code, result.out) == (0, f"tui-forward {version('tui-forward')}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["forward", "-h"], ["demo", "-h"],
+                                       ["cluster", "-h"], ["cluster", "fault", "-h"]])  # fmt: skip
+def test_help_is_short_and_on_stdout(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.code == ExitCode.DONE
+    assert result.err == ""
+    assert result.out.startswith("Usage: tui-forward")
+    lines = result.out.splitlines()
+    assert len(lines) <= 50
+    assert all(len(line) <= 82 for line in lines)
+
+
+def test_help_lists_what_there_is_and_only_that(run: Run) -> None:
+    out = run("--help").out
+    listed = re.findall(r"^  (\w+) {2,}\S", out.partition("Commands:")[2], re.MULTILINE)
+    assert listed == list(COMMANDS)
+    for later in ("profile", "status", "ls", "up", "down", "run"):
+        assert not re.search(rf"^\s*(--)?{later}\b", out, re.MULTILINE)
+
+
+def test_help_texts_of_the_group_are_those_of_the_commands() -> None:
+    assert isinstance(cli, LazyGroup)
+    for name, (_, text) in COMMANDS.items():
+        command = cli.get_command(cli.make_context("tui-forward", [], resilient_parsing=True), name)
+        assert command is not None
+        assert command.short_help == text
+        assert command.name == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "no such command 'nonsense'"),
+        (["--nonsense"], "no such option"),
+        (["forward"], "no target given"),
+        (["forward", "pod/web"], "no port given"),
+        (["forward", "pod/web", "nope!"], '"nope!" is not a port'),
+        (["forward", "pod/web", "80:90:100"], "is not a port"),
+        (["forward", "pod/web", "99999"], "out of range"),
+        (["forward", "node/web", "80"], "not a kind of object"),
+        (["forward", "Web", "80"], "cannot be the name"),
+        (["forward", "web", "80", "--address", "nowhere"], "not an address"),
+        (["forward", "web", "80", "--park", "soon"], "not a duration"),
+        (["forward", "web", "80", "--transport", "quic"], "'quic' is not one of"),
+        (["forward", "svc/web", "80", "--pin"], "--pin needs a pod"),
+        (["forward", "-l", "app=web", "svc/web", "80"], "both a target"),
+        (["forward", "-l", "app=web", "--pin", "80"], "--pin needs a pod"),
+        (["forward", "-l", "svc/web", "80"], "not a label selector"),
+        (["forward", "web", "8080:80", "8080:81"], "given twice"),
+        (["-A", "forward", "web", "80"], "no option --all-namespaces"),
+        (["-n", "x", "demo"], "demo has no option --namespace"),
+        (["-n", "x", "-A"], "exclude each other"),
+        ([], "needs a terminal"),
+        (["cluster", "--pods", "many"], "not a valid"),
+        (["cluster", "fault", "status"], "no control socket"),
+        (["cluster", "fault", "cut", "hop", "--control", "/nowhere"], "cannot understand"),
+    ],
+)
+def test_misuse_is_one_sentence_a_hint_and_code_2(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    result = run(*arguments)
+    assert result.code == ExitCode.USAGE
+    assert result.out == ""
+    error, hint = result.err.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert hint.startswith("hint:  ")
+
+
+def test_nobody_at_the_control_socket_is_a_failure_not_misuse(run: Run) -> None:
+    result = run("cluster", "fault", "status", "--control", "/nowhere/control.sock")
+    assert result.code == ExitCode.FAILED
+    assert result.err.startswith("error: no answer at control socket")
+
+
+def test_exit_codes() -> None:
+    assert exit_code_of(UsageError("x")) == 2
+    for error in (
+        ConfigError("x"),
+        AuthError("x"),
+        ApiError("x", status=403),
+        TuiForwardError("x"),
+    ):
+        assert exit_code_of(error) == 1
+
+
+def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
+    session.expected = 3
+    result = run(
+        "forward", "deploy/web", "8080:http", ":9090", "7000", "--context", "prod", "-n", "shop",
+        "--kubeconfig", "/etc/kc", "--transport", "websocket", "--park", "1m", "--linger", "500ms",
+        "--address", "127.0.0.1,::1",
+    )  # fmt: skip
+    assert result.code == ExitCode.DONE
+    assert session.closed
+    assert ("open", "/etc/kc", "prod") in session.calls
+    specs = started(session)
+    assert [(s.target.port, s.local_port) for s in specs] == [
+        ("http", 8080), ("9090", 0), ("7000", None),
+    ]  # fmt: skip
+    for spec in specs:
+        assert (spec.target.kind, spec.target.name) == (TargetKind.DEPLOYMENT, "web")
+        assert (spec.target.context, spec.target.namespace) == ("prod", "shop")
+        assert spec.transport is TransportChoice.WEBSOCKET
+        assert (spec.park_s, spec.linger_s) == (60.0, 0.5)
+        assert spec.addresses == ("127.0.0.1", "::1")
+
+
+def test_options_may_stand_before_the_command(run: Run, session: FakeSession) -> None:
+    assert run("-n", "shop", "--kubeconfig", "/etc/kc", "forward", "web", "80").code == 0
+    assert started(session)[0].target.namespace == "shop"
+    assert ("open", "/etc/kc", None) in session.calls
+
+
+def test_selector_takes_the_place_of_the_target(run: Run, session: FakeSession) -> None:
+    session.expected = 2
+    assert run("forward", "-l", "app=web", "8080:80", ":81").code == 0
+    specs = started(session)
+    assert [(s.target.kind, s.target.name, s.target.port) for s in specs] == [
+        (TargetKind.SELECTOR, "app=web", "80"), (TargetKind.SELECTOR, "app=web", "81"),
+    ]  # fmt: skip
+
+
+def test_pin(run: Run, session: FakeSession) -> None:
+    assert run("forward", "web", "80", "--pin").code == 0
+    assert started(session)[0].target.pin
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it_in_order_with_code_0(
+    run: Run, session: FakeSession, number: signal.Signals
+) -> None:
+    def begin(fake: FakeSession, forward_id: str) -> None:
+        fake.make_ready(forward_id)
+        os.kill(os.getpid(), number)
+
+    session.on_start = begin
+    before = signal.getsignal(number)
+    result = run("forward", "web", "8080:80")
+    assert result.code == ExitCode.DONE
+    assert session.closed
+    assert ("stop", "f1") in session.calls
+    assert signal.getsignal(number) is before
+
+
+def test_a_forward_that_cannot_begin_is_code_1(run: Run, session: FakeSession) -> None:
+    session.on_start = lambda fake, forward_id: fake.change(
+        forward_id, ForwardState.BLOCKED, "port 8080 is taken by nginx (42)", "choose another one"
+    )
+    result = run("forward", "web", "8080:80", "--quiet")
+    assert result.code == ExitCode.FAILED
+    assert result.err.splitlines() == [
+        "error: port 8080 is taken by nginx (42)",
+        "hint:  choose another one",
+    ]
+    assert session.closed
+
+
+def test_a_bug_is_a_sentence_and_a_traceback_only_on_request(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("tui_forward.cli.doors.local_session", bug)
+    result = run("forward", "web", "80")
+    assert result.code == ExitCode.FAILED
+    assert "error: unexpected ZeroDivisionError: oops" in result.err
+    monkeypatch.setenv("TUI_FORWARD_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["forward", "web", "80"])
+
+
+def python(*code_or_arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *code_or_arguments], env={**os.environ, **env}, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_help_imports_next_to_nothing() -> None:
+    code = (
+        "import sys; from tui_forward.cli.main import main; main(['--help']);"
+        "print([m for m in ('asyncio', 'msgspec', 'textual', 'kubernetes', 'ssl', 'aiohttp',"
+        " 'tui_forward.engine', 'tui_forward.model') if m in sys.modules], file=sys.stderr)"
+    )
+    done = python("-c", code)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str) -> None:
+    run_it = "import sys; from tui_forward.cli.main import main; sys.exit(main())"
+    source = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source")
+    assert "tui_forward" in source.stdout.lower()
+    words = {"COMP_WORDS": "tui-forward forward --tr", "COMP_CWORD": "2"}
+    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
+    if shell != "fish":  # fish passes the word itself in COMP_CWORD
+        assert "--transport" in done.stdout
+    words = {"COMP_WORDS": "tui-forward ", "COMP_CWORD": "1" if shell != "fish" else ""}
+    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
+    assert {"forward", "demo", "cluster"} <= set(re.findall(r"\w+", done.stdout))
+
+
+def test_reader_of_help_that_leaves_hears_no_complaint() -> None:
+    code = "import sys; from tui_forward.cli.main import main; sys.exit(main(['--help']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as broken:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=broken, stderr=subprocess.PIPE, check=False,
+            timeout=60,
+        )  # fmt: skip
+    assert done.stderr == b""
+
+
+def test_color_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    from tui_forward.cli.output import speaks_unicode, wants_color
+
+    terminal = Terminal()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert wants_color(terminal)  # type: ignore[arg-type]
+    assert speaks_unicode(terminal)  # type: ignore[arg-type]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_color(terminal)  # type: ignore[arg-type]
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not wants_color(terminal)  # type: ignore[arg-type]
+    terminal.encoding = "ascii"
+    assert not speaks_unicode(terminal)  # type: ignore[arg-type]
+
+
+def test_main_module_runs_as_a_program() -> None:
+    assert cli_main.main.__module__ == "tui_forward.cli.main"
+    done = python("-m", "tui_forward", "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tui-forward ")
