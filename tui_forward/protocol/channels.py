@@ -43,11 +43,12 @@ class ChannelCodec:
         base64: Whether messages are text: a digit and base64.
     """
 
-    __slots__ = ("_base64", "_carry", "channel")
+    __slots__ = ("_base64", "_carry", "_padded", "channel")
 
     def __init__(self, *, base64: bool) -> None:
         self._base64 = base64
         self._carry = b""
+        self._padded = False
         self.channel = -1
 
     @property
@@ -65,6 +66,7 @@ class ChannelCodec:
             raise ProtocolError(f"channel message with opcode {opcode} instead of {self.opcode}")
         self.channel = -1
         self._carry = b""
+        self._padded = False
 
     def decode(self, piece: memoryview) -> memoryview:
         """More of the message; returns bytes for `channel`, perhaps none.
@@ -78,8 +80,11 @@ class ChannelCodec:
         if not self._base64 or not len(piece):
             return piece
         text = self._carry + bytes(piece)
+        if self._padded:
+            raise ProtocolError("channel message is not base64: text after its padding")
         whole = len(text) // 4 * 4
         self._carry = text[whole:]
+        self._padded = text[:whole].endswith(b"=")
         try:
             return memoryview(binascii.a2b_base64(text[:whole], strict_mode=True))
         except binascii.Error as error:

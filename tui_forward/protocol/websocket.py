@@ -277,7 +277,7 @@ class WebSocketConnection:
                     self._end_frame()
                     if self.ended:
                         return
-                    continue
+                continue
             end = min(at + self._left, size)
             self._payload(view[at:end])
             self._left -= end - at
