@@ -19,10 +19,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 
 CHUNK = 256 * 1024
 """Bytes moved per read: large enough that the cost per system call vanishes."""
+
+LATE_LIMIT = 16 * CHUNK
+"""Bytes that may wait per direction while a relay delivers late."""
 
 _TLS_RECORD = 16 * 1024
 
@@ -328,7 +332,21 @@ async def connect(host: str, port: int) -> Wire:
 class _Pump:
     """One direction of a relay: reads from `source`, writes to `sink`, one buffer."""
 
-    __slots__ = ("_buffer", "_loop", "_on_end", "_reading", "_sink", "_source", "bytes", "stopped")
+    __slots__ = (
+        "_buffer",
+        "_ending",
+        "_late",
+        "_late_size",
+        "_loop",
+        "_on_end",
+        "_reading",
+        "_sink",
+        "_source",
+        "_timer",
+        "bytes",
+        "delay_s",
+        "stopped",
+    )
 
     def __init__(self, source: Wire, sink: Wire, on_end: Callable[[], None]) -> None:
         self._source = source
@@ -339,6 +357,12 @@ class _Pump:
         self._reading = False
         self.stopped = False
         self.bytes = 0
+        # What is delivered later: (when, bytes). Only a fault puts anything here.
+        self.delay_s = 0.0
+        self._late: deque[tuple[float, bytes]] = deque()
+        self._late_size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
 
     def start(self) -> None:
         self.stopped = False
@@ -351,6 +375,10 @@ class _Pump:
         except OSError:
             self._on_end()
             return
+        if self._late and self._timer is None:
+            self._timer = self._loop.call_at(self._late[0][0], self._deliver)
+        if self._ending or self._late_size > LATE_LIMIT:
+            return
         self._reading = True
         self._loop.add_reader(self._source.sock, self._readable)
         if self._source.pending:
@@ -359,6 +387,9 @@ class _Pump:
     def stop(self) -> None:
         self.stopped = True
         self._reading = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._source.closed:
             self._loop.remove_reader(self._source.sock)
         if not self._sink.closed:
@@ -370,9 +401,12 @@ class _Pump:
         try:
             got = self._source.read_into(self._buffer)
             if not got:
-                self._on_end()
+                self._end()
                 return
             self.bytes += got
+            if self.delay_s or self._late:
+                self._postpone(bytes(self._buffer[:got]))
+                return
             if self._sink.send(self._buffer[:got]):
                 if self._source.pending:
                     # The socket will not announce these; let other connections go first.
@@ -387,6 +421,49 @@ class _Pump:
         self._loop.remove_reader(self._source.sock)
         self._loop.add_writer(self._sink.sock, self._writable)
 
+    def _end(self) -> None:
+        if not self._late:
+            self._on_end()
+            return
+        # What is still to be delivered comes before the end.
+        self._ending = True
+        self._reading = False
+        self._loop.remove_reader(self._source.sock)
+
+    def _postpone(self, data: bytes) -> None:
+        self._late.append((self._loop.time() + self.delay_s, data))
+        self._late_size += len(data)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._late[0][0], self._deliver)
+        if self._late_size > LATE_LIMIT:
+            self._reading = False
+            self._loop.remove_reader(self._source.sock)
+        elif self._source.pending:
+            self._loop.call_soon(self._readable)
+
+    def _deliver(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        try:
+            while self._late and self._late[0][0] <= now:
+                _, data = self._late.popleft()
+                self._late_size -= len(data)
+                if not self._sink.send(memoryview(data)):
+                    if self._reading:
+                        self._reading = False
+                        self._loop.remove_reader(self._source.sock)
+                    self._loop.add_writer(self._sink.sock, self._writable)
+                    return
+        except OSError:
+            self._on_end()
+            return
+        if self._ending and not self._late:
+            self._on_end()
+            return
+        self.start()
+        if self._late and self._timer is None:
+            self._timer = self._loop.call_at(self._late[0][0], self._deliver)
+
     def _writable(self) -> None:
         try:
             if not self._sink.flush():
@@ -395,7 +472,9 @@ class _Pump:
             self._on_end()
             return
         self._loop.remove_writer(self._sink.sock)
-        if not self.stopped:
+        if self._ending and not self._late:
+            self._on_end()
+        elif not self.stopped:
             self.start()
 
 
@@ -419,6 +498,15 @@ class Relay:
         self._done: asyncio.Future[None] = downstream.loop.create_future()
         self._up.start()
         self._down.start()
+
+    @property
+    def delay_s(self) -> float:
+        """Every byte is delivered later by this; what waits for it is bounded."""
+        return self._down.delay_s
+
+    @delay_s.setter
+    def delay_s(self, seconds: float) -> None:
+        self._up.delay_s = self._down.delay_s = seconds
 
     @property
     def bytes_down(self) -> int:

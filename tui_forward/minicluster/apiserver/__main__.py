@@ -1,0 +1,23 @@
+"""`python -m tui_forward.minicluster.apiserver --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tui_forward.minicluster import config, lifecycle
+
+from .hop import serve
+
+
+def main() -> int:
+    """Run the API server until it is asked to end."""
+    parser = argparse.ArgumentParser(prog="apiserver")
+    parser.add_argument("--config", required=True, help="JSON file, see config.ApiServerConfig")
+    options = parser.parse_args()
+    settings = config.load(options.config, config.ApiServerConfig)
+    return lifecycle.run_hop(lambda lifetime: serve(settings, lifetime))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""What an API server adds to an object that is created: identity, defaults, first status."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import random
+import uuid
+from typing import Any
+
+import msgspec
+
+from . import clock, resources
+from .resources import Resource
+from .status import invalid
+from .store import Store
+
+Object = dict[str, Any]
+
+# Letters of generated names: no vowels, so no words; no look-alikes.
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+_SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
+
+
+class Identities:
+    """Makes UIDs and name suffixes, the same on every start when seeded."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed) if seed is not None else random.SystemRandom()
+
+    def uid(self) -> str:
+        """A new UID."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def suffix(self, length: int = 5) -> str:
+        """The random end of a generated name."""
+        return "".join(self._random.choices(ALPHABET, k=length))
+
+    def octet(self) -> int:
+        """A byte."""
+        return self._random.randrange(1, 255)
+
+
+def template_hash(template: Object) -> str:
+    """The `pod-template-hash` of a pod template."""
+    digest = hashlib.sha256(msgspec.json.encode(template, order="deterministic")).digest()
+    number = int.from_bytes(digest[:6], "big")
+    letters = ""
+    while number:
+        number, index = divmod(number, len(ALPHABET))
+        letters += ALPHABET[index]
+    return letters[:10]
+
+
+def create(
+    store: Store, resource: Resource, item: Object, namespace: str, identities: Identities
+) -> Object:
+    """Complete a new object in place.
+
+    Raises:
+        Failure: 422 when it has no name.
+    """
+    metadata = item.setdefault("metadata", {})
+    if not metadata.get("name"):
+        prefix = metadata.get("generateName")
+        if not prefix:
+            raise invalid(
+                resource.kind,
+                "",
+                "metadata.name",
+                "Required value: name or generateName is required",
+                resource.group,
+            )
+        while True:
+            metadata["name"] = prefix + identities.suffix()
+            if store.get(resource, namespace, metadata["name"]) is None:
+                break
+    if resource.namespaced:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    metadata["uid"] = identities.uid()
+    metadata["creationTimestamp"] = clock.now()
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
+        metadata.pop(name, None)
+    complete(store, resource, item, identities)
+    if resource.group or resource is resources.PODS:
+        metadata["generation"] = 1
+    if resource is resources.PODS:
+        item["status"] = {"phase": "Pending", "qosClass": _quality(item["spec"])}
+    elif resource is resources.NAMESPACES:
+        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+        item["spec"] = {"finalizers": ["kubernetes"]}
+        item["status"] = {"phase": "Active"}
+    elif resource is resources.SERVICES:
+        item["status"] = {"loadBalancer": {}}
+    elif resource.group:
+        item["status"] = {}
+    return item
+
+
+def complete(store: Store, resource: Resource, item: Object, identities: Identities) -> None:
+    """Fill in the defaults of a specification, new or changed."""
+    if resource is resources.PODS:
+        pod_spec(item.setdefault("spec", {}), in_template=False)
+    elif resource is resources.SERVICES:
+        _service(store, item, identities)
+    elif resource.group in ("apps", "batch"):
+        _workload(resource, item)
+
+
+def pod_spec(spec: Object, *, in_template: bool) -> None:
+    """The defaults of a pod's specification."""
+    for group in ("containers", "initContainers"):
+        for container in spec.get(group) or ():
+            container.setdefault("resources", {})
+            container.setdefault("terminationMessagePath", "/dev/termination-log")
+            container.setdefault("terminationMessagePolicy", "File")
+            container.setdefault("imagePullPolicy", "IfNotPresent")
+            for port in container.get("ports") or ():
+                port.setdefault("protocol", "TCP")
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("securityContext", {})
+    spec.setdefault("schedulerName", "default-scheduler")
+    if in_template:
+        return
+    spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    spec.setdefault("automountServiceAccountToken", False)
+    spec.setdefault(
+        "tolerations",
+        [
+            {
+                "key": f"node.kubernetes.io/{taint}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            }
+            for taint in ("not-ready", "unreachable")
+        ],
+    )
+    spec.setdefault("priority", 0)
+    spec.setdefault("enableServiceLinks", True)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _quality(spec: Object) -> str:
+    """The quality-of-service class of a pod."""
+    needs = [container.get("resources") or {} for container in spec.get("containers") or ()]
+    if not any(need.get("requests") or need.get("limits") for need in needs):
+        return "BestEffort"
+    guaranteed = all(
+        need.get("limits") and need["limits"] == need.get("requests", need["limits"])
+        for need in needs
+    )
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _service(store: Store, item: Object, identities: Identities) -> None:
+    spec = item.setdefault("spec", {})
+    for port in spec.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        if spec.get("clusterIP") != "None" or "targetPort" not in port:
+            port.setdefault("targetPort", port["port"])
+    kind = spec.setdefault("type", "ClusterIP")
+    spec.setdefault("sessionAffinity", "None")
+    if kind == "ExternalName":
+        return
+    if not spec.get("clusterIP"):
+        taken = {other.copy()["spec"].get("clusterIP") for other in store.all(resources.SERVICES)}
+        while True:
+            address = str(_SERVICE_RANGE[identities.octet() * 256 + identities.octet()])
+            if address not in taken:
+                break
+        spec["clusterIP"] = address
+    spec["clusterIPs"] = [spec["clusterIP"]]
+    if kind in ("NodePort", "LoadBalancer"):
+        for port in spec.get("ports") or ():
+            port.setdefault("nodePort", 30000 + identities.octet() * 10 + identities.octet() % 10)
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    spec.setdefault("internalTrafficPolicy", "Cluster")
+
+
+def _workload(resource: Resource, item: Object) -> None:
+    spec = item.setdefault("spec", {})
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {}).pop("creationTimestamp", None)
+    pod_spec(template.setdefault("spec", {}), in_template=True)
+    if resource is resources.JOBS:
+        template["spec"]["restartPolicy"] = (
+            template["spec"]["restartPolicy"]
+            if template["spec"]["restartPolicy"] in ("Never", "OnFailure")
+            else "Never"
+        )
+        spec.setdefault("parallelism", 1)
+        spec.setdefault("completions", 1)
+        spec.setdefault("backoffLimit", 6)
+        spec.setdefault("completionMode", "NonIndexed")
+        spec.setdefault("suspend", False)
+        uid = item["metadata"].get("uid", "")
+        labels = {
+            "batch.kubernetes.io/controller-uid": uid,
+            "batch.kubernetes.io/job-name": item["metadata"]["name"],
+            "controller-uid": uid,
+            "job-name": item["metadata"]["name"],
+        }
+        template["metadata"].setdefault("labels", {}).update(labels)
+        spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
+        return
+    if resource is resources.DAEMONSETS:
+        spec.setdefault(
+            "updateStrategy",
+            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+        )
+        spec.setdefault("revisionHistoryLimit", 10)
+        return
+    spec.setdefault("replicas", 1)
+    if resource is resources.DEPLOYMENTS:
+        spec.setdefault(
+            "strategy",
+            {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"},
+            },
+        )
+        spec.setdefault("revisionHistoryLimit", 10)
+        spec.setdefault("progressDeadlineSeconds", 600)
+    elif resource is resources.STATEFULSETS:
+        spec.setdefault("podManagementPolicy", "OrderedReady")
+        spec.setdefault(
+            "updateStrategy", {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+        )
+        spec.setdefault("revisionHistoryLimit", 10)
+        spec.setdefault(
+            "persistentVolumeClaimRetentionPolicy",
+            {"whenDeleted": "Retain", "whenScaled": "Retain"},
+        )

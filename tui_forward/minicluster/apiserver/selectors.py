@@ -1,0 +1,134 @@
+"""Label and field selectors, as `labelSelector` and `fieldSelector` spell them.
+
+Grammar and meaning follow apimachinery's `labels` and `fields`: requirements separated by
+commas, all of which must hold. `!=` and `notin` also match objects without the label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .status import bad_request
+
+LabelTest = Callable[[Mapping[str, str]], bool]
+FieldTest = Callable[[Mapping[str, str]], bool]
+
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"
+_SET = re.compile(rf"\s*({_NAME})\s+(in|notin)\s*\(([^()]*)\)\s*\Z")
+_EQUALS = re.compile(rf"\s*({_NAME})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)\s*\Z")
+_ORDER = re.compile(rf"\s*({_NAME})\s*([<>])\s*(\d+)\s*\Z")
+_EXISTS = re.compile(rf"\s*(!?)\s*({_NAME})\s*\Z")
+
+
+def parse_labels(text: str) -> LabelTest | None:
+    """A test of labels; None for a selector that everything matches.
+
+    Raises:
+        Failure: 400 for what cannot be parsed.
+    """
+    tests = [_requirement(part, text) for part in _split(text) if part.strip()]
+    if not tests:
+        return None
+    if len(tests) == 1:
+        return tests[0]
+    return lambda labels: all(test(labels) for test in tests)
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside parentheses."""
+    parts, depth, start = [], 0, 0
+    for index, char in enumerate(text):
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+        elif char == "," and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    parts.append(text[start:])
+    return parts
+
+
+def _requirement(part: str, whole: str) -> LabelTest:
+    if found := _SET.match(part):
+        key, operator, values = found.groups()
+        wanted = frozenset(value.strip() for value in values.split(","))
+        if operator == "in":
+            return lambda labels: labels.get(key) in wanted
+        return lambda labels: labels.get(key) not in wanted
+    if found := _EQUALS.match(part):
+        key, operator, value = found.groups()
+        if operator == "!=":
+            return lambda labels: labels.get(key) != value
+        return lambda labels: labels.get(key) == value
+    if found := _ORDER.match(part):
+        key, operator, value = found.groups()
+        bound = int(value)
+
+        def ordered(labels: Mapping[str, str]) -> bool:
+            have = labels.get(key, "")
+            if not have.isdecimal():
+                return False
+            return int(have) > bound if operator == ">" else int(have) < bound
+
+        return ordered
+    if found := _EXISTS.match(part):
+        absent, key = found.groups()
+        if absent:
+            return lambda labels: key not in labels
+        return lambda labels: key in labels
+    raise bad_request(f"unable to parse requirement: found '{part.strip()}' in '{whole}'")
+
+
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a `LabelSelector` object (`matchLabels`, `matchExpressions`) selects `labels`.
+
+    An absent selector selects nothing, an empty one everything.
+    """
+    if selector is None:
+        return False
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    for expression in selector.get("matchExpressions") or ():
+        key, operator = expression["key"], expression["operator"]
+        values = expression.get("values") or ()
+        held = {
+            "In": labels.get(key) in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }.get(operator, False)
+        if not held:
+            return False
+    return True
+
+
+def parse_fields(text: str, known: Callable[[str], bool]) -> FieldTest | None:
+    """A test of an object's selectable fields; None for a selector that everything matches.
+
+    Args:
+        text: The selector.
+        known: Whether a field of this resource can be selected by.
+
+    Raises:
+        Failure: 400 for a field that cannot be selected by, or what cannot be parsed.
+    """
+    terms: list[tuple[str, str, bool]] = []
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        for operator in ("!=", "==", "="):
+            key, found, value = part.partition(operator)
+            if found:
+                break
+        else:
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
+        if not known(key.strip()):
+            raise bad_request(f"field label not supported: {key.strip()}")
+        terms.append((key.strip(), value.strip(), operator != "!="))
+    if not terms:
+        return None
+    return lambda fields: all((fields.get(key, "") == value) is same for key, value, same in terms)

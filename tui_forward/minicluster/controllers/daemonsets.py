@@ -1,0 +1,61 @@
+"""DaemonSets: one pod on every node that has a kubelet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.defaults import template_hash
+
+from . import pods, scheduler
+
+if TYPE_CHECKING:
+    from .manager import Context
+
+
+def reconcile(context: Context, namespace: str, name: str) -> None:
+    """Create what is missing on a node, delete what is too much."""
+    owner = context.store.get(resources.DAEMONSETS, namespace, name)
+    if owner is None or owner.deleting:
+        return
+    body = owner.copy()
+    template = body["spec"]["template"]
+    revision = template_hash(template)
+    nodes = [node for node in scheduler.nodes(context) if scheduler.fits(template["spec"], node)]
+    wanted = {node.name for node in nodes}
+    owned = pods.owned(context, owner)
+    covered: set[str] = set()
+    for pod in owned:
+        if pod.item.deleting:
+            covered.add(pod.node)
+        elif not pod.active or pod.node not in wanted or pod.node in covered:
+            pods.delete(context, owner, pod.item)
+        else:
+            covered.add(pod.node)
+    for node in sorted(wanted - covered):
+        if not context.may_replace(owner, ("daemonset", namespace, name)):
+            break
+        fresh = pods.from_template(owner, template)
+        fresh["metadata"]["generateName"] = f"{name}-"
+        fresh["metadata"]["labels"] |= {
+            "controller-revision-hash": revision,
+            "pod-template-generation": "1",
+        }
+        # A real one lets the scheduler do this, by an affinity to the node's name.
+        fresh["spec"]["nodeName"] = node
+        pods.create(context, owner, fresh)
+    active = [pod for pod in pods.owned(context, owner) if pod.active]
+    ready = sum(pod.ready for pod in active)
+    status: dict[str, Any] = {
+        "currentNumberScheduled": len(active),
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": len(wanted),
+        "numberReady": ready,
+        "observedGeneration": body["metadata"].get("generation", 1),
+        "updatedNumberScheduled": len(active),
+    }
+    if ready:
+        status["numberAvailable"] = ready
+    if len(wanted) > ready:
+        status["numberUnavailable"] = len(wanted) - ready
+    pods.set_status(context, owner, status)
