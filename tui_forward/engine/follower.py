@@ -46,6 +46,8 @@ _LEAST_PAUSE_MAX_S = 3.0
 # A stream that was opened towards the previous pod may report that one's end this much later.
 _STALE_REPORT_S = 1.0
 _CLOSE_S = 5.0
+# How long a tunnel may take to answer when there is reason to doubt it.
+_PROBE_S = 3.0
 
 
 class Follower:
@@ -152,6 +154,11 @@ class Follower:
         self._backoff.reset()
         self._blocked_tries = 0
         self._hurry(0.0)
+
+    def probe(self) -> None:
+        """Make sure that the tunnels that seem to be up are."""
+        if self.pool is not None and self.pool.up:
+            self.pool.probe(_PROBE_S)
 
     def start_over(self, reason: str) -> None:
         """Cut the tunnels and whatever is being tried, and try again now."""

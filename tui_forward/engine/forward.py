@@ -128,13 +128,15 @@ class LiveForward:
         self._follower.start_over("reconnecting, as asked")
 
     def nudge(self, reason: str) -> None:
-        """The world has changed: do not wait for the clock. Leaves alone what does not wait."""
+        """The world has changed: try again if it waits, make sure if it seems to work."""
         status = self._story.status
         if self._over or status.paused:
             return
         if status.retry_at is not None or status.state is ForwardState.BLOCKED:
             self._story.note(TimelineKind.NOTE, f"{reason}: trying again")
             self._follower.hurry()
+        elif status.state is ForwardState.READY:
+            self._follower.probe()
 
     def cluster_answers(self) -> None:
         """Another forward of the same context got through to the API server."""

@@ -128,11 +128,11 @@ class Engine:
         """End one connection. One that has ended already is no error."""
         any(forward.close_connection(connection_id) for forward in self._forwards.values())
 
-    def nudge(self, reason: str, context: str | None = None) -> None:
-        """Something has changed for a context, or for all: nobody need wait for the clock."""
+    def nudge(self, reason: str) -> None:
+        """The world has changed: nobody need wait for the clock, or trust what was true before."""
+        self._clusters.poke()
         for forward in self._forwards.values():
-            if context is None or forward.spec.target.context == context:
-                forward.nudge(reason)
+            forward.nudge(reason)
 
     async def close(self) -> None:
         """Stop everything. Idempotent."""

@@ -29,6 +29,9 @@ class Clusters(Protocol):
             ConfigError: As above.
         """
 
+    def poke(self) -> None:
+        """Look at everything again now, on fresh connections: the world may have changed."""
+
 
 class World(Protocol):
     """What the engine gives to each of its forwards."""

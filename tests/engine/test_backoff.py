@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.engine.backoff import Backoff
+
+
+def test_bound_doubles_up_to_the_longest() -> None:
+    backoff = Backoff(first_s=1, longest_s=10, draw=lambda: 1.0)
+    assert [backoff.failed(now) for now in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert backoff.failures == 6
+
+
+def test_a_success_that_does_not_last_changes_nothing() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    backoff.failed(0)
+    backoff.failed(1)
+    backoff.succeeded(2)
+    assert backoff.failed(6.9) == 4
+
+
+def test_what_worked_for_long_is_tried_again_at_once() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    for now in range(10):
+        backoff.failed(now)
+    backoff.succeeded(20)
+    assert backoff.failed(25) == 0
+    assert backoff.failed(26) == 1
+
+
+def test_the_first_success_counts_from_its_beginning() -> None:
+    backoff = Backoff(lasting_s=5, draw=lambda: 1.0)
+    backoff.failed(0)
+    backoff.succeeded(1)
+    backoff.succeeded(5)  # said again while it works
+    assert backoff.failed(6) == 0
+
+
+def test_reset_begins_again() -> None:
+    backoff = Backoff(first_s=1, draw=lambda: 1.0)
+    for now in range(5):
+        backoff.failed(now)
+    backoff.reset()
+    assert backoff.failed(9) == 1
+
+
+@given(st.integers(0, 5000), st.floats(0, 1, exclude_max=True))
+def test_no_delay_is_ever_beyond_the_longest(failures: int, drawn: float) -> None:
+    backoff = Backoff(first_s=0.25, longest_s=15, draw=lambda: drawn)
+    delay = 0.0
+    for _ in range(min(failures, 80)):
+        delay = backoff.failed(0)
+    assert 0 <= delay <= 15

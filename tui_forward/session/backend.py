@@ -1,0 +1,81 @@
+"""The clusters of a kubeconfig, and the live picture of them, as one backend of a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from pathlib import Path
+
+from tui_forward.catalog import Catalog, TargetResolver
+from tui_forward.engine.targets import TargetWatch
+from tui_forward.kube import Clusters, KubeconfigSource
+from tui_forward.model import ApiHealth, CatalogScope, CatalogView, Context, Target
+from tui_forward.transport.access import Access
+
+# What is known of an API server is worth nothing once nobody asks it any more.
+_HEALTH_LASTS_S = 30.0
+
+
+class KubernetesBackend:
+    """Implements `local.Backend` over `kube` and `catalog`.
+
+    Args:
+        kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
+        context: What counts as the current context.
+    """
+
+    def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
+        self._source = KubeconfigSource(kubeconfig, context=context)
+        self._clusters = Clusters(self._source)
+        self._resolver = TargetResolver(self._clusters.get)
+        self._catalog = Catalog(self._clusters.get)
+        self._health: dict[str, tuple[float, ApiHealth]] = {}
+
+    def contexts(self) -> tuple[Context, ...]:
+        """See `Backend.contexts`."""
+        return self._source.contexts()
+
+    def current_context(self) -> str:
+        """See `Backend.current_context`."""
+        return self._source.current()
+
+    def namespace(self, context: str) -> str:
+        """See `Backend.namespace`."""
+        return self._clusters.get(context).namespace
+
+    def access(self, context: str) -> Access:
+        """See `Clusters.access`."""
+        return self._clusters.get(context)
+
+    def watch(self, target: Target) -> TargetWatch:
+        """See `Clusters.watch`."""
+        return self._resolver.watch(target)
+
+    def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
+        """See `Backend.catalog`."""
+        view = self._catalog.view(scope, since)
+        if view.health is not None:
+            self._health[scope.context] = (time.monotonic(), view.health)
+        return view
+
+    def health(self) -> tuple[ApiHealth, ...]:
+        """See `Backend.health`: of the contexts somebody has looked at lately."""
+        now = time.monotonic()
+        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_LASTS_S]:
+            del self._health[context]
+        return tuple(health for _, health in self._health.values())
+
+    def poke(self) -> None:
+        """See `Clusters.poke`."""
+        self._resolver.poke()
+        self._catalog.poke()
+
+    def revision(self) -> Hashable:
+        """See `Backend.revision`."""
+        return self._source.revision()
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        await self._resolver.close()
+        await self._catalog.close()
+        await self._clusters.close()
