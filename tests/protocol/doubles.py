@@ -31,7 +31,7 @@ class StreamLog:
         self.data = bytearray()
         self.pieces = 0
 
-    def stream_replied(self, headers: Headers) -> None:  # noqa: ARG002
+    def stream_replied(self, headers: Headers) -> None:
         self.heard.append("replied")
 
     def data_received(self, data: memoryview) -> None:

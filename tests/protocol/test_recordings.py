@@ -87,7 +87,7 @@ class Unframed:
 
     def pong_received(self, payload: bytes) -> None: ...
 
-    def websocket_ended(self, error: ProtocolError | None) -> None:  # noqa: ARG002
+    def websocket_ended(self, error: ProtocolError | None) -> None:
         self._tunnel.receive_eof()
         self.ended = True
 

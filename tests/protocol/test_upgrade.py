@@ -144,16 +144,9 @@ def test_switch_in_any_chunking(sizes: list[int], rest: bytes, kind: UpgradeKind
         spdy_switched() if kind is UpgradeKind.SPDY else websocket_switched(KEY, protocols[kind])
     )
     upgrade = asked(kind)
-    received = b""
-    for chunk in chunked(switched + rest, sizes):
-        if upgrade.done:
-            received += chunk
-        else:
-            upgrade.receive_data(chunk)
-            received = upgrade.leftover
+    feed(upgrade, chunked(switched + rest, sizes), eof=True)
     assert upgrade.done
-    assert received == rest
-    upgrade.receive_eof()
+    assert upgrade.leftover == rest
 
 
 @pytest.mark.parametrize("case", ERRORS)

@@ -72,6 +72,25 @@ class PairReceiver(Protocol):
         """
 
 
+class _Nobody:
+    """Receiver of a pair that has closed."""
+
+    def accepted(self) -> None:
+        """Ignore."""
+
+    def data_received(self, data: memoryview) -> None:
+        """Ignore."""
+
+    def eof_received(self) -> None:
+        """Ignore."""
+
+    def closed(self, failure: PortForwardFailure | None) -> None:
+        """Ignore."""
+
+
+_NOBODY: Final = _Nobody()
+
+
 class TunnelHandler(Protocol):
     """Whoever owns the client end of a tunnel."""
 
@@ -113,7 +132,7 @@ class ForwardedPair:
         self.request_id = request_id
         self.accepted = False
         self.closed = False
-        self._receiver = receiver
+        self._receiver: PairReceiver = receiver
         self._replies = 0
         self._text = b""
         self._data_ended = False
@@ -152,6 +171,8 @@ class ForwardedPair:
         """Give the connection up with RST CANCEL. Nothing more is called. Idempotent."""
         if not self.closed:
             self.closed = True
+            # A receiver usually holds its pair: without the cycle both are freed at once.
+            self._receiver = _NOBODY
             self._error.reset()
             self._data.reset()
 
@@ -234,8 +255,9 @@ class ForwardedPair:
 
     def _close(self, failure: PortForwardFailure | None) -> None:
         if not self.closed:
+            receiver = self._receiver
             self.abort()
-            self._receiver.closed(failure)
+            receiver.closed(failure)
 
 
 class _ErrorHalf:

@@ -145,7 +145,9 @@ class ClientUpgrade:
             UpgradeRejected: The answer is complete and is not the 101 asked for.
             ProtocolError: It is not HTTP, or a 101 that breaks its own protocol.
         """
-        if len(chunk):  # to h11 an empty chunk is the end of the connection
+        if self.done:
+            self.leftover += bytes(chunk)
+        elif len(chunk):  # to h11 an empty chunk is the end of the connection
             self._http_receive(bytes(chunk))
 
     def receive_eof(self) -> None:
