@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
@@ -304,6 +304,3 @@ class FakeAccess:
             if len(self._tokens) > 1:
                 self._tokens.pop(0)
         return {"Authorization": f"Bearer {self._tokens[0]}"} if self._tokens else {}
-
-
-Factory = Callable[[], asyncio.Protocol]

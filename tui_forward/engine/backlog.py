@@ -19,6 +19,9 @@ from tui_forward.engine.limits import KIB, Limits
 
 _PIECE = 64 * KIB
 _LEAST = 64 * KIB
+# A tunnel that is paused at the bound still delivers the rest of its present chunk; that
+# much is not worth a file.
+_SLACK = 256 * KIB
 
 
 class Store:
@@ -109,7 +112,7 @@ class Backlog:
         """Keep a copy of `data`: in memory if there is room, else on disk if there is any."""
         self.size += len(data)
         if self._file is None:
-            room = self._memory + len(data) <= self._store.share
+            room = self._memory < self._store.share + _SLACK
             if room or not self._spill(data):
                 self._head.append(self._remember(data))
         elif self._tail or not self._spill(data):

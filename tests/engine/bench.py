@@ -1,0 +1,118 @@
+"""A chain, a pool to it, and local connections through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from tests.engine.chain import Chain, FakeAccess, running_chain
+from tui_forward.engine.connection import LocalConnection
+from tui_forward.engine.counters import ForwardCounters
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.pool import TransportMemory, TunnelPool
+from tui_forward.errors import ForwardError
+from tui_forward.model import PodRef, TransportChoice
+
+POD = PodRef(namespace="shop", name="web-1", uid="u1")
+
+
+class FakeGate:
+    """A forward with a pool that is always the same one."""
+
+    def __init__(self, pool: TunnelPool) -> None:
+        self._pool = pool
+        self.counters = ForwardCounters()
+        self.failures: list[ForwardError] = []
+        self.gone: list[ForwardError] = []
+        self.ready = True
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def pool(self) -> TunnelPool:
+        await self.open.wait()
+        return self._pool
+
+    def refusal_is_final(self, failure: ForwardError) -> bool:  # the seam's
+        return self.ready
+
+    def connection_failed(self, failure: ForwardError) -> None:
+        self.failures.append(failure)
+
+    def sandbox_gone(self, failure: ForwardError) -> None:
+        self.gone.append(failure)
+
+
+class Bench:
+    """A chain, a pool to it, and connections through it."""
+
+    def __init__(self, chain: Chain, limits: Limits, transport: TransportChoice) -> None:
+        self.chain = chain
+        self.limits = limits
+        self.pool = TunnelPool(
+            FakeAccess(chain),
+            transport=transport,
+            memory=TransportMemory(),
+            limits=limits,
+            on_change=lambda: None,
+        )
+        self.gate = FakeGate(self.pool)
+        self.connections: list[LocalConnection] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def accept(
+        self, *, park_s: float = 5.0, linger_s: float = 0.2, small: bool = False
+    ) -> socket.socket:
+        """A client's socket whose other end is a running connection; `small` kernel buffers."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.socket()
+            if small:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(listener.getsockname())
+            local, _ = listener.accept()
+        if small:
+            local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.setblocking(False)
+        connection = LocalConnection(
+            local,
+            connection_id=len(self.connections) + 1,
+            forward_id="f1",
+            client="127.0.0.1:1",
+            gate=self.gate,
+            limits=self.limits,
+            park_s=park_s,
+            linger_s=linger_s,
+        )
+        self.connections.append(connection)
+        self.tasks.append(asyncio.create_task(connection.run()))
+        return client
+
+    async def open(self, port: int) -> None:
+        await self.pool.connect(POD, port)
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    limits: Limits | None = None, transport: TransportChoice = TransportChoice.SPDY
+) -> AsyncIterator[Bench]:
+    async with running_chain() as chain:
+        made = Bench(chain, limits or Limits(), transport)
+        try:
+            yield made
+        finally:
+            for connection in made.connections:
+                connection.abort("test over")
+            await asyncio.gather(*made.tasks)
+            await made.pool.close()
+
+
+async def receive(client: socket.socket, count: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < count:
+        piece = await loop.sock_recv(client, 65536)
+        if not piece:
+            break
+        data += piece
+    return data
