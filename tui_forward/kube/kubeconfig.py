@@ -12,109 +12,24 @@ separator; a missing file of `KUBECONFIG` is skipped, a missing `--kubeconfig` i
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from tui_forward.errors import ConfigError
+from tui_forward.kube.kubeconfig_file import (
+    NamedCluster,
+    NamedUser,
+    RawAuthProvider,
+    RawCluster,
+    RawContext,
+    RawExec,
+    RawUser,
+    read,
+)
 from tui_forward.model import Context
 
-if TYPE_CHECKING:
-    import yaml
-
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
-_MAX_FILE_BYTES = 64 * 2**20
-
-
-# What stands in a file; names as kubectl writes them.
-
-
-class _Extension(msgspec.Struct):
-    name: str = ""
-    extension: object = None
-
-
-class _Cluster(msgspec.Struct, rename="kebab"):
-    server: str | None = None
-    tls_server_name: str | None = None
-    insecure_skip_tls_verify: bool | None = None
-    certificate_authority: str | None = None
-    certificate_authority_data: str | None = None
-    proxy_url: str | None = None
-    disable_compression: bool | None = None
-    extensions: list[_Extension] | None = None
-
-
-class _Context(msgspec.Struct, rename="kebab"):
-    cluster: str | None = None
-    user: str | None = None
-    namespace: str | None = None
-
-
-class _EnvVar(msgspec.Struct):
-    name: str = ""
-    value: str | None = None
-
-
-class _Exec(msgspec.Struct, rename="camel"):
-    command: str = ""
-    api_version: str | None = None
-    args: list[str] | None = None
-    env: list[_EnvVar] | None = None
-    install_hint: str | None = None
-    provide_cluster_info: bool | None = None
-    interactive_mode: str | None = None
-
-
-class _AuthProvider(msgspec.Struct):
-    name: str = ""
-    config: dict[str, str | None] | None = None
-
-
-class _User(msgspec.Struct, rename="kebab"):
-    client_certificate: str | None = None
-    client_certificate_data: str | None = None
-    client_key: str | None = None
-    client_key_data: str | None = None
-    token: str | None = None
-    token_file: str | None = msgspec.field(name="tokenFile", default=None)
-    as_: str | None = msgspec.field(name="as", default=None)
-    as_uid: str | None = None
-    as_groups: list[str] | None = None
-    as_user_extra: dict[str, list[str] | None] | None = None
-    username: str | None = None
-    password: str | None = None
-    auth_provider: _AuthProvider | None = None
-    exec: _Exec | None = None
-
-
-class _NamedCluster(msgspec.Struct):
-    name: str
-    cluster: _Cluster | None = None
-
-
-class _NamedContext(msgspec.Struct):
-    name: str
-    context: _Context | None = None
-
-
-class _NamedUser(msgspec.Struct):
-    name: str
-    user: _User | None = None
-
-
-class _File(msgspec.Struct, rename="kebab"):
-    current_context: str | None = None
-    clusters: list[_NamedCluster] | None = None
-    contexts: list[_NamedContext] | None = None
-    users: list[_NamedUser] | None = None
-
-
-# What the rest of the program sees.
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +225,7 @@ def merge(paths: tuple[Path, ...]) -> Kubeconfig:
     clusters: dict[str, ClusterEntry] = {}
     users: dict[str, UserEntry] = {}
     for path in paths:
-        parsed = _read(path)
+        parsed = read(path)
         if parsed is None:
             continue
         current = current or parsed.current_context or ""
@@ -319,7 +234,7 @@ def merge(paths: tuple[Path, ...]) -> Kubeconfig:
                 clusters[cluster.name] = _cluster(cluster, path)
         for context in parsed.contexts or ():
             if context.name not in contexts:
-                said = context.context or _Context()
+                said = context.context or RawContext()
                 contexts[context.name] = ContextEntry(
                     name=context.name,
                     cluster=said.cluster or "",
@@ -341,8 +256,8 @@ def _beside(path: Path, value: str | None) -> str:
     return str(path.parent.absolute() / value)
 
 
-def _cluster(named: _NamedCluster, path: Path) -> ClusterEntry:
-    said = named.cluster or _Cluster()
+def _cluster(named: NamedCluster, path: Path) -> ClusterEntry:
+    said = named.cluster or RawCluster()
     extension = next(
         (e.extension for e in said.extensions or () if e.name == _EXEC_EXTENSION), None
     )
@@ -360,8 +275,8 @@ def _cluster(named: _NamedCluster, path: Path) -> ClusterEntry:
     )
 
 
-def _user(named: _NamedUser, path: Path) -> UserEntry:
-    said = named.user or _User()
+def _user(named: NamedUser, path: Path) -> UserEntry:
+    said = named.user or RawUser()
     return UserEntry(
         name=named.name,
         certificate_file=_beside(path, said.client_certificate),
@@ -384,14 +299,14 @@ def _user(named: _NamedUser, path: Path) -> UserEntry:
     )
 
 
-def _auth_provider(said: _AuthProvider | None) -> AuthProviderEntry | None:
+def _auth_provider(said: RawAuthProvider | None) -> AuthProviderEntry | None:
     if said is None or not said.name:
         return None
     config = tuple((key, value or "") for key, value in (said.config or {}).items())
     return AuthProviderEntry(name=said.name, config=config)
 
 
-def _exec(said: _Exec | None, path: Path) -> ExecEntry | None:
+def _exec(said: RawExec | None, path: Path) -> ExecEntry | None:
     if said is None:
         return None
     command = said.command
@@ -406,168 +321,3 @@ def _exec(said: _Exec | None, path: Path) -> ExecEntry | None:
         provide_cluster_info=bool(said.provide_cluster_info),
         interactive_mode=said.interactive_mode or "",
     )
-
-
-# Reading one file.
-
-
-def _read(path: Path) -> _File | None:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ConfigError(
-                f"{path} is too large to be a kubeconfig ({size} bytes)",
-                hint="Point KUBECONFIG or --kubeconfig at a kubeconfig file",
-            )
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except IsADirectoryError as error:
-        raise ConfigError(
-            f"{path} is a folder, not a kubeconfig",
-            hint="Point KUBECONFIG or --kubeconfig at a file",
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"the kubeconfig {path} cannot be read: {error.strerror or error}",
-            hint="Check the owner and the mode of the file",
-        ) from error
-    return parse(content, path)
-
-
-def parse(content: bytes, path: Path) -> _File:
-    """Understand the bytes of one file; `path` is only named in errors.
-
-    Raises:
-        ConfigError: The content is not a kubeconfig (names file and line, never the content).
-    """
-    import yaml
-
-    hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
-    loader = _loader()(content)
-    try:
-        node = loader.get_single_node()
-        data = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        # `problem` describes the grammar; the snippet in str(error) may quote a secret.
-        raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid YAML: {error.problem or 'syntax error'}",
-            hint=hint,
-        ) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"the kubeconfig {path} is not valid YAML ({type(error).__name__})", hint=hint
-        ) from None
-    finally:
-        loader.dispose()
-    if data is None:
-        return _File()
-    try:
-        return msgspec.convert(data, _File)
-    except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at ")
-        pointer = where.strip("`")
-        line_number = _line_of(node, pointer)
-        line = f", line {line_number}" if line_number else ""
-        place = f" at {pointer.removeprefix('$').removeprefix('.')}" if pointer else ""
-        raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid{place}: {problem}", hint=hint
-        ) from None
-
-
-def _loader() -> type[yaml.SafeLoader]:
-    """PyYAML's safe loader, in C where there is one, that leaves timestamps alone.
-
-    client-go reads an unquoted date as the string it is.
-    """
-    global _loader_class
-    if _loader_class is None:
-        import yaml
-
-        base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        resolvers = {
-            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
-            for first, pairs in base.yaml_implicit_resolvers.items()
-        }
-        _loader_class = type("_Loader", (base,), {"yaml_implicit_resolvers": resolvers})
-    return _loader_class
-
-
-_loader_class: type[yaml.SafeLoader] | None = None
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-
-
-def _line_of(node: yaml.Node | None, pointer: str) -> int:
-    """The line of what msgspec calls `$.users[2].user.token`; 0 if it cannot be told."""
-    import yaml
-
-    if node is None:
-        return 0
-    line = node.start_mark.line + 1
-    for key, index in _STEP.findall(pointer):
-        following: yaml.Node | None = None
-        if index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
-            following = node.value[int(index)]
-            line = following.start_mark.line + 1
-        elif key and isinstance(node, yaml.MappingNode):
-            for name, value in node.value:
-                if name.value == key:
-                    following = value
-                    line = name.start_mark.line + 1
-        if following is None:
-            return line
-        node = following
-    return line
-
-
-def token_spans(
-    content: bytes, path: Path, user: str
-) -> tuple[dict[str, tuple[int, int]], tuple[int, str] | None]:
-    """Where the values of a user's `auth-provider` configuration stand in a file.
-
-    Args:
-        content: The file, UTF-8.
-        path: Its path, for errors.
-        user: Name of the user entry.
-
-    Returns:
-        Start and end of each value, in characters, and where and before what text another
-        entry can be inserted; None if the file holds no such configuration.
-
-    Raises:
-        ConfigError: The content is not YAML.
-    """
-    import yaml
-
-    loader = _loader()(content)
-    try:
-        node: yaml.Node | None = loader.get_single_node()
-    except yaml.YAMLError:
-        raise ConfigError(f"the kubeconfig {path} is not valid YAML") from None
-    finally:
-        loader.dispose()
-    users = _child(node, "users")
-    for entry in users.value if isinstance(users, yaml.SequenceNode) else ():
-        name = _child(entry, "name")
-        if name is None or name.value != user:
-            continue
-        config = _child(_child(_child(entry, "user"), "auth-provider"), "config")
-        if not isinstance(config, yaml.MappingNode) or not config.value:
-            return {}, None
-        spans = {
-            key.value: (value.start_mark.index, value.end_mark.index) for key, value in config.value
-        }
-        first: yaml.Node = config.value[0][0]
-        separator = ", " if config.flow_style else "\n" + " " * first.start_mark.column
-        return spans, (first.start_mark.index, separator)
-    return {}, None
-
-
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    import yaml
-
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for name, value in node.value if name.value == key), None)

@@ -18,7 +18,7 @@ PAGE_LIMIT = 500
 # nothing sane comes near this.
 MAX_PAGE_BYTES = 512 * 2**20
 # Objects decoded between two turns of the event loop: about a millisecond.
-_SLICE = 40
+_SLICE = 25
 
 _LIST = msgspec.json.Decoder(RawList)
 _METADATA = msgspec.json.Decoder(ListMetadata)
@@ -69,8 +69,7 @@ async def decode_items(resource: Resource[Item], body: bytes, server: str) -> tu
         raws = _LIST.decode(body).items or []
         items: list[Item] = []
         for start in range(0, len(raws), _SLICE):
-            if start:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
             items += map(resource.decode, raws[start : start + _SLICE])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_understood(resource.words("list"), server, error) from error

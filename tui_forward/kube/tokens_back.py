@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tui_forward.errors import ConfigError
-from tui_forward.kube.kubeconfig import parse, token_spans
+from tui_forward.kube.kubeconfig_file import parse, token_spans
 
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.05

@@ -1,0 +1,289 @@
+"""The file format of a kubeconfig: what may stand in one, and where in the text it stands.
+
+Errors name file and line and never quote content, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_forward.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
+
+_MAX_FILE_BYTES = 64 * 2**20
+
+
+class Extension(msgspec.Struct):
+    """An extension of a cluster."""
+
+    name: str = ""
+    extension: object = None
+
+
+class RawCluster(msgspec.Struct, rename="kebab"):
+    """`clusters[].cluster`."""
+
+    server: str | None = None
+    tls_server_name: str | None = None
+    insecure_skip_tls_verify: bool | None = None
+    certificate_authority: str | None = None
+    certificate_authority_data: str | None = None
+    proxy_url: str | None = None
+    disable_compression: bool | None = None
+    extensions: list[Extension] | None = None
+
+
+class RawContext(msgspec.Struct, rename="kebab"):
+    """`contexts[].context`."""
+
+    cluster: str | None = None
+    user: str | None = None
+    namespace: str | None = None
+
+
+class EnvVar(msgspec.Struct):
+    """One variable of an exec plugin."""
+
+    name: str = ""
+    value: str | None = None
+
+
+class RawExec(msgspec.Struct, rename="camel"):
+    """`users[].user.exec`."""
+
+    command: str = ""
+    api_version: str | None = None
+    args: list[str] | None = None
+    env: list[EnvVar] | None = None
+    install_hint: str | None = None
+    provide_cluster_info: bool | None = None
+    interactive_mode: str | None = None
+
+
+class RawAuthProvider(msgspec.Struct):
+    """`users[].user.auth-provider`."""
+
+    name: str = ""
+    config: dict[str, str | None] | None = None
+
+
+class RawUser(msgspec.Struct, rename="kebab"):
+    """`users[].user`."""
+
+    client_certificate: str | None = None
+    client_certificate_data: str | None = None
+    client_key: str | None = None
+    client_key_data: str | None = None
+    token: str | None = None
+    token_file: str | None = msgspec.field(name="tokenFile", default=None)
+    as_: str | None = msgspec.field(name="as", default=None)
+    as_uid: str | None = None
+    as_groups: list[str] | None = None
+    as_user_extra: dict[str, list[str] | None] | None = None
+    username: str | None = None
+    password: str | None = None
+    auth_provider: RawAuthProvider | None = None
+    exec: RawExec | None = None
+
+
+class NamedCluster(msgspec.Struct):
+    """An item of `clusters`."""
+
+    name: str
+    cluster: RawCluster | None = None
+
+
+class NamedContext(msgspec.Struct):
+    """An item of `contexts`."""
+
+    name: str
+    context: RawContext | None = None
+
+
+class NamedUser(msgspec.Struct):
+    """An item of `users`."""
+
+    name: str
+    user: RawUser | None = None
+
+
+class RawFile(msgspec.Struct, rename="kebab"):
+    """A whole file."""
+
+    current_context: str | None = None
+    clusters: list[NamedCluster] | None = None
+    contexts: list[NamedContext] | None = None
+    users: list[NamedUser] | None = None
+
+
+def read(path: Path) -> RawFile | None:
+    """One file, or None if it does not exist.
+
+    Raises:
+        ConfigError: It cannot be read or is not a kubeconfig.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{path} is too large to be a kubeconfig ({size} bytes)",
+                hint="Point KUBECONFIG or --kubeconfig at a kubeconfig file",
+            )
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{path} is a folder, not a kubeconfig",
+            hint="Point KUBECONFIG or --kubeconfig at a file",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"the kubeconfig {path} cannot be read: {error.strerror or error}",
+            hint="Check the owner and the mode of the file",
+        ) from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> RawFile:
+    """Understand the bytes of one file; `path` is only named in errors.
+
+    Raises:
+        ConfigError: The content is not a kubeconfig (names file and line, never the content).
+    """
+    import yaml
+
+    hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
+    loader = _loader()(content)
+    try:
+        node = loader.get_single_node()
+        data = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        # `problem` describes the grammar; the snippet in str(error) may quote a secret.
+        raise ConfigError(
+            f"the kubeconfig {path}{line} is not valid YAML: {error.problem or 'syntax error'}",
+            hint=hint,
+        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(
+            f"the kubeconfig {path} is not valid YAML ({type(error).__name__})", hint=hint
+        ) from None
+    finally:
+        loader.dispose()
+    if data is None:
+        return RawFile()
+    try:
+        return msgspec.convert(data, RawFile)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at ")
+        pointer = where.strip("`")
+        line_number = _line_of(node, pointer)
+        line = f", line {line_number}" if line_number else ""
+        place = f" at {pointer.removeprefix('$').removeprefix('.')}" if pointer else ""
+        raise ConfigError(
+            f"the kubeconfig {path}{line} is not valid{place}: {problem}", hint=hint
+        ) from None
+
+
+def _loader() -> type[yaml.SafeLoader]:
+    """PyYAML's safe loader, in C where there is one, that leaves timestamps alone.
+
+    client-go reads an unquoted date as the string it is.
+    """
+    global _loader_class
+    if _loader_class is None:
+        import yaml
+
+        base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        resolvers = {
+            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for first, pairs in base.yaml_implicit_resolvers.items()
+        }
+        _loader_class = type("_Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+    return _loader_class
+
+
+_loader_class: type[yaml.SafeLoader] | None = None
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _line_of(node: yaml.Node | None, pointer: str) -> int:
+    """The line of what msgspec calls `$.users[2].user.token`; 0 if it cannot be told."""
+    import yaml
+
+    if node is None:
+        return 0
+    line = node.start_mark.line + 1
+    for key, index in _STEP.findall(pointer):
+        following: yaml.Node | None = None
+        if index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
+            following = node.value[int(index)]
+            line = following.start_mark.line + 1
+        elif key and isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if name.value == key:
+                    following = value
+                    line = name.start_mark.line + 1
+        if following is None:
+            return line
+        node = following
+    return line
+
+
+def token_spans(
+    content: bytes, path: Path, user: str
+) -> tuple[dict[str, tuple[int, int]], tuple[int, str] | None]:
+    """Where the values of a user's `auth-provider` configuration stand in a file.
+
+    Args:
+        content: The file, UTF-8.
+        path: Its path, for errors.
+        user: Name of the user entry.
+
+    Returns:
+        Start and end of each value, in characters, and where and before what text another
+        entry can be inserted; None if the file holds no such configuration.
+
+    Raises:
+        ConfigError: The content is not YAML.
+    """
+    import yaml
+
+    loader = _loader()(content)
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    except yaml.YAMLError:
+        raise ConfigError(f"the kubeconfig {path} is not valid YAML") from None
+    finally:
+        loader.dispose()
+    users = _child(node, "users")
+    for entry in users.value if isinstance(users, yaml.SequenceNode) else ():
+        name = _child(entry, "name")
+        if name is None or name.value != user:
+            continue
+        config = _child(_child(_child(entry, "user"), "auth-provider"), "config")
+        if not isinstance(config, yaml.MappingNode) or not config.value:
+            return {}, None
+        spans = {
+            key.value: (value.start_mark.index, value.end_mark.index) for key, value in config.value
+        }
+        first: yaml.Node = config.value[0][0]
+        separator = ", " if config.flow_style else "\n" + " " * first.start_mark.column
+        return spans, (first.start_mark.index, separator)
+    return {}, None
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for name, value in node.value if name.value == key), None)
