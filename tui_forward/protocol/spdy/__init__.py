@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from tui_forward.protocol.spdy.connection import (
-    ConnectionHandler,
-    Side,
-    SpdyConnection,
-    SpdyStream,
-    StreamReceiver,
-)
+from tui_forward.protocol.spdy.connection import Side, SpdyConnection, SpdyStream
 from tui_forward.protocol.spdy.frames import GoawayStatus, ResetStatus
 from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
+from tui_forward.protocol.spdy.receivers import ConnectionHandler, StreamReceiver
 
 __all__ = [
     "ConnectionHandler",

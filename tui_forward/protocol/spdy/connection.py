@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from tui_forward.errors import ProtocolError, TransportError
 from tui_forward.protocol.buffers import Buffer
@@ -38,7 +38,8 @@ from tui_forward.protocol.spdy.frames import (
     pack_head,
     unpack_head,
 )
-from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
+from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor
+from tui_forward.protocol.spdy.receivers import NOBODY, ConnectionHandler, StreamReceiver
 
 MAX_STREAMS: Final = 65_536
 """How many streams a peer may have open at once; more are refused. spdystream has no limit."""
@@ -55,76 +56,6 @@ class Side(Enum):
 
     CLIENT = 1
     SERVER = 2
-
-
-class StreamReceiver(Protocol):
-    """Whoever wants to know what becomes of one stream.
-
-    After `stream_reset` or `stream_lost` nothing more is called, nor after this side reset
-    the stream. A stream that ended in both directions is forgotten, without a further call.
-    """
-
-    def stream_replied(self, headers: Headers) -> None:
-        """The peer accepted the stream (SYN_REPLY). Client only, at most once."""
-
-    def data_received(self, data: memoryview) -> None:
-        """Some DATA arrived; never empty, any number of pieces per frame.
-
-        `data` is a view into the chunk given to `receive_data`: keep it only as long as
-        that chunk stays as it is, and copy small pieces that are kept for long, because a
-        view keeps its whole chunk in memory.
-        """
-
-    def eof_received(self) -> None:
-        """The peer sends no more on this stream (FIN)."""
-
-    def stream_reset(self, status: int) -> None:
-        """The peer reset the stream (RST_STREAM)."""
-
-    def stream_lost(self, error: ProtocolError | None) -> None:
-        """The connection under the stream ended; `error` when the peer broke the protocol."""
-
-
-class ConnectionHandler(Protocol):
-    """Whoever owns a connection."""
-
-    def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:
-        """The peer opened a stream. Server only.
-
-        Set `stream.receiver` and call `stream.reply()`, or call `stream.reset()`. If the
-        frame carried FIN, the receiver's `eof_received` follows at once.
-        """
-
-    def pong_received(self, ping_id: int) -> None:
-        """The answer to a `send_ping`."""
-
-    def connection_ended(self, error: ProtocolError | None) -> None:
-        """Nothing more will come or go: GOAWAY, end of file, or a broken protocol (`error`).
-
-        The last call of all; every stream has heard `stream_lost` before.
-        """
-
-
-class _Nobody:
-    """Receiver of a stream that nobody has claimed."""
-
-    def stream_replied(self, headers: Headers) -> None:
-        """Ignore."""
-
-    def data_received(self, data: memoryview) -> None:
-        """Ignore."""
-
-    def eof_received(self) -> None:
-        """Ignore."""
-
-    def stream_reset(self, status: int) -> None:
-        """Ignore."""
-
-    def stream_lost(self, error: ProtocolError | None) -> None:
-        """Ignore."""
-
-
-_NOBODY: Final = _Nobody()
 
 
 class SpdyStream:
@@ -356,7 +287,7 @@ class SpdyConnection:
         stream.local_open = stream.remote_open = False
         receiver = stream.receiver
         # A receiver usually holds its stream: without the cycle both are freed at once.
-        stream.receiver = _NOBODY
+        stream.receiver = NOBODY
         return receiver
 
     def _answer(self, frame: bytes) -> None:
@@ -547,7 +478,7 @@ class SpdyConnection:
         if len(self._streams) >= MAX_STREAMS:
             self._answer(frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM))
             return
-        stream = SpdyStream(self, stream_id, _NOBODY)
+        stream = SpdyStream(self, stream_id, NOBODY)
         stream.local_open = not flags & FLAG_UNIDIRECTIONAL
         self._streams[stream_id] = stream
         # One answer, SYN_REPLY or RST_STREAM, is certain.
