@@ -202,7 +202,7 @@ class Cluster:
             self._make(name).mkdir(mode=0o700)
         self._sockets = self.folder
         if len(str(self.folder)) > SOCKET_PATH_LIMIT - 20:
-            self._sockets = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))  # noqa: S108 - short
+            self._sockets = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
             self._temporary.append(self._sockets)
         self.control = self._socket("control")
         self.kubeconfig = self._make("kubeconfig")

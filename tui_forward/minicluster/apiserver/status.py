@@ -14,7 +14,7 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it is an answer, named as the Status calls it
     """A request that is answered with an error.
 
     Args:

@@ -361,11 +361,8 @@ class Store:
 
 def _ordered(item: dict[str, Any]) -> dict[str, Any]:
     """The object as lists print it: metadata first, no kind, no apiVersion."""
-    ordered = {"metadata": _ordered_metadata(item["metadata"])}
-    for name, value in item.items():
-        if name not in ("kind", "apiVersion", "metadata"):
-            ordered[name] = value
-    return ordered
+    rest = {k: v for k, v in item.items() if k not in ("kind", "apiVersion", "metadata")}
+    return {"metadata": _ordered_metadata(item["metadata"]), **rest}
 
 
 _METADATA_ORDER = (

@@ -281,10 +281,7 @@ def _row(columns: Columns, item: Item, at: float, include: str) -> bytes:
     cells = encode(columns.cells(body, at))
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
-    if include == "Object":
-        shown = item.whole()
-    else:
-        shown = partial(body)
+    shown = item.whole() if include == "Object" else partial(body)
     return b'{"cells":%b,"object":%b}' % (cells, shown)
 
 

@@ -245,7 +245,7 @@ def start(store: Store, request: Request, selection: Selection) -> tuple[Watch |
     timeout_s = float(request.number("timeoutSeconds"))
     if timeout_s <= 0:
         # A real one spreads the ends of its watches like this.
-        timeout_s = 1800 * (1 + random.random())  # noqa: S311 - no secret
+        timeout_s = 1800 * (1 + random.random())
     try:
         watch = Watch(
             store,

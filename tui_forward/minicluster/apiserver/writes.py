@@ -70,8 +70,8 @@ class Writer:
             metadata = item["metadata"] = {}
         if resource.namespaced and metadata.get("namespace", namespace) != namespace:
             raise bad_request(
-                f"the namespace of the provided object does not match the namespace sent on the "
-                f"request"
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
             )
         name = str(metadata.get("name") or "")
         if name and self.store.get(resource, namespace, name) is not None:

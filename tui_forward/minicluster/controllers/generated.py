@@ -39,7 +39,7 @@ class Generated:
         self._churn = config.churn
         self._store = store
         self._writer = writer
-        self._random = random.Random(config.seed)  # noqa: S311 - no secret
+        self._random = random.Random(config.seed)
         self._todo: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     # -- objects -------------------------------------------------------------------------------

@@ -89,10 +89,7 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
             "default-scheduler",
         )
         return
-    if not known:
-        message = "no nodes available to schedule pods"
-    else:
-        message = _why(spec, known)
+    message = _why(spec, known) if known else "no nodes available to schedule pods"
     changed = _set_unschedulable(context, item, message)
     if changed:
         context.events.record(item, "Warning", "FailedScheduling", message, "default-scheduler")
