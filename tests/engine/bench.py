@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from tests.engine.chain import Chain, FakeAccess, running_chain
 from tui_forward.engine.connection import LocalConnection
@@ -16,6 +16,31 @@ from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef, TransportChoice
 
 POD = PodRef(namespace="shop", name="web-1", uid="u1")
+OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
+
+
+@contextlib.asynccontextmanager
+async def pool_to(
+    chain: Chain,
+    limits: Limits,
+    *,
+    transport: TransportChoice = TransportChoice.AUTO,
+    memory: TransportMemory | None = None,
+    access: FakeAccess | None = None,
+    on_change: Callable[[], None] = lambda: None,
+) -> AsyncIterator[TunnelPool]:
+    """A pool, closed at the end."""
+    pool = TunnelPool(
+        access or FakeAccess(chain),
+        transport=transport,
+        memory=memory or TransportMemory(),
+        limits=limits,
+        on_change=on_change,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 class FakeGate:
@@ -47,17 +72,12 @@ class FakeGate:
 class Bench:
     """A chain, a pool to it, and connections through it."""
 
-    def __init__(self, chain: Chain, limits: Limits, transport: TransportChoice) -> None:
+    def __init__(self, chain: Chain, limits: Limits, pool: TunnelPool) -> None:
         self.chain = chain
         self.limits = limits
-        self.pool = TunnelPool(
-            FakeAccess(chain),
-            transport=transport,
-            memory=TransportMemory(),
-            limits=limits,
-            on_change=lambda: None,
-        )
+        self.pool = pool
         self.gate = FakeGate(self.pool)
+        self.clients: list[socket.socket] = []
         self.connections: list[LocalConnection] = []
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -74,6 +94,7 @@ class Bench:
         if small:
             local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         client.setblocking(False)
+        self.clients.append(client)
         connection = LocalConnection(
             local,
             connection_id=len(self.connections) + 1,
@@ -96,15 +117,17 @@ class Bench:
 async def bench(
     limits: Limits | None = None, transport: TransportChoice = TransportChoice.SPDY
 ) -> AsyncIterator[Bench]:
-    async with running_chain() as chain:
-        made = Bench(chain, limits or Limits(), transport)
+    limits = limits or Limits()
+    async with running_chain() as chain, pool_to(chain, limits, transport=transport) as pool:
+        made = Bench(chain, limits, pool)
         try:
             yield made
         finally:
             for connection in made.connections:
                 connection.abort("test over")
+            for client in made.clients:
+                client.close()
             await asyncio.gather(*made.tasks)
-            await made.pool.close()
 
 
 async def receive(client: socket.socket, count: int) -> bytes:
