@@ -6,7 +6,7 @@ and raises `CriError` only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, TypeVar
 
 import grpc
@@ -105,11 +105,14 @@ class RuntimeClient:
         )
         return answer.status
 
-    async def list_pod_sandboxes(self) -> list[cri.PodSandbox]:
-        """Every sandbox the runtime knows, stopped ones too."""
-        answer = await self._call(
-            RUNTIME, "ListPodSandbox", cri.ListPodSandboxRequest(), cri.ListPodSandboxResponse
+    async def list_pod_sandboxes(
+        self, labels: Mapping[str, str] | None = None
+    ) -> list[cri.PodSandbox]:
+        """Sandboxes with these labels, stopped ones too."""
+        request = cri.ListPodSandboxRequest(
+            filter=cri.PodSandboxFilter(label_selector=dict(labels or {}))
         )
+        answer = await self._call(RUNTIME, "ListPodSandbox", request, cri.ListPodSandboxResponse)
         return list(answer.items)
 
     async def create_container(
@@ -142,11 +145,12 @@ class RuntimeClient:
         request = cri.RemoveContainerRequest(container_id=container_id)
         await self._call(RUNTIME, "RemoveContainer", request, cri.RemoveContainerResponse)
 
-    async def list_containers(self) -> list[cri.Container]:
-        """Every container, ended ones too."""
-        answer = await self._call(
-            RUNTIME, "ListContainers", cri.ListContainersRequest(), cri.ListContainersResponse
+    async def list_containers(self, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
+        """Containers with these labels, ended ones too."""
+        request = cri.ListContainersRequest(
+            filter=cri.ContainerFilter(label_selector=dict(labels or {}))
         )
+        answer = await self._call(RUNTIME, "ListContainers", request, cri.ListContainersResponse)
         return list(answer.containers)
 
     async def container_status(self, container_id: str) -> cri.ContainerStatus:

@@ -1,0 +1,94 @@
+"""The process of a kubelet: `python -m tui_forward.minicluster.kubelet --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.minicluster.config import load
+from tui_forward.minicluster.control import ControlServer
+from tui_forward.minicluster.cri.client import RuntimeClient
+from tui_forward.minicluster.kubelet.api import ApiClient
+from tui_forward.minicluster.kubelet.config import KubeletConfig
+from tui_forward.minicluster.kubelet.faults import KubeletFaults
+from tui_forward.minicluster.kubelet.kubelet import Kubelet
+from tui_forward.minicluster.kubelet.node import NodeReporter
+from tui_forward.minicluster.kubelet.server import KubeletServer, start_where_it_was
+from tui_forward.minicluster.lifecycle import Lifetime, announce, run_hop
+
+
+async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
+    """Work until the lifetime ends; pods are left running."""
+    api = ApiClient(
+        config.server,
+        ca=config.ca,
+        cert=config.client_cert,
+        key=config.client_key,
+        agent=f"kubelet/minicluster ({config.node})",
+    )
+    runtime = RuntimeClient(config.runtime_endpoint)
+    kubelet = Kubelet(config, api, runtime)
+    server: KubeletServer | None = None
+    control: ControlServer | None = None
+    heart: asyncio.Task[None] | None = None
+    working = asyncio.create_task(_prepare(kubelet, api, config))
+    ending = asyncio.create_task(lifetime.ending.wait())
+    try:
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return
+        server, node = working.result()
+        heart = asyncio.create_task(node.run(), name="heartbeat")
+        if config.control:
+            control = ControlServer(config.control, KubeletFaults(kubelet, server).handle)
+            await control.start()
+        announce(pid=os.getpid(), port=server.port, node=config.node)
+        await ending
+    finally:
+        for task in (working, ending, heart):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        if control is not None:
+            await control.close()
+        if server is not None:
+            await server.close()
+        await kubelet.close()
+        api.close()
+        await runtime.close()
+
+
+async def _prepare(
+    kubelet: Kubelet, api: ApiClient, config: KubeletConfig
+) -> tuple[KubeletServer, NodeReporter]:
+    server = KubeletServer(kubelet)
+    start_where_it_was(server, config.port, Path(config.state_dir) / "port")
+    await kubelet.connect()
+    node = NodeReporter(api, config, server.port, kubelet.runtime_version)
+    await node.register()
+    kubelet.start()
+    return server, node
+
+
+def main() -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="python -m tui_forward.minicluster.kubelet")
+    parser.add_argument("--config", required=True)
+    arguments = parser.parse_args()
+    try:
+        config = load(arguments.config, KubeletConfig)
+        Path(config.state_dir).mkdir(parents=True, exist_ok=True)
+        return run_hop(lambda lifetime: run(config, lifetime))
+    except (TuiForwardError, OSError) as error:
+        sys.stderr.write(f"kubelet: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The kubelet's client of the API server: JSON over HTTP/1.1 with a client certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+import msgspec
+
+from tui_forward.errors import ApiError, TransportError
+from tui_forward.minicluster.relay import Wire, connect
+
+Object = dict[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+
+_REQUEST_S = 30.0
+_IDLE_CONNECTIONS = 4
+_EVENT_LIMIT = 16 * 1024 * 1024
+
+
+class _Connection:
+    """A keep-alive connection: a wire and its HTTP state."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.http = h11.Connection(h11.CLIENT)
+
+    async def send(self, *events: h11.Event) -> None:
+        data = b"".join(self.http.send(event) or b"" for event in events)
+        await self.wire.write(data)
+
+    async def event(self) -> Any:
+        while True:
+            event = self.http.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            self.http.receive_data(await self.wire.read(256 * 1024))
+
+
+class ApiClient:
+    """Requests to one API server.
+
+    Args:
+        server: `https://host:port` with an address as host, or `http://…`.
+        ca: Authority of the server.
+        cert: Client certificate.
+        key: Its key.
+        agent: `User-Agent`.
+    """
+
+    def __init__(self, server: str, *, ca: str, cert: str, key: str, agent: str) -> None:
+        parts = urlsplit(server)
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or 443
+        self._authority = parts.netloc
+        self._agent = agent
+        self._tls: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            self._tls = ssl.create_default_context(cafile=ca)
+            self._tls.load_cert_chain(cert, key)
+            self._tls.set_alpn_protocols(["http/1.1"])
+        self._idle: list[_Connection] = []
+
+    def close(self) -> None:
+        """Drop idle connections."""
+        for connection in self._idle:
+            connection.wire.close()
+        self._idle.clear()
+
+    async def _connect(self) -> _Connection:
+        wire = await connect(self._host, self._port)
+        try:
+            if self._tls is not None:
+                await wire.start_tls(self._tls, server_side=False, server_hostname=self._host)
+        except BaseException:
+            wire.abort()
+            raise
+        return _Connection(wire)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> Object:
+        """One request; gives the object in the answer.
+
+        Raises:
+            ApiError: An error status.
+            TransportError: No answer.
+        """
+        while True:
+            reused = bool(self._idle)
+            connection: _Connection | None = None
+            try:
+                async with asyncio.timeout(_REQUEST_S):
+                    connection = self._idle.pop() if reused else await self._connect()
+                    status, data = await self._exchange(
+                        connection, method, path, body, content_type
+                    )
+            except (OSError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
+                if connection is not None:
+                    connection.wire.abort()
+                if reused and not isinstance(error, TimeoutError):
+                    continue  # the server closed it while it was idle
+                raise TransportError(f"{method} {path}: {error}") from error
+            except BaseException:
+                if connection is not None:
+                    connection.wire.abort()
+                raise
+            return _decode(status, data, f"{method} {path}")
+
+    async def _exchange(
+        self,
+        connection: _Connection,
+        method: str,
+        path: str,
+        body: Object | None,
+        content_type: str,
+    ) -> tuple[int, bytes]:
+        raw = msgspec.json.encode(body) if body is not None else b""
+        headers = [
+            ("Host", self._authority),
+            ("User-Agent", self._agent),
+            ("Accept", "application/json"),
+        ]
+        if body is not None:
+            headers += [("Content-Type", content_type), ("Content-Length", str(len(raw)))]
+        events: list[h11.Event] = [h11.Request(method=method, target=path, headers=headers)]
+        if raw:
+            events.append(h11.Data(data=raw))
+        await connection.send(*events, h11.EndOfMessage())
+        status = 0
+        data = bytearray()
+        while True:
+            event = await connection.event()
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                data += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            elif isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError("the server closed the connection")
+        if (
+            connection.http.our_state is h11.DONE
+            and connection.http.their_state is h11.DONE
+            and len(self._idle) < _IDLE_CONNECTIONS
+        ):
+            connection.http.start_next_cycle()
+            self._idle.append(connection)
+        else:
+            connection.wire.close()
+        return status, bytes(data)
+
+    async def watch(self, path: str) -> AsyncIterator[tuple[str, Object]]:
+        """Events of a watch, as (type, object), until the server ends it.
+
+        Raises:
+            ApiError: An error status, or an ERROR event.
+            TransportError: The connection broke.
+        """
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(_REQUEST_S):
+                connection = await self._connect()
+                headers = [
+                    ("Host", self._authority),
+                    ("User-Agent", self._agent),
+                    ("Accept", "application/json"),
+                ]
+                await connection.send(
+                    h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()
+                )
+                response = await connection.event()
+            if not isinstance(response, h11.Response):
+                raise TransportError(f"watch {path}: the server closed the connection")
+            buffer = bytearray()
+            while True:
+                event = await connection.event()
+                if isinstance(event, h11.Data):
+                    buffer += event.data
+                    if response.status_code != 200:
+                        continue
+                    *lines, rest = bytes(buffer).split(b"\n")
+                    buffer = bytearray(rest)
+                    if len(buffer) > _EVENT_LIMIT:
+                        raise TransportError(f"watch {path}: endless event")
+                    for line in lines:
+                        if line.strip():
+                            yield _event(line, path)
+                elif isinstance(event, h11.EndOfMessage):
+                    if response.status_code != 200:
+                        _decode(response.status_code, bytes(buffer), f"watch {path}")
+                    return
+                else:
+                    raise TransportError(f"watch {path}: the connection ended")
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise TransportError(f"watch {path}: {error}") from error
+        finally:
+            if connection is not None:
+                connection.wire.close()
+
+
+def _event(line: bytes, path: str) -> tuple[str, Object]:
+    try:
+        event = msgspec.json.decode(line, type=Object)
+        kind, item = str(event["type"]), event["object"]
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise TransportError(f"watch {path}: unreadable event") from error
+    if kind == "ERROR":
+        raise ApiError(
+            str(item.get("message", "watch failed")),
+            status=int(item.get("code", 500)),
+            reason=str(item.get("reason", "")),
+        )
+    return kind, item
+
+
+def _decode(status: int, data: bytes, what: str) -> Object:
+    try:
+        answer = msgspec.json.decode(data, type=Object) if data else {}
+    except msgspec.MsgspecError:
+        answer = {"message": data[:500].decode("utf-8", "replace")}
+    if status >= 400:
+        raise ApiError(
+            f"{what}: {answer.get('message', '')}",
+            status=status,
+            reason=str(answer.get("reason", "")),
+        )
+    return answer

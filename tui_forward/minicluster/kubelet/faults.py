@@ -1,0 +1,106 @@
+"""What the control socket of a kubelet can be asked for.
+
+============= ======================================================================
+``fault``     fields and effect
+============= ======================================================================
+``status``    pods, port-forwards
+``not-ready`` ``namespace pod [container] ready`` (false): containers are not ready,
+              whatever probes say; ``ready`` = true ends it
+``cut``       port-forwards end with a reset; ``what`` = ``eof``: in order
+``stall``     ``on`` (true), ``for_s``: port-forwards move no byte
+``clear``     ends all of the above
+============= ======================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from tui_forward.errors import UsageError
+from tui_forward.minicluster.kubelet.kubelet import Kubelet
+from tui_forward.minicluster.kubelet.server import KubeletServer
+
+
+class KubeletFaults:
+    """Carries out requests of the control socket.
+
+    Args:
+        kubelet: Its pods.
+        server: Its port-forwards.
+    """
+
+    def __init__(self, kubelet: Kubelet, server: KubeletServer) -> None:
+        self._kubelet = kubelet
+        self._server = server
+        self._unstall: asyncio.TimerHandle | None = None
+
+    async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Carry out one request.
+
+        Raises:
+            UsageError: It cannot be understood or done.
+        """
+        match request.get("fault"):
+            case "status":
+                return self._status()
+            case "not-ready":
+                self._not_ready(request)
+            case "cut":
+                return self._cut(str(request.get("what", "tunnels")))
+            case "stall":
+                self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
+            case "clear":
+                self._stall(on=False, for_s=None)
+                for worker in self._kubelet.workers.values():
+                    if worker.forced_unready:
+                        worker.force_unready(None, unready=False)
+            case other:
+                raise UsageError(f"a kubelet does not know the fault {other!r}")
+        return None
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "pods": len(self._kubelet.workers),
+            "tunnels": len(self._server.relays),
+            "tunnels_total": self._server.served,
+            "bytes_down": sum(relay.bytes_down for relay in self._server.relays),
+            "bytes_up": sum(relay.bytes_up for relay in self._server.relays),
+        }
+
+    def _not_ready(self, request: dict[str, Any]) -> None:
+        namespace, name = str(request.get("namespace", "default")), str(request.get("pod"))
+        worker = self._kubelet.find(namespace, name)
+        if worker is None:
+            raise UsageError(f"no pod {namespace}/{name} is on this node")
+        container = request.get("container")
+        names = [each["name"] for each in worker.pod["spec"]["containers"]]
+        if container and container not in names:
+            raise UsageError(f"pod {namespace}/{name} has no container {container}")
+        worker.force_unready(container or None, unready=not request.get("ready", False))
+
+    def _cut(self, what: str) -> dict[str, Any]:
+        relays = list(self._server.relays)
+        for relay in relays:
+            if what == "eof":
+                relay.cut()
+            else:
+                relay.reset()
+        return {"cut": len(relays)}
+
+    def _stall(self, *, on: bool, for_s: object) -> None:
+        if self._unstall is not None:
+            self._unstall.cancel()
+            self._unstall = None
+        self._server.stalled = on
+        for relay in self._server.relays:
+            if on:
+                relay.stall()
+            else:
+                relay.resume()
+        if on and isinstance(for_s, int | float):
+            self._unstall = asyncio.get_running_loop().call_later(
+                float(for_s), lambda: self._stall(on=False, for_s=None)
+            )

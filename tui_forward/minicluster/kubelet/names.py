@@ -1,0 +1,9 @@
+"""Labels by which a kubelet finds its sandboxes and containers again; crictl shows them, too."""
+
+from __future__ import annotations
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+RESTART_COUNT = "io.kubernetes.container.restartCount"

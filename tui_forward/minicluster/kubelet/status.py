@@ -1,0 +1,253 @@
+"""Pure: from what the runtime says of a pod's containers to `status` of the Pod object.
+
+Shapes and reasons are those of a kubelet 1.36.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tui_forward.minicluster.cri import api_pb2 as cri
+
+Object = dict[str, Any]
+
+
+@dataclass(slots=True)
+class ContainerView:
+    """One container of a pod, through all its incarnations.
+
+    Attributes:
+        name: Name in the pod.
+        image: As in the pod.
+        current: The newest incarnation, None before the first.
+        previous: The one before.
+        waiting: (reason, message) while it should run and cannot yet; wins over `current`
+            unless that runs.
+        ready: Whether its readiness probe is content; counts only while it runs.
+        restarts: How often it was restarted.
+    """
+
+    name: str
+    image: str
+    current: cri.ContainerStatus | None = None
+    previous: cri.ContainerStatus | None = None
+    waiting: tuple[str, str] | None = None
+    ready: bool = False
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self.current is not None and self.current.state == cri.CONTAINER_RUNNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether its newest incarnation has ended."""
+        return self.current is not None and self.current.state == cri.CONTAINER_EXITED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with exit code 0."""
+        return self.ended and self.current is not None and self.current.exit_code == 0
+
+
+@dataclass(slots=True)
+class PodView:
+    """A pod as the runtime has it.
+
+    Attributes:
+        sandbox_ready: Its sandbox is up.
+        ip: Its address, empty without a sandbox.
+        containers: In the order of the pod's spec.
+        init_containers: Likewise.
+        scheme: What container ids start with ("containerd").
+    """
+
+    sandbox_ready: bool = False
+    ip: str = ""
+    containers: list[ContainerView] = field(default_factory=list)
+    init_containers: list[ContainerView] = field(default_factory=list)
+    scheme: str = "containerd"
+
+    @property
+    def initialized(self) -> bool:
+        """Whether every init container has done its work."""
+        return all(view.succeeded for view in self.init_containers)
+
+
+def stamp(at_s: float) -> str:
+    """A time as Kubernetes writes it."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def phase(pod: Object, view: PodView) -> str:
+    """The phase of a pod, as the kubelet's `getPhase` has it."""
+    policy = pod["spec"].get("restartPolicy", "Always")
+    terminating = "deletionTimestamp" in pod["metadata"]
+    for init in view.init_containers:
+        if init.ended and not init.succeeded and policy == "Never":
+            return "Failed"
+    if not view.initialized:
+        return "Pending"
+    running = stopped = succeeded = waiting = 0
+    for container in view.containers:
+        if container.running:
+            running += 1
+        elif container.ended:
+            stopped += 1
+            succeeded += container.succeeded
+        else:
+            waiting += 1
+    if waiting and not terminating:
+        return "Pending"
+    if running:
+        return "Running"
+    if not stopped:
+        return "Failed" if terminating else "Pending"
+    if terminating or policy == "Never":
+        return "Succeeded" if stopped == succeeded else "Failed"
+    if policy == "OnFailure" and stopped == succeeded:
+        return "Succeeded"
+    return "Running"
+
+
+def _terminated(view: PodView, status: cri.ContainerStatus) -> Object:
+    state: Object = {
+        "exitCode": status.exit_code,
+        "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
+        "startedAt": stamp(status.started_at / 1e9) if status.started_at else None,
+        "finishedAt": stamp(status.finished_at / 1e9),
+        "containerID": f"{view.scheme}://{status.id}",
+    }
+    if status.message:
+        state["message"] = status.message
+    return {"terminated": state}
+
+
+def container_status(view: PodView, container: ContainerView) -> Object:
+    """One entry of `containerStatuses`."""
+    current, previous = container.current, container.previous
+    state: Object
+    last: Object = {}
+    if current is not None and container.running:
+        state = {"running": {"startedAt": stamp(current.started_at / 1e9)}}
+        if previous is not None:
+            last = _terminated(view, previous)
+    elif current is not None and container.ended and container.waiting is None:
+        state = _terminated(view, current)
+        if previous is not None:
+            last = _terminated(view, previous)
+    else:
+        reason, message = container.waiting or ("ContainerCreating", "")
+        waiting = {"reason": reason}
+        if message:
+            waiting["message"] = message
+        state = {"waiting": waiting}
+        if current is not None and container.ended:
+            last = _terminated(view, current)
+    status: Object = {
+        "name": container.name,
+        "state": state,
+        "lastState": last,
+        "ready": container.running and container.ready,
+        "restartCount": container.restarts,
+        "image": current.image.image if current is not None else container.image,
+        "imageID": current.image_ref if current is not None else "",
+    }
+    if current is not None:
+        status["containerID"] = f"{view.scheme}://{current.id}"
+    status["started"] = container.running
+    if current is not None:
+        status["resources"] = {}
+    return status
+
+
+def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
+    """The whole `status`.
+
+    Args:
+        pod: The Pod object, whose old status gives times of transitions.
+        view: What the runtime has.
+        host_ip: Address of the node.
+        now_s: Epoch seconds.
+    """
+    old: Object = pod.get("status") or {}
+    now_phase = phase(pod, view)
+    generation = pod["metadata"].get("generation")
+    status: Object = {}
+    if generation is not None:
+        status["observedGeneration"] = generation
+    status["phase"] = now_phase
+    status["conditions"] = _conditions(pod, view, now_phase, generation, now_s)
+    status["hostIP"] = host_ip
+    status["hostIPs"] = [{"ip": host_ip}]
+    ip = view.ip or old.get("podIP") or ""
+    if ip:
+        status["podIP"] = ip
+        status["podIPs"] = [{"ip": ip}]
+    status["startTime"] = old.get("startTime") or stamp(now_s)
+    if view.init_containers:
+        status["initContainerStatuses"] = [
+            {**container_status(view, init), "ready": init.succeeded}
+            for init in view.init_containers
+        ]
+    status["containerStatuses"] = [container_status(view, each) for each in view.containers]
+    status["qosClass"] = old.get("qosClass") or "BestEffort"
+    status["resources"] = {}
+    return status
+
+
+def _conditions(
+    pod: Object, view: PodView, now_phase: str, generation: int | None, now_s: float
+) -> list[Object]:
+    old = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
+    unready = [each.name for each in view.containers if not (each.running and each.ready)]
+    uninitialized = [each.name for each in view.init_containers if not each.succeeded]
+    done = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(now_phase)
+    if done:
+        readiness = ("False", done, "")
+    elif not unready:
+        readiness = ("True", "", "")
+    else:
+        names = " ".join(unready)
+        readiness = (
+            "False",
+            "ContainersNotReady",
+            f"containers with unready status: [{names}]",
+        )
+    initialized = ("True", "PodCompleted" if now_phase == "Succeeded" else "", "")
+    if uninitialized:
+        names = " ".join(uninitialized)
+        initialized = (
+            "False",
+            "ContainersNotInitialized",
+            f"containers with incomplete status: [{names}]",
+        )
+    wanted = {
+        "PodReadyToStartContainers": ("True" if view.sandbox_ready else "False", "", ""),
+        "Initialized": initialized,
+        "Ready": readiness,
+        "ContainersReady": readiness,
+        "PodScheduled": ("True", "", ""),
+    }
+    conditions = []
+    for kind, (value, reason, message) in wanted.items():
+        condition: Object = {"type": kind}
+        if generation is not None:
+            condition["observedGeneration"] = generation
+        condition["status"] = value
+        condition["lastProbeTime"] = None
+        before = old.get(kind)
+        same = before is not None and before.get("status") == value
+        since = before.get("lastTransitionTime") if same and before is not None else None
+        condition["lastTransitionTime"] = since or stamp(now_s)
+        if reason:
+            condition["reason"] = reason
+        if message:
+            condition["message"] = message
+        conditions.append(condition)
+    # Conditions of others (readiness gates, disruption targets) are not the kubelet's to drop.
+    conditions += [each for kind, each in old.items() if kind not in wanted]
+    return conditions
