@@ -3,30 +3,142 @@
 The client's masked frames are opened and their payload goes to the kubelet; what comes from
 the kubelet goes into binary messages. As with a raw relay, the end of either side ends both;
 the WebSocket with close code 1000.
+
+Both directions work like `relay`: one buffer each, and a sink that is full pauses its source.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from tui_forward.errors import ProtocolError
-from tui_forward.minicluster.relay import Wire
+from tui_forward.minicluster.relay import CHUNK, Wire
 from tui_forward.protocol.spdy.connection import Side
-from tui_forward.protocol.websocket import WebSocketConnection
+from tui_forward.protocol.websocket import WebSocketConnection, frame_head
 
-# What Go's tunnelling connection is given per write: its copy buffer.
+# The longest head of a frame that is not masked.
+HEAD = 10
+# What Go's proxy is given per write: its copy buffer.
 GO_COPY = 32 * 1024
-CHUNK = 256 * 1024
+_BINARY = 0x2
+
+
+class _Direction:
+    """Reads from `source` whenever `sink` has taken everything, and calls `forward`.
+
+    Args:
+        forward: Gets how many bytes of `buffer` were filled; False when the sink is full.
+        on_end: Called at the source's end, or when either side breaks.
+        room: Space left free in front of what is read.
+    """
+
+    def __init__(
+        self,
+        source: Wire,
+        sink: Wire,
+        forward: Callable[[int], bool],
+        on_end: Callable[[], None],
+        room: int = 0,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._forward = forward
+        self._on_end = on_end
+        self._loop = source.loop
+        self.buffer = memoryview(bytearray(room + CHUNK))
+        self._target = self.buffer[room:]
+        self._reading = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.delay_s = 0.0
+        self.stalled = False
+
+    def start(self) -> None:
+        """Move bytes, unless stalled, delayed or waiting for the sink."""
+        if self._reading or self.stalled or self._timer is not None:
+            return
+        try:
+            if not self._sink.flush():
+                self._loop.add_writer(self._sink.sock, self._writable)
+                return
+        except OSError:
+            self._on_end()
+            return
+        self._reading = True
+        self._loop.add_reader(self._source.sock, self._readable)
+        if self._source.pending:
+            self._loop.call_soon(self._readable)
+
+    def pause(self) -> None:
+        """Read nothing more until `start`."""
+        self._reading = False
+        if not self._source.closed:
+            self._loop.remove_reader(self._source.sock)
+
+    def stop(self) -> None:
+        """Move nothing any more."""
+        self.pause()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._sink.closed:
+            self._loop.remove_writer(self._sink.sock)
+
+    def _readable(self) -> None:
+        if not self._reading:
+            return
+        try:
+            got = self._source.read_into(self._target)
+            if not got:
+                self._on_end()
+                return
+            if self.delay_s:
+                self.pause()
+                self._timer = self._loop.call_later(self.delay_s, self._late, got)
+                return
+            if self._forward(got):
+                if self._source.pending:
+                    self._loop.call_soon(self._readable)
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            self._on_end()
+            return
+        self.wait_for_sink()
+
+    def _late(self, got: int) -> None:
+        self._timer = None
+        try:
+            full = not self._forward(got)
+        except OSError:
+            self._on_end()
+            return
+        if full:
+            self.wait_for_sink()
+        else:
+            self.start()
+
+    def wait_for_sink(self) -> None:
+        """Go on once the sink has taken what it was given."""
+        self.pause()
+        if not self._sink.closed:
+            self._loop.add_writer(self._sink.sock, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            if not self._sink.flush():
+                return
+        except OSError:
+            self._on_end()
+            return
+        self._loop.remove_writer(self._sink.sock)
+        self.start()
 
 
 class WebSocketTunnel:
     """A running tunnel; the counterpart of `relay.Relay` for WebSockets.
-
-    Attributes:
-        delay_s: Every chunk waits this long, one after the other.
 
     Args:
         downstream: Towards the client, after the 101.
@@ -38,19 +150,14 @@ class WebSocketTunnel:
     def __init__(self, downstream: Wire, upstream: Wire, *, like_go: bool = False) -> None:
         self._downstream = downstream
         self._upstream = upstream
-        self._like_go = like_go
+        self._fields = SpdyFields() if like_go else None
         self._pieces: list[memoryview] = []
-        self._ended = False
-        self.delay_s = 0.0
         self._socket = WebSocketConnection(Side.SERVER, self, binary_only=True)
-        self._running = asyncio.Event()
-        self._running.set()
-        self._sending = asyncio.Lock()
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks = (
-            asyncio.ensure_future(self._guard(self._up)),
-            asyncio.ensure_future(self._guard(self._down)),
-        )
+        self._done: asyncio.Future[None] = downstream.loop.create_future()
+        self._up = _Direction(downstream, upstream, self._forward_up, self.cut)
+        self._down = _Direction(upstream, downstream, self._forward_down, self.cut, HEAD)
+        self._up.start()
+        self._down.start()
 
     # -- WebSocketReceiver -------------------------------------------------------------------
 
@@ -67,63 +174,66 @@ class WebSocketTunnel:
     def pong_received(self, payload: bytes) -> None:
         """No ping is ever sent; this one was not asked for."""
 
-    def websocket_ended(self, error: ProtocolError | None) -> None:  # noqa: ARG002 - either way
-        """The client closed, or broke the protocol."""
-        self._ended = True
+    def websocket_ended(self, error: ProtocolError | None) -> None:
+        """The client closed, or broke the protocol; `_forward_up` ends the tunnel."""
 
     # -- the two directions --------------------------------------------------------------------
 
-    async def _guard(self, direction: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        with contextlib.suppress(OSError):  # either side broke; both end
-            await direction()
-        self.cut()
+    def _forward_up(self, got: int) -> bool:
+        self._socket.receive_data(self._up.buffer[:got])
+        taken = True
+        if self._pieces:
+            # Joined into memory of its own: the buffer is used again before all is sent.
+            joined = b"".join(self._pieces)
+            self._pieces.clear()
+            taken = self._upstream.send(memoryview(joined))
+        if self._socket.ended:
+            self.cut()
+        elif self._socket.has_data_to_send and self._downstream.flush():
+            # A pong. Where the client takes nothing it waits, with all else, for the next.
+            self._answer()
+        return taken
 
-    async def _up(self) -> None:
-        while not self._ended:
-            chunk = await self._downstream.read(CHUNK)
-            await self._pause()
-            if not chunk:
-                return
-            self._socket.receive_data(chunk)
-            if self._pieces:
-                pieces, self._pieces = self._pieces, []
-                joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._upstream.write(joined)
-            if self._socket.has_data_to_send:
-                await self._flush()
+    def _answer(self) -> None:
+        joined = b"".join(self._socket.data_to_send())
+        if not self._downstream.send(memoryview(joined)):
+            self._down.wait_for_sink()
 
-    async def _down(self) -> None:
-        while True:
-            chunk = await self._upstream.read(CHUNK)
-            await self._pause()
-            if not chunk:
-                return
-            if self._like_go:
-                self._socket.send_like_go(spdy_fields(chunk))
-            else:
-                self._socket.send(chunk)
-            await self._flush()
-
-    async def _pause(self) -> None:
-        """What faults make of a chunk: it waits."""
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
-        await self._running.wait()
-
-    async def _flush(self) -> None:
-        async with self._sending:  # pongs of one direction, data of the other
-            if data := self._socket.data_to_send():
-                await self._downstream.write(b"".join(data))
+    def _forward_down(self, got: int) -> bool:
+        buffer = self._down.buffer
+        if self._fields is not None:
+            self._socket.send_like_go(self._fields.cut(bytes(buffer[HEAD : HEAD + got])))
+            joined = b"".join(self._socket.data_to_send())
+            return self._downstream.send(memoryview(joined))
+        head = frame_head(_BINARY, got)
+        start = HEAD - len(head)
+        buffer[start:HEAD] = head
+        return self._downstream.send(buffer[start : HEAD + got])
 
     # -- control -----------------------------------------------------------------------------
 
+    @property
+    def delay_s(self) -> float:
+        """Every chunk waits this long, one after the other."""
+        return self._down.delay_s
+
+    @delay_s.setter
+    def delay_s(self, seconds: float) -> None:
+        self._up.delay_s = self._down.delay_s = seconds
+
     def stall(self) -> None:
         """Move nothing, close nothing."""
-        self._running.clear()
+        for direction in (self._up, self._down):
+            direction.stalled = True
+            direction.stop()
 
     def resume(self) -> None:
         """End a `stall`."""
-        self._running.set()
+        if self._done.done():
+            return
+        for direction in (self._up, self._down):
+            direction.stalled = False
+            direction.start()
 
     def cut(self) -> None:
         """End both sides, the WebSocket in order."""
@@ -137,15 +247,16 @@ class WebSocketTunnel:
         if self._done.done():
             return
         self._done.set_result(None)
-        for task in self._tasks:
-            task.cancel()
+        self._up.stop()
+        self._down.stop()
         if reset:
             self._downstream.abort()
             self._upstream.abort()
             return
-        if not self._sending.locked():
-            self._socket.close()
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            # Between two frames only: inside one, a close frame would be payload.
+            if self._downstream.flush():
+                self._socket.close()
                 self._downstream.send(memoryview(b"".join(self._socket.data_to_send())))
         self._downstream.close()
         self._upstream.close()
@@ -156,21 +267,39 @@ class WebSocketTunnel:
             await asyncio.shield(self._done)
         finally:
             self.cut()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def spdy_fields(chunk: bytes) -> Iterable[bytes]:
-    """Cut a piece of a SPDY stream as Go writes it: small fields, then payload in 32 KiB.
+class SpdyFields:
+    """Cuts a SPDY byte stream where Go's framer writes: at every field.
 
-    Where in the stream the piece begins is not known, and need not be: the point is that
-    boundaries of messages carry no meaning.
+    A control frame is written as version, type, flags-and-length, then the rest; a DATA frame as
+    stream id, flags-and-length, payload (spdystream, `spdy/write.go`).
     """
-    return _cut(chunk)
 
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
 
-def _cut(chunk: bytes) -> Iterator[bytes]:
-    head, rest = chunk[:8], chunk[8:]
-    for start in range(0, len(head), 4):
-        yield head[start : start + 4]
-    for start in range(0, len(rest), GO_COPY):
-        yield rest[start : start + GO_COPY]
+    def cut(self, chunk: bytes) -> Iterator[bytes]:
+        """The pieces of the next chunk of the stream."""
+        at = 0
+        while at < len(chunk):
+            if self._left:
+                end = min(len(chunk), at + min(self._left, GO_COPY))
+                self._left -= end - at
+                yield chunk[at:end]
+                at = end
+                continue
+            need = 8 - len(self._head)
+            self._head += chunk[at : at + need]
+            at += need
+            if len(self._head) < 8:
+                return
+            head, self._head = self._head, b""
+            self._left = int.from_bytes(head[5:8], "big")
+            if head[0] & 0x80:
+                yield head[:2]
+                yield head[2:4]
+            else:
+                yield head[:4]
+            yield head[4:]
