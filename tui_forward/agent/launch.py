@@ -140,7 +140,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
         await asyncio.to_thread(process.wait)
     try:
         readiness = msgspec.json.decode(said, type=Readiness)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         text = complained.decode(errors="replace").strip()[-_LONGEST_COMPLAINT:]
         last = text.splitlines()[-1] if text else "it said nothing"
         if not said and time.monotonic() >= deadline:

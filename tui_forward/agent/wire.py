@@ -210,6 +210,9 @@ _answer_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(F
 
 T = TypeVar("T")
 
+# Bad UTF-8 is not a DecodeError; neither is nesting without end.
+_UNINTELLIGIBLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 def pack(message: FromFrontEnd | FromEngine) -> bytes:
     """A message with its length."""
@@ -232,7 +235,7 @@ def unpack_request(body: bytes) -> FromFrontEnd:
     """
     try:
         return _request_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNINTELLIGIBLE as error:
         raise ProtocolError(f"the front end sent something unintelligible: {error}") from error
 
 
@@ -244,7 +247,7 @@ def unpack_answer(body: bytes) -> FromEngine:
     """
     try:
         return _answer_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNINTELLIGIBLE as error:
         raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
 
 
@@ -256,7 +259,7 @@ def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
     """
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNINTELLIGIBLE as error:
         raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
 
 

@@ -1,0 +1,449 @@
+"""One suite for both forms of the session: in this process, and over a unix socket.
+
+Behind the door: the real engine and its real data path, towards a chain in one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.engine.chain import (
+    ECHO,
+    GONE,
+    LATE,
+    REFUSED,
+    SINK,
+    SOURCE,
+    SOURCE_BYTES,
+    Chain,
+    running_chain,
+)
+from tests.engine.chain import FakeAccess as ChainAccess
+from tests.support.engines import FakeBackend, echo, pod
+from tests.support.waiting import until
+from tui_forward.agent import place
+from tui_forward.agent.remote import RemoteSession
+from tui_forward.agent.server import Server
+from tui_forward.errors import AuthError, ConfigError, TransportError, UsageError
+from tui_forward.model import (
+    BlockedBy,
+    CatalogScope,
+    Connection,
+    ConnectionState,
+    Context,
+    Event,
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    Snapshot,
+    Target,
+    TargetKind,
+    TransportChoice,
+    Unresolved,
+)
+from tui_forward.session import LocalSession, Session
+from tui_forward.transport.access import Access, Endpoint
+
+
+class ChainBackend(FakeBackend):
+    """Pods are what the test says; tunnels go to a chain, unless there is trouble."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain = chain
+        self.trouble: AuthError | None = None
+
+    def access(self, context: str) -> Access:
+        return _Access(self)
+
+
+class _Access(ChainAccess):
+    def __init__(self, backend: ChainBackend) -> None:
+        super().__init__(backend.chain)
+        self._backend = backend
+
+    async def endpoint(self) -> Endpoint:
+        if self._backend.trouble is not None:
+            raise self._backend.trouble
+        return await super().endpoint()
+
+
+class World:
+    """A session and what is behind it."""
+
+    def __init__(self, session: Session, local: LocalSession, backend: ChainBackend) -> None:
+        self.session = session
+        self.local = local
+        self.backend = backend
+
+    async def forward(self, forward_id: str) -> Forward:
+        snapshot = await self.session.snapshot()
+        return next(forward for forward in snapshot.forwards if forward.id == forward_id)
+
+    async def reached(
+        self, forward_id: str, wanted: ForwardState | Callable[[Forward], object]
+    ) -> Forward:
+        """Wait until a forward is in a state, or a condition holds."""
+        async with asyncio.timeout(15):
+            while True:
+                forward = await self.forward(forward_id)
+                if forward.state is wanted if isinstance(wanted, ForwardState) else wanted(forward):
+                    return forward
+                await asyncio.sleep(0.005)
+
+    async def ready(self, port: int, name: str = "web", **more: object) -> tuple[str, int]:
+        """A forward to a port of the chain, ready to use: its id and local port."""
+        self.backend.meaning[name] = pod(f"{name}-1", port)
+        wanted = msgspec.structs.replace(spec(name), **more)
+        forward_id = await self.session.start(wanted)
+        forward = await self.reached(forward_id, ForwardState.READY)
+        return forward_id, forward.listening[0].port
+
+    async def connection(
+        self, forward_id: str, wanted: Callable[[Connection], object]
+    ) -> Connection:
+        """Wait for a connection of which something holds."""
+        async with asyncio.timeout(15):
+            while True:
+                for connection in await self.session.connections(forward_id):
+                    if wanted(connection):
+                        return connection
+                await asyncio.sleep(0.005)
+
+
+def spec(name: str = "web", *, context: str = "", namespace: str = "") -> ForwardSpec:
+    target = Target(
+        context=context, namespace=namespace, kind=TargetKind.DEPLOYMENT, name=name, port="80"
+    )
+    return ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), linger_s=0.1)
+
+
+@pytest.fixture(params=["local", "remote"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async with AsyncExitStack() as undo:
+        chain = await undo.enter_async_context(running_chain())
+        backend = ChainBackend(chain)
+        local = LocalSession(backend=backend, watch_the_machine=False)
+        undo.push_async_callback(local.close)
+        if request.param == "local":
+            yield World(local, local, backend)
+            return
+        server = Server(local)
+        path = tmp_path / "engine.sock"
+        await server.start(place.listen(path))
+        undo.push_async_callback(server.close)
+        remote = await RemoteSession.open(path)
+        undo.push_async_callback(remote.close)
+        yield World(remote, local, backend)
+
+
+# The main job -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        TransportChoice.AUTO,
+        TransportChoice.SPDY,
+        TransportChoice.WEBSOCKET,
+        TransportChoice.CHANNELS,
+    ],
+)
+async def test_bytes_flow_by_every_transport(world: World, transport: TransportChoice) -> None:
+    forward_id, port = await world.ready(ECHO, transport=transport)
+    data = os.urandom(300_000)
+    assert await echo(port, data) == data
+    connection = await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    assert (connection.bytes_to_pod, connection.bytes_from_pod) == (len(data), len(data))
+    assert not connection.failed
+    assert connection.first_byte_s is not None
+    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    assert (forward.counters.bytes_to_pod, forward.counters.bytes_from_pod) == (
+        len(data),
+        len(data),
+    )
+    if transport is not TransportChoice.AUTO:
+        assert forward.transport is transport
+    snapshot = await world.session.snapshot()
+    assert snapshot.totals.bytes_from_pod == len(data)
+    assert snapshot.totals.connections_total == 1
+
+
+async def test_a_download_is_counted_exactly(world: World) -> None:
+    forward_id, port = await world.ready(SOURCE)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    received = 0
+    while data := await reader.read(1 << 16):
+        received += len(data)
+    writer.close()
+    assert received == SOURCE_BYTES
+    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    assert forward.counters.bytes_from_pod == SOURCE_BYTES
+
+
+async def test_an_upload_is_counted_exactly(world: World) -> None:
+    forward_id, port = await world.ready(SINK)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(bytes(2_000_000))
+    await writer.drain()
+    await until(lambda: world.backend.chain.sunk == 2_000_000)
+    writer.close()
+    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    assert forward.counters.bytes_to_pod == 2_000_000
+
+
+async def test_context_and_namespace_are_filled_in(world: World) -> None:
+    forward_id, _ = await world.ready(ECHO)
+    forward = await world.forward(forward_id)
+    assert (forward.spec.target.context, forward.spec.target.namespace) == ("here", "shop")
+
+
+async def test_many_connections_at_once(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    answers = await asyncio.gather(*(echo(port, b"%d" % number * 50) for number in range(200)))
+    assert answers == [b"%d" % number * 50 for number in range(200)]
+    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    assert forward.counters.connections_total == 200
+    assert forward.counters.connections_failed == 0
+
+
+# Trouble ------------------------------------------------------------------------------
+
+
+async def test_a_refused_connection_ends_alone(world: World) -> None:
+    forward_id, port = await world.ready(REFUSED)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    writer.close()
+    connection = await world.connection(forward_id, lambda one: one.failed)
+    assert "nothing listens" in connection.close_reason
+    forward = await world.forward(forward_id)
+    assert forward.state is ForwardState.READY
+    assert forward.counters.connections_failed == 1
+    assert "nothing listens" in forward.last_incident
+    assert any(
+        "nothing listens" in entry.text for entry in await world.session.timeline(forward_id)
+    )
+
+
+async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: World) -> None:
+    world.backend.chain.refused_ports.add(ECHO)
+    _, port = await world.ready(ECHO)
+    watch = world.backend.watches["web"]
+    watch.set(pod("web-1", ECHO, ready=False))
+    await asyncio.sleep(0)
+    answer = asyncio.create_task(echo(port))
+    await until(lambda: ECHO in world.backend.chain.opened)
+    world.backend.chain.refused_ports.discard(ECHO)
+    assert await answer == b"hello"
+
+
+async def test_a_reply_after_the_clients_end_of_file_arrives(world: World) -> None:
+    _, port = await world.ready(LATE)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"question")
+    writer.write_eof()
+    assert await reader.read()
+    writer.close()
+
+
+async def test_follows_a_replaced_pod_and_serves_who_waited(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    watch = world.backend.watches["web"]
+    watch.set(Unresolved(reason="replacement web-2 is starting"))
+    await world.reached(forward_id, ForwardState.RECONNECTING)
+    waiting = [asyncio.create_task(echo(port)) for _ in range(5)]
+    await world.reached(forward_id, lambda f: f.parked == 5)
+    watch.set(pod("web-2", ECHO))
+    assert await asyncio.gather(*waiting) == [b"hello"] * 5
+    forward = await world.reached(forward_id, ForwardState.READY)
+    assert forward.pod is not None
+    assert forward.pod.name == "web-2"
+    texts = [entry.text for entry in await world.session.timeline(forward_id)]
+    assert "web-1 → web-2" in texts
+    assert any("5 connections parked, all served" in text for text in texts)
+
+
+async def test_a_cut_tunnel_is_replaced(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    world.backend.chain.cut()
+    assert await echo(port) == b"hello"
+    forward = await world.reached(forward_id, ForwardState.READY)
+    assert forward.counters.connections_failed == 0
+    await world.reached(forward_id, lambda f: "was down" in f.last_incident)
+
+
+async def test_a_sandbox_that_is_gone_is_reported(world: World) -> None:
+    _, port = await world.ready(GONE)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    await until(lambda: world.backend.watches["web"].distrusted == ["uid-web-1"])
+    writer.close()
+
+
+async def test_credentials_block_and_their_return_unblocks(world: World) -> None:
+    world.backend.trouble = AuthError("the token has expired", hint="log in again")
+    world.backend.meaning["web"] = pod("web-1", ECHO)
+    forward_id = await world.session.start(spec())
+    forward = await world.reached(forward_id, ForwardState.BLOCKED)
+    assert forward.blocked_by is BlockedBy.CREDENTIALS
+    assert (forward.reason, forward.hint) == ("the token has expired", "log in again")
+    waiting = asyncio.create_task(echo(forward.listening[0].port))
+    await world.reached(forward_id, lambda f: f.parked == 1)
+    world.backend.trouble = None
+    world.backend.revision_now += 1
+    assert await waiting == b"hello"
+    await world.reached(forward_id, ForwardState.READY)
+
+
+# Commands -----------------------------------------------------------------------------
+
+
+async def test_pause_resume_reconnect_stop(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    await world.session.pause(forward_id)
+    forward = await world.forward(forward_id)
+    assert (forward.paused, forward.state) == (True, ForwardState.STOPPED)
+    await world.session.resume(forward_id)
+    await world.reached(forward_id, ForwardState.READY)
+    assert await echo(port) == b"hello"
+    await world.session.reconnect(forward_id)
+    assert await echo(port) == b"hello"
+    await world.session.stop(forward_id)
+    assert (await world.session.snapshot()).forwards == ()
+    with closing(socket.create_server(("127.0.0.1", port))):
+        pass
+
+
+async def test_one_connection_is_ended_by_hand(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = await world.connection(forward_id, lambda one: True)
+    await world.session.close_connection(connection.id)
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    writer.close()
+    ended = await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    assert ended.close_reason == "closed by hand"
+
+
+async def test_the_client_is_named(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = await world.connection(forward_id, lambda one: one.process)
+    assert connection.process.endswith(f"({os.getpid()})")
+    host, client_port = writer.get_extra_info("sockname")
+    assert connection.client == f"{host}:{client_port}"
+    writer.close()
+
+
+@pytest.mark.parametrize("command", ["stop", "pause", "resume", "reconnect", "timeline"])
+async def test_a_forward_that_does_not_exist(world: World, command: str) -> None:
+    with pytest.raises(UsageError, match="there is no forward f99") as failed:
+        await getattr(world.session, command)("f99")
+    assert failed.value.hint
+    with pytest.raises(UsageError):
+        await world.session.connections("f99")
+
+
+async def test_specs_that_make_no_sense(world: World) -> None:
+    with pytest.raises(UsageError, match="local port 70000"):
+        await world.session.start(msgspec.structs.replace(spec(), local_port=70000))
+    with pytest.raises(ConfigError, match="no context nowhere") as failed:
+        await world.session.start(spec(context="nowhere"))
+    assert failed.value.hint == "choose another"
+
+
+# Reading ------------------------------------------------------------------------------
+
+
+async def test_contexts(world: World) -> None:
+    assert await world.session.contexts() == (
+        Context(name="here", cluster="here", namespace="shop", current=True),
+    )
+    world.backend.config_error = ConfigError("there is no kubeconfig", hint="get one")
+    with pytest.raises(ConfigError, match="there is no kubeconfig") as failed:
+        await world.session.contexts()
+    assert failed.value.hint == "get one"
+
+
+async def test_the_catalogue_and_health(world: World) -> None:
+    view = await world.session.catalog(CatalogScope("", "shop"))
+    assert (view.version, view.complete) == (7, True)
+    assert view.scope == CatalogScope("here", "shop")
+    await world.session.catalog(view.scope, view.version)
+    assert world.backend.scopes == [(view.scope, 0), (view.scope, 7)]
+    missing = await world.session.catalog(CatalogScope("nowhere"))
+    assert missing.health is not None
+    assert (missing.health.ok, missing.health.blocked_by) == (False, BlockedBy.CONFIG)
+    snapshot = await world.session.snapshot()
+    assert [health.ok for health in snapshot.health] == [True]
+
+
+async def test_snapshots_have_a_version_that_grows(world: World) -> None:
+    before = await world.session.snapshot()
+    assert isinstance(before, Snapshot)
+    await world.ready(ECHO)
+    after = await world.session.snapshot()
+    assert after.version > before.version
+    assert after.at >= before.at
+
+
+async def test_events_tell_the_whole_story(world: World) -> None:
+    forward_id, port = await world.ready(ECHO)
+    await echo(port)
+    await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    await world.session.stop(forward_id)
+    reader = world.session.events()
+    events: list[Event] = [await anext(reader)]
+    while events[-1].event is not EventKind.STOPPED:
+        events.append(await anext(reader))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert [event.event for event in events] == [
+        EventKind.LISTENING,
+        EventKind.STATE,
+        EventKind.STATE,
+        EventKind.STATE,
+        EventKind.CONNECTION_OPENED,
+        EventKind.CONNECTION_CLOSED,
+        EventKind.STOPPED,
+    ]
+    assert events[0].listening[0].port == port
+    assert events[0].target == "shop/deploy/web:80"
+    assert events[3].state is ForwardState.READY
+    closed = events[5].connection
+    assert closed is not None
+    assert (closed.bytes_from_pod, closed.state) == (5, ConnectionState.CLOSED)
+
+
+async def test_events_as_they_happen_and_since(world: World) -> None:
+    reader = world.session.events(2)
+    third = asyncio.ensure_future(anext(reader))
+    await world.ready(ECHO)
+    assert [(await third).sequence, (await anext(reader)).sequence] == [3, 4]
+    fifth = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0)
+    fifth.cancel()
+    await asyncio.gather(fifth, return_exceptions=True)
+    await world.ready(ECHO, "db")
+
+
+async def test_closing_is_final_and_idempotent(world: World) -> None:
+    await world.ready(ECHO)
+    await world.session.close()
+    await world.session.close()
+    if world.session is not world.local:
+        with pytest.raises(TransportError):
+            await world.session.snapshot()
+        assert (await world.local.snapshot()).forwards, "what runs goes on"
