@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import pytest
 
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.kubeconfigs import kubeconfig, write
-from tests.kube.objects import pod, service, workload
+from tests.kube.objects import pod, service
 from tui_forward.catalog import TargetResolver, TargetWatch
 from tui_forward.kube import Clusters, KubeconfigSource
-from tui_forward.model import BlockedBy, Resolution, Resolved, Target, TargetKind, Unresolved
+from tui_forward.model import Resolution, Resolved, Target, TargetKind, Unresolved
 
 
 def target(kind: TargetKind, name: str, port: str = "80", *, pin: bool = False) -> Target:

@@ -37,3 +37,8 @@ def write(path: Path, content: dict[str, Any]) -> Path:
 
 def cluster_for(path: Path, **options: Any) -> Cluster:
     return Cluster(KubeconfigSource(path, environ={}, **options))
+
+
+def text_of(path: Path) -> str:
+    """What a file holds; a function of its own because async tests may not read files."""
+    return path.read_text()

@@ -149,19 +149,14 @@ def _large_pod() -> str:
 def large_page(first: int, count: int, total: int) -> bytes:
     """A page of realistic pods, distinct in all that we keep, as a server would send it."""
     template = _large_pod()
-    items = []
-    for number in range(first, first + count):
-        items.append(
-            template.replace(
-                "svc000-7c9d8b6f5-00000", f"svc{number % 100:03}-7c9d8b6f5-{number:05}"
-            )
-            .replace("svc000", f"svc{number % 100:03}")
-            .replace(
-                "e9837f27-d2f5-436b-84f6-b883c8714fda", f"e9837f27-d2f5-436b-84f6-{number:012}"
-            )
-            .replace("containerd://0000000000", f"containerd://{number:010}")
-            .replace('"resourceVersion":"665"', f'"resourceVersion":"{1000 + number}"')
-        )
+    items = [
+        template.replace("svc000-7c9d8b6f5-00000", f"svc{number % 100:03}-7c9d8b6f5-{number:05}")
+        .replace("svc000", f"svc{number % 100:03}")
+        .replace("e9837f27-d2f5-436b-84f6-b883c8714fda", f"e9837f27-d2f5-436b-84f6-{number:012}")
+        .replace("containerd://0000000000", f"containerd://{number:010}")
+        .replace('"resourceVersion":"665"', f'"resourceVersion":"{1000 + number}"')
+        for number in range(first, first + count)
+    ]
     rest = total - first - count
     metadata = '{"resourceVersion":"20000"'
     if rest > 0:

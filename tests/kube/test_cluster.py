@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import base64
-from contextlib import aclosing
 from pathlib import Path
 
-import pytest
-
-from tests.kube.api_server import ApiServer, serving
+from tests.kube.api_server import serving
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod
-from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube import PODS, Cluster
 from tui_forward.model import Pod
 

@@ -114,7 +114,8 @@ def transport_error(error: BaseException, *, server: str, proxy: str = "") -> Tr
             return cause
     via = f" through the proxy {proxy}" if proxy else ""
     for cause in _chain(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        # aiohttp's error of that kind inherits the type without its fields.
+        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_code"):
             return _untrusted(cause, server)
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLError):

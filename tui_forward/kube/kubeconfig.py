@@ -176,13 +176,13 @@ class Kubeconfig:
             raise ConfigError(
                 f'context "{name}" names the cluster "{entry.cluster}", which is not in '
                 f"{self._where()}",
-                hint=f"Clusters there: {_some(self.clusters)}" if self.clusters else "",
+                hint=f"Clusters there: {_some(self.clusters) or 'none'}",
             )
         user = self.users.get(entry.user)
         if user is None and entry.user:
             raise ConfigError(
                 f'context "{name}" names the user "{entry.user}", which is not in {self._where()}',
-                hint=f"Users there: {_some(self.users)}" if self.users else "",
+                hint=f"Users there: {_some(self.users) or 'none'}",
             )
         return Login(
             context=name,

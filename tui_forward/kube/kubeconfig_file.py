@@ -167,9 +167,10 @@ def parse(content: bytes, path: Path) -> RawFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        # `problem` describes the grammar; the snippet in str(error) may quote a secret.
+        # `problem` describes the grammar, and rarely quotes a word; str(error) quotes lines.
+        problem = _QUOTED.sub("…", error.problem or "syntax error")
         raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid YAML: {error.problem or 'syntax error'}",
+            f"the kubeconfig {path}{line} is not valid YAML: {problem}",
             hint=hint,
         ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -212,6 +213,7 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 _loader_class: type[yaml.SafeLoader] | None = None
+_QUOTED = re.compile(r"(['\"]).{3,}\1")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 
 

@@ -64,6 +64,12 @@ class Resource(Generic[Item]):
         return self.convert(self.decoder.decode(content))
 
     @cached_property
+    def list_decoder(self) -> msgspec.json.Decoder[list[wire.Object]]:
+        """Decoder of an array of objects."""
+        # mypy cannot follow a type that is only known when this runs.
+        return msgspec.json.Decoder(list[self.wire_type])  # type: ignore[name-defined]
+
+    @cached_property
     def decoder(self) -> msgspec.json.Decoder[wire.Object]:
         """Decoder of one object."""
         return msgspec.json.Decoder(self.wire_type)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kube.kubeconfigs import kubeconfig, text_of, write
+from tui_forward.errors import AuthError
+from tui_forward.kube import Cluster, KubeconfigSource
+
+
+def cluster(path: Path, **config: Any) -> Cluster:
+    user = {"auth-provider": {"name": "gcp", "config": config}}
+    return Cluster(KubeconfigSource(write(path, kubeconfig("https://x", user=user))))
+
+
+def script(folder: Path, body: str) -> dict[str, str]:
+    path = folder / "gcloud.py"
+    path.write_text(body)
+    return {"cmd-path": sys.executable, "cmd-args": str(path), "access-token": "old"}
+
+
+async def test_a_token_that_has_not_expired_is_used(config_path: Path) -> None:
+    found = cluster(config_path, **{"access-token": "t", "expiry": "2999-01-01T00:00:00Z"})
+    assert (await found.headers())["Authorization"] == "Bearer t"
+
+
+@pytest.mark.parametrize(
+    ("keys", "output"),
+    [
+        ({}, '{"credential": {"access_token": "new", "token_expiry": "2999-01-01T00:00:00Z"}}'),
+        ({"token-key": "{.a.b}"}, '{"a": {"b": "new"}}'),
+        ({}, "new"),
+    ],
+)
+async def test_an_expired_one_is_replaced_by_the_command(
+    config_path: Path, keys: dict[str, str], output: str
+) -> None:
+    options = script(config_path.parent, f"print({output!r})")
+    found = cluster(config_path, expiry="2001-01-01T00:00:00Z", **options, **keys)
+    before = text_of(config_path)
+    assert (await found.headers())["Authorization"] == "Bearer new"
+    assert text_of(config_path) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import sys; sys.exit('token=hunter2hunter2')", "failed with exit code 1"),
+        ("print('{}')", "printed no token"),
+        ("print('not a token')", "printed no token"),
+    ],
+)
+async def test_a_command_that_fails_says_so(config_path: Path, body: str, said: str) -> None:
+    options = script(config_path.parent, body)
+    with pytest.raises(AuthError, match=said) as caught:
+        await cluster(config_path, expiry="2001-01-01T00:00:00Z", **options).headers()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.hint
+
+
+async def test_without_a_command_the_way_out_is_named(config_path: Path) -> None:
+    with pytest.raises(AuthError, match="no cmd-path") as caught:
+        await cluster(config_path, expiry="2001-01-01T00:00:00Z").headers()
+    assert "gke-gcloud-auth-plugin" in caught.value.hint
