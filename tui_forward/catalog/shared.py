@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, cast
 
 from tui_forward.catalog.reflector import Reflector
-from tui_forward.errors import TuiForwardError
+from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.kube.cluster import Cluster
 from tui_forward.kube.resources import AnyItem, Item, Resource
 
@@ -118,6 +118,13 @@ class SharedReflectors:
         """Make every connection prove itself: after a sleep, a change of network."""
         for sharing in [*self._sharings.values()]:
             sharing.reflector.poke(relist=False)
+
+    @property
+    def unreachable(self) -> TransportError | None:
+        """Why the API server cannot be reached, if none of the watches can."""
+        errors = [sharing.reflector.error for sharing in self._sharings.values()]
+        troubles = [error for error in errors if isinstance(error, TransportError)]
+        return troubles[0] if troubles and len(troubles) == len(errors) else None
 
     def _close(self, question: Question, reflector: Reflector[Item]) -> None:
         self._sharings.pop(question, None)

@@ -24,7 +24,14 @@ from tui_forward.catalog.resolve import (
 )
 from tui_forward.catalog.selectors import parse_selector
 from tui_forward.catalog.shared import Lease, SharedReflectors
-from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    TransportError,
+    TuiForwardError,
+    UsageError,
+)
 from tui_forward.kube.cluster import Cluster
 from tui_forward.kube.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.model import (
@@ -67,6 +74,11 @@ class TargetResolver:
         if context not in self._shared:
             self._shared[context] = SharedReflectors(self._cluster_of(context))
         return self._shared[context]
+
+    def unreachable(self) -> dict[str, TransportError]:
+        """Contexts whose API server no target can reach now, and why."""
+        troubles = {context: shared.unreachable for context, shared in self._shared.items()}
+        return {context: error for context, error in troubles.items() if error is not None}
 
     def poke(self) -> None:
         """Ask again now, on fresh connections: after a sleep or a change of network."""

@@ -11,6 +11,9 @@ import click
 from tui_forward.cli.output import style, wants_color
 from tui_forward.errors import TuiForwardError, UsageError
 
+# Changes per second of each generated pod.
+_CHURN_PER_POD = 0.002
+
 
 @click.group(
     invoke_without_command=True,
@@ -48,7 +51,10 @@ def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: boo
     """
     if ctx.invoked_subcommand is not None:
         return
+    # Generated pods come and go as those of a busy cluster do.
+    churn = pods * _CHURN_PER_POD
     arguments = ["--runtime", runtime, "--pods", str(pods), "--port", str(port)]
+    arguments += ["--churn", f"{churn:.3f}"]
     from tui_forward.cli.doors import run
 
     run(_serve(arguments, as_json=as_json))

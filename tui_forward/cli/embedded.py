@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -56,14 +57,16 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
         TuiForwardError: It did not start; the message is its own.
     """
     # A session of its own, so that Ctrl-C reaches only us and the order of ending is ours.
-    # Its pipe to our stdin tells it when we vanish.
+    # It watches our process and ends when we vanish.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tui_forward.minicluster",
         "--json",
+        "--parent-pid",
+        str(os.getpid()),
         *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -106,8 +109,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
     await process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
 
 
 class _Talk:
@@ -122,13 +123,9 @@ class _Talk:
             del self._text[:-_TALK_BYTES]
 
     def as_error(self) -> TuiForwardError:
-        """Its own `error:` and `hint:` lines where it said them, else its last words."""
+        """Its last words, which are one sentence unless it has a bug."""
         lines = self._text.decode(errors="replace").splitlines()
-        errors = [
-            line.removeprefix("error:").strip() for line in lines if line.startswith("error:")
-        ]
-        hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
-        if errors:
-            return TuiForwardError(errors[-1], hint=hints[-1] if hints else "")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        return TuiForwardError(f"the embedded cluster did not start: {last}")
+        return TuiForwardError(
+            f"the embedded cluster did not start: {last.removeprefix('minicluster: ')}"
+        )

@@ -59,11 +59,17 @@ class KubernetesBackend:
         return view
 
     def health(self) -> tuple[ApiHealth, ...]:
-        """See `Backend.health`: of the contexts somebody has looked at lately."""
+        """See `Backend.health`: of the contexts looked at lately, and of those out of reach."""
         now = time.monotonic()
         for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_LASTS_S]:
             del self._health[context]
-        return tuple(health for _, health in self._health.values())
+        looked_at = tuple(health for _, health in self._health.values())
+        # Forwards whose cluster nobody looks at: their own watches say that it is gone.
+        return looked_at + tuple(
+            ApiHealth(context=context, ok=False, error=error.message, hint=error.hint)
+            for context, error in self._resolver.unreachable().items()
+            if context not in self._health
+        )
 
     def poke(self) -> None:
         """See `Clusters.poke`."""

@@ -1,0 +1,52 @@
+"""One embedded cluster for all tests of this folder that do not break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.e2e.processes import Process, environment, until
+from tui_forward.minicluster.control import Control
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A running embedded cluster."""
+
+    kubeconfig: Path
+    control: Control
+    server: str
+    process: Process
+
+    def config(self) -> str:
+        return self.kubeconfig.read_text()
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    import os
+    import sys
+
+    home = tmp_path_factory.mktemp("cluster-home")
+    process = Process(
+        sys.executable, "-m", "tui_forward.minicluster", "--json", "--parent-pid", str(os.getpid()),
+        env=environment(home),
+    )  # fmt: skip
+    try:
+        until(lambda: process.out or process.popen.poll() is not None, "the cluster", 60)
+        assert process.out, process.talk()
+        ready = msgspec.json.decode(process.out[0])
+        yield Chain(Path(ready["kubeconfig"]), Control(ready["control"]), ready["server"], process)
+    finally:
+        process.end()
+
+
+@pytest.fixture
+def kubeconfig(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cluster's kubeconfig, in the environment of whatever the test starts."""
+    monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
+    return chain.kubeconfig

@@ -1,0 +1,161 @@
+"""Real processes of the program, started and ended by tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+PROGRAM = (sys.executable, "-m", "tui_forward")
+PATIENCE_S = 30.0
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Wait for something another process does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+class Process:
+    """A running program whose output is read all the time."""
+
+    def __init__(self, *command: str, **options: Any) -> None:
+        self.popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, **options,
+        )  # fmt: skip
+        self.out: list[str] = []
+        self.err: list[str] = []
+        assert self.popen.stdout is not None
+        assert self.popen.stderr is not None
+        self._readers = [
+            threading.Thread(target=_read, args=pair)
+            for pair in ((self.popen.stdout, self.out), (self.popen.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def said(self, *texts: str) -> None:
+        """Wait until every text was said on either stream."""
+
+        def there() -> bool:
+            lines = [*self.out, *self.err]
+            found = all(any(text in line for line in lines) for text in texts)
+            assert found or self.popen.poll() is None, f"ended early: {self.talk()}"
+            return found
+
+        until(there, f"{texts} in {self.talk()}")
+
+    def talk(self) -> str:
+        return f"stdout {self.out} stderr {self.err}"
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait; returns the exit code."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        return self.wait()
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Wait for the end; returns the exit code."""
+        try:
+            code = self.popen.wait(timeout_s)
+        finally:
+            if self.popen.poll() is None:
+                self.popen.kill()
+                self.popen.wait()
+            for reader in self._readers:
+                reader.join(5)
+            for stream in (self.popen.stdout, self.popen.stderr):
+                if stream is not None:
+                    stream.close()
+        assert "Traceback" not in "\n".join([*self.out, *self.err]), self.talk()
+        return code
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What `--json` printed."""
+        return [json.loads(line) for line in self.out]
+
+    def local_ports(self) -> list[int]:
+        """Of "Forwarding from 127.0.0.1:PORT -> …" lines."""
+        return [
+            int(line.split()[2].rpartition(":")[2])
+            for line in self.out
+            if line.startswith("Forwarding from 127.0.0.1:")
+        ]
+
+
+def _read(stream: IO[str], lines: list[str]) -> None:
+    with contextlib.suppress(ValueError):  # closed under us
+        for line in stream:
+            lines.append(line.rstrip("\n"))  # noqa: PERF401 - seen by others as it comes
+
+
+@contextlib.contextmanager
+def program(*arguments: str, **options: Any) -> Iterator[Process]:
+    """`tui-forward ARGUMENTS…`, ended at the end whatever happens."""
+    process = Process(*PROGRAM, *arguments, **options)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def exchange(
+    port: int, data: bytes, *, host: str = "127.0.0.1", answer: int | None = None
+) -> bytes:
+    """Connect, send, and read `answer` bytes, or everything until the end."""
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as sock:
+        sock.sendall(data)
+        received = bytearray()
+        while answer is None or len(received) < answer:
+            chunk = sock.recv(65536)
+            if not chunk:
+                break
+            received += chunk
+    return bytes(received)
+
+
+def http_get(port: int, path: str = "/") -> tuple[int, bytes]:
+    """Status and body, as curl would get them."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    head, _, body = exchange(port, request.encode()).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Every process below one."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them lives any more."""
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """What a program gets from a test: a home of its own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
+    return {**kept, "HOME": str(home), **more}

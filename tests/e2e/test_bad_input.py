@@ -1,0 +1,196 @@
+"""What a person gets wrong costs one sentence and a hint, never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import Chain
+from tests.e2e.processes import PROGRAM, free_port, http_get, program
+
+Config = dict[str, list[dict[str, dict[str, object]]]]
+
+
+class Outcome:
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code = done.returncode
+        self.out = done.stdout
+        self.err = done.stderr
+        self.lines = done.stderr.splitlines()
+        self.error = next((x for x in self.lines if x.startswith("error: ")), "")
+        self.hint = next((x for x in self.lines if x.startswith("hint: ")), "")
+
+
+def fails(
+    *arguments: str,
+    preexec: Callable[[], None] | None = None,
+    code: int = 1,
+    needs_hint: bool = True,
+) -> Outcome:
+    """Run `forward` quietly; it must fail in the way all failures look."""
+    done = subprocess.run(
+        [*PROGRAM, "forward", "--quiet", *arguments], capture_output=True, text=True, timeout=60,
+        check=False, stdin=subprocess.DEVNULL, preexec_fn=preexec,
+    )  # fmt: skip
+    outcome = Outcome(done)
+    assert outcome.code == code, outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert outcome.error, outcome.err
+    assert len([x for x in outcome.lines if x.startswith("error: ")]) == 1
+    assert len(outcome.lines) == (2 if outcome.hint else 1), outcome.err
+    assert outcome.hint or not needs_hint, outcome.err
+    return outcome
+
+
+def changed(chain: Chain, path: Path, change: Callable[[Config], object]) -> Path:
+    """The cluster's kubeconfig, with a fault in it."""
+    config = yaml.safe_load(chain.config())
+    change(config)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_no_kubeconfig_at_all(tmp_path: Path) -> None:
+    assert "kubeconfig" in fails("web", "80").error
+    missing = tmp_path / "missing.yaml"
+    assert str(missing) in fails("web", "80", "--kubeconfig", str(missing)).error
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "just words", "- a\n- list", "\x00\x01\x02", "kind: Config\ncontexts: 7\n"]
+)
+def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    assert str(path) in fails("web", "80", "--kubeconfig", str(path)).error
+
+
+def test_an_unknown_context(chain: Chain) -> None:
+    outcome = fails("web", "80", "--kubeconfig", str(chain.kubeconfig), "--context", "nowhere")
+    assert '"nowhere"' in outcome.error
+    assert "admin" in outcome.hint or "minicluster" in outcome.hint
+
+
+def test_an_unreachable_server(chain: Chain, tmp_path: Path) -> None:
+    port = free_port()
+    path = changed(
+        chain, tmp_path / "config",
+        lambda c: [x["cluster"].update(server=f"https://127.0.0.1:{port}") for x in c["clusters"]],
+    )  # fmt: skip
+    assert f"127.0.0.1:{port}" in fails("web", "80", "--kubeconfig", str(path)).error
+
+
+def test_a_server_name_that_does_not_exist(chain: Chain, tmp_path: Path) -> None:
+    path = changed(
+        chain, tmp_path / "config",
+        lambda c: [x["cluster"].update(server="https://nowhere.invalid:1") for x in c["clusters"]],
+    )  # fmt: skip
+    assert "nowhere.invalid" in fails("web", "80", "--kubeconfig", str(path)).error
+
+
+def test_an_untrusted_certificate(chain: Chain, tmp_path: Path) -> None:
+    def distrust(config: Config) -> None:
+        for entry in config["clusters"]:
+            for key in ("certificate-authority", "certificate-authority-data"):
+                entry["cluster"].pop(key, None)
+
+    path = changed(chain, tmp_path / "config", distrust)
+    assert "certificate" in fails("web", "80", "--kubeconfig", str(path)).error
+
+
+def test_wrong_credentials(chain: Chain, tmp_path: Path) -> None:
+    def forget(config: Config) -> None:
+        for entry in config["users"]:
+            entry["user"] = {"token": "wrong"}
+
+    path = changed(chain, tmp_path / "config", forget)
+    outcome = fails("echo", ":7000", "-n", "default", "--kubeconfig", str(path))
+    assert re.search(r"401|[Uu]nauthorized|credentials|refused", outcome.error), outcome.error
+
+
+def test_forbidden_names_verb_and_resource(chain: Chain) -> None:
+    context = next(
+        c["name"] for c in yaml.safe_load(chain.config())["contexts"] if "powerless" in c["name"]
+    )
+    outcome = fails(
+        "echo", ":7000", "-n", "default", "--kubeconfig", str(chain.kubeconfig),
+        "--context", context,
+    )  # fmt: skip
+    assert re.search(r"\b(get|list|watch|create)\b.*\bpods", outcome.error), outcome.error
+
+
+@pytest.mark.parametrize("target", ["no-such-pod", "svc/no-such", "deploy/no-such", "job/no-such"])
+def test_no_such_target(chain: Chain, target: str) -> None:
+    outcome = fails(target, ":80", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+    assert target.rpartition("/")[2] in outcome.error
+
+
+def test_no_such_port_name(chain: Chain) -> None:
+    outcome = fails("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+    assert "nope" in outcome.error
+
+
+def test_a_port_of_another_protocol(chain: Chain) -> None:
+    outcome = fails("svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+    assert "UDP" in outcome.error
+
+
+def test_a_port_that_is_taken_names_the_process(chain: Chain) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = fails(
+            "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+        )
+    assert str(port) in outcome.error
+    assert str(os.getpid()) in outcome.error + outcome.hint
+
+
+def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(chain: Chain) -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
+        process = stack.enter_context(
+            program(
+                "forward", "deploy/web", "8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+            )
+        )
+        process.said("Forwarding from 127.0.0.1:", "local port 8080 is in use, listening on")
+        assert http_get(process.local_ports()[0])[0] == 200
+
+
+def _without_privileges() -> None:
+    """Root keeps its files, but may not bind low ports (capability NET_BIND_SERVICE is 10)."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS lets everybody bind low ports")
+def test_a_privileged_port(chain: Chain) -> None:
+    start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if int(start.read_text()) <= 81:
+        pytest.skip("this machine lets everybody bind low ports")
+    outcome = fails(
+        "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig),
+        preexec=_without_privileges,
+    )  # fmt: skip
+    assert "81" in outcome.error
+    assert re.search(r"privilege|permi", outcome.error), outcome.error
+
+
+def test_a_pending_pod_is_waited_for_with_its_reason(chain: Chain) -> None:
+    with program(
+        "forward", "deploy/search", ":8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+    ) as process:  # fmt: skip
+        process.said("waiting:", "Pending")
+        assert process.popen.poll() is None

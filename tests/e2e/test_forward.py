@@ -1,0 +1,245 @@
+"""`tui-forward forward` as a person uses it, against the whole chain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Chain
+from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, until
+
+pytestmark = pytest.mark.usefixtures("kubeconfig")
+
+
+def ready(process: Process) -> int:
+    """The local port, once it is said."""
+    process.said("Forwarding from 127.0.0.1:")
+    return process.local_ports()[0]
+
+
+def test_a_pod_by_its_service_as_kubectl_says_it() -> None:
+    port = free_port()
+    with program("forward", "svc/web", f"{port}:http", "-n", "shop") as process:
+        process.said(
+            f"Forwarding from 127.0.0.1:{port} -> 8080", f"Forwarding from [::1]:{port} -> 8080"
+        )
+        status, body = http_get(port)
+        assert status == 200
+        assert b"You reached pod" in body
+        process.said(f"Handling connection for {port}")
+        assert exchange(port, b"GET /healthz HTTP/1.0\r\n\r\n", host="::1").startswith(
+            b"HTTP/1.1 200"
+        )
+        assert process.end(signal.SIGINT) == 0
+    assert [line for line in process.out if not line.startswith("Handling")] == [
+        f"Forwarding from 127.0.0.1:{port} -> 8080",
+        f"Forwarding from [::1]:{port} -> 8080",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remote"),
+    [
+        (["deploy/web", "8080"], 8080),
+        (["deployment.apps/web", ":metrics"], 9090),
+        (["svc/web-direct", ":8888"], 8080),
+        (["-l", "app=web", ":15000"], 15000),
+    ],
+)
+def test_kinds_of_targets(arguments: list[str], remote: int) -> None:
+    with program("forward", *arguments, "-n", "shop") as process:
+        port = ready(process)
+        assert http_get(port)[0] == 200
+        assert f"Forwarding from 127.0.0.1:{port} -> {remote}" in process.out
+
+
+def test_statefulset_and_a_pod_without_owner() -> None:
+    with program("forward", "sts/db", ":sql", "-n", "data") as process:
+        assert exchange(ready(process), b"PING\nQUIT\n").startswith(b"+tiny-db")
+    with program("forward", "echo", ":7000", "-n", "default") as process:
+        assert exchange(ready(process), b"hello", answer=5) == b"hello"
+
+
+@pytest.mark.parametrize("transport", ["spdy", "websocket", "channels"])
+def test_every_transport_moves_bytes_both_ways(transport: str) -> None:
+    data = os.urandom(3_000_000)
+    with program("forward", "deploy/toolbox", ":7000", "-n", "ops", "--transport", transport) as it:
+        port = ready(it)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+            sender = threading.Thread(target=sock.sendall, args=(data,))
+            sender.start()
+            received = bytearray()
+            while len(received) < len(data):
+                received += sock.recv(1 << 20)
+            sender.join()
+        assert received == data
+
+
+def test_several_ports_in_one_process() -> None:
+    with program("forward", "deploy/web", ":8080", ":9090", ":15000", "-n", "shop") as process:
+        until(lambda: len(process.local_ports()) == 3, "three ports")
+        for port in process.local_ports():
+            assert http_get(port)[0] == 200
+
+
+def test_events_are_json_from_the_first_to_the_last() -> None:
+    with program("forward", "svc/web", ":http", "-n", "shop", "--json") as process:
+        until(lambda: any('"ready"' in line for line in process.out), "ready")
+        listening = next(e for e in process.events if e["event"] == "listening")
+        port = next(a["port"] for a in listening["listening"] if a["host"] == "127.0.0.1")
+        assert http_get(port)[0] == 200
+        until(lambda: any("connection.closed" in line for line in process.out), "the end")
+        assert process.end() == 0
+    events = process.events
+    assert events[-1]["event"] == "stopped"
+    assert [e["sequence"] for e in events] == list(range(1, len(events) + 1))
+    assert {e["forward"] for e in events} == {events[0]["forward"]}
+    closed = next(e for e in events if e["event"] == "connection.closed")["connection"]
+    assert closed["bytes_from_pod"] > 100
+    assert closed["bytes_to_pod"] == len(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    assert process.err == []
+
+
+def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Chain) -> None:
+    with program("forward", "deploy/echo", ":7000", "-n", "shop") as process:
+        port = ready(process)
+        pod = next(line for line in process.err if line.startswith("ready:"))
+        failures: list[str] = []
+        served = 0
+        stop = threading.Event()
+
+        def knock() -> None:
+            nonlocal served
+            while not stop.is_set():
+                began = time.monotonic()
+                try:
+                    if exchange(port, b"ping", answer=4) == b"ping":
+                        served += 1
+                    else:
+                        failures.append(f"cut after {time.monotonic() - began:.2f} s")
+                except OSError as error:
+                    failures.append(str(error))
+
+        thread = threading.Thread(target=knock)
+        thread.start()
+        try:
+            for _ in range(3):
+                name = next(
+                    word
+                    for word in _latest(process.err, "ready:").split()
+                    if word.startswith("echo-")
+                )
+                count = len(_all(process.err, "ready:"))
+                chain.control.send("delete-pod", namespace="shop", pod=name.strip(",;:"), grace=0)
+                until(
+                    lambda count=count: len(_all(process.err, "ready:")) > count,  # type: ignore[misc]
+                    f"the replacement; {process.talk()}",
+                )
+                enough = served + 5
+                until(lambda enough=enough: served > enough, "connections after it")  # type: ignore[misc]
+        finally:
+            stop.set()
+            thread.join()
+        assert pod
+        # Only a connection that was open when the pod went may have been cut.
+        assert len(failures) <= 3, failures
+        assert not [f for f in failures if "refused" in f]
+        assert process.popen.poll() is None
+
+
+def _all(lines: list[str], start: str) -> list[str]:
+    return [line for line in lines if line.startswith(start)]
+
+
+def _latest(lines: list[str], start: str) -> str:
+    return _all(lines, start)[-1]
+
+
+def test_a_reader_of_stdout_that_leaves_ends_it() -> None:
+    command = subprocess.Popen(
+        [*PROGRAM, "forward", "svc/web", ":http", "-n", "shop"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert command.stdout is not None
+    try:
+        first = command.stdout.readline()
+        port = int(first.split()[2].rpartition(":")[2])
+        command.stdout.readline()
+        command.stdout.close()
+        http_get(port)  # makes it say "Handling connection"
+        assert command.wait(20) == 0
+    finally:
+        command.kill()
+        command.wait()
+
+
+def test_a_reader_of_stdout_that_never_reads_harms_no_connection() -> None:
+    reader, writer = os.pipe()
+    command = subprocess.Popen(
+        [*PROGRAM, "forward", "deploy/toolbox", "0:7000", "-n", "ops"],
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writer)
+    try:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += os.read(reader, 1)
+        port = int(line.split()[2].rpartition(b":")[2])
+        # "Handling connection for 12345" is 30 bytes; a pipe holds 64 KiB.
+        for _ in range(3000):
+            assert exchange(port, b"ping", answer=4) == b"ping"
+    finally:
+        command.terminate()
+        assert command.wait(20) == 0
+        os.close(reader)
+
+
+def test_it_leaves_no_process_behind() -> None:
+    with program("forward", "svc/web", ":http", "-n", "shop") as process:
+        ready(process)
+        below = psutil.Process(process.popen.pid).children(recursive=True)
+        assert below == []  # the engine of a headless forward is this very process
+
+
+def test_another_address_is_listened_on_and_mentioned() -> None:
+    with program(
+        "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0,127.0.0.2"
+    ) as process:  # fmt: skip
+        process.said("Forwarding from 0.0.0.0:", "other machines may reach")
+        port = int(next(x for x in process.out if "0.0.0.0:" in x).split()[2].rpartition(":")[2])
+        assert http_get(port)[0] == 200
+
+
+def test_kubeconfig_may_be_a_list_and_may_be_an_option(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}{os.pathsep}{chain.kubeconfig}")
+    with program("forward", "svc/web", ":http", "-n", "shop") as process:
+        ready(process)
+    monkeypatch.delenv("KUBECONFIG")
+    with program(
+        "--kubeconfig", str(chain.kubeconfig), "-n", "shop", "forward", "svc/web", ":http"
+    ) as process:  # fmt: skip
+        ready(process)
+
+
+def test_the_installed_command_is_the_same_program() -> None:
+    done = subprocess.run(
+        [*PROGRAM, "forward", "no-such-pod", ":1", "-n", "shop", "--json"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {e["event"] for e in events} <= {"listening", "state", "stopped"}
+    assert "no-such-pod" in done.stderr
