@@ -25,6 +25,8 @@ Key: TypeAlias = tuple[str, str, str]
 
 # A reconciliation that failed (a conflict, a name taken) is tried again after this.
 RETRY_S = 0.2
+# How long after a start pods wait for all nodes to come up.
+NODES_TIMEOUT_S = 5.0
 # How many reconciliations may pass before everybody else gets a turn.
 AT_ONCE = 20
 
@@ -52,15 +54,25 @@ class Context:
         writer: Writer,
         index: Index,
         requeue: Callable[[Key, float], None],
-        delay_s: float,
+        config: ApiServerConfig,
     ) -> None:
         self.store = store
         self.writer = writer
         self.index = index
         self.events = Recorder(store, writer)
-        self.replace_delay_s = delay_s
+        self.replace_delay_s = config.replace_delay_s
+        self._awaited = set(config.nodes)
+        self._patience = time.monotonic() + NODES_TIMEOUT_S
         self.lost_at: dict[str, float] = {}
         self.requeue = requeue
+
+    def nodes_there(self, ready: set[str]) -> bool:
+        """Whether all nodes have come up; at a start the first must not get every pod."""
+        self._awaited -= ready
+        if self._awaited and time.monotonic() < self._patience:
+            return False
+        self._awaited.clear()
+        return True
 
     def may_replace(self, owner: Item, key: Key) -> bool:
         """Whether a missing pod may be replaced now; if not, `key` is queued for when it may."""
@@ -88,7 +100,7 @@ class Controllers:
         self._config = config
         self._store = store
         self._index = Index(store)
-        self._context = Context(store, writer, self._index, self._after, config.replace_delay_s)
+        self._context = Context(store, writer, self._index, self._after, config)
         self._generated = Generated(config, store, writer)
         self._dirty: dict[Key, None] = {}
         self._wake = asyncio.Event()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+WAIT_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -76,10 +78,21 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
         return
     spec = item.copy()["spec"]
     known = nodes(context)
+    if not context.nodes_there({node.name for node in known if node.ready}):
+        # A node that comes up queues every pod that waits; this is for those that never do.
+        context.requeue(("pod", namespace, name), WAIT_S)
+        return
     usable = [node for node in known if node.ready and fits(spec, node)]
     if usable:
-        # The fewest pods win; among equals the name, so that a seeded cluster repeats itself.
-        best = min(usable, key=lambda node: (context.index.pods_on(node.name), node.name))
+        siblings = context.index.owned(item.controller, resources.PODS) if item.controller else []
+
+        # Spread an owner's pods, then all pods; among equals the name decides, so that a seeded
+        # cluster repeats itself.
+        def load(node: Node) -> tuple[int, int, str]:
+            same = sum(each.node == node.name and not each.deleting for each in siblings)
+            return (same, context.index.pods_on(node.name), node.name)
+
+        best = min(usable, key=load)
         context.writer.bind(namespace, name, best.name)
         context.events.record(
             item,
