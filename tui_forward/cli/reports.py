@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Protocol
 
 import msgspec
 
 from tui_forward.cli.output import Output, one_line, style
-from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Event,
     EventKind,
@@ -16,6 +15,9 @@ from tui_forward.model import (
     ForwardState,
     LocalAddress,
 )
+
+# How long a state of a forward that was never ready must last to be told.
+_SETTLE_S = 0.5
 
 _STATE_STYLES = {
     ForwardState.READY: "32",
@@ -78,6 +80,8 @@ class TextReport:
         self._color = color
         self._local_ports: dict[str, int] = {}
         self._said: dict[str, tuple[ForwardState | None, str]] = {}
+        self._begun: set[str] = set()  # were ready once
+        self._held: dict[str, asyncio.TimerHandle] = {}
 
     def event(self, event: Event) -> None:
         """A line for an accepted connection or a new state; nothing for the rest."""
@@ -104,10 +108,24 @@ class TextReport:
                 pass
 
     def _state(self, event: Event) -> None:
+        """Tell a state; what is over in a moment while a forward starts is not worth a line."""
         said = (event.state, event.reason)
         if event.state is None or self._said.get(event.forward) == said:
             return
         self._said[event.forward] = said
+        held = self._held.pop(event.forward, None)
+        if held is not None:
+            held.cancel()
+        if event.state is ForwardState.READY:
+            self._begun.add(event.forward)
+        if event.forward in self._begun:
+            self._tell_state(event)
+        elif event.event is EventKind.STATE:
+            loop = asyncio.get_running_loop()
+            self._held[event.forward] = loop.call_later(_SETTLE_S, self._tell_state, event)
+
+    def _tell_state(self, event: Event) -> None:
+        assert event.state is not None
         word = style(event.state.value, _STATE_STYLES[event.state], color=self._color)
         self._output.err(self._tagged(event, f"{word}: {one_line(event.reason)}"))
         if event.hint:
@@ -133,16 +151,3 @@ class TextReport:
 def in_kubectl_order(addresses: tuple[LocalAddress, ...]) -> list[LocalAddress]:
     """IPv4 before IPv6, otherwise as opened."""
     return sorted(addresses, key=lambda address: ":" in address.host)
-
-
-def failure_event(forward_id: str, target: str, error: TuiForwardError) -> Event:
-    """A failure before any forward existed, in the form `--json` readers expect."""
-    return Event(
-        event=EventKind.STOPPED,
-        time=time.time(),
-        forward=forward_id,
-        target=target,
-        state=ForwardState.STOPPED,
-        reason=error.message,
-        hint=error.hint,
-    )
