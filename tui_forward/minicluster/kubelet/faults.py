@@ -8,6 +8,7 @@
               whatever probes say; ``ready`` = true ends it
 ``cut``       port-forwards end with a reset; ``what`` = ``eof``: in order
 ``stall``     ``on`` (true), ``for_s``: port-forwards move no byte
+``delay``     ``seconds``: every byte of a port-forward is later by this
 ``clear``     ends all of the above
 ============= ======================================================================
 """
@@ -51,8 +52,11 @@ class KubeletFaults:
                 return self._cut(str(request.get("what", "tunnels")))
             case "stall":
                 self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
+            case "delay":
+                self._delay(float(request.get("seconds", 0)))
             case "clear":
                 self._stall(on=False, for_s=None)
+                self._delay(0.0)
                 for worker in self._kubelet.workers.values():
                     if worker.forced_unready:
                         worker.force_unready(None, unready=False)
@@ -89,6 +93,11 @@ class KubeletFaults:
             else:
                 relay.reset()
         return {"cut": len(relays)}
+
+    def _delay(self, seconds: float) -> None:
+        self._server.delay_s = seconds
+        for relay in self._server.relays:
+            relay.delay_s = seconds
 
     def _stall(self, *, on: bool, for_s: object) -> None:
         if self._unstall is not None:

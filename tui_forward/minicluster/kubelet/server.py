@@ -43,6 +43,7 @@ class KubeletServer:
         port: Where it listens, after `start`.
         relays: Port-forwards under way.
         stalled: New port-forwards move no byte either.
+        delay_s: Every byte of new port-forwards is later by this.
         served: Port-forwards so far.
     """
 
@@ -51,6 +52,7 @@ class KubeletServer:
         self.port = 0
         self.relays: set[Relay] = set()
         self.stalled = False
+        self.delay_s = 0.0
         self.served = 0
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -170,6 +172,7 @@ class KubeletServer:
         relay = await portforward.join(wire, request, url, peer)
         self.relays.add(relay)
         self.served += 1
+        relay.delay_s = self.delay_s
         if self.stalled:
             relay.stall()
         try:

@@ -1,7 +1,7 @@
 """The commands that can be run in a pod of the embedded cluster: enough for probes.
 
-`true`, `false`, `hostname`, `/probe tcp PORT` and `/probe http PORT PATH`, which look at a port from
-inside the pod: a kubelet cannot, for a pod's address leads nowhere outside its namespace.
+`true`, `false`, `hostname`; `/probe tcp PORT` and `/probe http PORT PATH`, which look at a port
+from inside the pod: a kubelet cannot, for a pod's address leads nowhere outside its namespace.
 """
 
 from __future__ import annotations

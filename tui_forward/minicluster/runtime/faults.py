@@ -63,7 +63,7 @@ class RuntimeFaults:
         match request.get("fault"):
             case "status":
                 return self._status()
-            case "crash-pod":
+            case "crash-pod" | "crash":
                 return await self._crash(request)
             case "cut":
                 return self._cut(str(request.get("what", "tunnels")))

@@ -45,7 +45,7 @@ def create() -> int:
     try:
         _check(_libc().unshare(_CLONE_NEWNET))
         try:
-            _loopback_up()
+            loopback_up()
             return os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
         finally:
             _setns(home)
@@ -90,7 +90,8 @@ class Door:
         os.close(self._home)
 
 
-def _loopback_up() -> None:
+def loopback_up() -> None:
+    """Switch the loopback interface of the thread's namespace on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]

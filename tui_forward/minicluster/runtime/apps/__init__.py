@@ -72,19 +72,24 @@ def reference(image: str) -> str:
     return f"docker.io/local/{app}:{tag}"
 
 
-def run(app: str, context: AppContext, *, status: int, lifeline: int) -> int:
+def run(
+    app: str, context: AppContext, *, status: int | None = None, lifeline: int | None = None
+) -> int:
     """Run an application until it ends or gets SIGTERM; gives its exit code.
 
     Args:
         app: Key of `APPS`.
         context: Its arguments and its network.
-        status: Descriptor it reports to (see `AppContext`).
-        lifeline: Descriptor that reaches its end when the process above has ended.
+        status: Descriptor it reports to (see `AppContext`), None for nobody.
+        lifeline: Descriptor that reaches its end when the process above has ended, None if
+            that process takes care of this one in its own way.
     """
-    signal_on_parent_death(signal.SIGKILL)
-    if sys.platform != "linux":
-        threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
-    context.report_to(status)
+    if lifeline is not None:
+        signal_on_parent_death(signal.SIGKILL)
+        if sys.platform != "linux":
+            threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
+    if status is not None:
+        context.report_to(status)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_terminated(APPS[app], context))
 

@@ -1,0 +1,176 @@
+"""A containerd of one's own: its folders, socket, images and network plugin are the test's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.containerd import images
+
+PAUSE = "localhost/tui-forward/pause:1"
+BASE = "localhost/tui-forward/base:1"
+
+_CONFIG = """
+version = 2
+root = "{root}"
+state = "{state}"
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{networks}"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{opt}"
+"""
+
+_NETWORK = """
+{{"cniVersion": "0.4.0", "name": "tests", "plugins": [{{"type": "loopback-only"}}]}}
+"""
+
+# Pods get a namespace with a loopback interface, and an address nobody routes to: what a
+# port-forward needs, without a trace in the host's own network.
+_PLUGIN = """#!{python}
+import hashlib, json, os, sys
+sys.path.insert(0, {package!r})
+from tui_forward.minicluster.runtime import netns
+config = json.load(sys.stdin)
+command = os.environ["CNI_COMMAND"]
+if command == "VERSION":
+    print(json.dumps({{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}}))
+elif command == "ADD":
+    path = os.environ["CNI_NETNS"]
+    with open(path, "rb") as namespace:
+        netns.enter(namespace.fileno())
+    netns.loopback_up()
+    number = hashlib.sha256(os.environ["CNI_CONTAINERID"].encode()).digest()
+    loopback = os.path.basename(sys.argv[0]) == "loopback"
+    address = "127.0.0.1/8" if loopback else f"10.99.{{number[0]}}.{{number[1] or 1}}/16"
+    print(json.dumps({{
+        "cniVersion": config.get("cniVersion", "0.4.0"),
+        "interfaces": [{{"name": os.environ["CNI_IFNAME"], "sandbox": path}}],
+        "ips": [{{"version": "4", "address": address, "interface": 0}}],
+        "dns": {{}},
+    }}))
+"""
+
+
+class PrivateContainerd:
+    """Starts, feeds and ends a containerd.
+
+    Args:
+        folder: For everything it has; its path must be short, for there are sockets in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "c.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and give it its images."""
+        plugins, networks = self.folder / "cni", self.folder / "net.d"
+        for folder in (plugins, networks):
+            folder.mkdir()
+        (networks / "10-tests.conflist").write_text(_NETWORK.format())
+        package = str(Path(__file__).parents[2])
+        for name in ("loopback", "loopback-only"):
+            plugin = plugins / name
+            plugin.write_text(_PLUGIN.format(python=sys.executable, package=package))
+            plugin.chmod(0o755)
+        config = self.folder / "config.toml"
+        config.write_text(
+            _CONFIG.format(
+                root=self.folder / "root",
+                state=self.folder / "state",
+                socket=self.socket,
+                pause=PAUSE,
+                plugins=plugins,
+                networks=networks,
+                opt=self.folder / "opt",
+            )
+        )
+        with (self.folder / "containerd.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["containerd", "--config", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_it_serves()
+        for reference, write in ((PAUSE, images.write_pause), (BASE, images.write_base)):
+            archive = self.folder / "image.tar"
+            write(archive, reference)
+            self.ctr("images", "import", "--snapshotter", "native", str(archive))
+
+    def _wait_until_it_serves(self) -> None:
+        deadline = time.monotonic() + 30.0
+        while True:
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"containerd does not serve:\n{self.log()}")
+            if self.socket.exists():
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    self.ctr("plugins", "ls")
+                    return
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """Its last words."""
+        return (self.folder / "containerd.log").read_text()[-4000:]
+
+    def ctr(self, *arguments: str) -> str:
+        """Run `ctr` in the namespace of the CRI."""
+        done = subprocess.run(
+            ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *arguments],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            text=True,
+        )
+        return done.stdout
+
+    def stop(self) -> None:
+        """End it, every container, and every mount below its folder."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.SubprocessError):
+                for task in self.ctr("tasks", "ls", "-q").split():
+                    self.ctr("tasks", "delete", "--force", task)
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            point = mount.split()[1]
+            if point.startswith(str(self.folder)):
+                subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def why_not() -> str:
+    """What is missing to run a containerd here; empty if nothing is."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux"
+    for program in ("containerd", "ctr", "runc", "containerd-shim-runc-v2"):
+        if shutil.which(program) is None:
+            return f"needs {program}"
+    return ""

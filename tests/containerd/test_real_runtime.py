@@ -1,0 +1,126 @@
+"""Our API server and kubelet in front of a real containerd, with kubectl as the client."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.containerd.conftest import TOOLBOX_PORTS, RealChain, create, toolbox_pod
+from tests.e2e.processes import Process, environment, exchange, until
+
+pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
+
+TRANSPORTS = pytest.mark.parametrize("websocket", ["true", "false"], ids=["websocket", "spdy"])
+
+
+@contextmanager
+def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, dict[int, int]]]:
+    """kubectl port-forward to the toolbox; local ports by remote port."""
+    env = {**environment(chain.kubeconfig.parent), "KUBECTL_PORT_FORWARD_WEBSOCKETS": websocket}
+    process = Process(
+        *("kubectl", "--kubeconfig", str(chain.kubeconfig), "port-forward", "--address"),
+        *("127.0.0.1", f"pod/{chain.pod}", *(f":{port}" for port in TOOLBOX_PORTS)),
+        env=env,
+    )
+    try:
+        until(lambda: len(process.local_ports()) == len(TOOLBOX_PORTS), process.talk())
+        yield process, dict(zip(TOOLBOX_PORTS, process.local_ports(), strict=True))
+    finally:
+        process.end()
+
+
+def test_the_pod_has_a_network_namespace_of_its_own(real_chain: RealChain) -> None:
+    tasks = real_chain.containerd.ctr("tasks", "ls").splitlines()[1:]
+    # The sandbox's process and the container's.
+    assert len(tasks) == 2
+    assert all(line.split()[2] == "RUNNING" for line in tasks)
+
+
+def test_status_looks_like_a_real_one(real_chain: RealChain) -> None:
+    pod = real_chain.get("toolbox")
+    (container,) = pod["status"]["containerStatuses"]
+    assert pod["status"]["phase"] == "Running"
+    assert container["ready"]
+    assert container["started"]
+    assert container["containerID"].startswith("containerd://")
+    assert container["imageID"].startswith("sha256:")
+    assert pod["status"]["podIP"].startswith("10.99.")
+
+
+@TRANSPORTS
+def test_bytes_go_both_ways(real_chain: RealChain, websocket: str) -> None:
+    with port_forward(real_chain, websocket) as (_, ports):
+        assert exchange(ports[7000], b"hello", answer=5) == b"hello"
+        size = 5_000_000
+        assert len(exchange(ports[7002], b"%d\n" % size, answer=size)) == size
+        data = b"%d\n" % size + b"u" * size
+        assert exchange(ports[7001], data, answer=8) == b"%d\n" % size
+
+
+@TRANSPORTS
+def test_refusal_ends_kubectl_with_containerds_words(real_chain: RealChain, websocket: str) -> None:
+    with port_forward(real_chain, websocket) as (process, ports):
+        assert exchange(ports[7999], b"x") == b""
+        process.said("failed to connect to localhost:7999 inside namespace")
+        process.said("connect: connection refused", "lost connection to pod")
+
+
+def test_counters_of_the_pod_are_exact(real_chain: RealChain) -> None:
+    def counters() -> dict[str, int]:
+        request = b"GET /counters?port=7002 HTTP/1.0\r\n\r\n"
+        body = exchange(ports[7009], request).partition(b"\r\n\r\n")[2]
+        found: dict[str, int] = json.loads(body)
+        return found
+
+    with port_forward(real_chain, "false") as (_, ports):
+        before = counters()
+        for size in (1, 1000, 3_000_000):
+            assert len(exchange(ports[7002], b"%d\n" % size)) == size
+        after = counters()
+        assert after["sent"] - before["sent"] == 3_001_001
+        assert after["received"] - before["received"] == len(b"1\n1000\n3000000\n")
+
+
+def test_logs(real_chain: RealChain) -> None:
+    assert "toolbox: serving" in real_chain.kubectl("logs", "toolbox")
+
+
+def test_a_crash_restarts_the_container_in_the_same_sandbox(real_chain: RealChain) -> None:
+    create(real_chain, toolbox_pod("crashing"))
+    until(lambda: real_chain.ready("crashing"), "the pod to be Ready")
+    before = real_chain.get("crashing")["status"]["containerStatuses"][0]
+    container_id = before["containerID"].removeprefix("containerd://")
+    real_chain.containerd.ctr("tasks", "kill", "--signal", "SIGKILL", container_id)
+
+    def restarted() -> bool:
+        status = real_chain.get("crashing")["status"]["containerStatuses"][0]
+        return status["restartCount"] == 1 and bool(status["ready"])
+
+    until(restarted, "the restart")
+    after = real_chain.get("crashing")["status"]["containerStatuses"][0]
+    assert after["lastState"]["terminated"]["exitCode"] == 137
+    assert after["containerID"] != before["containerID"]
+    real_chain.kubectl("delete", "pod", "crashing", "--wait=true")
+    until(
+        lambda: container_id not in real_chain.containerd.ctr("containers", "ls", "-q"),
+        "the container to be removed",
+    )
+
+
+def test_a_kubelet_that_restarts_keeps_its_pods(real_chain: RealChain) -> None:
+    before = real_chain.get("toolbox")["status"]["containerStatuses"][0]
+    real_chain.control.send("restart-hop", hop="kubelet", kill=True)
+    until(lambda: real_chain.ready("toolbox"), "the pod to be Ready")
+    after = real_chain.get("toolbox")["status"]["containerStatuses"][0]
+    assert after["containerID"] == before["containerID"]
+    assert after["restartCount"] == 0
+    with (
+        port_forward(real_chain, "false") as (_, ports),
+        socket.create_connection(("127.0.0.1", ports[7000]), timeout=10) as sock,
+    ):
+        sock.sendall(b"again")
+        assert sock.recv(5) == b"again"
