@@ -414,28 +414,27 @@ async def test_events_tell_the_whole_story(world: World) -> None:
         EventKind.LISTENING,
         EventKind.STATE,
         EventKind.STATE,
-        EventKind.STATE,
         EventKind.CONNECTION_OPENED,
         EventKind.CONNECTION_CLOSED,
         EventKind.STOPPED,
     ]
     assert events[0].listening[0].port == port
     assert events[0].target == "shop/deploy/web:80"
-    assert events[3].state is ForwardState.READY
-    closed = events[5].connection
+    assert events[2].state is ForwardState.READY
+    closed = events[4].connection
     assert closed is not None
     assert (closed.bytes_from_pod, closed.state) == (5, ConnectionState.CLOSED)
 
 
 async def test_events_as_they_happen_and_since(world: World) -> None:
-    reader = world.session.events(2)
-    third = asyncio.ensure_future(anext(reader))
+    reader = world.session.events(1)
+    second = asyncio.ensure_future(anext(reader))
     await world.ready(ECHO)
-    assert [(await third).sequence, (await anext(reader)).sequence] == [3, 4]
-    fifth = asyncio.ensure_future(anext(reader))
+    assert [(await second).sequence, (await anext(reader)).sequence] == [2, 3]
+    fourth = asyncio.ensure_future(anext(reader))
     await asyncio.sleep(0)
-    fifth.cancel()
-    await asyncio.gather(fifth, return_exceptions=True)
+    fourth.cancel()
+    await asyncio.gather(fourth, return_exceptions=True)
     await world.ready(ECHO, "db")
 
 

@@ -45,6 +45,7 @@ class Engines:
     """Front ends of engine processes that end with the test."""
 
     def __init__(self, folder: Path) -> None:
+        folder.chmod(0o700)
         self.path = folder / "e.sock"
         self.kubeconfig = folder / "config"
         self.kubeconfig.write_text(KUBECONFIG)
@@ -79,7 +80,6 @@ class Engines:
 
 @pytest.fixture
 async def engines(tmp_path: Path) -> AsyncIterator[Engines]:
-    tmp_path.chmod(0o700)
     engines = Engines(tmp_path)
     yield engines
     await engines.close()

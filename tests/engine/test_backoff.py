@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.engine.backoff import Backoff
 
 
-def test_bound_doubles_up_to_the_longest() -> None:
+def test_the_bound_grows_up_to_the_longest() -> None:
     backoff = Backoff(first_s=1, longest_s=10, draw=lambda: 1.0)
-    assert [backoff.failed(now) for now in range(6)] == [1, 2, 4, 8, 10, 10]
-    assert backoff.failures == 6
+    delays = [backoff.failed(now) for now in range(7)]
+    assert delays == pytest.approx([1, 1.6, 2.56, 4.096, 6.5536, 10, 10])
+    assert backoff.failures == 7
 
 
 def test_a_success_that_does_not_last_changes_nothing() -> None:
@@ -17,7 +19,7 @@ def test_a_success_that_does_not_last_changes_nothing() -> None:
     backoff.failed(0)
     backoff.failed(1)
     backoff.succeeded(2)
-    assert backoff.failed(6.9) == 4
+    assert backoff.failed(6.9) == pytest.approx(2.56)
 
 
 def test_what_worked_for_long_is_tried_again_at_once() -> None:

@@ -132,7 +132,6 @@ async def test_bytes_flow_and_are_counted(
         EventKind.LISTENING,
         EventKind.STATE,
         EventKind.STATE,
-        EventKind.STATE,
         EventKind.CONNECTION_OPENED,
         EventKind.CONNECTION_CLOSED,
     ]
@@ -150,7 +149,6 @@ async def test_states_are_events_with_reasons(engine: Engine, backend: FakeBacke
         if event.event is EventKind.STATE
     ]
     assert states == [
-        (ForwardState.WAITING, "looking for a pod"),
         (ForwardState.CONNECTING, "connecting to web-1:8080"),
         (ForwardState.READY, "forwarding to web-1:8080 by SPDY"),
     ]

@@ -15,7 +15,6 @@ from tui_forward.engine.states import (
     Failed,
     Input,
     ListenerBlocked,
-    ListenerOpened,
     Paused,
     PodMissing,
     PodMoved,
@@ -29,7 +28,6 @@ from tui_forward.engine.states import (
 from tui_forward.model import BlockedBy, ForwardState
 
 INPUTS: dict[type[Input], list[Input]] = {
-    ListenerOpened: [ListenerOpened()],
     ListenerBlocked: [ListenerBlocked("local port 80 is taken by nginx (812)")],
     PodMissing: [
         PodMissing("0 of 2 pods are ready"),
@@ -58,7 +56,7 @@ def run(*given: Input, status: Status = states.INITIAL) -> Status:
     return status
 
 
-READY = run(ListenerOpened(), DialStarted("connecting to a:80"), TunnelUp("forwarding to a:80"))
+READY = run(DialStarted("connecting to a:80"), TunnelUp("forwarding to a:80"))
 
 
 def test_every_pair_has_a_cell() -> None:
@@ -118,7 +116,7 @@ def test_nothing_leaves_the_end(one: Input) -> None:
 
 
 def test_a_first_start_in_words() -> None:
-    status = run(ListenerOpened(), PodMissing("0 of 2 pods of deploy/web are ready"))
+    status = run(PodMissing("0 of 2 pods of deploy/web are ready"))
     assert (status.state, status.reason) == (
         ForwardState.WAITING,
         "0 of 2 pods of deploy/web are ready",
@@ -186,7 +184,7 @@ def test_blocked_and_unblocked() -> None:
 def test_a_taken_port() -> None:
     blocked = run(ListenerBlocked("local port 80 is taken by nginx (812)", "choose another"))
     assert (blocked.state, blocked.blocked_by) == (ForwardState.BLOCKED, BlockedBy.PORT)
-    free = run(ListenerOpened(), status=blocked)
+    free = run(PodMissing("deploy/web has no pods yet"), status=blocked)
     assert (free.state, free.blocked_by, free.hint) == (ForwardState.WAITING, None, "")
 
 
@@ -198,7 +196,7 @@ def test_a_failure_of_the_program_is_never_ready() -> None:
 
 
 def test_a_moved_pod_while_not_ready_is_told_by_the_dial() -> None:
-    connecting = run(ListenerOpened(), DialStarted("connecting to a:80"))
+    connecting = run(DialStarted("connecting to a:80"))
     assert run(PodMoved("pod a was replaced by b"), status=connecting) == connecting
     lost = run(TunnelLost("closed"), status=READY)
     moved = run(PodMoved("pod a was replaced by b"), status=lost)

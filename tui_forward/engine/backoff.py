@@ -10,6 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+# Less than doubling: most outages are a restart of a second or two, and a try that is refused
+# costs next to nothing.
+_GROWTH = 1.6
+
 
 class Backoff:
     """The delays of one thing that is tried again and again.
@@ -30,7 +34,7 @@ class Backoff:
     def __init__(
         self,
         *,
-        first_s: float = 0.25,
+        first_s: float = 0.1,
         longest_s: float = 15.0,
         lasting_s: float = 5.0,
         draw: Callable[[], float] = random.random,
@@ -61,8 +65,8 @@ class Backoff:
         if succeeded_at is not None and now - succeeded_at >= self._lasting_s:
             self._failures = 0
             return 0.0
-        # The exponent is capped as well: 2**failures of a week-long outage is a long number.
-        bound = min(self._longest_s, self._first_s * 2.0 ** min(self._failures, 32))
+        # The exponent is capped as well: the power of a week-long outage is a long number.
+        bound = min(self._longest_s, self._first_s * _GROWTH ** min(self._failures, 64))
         self._failures += 1
         return self._draw() * bound
 

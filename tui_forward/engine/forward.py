@@ -234,7 +234,6 @@ class LiveForward:
                 world=self._world,
                 on_accept=self._accepted,
             )
-        self._story.advance(states.ListenerOpened())
         await self._follower.follow()
 
     # ----------------------------------------------------------------------------------

@@ -64,11 +64,6 @@ INITIAL = Status(STARTING, "opening the local port")
 
 
 @dataclass(frozen=True, slots=True)
-class ListenerOpened:
-    """The local port is ours and listens."""
-
-
-@dataclass(frozen=True, slots=True)
 class ListenerBlocked:
     """The local port cannot be had; it is tried again by itself."""
 
@@ -160,8 +155,7 @@ class Stopped:
 
 
 Input = (
-    ListenerOpened
-    | ListenerBlocked
+    ListenerBlocked
     | PodMissing
     | PodMoved
     | DialStarted
@@ -197,10 +191,6 @@ def _clear(status: Status, state: ForwardState, reason: str) -> Status:
 
 def _keep(status: Status, _: Input) -> Status:
     return status
-
-
-def _opened(status: Status, _: Input) -> Status:
-    return _clear(status, WAITING, "looking for a pod")
 
 
 def _port_blocked(status: Status, given: Input) -> Status:
@@ -286,11 +276,10 @@ def _stopped(status: Status, given: Input) -> Status:
 # The table
 # --------------------------------------------------------------------------------------
 
-# In BLOCKED by PORT the listener is not open, so nothing but the listener, a pause or the
-# end can change what is shown; `forward` does not dial then. The other BLOCKED states are
-# left by whatever shows that the obstacle is gone: a pod, a dial, a tunnel.
+# BLOCKED is left by whatever shows that the obstacle is gone: a pod that is looked for, a
+# dial, a tunnel. Without a local port `forward` does none of these, so BLOCKED by PORT is left
+# when the port is there, and not before.
 _BEFORE_READY: Mapping[type[Input], Rule] = {
-    ListenerOpened: _keep,
     ListenerBlocked: _keep,
     PodMissing: _pod_missing,
     PodMoved: _keep,  # not ready: the pod that is dialled next is named by DialStarted
@@ -305,7 +294,7 @@ _BEFORE_READY: Mapping[type[Input], Rule] = {
 }
 
 TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
-    STARTING: {**_BEFORE_READY, ListenerOpened: _opened, ListenerBlocked: _port_blocked},
+    STARTING: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
     WAITING: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
     CONNECTING: _BEFORE_READY,
     READY: {
@@ -317,7 +306,7 @@ TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
         TunnelLost: _lost,
     },
     RECONNECTING: {**_BEFORE_READY, PodMoved: _lost},
-    BLOCKED: {**_BEFORE_READY, ListenerOpened: _opened, ListenerBlocked: _port_blocked},
+    BLOCKED: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
     STOPPED: {
         **dict.fromkeys(_BEFORE_READY, _keep),
         Resumed: _resumed_if_paused,
