@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -135,13 +136,10 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Chain) 
         thread.start()
         try:
             for _ in range(3):
-                name = next(
-                    word
-                    for word in _latest(process.err, "ready:").split()
-                    if word.startswith("echo-")
-                )
+                found = re.search(r"\becho-[a-z0-9]+-[a-z0-9]+\b", _all(process.err, "ready:")[-1])
+                assert found, process.err
                 count = len(_all(process.err, "ready:"))
-                chain.control.send("delete-pod", namespace="shop", pod=name.strip(",;:"), grace=0)
+                chain.control.send("delete-pod", namespace="shop", pod=found[0], grace=0)
                 until(
                     lambda count=count: len(_all(process.err, "ready:")) > count,  # type: ignore[misc]
                     f"the replacement; {process.talk()}",
@@ -160,10 +158,6 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Chain) 
 
 def _all(lines: list[str], start: str) -> list[str]:
     return [line for line in lines if line.startswith(start)]
-
-
-def _latest(lines: list[str], start: str) -> str:
-    return _all(lines, start)[-1]
 
 
 def test_a_reader_of_stdout_that_leaves_ends_it() -> None:

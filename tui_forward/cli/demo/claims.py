@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tui_forward.cli.demo import traffic
 from tui_forward.cli.demo.stage import (
+    COUNTERS,
     ECHO,
     LATE,
     NEVER_READS,
@@ -36,7 +37,7 @@ from tui_forward.tui.figures import amount, milliseconds, plural
 
 Figures = dict[str, float | int | str]
 
-BULK = 48 * 1000 * 1000
+BULK = 32 * 1000 * 1000
 STALLED = 5
 _SETTLE_S = 5.0
 
@@ -79,16 +80,17 @@ async def moves_bytes(stage: Stage, transport: TransportChoice) -> Outcome:
         stage.forwarded(ECHO, transport=transport) as echo,
         stage.forwarded(SOURCE, transport=transport) as source,
         stage.forwarded(SINK, transport=transport) as sink,
+        stage.forwarded(COUNTERS, transport=transport) as counters,
     ):
         used = (await echo.forward()).transport
         demand(used is transport, f"asked for {transport.value}, got {used}")
         await traffic.echo(echo.address)  # the first one may still warm something up
         first_byte = await traffic.median_s(30, lambda: traffic.echo(echo.address))
         await traffic.echo(echo.address, bytes(range(256)) * 256)
-        before = [await stage.counted_by_pod(port) for port in (SOURCE, SINK)]
+        before = [await stage.counted_by_pod(counters, port) for port in (SOURCE, SINK)]
         down = await traffic.download(source.address, BULK)
         up = await traffic.upload(sink.address, BULK)
-        after = [await stage.counted_by_pod(port) for port in (SOURCE, SINK)]
+        after = [await stage.counted_by_pod(counters, port) for port in (SOURCE, SINK)]
         for line, then, now in zip((source, sink), before, after, strict=True):
             pod = (now[0] - then[0], now[1] - then[1])
             await counters_settle(line, pod)
@@ -172,9 +174,9 @@ async def late_reply_arrives(stage: Stage) -> Outcome:
         await client.send(b"hello 3\n")
         began = time.perf_counter()
         client.end_sending()
-        answer = await client.receive_all()
+        answer = await client.line()
         seconds = time.perf_counter() - began
-        demand(answer == b"late hello\n", f"got {answer!r} after {seconds:.1f} s")
+        demand(answer == b"late hello", f"got {answer!r} after {seconds:.1f} s")
     return Outcome(f"after {seconds:.1f} s, where kubectl loses it", {"reply_s": seconds})
 
 

@@ -85,7 +85,8 @@ class Stage:
             self._take(view)
             if view.health is not None and view.health.ok is False:
                 raise TransportError(view.health.error, hint=view.health.hint)
-            return any(s.resource == "pods" and s.synced for s in view.resources)
+            known = {s.resource for s in view.resources if s.synced}
+            return {"pods", "namespaces"} <= known
 
         if not await eventually(synced, _READY_S):
             raise TransportError("the cluster's pods were not listed in time")
@@ -153,10 +154,9 @@ class Stage:
         finally:
             await self.session.stop(forward_id)
 
-    async def counted_by_pod(self, port: int) -> tuple[int, int]:
+    async def counted_by_pod(self, counters: Line, port: int) -> tuple[int, int]:
         """Bytes that the test pod sent and received on a port, by its own count."""
-        async with self.forwarded(COUNTERS) as counters:
-            ledger = await traffic.get_json(counters.address, f"/counters?port={port}")
+        ledger = await traffic.get_json(counters.address, f"/counters?port={port}")
         return int(ledger["sent"]), int(ledger["received"])
 
 
