@@ -114,8 +114,7 @@ def transport_error(error: BaseException, *, server: str, proxy: str = "") -> Tr
             return cause
     via = f" through the proxy {proxy}" if proxy else ""
     for cause in _chain(error):
-        # aiohttp's error of that kind inherits the type without its fields.
-        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_code"):
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, server)
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLError):
@@ -171,11 +170,16 @@ def _chain(error: BaseException) -> list[BaseException]:
     """The error and what caused it, outermost first; aiohttp hides the cause in attributes."""
     found: list[BaseException] = []
     pending: list[BaseException | None] = [error]
-    while pending and len(found) < 16:
+    seen: set[int] = set()
+    while pending and len(seen) < 16:
         current = pending.pop(0)
-        if current is None or current in found:
+        if current is None or id(current) in seen:
             continue
-        found.append(current)
+        seen.add(id(current))
+        # aiohttp's TLS errors inherit the types of `ssl` without their fields; the real ones
+        # are among their causes.
+        if not (isinstance(current, ssl.SSLError) and isinstance(current, _client_error())):
+            found.append(current)
         pending += [
             getattr(current, "certificate_error", None),
             getattr(current, "os_error", None),
@@ -185,6 +189,12 @@ def _chain(error: BaseException) -> list[BaseException]:
         if isinstance(current, BaseExceptionGroup):
             pending += current.exceptions
     return found
+
+
+def _client_error() -> type[BaseException]:
+    from aiohttp import ClientError
+
+    return ClientError
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, server: str) -> TransportError:

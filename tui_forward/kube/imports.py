@@ -20,8 +20,8 @@ _lock = threading.RLock()
 
 class _LazyPackage(ModuleType):
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
-            raise AttributeError(name)
+        if name.startswith("__") and name not in {"__version__", "__project__", "__all__"}:
+            raise AttributeError(name)  # the import machinery looks; it must not find
         with _lock:
             if type(self) is _LazyPackage:
                 object.__setattr__(self, "__class__", ModuleType)

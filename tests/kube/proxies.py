@@ -1,0 +1,128 @@
+"""Two small proxies for tests: HTTP CONNECT and SOCKS5, both with a password."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+
+USER, PASSWORD = "me", "hunter2"
+
+
+class Proxy:
+    """Forwards to `server` whatever name it is asked for, and remembers the name."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.asked: list[str] = []
+        self.refuse = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if await self._agree(reader, writer):
+                await self._relay(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _agree(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        raise NotImplementedError
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while chunk := await source.read(65536):
+                sink.write(chunk)
+                await sink.drain()
+
+        pumps = [
+            asyncio.create_task(pump(reader, far_writer)),
+            asyncio.create_task(pump(far_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in pumps:
+                one.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            far_writer.transport.abort()
+
+
+class ConnectProxy(Proxy):
+    @property
+    def url(self) -> str:
+        return f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
+
+    async def _agree(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.split(" ")[1])
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        allowed = f"Basic {pair}" in head and not self.refuse
+        status = "200 Connected" if allowed else "407 Proxy Authentication Required"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        return allowed
+
+
+class SocksProxy(Proxy):
+    @property
+    def url(self) -> str:
+        return f"socks5://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
+
+    async def _agree(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        _, methods = await reader.readexactly(2)
+        await reader.readexactly(methods)
+        writer.write(b"\x05\x02")
+        _, length = await reader.readexactly(2)
+        user = await reader.readexactly(length)
+        (length,) = await reader.readexactly(1)
+        password = await reader.readexactly(length)
+        if (user.decode(), password.decode()) != (USER, PASSWORD):
+            writer.write(b"\x01\x01")
+            return False
+        writer.write(b"\x01\x00")
+        _, _, _, kind = await reader.readexactly(4)
+        if kind == 3:
+            (length,) = await reader.readexactly(1)
+            host = (await reader.readexactly(length)).decode()
+        else:
+            host = ".".join(map(str, await reader.readexactly(4)))
+        port = int.from_bytes(await reader.readexactly(2), "big")
+        self.asked.append(f"{host}:{port}")
+        code = 5 if self.refuse else 0
+        writer.write(bytes([5, code, 0, 1, 0, 0, 0, 0, 0, 0]))
+        return not self.refuse
+
+
+@contextlib.asynccontextmanager
+async def running(proxy: Proxy) -> AsyncIterator[None]:
+    await proxy.start()
+    try:
+        yield
+    finally:
+        await proxy.stop()
