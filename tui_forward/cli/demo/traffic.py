@@ -119,10 +119,15 @@ async def get_json(address: LocalAddress, path: str) -> Any:
         OSError: There is none.
     """
     async with connected(address) as client:
-        await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await client.receive_all()).partition(b"\r\n\r\n")
-    if b" 200 " not in head.partition(b"\r\n")[0]:
-        raise ConnectionError(f"the pod answered {head[:60]!r}")
+        await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\n\r\n".encode())
+        status = await client.line()
+        length = 0
+        while header := (await client.line()).strip().lower():
+            if header.startswith(b"content-length:"):
+                length = int(header.partition(b":")[2])
+        body = await client.receive_exactly(length)
+    if b" 200 " not in status:
+        raise ConnectionError(f"the pod answered {status[:60]!r}")
     return json.loads(body)
 
 
