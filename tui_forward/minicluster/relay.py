@@ -223,7 +223,9 @@ class Wire:
     def pending(self) -> bool:
         """Whether bytes may wait in here that the socket's readiness does not announce."""
         return bool(self.pushed_back) or (
-            self.tls is not None and (self._incoming.pending > 0 or self.tls.pending() > 0)
+            # An end that came in one read with the last bytes is not announced either.
+            self.tls is not None
+            and (self._eof or self._incoming.pending > 0 or self.tls.pending() > 0)
         )
 
     def send(self, view: memoryview) -> bool:

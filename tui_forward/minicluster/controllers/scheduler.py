@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+SCHEDULER = "default-scheduler"
 WAIT_S = 1.0
 
 
@@ -77,6 +78,8 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     if item is None or item.deleting or item.node:
         return
     spec = item.copy()["spec"]
+    if spec.get("schedulerName") != SCHEDULER:
+        return  # somebody else's business
     known = nodes(context)
     if not context.nodes_there({node.name for node in known if node.ready}):
         # A node that comes up queues every pod that waits; this is for those that never do.
@@ -99,13 +102,13 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
             "Normal",
             "Scheduled",
             f"Successfully assigned {namespace}/{name} to {best.name}",
-            "default-scheduler",
+            SCHEDULER,
         )
         return
     message = _why(spec, known) if known else "no nodes available to schedule pods"
     changed = _set_unschedulable(context, item, message)
     if changed:
-        context.events.record(item, "Warning", "FailedScheduling", message, "default-scheduler")
+        context.events.record(item, "Warning", "FailedScheduling", message, SCHEDULER)
 
 
 def _why(spec: Object, known: list[Node]) -> str:
