@@ -27,6 +27,11 @@ from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.dialogs import HelpScreen, NamespaceScreen, QuitScreen
 
 
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 0.02)
+
+
 def screen_text(app: TuiForwardApp) -> str:
     """What a terminal shows now."""
     strips = app.screen._compositor.render_strips()
@@ -52,7 +57,7 @@ async def test_everything_is_on_one_small_screen() -> None:
     async with running(session) as (app, pilot):
         await shows(app, "web-1", "kube-system", "http", "API ● 12 ms", "No forward is on")
         await pilot.press("1")
-        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward")
+        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 on, 0 conns")
         session.update(
             "f1",
             counters=Counters(

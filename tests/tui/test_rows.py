@@ -119,7 +119,7 @@ def test_header() -> None:
         Snapshot(version=1, at=0.0, forwards=(forward(),)),
     )  # fmt: skip
     assert "  ".join(c.text for c in cells) == (
-        "tui-forward  here  ns: all  API ● 12 ms  1 forward  0 conns  ↓ 0 B/s ↑ 0 B/s"
+        "tui-forward  here  ns: all  API ● 12 ms  1 on, 0 conns  ↓ 0 B/s ↑ 0 B/s"
     )
     assert rows.health_cell(None).text == "API …"
     assert rows.health_cell(ApiHealth(context="here", ok=False)).style == "bad"

@@ -116,9 +116,12 @@ class Dialler:
                 failures.append(obstacle.error)
                 tried.append(transport.value)
                 continue
-            self._memory.remember(self._access.context, transport)
+            if self._choice is TransportChoice.AUTO:
+                self._memory.remember(self._access.context, transport)
             return tunnel
-        self._memory.forget(self._access.context)
+        # What one forward insists on says nothing about what is best for the others.
+        if self._choice is TransportChoice.AUTO:
+            self._memory.forget(self._access.context)
         raise _most_telling(failures, tried)
 
     async def dial_by(

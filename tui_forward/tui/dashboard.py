@@ -136,7 +136,7 @@ class Dashboard(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Three rows of panes between a head line and the keys."""
-        yield Line(id="header")
+        yield Line(title_may_go=True, id="header")
         with Horizontal(id="browse"):
             yield RowTable(NAMESPACE_COLUMNS, id="namespaces")
             yield RowTable(POD_COLUMNS, id="pods")

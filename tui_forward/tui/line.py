@@ -16,7 +16,12 @@ _GAP = "  "
 
 
 class Line(Widget):
-    """Cells side by side; what does not fit is cut off."""
+    """Cells side by side; what does not fit is cut off.
+
+    Args:
+        title_may_go: The first cell is left out if the others then fit better.
+        id: Widget id.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line--ok",
@@ -26,7 +31,15 @@ class Line(Widget):
         "line--strong",
     }
 
-    _cells: tuple[Cell, ...] = ()
+    def __init__(
+        self,
+        *,
+        title_may_go: bool = False,
+        id: str | None = None,  # noqa: A002 - Textual's name for it
+    ) -> None:
+        super().__init__(id=id)
+        self._title_may_go = title_may_go
+        self._cells: tuple[Cell, ...] = ()
 
     def show(self, cells: Sequence[Cell]) -> None:
         """Take over what the line says."""
@@ -41,7 +54,10 @@ class Line(Widget):
         if y:
             return Strip.blank(width, base)
         segments: list[Segment] = []
-        for cell in self._cells:
+        cells = self._cells
+        if self._title_may_go and _width(cells) > width:
+            cells = cells[1:]
+        for cell in cells:
             if segments:
                 segments.append(Segment(_GAP, base))
             style = base
@@ -55,3 +71,7 @@ class Line(Widget):
             cut = strip.crop(0, max(0, width - cell_len("…")))
             return Strip.join([cut, Strip([Segment("…", base)])])
         return strip.adjust_cell_length(width, base)
+
+
+def _width(cells: Sequence[Cell]) -> int:
+    return sum(cell_len(cell.text) for cell in cells) + len(_GAP) * (len(cells) - 1)

@@ -213,18 +213,15 @@ def header_cells(
     context: str, namespace: str, health: ApiHealth | None, snapshot: Snapshot
 ) -> tuple[Cell, ...]:
     """The line on top: where one is, how the API server does, and the totals."""
-    cells = [
+    totals = snapshot.totals
+    return (
         Cell("tui-forward", "strong"),
         Cell(context or "–"),
         Cell(f"ns: {namespace or 'all'}"),
         health_cell(health),
-        Cell(plural(len(snapshot.forwards), "forward")),
-        Cell(plural(snapshot.totals.connections_open, "conn")),
-        Cell(
-            f"↓ {amount(snapshot.totals.rate_from_pod)}/s ↑ {amount(snapshot.totals.rate_to_pod)}/s"
-        ),
-    ]
-    return tuple(cells)
+        Cell(f"{len(snapshot.forwards)} on, {plural(totals.connections_open, 'conn')}"),
+        Cell(f"↓ {amount(totals.rate_from_pod)}/s ↑ {amount(totals.rate_to_pod)}/s"),
+    )
 
 
 def health_cell(health: ApiHealth | None) -> Cell:

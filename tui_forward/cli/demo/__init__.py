@@ -46,4 +46,4 @@ async def _dashboard() -> None:
 
     click.echo("Starting the embedded cluster ...", err=True)
     async with embedded_cluster() as cluster:
-        await show_dashboard(cluster.kubeconfig, context=None, namespace=None)
+        await show_dashboard(cluster.kubeconfig, context=None, namespace="shop")
