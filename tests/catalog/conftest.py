@@ -3,8 +3,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+
+from tests.catalog.live import Setup
+from tests.kube.api_server import serving
+from tui_forward.catalog import reflector
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +21,19 @@ async def nothing_left() -> AsyncIterator[None]:
     left = {t for t in asyncio.all_tasks() - before if not t.done() and t is not mine}
     assert not left, left
     gc.collect()  # an unclosed socket warns now, and warnings are errors
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits that a person would not notice are long for a test."""
+    monkeypatch.setattr(reflector, "_FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(reflector, "_POLL_S", 0.02)
+    monkeypatch.setattr(reflector, "_POLL_MANY_S", 0.02)
+
+
+@pytest.fixture
+async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
+    async with serving() as server:
+        live = Setup(server, tmp_path / "config")
+        yield live
+        await live.close()
