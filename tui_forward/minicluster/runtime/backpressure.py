@@ -3,7 +3,12 @@
 A Go server has one reader per tunnel and five workers, chosen by stream id modulo five. Each
 worker has a queue of 50 frames and hands one frame at a time to the stream's reader. A reader
 that stops therefore blocks its worker after one frame, every stream of that worker behind it,
-and, once 50 more frames are queued, the reader of the tunnel: everything stalls, PINGs too.
+and, once 50 more frames are queued, the reader of the tunnel: everything stalls. PINGs take
+the workers in turn, and wait in their queues like everything else.
+
+Only DATA waits for a reader: the end or the reset of a stream is done by the worker itself,
+though not before what is queued ahead of it. So DATA for a connection that was refused, which
+nobody will ever read, stops its worker for as long as the tunnel lives.
 
 `Workers` has the same effects with queues of calls and no threads. Legacy channels are one
 worker without a queue; without the faithful behaviour each connection has a worker of its own.
@@ -22,6 +27,10 @@ SOLO_QUEUE = 256
 
 class Taker(Protocol):
     """Where a worker delivers: one forwarded connection."""
+
+    @property
+    def over(self) -> bool:
+        """Whether `take_eof` is all that can still be done, and at any time."""
 
     def can_take(self) -> bool:
         """Whether `take` would not have to wait; call `Workers.unblocked` once that is so."""
@@ -43,7 +52,7 @@ class Workers:
         resume: Called when it may go on.
     """
 
-    __slots__ = ("_count", "_full", "_limit", "_pause", "_queues", "_resume")
+    __slots__ = ("_count", "_full", "_limit", "_pause", "_queues", "_resume", "_turn")
 
     def __init__(
         self,
@@ -59,13 +68,14 @@ class Workers:
         # Only workers that wait for somebody have an entry.
         self._queues: dict[int, deque[tuple[Taker, bytes | None]]] = {}
         self._full: set[int] = set()
+        self._turn = 0
 
     def deliver(self, key: int, taker: Taker, data: memoryview | None) -> None:
         """Deliver bytes, or the end of them (None), in order with what is queued."""
         worker = key % self._count if self._count else key
         queue = self._queues.get(worker)
         if queue is None:
-            if taker.can_take():
+            if _can_take(taker, data):
                 if data is None:
                     taker.take_eof()
                 else:
@@ -85,7 +95,7 @@ class Workers:
         queue = self._queues.get(worker)
         if queue is None:
             return
-        while queue and queue[0][0].can_take():
+        while queue and _can_take(*queue[0]):
             taker, data = queue.popleft()
             if data is None:
                 taker.take_eof()
@@ -98,6 +108,11 @@ class Workers:
             if not self._full:
                 self._resume()
 
+    def take_turns(self, taker: Taker) -> None:
+        """Have the next worker whose turn it is call `take_eof`: how PINGs go through."""
+        self.deliver(self._turn, taker, None)
+        self._turn = (self._turn + 1) % (self._count or 1)
+
     def clear(self) -> None:
         """Forget everything: the tunnel has ended."""
         self._queues.clear()
@@ -107,3 +122,7 @@ class Workers:
     def stalled(self) -> bool:
         """Whether the tunnel's reader is stopped."""
         return bool(self._full)
+
+
+def _can_take(taker: Taker, data: bytes | memoryview | None) -> bool:
+    return taker.can_take() or (data is None and taker.over)

@@ -113,9 +113,8 @@ class Copying:
         self._ended = False
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
-        # After the end one copier may still hang in its read of the stream: it takes one
-        # more piece, and nobody takes the next.
-        self._swallow = 1
+        # What is taken after the end. Nothing, unless there was a copier.
+        self._swallow = 0
         self._task = self.loop.create_task(self._dial())
 
     # -- the beginning --
@@ -133,11 +132,19 @@ class Copying:
             _discard(dialled)
             return
         self._dialled = dialled
+        # After the end the copier may still hang in its read of the stream: it takes one
+        # more piece, and nobody takes the next.
+        self._swallow = 1
         self._names = _names(dialled.sock)
         self.loop.add_reader(dialled.sock, self._app_readable)
         self.tunnel.workers.unblocked(self.key)
 
     # -- from the client to the application --
+
+    @property
+    def over(self) -> bool:
+        """See `backpressure.Taker`."""
+        return self._ended
 
     def can_take(self) -> bool:
         """See `backpressure.Taker`."""

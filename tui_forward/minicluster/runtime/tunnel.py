@@ -22,6 +22,7 @@ from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
 from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
+from tui_forward.protocol.spdy import SpdyConnection
 
 _MAX_BUFFERS = 512
 
@@ -94,7 +95,13 @@ class PortForwardTunnel:
             pair_timeout_s=self.switches.pair_timeout_s,
             clock=self.loop.time,
         )
+        if self.switches.backpressure:
+            self._tunnel.spdy.hold_pings(self._ping)
         self._start(self._tunnel, early)
+
+    def _ping(self, ping_id: int) -> None:
+        assert self._tunnel is not None
+        self.workers.take_turns(_Ping(self._tunnel.spdy, ping_id, self.flush))
 
     def serve_channels(self, ports: tuple[int, ...], early: bytes, *, base64: bool) -> None:
         """Speak the legacy channels from here on, and dial every port at once."""
@@ -307,6 +314,27 @@ class PortForwardTunnel:
     def connections(self) -> int:
         """How many forwarded connections are open."""
         return len(self._copies)
+
+
+class _Ping:
+    """A PING on its way through a worker. A `backpressure.Taker`."""
+
+    over = True
+
+    def __init__(self, spdy: SpdyConnection, ping_id: int, flush: Callable[[], None]) -> None:
+        self._spdy = spdy
+        self._id = ping_id
+        self._flush = flush
+
+    def can_take(self) -> bool:
+        return True
+
+    def take(self, data: memoryview) -> None:
+        """Never called."""
+
+    def take_eof(self) -> None:
+        self._spdy.answer_ping(self._id)
+        self._flush()
 
 
 class _PairWire:

@@ -17,7 +17,7 @@ pods; see `protocol.portforward`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -158,6 +158,7 @@ class SpdyConnection:
         "_next_ping_id",
         "_outgoing",
         "_partial",
+        "_pings",
         "_side",
         "_streams",
         "ended",
@@ -190,6 +191,7 @@ class SpdyConnection:
         self._data_word = 0
         self._partial = bytearray()
         self._need = FRAME_HEAD_BYTES
+        self._pings: Callable[[int], None] | None = None
         self.ended = False
         self.error: ProtocolError | None = None
         self.goaway_status: int | None = None
@@ -296,6 +298,18 @@ class SpdyConnection:
         if self._answers > MAX_ANSWERS:
             raise ProtocolError(f"peer provoked more than {MAX_ANSWERS} answers without reading")
         self._outgoing.append(frame)
+
+    def hold_pings(self, receiver: Callable[[int], None]) -> None:
+        """Answer the peer's PINGs no longer: `receiver` gets their ids, for `answer_ping`.
+
+        For servers that answer in the order in which their workers get to it.
+        """
+        self._pings = receiver
+
+    def answer_ping(self, ping_id: int) -> None:
+        """Queue the answer to a PING that was held; nothing once the connection has ended."""
+        if not self.ended:
+            self._outgoing.append(frames.ping(ping_id))
 
     # --------------------------------------------------------------- receiving
 
@@ -520,6 +534,8 @@ class SpdyConnection:
         _check(ping_id != 0, "PING with id 0")
         if ping_id % 2 == self._next_ping_id % 2:
             self._handler.pong_received(ping_id)
+        elif self._pings is not None:
+            self._pings(ping_id)
         else:
             self._answer(frames.ping(ping_id))
 
