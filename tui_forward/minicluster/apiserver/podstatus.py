@@ -7,22 +7,56 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from . import clock
 
 Object = dict[str, Any]
 
 
-def _restartable_init(container: Object) -> bool:
-    return container.get("restartPolicy") == "Always"
+class _Metadata(msgspec.Struct):
+    name: str
+    created: str = msgspec.field(name="creationTimestamp", default="")
+    deleted: str = msgspec.field(name="deletionTimestamp", default="")
 
 
-def pod_cells(pod: Object, at: float) -> list[Any]:
+class _Container(msgspec.Struct):
+    name: str
+    restart_policy: str = msgspec.field(name="restartPolicy", default="")
+
+
+class _Gate(msgspec.Struct):
+    condition: str = msgspec.field(name="conditionType")
+
+
+class _Spec(msgspec.Struct):
+    containers: list[_Container] = []
+    inits: list[_Container] = msgspec.field(name="initContainers", default_factory=list)
+    node: str = msgspec.field(name="nodeName", default="")
+    gates: list[_Gate] = msgspec.field(name="readinessGates", default_factory=list)
+
+
+class _Pod(msgspec.Struct):
+    """As much of a pod as its row needs; decoding all of it takes much longer."""
+
+    metadata: _Metadata
+    spec: _Spec
+    status: Object = {}
+
+
+decode_pod = msgspec.json.Decoder(_Pod).decode
+
+
+def _restartable_init(container: _Container | None) -> bool:
+    return container is not None and container.restart_policy == "Always"
+
+
+def pod_cells(pod: _Pod, at: float) -> list[Any]:
     """The cells of a pod's row."""
-    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    metadata, spec, status = pod.metadata, pod.spec, pod.status
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    containers = spec.get("containers") or ()
-    inits = {c["name"]: c for c in spec.get("initContainers") or ()}
-    total = len(containers) + sum(map(_restartable_init, inits.values()))
+    inits = {c.name: c for c in spec.inits}
+    total = len(spec.containers) + sum(map(_restartable_init, spec.inits))
     ready = restarts = 0
     last_restart = 0.0
     reason = status.get("reason") or status.get("phase", "")
@@ -38,7 +72,7 @@ def pod_cells(pod: Object, at: float) -> list[Any]:
         terminated, waiting = state.get("terminated"), state.get("waiting") or {}
         if terminated and terminated.get("exitCode") == 0:
             continue
-        if _restartable_init(inits.get(each["name"], {})) and each.get("started"):
+        if _restartable_init(inits.get(each["name"])) and each.get("started"):
             ready += bool(each.get("ready"))
             continue
         initializing = True
@@ -69,7 +103,7 @@ def pod_cells(pod: Object, at: float) -> list[Any]:
             is_ready = conditions.get("Ready", {}).get("status") == "True"
             reason = "Running" if is_ready else "NotReady"
 
-    if metadata.get("deletionTimestamp"):
+    if metadata.deleted:
         if status.get("reason") == "NodeLost":
             reason = "Unknown"
         elif status.get("phase") not in ("Failed", "Succeeded"):
@@ -78,18 +112,16 @@ def pod_cells(pod: Object, at: float) -> list[Any]:
     shown = str(restarts)
     if restarts and last_restart:
         shown = f"{restarts} ({clock.human_duration(at - last_restart)} ago)"
-    gates = spec.get("readinessGates") or ()
-    open_gates = sum(
-        conditions.get(gate["conditionType"], {}).get("status") == "True" for gate in gates
-    )
+    gates = spec.gates
+    open_gates = sum(conditions.get(gate.condition, {}).get("status") == "True" for gate in gates)
     return [
-        metadata["name"],
+        metadata.name,
         f"{ready}/{total}",
         reason,
         shown,
-        clock.age(metadata.get("creationTimestamp"), at),
+        clock.age(metadata.created, at),
         status.get("podIP") or "<none>",
-        spec.get("nodeName") or "<none>",
+        spec.node or "<none>",
         status.get("nominatedNodeName") or "<none>",
         f"{open_gates}/{len(gates)}" if gates else "<none>",
     ]

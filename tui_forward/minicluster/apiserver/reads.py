@@ -130,7 +130,7 @@ def render(form: Form, item: Item, request: Request, status: int = 200) -> Respo
             include=request.param("includeObject", "Metadata"),
         )
     elif form.kind:
-        body = tables.partial(item.copy()) + b"\n"
+        body = tables.partial(item) + b"\n"
     else:
         body = item.whole() + b"\n"
     return Response(status, body)
@@ -156,7 +156,7 @@ def list_objects(store: Store, request: Request, selection: Selection) -> Respon
             b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,'
             % (form.version.encode(), encoded)
         )
-        bodies = [tables.partial(item.copy()) for item in items]
+        bodies = [tables.partial(item) for item in items]
     else:
         head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,' % (
             resource.kind.encode(),

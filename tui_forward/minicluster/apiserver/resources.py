@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -30,6 +32,7 @@ class Resource:
 
     Attributes:
         fields: Extracts what `fieldSelector` can select by, besides name and namespace.
+        partial: Decodes an object as far as `fields` needs it.
     """
 
     group: str
@@ -43,6 +46,7 @@ class Resource:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
     fields: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
+    partial: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 
     @property
     def api_version(self) -> str:
@@ -96,6 +100,33 @@ def _apps(plural: str, kind: str, short: str, *subresources: Subresource) -> Res
     )
 
 
+class _PodSpec(msgspec.Struct, omit_defaults=True):
+    nodeName: str = ""  # noqa: N815 - the API's spelling
+    restartPolicy: str = ""  # noqa: N815
+    schedulerName: str = ""  # noqa: N815
+    serviceAccountName: str = ""  # noqa: N815
+
+
+class _PodStatus(msgspec.Struct, omit_defaults=True):
+    phase: str = ""
+    podIP: str = ""  # noqa: N815
+    nominatedNodeName: str = ""  # noqa: N815
+
+
+class _PodPart(msgspec.Struct):
+    spec: _PodSpec
+    status: _PodStatus
+
+
+_decode_pod_part = msgspec.json.Decoder(_PodPart).decode
+
+
+def _pod_part(raw: bytes) -> dict[str, Any]:
+    """A pod's selectable fields; decoding all of a pod takes ten times as long."""
+    part: dict[str, Any] = msgspec.to_builtins(_decode_pod_part(raw))
+    return part
+
+
 NAMESPACES = Resource(
     "",
     "v1",
@@ -142,6 +173,7 @@ PODS = Resource(
         "status.podIP",
         "status.nominatedNodeName",
     ),
+    partial=_pod_part,
 )
 SERVICES = Resource(
     "",

@@ -59,6 +59,13 @@ class _Envelope(msgspec.Struct):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
+class _Shallow(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+_decode_shallow = msgspec.json.Decoder(_Shallow).decode
+
+
 def key_of(namespace: str, name: str) -> str:
     """Where an object is kept; sorts by namespace, then name."""
     return f"{namespace}/{name}" if namespace else name
@@ -119,10 +126,15 @@ class Item:
         if fields is None:
             fields = {"metadata.name": self.name, "metadata.namespace": self.namespace}
             if self.resource.fields:
-                item = decode(self.raw)
+                item = self.resource.partial(self.raw)
                 fields |= {label: get(item) for label, get in self.resource.fields.items()}
             self._fields = fields
         return fields
+
+    @property
+    def raw_metadata(self) -> bytes:
+        """The JSON of its metadata."""
+        return bytes(_decode_shallow(self.raw).metadata)
 
     def whole(self) -> bytes:
         """The object's JSON with `kind` and `apiVersion`."""
@@ -351,6 +363,20 @@ class Store:
         table.remember(change)
         for listener in tuple(table.listeners):
             listener(change)
+
+    @contextlib.contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Keep the journal still while much is written; it is rewritten once at the end.
+
+        What was written inside is lost if the process ends before.
+        """
+        journal, self._journal = self._journal, None
+        try:
+            yield
+        finally:
+            self._journal = journal
+            if journal is not None:
+                journal.rewrite(self._everything(), self.version)
 
     def compact(self) -> None:
         """Forget the history of every resource."""

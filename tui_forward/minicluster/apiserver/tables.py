@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import clock, resources
-from .podstatus import pod_cells
+from .podstatus import decode_pod, pod_cells
 from .resources import Resource
-from .store import Item, encode
+from .store import Item, decode, encode
 
 Object = dict[str, Any]
 Cells = list[Any]
@@ -26,10 +26,22 @@ _AGE_HELP = "CreationTimestamp is a timestamp representing the server time of cr
 
 
 class Columns:
-    """The columns of one resource: how they are called, and what goes into them."""
+    """The columns of one resource: how they are called, and what goes into them.
 
-    def __init__(self, cells: Callable[[Object, float], Cells], *names: str) -> None:
+    Args:
+        cells: Makes a row's cells of a decoded object and the time.
+        names: See `_definition`.
+        decode: Decodes an object as far as `cells` needs it.
+    """
+
+    def __init__(
+        self,
+        cells: Callable[[Any, float], Cells],
+        *names: str,
+        decode: Callable[[bytes], Any] = decode,
+    ) -> None:
         self.cells = cells
+        self.decode = decode
         self.definitions = encode([_definition(name) for name in names])
 
 
@@ -244,6 +256,7 @@ _COLUMNS: dict[Resource, Columns] = {
         pod_cells,
         *("Name", "Ready", "Status", "Restarts", "Age"),
         *("IP+", "Node+", "Nominated Node+", "Readiness Gates+"),
+        decode=decode_pod,
     ),
     resources.SERVICES: Columns(
         _service, "Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "Selector+"
@@ -277,19 +290,17 @@ _FALLBACK = Columns(_default, "Name", "Age")
 
 
 def _row(columns: Columns, item: Item, at: float, include: str) -> bytes:
-    body = item.copy()
-    cells = encode(columns.cells(body, at))
+    cells = encode(columns.cells(columns.decode(item.raw), at))
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
-    shown = item.whole() if include == "Object" else partial(body)
+    shown = item.whole() if include == "Object" else partial(item)
     return b'{"cells":%b,"object":%b}' % (cells, shown)
 
 
-def partial(item: Object) -> bytes:
+def partial(item: Item) -> bytes:
     """An object's metadata alone, as `PartialObjectMetadata`."""
-    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % encode(
-        item["metadata"]
-    )
+    head = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}'
+    return head % item.raw_metadata
 
 
 def table(

@@ -142,7 +142,7 @@ class Watch:
             self._columns = False
             shown = b"".join(pieces).rstrip(b"\n")
         else:
-            shown = tables.partial(item.copy())
+            shown = tables.partial(item)
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), shown)
 
     def _bookmark(self, *, initial_end: bool = False) -> bytes:

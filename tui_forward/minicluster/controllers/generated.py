@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from typing import Any
 
 from tui_forward.minicluster.apiserver import clock, resources
+from tui_forward.minicluster.apiserver.defaults import template_hash
 from tui_forward.minicluster.apiserver.status import Failure
 from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode
 from tui_forward.minicluster.apiserver.writes import Writer, set_condition
@@ -27,6 +29,7 @@ DEPLOYMENTS_PER_NAMESPACE = 10
 PODS_PER_NODE = 500
 TAINT = "minicluster.local/virtual"
 NODE_PREFIX = "virtual-"
+NAMESPACE_PREFIX = "team-"
 _ENVIRONMENT = 60
 _START_S = 0.05
 
@@ -40,6 +43,7 @@ class Generated:
         self._store = store
         self._writer = writer
         self._random = random.Random(config.seed)
+        self._managed: list[Object] = []
         self._todo: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     # -- objects -------------------------------------------------------------------------------
@@ -48,11 +52,15 @@ class Generated:
         """Create nodes, namespaces, Deployments, ReplicaSets and pods, all in their final state."""
         if not self._count:
             return
+        with self._store.bulk():
+            self._everything()
+
+    def _everything(self) -> None:
         for number in range((self._count + PODS_PER_NODE - 1) // PODS_PER_NODE):
             self._node(f"{NODE_PREFIX}{number}")
         left, number = self._count, 0
         while left:
-            namespace = f"team-{number // DEPLOYMENTS_PER_NAMESPACE:02d}"
+            namespace = f"{NAMESPACE_PREFIX}{number // DEPLOYMENTS_PER_NAMESPACE:02d}"
             if number % DEPLOYMENTS_PER_NAMESPACE == 0:
                 self._writer.add(resources.NAMESPACES, {"metadata": {"name": namespace}}, "")
             size = min(left, PODS_PER_DEPLOYMENT)
@@ -106,8 +114,6 @@ class Generated:
             namespace,
         )
         spec = deployment.copy()["spec"]
-        from tui_forward.minicluster.apiserver.defaults import template_hash
-
         digest = template_hash(spec["template"])
         template = spec["template"]
         template["metadata"]["labels"] = {**labels, "pod-template-hash": digest}
@@ -129,6 +135,15 @@ class Generated:
             namespace,
         )
         self._pods(namespace, replicaset, size, first)
+        self._report(deployment, replicaset, size)
+
+    def _report(self, deployment: Item, replicaset: Item, size: int) -> None:
+        """The statuses the controllers would find, so that they have nothing to do."""
+        numbers = {"replicas": size, "readyReplicas": size, "availableReplicas": size}
+        for item in (deployment, replicaset):
+            body = item.copy()
+            body["status"] = {**numbers, "observedGeneration": 1}
+            self._store.put(item.resource, body)
 
     def _pods(self, namespace: str, owner: Item, size: int, first: int) -> None:
         """Pods that differ only in a few words: encoded once, then filled in."""
@@ -138,20 +153,22 @@ class Generated:
         sample["metadata"] |= {"name": "@NAME@", "uid": "@UID@", "resourceVersion": "@VERSION@"}
         sample["spec"]["nodeName"] = "@NODE@"
         running(sample, "@IP@")
-        sample["metadata"]["managedFields"] = managed_fields(sample)
-        shape = encode({"metadata": sample["metadata"]} | sample)
+        if not self._managed:
+            self._managed = managed_fields(sample)  # the same for all of them
+        sample["metadata"]["managedFields"] = self._managed
+        # The text between the words that differ, and which word follows each piece.
+        pieces = re.split(rb"(@[A-Z]+@)", encode({"metadata": sample["metadata"]} | sample))
         identities = self._writer.identities
         for number in range(first, first + size):
-            raw = (
-                shape.replace(b"@NAME@", f"{owner.name}-{identities.suffix()}".encode())
-                .replace(b"@UID@", identities.uid().encode())
-                .replace(b"@VERSION@", str(self._store.version + 1).encode())
-                .replace(b"@NODE@", f"{NODE_PREFIX}{number // PODS_PER_NODE}".encode())
-                .replace(
-                    b"@IP@",
-                    f"10.{100 + number // 65536}.{number // 256 % 256}.{number % 256}".encode(),
-                )
-            )
+            address = f"10.{100 + number // 65536}.{number // 256 % 256}.{number % 256}"
+            words = {
+                b"@NAME@": f"{owner.name}-{identities.suffix()}".encode(),
+                b"@UID@": identities.uid().encode(),
+                b"@VERSION@": str(self._store.version + 1).encode(),
+                b"@NODE@": f"{NODE_PREFIX}{number // PODS_PER_NODE}".encode(),
+                b"@IP@": address.encode(),
+            }
+            raw = b"".join([words.get(piece, piece) for piece in pieces])
             self._store.put_raw(resources.PODS, raw)
 
     # -- life ------------------------------------------------------------------------------------
@@ -243,6 +260,11 @@ class Generated:
         self._store.put(resources.PODS, pod)
 
 
+def is_generated(namespace: str) -> bool:
+    """Whether a namespace holds generated pods."""
+    return namespace.startswith(NAMESPACE_PREFIX)
+
+
 def _pending(item: Item) -> bool:
     return item.fields["status.phase"] == "Pending"
 
@@ -250,7 +272,7 @@ def _pending(item: Item) -> bool:
 def _pod_spec(name: str) -> Object:
     """A pod as people really write them: a sidecar, probes and far too many variables."""
     env = [
-        {"name": f"{name.upper()}_SETTING_{number:02d}", "value": f"value-of-setting-{number:02d}"}
+        {"name": f"SERVICE_SETTING_{number:02d}", "value": f"{name}-value-of-setting-{number:02d}"}
         for number in range(_ENVIRONMENT)
     ]
     probe = {

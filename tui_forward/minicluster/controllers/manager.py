@@ -17,7 +17,7 @@ from tui_forward.minicluster.config import ApiServerConfig
 
 from . import cleanup, daemonsets, deployments, jobs, replicasets, scheduler, statefulsets
 from .events import Recorder
-from .generated import Generated
+from .generated import Generated, is_generated
 from .index import Index
 
 # What a reconciliation is about: the kind of work, and namespace and name of the object.
@@ -120,7 +120,8 @@ class Controllers:
 
     def start(self) -> None:
         """Create what a fresh cluster holds, and begin to look after everything."""
-        if self._store.empty:
+        fresh = self._store.empty
+        if fresh:
             from tui_forward.minicluster.workloads import populate
 
             populate(self._config, self._context.writer)
@@ -131,7 +132,9 @@ class Controllers:
                 self._index.add(item)
         for resource in (*_OWNERS, resources.PODS, resources.NAMESPACES):
             for item in self._store.all(resource):
-                self._touch(item)
+                # Generated objects are born in order; after a restart nobody knows.
+                if not (fresh and is_generated(item.namespace)):
+                    self._touch(item)
         self._tasks.append(asyncio.ensure_future(self._run()))
         self._tasks.append(asyncio.ensure_future(self._generated.run()))
 

@@ -34,8 +34,9 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     elif missing < 0:
         for extra in sorted(active, key=lambda pod: pod.deletion_rank)[:-missing]:
             pods.delete(context, owner, extra.item)
-    owned = pods.owned(context, owner)
-    active = [pod for pod in owned if pod.active]
+    if missing:
+        owned = pods.owned(context, owner)
+        active = [pod for pod in owned if pod.active]
     ready = sum(pod.ready for pod in active)
     status: dict[str, Any] = {"replicas": len(active)}
     if active:

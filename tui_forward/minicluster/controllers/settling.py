@@ -8,6 +8,11 @@ from typing import Any
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
 
+from .generated import is_generated
+
+# Looking costs, and at a start there are many changes at once.
+LOOK_EVERY_S = 0.01
+
 # Objects that bring pods into being, and the field that counts those that are there.
 _COUNTED = (
     (resources.DEPLOYMENTS, "replicas"),
@@ -38,16 +43,16 @@ def _starting(item: Item) -> bool:
 
 
 def _resting(store: Store) -> bool:
-    for resource, field in _COUNTED:
-        for item in store.all(resource):
-            body = item.copy()
-            if (body.get("status") or {}).get(field, 0) < body["spec"].get("replicas", 1):
-                return False
-    return not any(
-        _starting(item)
-        for item in store.all(resources.PODS)
-        if not item.node.startswith("virtual-")
-    )
+    homes = [home.name for home in store.all(resources.NAMESPACES) if not is_generated(home.name)]
+    for home in homes:
+        for resource, field in _COUNTED:
+            for item in store.all(resource, home):
+                body = item.copy()
+                if (body.get("status") or {}).get(field, 0) < body["spec"].get("replicas", 1):
+                    return False
+        if any(_starting(item) for item in store.all(resources.PODS, home)):
+            return False
+    return True
 
 
 async def settled(store: Store, timeout_s: float) -> bool:
@@ -57,13 +62,16 @@ async def settled(store: Store, timeout_s: float) -> bool:
     def note(_: Change) -> None:
         changed.set()
 
-    stops = [store.listen(resource, note) for resource in (resources.PODS, resources.STATEFULSETS)]
-    stops.append(store.listen(resources.DEPLOYMENTS, note))
+    stops = [
+        store.listen(resource, note)
+        for resource in (resources.PODS, resources.STATEFULSETS, resources.DEPLOYMENTS)
+    ]
     try:
         async with asyncio.timeout(timeout_s):
             while not _resting(store):
                 changed.clear()
                 await changed.wait()
+                await asyncio.sleep(LOOK_EVERY_S)
             return True
     except TimeoutError:
         return False
