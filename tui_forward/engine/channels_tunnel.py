@@ -88,7 +88,7 @@ class LegacyChannel(Channel):
 
     def data_received(self, data: memoryview) -> None:
         """See `PairReceiver`."""
-        self._handler.data_received(data)
+        self._handler.data_received([data])
 
     def eof_received(self) -> None:
         """See `PairReceiver`."""

@@ -35,8 +35,10 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _AFTER_EOF_S: Final = 10.0
 """How long the runtime may take to end a connection after it was told of our end of file."""
 
-_WATCH_CLIENT_AFTER_S: Final = 0.02
+_PARKED_AFTER_S: Final = 0.02
 _POOL_GONE_PAUSE_S: Final = 0.01
+_CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
+_MOST_GATHERED: Final = 512  # systems take at most 1024 buffers at a time
 _DRAIN_SIZE: Final = 64 * 1024
 _MOST_DRAINED: Final = 16
 
@@ -279,9 +281,10 @@ class LocalConnection:
         Raises:
             ForwardError: The deadline has passed.
         """
-        watch = self._loop.call_later(_WATCH_CLIENT_AFTER_S, self._watch_client)
+        # Usually it takes no time at all, so there is one timer only, for when it does.
+        watch = self._loop.call_later(_PARKED_AFTER_S, self._parked_for_a_while, deadline)
         try:
-            async with asyncio.timeout_at(deadline) as self._parking:
+            async with asyncio.timeout(None) as self._parking:
                 return await waiting
         except TimeoutError:
             if self._over:
@@ -295,6 +298,17 @@ class LocalConnection:
             self._parking = None
             watch.cancel()
             self._stop_reading()
+
+    def _parked_for_a_while(self, deadline: float) -> None:
+        """It takes long: apply the deadline, and look whether the client leaves.
+
+        The client's bytes stay in the kernel.
+        """
+        if self._parking is not None:
+            self._parking.reschedule(deadline)
+        if not self._over and not self._local_ended and not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._look)
 
     async def _acquire(self) -> Channel:
         while True:
@@ -399,12 +413,6 @@ class LocalConnection:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
-    def _watch_client(self) -> None:
-        """While parked, bytes stay in the kernel; only look whether the client leaves."""
-        if not self._over and not self._local_ended and not self._reading:
-            self._reading = True
-            self._loop.add_reader(self._fd, self._look)
-
     def _look(self) -> None:
         try:
             ahead = self._sock.recv(1, socket.MSG_PEEK)
@@ -442,19 +450,17 @@ class LocalConnection:
 
     # --------------------------------------------------- from the pod (ChannelHandler)
 
-    def data_received(self, data: memoryview) -> None:
+    def data_received(self, pieces: list[memoryview]) -> None:
         """See `ChannelHandler`."""
         if self._replay is not None:
             self._forget_replay()
         if self._local_ended:
             self._heard_at = self._loop.time()
-        backlog = self._backlog
-        if backlog is not None and backlog.size:
-            backlog.append(data)
-            self._hold(backlog.size)
+        if self._backlog is not None and self._backlog.size:
+            self._keep(pieces, 0)
             return
         try:
-            count = self._sock.send(data)
+            count = _send(self._sock, pieces)
         except (BlockingIOError, InterruptedError):
             count = 0
         except OSError:
@@ -462,12 +468,23 @@ class LocalConnection:
             return
         if count:
             self._delivered(count)
-        if count < len(data) and self._channel is not None:
-            if backlog is None:
-                backlog = self._backlog = Backlog(self._channel.store)
-            backlog.append(data[count:])
+        if count < sum(map(len, pieces)):
+            self._keep(pieces, count)
+
+    def _keep(self, pieces: list[memoryview], taken: int) -> None:
+        """Keep what the local socket did not take, beginning behind `taken` bytes."""
+        channel = self._channel
+        if channel is None:
+            return
+        if self._backlog is None:
+            self._backlog = Backlog(channel.store)
+        if not self._backlog.size:
             self._loop.add_writer(self._fd, self._write_ready)
-            self._hold(backlog.size)
+        for piece in pieces:
+            if taken < len(piece):
+                self._backlog.append(piece[taken:])
+            taken = max(0, taken - len(piece))
+        channel.hold(self._backlog.size)
 
     def eof_received(self) -> None:
         """See `ChannelHandler`."""
@@ -590,6 +607,15 @@ class LocalConnection:
             self._parking.reschedule(self._loop.time())
         if self._wait is not None and not self._wait.done():
             self._wait.set_result(None)
+
+
+def _send(sock: socket.socket, pieces: list[memoryview]) -> int:
+    """Send pieces as one, where the system can; returns how many bytes it took."""
+    if len(pieces) == 1:
+        return sock.send(pieces[0])
+    if _CAN_GATHER:
+        return sock.sendmsg(pieces[:_MOST_GATHERED])
+    return sock.send(b"".join(pieces))
 
 
 def close_socket(sock: socket.socket, *, reset: bool) -> None:

@@ -17,6 +17,8 @@ From this follow three rules, which make up for the missing flow control:
    never stops, and PINGs to the other workers go on being answered.
 3. A worker that owes an answer for long has stopped: new streams avoid it.
 
+A stream that has its tunnel to itself is not metered: it can only make itself wait.
+
 A server that is built otherwise answers PINGs, too; then the rules cost a little and the
 protection is TCP's, per tunnel.
 """
@@ -86,6 +88,11 @@ class Lane:
             or self._sent_bytes - self._asked_bytes >= ASK_BYTES
         )
 
+    def sent_unmetered(self, size: int) -> None:
+        """The same for a stream that is alone on its tunnel."""
+        self._sent_frames += 1
+        self._sent_bytes += size
+
     def asked(self, ping_id: int, now: float) -> None:
         """A PING was sent that this worker will answer."""
         self._asked_frames = self._sent_frames
@@ -101,7 +108,8 @@ class Lane:
                     self.unanswered.popleft()
                 self._acked_frames = frames
                 self._acked_bytes = size
-                self._judge()
+                if self.full:
+                    self._judge()
                 return at
         return None
 
@@ -112,8 +120,8 @@ class Lane:
 
     def forgive(self) -> None:
         """Acknowledgements cannot be had any more: leave it to TCP."""
-        self._acked_frames = self._sent_frames
-        self._acked_bytes = self._sent_bytes
+        self._acked_frames = self._asked_frames = self._sent_frames
+        self._acked_bytes = self._asked_bytes = self._sent_bytes
         self.full = False
 
     def _judge(self) -> None:
@@ -166,9 +174,17 @@ class Lanes:
                 best, best_cost = skip, cost
         return best
 
+    def forgive(self) -> None:
+        """Begin to meter now: what was sent before is TCP's business."""
+        for lane in self.all:
+            lane.forgive()
+
     def any_stopped(self, slow_before: float) -> bool:
         """Whether a worker has stopped, as far as can be told."""
-        return any(_stopped(lane, slow_before) for lane in self.all)
+        for lane in self.all:  # asked for at every opening and closing
+            if lane.full or (lane.unanswered and lane.unanswered[0][1] < slow_before):
+                return True
+        return False
 
     def oldest_unanswered(self) -> float | None:
         """When the oldest PING was sent that nobody has answered."""

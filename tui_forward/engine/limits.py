@@ -33,7 +33,7 @@ class Limits:
         half_close_s: How long to wait for the end of a stream's error half after the end of
             its data half.
         read_size: Size of the buffer shared by all sockets of a loop.
-        frame_size: Payload of a DATA frame sent.
+        frame_size: Payload of a DATA frame sent. With its head it fills whole TLS records.
         stream_buffer: Bytes held in memory for one local reader. Beyond it, its tunnel is no
             longer read; or, if others share the tunnel, the rest is kept on disk.
         forward_buffer: Bytes held in memory for all slow readers of one forward.
@@ -62,7 +62,7 @@ class Limits:
     open_timeout_s: float = 30.0
     half_close_s: float = 3.0
     read_size: int = 256 * KIB
-    frame_size: int = 64 * KIB
+    frame_size: int = 128 * KIB - 8
     stream_buffer: int = 1 * MIB
     forward_buffer: int = 32 * MIB
     spill: int = 256 * MIB

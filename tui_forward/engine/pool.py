@@ -253,7 +253,7 @@ class TunnelPool:
                 self._tunnels[tunnel] = 0.0
             elif not self._tunnels[tunnel]:
                 self._tunnels[tunnel] = self._loop.time()
-            if not tunnel.stalled:
+            if self._waiters and not tunnel.stalled:
                 self._wake_waiter()
         if tunnel.round_trip_s != self._round_trip_s and tunnel.round_trip_s is not None:
             self._round_trip_s = tunnel.round_trip_s

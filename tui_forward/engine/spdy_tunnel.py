@@ -26,7 +26,17 @@ _LONGEST_HEALTHY_ANSWER_S = 1.0
 class SpdyChannel(Channel):
     """One pair of streams; made by `SpdyTunnel.open`."""
 
-    __slots__ = ("_handler", "_held", "_lane", "_opened_at", "_pair", "_tunnel", "_waiter", "over")
+    __slots__ = (
+        "_handler",
+        "_held",
+        "_lane",
+        "_opened_at",
+        "_pair",
+        "_pieces",
+        "_tunnel",
+        "_waiter",
+        "over",
+    )
 
     def __init__(
         self, tunnel: SpdyTunnel, handler: ChannelHandler, port: int, lane: Lane, now: float
@@ -36,6 +46,7 @@ class SpdyChannel(Channel):
         self._lane: Lane | None = lane
         self._opened_at = now
         self._held = 0
+        self._pieces: list[memoryview] = []
         self._waiter: asyncio.TimerHandle | None = None
         self.over = False
         lane.streams += 1
@@ -133,11 +144,21 @@ class SpdyChannel(Channel):
         """See `PairReceiver`. Nothing waits for it; `acknowledged` remembers."""
 
     def data_received(self, data: memoryview) -> None:
-        """See `PairReceiver`."""
-        self._handler.data_received(data)
+        """See `PairReceiver`; collected, so that a chunk costs one system call per channel."""
+        if not self._pieces:
+            self._tunnel.received(self)
+        self._pieces.append(data)
+
+    def deliver(self) -> None:
+        """Hand on what was collected."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            if not self.over:
+                self._handler.data_received(pieces)
 
     def eof_received(self) -> None:
         """See `PairReceiver`."""
+        self.deliver()
         self._waiter = self._tunnel.loop.call_later(
             self._tunnel.limits.half_close_s, self._half_closed_for_long
         )
@@ -145,6 +166,7 @@ class SpdyChannel(Channel):
 
     def closed(self, failure: PortForwardFailure | None) -> None:
         """See `PairReceiver`."""
+        self.deliver()
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
             failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
         self._end()
@@ -208,6 +230,8 @@ class SpdyTunnel(Tunnel):
         self._slow: set[SpdyChannel] = set()
         self._grace: asyncio.TimerHandle | None = None
         self._receiving = False
+        # Channels with data in the present chunk.
+        self._received: list[SpdyChannel] = []
         self._ended = False
         self._told_stalled = False
         self._heard_at = self.loop.time()
@@ -270,8 +294,9 @@ class SpdyTunnel(Tunnel):
         if self._ended:
             raise TransportError("the tunnel has ended")
         spdy = self.client.spdy
-        skip = 0
         if self.load:
+            if self.load == 1:
+                self._lanes.forgive()  # alone, the other one was not metered
             skip = self._lanes.best_skip(spdy.next_stream_id, self._slow_before())
             spdy.skip_streams(2 * skip)
         error_id = spdy.next_stream_id
@@ -279,9 +304,8 @@ class SpdyTunnel(Tunnel):
         channel = SpdyChannel(self, handler, self._port, lane, self.loop.time())
         self._channels.add(channel)
         self.opened += 1
-        # Both SYN_STREAMs and, at the end, an RST: the count errs on the safe side.
-        self._lanes.of(error_id).sent(0)
-        lane.sent(0)
+        self._lanes.of(error_id).sent_unmetered(0)
+        lane.sent_unmetered(0)
         return channel
 
     def probe(self, within_s: float) -> None:
@@ -322,12 +346,23 @@ class SpdyTunnel(Tunnel):
 
     # What its channels call.
 
+    def received(self, channel: SpdyChannel) -> None:
+        """A channel has data in the present chunk."""
+        self._received.append(channel)
+
     def sent(self, lane: Lane | None, size: int) -> None:
         """A channel has queued `size` bytes of DATA: let them go, and meter them."""
-        if lane is not None and lane.sent(size):
+        if lane is None or self.load < 2:
+            # Alone, it can make nobody wait but itself, and the acknowledgements would cost
+            # it a third of its speed.
+            if lane is not None:
+                lane.sent_unmetered(size)
+            self._write_queue()
+            return
+        if lane.sent(size):
             self._ask(lane)
         self._write_queue()
-        if lane is not None and lane.full:
+        if lane.full:
             self._pause_lane(lane)
 
     def flush(self) -> None:
@@ -347,6 +382,7 @@ class SpdyTunnel(Tunnel):
 
     def channel_lingers(self) -> None:
         """A channel has become harmless."""
+        self._unmeter()
         self._tell_owner()
 
     def channel_over(self, channel: SpdyChannel) -> None:
@@ -355,6 +391,7 @@ class SpdyTunnel(Tunnel):
         if channel in self._slow:
             self._slow.discard(channel)
             self._update_reading()
+        self._unmeter()
         self._tell_owner()
 
     # StreamHandler.
@@ -364,6 +401,10 @@ class SpdyTunnel(Tunnel):
         self._heard_at = self.loop.time()
         self._receiving = True
         self.client.receive_data(data)
+        # Before the chunk's memory is used again.
+        for channel in self._received:
+            channel.deliver()
+        self._received.clear()
         self._receiving = False
         # What a peer provokes is bounded in the codec as long as it is not taken.
         if not self.write_paused:
@@ -437,6 +478,15 @@ class SpdyTunnel(Tunnel):
             self._ping()
             if asked is lane:
                 return
+
+    def _unmeter(self) -> None:
+        """Whoever is alone now need not wait for acknowledgements any more."""
+        if self.load > 1 or self._ended:
+            return
+        for lane in self._lanes.all:
+            if lane.full:
+                lane.forgive()
+                self._resume_lane(lane)
 
     def _pause_lane(self, lane: Lane) -> None:
         for channel in list(self._channels):

@@ -19,8 +19,8 @@ from tui_forward.transport.stream import Buffer
 class ChannelHandler(Protocol):
     """Who a channel talks to: one local connection. None of these may raise."""
 
-    def data_received(self, data: memoryview) -> None:
-        """Bytes from the application, never empty; valid during the call only."""
+    def data_received(self, pieces: list[memoryview]) -> None:
+        """Bytes from the application, no piece empty; valid during the call only."""
 
     def eof_received(self) -> None:
         """The application sends no more, and nothing reads what is sent to it any more.

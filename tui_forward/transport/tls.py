@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 
 from tui_forward.errors import TransportError
+from tui_forward.transport.sockets import READ_SIZE
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler, shared_buffer
 
 # What is fed to OpenSSL at a time. Its buffers grow to this and never shrink, so it bounds
@@ -48,7 +49,7 @@ class TlsStream(ByteStream):
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
         self._server_hostname = server_hostname or ""
-        self._plain = shared_buffer(role, _FEED + 2 * _RECORD)
+        self._plain = shared_buffer(role, READ_SIZE + 4 * _RECORD)
         self._handler: StreamHandler | None = None
         self._handshake: asyncio.Future[None] | None = None
         self._reading = False
@@ -165,15 +166,19 @@ class TlsStream(ByteStream):
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
-        for start in range(0, len(data), _FEED):
-            if self._ended:
-                return
-            self._incoming.write(data[start : start + _FEED])
+        if self._ended:
+            return
+        if not self._reading:
+            # The handshake, or what came with its last part: a flight of messages.
+            self._incoming.write(data)
             if self._handshake is not None and not self._handshake.done():
                 self._advance_handshake()
-            elif self._reading:
-                self._decrypt()
-            # Otherwise paused in the middle of a chunk: the rest waits in the BIO.
+            return
+        filled = 0
+        for start in range(0, len(data), _FEED):
+            self._incoming.write(data[start : start + _FEED])
+            filled = self._decrypt(filled)
+        self._deliver(filled)
 
     def writing_paused(self) -> None:
         """See `StreamHandler`."""
@@ -218,40 +223,39 @@ class TlsStream(ByteStream):
         self._inner.write(self._outgoing.read())
         self._handshake.set_result(None)
 
-    def _decrypt(self) -> None:
-        """Hand out everything the BIO holds, as long as reading is not paused."""
+    def _decrypt(self, filled: int) -> int:
+        """Decrypt what the BIO holds behind `filled` bytes that wait in the shared buffer.
+
+        Returns how many wait there now: all of a chunk, so that whoever parses it sees as
+        much as possible at once.
+        """
         plain = self._plain
         size = len(plain)
         read = self._tls.read
-        while self._reading:
-            filled = 0
-            more = False
-            try:
-                while True:
-                    # A record is decrypted into place only if all of it fits.
-                    if size - filled < _RECORD:
-                        more = True
-                        break
-                    count = read(size - filled, plain[filled:])
-                    if not count:
-                        break
-                    filled += count  # type: ignore[operator]
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLZeroReturnError:
-                self._deliver(filled)
-                self._end()
-                return
-            except ssl.SSLError as error:
-                self._deliver(filled)
-                self._fail(describe_tls_error(error, self._server_hostname))
-                return
+        try:
+            while not self._ended:
+                if size - filled < _RECORD:
+                    # Cannot happen with what one read from the kernel brings.
+                    self._deliver(filled)
+                    filled = 0
+                count = read(size - filled, plain[filled:])
+                if not count:
+                    break
+                filled += count  # type: ignore[operator]
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
             self._deliver(filled)
-            if not more:
-                break
-        # A key update or a late session ticket may have produced an answer.
+            self._end()
+            return 0
+        except ssl.SSLError as error:
+            self._deliver(filled)
+            self._fail(describe_tls_error(error, self._server_hostname))
+            return 0
+        # A key update may have produced an answer.
         if self._outgoing.pending and not self._ended:
             self._inner.write(self._outgoing.read())
+        return filled
 
     def _deliver(self, count: int) -> None:
         if count and self._handler is not None and not self._ended:
@@ -259,7 +263,7 @@ class TlsStream(ByteStream):
 
     def _deliver_held(self) -> None:
         if self._reading:
-            self._decrypt()
+            self._deliver(self._decrypt(0))
             self._resume_inner()
 
     def _resume_inner(self) -> None:
