@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from tests.containerd import images
 
 PAUSE = "localhost/tui-forward/pause:1"
@@ -159,6 +161,11 @@ class PrivateContainerd:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        # A shim that was just being ended by a kubelet that is gone has nobody left to end it.
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self.socket) in (process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             point = mount.split()[1]
             if point.startswith(str(self.folder)):

@@ -10,11 +10,17 @@ from contextlib import contextmanager
 import pytest
 
 from tests.containerd.conftest import TOOLBOX_PORTS, RealChain, create, toolbox_pod
-from tests.e2e.processes import Process, environment, exchange, until
+from tests.e2e.processes import Process, environment, exchange, program, until
 
 pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
 
 TRANSPORTS = pytest.mark.parametrize("websocket", ["true", "false"], ids=["websocket", "spdy"])
+
+
+def by_remote_port(process: Process) -> dict[int, int]:
+    """Local ports, out of "Forwarding from 127.0.0.1:LOCAL -> REMOTE"."""
+    words = [line.split() for line in process.out if line.startswith("Forwarding from 127.0.0.1:")]
+    return {int(each[4]): int(each[2].rpartition(":")[2]) for each in words}
 
 
 @contextmanager
@@ -28,7 +34,7 @@ def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, di
     )
     try:
         until(lambda: len(process.local_ports()) == len(TOOLBOX_PORTS), process.talk())
-        yield process, dict(zip(TOOLBOX_PORTS, process.local_ports(), strict=True))
+        yield process, by_remote_port(process)
     finally:
         process.end()
 
@@ -124,3 +130,34 @@ def test_a_kubelet_that_restarts_keeps_its_pods(real_chain: RealChain) -> None:
     ):
         sock.sendall(b"again")
         assert sock.recv(5) == b"again"
+
+
+@pytest.mark.parametrize("transport", ["spdy", "websocket", "channels"])
+def test_our_client_gets_the_same_bytes_and_refusals(real_chain: RealChain, transport: str) -> None:
+    env = {
+        **environment(real_chain.kubeconfig.parent),
+        "KUBECONFIG": str(real_chain.kubeconfig),
+    }
+    ports = [port for port in TOOLBOX_PORTS if port != 7009]
+    with program(
+        *("forward", "pod/toolbox", *(f":{port}" for port in ports)),
+        *("--transport", transport),
+        env=env,
+    ) as process:
+        until(lambda: len(process.local_ports()) == len(ports), process.talk())
+        local = by_remote_port(process)
+        assert exchange(local[7000], b"hello", answer=5) == b"hello"
+        size = 5_000_000
+        received = exchange(local[7002], b"%d\n" % size)
+        assert received == bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+        data = b"%d\n" % size + b"u" * size
+        assert exchange(local[7001], data, answer=8) == b"%d\n" % size
+        # Alone among clients: the answer comes three seconds after the client's end of file.
+        with socket.create_connection(("127.0.0.1", local[7006]), timeout=30) as sock:
+            sock.sendall(b"hello\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(100) == b"late hello\n"
+        with pytest.raises(ConnectionResetError):
+            exchange(local[7999], b"x", answer=1)
+        # One refusal is one connection's, and no other's.
+        assert exchange(local[7000], b"still", answer=5) == b"still"
