@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,6 +16,7 @@ from tui_forward.kube.failures import api_error, status_of
 from tui_forward.kube.listing import (
     PAGE_LIMIT,
     Page,
+    PageFeed,
     decode_items,
     list_head,
     not_understood,
@@ -92,59 +92,54 @@ class Cluster(ClusterAccess):
         what = resource.words("list", namespace)
         path = resource.path(namespace)
 
-        async def fetch(token: str, page_limit: int) -> bytes:
+        async def fetch(token: str, on_head: Callable[[bytes], None]) -> bytes:
             query: dict[str, str | int] = {}
-            if page_limit:
-                query["limit"] = page_limit
+            if limit:
+                query["limit"] = limit
             if label_selector:
                 query["labelSelector"] = label_selector
             if field_selector:
                 query["fieldSelector"] = field_selector
             if token:
                 query["continue"] = token
-            return await self._requests.read(f"{path}?{urlencode(query)}" if query else path, what)
+            target = f"{path}?{urlencode(query)}" if query else path
+            return await self._requests.read(target, what, on_head=on_head)
 
         restarted = False
-        following: asyncio.Task[bytes] | None = None
+        feed = PageFeed(fetch)
+        feed.start()
         try:
-            body = await fetch("", limit)
-            while True:
+            more = True
+            while more:
+                try:
+                    body = await feed.take()
+                except ApiError as error:
+                    if not error.expired or not limit:
+                        raise
+                    # Slower than the server's memory: fewer, larger pages, then no pages.
+                    limit = limit * 4 if limit and limit < PAGE_LIMIT * 16 else 0
+                    restarted = True
+                    await feed.close()
+                    feed.start()
+                    continue
                 try:
                     head = list_head(body)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     raise not_understood(what, self.server, error) from error
-                token = head.continue_token
-                if token:
-                    following = asyncio.create_task(fetch(token, limit))
-                    await asyncio.sleep(0)  # the request leaves before decoding begins
+                more = feed.more(head.continue_token)
                 items = await decode_items(resource, body, self.server)
                 del body
                 yield Page(
                     items=items,
                     resource_version=head.resource_version,
                     remaining=head.remaining_item_count,
-                    last=not token,
+                    last=not more,
                     restarted=restarted,
                 )
                 del items
                 restarted = False
-                if following is None:
-                    return
-                try:
-                    body = await following
-                except ApiError as error:
-                    if not error.expired:
-                        raise
-                    # Slower than the server's memory: fewer, larger pages, then no pages.
-                    limit = limit * 4 if limit and limit < PAGE_LIMIT * 16 else 0
-                    restarted = True
-                    body = await fetch("", limit)
-                following = None
         finally:
-            if following is not None:
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TuiForwardError):
-                    await following
+            await feed.close()
 
     async def watch(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Generic
 
@@ -17,6 +19,7 @@ from tui_forward.kube.wire import ListMetadata, RawList
 PAGE_LIMIT = 500
 # The largest page that is read; 500 objects of the 1.5 MiB etcd allows would be more, but
 # nothing sane comes near this.
+HEAD_BYTES = 8192
 MAX_PAGE_BYTES = 512 * 2**20
 # What is decoded between two turns of the event loop: one or two milliseconds' worth.
 _PIECE_BYTES = 256 * 1024
@@ -57,10 +60,80 @@ def list_head(body: bytes) -> ListMetadata:
     Raises:
         msgspec.DecodeError: This is not a list.
     """
-    found = _HEAD.match(body, 0, min(len(body), 8192))
+    found = _HEAD.match(body, 0, min(len(body), HEAD_BYTES))
     if found:
         return _METADATA.decode(found.group(1))
     return _LIST.decode(body).metadata
+
+
+Fetch = Callable[[str, Callable[[bytes], None]], Coroutine[None, None, bytes]]
+
+
+class PageFeed:
+    """Fetches the pages of one list, one ahead of the page that is waited for.
+
+    A page says where the next one begins in its first bytes, so that one is asked for while
+    this one is still arriving: the server prepares it meanwhile.
+
+    Args:
+        fetch: Gets the page a token leads to, and hands out its first bytes early.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._pages: deque[asyncio.Task[bytes]] = deque()
+        self._next: str | None = None
+        self._taken: asyncio.Task[bytes] | None = None
+
+    def start(self) -> None:
+        """Ask for the first page."""
+        self._begin("")
+
+    def _begin(self, token: str) -> None:
+        def on_head(content: bytes) -> None:
+            found = _HEAD.match(content, 0, HEAD_BYTES)
+            if found is None:
+                return
+            with contextlib.suppress(msgspec.DecodeError):
+                self._continue(page, _METADATA.decode(found.group(1)).continue_token)
+
+        page = asyncio.create_task(self._fetch(token, on_head))
+        self._pages.append(page)
+
+    def _continue(self, after: asyncio.Task[bytes], token: str) -> None:
+        """The next page is known: ask for it now, or as soon as this one is waited for."""
+        if after is self._taken:
+            self._begin(token) if token else None
+        else:
+            self._next = token
+
+    async def take(self) -> bytes:
+        """The next page. Safe to cancel, then `close`.
+
+        Raises:
+            As the fetch does.
+        """
+        page = self._taken = self._pages.popleft()
+        if self._next:
+            self._begin(self._next)
+        self._next = None
+        return await page
+
+    def more(self, token: str) -> bool:
+        """Whether another page follows the one taken last, whose token this is."""
+        if token and not self._pages:
+            # Its first bytes were not laid out as expected, or it is small.
+            self._begin(token)
+        return bool(self._pages)
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        pages = [page for page in (*self._pages, self._taken) if page is not None]
+        self._pages.clear()
+        self._taken = self._next = None
+        for page in pages:
+            page.cancel()
+        await asyncio.gather(*pages, return_exceptions=True)
 
 
 async def decode_items(resource: Resource[Item], body: bytes, server: str) -> tuple[Item, ...]:
@@ -90,7 +163,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
     Raises:
         msgspec.DecodeError: The layout is another one.
     """
-    head = _HEAD.match(body, 0, min(len(body), 8192))
+    head = _HEAD.match(body, 0, min(len(body), HEAD_BYTES))
     opening = -1 if head is None else body.find(_ITEMS, head.end(), head.end() + 64)
     closing = body.rfind(b"]", -16)
     if opening < 0 or closing < opening:

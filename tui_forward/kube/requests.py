@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access import ClusterAccess
 from tui_forward.kube.credentials import HeaderList
 from tui_forward.kube.failures import api_error, transport_error
-from tui_forward.kube.listing import MAX_PAGE_BYTES
+from tui_forward.kube.listing import HEAD_BYTES, MAX_PAGE_BYTES
 from tui_forward.transport.access import Endpoint
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ class Requests:
         self.latency_s: float | None = None
 
     async def read(
-        self, target: str, what: str, *, read_timeout_s: float = READ_TIMEOUT_S
+        self,
+        target: str,
+        what: str,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        on_head: Callable[[bytes], None] | None = None,
     ) -> bytes:
         """The body of a GET.
 
@@ -51,6 +56,7 @@ class Requests:
             target: Path and query below the server URL.
             what: The request in words, for errors ("list pods in namespace shop").
             read_timeout_s: Longest silence.
+            on_head: Given the first kilobytes of a successful body as soon as they are there.
 
         Raises:
             ApiError: The server answered with an error.
@@ -61,7 +67,7 @@ class Requests:
         async with self.open(
             target, what, read_timeout_s=read_timeout_s, compress=None
         ) as response:
-            return await self._body(response, what)
+            return await self._body(response, what, on_head=on_head)
 
     @asynccontextmanager
     async def open(
@@ -136,13 +142,21 @@ class Requests:
         self.latency_s = took_s if known is None else min(took_s, 0.8 * known + 0.2 * took_s)
 
     async def _body(
-        self, response: aiohttp.ClientResponse, what: str, limit: int = MAX_PAGE_BYTES
+        self,
+        response: aiohttp.ClientResponse,
+        what: str,
+        *,
+        limit: int = MAX_PAGE_BYTES,
+        on_head: Callable[[bytes], None] | None = None,
     ) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while chunk := await response.content.readany():
             chunks.append(chunk)
             size += len(chunk)
+            if on_head is not None and size >= HEAD_BYTES:
+                on_head(b"".join(chunks))
+                on_head = None
             if size > limit:
                 if response.status >= 400:
                     break  # enough of an error message
