@@ -54,7 +54,7 @@ async def test_what_cannot_be_created(
 
 async def test_bodies_that_are_not_json(plane: Plane) -> None:
     client = await plane.client()
-    for body, status in ((b"{", 400), (b"[]", 400), (b"k8s\0\0", 415)):
+    for body, status in ((b"{", 400), (b"[]", 400), (b"k8s\0", 415), (b"k8s\0\xff", 400)):
         response = await client.send("POST", PODS, ADMIN, body)
         assert response.status_code == status
         client = await plane.client()

@@ -21,6 +21,7 @@ import msgspec
 from tui_forward.minicluster.relay import Wire
 from tui_forward.protocol.upgrade_server import header_values
 
+from . import protobuf
 from .status import JSON, Failure, bad_request
 
 # etcd refuses larger requests; so does a real API server.
@@ -99,11 +100,13 @@ class Request:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
     def json(self) -> dict[str, object]:
-        """The body as a JSON object.
+        """The body as an object, from JSON or protobuf.
 
         Raises:
-            Failure: 400 when it is not one.
+            Failure: 400 when it is not one, 415 for protobuf of an unknown kind.
         """
+        if self.body.startswith(protobuf.MAGIC):
+            return protobuf.decode(self.body)
         try:
             return msgspec.json.decode(self.body, type=dict[str, object])
         except msgspec.MsgspecError as error:

@@ -449,14 +449,6 @@ def _object(body: dict[str, object]) -> Object:
 
 
 def _body(request: Request, resource: Resource) -> Object:
-    if request.body.startswith(b"k8s\0"):
-        raise Failure(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json",
-            details={},
-        )
     body = _object(request.json())
     kind, version = body.get("kind"), body.get("apiVersion")
     if kind not in (None, resource.kind) or version not in (None, resource.api_version):

@@ -1,0 +1,101 @@
+"""What the official Python client does, as a program of its own: it leaves sockets and threads.
+
+`python stranger.py KUBECONFIG CONTEXT CASE` prints what it saw as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import portforward
+
+
+def lists(api: Any) -> Any:
+    """Pages decoded into models."""
+    first = api.list_pod_for_all_namespaces(limit=5)
+    rest = api.list_pod_for_all_namespaces(limit=500, _continue=first.metadata._continue)
+    services = api.list_namespaced_service("shop")
+    return {
+        "first": len(first.items),
+        "remaining": first.metadata.remaining_item_count,
+        "rest": len(rest.items),
+        "versions": [first.metadata.resource_version, rest.metadata.resource_version],
+        "services": [service.metadata.name for service in services.items],
+    }
+
+
+def missing(api: Any) -> Any:
+    """A pod that is not there."""
+    try:
+        api.read_namespaced_pod("nope", "shop")
+    except ApiException as error:
+        return {"status": error.status, "body": json.loads(error.body or "")}
+    return None
+
+
+def watches(api: Any) -> Any:
+    """What happens to two objects."""
+    since = api.list_namespaced_config_map("ops").metadata.resource_version
+    for name in ("one", "two"):
+        body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name=name), data={"a": "b"})
+        api.create_namespaced_config_map("ops", body)
+    for name in ("one", "two"):
+        api.delete_namespaced_config_map(name, "ops")
+    stream = watch.Watch().stream(  # type: ignore[no-untyped-call]
+        api.list_namespaced_config_map, "ops", resource_version=since, timeout_seconds=1
+    )
+    return [(event["type"], event["object"].metadata.name) for event in stream]
+
+
+def too_old(api: Any) -> Any:
+    """A watch from a version that is forgotten."""
+    stream = watch.Watch().stream(  # type: ignore[no-untyped-call]
+        api.list_namespaced_pod, "ops", resource_version="1", timeout_seconds=2
+    )
+    try:
+        return [event["type"] for event in stream]
+    except ApiException as error:
+        return error.status
+
+
+def _forward(api: Any, port: int) -> tuple[Any, Any]:
+    pods = api.list_namespaced_pod("ops", label_selector="app=toolbox").items
+    method = api.connect_get_namespaced_pod_portforward
+    forward = portforward(method, pods[0].metadata.name, "ops", ports=str(port))
+    connection = forward.socket(port)
+    connection.setblocking(True)
+    return forward, connection
+
+
+def forwards(api: Any) -> Any:
+    """100 KB there and back."""
+    _, connection = _forward(api, 7000)
+    sent = bytes(range(256)) * 400
+    connection.sendall(sent)
+    data = b""
+    while len(data) < len(sent):
+        data += connection.recv(65536)
+    return data == sent
+
+
+def refused(api: Any) -> Any:
+    """A port nobody listens on."""
+    forward, connection = _forward(api, 7999)
+    received = connection.recv(1)
+    while not (error := forward.error(7999)):
+        time.sleep(0.02)
+    return [received.decode(), error]
+
+
+CASES = {each.__name__: each for each in (lists, missing, watches, too_old, forwards, refused)}
+
+if __name__ == "__main__":
+    _, kubeconfig, context, case = sys.argv
+    made = config.new_client_from_config(kubeconfig, context=context)  # type: ignore[no-untyped-call]
+    sys.stdout.write(json.dumps(CASES[case](client.CoreV1Api(made))))
+    sys.stdout.flush()
