@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -171,7 +172,8 @@ def test_a_reader_of_stdout_that_leaves_ends_it() -> None:
         port = int(first.split()[2].rpartition(":")[2])
         command.stdout.readline()
         command.stdout.close()
-        http_get(port)  # makes it say "Handling connection"
+        with contextlib.suppress(OSError):
+            http_get(port)  # makes it say "Handling connection", which nobody hears
         assert command.wait(20) == 0
     finally:
         command.kill()
@@ -208,7 +210,7 @@ def test_it_leaves_no_process_behind() -> None:
 
 def test_another_address_is_listened_on_and_mentioned() -> None:
     with program(
-        "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0,127.0.0.2"
+        "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0"
     ) as process:  # fmt: skip
         process.said("Forwarding from 0.0.0.0:", "other machines may reach")
         port = int(next(x for x in process.out if "0.0.0.0:" in x).split()[2].rpartition(":")[2])

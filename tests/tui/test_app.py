@@ -29,7 +29,7 @@ from tui_forward.tui.dialogs import HelpScreen, NamespaceScreen, QuitScreen
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 0.1)
 
 
 def screen_text(app: TuiForwardApp) -> str:

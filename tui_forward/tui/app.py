@@ -99,7 +99,6 @@ class TuiForwardApp(App[None]):
             self._trouble = TransportError("the engine process does not answer")
         if self.dashboard.is_mounted and picture is self.picture:
             self.dashboard.draw(picture, self.snapshot, connections, self._trouble)
-            self.dashboard.refresh_bindings()
 
     # Acting: one wish after the other, each judged by a fresh sample.
 

@@ -133,40 +133,41 @@ class Dashboard(Screen[None]):
         self._forwards: dict[str, Forward] = {}
         self._connections: dict[str, Connection] = {}
         self._forwards_by_pod: dict[tuple[str, str], int] = {}
+        # Kept, not queried: a sample may come while the screen is being built or taken down.
+        self._header = Line(title_may_go=True, id="header")
+        self._namespaces = RowTable(NAMESPACE_COLUMNS, id="namespaces")
+        self._pods = RowTable(POD_COLUMNS, id="pods")
+        self._ports = RowTable(PORT_COLUMNS, id="ports")
+        self._forward_table = RowTable(FORWARD_COLUMNS, empty="No forward is on", id="forwards")
+        self._detail = Line(id="detail")
+        self._connection_table = RowTable(CONNECTION_COLUMNS, id="connections")
+        for table in (self._namespaces, self._pods, self._ports):
+            table.border_title = table.id
+        self._forward_table.border_title = "forwards"
+        self._connection_table.border_title = "connections"
 
     def compose(self) -> ComposeResult:
         """Three rows of panes between a head line and the keys."""
-        yield Line(title_may_go=True, id="header")
+        yield self._header
         with Horizontal(id="browse"):
-            yield RowTable(NAMESPACE_COLUMNS, id="namespaces")
-            yield RowTable(POD_COLUMNS, id="pods")
-            yield RowTable(PORT_COLUMNS, id="ports")
-        yield RowTable(FORWARD_COLUMNS, empty="No forward is on", id="forwards")
-        yield Line(id="detail")
-        yield RowTable(CONNECTION_COLUMNS, id="connections")
+            yield self._namespaces
+            yield self._pods
+            yield self._ports
+        yield self._forward_table
+        yield self._detail
+        yield self._connection_table
         yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Titles of the panes."""
-        self._table("namespaces").border_title = "namespaces"
-        self._table("pods").border_title = "pods"
-        self._table("ports").border_title = "ports"
-        self._table("forwards").border_title = "forwards"
-        self._table("connections").border_title = "connections"
-
-    def _table(self, name: str) -> RowTable:
-        return self.query_one(f"#{name}", RowTable)
 
     @property
     def chosen_pod(self) -> Pod | None:
         """The pod under the cursor."""
-        key = self._table("pods").cursor
+        key = self._pods.cursor
         return self._picture.pods.get(key) if self._picture is not None and key else None
 
     @property
     def chosen_forward(self) -> Forward | None:
         """The forward under the cursor."""
-        key = self._table("forwards").cursor
+        key = self._forward_table.cursor
         return self._forwards.get(key) if key else None
 
     # Drawing.
@@ -180,6 +181,8 @@ class Dashboard(Screen[None]):
     ) -> None:
         """Show a sample."""
         self._picture = picture
+        if bool(snapshot.forwards) is not bool(self._forwards):
+            self.refresh_bindings()  # see `check_action`; redraws the footer, so not more often
         self._forwards = {forward.id: forward for forward in snapshot.forwards}
         self._forwards_by_pod.clear()
         for forward in snapshot.forwards:
@@ -204,21 +207,21 @@ class Dashboard(Screen[None]):
         elif health is not None and health.ok is False:
             words = f"API ✗ {health.error}" + (f" → {health.hint}" if health.hint else "")
             cells = (*cells[:3], rows.Cell(words, "bad"))
-        self.query_one("#header", Line).show(cells)
+        self._header.show(cells)
 
     def _draw_namespaces(self, picture: Picture) -> None:
         shown = picture.scope.namespace
         names = ["", *picture.namespaces]
         if shown not in picture.namespaces and shown:
             names.insert(1, shown)
-        self._table("namespaces").show(
+        self._namespaces.show(
             names,
             lambda name: rows.namespace_row(name, picture.namespaces.get(name), shown),
         )
 
     def _draw_pods(self, picture: Picture) -> None:
         now = self._clock()
-        table = self._table("pods")
+        table = self._pods
         with_namespace = not picture.scope.namespace
         status = picture.resources.get("pods")
         trouble = picture.trouble("pods")
@@ -239,7 +242,7 @@ class Dashboard(Screen[None]):
         table.border_title = f"pods of {where}" + (" (stale)" if trouble and picture.pods else "")
 
     def _draw_ports(self) -> None:
-        table, pod, picture = self._table("ports"), self.chosen_pod, self._picture
+        table, pod, picture = self._ports, self.chosen_pod, self._picture
         if pod is None or picture is None:
             table.empty = ""
             table.border_title = "ports"
@@ -261,14 +264,14 @@ class Dashboard(Screen[None]):
 
     def _draw_forwards(self) -> None:
         now = self._clock()
-        self._table("forwards").show(
+        self._forward_table.show(
             tuple(self._forwards), lambda key: rows.forward_row(self._forwards[key], now)
         )
-        self.query_one("#detail", Line).show(rows.detail_text(self.chosen_forward, now))
+        self._detail.show(rows.detail_text(self.chosen_forward, now))
 
     def _draw_connections(self) -> None:
         now = self._clock()
-        table, forward = self._table("connections"), self.chosen_forward
+        table, forward = self._connection_table, self.chosen_forward
         table.empty = "" if forward is None else "No connection yet"
         table.border_title = f"connections of {forward.spec.target}" if forward else "connections"
         table.show(
@@ -291,13 +294,13 @@ class Dashboard(Screen[None]):
         """Enter: show a namespace, go on to the ports, switch a port."""
         if event.table.id == "namespaces":
             self.post_message(self.NamespaceChosen(event.key))
-            self._table("pods").focus()
+            self._pods.focus()
         elif event.table.id == "pods":
-            self._table("ports").focus()
+            self._ports.focus()
         elif event.table.id == "ports":
             self.action_switch()
         elif event.table.id == "forwards":
-            self._table("connections").focus()
+            self._connection_table.focus()
 
     # Keys.
 
@@ -325,17 +328,17 @@ class Dashboard(Screen[None]):
         if focused == "pods":
             self.action_toggle_nth(1)
         elif focused == "ports":
-            pod, key = self.chosen_pod, self._table("ports").cursor
+            pod, key = self.chosen_pod, self._ports.cursor
             if pod is not None and key is not None:
                 self._toggle_port(pod, pod.ports[int(key.rpartition("#")[2])])
         elif focused == "forwards" and self.chosen_forward is not None:
             self.post_message(self.ForwardAsked(self.chosen_forward.id, "toggle"))
         elif focused == "namespaces":
-            self._table("namespaces").action_choose()
+            self._namespaces.action_choose()
 
     def action_end(self) -> None:
         """Stop the chosen forward, or end the chosen connection."""
-        key = self._table("connections").cursor
+        key = self._connection_table.cursor
         if self.focused is not None and self.focused.id == "connections":
             if key is not None:
                 self.post_message(self.ConnectionEnded(int(key)))

@@ -1,0 +1,167 @@
+"""The dashboard in a real terminal, held by a tmux of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Chain
+from tests.e2e.processes import PROGRAM, exchange, until
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Terminal:
+    """One tmux session on a socket of its own."""
+
+    def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
+        config = folder / "tmux.conf"
+        config.write_text(
+            "set -g default-terminal tmux-256color\nset -g status off\nset -g escape-time 0\n"
+            "set -g remain-on-exit on\n"
+        )
+        self._tmux = ("tmux", "-S", str(folder / "tmux.sock"), "-f", str(config))
+        self._size = (str(width), str(height))
+
+    def _run(self, *words: str) -> str:
+        done = subprocess.run(
+            [*self._tmux, *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        return done.stdout
+
+    def start(self, *command: str, **env: str) -> None:
+        width, height = self._size
+        settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
+        self._run(
+            "new-session", "-d", "-x", width, "-y", height, *settings,
+            f"{shlex.join(command)}; echo ended with $?",
+        )  # fmt: skip
+
+    def press(self, *keys: str) -> None:
+        self._run("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def shows(self, *texts: str) -> str:
+        """Wait until the screen shows all texts, and return it."""
+        screen = ""
+
+        def there() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return all(text in screen for text in texts)
+
+        try:
+            until(there, "the screen", 40)
+        except AssertionError:
+            raise AssertionError(f"{texts} never came; the last screen was\n{screen}") from None
+        return screen
+
+    def close(self) -> None:
+        self._run("kill-server")
+
+
+@pytest.fixture
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    # Unix sockets want short paths.
+    folder = tmp_path_factory.mktemp("t")
+    terminal = Terminal(folder)
+    yield terminal
+    terminal.close()
+
+
+def environment(own_home: Path, **more: str) -> dict[str, str]:
+    return {
+        "HOME": str(own_home), "XDG_RUNTIME_DIR": str(own_home / "run"), "TERM": "tmux-256color",
+        "XDG_STATE_HOME": str(own_home / ".local/state"), "LANG": "C.UTF-8",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **more,
+    }  # fmt: skip
+
+
+@pytest.mark.timeout(180)
+def test_a_port_is_switched_on_used_watched_and_switched_off(
+    terminal: Terminal, chain: Chain, own_home: Path
+) -> None:
+    terminal.start(
+        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    )
+    terminal.shows("pods of default", "echo", "Running", "No forward is on")
+    terminal.press("1")
+    screen = terminal.shows("● ready", "1 on", "→ ")
+    found = re.search(r"127\.0\.0\.1:(\d+)", screen)
+    assert found
+    port = int(found[1])
+    assert exchange(port, b"z" * 250_000, answer=250_000) == b"z" * 250_000
+    terminal.shows("250 kB", "connections of default/pod/echo:echo")
+    chain.control.send("restart-hop", hop="kubelet")
+    assert exchange(port, b"again", answer=5) == b"again"
+    terminal.press("q")
+    terminal.shows("Quit and stop 1 forward")
+    terminal.press("y")
+    screen = terminal.shows("ended with 0")
+    assert "Traceback" not in screen
+    until(lambda: not _accepts(port), "the engine to end with its last front end")
+
+
+def _accepts(port: int) -> bool:
+    try:
+        exchange(port, b"", answer=0)
+    except OSError:
+        return False
+    return True
+
+
+def _command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.mark.timeout(180)
+def test_the_engine_may_vanish_and_the_screen_says_so(
+    terminal: Terminal, chain: Chain, own_home: Path
+) -> None:
+    terminal.start(
+        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    )
+    terminal.shows("echo", "No forward is on")
+    engines = [
+        process
+        for process in psutil.process_iter()
+        if "tui_forward.agent" in (command := _command_of(process)) and str(own_home) in command
+    ]
+    assert len(engines) == 1
+    engines[0].kill()
+    terminal.shows("■")
+    terminal.press("q")
+    screen = terminal.shows("ended with 0")
+    assert "Traceback" not in screen
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
+    terminal.start(*PROGRAM, "demo", **environment(own_home))
+    terminal.shows("pods of shop", "web-", "Running")
+    terminal.press("q")
+    began = time.monotonic()
+    assert "Traceback" not in terminal.shows("ended with 0")
+    assert time.monotonic() - began < 15
+
+
+def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
+    terminal: Terminal, chain: Chain, own_home: Path
+) -> None:
+    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig), NO_COLOR="1")
+    terminal.start(*PROGRAM, "--context", "nowhere", **env)
+    terminal.shows('error: the kubeconfig has no context "nowhere"', "hint:", "ended with 1")

@@ -1,0 +1,116 @@
+"""`tui-forward demo` and `tui-forward cluster`: whole, from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import PROGRAM, Process, descendants, gone, http_get, program, until
+
+
+@pytest.mark.timeout(180)
+def test_without_a_terminal_it_runs_everything_and_reports() -> None:
+    done = subprocess.run(
+        [*PROGRAM, "demo"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=170, env={**os.environ, "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✗" not in done.stdout
+    assert done.stdout.count("✓") >= 14
+    assert "claims held in" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.timeout(180)
+def test_a_claim_that_does_not_hold_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; import tui_forward.cli.demo.claims as claims\n"
+        "async def broken(*_): raise claims.Broken('as the test wishes')\n"
+        "for name in ('moves_bytes', 'pod_deleted', 'container_crashed', 'hop_restarted',"
+        " 'stalled_reader_harms_nobody', 'stalled_server_harms_nobody', 'reset_ends_alone',"
+        " 'refused_ends_alone', 'late_reply_arrives'): setattr(claims, name, broken)\n"
+        "from tui_forward.cli.main import main; sys.exit(main(['demo', *sys.argv[1:]]))"
+    )
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(
+        run, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=90
+    )
+    assert done.returncode == 1
+    assert "  x pod deleted" in done.stdout
+    assert "as the test wishes" in done.stdout
+    assert done.stdout.isascii()
+    done = subprocess.run(
+        [*run, "--json"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 1
+    claims = [json.loads(line) for line in done.stdout.splitlines()]
+    assert claims[0]["held"]
+    assert not claims[2]["held"]
+    assert claims[-1]["held"] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_cluster_ends_with_its_command_and_leaves_nothing(number: signal.Signals) -> None:
+    process = Process(*PROGRAM, "cluster")
+    try:
+        process.said("export KUBECONFIG=", "API server at https://127.0.0.1:")
+        words = shlex.split(process.out[0])
+        kubeconfig = Path(words[1].removeprefix("KUBECONFIG="))
+        assert kubeconfig.is_file()
+        below = descendants(process.popen.pid)
+        assert below
+        code = process.end(number)
+    finally:
+        process.end()
+    assert code == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
+    until(lambda: gone(below), "every process of the cluster to end")
+    until(lambda: not kubeconfig.parent.exists(), f"{kubeconfig.parent} to be removed")
+
+
+def test_a_cluster_tells_its_details_as_json_and_takes_faults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Process(*PROGRAM, "cluster", "--json")
+    try:
+        until(lambda: process.out, "the ready line")
+        ready = json.loads(process.out[0])
+        monkeypatch.setenv("KUBECONFIG", ready["kubeconfig"])
+
+        def fault(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [*PROGRAM, "cluster", "fault", *words], capture_output=True, text=True, timeout=60,
+                check=False,
+            )  # fmt: skip
+
+        assert json.loads(fault("status").stdout)["ok"]
+        unknown = fault("earthquake")
+        assert unknown.returncode == 1
+        assert unknown.stderr.startswith("error: ")
+        with program("forward", "deploy/web", ":8080", "-n", "shop") as forward:
+            forward.said("Forwarding from 127.0.0.1:")
+            assert fault("restart-hop", "hop=kubelet").returncode == 0
+            assert http_get(forward.local_ports()[0])[0] == 200
+    finally:
+        assert process.end() == 0
+
+
+def test_a_cluster_that_cannot_start_says_why() -> None:
+    done = subprocess.run(
+        [*PROGRAM, "cluster", "--runtime", "containerd", "--port", "1"], capture_output=True,
+        text=True, timeout=60, check=False, env={**os.environ, "PATH": "/nonexistent"},
+    )  # fmt: skip
+    if done.returncode == 0:
+        pytest.skip("this machine has a containerd, and lets us use port 1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the embedded cluster did not start")
+    assert "Traceback" not in done.stderr
