@@ -40,6 +40,15 @@ RUNTIMES = ("embedded", "relay", "containerd")
 SOCKET_PATH_LIMIT = 90
 SETTLE_TIMEOUT_S = 15.0
 PACKAGE = "tui_forward.minicluster"
+OPENSSL_CONF = """\
+openssl_conf = default
+[default]
+ssl_conf = ssl
+[ssl]
+system_default = preferences
+[preferences]
+Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
+"""
 
 
 @dataclass(frozen=True)
@@ -238,6 +247,7 @@ class Cluster:
 
     def _make_files(self) -> None:
         options = self.options
+        _replace(self.folder / "etc" / "openssl.cnf", OPENSSL_CONF.encode())
         authority = self._authority = Authority(self.folder / "pki")
         local = ("127.0.0.1", "::1", "localhost")
         self._admin = authority.client("admin", "kubernetes-admin", ADMINS)
@@ -272,7 +282,9 @@ class Cluster:
         serving = authority.server(
             f"kubelet-{node}-serving", f"system:node:{node}", "127.0.0.1", "::1", "localhost", node
         )
-        folder = self._make(node)
+        # Beside the sockets: a runtime has sockets of its own in there.
+        folder = self._sockets / node
+        self._made.append(folder)
         for name in ("kubelet", "runtime"):
             (folder / name).mkdir(parents=True, mode=0o700)
         runtime_socket = self._socket(f"cri-{node}")
@@ -316,7 +328,15 @@ class Cluster:
         path = self.folder / "etc" / f"{name}.json"
         _write(path, settings)
         log = self.folder / "logs" / f"{name}.log"
-        return Hop(name, f"{PACKAGE}.{module}", path, log, on_ready)
+        return Hop(
+            name,
+            f"{PACKAGE}.{module}",
+            path,
+            log,
+            on_ready,
+            # Go's servers prefer AES-128 in TLS 1.3, which costs less; OpenSSL's do not.
+            environment={"OPENSSL_CONF": str(self.folder / "etc" / "openssl.cnf")},
+        )
 
     def _write_credentials(self) -> None:
         """Write the API server's token list, the token files and the kubeconfig."""
@@ -364,13 +384,12 @@ class Cluster:
                 return None
             case "rotate-token":
                 return self._rotate(str(request.get("user", "")))
-            case "crash-pod":
-                return await self._first(self._runtimes, {**request, "fault": "crash"})
+            case "crash-pod" | "stop-sandbox":
+                return await self._first(self._runtimes, request)
             case "not-ready":
                 return await self._first(self._kubelets, request)
-            case "streaming":
-                await self._all(self._runtimes, request)
-                return None
+            case "streaming" | "expire-tokens":
+                return await self._all(self._runtimes, request)
             case "cut" | "stall" | "delay":
                 return await self._at_hop(request)
             case "clear":

@@ -8,39 +8,43 @@ socket (its path is in the ready line); it passes on what concerns a hop, unchan
 What can be asked for (``hop`` is ``apiserver``, ``kubelet`` or ``runtime``; ``node`` names one
 node and defaults to all of them):
 
-=================== ============================================== =========================
-``fault``           further fields                                 carried out by
-=================== ============================================== =========================
-``status``          –                                              supervisor; every hop
-``delete-pod``      ``namespace pod [grace]``                      API server
-``crash-pod``       ``namespace pod [container]``                  the pod's runtime
-``not-ready``       ``namespace pod [container] ready``            the pod's kubelet
-``restart-hop``     ``hop [node] [down_s] [kill]``                 supervisor
-``stop-hop``        ``hop [node] [kill]``                          supervisor
-``start-hop``       ``hop [node]``                                 supervisor
-``cut``             ``hop [node] [what]``: connections end with    that hop
-                    RST; ``what``: ``tunnels`` (default),
-                    ``watches``, ``all``
-``stall``           ``hop [node] [on] [for_s] [what]``: nothing    that hop
-                    is read or forwarded, nothing is closed
-``delay``           ``hop [node] seconds``: every byte of a        that hop
-                    tunnel later by this, 0 ends it
-``refuse``          ``[status] [message] [reason] [times]``:       API server
-                    answer port-forward requests so; 0 ends it
-``transports``      ``disable`` (list of ``spdy``, ``websocket``,  API server
-                    ``channels``) ``[status]``
-``expire-token``    ``[user]``: its tokens answer 401              API server
-``rotate-token``    ``[user]``: a new token, written to the        supervisor
-                    user's token file; the old one answers 401
-``compact``         –: forget the watch history                    API server
-``gone``            ``[times]``: answer lists that continue and    API server
-                    watches with HTTP 410 directly
-``granularity``     ``go``: write the WebSocket tunnel field by    API server
-                    field, as Go does
-``streaming``       whatever the runtime offers: error variants,   runtime
-                    token life, back-pressure
-``clear``           –: end every lasting fault                     every hop
-=================== ============================================== =========================
+================= ================================================ =============
+``fault``         further fields                                   done by
+================= ================================================ =============
+``status``        –                                                every hop
+``delete-pod``    ``namespace pod [grace]``                        API server
+``crash-pod``     ``namespace pod [container]``: SIGKILL           runtime
+``stop-sandbox``  ``namespace pod``: its network goes, its name    runtime
+                  stays
+``not-ready``     ``namespace pod [container] ready``              kubelet
+``restart-hop``   ``hop [node] [down_s] [kill]``                   supervisor
+``stop-hop``      ``hop [node] [kill]``                            supervisor
+``start-hop``     ``hop [node]``                                   supervisor
+``cut``           ``hop [node] [what]``: connections end with      that hop
+                  RST; ``what`` is ``tunnels``, at the API server
+                  also ``watches`` or ``all``
+``stall``         ``hop [node] [on] [for_s]``: nothing is read or  that hop
+                  forwarded, nothing is closed; at the API server
+                  ``what`` as above
+``delay``         ``hop [node] seconds``: every byte of a tunnel   that hop
+                  later by this, 0 ends it
+``refuse``        ``[status] [message] [reason] [times]``: answer  API server
+                  port-forward requests so; status 0 ends it
+``transports``    ``disable`` (list of ``spdy``, ``websocket``,    API server
+                  ``channels``) ``[status]``
+``expire-token``  ``[user]``: its tokens answer 401                API server
+``rotate-token``  ``[user]``: a new token in the kubeconfig or in  supervisor
+                  the token's file; the old one answers 401
+``compact``       –: forget the watch history                      API server
+``gone``          ``[times]``: answer watches and lists that       API server
+                  continue with HTTP 410 directly
+``granularity``   ``go``: write the WebSocket tunnel field by      API server
+                  field, as Go does
+``streaming``     the fields of ``runtime.config.Switches``:       runtime
+                  error variants, token life, back-pressure, …
+``expire-tokens`` –: pending streaming URLs are forgotten          runtime
+``clear``         –: end every lasting fault                       every hop
+================= ================================================ =============
 
 The same by hand: ``python -m tui_forward.minicluster fault --control SOCKET restart-hop
 hop=kubelet node=node-a``.

@@ -36,6 +36,7 @@ class Hop:
         config: Path of its configuration file.
         log: Path of the file that takes its stderr.
         on_ready: Called with each ready line, before `start` returns.
+        environment: Added to its environment.
 
     Attributes:
         ready: The latest ready line; empty while it does not run.
@@ -49,6 +50,7 @@ class Hop:
         config: Path,
         log: Path,
         on_ready: Callable[[dict[str, Any]], None] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.ready: dict[str, Any] = {}
@@ -57,6 +59,7 @@ class Hop:
         self._config = config
         self._log = log
         self._on_ready = on_ready
+        self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._wanted = False
@@ -101,7 +104,7 @@ class Hop:
         await self.start()
 
     async def _launch(self) -> None:
-        environment = dict(os.environ)
+        environment = {**os.environ, **self._environment}
         # The package may be on the path only because of where we were started.
         root = str(Path(tui_forward.__file__).parent.parent)
         paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]

@@ -24,22 +24,29 @@ _SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
 
 class Identities:
-    """Makes UIDs and name suffixes, the same on every start when seeded."""
+    """Makes UIDs and name suffixes, the same on every start when seeded.
+
+    Names, UIDs and the rest are drawn apart: how many events there were must not change what
+    the next pod is called.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
-        self._random = random.Random(seed) if seed is not None else random.SystemRandom()
+        def stream(name: str) -> random.Random:
+            return random.SystemRandom() if seed is None else random.Random(f"{seed} {name}")
+
+        self._names, self._uids, self._octets = map(stream, ("names", "uids", "octets"))
 
     def uid(self) -> str:
         """A new UID."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self._uids.getrandbits(128), version=4))
 
     def suffix(self, length: int = 5) -> str:
         """The random end of a generated name."""
-        return "".join(self._random.choices(ALPHABET, k=length))
+        return "".join(self._names.choices(ALPHABET, k=length))
 
     def octet(self) -> int:
         """A byte."""
-        return self._random.randrange(1, 255)
+        return self._octets.randrange(1, 255)
 
 
 def template_hash(template: Object) -> str:

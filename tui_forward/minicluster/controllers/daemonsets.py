@@ -21,7 +21,11 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     body = owner.copy()
     template = body["spec"]["template"]
     revision = template_hash(template)
-    nodes = [node for node in scheduler.nodes(context) if scheduler.fits(template["spec"], node)]
+    known = scheduler.nodes(context)
+    if not context.nodes_there({node.name for node in known if node.ready}):
+        context.requeue(("daemonset", namespace, name), scheduler.WAIT_S)
+        return
+    nodes = [node for node in known if scheduler.fits(template["spec"], node)]
     wanted = {node.name for node in nodes}
     owned = pods.owned(context, owner)
     covered: set[str] = set()
