@@ -34,14 +34,16 @@ class Store:
         memory: Bytes in memory now.
         disk: Bytes of disk in use now.
         replay: Bytes from clients kept to be sent again.
+        disk_full: The disk had no room for a piece, however small the rest of it is.
     """
 
-    __slots__ = ("_limits", "disk", "memory", "replay")
+    __slots__ = ("_limits", "disk", "disk_full", "memory", "replay")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.memory = 0
         self.disk = 0
+        self.disk_full = False
         self.replay = 0
 
     @property
@@ -73,7 +75,7 @@ class Store:
         Args:
             shared: Other connections would have to wait, too.
         """
-        if shared and self.disk_left > 0:
+        if shared and self.disk_left > 0 and not self.disk_full:
             return self.share + self._limits.spill
         return self.share
 
@@ -155,6 +157,7 @@ class Backlog:
 
     def _spill(self, data: memoryview) -> bool:
         if self._store.disk_left < len(data):
+            self._store.disk_full = True
             return False
         try:
             if self._file is None:
@@ -164,6 +167,7 @@ class Backlog:
         except OSError:
             written = 0
         if written < len(data):  # the disk is full: what was written of it does not count
+            self._store.disk_full = True
             if not self._disk_written:
                 self._drop_file()
             return False
@@ -188,6 +192,8 @@ class Backlog:
             self._file.close()
             self._file = None
             self._store.disk -= self._disk_written
+            if self._disk_written:
+                self._store.disk_full = False
             self._disk_read = self._disk_written = 0
 
 
