@@ -27,7 +27,6 @@ class Terminal:
         config = folder / "tmux.conf"
         config.write_text(
             "set -g default-terminal tmux-256color\nset -g status off\nset -g escape-time 0\n"
-            "set -g remain-on-exit on\n"
         )
         self._tmux = ("tmux", "-S", str(folder / "tmux.sock"), "-f", str(config))
         self._size = (str(width), str(height))
@@ -43,7 +42,7 @@ class Terminal:
         settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
         self._run(
             "new-session", "-d", "-x", width, "-y", height, *settings,
-            f"{shlex.join(command)}; echo ended with $?",
+            f"{shlex.join(command)}; echo ended with $?; exec sleep 600",
         )  # fmt: skip
 
     def press(self, *keys: str) -> None:
@@ -152,7 +151,7 @@ def test_the_engine_may_vanish_and_the_screen_says_so(
 @pytest.mark.timeout(180)
 def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
-    terminal.shows("pods of shop", "web-", "Running")
+    terminal.shows("pods of shop", "echo-", "Running")
     terminal.press("q")
     began = time.monotonic()
     assert "Traceback" not in terminal.shows("ended with 0")
