@@ -55,8 +55,9 @@ class Store:
 
     @property
     def disk_left(self) -> int:
-        """Bytes of disk that are left."""
-        return self._limits.spill - self.disk
+        """Bytes of disk that are left; nothing, when it is less than a chunk."""
+        left = self._limits.spill - self.disk
+        return left if left >= _SLACK else 0
 
     def reserve_replay(self, size: int) -> bool:
         """Take room for bytes that may have to be sent again. False: there is none."""

@@ -165,6 +165,11 @@ class ChannelsTunnel(Tunnel):
         return self._channel is not None
 
     @property
+    def doubtful(self) -> bool:
+        """See `Tunnel`."""
+        return False
+
+    @property
     def heard_at(self) -> float:
         """See `Tunnel`."""
         return self._heard_at

@@ -30,6 +30,7 @@ from tui_forward.errors import ForwardError, ForwardErrorCause, TuiForwardError
 from tui_forward.model import Connection, ConnectionState
 from tui_forward.protocol.failures import PortForwardFailure
 from tui_forward.transport.stream import shared_buffer
+from tui_forward.transport.tcp import tune
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _AFTER_EOF_S: Final = 10.0
@@ -208,7 +209,8 @@ class LocalConnection:
         try:
             with contextlib.suppress(OSError):
                 self._sock.setblocking(False)
-                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # Keep-alive finds clients that left while nothing was read from them.
+                tune(self._sock)
             await self._serve()
         except asyncio.CancelledError:
             self._end("the forward was stopped", reset=True)

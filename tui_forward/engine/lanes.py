@@ -16,6 +16,9 @@ From this follow three rules, which make up for the missing flow control:
    (or `WINDOW_BYTES`) stay unacknowledged on a worker: its queue never fills, the reader
    never stops, and PINGs to the other workers go on being answered.
 3. A worker that owes an answer for long has stopped: new streams avoid it.
+4. DATA for a stream that nobody reads any more, because the application has ended or was never
+   reached, stops its worker for good; not even the RST behind it is read. So whoever has sent
+   DATA on a stream that ended doubts its worker until it has answered.
 
 A stream that has its tunnel to itself is not metered: it can only make itself wait.
 
@@ -52,6 +55,7 @@ class Lane:
         streams: Data streams open on it, those of lingering connections excluded.
         full: No more DATA may be sent to it now.
         unanswered: When the PINGs were sent that it still owes an answer to.
+        doubtful: It may have stopped for good; a PING will tell.
     """
 
     __slots__ = (
@@ -59,8 +63,10 @@ class Lane:
         "_acked_frames",
         "_asked_bytes",
         "_asked_frames",
+        "_cleared_by",
         "_sent_bytes",
         "_sent_frames",
+        "doubtful",
         "full",
         "streams",
         "unanswered",
@@ -72,6 +78,8 @@ class Lane:
         self._acked_frames = self._acked_bytes = 0
         self.streams = 0
         self.full = False
+        self.doubtful = False
+        self._cleared_by = 0
         self.unanswered: deque[tuple[int, float, int, int]] = deque()
 
     def sent(self, size: int) -> bool:
@@ -98,6 +106,8 @@ class Lane:
         self._asked_frames = self._sent_frames
         self._asked_bytes = self._sent_bytes
         self.unanswered.append((ping_id, now, self._sent_frames, self._sent_bytes))
+        if self.doubtful and not self._cleared_by:
+            self._cleared_by = ping_id
 
     def answered(self, ping_id: int) -> float | None:
         """A PONG came. Returns when its PING was sent, None if it was not this lane's."""
@@ -105,13 +115,20 @@ class Lane:
             if asked_id == ping_id:
                 # Its worker answers in order: older ones will not be answered any more.
                 for _ in range(place + 1):
-                    self.unanswered.popleft()
+                    if self.unanswered.popleft()[0] == self._cleared_by:
+                        self.doubtful = False
+                        self._cleared_by = 0
                 self._acked_frames = frames
                 self._acked_bytes = size
                 if self.full:
                     self._judge()
                 return at
         return None
+
+    def doubt(self) -> None:
+        """Do not rely on it before it has answered a PING that is sent after this."""
+        self.doubtful = True
+        self._cleared_by = 0
 
     @property
     def outstanding(self) -> int:
@@ -193,4 +210,4 @@ class Lanes:
 
 
 def _stopped(lane: Lane, slow_before: float) -> bool:
-    return lane.full or bool(lane.unanswered and lane.unanswered[0][1] < slow_before)
+    return lane.full or lane.doubtful or bool(lane.unanswered and lane.unanswered[0][1] < slow_before)

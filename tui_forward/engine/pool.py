@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 
 from tui_forward.engine.backlog import Store
@@ -33,6 +34,8 @@ __all__ = ["TransportMemory", "TunnelPool"]
 
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 30.0
+_LOOK_AGAIN_S = 0.05
+_SHARERS = 8
 
 
 class TunnelPool:
@@ -318,10 +321,8 @@ class TunnelPool:
 
     def _idle_tunnel(self) -> Tunnel | None:
         """An idle tunnel to use up, unless it is the last one and has to stand sentinel."""
-        idle = [one for one in self._tunnels if not one.load and not one.stalled]
-        if not idle:
-            return None
-        if len(idle) == 1 and len(self._tunnels) >= self._limits.max_tunnels > 1:
+        idle = [one for one in self._tunnels if not (one.load or one.stalled or one.doubtful)]
+        if not idle or (len(idle) == 1 and len(self._tunnels) >= self._limits.max_tunnels > 1):
             return None
         # The most recently used first, so that the others age and can be closed.
         return max(idle, key=self._tunnels.__getitem__)
@@ -331,7 +332,7 @@ class TunnelPool:
         # More connections at once than spare tunnels: keep more of them for a while.
         self._spare = min(self._spare + 1, self._limits.max_spare)
         self._retry_at = 0.0
-        deadline = self._loop.time() + self._limits.share_after_s
+        began = self._loop.time()
         while True:
             if not self.up:
                 raise self._last_error
@@ -339,14 +340,25 @@ class TunnelPool:
             if tunnel is not None:
                 return tunnel
             self._grow()
-            late = self._loop.time() >= deadline or not self._dials
-            if late:
-                tunnel = self._shared_tunnel()
-                if tunnel is not None:
-                    return tunnel
-            await self._change(None if late else deadline)
+            now = self._loop.time()
+            tunnel = self._shared_tunnel()
+            if tunnel is not None and tunnel.load < self._sharers(now - began):
+                return tunnel
+            await self._change(now + max(self._limits.share_after_s / 5, _LOOK_AGAIN_S))
 
-    async def _change(self, deadline: float | None) -> None:
+    def _sharers(self, waited_s: float) -> float:
+        """How many connections a tunnel may carry before one that has waited so long joins."""
+        if not self._dials:
+            return math.inf
+        patience_s = self._limits.share_after_s
+        if len(self._waiters) < self._limits.max_tunnels - len(self._tunnels):
+            # There will be a tunnel for everybody.
+            return math.inf if waited_s >= patience_s else 0
+        # A crowd spreads over the tunnels that are under way, instead of rushing into the
+        # one there is: the longer it lasts, the more may share.
+        return _SHARERS * 5 * waited_s / patience_s if patience_s else math.inf
+
+    async def _change(self, deadline: float) -> None:
         """Wait until a tunnel came, became idle, or all are gone."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append(waiter)
@@ -365,8 +377,8 @@ class TunnelPool:
 
     def _shared_tunnel(self) -> Tunnel | None:
         usable = [tunnel for tunnel in self._tunnels if not tunnel.stalled]
-        busy = [tunnel for tunnel in usable if tunnel.load]
-        return min(busy or usable, key=lambda one: one.load, default=None)
+        # A busy one before the idle sentinel, and one that may be ill only if all others are.
+        return min(usable, key=lambda one: (one.doubtful, not one.load, one.load), default=None)
 
     async def _open_own(self, handler: ChannelHandler) -> Channel:
         assert self._pod is not None
@@ -392,7 +404,7 @@ class TunnelPool:
         """Dial until enough idle tunnels are there or under way."""
         if not self.up or self._one_each or self._loop.time() < self._retry_at:
             return
-        idle = sum(1 for tunnel in self._tunnels if not tunnel.load)
+        idle = sum(1 for one in self._tunnels if not (one.load or one.stalled or one.doubtful))
         waiting = sum(1 for waiter in self._waiters if not waiter.done())
         wanted = max(self._spare, waiting)
         while (

@@ -282,7 +282,12 @@ class SpdyTunnel(Tunnel):
     @property
     def stalled(self) -> bool:
         """See `Tunnel`."""
-        return bool(self._slow) or self.write_paused or self._lanes.any_stopped(self._slow_before())
+        return bool(self._slow) or self.write_paused
+
+    @property
+    def doubtful(self) -> bool:
+        """See `Tunnel`."""
+        return self._lanes.any_stopped(self._slow_before())
 
     @property
     def heard_at(self) -> float:
@@ -448,6 +453,9 @@ class SpdyTunnel(Tunnel):
                 self._answered.set_result(None)
             if was_full and not lane.full:
                 self._resume_lane(lane)
+            elif lane.full and not lane.unanswered:
+                # More was sent since that PING, and nobody sends any more: so nobody asks.
+                self._ask(lane)
             return
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
@@ -581,7 +589,7 @@ class SpdyTunnel(Tunnel):
         # An application that does not read can silence a whole tunnel, if the server has
         # more to hand on than its queues hold. Then the other tunnels tell.
         owed = self.write_paused or any(lane.outstanding for lane in self._lanes.all)
-        if owed and self._owner.path_answers(self):
+        if owed and self._channels and self._owner.path_answers(self):
             return
         self._finish(
             TransportError(

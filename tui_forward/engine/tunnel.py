@@ -115,12 +115,14 @@ class Tunnel(ABC):
         round_trip_s: The latest measurement, None before the first.
         opened: How many channels it has carried.
         load: Channels that matter: open, and not lingering.
+        refused_at: When a channel was told last that nobody listens, in the loop's time.
     """
 
     transport: TransportChoice
     round_trip_s: float | None = None
     opened: int = 0
     load: int = 0
+    refused_at: float = -math.inf
 
     @property
     @abstractmethod
@@ -135,7 +137,17 @@ class Tunnel(ABC):
     @property
     @abstractmethod
     def stalled(self) -> bool:
-        """Whether a new channel might wait behind an old one."""
+        """Whether a new channel would wait behind an old one."""
+
+    @property
+    @abstractmethod
+    def doubtful(self) -> bool:
+        """Whether part of it owes an answer for longer than is usual."""
+
+    @property
+    @abstractmethod
+    def wedged(self) -> bool:
+        """Whether part of it has stopped for good, with no channel left to blame."""
 
     @property
     @abstractmethod
