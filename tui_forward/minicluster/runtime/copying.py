@@ -9,6 +9,8 @@ never passed on to the application. dockershim's helper (`socat`) does pass it o
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from typing import Protocol
 
@@ -312,7 +314,9 @@ class Copying:
 
     def cut(self) -> None:
         """Fault: the application's connection breaks, as if the application had reset it."""
-        self._copy_failed("read", ConnectionResetError(104, "Connection reset by peer"))
+        self._copy_failed(
+            "read", ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        )
 
 
 def _names(sock: socket.socket) -> tuple[str, str]:

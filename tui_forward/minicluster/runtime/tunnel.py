@@ -248,7 +248,9 @@ class PortForwardTunnel:
         """A connection is over."""
         self._copies.discard(copying)
         self._waiting.discard(copying)
-        if self._codec is not None and self._codec.ended:
+        # Legacy channels: the close frame is queued, and nobody waits for its echo.
+        served = self._tunnel is None and not self._copies
+        if served or (self._codec is not None and self._codec.ended):
             self._end_when_sent()
 
     def _end_when_sent(self) -> None:
