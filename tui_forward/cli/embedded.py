@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -86,9 +87,11 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
                 hint="run `tui-forward cluster` to see what it says",
             ) from None
         except msgspec.MsgspecError:
+            # It is ending; what it has to say about it comes first.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
                     await listening
+                    await process.wait()
             raise talk.as_error() from None
         yield EmbeddedCluster(ready.kubeconfig, ready.server, ready.control, process)
     finally:
@@ -100,15 +103,22 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
 async def _end(process: asyncio.subprocess.Process) -> None:
     """SIGTERM, and SIGKILL if that is not enough; returns when the process is gone."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        _send(process, signal.SIGTERM)
         try:
             async with asyncio.timeout(_END_S):
                 await process.wait()
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            _send(process, signal.SIGKILL)
     await process.wait()
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """As `Process.send_signal`, which would reap a process that has just ended by itself.
+
+    Then asyncio, which waits for it in a thread, could not tell its exit code any more.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 class _Talk:

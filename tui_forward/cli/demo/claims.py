@@ -336,10 +336,11 @@ async def survives(
     )
     after = max(0.0, min(ended for _, ended in held) - ready_at)
     outage = max(ended - began for began, ended in held)
-    where = f"{pod.name} → {forward.pod.name}, " if replaced and forward.pod else ""
-    lost = f", {len(load.lost)} cut with the pod" if load.lost else ""
+    moved = f" · now {forward.pod.name}" if replaced and forward.pod else ""
+    cut = f", {len(load.lost)} cut with the pod" if load.lost else ""
     return Outcome(
-        f"{where}{len(load.served)} served, 0 refused{lost}, longest held {outage:.1f} s",
+        f"{len(load.served)} served, 0 refused{cut} · held {milliseconds(outage)} at most, first "
+        f"byte {milliseconds(after)} after ready{moved}",
         {
             "served": len(load.served),
             "refused": load.refused,
