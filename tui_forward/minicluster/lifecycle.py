@@ -20,8 +20,12 @@ from typing import Any
 
 import msgspec
 
+if sys.platform != "win32":
+    import resource
+
 # A hop that was asked to end and does not is ended by force after this time.
 GRACE_S = 3.0
+DESCRIPTORS = 65536
 
 PR_SET_PDEATHSIG = 1
 
@@ -70,6 +74,7 @@ def run_hop(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
     where it is installed.
     """
     signal_on_parent_death()
+    _raise_descriptor_limit()
 
     async def supervised() -> None:
         loop = asyncio.get_running_loop()
@@ -91,6 +96,17 @@ def run_hop(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(supervised())
     return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """A thousand WebSockets at once are two thousand sockets in each hop."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -5,9 +5,10 @@ or error in either direction ends both sides, as Go's `UpgradeAwareHandler` does
 knows bytes and sockets only, nothing of HTTP.
 
 The relays stand between a client and the pod, so each byte passes them twice. They therefore
-read in big pieces, keep one buffer per direction for their whole life, and feed OpenSSL through
-memory BIOs: that way a piece of 256 KiB costs one system call instead of sixteen records
-with two reads each.
+read in big pieces, into two buffers that all connections of a thread share (what is read is
+encrypted, sent or copied before anything else runs, so a thousand idle tunnels cost nothing), and
+feed OpenSSL through memory BIOs: that way a piece of 256 KiB costs one system call instead of
+sixteen records with two reads each.
 
 A `Wire` belongs to one event loop and is not thread-safe. It needs a loop with `add_reader`
 (on Windows: the selector loop).
@@ -19,6 +20,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -29,6 +31,17 @@ LATE_LIMIT = 16 * CHUNK
 """Bytes that may wait per direction while a relay delivers late."""
 
 _TLS_RECORD = 16 * 1024
+
+
+class _Buffers(threading.local):
+    """What every connection of a thread reads into: ciphertext, and what a relay passes on."""
+
+    def __init__(self) -> None:
+        self.raw = memoryview(bytearray(CHUNK))
+        self.plain = memoryview(bytearray(CHUNK))
+
+
+_buffers = _Buffers()
 
 
 class Wire:
@@ -49,7 +62,6 @@ class Wire:
         "_incoming",
         "_outgoing",
         "_plain_tail",
-        "_raw",
         "closed",
         "loop",
         "pushed_back",
@@ -69,7 +81,6 @@ class Wire:
         self._eof = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._raw: memoryview | None = None
         self._ciphertext = memoryview(b"")
         self._plain_tail = memoryview(b"")
 
@@ -118,10 +129,10 @@ class Wire:
         if self.pushed_back:
             data, self.pushed_back = self.pushed_back[:limit], self.pushed_back[limit:]
             return data
-        buffer = bytearray(limit)
+        view = _buffers.plain[:limit]
         while True:
             try:
-                return bytes(memoryview(buffer)[: self.read_into(memoryview(buffer))])
+                return bytes(view[: self.read_into(view)])
             except BlockingIOError:
                 await self._ready(self.loop.add_reader, self.loop.remove_reader)
 
@@ -180,9 +191,7 @@ class Wire:
         return self._read_tls(self.tls, view)
 
     def _read_tls(self, tls: ssl.SSLObject, view: memoryview) -> int:
-        raw = self._raw
-        if raw is None:
-            raw = self._raw = memoryview(bytearray(CHUNK))
+        raw = _buffers.raw
         filled = 0
         size = len(view)
         while True:
@@ -231,8 +240,8 @@ class Wire:
     def send(self, view: memoryview) -> bool:
         """Send `view`; False when a rest waits for `flush`.
 
-        Until `flush` has said True, the caller leaves the memory behind `view` alone and
-        sends nothing else.
+        Until `flush` has said True, the caller sends nothing else. The memory behind `view` is
+        free again at once: the rest is a copy.
 
         Raises:
             OSError: The connection broke.
@@ -243,9 +252,12 @@ class Wire:
             while done < size:
                 done += self.tls.write(view[done:])
             self._ciphertext = memoryview(self._outgoing.read())
-        else:
-            self._plain_tail = view
-        return self.flush()
+            return self.flush()
+        self._plain_tail = view
+        if self.flush():
+            return True
+        self._plain_tail = memoryview(bytes(self._plain_tail))
+        return False
 
     def flush(self) -> bool:
         """Send what an earlier `send` left behind; True when nothing is left.
@@ -305,7 +317,6 @@ class Wire:
             self.loop.remove_reader(self.sock)
             self.loop.remove_writer(self.sock)
         self.sock.close()
-        self._raw = None
         self._ciphertext = self._plain_tail = memoryview(b"")
 
 
@@ -332,10 +343,9 @@ async def connect(host: str, port: int) -> Wire:
 
 
 class _Pump:
-    """One direction of a relay: reads from `source`, writes to `sink`, one buffer."""
+    """One direction of a relay: reads from `source`, writes to `sink`."""
 
     __slots__ = (
-        "_buffer",
         "_ending",
         "_late",
         "_late_size",
@@ -355,7 +365,6 @@ class _Pump:
         self._sink = sink
         self._on_end = on_end
         self._loop = source.loop
-        self._buffer = memoryview(bytearray(CHUNK))
         self._reading = False
         self.stopped = False
         self.bytes = 0
@@ -401,15 +410,16 @@ class _Pump:
         if not self._reading:
             return
         try:
-            got = self._source.read_into(self._buffer)
+            buffer = _buffers.plain
+            got = self._source.read_into(buffer)
             if not got:
                 self._end()
                 return
             self.bytes += got
             if self.delay_s or self._late:
-                self._postpone(bytes(self._buffer[:got]))
+                self._postpone(bytes(buffer[:got]))
                 return
-            if self._sink.send(self._buffer[:got]):
+            if self._sink.send(buffer[:got]):
                 if self._source.pending:
                     # The socket will not announce these; let other connections go first.
                     self._loop.call_soon(self._readable)

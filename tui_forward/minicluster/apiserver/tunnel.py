@@ -4,7 +4,8 @@ The client's masked frames are opened and their payload goes to the kubelet; wha
 the kubelet goes into binary messages. As with a raw relay, the end of either side ends both;
 the WebSocket with close code 1000.
 
-Both directions work like `relay`: one buffer each, and a sink that is full pauses its source.
+Both directions work like `relay`: a buffer that all share, and a sink that is full pauses its
+source.
 """
 
 from __future__ import annotations
@@ -25,30 +26,32 @@ GO_COPY = 32 * 1024
 _BINARY = 0x2
 
 
+# All tunnels read into this, from `HEAD` on, so that a frame's head can be put in front. The
+# API server has one thread; what is read is passed on or copied before anything else runs.
+_BUFFER = memoryview(bytearray(HEAD + CHUNK))
+
+
 class _Direction:
     """Reads from `source` whenever `sink` has taken everything, and calls `forward`.
 
     Args:
-        forward: Gets how many bytes of `buffer` were filled; False when the sink is full.
+        forward: Gets a buffer with `HEAD` bytes of room and then so many bytes of data; False
+            when the sink is full.
         on_end: Called at the source's end, or when either side breaks.
-        room: Space left free in front of what is read.
     """
 
     def __init__(
         self,
         source: Wire,
         sink: Wire,
-        forward: Callable[[int], bool],
+        forward: Callable[[memoryview, int], bool],
         on_end: Callable[[], None],
-        room: int = 0,
     ) -> None:
         self._source = source
         self._sink = sink
         self._forward = forward
         self._on_end = on_end
         self._loop = source.loop
-        self.buffer = memoryview(bytearray(room + CHUNK))
-        self._target = self.buffer[room:]
         self._reading = False
         self._timer: asyncio.TimerHandle | None = None
         self.delay_s = 0.0
@@ -89,15 +92,16 @@ class _Direction:
         if not self._reading:
             return
         try:
-            got = self._source.read_into(self._target)
+            got = self._source.read_into(_BUFFER[HEAD:])
             if not got:
                 self._on_end()
                 return
             if self.delay_s:
                 self.pause()
-                self._timer = self._loop.call_later(self.delay_s, self._late, got)
+                kept = memoryview(bytearray(_BUFFER[: HEAD + got]))
+                self._timer = self._loop.call_later(self.delay_s, self._late, kept, got)
                 return
-            if self._forward(got):
+            if self._forward(_BUFFER, got):
                 if self._source.pending:
                     self._loop.call_soon(self._readable)
                 return
@@ -108,10 +112,10 @@ class _Direction:
             return
         self.wait_for_sink()
 
-    def _late(self, got: int) -> None:
+    def _late(self, kept: memoryview, got: int) -> None:
         self._timer = None
         try:
-            full = not self._forward(got)
+            full = not self._forward(kept, got)
         except OSError:
             self._on_end()
             return
@@ -155,7 +159,7 @@ class WebSocketTunnel:
         self._socket = WebSocketConnection(Side.SERVER, self, binary_only=True)
         self._done: asyncio.Future[None] = downstream.loop.create_future()
         self._up = _Direction(downstream, upstream, self._forward_up, self.cut)
-        self._down = _Direction(upstream, downstream, self._forward_down, self.cut, HEAD)
+        self._down = _Direction(upstream, downstream, self._forward_down, self.cut)
         self._up.start()
         self._down.start()
 
@@ -179,8 +183,8 @@ class WebSocketTunnel:
 
     # -- the two directions --------------------------------------------------------------------
 
-    def _forward_up(self, got: int) -> bool:
-        self._socket.receive_data(self._up.buffer[:got])
+    def _forward_up(self, buffer: memoryview, got: int) -> bool:
+        self._socket.receive_data(buffer[HEAD : HEAD + got])
         taken = True
         if self._pieces:
             # Joined into memory of its own: the buffer is used again before all is sent.
@@ -199,8 +203,7 @@ class WebSocketTunnel:
         if not self._downstream.send(memoryview(joined)):
             self._down.wait_for_sink()
 
-    def _forward_down(self, got: int) -> bool:
-        buffer = self._down.buffer
+    def _forward_down(self, buffer: memoryview, got: int) -> bool:
         if self._fields is not None:
             self._socket.send_like_go(self._fields.cut(bytes(buffer[HEAD : HEAD + got])))
             joined = b"".join(self._socket.data_to_send())
