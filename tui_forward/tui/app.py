@@ -89,7 +89,8 @@ class TuiForwardApp(App[None]):
             async with asyncio.timeout(ANSWER_S):
                 self.snapshot = await self.session.snapshot()
                 picture.apply(await self.session.catalog(picture.scope, picture.version))
-                chosen = self.dashboard.chosen_forward
+                # The first answer may be here before the screen's tables are.
+                chosen = self.dashboard.chosen_forward if self.dashboard.is_mounted else None
                 if chosen is not None:
                     connections = await self.session.connections(chosen.id)
             self._trouble = None
