@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from tests.support.waiting import until
-from tui_forward.agent import connect, place
+from tui_forward.agent import connect, place, wire
 from tui_forward.agent.launch import _start
-from tui_forward.agent.remote import RemoteSession
+from tui_forward.agent.remote import EngineRefusedError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 
@@ -149,6 +149,16 @@ async def test_a_signal_ends_it_in_order(engines: Engines) -> None:
 async def test_front_ends_that_start_together_share_one_engine(engines: Engines) -> None:
     sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
     assert len({session.engine_pid for session in sessions}) == 1
+
+
+async def test_an_engine_of_another_version_is_not_started_over(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engines.open()
+    monkeypatch.setattr(wire, "VERSION", wire.VERSION + 1)
+    with pytest.raises(EngineRefusedError, match="different versions") as failed:
+        await engines.open()
+    assert failed.value.hint
 
 
 async def test_a_bad_kubeconfig_is_told_through_the_door(engines: Engines) -> None:

@@ -323,12 +323,18 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
 ) -> None:
     forward_id, _, watch = await started(engine, backend)
     live = engine._forwards[forward_id]
-    live._gate.sandbox_gone(ForwardError("failed to find sandbox"))
-    assert watch.distrusted == [], "this may be the previous pod's"
-    monkeypatch.setattr(follower, "_STALE_REPORT_S", 0.0)
-    live._gate.sandbox_gone(ForwardError("failed to find sandbox"))
+    gone = ForwardError("failed to find sandbox")
+    live._gate.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1"]
     assert only(engine).last_incident == "the sandbox of web-1 is gone: failed to find sandbox"
+    monkeypatch.setattr(follower, "_STALE_REPORT_S", 60.0)
+    watch.set(pod("web-2", 8080))
+    await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
+    live._gate.sandbox_gone(gone)
+    assert watch.distrusted == ["uid-web-1"], "this is likely about the previous pod"
+    monkeypatch.setattr(follower, "_STALE_REPORT_S", 0.0)
+    live._gate.sandbox_gone(gone)
+    assert watch.distrusted == ["uid-web-1", "uid-web-2"]
 
 
 async def test_a_pod_the_api_does_not_know_is_distrusted(

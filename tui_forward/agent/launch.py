@@ -9,7 +9,7 @@ them serve, the other ends, and both front ends connect to the same.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 import select
 import subprocess
@@ -22,13 +22,16 @@ from typing import IO
 import msgspec
 
 from tui_forward.agent import place
-from tui_forward.agent.remote import RemoteSession
+from tui_forward.agent.remote import EngineRefusedError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.session import Session
 
 # Imports of the engine and the Kubernetes client on a slow, cold machine.
 _READY_S = 30.0
 _LONGEST_COMPLAINT = 2000
+_ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
 
 
 class Readiness(msgspec.Struct, omit_defaults=True):
@@ -70,6 +73,7 @@ async def connect(
 
     Raises:
         ConfigError: There is no safe place for the socket.
+        EngineRefusedError: The engine that runs is of another version.
         TransportError: No engine could be started, with what it said.
     """
     if sys.platform == "win32":
@@ -80,20 +84,27 @@ async def connect(
     path = socket_path or place.default_socket(kubeconfig, environment)
     place.make_folder(path)
     deadline = time.monotonic() + _READY_S
-    while True:
+    for attempt in range(1, _ATTEMPTS + 1):
         if path.exists():
-            with contextlib.suppress(TransportError):
+            try:
                 return await RemoteSession.open(path)
-        # Nobody there, or a socket somebody left behind. An engine that is just ending may
-        # still hold the lock; the new one waits for it.
+            except EngineRefusedError:
+                raise
+            except TransportError as error:
+                # A socket that was left behind, or an engine that is just ending: it may
+                # still hold the lock, and the new one waits for that.
+                _log.debug("starting an engine: %s", error)
         command = _command(path, kubeconfig, context, linger_s, environment)
         await _start([*command, *arguments], environment, deadline)
         try:
             return await RemoteSession.open(path)
+        except EngineRefusedError:
+            raise
         except TransportError:
-            # It was another front end's and has ended since. Seldom, never twice in a row.
-            if time.monotonic() > deadline:
+            # It was another front end's engine and has ended since. Seldom, and not for long.
+            if attempt == _ATTEMPTS:
                 raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _command(

@@ -35,6 +35,10 @@ _ITEMS = 1024
 T = TypeVar("T")
 
 
+class EngineRefusedError(TransportError):
+    """Somebody serves the socket, and will not serve us: trying again cannot help."""
+
+
 class RemoteSession:
     """A `Session` behind a unix socket. Made by `open`.
 
@@ -64,8 +68,8 @@ class RemoteSession:
         """Connect to the engine process that serves `path`.
 
         Raises:
-            TransportError: Nobody serves it, it belongs to another user, or it is of
-                another version.
+            EngineRefusedError: It belongs to another user, or is of another version.
+            TransportError: Nobody serves it, or what does is no engine.
         """
         writer: asyncio.StreamWriter | None = None
         try:
@@ -73,7 +77,7 @@ class RemoteSession:
                 reader, writer = await asyncio.open_unix_connection(path)
                 sock = writer.get_extra_info("socket")
                 if sock is None or not place.is_ours(sock):
-                    raise TransportError(f"the engine at {path} belongs to another user")
+                    raise EngineRefusedError(f"the engine at {path} belongs to another user")
                 writer.write(wire.pack(wire.Hello(wire.VERSION)))
                 await writer.drain()
                 body = await read_message(reader, wire.MAX_ANSWER)
@@ -81,7 +85,7 @@ class RemoteSession:
                 raise TransportError("the engine hung up")
             answer = wire.unpack_answer(body)
             if isinstance(answer, wire.Refused):
-                raise TransportError(
+                raise EngineRefusedError(
                     f"the running engine refused: {answer.reason}",
                     hint="end the engine that runs, and start again",
                 )

@@ -44,7 +44,7 @@ _BLOCKED_RETRY_S = (15.0, 30.0, 60.0, 120.0, 300.0)
 _LEAST_PAUSE_S = 0.05
 _LEAST_PAUSE_MAX_S = 3.0
 # A stream that was opened towards the previous pod may report that one's end this much later.
-_STALE_REPORT_S = 1.0
+_STALE_REPORT_S = 0.25
 _CLOSE_S = 5.0
 # How long a tunnel may take to answer when there is reason to doubt it.
 _PROBE_S = 3.0
@@ -82,7 +82,7 @@ class Follower:
         self._dial: asyncio.Task[None] | None = None
         self._goal: Resolved | None = None  # of the present or the latest dial
         self._connected: Resolved | None = None  # what the pool was connected to last
-        self._connected_at = 0.0
+        self._moved_at = 0.0  # when the pool was connected to another pod than before
         self._was_up = False
         self._backoff = Backoff()
         self._blocked_tries = 0
@@ -134,7 +134,7 @@ class Follower:
         pod = self._connected.pod if self._connected is not None else None
         if pod is None or self._watch is None:
             return
-        if time.monotonic() - self._connected_at < _STALE_REPORT_S:
+        if time.monotonic() - self._moved_at < _STALE_REPORT_S:
             return  # likely the previous pod's; the connection tries again and reports again
         self._story.trouble(
             TimelineKind.POD, f"the sandbox of {pod.name} is gone: {wording.sentence(failure)}"
@@ -305,12 +305,12 @@ class Follower:
             return
         assert pool is not None
         before, self._connected = self._connected, goal
-        self._connected_at = now
         self._retry_at = 0.0
         self._blocked_tries = 0
         self.waits_for_cluster = False
         self._backoff.succeeded(now)
         if before is not None and before.pod.uid != goal.pod.uid:
+            self._moved_at = now
             self._story.note(TimelineKind.POD, f"{before.pod.name} → {goal.pod.name}")
         self._was_up = True
 

@@ -142,7 +142,10 @@ class Engine:
             watchman.cancel()
             await asyncio.gather(watchman, return_exceptions=True)
         forwards = list(self._forwards.values())
-        await asyncio.gather(*(forward.stop("the program ends") for forward in forwards))
+        stops = (forward.stop("the program ends") for forward in forwards)
+        for result in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("a forward did not stop in order", exc_info=result)
         self._forwards.clear()
         await self._client_names.close()
         self._events.close()
