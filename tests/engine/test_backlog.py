@@ -1,62 +1,118 @@
-"""What waits for slow readers is bounded, in memory and on disk."""
-
 from __future__ import annotations
 
-import errno
-from typing import NoReturn
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tui_forward.engine import backlog
+from tui_forward.engine import backlog as module
 from tui_forward.engine.backlog import Backlog, Store
-from tui_forward.engine.limits import KIB, Limits
+from tui_forward.engine.limits import Limits
 
-LIMITS = Limits(stream_buffer=64 * KIB, forward_buffer=256 * KIB, spill=1000 * KIB)
-PIECE = memoryview(bytes(48 * KIB))
-
-
-def held(store: Store, backlogs: list[Backlog]) -> None:
-    """Append round robin for as long as the tunnel would be read."""
-    while all(one.size < store.bound(shared=True) for one in backlogs):
-        for one in backlogs:
-            one.append(PIECE)
+KIB = 1024
+SMALL = replace(Limits(), stream_buffer=0, forward_buffer=1000 * KIB, spill=2000 * KIB)
 
 
-def test_what_came_first_goes_first_through_memory_and_disk() -> None:
-    one = Backlog(Store(LIMITS))
-    sent = b"".join(bytes([n]) * 40_000 for n in range(50))
-    for at in range(0, len(sent), 40_000):
-        one.append(memoryview(sent)[at : at + 40_000])
-    received = bytearray()
-    while one.size:
-        piece = one.peek()
-        received += piece[:30_000]
-        one.consume(min(30_000, len(piece)))
-    assert received == sent
-    one.close()
+def drain(backlog: Backlog) -> bytes:
+    out = b""
+    while len(piece := backlog.peek()):
+        out += bytes(piece)
+        backlog.consume(len(piece))
+    return out
 
 
-def test_many_that_share_a_disk_that_is_nearly_full_do_not_go_on_in_memory() -> None:
-    store = Store(LIMITS)
-    backlogs = [Backlog(store) for _ in range(5)]
-    held(store, backlogs)
-    # The rest of the disk is smaller than a piece, and will never be used.
-    assert 0 < store.disk_left < len(PIECE)
-    assert store.memory < 4 * 1024 * KIB
-    for one in backlogs:
-        one.close()
+def test_memory_first_then_disk_and_everything_in_order() -> None:
+    store = Store(SMALL)
+    backlog = Backlog(store)
+    sent = b""
+    for number in range(40):
+        piece = bytes([number]) * (20 * KIB)
+        backlog.append(memoryview(piece))
+        sent += piece
+    assert backlog.size == len(sent)
+    assert 256 * KIB <= store.memory <= 300 * KIB
+    assert store.disk == len(sent) - store.memory
+    assert drain(backlog) == sent
+    assert (store.memory, store.disk, backlog.size) == (0, 0, 0)
+
+
+def test_a_full_disk_is_not_an_error_and_keeps_the_order() -> None:
+    store = Store(replace(SMALL, spill=300 * KIB))
+    backlog = Backlog(store)
+    sent = bytes(range(250)) * (4 * KIB)
+    for start in range(0, len(sent), 50 * KIB):
+        backlog.append(memoryview(sent)[start : start + 50 * KIB])
+    assert store.disk <= 300 * KIB
+    assert not store.disk_left
+    assert store.bound(shared=True) == store.share
+    assert drain(backlog) == sent
+
+
+def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(module, "_open_scratch", fail)
+    backlog = Backlog(Store(SMALL))
+    sent = bytes(600 * KIB)
+    for start in range(0, len(sent), 50 * KIB):
+        backlog.append(memoryview(sent)[start : start + 50 * KIB])
+    assert drain(backlog) == sent
+
+
+def test_closing_gives_everything_back() -> None:
+    store = Store(SMALL)
+    backlog = Backlog(store)
+    backlog.append(memoryview(bytes(300 * KIB)))
+    backlog.append(memoryview(bytes(300 * KIB)))
+    assert store.disk
+    backlog.close()
+    backlog.close()
     assert (store.memory, store.disk) == (0, 0)
-    assert store.bound(shared=True) > LIMITS.spill
 
 
-def test_a_disk_that_takes_nothing_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> NoReturn:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_what_is_kept_is_a_copy() -> None:
+    backlog = Backlog(Store(Limits()))
+    buffer = bytearray(b"abc")
+    backlog.append(memoryview(buffer))
+    buffer[:] = b"xyz"
+    assert drain(backlog) == b"abc"
 
-    monkeypatch.setattr(backlog, "_open_scratch", full)
-    store = Store(LIMITS)
-    backlogs = [Backlog(store) for _ in range(5)]
-    held(store, backlogs)
-    assert store.memory < 4 * 1024 * KIB
-    for one in backlogs:
-        one.close()
+
+def test_alone_little_is_kept_shared_the_disk_helps_and_memory_is_shared_out() -> None:
+    limits = Limits()
+    store = Store(limits)
+    assert store.bound(shared=False) == limits.stream_buffer
+    assert store.bound(shared=True) == limits.stream_buffer + limits.spill
+    store.memory = limits.forward_buffer
+    assert store.bound(shared=False) < limits.stream_buffer
+
+
+def test_room_for_replays_is_bounded() -> None:
+    store = Store(replace(Limits(), forward_replay=10))
+    assert store.reserve_replay(10)
+    assert not store.reserve_replay(1)
+    store.release_replay(10)
+    assert store.reserve_replay(1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 90_000), st.integers(0, 120_000)), max_size=40))
+def test_first_in_first_out(moves: list[tuple[int, int]]) -> None:
+    limits = replace(Limits(), stream_buffer=0, forward_buffer=0, spill=600_000)
+    store = Store(limits)
+    backlog = Backlog(store)
+    expected = bytearray()
+    for number, (put, take) in enumerate(moves):
+        piece = bytes((number + index) % 251 for index in range(0, put, 97)) * 97
+        backlog.append(memoryview(piece))
+        expected += piece
+        while take and len(head := backlog.peek()):
+            count = min(take, len(head))
+            assert bytes(head[:count]) == bytes(expected[:count])
+            backlog.consume(count)
+            del expected[:count]
+            take -= count
+        assert backlog.size == len(expected)
+    assert drain(backlog) == bytes(expected)
+    assert (store.memory, store.disk) == (0, 0)

@@ -27,8 +27,10 @@ class SpdyChannel(Channel):
     """One pair of streams; made by `SpdyTunnel.open`."""
 
     __slots__ = (
+        "_frames",
         "_handler",
         "_held",
+        "_home",
         "_lane",
         "_opened_at",
         "_pair",
@@ -44,6 +46,8 @@ class SpdyChannel(Channel):
         self._tunnel = tunnel
         self._handler = handler
         self._lane: Lane | None = lane
+        self._home = lane
+        self._frames = 0
         self._opened_at = now
         self._held = 0
         self._pieces: list[memoryview] = []
@@ -77,6 +81,7 @@ class SpdyChannel(Channel):
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
         if self._pair.send(data):
+            self._frames += 1
             self._tunnel.sent(self._lane, len(data))
 
     def flush(self) -> None:
@@ -169,6 +174,10 @@ class SpdyChannel(Channel):
         self.deliver()
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
             failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
+        if failure is not None and self._frames:
+            self._frames += 1  # it may never have had a reader
+        if failure is not None and failure.cause is ForwardErrorCause.REFUSED:
+            self._tunnel.refused_at = self._tunnel.loop.time()
         self._end()
         self._handler.closed(failure)
 
@@ -189,6 +198,9 @@ class SpdyChannel(Channel):
             self._waiter.cancel()
         self._held = 0
         self._leave_lane()
+        # The reader of an application that has ended still takes one frame, and no other.
+        if self._frames > 1:
+            self._tunnel.doubt(self._home)
         self._tunnel.channel_over(self)
 
 
@@ -290,6 +302,12 @@ class SpdyTunnel(Tunnel):
         return self._lanes.any_stopped(self._slow_before())
 
     @property
+    def wedged(self) -> bool:
+        """See `Tunnel`."""
+        asked_at = self._lanes.oldest_unanswered()
+        return not self._channels and asked_at is not None and asked_at < self._slow_before()
+
+    @property
     def heard_at(self) -> float:
         """When the last byte came, in the loop's time."""
         return self._heard_at
@@ -385,6 +403,13 @@ class SpdyTunnel(Tunnel):
             self._slow.discard(channel)
             self._update_reading()
 
+    def doubt(self, lane: Lane) -> None:
+        """What was sent to this worker may never be taken: find out."""
+        if not self._ended:
+            lane.doubt()
+            self._ask(lane)
+            self.flush()
+
     def channel_lingers(self) -> None:
         """A channel has become harmless."""
         self._unmeter()
@@ -444,7 +469,7 @@ class SpdyTunnel(Tunnel):
     def pong_received(self, ping_id: int) -> None:
         """See `TunnelHandler`."""
         for lane in self._lanes.all:
-            was_full = lane.full
+            was_full, was_doubtful = lane.full, lane.doubtful
             at = lane.answered(ping_id)
             if at is None:
                 continue
@@ -456,6 +481,8 @@ class SpdyTunnel(Tunnel):
             elif lane.full and not lane.unanswered:
                 # More was sent since that PING, and nobody sends any more: so nobody asks.
                 self._ask(lane)
+            if was_doubtful and not lane.doubtful:
+                self._tell_owner()
             return
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
@@ -481,7 +508,10 @@ class SpdyTunnel(Tunnel):
             if len(asked.unanswered) >= MAX_UNANSWERED:
                 if asked is not lane:
                     # The way to our worker's turn leads through one that has stopped.
+                    was_full = lane.full
                     lane.forgive()
+                    if was_full:
+                        self._resume_lane(lane)
                 return
             self._ping()
             if asked is lane:
