@@ -118,8 +118,9 @@ class Lane:
                     if self.unanswered.popleft()[0] == self._cleared_by:
                         self.doubtful = False
                         self._cleared_by = 0
-                self._acked_frames = frames
-                self._acked_bytes = size
+                # What was forgiven meanwhile is not owed again.
+                self._acked_frames = max(self._acked_frames, frames)
+                self._acked_bytes = max(self._acked_bytes, size)
                 if self.full:
                     self._judge()
                 return at
