@@ -170,6 +170,11 @@ class ChannelsTunnel(Tunnel):
         return False
 
     @property
+    def wedged(self) -> bool:
+        """See `Tunnel`; it ends with its channel."""
+        return False
+
+    @property
     def heard_at(self) -> float:
         """See `Tunnel`."""
         return self._heard_at

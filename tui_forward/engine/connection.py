@@ -109,6 +109,8 @@ class LocalConnection:
         "_from_pod",
         "_gate",
         "_heard_at",
+        "_hesitate_s",
+        "_hesitating",
         "_id",
         "_limits",
         "_linger_s",
@@ -162,6 +164,8 @@ class LocalConnection:
         self._opened_at = time.time()
         self._accepted_at = time.monotonic()
         self._heard_at = 0.0
+        self._hesitate_s = 0.0
+        self._hesitating: asyncio.TimerHandle | None = None
         self._closed_at: float | None = None
         self._first_byte_s: float | None = None
         self._reason = ""
@@ -316,7 +320,9 @@ class LocalConnection:
         while True:
             pool = await self._gate.pool()
             try:
-                return await pool.open(self)
+                channel = await pool.open(self)
+                self._hesitate_s = pool.hesitate_s
+                return channel
             except ForwardError:
                 raise
             except TuiForwardError:
@@ -350,7 +356,18 @@ class LocalConnection:
         self._channel = channel
         self._failure = None
         self._acknowledged = False
+        self._pod_ended = False  # a refusal begins with the end of the data
         self._state = ConnectionState.OPEN
+        if self._hesitate_s:
+            self._hesitating = self._loop.call_later(self._hesitate_s, self._send_first, channel)
+        else:
+            self._send_first(channel)
+        channel.flush()
+
+    def _send_first(self, channel: Channel) -> None:
+        self._hesitating = None
+        if self._pod_ended:
+            return
         if self._replay:
             channel.send(bytes(self._replay))
         if self._local_ended:
@@ -358,7 +375,11 @@ class LocalConnection:
         elif channel.writable:
             self._read_ready()
             self._start_reading_if(channel)
-        channel.flush()
+
+    def _stop_hesitating(self) -> None:
+        if self._hesitating is not None:
+            self._hesitating.cancel()
+            self._hesitating = None
 
     def _start_reading_if(self, channel: Channel) -> None:
         if self._channel is channel and channel.writable and not self._local_ended:
@@ -503,7 +524,8 @@ class LocalConnection:
 
     def writing_resumed(self) -> None:
         """See `ChannelHandler`."""
-        if not self._local_ended and not self._pod_ended and self._channel is not None:
+        waiting = self._hesitating is not None or self._pod_ended or self._local_ended
+        if self._channel is not None and not waiting:
             self._start_reading()
 
     def evicted(self, reason: str) -> None:
@@ -519,6 +541,7 @@ class LocalConnection:
             return
         self._acknowledged = channel is not None and channel.acknowledged
         self._stop_reading()
+        self._stop_hesitating()
         if self._timer is not None:
             self._timer.cancel()
         if failure is not None and self._eof_sent and not failure.tunnel_lost:
@@ -595,6 +618,7 @@ class LocalConnection:
         self._reason = reason
         self._closed_at = time.time()
         self._stop_reading()
+        self._stop_hesitating()
         self._loop.remove_writer(self._fd)
         if self._timer is not None:
             self._timer.cancel()

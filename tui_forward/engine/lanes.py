@@ -211,4 +211,6 @@ class Lanes:
 
 
 def _stopped(lane: Lane, slow_before: float) -> bool:
-    return lane.full or lane.doubtful or bool(lane.unanswered and lane.unanswered[0][1] < slow_before)
+    if lane.full or lane.doubtful:
+        return True
+    return bool(lane.unanswered and lane.unanswered[0][1] < slow_before)

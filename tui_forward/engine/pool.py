@@ -36,6 +36,11 @@ _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 30.0
 _LOOK_AGAIN_S = 0.05
 _SHARERS = 8
+# While connections are refused, data is held back on new ones until a refusal would be here:
+# data of a connection that is refused stops a worker of the server for good.
+_REFUSING_S = 5.0
+_HESITATE_S = 0.02
+_HESITATE_MOST_S = 0.5
 
 
 class TunnelPool:
@@ -84,6 +89,7 @@ class TunnelPool:
         self._dials: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
+        self._refused_at = -math.inf
         self._retry_delay_s = _RETRY_FIRST_S
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -159,6 +165,13 @@ class TunnelPool:
     def pod(self) -> PodRef | None:
         """The pod of the last `connect`, also after the pool went down."""
         return self._pod
+
+    @property
+    def hesitate_s(self) -> float:
+        """How long to hold data back on a channel just opened; 0.0 unless others were refused."""
+        if self._loop.time() - self._refused_at > _REFUSING_S:
+            return 0.0
+        return min(_HESITATE_S + 2 * (self._round_trip_s or 0.0), _HESITATE_MOST_S)
 
     async def lost(self) -> TuiForwardError:
         """Wait until the pool is no longer `up`, and return why. Safe to cancel.
@@ -245,6 +258,7 @@ class TunnelPool:
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """See `TunnelOwner`."""
+        self._refused_at = max(self._refused_at, tunnel.refused_at)
         if tunnel in self._leaving:
             if not tunnel.channels:
                 self._leaving.discard(tunnel)
@@ -256,7 +270,9 @@ class TunnelPool:
                 self._tunnels[tunnel] = 0.0
             elif not self._tunnels[tunnel]:
                 self._tunnels[tunnel] = self._loop.time()
-            if self._waiters and not tunnel.stalled:
+            if tunnel.wedged:
+                self._replace(tunnel)
+            elif self._waiters and not tunnel.stalled:
                 self._wake_waiter()
         if tunnel.round_trip_s != self._round_trip_s and tunnel.round_trip_s is not None:
             self._round_trip_s = tunnel.round_trip_s
@@ -305,6 +321,14 @@ class TunnelPool:
             if not waiter.done():
                 waiter.set_result(None)
         self._on_change()
+
+    def _replace(self, tunnel: Tunnel) -> None:
+        """One that has stopped in part is closed once another can do its work."""
+        if any(other.up and not other.doubtful for other in self._tunnels):
+            del self._tunnels[tunnel]
+            tunnel.close()
+            self._await_end(tunnel)
+        self._grow()
 
     def _usable(self, tunnel: Tunnel) -> bool:
         """Whether a tunnel just dialled is still wanted; ends it if not."""

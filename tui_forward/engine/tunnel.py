@@ -6,6 +6,7 @@ holds the vocabulary; `spdy_tunnel` and `channels_tunnel` speak.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Protocol
 
