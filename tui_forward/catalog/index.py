@@ -82,7 +82,11 @@ class PodIndex:
     def _label(self, pod: Pod) -> None:
         key = (pod.namespace, pod.name)
         for label, value in pod.labels.items():
-            self._by_label.setdefault((pod.namespace, label, value), {})[key] = None
+            term = (pod.namespace, label, value)
+            entry = self._by_label.get(term)
+            if entry is None:
+                entry = self._by_label[term] = {}
+            entry[key] = None
 
     def _unlabel(self, pod: Pod) -> None:
         for label, value in pod.labels.items():

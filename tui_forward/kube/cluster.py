@@ -16,9 +16,8 @@ from tui_forward.kube.failures import api_error, status_of
 from tui_forward.kube.listing import (
     PAGE_LIMIT,
     Page,
+    PageDecoder,
     PageFeed,
-    decode_items,
-    list_head,
     not_understood,
 )
 from tui_forward.kube.requests import Requests
@@ -32,6 +31,7 @@ from tui_forward.kube.watching import (
     WatchEvent,
     WatchEventType,
 )
+from tui_forward.kube.wire import ListMetadata
 from tui_forward.model import ApiHealth, BlockedBy
 
 _HEALTH_TIMEOUT_S = 10.0
@@ -92,7 +92,7 @@ class Cluster(ClusterAccess):
         what = resource.words("list", namespace)
         path = resource.path(namespace)
 
-        async def fetch(token: str, on_head: Callable[[bytes], None]) -> bytes:
+        async def fetch(token: str, on_head: Callable[[ListMetadata], None]) -> PageDecoder[Item]:
             query: dict[str, str | int] = {}
             if limit:
                 query["limit"] = limit
@@ -102,8 +102,24 @@ class Cluster(ClusterAccess):
                 query["fieldSelector"] = field_selector
             if token:
                 query["continue"] = token
-            target = f"{path}?{urlencode(query)}" if query else path
-            return await self._requests.read(target, what, on_head=on_head)
+            page = PageDecoder(resource)
+            announced = False
+
+            def receive(chunk: bytes) -> None:
+                nonlocal announced
+                page.receive(chunk)
+                if page.head is not None and not announced:
+                    announced = True
+                    on_head(page.head)
+
+            try:
+                await self._requests.read(
+                    f"{path}?{urlencode(query)}" if query else path, what, receive=receive
+                )
+                page.finish()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise not_understood(what, self.server, error) from error
+            return page
 
         restarted = False
         feed = PageFeed(fetch)
@@ -112,31 +128,26 @@ class Cluster(ClusterAccess):
             more = True
             while more:
                 try:
-                    body = await feed.take()
+                    page = await feed.take()
                 except ApiError as error:
                     if not error.expired or not limit:
                         raise
                     # Slower than the server's memory: fewer, larger pages, then no pages.
-                    limit = limit * 4 if limit and limit < PAGE_LIMIT * 16 else 0
+                    limit = limit * 4 if limit < PAGE_LIMIT * 16 else 0
                     restarted = True
                     await feed.close()
                     feed.start()
                     continue
-                try:
-                    head = list_head(body)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    raise not_understood(what, self.server, error) from error
+                head = page.head or ListMetadata()
                 more = feed.more(head.continue_token)
-                items = await decode_items(resource, body, self.server)
-                del body
                 yield Page(
-                    items=items,
+                    items=tuple(page.items),
                     resource_version=head.resource_version,
                     remaining=head.remaining_item_count,
                     last=not more,
                     restarted=restarted,
                 )
-                del items
+                del page
                 restarted = False
         finally:
             await feed.close()

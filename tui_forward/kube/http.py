@@ -143,7 +143,12 @@ class HttpSession:
             proxy=endpoint.proxy,
             tls_server_name=endpoint.server_hostname if endpoint.tls else None,
         )
-        configuration.client_session_kwargs = {"trust_env": False, "auto_decompress": True}
+        configuration.client_session_kwargs = {
+            "trust_env": False,
+            # The client's default lets 4 MiB pile up for each connection, so that a watch's
+            # lines fit; ours are put together elsewhere.
+            "read_bufsize": 2**17,
+        }
         self.endpoint = endpoint
         self._root = f"{configuration.host}{endpoint.path_prefix}"
         self._client: Any = _rest_client()(configuration, endpoint)

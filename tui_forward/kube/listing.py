@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Generic
 
@@ -21,17 +20,15 @@ PAGE_LIMIT = 500
 # nothing sane comes near this.
 HEAD_BYTES = 8192
 MAX_PAGE_BYTES = 512 * 2**20
-# What is decoded between two turns of the event loop: one or two milliseconds' worth.
-_PIECE_BYTES = 256 * 1024
-_SLICE = 25
+# What is decoded at once: one or two milliseconds' worth.
+PIECE_BYTES = 256 * 1024
 
 _LIST = msgspec.json.Decoder(RawList)
 _METADATA = msgspec.json.Decoder(ListMetadata)
 # Go writes kind, apiVersion, metadata, items in this order; a string cannot hold an
 # unescaped quote, so the first `"metadata":{…}` before `"items"` is the list's own.
-_ITEMS = b'"items":['
 _BETWEEN = b'},{"metadata":{'
-_HEAD = re.compile(rb'\s*\{(?:[^{}\[\]]*,)?\s*"metadata"\s*:\s*(\{[^{}]*\})')
+_HEAD = re.compile(rb'\{(?:[^{}\[\]]*,)?"metadata":(\{[^{}]*\}),"items":\[')
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +51,120 @@ class Page(Generic[Item]):
     restarted: bool = False
 
 
-def list_head(body: bytes) -> ListMetadata:
-    """The list's metadata, without decoding its items where the server's layout allows.
+class PageDecoder(Generic[Item]):
+    """Decodes a page while it arrives: bytes in, objects out. No I/O.
 
-    Raises:
-        msgspec.DecodeError: This is not a list.
+    As soon as a quarter of a megabyte is there it is cut where the text of one object ends and
+    that of the next begins, and decoded. So a page never lies in memory as a whole, what is
+    decoded was just decrypted, and nothing else has to wait for more than a millisecond or two.
+
+    A string cannot hold the mark at which is cut, since its quotes would be escaped. Where
+    nested objects hold it, the piece is no valid JSON: then more is awaited. A layout that is
+    not Go's is decoded at the end, as a whole.
+
+    Args:
+        resource: What the page lists.
     """
-    found = _HEAD.match(body, 0, min(len(body), HEAD_BYTES))
-    if found:
-        return _METADATA.decode(found.group(1))
-    return _LIST.decode(body).metadata
+
+    def __init__(self, resource: Resource[Item]) -> None:
+        self._resource = resource
+        self._held = bytearray()
+        self._enough = PIECE_BYTES
+        self._looked = False
+        self._in_items = False
+        self.head: ListMetadata | None = None
+        self.items: list[Item] = []
+
+    def receive(self, chunk: bytes) -> None:
+        """Some bytes of the body, in any chunking.
+
+        Raises:
+            msgspec.DecodeError: The body is not a list of this resource.
+        """
+        self._held += chunk
+        if not self._looked and len(self._held) >= HEAD_BYTES:
+            self._look()
+        if self._in_items and len(self._held) >= self._enough:
+            self._cut()
+
+    def finish(self) -> ListMetadata:
+        """The body has ended: decode what is left, and return the list's metadata.
+
+        Raises:
+            msgspec.DecodeError: The body is not a list of this resource.
+            UnicodeDecodeError, RecursionError: Nor even reasonable JSON.
+        """
+        if not self._looked:
+            self._look()
+        rest = b"".join((b'{"items":[', self._held)) if self._in_items else self._held
+        listing = _LIST.decode(rest)
+        self._held = bytearray()
+        self.items += map(self._resource.decode, listing.items or ())
+        if self.head is None:
+            self.head = listing.metadata
+        return self.head
+
+    def _look(self) -> None:
+        """Find the metadata before the items, where the next page's token stands."""
+        self._looked = True
+        found = _HEAD.match(self._held, 0, HEAD_BYTES)
+        if found is not None:
+            self.head = _METADATA.decode(found.group(1))
+            self._in_items = True
+            del self._held[: found.end()]
+
+    def _cut(self) -> None:
+        cut = self._held.rfind(_BETWEEN) + 1
+        if cut:
+            with memoryview(self._held) as view:
+                piece = b"".join((b"[", view[:cut], b"]"))
+            try:
+                decoded = self._resource.list_decoder.decode(piece)
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:
+                self._enough = 2 * len(self._held)
+                return
+            self.items += map(self._resource.convert, decoded)
+            del self._held[: cut + 1]  # and the comma
+        self._enough = len(self._held) + PIECE_BYTES
 
 
-Fetch = Callable[[str, Callable[[bytes], None]], Coroutine[None, None, bytes]]
+# Gets the page a token leads to; says what the page's head says before the rest is there.
+Fetch = Callable[[str, Callable[[ListMetadata], None]], Coroutine[None, None, PageDecoder[Item]]]
 
 
-class PageFeed:
+class PageFeed(Generic[Item]):
     """Fetches the pages of one list, one ahead of the page that is waited for.
 
-    A page says where the next one begins in its first bytes, so that one is asked for while
+    A page says in its first bytes where the next one begins, so that one is asked for while
     this one is still arriving: the server prepares it meanwhile.
 
     Args:
-        fetch: Gets the page a token leads to, and hands out its first bytes early.
+        fetch: Gets one page.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch[Item]) -> None:
         self._fetch = fetch
-        self._pages: deque[asyncio.Task[bytes]] = deque()
-        self._next: str | None = None
-        self._taken: asyncio.Task[bytes] | None = None
+        self._pages: deque[asyncio.Task[PageDecoder[Item]]] = deque()
+        self._taken: asyncio.Task[PageDecoder[Item]] | None = None
+        self._next = ""
 
     def start(self) -> None:
         """Ask for the first page."""
         self._begin("")
 
     def _begin(self, token: str) -> None:
-        def on_head(content: bytes) -> None:
-            found = _HEAD.match(content, 0, HEAD_BYTES)
-            if found is None:
-                return
-            with contextlib.suppress(msgspec.DecodeError):
-                self._continue(page, _METADATA.decode(found.group(1)).continue_token)
+        def on_head(head: ListMetadata) -> None:
+            if page is not self._taken:
+                self._next = head.continue_token  # asked for when this one is waited for
+            elif head.continue_token:
+                self._begin(head.continue_token)
 
         page = asyncio.create_task(self._fetch(token, on_head))
         self._pages.append(page)
 
-    def _continue(self, after: asyncio.Task[bytes], token: str) -> None:
-        """The next page is known: ask for it now, or as soon as this one is waited for."""
-        if after is self._taken:
-            self._begin(token) if token else None
-        else:
-            self._next = token
-
-    async def take(self) -> bytes:
+    async def take(self) -> PageDecoder[Item]:
         """The next page. Safe to cancel, then `close`.
 
         Raises:
@@ -116,13 +173,13 @@ class PageFeed:
         page = self._taken = self._pages.popleft()
         if self._next:
             self._begin(self._next)
-        self._next = None
+            self._next = ""
         return await page
 
     def more(self, token: str) -> bool:
         """Whether another page follows the one taken last, whose token this is."""
         if token and not self._pages:
-            # Its first bytes were not laid out as expected, or it is small.
+            # Its head was not where it was expected.
             self._begin(token)
         return bool(self._pages)
 
@@ -130,63 +187,10 @@ class PageFeed:
         """Give up what is under way."""
         pages = [page for page in (*self._pages, self._taken) if page is not None]
         self._pages.clear()
-        self._taken = self._next = None
+        self._taken, self._next = None, ""
         for page in pages:
             page.cancel()
         await asyncio.gather(*pages, return_exceptions=True)
-
-
-async def decode_items(resource: Resource[Item], body: bytes, server: str) -> tuple[Item, ...]:
-    """The objects of a page, decoded in slices so that nothing else has to wait.
-
-    Raises:
-        ApiError: The body is not a list of this resource.
-    """
-    items: list[Item] = []
-    try:
-        for piece in _pieces(body):
-            await asyncio.sleep(0)
-            items += map(resource.convert, resource.list_decoder.decode(piece))
-    except msgspec.DecodeError:
-        # Not laid out as Go does it, or not a list at all: without assumptions, then.
-        items = await _decode_any(resource, body, server)
-    return tuple(items)
-
-
-def _pieces(body: bytes) -> Iterator[bytes]:
-    """The items of a list as JSON arrays of a quarter megabyte.
-
-    Cuts where the text of one object ends and that of the next begins, without looking at what
-    is between. A string cannot hold the mark, since its quotes would be escaped; where nested
-    objects hold it the pieces are not valid JSON, which the caller notices.
-
-    Raises:
-        msgspec.DecodeError: The layout is another one.
-    """
-    head = _HEAD.match(body, 0, min(len(body), HEAD_BYTES))
-    opening = -1 if head is None else body.find(_ITEMS, head.end(), head.end() + 64)
-    closing = body.rfind(b"]", -16)
-    if opening < 0 or closing < opening:
-        raise msgspec.DecodeError("unfamiliar layout")
-    start = opening + len(_ITEMS)
-    view = memoryview(body)
-    while start < closing:
-        cut = body.find(_BETWEEN, min(start + _PIECE_BYTES, closing), closing)
-        end = closing if cut < 0 else cut + 1
-        yield b"".join((b"[", view[start:end], b"]"))
-        start = end + 1  # past the comma
-
-
-async def _decode_any(resource: Resource[Item], body: bytes, server: str) -> list[Item]:
-    try:
-        raws = _LIST.decode(body).items or []
-        items: list[Item] = []
-        for start in range(0, len(raws), _SLICE):
-            await asyncio.sleep(0)
-            items += map(resource.decode, raws[start : start + _SLICE])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_understood(resource.words("list"), server, error) from error
-    return items
 
 
 def not_understood(what: str, server: str, error: Exception) -> ApiError:

@@ -13,7 +13,7 @@ from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access import ClusterAccess
 from tui_forward.kube.credentials import HeaderList
 from tui_forward.kube.failures import api_error, transport_error
-from tui_forward.kube.listing import HEAD_BYTES, MAX_PAGE_BYTES
+from tui_forward.kube.listing import MAX_PAGE_BYTES
 from tui_forward.transport.access import Endpoint
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Requests:
         what: str,
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
-        on_head: Callable[[bytes], None] | None = None,
+        receive: Callable[[bytes], None] | None = None,
     ) -> bytes:
         """The body of a GET.
 
@@ -56,7 +56,7 @@ class Requests:
             target: Path and query below the server URL.
             what: The request in words, for errors ("list pods in namespace shop").
             read_timeout_s: Longest silence.
-            on_head: Given the first kilobytes of a successful body as soon as they are there.
+            receive: Takes the body as it arrives; nothing is returned then.
 
         Raises:
             ApiError: The server answered with an error.
@@ -67,7 +67,7 @@ class Requests:
         async with self.open(
             target, what, read_timeout_s=read_timeout_s, compress=None
         ) as response:
-            return await self._body(response, what, on_head=on_head)
+            return await self._body(response, what, receive=receive)
 
     @asynccontextmanager
     async def open(
@@ -147,16 +147,12 @@ class Requests:
         what: str,
         *,
         limit: int = MAX_PAGE_BYTES,
-        on_head: Callable[[bytes], None] | None = None,
+        receive: Callable[[bytes], None] | None = None,
     ) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while chunk := await response.content.readany():
-            chunks.append(chunk)
             size += len(chunk)
-            if on_head is not None and size >= HEAD_BYTES:
-                on_head(b"".join(chunks))
-                on_head = None
             if size > limit:
                 if response.status >= 400:
                     break  # enough of an error message
@@ -165,6 +161,10 @@ class Requests:
                     status=response.status,
                     hint="Check that `server` in the kubeconfig is a Kubernetes API server",
                 )
+            if receive is None:
+                chunks.append(chunk)
+            else:
+                receive(chunk)
         return b"".join(chunks)
 
     def _should_compress(self, endpoint: Endpoint) -> bool:

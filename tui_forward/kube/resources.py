@@ -55,7 +55,7 @@ class Resource(Generic[Item]):
             text += f" in namespace {namespace}" if namespace else " in all namespaces"
         return text
 
-    def decode(self, content: bytes | memoryview | msgspec.Raw) -> Item:
+    def decode(self, content: bytes | bytearray | memoryview | msgspec.Raw) -> Item:
         """One object.
 
         Raises:
