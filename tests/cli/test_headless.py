@@ -226,7 +226,7 @@ async def test_stop_that_hangs_is_not_waited_for(
     monkeypatch.setattr("tui_forward.cli.headless._STOP_S", 0.05)
 
     class Stuck(FakeSession):
-        async def stop(self, forward_id: str) -> None:  # noqa: ARG002 - the protocol's name
+        async def stop(self, forward_id: str) -> None:
             await asyncio.Event().wait()
 
     session = Stuck(ready_at())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from tui_forward.cli.output import style, wants_color
 from tui_forward.errors import TuiForwardError, UsageError
+
+if TYPE_CHECKING:
+    from tui_forward.cli.embedded import EmbeddedCluster
 
 # Changes per second of each generated pod.
 _CHURN_PER_POD = 0.002
@@ -55,53 +58,37 @@ def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: boo
     churn = pods * _CHURN_PER_POD
     arguments = ["--runtime", runtime, "--pods", str(pods), "--port", str(port)]
     arguments += ["--churn", f"{churn:.3f}"]
-    from tui_forward.cli.doors import run
+    from tui_forward.cli.doors import run, until_told
 
-    run(_serve(arguments, as_json=as_json))
+    run(until_told(_serve(arguments, as_json=as_json)))
 
 
 async def _serve(arguments: list[str], *, as_json: bool) -> None:
-    """Until a signal, or until the cluster ends by itself, which is a failure."""
-    from tui_forward.cli.doors import told_by_signals
-    from tui_forward.cli.embedded import EmbeddedCluster, embedded_cluster
+    """For ever; that the cluster ends by itself is a failure."""
+    from tui_forward.cli.embedded import embedded_cluster
 
-    stop = asyncio.Event()
+    async with embedded_cluster(arguments) as running:
+        _announce(running, as_json=as_json)
+        code = await running.process.wait()
+    raise TuiForwardError(f"the embedded cluster ended by itself with code {code}")
 
-    async def serve() -> None:
-        async with embedded_cluster(arguments) as running:
-            _announce(running, as_json=as_json)
-            await running.process.wait()
-            raise TuiForwardError(
-                f"the embedded cluster ended with code {running.process.returncode}"
-            )
 
-    def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
-        if as_json:
-            import json
+def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
+    """The data on stdout; how to go on on stderr."""
+    if as_json:
+        import json
 
-            fields = ("kubeconfig", "server", "control")
-            click.echo(json.dumps({name: getattr(running, name) for name in fields}))
-            return
-        click.echo(f"export KUBECONFIG={shlex.quote(running.kubeconfig)}")
-        color = wants_color(sys.stderr)
-        click.echo(
-            f"{style('ready:', '32', color=color)} API server at {running.server}\n"
-            f"faults: tui-forward cluster fault --control {shlex.quote(running.control)} NAME ...\n"
-            "Ctrl-C ends it",
-            err=True,
-        )
-
-    with told_by_signals(stop.set):
-        serving = asyncio.create_task(serve())
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                serving.result()
-        finally:
-            for task in (serving, stopping):
-                task.cancel()
-            await asyncio.gather(serving, stopping, return_exceptions=True)
+        fields = ("kubeconfig", "server", "control")
+        click.echo(json.dumps({name: getattr(running, name) for name in fields}))
+        return
+    click.echo(f"export KUBECONFIG={shlex.quote(running.kubeconfig)}")
+    color = wants_color(sys.stderr)
+    click.echo(
+        f"{style('ready:', '32', color=color)} API server at {running.server}\n"
+        f"faults: tui-forward cluster fault --control {shlex.quote(running.control)} NAME ...\n"
+        "Ctrl-C ends it",
+        err=True,
+    )
 
 
 @cluster.command(short_help="Disturb a running embedded cluster.")

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tui_forward.cli.doors import remote_session, run
+from tui_forward.cli.doors import remote_session, run, told_by_signals
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
 from tui_forward.model import Context
 from tui_forward.session import Session
@@ -54,7 +54,9 @@ async def show_dashboard(
             context=chosen.name,
             namespace=chosen.namespace if namespace is None else namespace,
         )
-        await app.run_async()
+        # The terminal must be put in order, whoever ends the program.
+        with told_by_signals(app.exit):
+            await app.run_async()
     if app.crash is not None:
         raise TuiForwardError(
             "the dashboard had to close because of a bug",

@@ -82,3 +82,22 @@ def told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def until_told(work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None if a signal ended it first; it cleans up before."""
+    task = asyncio.ensure_future(work)
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        told = True
+        task.cancel()
+
+    with told_by_signals(tell):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if told:
+                return None
+            raise

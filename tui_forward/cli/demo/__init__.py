@@ -21,10 +21,10 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
     chain, with figures; the exit code is 0 only if every claim held.
     """
     from tui_forward.cli.dashboard import has_terminal
-    from tui_forward.cli.doors import run
+    from tui_forward.cli.doors import run, until_told
 
     if has_terminal() and not report and not as_json:
-        run(_dashboard())
+        run(until_told(_dashboard()))
         return
     from tui_forward.cli.demo.report import JsonRenderer, Renderer, TextRenderer
     from tui_forward.cli.demo.run import run_demo
@@ -36,7 +36,8 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
         renderer = TextRenderer(
             click.echo, color=wants_color(sys.stdout), unicode=speaks_unicode(sys.stdout)
         )
-    if not run(run_demo(renderer)):
+    held = run(until_told(run_demo(renderer)))
+    if held is False:  # None: stopped by the person, which is no failure
         ctx.exit(ExitCode.FAILED)
 
 

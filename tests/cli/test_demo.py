@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_session import FakeSession
+from tui_forward.cli import dashboard, doors, embedded
+from tui_forward.cli.demo.claims import Broken, Outcome, demand
+from tui_forward.cli.demo.report import Claim, JsonRenderer, TextRenderer
+from tui_forward.cli.demo.run import Demonstration
+from tui_forward.errors import ConfigError, TransportError, TuiForwardError
+from tui_forward.model import Context
+from tui_forward.session import Session
+
+GOOD = Claim("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
+BAD = Claim("stopped reader", False, "neighbours took 5 s\x1b[2J", 2.0)
+
+
+def text(*, color: bool = False, unicode: bool = True) -> list[str]:
+    lines: list[str] = []
+    renderer = TextRenderer(lines.append, color=color, unicode=unicode)
+    renderer.begin()
+    renderer.section("What goes away", "comes back")
+    renderer.claim(GOOD)
+    renderer.claim(BAD)
+    renderer.end([GOOD, BAD], 3.04)
+    return lines
+
+
+def test_report_for_people() -> None:
+    lines = text()
+    assert "  ✓ pod deleted                        12 served · held 0.2 s → fine" in lines
+    assert "  ✗ stopped reader                     neighbours took 5 s [2J" in lines
+    assert "1 of 2 claims failed in 3.0 s: stopped reader" in lines
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_report_in_color_and_in_ascii() -> None:
+    assert any("\x1b[32m✓\x1b[0m" in line for line in text(color=True))
+    plain = text(unicode=False)
+    assert all(line.isascii() for line in plain)
+    assert "  + pod deleted                        12 served - held 0.2 s -> fine" in plain
+
+
+def test_report_for_machines() -> None:
+    lines: list[str] = []
+    renderer = JsonRenderer(lines.append)
+    renderer.begin()
+    renderer.section("What goes away", "comes back")
+    renderer.claim(GOOD)
+    renderer.end([GOOD, BAD], 3.04)
+    assert [json.loads(line) for line in lines] == [
+        {
+            "section": "What goes away", "claim": "pod deleted", "held": True,
+            "words": GOOD.words, "seconds": 1.0, "figures": {"served": 12},
+        },
+        {"claims": 2, "held": 1, "seconds": 3.04},
+    ]  # fmt: skip
+
+
+async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui_forward.cli.demo.run._CLAIM_S", 0.02)
+    shown: list[str] = []
+    show = Demonstration(TextRenderer(shown.append))
+
+    async def good() -> Outcome:
+        return Outcome("well")
+
+    async def broken(error: Exception) -> Outcome:
+        raise error
+
+    async def endless() -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await show.test("good", good())
+    await show.test("broken", broken(Broken("1 is not 2")))
+    await show.test("reset", broken(ConnectionResetError()))
+    await show.test("unreachable", broken(TransportError("no route")))
+    await show.test("endless", endless())
+    show.record(await show.begin("meanwhile", good()))
+    assert [(c.name, c.held, c.words) for c in show.claims] == [
+        ("good", True, "well"),
+        ("broken", False, "1 is not 2"),
+        ("reset", False, "ConnectionResetError"),
+        ("unreachable", False, "no route"),
+        ("endless", False, "not done within 0 s"),
+        ("meanwhile", True, "well"),
+    ]
+    assert len(shown) == 6
+
+
+def test_demand() -> None:
+    demand(True, "never said")
+    with pytest.raises(Broken, match="said"):
+        demand([], "said")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_work_ends_in_order_when_told(number: signal.Signals) -> None:
+    cleaned = False
+
+    async def work() -> int:
+        nonlocal cleaned
+        os.kill(os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned = True
+        return 1
+
+    async with asyncio.timeout(10):
+        assert await doors.until_told(work()) is None
+    assert cleaned
+
+
+async def test_work_that_ends_by_itself_gives_its_result() -> None:
+    async def work(error: Exception | None = None) -> int:
+        if error is not None:
+            raise error
+        return 7
+
+    assert await doors.until_told(work()) == 7
+    with pytest.raises(ConfigError):
+        await doors.until_told(work(ConfigError("x")))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await doors.until_told(asyncio.sleep(60))
+
+
+def python_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
+    """What stands in for the embedded cluster: an interpreter that runs `code`."""
+    script = tmp_path / "cluster"
+    script.write_text(f"#!{sys.executable}\n{code}\n")
+    script.chmod(0o700)
+    monkeypatch.setattr("tui_forward.cli.embedded.sys.executable", str(script))
+
+
+async def test_a_cluster_that_dies_at_once_is_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python_instead(
+        monkeypatch, tmp_path, "import sys; sys.exit('minicluster: port 1 is taken (choose 2)')"
+    )
+    with pytest.raises(TuiForwardError, match=r"did not start: port 1 is taken \(choose 2\)"):
+        async with embedded.embedded_cluster():
+            pass
+
+
+async def test_a_cluster_that_never_gets_ready_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(embedded, "_START_S", 0.2)
+    monkeypatch.setattr(embedded, "_END_S", 0.5)
+    python_instead(
+        monkeypatch, tmp_path,
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
+    )  # fmt: skip
+    with pytest.raises(TransportError, match="not ready within"):
+        async with embedded.embedded_cluster():
+            pass
+
+
+async def test_a_cluster_ends_with_whoever_uses_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python_instead(
+        monkeypatch, tmp_path,
+        "import sys, time\n"
+        'print(\'{"ready": true, "kubeconfig": "/k", "server": "s", "control": "/c"}\')\n'
+        "sys.stdout.flush(); time.sleep(60)",
+    )  # fmt: skip
+    async with embedded.embedded_cluster(["--pods", "1"]) as running:
+        assert (running.kubeconfig, running.server, running.control) == ("/k", "s", "/c")
+        assert running.process.returncode is None
+    assert running.process.returncode == -signal.SIGTERM
+
+
+@contextlib.asynccontextmanager
+async def fake_door(session: FakeSession) -> AsyncIterator[Session]:
+    yield session
+
+
+def test_a_crash_of_the_screen_is_a_sentence_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    async def crash(app: TuiForwardApp) -> None:
+        app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(FakeSession()))
+    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
+    with pytest.raises(TuiForwardError, match="because of a bug") as caught:
+        doors.run(dashboard.show_dashboard(None, context=None, namespace=None))
+    path = Path(caught.value.hint.split()[-1])
+    assert path.read_text() == "Traceback: the details"
+    assert own_home in path.parents
+    assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_contexts_are_checked_before_the_screen_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = FakeSession()
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
+        await dashboard.show_dashboard(None, context="nowhere", namespace=None)
+    assert "here" in caught.value.hint
+    session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
+    with pytest.raises(ConfigError, match="no current context") as caught:
+        await dashboard.show_dashboard(None, context=None, namespace=None)
+    assert "a, b" in caught.value.hint
