@@ -568,6 +568,8 @@ async def test_a_refusal_is_final_only_from_a_ready_pod(
     assert not asked.refusal_is_final(refused)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
+    assert not asked.refusal_is_final(refused), "it is Ready, and may not listen yet"
+    asked._first_refusal -= 10
     assert asked.refusal_is_final(refused)
 
 

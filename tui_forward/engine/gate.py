@@ -7,6 +7,7 @@ kernel. How long each of them waits is its own business.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -17,8 +18,9 @@ from tui_forward.engine.story import Story
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardState, Resolved, TimelineKind
 
-# The API says Ready for a moment after a container has died. As long as this incarnation had
-# answered before, a refusal is not believed for this long.
+# The API says Ready for a moment after a container has died, and without a readiness probe also
+# for a moment before the next one listens. So if the forward has ever answered, a refusal is
+# not believed for this long.
 _DOUBT_S = 3.0
 
 
@@ -47,9 +49,8 @@ class ForwardGate:
         self._shut = ""
         self._resolved: Resolved | None = None
         self._believed = False
-        self._answered_before = 0  # bytes from the pod when this incarnation was connected
-        self._first_refusal = 0.0
-        self._last_refusal = 0.0
+        self._first_refusal = -math.inf
+        self._last_refusal = -math.inf
         self.parked = 0
 
     @property
@@ -82,8 +83,7 @@ class ForwardGate:
         """The pool goes to this pod, in this incarnation."""
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
-            self._answered_before = self._counters.bytes_from_pod
-            self._first_refusal = 0.0
+            self._last_refusal = -math.inf  # whatever refused before is gone
         self._believed = resolved.ready
 
     def doubt(self) -> None:
@@ -140,8 +140,7 @@ class ForwardGate:
         self._last_refusal = now
         if not self._believed:
             return False
-        has_answered = self._counters.bytes_from_pod > self._answered_before
-        return not has_answered or now - self._first_refusal > _DOUBT_S
+        return not self._counters.bytes_from_pod or now - self._first_refusal > _DOUBT_S
 
     def connection_failed(self, failure: ForwardError) -> None:
         """A connection failed; one line in the timeline."""
