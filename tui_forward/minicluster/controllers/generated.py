@@ -16,7 +16,7 @@ from typing import Any
 from tui_forward.minicluster.apiserver import clock, resources
 from tui_forward.minicluster.apiserver.defaults import template_hash
 from tui_forward.minicluster.apiserver.status import Failure
-from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode
+from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode, key_of
 from tui_forward.minicluster.apiserver.writes import Writer, set_condition
 from tui_forward.minicluster.config import ApiServerConfig
 
@@ -31,7 +31,7 @@ TAINT = "minicluster.local/virtual"
 NODE_PREFIX = "virtual-"
 NAMESPACE_PREFIX = "team-"
 _ENVIRONMENT = 60
-_START_S = 0.05
+_REACTION_S = 0.05
 
 
 class Generated:
@@ -44,7 +44,7 @@ class Generated:
         self._writer = writer
         self._random = random.Random(config.seed)
         self._managed: list[Object] = []
-        self._todo: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # -- objects -------------------------------------------------------------------------------
 
@@ -178,18 +178,15 @@ class Generated:
         if not self._store.get(resources.NODES, "", f"{NODE_PREFIX}0"):
             return
         stop = self._store.listen(resources.PODS, self._changed)
-        for item in self._store.all(resources.PODS):
-            if item.node.startswith(NODE_PREFIX) and (item.deleting or _pending(item)):
-                self._todo.put_nowait((item.namespace, item.name))
-        churn = asyncio.ensure_future(self._stir())
         try:
-            while True:
-                namespace, name = await self._todo.get()
-                await asyncio.sleep(_START_S)
-                self._attend(namespace, name)
+            for item in self._store.all(resources.PODS):
+                if item.node.startswith(NODE_PREFIX) and (item.deleting or _pending(item)):
+                    self._soon(item)
+            await self._stir()
         finally:
-            churn.cancel()
             stop()
+            for timer in self._timers.values():
+                timer.cancel()
 
     def _changed(self, change: Change) -> None:
         item = change.item
@@ -197,10 +194,19 @@ class Generated:
             return
         before = change.before
         if (before is None or not before.node) or (item.deleting and not before.deleting):
-            self._todo.put_nowait((item.namespace, item.name))
+            self._soon(item)
+
+    def _soon(self, item: Item) -> None:
+        """Attend to a pod after the time a kubelet takes."""
+        if item.key not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[item.key] = loop.call_later(
+                _REACTION_S, self._attend, item.namespace, item.name
+            )
 
     def _attend(self, namespace: str, name: str) -> None:
         """Start a pod that is new, finish one that is to end."""
+        self._timers.pop(key_of(namespace, name), None)
         item = self._store.get(resources.PODS, namespace, name)
         if item is None:
             return
@@ -215,7 +221,7 @@ class Generated:
 
     async def _stir(self) -> None:
         if self._churn <= 0:
-            return
+            await asyncio.Event().wait()
         loop = asyncio.get_running_loop()
         due = loop.time()
         table = self._store.tables[resources.PODS]
