@@ -40,6 +40,8 @@ Figures = dict[str, float | int | str]
 BULK = 32 * 1000 * 1000
 STALLED = 5
 _SETTLE_S = 5.0
+# A hop that restarts may take this long until a connection that waits for it is served.
+_OUTAGE_S = 15.0
 
 
 class Broken(Exception):  # noqa: N818 - "the claim is broken"
@@ -396,7 +398,14 @@ async def hop_restarted(stage: Stage, hop: str) -> Outcome:
         await traffic.echo(line.address)
         began = time.perf_counter()
         await stage.control.request("restart-hop", hop=hop)
-        async with asyncio.timeout(15):
-            held = await traffic.echo(line.address)
+        try:
+            async with asyncio.timeout(_OUTAGE_S):
+                held = await traffic.echo(line.address)
+        except (OSError, TimeoutError) as error:
+            now = await line.forward()
+            raise Broken(
+                f"{str(error) or 'no answer'} after {time.perf_counter() - began:.1f} s; "
+                f"the forward is {now.state.value}: {now.reason}"
+            ) from error
         seconds = time.perf_counter() - began
     return Outcome(f"working again after {seconds:.1f} s", {"outage_s": seconds, "held_s": held})
