@@ -80,7 +80,7 @@ class TransportError(TuiForwardError):
 class UpgradeError(ApiError):
     """The server answered an upgrade request with something other than 101.
 
-    Only this error lets `auto` try the next transport (PROTOCOL 2.2, "Fallback").
+    Only this error lets `auto` try the next transport, as client-go's fallback dialer does.
     """
 
 

@@ -99,7 +99,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForwardState(StrEnum):
-    """The states of DESIGN 1. Each is shown with a reason in words."""
+    """Where a forward stands. Each state is shown with a reason in words."""
 
     STARTING = "starting"  # opening the local listener
     WAITING = "waiting"  # no usable pod yet
@@ -355,7 +355,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def headless(self) -> bool:
-        """Whether there is no virtual address (PROTOCOL 6: ports are not mapped then)."""
+        """Whether there is no virtual address; then kubectl does not map ports, nor do we."""
         return self.cluster_ip == "None"
 
 
@@ -496,7 +496,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventKind(StrEnum):
-    """The `event` field of `--json` output (DESIGN 3)."""
+    """The `event` field of `--json` output."""
 
     LISTENING = "listening"
     STATE = "state"

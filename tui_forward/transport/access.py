@@ -20,7 +20,7 @@ class Endpoint:
         host: Name or address, without brackets.
         port: TCP port.
         tls: None for plain `http://`. Otherwise a context that holds trust and client
-            certificate; whoever dials for an upgrade offers ALPN `http/1.1` only (PROTOCOL 2).
+            certificate; whoever dials for an upgrade offers ALPN `http/1.1` only.
         server_hostname: Name for SNI and verification (`tls-server-name`), else `host`.
         path_prefix: Path of the server URL without a trailing slash ("/k8s/clusters/c-1").
         proxy: `proxy-url` as written ("socks5://127.0.0.1:1080"), or None. May hold a
