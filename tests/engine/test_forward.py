@@ -727,6 +727,33 @@ async def test_stopping_while_everything_hangs_is_bounded(
     assert engine.forwards() == ()
 
 
+@pytest.mark.parametrize("command", ["pause", "stop"])
+async def test_a_command_is_carried_out_even_if_nobody_waits(
+    engine: Engine, backend: FakeBackend, below: Below, command: str
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    task = asyncio.create_task(getattr(engine, command)(forward_id))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if command == "pause":
+        await until(lambda: only(engine).paused)
+        await engine.resume(forward_id)
+        await until(state_is(engine, ForwardState.READY))
+    else:
+        await until(lambda: not engine.forwards())
+        assert below.pool.closed
+    writer.close()
+
+
+async def test_stopping_twice_at_once(engine: Engine, backend: FakeBackend) -> None:
+    forward_id, _, _ = await started(engine, backend)
+    await asyncio.gather(engine.stop(forward_id), engine.stop(forward_id))
+    assert engine.forwards() == ()
+
+
 async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend) -> None:
     forward_id, port, _ = await started(engine, backend)
     one = await asyncio.open_connection("127.0.0.1", port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 
 from tui_forward.engine import states
 from tui_forward.engine.alarm import Alarm
@@ -69,6 +69,7 @@ class LiveForward:
         self._listener: Listener | None = None
         self._life: asyncio.Task[None] | None = None
         self._lifecycle = asyncio.Lock()  # pause, resume and stop: one after the other
+        self._commands: set[asyncio.Task[None]] = set()
         self._over = False
 
     # ----------------------------------------------------------------------------------
@@ -82,6 +83,9 @@ class LiveForward:
 
     async def stop(self, reason: str = "switched off") -> None:
         """End it for good, with its connections, within a few seconds. Idempotent."""
+        await self._to_its_end(self._stop(reason))
+
+    async def _stop(self, reason: str) -> None:
         async with self._lifecycle:
             if self._over:
                 return
@@ -98,6 +102,9 @@ class LiveForward:
 
     async def pause(self) -> None:
         """Stop forwarding; keep the forward and its port. Idempotent."""
+        await self._to_its_end(self._pause())
+
+    async def _pause(self) -> None:
         async with self._lifecycle:
             if self._over or self._story.status.paused:
                 return
@@ -108,6 +115,13 @@ class LiveForward:
             self._story.advance(states.Paused())
             if self._listener is not None:
                 self._listener.resume()  # to refuse, not to leave callers in the backlog
+
+    async def _to_its_end(self, command: Coroutine[None, None, None]) -> None:
+        """Run a command whole, even if whoever gave it goes away: half a pause is a lie."""
+        task = asyncio.create_task(command, name=f"forward {self.id}: command")
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+        await asyncio.shield(task)
 
     async def resume(self) -> None:
         """Undo `pause`. Idempotent."""

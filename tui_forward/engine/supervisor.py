@@ -55,6 +55,7 @@ class Engine:
         self._client_names = ClientNames()
         self._events = EventLog()
         self._forwards: dict[str, LiveForward] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
         self._forward_numbers = itertools.count(1)
         self._connection_numbers = itertools.count(1)
         self._gone = _Totals()
@@ -95,10 +96,21 @@ class Engine:
             UsageError: There is no such forward.
         """
         forward = self._forward(forward_id)
-        await forward.stop()
-        if self._forwards.pop(forward_id, None) is not None:
-            self._gone.add(forward.snapshot().counters)
-        self.changed()
+        stopping = self._stopping.get(forward_id)
+        if stopping is None:
+            stopping = asyncio.create_task(self._stop(forward), name=f"stopping {forward_id}")
+            self._stopping[forward_id] = stopping
+        # Whoever asked may go away; the forward must not stay, half stopped.
+        await asyncio.shield(stopping)
+
+    async def _stop(self, forward: LiveForward) -> None:
+        try:
+            await forward.stop()
+        finally:
+            del self._stopping[forward.id]
+            if self._forwards.pop(forward.id, None) is not None:
+                self._gone.add(forward.snapshot().counters)
+            self.changed()
 
     async def pause(self, forward_id: str) -> None:
         """Stop forwarding, keep the port.
@@ -146,6 +158,7 @@ class Engine:
         for result in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(result, Exception):
                 _log.error("a forward did not stop in order", exc_info=result)
+        await asyncio.gather(*self._stopping.values(), return_exceptions=True)
         self._forwards.clear()
         await self._client_names.close()
         self._events.close()
