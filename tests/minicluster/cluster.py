@@ -24,10 +24,7 @@ from tui_forward.minicluster.control import Control
 
 PATIENCE_S = 30.0
 # Where Debian's kubernetes-client is unpacked, as it collides with another kubectl.
-UNPACKED = (
-    Path(__file__).parents[2] / ".cache/kubectl-1.20/usr/bin/kubectl",
-    Path("/tmp/k120/usr/bin/kubectl"),
-)
+UNPACKED = Path(__file__).parents[2] / ".cache/kubectl-1.20/usr/bin/kubectl"
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
@@ -101,7 +98,7 @@ def running_cluster(*options: str) -> Iterator[Running]:
 def kubectls() -> list[Any]:
     """Every kubectl of this machine, as parameters."""
     found: dict[str, Path] = {}
-    for path in (Path(shutil.which("kubectl") or "/nowhere"), *UNPACKED):
+    for path in (Path(shutil.which("kubectl") or "/nowhere"), UNPACKED):
         if path.exists():
             text = subprocess.run(
                 [path, "version", "--client"], capture_output=True, text=True, check=False
