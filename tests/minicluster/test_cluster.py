@@ -106,8 +106,9 @@ def test_nothing_is_left_of_it() -> None:
     assert left_of(family) == []
 
 
-def test_nothing_is_left_when_it_is_killed() -> None:
-    running = start(*SMALL)
+@pytest.mark.parametrize("own", [True, False], ids=["temporary", "given"])
+def test_nothing_is_left_when_it_is_killed(tmp_path: Path, *, own: bool) -> None:
+    running = start(*SMALL) if own else start(*SMALL, "--dir", str(tmp_path))
     with_echo(running)
     family = running.family()
     running.process.kill()
@@ -115,7 +116,10 @@ def test_nothing_is_left_when_it_is_killed() -> None:
     assert running.process.stdout is not None
     running.process.stdout.close()
     wait_for(lambda: not left_of(family), "the hops' end")
-    wait_for(lambda: not running.folder.exists(), "the folder's end")
+    if own:
+        wait_for(lambda: not running.folder.exists(), "the folder's end")
+    else:
+        wait_for(lambda: not list(tmp_path.iterdir()), "an empty folder")
 
 
 def test_it_ends_with_its_owner() -> None:

@@ -255,15 +255,18 @@ class Cluster:
             "apiserver", "kube-apiserver", *local, "kubernetes", "kubernetes.default.svc"
         )
         dialling = authority.client("apiserver-kubelet", "kube-apiserver-kubelet-client", ADMINS)
+        for number, node in enumerate(options.nodes, 1):
+            self._node_files(authority, node, number)
         assert self._reserved is not None
+        control, state = self._socket("apiserver"), self._make("state.journal")
         apiserver = configs.ApiServerConfig(
             port=self._reserved.getsockname()[1],
             tls=None if options.plain_http else authority.files(serving),
             kubelet_tls=authority.files(dialling),
-            control=str(self._socket("apiserver")),
-            state=str(self._make("state.journal")),
+            control=str(control),
+            state=str(state),
             tokens=str(self.folder / "tokens" / "tokens.json"),
-            orphan_folder=str(self.folder) if self._temporary else "",
+            leftovers=tuple(map(str, (*self._made, *self._temporary))),
             nodes=options.nodes,
             workloads=options.workloads,
             pods=options.pods,
@@ -273,8 +276,6 @@ class Cluster:
         )
         self._write_credentials()
         self._apiserver = self._hop("apiserver", "apiserver", apiserver)
-        for number, node in enumerate(options.nodes, 1):
-            self._node_files(authority, node, number)
 
     def _node_files(self, authority: Authority, node: str, number: int) -> None:
         options = self.options

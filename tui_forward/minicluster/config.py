@@ -43,7 +43,7 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         control: Path of its control socket.
         state: File that keeps every object, so that a restart finds them again.
         tokens: File with a JSON array of `TokenUser`, read again whenever it changes.
-        orphan_folder: Removed when the supervisor vanished without cleaning up; may be empty.
+        leftovers: Files and folders to remove when the supervisor vanished without doing so.
         nodes: Names of the nodes that get a kubelet; the scheduler waits for nothing else.
         workloads: Create the demonstration's objects on the first start.
         pods: How many pods to generate in addition; they have no runtime behind them.
@@ -60,7 +60,7 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     state: str
     tokens: str
-    orphan_folder: str = ""
+    leftovers: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ("node-a", "node-b")
     workloads: bool = True
     pods: int = 0

@@ -49,16 +49,21 @@ class Lifetime:
 
     Attributes:
         ending: Set when the hop is to end; await it.
-        orphaned: Whether it ends because the supervisor vanished.
     """
 
     def __init__(self) -> None:
         self.ending = asyncio.Event()
-        self.orphaned = False
+        self._orphaned = False
+        self._parent = os.getppid()
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the supervisor vanished; its signal may come before the end of stdin does."""
+        return self._orphaned or os.getppid() != self._parent
 
     def end(self, *, orphaned: bool = False) -> None:
         """Ask the hop to end; may be called any number of times."""
-        self.orphaned = self.orphaned or orphaned
+        self._orphaned = self._orphaned or orphaned
         if not self.ending.is_set():
             self.ending.set()
             # A thread, not a task: it must also work when the loop is what hangs.

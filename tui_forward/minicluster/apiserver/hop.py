@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import shutil
+from pathlib import Path
 from typing import Any
 
 from tui_forward.errors import UsageError
@@ -49,8 +50,22 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
         await server.close()
         await control.close()
         journal.close()
-        if lifetime.orphaned and config.orphan_folder:
-            shutil.rmtree(config.orphan_folder, ignore_errors=True)
+        if lifetime.orphaned:
+            await _remove(config.leftovers)
+
+
+async def _remove(leftovers: tuple[str, ...]) -> None:
+    """Remove what the supervisor left behind; the other hops may still be writing."""
+    for _ in range(20):
+        there = [path for path in map(Path, leftovers) if path.exists()]
+        if not there:
+            return
+        for path in there:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        await asyncio.sleep(0.1)
 
 
 class Hop:
