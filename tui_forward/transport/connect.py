@@ -33,7 +33,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
             if endpoint.proxy:
                 proxy = parse_proxy_url(endpoint.proxy)
                 stage = f" through the proxy {proxy}"
-                stream = await dial_through(proxy, endpoint.host, endpoint.port)
+                stream = await dial_through(proxy, endpoint.host, endpoint.port, trust=endpoint.tls)
             else:
                 stream = SocketStream(
                     await dial_tcp(endpoint.host, endpoint.port, what="the API server")

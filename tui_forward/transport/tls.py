@@ -73,8 +73,6 @@ class TlsStream(ByteStream):
             await self._handshake
         finally:
             self._handshake = None
-        if not self._reading:
-            self._inner.pause_reading()
 
     @property
     def alpn(self) -> str | None:
@@ -169,7 +167,7 @@ class TlsStream(ByteStream):
         if self._ended:
             return
         if not self._reading:
-            # The handshake, or what came with its last part: a flight of messages.
+            # The handshake.
             self._incoming.write(data)
             if self._handshake is not None and not self._handshake.done():
                 self._advance_handshake()
@@ -221,6 +219,9 @@ class TlsStream(ByteStream):
             self._handshake.set_exception(describe_tls_error(error, self._server_hostname))
             return
         self._inner.write(self._outgoing.read())
+        # Everything behind it waits for a handler, an end of file as well as bytes: those
+        # that came along are in the BIO.
+        self._inner.pause_reading()
         self._handshake.set_result(None)
 
     def _decrypt(self, filled: int) -> int:
@@ -239,15 +240,13 @@ class TlsStream(ByteStream):
                     self._deliver(filled)
                     filled = 0
                 count = read(size - filled, plain[filled:])
-                if not count:
-                    break
+                if not count:  # close_notify
+                    self._deliver(filled)
+                    self._end()
+                    return 0
                 filled += count  # type: ignore[operator]
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self._deliver(filled)
-            self._end()
-            return 0
         except ssl.SSLError as error:
             self._deliver(filled)
             self._fail(describe_tls_error(error, self._server_hostname))
@@ -326,7 +325,8 @@ def _describe(error: ssl.SSLError, name: str) -> TransportError:
                 "(a proxy that opens TLS needs its own authority there)."
             )
         return TransportError(f"the certificate of {name!r} {words}", hint=hint)
-    reason = (error.reason or "").replace("_", " ").lower()
+    # Errors that do not come from OpenSSL's own list have no reason.
+    reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
     if reason in ("wrong version number", "http request", "record layer failure"):
         return TransportError(
             "the server does not speak TLS on this port",

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import until
+from tests.transport.talk import Listener, Trust, echo_server
+from tui_forward.errors import ConfigError, TransportError
+from tui_forward.transport import Endpoint, connect
+from tui_forward.transport.tls import TlsStream
+
+
+async def test_tls_offers_http_1_1_and_verifies_the_name_it_was_told(tmp_path: Path) -> None:
+    trust = Trust(tmp_path, names=("kubernetes",))
+    trust.server.set_alpn_protocols(["h2", "http/1.1"])
+    async with echo_server(trust.server) as server:
+        endpoint = Endpoint(
+            host="127.0.0.1", port=server.port, tls=trust.client, server_hostname="kubernetes"
+        )
+        stream = await connect(endpoint, timeout_s=10)
+        assert isinstance(stream, TlsStream)
+        assert stream.alpn == "http/1.1"
+        listener = Listener(stream)
+        stream.write(b"x")
+        await listener.hears(b"x")
+        stream.abort()
+        await listener.end()
+
+
+async def test_insecure_accepts_any_certificate(tmp_path: Path) -> None:
+    trust = Trust(tmp_path, names=("other",))
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with echo_server(trust.server) as server:
+        stream = await connect(
+            Endpoint(host="127.0.0.1", port=server.port, tls=context), timeout_s=10
+        )
+        stream.abort()
+
+
+async def test_a_server_that_never_shakes_hands(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = Endpoint(
+            host="127.0.0.1", port=mute.getsockname()[1], tls=Trust(tmp_path).client
+        )
+        with pytest.raises(TransportError, match="does not answer in the TLS handshake"):
+            await connect(endpoint, timeout_s=0.1)
+
+
+async def test_cancelling_closes_the_socket(tmp_path: Path) -> None:
+    async with echo_server(mute=True) as server:
+        endpoint = Endpoint(host="127.0.0.1", port=server.port, tls=Trust(tmp_path).client)
+        dial = asyncio.create_task(connect(endpoint, timeout_s=10))
+        await until(lambda: server.connections and server.connections[0].received)
+        dial.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dial
+        await until(lambda: server.connections[0].lost)
+
+
+async def test_a_proxy_url_that_is_none() -> None:
+    with pytest.raises(ConfigError):
+        await connect(Endpoint(host="x", port=1, proxy="gopher://x"), timeout_s=1)
