@@ -47,8 +47,9 @@ from tui_forward.model import (
 )
 
 # Evidence against a pod counts until the API says something newer about it. An API that has
-# nothing new to say may be right, though, so the pod is offered again after this long.
-_DISTRUST_S = 20.0
+# nothing new to say may be right, though (a kubelet that has just been restarted knows no pod
+# for a moment), so the pod is offered again after this long.
+_DISTRUST_S = 2.0
 
 
 class TargetResolver:
@@ -142,9 +143,11 @@ class TargetWatch:
     def distrust(self, pod_uid: str) -> None:
         """Evidence from a tunnel that this incarnation of the pod is gone: look again.
 
-        The pod is not offered until the API has said something newer about it, or
-        twenty seconds have passed without a word.
+        The pod is not offered until the API has said something newer about it, or two
+        seconds have passed without a word.
         """
+        if self._closed:
+            return
         pod = next((p for p in self._known() if p.uid == pod_uid), None)
         version = pod.resource_version if pod is not None else ""
         self._distrusted[pod_uid] = (version, time.monotonic() + _DISTRUST_S)
@@ -300,6 +303,9 @@ class TargetWatch:
             current=self._uid,
             trusted=self._trusted,
         )
+        if pod is None and self._pods is not None and not self._pods.synced:
+            # Whoever may not list the siblings cannot be shown the replacement.
+            source = self._pods
         return self._current_or_trouble(resolution, source)
 
     def _by_name(self) -> Pod | None:
