@@ -311,6 +311,19 @@ async def test_a_right_that_is_missing_is_named(setup: Setup) -> None:
     assert found.blocked_by is BlockedBy.FORBIDDEN
 
 
+async def test_whose_siblings_may_not_be_listed(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("*", "deployments"), ("list", "pods")}
+    server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
+    watch = setup.watch(TargetKind.POD, "web-1-a")
+    await pod_named(watch, "web-1-a")
+    server.delete("pods", "shop", "web-1-a")
+    found = await reason(watch, "you may not list pods in namespace shop")
+    assert found.blocked_by is BlockedBy.FORBIDDEN
+    server.put("pods", pod("web-1-a", uid="again", **DEPLOYED))  # type: ignore[arg-type]
+    await pod_named(watch, "web-1-a", "again")
+
+
 async def test_a_right_that_is_granted_later(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector_module, "_FORBIDDEN_AGAIN_S", 0.05)
     setup.server.denied = {("*", "pods")}
@@ -370,10 +383,12 @@ async def test_a_server_that_was_never_there(tmp_path: Path) -> None:
     watch = live.watch(TargetKind.SERVICE, "web")
     found = await reason(watch, "refuses connections")
     assert found.blocked_by is None
+    assert "refuses connections" in str(live.resolver.unreachable()["test"])
     server.put("services", service())
     server.put("pods", pod("web-1"))
     await server.start(port)
     await pod_named(watch, "web-1")
+    assert live.resolver.unreachable() == {}
     await live.close()
     await server.stop()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,11 +61,9 @@ async def run(
             # A session of its own: the terminal and its Ctrl-C are not the command's.
             start_new_session=os.name == "posix",
         )
-    except NotImplementedError as error:
-        # asyncio's selector loop on Windows.
-        raise AuthError(
-            f"{what} cannot be run here", hint="Put a token into the kubeconfig instead"
-        ) from error
+    except NotImplementedError:
+        # asyncio's selector loop on Windows, which the rest of the program needs there.
+        return await _run_in_thread(command, environ, what, timeout_s, output_limit, hint)
     except OSError as error:
         raise AuthError(f"{what} cannot be run: {error.strerror or error}", hint=hint) from error
     assert process.stdout is not None
@@ -77,13 +76,51 @@ async def run(
             )
             code = await process.wait()
     except TimeoutError:
-        raise AuthError(
-            f"{what} did not answer within {timeout_s:g} s",
-            hint="It may be waiting for a login: run kubectl once in a terminal",
-        ) from None
+        raise _too_slow(what, timeout_s) from None
     finally:
         await _end(process)
     return Finished(code, output, complaint.decode("utf-8", "replace"))
+
+
+async def _run_in_thread(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    what: str,
+    timeout_s: float,
+    output_limit: int,
+    hint: str,
+) -> Finished:
+    """The same where asyncio has no subprocesses: a thread waits for the command."""
+    try:
+        process = subprocess.Popen(  # noqa: ASYNC220 - there is nothing else here
+            command,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise AuthError(f"{what} cannot be run: {error.strerror or error}", hint=hint) from error
+    waiting = asyncio.create_task(asyncio.to_thread(process.communicate))
+    try:
+        done, _ = await asyncio.wait({waiting}, timeout=timeout_s)
+        if not done:
+            raise _too_slow(what, timeout_s)
+        output, complaint = waiting.result()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        # Its pipes end with it, and so does the thread.
+        await asyncio.shield(asyncio.wait({waiting}))
+    limited = complaint[:_MAX_COMPLAINT_BYTES].decode("utf-8", "replace")
+    return Finished(process.returncode, output[:output_limit], limited)
+
+
+def _too_slow(what: str, timeout_s: float) -> AuthError:
+    return AuthError(
+        f"{what} did not answer within {timeout_s:g} s",
+        hint="It may be waiting for a login: run kubectl once in a terminal",
+    )
 
 
 async def _bounded(stream: asyncio.StreamReader, limit: int) -> bytes:

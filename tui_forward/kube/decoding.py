@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from sys import intern
 
 from tui_forward.kube import wire
 from tui_forward.kube.pod_status import is_sidecar, summarise
@@ -34,6 +33,12 @@ def seconds(timestamp: str | None) -> float:
         return 0.0
 
 
+@lru_cache(maxsize=8192)
+def shared(text: str) -> str:
+    """The same text as one object; unlike interned strings, forgotten when not used."""
+    return text
+
+
 # Pods of one workload declare the same ports, have the same owner and nearly the same labels:
 # ten thousand pods share a few hundred of each.
 
@@ -58,9 +63,9 @@ def _owner_ref(kind: str, name: str) -> OwnerRef:
     return OwnerRef(kind, name)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def _labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    return {intern(key): intern(value) for key, value in items}
+    return {shared(key): shared(value) for key, value in items}
 
 
 def _owner(metadata: wire.Metadata) -> OwnerRef | None:
@@ -95,7 +100,7 @@ def pod(raw: wire.Pod) -> Pod:
         containers = [*containers, *filter(is_sidecar, spec.init_containers)]
     for container in containers:
         ports += [
-            _port(port.container_port, port.name, port.protocol, intern(container.name))
+            _port(port.container_port, port.name, port.protocol, shared(container.name))
             for port in container.ports or ()
         ]
     statuses = status.container_statuses or []
@@ -109,12 +114,12 @@ def pod(raw: wire.Pod) -> Pod:
             if s.container_id and s.name in sidecars
         ]
     return Pod(
-        namespace=intern(metadata.namespace),
+        namespace=shared(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        phase=intern(status.phase),
-        status=intern(summary.status),
+        phase=shared(status.phase),
+        status=shared(summary.status),
         message=summary.message,
         ready=ready,
         ready_since=ready_since,
@@ -124,7 +129,7 @@ def pod(raw: wire.Pod) -> Pod:
         max_restarts=max_restarts,
         created_at=seconds(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
-        node=intern(spec.node_name),
+        node=shared(spec.node_name),
         ip=status.pod_ip,
         labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
@@ -137,11 +142,11 @@ def service(raw: wire.Service) -> Service:
     """A service."""
     metadata, spec = raw.metadata, raw.spec
     return Service(
-        namespace=intern(metadata.namespace),
+        namespace=shared(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        type=intern(spec.type),
+        type=shared(spec.type),
         cluster_ip=spec.cluster_ip,
         selector=labels_selector(spec.selector),
         ports=tuple(
@@ -170,7 +175,7 @@ def workload(raw: wire.Workload, kind: TargetKind) -> Workload:
         replicas = 1 if replicas is None else replicas
     owner = next((o for o in metadata.owner_references or () if o.controller), None)
     return Workload(
-        namespace=intern(metadata.namespace),
+        namespace=shared(metadata.namespace),
         name=metadata.name,
         kind=kind,
         uid=metadata.uid,
