@@ -103,7 +103,9 @@ class Cluster(ClusterAccess):
             if token:
                 query["continue"] = token
             page = PageDecoder(resource)
-            announced = False
+            # Somebody looks at an empty screen until the first page is there: nothing else
+            # shall use the network meanwhile.
+            announced = not token
 
             def receive(chunk: bytes) -> None:
                 nonlocal announced
