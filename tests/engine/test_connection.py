@@ -301,6 +301,37 @@ async def test_a_slow_reader_alone_on_its_tunnel_gets_every_byte_later() -> None
         client.close()
 
 
+async def test_a_slow_reader_on_a_shared_tunnel_is_kept_on_disk_and_nobody_waits() -> None:
+    limits = replace(Limits(), stream_buffer=1000, max_tunnels=1, spare=0)
+    async with bench(limits) as made:
+        await made.open(SOURCE)
+        slow = made.accept(small=True)
+        fast = made.accept()
+        assert made.pool.tunnels == 1
+        assert len(await receive(fast, SOURCE_BYTES + 1)) == SOURCE_BYTES
+        await until(lambda: made.pool.store.disk)
+        assert made.pool.store.memory < 600_000
+        assert len(await receive(slow, SOURCE_BYTES + 1)) == SOURCE_BYTES
+        await asyncio.gather(*made.tasks)
+        assert not any(connection.failed for connection in made.connections)
+        assert (made.pool.store.memory, made.pool.store.disk) == (0, 0)
+
+
+async def test_a_slow_reader_on_a_shared_tunnel_yields_when_there_is_no_more_room() -> None:
+    limits = replace(
+        Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.1, max_tunnels=1, spare=0
+    )
+    async with bench(limits) as made:
+        await made.open(SOURCE)
+        made.accept(small=True)
+        fast = made.accept()
+        assert len(await receive(fast, SOURCE_BYTES + 1)) == SOURCE_BYTES
+        await made.tasks[0]
+        assert made.connections[0].failed
+        assert "its reader stopped" in made.connections[0].snapshot(0).close_reason
+        assert not made.connections[1].failed
+
+
 async def test_short_connections_one_after_the_other_need_few_tunnels() -> None:
     async with bench() as made:
         await made.open(ECHO)
