@@ -367,3 +367,23 @@ async def test_faults_on_tunnels(runtime: RuntimeHarness) -> None:
         await received(data, b"clear")
         await runtime.control.request("cut")
         await until(lambda: client.eof)
+
+
+async def test_a_delay_keeps_the_order(runtime: RuntimeHarness) -> None:
+    pod = await runtime.pod()
+    size = 20_000_000
+    async with runtime.tunnel(pod) as client:
+        _, first = await client.open(7000, 0, b"one")
+        await received(first, b"one")
+        await runtime.control.request("delay", seconds=0.1)
+        begun = time.monotonic()
+        await client.send(client.data(3, b"two"))
+        await received(first, b"onetwo")
+        assert time.monotonic() - begun >= 0.2
+        _, data = await client.open(7002, 1, b"%d\n" % size)
+        await until(lambda: len(client.sizes) > 100)
+        await runtime.control.request("delay", seconds=0)
+        await until(lambda: sum(client.sizes) >= size, 30)
+        pattern = bytes(range(256))
+        assert data.data[: 256 * 1000] == pattern * 1000
+        assert data.data[-256:] == pattern[size % 256 :] + pattern[: size % 256]

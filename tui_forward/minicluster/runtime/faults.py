@@ -8,6 +8,7 @@
 ``cut``             every tunnel ends with a reset; ``what`` = ``connections``: every
                     forwarded connection breaks instead
 ``stall``           ``on`` (true), ``for_s``: tunnels move no byte
+``delay``           ``seconds``: every byte of a tunnel is later by this, 0 ends it
 ``streaming``       any field of `config.Switches`, and ``crio_texts``
 ``expire-tokens``   pending streaming URLs are forgotten
 ``stop-sandbox``    ``namespace pod``: its network goes, its name stays
@@ -69,6 +70,8 @@ class RuntimeFaults:
                 return self._cut(str(request.get("what", "tunnels")))
             case "stall":
                 self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
+            case "delay":
+                self._delay(float(request.get("seconds", 0)))
             case "streaming":
                 self._set(request)
             case "expire-tokens":
@@ -82,6 +85,7 @@ class RuntimeFaults:
                 self._set(dict(self._original))
                 self._dialer.crio_texts = False
                 self._stall(on=False, for_s=None)
+                self._delay(0.0)
             case other:
                 raise UsageError(f"a runtime does not know the fault {other!r}")
         return None
@@ -145,6 +149,11 @@ class RuntimeFaults:
         if on and isinstance(for_s, int | float):
             loop = asyncio.get_running_loop()
             self._unstall = loop.call_later(float(for_s), lambda: self._stall(on=False, for_s=None))
+
+    def _delay(self, seconds: float) -> None:
+        self._streaming.delay_s = seconds
+        for tunnel in self._streaming.tunnels:
+            tunnel.delay(seconds)
 
     def _set(self, request: dict[str, Any]) -> None:
         changes = {

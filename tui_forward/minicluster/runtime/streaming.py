@@ -47,6 +47,7 @@ class StreamingServer:
         tunnels: Upgraded connections.
         tunnels_total: How many there ever were.
         stalled: New tunnels are stalled from their first byte.
+        delay_s: Every byte of new tunnels is later by this.
         port: Where it listens, after `start`.
     """
 
@@ -61,6 +62,7 @@ class StreamingServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.tunnels_total = 0
         self.stalled = False
+        self.delay_s = 0.0
 
     async def start(self, host: str, port: int) -> None:
         """Listen.
@@ -129,6 +131,7 @@ class StreamingServer:
             self.tunnels.add(tunnel)
             self.tunnels_total += 1
             handed_over = True
+            tunnel.delay(self.delay_s)
             self._upgrade(tunnel, request, pending, reader.leftover)
             if self.stalled:
                 tunnel.stall(on=True)

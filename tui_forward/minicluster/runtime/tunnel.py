@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
 from tui_forward.protocol.spdy import SpdyConnection
 
 _MAX_BUFFERS = 512
+_MAX_DELAYED = 4 * 1024 * 1024
 
 # See `copying`: one thread, and no use outlives the call.
 _BUFFER = memoryview(bytearray(256 * 1024))
@@ -78,6 +80,8 @@ class PortForwardTunnel:
         self._idle = self.loop.call_later(switches.idle_s, self._check_idle)
         self._reading = False
         self.workers = Workers(0, backpressure.SOLO_QUEUE, self._pause, self._resume)
+        self._late_in = _Delay(self.loop, self._arrived_late)
+        self._late_out = _Delay(self.loop, self._leaves_late)
         self._codec: _Codec | None = None
         self._tunnel: TunnelServer | None = None
 
@@ -131,7 +135,15 @@ class PortForwardTunnel:
         except OSError:
             self._end()
             return
-        self._received(_BUFFER[:count])
+        data = _BUFFER[:count]
+        if self._late_in.idle:
+            self._received(data)
+        elif self._late_in.later(bytes(data)):
+            self._pause()
+
+    def _arrived_late(self, data: bytes) -> None:
+        self._received(memoryview(data))
+        self._resume()
 
     def _received(self, data: memoryview) -> None:
         codec = self._codec
@@ -172,7 +184,7 @@ class PortForwardTunnel:
 
     def _resume(self) -> None:
         if not self._reading and not self._ended and not self._stalled:
-            if self.workers.stalled:
+            if self.workers.stalled or self._late_in.full:
                 return
             self._reading = True
             self.loop.add_reader(self._sock, self._readable)
@@ -192,9 +204,21 @@ class PortForwardTunnel:
 
     def flush(self) -> None:
         """Send what the codec has queued, as far as there is room."""
-        if self._blocked or self._codec is None or self._ended:
+        if self._blocked or self._stalled or self._codec is None or self._ended:
             return
-        self._write(self._codec.data_to_send())
+        buffers = self._codec.data_to_send()
+        if self._late_out.idle:
+            self._write(buffers)
+        elif buffers:
+            self._late_out.later(b"".join(buffers))
+
+    def _leaves_late(self, data: bytes) -> None:
+        if self._blocked or self._stalled:
+            self._unsent.append(data)
+            self._blocked = True
+        else:
+            self._write([data])
+        self._moved_on()
 
     def _write(self, buffers: list[Buffer]) -> None:
         go_writes = self.switches.go_writes
@@ -226,18 +250,22 @@ class PortForwardTunnel:
         buffers, self._unsent = self._unsent, []
         self._write(buffers)
         self.flush()
-        if self._blocked:
+        self._moved_on()
+
+    def _moved_on(self) -> None:
+        """There may be room again, or nothing left to be sent."""
+        if self._blocked or self._stalled or self._ended:
             return
-        if self._closing:
+        if self._closing and self._late_out.empty:
             self._end()
-        else:
+        elif not self._late_out.full:
             waiting, self._waiting = self._waiting, set()
             for copying in waiting:
                 copying.room_again()
 
     def room(self, waiting: Copying) -> bool:
         """Whether an application may be read now."""
-        if self._blocked or self._stalled:
+        if self._blocked or self._stalled or self._late_out.full:
             self._waiting.add(waiting)
             return False
         return True
@@ -255,7 +283,7 @@ class PortForwardTunnel:
 
     def _end_when_sent(self) -> None:
         self._closing = True
-        if not self._blocked:
+        if not self._blocked and self._late_out.empty:
             self._end()
 
     def close(self) -> None:
@@ -290,16 +318,20 @@ class PortForwardTunnel:
         self._resume()
         if self._blocked:
             self.loop.add_writer(self._sock, self._writable)
-        else:
-            waiting, self._waiting = self._waiting, set()
-            for copying in waiting:
-                copying.room_again()
+        self.flush()
+        self._moved_on()
+
+    def delay(self, seconds: float) -> None:
+        """Fault: every byte, either way, is later by this."""
+        self._late_in.delay_s = self._late_out.delay_s = seconds
 
     def _end(self) -> None:
         if self._ended:
             return
         self._ended = True
         self._idle.cancel()
+        self._late_in.cancel()
+        self._late_out.cancel()
         if self._expiry is not None:
             self._expiry.cancel()
         self.loop.remove_reader(self._sock)
@@ -316,6 +348,53 @@ class PortForwardTunnel:
     def connections(self) -> int:
         """How many forwarded connections are open."""
         return len(self._copies)
+
+
+class _Delay:
+    """Pieces of one direction that arrive later, in order; idle unless a fault asks for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, arrive: Callable[[bytes], None]) -> None:
+        self.delay_s = 0.0
+        self._loop = loop
+        self._arrive = arrive
+        self._pending: deque[bytes] = deque()
+        self._size = 0
+        self._last = 0.0
+        self._timers: deque[asyncio.TimerHandle] = deque()
+
+    @property
+    def empty(self) -> bool:
+        return not self._pending
+
+    @property
+    def idle(self) -> bool:
+        # What is under way must not be overtaken once the fault has ended.
+        return not self.delay_s and not self._pending
+
+    @property
+    def full(self) -> bool:
+        return self._size > _MAX_DELAYED
+
+    def later(self, data: bytes) -> bool:
+        """Keep a piece; whether that is enough for now."""
+        self._last = max(self._loop.time() + self.delay_s, self._last)
+        self._pending.append(data)
+        self._size += len(data)
+        self._timers.append(self._loop.call_at(self._last, self._next))
+        return self.full
+
+    def _next(self) -> None:
+        self._timers.popleft()
+        data = self._pending.popleft()
+        self._size -= len(data)
+        self._arrive(data)
+
+    def cancel(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._pending.clear()
+        self._size = 0
 
 
 class _Ping:
