@@ -340,6 +340,8 @@ class LocalConnection:
         """Whether the application has surely seen nothing of this connection."""
         if self._replay is None:
             return False
+        if failure.undelivered:
+            return True
         if failure.cause is ForwardErrorCause.REFUSED:
             return not self._gate.refusal_is_final(error)
         if failure.cause in (ForwardErrorCause.SANDBOX_GONE, ForwardErrorCause.POD_GONE):

@@ -56,6 +56,8 @@ class Lane:
         full: No more DATA may be sent to it now.
         unanswered: When the PINGs were sent that it still owes an answer to.
         doubtful: It may have stopped for good; a PING will tell.
+        doubted_from: The number of the frame that may have stopped it.
+        sent_frames: How many were sent to it.
     """
 
     __slots__ = (
@@ -65,47 +67,49 @@ class Lane:
         "_asked_frames",
         "_cleared_by",
         "_sent_bytes",
-        "_sent_frames",
+        "doubted_from",
         "doubtful",
         "full",
+        "sent_frames",
         "streams",
         "unanswered",
     )
 
     def __init__(self) -> None:
-        self._sent_frames = self._sent_bytes = 0
+        self.sent_frames = self._sent_bytes = 0
         self._asked_frames = self._asked_bytes = 0
         self._acked_frames = self._acked_bytes = 0
         self.streams = 0
         self.full = False
         self.doubtful = False
+        self.doubted_from = 0
         self._cleared_by = 0
         self.unanswered: deque[tuple[int, float, int, int]] = deque()
 
     def sent(self, size: int) -> bool:
         """A frame with `size` bytes of payload was sent. Returns whether to ask with a PING."""
-        self._sent_frames += 1
+        self.sent_frames += 1
         self._sent_bytes += size
         if (
-            self._sent_frames - self._acked_frames >= WINDOW_FRAMES
+            self.sent_frames - self._acked_frames >= WINDOW_FRAMES
             or self._sent_bytes - self._acked_bytes >= WINDOW_BYTES
         ):
             self.full = True
         return (
-            self._sent_frames - self._asked_frames >= ASK_FRAMES
+            self.sent_frames - self._asked_frames >= ASK_FRAMES
             or self._sent_bytes - self._asked_bytes >= ASK_BYTES
         )
 
     def sent_unmetered(self, size: int) -> None:
         """The same for a stream that is alone on its tunnel."""
-        self._sent_frames += 1
+        self.sent_frames += 1
         self._sent_bytes += size
 
     def asked(self, ping_id: int, now: float) -> None:
         """A PING was sent that this worker will answer."""
-        self._asked_frames = self._sent_frames
+        self._asked_frames = self.sent_frames
         self._asked_bytes = self._sent_bytes
-        self.unanswered.append((ping_id, now, self._sent_frames, self._sent_bytes))
+        self.unanswered.append((ping_id, now, self.sent_frames, self._sent_bytes))
         if self.doubtful and not self._cleared_by:
             self._cleared_by = ping_id
 
@@ -126,9 +130,15 @@ class Lane:
                 return at
         return None
 
-    def doubt(self) -> None:
-        """Do not rely on it before it has answered a PING that is sent after this."""
-        self.doubtful = True
+    def doubt(self, frame: int) -> None:
+        """Do not rely on it before it has answered a PING that is sent after this.
+
+        Args:
+            frame: The number of the frame that may have stopped it.
+        """
+        if not self.doubtful:
+            self.doubtful = True
+            self.doubted_from = frame
         self._cleared_by = 0
 
     @property
@@ -138,13 +148,13 @@ class Lane:
 
     def forgive(self) -> None:
         """Acknowledgements cannot be had any more: leave it to TCP."""
-        self._acked_frames = self._asked_frames = self._sent_frames
+        self._acked_frames = self._asked_frames = self.sent_frames
         self._acked_bytes = self._asked_bytes = self._sent_bytes
         self.full = False
 
     def _judge(self) -> None:
         self.full = (
-            self._sent_frames - self._acked_frames >= WINDOW_FRAMES // 2
+            self.sent_frames - self._acked_frames >= WINDOW_FRAMES // 2
             or self._sent_bytes - self._acked_bytes >= WINDOW_BYTES // 2
         )
 

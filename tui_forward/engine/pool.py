@@ -366,7 +366,12 @@ class TunnelPool:
             self._grow()
             now = self._loop.time()
             tunnel = self._shared_tunnel()
-            if tunnel is not None and tunnel.load < self._sharers(now - began):
+            patient = now - began < self._limits.share_after_s
+            if (
+                tunnel is not None
+                and tunnel.load < self._sharers(now - began)
+                and not (tunnel.doubtful and patient)  # most doubts are over in a moment
+            ):
                 return tunnel
             await self._change(now + max(self._limits.share_after_s / 5, _LOOK_AGAIN_S))
 

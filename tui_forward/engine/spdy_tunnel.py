@@ -27,11 +27,14 @@ class SpdyChannel(Channel):
     """One pair of streams; made by `SpdyTunnel.open`."""
 
     __slots__ = (
+        "_first_frame",
         "_frames",
         "_handler",
+        "_heard",
         "_held",
         "_home",
         "_lane",
+        "_last_frame",
         "_opened_at",
         "_pair",
         "_pieces",
@@ -48,6 +51,8 @@ class SpdyChannel(Channel):
         self._lane: Lane | None = lane
         self._home = lane
         self._frames = 0
+        self._first_frame = self._last_frame = 0
+        self._heard = False
         self._opened_at = now
         self._held = 0
         self._pieces: list[memoryview] = []
@@ -81,8 +86,11 @@ class SpdyChannel(Channel):
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
         if self._pair.send(data):
-            self._frames += 1
             self._tunnel.sent(self._lane, len(data))
+            self._frames += 1
+            self._last_frame = self._home.sent_frames
+            if self._frames == 1:
+                self._first_frame = self._last_frame
 
     def flush(self) -> None:
         """See `Channel`."""
@@ -130,6 +138,19 @@ class SpdyChannel(Channel):
         if self._opened_at < opened_before:
             self._pair.expire()
 
+    def give_back(self, opened_before: float) -> None:
+        """Have it tried elsewhere if what was sent for it will never be taken here."""
+        behind = self._home.doubtful and self._first_frame > self._home.doubted_from
+        waits = not self._heard and self._opened_at < opened_before
+        if waits and (behind or not self._pair.accepted):
+            self._pair.abort()
+            self._end()
+            text = "the server's end of the tunnel has stopped in part"
+            cause = ForwardErrorCause.OTHER
+            self._handler.closed(
+                PortForwardFailure(cause=cause, text=text, port=self._pair.port, undelivered=True)
+            )
+
     def evict(self, reason: str) -> None:
         """Others suffer from it."""
         self._handler.evicted(reason)
@@ -150,6 +171,7 @@ class SpdyChannel(Channel):
 
     def data_received(self, data: memoryview) -> None:
         """See `PairReceiver`; collected, so that a chunk costs one system call per channel."""
+        self._heard = True
         if not self._pieces:
             self._tunnel.received(self)
         self._pieces.append(data)
@@ -174,8 +196,10 @@ class SpdyChannel(Channel):
         self.deliver()
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
             failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
-        if failure is not None and self._frames:
-            self._frames += 1  # it may never have had a reader
+        if failure is not None and failure.cause is not ForwardErrorCause.RESET and self._frames:
+            # The application was not reached, so there never was a reader.
+            self._frames += 1
+            self._last_frame = self._first_frame
         if failure is not None and failure.cause is ForwardErrorCause.REFUSED:
             self._tunnel.refused_at = self._tunnel.loop.time()
         self._end()
@@ -200,7 +224,7 @@ class SpdyChannel(Channel):
         self._leave_lane()
         # The reader of an application that has ended still takes one frame, and no other.
         if self._frames > 1:
-            self._tunnel.doubt(self._home)
+            self._tunnel.doubt(self._home, self._last_frame)
         self._tunnel.channel_over(self)
 
 
@@ -241,6 +265,7 @@ class SpdyTunnel(Tunnel):
         self.load = 0
         self._slow: set[SpdyChannel] = set()
         self._grace: asyncio.TimerHandle | None = None
+        self._verdict: asyncio.TimerHandle | None = None
         self._receiving = False
         # Channels with data in the present chunk.
         self._received: list[SpdyChannel] = []
@@ -403,12 +428,28 @@ class SpdyTunnel(Tunnel):
             self._slow.discard(channel)
             self._update_reading()
 
-    def doubt(self, lane: Lane) -> None:
-        """What was sent to this worker may never be taken: find out."""
+    def doubt(self, lane: Lane, frame: int) -> None:
+        """A frame that was sent to this worker may never be taken: find out."""
         if not self._ended:
-            lane.doubt()
+            lane.doubt(frame)
             self._ask(lane)
             self.flush()
+            if self._verdict is None:
+                self._verdict = self.loop.call_later(_LONGEST_HEALTHY_ANSWER_S, self._give_back)
+
+    def _give_back(self) -> None:
+        """Connections that wait for a worker that has stopped for good are tried elsewhere."""
+        self._verdict = None
+        if self._ended or not any(lane.doubtful for lane in self._lanes.all):
+            return
+        before = self._slow_before()
+        for channel in list(self._channels):
+            channel.give_back(before)
+        self.flush()
+        if self._channels:
+            self._verdict = self.loop.call_later(_LONGEST_HEALTHY_ANSWER_S, self._give_back)
+        else:
+            self._tell_owner()
 
     def channel_lingers(self) -> None:
         """A channel has become harmless."""
@@ -645,7 +686,7 @@ class SpdyTunnel(Tunnel):
         self._owner.tunnel_ended(self, error)
 
     def _release(self) -> None:
-        for timer in (self._timer, self._grace):
+        for timer in (self._timer, self._grace, self._verdict):
             if timer is not None:
                 timer.cancel()
 

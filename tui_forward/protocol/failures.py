@@ -30,12 +30,14 @@ class PortForwardFailure:
         text: The other side's own words, whole; or ours if it gave none.
         port: The port in the pod.
         tunnel_lost: The whole tunnel ended, not just this connection.
+        undelivered: The application has surely seen nothing of what was sent.
     """
 
     cause: ForwardErrorCause
     text: str
     port: int
     tunnel_lost: bool = False
+    undelivered: bool = False
 
     @property
     def summary(self) -> str:
