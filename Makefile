@@ -52,8 +52,7 @@ lock: ## resolve requirements.lock anew (needs uv)
 	  --generate-hashes --no-header --quiet --upgrade -o requirements.lock
 
 proto: $(INSTALLED) ## regenerate the CRI messages from api.proto
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
-	  tui_forward/minicluster/cri/api.proto
+	$(BIN)/python -m tui_forward.minicluster.cri.generate
 
 clean: ## remove everything that was set up or built
 	rm -rf .venv .cache dist build *.egg-info
