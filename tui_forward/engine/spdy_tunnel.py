@@ -537,10 +537,12 @@ class SpdyTunnel(Tunnel):
         if parts:
             self._stream.writelines(parts)
 
-    def _ping(self) -> None:
+    def _ping(self) -> bool:
+        """Send a PING; False when the connection has ended, of which we may not know yet."""
         ping_id = self.client.send_ping()
         if ping_id:
             self._lanes.ping_sent(ping_id, self.loop.time())
+        return bool(ping_id)
 
     def _ask(self, lane: Lane) -> None:
         """Send PINGs until one goes to `lane`: the workers take turns."""
@@ -554,8 +556,7 @@ class SpdyTunnel(Tunnel):
                     if was_full:
                         self._resume_lane(lane)
                 return
-            self._ping()
-            if asked is lane:
+            if not self._ping() or asked is lane:
                 return
 
     def _unmeter(self) -> None:
