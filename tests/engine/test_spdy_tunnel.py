@@ -353,6 +353,18 @@ async def test_a_broken_server_costs_its_tunnel_only(garbage: bytes) -> None:
         await asyncio.wait_for(made.tunnel.wait_closed(), 5)
 
 
+async def test_a_tunnel_that_ends_under_many_frames_does_not_ask_for_ever() -> None:
+    async with rig() as made:
+        channels = [made.open() for _ in range(3)]
+        await until(lambda: len(made.server.opened) == 6)
+        made.server.stopped.update(made.server.data_streams)
+        for channel, local in channels:
+            send_until_paused(channel, local)
+        made.server.stream.write(struct.pack(">HHIII", 0x8003, 7, 8, 0, 0))
+        await until(lambda: made.owner.ended)
+        assert all(local.ends for _, local in channels)
+
+
 async def test_a_reset_network_tells_everybody_why() -> None:
     async with rig() as made:
         _, local = made.open()

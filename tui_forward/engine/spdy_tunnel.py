@@ -546,7 +546,8 @@ class SpdyTunnel(Tunnel):
 
     def _ask(self, lane: Lane) -> None:
         """Send PINGs until one goes to `lane`: the workers take turns."""
-        while True:
+        # A tunnel that has ended sends none, so nobody's turn would ever come.
+        while not self.client.ended:
             asked = self._lanes.next_asked()
             if len(asked.unanswered) >= MAX_UNANSWERED:
                 if asked is not lane:
