@@ -1,0 +1,291 @@
+"""The embedded cluster as processes of its own, and an observer who is not the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tui_forward.minicluster.control import Control
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMESPACE, TOOLBOX = "ops", "toolbox"
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A running cluster: API server, kubelets, runtimes, pods."""
+
+    kubeconfig: Path
+    server: str
+    folder: Path
+    control: Control
+    pid: int
+
+    async def fault(self, name: str, **fields: Any) -> dict[str, Any]:
+        """Ask for a fault; returns when it is done."""
+        return await self.control.request(name, **fields)
+
+    async def hops(self) -> dict[str, Any]:
+        """What every hop says of itself."""
+        found: dict[str, Any] = (await self.control.request("status"))["hops"]
+        return found
+
+
+@contextlib.contextmanager
+def chain(*arguments: str) -> Iterator[Chain]:
+    """Start a cluster, and end it."""
+    # Short: unix sockets go in there.
+    with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
+        folder = Path(name) / "c"
+        log = Path(name) / "log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tui_forward.minicluster", "--json"),
+                    *("--dir", str(folder), "--parent-pid", str(os.getpid()), *arguments),
+                ],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line, f"the embedded cluster did not start: {log.read_text()[-2000:]}"
+            ready = json.loads(line)
+            yield Chain(
+                Path(ready["kubeconfig"]),
+                ready["server"],
+                Path(ready["dir"]),
+                Control(ready["control"], timeout_s=60.0),
+                process.pid,
+            )
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+
+
+# --------------------------------------------------------------------------------------
+# What the API server says
+# --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Seen:
+    """A pod as last heard of; times are monotonic.
+
+    Attributes:
+        ready_at: When it was last seen to become ready.
+        container: ID of its (first) container.
+    """
+
+    name: str
+    uid: str
+    ready: bool = False
+    deleting: bool = False
+    restarts: int = 0
+    container: str = ""
+    ready_at: float = 0.0
+
+
+class Pods:
+    """Watches the pods of one label, on a connection of its own.
+
+    Attributes:
+        live: By UID.
+    """
+
+    def __init__(self, chain: Chain, namespace: str, app: str) -> None:
+        self.live: dict[str, Seen] = {}
+        self._chain = chain
+        self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
+        self._news = asyncio.Condition()
+        pki = chain.folder / "pki"
+        self._tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        self._tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def watching(
+        cls, chain: Chain, namespace: str = NAMESPACE, app: str = TOOLBOX
+    ) -> AsyncIterator[Pods]:
+        """Watch inside."""
+        pods = cls(chain, namespace, app)
+        task = asyncio.create_task(pods._watch())
+        try:
+            await pods.ready_one()
+            yield pods
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def ready_one(self, but: str = "") -> Seen:
+        """A ready pod, other than the one with that UID."""
+
+        def found() -> Seen | None:
+            for pod in self.live.values():
+                if pod.ready and not pod.deleting and pod.uid != but:
+                    return pod
+            return None
+
+        return await self.until(found, f"a ready pod of {self._path}")
+
+    async def until(
+        self, found: Callable[[], Seen | None], what: str, within_s: float = 60
+    ) -> Seen:
+        """Wait for something of `live`."""
+        try:
+            async with asyncio.timeout(within_s), self._news:
+                while (pod := found()) is None:
+                    await self._news.wait()
+                return pod
+        except TimeoutError:
+            raise AssertionError(f"waited in vain for {what}; there is {self.live}") from None
+
+    async def create(self, path: str, body: Any) -> None:
+        """Create an object."""
+        async for _ in self._request("POST", path, json.dumps(body).encode()):
+            pass
+
+    async def _request(
+        self, method: str, target: str, body: bytes = b""
+    ) -> AsyncGenerator[bytes, None]:
+        """Ask, and give the lines of the answer as they come.
+
+        Raises:
+            ConnectionError: Another status than one of success.
+        """
+        host, port = self._chain.server.removeprefix("https://").split(":")
+        reader, writer = await asyncio.open_connection(
+            host, int(port), ssl=self._tls, limit=1 << 24
+        )
+        try:
+            writer.write(
+                f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            if head.split()[1][0] != "2":
+                raise ConnectionError(head)
+            if "transfer-encoding: chunked" not in head:
+                while line := await reader.readline():
+                    yield line
+                return
+            rest = b""
+            while size := int(await reader.readline(), 16):
+                *lines, rest = (rest + await reader.readexactly(size)).split(b"\n")
+                await reader.readline()
+                for line in lines:
+                    yield line
+        finally:
+            writer.transport.abort()
+            # A TLS transport closes its socket one turn of the loop after another.
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    async def _watch(self) -> None:
+        while True:
+            # The API server is among the things that are restarted.
+            with contextlib.suppress(OSError, ValueError, EOFError):
+                await self._watch_once()
+            await asyncio.sleep(0.01)
+
+    async def _watch_once(self) -> None:
+        text = b"".join([line async for line in self._request("GET", self._path)])
+        listed = json.loads(text)
+        for item in listed["items"]:
+            self._learn(item)
+        for uid in set(self.live) - {item["metadata"]["uid"] for item in listed["items"]}:
+            del self.live[uid]
+        await self._tell()
+        version = listed["metadata"]["resourceVersion"]
+        lines = self._request("GET", f"{self._path}&watch=true&resourceVersion={version}")
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                if event["type"] == "DELETED":
+                    self.live.pop(event["object"]["metadata"]["uid"], None)
+                else:
+                    self._learn(event["object"])
+                await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    def _learn(self, pod: dict[str, Any]) -> None:
+        meta, status = pod["metadata"], pod.get("status", {})
+        seen = self.live.setdefault(meta["uid"], Seen(meta["name"], meta["uid"]))
+        conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+        ready = conditions.get("Ready") == "True"
+        containers = status.get("containerStatuses") or [{}]
+        restarts = int(containers[0].get("restartCount", 0))
+        if ready and (not seen.ready or restarts != seen.restarts):
+            seen.ready_at = time.monotonic()
+        seen.ready = ready
+        seen.restarts = restarts
+        seen.deleting = "deletionTimestamp" in meta
+        seen.container = str(containers[0].get("containerID", "")).rpartition("/")[2]
+
+
+# --------------------------------------------------------------------------------------
+# What the machine says
+# --------------------------------------------------------------------------------------
+
+
+async def process_of(chain: Chain, pod: Seen) -> int:
+    """The process of a pod's container."""
+    for hop in (await chain.hops()).values():
+        pid = hop.get("containers", {}).get(pod.container)
+        if pid:
+            return int(pid)
+    raise AssertionError(f"no runtime knows the container of {pod}")
+
+
+def death_of(pid: int) -> asyncio.Future[float]:
+    """When a process ends, on the monotonic clock."""
+    loop = asyncio.get_running_loop()
+    death: asyncio.Future[float] = loop.create_future()
+    if not hasattr(os, "pidfd_open"):
+
+        def look() -> None:
+            if not psutil.pid_exists(pid) and not death.done():
+                death.set_result(time.monotonic())
+            elif not death.done():
+                loop.call_later(0.002, look)
+
+        look()
+        return death
+    descriptor = os.pidfd_open(pid)
+
+    def ended(_: object = None) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+    loop.add_reader(descriptor, lambda: death.done() or death.set_result(time.monotonic()))
+    death.add_done_callback(ended)
+    return death

@@ -1,0 +1,241 @@
+"""Outages under load: what breaks, when it is whole again, and what clients saw of it.
+
+The rule that holds for all of them: no local connect is refused, and a connection that
+began after the thing it depends on had died is served. One that was under way at that moment
+may be cut, because nobody but the application could repeat it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.endurance.clients import Attempt, Load
+from tests.endurance.cluster import NAMESPACE, Chain, Pods, death_of, process_of
+from tests.endurance.engine import Line, eventually
+from tui_forward.model import ForwardState
+
+# A connection that took longer than this was held; and the engine may hear of a pod that is
+# ready so much earlier than the observer.
+_HELD_S = 0.05
+_WARM = 20
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Monotonic times of one outage.
+
+    Attributes:
+        began: The trouble was asked for.
+        died: From here on nobody was there.
+        back: From here on a new connection can be served.
+    """
+
+    began: float
+    died: float
+    back: float
+
+
+@dataclass
+class Scene:
+    """What an outage happens to."""
+
+    chain: Chain
+    pods: Pods
+    line: Line
+    load: Load
+
+
+Trouble = Callable[[Scene], Awaitable[Moments]]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What clients saw of one outage.
+
+    Attributes:
+        down_s: From death to being back.
+        first_bytes_s: Of each connection that was held: its first byte, after being back.
+        cut: Connections that were under way when it began and failed.
+        wrong: What must not happen, in words.
+    """
+
+    down_s: float
+    first_bytes_s: tuple[float, ...]
+    cut: int
+    wrong: tuple[str, ...]
+
+
+@dataclass
+class Outages:
+    """Several of the same kind."""
+
+    what: str
+    each: list[Outage] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[str]:
+        return [
+            f"{self.what} {n}: {text}" for n, one in enumerate(self.each, 1) for text in one.wrong
+        ]
+
+    @property
+    def held(self) -> int:
+        return sum(len(one.first_bytes_s) for one in self.each)
+
+    @property
+    def first_bytes_s(self) -> list[float]:
+        """When the first of those that were held was served, for each outage."""
+        return [min(one.first_bytes_s) for one in self.each if one.first_bytes_s]
+
+    @property
+    def p50_s(self) -> float:
+        """Of the first byte of each outage."""
+        return statistics.median(self.first_bytes_s or [float("nan")])
+
+    def row(self) -> str:
+        """One line of the table of figures."""
+        held = sorted(s for one in self.each for s in one.first_bytes_s) or [float("nan")]
+        return (
+            f"{self.what:28} {len(self.each):3}× down p50 "
+            f"{statistics.median(one.down_s for one in self.each) * 1e3:7.0f} ms   first byte after "
+            f"p50 {self.p50_s * 1e3:6.0f} max {max(self.first_bytes_s or held) * 1e3:6.0f} ms   "
+            f"held {self.held:5}: p50 {statistics.median(held) * 1e3:6.0f} max "
+            f"{held[-1] * 1e3:6.0f} ms   cut {sum(one.cut for one in self.each):3}   "
+            f"wrong {len(self.wrong)}"
+        )
+
+
+async def outage(scene: Scene, trouble: Trouble, *, patience_s: float = 45.0) -> Outage:
+    """Let something happen under load, and wait until nobody waits any more."""
+    load = scene.load
+    warm = load.served + _WARM
+    await eventually(lambda: load.served >= warm, "connections before the outage")
+    first = len(load.attempts)
+    moments = await trouble(scene)
+    await eventually(
+        lambda: not load.under_way(moments.back),
+        f"the end of all connections that were held; {await scene.line.timeline()}",
+        patience_s,
+    )
+    await scene.line.until(lambda forward: forward.state is ForwardState.READY, "ready again")
+    warm = load.served + _WARM
+    await eventually(lambda: load.served >= warm, "connections after the outage")
+    return _judged(load.attempts[max(0, first - _WARM) :], moments)
+
+
+def _judged(attempts: Sequence[Attempt], moments: Moments) -> Outage:
+    failures = [each for each in attempts if each.ended and each.failure]
+    wrong = [
+        f"{'refused' if each.refused else 'failed'} {each.began - moments.died:+.3f} s after it "
+        f"began ({moments.back - moments.died:.3f} s long), after {each.ended - each.began:.3f} s: "
+        f"{each.failure}"
+        for each in failures
+        if each.refused or each.began > moments.died
+    ]
+    held = [
+        each.first_byte - moments.back
+        for each in attempts
+        if each.served
+        and moments.began < each.began < moments.back
+        and each.first_byte - each.began > _HELD_S
+        and each.first_byte > moments.back - _HELD_S
+    ]
+    return Outage(
+        down_s=moments.back - moments.died,
+        first_bytes_s=tuple(held),
+        cut=len(failures) - len(wrong),
+        wrong=tuple(wrong),
+    )
+
+
+async def repeated(scene: Scene, what: str, trouble: Trouble, times: int) -> Outages:
+    """The same several times."""
+    outages = Outages(what)
+    for _ in range(times):
+        outages.each.append(await outage(scene, trouble))
+    return outages
+
+
+# --------------------------------------------------------------------------------------
+# Troubles
+# --------------------------------------------------------------------------------------
+
+
+def pod_deleted(grace: int) -> Trouble:
+    """The pod is deleted, its Deployment replaces it."""
+
+    async def trouble(scene: Scene) -> Moments:
+        pod = await scene.pods.ready_one()
+        death = death_of(await process_of(scene.chain, pod))
+        began = time.monotonic()
+        await scene.chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
+        other = await scene.pods.ready_one(but=pod.uid)
+        async with asyncio.timeout(20):
+            died = await death
+        return Moments(began, died, other.ready_at)
+
+    return trouble
+
+
+async def container_crashed(scene: Scene) -> Moments:
+    """The container is killed, and restarted in the same pod."""
+    pod = await scene.pods.ready_one()
+    before = pod.restarts
+    death = death_of(await process_of(scene.chain, pod))
+    began = time.monotonic()
+    await scene.chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
+    again = await scene.pods.until(
+        lambda: pod if pod.restarts > before and pod.ready else None, "the restart"
+    )
+    return Moments(began, await death, again.ready_at)
+
+
+def hop_restarted(hop: str, *, down_s: float = 0.0, kill: bool = False) -> Trouble:
+    """A process of the chain ends, and is started again."""
+
+    async def trouble(scene: Scene) -> Moments:
+        pids = [
+            entry["pid"]
+            for name, entry in (await scene.chain.hops()).items()
+            if name.startswith(hop)
+        ]
+        deaths = [death_of(pid) for pid in pids]
+        began = time.monotonic()
+        await scene.chain.fault("restart-hop", hop=hop, down_s=down_s, kill=kill)
+        back = time.monotonic()
+        return Moments(began, max(await asyncio.gather(*deaths)), back)
+
+    return trouble
+
+
+def stalled(hop: str, *, for_s: float) -> Trouble:
+    """Nothing moves for a while, and nobody says so."""
+
+    async def trouble(scene: Scene) -> Moments:
+        began = time.monotonic()
+        await scene.chain.fault("stall", hop=hop, for_s=for_s)
+        died = time.monotonic()
+        await asyncio.sleep(for_s)  # the trouble itself, not a wait for something
+        return Moments(began, died, time.monotonic())
+
+    return trouble
+
+
+def stalled_until_noticed(hop: str) -> Trouble:
+    """Nothing moves any more; the engine has to find out by itself."""
+
+    async def trouble(scene: Scene) -> Moments:
+        began = time.monotonic()
+        await scene.chain.fault("stall", hop=hop)
+        died = time.monotonic()
+        await scene.line.until(
+            lambda forward: forward.state is not ForwardState.READY, "the silence to be noticed"
+        )
+        await scene.chain.fault("stall", hop=hop, on=False)
+        return Moments(began, died, time.monotonic())
+
+    return trouble
