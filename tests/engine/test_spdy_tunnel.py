@@ -13,7 +13,8 @@ from tests.support.waiting import until
 from tui_forward.engine.backlog import Store
 from tui_forward.engine.lanes import WINDOW_FRAMES
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.spdy_tunnel import SpdyChannel, SpdyTunnel
+from tui_forward.engine.spdy_channel import SpdyChannel
+from tui_forward.engine.spdy_tunnel import SpdyTunnel
 from tui_forward.engine.tunnel import Tunnel
 from tui_forward.errors import ForwardErrorCause, TransportError, TuiForwardError
 from tui_forward.model import TransportChoice
