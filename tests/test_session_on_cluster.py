@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -154,6 +155,15 @@ class Load:
         await until(lambda: self.served >= goal, 60)
 
 
+async def _ends(engine: psutil.Process) -> None:
+    """Its last front end has gone: the engine ends by itself, or did hang."""
+    try:
+        await until(lambda: not engine.is_running(), what="the engine did not end by itself")
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            engine.kill()
+
+
 @pytest.fixture(params=["local", "remote"])
 async def world(
     request: pytest.FixtureRequest, tmp_path: Path, cluster: Cluster
@@ -172,6 +182,7 @@ async def world(
                 arguments=["--log", str(folder / "log")],
             )
             assert isinstance(session, RemoteSession)
+            undo.push_async_callback(_ends, psutil.Process(session.engine_pid))
         undo.push_async_callback(session.close)
         yield World(session, cluster)
 

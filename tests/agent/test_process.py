@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.waiting import until
-from tui_forward.agent import connect, place, wire
+from tui_forward.agent import connect, place, remote, wire
 from tui_forward.agent.launch import _start
 from tui_forward.agent.remote import EngineRefusedError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError
@@ -159,6 +159,20 @@ async def test_an_engine_of_another_version_is_not_started_over(
     with pytest.raises(EngineRefusedError, match="different versions") as failed:
         await engines.open()
     assert failed.value.hint
+
+
+async def test_an_engine_that_hangs_is_named(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_HELLO_S", 0.2)
+    session = await engines.open()
+    os.kill(session.engine_pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TransportError, match="does not answer") as failed:
+            await engines.open()
+        assert failed.value.hint == f"end it: kill -9 {session.engine_pid}"
+    finally:
+        os.kill(session.engine_pid, signal.SIGCONT)
 
 
 async def test_a_bad_kubeconfig_is_told_through_the_door(engines: Engines) -> None:

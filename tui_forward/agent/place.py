@@ -98,6 +98,14 @@ class Lock:
         self._path = socket_path.with_name(socket_path.name + ".lock")
         self._descriptor: int | None = None
 
+    @property
+    def holder(self) -> int | None:
+        """The process that took it last, as far as the file tells."""
+        try:
+            return int(self._path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
     def acquire(self) -> bool:
         """Try to take it, without waiting; whether it is ours now."""
         if sys.platform == "win32":

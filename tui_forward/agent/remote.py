@@ -92,11 +92,18 @@ class RemoteSession:
             if not isinstance(answer, wire.Welcome):
                 raise TransportError("what listens on the engine's socket is not an engine")
             return cls(reader, writer, answer)
-        except (OSError, TimeoutError, ProtocolError) as error:
+        except TimeoutError as error:
             if writer is not None:
                 writer.transport.abort()
-            reason = str(error) or "no answer in time"
-            raise TransportError(f"cannot talk to the engine at {path}: {reason}") from error
+            holder = place.Lock(path).holder
+            raise TransportError(
+                f"the engine at {path} does not answer",
+                hint=f"end it: kill -9 {holder}" if holder else "",
+            ) from error
+        except (OSError, ProtocolError) as error:
+            if writer is not None:
+                writer.transport.abort()
+            raise TransportError(f"cannot talk to the engine at {path}: {error}") from error
         except BaseException:
             if writer is not None:
                 writer.transport.abort()
