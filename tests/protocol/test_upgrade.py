@@ -58,7 +58,7 @@ def test_spdy_request() -> None:
         UpgradeKind.SPDY,
         PATH,
         authority="api:6443",
-        headers={"User-Agent": "tui-forward/0", "Authorization": "Bearer t"},
+        headers=[("User-Agent", "tui-forward/0"), ("Authorization", "Bearer t")],
     )
     assert upgrade.request().decode().split("\r\n") == [
         f"POST {PATH} HTTP/1.1",
@@ -96,6 +96,12 @@ def test_websocket_requests(kind: UpgradeKind, target: str, protocol: str) -> No
     ]
 
 
+def test_a_header_may_be_sent_more_than_once() -> None:
+    groups = [("Impersonate-Group", "devs"), ("Impersonate-Group", "ops")]
+    request = ClientUpgrade(UpgradeKind.SPDY, PATH, authority="a", headers=groups).request()
+    assert b"Impersonate-Group: devs\r\nImpersonate-Group: ops\r\n" in request
+
+
 @pytest.mark.parametrize("protocol", [CHANNEL_BASE64_PROTOCOL, None])
 def test_other_channel_protocols(protocol: str | None) -> None:
     upgrade = ClientUpgrade(
@@ -125,7 +131,7 @@ def test_known_accept() -> None:
 @pytest.mark.parametrize("header", ["Bearer a\nb", "Bearer a\r\nX: y", "Bearer a\0"])
 def test_a_header_that_cannot_be_written_is_not_repeated(header: str) -> None:
     upgrade = ClientUpgrade(
-        UpgradeKind.SPDY, PATH, authority="a", headers={"Authorization": header}
+        UpgradeKind.SPDY, PATH, authority="a", headers=[("Authorization", header)]
     )
     with pytest.raises(ProtocolError) as caught:
         upgrade.request()

@@ -168,8 +168,9 @@ class Dialler:
         *,
         refresh: bool,
     ) -> Tunnel:
-        endpoint = await self._access.endpoint()
+        # In this order: what is refreshed may be the client certificate in the endpoint.
         headers = await self._access.headers(refresh=refresh)
+        endpoint = await self._access.endpoint()
         stream = await self._connect(endpoint, timeout_s=self._limits.dial_timeout_s)
         try:
             upgrade = ClientUpgrade(
@@ -177,7 +178,7 @@ class Dialler:
                 f"{endpoint.path_prefix}/api/v1/namespaces/{pod.namespace}"
                 f"/pods/{pod.name}/portforward",
                 authority=endpoint.authority,
-                headers={"User-Agent": USER_AGENT, **headers},
+                headers=[("User-Agent", USER_AGENT), *headers.items()],
                 ports=(port,),
             )
             await self._upgrade(stream, upgrade)

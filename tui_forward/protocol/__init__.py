@@ -39,7 +39,7 @@ A client, over any byte stream::
         def eof_received(self): ...
         def closed(self, failure): print("closed:", failure)
 
-    upgrade = ClientUpgrade(UpgradeKind.SPDY, path, authority=..., headers=...)
+    upgrade = ClientUpgrade(UpgradeKind.SPDY, path, authority=..., headers=[...])
     sock.sendall(upgrade.request())
     while not upgrade.done:
         upgrade.receive_data(sock.recv(65536))       # UpgradeError, ProtocolError

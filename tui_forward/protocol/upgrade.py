@@ -82,7 +82,8 @@ class ClientUpgrade:
         path: `/api/v1/namespaces/{ns}/pods/{pod}/portforward`, with the server URL's prefix
             in front and without a query.
         authority: For the `Host` header.
-        headers: More headers (`Authorization`, `Impersonate-*`, `User-Agent`).
+        headers: More headers (`Authorization`, `Impersonate-*`, `User-Agent`), line by line: a
+            name may occur more than once.
         ports: For `CHANNELS`, where the ports are part of the request.
         channel_protocol: For `CHANNELS`: which protocol to ask for, None for none at all.
         websocket_key: For tests; random otherwise.
@@ -98,7 +99,7 @@ class ClientUpgrade:
         path: str,
         *,
         authority: str,
-        headers: Mapping[str, str] | None = None,
+        headers: Iterable[tuple[str, str]] = (),
         ports: Iterable[int] = (),
         channel_protocol: str | None = CHANNEL_PROTOCOL,
         websocket_key: str | None = None,
@@ -113,7 +114,7 @@ class ClientUpgrade:
         self._target = path
         if kind is UpgradeKind.CHANNELS:
             self._target += "?ports=" + ",".join(str(port) for port in ports)
-        self._headers = [("Host", authority), *(headers or {}).items(), *self._upgrade_headers()]
+        self._headers = [("Host", authority), *headers, *self._upgrade_headers()]
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._response: h11.Response | None = None
         self._body = b""
