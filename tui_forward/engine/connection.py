@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 import time
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from tui_forward.engine.backlog import Backlog, Store
+from tui_forward.engine.backlog import Backlog
 from tui_forward.engine.counters import ForwardCounters, Rate
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.local_socket import close_socket, send_pieces
 from tui_forward.engine.pool import TunnelPool
+from tui_forward.engine.replay import Replay
 from tui_forward.engine.tunnel import Channel
 from tui_forward.errors import ForwardError, ForwardErrorCause, TuiForwardError
 from tui_forward.model import Connection, ConnectionState
@@ -32,16 +33,11 @@ from tui_forward.protocol.failures import PortForwardFailure
 from tui_forward.transport.stream import shared_buffer
 from tui_forward.transport.tcp import tune
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _AFTER_EOF_S: Final = 10.0
 """How long the runtime may take to end a connection after it was told of our end of file."""
 
 _PARKED_AFTER_S: Final = 0.02
 _POOL_GONE_PAUSE_S: Final = 0.01
-_CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
-_MOST_GATHERED: Final = 512  # systems take at most 1024 buffers at a time
-_DRAIN_SIZE: Final = 64 * 1024
-_MOST_DRAINED: Final = 16
 
 T = TypeVar("T")
 
@@ -125,7 +121,6 @@ class LocalConnection:
         "_reading",
         "_reason",
         "_replay",
-        "_replay_store",
         "_sock",
         "_state",
         "_timer",
@@ -178,10 +173,7 @@ class LocalConnection:
         self._backlog: Backlog | None = None
         self._buffer = shared_buffer("local", limits.frame_size)
         self._reading = False
-        # What the client sent, kept to be sent again as long as the application has surely
-        # not been reached; None once it may have been, or when it is too much to keep.
-        self._replay: bytearray | None = bytearray()
-        self._replay_store: Store | None = None
+        self._replay = Replay(limits.replay)
         self._local_ended = False
         self._eof_sent = False
         self._pod_ended = False
@@ -338,7 +330,7 @@ class LocalConnection:
 
     def _may_retry(self, failure: PortForwardFailure, error: ForwardError) -> bool:
         """Whether the application has surely seen nothing of this connection."""
-        if self._replay is None:
+        if not self._replay.possible:
             return False
         if failure.undelivered:
             return True
@@ -406,27 +398,9 @@ class LocalConnection:
         data = self._buffer[:count]
         self._to_pod += count
         self._counters.bytes_to_pod += count
-        if self._replay is not None:
-            self._remember(self._replay, data)
+        if self._replay.possible:
+            self._replay.keep(data, channel.store)
         channel.send(data)
-
-    def _remember(self, replay: bytearray, data: memoryview) -> None:
-        store = self._channel.store if self._channel is not None else None
-        if (
-            store is None
-            or len(replay) + len(data) > self._limits.replay
-            or not store.reserve_replay(len(data))
-        ):
-            self._forget_replay()
-        else:
-            self._replay_store = store
-            replay += data
-
-    def _forget_replay(self) -> None:
-        """The application was reached, or too much was sent to repeat it."""
-        if self._replay and self._replay_store is not None:
-            self._replay_store.release_replay(len(self._replay))
-        self._replay = None
 
     def _start_reading(self) -> None:
         if not self._reading and not self._over:
@@ -477,15 +451,15 @@ class LocalConnection:
 
     def data_received(self, pieces: list[memoryview]) -> None:
         """See `ChannelHandler`."""
-        if self._replay is not None:
-            self._forget_replay()
+        if self._replay.possible:
+            self._replay.forget()
         if self._local_ended:
             self._heard_at = self._loop.time()
         if self._backlog is not None and self._backlog.size:
             self._keep(pieces, 0)
             return
         try:
-            count = _send(self._sock, pieces)
+            count = send_pieces(self._sock, pieces)
         except (BlockingIOError, InterruptedError):
             count = 0
         except OSError:
@@ -629,38 +603,9 @@ class LocalConnection:
             channel.abort()
         if self._backlog is not None:
             self._backlog.close()
-        self._forget_replay()
+        self._replay.forget()
         close_socket(self._sock, reset=reset)
         if self._parking is not None:
             self._parking.reschedule(self._loop.time())
         if self._wait is not None and not self._wait.done():
             self._wait.set_result(None)
-
-
-def _send(sock: socket.socket, pieces: list[memoryview]) -> int:
-    """Send pieces as one, where the system can; returns how many bytes it took."""
-    if len(pieces) == 1:
-        return sock.send(pieces[0])
-    if _CAN_GATHER:
-        return sock.sendmsg(pieces[:_MOST_GATHERED])
-    return sock.send(b"".join(pieces))
-
-
-def close_socket(sock: socket.socket, *, reset: bool) -> None:
-    """Close a local socket for good.
-
-    Args:
-        sock: Non-blocking.
-        reset: The client is to see a reset; else an end of file after all that was sent.
-    """
-    with contextlib.suppress(OSError):
-        if reset:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        else:
-            sock.shutdown(socket.SHUT_WR)
-            # Unread bytes would turn the close into a reset, which can overtake what the
-            # client has not read yet.
-            for _ in range(_MOST_DRAINED):
-                if not sock.recv(_DRAIN_SIZE):
-                    break
-    sock.close()

@@ -33,15 +33,12 @@ class Limits:
         open_timeout_s: How long the server may take to acknowledge a new stream.
         half_close_s: How long to wait for the end of a stream's error half after the end of
             its data half.
-        read_size: Size of the buffer shared by all sockets of a loop.
         frame_size: Payload of a DATA frame sent. With its head it fills whole TLS records.
         stream_buffer: Bytes held in memory for one local reader. Beyond it, its tunnel is no
             longer read; or, if others share the tunnel, the rest is kept on disk.
         forward_buffer: Bytes held in memory for all slow readers of one forward.
         spill: Bytes held on disk for all slow readers of one forward; 0 is never.
         stall_grace_s: How long a slow reader may keep the tunnel it shares from being read.
-        write_buffer: Bytes queued towards the API server per tunnel before local sockets
-            are no longer read.
         replay: Bytes from one client kept to send them again after a refusal.
         forward_replay: The same for all clients of a forward.
         retry_refused_s: Pause before a refused connection is tried again, doubling up to
@@ -62,13 +59,11 @@ class Limits:
     silence_s: float = 10.0
     open_timeout_s: float = 30.0
     half_close_s: float = 3.0
-    read_size: int = 256 * KIB
     frame_size: int = 128 * KIB - 8
     stream_buffer: int = 1 * MIB
     forward_buffer: int = 32 * MIB
     spill: int = 256 * MIB
     stall_grace_s: float = 1.0
-    write_buffer: int = 512 * KIB
     replay: int = 256 * KIB
     forward_replay: int = 16 * MIB
     retry_refused_s: float = 0.05
