@@ -31,9 +31,13 @@ def test_pieces_leave_in_order(gather: bool, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_full_socket_says_so() -> None:
     ours, theirs = tcp_pair()
     piece = memoryview(bytes(1_000_000))
-    with pytest.raises(BlockingIOError):
+
+    def fill() -> None:
         while True:
             assert 0 < send_pieces(ours, [piece, piece]) <= 2_000_000
+
+    with pytest.raises(BlockingIOError):
+        fill()
     ours.close()
     theirs.close()
 
