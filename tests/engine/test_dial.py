@@ -101,7 +101,6 @@ async def test_the_first_words_of_the_cluster_are_reported_when_nothing_works() 
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (403, FORBIDDEN),
         (404, NOT_FOUND),
         (404, "pod does not exist"),
         (500, 'pod not found ("web-1_shop")'),
@@ -117,6 +116,16 @@ async def test_the_clusters_last_word_is_not_argued_with(status: int, body: str)
         assert not isinstance(error, UpgradeError)
         assert error.status == status
         assert len(chain.requests) == 1
+
+
+async def test_what_may_not_be_created_may_still_be_got() -> None:
+    async with running_chain() as chain:
+        chain.refuse = {"spdy": (403, FORBIDDEN)}
+        assert await dialled(chain) is WEBSOCKET
+        chain.refuse = dict.fromkeys(("spdy", "websocket", "channels"), (403, FORBIDDEN))
+        error = await failure_of(chain)
+        assert isinstance(error, ApiError)
+        assert error.forbidden
 
 
 async def test_credentials_are_refreshed_once() -> None:

@@ -254,8 +254,9 @@ class _NotThisWayError(TuiForwardError):
 def _judged(rejected: UpgradeRejected) -> TuiForwardError:
     """What a refusal means: the cluster's last word, or perhaps a proxy's."""
     from_cluster = bool(rejected.reason)
+    # Not so 403: SPDY's POST needs the verb create, a WebSocket's GET only get before 1.35.
     final = (
-        (rejected.status in (403, 404) and from_cluster)
+        (rejected.status == 404 and from_cluster)
         or rejected.status == 429
         or any(words in rejected.message for words in _LAST_WORDS)
     )
