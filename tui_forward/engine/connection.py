@@ -8,7 +8,8 @@ they were read from it, once each, however often they are sent again.
 
 The client's end of file is held back. A runtime that hears of it closes the application's
 socket one second later, answer or not; so it is told only when the pod has been silent for
-`linger_s`, and hears nothing at all if the application ends first.
+`linger_s`, and hears nothing at all if the application ends first. A client that is known to
+have gone altogether waits for no answer, so there the end of file goes out at once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tui_forward.engine.backlog import Backlog
 from tui_forward.engine.counters import ForwardCounters, Rate
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.local_socket import close_socket, send_pieces
+from tui_forward.engine.peers import has_left
 from tui_forward.engine.pool import TunnelPool
 from tui_forward.engine.replay import Replay
 from tui_forward.engine.tunnel import Channel
@@ -33,9 +35,18 @@ from tui_forward.protocol.failures import PortForwardFailure
 from tui_forward.transport.stream import shared_buffer
 from tui_forward.transport.tcp import tune
 
+_LOOK_FIRST_S: Final = 0.1
+_LOOK_S: Final = 1.0
+"""How often somebody who sends no more is looked at: has he left?"""
+
+_LOOK_AT_PAUSED_S: Final = 2.0
+_ABANDONED_S: Final = 30.0
+"""How long a pod may not read what a client has sent that is gone."""
+
 _AFTER_EOF_S: Final = 10.0
 """How long the runtime may take to end a connection after it was told of our end of file."""
 
+_BULK: Final = 16 * 1024
 _PARKED_AFTER_S: Final = 0.02
 _POOL_GONE_PAUSE_S: Final = 0.01
 
@@ -126,6 +137,7 @@ class LocalConnection:
         "_timer",
         "_to_pod",
         "_wait",
+        "_watch",
         "failed",
         "process",
     )
@@ -181,6 +193,7 @@ class LocalConnection:
         self._failure: PortForwardFailure | None = None
         # The one timer there is at a time: for what follows the client's end of file.
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
         # What `run` waits in: for a tunnel, or for the end of the channel.
         self._parking: asyncio.Timeout | None = None
         self._wait: asyncio.Future[None] | None = None
@@ -369,6 +382,8 @@ class LocalConnection:
         elif channel.writable:
             self._read_ready()
             self._start_reading_if(channel)
+        else:
+            self.writing_paused()
 
     def _stop_hesitating(self) -> None:
         if self._hesitating is not None:
@@ -395,12 +410,26 @@ class LocalConnection:
             self._local_ended = True
             self._local_is_over()
             return
+        if count >= _BULK:
+            count = self._read_more(count)
         data = self._buffer[:count]
         self._to_pod += count
         self._counters.bytes_to_pod += count
         if self._replay.possible:
             self._replay.keep(data, channel.store)
         channel.send(data)
+
+    def _read_more(self, count: int) -> int:
+        """In a long upload the client has written on while we read: one frame for it all."""
+        buffer = self._buffer
+        size = len(buffer)
+        try:
+            # An end of file or an error is met again at the next read.
+            while count < size and (more := self._sock.recv_into(buffer[count:])):
+                count += more
+        except OSError:
+            pass
+        return count
 
     def _start_reading(self) -> None:
         if not self._reading and not self._over:
@@ -436,9 +465,11 @@ class LocalConnection:
         self._linger()
 
     def _linger(self) -> None:
-        left = self._heard_at + self._linger_s - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._linger)
+        since = self._loop.time() - self._heard_at
+        left = self._linger_s - since
+        if left > 0 and not has_left(self._sock):
+            look_s = _LOOK_FIRST_S if since < _LOOK_FIRST_S else _LOOK_S
+            self._timer = self._loop.call_later(min(left, look_s), self._linger)
         elif self._channel is not None:
             self._eof_sent = True
             self._timer = self._loop.call_later(_AFTER_EOF_S, self._not_ended_by_pod)
@@ -497,6 +528,27 @@ class LocalConnection:
     def writing_paused(self) -> None:
         """See `ChannelHandler`."""
         self._stop_reading()
+        if self._watch is None:
+            self._watch_paused(self._to_pod, 0.0)
+
+    def _watch_paused(self, to_pod: int, still_s: float) -> None:
+        self._watch = self._loop.call_later(
+            _LOOK_AT_PAUSED_S, self._look_at_paused, to_pod, still_s + _LOOK_AT_PAUSED_S
+        )
+
+    def _look_at_paused(self, to_pod: int, still_s: float) -> None:
+        """Nobody reads from the client, so nobody would notice that it goes."""
+        self._watch = None
+        if self._over or self._reading or self._local_ended or self._pod_ended:
+            return
+        if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._end("the client reset the connection", reset=True)
+        elif self._to_pod != to_pod:
+            self._watch_paused(self._to_pod, 0.0)
+        elif still_s >= _ABANDONED_S and has_left(self._sock):
+            self._end(f"the client left, and the pod has not read for {still_s:g} s", reset=True)
+        else:
+            self._watch_paused(to_pod, still_s)
 
     def writing_resumed(self) -> None:
         """See `ChannelHandler`."""
@@ -596,8 +648,9 @@ class LocalConnection:
         self._stop_reading()
         self._stop_hesitating()
         self._loop.remove_writer(self._fd)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.abort()
