@@ -59,7 +59,7 @@ class Limits:
     silence_s: float = 10.0
     open_timeout_s: float = 30.0
     half_close_s: float = 3.0
-    frame_size: int = 128 * KIB - 8
+    frame_size: int = 256 * KIB - 8
     stream_buffer: int = 1 * MIB
     forward_buffer: int = 32 * MIB
     spill: int = 256 * MIB

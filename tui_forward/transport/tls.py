@@ -111,16 +111,12 @@ class TlsStream(ByteStream):
         if self._ended:
             return
         try:
-            if len(data) <= _FEED:
-                self._tls.write(data)
-                self._inner.write(self._outgoing.read())
-                return
-            view = memoryview(data)
-            for start in range(0, len(view), _FEED):
-                self._tls.write(view[start : start + _FEED])
-                self._inner.write(self._outgoing.read())
+            self._encrypt(data)
         except ssl.SSLError as error:
             self._fail(describe_tls_error(error, self._server_hostname))
+            return
+        # However long it is, it leaves in one piece.
+        self._inner.write(self._outgoing.read())
 
     def writelines(self, parts: Sequence[Buffer]) -> None:
         """See `ByteStream`; copies no more than fills the first record."""
@@ -133,13 +129,18 @@ class TlsStream(ByteStream):
             view = memoryview(payload)
             cut = _RECORD - len(head)
             try:
-                self._tls.write(b"".join((head, view[:cut])))
+                self._encrypt(b"".join((head, view[:cut])))
             except ssl.SSLError as error:
                 self._fail(describe_tls_error(error, self._server_hostname))
                 return
             self.write(view[cut:])
         else:
             super().writelines(parts)
+
+    def _encrypt(self, data: Buffer) -> None:
+        sent = self._tls.write(data)
+        while sent < len(data):  # some versions write one record at a time
+            sent += self._tls.write(memoryview(data)[sent:])
 
     def close(self) -> None:
         """See `ByteStream`."""
