@@ -65,8 +65,8 @@ class Client:
         return count
 
     async def _writable(self) -> None:
-        waiter = self._loop.create_future()
-        self._loop.add_writer(self.sock, lambda: waiter.done() or waiter.set_result(None))
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self.sock, _wake, waiter)
         try:
             await waiter
         finally:
@@ -107,6 +107,11 @@ class Client:
         """Close with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 @contextlib.asynccontextmanager

@@ -286,6 +286,10 @@ def death_of(pid: int) -> asyncio.Future[float]:
         loop.remove_reader(descriptor)
         os.close(descriptor)
 
-    loop.add_reader(descriptor, lambda: death.done() or death.set_result(time.monotonic()))
+    def died() -> None:
+        if not death.done():
+            death.set_result(time.monotonic())
+
+    loop.add_reader(descriptor, died)
     death.add_done_callback(ended)
     return death

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, seen through its socket and by what it takes of the machine."""
+"""An engine in a process of its own, seen through its socket and by what it takes."""
 
 from __future__ import annotations
 

@@ -99,14 +99,18 @@ class Outages:
     def row(self) -> str:
         """One line of the table of figures."""
         held = sorted(s for one in self.each for s in one.first_bytes_s) or [float("nan")]
+        first = sorted(self.first_bytes_s) or [float("nan")]
+        down = statistics.median(one.down_s for one in self.each)
         return (
-            f"{self.what:28} {len(self.each):3}× down p50 "
-            f"{statistics.median(one.down_s for one in self.each) * 1e3:7.0f} ms   first byte after "
-            f"p50 {self.p50_s * 1e3:6.0f} max {max(self.first_bytes_s or held) * 1e3:6.0f} ms   "
-            f"held {self.held:5}: p50 {statistics.median(held) * 1e3:6.0f} max "
-            f"{held[-1] * 1e3:6.0f} ms   cut {sum(one.cut for one in self.each):3}   "
-            f"wrong {len(self.wrong)}"
+            f"{self.what:30} {len(self.each):2}×   down {_ms(down)}   first byte after: "
+            f"{_ms(self.p50_s)}, at most {_ms(first[-1])}   held {self.held:4}, served after "
+            f"{_ms(statistics.median(held))}, at most {_ms(held[-1])}   "
+            f"cut {sum(one.cut for one in self.each):3}   wrong {len(self.wrong)}"
         )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:6.0f} ms"
 
 
 async def outage(scene: Scene, trouble: Trouble, *, patience_s: float = 45.0) -> Outage:
