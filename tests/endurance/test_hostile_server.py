@@ -171,6 +171,7 @@ async def test_an_endless_message(battle: Battle, transport: TransportChoice) ->
         async with forwarded(
             battle.session, 80, kind=TargetKind.POD, name="endless-websocket",
             namespace=NAMESPACE, context="hostile", transport=transport, ready=False,
+            park_s=2.0,
         ) as line:  # fmt: skip
             if transport is TransportChoice.WEBSOCKET:
                 await failed(line)
