@@ -1,0 +1,351 @@
+"""Minutes of mixed load with random faults; afterwards everything must be as it was before.
+
+Clients do all that clients do: short and long exchanges, uploads, downloads, readers that
+stop, resets, refusals, half-closes. Each connection moves a number of bytes that is its own,
+so that what the client, the engine and the application counted can be laid side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tests.endurance.clients import Client, connected, get_json
+from tests.endurance.cluster import NAMESPACE, Chain, Pods
+from tests.endurance.engine import Line, forwarded
+from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
+from tui_forward.session import Session
+
+ECHO, SINK, SOURCE, RESETS, SLOW, BYE, COUNTERS, NOBODY = (
+    7000, 7001, 7002, 7004, 7005, 7007, 7009, 7999,
+)  # fmt: skip
+PORTS = (ECHO, SINK, SOURCE, RESETS, SLOW, BYE, NOBODY)
+_AT_ONCE = 24
+_TURN_S = 30.0
+_RECOVER_S = 45.0
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a client counted on one connection that went well from begin to end."""
+
+    port: int
+    sent: int
+    received: int
+
+
+@dataclass
+class Books:
+    """Everything that was counted.
+
+    Attributes:
+        clients: By the engine's name for the client: what went well.
+        failures: What did not, in words, with how often.
+        refused: Local connects that were refused.
+        engine: What the engine says of each connection that has ended.
+        gaps: Events that were missed.
+    """
+
+    clients: dict[str, list[Tally]] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    engine: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    gaps: int = 0
+    connections: int = 0
+
+    def missing_in_engine(self) -> list[str]:
+        """Connections of which client and engine counted differently."""
+        wrong = []
+        for name, tallies in self.clients.items():
+            seen = Counter(self.engine.get(name, ()))
+            wanted = Counter((one.sent, one.received) for one in tallies)
+            for numbers, count in (wanted - seen).items():
+                wrong.append(f"{name}: sent and received {numbers} ({count}×), engine says {seen}")
+        return wrong
+
+
+class Mix:
+    """Clients of several forwards.
+
+    Args:
+        lines: Forwards by the port they lead to.
+        seed: Everything random comes from it.
+    """
+
+    def __init__(self, lines: dict[int, list[Line]], seed: int) -> None:
+        self.books = Books()
+        self._lines = lines
+        self._random = random.Random(seed)
+        self._serial = itertools.count(1)
+
+    async def run(self, until: float) -> None:
+        """Keep clients busy until a time (monotonic)."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(self._client(until))
+
+    async def _client(self, until: float) -> None:
+        turns: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
+            (ECHO, self._echo), (ECHO, self._echo), (ECHO, self._chat), (SINK, self._upload),
+            (SOURCE, self._download), (SOURCE, self._stops_reading), (ECHO, self._nobody_reads),
+            (RESETS, self._is_reset), (SLOW, self._slow), (BYE, self._bye),
+            (NOBODY, self._is_refused), (SOURCE, self._resets), (ECHO, self._leaves),
+        ]  # fmt: skip
+        while time.monotonic() < until:
+            port, turn = self._random.choice(turns)
+            line = self._random.choice(self._lines[port])
+            await self._turn(port, line, turn)
+            await asyncio.sleep(self._random.random() * 0.05)
+
+    async def _turn(self, port: int, line: Line, turn: Callable[[Client], Awaitable[None]]) -> None:
+        self.books.connections += 1
+        try:
+            async with asyncio.timeout(_TURN_S + 30), connected(line.port) as client:
+                name = client.name
+                await turn(client)
+                tally = Tally(port, client.sent, client.received)
+        except ConnectionRefusedError:
+            self.books.refused += 1
+        except (OSError, TimeoutError) as error:
+            self.books.failures[f"{turn.__name__}: {type(error).__name__}"] += 1
+        else:
+            if turn in (self._echo, self._chat, self._upload, self._download, self._slow):
+                self.books.clients.setdefault(f"{line.id} {name}", []).append(tally)
+
+    def _size(self, most: int) -> int:
+        """A number of bytes no other connection moves."""
+        return self._random.randrange(most) // 4096 * 4096 + next(self._serial) % 4096 + 1
+
+    # What goes well unless something breaks, and then counts.
+
+    async def _echo(self, client: Client) -> None:
+        data = self._random.randbytes(self._size(60_000))
+        await client.send(data)
+        if await client.exactly(len(data)) != data:
+            raise AssertionError("an echo was another")
+
+    async def _chat(self, client: Client) -> None:
+        for _ in range(self._random.randrange(3, 30)):
+            data = self._random.randbytes(self._size(2000))
+            await client.send(data)
+            if await client.exactly(len(data)) != data:
+                raise AssertionError("an echo was another")
+            await asyncio.sleep(self._random.random() * 0.02)
+
+    async def _upload(self, client: Client) -> None:
+        size = self._size(3_000_000)
+        await client.send(b"%d\n" % size + bytes(size))
+        expected = b"%d\n" % size
+        if await client.exactly(len(expected)) != expected:
+            raise AssertionError("the pod counted something else")
+
+    async def _download(self, client: Client) -> None:
+        size = self._size(3_000_000)
+        await client.send(b"%d\n" % size)
+        await client.exactly(size)
+        if await client.receive():
+            raise AssertionError("more came than was asked for")
+
+    async def _slow(self, client: Client) -> None:
+        await client.send(b"5 0.05\n")
+        await client.exactly(5)
+
+    # What does not.
+
+    async def _stops_reading(self, client: Client) -> None:
+        await client.send(b"%d\n" % (1 << 40))
+        await client.exactly(1000)
+        await asyncio.sleep(self._random.random() * 3)
+
+    async def _nobody_reads(self, client: Client) -> None:
+        end = time.monotonic() + self._random.random() * 3
+        while time.monotonic() < end:
+            client.send_what_fits(bytes(65536))
+            await asyncio.sleep(0.01)
+        if self._random.random() < 0.5:
+            client.reset()
+
+    async def _is_reset(self, client: Client) -> None:
+        with contextlib.suppress(ConnectionError):
+            await client.send(b"x")
+            await client.to_the_end()
+
+    async def _bye(self, client: Client) -> None:
+        await client.to_the_end()
+
+    async def _is_refused(self, client: Client) -> None:
+        with contextlib.suppress(ConnectionError):
+            await client.send(b"GET / HTTP/1.1\r\n\r\n")
+            await client.to_the_end()
+
+    async def _resets(self, client: Client) -> None:
+        await client.send(b"%d\n" % (1 << 30))
+        await client.exactly(self._random.randrange(1, 100_000))
+        client.reset()
+
+    async def _leaves(self, client: Client) -> None:
+        await client.send(b"hello")
+        client.end_sending()
+
+
+# --------------------------------------------------------------------------------------
+# Faults
+# --------------------------------------------------------------------------------------
+
+
+async def random_fault(chain: Chain, pods: Pods, chance: random.Random) -> str:
+    """Let something happen; says what."""
+    name = chance.choice(
+        [
+            "delete",
+            "crash",
+            "hop",
+            "cut",
+            "cut",
+            "connections",
+            "stall",
+            "compact",
+            "token",
+            "delay",
+        ]
+    )
+    hop = chance.choice(["apiserver", "kubelet", "runtime"])
+    match name:
+        case "delete":
+            pod = await pods.ready_one()
+            grace = chance.choice([0, 1])
+            await chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
+            await pods.ready_one(but=pod.uid)
+        case "crash":
+            pod = await pods.ready_one()
+            await chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
+        case "hop":
+            kill, down_s = chance.random() < 0.5, chance.random()
+            await chain.fault("restart-hop", hop=hop, kill=kill, down_s=down_s)
+        case "cut":
+            await chain.fault("cut", hop=hop)
+        case "connections":
+            await chain.fault("cut", hop="runtime", what="connections")
+        case "stall":
+            await chain.fault("stall", hop=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
+        case "compact":
+            await chain.fault("compact")
+            await chain.fault("cut", hop="apiserver", what="watches")
+        case "token":
+            await chain.fault("rotate-token", user="admin-tokenfile")
+        case "delay":
+            await chain.fault("delay", hop="kubelet", seconds=0.05)
+            await asyncio.sleep(2)
+            await chain.fault("delay", hop="kubelet", seconds=0)
+    return f"{name} {hop}" if name in ("hop", "cut", "stall") else name
+
+
+async def trouble(chain: Chain, pods: Pods, seed: int, until: float, every_s: float) -> list[str]:
+    """Faults until a time (monotonic); gives what happened."""
+    chance = random.Random(seed)
+    happened = []
+    while time.monotonic() + every_s < until:
+        await asyncio.sleep(every_s * (0.5 + chance.random()))
+        happened.append(await random_fault(chain, pods, chance))
+    await chain.fault("clear")
+    return happened
+
+
+# --------------------------------------------------------------------------------------
+# Together
+# --------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def forwards(session: Session) -> AsyncIterator[dict[int, list[Line]]]:
+    """Forwards to every port by several transports and credentials; all ready."""
+    async with contextlib.AsyncExitStack() as stack:
+        lines: dict[int, list[Line]] = {port: [] for port in PORTS}
+
+        async def add(port: int, transport: TransportChoice, context: str) -> None:
+            line = forwarded(
+                session, port, transport=transport, context=context, ready=False, park_s=60.0
+            )
+            lines[port].append(await stack.enter_async_context(line))
+
+        for port in PORTS:
+            await add(port, TransportChoice.AUTO, "minicluster")
+        for port in (ECHO, SOURCE):
+            await add(port, TransportChoice.WEBSOCKET, "minicluster")
+            await add(port, TransportChoice.CHANNELS, "minicluster")
+        await add(ECHO, TransportChoice.SPDY, "admin-tokenfile")
+        for line in itertools.chain.from_iterable(lines.values()):
+            await line.ready()
+        yield lines
+
+
+@contextlib.asynccontextmanager
+async def listening(session: Session, books: Books) -> AsyncIterator[None]:
+    """Write into the books what the engine says of each connection that ends."""
+    last = 0
+
+    def heard(event: Event) -> None:
+        nonlocal last
+        if last:
+            books.gaps += event.sequence - last - 1
+        last = event.sequence
+        ended = event.connection
+        if event.event is EventKind.CONNECTION_CLOSED and ended is not None:
+            numbers = (ended.bytes_to_pod, ended.bytes_from_pod)
+            books.engine.setdefault(f"{event.forward} {ended.client}", []).append(numbers)
+
+    async def listen() -> None:
+        async for event in session.events():
+            heard(event)
+
+    task = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def quiet(lines: dict[int, list[Line]]) -> None:
+    """Wait until every forward is ready again and has no connection left."""
+    for line in itertools.chain.from_iterable(lines.values()):
+        await line.until(
+            lambda forward: (
+                forward.state is ForwardState.READY and not forward.counters.connections_open
+            ),
+            "ready, with no connection left",
+            _RECOVER_S,
+        )
+
+
+async def counted_by_pod(session: Session, port: int) -> Counter[tuple[int, int]]:
+    """What the application counted on each of its connections: received and sent."""
+    async with forwarded(session, COUNTERS) as line:
+        ledger = await get_json(line.port, f"/counters?port={port}")
+    return Counter((one["received"], one["sent"]) for one in ledger["records"])
+
+
+async def missing_in_pod(session: Session, books: Books) -> list[str]:
+    """Connections of which client and application counted differently.
+
+    Only for books during which the pod lived on: its counters end with it.
+    """
+    wrong = []
+    for port in (ECHO, SINK, SOURCE):
+        counted = await counted_by_pod(session, port)
+        wanted = Counter(
+            (one.sent, one.received)
+            for tallies in books.clients.values()
+            for one in tallies
+            if one.port == port
+        )
+        wrong += [
+            f"port {port}: {numbers} ({count}×)" for numbers, count in (wanted - counted).items()
+        ]
+    return wrong
