@@ -62,6 +62,11 @@ class FakeGate:
     def refusal_is_final(self, failure: ForwardError) -> bool:  # the seam's
         return self.ready
 
+    async def news(self) -> None:
+        await asyncio.Event().wait()
+
+    def listens(self) -> None: ...
+
     def connection_failed(self, failure: ForwardError) -> None:
         self.failures.append(failure)
 

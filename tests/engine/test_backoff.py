@@ -7,11 +7,27 @@ from hypothesis import strategies as st
 from tui_forward.engine.backoff import Backoff
 
 
-def test_the_bound_grows_up_to_the_longest() -> None:
+def test_the_bound_grows_with_the_outage_up_to_the_longest() -> None:
     backoff = Backoff(first_s=1, longest_s=10, draw=lambda: 1.0)
-    delays = [backoff.failed(now) for now in range(7)]
-    assert delays == pytest.approx([1, 1.6, 2.56, 4.096, 6.5536, 10, 10])
-    assert backoff.failures == 7
+    delays = [backoff.failed(now) for now in (100, 101, 110, 120, 160, 1000)]
+    assert delays == pytest.approx([1, 1, 1.5, 3, 9, 10])
+    assert backoff.failures == 6
+
+
+def test_an_outage_is_over_soon_after_its_end_and_costs_few_tries() -> None:
+    backoff = Backoff(draw=lambda: 0.5)
+    now, tries = 0.0, 0
+    while now < 3600:
+        wait = backoff.failed(now)
+        assert wait <= max(0.1, 0.1 * now)
+        now, tries = now + wait, tries + 1
+    assert tries < 600
+
+
+def test_a_crowd_shares_the_speed() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, draw=lambda: 1.0)
+    assert [backoff.failed(0, crowd=crowd) for crowd in (1, 4, 8, 40)] == [1, 1, 2, 10]
+    assert backoff.bound_s(0, crowd=40) == 10
 
 
 def test_a_success_that_does_not_last_changes_nothing() -> None:
@@ -19,7 +35,7 @@ def test_a_success_that_does_not_last_changes_nothing() -> None:
     backoff.failed(0)
     backoff.failed(1)
     backoff.succeeded(2)
-    assert backoff.failed(6.9) == pytest.approx(2.56)
+    assert backoff.failed(6.9) == pytest.approx(1.035)
 
 
 def test_what_worked_for_long_is_tried_again_at_once() -> None:

@@ -414,7 +414,7 @@ async def test_waiting_is_cut_short(
     wake: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.engine.backoff.Backoff.failed", lambda self, now: 3600.0)
+    monkeypatch.setattr("tui_forward.engine.backoff.Backoff.failed", lambda *_, **__: 3600.0)
     below.dial_error = TransportError("connection refused")
     backend.meaning["web"] = pod("web-1")
     forward_id = engine.start(spec())

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: exponential, with full jitter.
+"""How long to wait before the next try: in proportion to the outage, with full jitter.
 
 Pure: the caller has the clock and does the waiting. Full jitter (a uniform draw between
 zero and the growing bound) keeps fifty forwards that lost the same API server from coming
@@ -10,9 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-# Less than doubling: most outages are a restart of a second or two, and a try that is refused
-# costs next to nothing.
-_GROWTH = 1.6
+# The bound of a delay, as a part of what the outage has lasted: so an outage is over for us a
+# twentieth of its length after its end, and the tries of an hour are still few.
+_PART = 0.15
+# As many may try at full speed at once; more of them share it.
+_FEW = 4
 
 
 class Backoff:
@@ -29,14 +31,22 @@ class Backoff:
         draw: Gives a number in [0, 1); tests pass their own.
     """
 
-    __slots__ = ("_draw", "_failures", "_first_s", "_lasting_s", "_longest_s", "_succeeded_at")
+    __slots__ = (
+        "_began_at",
+        "_draw",
+        "_failures",
+        "_first_s",
+        "_lasting_s",
+        "_longest_s",
+        "_succeeded_at",
+    )
 
     def __init__(
         self,
         *,
         first_s: float = 0.1,
         longest_s: float = 15.0,
-        lasting_s: float = 5.0,
+        lasting_s: float = 2.0,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._first_s = first_s
@@ -44,6 +54,7 @@ class Backoff:
         self._lasting_s = lasting_s
         self._draw = draw
         self._failures = 0
+        self._began_at: float | None = None
         self._succeeded_at: float | None = None
 
     @property
@@ -56,21 +67,33 @@ class Backoff:
         if self._succeeded_at is None:
             self._succeeded_at = now
 
-    def failed(self, now: float) -> float:
+    def failed(self, now: float, *, crowd: int = 1) -> float:
         """It failed, or stopped working, at `now`; returns the seconds to wait.
 
         What had worked for long enough is tried again at once.
+
+        Args:
+            now: Monotonic seconds.
+            crowd: How many try to reach the same server, this one included.
         """
         succeeded_at, self._succeeded_at = self._succeeded_at, None
         if succeeded_at is not None and now - succeeded_at >= self._lasting_s:
             self._failures = 0
+            self._began_at = now
             return 0.0
-        # The exponent is capped as well: the power of a week-long outage is a long number.
-        bound = min(self._longest_s, self._first_s * _GROWTH ** min(self._failures, 64))
+        if self._began_at is None:
+            self._began_at = now
         self._failures += 1
-        return self._draw() * bound
+        return self._draw() * self.bound_s(now, crowd=crowd)
+
+    def bound_s(self, now: float, *, crowd: int = 1) -> float:
+        """No wait that begins now is longer."""
+        outage_s = 0.0 if self._began_at is None else now - self._began_at
+        bound = max(self._first_s, _PART * outage_s) * max(1.0, crowd / _FEW)
+        return min(self._longest_s, bound)
 
     def reset(self) -> None:
         """The world has changed (network, credentials): begin again with short delays."""
         self._failures = 0
+        self._began_at = None
         self._succeeded_at = None

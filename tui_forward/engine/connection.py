@@ -74,6 +74,12 @@ class Gate(Protocol):
     def refusal_is_final(self, failure: ForwardError) -> bool:
         """Whether a refusal is the application's last word: the pod's container is Ready."""
 
+    async def news(self) -> None:
+        """Wait until there is reason to believe that a refusal would not be repeated."""
+
+    def listens(self) -> None:
+        """A connection that had been refused was answered."""
+
     def connection_failed(self, failure: ForwardError) -> None:
         """A connection failed; for the timeline. Called once per failed connection."""
 
@@ -137,6 +143,7 @@ class LocalConnection:
         "_timer",
         "_to_pod",
         "_wait",
+        "_was_refused",
         "_watch",
         "failed",
         "process",
@@ -194,6 +201,7 @@ class LocalConnection:
         # The one timer there is at a time: for what follows the client's end of file.
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._was_refused = False
         # What `run` waits in: for a tunnel, or for the end of the channel.
         self._parking: asyncio.Timeout | None = None
         self._wait: asyncio.Future[None] | None = None
@@ -283,8 +291,20 @@ class LocalConnection:
             if not self._may_retry(failure, error) or self._loop.time() >= deadline:
                 raise error
             self._state = ConnectionState.PARKED
-            await self._parked(asyncio.sleep(pause_s), deadline)
-            pause_s = min(2 * pause_s, self._limits.retry_refused_max_s)
+            self._was_refused = True
+            if await self._parked(self._pause(pause_s), deadline):
+                pause_s = self._limits.retry_refused_s
+            else:
+                pause_s = min(2 * pause_s, self._limits.retry_refused_max_s)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait, unless there is news; returns whether there is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gate.news()
+        except TimeoutError:
+            return False
+        return True
 
     async def _parked(self, waiting: Coroutine[Any, Any, T], deadline: float) -> T | None:
         """Wait for something until the deadline or until the client leaves (None).
@@ -484,6 +504,8 @@ class LocalConnection:
         """See `ChannelHandler`."""
         if self._replay.possible:
             self._replay.forget()
+            if self._was_refused:
+                self._gate.listens()
         if self._local_ended:
             self._heard_at = self._loop.time()
         if self._backlog is not None and self._backlog.size:

@@ -40,8 +40,7 @@ _log = logging.getLogger(__name__)
 
 # What needs a person is tried again by itself, though slowly: an exec plugin may open a browser.
 _BLOCKED_RETRY_S = (15.0, 30.0, 60.0, 120.0, 300.0)
-# Events may cut a back-off short, but never below this much, doubling with each failure.
-_LEAST_PAUSE_S = 0.05
+# Events may cut a back-off short, but not below half of its bound, or this.
 _LEAST_PAUSE_MAX_S = 3.0
 # A stream that was opened towards the previous pod may report that one's end this much later.
 _STALE_REPORT_S = 0.25
@@ -118,7 +117,7 @@ class Follower:
         while True:
             self._learn(await watch.changed(self.resolution))
             # A pod event ends any waiting, but not faster than failures in a row allow.
-            pause = _LEAST_PAUSE_S * 2.0 ** min(self._backoff.failures, 16)
+            pause = self._backoff.bound_s(time.monotonic(), crowd=self._crowd()) / 2
             self._hurry(self._failed_at + min(_LEAST_PAUSE_MAX_S, pause))
 
     def _learn(self, resolution: Resolution) -> None:
@@ -168,9 +167,12 @@ class Follower:
             self.pool.abort(reason)
         self.hurry()
 
+    def _crowd(self) -> int:
+        return self._world.trying(self._spec.target.context)
+
     def _delay_after(self, error: TuiForwardError, now: float) -> float:
         if wording.blocked_by(error) is None:
-            return self._backoff.failed(now)
+            return self._backoff.failed(now, crowd=self._crowd())
         delay = _BLOCKED_RETRY_S[min(self._blocked_tries, len(_BLOCKED_RETRY_S) - 1)]
         self._blocked_tries += 1
         return delay
@@ -224,7 +226,7 @@ class Follower:
             self._story.advance(failed)
             return delay
         _log.error("%s fell over and starts over", self._name, exc_info=error)
-        delay = max(1.0, self._backoff.failed(now))
+        delay = max(1.0, self._backoff.failed(now, crowd=self._crowd()))
         reason = f"the program failed ({type(cause).__name__}: {wording.sentence(cause)})"
         self._story.advance(states.Failed(f"{reason}; starting over", time.time() + delay))
         return delay
@@ -327,7 +329,7 @@ class Follower:
         reason = wording.sentence(await pool.lost())  # it is down: this does not wait
         now = time.monotonic()
         self._failed_at = now
-        self._retry_at = now + self._backoff.failed(now)
+        self._retry_at = now + self._backoff.failed(now, crowd=self._crowd())
         self._story.advance(states.TunnelLost(reason))
 
     def _let_go(self, reason: str) -> None:

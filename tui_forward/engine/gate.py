@@ -51,6 +51,7 @@ class ForwardGate:
         self._believed = False
         self._first_refusal = -math.inf
         self._last_refusal = -math.inf
+        self._news = asyncio.Event()
         self.parked = 0
 
     @property
@@ -84,6 +85,9 @@ class ForwardGate:
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
             self._last_refusal = -math.inf  # whatever refused before is gone
+            self.listens()
+        elif resolved.ready and not self._believed:
+            self.listens()
         self._believed = resolved.ready
 
     def doubt(self) -> None:
@@ -141,6 +145,15 @@ class ForwardGate:
         if not self._believed:
             return False
         return not self._counters.bytes_from_pod or now - self._first_refusal > _DOUBT_S
+
+    async def news(self) -> None:
+        """Wait until there is reason to believe that a refusal would not be repeated."""
+        await self._news.wait()
+
+    def listens(self) -> None:
+        """Those who were refused had better try now."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     def connection_failed(self, failure: ForwardError) -> None:
         """A connection failed; one line in the timeline."""

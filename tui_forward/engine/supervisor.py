@@ -25,12 +25,14 @@ from tui_forward.model import (
     Event,
     Forward,
     ForwardSpec,
+    ForwardState,
     TimelineEntry,
 )
 
 _log = logging.getLogger(__name__)
 
 _LAST_PORT = 65535
+_TRYING = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
 
 
 class Engine:
@@ -257,6 +259,13 @@ class Engine:
         for forward in self._forwards.values():
             if forward.spec.target.context == context:
                 forward.cluster_answers()
+
+    def trying(self, context: str) -> int:
+        """How many forwards of a context are without a tunnel now, and not by intention."""
+        return sum(
+            forward.state in _TRYING and forward.spec.target.context == context
+            for forward in self._forwards.values()
+        )
 
     def own_forward_on(self, port: int) -> str:
         """Which of our own forwards listens on a local port, in words, or ""."""

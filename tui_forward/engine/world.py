@@ -64,5 +64,8 @@ class World(Protocol):
     def became_ready(self, context: str) -> None:
         """The API server of a context lets us through: others of it need not wait."""
 
+    def trying(self, context: str) -> int:
+        """How many forwards of a context are without a tunnel now, and not by intention."""
+
     def own_forward_on(self, port: int) -> str:
         """Which of our own forwards listens on a local port, in words, or ""."""
