@@ -41,7 +41,7 @@ class RuntimeClient:
                 # A restarted runtime is back within milliseconds; the defaults wait seconds.
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
+                ("grpc.max_reconnect_backoff_ms", 200),
                 ("grpc.max_receive_message_length", 16 * 1024 * 1024),
             ),
         )
