@@ -105,6 +105,7 @@ async def test_the_first_words_of_the_cluster_are_reported_when_nothing_works() 
         (404, "pod does not exist"),
         (500, 'pod not found ("web-1_shop")'),
         (500, DIALLING),
+        (500, "rpc error: code = Unavailable desc = connection error"),
         (429, ""),
     ],
 )

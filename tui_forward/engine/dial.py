@@ -42,6 +42,7 @@ _LAST_WORDS: Final = (
     "error dialing backend",
     "failed to find sandbox",
     "sandbox container is not running",
+    "rpc error: code =",  # the kubelet's, of a runtime that does not answer
 )
 
 Connect = Callable[..., Awaitable[ByteStream]]
