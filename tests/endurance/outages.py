@@ -156,10 +156,24 @@ def _judged(attempts: Sequence[Attempt], moments: Moments) -> Outage:
     )
 
 
-async def repeated(scene: Scene, what: str, trouble: Trouble, times: int) -> Outages:
-    """The same several times."""
+async def repeated(
+    scene: Scene, what: str, trouble: Trouble, times: int, *, rest_s: float = 0.0
+) -> Outages:
+    """The same several times.
+
+    Args:
+        scene: What it happens to.
+        what: Its name.
+        trouble: What happens.
+        times: How often.
+        rest_s: How long the forward is ready in between. What breaks again at once is rightly
+            tried less and less often.
+    """
     outages = Outages(what)
     for _ in range(times):
+        await scene.line.until(
+            lambda forward: time.time() - forward.since >= rest_s, "ready for a while"
+        )
         outages.each.append(await outage(scene, trouble))
     return outages
 

@@ -4,94 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.endurance import soak
-from tests.endurance.cluster import Chain, Pods
-from tests.endurance.engine import EngineProcess, Footprint, engine, eventually, session_with
-from tui_forward.session import LocalSession, Session
-
-
-async def exercised(
-    cluster: Chain, session: Session, *, seed: int, load_s: float, faults_s: float
-) -> tuple[soak.Books, soak.Books, list[str]]:
-    """Load with faults, then without; gives the books of both, and what happened."""
-    async with (
-        Pods.watching(cluster) as pods,
-        soak.forwards(session) as lines,
-    ):
-        troubled = soak.Mix(lines, seed)
-        async with soak.listening(session, troubled.books):
-            end = time.monotonic() + load_s
-            faults = soak.trouble(cluster, pods, seed, end, faults_s)
-            _, happened = await asyncio.gather(troubled.run(end), faults)
-            await soak.quiet(lines)
-        calm = soak.Mix(lines, seed + 1)
-        async with soak.listening(session, calm.books):
-            await calm.run(time.monotonic() + min(10.0, load_s / 4))
-            await soak.quiet(lines)
-        assert await soak.missing_in_pod(session, calm.books) == []
-    return troubled.books, calm.books, happened
-
-
-def judge(books: soak.Books, *, calm: bool) -> None:
-    assert books.refused == 0
-    assert books.gaps == 0
-    assert books.missing_in_engine() == []
-    assert len(books.clients) > 20
-    if calm:
-        assert not books.failures
-
-
-def leaked(before: Footprint, after: Footprint) -> str:
-    """What there is more of than before; empty if nothing."""
-    wrong = [
-        f"{name}: {one} → {two}"
-        for name, one, two in (
-            ("descriptors", before.files, after.files),
-            ("sockets", before.sockets, after.sockets),
-        )
-        if two > one
-    ]
-    return ", ".join(wrong)
-
-
-async def settled(running: EngineProcess, before: Footprint) -> Footprint:
-    """The footprint once nothing is left over, or what there is after a while."""
-    import contextlib
-
-    with contextlib.suppress(AssertionError):
-        await eventually(lambda: not leaked(before, running.footprint()), "rest", 20.0)
-    return running.footprint()
-
-
-async def soaked(cluster: Chain, *, seed: int, load_s: float, faults_s: float) -> str:
-    """The whole proof against an engine process; gives a line of figures."""
-    with engine(cluster.kubeconfig) as running:
-        async with session_with(running) as session:
-            # The first round loads modules, fills caches and grows the heap.
-            await exercised(cluster, session, seed=seed, load_s=max(5.0, load_s / 10), faults_s=2.0)
-            await asyncio.sleep(3)
-            before = running.footprint()
-            troubled, calm, happened = await exercised(
-                cluster, session, seed=seed + 100, load_s=load_s, faults_s=faults_s
-            )
-            after = await settled(running, before)
-            judge(troubled, calm=False)
-            judge(calm, calm=True)
-            assert leaked(before, after) == ""
-            assert (await session.snapshot()).forwards == ()
-        assert running.complaints() == ""
-    return (
-        f"{troubled.connections + calm.connections} connections, {len(happened)} faults, "
-        f"{sum(troubled.failures.values())} cut; before {before}; after {after}; "
-        f"exact: {len(troubled.clients) + len(calm.clients)}"
-    )
+from tests.endurance.cluster import Chain
+from tests.endurance.engine import eventually
+from tests.endurance.leaks import exercised, judge, soaked
+from tui_forward.session import LocalSession
 
 
 @pytest.mark.timeout(180)
@@ -147,6 +68,6 @@ def census() -> Counter[str]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-async def test_soak(cluster: Chain, tmp_path: Path) -> None:
+async def test_soak(cluster: Chain) -> None:
     line = await soaked(cluster, seed=20260101, load_s=60.0, faults_s=4.0)
     assert "after" in line

@@ -1,0 +1,228 @@
+"""`python -m tests.endurance`: the full proofs, with figures.
+
+Starts the embedded cluster and an engine as processes of their own, breaks what can be broken
+as often as the promises say, and prints a table. Ends with 1 if a promise was not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tests.endurance import outages
+from tests.endurance.clients import Load, echo
+from tests.endurance.cluster import Chain, Pods, chain
+from tests.endurance.engine import EngineProcess, engine, eventually, forwarded, session_with
+from tests.endurance.isolation import ECHO, KINDS, beside
+from tests.endurance.leaks import soaked
+from tests.endurance.outages import (
+    Outages,
+    Scene,
+    Trouble,
+    container_crashed,
+    hop_restarted,
+    pod_deleted,
+    repeated,
+    stalled_until_noticed,
+)
+from tui_forward.model import ForwardState
+
+# After this the engine takes a forward for one that works.
+_REST_S = 2.5
+_FIRST_BYTE_S = 0.15
+_RATIO = 2.0
+# Of a median of microseconds on a machine with other work.
+_NOISE_S = 0.002
+
+
+class Report:
+    """What is printed, and whether all of it is good."""
+
+    def __init__(self) -> None:
+        self.bad: list[str] = []
+
+    def row(self, text: str, *wrong: str) -> None:
+        """A line, and what is wrong about it."""
+        sys.stdout.write(("  " if not wrong else "! ") + text + "\n")
+        for each in wrong:
+            sys.stdout.write(f"      {each}\n")
+        sys.stdout.flush()
+        self.bad += wrong
+
+    def heading(self, text: str) -> None:
+        """What follows."""
+        sys.stdout.write(f"\n{text}\n")
+        sys.stdout.flush()
+
+
+@contextlib.asynccontextmanager
+async def scene(cluster: Chain, running: EngineProcess, context: str) -> AsyncIterator[Scene]:
+    """A forward to the echo, under load."""
+    async with (
+        Pods.watching(cluster) as pods,
+        session_with(running) as session,
+        forwarded(session, ECHO, context=context, park_s=60) as line,
+        Load(line.port).running() as load,
+    ):
+        yield Scene(cluster, pods, line, load)
+
+
+async def token_expired(scene: Scene) -> outages.Moments:
+    """Nobody's token is good any more; a while later the file has a new one."""
+    began = time.monotonic()
+    await scene.chain.fault("expire-token")
+    await scene.chain.fault("cut", hop="apiserver", what="all")
+    died = time.monotonic()
+    await scene.line.until(
+        lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
+    )
+    await scene.chain.fault("rotate-token")
+    return outages.Moments(began, died, time.monotonic())
+
+
+async def compacted_and_deleted(scene: Scene) -> outages.Moments:
+    """The watch history is gone when the pod is replaced."""
+    await scene.chain.fault("gone", times=2)
+    await scene.chain.fault("compact")
+    await scene.chain.fault("cut", hop="apiserver", what="watches")
+    return await pod_deleted(0)(scene)
+
+
+# What happens, how often of twenty, by which context, and whether the first byte has a bound.
+OUTAGES: tuple[tuple[str, Trouble, float, str, bool], ...] = (
+    ("pod deleted (grace 1 s)", pod_deleted(1), 1.0, "minicluster", True),
+    ("pod deleted (no grace)", pod_deleted(0), 1.0, "minicluster", True),
+    ("container crashed", container_crashed, 1.0, "minicluster", True),
+    ("API server restarted", hop_restarted("apiserver"), 1.0, "minicluster", True),
+    ("API server killed, 1 s down", hop_restarted("apiserver", kill=True, down_s=1.0), 0.5,
+     "minicluster", True),
+    ("kubelet restarted", hop_restarted("kubelet"), 1.0, "minicluster", True),
+    ("runtime restarted", hop_restarted("runtime"), 1.0, "minicluster", False),
+    ("network silent, no reset", stalled_until_noticed("apiserver"), 0.25, "minicluster", False),
+    ("token expired, new one later", token_expired, 0.5, "admin-tokenfile", False),
+    ("history compacted, pod deleted", compacted_and_deleted, 0.5, "minicluster", False),
+)  # fmt: skip
+
+
+async def all_outages(cluster: Chain, report: Report, times: int) -> None:
+    """Everything that breaks, under load."""
+    report.heading(
+        "Outages under load (4 clients without a pause, 50 new ones per second). Times are "
+        "medians;\n`first byte after`: from the moment the replacement is Ready, or the process "
+        "is back."
+    )
+    for what, trouble, part, context, bound in OUTAGES:
+        with engine(cluster.kubeconfig) as running:
+            async with scene(cluster, running, context) as stage:
+                count = max(1, round(times * part))
+                try:
+                    seen = await repeated(stage, what, trouble, count, rest_s=_REST_S)
+                except AssertionError as error:
+                    report.row(what, str(error)[:2000])
+                    continue
+                finally:
+                    await cluster.fault("clear")
+                wrong = list(seen.wrong)
+                if bound and not seen.p50_s <= _FIRST_BYTE_S:
+                    wrong.append(f"the first byte came after {seen.p50_s * 1e3:.0f} ms (p50)")
+                report.row(seen.row(), *wrong)
+            if complaints := running.complaints():
+                report.row("the engine's log", complaints)
+
+
+async def short_stall(cluster: Chain, report: Report) -> None:
+    """A network that hangs for two seconds costs two seconds."""
+    with engine(cluster.kubeconfig) as running:
+        async with scene(cluster, running, "minicluster") as stage:
+            seen = Outages("network hangs for 2 s")
+            seen.each.append(await outages.outage(stage, outages.stalled("kubelet", for_s=2.0)))
+            cut = [f"cut: {each.failure}" for each in stage.load.failures]
+            report.row(seen.row(), *seen.wrong, *cut)
+
+
+async def all_isolation(cluster: Chain, report: Report, probes: int) -> None:
+    """Ten of each kind that stand still."""
+    report.heading("Ten connections that stand still, and what neighbours take (p50)")
+    for kind in KINDS:
+        with engine(cluster.kubeconfig) as running:
+            async with (
+                session_with(running) as session,
+                forwarded(session, kind.port) as line,
+                forwarded(session, ECHO) as other,
+            ):
+                seen = await beside(running, line, other, kind, count=10, probes=probes)
+                wrong = [
+                    f"neighbours take ×{meanwhile / before:.2f}"
+                    for before, meanwhile in (seen.same_s, seen.other_s)
+                    if meanwhile > _RATIO * before + _NOISE_S
+                ]
+                report.row(seen.row(), *wrong)
+
+
+async def burst(cluster: Chain, report: Report, count: int) -> None:
+    """As many connections at once as anybody makes."""
+    report.heading(f"{count} connections at once")
+    with engine(cluster.kubeconfig) as running:
+        async with session_with(running) as session, forwarded(session, ECHO) as line:
+            began = time.perf_counter()
+            done = await asyncio.gather(
+                *(echo(line.port) for _ in range(count)), return_exceptions=True
+            )
+            seconds = time.perf_counter() - began
+            wrong = [repr(one) for one in done if isinstance(one, BaseException)]
+            report.row(
+                f"{count - len(wrong)} served within {seconds:.2f} s; {running.footprint()}",
+                *wrong[:5],
+            )
+            await line.until(lambda forward: not forward.counters.connections_open, "their end")
+            await eventually(lambda: running.footprint().sockets < 40, "the sockets to be closed")
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Everything that was asked for; gives the exit code."""
+    report = Report()
+    parts: dict[str, Callable[[Chain], Awaitable[None]]] = {
+        "outages": lambda cluster: all_outages(cluster, report, options.times),
+        "stall": lambda cluster: short_stall(cluster, report),
+        "isolation": lambda cluster: all_isolation(cluster, report, options.probes),
+        "burst": lambda cluster: burst(cluster, report, options.burst),
+    }
+    wanted = options.only or [*parts, "soak"]
+    with chain() as cluster:
+        for name, part in parts.items():
+            if name in wanted:
+                await part(cluster)
+        if "soak" in wanted:
+            report.heading(f"{options.minutes:g} minutes of mixed load with random faults")
+            load_s = 60 * options.minutes
+            try:
+                report.row(await soaked(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
+            except AssertionError as error:
+                report.row("soak", str(error)[:4000])
+    report.heading("all held" if not report.bad else f"{len(report.bad)} promises were not kept")
+    return int(bool(report.bad))
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
+    parser.add_argument("--times", type=int, default=20, help="how often each thing breaks (20)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of the soak (10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the soak (1)")
+    parser.add_argument("--probes", type=int, default=60, help="neighbours per median (60)")
+    parser.add_argument("--burst", type=int, default=2000, help="connections at once (2000)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=["outages", "stall", "isolation", "burst", "soak"],
+        help="this part (all)",
+    )
+    return asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
