@@ -34,6 +34,8 @@ ROWS = (
     Row("upload", "MiB/s", more_is_better=True, target=1.2),
     Row("client CPU, download", "s/GiB", target=0.7, digits=2),
     Row("client CPU, upload", "s/GiB", target=0.7, digits=2),
+    Row("client busy, download", "% of a core"),
+    Row("client busy, upload", "% of a core"),
     Row("connect + first byte p50", "ms", target=0.65, digits=2),
     Row("connect + first byte p99", "ms", digits=2),
     Row("round trip p50", "ms", target=1.0, digits=3),
@@ -100,9 +102,11 @@ class Bench:
         down = measure.download(running, self.size)
         self.add("download", running, down.mib_s)
         self.add("client CPU, download", running, down.cpu_s_per_gib)
+        self.add("client busy, download", running, down.busy_percent)
         up = measure.upload(running, self.size)
         self.add("upload", running, up.mib_s)
         self.add("client CPU, upload", running, up.cpu_s_per_gib)
+        self.add("client busy, upload", running, up.busy_percent)
         connects = measure.connects(running, 100)
         self.add("connect + first byte p50", running, connects.p50_ms)
         self.add("connect + first byte p99", running, connects.p99_ms)

@@ -26,10 +26,14 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Transfer:
-    """One bulk transfer: MiB/s, and the forwarder's CPU seconds per GiB."""
+    """One bulk transfer: MiB/s, the forwarder's CPU seconds per GiB, how much of a core it took.
+
+    A forwarder that is far from a whole core was waiting for the chain.
+    """
 
     mib_s: float
     cpu_s_per_gib: float
+    busy_percent: float
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def upload(running: Running, size: int) -> Transfer:
 
 def _transfer(running: Running, size: int, cpu: float, begin: float) -> Transfer:
     seconds = time.perf_counter() - begin
-    return Transfer(size / MIB / seconds, (running.cpu_s() - cpu) * GIB / size)
+    spent = running.cpu_s() - cpu
+    return Transfer(size / MIB / seconds, spent * GIB / size, 100 * spent / seconds)
 
 
 def connects(running: Running, count: int) -> Spread:

@@ -72,13 +72,17 @@ def test_get(kubectl: Kubectl) -> None:
         "node-a": "Ready",
         "node-b": "Ready",
     }
-    pods = kubectl.rows("get", "pods", "-n", "shop")
-    shown = {name.split("-")[0]: cells[:2] for name, cells in pods.items()}
+
+    def pods() -> dict[str, list[str]]:
+        rows = kubectl.rows("get", "pods", "-n", "shop")
+        return {name.split("-")[0]: cells[:2] for name, cells in rows.items()}
+
+    wait_for(lambda: pods()["migrate"] == ["0/1", "Completed"], "the job to be done")
+    shown = pods()
     assert shown["web"] == ["3/3", "Running"]
     assert shown["gateway"] == ["2/2", "Running"]
     assert shown["search"] == ["0/1", "Pending"]
     assert shown["recommender"][1] in ("ErrImagePull", "ImagePullBackOff")
-    assert shown["migrate"] == ["0/1", "Completed"]
     services = kubectl.rows("get", "svc", "-n", "data")
     assert services["db"][:2] == ["ClusterIP", "None"]
     assert kubectl.rows("get", "deploy", "-n", "shop")["web"][:3] == ["2/2", "2", "2"]

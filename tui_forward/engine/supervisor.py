@@ -267,6 +267,11 @@ class Engine:
             for forward in self._forwards.values()
         )
 
+    @property
+    def blocked(self) -> bool:
+        """Whether a forward waits for a person."""
+        return any(forward.state is ForwardState.BLOCKED for forward in self._forwards.values())
+
     def own_forward_on(self, port: int) -> str:
         """Which of our own forwards listens on a local port, in words, or ""."""
         for forward in self._forwards.values():

@@ -30,8 +30,10 @@ from tui_forward.model import (
 
 _log = logging.getLogger(__name__)
 
-# How often the kubeconfig files are looked at: a few stat(2).
+# How often the kubeconfig files are looked at: a few stat(2). More often while somebody waits
+# for a person to log in.
 _LOOK_EVERY_S = 1.0
+_LOOK_OFTEN_S = 0.05
 
 
 class Backend(Clusters, Protocol):
@@ -201,7 +203,7 @@ class LocalSession:
         """A login in another terminal wakes whatever waits for credentials, all at once."""
         seen = self._backend.revision()
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_LOOK_OFTEN_S if self._engine.blocked else _LOOK_EVERY_S)
             now = self._backend.revision()
             if now != seen:
                 seen = now
