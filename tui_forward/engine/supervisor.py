@@ -14,6 +14,7 @@ from tui_forward.engine.eventlog import EventLog
 from tui_forward.engine.forward import LiveForward
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.listener import check_addresses, raise_file_limit
+from tui_forward.engine.memory import Caretaker
 from tui_forward.engine.pool import TransportMemory
 from tui_forward.engine.ports import ClientNames
 from tui_forward.engine.wake import Watchman, Woken
@@ -32,6 +33,8 @@ from tui_forward.model import (
 _log = logging.getLogger(__name__)
 
 _LAST_PORT = 65535
+# What opening a connection leaves behind in the heap, about.
+_BYTES_PER_CONNECTION = 16 * 1024
 _TRYING = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
 
 
@@ -63,10 +66,11 @@ class Engine:
         self._gone = _Totals()
         self._version = 0
         self._closed = False
-        self._watchman: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._helpers = [loop.create_task(Caretaker(self._activity).run(), name="caretaker")]
         if watch_the_machine:
             watching = Watchman(self._woken).run()
-            self._watchman = asyncio.get_running_loop().create_task(watching, name="watchman")
+            self._helpers.append(loop.create_task(watching, name="watchman"))
         limits_of_files = raise_file_limit()
         if limits_of_files is not None and limits_of_files[0] != limits_of_files[1]:
             _log.info("raised the limit of open files from %d to %d", *limits_of_files)
@@ -151,10 +155,10 @@ class Engine:
     async def close(self) -> None:
         """Stop everything. Idempotent."""
         self._closed = True
-        watchman, self._watchman = self._watchman, None
-        if watchman is not None:
-            watchman.cancel()
-            await asyncio.gather(watchman, return_exceptions=True)
+        for helper in self._helpers:
+            helper.cancel()
+        await asyncio.gather(*self._helpers, return_exceptions=True)
+        self._helpers.clear()
         forwards = list(self._forwards.values())
         stops = (forward.stop("the program ends") for forward in forwards)
         for result in await asyncio.gather(*stops, return_exceptions=True):
@@ -172,6 +176,12 @@ class Engine:
                 f"there is no forward {forward_id}", hint="`tui-forward ls` shows those there are"
             )
         return forward
+
+    def _activity(self) -> int:
+        """How much has happened so far, in bytes; see `Caretaker`."""
+        totals = self.totals(self.forwards())
+        moved = totals.bytes_from_pod + totals.bytes_to_pod
+        return moved + _BYTES_PER_CONNECTION * totals.connections_total
 
     def _woken(self, woken: Woken) -> None:
         _log.info("%s", woken.text)
