@@ -13,7 +13,7 @@ from tui_forward.session import Session
 
 # Arenas that are not quite empty; what leaks would be more after minutes.
 _HEAP = 6 * MIB
-_REST_S = 8.0
+_REST_S = 50.0
 
 
 async def exercised(
@@ -73,7 +73,7 @@ async def soaked(cluster: Chain, *, seed: int, load_s: float, faults_s: float) -
         async with session_with(running) as session:
             # The first round loads modules, fills caches and grows the heap.
             await exercised(cluster, session, seed=seed, load_s=max(5.0, load_s / 10), faults_s=2.0)
-            # At rest: idle threads have ended, and the heap was given back.
+            # At rest: idle tunnels and threads have ended, and the heap was given back.
             await asyncio.sleep(_REST_S)
             before = running.footprint()
             troubled, calm, happened = await exercised(

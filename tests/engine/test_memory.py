@@ -43,8 +43,8 @@ def held(figures: list[int]) -> Iterator[int]:
         yield figures[-1]
 
 
-async def test_trims_once_when_traffic_has_ended() -> None:
-    assert await tended(held([0, 10 * MIB, 20 * MIB, 20 * MIB]), 12) == [4]
+async def test_trims_when_traffic_has_ended_and_once_more_when_all_is_idle() -> None:
+    assert await tended(held([0, 10 * MIB, 20 * MIB, 20 * MIB]), 40) == [4, 17]
 
 
 async def test_leaves_the_heap_alone_while_bytes_flow() -> None:

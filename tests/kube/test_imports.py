@@ -53,3 +53,19 @@ def test_the_client_stays_whole_for_everybody_else(use: str) -> None:
         "import_light('kubernetes.aio.client.configuration')\n" + use
     )
     run(code)
+
+
+def test_a_request_does_not_load_the_system_s_authorities() -> None:
+    code = (
+        "import os, ssl\n"
+        "os.environ['SSL_CERT_DIR'] = '/somewhere'\n"
+        "loaded = []\n"
+        "def look(context):\n"
+        "    loaded.append(os.environ['SSL_CERT_FILE'])\n"
+        "ssl.SSLContext.set_default_verify_paths = look\n"
+        "from tui_forward.kube.imports import load_aiohttp\n"
+        "load_aiohttp()\n"
+        "print(set(loaded) == {os.devnull}, os.environ.get('SSL_CERT_FILE'), "
+        "os.environ['SSL_CERT_DIR'])"
+    )
+    assert run(code) == "True None /somewhere"

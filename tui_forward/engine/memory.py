@@ -17,8 +17,10 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 3.0
 # A few milliseconds' work, worth it only after traffic, and only when it disturbs nobody.
-_WORTH_BYTES = 4 * 1024 * 1024
-_QUIET_BYTES_PER_S = 64 * 1024
+_WORTH = 4 * 1024 * 1024
+_QUIET = 64 * 1024  # per second
+# Once at the first rest, and once more when idle tunnels have been closed.
+_IDLE_LOOKS = 14
 
 
 def _trim() -> Callable[[int], int] | None:
@@ -56,13 +58,15 @@ class Caretaker:
         """Look after the heap until cancelled."""
         if self._trim is None:
             return
-        trimmed_at = last = self._activity()
+        settled = last = self._activity()
+        quiet_looks = 0
         while True:
             await asyncio.sleep(self._every_s)
             now = self._activity()
-            quiet = now - last <= _QUIET_BYTES_PER_S * self._every_s
+            quiet_looks = quiet_looks + 1 if now - last <= _QUIET * self._every_s else 0
             last = now
-            if quiet and now - trimmed_at >= _WORTH_BYTES:
-                trimmed_at = now
+            if now - settled >= _WORTH and quiet_looks in (1, _IDLE_LOOKS):
+                if quiet_looks == _IDLE_LOOKS:
+                    settled = now
                 self._trim(0)
                 _log.debug("gave memory back after %d bytes", now)

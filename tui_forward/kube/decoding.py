@@ -43,19 +43,21 @@ def shared(text: str) -> str:
 # ten thousand pods share a few hundred of each.
 
 
+# Number, name, protocol, container.
+_RawPort = tuple[int, str, str, str]
+
+
 @lru_cache(maxsize=8192)
-def _port(number: int, name: str, protocol: str, container: str) -> DeclaredPort:
-    return DeclaredPort(
-        number=number,
-        name=name,
-        protocol=_PROTOCOLS.get(protocol, PortProtocol.TCP),
-        container=container,
+def _ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
+    return tuple(
+        DeclaredPort(
+            number=number,
+            name=shared(name),
+            protocol=_PROTOCOLS.get(protocol, PortProtocol.TCP),
+            container=shared(container),
+        )
+        for number, name, protocol, container in ports
     )
-
-
-@lru_cache(maxsize=4096)
-def _ports(ports: tuple[DeclaredPort, ...]) -> tuple[DeclaredPort, ...]:
-    return ports
 
 
 @lru_cache(maxsize=8192)
@@ -94,18 +96,21 @@ def pod(raw: wire.Pod) -> Pod:
         if condition.type == "Ready":
             ready = condition.status == "True"
             ready_since = seconds(condition.last_transition_time)
-    ports: list[DeclaredPort] = []
     containers = spec.containers or []
     if spec.init_containers:
         containers = [*containers, *filter(is_sidecar, spec.init_containers)]
-    for container in containers:
-        ports += [
-            _port(port.container_port, port.name, port.protocol, shared(container.name))
-            for port in container.ports or ()
-        ]
-    statuses = status.container_statuses or []
-    max_restarts = max((s.restart_count for s in statuses), default=0)
-    identities = [s.container_id for s in statuses if s.container_id]
+    ports = [
+        (port.container_port, port.name, port.protocol, container.name)
+        for container in containers
+        if container.ports
+        for port in container.ports
+    ]
+    max_restarts = 0
+    identities = []
+    for state in status.container_statuses or ():
+        max_restarts = max(max_restarts, state.restart_count)
+        if state.container_id:
+            identities.append(state.container_id)
     if status.init_container_statuses and len(containers) > len(spec.containers or ()):
         sidecars = {c.name for c in containers}
         identities += [
@@ -133,7 +138,7 @@ def pod(raw: wire.Pod) -> Pod:
         ip=status.pod_ip,
         labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
-        ports=_ports(tuple(ports)),
+        ports=_ports(tuple(ports)) if ports else (),
         container_ids=tuple(identities),
     )
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from tui_forward.kube.imports import import_light
+from tui_forward.kube.imports import import_light, load_aiohttp
 from tui_forward.transport.access import Endpoint
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _open_socket(address: tuple[Any, ...]) -> socket.socket:
 @lru_cache(maxsize=1)
 def _rest_client() -> type[Any]:
     """`RESTClientObject` of kubernetes.aio with our connections; built when first needed."""
+    load_aiohttp()
     rest = import_light("kubernetes.aio.client.rest")
     import aiohttp
 

@@ -1,4 +1,4 @@
-"""Importing one module of `kubernetes.aio` without running the whole of `kubernetes`.
+"""Importing one module of `kubernetes.aio`, and aiohttp, without what nobody needs of them.
 
 `kubernetes/__init__.py` and `kubernetes/aio/__init__.py` import both clients, their stream,
 watch and leader-election code: 0.3 s more than the two modules needed here, at every start.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from types import ModuleType
@@ -47,3 +48,27 @@ def import_light(name: str) -> ModuleType:
             if parent:
                 setattr(sys.modules[parent], child, module)
         return importlib.import_module(name)
+
+
+_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # what OpenSSL asks for the system's authorities
+
+
+def load_aiohttp() -> None:
+    """Import aiohttp without the system's authorities.
+
+    It reads them twice while it is imported (60 ms), for connections that name no trust of
+    their own. All connections of this package do; one that did not would trust nobody.
+    """
+    if "aiohttp" in sys.modules:
+        return
+    with _lock:
+        before = {name: os.environ.get(name) for name in _TRUST}
+        os.environ.update(dict.fromkeys(_TRUST, os.devnull))
+        try:
+            importlib.import_module("aiohttp")
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value

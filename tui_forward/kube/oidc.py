@@ -20,6 +20,7 @@ import msgspec
 from tui_forward.errors import AuthError
 from tui_forward.kube.credentials import Credentials, material
 from tui_forward.kube.failures import transport_error
+from tui_forward.kube.imports import load_aiohttp
 from tui_forward.kube.kubeconfig import UserEntry
 from tui_forward.kube.proxies import proxy_for
 from tui_forward.kube.redaction import redact
@@ -99,6 +100,7 @@ class OidcProvider:
 
     async def _exchange(self, issuer: str) -> _Tokens:
         """Find the token endpoint and use the refresh token there."""
+        load_aiohttp()
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)

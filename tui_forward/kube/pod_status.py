@@ -6,6 +6,7 @@ that nobody has to learn a second vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tui_forward.kube.wire import Condition, Container, ContainerStatus, Pod, Terminated
@@ -35,7 +36,9 @@ def summarise(pod: Pod) -> PodSummary:
                 reason = condition.reason
             if condition.status == "False" and condition.message:
                 message = message or condition.message
-    sidecars = {c.name for c in spec.init_containers or () if c.restart_policy == "Always"}
+    sidecars = (
+        {c.name for c in spec.init_containers if is_sidecar(c)} if spec.init_containers else ()
+    )
     total = len(spec.containers or ()) + len(sidecars)
     ready = 0
     restarts = 0
@@ -43,15 +46,15 @@ def summarise(pod: Pod) -> PodSummary:
     initialising = False
     for index, container in enumerate(status.init_container_statuses or ()):
         restarts += container.restart_count
-        is_sidecar = container.name in sidecars
-        if is_sidecar:
+        sidecar = container.name in sidecars
+        if sidecar:
             sidecar_restarts += container.restart_count
         state = container.state
         terminated = state.terminated if state else None
         waiting = state.waiting if state else None
         if terminated is not None and terminated.exit_code == 0:
             continue
-        if is_sidecar and container.started:
+        if sidecar and container.started:
             ready += container.ready
             continue
         if terminated is not None:
@@ -66,9 +69,11 @@ def summarise(pod: Pod) -> PodSummary:
         break
     if not initialising or _is_true(conditions, "Initialized"):
         restarts = sidecar_restarts
-        reason, message, running_ready = _containers(status.container_statuses, reason, message)
+        statuses = status.container_statuses or ()
+        reason, message, running_ready = _containers(statuses, reason, message)
         ready += running_ready
-        restarts += sum(c.restart_count for c in status.container_statuses or ())
+        for container in statuses:
+            restarts += container.restart_count
         if reason == "Completed" and running_ready:
             reason = "Running" if _is_true(conditions, "Ready") else "NotReady"
     if pod.metadata.deletion_timestamp is not None:
@@ -80,11 +85,11 @@ def summarise(pod: Pod) -> PodSummary:
 
 
 def _containers(
-    statuses: list[ContainerStatus] | None, reason: str, message: str
+    statuses: Sequence[ContainerStatus], reason: str, message: str
 ) -> tuple[str, str, int]:
     """Reason, message and number of ready containers; the first container has the last word."""
     ready = 0
-    for container in reversed(statuses or ()):
+    for container in reversed(statuses):
         state = container.state
         waiting = state.waiting if state else None
         terminated = state.terminated if state else None

@@ -6,15 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Hashable
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from tui_forward.engine.limits import Limits
-from tui_forward.engine.supervisor import Engine
-from tui_forward.engine.world import Clusters
-from tui_forward.errors import ConfigError
+from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -25,8 +23,15 @@ from tui_forward.model import (
     Event,
     ForwardSpec,
     Snapshot,
+    Target,
     TimelineEntry,
 )
+
+if TYPE_CHECKING:
+    from tui_forward.engine.limits import Limits
+    from tui_forward.engine.supervisor import Engine
+    from tui_forward.engine.targets import TargetWatch
+    from tui_forward.transport.access import Access
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +39,27 @@ _log = logging.getLogger(__name__)
 # for a person to log in.
 _LOOK_EVERY_S = 1.0
 _LOOK_OFTEN_S = 0.05
+# The engine's modules take 0.1 s to load. Whoever opens the session wants to see the cluster
+# first; by the time a forward is wanted they are there.
+_ENGINE = "tui_forward.engine.supervisor"
+_LOAD_ENGINE_AFTER_S = 1.5
 
 
-class Backend(Clusters, Protocol):
-    """The clusters of a kubeconfig and the picture of them, as a session needs it."""
+class Backend(Protocol):
+    """The clusters of a kubeconfig and the picture of them, as a session needs it.
+
+    What the engine needs of it (`engine.world.Clusters`) is said here again, so that the engine
+    need not be loaded to know.
+    """
+
+    def access(self, context: str) -> Access:
+        """See `engine.world.Clusters.access`."""
+
+    def watch(self, target: Target) -> TargetWatch:
+        """See `engine.world.Clusters.watch`."""
+
+    def poke(self) -> None:
+        """See `engine.world.Clusters.poke`."""
 
     def contexts(self) -> tuple[Context, ...]:
         """The contexts of the kubeconfig.
@@ -102,12 +124,33 @@ class LocalSession:
 
             backend = KubernetesBackend(kubeconfig, context=context)
         self._backend = backend
-        self._engine = Engine(backend, limits=limits, watch_the_machine=watch_the_machine)
+        self._limits = limits
+        self._watch_the_machine = watch_the_machine
+        self._made: Engine | None = None
+        self._closed = False
         self._health: tuple[ApiHealth, ...] = ()
         self._health_version = 0
-        self._heeding = asyncio.get_running_loop().create_task(
-            self._heed_kubeconfig(), name="kubeconfig"
-        )
+        loop = asyncio.get_running_loop()
+        self._helpers = [
+            loop.create_task(self._heed_kubeconfig(), name="kubeconfig"),
+            loop.create_task(self._load_engine(), name="engine"),
+        ]
+
+    @property
+    def _engine(self) -> Engine:
+        if self._made is None:
+            if self._closed:
+                raise UsageError("the session is closed")
+            from tui_forward.engine.supervisor import Engine
+
+            self._made = Engine(
+                self._backend, limits=self._limits, watch_the_machine=self._watch_the_machine
+            )
+        return self._made
+
+    async def _load_engine(self) -> None:
+        await asyncio.sleep(_LOAD_ENGINE_AFTER_S)
+        await asyncio.to_thread(import_module, _ENGINE)
 
     # Commands -------------------------------------------------------------------------
 
@@ -145,11 +188,13 @@ class LocalSession:
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        forwards = self._engine.forwards()
         health = self._backend.health()
         if health != self._health:
             self._health = health
             self._health_version += 1
+        if self._made is None:
+            return Snapshot(version=self._health_version, at=time.time(), health=health)
+        forwards = self._engine.forwards()
         return Snapshot(
             version=self._engine.version + self._health_version,
             at=time.time(),
@@ -194,18 +239,25 @@ class LocalSession:
 
     async def close(self) -> None:
         """Stop everything. Idempotent."""
-        self._heeding.cancel()
-        await asyncio.gather(self._heeding, return_exceptions=True)
-        await self._engine.close()
+        self._closed = True
+        for helper in self._helpers:
+            helper.cancel()
+        await asyncio.gather(*self._helpers, return_exceptions=True)
+        if self._made is not None:
+            await self._made.close()
         await self._backend.close()
 
     async def _heed_kubeconfig(self) -> None:
         """A login in another terminal wakes whatever waits for credentials, all at once."""
         seen = self._backend.revision()
         while True:
-            await asyncio.sleep(_LOOK_OFTEN_S if self._engine.blocked else _LOOK_EVERY_S)
+            blocked = self._made is not None and self._made.blocked
+            await asyncio.sleep(_LOOK_OFTEN_S if blocked else _LOOK_EVERY_S)
             now = self._backend.revision()
             if now != seen:
                 seen = now
                 _log.info("the kubeconfig or a file it names has changed")
-                self._engine.nudge("the kubeconfig has changed")
+                if self._made is not None:
+                    self._made.nudge("the kubeconfig has changed")
+                else:
+                    self._backend.poke()

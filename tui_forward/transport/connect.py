@@ -6,7 +6,6 @@ import asyncio
 
 from tui_forward.errors import TransportError
 from tui_forward.transport.access import Endpoint
-from tui_forward.transport.proxy import dial_through, parse_proxy_url
 from tui_forward.transport.sockets import SocketStream
 from tui_forward.transport.stream import ByteStream
 from tui_forward.transport.tcp import dial_tcp, unanswered
@@ -31,6 +30,9 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
     try:
         async with asyncio.timeout(timeout_s):
             if endpoint.proxy:
+                # Brings two libraries along; few people have a proxy.
+                from tui_forward.transport.proxy import dial_through, parse_proxy_url
+
                 proxy = parse_proxy_url(endpoint.proxy)
                 stage = f" through the proxy {proxy}"
                 stream = await dial_through(proxy, endpoint.host, endpoint.port, trust=endpoint.tls)
