@@ -59,6 +59,7 @@ def test_a_request_does_not_load_the_system_s_authorities() -> None:
     code = (
         "import os, ssl\n"
         "os.environ['SSL_CERT_DIR'] = '/somewhere'\n"
+        "os.environ.pop('SSL_CERT_FILE', None)\n"
         "loaded = []\n"
         "def look(context):\n"
         "    loaded.append(os.environ['SSL_CERT_FILE'])\n"
