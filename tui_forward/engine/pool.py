@@ -18,12 +18,12 @@ cannot be asked whether the pod is still there without bothering the application
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Callable
 
 from tui_forward.engine.backlog import Store
 from tui_forward.engine.dial import Connect, Dialler, TransportMemory
+from tui_forward.engine.lanes import WORKERS
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnel import Channel, ChannelHandler, Tunnel
 from tui_forward.errors import TransportError, TuiForwardError
@@ -34,8 +34,10 @@ __all__ = ["TransportMemory", "TunnelPool"]
 
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 30.0
-_LOOK_AGAIN_S = 0.05
-_SHARERS = 8
+_LOOK_AGAIN_S = 0.01
+# After this a connection shares what there is. Most doubts are over long before that.
+_PATIENCE_S = 1.0
+_DOUBTED_S = 1.0
 # While connections are refused, data is held back on new ones until a refusal would be here:
 # data of a connection that is refused stops a worker of the server for good.
 _REFUSING_S = 5.0
@@ -84,7 +86,8 @@ class TunnelPool:
         # Tunnels new connections may use; and those that only finish what they carry.
         self._tunnels: dict[Tunnel, float] = {}  # since when it has been idle; 0.0 if not
         self._leaving: set[Tunnel] = set()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], float] = {}  # since when
+        self._look: asyncio.TimerHandle | None = None
         self._spare = limits.spare
         self._dials: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
@@ -364,39 +367,53 @@ class TunnelPool:
             if tunnel is not None:
                 return tunnel
             self._grow()
-            now = self._loop.time()
+            waited_s = self._loop.time() - began
             tunnel = self._shared_tunnel()
-            patient = now - began < self._limits.share_after_s
             if (
                 tunnel is not None
-                and tunnel.load < self._sharers(now - began)
-                and not (tunnel.doubtful and patient)  # most doubts are over in a moment
+                and tunnel.load < self._sharers(waited_s)
+                and not (tunnel.doubtful and waited_s < _DOUBTED_S)
             ):
                 return tunnel
-            await self._change(now + max(self._limits.share_after_s / 5, _LOOK_AGAIN_S))
+            await self._change(began)
 
     def _sharers(self, waited_s: float) -> float:
         """How many connections a tunnel may carry before one that has waited so long joins."""
-        if not self._dials:
+        if not self._dials or waited_s >= _PATIENCE_S:
             return math.inf
-        patience_s = self._limits.share_after_s
+        brief_s = self._limits.share_after_s
+        # Streams on different workers of the server do not wait for each other.
+        few = 0 if waited_s < brief_s else WORKERS
         if len(self._waiters) < self._limits.max_tunnels - len(self._tunnels):
-            # There will be a tunnel for everybody.
-            return math.inf if waited_s >= patience_s else 0
+            return few  # there will be a tunnel for everybody
         # A crowd spreads over the tunnels that are under way, instead of rushing into the
         # one there is: the longer it lasts, the more may share.
-        return _SHARERS * 5 * waited_s / patience_s if patience_s else math.inf
+        crowd = len(self._waiters) + sum(tunnel.load for tunnel in self._tunnels)
+        return few + crowd / self._limits.max_tunnels * waited_s / max(brief_s, 1e-3)
 
-    async def _change(self, deadline: float) -> None:
-        """Wait until a tunnel came, became idle, or all are gone."""
+    async def _change(self, began: float) -> None:
+        """Wait until a tunnel came or became idle, all are gone, or it is time to look again."""
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = began
+        if self._look is None:
+            self._look = self._loop.call_later(_LOOK_AGAIN_S, self._look_again)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await waiter
+            await waiter
         finally:
-            self._waiters.remove(waiter)
+            del self._waiters[waiter]
+
+    def _look_again(self) -> None:
+        """Wake as many of a crowd as may share the tunnels there are."""
+        self._look = None
+        waiting = [waiter for waiter in self._waiters if not waiter.done()]
+        if not waiting:
+            return
+        self._look = self._loop.call_later(_LOOK_AGAIN_S, self._look_again)
+        oldest = min(self._waiters[waiter] for waiter in waiting)
+        loads = [tunnel.load for tunnel in self._tunnels if not tunnel.stalled]
+        room = self._sharers(self._loop.time() - oldest) * len(loads) - sum(loads)
+        for waiter in waiting[: int(min(max(room, 1), len(waiting)))]:
+            waiter.set_result(None)
 
     def _wake_waiter(self) -> None:
         for waiter in self._waiters:
@@ -434,8 +451,7 @@ class TunnelPool:
         if not self.up or self._one_each or self._loop.time() < self._retry_at:
             return
         idle = sum(1 for one in self._tunnels if not (one.load or one.stalled or one.doubtful))
-        waiting = sum(1 for waiter in self._waiters if not waiter.done())
-        wanted = max(self._spare, waiting)
+        wanted = max(self._spare, len(self._waiters))
         while (
             idle + len(self._dials) < wanted
             and len(self._dials) < self._limits.parallel_dials
