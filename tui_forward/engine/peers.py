@@ -7,6 +7,7 @@ question within microseconds (sock_diag(7)); elsewhere nobody is asked, and `has
 
 from __future__ import annotations
 
+import atexit
 import errno
 import socket
 import struct
@@ -61,6 +62,7 @@ def _inode_of(family: int, near: tuple[str, int], far: tuple[str, int]) -> int |
             # 16 is AF_NETLINK, which not every platform's `socket` knows.
             _door = socket.socket(16, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
             _door.setblocking(False)
+            atexit.register(_door.close)
         _door.send(_question(family, near, far))
         answer = _door.recv(_ANSWER_BYTES)
     except OSError:
