@@ -478,6 +478,64 @@ Resolution = Resolved | Unresolved
 
 
 # --------------------------------------------------------------------------------------
+# The way a connection goes
+# --------------------------------------------------------------------------------------
+
+
+class HopKind(StrEnum):
+    """One station on the way from a client to the application, in this order."""
+
+    LOCAL = "local"
+    API = "api"
+    KUBELET = "kubelet"
+    RUNTIME = "runtime"
+    POD = "pod"
+    PORT = "port"
+
+
+class HopState(StrEnum):
+    """Whether a station works, as far as is known."""
+
+    OK = "ok"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+class Hop(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one station.
+
+    Attributes:
+        name: What it is called ("127.0.0.1:8080", "node-a", "web-6d8c-x2k"); empty if unknown.
+        facts: Address, version, … in a few words each, the most telling first.
+        latency_s: Round trip to it, where that is measured.
+        error: What went wrong there last, in one sentence; empty if nothing did.
+        hint: What to do about it.
+    """
+
+    kind: HopKind
+    name: str = ""
+    facts: tuple[str, ...] = ()
+    state: HopState = HopState.UNKNOWN
+    latency_s: float | None = None
+    error: str = ""
+    hint: str = ""
+
+
+class PodLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The last lines a container of a pod has written.
+
+    Attributes:
+        containers: All containers of the pod whose logs can be asked for.
+        lines: Oldest first, without line ends.
+    """
+
+    pod: str
+    container: str
+    containers: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+# --------------------------------------------------------------------------------------
 # What front ends read
 # --------------------------------------------------------------------------------------
 
