@@ -94,7 +94,7 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     )
-    terminal.shows("pods of default", "echo", "Running", "No forward is on")
+    terminal.shows("workloads of default", "echo", "Running", "No forward is on")
     terminal.press("1")
     screen = terminal.shows("● ready", "1 on", "→ ")
     found = re.search(r"127\.0\.0\.1:(\d+)", screen)
@@ -151,7 +151,7 @@ def test_the_engine_may_vanish_and_the_screen_says_so(
 @pytest.mark.timeout(180)
 def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
-    terminal.shows("pods of shop", "echo-", "Running")
+    terminal.shows("workloads of shop", "echo-", "Running")
     terminal.press("q")
     began = time.monotonic()
     assert "Traceback" not in terminal.shows("ended with 0")

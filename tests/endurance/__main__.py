@@ -202,7 +202,7 @@ async def run(options: argparse.Namespace) -> int:
             try:
                 report.row(await soaked(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
             except AssertionError as error:
-                report.row("soak", str(error)[:4000])
+                report.row("soak", str(error)[:4000] or repr(error))
     report.heading("all held" if not report.bad else f"{len(report.bad)} promises were not kept")
     return int(bool(report.bad))
 

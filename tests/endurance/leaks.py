@@ -34,17 +34,20 @@ async def exercised(
         async with soak.listening(session, calm.books):
             await calm.run(time.monotonic() + min(10.0, load_s / 4))
             await soak.quiet(lines)
-        assert await soak.missing_in_pod(session, calm.books) == []
+        missing = await soak.missing_in_pod(session, calm.books)
+        assert not missing, "the pod counted something else: " + "; ".join(missing[:5])
     return troubled.books, calm.books, happened
 
 
 def judge(books: soak.Books, *, calm: bool) -> None:
-    assert books.refused == 0
-    assert books.gaps == 0
-    assert books.missing_in_engine() == []
-    assert len(books.clients) > 20
-    if calm:
-        assert not books.failures
+    """Whether everybody counted the same, and nothing failed that should not."""
+    when = "without faults" if calm else "with faults"
+    assert not books.refused, f"{when}: {books.refused} local connects were refused"
+    assert not books.gaps, f"{when}: {books.gaps} events were missed"
+    missing = books.missing_in_engine()
+    assert not missing, f"{when}: " + "; ".join(missing[:5])
+    assert len(books.clients) > 20, f"{when}: only {len(books.clients)} clients"
+    assert not calm or not books.failures, f"{when}: {books.failures}"
 
 
 def leaked(before: Footprint, after: Footprint) -> str:
@@ -83,10 +86,13 @@ async def soaked(cluster: Chain, *, seed: int, load_s: float, faults_s: float) -
             after = await settled(running, before)
             judge(troubled, calm=False)
             judge(calm, calm=True)
-            assert leaked(before, after) == ""
+            left = leaked(before, after)
+            assert not left, left
             assert after.rss - before.rss < _HEAP, f"{before} → {after}"
-            assert (await session.snapshot()).forwards == ()
-        assert running.complaints() == ""
+            forwards = (await session.snapshot()).forwards
+            assert not forwards, f"forwards that were stopped: {forwards}"
+        complaints = running.complaints()
+        assert not complaints, complaints
     return (
         f"{troubled.connections + calm.connections} connections, {len(happened)} faults, "
         f"{sum(troubled.failures.values())} cut; before {before}; after {after}; "

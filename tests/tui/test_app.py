@@ -24,7 +24,9 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.dialogs import HelpScreen, NamespaceScreen, QuitScreen
+from tui_forward.tui.dialogs import QuitScreen
+from tui_forward.tui.help import HelpScreen
+from tui_forward.tui.picker import Picker
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,7 @@ async def shows(app: TuiForwardApp, *texts: str) -> None:
 async def test_everything_is_on_one_small_screen() -> None:
     session = shop()
     async with running(session) as (app, pilot):
-        await shows(app, "web-1", "kube-system", "http", "API ● 12 ms", "No forward is on")
+        await shows(app, "web-1", "http", "API ● 12 ms", "No forward is on")
         await pilot.press("1")
         await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 on, 0 conns")
         session.update(
@@ -141,15 +143,17 @@ async def test_another_namespace_by_cursor_and_by_name() -> None:
     session.views[every] = view(pod("web-1"), pod("dns-1", namespace="kube-system"), scope=every)
     async with running(session, (100, 30)) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("shift+tab", "home", "enter")
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, Picker))
+        await pilot.press(*"all na", "enter")
         await shows(app, "kube-system/dns-1", "shop/web-1", "ns: all")
         await pilot.press("n")
-        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await until(lambda: isinstance(app.screen, Picker))
         await pilot.press(*"kube-system", "enter")
         await shows(app, "dns-1", "ns: kube-system")
         assert "web-1" not in screen_text(app)
         await pilot.press("n")
-        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await until(lambda: isinstance(app.screen, Picker))
         await pilot.press("escape")
         await shows(app, "ns: kube-system")
 
@@ -161,9 +165,9 @@ async def test_a_namespace_that_may_not_be_listed_can_be_typed() -> None:
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("n")
-        await until(lambda: isinstance(app.screen, NamespaceScreen))
+        await until(lambda: isinstance(app.screen, Picker))
         await pilot.press(*"hidden", "enter")
-        await shows(app, "web-9", "▸ hidden")
+        await shows(app, "web-9", "ns: hidden")
 
 
 async def test_forbidden_lists_say_what_is_missing() -> None:
@@ -222,9 +226,9 @@ async def test_help_names_every_key() -> None:
         await shows(app, "web-1")
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
-        await shows(app, "switch the n-th port")
+        await shows(app, "Look at another namespace")
         await pilot.press("end")
-        await shows(app, "paused")
+        await shows(app, "wheel")
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.tui.samples import PORTS, connection, pod
+from tests.tui.samples import connection
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -20,6 +20,7 @@ from tui_forward.model import (
     TransportChoice,
 )
 from tui_forward.tui import rows
+from tui_forward.tui.forward_list import Heading
 
 
 def forward(state: ForwardState = ForwardState.READY, **fields: object) -> Forward:
@@ -46,11 +47,20 @@ def test_ready_forward_shows_figures() -> None:
     counters = Counters(
         bytes_from_pod=12_000_000, rate_from_pod=1e6, connections_open=3, bytes_to_pod=99
     )
-    row = rows.forward_row(forward(counters=counters, since=100.0), now=3700.0)
+    ready = forward(counters=counters, since=100.0, last_incident="refused once")
+    row = rows.forward_row(ready, now=3700.0, sparkline="▁█", marked=True)
     assert texts(row) == [
-        "● ready", "shop/web-1:http", "127.0.0.1:8080", "3", "1.0 MB/s", "", "12.0 MB", "99 B",
-        "web-1", "1h",
+        "✓", "● ready", "shop/web-1:http", "127.0.0.1:8080", "3", "1.0 MB/s", "", "▁█", "12.0 MB",
+        "99 B", "web-1", "1h", "refused once",
     ]  # fmt: skip
+
+
+def test_a_heading_sums_up_its_group() -> None:
+    flowing = forward(counters=Counters(rate_from_pod=1e6, rate_to_pod=10))
+    waiting = forward(ForwardState.WAITING)
+    heading = Heading("#namespace:shop", "shop", (flowing, waiting), folded=False)
+    row = rows.heading_row(heading)
+    assert texts(row)[1] == "▾ shop · 2 forwards · 1 ready · ↓ 1.0 MB/s · ↑ 10 B/s"
 
 
 @pytest.mark.parametrize("state", [s for s in ForwardState if s is not ForwardState.READY])
@@ -60,7 +70,7 @@ def test_any_other_state_shows_its_reason(state: ForwardState) -> None:
         blocked_by=BlockedBy.TARGET if state is ForwardState.BLOCKED else None,
     )  # fmt: skip
     row = rows.forward_row(shown, now=10.0)
-    assert row.cells[0].text.endswith(state.value)
+    assert row.cells[1].text.endswith(state.value)
     assert row.cells[-1].text == "pod web-1 was deleted · next try in 2 s · 3 parked"
 
 
@@ -85,31 +95,19 @@ def test_detail_names_the_hint() -> None:
     ]  # fmt: skip
 
 
-def test_port_rows() -> None:
-    assert texts(rows.port_row(0, PORTS[0], None)) == ["1", "○", "http", "8080", ""]
-    assert texts(rows.port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ 8080"]
-    starting = forward(ForwardState.STARTING, listening=())
-    assert texts(rows.port_row(9, PORTS[0], starting)) == [" ", "◌", "http", "8080", "→ …"]
-    assert texts(rows.port_row(2, PORTS[2], None)) == [" ", "–", "dns", "53", "UDP"]
-
-
-def test_pod_rows_have_kubectls_columns() -> None:
-    row = rows.pod_row(pod("web-1"), 1, 7201.0, with_namespace=False)
-    assert texts(row) == ["●", "web-1", "1/1", "Running", "0", "2h"]
-    assert texts(rows.pod_row(pod("web-1"), 0, 1.0, with_namespace=True))[1] == "shop/web-1"
-
-
 def test_connection_rows() -> None:
-    row = rows.connection_row(connection(1), now=73.0)
+    opened = msgspec.structs.replace(connection(1), first_byte_s=0.0021)
+    row = rows.connection_row(opened, now=73.0, target="shop/web-1:http")
     assert texts(row) == [
-        "127.0.0.1:50001", "psql (4211)", "1m12s", "1.2 MB", "3.1 kB", "1.0 MB/s", "", "open",
+        "127.0.0.1:50001", "shop/web-1:http", "psql (4211)", "1m12s", "2.1 ms",
+        "1.2 MB", "3.1 kB", "1.0 MB/s", "", "open",
     ]  # fmt: skip
     closed = msgspec.structs.replace(
         connection(1), state=ConnectionState.CLOSED, closed_at=11.0, failed=True,
         close_reason="connection refused by the pod",
     )  # fmt: skip
     row = rows.connection_row(closed, now=500.0)
-    assert row.cells[2].text == "10s"
+    assert row.cells[3].text == "10s"
     assert row.cells[-1] == rows.Cell("connection refused by the pod", "bad")
 
 
@@ -119,20 +117,7 @@ def test_header() -> None:
         Snapshot(version=1, at=0.0, forwards=(forward(),)),
     )  # fmt: skip
     assert "  ".join(c.text for c in cells) == (
-        "tui-forward  here  ns: all  API ● 12 ms  1 on, 0 conns  ↓ 0 B/s ↑ 0 B/s"
+        "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 on, 0 conns  ↓ 0 B/s ↑ 0 B/s"
     )
     assert rows.health_cell(None).text == "API …"
     assert rows.health_cell(ApiHealth(context="here", ok=False)).style == "bad"
-
-
-def test_the_forward_of_a_port_moves_with_its_pod() -> None:
-    web1, web2 = pod("web-1"), pod("web-2")
-    on = forward()
-    assert rows.forward_of_port([on], "here", web1, PORTS[0]) is on
-    assert rows.forward_of_port([on], "here", web1, PORTS[1]) is None
-    assert rows.forward_of_port([on], "there", web1, PORTS[0]) is None
-    moved = forward(pod=PodRef(namespace="shop", name="web-2", uid="u2"))
-    assert rows.forward_of_port([moved], "here", web2, PORTS[0]) is moved
-    assert rows.forward_of_port([moved], "here", web1, PORTS[0]) is None
-    unresolved = forward(ForwardState.WAITING, pod=None, remote_port=None)
-    assert rows.forward_of_port([unresolved], "here", web1, PORTS[0]) is unresolved

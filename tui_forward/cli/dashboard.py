@@ -53,6 +53,7 @@ async def show_dashboard(
             session,
             context=chosen.name,
             namespace=chosen.namespace if namespace is None else namespace,
+            memory=_state_folder() / "browse.json",
         )
         # The terminal must be put in order, whoever ends the program.
         with told_by_signals(app.exit):
@@ -82,11 +83,15 @@ async def _context(session: Session, name: str | None) -> Context:
     raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
 
 
-def _keep(crash: str) -> Path:
-    """Write the traceback where a person can find it, since the screen must not show it."""
+def _state_folder() -> Path:
     from platformdirs import user_state_path
 
-    path = user_state_path("tui-forward") / "crash.log"
+    return user_state_path("tui-forward")
+
+
+def _keep(crash: str) -> Path:
+    """Write the traceback where a person can find it, since the screen must not show it."""
+    path = _state_folder() / "crash.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(crash)

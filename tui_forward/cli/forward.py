@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tui_forward.cli.arguments import (
+from tui_forward.arguments import (
     parse_addresses,
     parse_ports,
     parse_selector,

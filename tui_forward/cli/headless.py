@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from tui_forward.cli.arguments import is_loopback
+from tui_forward.arguments import is_loopback
 from tui_forward.cli.reports import Report
 from tui_forward.errors import ConfigError, ForwardError, TransportError, TuiForwardError
 from tui_forward.model import (

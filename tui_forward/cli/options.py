@@ -22,7 +22,7 @@ class Duration(click.ParamType[float]):
         ctx: click.Context | None,  # noqa: ARG002 - click's signature
     ) -> float:
         """See `parse_duration_s`, whose `UsageError` goes straight up."""
-        from tui_forward.cli.arguments import parse_duration_s
+        from tui_forward.arguments import parse_duration_s
 
         return value if isinstance(value, float) else parse_duration_s(str(value))
 

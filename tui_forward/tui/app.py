@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+import msgspec
+from textual import events, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from tui_forward.commandline import looks_like_forward, parse_lines
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import (
     CatalogScope,
     Connection,
+    Context,
+    DeclaredPort,
+    Forward,
     ForwardSpec,
     Snapshot,
-    Target,
-    TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.tui.dashboard import Dashboard
-from tui_forward.tui.dialogs import HelpScreen, NamespaceScreen, QuitScreen
-from tui_forward.tui.picture import Picture, port_word
-from tui_forward.tui.rows import forward_of_port
+from tui_forward.tui import wishes
+from tui_forward.tui.browse.entries import Entry
+from tui_forward.tui.browse.listing import Listing
+from tui_forward.tui.browse.memory import Memory
+from tui_forward.tui.browse.targets import forward_on, target_of
+from tui_forward.tui.dashboard import Dashboard, Sample
+from tui_forward.tui.dialogs import QuitScreen
+from tui_forward.tui.figures import plural
+from tui_forward.tui.filter_bar import FilterBar
+from tui_forward.tui.help import HelpScreen, sections
+from tui_forward.tui.history import Histories
+from tui_forward.tui.line import Line
+from tui_forward.tui.links import Scheme, guess, open_in_browser, probe, url
+from tui_forward.tui.palette import Actions, PaletteCommand
+from tui_forward.tui.paste_dialog import PasteDialog
+from tui_forward.tui.picker import Option, Picker
+from tui_forward.tui.picture import Picture
+from tui_forward.tui.rows import local_text, target_text
+from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.transitions import Notice, TransitionWatch
 
 SAMPLE_S = 0.25
 # A session that takes longer than this to answer is reported as one that does not.
 ANSWER_S = 5.0
 _MAX_WISHES = 64
+_MAX_UNDO = 50
+_NOTICES_AT_ONCE = 3
+_ALL = "*"  # no namespace has this name
 
-Wish = Callable[[], Awaitable[None]]
+Action = Callable[[], Awaitable[None]]
 
 
 class TuiForwardApp(App[None]):
@@ -42,31 +67,66 @@ class TuiForwardApp(App[None]):
         session: The engine's door; closed by whoever opened it.
         context: The context to show.
         namespace: The namespace to show, "" for all of them.
+        memory: Where favourites are kept; None forgets them with the program.
     """
 
     TITLE = "tui-forward"
     CSS_PATH = stylesheet("dashboard.tcss")
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar = App.COMMANDS | {Actions}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="quit.now"),
-    ]
+        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
+                tooltip="Leave; asks once if forwards are on"),
+        Binding("n", "namespace", "Namespace", id="app.namespace",
+                tooltip="Look at another namespace, or at all of them"),
+        Binding("c", "context", "Context", show=False, id="app.context",
+                tooltip="Look at another cluster; forwards go on"),
+        Binding("v", "paste", "Paste", show=False, id="app.paste",
+                tooltip="Make forwards of a kubectl port-forward line"),
+        Binding("u", "undo", "Undo", show=False, id="app.undo",
+                tooltip="Bring back the forwards that were stopped last, on the same ports"),
+        Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
+                tooltip="Search all commands"),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help",
+                tooltip="Every key and every mark"),
+        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; asks once if forwards are on"),
+    ]  # fmt: skip
 
-    def __init__(self, session: Session, *, context: str, namespace: str) -> None:
+    def __init__(
+        self, session: Session, *, context: str, namespace: str, memory: Path | None = None
+    ) -> None:
         super().__init__()
         self.session = session
-        self.picture = Picture(CatalogScope(context, namespace))
         self.snapshot = Snapshot(version=0, at=0.0)
         self.crash: str | None = None
-        self.dashboard = Dashboard()
+        self._memory = Memory(memory)
+        self._contexts: tuple[Context, ...] = ()
+        self._histories = Histories()
+        self._transitions = TransitionWatch()
+        self._listing = self._listing_of(CatalogScope(context, namespace))
+        self.dashboard = Dashboard(self._listing, self._histories)
         self._trouble: TuiForwardError | None = None
         self._resample = asyncio.Event()
-        self._wishes: asyncio.Queue[Wish] = asyncio.Queue(_MAX_WISHES)
+        self._wishes: asyncio.Queue[Action] = asyncio.Queue(_MAX_WISHES)
+        self._undo: list[tuple[ForwardSpec, ...]] = []
+
+    @property
+    def picture(self) -> Picture:
+        """The cluster on show."""
+        return self._listing.picture
+
+    def _listing_of(self, scope: CatalogScope) -> Listing:
+        listing = Listing(Picture(scope))
+        listing.favourites = self._memory.favourites(scope.context)
+        listing.recent = self._memory.recent(scope.context)
+        return listing
 
     async def on_mount(self) -> None:
         """Show the dashboard, then begin to look and to listen."""
         await self.push_screen(self.dashboard)
         self._sample_forever()
         self._grant_forever()
+        if self._memory.trouble:
+            self.notify(self._memory.trouble, severity="warning", markup=False)
 
     # Looking.
 
@@ -90,16 +150,35 @@ class TuiForwardApp(App[None]):
                 self.snapshot = await self.session.snapshot()
                 picture.apply(await self.session.catalog(picture.scope, picture.version))
                 # The first answer may be here before the screen's tables are.
-                chosen = self.dashboard.chosen_forward if self.dashboard.is_mounted else None
-                if chosen is not None:
-                    connections = await self.session.connections(chosen.id)
+                wanted = self.dashboard.wanted_connections if self.dashboard.is_mounted else ""
+                if wanted is None or wanted in self._ids():
+                    connections = await self.session.connections(wanted)
             self._trouble = None
         except TuiForwardError as error:
             self._trouble = error
         except TimeoutError:
             self._trouble = TransportError("the engine process does not answer")
+        self._histories.take(self.snapshot.forwards, time.monotonic())
+        self._tell(self._transitions.notice(self.snapshot.forwards, time.time()))
         if self.dashboard.is_mounted and picture is self.picture:
-            self.dashboard.draw(picture, self.snapshot, connections, self._trouble)
+            self.dashboard.draw(Sample(self.snapshot, connections, self._trouble))
+
+    def _ids(self) -> set[str]:
+        return {forward.id for forward in self.snapshot.forwards}
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        if len(notices) > _NOTICES_AT_ONCE:
+            # Fifty forwards that lose one API server are one piece of news.
+            worst = min(
+                notices, key=lambda n: ("error", "warning", "information").index(n.severity)
+            )
+            self.notify(
+                f"{worst.title}: {worst.text}\nand {len(notices) - 1} more",
+                title=f"{len(notices)} forwards", severity=worst.severity, markup=False,
+            )  # fmt: skip
+            return
+        for notice in notices:
+            self.notify(notice.text, title=notice.title, severity=notice.severity, markup=False)
 
     # Acting: one wish after the other, each judged by a fresh sample.
 
@@ -112,78 +191,251 @@ class TuiForwardApp(App[None]):
                     await wish()
                     self.snapshot = await self.session.snapshot()
             except TuiForwardError as error:
-                hint = f"\n{error.hint}" if error.hint else ""
-                self.notify(f"{error.message}{hint}", severity="error", markup=False)
+                self._complain(error)
             except TimeoutError:
                 self.notify("The engine process does not answer", severity="error")
             self._resample.set()
 
-    def _wish(self, wish: Wish) -> None:
+    def _complain(self, error: TuiForwardError) -> None:
+        hint = f"\n{error.hint}" if error.hint else ""
+        self.notify(f"{error.message}{hint}", severity="error", markup=False)
+
+    def _wish(self, wish: Action) -> None:
         try:
             self._wishes.put_nowait(wish)
         except asyncio.QueueFull:
             self.bell()
 
-    def on_dashboard_port_toggled(self, event: Dashboard.PortToggled) -> None:
-        """Switch a port on, or off if it is on."""
-        pod, port = event.pod, event.port
+    def on_ports_wished(self, event: wishes.PortsWished) -> None:
+        """Switch ports on; those that are on off, if that is wanted."""
+        self._wish(partial(self._switch_ports, event.ports, toggle=event.toggle))
+
+    async def _switch_ports(
+        self, ports: Sequence[tuple[Entry, DeclaredPort]], *, toggle: bool
+    ) -> None:
         context = self.picture.scope.context
-
-        async def toggle() -> None:
-            forward = forward_of_port(self.snapshot.forwards, context, pod, port)
-            if forward is not None:
-                await self.session.stop(forward.id)
-                return
-            target = Target(
-                context=context,
-                namespace=pod.namespace,
-                kind=TargetKind.POD,
-                name=pod.name,
-                port=port_word(pod, port),
-            )
-            await self.session.start(ForwardSpec(target=target))
-
-        self._wish(toggle)
-
-    def on_dashboard_forward_asked(self, event: Dashboard.ForwardAsked) -> None:
-        """Stop, pause, resume or reconnect."""
-
-        async def act() -> None:
-            forward = next((f for f in self.snapshot.forwards if f.id == event.forward_id), None)
+        stopped: list[Forward] = []
+        for entry, port in ports:
+            forward = forward_on(self.snapshot.forwards, context, entry, port)
             if forward is None:
-                return
-            if event.wish == "stop":
+                await self.session.start(ForwardSpec(target=target_of(context, entry, port)))
+                self._memory.use(context, entry.key)
+            elif toggle:
                 await self.session.stop(forward.id)
-            elif event.wish == "reconnect":
+                stopped.append(forward)
+        self._remember(stopped)
+
+    def on_forwards_wished(self, event: wishes.ForwardsWished) -> None:
+        """Stop, pause, resume, reconnect, open or copy."""
+        self._wish(partial(self._serve, event.forward_ids, event.wish))
+
+    async def _serve(self, forward_ids: Sequence[str], wish: wishes.Wish) -> None:
+        forwards = [one for one in self.snapshot.forwards if one.id in forward_ids]
+        if wish is wishes.Wish.COPY:
+            self._copy(forwards)
+            return
+        for forward in forwards:
+            if wish is wishes.Wish.STOP:
+                await self.session.stop(forward.id)
+            elif wish is wishes.Wish.RECONNECT:
                 await self.session.reconnect(forward.id)
+            elif wish is wishes.Wish.OPEN:
+                self._open(forward)
             elif forward.paused:
                 await self.session.resume(forward.id)
             else:
                 await self.session.pause(forward.id)
+        if wish is wishes.Wish.STOP:
+            self._remember(forwards)
+            self.notify(f"stopped {_named(forwards)}; u brings {_it(forwards)} back", markup=False)
 
-        self._wish(act)
+    def _remember(self, stopped: Sequence[Forward]) -> None:
+        """What was stopped can come back on the port it had."""
+        specs = tuple(
+            msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)
+            if forward.listening
+            else forward.spec
+            for forward in stopped
+        )
+        if specs:
+            self._undo.append(specs)
+            del self._undo[:-_MAX_UNDO]
 
-    def on_dashboard_connection_ended(self, event: Dashboard.ConnectionEnded) -> None:
-        """End one connection."""
-        self._wish(lambda: self.session.close_connection(event.connection_id))
+    def action_undo(self) -> None:
+        """Bring back what was stopped last."""
+        if self._undo:
+            self._wish(partial(self._start, self._undo.pop(), "back"))
 
-    def on_dashboard_namespace_chosen(self, event: Dashboard.NamespaceChosen) -> None:
-        """Look at another namespace."""
-        if event.wanted is None:
-            self.push_screen(NamespaceScreen(), self._show_namespace)
-        else:
-            self._show_namespace(event.wanted)
+    async def _start(self, specs: Sequence[ForwardSpec], how: str) -> None:
+        for spec in specs:
+            await self.session.start(spec)
+        what = str(specs[0].target) if len(specs) == 1 else plural(len(specs), "forward")
+        self.notify(f"{what} {how}", markup=False)
 
-    def _show_namespace(self, namespace: str | None) -> None:
-        if namespace is not None and namespace != self.picture.scope.namespace:
-            self.picture = Picture(CatalogScope(self.picture.scope.context, namespace))
+    def on_connections_ended(self, event: wishes.ConnectionsEnded) -> None:
+        """End connections."""
+
+        async def end() -> None:
+            for connection_id in event.connection_ids:
+                await self.session.close_connection(connection_id)
+
+        self._wish(end)
+
+    def on_star_toggled(self, event: wishes.StarToggled) -> None:
+        """Keep a favourite, or forget it."""
+        context = self.picture.scope.context
+        self._memory.toggle_favourite(context, event.key)
+        self._listing.favourites = self._memory.favourites(context)
+        self._resample.set()
+
+    # Addresses.
+
+    def _copy(self, forwards: Sequence[Forward]) -> None:
+        texts = [_address(forward) for forward in forwards if forward.listening]
+        if not texts:
+            self.notify("There is no local address yet", severity="warning")
+            return
+        self.copy_to_clipboard("\n".join(texts))
+        what = texts[0] if len(texts) == 1 else plural(len(texts), "address", "addresses")
+        self.notify(f"copied {what}", markup=False)
+
+    @work(group="open", exit_on_error=False)
+    async def _open(self, forward: Forward) -> None:
+        """Show a forward in the browser; asks the port what it speaks if its name does not say."""
+        if not forward.listening:
+            self.notify("There is no local address yet", severity="warning")
+            return
+        here = min(forward.listening, key=lambda address: ":" in address.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(here.host, here.host)
+        scheme = _scheme(forward)
+        if scheme is True:
+            scheme = await probe(host, here.port) or False
+        if not isinstance(scheme, Scheme):
+            what = target_text(forward)
+            self.notify(f"{what} speaks no HTTP", severity="warning", markup=False)
+            return
+        try:
+            await open_in_browser(url(scheme, host, here.port))
+        except TuiForwardError as error:
+            self._complain(error)
+
+    # Other places.
+
+    def on_line_clicked(self, event: Line.Clicked) -> None:
+        """A click on the context or the namespace in the top line changes it."""
+        if event.line.id == "header" and event.place in (1, 2):
+            (self.action_context if event.place == 1 else self.action_namespace)()
+
+    def action_namespace(self) -> None:
+        """Choose a namespace, or type its name."""
+        picture = self.picture
+        shown = picture.scope.namespace
+        names = dict.fromkeys([*picture.namespaces, *([shown] if shown else [])])
+        options = [Option(_ALL, "all namespaces", current=not shown)]
+        options += [
+            Option(name, name, self._about(name), current=name == shown) for name in sorted(names)
+        ]
+        trouble = picture.trouble("namespaces")
+        note = f"{trouble.error}. Type a name instead." if trouble is not None else ""
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._look_at(picture.scope.context, "" if name == _ALL else name)
+
+        self.push_screen(Picker("namespace", options, free=True, note=note), chosen)
+
+    def _about(self, name: str) -> str:
+        here = self.picture.scope.context
+        count = sum(
+            (one.spec.target.context, one.spec.target.namespace) == (here, name)
+            for one in self.snapshot.forwards
+        )
+        return plural(count, "forward") if count else ""
+
+    @work(group="contexts", exclusive=True, exit_on_error=False)
+    async def action_context(self) -> None:
+        """Choose a context of the kubeconfig."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                self._contexts = await self.session.contexts()
+        except TuiForwardError as error:
+            self._complain(error)
+            return
+        except TimeoutError:
+            self.notify("The engine process does not answer", severity="error")
+            return
+        here = self.picture.scope.context
+        options = [
+            Option(one.name, one.name, f"cluster {one.cluster}", current=one.name == here)
+            for one in self._contexts
+        ]
+
+        def chosen(name: str | None) -> None:
+            context = next((one for one in self._contexts if one.name == name), None)
+            if context is not None:
+                self._look_at(context.name, context.namespace)
+
+        self.push_screen(Picker("context", options), chosen)
+
+    def _look_at(self, context: str, namespace: str) -> None:
+        scope = CatalogScope(context, namespace)
+        if scope != self.picture.scope:
+            self._listing = self._listing_of(scope)
+            self.dashboard.show(self._listing)
             self._resample.set()
 
-    # Coming and going.
+    # Lines of commands.
+
+    def action_paste(self) -> None:
+        """Make forwards of a line that is typed or pasted."""
+        self._ask_line("")
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A kubectl line that is pasted anywhere becomes forwards; another shows what is wrong."""
+        if self.screen is not self.dashboard or not looks_like_forward(event.text):
+            return
+        try:
+            specs = parse_lines(event.text, context=self.picture.scope.context, namespace="")
+        except TuiForwardError:
+            self._ask_line(event.text)
+        else:
+            self._wish(partial(self._start, specs, "started; x stops it"))
+
+    def _ask_line(self, text: str) -> None:
+        def answered(specs: tuple[ForwardSpec, ...] | None) -> None:
+            if specs:
+                self._wish(partial(self._start, specs, "started"))
+
+        scope = self.picture.scope
+        self.push_screen(
+            PasteDialog(context=scope.context, namespace=scope.namespace, text=text), answered
+        )
+
+    # The whole app.
 
     def action_help(self) -> None:
         """Every key."""
-        self.push_screen(HelpScreen())
+        bindings = [
+            binding
+            for owner in (type(self), Dashboard, RowTable, FilterBar)
+            for binding in owner.BINDINGS
+            if isinstance(binding, Binding)
+        ]
+        self.push_screen(HelpScreen(sections(bindings)))
+
+    def palette_commands(self) -> Iterable[PaletteCommand]:
+        """See `palette.Commander`."""
+        here = self.picture.scope
+        for name in self.picture.namespaces:
+            if name != here.namespace:
+                yield PaletteCommand(
+                    f"Namespace: {name}", "look at it", partial(self._look_at, here.context, name)
+                )
+        for forward in self.snapshot.forwards:
+            stop = partial(self._serve, [forward.id], wishes.Wish.STOP)
+            yield PaletteCommand(
+                f"Stop {forward.spec.target}", local_text(forward), partial(self._wish, stop)
+            )
 
     async def action_quit(self) -> None:
         """Leave; if forwards are on, ask once."""
@@ -199,7 +451,35 @@ class TuiForwardApp(App[None]):
 
         self.push_screen(QuitScreen(len(on), connections), answered)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Keys that would do nothing are not offered."""
+        return bool(self._undo) if action == "undo" else True
+
     def _fatal_error(self) -> None:
         """Instead of Textual's traceback on the terminal: remember it, restore the terminal."""
         self.crash = traceback.format_exc()
         self._close_messages_no_wait()
+
+
+def _scheme(forward: Forward) -> Scheme | bool:
+    port = forward.spec.target.port
+    number = forward.remote_port or (int(port) if port.isdecimal() else 0)
+    return guess(number, "" if port.isdecimal() else port)
+
+
+def _address(forward: Forward) -> str:
+    """What to paste: a URL where a browser takes it, else host and port."""
+    scheme = _scheme(forward)
+    text = local_text(forward)
+    if not isinstance(scheme, Scheme):
+        return text
+    here = min(forward.listening, key=lambda address: ":" in address.host)
+    return url(scheme, here.host, here.port)
+
+
+def _named(forwards: Sequence[Forward]) -> str:
+    return target_text(forwards[0]) if len(forwards) == 1 else plural(len(forwards), "forward")
+
+
+def _it(forwards: Sequence[Forward]) -> str:
+    return "it" if len(forwards) == 1 else "them"

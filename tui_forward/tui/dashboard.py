@@ -1,72 +1,40 @@
 """The dashboard's one main screen: what the cluster offers, what is forwarded, who uses it.
 
-The screen draws samples it is given and asks the app to act; it never waits for anything.
+The screen draws samples it is given and asks the app to act (`wishes`); it never waits for
+anything.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import (
-    Connection,
-    DeclaredPort,
-    Forward,
-    Pod,
-    PortProtocol,
-    Snapshot,
-)
-from tui_forward.tui import rows
+from tui_forward.model import Connection, DeclaredPort, Forward, Snapshot
+from tui_forward.tui import columns, rows, wishes
+from tui_forward.tui.browse.entries import Entry
+from tui_forward.tui.browse.listing import Listing, Sort, View
+from tui_forward.tui.browse.query import Query, parse
+from tui_forward.tui.browse.rows import DIGITS, entry_row, port_row
+from tui_forward.tui.browse.targets import ForwardsByEntry, forward_on, forwardable
+from tui_forward.tui.filter_bar import FilterBar
+from tui_forward.tui.forward_list import HEADING, Arrangement, ForwardGroup, ForwardSort, arrange
+from tui_forward.tui.forward_subject import ForwardSubject
+from tui_forward.tui.history import Histories
 from tui_forward.tui.line import Line
-from tui_forward.tui.picture import Picture, pod_key
-from tui_forward.tui.rowtable import Column, RowTable
+from tui_forward.tui.picture import Picture
+from tui_forward.tui.rowtable import RowTable
+from tui_forward.tui.wishes import Wish
 
-NAMESPACE_COLUMNS = (Column("", 16, flexible=True),)
-POD_COLUMNS = (
-    Column("", 1),
-    Column("pod", 18, flexible=True),
-    Column("ready", 5, right=True, drop=2),
-    Column("status", 9, drop=1),
-    Column("restarts", 8, right=True, drop=4),
-    Column("age", 4, right=True, drop=3),
-)
-PORT_COLUMNS = (
-    Column("", 1),
-    Column("", 1),
-    Column("port", 8, flexible=True),
-    Column("", 5, right=True),
-    Column("local", 7),
-)
-FORWARD_COLUMNS = (
-    Column("state", 14),
-    Column("target", 16, flexible=True),
-    Column("local", 15),
-    Column("conns", 5, right=True),
-    Column("↓ now", 9, right=True, drop=1),
-    Column("↑ now", 9, right=True, drop=2),
-    Column("↓ all", 7, right=True, drop=3),
-    Column("↑ all", 7, right=True, drop=4),
-    Column("pod", 22, drop=6),
-    Column("for", 4, right=True, drop=5),
-)
-CONNECTION_COLUMNS = (
-    Column("client", 15, flexible=True),
-    Column("process", 16, drop=4),
-    Column("age", 6, right=True, drop=3),
-    Column("↓ all", 7, right=True),
-    Column("↑ all", 7, right=True),
-    Column("↓ now", 9, right=True, drop=1),
-    Column("↑ now", 9, right=True, drop=2),
-    Column("state", 12),
-)
+# Which key acts on which panes: the footer shows what works where one is.
+_BROWSING = frozenset({"browse", "ports"})
 
 
 class Clock(Protocol):
@@ -76,286 +44,574 @@ class Clock(Protocol):
         """The present time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the app has just learnt.
+
+    Attributes:
+        snapshot: The session.
+        connections: Of the forward the screen looks at, or of all.
+        trouble: Why this may be out of date.
+    """
+
+    snapshot: Snapshot
+    connections: tuple[Connection, ...] = ()
+    trouble: TuiForwardError | None = None
+
+
 class Dashboard(Screen[None]):
-    """Namespaces, pods, ports; forwards; connections.
+    """Workloads, pods, services and their ports; forwards; connections.
 
     Args:
+        listing: What the cluster offers; replaced by `show`.
+        histories: What flowed lately; the app keeps it current.
         clock: For ages and countdowns.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "toggle_nth(1)", "Port n", key_display="1-9", id="port.1",
-                tooltip="Switch a port of the chosen pod on or off"),
-        *(Binding(str(n), f"toggle_nth({n})", show=False, id=f"port.{n}") for n in range(2, 10)),
-        Binding("space", "switch", "Switch", id="switch", tooltip="Switch what the cursor is on"),
-        Binding("x", "end", "Stop", id="end", tooltip="Stop the forward or end the connection"),
-        Binding("r", "reconnect", "Reconnect", id="reconnect", tooltip="Try again now"),
-        Binding("n", "namespace", "Namespace", id="namespace", tooltip="Another namespace"),
-        Binding("question_mark,f1", "app.help", "Help", key_display="?", id="help"),
-        Binding("q", "app.quit", "Quit", id="quit"),
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
+        (0, "-narrow"), (70, "-normal"), (120, "-wide"),
     ]  # fmt: skip
-    AUTO_FOCUS = "#pods"
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - likewise
+        (0, "-low"), (22, "-middle"), (40, "-high"),
+    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "toggle_nth(1)", "Port", key_display="1-9", id="ports.1",
+                tooltip="Switch the port with this number on or off"),
+        *(Binding(str(n), f"toggle_nth({n})", show=False, id=f"ports.{n}",
+                  tooltip="Switch the port with this number on or off") for n in range(2, 10)),
+        Binding("space", "switch", "Switch", id="ports.switch",
+                tooltip="Switch what the cursor is on: a port on or off, a forward to pause or on"),
+        Binding("a", "all_ports", "All", id="ports.all",
+                tooltip="Forward all ports of the chosen rows"),
+        Binding("slash", "filter", "Filter", id="browse.filter",
+                tooltip="Search: words, ns: label: port: node: status: kind: !not"),
+        Binding("t", "next_view", "View", id="browse.view",
+                tooltip="Workloads, pods or services"),
+        Binding("s", "next_sort", "Sort", id="browse.sort", tooltip="Another order"),
+        Binding("asterisk", "star", "Star", show=False, id="browse.star",
+                tooltip="Favourites come first"),
+        Binding("m", "mark", "Mark", show=False, id="browse.mark",
+                tooltip="Choose several rows, then act on all of them"),
+        Binding("left,right", "fold", "Fold", show=False, id="browse.fold",
+                tooltip="Fold the pods of a workload or a group of forwards away, or unfold them"),
+        Binding("o", "wish('open')", "Open", id="forwards.open", tooltip="Show it in the browser"),
+        Binding("y", "wish('copy')", "Copy", id="forwards.copy",
+                tooltip="Copy the local address to the clipboard"),
+        Binding("p", "wish('pause')", "Pause", show=False, id="forwards.pause",
+                tooltip="Stop forwarding but keep the local port; again to go on"),
+        Binding("r", "wish('reconnect')", "Reconnect", id="forwards.reconnect",
+                tooltip="Try again now"),
+        Binding("x", "end", "Stop", id="forwards.stop",
+                tooltip="Stop the forward, or end the connection; u brings a forward back"),
+        Binding("b", "next_group", "Group", show=False, id="forwards.group",
+                tooltip="Group forwards by namespace, label or context"),
+        Binding("l", "all_connections", "All", show=False, id="connections.all",
+                tooltip="Connections of the chosen forward, or of all"),
+        Binding("z", "zoom", "Zoom", show=False, id="panes.zoom",
+                tooltip="Give the pane the whole screen, and back"),
+        Binding("escape", "back", "Back", show=False, id="panes.back",
+                tooltip="Leave the zoom, the marks, the filter: one at a time"),
+    ]  # fmt: skip
+    AUTO_FOCUS = "#browse"
 
-    class PortToggled(Message):
-        """A port of a pod is to be switched on or off."""
-
-        def __init__(self, pod: Pod, port: DeclaredPort) -> None:
-            super().__init__()
-            self.pod = pod
-            self.port = port
-
-    class ForwardAsked(Message):
-        """Something is to be done with a forward: "toggle", "stop" or "reconnect"."""
-
-        def __init__(self, forward_id: str, wish: str) -> None:
-            super().__init__()
-            self.forward_id = forward_id
-            self.wish = wish
-
-    class ConnectionEnded(Message):
-        """A connection is to be ended."""
-
-        def __init__(self, connection_id: int) -> None:
-            super().__init__()
-            self.connection_id = connection_id
-
-    class NamespaceChosen(Message):
-        """Another namespace is to be shown; "" is all of them, None asks for a name."""
-
-        def __init__(self, namespace: str | None) -> None:
-            super().__init__()
-            self.wanted = namespace
-
-    def __init__(self, clock: Clock = time.time) -> None:
+    def __init__(self, listing: Listing, histories: Histories, *, clock: Clock = time.time) -> None:
         super().__init__()
         self._clock = clock
-        self._picture: Picture | None = None
+        self._listing = listing
+        self._histories = histories
+        self._sample = Sample(Snapshot(version=0, at=0.0))
         self._forwards: dict[str, Forward] = {}
+        self._by_entry = ForwardsByEntry((), "", listing.picture)
+        self._arranged = Arrangement((), {})
+        self._sort = ForwardSort.STARTED
+        self._group = ForwardGroup.NONE
+        self._folded: set[str] = set()
+        self._forward_query: Query = parse("")
         self._connections: dict[str, Connection] = {}
-        self._forwards_by_pod: dict[tuple[str, str], int] = {}
+        self._offered: tuple[object, ...] = ()
+        self.of_all = False
         # Kept, not queried: a sample may come while the screen is being built or taken down.
         self._header = Line(title_may_go=True, id="header")
-        self._namespaces = RowTable(NAMESPACE_COLUMNS, id="namespaces")
-        self._pods = RowTable(POD_COLUMNS, id="pods")
-        self._ports = RowTable(PORT_COLUMNS, id="ports")
-        self._forward_table = RowTable(FORWARD_COLUMNS, empty="No forward is on", id="forwards")
+        self._filter = FilterBar(id="filter")
+        self._browse = RowTable(columns.ENTRIES, id="browse")
+        self._ports = RowTable(columns.PORTS, id="ports")
+        self._forward_table = RowTable(
+            columns.FORWARDS,
+            empty="No forward is on: choose a row above and press 1",
+            id="forwards",
+        )
         self._detail = Line(id="detail")
-        self._connection_table = RowTable(CONNECTION_COLUMNS, id="connections")
-        for table in (self._namespaces, self._pods, self._ports):
-            table.border_title = table.id
-        self._forward_table.border_title = "forwards"
-        self._connection_table.border_title = "connections"
+        self._connection_table = RowTable(columns.CONNECTIONS, id="connections")
 
     def compose(self) -> ComposeResult:
         """Three rows of panes between a head line and the keys."""
         yield self._header
-        with Horizontal(id="browse"):
-            yield self._namespaces
-            yield self._pods
+        yield self._filter
+        with Horizontal(id="offer"):
+            yield self._browse
             yield self._ports
         yield self._forward_table
         yield self._detail
         yield self._connection_table
         yield Footer(compact=True, show_command_palette=False)
 
+    # What is chosen.
+
     @property
-    def chosen_pod(self) -> Pod | None:
-        """The pod under the cursor."""
-        key = self._pods.cursor
-        return self._picture.pods.get(key) if self._picture is not None and key else None
+    def picture(self) -> Picture:
+        """The cluster on show."""
+        return self._listing.picture
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry under the cursor."""
+        key = self._browse.cursor
+        return self._listing.entry(key) if key is not None else None
 
     @property
     def chosen_forward(self) -> Forward | None:
-        """The forward under the cursor."""
+        """The forward under the cursor of their table."""
         key = self._forward_table.cursor
         return self._forwards.get(key) if key else None
 
+    @property
+    def wanted_connections(self) -> str | None:
+        """Whose connections are to be sampled: a forward's id, None for all, "" for nobody's."""
+        if self.of_all:
+            return None
+        forward = self.chosen_forward
+        return forward.id if forward is not None else ""
+
+    @property
+    def _pane(self) -> str:
+        return self.focused.id or "" if self.focused is not None else ""
+
+    def _port_under_cursor(self) -> tuple[Entry, DeclaredPort] | None:
+        entry, key = self.entry, self._ports.cursor
+        if entry is None or key is None:
+            return None
+        place = int(key.rpartition("#")[2])
+        return (entry, entry.ports[place]) if place < len(entry.ports) else None
+
+    def _acted_on(self) -> list[Forward]:
+        """The forwards that a key means where one is."""
+        pane = self._pane
+        if pane == "ports":
+            chosen = self._port_under_cursor()
+            forward = self._forward_on(*chosen) if chosen is not None else None
+            return [forward] if forward is not None else []
+        if pane == "browse":
+            found: dict[str, Forward] = {}
+            for key in self._browse.chosen:
+                found.update({forward.id: forward for forward in self._by_entry.of(key)})
+            return list(found.values())
+        found = {}
+        for key in self._forward_table.chosen:
+            if (heading := self._arranged.headings.get(key)) is not None:
+                found.update({forward.id: forward for forward in heading.members})
+            elif key in self._forwards:
+                found[key] = self._forwards[key]
+        return list(found.values())
+
+    def _forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
+        context = self.picture.scope.context
+        return forward_on(self._forwards.values(), context, entry, port)
+
     # Drawing.
 
-    def draw(
-        self,
-        picture: Picture,
-        snapshot: Snapshot,
-        connections: tuple[Connection, ...],
-        trouble: TuiForwardError | None,
-    ) -> None:
+    def show(self, listing: Listing) -> None:
+        """Look at another part of a cluster, or at another cluster."""
+        listing.view, listing.sort = self._listing.view, self._listing.sort
+        listing.query = self._listing.query
+        self._listing = listing
+        self._browse.unmark()
+
+    def draw(self, sample: Sample) -> None:
         """Show a sample."""
-        self._picture = picture
-        if bool(snapshot.forwards) is not bool(self._forwards):
-            self.refresh_bindings()  # see `check_action`; redraws the footer, so not more often
-        self._forwards = {forward.id: forward for forward in snapshot.forwards}
-        self._forwards_by_pod.clear()
-        for forward in snapshot.forwards:
-            if forward.pod is not None and forward.spec.target.context == picture.scope.context:
-                pod = (forward.pod.namespace, forward.pod.name)
-                self._forwards_by_pod[pod] = self._forwards_by_pod.get(pod, 0) + 1
-        self._draw_header(snapshot, trouble)
-        self._draw_namespaces(picture)
-        self._draw_pods(picture)
+        self._sample = sample
+        self._forwards = {forward.id: forward for forward in sample.snapshot.forwards}
+        self._by_entry = ForwardsByEntry(
+            sample.snapshot.forwards, self.picture.scope.context, self.picture
+        )
+        # Newest first: what has just happened is what one looks for.
+        self._connections = {str(one.id): one for one in reversed(sample.connections)}
+        self._draw_header()
+        self._draw_browse()
         self._draw_ports()
         self._draw_forwards()
-        # Newest first: what has just happened is what one looks for.
-        self._connections = {str(c.id): c for c in reversed(connections)}
         self._draw_connections()
+        self._offer_keys()
 
-    def _draw_header(self, snapshot: Snapshot, trouble: TuiForwardError | None) -> None:
-        assert self._picture is not None
-        scope, health = self._picture.scope, self._picture.health
-        cells = rows.header_cells(scope.context, scope.namespace, health, snapshot)
-        if trouble is not None:
-            cells = (cells[0], rows.Cell(f"■ {trouble.message}", "bad"))
+    def _draw_header(self) -> None:
+        sample, picture = self._sample, self.picture
+        scope, health = picture.scope, picture.health
+        cells = rows.header_cells(scope.context, scope.namespace, health, sample.snapshot)
+        if sample.trouble is not None:
+            cells = (cells[0], rows.Cell(f"■ {sample.trouble.message}", "bad"))
         elif health is not None and health.ok is False:
             words = f"API ✗ {health.error}" + (f" → {health.hint}" if health.hint else "")
             cells = (*cells[:3], rows.Cell(words, "bad"))
         self._header.show(cells)
 
-    def _draw_namespaces(self, picture: Picture) -> None:
-        shown = picture.scope.namespace
-        names = ["", *picture.namespaces]
-        if shown not in picture.namespaces and shown:
-            names.insert(1, shown)
-        self._namespaces.show(
-            names,
-            lambda name: rows.namespace_row(name, picture.namespaces.get(name), shown),
-        )
-
-    def _draw_pods(self, picture: Picture) -> None:
-        now = self._clock()
-        table = self._pods
-        with_namespace = not picture.scope.namespace
-        status = picture.resources.get("pods")
-        trouble = picture.trouble("pods")
-        if trouble is not None:
-            table.empty = f"{trouble.error}" + (f" → {trouble.hint}" if trouble.hint else "")
-        elif status is None or not status.synced:
-            table.empty = "Listing pods …"
-        else:
-            table.empty = "No pods here"
+    def _draw_browse(self) -> None:
+        listing, table, now = self._listing, self._browse, self._clock()
+        listing.update()
+        with_namespace = not self.picture.scope.namespace
+        table.empty = self._why_empty()
+        table.border_title = self._browse_title()
 
         def row(key: str) -> rows.Row:
-            pod = picture.pods[key]
-            count = self._forwards_by_pod.get((pod.namespace, pod.name), 0)
-            return rows.pod_row(pod, count, now, with_namespace=with_namespace)
+            entry = listing.entry(key)
+            if entry is None:
+                return rows.Row(())
+            fold = ""
+            if listing.folds(key):
+                fold = "▸" if key in listing.folded and not listing.query else "▾"
+            return entry_row(
+                entry, self._by_entry.of(key), now,
+                depth=listing.depth(key), fold=fold, favourite=key in listing.favourites,
+                marked=key in table.marked, with_namespace=with_namespace,
+            )  # fmt: skip
 
-        table.show(tuple(picture.pods), row)
-        where = picture.scope.namespace or "all namespaces"
-        table.border_title = f"pods of {where}" + (" (stale)" if trouble and picture.pods else "")
+        table.show(listing.keys, row)
+
+    def _why_empty(self) -> str:
+        what = "services" if self._listing.view is View.SERVICES else "pods"
+        trouble = self.picture.trouble(what)
+        if trouble is not None:
+            return trouble.error + (f" → {trouble.hint}" if trouble.hint else "")
+        status = self.picture.resources.get(what)
+        if status is None or not status.synced:
+            return f"Listing {what} …"
+        if self._listing.query:
+            return "Nothing matches the filter (esc clears it)"
+        return f"No {what} here"
+
+    def _browse_title(self) -> str:
+        listing = self._listing
+        parts = [f"{listing.view.value} of {self.picture.scope.namespace or 'all namespaces'}"]
+        if listing.query:
+            parts.append(f"/{listing.query.text.strip()} ({len(listing.keys)})")
+        if listing.sort is not Sort.NAME:
+            parts.append(f"by {listing.sort.value}")
+        if self._browse.marked:
+            parts.append(f"{len(self._browse.marked)} marked")
+        if any(self.picture.trouble(what) for what in ("pods", "services")) and listing.keys:
+            parts.append("stale")
+        return " · ".join(parts)
 
     def _draw_ports(self) -> None:
-        table, pod, picture = self._ports, self.chosen_pod, self._picture
-        if pod is None or picture is None:
-            table.empty = ""
-            table.border_title = "ports"
+        table, entry = self._ports, self.entry
+        if entry is None:
+            table.empty, table.border_title = "", "ports"
             table.show((), lambda _key: rows.Row(()))
             return
         table.empty = "No declared ports"
-        table.border_title = f"ports of {pod.name}"
+        table.border_title = f"ports of {entry.name}"
 
         def row(key: str) -> rows.Row:
             place = int(key.rpartition("#")[2])
-            port = pod.ports[place]
-            forward = rows.forward_of_port(
-                self._forwards.values(), picture.scope.context, pod, port
-            )
-            return rows.port_row(place, port, forward)
+            port = entry.ports[place]
+            return port_row(place, port, self._forward_on(entry, port))
 
-        key = pod_key(pod)
-        table.show(tuple(f"{key}#{place}" for place in range(len(pod.ports))), row)
+        table.show(tuple(f"{entry.key}#{place}" for place in range(len(entry.ports))), row)
 
     def _draw_forwards(self) -> None:
-        now = self._clock()
-        self._forward_table.show(
-            tuple(self._forwards), lambda key: rows.forward_row(self._forwards[key], now)
-        )
+        table, now, query = self._forward_table, self._clock(), self._forward_query
+        self._arranged = arrange(
+            self._forwards.values(), sort=self._sort, group=self._group, folded=self._folded,
+            wanted=lambda forward: query.score(ForwardSubject(forward)) is not None,
+        )  # fmt: skip
+        table.border_title = self._forwards_title()
+
+        def row(key: str) -> rows.Row:
+            heading = self._arranged.headings.get(key)
+            if heading is not None:
+                return rows.heading_row(heading)
+            return rows.forward_row(
+                self._forwards[key], now,
+                sparkline=self._histories.sparkline(key, columns.SPARKLINE),
+                marked=key in table.marked,
+            )  # fmt: skip
+
+        table.show(self._arranged.keys, row)
         self._detail.show(rows.detail_text(self.chosen_forward, now))
 
+    def _forwards_title(self) -> str:
+        parts = ["forwards"]
+        if self._forward_query:
+            parts.append(f"/{self._forward_query.text.strip()}")
+        if self._sort is not ForwardSort.STARTED:
+            parts.append(f"by {self._sort.value}")
+        if self._group is not ForwardGroup.NONE:
+            parts.append(f"in {self._group.value}s")
+        if self._forward_table.marked:
+            parts.append(f"{len(self._forward_table.marked)} marked")
+        return " · ".join(parts)
+
     def _draw_connections(self) -> None:
-        now = self._clock()
-        table, forward = self._connection_table, self.chosen_forward
-        table.empty = "" if forward is None else "No connection yet"
-        table.border_title = f"connections of {forward.spec.target}" if forward else "connections"
-        table.show(
-            tuple(self._connections),
-            lambda key: rows.connection_row(self._connections[key], now),
-        )
+        now, table, forward = self._clock(), self._connection_table, self.chosen_forward
+        if self.of_all:
+            table.border_title, table.empty = "connections of all forwards", "No connection yet"
+        else:
+            table.empty = "" if forward is None else "No connection yet"
+            table.border_title = (
+                f"connections of {forward.spec.target}" if forward else "connections"
+            )
+
+        def row(key: str) -> rows.Row:
+            connection = self._connections[key]
+            owner = self._forwards.get(connection.forward_id) if self.of_all else None
+            target = rows.target_text(owner) if owner is not None else ""
+            return rows.connection_row(connection, now, target=target)
+
+        table.show(tuple(self._connections), row)
+
+    def _offer_keys(self) -> None:
+        """Redraw the footer when other keys work now; it is not free."""
+        offered = (
+            self._pane, bool(self._acted_on()), bool(self._connections), self.entry is not None,
+        )  # fmt: skip
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     # Moving about.
 
     def on_row_table_moved(self, event: RowTable.Moved) -> None:
         """Whatever depends on a cursor follows it at once."""
-        if self._picture is None:
-            return
-        if event.table.id == "pods":
+        if event.table is self._browse:
             self._draw_ports()
-        elif event.table.id == "forwards":
-            self._draw_forwards()
+        elif event.table is self._forward_table:
+            self._detail.show(rows.detail_text(self.chosen_forward, self._clock()))
+        self._offer_keys()
+
+    def on_descendant_focus(self) -> None:
+        """Other keys work in another pane."""
+        self._offer_keys()
 
     def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
-        """Enter: show a namespace, go on to the ports, switch a port."""
-        if event.table.id == "namespaces":
-            self.post_message(self.NamespaceChosen(event.key))
-            self._pods.focus()
-        elif event.table.id == "pods":
+        """Enter: go on to the ports, switch a port, go on to the connections."""
+        if event.table is self._browse:
             self._ports.focus()
-        elif event.table.id == "ports":
+        elif event.table is self._ports:
             self.action_switch()
-        elif event.table.id == "forwards":
-            self._connection_table.focus()
+        elif event.table is self._forward_table:
+            if event.key.startswith(HEADING):
+                self.action_fold()
+            else:
+                self._connection_table.focus()
 
-    # Keys.
+    def on_row_table_head_clicked(self, event: RowTable.HeadClicked) -> None:
+        """A click on a head changes the order."""
+        event.table.focus()
+        if event.table in (self._browse, self._forward_table):
+            self.action_next_sort()
+
+    # The filter.
+
+    def action_filter(self) -> None:
+        """Search in what the cluster offers, or in the forwards."""
+        forwards = self._pane in ("forwards", "connections")
+        query = self._forward_query if forwards else self._listing.query
+        self._filter.open("forwards" if forwards else "browse", query.text)
+
+    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
+        """Narrow while one types; the best match is under the cursor."""
+        query = parse(event.text)
+        if event.what == "forwards":
+            self._forward_query = query
+            self._draw_forwards()
+        else:
+            self._listing.query = query
+            self._draw_browse()
+            if query and self._listing.keys:
+                self._browse.cursor = self._best_match()
+            self._draw_ports()
+
+    def _best_match(self) -> str:
+        """The first row that matches itself, not only by what is beneath it."""
+        listing = self._listing
+        for key in listing.keys[:50]:
+            entry = listing.entry(key)
+            if entry is not None and listing.query.score(entry) is not None:
+                return key
+        return listing.keys[0]
+
+    def on_filter_bar_closed(self, event: FilterBar.Closed) -> None:
+        """Go back to the rows."""
+        (self._forward_table if event.what == "forwards" else self._browse).focus()
+
+    # Keys: the offer.
+
+    def action_next_view(self) -> None:
+        """Workloads, pods, services, and round again."""
+        views = list(View)
+        self._listing.view = views[(views.index(self._listing.view) + 1) % len(views)]
+        self._browse.unmark()
+        self._draw_browse()
+        self._draw_ports()
+
+    def action_next_sort(self) -> None:
+        """The next order of the table one is in."""
+        if self._pane in _BROWSING:
+            sorts = list(Sort)
+            self._listing.sort = sorts[(sorts.index(self._listing.sort) + 1) % len(sorts)]
+            self._draw_browse()
+        else:
+            orders = list(ForwardSort)
+            self._sort = orders[(orders.index(self._sort) + 1) % len(orders)]
+            self._draw_forwards()
+
+    def action_star(self) -> None:
+        """Make the entry a favourite, or not any more."""
+        if self._browse.cursor is not None:
+            self.post_message(wishes.StarToggled(self._browse.cursor))
+
+    def action_mark(self) -> None:
+        """Choose one more row."""
+        if self._pane == "forwards":
+            self._forward_table.toggle_mark()
+            self._draw_forwards()
+        elif self._pane == "browse":
+            self._browse.toggle_mark()
+            self._draw_browse()
+
+    def action_fold(self) -> None:
+        """Fold away what is beneath the row, or what it is part of; or unfold it."""
+        if self._pane == "forwards":
+            key = self._forward_table.cursor
+            if key is not None and key.startswith(HEADING):
+                self._folded ^= {key}
+                self._draw_forwards()
+            return
+        key, listing = self._browse.cursor, self._listing
+        if key is None or listing.view is not View.WORKLOADS:
+            return
+        parent = next(
+            (one for one in (key, listing.parent(key)) if one and listing.folds(one)), None
+        )
+        if parent is not None:
+            listing.folded ^= {parent}
+            self._draw_browse()
+            self._browse.cursor = parent
 
     def action_toggle_nth(self, number: int) -> None:
-        """Switch the n-th declared port of the chosen pod."""
-        pod = self.chosen_pod
-        if pod is None:
-            self.notify("Choose a pod first", severity="warning")
-        elif number > len(pod.ports):
-            count = len(pod.ports)
-            what = f"declares only {count}" if count else "declares no ports"
-            self.notify(f"{pod.name} {what}", severity="warning")
-        else:
-            self._toggle_port(pod, pod.ports[number - 1])
+        """Switch the n-th declared port of the chosen rows."""
+        keys = self._browse.chosen
+        wanted: list[tuple[Entry, DeclaredPort]] = []
+        for key in keys:
+            entry = self._listing.entry(key)
+            if entry is None:
+                continue
+            if number <= len(entry.ports) and forwardable(entry.ports[number - 1]):
+                wanted.append((entry, entry.ports[number - 1]))
+            elif len(keys) == 1:
+                self._cannot(entry, number)
+        if not keys:
+            self.notify("Choose a row first", severity="warning")
+        self._wish_ports(wanted, toggle=True)
 
-    def _toggle_port(self, pod: Pod, port: DeclaredPort) -> None:
-        if port.protocol is not PortProtocol.TCP:
-            self.notify(f"{port.protocol.value} cannot be forwarded", severity="warning")
+    def _cannot(self, entry: Entry, number: int) -> None:
+        count = len(entry.ports)
+        if number <= count:
+            why = f"{entry.ports[number - 1].protocol.value} cannot be forwarded"
+        elif count:
+            why = f"{entry.name} declares only {count}"
         else:
-            self.post_message(self.PortToggled(pod, port))
+            why = f"{entry.name} declares no ports"
+        self.notify(why, severity="warning", markup=False)
+
+    def _wish_ports(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
+        if ports:
+            self.post_message(wishes.PortsWished(ports, toggle=toggle))
+            self._browse.unmark()
+
+    def action_all_ports(self) -> None:
+        """Forward all ports of the chosen rows."""
+        entries = [entry for key in self._browse.chosen if (entry := self._listing.entry(key))]
+        ports = [(entry, port) for entry in entries for port in entry.ports if forwardable(port)]
+        if not ports and entries:
+            self.notify("No port here can be forwarded", severity="warning")
+        self._wish_ports(ports[: DIGITS * 20], toggle=False)
 
     def action_switch(self) -> None:
         """Switch what the cursor is on."""
-        focused = self.focused.id if self.focused is not None else None
-        if focused == "pods":
+        pane = self._pane
+        if pane == "browse":
             self.action_toggle_nth(1)
-        elif focused == "ports":
-            pod, key = self.chosen_pod, self._ports.cursor
-            if pod is not None and key is not None:
-                self._toggle_port(pod, pod.ports[int(key.rpartition("#")[2])])
-        elif focused == "forwards" and self.chosen_forward is not None:
-            self.post_message(self.ForwardAsked(self.chosen_forward.id, "toggle"))
-        elif focused == "namespaces":
-            self._namespaces.action_choose()
+        elif pane == "ports":
+            chosen = self._port_under_cursor()
+            if chosen is not None:
+                entry, port = chosen
+                if forwardable(port):
+                    self._wish_ports([chosen], toggle=True)
+                else:
+                    self._cannot(entry, entry.ports.index(port) + 1)
+        elif pane == "forwards":
+            self.action_wish(Wish.PAUSE.value)
+
+    # Keys: forwards and connections.
+
+    def action_wish(self, wish: str) -> None:
+        """Do something with the forwards that are meant."""
+        forwards = self._acted_on()
+        if forwards:
+            ids = [forward.id for forward in forwards]
+            self.post_message(wishes.ForwardsWished(ids, Wish(wish)))
+            self._forward_table.unmark()
 
     def action_end(self) -> None:
-        """Stop the chosen forward, or end the chosen connection."""
-        key = self._connection_table.cursor
-        if self.focused is not None and self.focused.id == "connections":
-            if key is not None:
-                self.post_message(self.ConnectionEnded(int(key)))
-        elif self.chosen_forward is not None:
-            self.post_message(self.ForwardAsked(self.chosen_forward.id, "stop"))
+        """Stop forwards, or end connections."""
+        if self._pane != "connections":
+            self.action_wish(Wish.STOP.value)
+        elif self._connection_table.cursor is not None:
+            ids = [int(key) for key in self._connection_table.chosen]
+            self.post_message(wishes.ConnectionsEnded(ids))
 
-    def action_reconnect(self) -> None:
-        """Try the chosen forward again now."""
-        if self.chosen_forward is not None:
-            self.post_message(self.ForwardAsked(self.chosen_forward.id, "reconnect"))
+    def action_next_group(self) -> None:
+        """By namespace, label, context, or not at all."""
+        groups = list(ForwardGroup)
+        self._group = groups[(groups.index(self._group) + 1) % len(groups)]
+        self._draw_forwards()
 
-    def action_namespace(self) -> None:
-        """Ask for a namespace by name."""
-        self.post_message(self.NamespaceChosen(None))
+    def action_all_connections(self) -> None:
+        """Those of all forwards, or of the chosen one."""
+        self.of_all = not self.of_all
+        self._draw_connections()
+
+    # Keys: panes.
+
+    def action_zoom(self) -> None:
+        """Give the pane the whole screen, or take it back."""
+        if self.maximized is not None:
+            self.minimize()
+        elif isinstance(self.focused, RowTable):
+            self.maximize(self.focused, container=False)
+
+    def action_back(self) -> None:
+        """Undo what narrows the view: zoom, marks, the filter; one at a time."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self._browse.unmark() or self._forward_table.unmark():
+            self.draw(self._sample)
+        elif self._pane in ("forwards", "connections") and self._forward_query:
+            self._forward_query = parse("")
+            self._draw_forwards()
+        elif self._listing.query:
+            self._listing.query = parse("")
+            self._draw_browse()
+            self._draw_ports()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""
-        if action in ("end", "reconnect"):
-            return bool(self._forwards)
+        pane = self._pane
+        if action == "wish":
+            return bool(self._acted_on())
+        if action == "end":
+            return bool(self._connections) if pane == "connections" else bool(self._acted_on())
+        if action in ("toggle_nth", "all_ports", "star"):
+            return self.entry is not None
+        if action == "next_view":
+            return pane in _BROWSING
         return True

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from textual import events
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -31,6 +33,19 @@ class Line(Widget):
         "line--strong",
     }
 
+    class Clicked(Message):
+        """A cell was clicked."""
+
+        def __init__(self, line: Line, place: int) -> None:
+            super().__init__()
+            self.line = line
+            self.place = place
+
+        @property
+        def control(self) -> Line:
+            """The line, for selectors in `on`."""
+            return self.line
+
     def __init__(
         self,
         *,
@@ -46,6 +61,21 @@ class Line(Widget):
         if tuple(cells) != self._cells:
             self._cells = tuple(cells)
             self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell which cell it was, as counted in what was shown."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        x = offset.x
+        cells = self._cells
+        skipped = int(self._title_may_go and _width(cells) > self.size.width)
+        for place, cell in enumerate(cells[skipped:], skipped):
+            width = cell_len(cell.text)
+            if 0 <= x < width:
+                self.post_message(self.Clicked(self, place))
+                return
+            x -= width + len(_GAP)
 
     def render_line(self, y: int) -> Strip:
         """The cells, then blank."""

@@ -8,18 +8,45 @@ from tui_forward.model import (
     CatalogView,
     DeclaredPort,
     Namespace,
+    OwnerRef,
     Pod,
     ResourceStatus,
+    Service,
+    TargetKind,
+    Workload,
 )
+
+# Controllers that a person can forward to, by the kind in an owner reference.
+_CONTROLLERS = {
+    "Deployment": TargetKind.DEPLOYMENT,
+    "StatefulSet": TargetKind.STATEFULSET,
+    "DaemonSet": TargetKind.DAEMONSET,
+    "ReplicaSet": TargetKind.REPLICASET,
+    "Job": TargetKind.JOB,
+}
+_KINDS = {
+    "deployments": TargetKind.DEPLOYMENT,
+    "statefulsets": TargetKind.STATEFULSET,
+    "daemonsets": TargetKind.DAEMONSET,
+    "replicasets": TargetKind.REPLICASET,
+    "jobs": TargetKind.JOB,
+    "services": TargetKind.SERVICE,
+    "pods": TargetKind.POD,
+}
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Picture:
     """Keeps what `CatalogView`s tell about one scope.
 
+    Objects are known by keys `kind/namespace/name`, with kubectl's short name of the kind.
+
     Attributes:
         version: Ask for changes since this one.
         namespaces: By name, sorted.
-        pods: By key `namespace/name`, sorted.
+        pods: By key.
+        services: By key.
+        workloads: By key; without ReplicaSets that belong to a Deployment.
     """
 
     def __init__(self, scope: CatalogScope) -> None:
@@ -27,8 +54,13 @@ class Picture:
         self.version = 0
         self.namespaces: dict[str, Namespace] = {}
         self.pods: dict[str, Pod] = {}
+        self.services: dict[str, Service] = {}
+        self.workloads: dict[str, Workload] = {}
         self.resources: dict[str, ResourceStatus] = {}
         self.health: ApiHealth | None = None
+        self._pods_of: dict[str, set[str]] = {}
+        self._changed: set[str] = set()
+        self._all_new = True
 
     def apply(self, view: CatalogView) -> bool:
         """Take in a view, and say whether objects came, went or changed.
@@ -39,41 +71,113 @@ class Picture:
             return False
         self.health = view.health or self.health
         self.resources.update({status.resource: status for status in view.resources})
-        changed = bool(view.complete or view.namespaces or view.pods or view.removed) and (
-            view.version != self.version
-        )
+        changed = bool(
+            view.complete
+            or view.namespaces
+            or view.pods
+            or view.services
+            or view.workloads
+            or view.removed
+        ) and (view.version != self.version)
         self.version = view.version
         if not changed:
             return False
         if view.complete:
-            self.namespaces.clear()
-            self.pods.clear()
+            self._begin_anew()
         for key in view.removed:
-            resource, _, rest = key.partition("/")
-            if resource == "pods":
-                self.pods.pop(rest, None)
-            elif resource == "namespaces":
-                self.namespaces.pop(rest.removeprefix("/"), None)
-        before = (len(self.namespaces), len(self.pods))
-        self.namespaces.update({namespace.name: namespace for namespace in view.namespaces})
-        self.pods.update({pod_key(pod): pod for pod in view.pods})
-        if before != (len(self.namespaces), len(self.pods)):
+            self._remove(key)
+        if view.namespaces:
+            self.namespaces.update({namespace.name: namespace for namespace in view.namespaces})
             self.namespaces = dict(sorted(self.namespaces.items()))
-            self.pods = dict(sorted(self.pods.items()))
+        for pod in view.pods:
+            self._take_pod(pod)
+        for service in view.services:
+            key = key_of(TargetKind.SERVICE, service.namespace, service.name)
+            self.services[key] = service
+            self._changed.add(key)
+        for workload in view.workloads:
+            if workload.owner is None or workload.owner.kind != "Deployment":
+                key = key_of(workload.kind, workload.namespace, workload.name)
+                self.workloads[key] = workload
+                self._changed.add(key)
         return True
+
+    def changes(self) -> set[str] | None:
+        """Keys of what came, went or changed since the last call; None if that is everything."""
+        changed, self._changed = self._changed, set()
+        everything, self._all_new = self._all_new, False
+        return None if everything else changed
+
+    def pods_of(self, key: str) -> frozenset[str] | set[str]:
+        """Keys of the pods that a workload's key stands for."""
+        return self._pods_of.get(key, _NOTHING)
 
     def trouble(self, resource: str) -> ResourceStatus | None:
         """What keeps a resource from being live, if anything."""
         status = self.resources.get(resource)
         return status if status is not None and status.error else None
 
+    def _begin_anew(self) -> None:
+        for known in (self.namespaces, self.pods, self.services, self.workloads, self._pods_of):
+            known.clear()
+        self._all_new = True
+
+    def _take_pod(self, pod: Pod) -> None:
+        key = pod_key(pod)
+        before = self.pods.get(key)
+        if before is not None and before.owner != pod.owner:
+            self._leave(before, key)
+        self.pods[key] = pod
+        self._changed.add(key)
+        if (owner := owner_key(pod)) is not None:
+            self._pods_of.setdefault(owner, set()).add(key)
+
+    def _leave(self, pod: Pod, key: str) -> None:
+        owner = owner_key(pod)
+        if owner is not None and (pods := self._pods_of.get(owner)) is not None:
+            self._changed.add(owner)
+            pods.discard(key)
+            if not pods:
+                del self._pods_of[owner]
+
+    def _remove(self, removed: str) -> None:
+        resource, namespace, name = removed.split("/", 2)
+        if resource == "namespaces":
+            self.namespaces.pop(name, None)
+            return
+        kind = _KINDS.get(resource)
+        if kind is None:
+            return
+        key = key_of(kind, namespace, name)
+        self._changed.add(key)
+        if kind is TargetKind.POD:
+            pod = self.pods.pop(key, None)
+            if pod is not None:
+                self._leave(pod, key)
+        elif kind is TargetKind.SERVICE:
+            self.services.pop(key, None)
+        else:
+            self.workloads.pop(key, None)
+
+
+def key_of(kind: TargetKind, namespace: str, name: str) -> str:
+    """Identifies an object among all of a cluster."""
+    return f"{kind.value}/{namespace}/{name}"
+
 
 def pod_key(pod: Pod) -> str:
-    """Identifies a pod among all of a cluster."""
-    return f"{pod.namespace}/{pod.name}"
+    """Identifies a pod among all objects of a cluster."""
+    return f"pod/{pod.namespace}/{pod.name}"
 
 
-def port_word(pod: Pod, port: DeclaredPort) -> str:
+def owner_key(pod: Pod) -> str | None:
+    """The key of the workload a pod belongs to, if it is of a kind that can be forwarded to."""
+    owner: OwnerRef | None = pod.owner
+    kind = _CONTROLLERS.get(owner.kind) if owner is not None else None
+    return key_of(kind, pod.namespace, owner.name) if owner is not None and kind else None
+
+
+def port_word(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:
     """How a forward should name a port: by its name, which survives a change of the number."""
-    same_name = sum(1 for other in pod.ports if other.name == port.name)
+    same_name = sum(1 for other in ports if other.name == port.name)
     return port.name if port.name and same_name == 1 else str(port.number)

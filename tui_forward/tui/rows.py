@@ -6,26 +6,19 @@ say the same without colour.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tui_forward.model import (
     ApiHealth,
     Connection,
     ConnectionState,
-    DeclaredPort,
     Forward,
     ForwardState,
-    Namespace,
-    Pod,
-    PortProtocol,
     Snapshot,
     TargetKind,
 )
 from tui_forward.tui.figures import age, amount, milliseconds, plural, rate, short_age
-from tui_forward.tui.picture import port_word
-
-ALL_NAMESPACES = "(all)"
+from tui_forward.tui.forward_list import Heading
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,59 +62,37 @@ def state_cell(forward: Forward) -> Cell:
     return Cell(f"{mark} {forward.state.value}", style)
 
 
-def namespace_row(name: str, namespace: Namespace | None, shown: str) -> Row:
-    """One namespace; the one on show is marked."""
-    mark = "▸" if name == shown else " "
-    style = "warn" if namespace is not None and namespace.status != "Active" else ""
-    return Row((Cell(f"{mark} {name or ALL_NAMESPACES}", "strong" if name == shown else style),))
+def mark_cell(marked: bool) -> Cell:
+    """The first column of tables in which several rows can be chosen."""
+    return Cell("✓", "strong") if marked else EMPTY
 
 
-def pod_row(pod: Pod, forwards_on: int, now: float, *, with_namespace: bool) -> Row:
-    """One pod, with the columns of `kubectl get pods`."""
-    name = f"{pod.namespace}/{pod.name}" if with_namespace else pod.name
-    if pod.deleting:
-        style = "dim"
-    elif pod.ready:
-        style = "ok"
-    else:
-        style = "warn" if pod.phase in ("Pending", "Running") else "dim"
-    return Row(
-        (
-            Cell("●" if forwards_on else " ", "ok"),
-            Cell(name),
-            Cell(f"{pod.containers_ready}/{pod.containers_total}", style),
-            Cell(pod.status or pod.phase, style),
-            Cell(str(pod.restarts), "warn" if pod.restarts else "dim"),
-            Cell(short_age(now - pod.created_at) if pod.created_at else "", "dim"),
+def heading_row(heading: Heading) -> Row:
+    """A group of forwards: how many, how they do, and what flows."""
+    members = heading.members
+    working = sum(forward.state is ForwardState.READY for forward in members)
+    words = f"{'▸' if heading.folded else '▾'} {heading.title}"
+    parts = [plural(len(members), "forward")]
+    if working < len(members):
+        parts.append(f"{working} ready")
+    flow = [
+        f"{arrow} {rate(total)}"
+        for arrow, total in (
+            ("↓", sum(forward.counters.rate_from_pod for forward in members)),
+            ("↑", sum(forward.counters.rate_to_pod for forward in members)),
         )
-    )
+        if rate(total)
+    ]
+    return Row((EMPTY, Cell(" · ".join([words, *parts, *flow]), "strong")))
 
 
-def port_row(index: int, port: DeclaredPort, forward: Forward | None) -> Row:
-    """One declared port: the key that toggles it, and where it is now."""
-    key = str(index + 1) if index < 9 else " "
-    if port.protocol is not PortProtocol.TCP:
-        return Row(
-            (Cell(" "), Cell("–", "dim"), Cell(port.name or port.container, "dim"),
-             Cell(str(port.number), "dim"), Cell(port.protocol.value, "dim"))
-        )  # fmt: skip
-    if forward is None:
-        mark, local = Cell("○", "dim"), EMPTY
-    else:
-        symbol, style = STATE_MARKS[forward.state]
-        mark = Cell(symbol, style)
-        local = Cell(f"→ {forward.listening[0].port}" if forward.listening else "→ …", style)
-    return Row(
-        (Cell(key, "dim"), mark, Cell(port.name or port.container), Cell(str(port.number)), local)
-    )
-
-
-def forward_row(forward: Forward, now: float) -> Row:
+def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bool = False) -> Row:
     """One forward: figures while it works, the reason in words while it does not."""
     local = local_text(forward)
     head = (
+        mark_cell(marked),
         state_cell(forward),
-        Cell(_target_text(forward)),
+        Cell(target_text(forward)),
         Cell(local or "–", "strong" if local else "dim"),
     )
     if forward.state is not ForwardState.READY:
@@ -134,10 +105,12 @@ def forward_row(forward: Forward, now: float) -> Row:
             Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
             Cell(rate(counters.rate_from_pod), "ok"),
             Cell(rate(counters.rate_to_pod), "ok"),
-            Cell(amount(counters.bytes_from_pod)),
-            Cell(amount(counters.bytes_to_pod)),
+            Cell(sparkline, "ok"),
+            Cell(amount(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
+            Cell(amount(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
             Cell(forward.pod.name if forward.pod else "", "dim"),
             Cell(short_age(now - forward.since) if forward.since else "", "dim"),
+            Cell(forward.last_incident, "dim"),
         )
     )
 
@@ -147,7 +120,8 @@ def local_text(forward: Forward) -> str:
     return str(min(forward.listening, key=lambda a: ":" in a.host)) if forward.listening else ""
 
 
-def _target_text(forward: Forward) -> str:
+def target_text(forward: Forward) -> str:
+    """What was asked for, as short as it can be said."""
     target = forward.spec.target
     if target.kind is TargetKind.SELECTOR:
         return f"{target.namespace}/-l {target.name}:{target.port}"
@@ -186,8 +160,14 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
     return tuple(parts)
 
 
-def connection_row(connection: Connection, now: float) -> Row:
-    """One connection: who, how long, how much, and why it ended."""
+def connection_row(connection: Connection, now: float, *, target: str = "") -> Row:
+    """One connection: who, how long, how much, and why it ended.
+
+    Args:
+        connection: At one instant.
+        now: Seconds since the epoch.
+        target: Whose connection it is, where those of several forwards are shown.
+    """
     end = connection.closed_at if connection.closed_at is not None else now
     if connection.state is ConnectionState.CLOSED:
         text = connection.close_reason or "closed"
@@ -198,8 +178,15 @@ def connection_row(connection: Connection, now: float) -> Row:
     return Row(
         (
             Cell(connection.client),
+            Cell(target),
             Cell(connection.process, "dim"),
             Cell(age(end - connection.opened_at), "dim"),
+            Cell(
+                milliseconds(connection.first_byte_s)
+                if connection.first_byte_s is not None
+                else "",
+                "dim",
+            ),
             Cell(amount(connection.bytes_from_pod)),
             Cell(amount(connection.bytes_to_pod)),
             Cell(rate(connection.rate_from_pod), "ok"),
@@ -216,8 +203,8 @@ def header_cells(
     totals = snapshot.totals
     return (
         Cell("tui-forward", "strong"),
-        Cell(context or "–"),
-        Cell(f"ns: {namespace or 'all'}"),
+        Cell(f"{context or '–'} ▾"),
+        Cell(f"ns: {namespace or 'all'} ▾"),
         health_cell(health),
         Cell(f"{len(snapshot.forwards)} on, {plural(totals.connections_open, 'conn')}"),
         Cell(f"↓ {amount(totals.rate_from_pod)}/s ↑ {amount(totals.rate_to_pod)}/s"),
@@ -232,20 +219,3 @@ def health_cell(health: ApiHealth | None) -> Cell:
         return Cell("API ✗", "bad")
     latency = f" {milliseconds(health.latency_s)}" if health.latency_s is not None else ""
     return Cell(f"API ●{latency}", "ok")
-
-
-def forward_of_port(
-    forwards: Iterable[Forward], context: str, pod: Pod, port: DeclaredPort
-) -> Forward | None:
-    """The forward that leads to this port of this pod, by where it is or by what was asked."""
-    words = {str(port.number), port_word(pod, port)}
-    for forward in forwards:
-        target = forward.spec.target
-        if target.context != context or target.namespace != pod.namespace:
-            continue
-        if forward.pod is not None and forward.remote_port is not None:
-            if forward.pod.name == pod.name and forward.remote_port == port.number:
-                return forward
-        elif target.kind is TargetKind.POD and target.name == pod.name and target.port in words:
-            return forward
-    return None

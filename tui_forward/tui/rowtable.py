@@ -71,6 +71,7 @@ class RowTable(ScrollView, can_focus=True):
     Args:
         columns: The columns, in order.
         empty: What an empty table says.
+        head: Whether the titles of the columns stand above.
         id: Widget id.
     """
 
@@ -85,14 +86,21 @@ class RowTable(ScrollView, can_focus=True):
         "rowtable--strong",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
-        Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page-up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page-down"),
-        Binding("home,g", "move_to(0)", "First", show=False, id="table.first"),
-        Binding("end,G", "move_to(-1)", "Last", show=False, id="table.last"),
-        Binding("enter", "choose", "Choose", show=False, id="table.choose"),
-    ]
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up",
+                tooltip="The row above"),
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down",
+                tooltip="The row below"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page-up",
+                tooltip="A page up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page-down",
+                tooltip="A page down"),
+        Binding("home,g", "move_to(0)", "First", show=False, id="table.first",
+                tooltip="The first row"),
+        Binding("end,G", "move_to(-1)", "Last", show=False, id="table.last",
+                tooltip="The last row"),
+        Binding("enter", "choose", "Choose", show=False, id="table.choose",
+                tooltip="Go on with the row under the cursor"),
+    ]  # fmt: skip
 
     cursor: reactive[str | None] = reactive(None, repaint=False)
 
@@ -100,6 +108,32 @@ class RowTable(ScrollView, can_focus=True):
         """The cursor stands on another row, or on none."""
 
         def __init__(self, table: RowTable, key: str | None) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+        @property
+        def control(self) -> RowTable:
+            """The table, for selectors in `on`."""
+            return self.table
+
+    class HeadClicked(Message):
+        """The head was clicked, over a column."""
+
+        def __init__(self, table: RowTable, column: Column) -> None:
+            super().__init__()
+            self.table = table
+            self.column = column
+
+        @property
+        def control(self) -> RowTable:
+            """The table, for selectors in `on`."""
+            return self.table
+
+    class Clicked(Message):
+        """A row was clicked, once."""
+
+        def __init__(self, table: RowTable, key: str) -> None:
             super().__init__()
             self.table = table
             self.key = key
@@ -127,16 +161,40 @@ class RowTable(ScrollView, can_focus=True):
         columns: Sequence[Column],
         *,
         empty: str = "",
+        head: bool = True,
         id: str | None = None,  # noqa: A002 - Textual's name for it
     ) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
         self.empty = empty
+        self._top = int(head)  # lines above the first row
         self._keys: tuple[str, ...] = ()
         self._index: dict[str, int] = {}
         self._row_of: Callable[[str], Row] = lambda _key: _NO_ROW
         self._drawn: dict[int, Row] = {}  # visible lines as they were last drawn
+        self.marked: set[str] = set()
         self._widths: tuple[int, list[int]] = (-1, [])
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The marked rows in order, or the one under the cursor if none is marked."""
+        if self.marked:
+            return tuple(key for key in self._keys if key in self.marked)
+        return (self.cursor,) if self.cursor is not None else ()
+
+    def toggle_mark(self) -> None:
+        """Mark the row under the cursor, or unmark it, and go on to the next."""
+        if self.cursor is not None:
+            self.marked ^= {self.cursor}
+            self.action_move(1)
+            self.refresh()
+
+    def unmark(self) -> bool:
+        """Take all marks away; returns whether there were any."""
+        had, self.marked = bool(self.marked), set()
+        if had:
+            self.refresh()
+        return had
 
     @property
     def keys(self) -> Sequence[str]:
@@ -167,7 +225,8 @@ class RowTable(ScrollView, can_focus=True):
         offset = old_place - self.scroll_offset.y
         self._keys = keys
         self._index = {key: place for place, key in enumerate(keys)}
-        self.virtual_size = Size(self.size.width, len(keys) + 1)
+        self.marked &= self._index.keys()
+        self.virtual_size = Size(self.size.width, len(keys) + self._top)
         if self.cursor in self._index:
             # The row under the cursor keeps its line on the screen.
             place = self._index[self.cursor]
@@ -177,8 +236,8 @@ class RowTable(ScrollView, can_focus=True):
             self.cursor = keys[min(old_place, len(keys) - 1)] if keys else None
 
     def _key_at(self, line: int) -> str | None:
-        place = line - 1 + self.scroll_offset.y
-        return self._keys[place] if line >= 1 and 0 <= place < len(self._keys) else None
+        place = line - self._top + self.scroll_offset.y
+        return self._keys[place] if line >= self._top and 0 <= place < len(self._keys) else None
 
     def _refresh_line(self, line: int) -> None:
         self.refresh(Region(0, line, self.size.width, 1))
@@ -188,13 +247,13 @@ class RowTable(ScrollView, can_focus=True):
         for key in (old, new):
             place = self._index.get(key) if key is not None else None
             if place is not None:
-                self._refresh_line(place + 1 - self.scroll_offset.y)
+                self._refresh_line(place + self._top - self.scroll_offset.y)
         self._reveal()
         self.post_message(self.Moved(self, new))
 
     def _reveal(self) -> None:
         place = self._index.get(self.cursor) if self.cursor is not None else None
-        page = self.size.height - 1
+        page = self.size.height - self._top
         if place is None or page < 1:
             return
         top = self.scroll_offset.y
@@ -206,7 +265,7 @@ class RowTable(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Columns are laid out anew."""
         self._drawn.clear()
-        self.virtual_size = Size(self.size.width, len(self._keys) + 1)
+        self.virtual_size = Size(self.size.width, len(self._keys) + self._top)
         self._reveal()
 
     def on_focus(self) -> None:
@@ -240,11 +299,25 @@ class RowTable(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """First click moves the cursor, a double click chooses."""
         offset = event.get_content_offset(self)
-        key = self._key_at(offset.y) if offset is not None else None
+        if offset is None:
+            return
+        if offset.y < self._top:
+            if (column := self._column_at(offset.x)) is not None:
+                self.post_message(self.HeadClicked(self, column))
+            return
+        key = self._key_at(offset.y)
         if key is not None:
             self.cursor = key
+            self.post_message(self.Clicked(self, key))
             if event.chain >= 2:
                 self.action_choose()
+
+    def _column_at(self, x: int) -> Column | None:
+        for column, width in zip(self._columns, self._widths[1], strict=False):
+            if width and x < width:
+                return column
+            x -= width + 1 if width else 0
+        return None
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of the viewport: the head, a row, or nothing."""
@@ -252,12 +325,12 @@ class RowTable(ScrollView, can_focus=True):
         if self._widths[0] != width:
             self._widths = (width, column_widths(self._columns, width))
         base = self.rich_style
-        if y == 0:
+        if y < self._top:
             return self._strip(self._head(), base + self._style("head"), width)
         key = self._key_at(y)
         if key is None:
             self._drawn.pop(y, None)
-            if y == 1 and not self._keys and self.empty:
+            if y == self._top and not self._keys and self.empty:
                 style = base + self._style("dim")
                 return Strip([Segment(set_cell_size(self.empty, width), style)], width)
             return Strip.blank(width, base)

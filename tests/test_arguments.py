@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.cli.arguments import (
+from tui_forward.arguments import (
     PortPair,
     is_loopback,
     parse_addresses,

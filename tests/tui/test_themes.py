@@ -1,0 +1,201 @@
+"""The themes are complete, and readable: contrasts are computed as WCAG 2.2 (1.4.3, 1.4.11) says."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.color import Color
+from textual.theme import Theme
+from textual.widgets import Footer, Label
+
+from tui_forward.tui import themes
+from tui_forward.tui.themes import THEMES
+
+GROUNDS = ("background", "surface", "panel")
+TEXT = 4.5
+GRAPHIC = 3.0
+STATES = ("success", "warning", "error")
+
+
+def luminance(color: Color) -> float:
+    def linear(channel: int) -> float:
+        part = channel / 255
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    return 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+
+
+def contrast(one: Color, other: Color) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def variables(theme: Theme) -> dict[str, str]:
+    """As `App.get_css_variables` puts them together."""
+    return {**theme.to_color_system().generate(), **theme.variables}
+
+
+def on(theme: Theme, text: str, ground: str) -> float:
+    """The contrast of one variable on another, both laid over the background."""
+    known = variables(theme)
+    base = Color.parse(known["background"])
+    under = base + Color.parse(known[ground])
+    value = known[text]
+    if value.startswith("auto"):
+        alpha = float(value.removeprefix("auto").strip(" %") or 100) / 100
+        over = under + under.get_contrast_text(alpha)
+    else:
+        over = under + Color.parse(value)
+    return contrast(over, under)
+
+
+each = pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+
+
+def test_contrast_is_computed_as_wcag_says() -> None:
+    assert contrast(Color.parse("#000"), Color.parse("#fff")) == pytest.approx(21)
+    assert contrast(Color.parse("#777"), Color.parse("#fff")) == pytest.approx(4.48, abs=0.01)
+
+
+def test_a_bad_theme_would_be_noticed() -> None:
+    bad = Theme(name="bad", primary="#333333", background="#222222", foreground="#555555")
+    assert on(bad, "foreground", "background") < TEXT
+
+
+@each
+@pytest.mark.parametrize("ground", [*GROUNDS, "block-hover-background"])
+@pytest.mark.parametrize("text", ["foreground", "text", "text-muted"])
+def test_text_is_readable(theme: Theme, text: str, ground: str) -> None:
+    assert on(theme, text, ground) >= TEXT
+
+
+@each
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("state", STATES)
+def test_states_stand_out(theme: Theme, state: str, ground: str) -> None:
+    assert on(theme, state, ground) >= GRAPHIC
+    assert on(theme, f"text-{state}", ground) >= TEXT  # they are words as well
+
+
+@each
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("name", ["primary", "secondary", "accent"])
+def test_ornaments_are_seen(theme: Theme, name: str, ground: str) -> None:
+    assert on(theme, name, ground) >= GRAPHIC
+    assert on(theme, f"text-{name}", ground) >= TEXT
+
+
+@each
+def test_the_cursor_is_seen_and_read(theme: Theme) -> None:
+    assert on(theme, "block-cursor-foreground", "block-cursor-background") >= TEXT
+    blurred = "block-cursor-blurred-background"
+    assert on(theme, "block-cursor-blurred-foreground", blurred) >= TEXT
+    assert on(theme, "text-muted", blurred) >= TEXT  # the palette's help stands there
+    assert on(theme, "block-cursor-background", "background") >= GRAPHIC
+    assert on(theme, "input-selection-foreground", "input-selection-background") >= TEXT
+    assert on(theme, "input-cursor-foreground", "input-cursor-background") >= TEXT
+
+
+@each
+def test_the_footer_is_readable(theme: Theme) -> None:
+    for text in (
+        "footer-foreground", "footer-key-foreground", "footer-description-foreground",
+    ):  # fmt: skip
+        assert on(theme, text, "footer-background") >= TEXT
+
+
+@each
+def test_buttons_and_marks_on_colour_are_readable(theme: Theme) -> None:
+    for ground in ("primary", *STATES):
+        assert on(theme, "text", ground) >= TEXT
+        assert on(theme, "button-color-foreground", ground) >= TEXT
+
+
+@each
+def test_borders_are_there(theme: Theme) -> None:
+    assert on(theme, "border", "background") >= GRAPHIC
+    # Panes that are not in focus keep a quiet line.
+    assert on(theme, "border-blurred", "background") >= 1.5
+    assert on(theme, "surface-lighten-2", "background") >= 1.5
+    assert on(theme, "scrollbar", "scrollbar-background") >= 1.5
+
+
+def test_high_contrast_deserves_its_name() -> None:
+    for text, ground in itertools.product(
+        ("foreground", "text", "text-muted", *(f"text-{state}" for state in STATES)), GROUNDS
+    ):
+        assert on(themes.CONTRAST, text, ground) >= 7
+    assert on(themes.CONTRAST, "block-cursor-foreground", "block-cursor-background") >= 7
+    assert on(themes.CONTRAST, "border-blurred", "background") >= GRAPHIC
+
+
+@each
+def test_nothing_is_left_to_textuals_guess(theme: Theme) -> None:
+    for name in (
+        "primary", "secondary", "accent", "success", "warning", "error",
+        "foreground", "background", "surface", "panel",
+    ):  # fmt: skip
+        assert getattr(theme, name), name
+    for name in (
+        "block-cursor-background", "block-cursor-foreground", "block-cursor-text-style",
+        "footer-background", "footer-key-foreground", "footer-description-foreground",
+    ):  # fmt: skip
+        assert name in theme.variables
+
+
+@each
+def test_light_is_light_and_dark_is_dark(theme: Theme) -> None:
+    assert (luminance(Color.parse(theme.background or "")) < 0.1) is theme.dark
+
+
+class Bare(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Label("words")
+        yield Footer()
+
+
+async def test_every_theme_can_be_put_on() -> None:
+    app = Bare()
+    themes.register(app)
+    async with app.run_test() as pilot:
+        for theme in THEMES:
+            assert not themes.choose(app, theme.name)
+            await pilot.pause()
+            assert app.current_theme is theme
+            assert app.screen.styles.background == Color.parse(theme.background or "")
+
+
+async def test_names_begin_with_ours() -> None:
+    app = Bare()
+    themes.register(app)
+    async with app.run_test():
+        known = themes.names(app)
+        assert known[: len(THEMES)] == tuple(theme.name for theme in THEMES)
+        assert "textual-dark" in known
+        assert len(set(known)) == len(known) == len(app.available_themes)
+
+
+async def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
+    app = Bare()
+    themes.register(app)
+    async with app.run_test():
+        app.theme = themes.TWIN
+        assert "there is no theme 'nope'" in themes.choose(app, "nope")
+        assert app.theme == themes.DEFAULT
+        assert not themes.choose(app, "")
+        assert app.theme == themes.DEFAULT
+
+
+async def test_without_colour_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Bare()
+    themes.register(app)
+    async with app.run_test() as pilot:
+        themes.choose(app, themes.DEFAULT)
+        await pilot.pause()
+        assert app.no_color
+        assert "words" in "".join(
+            segment.text for strip in app.screen._compositor.render_strips() for segment in strip
+        )

@@ -1,0 +1,87 @@
+"""A line from somebody's notes becomes forwards: shown before it is done."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from tui_forward.commandline import parse_lines
+from tui_forward.errors import UsageError
+from tui_forward.model import ForwardSpec
+from tui_forward.tui.dialogs import Dialog
+from tui_forward.tui.stylesheets import stylesheet
+
+
+def described(spec: ForwardSpec) -> str:
+    """One forward in words."""
+    local = {None: "the same local port, or the next free one", 0: "any free local port"}.get(
+        spec.local_port, f"local port {spec.local_port}"
+    )
+    where = "" if spec.addresses == ("localhost",) else f" on {', '.join(spec.addresses)}"
+    return f"{spec.target}  ←  {local}{where}"
+
+
+class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
+    """Takes a `kubectl port-forward` line; answers with what it asks for, or None.
+
+    Args:
+        context: For lines that name none.
+        namespace: Likewise; empty is the context's own.
+        text: What is there already.
+    """
+
+    CSS_PATH = stylesheet("paste_dialog.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="paste.cancel", tooltip="Start nothing"),
+    ]
+
+    def __init__(self, *, context: str, namespace: str, text: str = "") -> None:
+        super().__init__()
+        self._in_context = context
+        self._in_namespace = namespace
+        self._text = " ".join(text.split("\n"))
+        self._specs: tuple[ForwardSpec, ...] = ()
+        self._preview = Static("", id="preview", markup=False)
+
+    def compose(self) -> ComposeResult:
+        """The line, and below it what it means."""
+        with Vertical() as box:
+            box.border_title = "forward by command"
+            box.border_subtitle = "enter  start · esc  cancel"
+            yield Input(
+                self._text, placeholder="kubectl port-forward -n shop svc/web 8080:80", id="line"
+            )
+            yield self._preview
+
+    def on_mount(self) -> None:
+        """Say what the line means from the beginning."""
+        self._judge(self._text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Say it again with every letter."""
+        self._judge(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Start what is understood."""
+        if self._specs:
+            self.dismiss(self._specs)
+
+    def action_cancel(self) -> None:
+        """Start nothing."""
+        self.dismiss(None)
+
+    def _judge(self, text: str) -> None:
+        self._specs = ()
+        if not text.strip():
+            self._preview.update("Paste or type a line; what it would start is shown here.")
+            return
+        try:
+            self._specs = parse_lines(text, context=self._in_context, namespace=self._in_namespace)
+        except UsageError as error:
+            self._preview.update(f"✗ {error.message}\n  {error.hint}")
+        else:
+            self._preview.update("\n".join(f"✓ {described(spec)}" for spec in self._specs))

@@ -1,0 +1,207 @@
+"""Four themes of our own: calm dark, its light twin, high contrast, and a warm dark one.
+
+Colour is an ornament here: every state has a mark and a word as well, so with `NO_COLOR`,
+where Textual drops all colour, nothing is lost. This module knows of no widget; which
+contrasts the themes keep is proved in `tests/tui/test_themes.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from textual.app import App
+from textual.theme import Theme
+
+T = TypeVar("T")
+
+DEFAULT: Final = "forward-dark"
+# The theme that says the same in daylight, and back.
+TWIN: Final = "forward-light"
+
+DARK: Final = Theme(
+    name=DEFAULT,
+    dark=True,
+    primary="#7ab3ef",
+    secondary="#8fa8c9",
+    accent="#e8bd74",
+    success="#74c991",
+    warning="#e9b55f",
+    error="#ee7d7d",
+    foreground="#d5dce6",
+    background="#12161d",
+    surface="#191f29",
+    panel="#212936",
+    variables={
+        "text-muted": "#98a5b8",
+        "block-cursor-background": "#2f649c",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#26344a",
+        "block-cursor-blurred-foreground": "#e6ecf4",
+        "block-hover-background": "#1f2835",
+        "border": "#7ab3ef",
+        "border-blurred": "#3c4a5f",
+        "surface-lighten-2": "#3c4a5f",
+        "scrollbar": "#3c4a5f",
+        "scrollbar-hover": "#52647f",
+        "scrollbar-active": "#7ab3ef",
+        "scrollbar-background": "#12161d",
+        "footer-background": "#191f29",
+        "footer-foreground": "#b8c3d3",
+        "footer-key-foreground": "#e8bd74",
+        "footer-description-foreground": "#b8c3d3",
+        "input-selection-background": "#2f649c",
+        "input-selection-foreground": "#ffffff",
+        "button-color-foreground": "#0c1016",
+    },
+)
+
+LIGHT: Final = Theme(
+    name=TWIN,
+    dark=False,
+    primary="#1c62ad",
+    secondary="#46648a",
+    accent="#8a4a00",
+    success="#17703a",
+    warning="#8a5600",
+    error="#b3262a",
+    foreground="#1f2a37",
+    background="#f8f9fb",
+    surface="#eff2f6",
+    panel="#e4e9f0",
+    variables={
+        "text-muted": "#526073",
+        "block-cursor-background": "#1c62ad",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#d3e0f0",
+        "block-cursor-blurred-foreground": "#1f2a37",
+        "block-hover-background": "#e6ecf4",
+        "border": "#1c62ad",
+        "border-blurred": "#b4bfce",
+        # "Lighter" means "away from the background" to whoever draws a line with it.
+        "surface-lighten-2": "#b4bfce",
+        "scrollbar": "#b4bfce",
+        "scrollbar-hover": "#8f9db1",
+        "scrollbar-active": "#1c62ad",
+        "scrollbar-background": "#f8f9fb",
+        "footer-background": "#e4e9f0",
+        "footer-foreground": "#334155",
+        "footer-key-foreground": "#8a4a00",
+        "footer-description-foreground": "#334155",
+        "input-selection-background": "#1c62ad",
+        "input-selection-foreground": "#ffffff",
+        "button-color-foreground": "#ffffff",
+    },
+)
+
+CONTRAST: Final = Theme(
+    name="forward-contrast",
+    dark=True,
+    primary="#66ccff",
+    secondary="#c2dcff",
+    accent="#ffe14d",
+    success="#5cff8f",
+    warning="#ffd24d",
+    error="#ff9090",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#0b0b0b",
+    panel="#1a1a1a",
+    text_alpha=1.0,
+    variables={
+        "text": "auto 100%",
+        "text-muted": "#d4d4d4",
+        "text-disabled": "#a8a8a8",
+        "block-cursor-background": "#ffe14d",
+        "block-cursor-foreground": "#000000",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#3d3d3d",
+        "block-cursor-blurred-foreground": "#ffffff",
+        "block-cursor-blurred-text-style": "bold",
+        "block-hover-background": "#2a2a2a",
+        "border": "#66ccff",
+        "border-blurred": "#9a9a9a",
+        "surface-lighten-2": "#9a9a9a",
+        "scrollbar": "#9a9a9a",
+        "scrollbar-hover": "#ffffff",
+        "scrollbar-active": "#ffe14d",
+        "scrollbar-background": "#000000",
+        "footer-background": "#1a1a1a",
+        "footer-foreground": "#ffffff",
+        "footer-key-foreground": "#ffe14d",
+        "footer-description-foreground": "#ffffff",
+        "input-selection-background": "#ffe14d",
+        "input-selection-foreground": "#000000",
+        "button-color-foreground": "#000000",
+    },
+)
+
+EMBER: Final = Theme(
+    name="forward-ember",
+    dark=True,
+    primary="#eda268",
+    secondary="#c99a7c",
+    accent="#e6c26a",
+    success="#a9c77a",
+    warning="#f0c35f",
+    error="#f08672",
+    foreground="#eaded2",
+    background="#1a1411",
+    surface="#231b17",
+    panel="#2e241e",
+    variables={
+        "text-muted": "#b5a294",
+        "block-cursor-background": "#94572a",
+        "block-cursor-foreground": "#fffaf4",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#43301f",
+        "block-cursor-blurred-foreground": "#f5ebe0",
+        "block-hover-background": "#2b211b",
+        "border": "#eda268",
+        "border-blurred": "#56453a",
+        "surface-lighten-2": "#56453a",
+        "scrollbar": "#56453a",
+        "scrollbar-hover": "#735d4f",
+        "scrollbar-active": "#eda268",
+        "scrollbar-background": "#1a1411",
+        "footer-background": "#231b17",
+        "footer-foreground": "#d0c0b2",
+        "footer-key-foreground": "#e6c26a",
+        "footer-description-foreground": "#d0c0b2",
+        "input-selection-background": "#94572a",
+        "input-selection-foreground": "#fffaf4",
+        "button-color-foreground": "#1a1411",
+    },
+)
+
+THEMES: Final[tuple[Theme, ...]] = (DARK, LIGHT, CONTRAST, EMBER)
+
+
+def register(app: App[T]) -> None:
+    """Make the themes known to an app; does not choose one."""
+    for theme in THEMES:
+        app.register_theme(theme)
+
+
+def names(app: App[T]) -> tuple[str, ...]:
+    """All themes there are: ours first, then Textual's by name."""
+    ours = [theme.name for theme in THEMES if theme.name in app.available_themes]
+    return (*ours, *sorted(app.available_themes.keys() - set(ours)))
+
+
+def choose(app: App[T], name: str) -> str:
+    """Put a theme on, or the default one if there is none of this name.
+
+    Args:
+        app: Where the themes are registered.
+        name: From the person's settings; empty means the default.
+
+    Returns:
+        What is wrong with the name, in words; empty when nothing is.
+    """
+    if not name or name in app.available_themes:
+        app.theme = name or DEFAULT
+        return ""
+    app.theme = DEFAULT
+    return f"there is no theme {name!r}; choose one of {', '.join(names(app))}"
