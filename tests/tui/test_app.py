@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from textual import events
+from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.worker import WorkerFailed
 
@@ -18,15 +20,23 @@ from tui_forward.errors import ForwardError, TransportError
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
+    Context,
     Counters,
+    DeclaredPort,
     ForwardState,
     ResourceStatus,
+    Service,
     TargetKind,
 )
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.dashboard import Dashboard
 from tui_forward.tui.dialogs import QuitScreen
+from tui_forward.tui.filter_bar import FilterBar
+from tui_forward.tui.forward_form import ForwardForm
 from tui_forward.tui.help import HelpScreen
+from tui_forward.tui.paste_dialog import PasteDialog
 from tui_forward.tui.picker import Picker
+from tui_forward.tui.rowtable import RowTable
 
 
 @pytest.fixture(autouse=True)
@@ -316,3 +326,244 @@ def test_the_screens_process_imports_neither_engine_nor_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_the_form_starts_what_it_was_told(session_of_web: FakeSession) -> None:
+    session = session_of_web
+    async with running(session, (100, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("f")
+        await until(lambda: isinstance(app.screen, ForwardForm))
+        await pilot.press(*"xy")
+        await shows(app, "not a local port")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ForwardForm)
+        await pilot.press("backspace", "backspace", *"9000")
+        await shows(app, "tui-forward forward --context here -n shop pod/web-1 9000:http")
+        await pilot.press("enter")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.local_port == 9000
+        await shows(app, "● ready")
+        await pilot.press("e")
+        await until(lambda: isinstance(app.screen, ForwardForm))
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, ForwardForm))
+        assert list(session.forwards) == ["f1"]
+
+
+@pytest.mark.parametrize("size", [(60, 20), (200, 60)])
+async def test_the_form_fits(size: tuple[int, int]) -> None:
+    session = shop()
+    async with running(session, size) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("f")
+        await shows(app, "local port", "start")
+        await pilot.press("ctrl+s")
+        await until(lambda: session.forwards)
+
+
+@pytest.fixture
+def session_of_web() -> FakeSession:
+    return shop()
+
+
+async def test_a_stopped_forward_comes_back_on_its_port() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready", "127.0.0.1:8081")
+        await pilot.press("x")
+        await until(lambda: not session.forwards)
+        await shows(app, "u brings it back")
+        await pilot.press("u")
+        await until(lambda: session.forwards)
+        assert next(iter(session.forwards.values())).spec.local_port == 8081
+        await pilot.press("u")  # nothing more to bring back
+        await shows(app, "● ready")
+        assert len(session.forwards) == 1
+
+
+async def test_several_rows_at_once() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-3")
+        await pilot.press("m", "m")
+        await shows(app, "2 marked", "✓")
+        await pilot.press("1")
+        await until(lambda: len(session.forwards) == 2)
+        await pilot.press("end", "a")
+        await until(lambda: len(session.forwards) == 4)  # the one that is UDP is left out
+        targets = sorted(str(one.spec.target) for one in session.forwards.values())
+        assert targets == [
+            "shop/pod/web-1:http", "shop/pod/web-2:http", "shop/pod/web-3:http",
+            "shop/pod/web-3:metrics",
+        ]  # fmt: skip
+
+
+async def test_the_filter_narrows_while_one_types_and_forwards_have_their_own() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "web-3")
+        await pilot.press("slash", *"web-3")
+        await until(lambda: "web-1" not in screen_text(app))
+        await shows(app, "/web-3 (1)")
+        await pilot.press("enter", "1")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.name == "web-3"
+        await pilot.press("escape")
+        await shows(app, "web-1")
+        app.dashboard.query_one("#forwards").focus()
+        await pilot.press("slash", *"status:blocked", "enter")
+        await shows(app, "forwards · /status:blocked", "No forward is on")
+        await pilot.press("escape")
+        await shows(app, "● ready")
+
+
+async def test_views_sorts_and_stars() -> None:
+    session = shop()
+    service = Service(namespace="shop", name="front", ports=(DeclaredPort(number=80, name="http"),))
+    session.views[SHOP] = msgspec.structs.replace(session.views[SHOP], services=(service,))
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "workloads of shop")
+        await pilot.press("down", "asterisk")
+        await until(lambda: "★ web-2" in screen_text(app).split("web-1")[0])
+        await pilot.press("t")
+        await shows(app, "pods of shop")
+        await pilot.press("s")
+        await shows(app, "by trouble")
+        await pilot.press("t")
+        await shows(app, "services of shop", "svc/front")
+        await pilot.press("1")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.kind is TargetKind.SERVICE
+
+
+async def test_copy_puts_the_address_into_the_clipboard() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("y")
+        await until(lambda: app.clipboard == "http://127.0.0.1:8081/")
+        await shows(app, "copied http://127.0.0.1:8081/")
+
+
+async def test_open_shows_it_in_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("o")
+        await until(lambda: opened == ["http://127.0.0.1:8081/"])
+
+
+async def test_a_pasted_line_becomes_a_forward() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        app.post_message(events.Paste("kubectl port-forward -n data sts/db 5432\n"))
+        await until(lambda: session.forwards)
+        assert str(session.forwards["f1"].spec.target) == "data/sts/db:5432"
+        app.post_message(events.Paste("nothing of the kind"))
+        app.post_message(events.Paste("kubectl port-forward svc/web nonsense!"))
+        await until(lambda: isinstance(app.screen, PasteDialog))
+        await shows(app, "✗", "nonsense!")
+        await pilot.press("escape", "v")
+        await until(lambda: isinstance(app.screen, PasteDialog))
+        await pilot.press(*"k port-forward web-1 :80")
+        await shows(app, "✓ shop/pod/web-1:80", "any free local port")
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 2)
+
+
+async def test_another_context_without_restarting() -> None:
+    session = shop()
+    there = CatalogScope("there", "ops")
+    session.context_list = (
+        Context(name="here", cluster="c1", namespace="shop", current=True),
+        Context(name="there", cluster="c2", namespace="ops"),
+    )
+    session.views[there] = view(pod("metrics-1", namespace="ops"), scope=there)
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1", "c")
+        await until(lambda: isinstance(app.screen, Picker))
+        await pilot.press(*"ther", "enter")
+        await shows(app, "there ▾", "ns: ops", "metrics-1", "shop/web-1:http", "● ready")
+        await pilot.press("1")
+        await until(lambda: len(session.forwards) == 2)
+        assert session.forwards["f2"].spec.target.context == "there"
+
+
+async def test_groups_can_be_folded_and_sorted() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1", "down", "1")
+        await until(lambda: len(session.forwards) == 2)
+        app.dashboard.query_one("#forwards").focus()
+        await pilot.press("b")
+        await shows(app, "in namespaces", "▾ shop · 2 forwards")
+        await pilot.press("home", "enter")
+        await shows(app, "▸ shop · 2 forwards")
+        assert "shop/web-2:http" not in screen_text(app).split("forwards · in")[1]
+        await pilot.press("x")  # all of the group
+        await until(lambda: not session.forwards)
+
+
+async def test_the_palette_offers_what_works_now() -> None:
+    session = shop()
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("ctrl+p", *"stop shop/pod")
+        await shows(app, "Stop shop/pod/web-1:http")
+        await pilot.press("enter")
+        await until(lambda: not session.forwards)
+
+
+async def test_a_blocked_forward_is_told_once_with_its_hint() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.BLOCKED, "the token has expired", hint="log in again")
+        await shows(app, "blocked: the token has expired")
+        await until(lambda: len(app._notifications) == 1)
+
+
+async def test_every_key_of_every_screen_has_an_id_and_says_what_it_does() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        owners = (type(app), Dashboard, RowTable, FilterBar, Picker, PasteDialog, ForwardForm,
+                  HelpScreen, QuitScreen)  # fmt: skip
+        for owner in owners:
+            for binding in owner.BINDINGS:
+                assert isinstance(binding, Binding)
+                assert binding.id, binding
+                assert binding.tooltip, binding
+        ids = [b.id for owner in owners for b in owner.BINDINGS if isinstance(b, Binding)]
+        assert len(ids) == len(set(ids))
+        app.set_keymap({"forwards.stop": "ctrl+x"})
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("x")
+        await pilot.press("ctrl+x")
+        await until(lambda: not session.forwards)
+
+
+async def test_zoom_and_back() -> None:
+    async with running(shop(), (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "No forward is on")
+        await pilot.press("z")
+        await until(lambda: "No forward is on" not in screen_text(app))
+        await pilot.press("escape")
+        await shows(app, "No forward is on")

@@ -1,4 +1,4 @@
-"""The themes are complete, and readable: contrasts are computed as WCAG 2.2 (1.4.3, 1.4.11) says."""
+"""The themes are complete and readable: contrasts as WCAG 2.2 (1.4.3, 1.4.11) computes them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ from tui_forward.model import (
     DeclaredPort,
     Forward,
     ForwardSpec,
+    Pod,
     Snapshot,
+    TargetKind,
 )
 from tui_forward.session import Session
 from tui_forward.tui import wishes
@@ -36,6 +38,7 @@ from tui_forward.tui.dashboard import Dashboard, Sample
 from tui_forward.tui.dialogs import QuitScreen
 from tui_forward.tui.figures import plural
 from tui_forward.tui.filter_bar import FilterBar
+from tui_forward.tui.forward_form import ForwardForm
 from tui_forward.tui.help import HelpScreen, sections
 from tui_forward.tui.history import Histories
 from tui_forward.tui.line import Line
@@ -43,7 +46,7 @@ from tui_forward.tui.links import Scheme, guess, open_in_browser, probe, url
 from tui_forward.tui.palette import Actions, PaletteCommand
 from tui_forward.tui.paste_dialog import PasteDialog
 from tui_forward.tui.picker import Option, Picker
-from tui_forward.tui.picture import Picture
+from tui_forward.tui.picture import Picture, key_of
 from tui_forward.tui.rows import local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
@@ -234,6 +237,9 @@ class TuiForwardApp(App[None]):
         if wish is wishes.Wish.COPY:
             self._copy(forwards)
             return
+        if wish is wishes.Wish.EDIT:
+            self._edit(forwards[:1])
+            return
         for forward in forwards:
             if wish is wishes.Wish.STOP:
                 await self.session.stop(forward.id)
@@ -248,6 +254,60 @@ class TuiForwardApp(App[None]):
         if wish is wishes.Wish.STOP:
             self._remember(forwards)
             self.notify(f"stopped {_named(forwards)}; u brings {_it(forwards)} back", markup=False)
+
+    # The form.
+
+    def on_form_wished(self, event: wishes.FormWished) -> None:
+        """Ask how a port is to be forwarded, then do it."""
+        entry, context = event.entry, self.picture.scope.context
+        port = event.port or DeclaredPort(number=80)
+        item = entry.item
+        owner = item.owner.name if isinstance(item, Pod) and item.owner is not None else ""
+
+        def answered(spec: ForwardSpec | None) -> None:
+            if spec is not None:
+                self._memory.use(context, entry.key)
+                self._wish(partial(self._start, (spec,), "started"))
+
+        spec = ForwardSpec(target=target_of(context, entry, port))
+        form = ForwardForm(
+            spec, ports=entry.ports, owner=owner, taken=self._taken_by(), title="forward"
+        )
+        self.push_screen(form, answered)
+
+    def _edit(self, forwards: Sequence[Forward]) -> None:
+        for forward in forwards:
+            key = key_of(TargetKind.POD, *_pod_of(forward))
+            pod = self.picture.pods.get(key)
+
+            def answered(spec: ForwardSpec | None, old: Forward = forward) -> None:
+                if spec is not None and spec != old.spec:
+                    self._wish(partial(self._replace, old, spec))
+
+            form = ForwardForm(
+                forward.spec,
+                ports=pod.ports if pod is not None else (),
+                owner=pod.owner.name if pod is not None and pod.owner is not None else "",
+                taken=self._taken_by(but=forward.id),
+                title="edit",
+            )
+            self.push_screen(form, answered)
+
+    async def _replace(self, forward: Forward, spec: ForwardSpec) -> None:
+        await self.session.stop(forward.id)
+        self._remember([forward])
+        if spec.local_port is None and forward.listening:
+            spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
+        await self._start((spec,), "changed")
+
+    def _taken_by(self, but: str = "") -> Callable[[int], str]:
+        ports = {
+            address.port: f"the forward to {target_text(forward)}"
+            for forward in self.snapshot.forwards
+            if forward.id != but
+            for address in forward.listening
+        }
+        return lambda port: ports.get(port, "")
 
     def _remember(self, stopped: Sequence[Forward]) -> None:
         """What was stopped can come back on the port it had."""
@@ -459,6 +519,13 @@ class TuiForwardApp(App[None]):
         """Instead of Textual's traceback on the terminal: remember it, restore the terminal."""
         self.crash = traceback.format_exc()
         self._close_messages_no_wait()
+
+
+def _pod_of(forward: Forward) -> tuple[str, str]:
+    """Namespace and name of the pod behind a forward, or of what was asked for."""
+    if forward.pod is not None:
+        return forward.pod.namespace, forward.pod.name
+    return forward.spec.target.namespace, forward.spec.target.name
 
 
 def _scheme(forward: Forward) -> Scheme | bool:

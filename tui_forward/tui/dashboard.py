@@ -83,6 +83,8 @@ class Dashboard(Screen[None]):
                 tooltip="Switch what the cursor is on: a port on or off, a forward to pause or on"),
         Binding("a", "all_ports", "All", id="ports.all",
                 tooltip="Forward all ports of the chosen rows"),
+        Binding("f", "form", "Form", id="ports.form",
+                tooltip="Forward with a local port, address, label, … of your choice"),
         Binding("slash", "filter", "Filter", id="browse.filter",
                 tooltip="Search: words, ns: label: port: node: status: kind: !not"),
         Binding("t", "next_view", "View", id="browse.view",
@@ -99,6 +101,8 @@ class Dashboard(Screen[None]):
                 tooltip="Copy the local address to the clipboard"),
         Binding("p", "wish('pause')", "Pause", show=False, id="forwards.pause",
                 tooltip="Stop forwarding but keep the local port; again to go on"),
+        Binding("e", "wish('edit')", "Edit", show=False, id="forwards.edit",
+                tooltip="Change local port, address, label, …; starts it anew"),
         Binding("r", "wish('reconnect')", "Reconnect", id="forwards.reconnect",
                 tooltip="Try again now"),
         Binding("x", "end", "Stop", id="forwards.stop",
@@ -535,6 +539,18 @@ class Dashboard(Screen[None]):
             self.notify("No port here can be forwarded", severity="warning")
         self._wish_ports(ports[: DIGITS * 20], toggle=False)
 
+    def action_form(self) -> None:
+        """Ask how a port is to be forwarded."""
+        entry = self.entry
+        if entry is None:
+            return
+        chosen = self._port_under_cursor() if self._pane == "ports" else None
+        port = chosen[1] if chosen is not None else next(filter(forwardable, entry.ports), None)
+        if port is not None and not forwardable(port):
+            self._cannot(entry, entry.ports.index(port) + 1)
+            return
+        self.post_message(wishes.FormWished(entry, port))
+
     def action_switch(self) -> None:
         """Switch what the cursor is on."""
         pane = self._pane
@@ -610,7 +626,7 @@ class Dashboard(Screen[None]):
             return bool(self._acted_on())
         if action == "end":
             return bool(self._connections) if pane == "connections" else bool(self._acted_on())
-        if action in ("toggle_nth", "all_ports", "star"):
+        if action in ("toggle_nth", "all_ports", "star", "form"):
             return self.entry is not None
         if action == "next_view":
             return pane in _BROWSING

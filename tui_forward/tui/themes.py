@@ -33,7 +33,7 @@ DARK: Final = Theme(
     panel="#212936",
     variables={
         "text-muted": "#98a5b8",
-        "block-cursor-background": "#2f649c",
+        "block-cursor-background": "#3068a2",
         "block-cursor-foreground": "#ffffff",
         "block-cursor-text-style": "bold",
         "block-cursor-blurred-background": "#26344a",
@@ -50,7 +50,7 @@ DARK: Final = Theme(
         "footer-foreground": "#b8c3d3",
         "footer-key-foreground": "#e8bd74",
         "footer-description-foreground": "#b8c3d3",
-        "input-selection-background": "#2f649c",
+        "input-selection-background": "#3068a2",
         "input-selection-foreground": "#ffffff",
         "button-color-foreground": "#0c1016",
     },

@@ -18,6 +18,7 @@ class Wish(StrEnum):
     RECONNECT = "reconnect"
     OPEN = "open"
     COPY = "copy"
+    EDIT = "edit"
 
 
 class PortsWished(Message):
@@ -32,6 +33,15 @@ class PortsWished(Message):
         super().__init__()
         self.ports = ports
         self.toggle = toggle
+
+
+class FormWished(Message):
+    """A port is to be forwarded as the person says in a form."""
+
+    def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
+        super().__init__()
+        self.entry = entry
+        self.port = port
 
 
 class ForwardsWished(Message):
