@@ -10,6 +10,7 @@ from tests.engine.chain import ECHO, running_chain
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.pool import TransportMemory
+from tui_forward.engine.spdy_tunnel import SpdyTunnel
 from tui_forward.errors import TransportError
 from tui_forward.model import TransportChoice
 
@@ -77,6 +78,25 @@ async def test_beyond_the_maximum_they_share_evenly_and_one_idle_tunnel_stands_s
         assert loads[-1] <= 6
         for client in clients:
             client.close()
+
+
+async def test_who_waits_for_stalled_tunnels_waits_on_and_gets_the_first_that_is_free() -> None:
+    async with bench(replace(Limits(), max_tunnels=1, spare=0)) as made:
+        await made.open(ECHO)
+        (tunnel,) = made.pool._tunnels
+        assert isinstance(tunnel, SpdyTunnel)
+        tunnel.writing_paused()
+        client = made.accept()
+        client.send(b"x")
+        # Nobody dials and no tunnel can be had: it looks again and again.
+        await until(lambda: made.pool._waiters)
+        looks = []
+        look_again = made.pool._look_again
+        made.pool._look_again = lambda: (looks.append(1), look_again())  # type: ignore[method-assign,func-returns-value]
+        await until(lambda: len(looks) > 3)
+        tunnel.writing_resumed()
+        assert await receive(client, 1) == b"x"
+        client.close()
 
 
 async def test_idle_tunnels_are_closed_after_a_while() -> None:

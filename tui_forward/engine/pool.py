@@ -411,8 +411,12 @@ class TunnelPool:
         self._look = self._loop.call_later(_LOOK_AGAIN_S, self._look_again)
         oldest = min(self._waiters[waiter] for waiter in waiting)
         loads = [tunnel.load for tunnel in self._tunnels if not tunnel.stalled]
-        room = self._sharers(self._loop.time() - oldest) * len(loads) - sum(loads)
-        for waiter in waiting[: int(min(max(room, 1), len(waiting)))]:
+        sharers = self._sharers(self._loop.time() - oldest)
+        if math.isinf(sharers):
+            room = len(waiting)
+        else:
+            room = max(1, int(sharers * len(loads)) - sum(loads))
+        for waiter in waiting[:room]:
             waiter.set_result(None)
 
     def _wake_waiter(self) -> None:
