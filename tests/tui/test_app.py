@@ -27,9 +27,12 @@ from tui_forward.model import (
     ResourceStatus,
     Service,
     TargetKind,
+    TimelineEntry,
+    TimelineKind,
 )
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.dashboard import Dashboard
+from tui_forward.tui.detail import DetailScreen
 from tui_forward.tui.dialogs import QuitScreen
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_form import ForwardForm
@@ -452,7 +455,12 @@ async def test_copy_puts_the_address_into_the_clipboard() -> None:
 
 async def test_open_shows_it_in_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
+
+    def browse(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browse)
     session = shop()
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
@@ -543,7 +551,8 @@ async def test_every_key_of_every_screen_has_an_id_and_says_what_it_does() -> No
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
-        owners = (type(app), Dashboard, RowTable, FilterBar, Picker, PasteDialog, ForwardForm,
+        owners = (type(app), Dashboard, DetailScreen, RowTable, FilterBar, Picker, PasteDialog,
+                  ForwardForm,
                   HelpScreen, QuitScreen)  # fmt: skip
         for owner in owners:
             for binding in owner.BINDINGS:
@@ -567,3 +576,33 @@ async def test_zoom_and_back() -> None:
         await until(lambda: "No forward is on" not in screen_text(app))
         await pilot.press("escape")
         await shows(app, "No forward is on")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
+async def test_everything_about_a_forward(size: tuple[int, int]) -> None:
+    session = shop()
+    session.timeline_entries = tuple(
+        TimelineEntry(at=1e9 + place, kind=TimelineKind.STATE, text=f"event {place}")
+        for place in range(50)
+    )
+    async with running(session, size) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.connection_list = [connection(1)]
+        await pilot.press("d")
+        await shows(app, "shop/web-1:http", "event 49", "127.0.0.1:50001", "127.0.0.1:8081")
+        counters = Counters(bytes_from_pod=2_000_000, connections_total=3)
+        session.update("f1", counters=counters)
+        await shows(app, "↓ 2.0 MB", "3 connections")
+        await until(lambda: "MB/s" in screen_text(app))  # the chart's scale
+        await pilot.press("end")
+        await shows(app, "event 0")
+        await pilot.press("tab", "x")
+        await until(lambda: ("close_connection", 1) in session.calls)
+        await pilot.press("shift+tab", "r", "p", "x")
+        await until(lambda: not session.forwards)
+        await shows(app, "this forward was stopped")
+        await pilot.press("r", "escape")
+        await shows(app, "No forward is on")
+        assert [call[0] for call in session.calls].count("reconnect") == 1

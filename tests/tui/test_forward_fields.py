@@ -13,7 +13,7 @@ from tui_forward.tui.forward_fields import Judged, fields_of, judge, port_choice
 SPEC = forward(1).spec
 
 
-def judged(spec: ForwardSpec = SPEC, **typed: object) -> Judged:
+def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> Judged:
     def taken(port: int) -> str:
         return "the forward to shop/api:http" if port == 8081 else ""
 
@@ -46,10 +46,10 @@ def test_everything_can_be_said() -> None:
     [
         ("port", "", "number or a name"), ("port", "1:2", "number or a name"),
         ("port", "99999", "out of range"), ("local", "x", "not a local port"),
-        ("local", "70000", "not a local port"), 
+        ("local", "70000", "not a local port"),
         ("local", "8081", "taken by the forward to shop/api"),
         ("address", "nowhere", "not an address"), ("park", "soon", "not a duration"),
-        ("linger", "-1", "not a duration"), ("label", "x" * 41, "short"), 
+        ("linger", "-1", "not a duration"), ("label", "x" * 41, "short"),
         ("label", "a\x1b[31m", "plain"),
     ],
 )  # fmt: skip

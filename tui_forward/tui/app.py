@@ -35,6 +35,7 @@ from tui_forward.tui.browse.listing import Listing
 from tui_forward.tui.browse.memory import Memory
 from tui_forward.tui.browse.targets import forward_on, target_of
 from tui_forward.tui.dashboard import Dashboard, Sample
+from tui_forward.tui.detail import DetailSample, DetailScreen
 from tui_forward.tui.dialogs import QuitScreen
 from tui_forward.tui.figures import plural
 from tui_forward.tui.filter_bar import FilterBar
@@ -58,6 +59,7 @@ ANSWER_S = 5.0
 _MAX_WISHES = 64
 _MAX_UNDO = 50
 _NOTICES_AT_ONCE = 3
+_CHART_S = 300
 _ALL = "*"  # no namespace has this name
 
 Action = Callable[[], Awaitable[None]]
@@ -165,6 +167,23 @@ class TuiForwardApp(App[None]):
         self._tell(self._transitions.notice(self.snapshot.forwards, time.time()))
         if self.dashboard.is_mounted and picture is self.picture:
             self.dashboard.draw(Sample(self.snapshot, connections, self._trouble))
+        if isinstance(self.screen, DetailScreen) and self.screen.is_mounted:
+            await self._draw_detail(self.screen)
+
+    async def _draw_detail(self, screen: DetailScreen) -> None:
+        wanted = screen.forward_id
+        forward = next((one for one in self.snapshot.forwards if one.id == wanted), None)
+        if forward is None:
+            screen.draw(DetailSample(None))
+            return
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                timeline = await self.session.timeline(wanted)
+                connections = await self.session.connections(wanted)
+        except (TuiForwardError, TimeoutError):
+            return  # gone in between, or the engine is: the next sample says so
+        series = self._histories.series(wanted, _CHART_S)
+        screen.draw(DetailSample(forward, series, timeline, connections))
 
     def _ids(self) -> set[str]:
         return {forward.id for forward in self.snapshot.forwards}
@@ -332,6 +351,11 @@ class TuiForwardApp(App[None]):
         what = str(specs[0].target) if len(specs) == 1 else plural(len(specs), "forward")
         self.notify(f"{what} {how}", markup=False)
 
+    def on_detail_wished(self, event: wishes.DetailWished) -> None:
+        """Show everything about one forward."""
+        self.push_screen(DetailScreen(event.forward_id))
+        self._resample.set()
+
     def on_connections_ended(self, event: wishes.ConnectionsEnded) -> None:
         """End connections."""
 
@@ -477,7 +501,7 @@ class TuiForwardApp(App[None]):
         """Every key."""
         bindings = [
             binding
-            for owner in (type(self), Dashboard, RowTable, FilterBar)
+            for owner in (type(self), Dashboard, DetailScreen, RowTable, FilterBar)
             for binding in owner.BINDINGS
             if isinstance(binding, Binding)
         ]
@@ -513,7 +537,11 @@ class TuiForwardApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""
-        return bool(self._undo) if action == "undo" else True
+        if action == "undo":
+            return bool(self._undo)
+        if action in ("namespace", "context", "paste"):
+            return self.screen is self.dashboard
+        return True
 
     def _fatal_error(self) -> None:
         """Instead of Textual's traceback on the terminal: remember it, restore the terminal."""

@@ -79,9 +79,9 @@ class Dashboard(Screen[None]):
                 tooltip="Switch the port with this number on or off"),
         *(Binding(str(n), f"toggle_nth({n})", show=False, id=f"ports.{n}",
                   tooltip="Switch the port with this number on or off") for n in range(2, 10)),
-        Binding("space", "switch", "Switch", id="ports.switch",
+        Binding("space", "switch", "Switch", show=False, id="ports.switch",
                 tooltip="Switch what the cursor is on: a port on or off, a forward to pause or on"),
-        Binding("a", "all_ports", "All", id="ports.all",
+        Binding("a", "all_ports", "All", show=False, id="ports.all",
                 tooltip="Forward all ports of the chosen rows"),
         Binding("f", "form", "Form", id="ports.form",
                 tooltip="Forward with a local port, address, label, … of your choice"),
@@ -89,21 +89,24 @@ class Dashboard(Screen[None]):
                 tooltip="Search: words, ns: label: port: node: status: kind: !not"),
         Binding("t", "next_view", "View", id="browse.view",
                 tooltip="Workloads, pods or services"),
-        Binding("s", "next_sort", "Sort", id="browse.sort", tooltip="Another order"),
+        Binding("s", "next_sort", "Sort", show=False, id="browse.sort", tooltip="Another order"),
         Binding("asterisk", "star", "Star", show=False, id="browse.star",
                 tooltip="Favourites come first"),
         Binding("m", "mark", "Mark", show=False, id="browse.mark",
                 tooltip="Choose several rows, then act on all of them"),
         Binding("left,right", "fold", "Fold", show=False, id="browse.fold",
                 tooltip="Fold the pods of a workload or a group of forwards away, or unfold them"),
-        Binding("o", "wish('open')", "Open", id="forwards.open", tooltip="Show it in the browser"),
+        Binding("d", "detail", "Detail", show=False, id="forwards.detail",
+                tooltip="Everything about the forward: chart, timeline, connections"),
+        Binding("o", "wish('open')", "Open", show=False, id="forwards.open",
+                tooltip="Show it in the browser"),
         Binding("y", "wish('copy')", "Copy", id="forwards.copy",
                 tooltip="Copy the local address to the clipboard"),
         Binding("p", "wish('pause')", "Pause", show=False, id="forwards.pause",
                 tooltip="Stop forwarding but keep the local port; again to go on"),
         Binding("e", "wish('edit')", "Edit", show=False, id="forwards.edit",
                 tooltip="Change local port, address, label, …; starts it anew"),
-        Binding("r", "wish('reconnect')", "Reconnect", id="forwards.reconnect",
+        Binding("r", "wish('reconnect')", "Reconnect", show=False, id="forwards.reconnect",
                 tooltip="Try again now"),
         Binding("x", "end", "Stop", id="forwards.stop",
                 tooltip="Stop the forward, or end the connection; u brings a forward back"),
@@ -395,7 +398,7 @@ class Dashboard(Screen[None]):
         self._offer_keys()
 
     def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
-        """Enter: go on to the ports, switch a port, go on to the connections."""
+        """Enter: go on to the ports, switch a port, show all of a forward."""
         if event.table is self._browse:
             self._ports.focus()
         elif event.table is self._ports:
@@ -404,7 +407,7 @@ class Dashboard(Screen[None]):
             if event.key.startswith(HEADING):
                 self.action_fold()
             else:
-                self._connection_table.focus()
+                self.post_message(wishes.DetailWished(event.key))
 
     def on_row_table_head_clicked(self, event: RowTable.HeadClicked) -> None:
         """A click on a head changes the order."""
@@ -577,6 +580,12 @@ class Dashboard(Screen[None]):
             self.post_message(wishes.ForwardsWished(ids, Wish(wish)))
             self._forward_table.unmark()
 
+    def action_detail(self) -> None:
+        """Show everything about a forward."""
+        forwards = self._acted_on()
+        if forwards:
+            self.post_message(wishes.DetailWished(forwards[0].id))
+
     def action_end(self) -> None:
         """Stop forwards, or end connections."""
         if self._pane != "connections":
@@ -622,7 +631,7 @@ class Dashboard(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""
         pane = self._pane
-        if action == "wish":
+        if action in ("wish", "detail"):
             return bool(self._acted_on())
         if action == "end":
             return bool(self._connections) if pane == "connections" else bool(self._acted_on())

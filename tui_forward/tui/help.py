@@ -22,12 +22,14 @@ _GROUPS = {
     "ports": "Ports",
     "forwards": "Forwards",
     "connections": "Connections",
+    "detail": "Everything about one forward",
     "table": "In every list",
     "filter": "While typing a filter",
 }
 _NAMES = {
     "question_mark": "?", "slash": "/", "asterisk": "*", "escape": "esc", "pageup": "page up",
     "pagedown": "page down", "up": "↑", "down": "↓", "left": "←", "right": "→",
+    "backspace": "⌫",
 }  # fmt: skip
 _STATES = {
     "starting": "the local port is being opened",

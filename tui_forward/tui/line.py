@@ -23,6 +23,7 @@ class Line(Widget):
     Args:
         title_may_go: The first cell is left out if the others then fit better.
         id: Widget id.
+        classes: Style classes.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -51,8 +52,9 @@ class Line(Widget):
         *,
         title_may_go: bool = False,
         id: str | None = None,  # noqa: A002 - Textual's name for it
+        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes=classes)
         self._title_may_go = title_may_go
         self._cells: tuple[Cell, ...] = ()
 

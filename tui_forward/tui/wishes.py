@@ -44,6 +44,14 @@ class FormWished(Message):
         self.port = port
 
 
+class DetailWished(Message):
+    """Everything about one forward is to be shown."""
+
+    def __init__(self, forward_id: str) -> None:
+        super().__init__()
+        self.forward_id = forward_id
+
+
 class ForwardsWished(Message):
     """Something is to be done with forwards."""
 

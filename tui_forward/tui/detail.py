@@ -1,0 +1,199 @@
+"""Everything about one forward: state, where it leads, what flowed, what happened, who uses it.
+
+Like the dashboard, the screen draws what it is given and asks the app to act.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from tui_forward.commandline import command_line
+from tui_forward.model import Connection, Forward, TimelineEntry, TimelineKind
+from tui_forward.tui import columns, rows, wishes
+from tui_forward.tui.figures import age, amount, milliseconds, plural
+from tui_forward.tui.line import Line
+from tui_forward.tui.rate_chart import RateChart
+from tui_forward.tui.rowtable import Column, RowTable
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.wishes import Wish
+
+_TIMELINE = (Column("time", 8), Column("", 1), Column("what happened", 20, flexible=True))
+_MARKS = {
+    TimelineKind.STATE: ("●", ""),
+    TimelineKind.POD: ("↻", "strong"),
+    TimelineKind.TUNNEL: ("═", "dim"),
+    TimelineKind.CONNECTION: ("✗", "warn"),
+    TimelineKind.NOTE: ("·", "dim"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DetailSample:
+    """What the app has just learnt of one forward.
+
+    Attributes:
+        forward: None when it is gone.
+        series: Bytes from and to the pod in each of the last seconds, oldest first.
+        timeline: Oldest first.
+        connections: Oldest first.
+    """
+
+    forward: Forward | None
+    series: Sequence[tuple[int, int]] = ()
+    timeline: Sequence[TimelineEntry] = ()
+    connections: Sequence[Connection] = ()
+
+
+class DetailScreen(Screen[None]):
+    """One forward.
+
+    Args:
+        forward_id: Which.
+        clock: Seconds since the epoch.
+    """
+
+    CSS_PATH = stylesheet("detail.tcss")
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (28, "-tall")]  # noqa: RUF012 - as Textual declares it
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "back", "Back", id="detail.back", tooltip="To the dashboard"),
+        Binding("space,p", "wish('pause')", "Pause", id="detail.pause",
+                tooltip="Stop forwarding but keep the local port; again to go on"),
+        Binding("r", "wish('reconnect')", "Reconnect", id="detail.reconnect",
+                tooltip="Try again now"),
+        Binding("e", "wish('edit')", "Edit", id="detail.edit",
+                tooltip="Change local port, address, label, …; starts it anew"),
+        Binding("o", "wish('open')", "Open", id="detail.open", tooltip="Show it in the browser"),
+        Binding("y", "wish('copy')", "Copy", id="detail.copy",
+                tooltip="Copy the local address to the clipboard"),
+        Binding("x", "end", "Stop", id="detail.stop",
+                tooltip="Stop the forward; in the list of connections, end the chosen one"),
+        Binding("question_mark,f1", "app.help", "Help", key_display="?", show=False,
+                id="detail.help", tooltip="Every key and every mark"),
+    ]  # fmt: skip
+    AUTO_FOCUS = "#timeline"
+
+    def __init__(self, forward_id: str, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self.forward_id = forward_id
+        self._clock = clock
+        self._forward: Forward | None = None
+        self._gone = False
+        self._entries: dict[str, TimelineEntry] = {}
+        self._connections: dict[str, Connection] = {}
+        self._head = Line(id="detail-head")
+        self._facts = [Line(classes="facts") for _ in range(4)]
+        self._chart = RateChart(id="chart")
+        self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
+        self._table = RowTable(columns.CONNECTIONS, empty="No connection yet", id="detail-conns")
+        self._chart.border_title = "the last minutes"
+        self._timeline.border_title = "timeline"
+        self._table.border_title = "connections"
+
+    def compose(self) -> ComposeResult:
+        """Facts, chart, timeline, connections; keys."""
+        yield self._head
+        yield from self._facts
+        yield self._chart
+        yield self._timeline
+        yield self._table
+        yield Footer(compact=True, show_command_palette=False)
+
+    def draw(self, sample: DetailSample) -> None:
+        """Show a sample. A forward that is gone stays as it was last seen, and is said to be."""
+        now = self._clock()
+        if sample.forward is None:
+            if not self._gone and self._forward is not None:
+                self._gone = True
+                words = rows.Cell("this forward was stopped (esc goes back)", "warn")
+                self._head.show((rows.Cell("○ gone", "warn"), words))
+                self.refresh_bindings()
+            return
+        forward = self._forward = sample.forward
+        self._head.show(
+            (rows.Cell(rows.target_text(forward), "strong"), *rows.detail_text(forward, now))
+        )
+        for line, cells in zip(self._facts, facts(forward, now), strict=True):
+            line.show(cells)
+        self._chart.show(sample.series)
+        self._draw_timeline(sample.timeline)
+        self._connections = {str(one.id): one for one in reversed(sample.connections)}
+        self._table.show(
+            tuple(self._connections),
+            lambda key: rows.connection_row(self._connections[key], now),
+        )
+
+    def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:
+        # Newest first; an entry is known by its time and its place among those of that time.
+        self._entries = {
+            f"{entry.at:.6f} {place}": entry for place, entry in reversed(list(enumerate(timeline)))
+        }
+        self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
+
+    def action_back(self) -> None:
+        """To the dashboard."""
+        self.dismiss()
+
+    def action_wish(self, wish: str) -> None:
+        """Do something with the forward."""
+        self.post_message(wishes.ForwardsWished([self.forward_id], Wish(wish)))
+
+    def action_end(self) -> None:
+        """End the chosen connection, or stop the forward."""
+        if self.focused is not self._table:
+            self.action_wish(Wish.STOP.value)
+        elif self._table.cursor is not None:
+            self.post_message(wishes.ConnectionsEnded([int(self._table.cursor)]))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Nothing can be done with what is gone."""
+        return not (self._gone and action in ("wish", "end"))
+
+
+def facts(forward: Forward, now: float) -> list[list[rows.Cell]]:
+    """Four lines: the way there, the figures, how it was asked for, and its command."""
+    spec, counters = forward.spec, forward.counters
+    here = ", ".join(map(str, forward.listening)) or "no local port yet"
+    pod = forward.pod
+    way = [rows.Cell(here, "strong"), rows.Cell("→ API server", "dim")]
+    if pod is not None:
+        way += [rows.Cell(f"→ {pod.node or 'its node'}", "dim"), rows.Cell(f"→ {pod.name}")]
+    if forward.remote_port is not None:
+        way.append(rows.Cell(f"→ port {forward.remote_port}"))
+    if forward.round_trip_s is not None:
+        way.append(rows.Cell(f"{milliseconds(forward.round_trip_s)} there and back", "ok"))
+    figures = [
+        rows.Cell(f"↓ {amount(counters.bytes_from_pod)}"),
+        rows.Cell(f"↑ {amount(counters.bytes_to_pod)}"),
+        rows.Cell(
+            f"{plural(counters.connections_total, 'connection')}, {counters.connections_open} open"
+        ),
+        rows.Cell(
+            f"{counters.connections_failed} failed",
+            "warn" if counters.connections_failed else "dim",
+        ),
+    ]
+    if forward.started_at:
+        figures.append(rows.Cell(f"on for {age(now - forward.started_at)}", "dim"))
+    asked = [
+        rows.Cell(f"context {spec.target.context}", "dim"),
+        rows.Cell(f"holds connections for {spec.park_s:g} s", "dim"),
+        rows.Cell("stays with this pod" if spec.target.pin else "follows its owner", "dim"),
+    ]
+    if spec.label:
+        asked.insert(0, rows.Cell(f"label {spec.label}", "strong"))
+    return [way, figures, asked, [rows.Cell(command_line(spec), "dim")]]
+
+
+def timeline_row(entry: TimelineEntry) -> rows.Row:
+    """One line of the timeline."""
+    mark, style = _MARKS[entry.kind]
+    at = time.strftime("%H:%M:%S", time.localtime(entry.at))
+    return rows.Row((rows.Cell(at, "dim"), rows.Cell(mark, style), rows.Cell(entry.text, style)))
