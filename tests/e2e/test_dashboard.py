@@ -112,6 +112,54 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
     until(lambda: not _accepts(port), "the engine to end with its last front end")
 
 
+@pytest.mark.kubectl
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
+    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path
+) -> None:
+    terminal = Terminal(tmp_path_factory.mktemp("t"), 120, 36)
+    try:
+        terminal.start(
+            *PROGRAM, "-n", "shop", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+        )
+        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.press("/")
+        terminal.press("deploy echo", "Enter")
+        terminal.shows("workloads of shop · /deploy echo", "1-9 Port")  # the filter is closed
+        terminal.press("1")
+        screen = terminal.shows("shop/deploy/echo:echo", "● ready", "forwarding to echo-")
+        found = re.search(r"127\.0\.0\.1:(\d+)", screen)
+        pod = re.search(r"forwarding to (echo-\S+):", screen)
+        assert found
+        assert pod
+        port = int(found[1])
+        assert exchange(port, b"z" * 120_000, answer=120_000) == b"z" * 120_000
+        terminal.shows("120 kB")
+        kubectl = ["kubectl", "--kubeconfig", str(chain.kubeconfig), "-n", "shop"]
+        subprocess.run(
+            [*kubectl, "delete", "pod", pod[1], "--wait=false"], check=True, timeout=30,
+            capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(own_home)},
+        )  # fmt: skip
+        assert exchange(port, b"again", answer=5) == b"again"
+
+        def moved() -> bool:
+            now = re.search(r"forwarding to (echo-\S+):", terminal.screen())
+            return now is not None and now[1] != pod[1]
+
+        until(moved, "the next pod", 40)
+        terminal.press("d")
+        terminal.shows(f"{pod[1]} → echo-", "timeline", "127.0.0.1:")
+        terminal.press("Escape")
+        terminal.shows("workloads of shop")
+        terminal.press("q")
+        terminal.shows("Quit and stop 1 forward")
+        terminal.press("y")
+        assert "Traceback" not in terminal.shows("ended with 0")
+    finally:
+        terminal.close()
+
+
 def _accepts(port: int) -> bool:
     try:
         exchange(port, b"", answer=0)

@@ -411,6 +411,8 @@ async def test_the_filter_narrows_while_one_types_and_forwards_have_their_own() 
         await pilot.press("slash", *"web-3")
         await until(lambda: "web-1" not in screen_text(app))
         await shows(app, "/web-3 (1)")
+        await pilot.press("escape", "slash", *"shop", "slash", *"web-3")
+        await shows(app, "/shop/web-3 (1)")
         await pilot.press("enter", "1")
         await until(lambda: session.forwards)
         assert session.forwards["f1"].spec.target.name == "web-3"
@@ -606,3 +608,17 @@ async def test_everything_about_a_forward(size: tuple[int, int]) -> None:
         await pilot.press("r", "escape")
         await shows(app, "No forward is on")
         assert [call[0] for call in session.calls].count("reconnect") == 1
+
+
+async def test_what_is_typed_at_once_behind_the_slash_is_no_command() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        # As from a fast typist, or a terminal that was busy: all in one piece.
+        for key, character in (("slash", "/"), ("x", "x"), ("p", "p"), ("enter", "\r")):
+            app.post_message(events.Key(key, character))
+        await shows(app, "/xp (0)")
+        assert list(session.forwards) == ["f1"]
+        assert not [call for call in session.calls if call[0] in ("stop", "pause")]

@@ -4,7 +4,7 @@ import pytest
 from textual.app import App
 from textual.binding import Binding
 
-from tui_forward.tui.keynames import key_problem, normalised
+from tui_forward.tui.keynames import key_problem, normalised, shown
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,13 @@ async def test_textual_knows_them_by_the_same_name(key: str) -> None:
     async with Pressed().run_test() as pilot:
         await pilot.press("," if key == "comma" else key)
     assert pressed == [name]
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [("up,k", "↑ k"), ("question_mark,f1", "? f1"), ("ctrl+x", "ctrl+x"), ("escape", "esc"),
+     ("1,2,3,4", "1-4"), ("1,3,4,x", "1 3-4 x"), ("pageup", "page up"), ("slash", "/"),
+     ("space", "space"), ("ctrl+shift+up", "ctrl+shift+↑"), ("f1,f2", "f1 f2"), ("", "")],
+)  # fmt: skip
+def test_keys_as_people_read_them(keys: str, text: str) -> None:
+    assert shown(keys) == text

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, Input
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, DeclaredPort, Forward, Snapshot
@@ -85,7 +85,8 @@ class Dashboard(Screen[None]):
                 tooltip="Forward all ports of the chosen rows"),
         Binding("f", "form", "Form", id="ports.form",
                 tooltip="Forward with a local port, address, label, … of your choice"),
-        Binding("slash", "filter", "Filter", id="browse.filter",
+        # Before anything else, so that what is typed behind it finds the filter open.
+        Binding("slash", "filter", "Filter", priority=True, id="browse.filter",
                 tooltip="Search: words, ns: label: port: node: status: kind: !not"),
         Binding("t", "next_view", "View", id="browse.view",
                 tooltip="Workloads, pods or services"),
@@ -421,7 +422,8 @@ class Dashboard(Screen[None]):
         """Search in what the cluster offers, or in the forwards."""
         forwards = self._pane in ("forwards", "connections")
         query = self._forward_query if forwards else self._listing.query
-        self._filter.open("forwards" if forwards else "browse", query.text)
+        table = self._forward_table if forwards else self._browse
+        self._filter.open("forwards" if forwards else "browse", query.text, table)
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """Narrow while one types; the best match is under the cursor."""
@@ -444,10 +446,6 @@ class Dashboard(Screen[None]):
             if entry is not None and listing.query.score(entry) is not None:
                 return key
         return listing.keys[0]
-
-    def on_filter_bar_closed(self, event: FilterBar.Closed) -> None:
-        """Go back to the rows."""
-        (self._forward_table if event.what == "forwards" else self._browse).focus()
 
     # Keys: the offer.
 
@@ -631,6 +629,8 @@ class Dashboard(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""
         pane = self._pane
+        if action == "filter":
+            return not isinstance(self.focused, Input)
         if action in ("wish", "detail"):
             return bool(self._acted_on())
         if action == "end":

@@ -25,7 +25,11 @@ from tui_forward.tui.rowtable import Column, RowTable
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.wishes import Wish
 
-_TIMELINE = (Column("time", 8), Column("", 1), Column("what happened", 20, flexible=True))
+_TIMELINE = (
+    Column("time", 8),
+    Column("", 1),
+    Column("what happened", 20, flexible=True, prose=True),
+)
 _MARKS = {
     TimelineKind.STATE: ("●", ""),
     TimelineKind.POD: ("↻", "strong"),

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 
@@ -28,16 +29,11 @@ class FilterBar(Horizontal):
             self.what = what
             self.text = text
 
-    class Closed(Message):
-        """The rows have the keyboard again."""
-
-        def __init__(self, what: str) -> None:
-            super().__init__()
-            self.what = what
-
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
+        self.display = False
         self._what = ""
+        self._return_to: Widget | None = None
         self._label = Static("/", id="filter-label")
         self._input = Input(
             placeholder="words  ns:  label:  port:  node:  status:  kind:  !not  \"exactly\"",
@@ -49,31 +45,35 @@ class FilterBar(Horizontal):
         yield self._label
         yield self._input
 
-    def open(self, what: str, text: str) -> None:
+    def open(self, what: str, text: str, return_to: Widget) -> None:
         """Show it, with what is looked for already.
 
         Args:
             what: Where to look; comes back in the messages.
             text: As typed before.
+            return_to: Has the keyboard afterwards.
         """
         self._what = what
+        self._return_to = return_to
         self._label.update("filter forwards /" if what == "forwards" else "/")
-        self._input.value = text
+        with self._input.prevent(Input.Changed):
+            self._input.value = text
         self._input.cursor_position = len(text)
-        self.add_class("-open")
-        self._input.focus()
+        self.display = True
+        # At once: the next letter is already on its way, and must not be taken for a command.
+        self.screen.set_focus(self._input)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter counts."""
         event.stop()
-        if self.has_class("-open"):
-            self.post_message(self.Changed(self._what, event.value))
+        self.post_message(self.Changed(self._what, event.value))
 
     def action_close(self) -> None:
         """Keep what is looked for."""
-        if self.has_class("-open"):
-            self.remove_class("-open")
-            self.post_message(self.Closed(self._what))
+        if self.display:
+            self.display = False
+            if self._return_to is not None:
+                self.screen.set_focus(self._return_to)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter is taken by the line."""

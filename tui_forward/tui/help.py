@@ -1,46 +1,55 @@
-"""Every key and every mark, out of the bindings themselves: the help cannot be out of date."""
+"""Every key and every mark, out of the bindings themselves: the help cannot be out of date.
+
+`collect` reads bindings and the person's keymap; `HelpScreen` shows what it is given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Static
+from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.widgets import Input
 
 from tui_forward.tui.dialogs import Dialog
+from tui_forward.tui.help_body import HelpBody
+from tui_forward.tui.keynames import bindings_of, shown
 from tui_forward.tui.rows import STATE_MARKS
 from tui_forward.tui.stylesheets import stylesheet
 
+T = TypeVar("T")
+
 # What the first part of a binding's id means, in the order of the help.
-_GROUPS = {
+_GROUPS: Final[Mapping[str, str]] = {
     "app": "Everywhere",
     "panes": "Panes",
     "browse": "What the cluster offers",
     "ports": "Ports",
     "forwards": "Forwards",
     "connections": "Connections",
-    "detail": "Everything about one forward",
+    "detail": "One forward",
     "table": "In every list",
     "filter": "While typing a filter",
+    "log": "The engine's log",
+    "form": "The form of a forward",
+    "picker": "While choosing from a list",
+    "paste": "Forward by command",
+    "help": "This help",
+    "quit": "Before quitting",
 }
-_NAMES = {
-    "question_mark": "?", "slash": "/", "asterisk": "*", "escape": "esc", "pageup": "page up",
-    "pagedown": "page down", "up": "↑", "down": "↓", "left": "←", "right": "→",
-    "backspace": "⌫",
-}  # fmt: skip
-_STATES = {
+_STATES: Final[Mapping[str, str]] = {
     "starting": "the local port is being opened",
     "waiting": "no usable pod yet",
     "connecting": "a pod is chosen, no tunnel yet",
     "ready": "a tunnel is up and answers",
     "reconnecting": "was ready, tries again; connections are held meanwhile",
-    "blocked": "needs you: the line below the table says what for",
+    "blocked": "needs you: the reason says what for",
     "stopped": "switched off",
 }
-_FILTER = (
+_FILTER: Final = (
     ("web", "fuzzy: name, namespace, kind, status, node, owner, port"),
     ("ns:shop", "the namespace begins with it; * and ? work"),
     ("label:app=web", "has this label (of a forward: your own word)"),
@@ -49,78 +58,196 @@ _FILTER = (
     ("!word", "not"),
     ('"web-1"', "exactly this"),
 )
+_MOUSE: Final = (
+    ("click", "choose a row; a name in the top line changes it; a key at the bottom is pressed"),
+    ("double click", "as enter"),
+    ("click on a head", "another order"),
+    ("wheel", "scroll"),
+)
 
+
+class Entry(NamedTuple):
+    """One line: keys, or a mark or a term; and what it means."""
+
+    keys: str
+    words: str
+
+
+class Group(NamedTuple):
+    """Lines that belong together.
+
+    Attributes:
+        title: Where they work.
+        entries: In order.
+    """
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+# Also plain tuples of the same shape.
 Section = tuple[str, tuple[tuple[str, str], ...]]
 
 
-def sections(bindings: Iterable[Binding]) -> list[Section]:
-    """What the help says: headings, each with pairs of keys and words.
+def collect(app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()) -> tuple[Group, ...]:
+    """What the help says of an app as it is now: its keys as they are mapped, and the rest.
+
+    Args:
+        app: Its bindings, and the keymap that is in force.
+        screen: Its bindings and those of all its widgets.
+        also: Further screens and widgets, which are not there now.
+    """
+    owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
+    found = [binding for owner in owners for binding in bindings_of(owner)]
+    keymap = app._keymap  # noqa: SLF001 - Textual offers no other way to ask for it
+    return groups(found, keymap)
+
+
+def groups(
+    bindings: Iterable[Binding], keymap: Mapping[str, str] | None = None
+) -> tuple[Group, ...]:
+    """What the help says: groups of keys, then marks, the filter's language, the mouse.
 
     Args:
         bindings: All there are; those without an id are nobody's business.
+        keymap: Binding id → keys, where they are not those of the binding.
     """
-    groups: dict[str, dict[str, str]] = {title: {} for title in _GROUPS.values()}
+    found: dict[str, dict[str, list[str]]] = {title: {} for title in _GROUPS.values()}
+    seen: set[str] = set()
     for binding in bindings:
-        title = _GROUPS.get((binding.id or "").partition(".")[0])
-        if title is None or ((binding.id or "").startswith("ports.") and binding.key in "23456789"):
+        words = binding.tooltip or binding.description
+        if binding.id is None or binding.id in seen or not words:
             continue
-        groups[title][_keys(binding)] = binding.tooltip or binding.description
-    made: list[Section] = [(title, tuple(keys.items())) for title, keys in groups.items() if keys]
-    states = tuple(
-        (f"{mark} {state.value}", _STATES[state.value]) for state, (mark, _) in STATE_MARKS.items()
+        seen.add(binding.id)
+        prefix = binding.id.partition(".")[0]
+        title = _GROUPS.get(prefix, prefix.capitalize())
+        mapped = (keymap or {}).get(binding.id)
+        # Ports have nine bindings with the same words: they are one line.
+        found.setdefault(title, {}).setdefault(words, []).append(mapped or binding.key)
+    made = [
+        Group(title, tuple(Entry(shown(",".join(keys)), words) for words, keys in lines.items()))
+        for title, lines in found.items()
+        if lines
+    ]
+    states = [
+        Entry(f"{mark} {state.value}", _STATES[state.value])
+        for state, (mark, _) in STATE_MARKS.items()
+    ]
+    states.append(Entry("‖ paused", "switched off for now, keeps its local port"))
+    return (
+        *made,
+        Group("States", tuple(states)),
+        Group("The filter: all terms must match", tuple(Entry(*pair) for pair in _FILTER)),
+        Group("Mouse", tuple(Entry(*pair) for pair in _MOUSE)),
     )
-    made.append(("States", (*states, ("‖ paused", "switched off for now, keeps its local port"))))
-    made.append(("The filter: all terms must match", _FILTER))
-    made.append(
-        (
-            "Mouse",
-            (
-                ("click", "choose a row; a name in the top line changes it"),
-                ("double click", "as enter"),
-                ("click on a head", "another order"),
-                ("wheel", "scroll"),
-            ),
-        )
-    )
-    return made
 
 
-def _keys(binding: Binding) -> str:
-    if binding.key_display:
-        return binding.key_display
-    return " ".join(_NAMES.get(key, key) for key in binding.key.split(","))
+def sections(bindings: Iterable[Binding]) -> list[Section]:
+    """As `groups`, for keys that nobody has mapped."""
+    return list(groups(bindings))
 
 
-def as_text(made: list[Section]) -> str:
-    """The help as plain lines."""
-    width = max(len(keys) for _, pairs in made for keys, _ in pairs)
-    lines = []
-    for title, pairs in made:
-        lines += ["", title, *(f"  {keys.ljust(width)}  {words}" for keys, words in pairs)]
-    return "\n".join(lines[1:])
+def narrowed(all_groups: Iterable[Section], text: str) -> tuple[Group, ...]:
+    """The lines in which every word of a text stands; the title of their group counts too.
+
+    Args:
+        all_groups: From `groups`.
+        text: As typed; nothing narrows nothing.
+    """
+    words = text.lower().split()
+
+    def fits(title: str, entry: tuple[str, str]) -> bool:
+        line = f"{title} {' '.join(entry)}".lower()
+        return all(word in line for word in words)
+
+    def kept() -> Iterator[Group]:
+        for title, entries in all_groups:
+            if lines := tuple(Entry(*entry) for entry in entries if fits(title, entry)):
+                yield Group(title, lines)
+
+    return tuple(kept())
+
+
+class _Search(Input):
+    """Leaves the key that opened the help to close it."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Whether a key is text."""
+        return key != "question_mark" and super().check_consume_key(key, character)
 
 
 class HelpScreen(Dialog[None]):
-    """Shows all of it.
+    """Shows all of it, and what is left of it while one types.
 
     Args:
-        made: From `sections`.
+        all_groups: From `collect`, `groups` or `sections`.
     """
 
     CSS_PATH = stylesheet("help.tcss")
+    # Before the line in which one types gets them.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter", "dismiss", "Close", id="help.close",
-                tooltip="Back to where you were"),
+        Binding("escape", "back", "Close", id="help.close",
+                tooltip="Forget what is searched, then back to where you were"),
+        Binding("question_mark,f1,enter", "dismiss", "Close", show=False, priority=True,
+                id="help.leave", tooltip="Back to where you were"),
+        Binding("up", "scroll(-1)", "Up", show=False, priority=True, id="help.up",
+                tooltip="A line up"),
+        Binding("down", "scroll(1)", "Down", show=False, priority=True, id="help.down",
+                tooltip="A line down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, priority=True, id="help.page-up",
+                tooltip="A page up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, priority=True, id="help.page-down",
+                tooltip="A page down"),
+        Binding("home", "first", "First", show=False, priority=True, id="help.first",
+                tooltip="To the first line"),
+        Binding("end", "last", "Last", show=False, priority=True, id="help.last",
+                tooltip="To the last line"),
     ]  # fmt: skip
 
-    def __init__(self, made: list[Section]) -> None:
+    def __init__(self, all_groups: Sequence[Section]) -> None:
         super().__init__()
-        self._text = as_text(made)
+        self._groups = tuple(all_groups)
+        self._body = HelpBody()
+        self._input = _Search(placeholder="type to search", compact=True, id="help-search")
 
     def compose(self) -> ComposeResult:
-        """Text in a box that scrolls when the terminal is small."""
+        """A line to type in over the text."""
         with Vertical() as box:
             box.border_title = "help"
-            box.border_subtitle = "esc  close"
-            with VerticalScroll():
-                yield Static(self._text, markup=False)
+            box.border_subtitle = "↑ ↓  scroll · esc  close"
+            yield self._input
+            yield self._body
+
+    def on_mount(self) -> None:
+        """Show everything."""
+        self._show("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what fits."""
+        self._show(event.value)
+
+    def _show(self, text: str) -> None:
+        self._body.show(narrowed(self._groups, text), none=f"Nothing here says “{text.strip()}”")
+
+    def action_back(self) -> None:
+        """Forget what is searched, or else leave."""
+        if self._input.value:
+            self._input.value = ""
+        else:
+            self.dismiss()
+
+    def action_scroll(self, by: int) -> None:
+        """Scroll by lines."""
+        self._body.scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by pages."""
+        self.action_scroll(by * max(1, self._body.size.height - 1))
+
+    def action_first(self) -> None:
+        """Scroll to the start."""
+        self._body.scroll_to(y=0, animate=False)
+
+    def action_last(self) -> None:
+        """Scroll to the end."""
+        self._body.scroll_end(animate=False, immediate=True)

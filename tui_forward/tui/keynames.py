@@ -1,13 +1,15 @@
-"""Names of keys as Textual writes them: which exist, and which a terminal can send. Pure."""
+"""Keys: how Textual calls them, which a terminal can send, how people read them. Pure."""
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
+from textual.binding import Binding
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, format_key, key_to_character
 
 _MODIFIERS: Final = ("ctrl", "shift", "alt", "super", "hyper", "meta")
 # In a terminal's bytes these are one and the same.
@@ -102,3 +104,46 @@ def _instead(name: str) -> str:
         close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
         meant = close[0] if close else None
     return f"Did you mean {meant}?" if meant else "Write a letter, or a name such as f5 or delete"
+
+
+def shown(keys: str) -> str:
+    """Keys as people read them: `↑ k`, `ctrl+x`, `? f1`, `1-9`.
+
+    Args:
+        keys: As in a binding or a keymap, with commas.
+    """
+    words = [_shown_key(key) for key in keys.split(",") if key.strip()]
+    # Digits in a row are one thing.
+    runs: list[str] = []
+    for word in words:
+        last = runs[-1][-1] if runs else ""
+        in_row = len(word) == 1 and word.isdecimal() and last.isdecimal()
+        if in_row and len(runs[-1]) in (1, 3) and ord(word) == ord(last) + 1:
+            runs[-1] = f"{runs[-1][0]}-{word}"
+        else:
+            runs.append(word)
+    return " ".join(runs)
+
+
+def _shown_key(key: str) -> str:
+    *modifiers, last = normalised(key).split("+")
+    name = {"pageup": "page up", "pagedown": "page down", "enter": "enter"}.get(last)
+    return "+".join((*modifiers, name or format_key(last)))
+
+
+def bindings_of(owner: type[object]) -> Iterator[Binding]:
+    """The bindings that a class of widgets declares or inherits, its own first."""
+    for one in owner.__mro__:
+        for binding in vars(one).get("BINDINGS", ()):
+            if isinstance(binding, Binding):
+                yield binding
+
+
+def known_ids(owners: Iterable[type[object]]) -> dict[str, str]:
+    """Every binding id of some classes → its keys by default, for `settings.check_keys`."""
+    found: dict[str, str] = {}
+    for owner in owners:
+        for binding in bindings_of(owner):
+            if binding.id is not None:
+                found.setdefault(binding.id, binding.key)
+    return found

@@ -6,19 +6,23 @@ import asyncio
 import ssl
 import webbrowser
 from enum import StrEnum
+from pathlib import PurePath
 
 from tui_forward.errors import ForwardError
+from tui_forward.model import Forward
 
-_NAMES_HTTPS = ("https", "webhook", "tls", "ssl")
+_SURE = {"https": "https", "tls": "https", "ssl": "https", "http": "http", "http1": "http"}
+_NAMES_HTTPS = ("https", "webhook")
 _NAMES_HTTP = (
-    "http", "web", "ui", "dashboard", "admin", "console", "metrics", "prom", "grafana", "health",
-    "frontend", "www", "site", "status", "management",
+    "http", "web", "www", "ui", "dashboard", "admin", "console", "metrics", "prom", "grafana",
+    "health", "frontend", "site", "status", "management", "swagger", "pgadmin", "phpmyadmin",
 )  # fmt: skip
+# These win over whatever else the name says: "grpc-health", "h2c".
+_NAMES_GRPC = ("grpc", "h2c", "http2")
 _NAMES_OTHER = (
-    "grpc", "postgres", "pg", "psql", "mysql", "redis", "mongo", "kafka", "amqp", "rabbit", "nats",
+    "postgres", "pg", "psql", "mysql", "redis", "mongo", "kafka", "amqp", "rabbit", "nats",
     "mqtt", "ldap", "smtp", "ssh", "ftp", "cassandra", "cql", "memcache", "zookeeper", "etcd",
-    "dns",
-    "thrift", "mssql", "oracle",
+    "dns", "thrift", "mssql", "oracle",
 )  # fmt: skip
 _HTTPS = frozenset({443, 6443, 8443, 9443, 10250, 4443})
 _HTTP = frozenset(
@@ -31,6 +35,10 @@ _OTHER = frozenset(
 )  # fmt: skip
 _DEFAULT = {"http": 80, "https": 443}
 _ANSWER_BYTES = 5
+# They would draw over the dashboard.
+_TERMINAL_BROWSERS = frozenset({"lynx", "w3m", "links", "links2", "elinks", "www-browser"})
+# "Any address" is where one listens, not where one connects to.
+_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Scheme(StrEnum):
@@ -40,25 +48,67 @@ class Scheme(StrEnum):
     HTTPS = "https"
 
 
-def guess(number: int, name: str = "") -> Scheme | bool:
-    """What a port speaks, by its name and number.
+def guess(number: int, name: str = "", app_protocol: str = "") -> Scheme | bool:
+    """What a port speaks, by what it declares, its name and its number.
+
+    Args:
+        number: The port in the pod.
+        name: Of the port; may be empty.
+        app_protocol: `appProtocol` of a service port ("http", "kubernetes.io/h2c"); may be empty.
 
     Returns:
         A scheme; False where it is surely nothing for a browser; True where one has to ask.
     """
-    low = name.lower()
-    parts = low.replace("_", "-").split("-")
-    if any(part.startswith(_NAMES_OTHER) for part in parts):
+    declared = app_protocol.lower().rpartition("/")[2]
+    if declared:
+        if declared in ("ws", "wss"):
+            return Scheme.HTTPS if declared == "wss" else Scheme.HTTP
+        return Scheme(_SURE[declared]) if declared in _SURE else False
+    parts = name.lower().replace("_", "-").split("-")
+    for part in parts:
+        if part in ("http", "https"):
+            return Scheme.HTTPS if part == "https" or number in _HTTPS else Scheme.HTTP
+    if any(part.startswith(_NAMES_GRPC) for part in parts):
         return False
-    if any(part.startswith(_NAMES_HTTPS) for part in parts):
+    if any(part in ("tls", "ssl") or part.startswith(_NAMES_HTTPS) for part in parts):
         return Scheme.HTTPS
     if any(part.startswith(_NAMES_HTTP) for part in parts):
         return Scheme.HTTPS if number in _HTTPS else Scheme.HTTP
+    if any(part.startswith(_NAMES_OTHER) for part in parts):
+        return False
     if number in _HTTPS:
         return Scheme.HTTPS
     if number in _HTTP:
         return Scheme.HTTP
     return number not in _OTHER
+
+
+def scheme_of(forward: Forward) -> Scheme | bool:
+    """What a forward leads to, as far as its port tells; see `guess`."""
+    port = forward.spec.target.port
+    if port.isdecimal():
+        return guess(forward.remote_port or int(port))
+    return guess(forward.remote_port or 0, port)
+
+
+def local_of(forward: Forward) -> tuple[str, int] | None:
+    """Host and port to connect to; IPv4 if there is one. None before it listens."""
+    if not forward.listening:
+        return None
+    here = min(forward.listening, key=lambda address: ":" in address.host)
+    return _REACHED.get(here.host, here.host), here.port
+
+
+def address_text(forward: Forward) -> str:
+    """What to paste: a URL where a browser takes it, else `host:port`; "" before it listens."""
+    local = local_of(forward)
+    if local is None:
+        return ""
+    scheme = scheme_of(forward)
+    if isinstance(scheme, Scheme):
+        return url(scheme, *local)
+    host, port = local
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | None:
@@ -80,7 +130,11 @@ async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | Non
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except (OSError, TimeoutError, ssl.SSLError, EOFError):
+    except ssl.SSLError as error:
+        # An alert is TLS as well: it wants another name, or a certificate of ours.
+        if "ALERT" in (error.reason or ""):
+            return Scheme.HTTPS
+    except (OSError, TimeoutError, EOFError):
         pass
     else:
         writer.close()
@@ -105,13 +159,13 @@ def url(scheme: Scheme, host: str, port: int) -> str:
 
 
 async def open_in_browser(address: str) -> None:
-    """Have the system's browser show an address.
+    """Have the system's browser show an address. Does not wait for the browser.
 
     Raises:
         ForwardError: There is none that can be started from here.
     """
     try:
-        opened = await asyncio.to_thread(webbrowser.open, address)
+        opened = await asyncio.to_thread(_open, address)
     except (webbrowser.Error, OSError):
         opened = False
     if not opened:
@@ -119,3 +173,17 @@ async def open_in_browser(address: str) -> None:
             f"no browser can be started from here for {address}",
             hint="Copy the address with y, and paste it where there is one",
         )
+
+
+def _open(address: str) -> bool:
+    """Blocks; a browser that runs in the terminal counts as none.
+
+    Without a screen, over ssh, those are all that `webbrowser` finds.
+    """
+    try:
+        name = getattr(webbrowser.get(), "name", "")
+    except webbrowser.Error:
+        name = ""
+    if PurePath(str(name)).name in _TERMINAL_BROWSERS:
+        return False
+    return webbrowser.open(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,12 +29,14 @@ class Option:
         text: What it is called.
         detail: A few words about it.
         current: It is the present choice.
+        starred: It is a favourite.
     """
 
     key: str
     text: str
     detail: str = ""
     current: bool = False
+    starred: bool = False
 
 
 def ranked(options: Sequence[Option], text: str) -> list[Option]:
@@ -59,6 +61,8 @@ class Picker(Dialog[str | None]):
         options: In order.
         free: What was typed may be chosen although it is not in the list.
         note: A line that says why the list may be incomplete.
+        star: Told of a key that is a favourite from now on (True) or not any more; None offers
+            no favourites. The order stays until the picker is opened again.
     """
 
     CSS_PATH = stylesheet("picker.tcss")
@@ -71,19 +75,30 @@ class Picker(Dialog[str | None]):
                 tooltip="Ten lines up"),
         Binding("pagedown", "move(10)", "Page down", show=False, id="picker.page-down",
                 tooltip="Ten lines down"),
+        Binding("ctrl+s", "star", "Star", show=False, id="picker.star",
+                tooltip="Make the line under the cursor a favourite, or end that"),
     ]  # fmt: skip
 
     def __init__(
-        self, title: str, options: Sequence[Option], *, free: bool = False, note: str = ""
+        self,
+        title: str,
+        options: Sequence[Option],
+        *,
+        free: bool = False,
+        note: str = "",
+        star: Callable[[str, bool], object] | None = None,
     ) -> None:
         super().__init__()
         self._title = title
         self._options = tuple(options)
+        self._keys = frozenset(option.key for option in options)
         self._free = free
         self._note = note
+        self._star = star
+        self._starred = {option.key for option in options if option.starred}
         self._shown: dict[str, Option] = {}
         self._table = RowTable(
-            (Column("", 1), Column("", 12, flexible=True), Column("", 24, drop=1)),
+            (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 24, drop=1)),
             empty="Nothing matches", head=False, id="options",
         )  # fmt: skip
         self._table.can_focus = False
@@ -92,7 +107,8 @@ class Picker(Dialog[str | None]):
         """A line to type in over the list."""
         with Vertical() as box:
             box.border_title = self._title
-            box.border_subtitle = "enter  choose · esc  cancel"
+            stars = " · ctrl+s  star" if self._star is not None else ""
+            box.border_subtitle = f"enter  choose{stars} · esc  cancel"
             yield Input(placeholder="type to search", max_length=253, id="search")
             if self._note:
                 yield Static(self._note, id="note", markup=False)
@@ -109,14 +125,15 @@ class Picker(Dialog[str | None]):
         found = ranked(self._options, text)
         typed = text.strip()
         if self._free and typed and all(option.key != typed for option in found):
-            found.append(Option(_TYPED + typed, typed, "as typed"))
+            found.append(Option(_TYPED + typed, f"show {self._title} “{typed}”"))
         self._shown = {option.key: option for option in found}
         self._table.show(tuple(self._shown), self._row)
 
     def _row(self, key: str) -> Row:
         option = self._shown[key]
         mark = Cell("●" if option.current else " ", "ok")
-        return Row((mark, Cell(option.text), Cell(option.detail, "dim")))
+        star = Cell("★" if key in self._starred else " ", "strong")
+        return Row((mark, star, Cell(option.text), Cell(option.detail, "dim")))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; the best match is chosen."""
@@ -140,9 +157,19 @@ class Picker(Dialog[str | None]):
         """Leave things as they are."""
         self.dismiss(None)
 
+    def action_star(self) -> None:
+        """Make the line under the cursor a favourite, or end that."""
+        key = self._table.cursor
+        if self._star is None or key not in self._keys:
+            return
+        self._starred ^= {key}
+        self._table.show(tuple(self._shown), self._row)
+        self._star(key, key in self._starred)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Favourites exist only where somebody keeps them."""
+        return self._star is not None if action == "star" else True
+
     def _answer(self, key: str | None) -> None:
         if key is not None:
-            self.dismiss(key.removeprefix(_TYPED) if key not in self._all_keys() else key)
-
-    def _all_keys(self) -> set[str]:
-        return {option.key for option in self._options}
+            self.dismiss(key if key in self._keys else key.removeprefix(_TYPED))

@@ -32,6 +32,7 @@ class Column:
     Attributes:
         width: Cells, or the least of them for the one that takes what is left.
         flexible: Takes what is left; names that are too long lose their middle.
+        prose: Sentences, which lose their end instead.
         right: Figures stand to the right.
         drop: Columns with the highest number go first when the table is too narrow; 0 stays.
     """
@@ -39,6 +40,7 @@ class Column:
     title: str
     width: int
     flexible: bool = False
+    prose: bool = False
     right: bool = False
     drop: int = 0
 
@@ -360,7 +362,12 @@ class RowTable(ScrollView, can_focus=True):
             if room <= 0:
                 continue
             style = base + self._style(cell.style) if cell.style and not plain else base
-            text = fit(cell.text, room, right=column.right and not spans, middle=column.flexible)
+            text = fit(
+                cell.text,
+                room,
+                right=column.right and not spans,
+                middle=column.flexible and not column.prose,
+            )
             segments.append(Segment(text, style))
             used += room
             if used < width:

@@ -72,6 +72,8 @@ def _forward_mark(forwards: Sequence[Forward]) -> Cell:
 def _status(entry: Entry) -> str:
     if entry.kind is TargetKind.POD or entry.kind is TargetKind.SERVICE:
         return entry.status_text
+    if entry.kind is TargetKind.JOB:
+        return "running" if entry.ready else ""
     return "not ready" if entry.in_trouble else "ready"
 
 
