@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -34,6 +35,7 @@ from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.dashboard import Dashboard
 from tui_forward.tui.detail import DetailScreen
 from tui_forward.tui.dialogs import QuitScreen
+from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_form import ForwardForm
 from tui_forward.tui.help import HelpScreen
@@ -55,9 +57,12 @@ def screen_text(app: TuiForwardApp) -> str:
 
 @asynccontextmanager
 async def running(
-    session: FakeSession, size: tuple[int, int] = (80, 24), namespace: str = "shop"
+    session: FakeSession,
+    size: tuple[int, int] = (80, 24),
+    namespace: str = "shop",
+    files: Files | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
-    app = TuiForwardApp(session, context="here", namespace=namespace)
+    app = TuiForwardApp(session, context="here", namespace=namespace, files=files)
     async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
     assert app.crash is None
@@ -622,3 +627,44 @@ async def test_what_is_typed_at_once_behind_the_slash_is_no_command() -> None:
         await shows(app, "/xp (0)")
         assert list(session.forwards) == ["f1"]
         assert not [call for call in session.calls if call[0] in ("stop", "pause")]
+
+
+async def test_settings_are_put_on_and_what_is_wrong_with_them_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'theme = "forward-light"\n[keys]\n"forwards.stop" = "ctrl+x"\n"no.such" = "z"\n'
+    )
+    session = shop()
+    async with running(session, (120, 40), files=Files(settings=file)) as (app, pilot):
+        await shows(app, "web-1", "no.such")
+        assert app.theme == "forward-light"
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("x")
+        await pilot.press("ctrl+x")
+        await until(lambda: not session.forwards)
+        await pilot.press("ctrl+p", *"theme: forward-ember", "enter")
+        await until(lambda: app.theme == "forward-ember")
+        await until(lambda: 'theme = "forward-ember"' in file.read_text())
+        assert '"forwards.stop" = "ctrl+x"' in file.read_text()
+
+
+async def test_favourites_outlive_the_program(tmp_path: Path) -> None:
+    files = Files(memory=tmp_path / "browse.json")
+    async with running(shop(), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("end", "asterisk")
+        await shows(app, "★ web-3")
+    async with running(shop(), files=files) as (app, _):
+        await until(lambda: "★ web-3" in screen_text(app).split("web-1")[0])
+
+
+async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("2026-01-01 10:00:00,000 INFO tui_forward: engine 4211 serves\n")
+    async with running(shop(), files=Files(log=log)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("ctrl+l")
+        await shows(app, "engine 4211 serves")
+        await pilot.press("escape")
+        await shows(app, "web-1")

@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace, said: _Readiness) -> int:
         return 0
     try:
         if options.detach or options.log:
-            file = options.log or log.default_folder() / f"{path.stem}.log"
+            file = options.log or log.path_of(path)
             try:
                 log.to_file(file)
             except OSError as error:

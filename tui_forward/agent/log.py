@@ -36,6 +36,11 @@ def default_folder() -> Path:
     return platformdirs.user_log_path("tui-forward", appauthor=False)
 
 
+def path_of(socket: Path) -> Path:
+    """The log of the engine that serves a socket in the background."""
+    return default_folder() / f"{socket.stem}.log"
+
+
 def to_file(path: Path, *, level: int = logging.INFO) -> None:
     """Send everything that is logged to a file, and nothing to the standard streams.
 

@@ -6,11 +6,15 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui_forward.cli.doors import remote_session, run, told_by_signals
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
 from tui_forward.model import Context
 from tui_forward.session import Session
+
+if TYPE_CHECKING:
+    from tui_forward.tui.files import Files
 
 
 def has_terminal() -> bool:
@@ -53,7 +57,7 @@ async def show_dashboard(
             session,
             context=chosen.name,
             namespace=chosen.namespace if namespace is None else namespace,
-            memory=_state_folder() / "browse.json",
+            files=_files(kubeconfig),
         )
         # The terminal must be put in order, whoever ends the program.
         with told_by_signals(app.exit):
@@ -81,6 +85,19 @@ async def _context(session: Session, name: str | None) -> Context:
             hint=f"choose one with --context; there are: {names}",
         )
     raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
+
+
+def _files(kubeconfig: str | None) -> Files:
+    from platformdirs import user_config_path
+
+    from tui_forward.agent import log, place
+    from tui_forward.tui.files import Files
+
+    return Files(
+        memory=_state_folder() / "browse.json",
+        settings=user_config_path("tui-forward") / "settings.toml",
+        log=log.path_of(place.default_socket(kubeconfig, os.environ)),
+    )
 
 
 def _state_folder() -> Path:

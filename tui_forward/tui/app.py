@@ -7,13 +7,13 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 from textual import events, work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 
 from tui_forward.commandline import looks_like_forward, parse_lines
 from tui_forward.errors import TransportError, TuiForwardError
@@ -29,7 +29,7 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.tui import wishes
+from tui_forward.tui import themes, wishes
 from tui_forward.tui.browse.entries import Entry
 from tui_forward.tui.browse.listing import Listing
 from tui_forward.tui.browse.memory import Memory
@@ -38,18 +38,31 @@ from tui_forward.tui.dashboard import Dashboard, Sample
 from tui_forward.tui.detail import DetailSample, DetailScreen
 from tui_forward.tui.dialogs import QuitScreen
 from tui_forward.tui.figures import plural
+from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_form import ForwardForm
-from tui_forward.tui.help import HelpScreen, sections
+from tui_forward.tui.help import HelpScreen, collect
 from tui_forward.tui.history import Histories
+from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line
-from tui_forward.tui.links import Scheme, guess, open_in_browser, probe, url
+from tui_forward.tui.links import (
+    Scheme,
+    address_text,
+    local_of,
+    open_in_browser,
+    probe,
+    scheme_of,
+    url,
+)
+from tui_forward.tui.log_screen import LogScreen
+from tui_forward.tui.log_view import LogView
 from tui_forward.tui.palette import Actions, PaletteCommand
 from tui_forward.tui.paste_dialog import PasteDialog
 from tui_forward.tui.picker import Option, Picker
 from tui_forward.tui.picture import Picture, key_of
-from tui_forward.tui.rows import local_text, target_text
+from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
+from tui_forward.tui.settings import Settings, check_keys, load, save_theme
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice, TransitionWatch
 
@@ -63,6 +76,11 @@ _CHART_S = 300
 _ALL = "*"  # no namespace has this name
 
 Action = Callable[[], Awaitable[None]]
+# Whose keys can be changed, and are in the help.
+_WITH_KEYS: tuple[type[DOMNode], ...] = (
+    Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
+    PasteDialog, ForwardForm, QuitScreen,
+)  # fmt: skip
 
 
 class TuiForwardApp(App[None]):
@@ -72,7 +90,7 @@ class TuiForwardApp(App[None]):
         session: The engine's door; closed by whoever opened it.
         context: The context to show.
         namespace: The namespace to show, "" for all of them.
-        memory: Where favourites are kept; None forgets them with the program.
+        files: Where settings and favourites are kept, and the engine's log.
     """
 
     TITLE = "tui-forward"
@@ -89,6 +107,8 @@ class TuiForwardApp(App[None]):
                 tooltip="Make forwards of a kubectl port-forward line"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Bring back the forwards that were stopped last, on the same ports"),
+        Binding("ctrl+l", "log", "Log", show=False, id="app.log",
+                tooltip="What the engine has to say: its log"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
                 tooltip="Search all commands"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help",
@@ -97,13 +117,14 @@ class TuiForwardApp(App[None]):
     ]  # fmt: skip
 
     def __init__(
-        self, session: Session, *, context: str, namespace: str, memory: Path | None = None
+        self, session: Session, *, context: str, namespace: str, files: Files | None = None
     ) -> None:
         super().__init__()
         self.session = session
         self.snapshot = Snapshot(version=0, at=0.0)
         self.crash: str | None = None
-        self._memory = Memory(memory)
+        self._files = files if files is not None else Files()
+        self._memory = Memory(self._files.memory)
         self._contexts: tuple[Context, ...] = ()
         self._histories = Histories()
         self._transitions = TransitionWatch()
@@ -127,11 +148,27 @@ class TuiForwardApp(App[None]):
 
     async def on_mount(self) -> None:
         """Show the dashboard, then begin to look and to listen."""
+        problems = self._put_settings_on()
         await self.push_screen(self.dashboard)
         self._sample_forever()
         self._grant_forever()
-        if self._memory.trouble:
-            self.notify(self._memory.trouble, severity="warning", markup=False)
+        for problem in (*problems, self._memory.trouble):
+            if problem:
+                self.notify(problem, severity="warning", markup=False)
+
+    def _put_settings_on(self) -> list[str]:
+        """The person's theme and keys; returns what is wrong with them, in words."""
+        themes.register(self)
+        settings = load(self._files.settings) if self._files.settings is not None else Settings()
+        keys = check_keys(
+            settings.keys,
+            known_ids([type(self), *_WITH_KEYS]),
+            lines=settings.lines,
+            file=settings.file,
+        )
+        self.set_keymap(keys.keymap)
+        wrong = themes.choose(self, settings.theme)
+        return [wrong, *map(str, settings.problems), *map(str, keys.problems)]
 
     # Looking.
 
@@ -375,7 +412,7 @@ class TuiForwardApp(App[None]):
     # Addresses.
 
     def _copy(self, forwards: Sequence[Forward]) -> None:
-        texts = [_address(forward) for forward in forwards if forward.listening]
+        texts = [address_text(forward) for forward in forwards if forward.listening]
         if not texts:
             self.notify("There is no local address yet", severity="warning")
             return
@@ -386,20 +423,19 @@ class TuiForwardApp(App[None]):
     @work(group="open", exit_on_error=False)
     async def _open(self, forward: Forward) -> None:
         """Show a forward in the browser; asks the port what it speaks if its name does not say."""
-        if not forward.listening:
+        local = local_of(forward)
+        if local is None:
             self.notify("There is no local address yet", severity="warning")
             return
-        here = min(forward.listening, key=lambda address: ":" in address.host)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(here.host, here.host)
-        scheme = _scheme(forward)
+        scheme = scheme_of(forward)
         if scheme is True:
-            scheme = await probe(host, here.port) or False
+            scheme = await probe(*local) or False
         if not isinstance(scheme, Scheme):
             what = target_text(forward)
             self.notify(f"{what} speaks no HTTP", severity="warning", markup=False)
             return
         try:
-            await open_in_browser(url(scheme, host, here.port))
+            await open_in_browser(url(scheme, *local))
         except TuiForwardError as error:
             self._complain(error)
 
@@ -499,13 +535,27 @@ class TuiForwardApp(App[None]):
 
     def action_help(self) -> None:
         """Every key."""
-        bindings = [
-            binding
-            for owner in (type(self), Dashboard, DetailScreen, RowTable, FilterBar)
-            for binding in owner.BINDINGS
-            if isinstance(binding, Binding)
-        ]
-        self.push_screen(HelpScreen(sections(bindings)))
+        self.push_screen(HelpScreen(collect(self, self.screen, also=_WITH_KEYS)))
+
+    def action_log(self) -> None:
+        """What the engine process has to say."""
+        if self._files.log is None:
+            self.notify("There is no log here", severity="warning")
+        else:
+            self.push_screen(LogScreen(self._files.log, headline=self._headline))
+
+    def _headline(self) -> tuple[Cell, ...]:
+        scope = self.picture.scope
+        return header_cells(scope.context, scope.namespace, self.picture.health, self.snapshot)
+
+    def _wear(self, theme: str) -> None:
+        """Another theme, also next time."""
+        themes.choose(self, theme)
+        if self._files.settings is not None:
+            try:
+                save_theme(self._files.settings, theme)
+            except TuiForwardError as error:
+                self._complain(error)
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
         """See `palette.Commander`."""
@@ -515,6 +565,8 @@ class TuiForwardApp(App[None]):
                 yield PaletteCommand(
                     f"Namespace: {name}", "look at it", partial(self._look_at, here.context, name)
                 )
+        for name in themes.names(self):
+            yield PaletteCommand(f"Theme: {name}", "colours", partial(self._wear, name))
         for forward in self.snapshot.forwards:
             stop = partial(self._serve, [forward.id], wishes.Wish.STOP)
             yield PaletteCommand(
@@ -554,22 +606,6 @@ def _pod_of(forward: Forward) -> tuple[str, str]:
     if forward.pod is not None:
         return forward.pod.namespace, forward.pod.name
     return forward.spec.target.namespace, forward.spec.target.name
-
-
-def _scheme(forward: Forward) -> Scheme | bool:
-    port = forward.spec.target.port
-    number = forward.remote_port or (int(port) if port.isdecimal() else 0)
-    return guess(number, "" if port.isdecimal() else port)
-
-
-def _address(forward: Forward) -> str:
-    """What to paste: a URL where a browser takes it, else host and port."""
-    scheme = _scheme(forward)
-    text = local_text(forward)
-    if not isinstance(scheme, Scheme):
-        return text
-    here = min(forward.listening, key=lambda address: ":" in address.host)
-    return url(scheme, here.host, here.port)
 
 
 def _named(forwards: Sequence[Forward]) -> str:
