@@ -54,7 +54,8 @@ class Actions(Provider):
 
     def commands(self) -> list[PaletteCommand]:
         """All there is now, keys first."""
-        found = list(self._of_keys())
+        # Nobody opens the palette for a digit, so those come last.
+        found = sorted(self._of_keys(), key=lambda command: command.help[-1:].isdigit())
         if hasattr(self.app, "palette_commands"):
             found += cast("Commander", self.app).palette_commands()
         return found
