@@ -44,8 +44,8 @@ format: $(INSTALLED) ## let ruff format and mend what it can
 bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
 	$(BIN)/python -m tests.bench
 
-soak: $(INSTALLED) ## ten minutes of mixed load with random faults
-	$(BIN)/python -m pytest --soak -m soak --timeout 1200
+soak: $(INSTALLED) ## all that breaks, twenty times under load, then ten minutes of it mixed
+	$(BIN)/python -m tests.endurance
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --group bench --universal --python-version 3.11 \
