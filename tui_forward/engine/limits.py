@@ -22,7 +22,7 @@ class Limits:
         max_tunnels: Tunnels per forward, the warm ones included.
         parallel_dials: Handshakes in flight at once while the pool grows.
         share_after_s: How long a connection waits for a tunnel of its own before it shares
-            one with as many others as the server has workers.
+            one; shorter when there are more of them than there can be tunnels.
         tunnel_idle_s: How long an idle tunnel beyond `spare` is kept.
         dial_timeout_s: TCP, proxy and TLS together.
         upgrade_timeout_s: How long one transport may take to answer the upgrade request.
@@ -50,7 +50,7 @@ class Limits:
     max_spare: int = 6
     max_tunnels: int = 32
     parallel_dials: int = 8
-    share_after_s: float = 0.03
+    share_after_s: float = 1.0
     tunnel_idle_s: float = 30.0
     dial_timeout_s: float = 10.0
     upgrade_timeout_s: float = 5.0

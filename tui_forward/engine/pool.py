@@ -23,7 +23,6 @@ from collections.abc import Callable
 
 from tui_forward.engine.backlog import Store
 from tui_forward.engine.dial import Connect, Dialler, TransportMemory
-from tui_forward.engine.lanes import WORKERS
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnel import Channel, ChannelHandler, Tunnel
 from tui_forward.errors import TransportError, TuiForwardError
@@ -35,8 +34,9 @@ __all__ = ["TransportMemory", "TunnelPool"]
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 30.0
 _LOOK_AGAIN_S = 0.01
-# After this a connection shares what there is. Most doubts are over long before that.
-_PATIENCE_S = 1.0
+# How fast a crowd gives up its hope of few sharers.
+_CROWD_S = 0.03
+# Most doubts are over long before that.
 _DOUBTED_S = 1.0
 # While connections are refused, data is held back on new ones until a refusal would be here:
 # data of a connection that is refused stops a worker of the server for good.
@@ -379,17 +379,14 @@ class TunnelPool:
 
     def _sharers(self, waited_s: float) -> float:
         """How many connections a tunnel may carry before one that has waited so long joins."""
-        if not self._dials or waited_s >= _PATIENCE_S:
+        if not self._dials or waited_s >= self._limits.share_after_s:
             return math.inf
-        brief_s = self._limits.share_after_s
-        # Streams on different workers of the server do not wait for each other.
-        few = 0 if waited_s < brief_s else WORKERS
         if len(self._waiters) < self._limits.max_tunnels - len(self._tunnels):
-            return few  # there will be a tunnel for everybody
-        # A crowd spreads over the tunnels that are under way, instead of rushing into the
-        # one there is: the longer it lasts, the more may share.
+            return 0  # there will be a tunnel for everybody
+        # A crowd has to share in the end. It spreads over the tunnels that are under way,
+        # instead of rushing into the one there is: the longer it lasts, the more may share.
         crowd = len(self._waiters) + sum(tunnel.load for tunnel in self._tunnels)
-        return few + crowd / self._limits.max_tunnels * waited_s / max(brief_s, 1e-3)
+        return crowd / self._limits.max_tunnels * waited_s / _CROWD_S
 
     async def _change(self, began: float) -> None:
         """Wait until a tunnel came or became idle, all are gone, or it is time to look again."""

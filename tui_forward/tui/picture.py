@@ -96,9 +96,11 @@ class Picture:
             self.services[key] = service
             self._changed.add(key)
         for workload in view.workloads:
+            key = key_of(workload.kind, workload.namespace, workload.name)
             if workload.owner is None or workload.owner.kind != "Deployment":
-                key = key_of(workload.kind, workload.namespace, workload.name)
                 self.workloads[key] = workload
+                self._changed.add(key)
+            elif self.workloads.pop(key, None) is not None:  # a Deployment has adopted it
                 self._changed.add(key)
         return True
 

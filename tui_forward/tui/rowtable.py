@@ -175,6 +175,8 @@ class RowTable(ScrollView, can_focus=True):
         self._row_of: Callable[[str], Row] = lambda _key: _NO_ROW
         self._drawn: dict[int, Row] = {}  # visible lines as they were last drawn
         self.marked: set[str] = set()
+        # Until somebody has been here, rows that come in above belong under the cursor.
+        self._untouched = True
         self._widths: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -229,7 +231,10 @@ class RowTable(ScrollView, can_focus=True):
         self._index = {key: place for place, key in enumerate(keys)}
         self.marked &= self._index.keys()
         self.virtual_size = Size(self.size.width, len(keys) + self._top)
-        if self.cursor in self._index:
+        if self._untouched and keys:
+            self.cursor = keys[0]
+            self.scroll_to(y=0, animate=False)
+        elif self.cursor in self._index:
             # The row under the cursor keeps its line on the screen.
             place = self._index[self.cursor]
             if place != old_place:
@@ -270,6 +275,10 @@ class RowTable(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._keys) + self._top)
         self._reveal()
 
+    def on_key(self) -> None:
+        """Somebody is here."""
+        self._untouched = False
+
     def on_focus(self) -> None:
         """The cursor shows where keys go."""
         self.refresh()
@@ -280,6 +289,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_move(self, by: int) -> None:
         """Move the cursor by rows."""
+        self._untouched = False
         if self._keys:
             place = self._index.get(self.cursor or "", 0) + by
             self.cursor = self._keys[max(0, min(place, len(self._keys) - 1))]
@@ -290,6 +300,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_move_to(self, place: int) -> None:
         """Move the cursor to a place from the start, or from the end if negative."""
+        self._untouched = False
         if self._keys:
             self.cursor = self._keys[place]
 
@@ -300,6 +311,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """First click moves the cursor, a double click chooses."""
+        self._untouched = False
         offset = event.get_content_offset(self)
         if offset is None:
             return

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tui.browse.test_listing import ALL, owned, seen, workload
 from tests.tui.samples import PORTS, pod
 from tests.tui.test_rows import forward, texts
 from tui_forward.model import (
+    DeclaredPort,
     ForwardSpec,
     ForwardState,
     PodRef,
@@ -14,9 +18,12 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.tui.browse.entries import pod_entry, service_entry, workload_entry
-from tui_forward.tui.browse.rows import entry_row, port_row
+from tui_forward.tui.browse.query import parse
+from tui_forward.tui.browse.rows import NameCell, entry_row, fitted_spans, port_row
 from tui_forward.tui.browse.targets import ForwardsByEntry, forward_on, target_of
 from tui_forward.tui.picture import Picture
+from tui_forward.tui.rows import Cell
+from tui_forward.tui.rowtable import fit
 
 
 def test_a_pod_has_kubectl_s_columns() -> None:
@@ -46,6 +53,74 @@ def test_a_workload_and_a_service() -> None:
     assert texts(entry_row(service, [], 1.0))[:5] == ["", "svc/web", "", "Headless", ""]
 
 
+def test_what_matched_is_highlighted_where_it_is_shown() -> None:
+    entry = pod_entry(pod("web-1"))
+    spans = parse("b1").spans(entry.name)
+    cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
+    assert isinstance(cell, NameCell)
+    assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
+    assert not isinstance(entry_row(entry, [], 1.0, spans=()).cells[1], NameCell)
+
+
+@given(
+    st.text(alphabet="abcdef", min_size=1, max_size=20), st.integers(1, 22), st.data(),
+    st.sampled_from(["", "★ "]),
+)  # fmt: skip
+def test_highlights_stay_on_their_letters_when_a_name_is_cut(
+    name: str, width: int, data: st.DataObject, lead: str
+) -> None:
+    text = lead + name
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    shown = fit(text, width, middle=True)
+    marked = "".join(
+        shown[a:b] for a, b in fitted_spans(NameCell(text, "", ((start, end),)), width)
+    )
+    letters = text[start:end]
+    assert len(text) > width or marked == letters
+    assert "…" not in marked
+    assert _joins(letters, marked)
+
+
+def _joins(letters: str, marked: str) -> bool:
+    """Whether it is the beginning and the end of the letters, without what was cut."""
+    return any(
+        letters.startswith(marked[:at]) and letters.endswith(marked[at:])
+        for at in range(len(marked) + 1)
+    )
+
+
+def test_highlights_on_both_sides_of_what_was_cut() -> None:
+    cell = NameCell("abcdefghij", "", ((0, 1), (2, 9)))
+    shown = fit(cell.text, 7, middle=True)
+    assert shown == "abc…hij"
+    assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
+    assert fitted_spans(cell, 10) == cell.spans
+    assert fitted_spans(cell, 3) == ((0, 1),)
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "style"),
+    [
+        ("CrashLoopBackOff", "Running", "bad"), ("ErrImagePull", "Pending", "bad"),
+        ("Evicted", "Failed", "bad"), ("ContainerCreating", "Pending", "warn"),
+        ("Completed", "Succeeded", "dim"),
+    ],
+)  # fmt: skip
+def test_what_fails_is_told_from_what_only_takes_a_while(
+    status: str, phase: str, style: str
+) -> None:
+    failing = msgspec.structs.replace(pod("a"), status=status, phase=phase, ready=False)
+    assert entry_row(pod_entry(failing), [], 1.0).cells[3] == Cell(status, style)
+
+
+def test_a_service_s_port_says_where_it_leads() -> None:
+    port = DeclaredPort(number=80, name="http", target="8080")
+    assert texts(port_row(0, port, None)) == ["1", "○", "http", "80", "to 8080"]
+    same = DeclaredPort(number=80, name="http", target="80")
+    assert texts(port_row(0, same, None))[4] == ""
+
+
 def test_port_rows() -> None:
     assert texts(port_row(0, PORTS[0], None)) == ["1", "○", "http", "8080", "web"]
     assert texts(port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ 8080"]
@@ -67,6 +142,24 @@ def test_the_forward_of_a_port_moves_with_its_pod() -> None:
     assert forward_on([moved], "here", web1, PORTS[0]) is None
     unresolved = forward(ForwardState.WAITING, pod=None, remote_port=None)
     assert forward_on([unresolved], "here", web1, PORTS[0]) is unresolved
+
+
+def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
+    ports = tuple(
+        DeclaredPort(number=number, name="http", container=container)
+        for number, container in ((8080, "web"), (8081, "new"))
+    )
+    picture = Picture(ALL)
+    picture.apply(seen(workload("web"), owned("web-1", "web", ports=ports), complete=True))
+    entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
+    spec = ForwardSpec(target=target_of("here", entry, ports[0]))
+    assert spec.target.port == "8080"  # the name alone would not say which
+    by_name = msgspec.structs.replace(
+        spec, target=msgspec.structs.replace(spec.target, port="http")
+    )
+    on = msgspec.structs.replace(forward(), spec=by_name, remote_port=8081)
+    assert forward_on([on], "here", entry, ports[0]) is None
+    assert forward_on([on], "here", entry, ports[1]) is on
 
 
 def test_a_workload_s_forward_is_its_own_and_marks_its_pod_as_well() -> None:

@@ -1,29 +1,35 @@
 """What a person likes and has used lately, for each context; kept in a file.
 
-The file is small, and written whole each time. One that cannot be understood is put aside, never
-overwritten: somebody may want it back.
+The file is small, and written whole each time. What another screen has written meanwhile is taken
+in first. A file that cannot be understood is put aside, never overwritten: somebody may want it
+back.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-_RECENT = 100  # per context
+_RECENT = 200  # per context
 _CONTEXTS = 200
+_ASIDE = 10
 
 
-class _Context(msgspec.Struct):
+# What another program, or a later version of this one, has written is not understood, for what
+# is not known here would be lost.
+class _Context(msgspec.Struct, forbid_unknown_fields=True):
     favourites: list[str] = []
     recent: list[str] = []  # the latest first
 
 
-class _File(msgspec.Struct):
-    version: int = 1
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: Literal[1]
     contexts: dict[str, _Context] = {}
 
 
@@ -40,7 +46,9 @@ class Memory:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.trouble = ""
-        self._file = self._load()
+        self._seen: tuple[int, int, int] | None = None  # the file as it was last read or written
+        self._file = _File(1)
+        self._refresh()
 
     def favourites(self, context: str) -> frozenset[str]:
         """The keys with a star."""
@@ -54,6 +62,7 @@ class Memory:
 
     def toggle_favourite(self, context: str, key: str) -> bool:
         """Give a star or take it away; returns whether it has one now."""
+        self._refresh()
         favourites = self._context(context).favourites
         starred = key not in favourites
         if starred:
@@ -65,6 +74,7 @@ class Memory:
 
     def use(self, context: str, key: str) -> None:
         """It was just used."""
+        self._refresh()
         recent = self._context(context).recent
         if recent[:1] == [key]:
             return
@@ -82,25 +92,37 @@ class Memory:
             del contexts[next(iter(contexts))]
         return known
 
-    def _load(self) -> _File:
+    def _refresh(self) -> None:
+        """Read the file if it is another one than was seen last."""
         if self._path is None:
-            return _File()
+            return
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_File)
+            now = _identity(self._path.stat())
+            if now == self._seen:
+                return
+            self._file = msgspec.json.decode(self._path.read_bytes(), type=_File)
+            self._seen = now
         except FileNotFoundError:
-            return _File()
+            return  # then what is known is written there
         except OSError as error:
             self.trouble = f"{self._path} cannot be read: {error.strerror}"
             self._path = None  # and shall not be written over
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            aside = self._path.with_name(f"{self._path.name}.bad")
-            self.trouble = f"{self._path} could not be understood; it is now {aside}"
-            try:
-                self._path.replace(aside)
-            except OSError as error:
-                self.trouble = f"{self._path} cannot be understood: {error.strerror}"
-                self._path = None
-        return _File()
+            self._put_aside(self._path)
+
+    def _put_aside(self, path: Path) -> None:
+        bad = path.with_name(f"{path.name}.bad")
+        names = (bad, *(bad.with_name(f"{bad.name}.{number}") for number in range(1, _ASIDE)))
+        aside = next((name for name in names if not os.path.lexists(name)), None)
+        try:
+            if aside is None:
+                raise FileExistsError(errno.EEXIST, f"{bad} and {_ASIDE - 1} more are there")
+            path.rename(aside)
+        except OSError as error:
+            self.trouble = f"{path} could not be understood, nor put aside: {error.strerror}"
+            self._path = None
+        else:
+            self.trouble = f"{path} could not be understood; it is now {aside}"
 
     def _save(self) -> None:
         if self._path is None:
@@ -111,10 +133,17 @@ class Memory:
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(msgspec.json.format(msgspec.json.encode(self._file), indent=1))
+                written = _identity(Path(name).stat())
                 Path(name).replace(self._path)
+                self._seen = written
             except BaseException:
                 with contextlib.suppress(OSError):
                     Path(name).unlink()
                 raise
         except OSError as error:
             self.trouble = f"{self._path} cannot be written: {error.strerror}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    """What is different as soon as somebody else has written the file."""
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -18,11 +18,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final, Protocol
 
 from tui_forward.model import DeclaredPort
 
 _TERM = re.compile(r'(!?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))')
+_BLANK = re.compile(r"\s")
 _KINDS: Final[Mapping[str, str]] = {
     alias: kind
     for kind, aliases in {
@@ -76,13 +78,16 @@ class Subject(Protocol):
 
 # A score, higher is better, or None.
 _Match = Callable[[Subject], int | None]
+Span = tuple[int, int]  # from, and up to but without
+_Spans = Callable[[str], list[Span]]
+BEST: Final = 1000  # no score is higher, however many words there are
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
     match: _Match
     negated: bool
-    word: str  # what to highlight in names, if anything
+    spans: _Spans | None = None  # what to highlight in names
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +96,40 @@ class Query:
 
     Attributes:
         text: As typed.
+        scorer: What `score` calls, for whoever asks ten thousand times.
+        marks: What finds the parts of a name that matched.
+        asks: Whether there is any term.
     """
 
     text: str
-    _terms: tuple[_Term, ...] = field(default=(), repr=False)
+    scorer: _Match = field(default=lambda _subject: 0, repr=False, compare=False)
+    marks: tuple[_Spans, ...] = field(default=(), repr=False, compare=False)
+    asks: bool = field(default=False, repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self._terms)
+        return self.asks
 
     def score(self, subject: Subject) -> int | None:
-        """How well something matches (higher is better), or None if it does not."""
-        total = 0
-        for term in self._terms:
-            found = term.match(subject)
-            if term.negated:
-                if found is not None:
-                    return None
-            elif found is None:
-                return None
+        """How well something matches (higher is better, up to `BEST`), or None."""
+        return self.scorer(subject)
+
+    def spans(self, text: str) -> tuple[Span, ...]:
+        """Which parts of a name made it match: disjoint, in order, for highlighting.
+
+        Args:
+            text: As shown; a match elsewhere than in it has no part here.
+        """
+        small = text.lower()
+        if not self.marks or len(small) != len(text):  # as with "İ": places would not fit
+            return ()
+        found = sorted(span for mark in self.marks for span in mark(small))
+        joined: list[Span] = []
+        for start, end in found:
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
             else:
-                total += found
-        return total
+                joined.append((start, end))
+        return tuple(joined)
 
     def narrows(self, other: Query) -> bool:
         """Whether whatever matches this matched `other` as well, as when somebody types on."""
@@ -119,8 +137,8 @@ class Query:
             return False
         # The last word has grown, and others were added. A longer word or prefix matches less;
         # a longer label or port is another one, and a longer exception excludes less.
-        begun = other.text.split(" ")[-1]
-        whole = begun + self.text[len(other.text) :].split(" ")[0]
+        begun = _BLANK.split(other.text)[-1]
+        whole = begun + _BLANK.split(self.text[len(other.text) :])[0]
         if begun == whole:
             return True
         where, colon, _ = whole.rpartition(":")
@@ -132,7 +150,7 @@ class Query:
 
 def parse(text: str) -> Query:
     """Take a filter apart. Never fails."""
-    terms = []
+    terms: list[_Term] = []
     for negated, where, quoted, plain in _TERM.findall(text.lower()):
         value = quoted or plain
         make = _PLACES.get(where)
@@ -141,12 +159,34 @@ def parse(text: str) -> Query:
         if not value or (value.removesuffix(":") in _PLACES and value.endswith(":")):
             continue  # still being typed
         if make is not None:
-            terms.append(_Term(make(value), bool(negated), ""))
+            terms.append(_Term(make(value), bool(negated)))
         elif quoted:
-            terms.append(_Term(_exactly(value), bool(negated), "" if negated else value))
+            terms.append(_Term(_exactly(value), bool(negated), partial(_within, value)))
         elif value != "!":
-            terms.append(_Term(_fuzzily(value), bool(negated), "" if negated else value))
-    return Query(text, tuple(terms))
+            terms.append(_Term(_fuzzily(value), bool(negated), partial(_spans, value)))
+    marks = tuple(term.spans for term in terms if term.spans is not None and not term.negated)
+    return Query(text, _all_of(terms), marks, bool(terms))
+
+
+def _all_of(terms: list[_Term]) -> _Match:
+    wanted = [term.match for term in terms if not term.negated]
+    unwanted = [term.match for term in terms if term.negated]
+    if len(wanted) == 1 and not unwanted:
+        return wanted[0]  # as most are, and each letter typed asks for thousands
+
+    def match(subject: Subject) -> int | None:
+        total = 0
+        for term in wanted:
+            found = term(subject)
+            if found is None:
+                return None
+            total += found
+        for term in unwanted:
+            if term(subject) is not None:
+                return None
+        return min(total, BEST)
+
+    return match
 
 
 def fuzzy(word: str) -> Callable[[str], int | None]:
@@ -156,36 +196,127 @@ def fuzzy(word: str) -> Callable[[str], int | None]:
     Letters strewn over a long name are no match anybody meant. So a longer word never matches
     what a shorter one did not.
     """
-    anywhere = re.compile(".*?".join(map(re.escape, word)), re.DOTALL).search
     size = len(word)
 
     def score(text: str) -> int | None:
         place = text.find(word)
+        if place < 0:
+            return _strewn(word, text) if size > 1 else None
         if place == 0:
             return 100 if len(text) == size else 80
-        if place > 0:
-            return 40 if text[place - 1].isalnum() else 60
-        if anywhere(text) is None:
-            return None
-        at, gaps = -1, 0
-        for letter in word:
-            found = text.find(letter, at + 1)
-            if at >= 0 and found != at + 1 and text[found - 1].isalnum():
-                gaps += 1
-            at = found
-        return 20 - gaps if gaps <= 1 else None
+        return 60 if _begins_a_part(word, text, place) >= 0 else 40
 
     return score
 
 
-def _fuzzily(word: str) -> _Match:
-    score = fuzzy(word)
+def _begins_a_part(word: str, text: str, place: int) -> int:
+    """Where the word stands at the beginning of a part of a name, from `place` on; or -1."""
+    while place > 0 and text[place - 1].isalnum():
+        place = text.find(word, place + 1)
+    return place
 
-    def match(subject: Subject) -> int | None:
-        found = score(subject.title)
-        if found is None and word in subject.words:
-            return 10
+
+def _strewn(word: str, text: str) -> int | None:
+    """20 for letters in order without a gap that counts, 19 with one, else None."""
+    at, gaps = -1, 0
+    for letter in word:
+        found = text.find(letter, at + 1)
+        if found < 0:
+            return None
+        if at >= 0 and found != at + 1 and text[found - 1].isalnum():
+            gaps += 1
+        at = found
+    if gaps <= 1:
+        return 20 - gaps
+    # The first place of each letter is not always the best one.
+    layers = _layers(word, text)
+    return None if layers is None else 20 if layers[-1][0] else 19
+
+
+def _layers(word: str, text: str) -> list[tuple[int, int]] | None:
+    """For each letter, where it can stand: bits of places, without and with a gap that counts.
+
+    All ways at once, in time that only grows with the length of both: a name from a hostile
+    cluster cannot keep the screen busy.
+    """
+    whole, gapped = _places(word[0], text)[0], 0
+    layers = [(whole, gapped)]
+    for letter in word[1:]:
+        places, begins = _places(letter, text)
+        beyond = _beyond(whole)
+        whole, gapped = (
+            whole << 1 & places | beyond & begins,
+            (gapped << 1 | beyond) & places | _beyond(gapped) & begins,
+        )
+        if not whole | gapped:
+            return None
+        layers.append((whole, gapped))
+    return layers
+
+
+def _places(letter: str, text: str) -> tuple[int, int]:
+    """Where a letter stands, and where it stands at the beginning of a part of the name."""
+    places = begins = 0
+    place = text.find(letter)
+    while place >= 0:
+        bit = 1 << place
+        places |= bit
+        if not place or not text[place - 1].isalnum():
+            begins |= bit
+        place = text.find(letter, place + 1)
+    return places, begins
+
+
+def _beyond(places: int) -> int:
+    """All places behind the first one; those behind the end of the text do no harm."""
+    return -((places & -places) << 1)
+
+
+def _within(word: str, text: str) -> list[Span]:
+    place = text.find(word)
+    if place < 0:
+        return []
+    better = _begins_a_part(word, text, place)
+    place = better if better >= 0 else place
+    return [(place, place + len(word))]
+
+
+def _spans(word: str, text: str) -> list[Span]:
+    if found := _within(word, text):
         return found
+    layers = _layers(word, text) if len(word) > 1 else None
+    if layers is None:
+        return []
+    whole, gapped = layers[-1]
+    calm = bool(whole)  # no gap that counts is needed
+    at = (whole or gapped).bit_length() - 1
+    places = [at]
+    for whole, gapped in reversed(layers[:-1]):
+        same = whole if calm else gapped
+        earlier = (1 << at) - 1
+        if at and same >> (at - 1) & 1:
+            at -= 1
+        elif same & earlier and not text[at - 1].isalnum():
+            at = (same & earlier).bit_length() - 1
+        else:
+            calm = True
+            at = (whole & earlier).bit_length() - 1
+        places.append(at)
+    return [(place, place + 1) for place in reversed(places)]
+
+
+def _fuzzily(word: str) -> _Match:
+    size = len(word)
+
+    def match(subject: Subject) -> int | None:  # `fuzzy`, without a call for each subject
+        text = subject.title
+        place = text.find(word)
+        if place == 0:
+            return 100 if len(text) == size else 80
+        if place > 0:
+            return 60 if _begins_a_part(word, text, place) >= 0 else 40
+        found = _strewn(word, text) if size > 1 else None
+        return 10 if found is None and word in subject.words else found
 
     return match
 
@@ -203,13 +334,14 @@ def _pattern(value: str, get: Callable[[Subject], str]) -> _Match:
 
 
 def _label(value: str) -> _Match:
-    key, equals, wanted = value.partition("=")
+    key, _, wanted = value.partition("=")  # "app=" is still being typed
 
     def match(subject: Subject) -> int | None:
-        for name, found in subject.labels.items():
-            if name.lower() == key and (not equals or found.lower() == wanted):
-                return 1
-        return None
+        labels = subject.labels
+        found = labels.get(key)
+        if found is None:
+            found = next((labels[name] for name in labels if name.lower() == key), None)
+        return 1 if found is not None and (not wanted or found.lower() == wanted) else None
 
     return match
 
@@ -224,8 +356,10 @@ def _port(value: str) -> _Match:
 
 
 def _kind(value: str) -> _Match:
-    kind = _KINDS.get(value, value)
-    return lambda subject: 1 if subject.kind == kind else None
+    # Until a name is complete, whatever it may become.
+    exact = _KINDS.get(value)
+    kinds = {exact} if exact else {kind for name, kind in _KINDS.items() if name.startswith(value)}
+    return lambda subject: 1 if subject.kind in kinds else None
 
 
 _PREFIXED: Final = frozenset({"ns", "node", "status"})

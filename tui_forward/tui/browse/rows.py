@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tui_forward.model import DeclaredPort, Forward, Pod, TargetKind
 from tui_forward.tui.browse.entries import Entry
+from tui_forward.tui.browse.query import Span
 from tui_forward.tui.browse.targets import forwardable
 from tui_forward.tui.figures import short_age
 from tui_forward.tui.rows import EMPTY, STATE_MARKS, Cell, Row, mark_cell
 
 _INDENT = "  "
 DIGITS = 9
+# What kubectl prints for containers that fail: CrashLoopBackOff, ErrImagePull, OOMKilled, …
+_FAILING = re.compile(r"BackOff|Err|OOM|Invalid|Cannot|Failed|Evicted")
+
+
+@dataclass(frozen=True, slots=True)
+class NameCell(Cell):
+    """A name of which parts matched the filter.
+
+    Attributes:
+        spans: Those parts of `text`: disjoint, in order.
+    """
+
+    spans: tuple[Span, ...] = ()
 
 
 def entry_row(
@@ -24,6 +40,7 @@ def entry_row(
     favourite: bool = False,
     marked: bool = False,
     with_namespace: bool = False,
+    spans: Sequence[Span] = (),
 ) -> Row:
     """One object.
 
@@ -36,20 +53,20 @@ def entry_row(
         favourite: Whether it has a star.
         marked: Whether it is one of several that are chosen.
         with_namespace: Whether the list is of more than one namespace.
+        spans: What to highlight in the entry's name, as `Query.spans` tells.
     """
     style = _style(entry)
     name = entry.name if entry.kind is TargetKind.POD else f"{entry.kind.value}/{entry.name}"
     if with_namespace and not depth:
         name = f"{entry.namespace}/{name}"
-    lead = _INDENT * depth + (f"{fold} " if fold else "")
-    star = "★ " if favourite else ""
+    shown = _INDENT * depth + (f"{fold} " if fold else "") + ("★ " if favourite else "") + name
     ready = "" if entry.ready is None else f"{entry.ready}/{entry.total}"
     return Row(
         (
             mark_cell(marked) if marked else _forward_mark(forwards),
-            Cell(f"{lead}{star}{name}", "" if entry.kind is TargetKind.POD else "strong"),
+            _name_cell(shown, "" if entry.kind is TargetKind.POD else "strong", entry, spans),
             Cell(ready, style),
-            Cell(_status(entry), style),
+            Cell(entry.status_text, style),
             Cell(
                 str(entry.restarts) if entry.ready is not None else "",
                 "warn" if entry.restarts else "dim",
@@ -69,12 +86,32 @@ def _forward_mark(forwards: Sequence[Forward]) -> Cell:
     return Cell(mark, style)
 
 
-def _status(entry: Entry) -> str:
-    if entry.kind is TargetKind.POD or entry.kind is TargetKind.SERVICE:
-        return entry.status_text
-    if entry.kind is TargetKind.JOB:
-        return "running" if entry.ready else ""
-    return "not ready" if entry.in_trouble else "ready"
+def _name_cell(text: str, style: str, entry: Entry, spans: Sequence[Span]) -> Cell:
+    if not spans:
+        return Cell(text, style)
+    lead = len(text) - len(entry.name)
+    return NameCell(text, style, tuple((start + lead, end + lead) for start, end in spans))
+
+
+def fitted_spans(cell: NameCell, width: int) -> tuple[Span, ...]:
+    """Where highlighted parts are in what `rowtable.fit` leaves of a name that is too long.
+
+    Args:
+        cell: Names in it are made of characters one cell wide.
+        width: Cells there is room for.
+    """
+    spans, length = cell.spans, len(cell.text)
+    if length <= width:
+        return spans
+    tail = (width - 1) // 2 if width >= 5 and cell.text.isascii() else 0
+    head, cut = width - 1 - tail, length - tail
+    found: list[Span] = []
+    for start, end in spans:
+        if start < head:
+            found.append((start, min(end, head)))
+        if tail and end > cut:
+            found.append((max(start, cut) - length + width, end - length + width))
+    return tuple(found)
 
 
 def _style(entry: Entry) -> str:
@@ -84,8 +121,10 @@ def _style(entry: Entry) -> str:
             return "dim"
         if item.ready:
             return "ok"
+        if item.phase == "Failed" or _FAILING.search(item.status):
+            return "bad"
         return "warn" if item.phase in ("Pending", "Running") else "dim"
-    if entry.ready is None:
+    if not entry.ready and not entry.total:
         return "dim"
     return "warn" if entry.in_trouble else "ok"
 
@@ -104,12 +143,19 @@ def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
         words = f"{port.protocol.value}, not forwardable"
         return Row((EMPTY, Cell("–", "dim"), Cell(name, "dim"), _number(port), Cell(words, "dim")))
     if forward is None:
-        mark, local = Cell("○", "dim"), Cell(port.container if port.name else "", "dim")
+        mark, local = Cell("○", "dim"), Cell(_where(port), "dim")
     else:
         symbol, style = STATE_MARKS[forward.state]
         mark = Cell("‖", "dim") if forward.paused else Cell(symbol, style)
         local = Cell(f"→ {forward.listening[0].port}" if forward.listening else "→ …", style)
     return Row((key, mark, Cell(name), _number(port), local))
+
+
+def _where(port: DeclaredPort) -> str:
+    """What stands behind a port: of a service, another port; else a container."""
+    if port.target and port.target != str(port.number):
+        return f"to {port.target}"
+    return port.container if port.name else ""
 
 
 def _number(port: DeclaredPort) -> Cell:

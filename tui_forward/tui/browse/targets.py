@@ -32,7 +32,8 @@ def forward_on(
 
     One that was asked for by this very name, or, of a pod, whichever leads there now.
     """
-    words = {str(port.number), port_word(entry.ports, port)}
+    number = str(port.number)
+    alone = bool(port.name) and port_word(entry.ports, port) == port.name
     for forward in forwards:
         target = forward.spec.target
         if (target.context, target.namespace) != (context, entry.namespace):
@@ -41,7 +42,11 @@ def forward_on(
         if entry.kind is TargetKind.POD and forward.pod is not None and forward.remote_port:
             if (forward.pod.name, forward.remote_port) == (entry.name, port.number):
                 return forward
-        elif named and target.port in words:
+        elif named and (
+            target.port == number
+            or (target.port == port.name and (alone or forward.remote_port in (None, port.number)))
+        ):
+            # A name that several ports have is that of the one it leads to now.
             return forward
     return None
 
