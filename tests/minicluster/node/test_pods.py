@@ -137,7 +137,7 @@ async def test_pods_survive_a_runtime_that_crashes() -> None:
         await harness.cri.close()
     finally:
         process.close()
-    assert not processes_of(process.folder)
+    until_sync(lambda: not processes_of(process.folder), "the end of every process")
 
 
 def test_no_pod_survives_its_owner(tmp_path: Path) -> None:
