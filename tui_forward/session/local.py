@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # How often the kubeconfig files are looked at: a few stat(2). More often while somebody waits
-# for a person to log in.
+# for a person to log in, which may begin at any moment.
 _LOOK_EVERY_S = 1.0
-_LOOK_OFTEN_S = 0.05
+_LOOK_OFTEN_S = 0.1
 # The engine's modules take 0.1 s to load. Whoever opens the session wants to see the cluster
 # first; by the time a forward is wanted they are there.
 _ENGINE = "tui_forward.engine.supervisor"
@@ -249,10 +249,13 @@ class LocalSession:
 
     async def _heed_kubeconfig(self) -> None:
         """A login in another terminal wakes whatever waits for credentials, all at once."""
-        seen = self._backend.revision()
+        seen, looked_at = self._backend.revision(), time.monotonic()
         while True:
+            await asyncio.sleep(_LOOK_OFTEN_S)
             blocked = self._made is not None and self._made.blocked
-            await asyncio.sleep(_LOOK_OFTEN_S if blocked else _LOOK_EVERY_S)
+            if not blocked and time.monotonic() - looked_at < _LOOK_EVERY_S:
+                continue
+            looked_at = time.monotonic()
             now = self._backend.revision()
             if now != seen:
                 seen = now
