@@ -32,7 +32,16 @@ from tests.support.waiting import until
 from tui_forward.agent import place
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.agent.server import Server
-from tui_forward.errors import AuthError, ConfigError, TransportError, UsageError
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    ForwardError,
+    ForwardErrorCause,
+    TransportError,
+    UsageError,
+)
+from tui_forward.kube.details import Node, PodDetails
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -44,6 +53,9 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    Hop,
+    HopKind,
+    Pod,
     Snapshot,
     Target,
     TargetKind,
@@ -51,6 +63,7 @@ from tui_forward.model import (
     Unresolved,
 )
 from tui_forward.session import LocalSession, Session
+from tui_forward.session.verdict import Known
 from tui_forward.transport.access import Access, Endpoint
 
 
@@ -98,6 +111,15 @@ class World:
                 forward = await self.forward(forward_id)
                 if forward.state is wanted if isinstance(wanted, ForwardState) else wanted(forward):
                     return forward
+                await asyncio.sleep(0.005)
+
+    async def marked(self, forward_id: str, marks: str) -> tuple[Hop, ...]:
+        """Wait until a forward's stations are in certain states; see `_marks`."""
+        async with asyncio.timeout(15):
+            while True:
+                hops = await self.session.hops(forward_id)
+                if _marks(hops) == marks:
+                    return hops
                 await asyncio.sleep(0.005)
 
     async def ready(self, port: int, name: str = "web", **more: object) -> tuple[str, int]:
@@ -348,7 +370,9 @@ async def test_the_client_is_named(world: World) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("command", ["stop", "pause", "resume", "reconnect", "timeline"])
+@pytest.mark.parametrize(
+    "command", ["stop", "pause", "resume", "reconnect", "timeline", "hops", "pod_log"]
+)
 async def test_a_forward_that_does_not_exist(world: World, command: str) -> None:
     with pytest.raises(UsageError, match="there is no forward f99") as failed:
         await getattr(world.session, command)("f99")
@@ -398,6 +422,126 @@ async def test_snapshots_have_a_version_that_grows(world: World) -> None:
     after = await world.session.snapshot()
     assert after.version > before.version
     assert after.at >= before.at
+
+
+def _marks(hops: tuple[Hop, ...]) -> str:
+    """The stations' states in short: "+" is OK, "!" is BAD, "?" is UNKNOWN."""
+    assert [hop.kind for hop in hops] == list(HopKind)
+    return "".join({"ok": "+", "bad": "!", "unknown": "?"}[hop.state.value] for hop in hops)
+
+
+async def test_the_stations_of_a_way_and_the_one_that_breaks(world: World) -> None:
+    pod_1 = Pod(namespace="shop", name="web-1", uid="u", status="Running", node="node-a")
+    world.backend.known = Known(
+        server="api:6443",
+        pod=PodDetails(pod=pod_1, containers=("main",)),
+        node=Node(name="node-a", kubelet="v1.36.2", runtime="containerd 1.6.20"),
+    )
+    forward_id, port = await world.ready(ECHO)
+    hops = await world.session.hops(forward_id)
+    assert _marks(hops) == "++++++"
+    assert [hop.name for hop in hops] == [
+        f"127.0.0.1:{port}",
+        "api:6443",
+        "node-a",
+        "containerd 1.6.20",
+        "web-1",
+        str(ECHO),
+    ]
+    world.backend.watches["web"].set(Unresolved(reason="web-2 is Pending"))
+    await world.reached(forward_id, ForwardState.RECONNECTING)
+    hops = await world.session.hops(forward_id)
+    assert _marks(hops) == "++++!?"
+    assert hops[4].error == "web-2 is Pending"
+    assert hops[4].hint
+    world.backend.watches["web"].set(pod("web-2", ECHO))
+    await world.reached(forward_id, ForwardState.READY)
+    assert _marks(await world.session.hops(forward_id)) == "++++++"
+    await world.session.pause(forward_id)
+    assert _marks(await world.session.hops(forward_id)) == "+?????"
+
+
+async def test_dials_that_fail_break_where_they_failed(world: World) -> None:
+    forward_id, _ = await world.ready(ECHO)
+    chain = world.backend.chain
+    for status, text, marks in (
+        (500, "error dialing backend: dial tcp 10.0.0.7:10250: connect: refused", "++!???"),
+        (500, "rpc error: code = Unavailable desc = no runtime", "+++!??"),
+        (500, 'pod not found ("web-1_shop")', "++++!?"),
+        (403, "no, you may not", "+!????"),
+    ):
+        chain.refuse = dict.fromkeys(("spdy", "websocket", "channels"), (status, text))
+        chain.cut()
+        await world.session.reconnect(forward_id)
+        hops = await world.marked(forward_id, marks)
+        broken = hops[marks.index("!")]
+        assert broken.error
+        assert broken.hint
+    chain.refuse = {}
+    await world.session.reconnect(forward_id)
+    await world.reached(forward_id, ForwardState.READY)
+    assert _marks(await world.session.hops(forward_id)) == "++++++"
+
+
+async def test_credentials_and_a_taken_port_break_here_and_there(world: World) -> None:
+    world.backend.trouble = AuthError("the token has expired", hint="log in again")
+    world.backend.meaning["web"] = pod("web-1", ECHO)
+    forward_id = await world.session.start(spec())
+    await world.reached(forward_id, ForwardState.BLOCKED)
+    hops = await world.session.hops(forward_id)
+    assert _marks(hops) == "+!????"
+    assert (hops[1].error, hops[1].hint) == ("the token has expired", "log in again")
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        other = await world.session.start(msgspec.structs.replace(spec(), local_port=port))
+        await world.reached(other, ForwardState.BLOCKED)
+        hops = await world.session.hops(other)
+        assert _marks(hops) == "!?????"
+        assert hops[0].name == f"127.0.0.1:{port}"
+        assert f"{port}" in hops[0].error
+        assert hops[0].hint
+
+
+async def test_a_refused_connection_breaks_the_port(world: World) -> None:
+    forward_id, port = await world.ready(REFUSED)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    await world.connection(forward_id, lambda one: one.failed)
+    writer.close()
+    hops = await world.session.hops(forward_id)
+    assert _marks(hops) == "+++++!"
+    assert "nothing listens" in hops[5].error
+
+
+async def test_a_kubeconfig_that_is_gone_leaves_the_stations(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward_id, _ = await world.ready(ECHO)
+
+    async def gone(_: Forward) -> Known:
+        raise ConfigError("there is no kubeconfig")
+
+    monkeypatch.setattr(world.backend, "look", gone)
+    assert _marks(await world.session.hops(forward_id)) == "++++++"
+
+
+async def test_the_log_of_a_pod(world: World) -> None:
+    forward_id, _ = await world.ready(ECHO)
+    log = await world.session.pod_log(forward_id)
+    assert log == world.backend.log
+    await world.session.pod_log(forward_id, container="other", lines=7)
+    assert world.backend.logs_asked == [(forward_id, "", 200), (forward_id, "other", 7)]
+    world.backend.log_error = ApiError(
+        "you may not get pods/log", status=403, reason="Forbidden", hint="ask for a role"
+    )
+    with pytest.raises(ApiError, match="get pods/log") as forbidden:
+        await world.session.pod_log(forward_id)
+    assert forbidden.value.forbidden
+    assert forbidden.value.hint == "ask for a role"
+    world.backend.log_error = ForwardError("no pod", cause=ForwardErrorCause.NO_TARGET)
+    with pytest.raises(ForwardError) as nothing:
+        await world.session.pod_log(forward_id)
+    assert nothing.value.cause is ForwardErrorCause.NO_TARGET
 
 
 async def test_events_tell_the_whole_story(world: World) -> None:

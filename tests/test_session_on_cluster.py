@@ -21,6 +21,7 @@ from tests.support.engines import echo
 from tests.support.waiting import until
 from tui_forward.agent import connect
 from tui_forward.agent.remote import RemoteSession
+from tui_forward.errors import ApiError, ForwardError
 from tui_forward.minicluster.control import Control
 from tui_forward.model import (
     BlockedBy,
@@ -28,6 +29,9 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    Hop,
+    HopKind,
+    HopState,
     Target,
     TargetKind,
     TransportChoice,
@@ -367,3 +371,156 @@ async def test_a_thousand_connections_at_once(world: World) -> None:
     assert forward.counters.connections_total == 1000
     assert forward.counters.connections_failed == 0
     assert forward.counters.bytes_from_pod == 4000
+
+
+# The way of a connection ----------------------------------------------------------------
+
+
+async def _way(
+    world: World, forward_id: str, wanted: Callable[[dict[HopKind, Hop]], object]
+) -> dict[HopKind, Hop]:
+    """Wait for the stations to be as wanted."""
+    way: dict[HopKind, Hop] = {}
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                way = {hop.kind: hop for hop in await world.session.hops(forward_id)}
+                assert tuple(way) == tuple(HopKind)
+                if wanted(way):
+                    return way
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError((way, await world.forward(forward_id))) from None
+
+
+def _broken(way: dict[HopKind, Hop]) -> HopKind | None:
+    """The station that is broken; those before and behind it must fit."""
+    bad = [kind for kind, hop in way.items() if hop.state is HopState.BAD]
+    if not bad:
+        return None
+    (kind,) = bad
+    assert way[kind].error
+    assert way[kind].hint
+    order = list(HopKind)
+    for other in order[order.index(kind) + 1 :]:
+        assert way[other].state is HopState.UNKNOWN
+    return kind
+
+
+async def test_every_station_of_a_way_that_works(world: World) -> None:
+    forward_id, port = await world.ready("echo", "echo")
+    assert await echo(port) == b"hello"
+    way = await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
+    assert all(hop.state is HopState.OK and not hop.error for hop in way.values()), way
+    forward = await world.forward(forward_id)
+    assert forward.pod is not None
+    assert way[HopKind.LOCAL].name == f"127.0.0.1:{port}"
+    assert way[HopKind.API].name.endswith(f":{world.cluster.port}")
+    assert way[HopKind.API].facts[0].startswith("v1.")
+    assert way[HopKind.API].latency_s is not None
+    assert way[HopKind.KUBELET].name == forward.pod.node
+    assert way[HopKind.KUBELET].facts == ("127.0.0.1", "kubelet v1.36.2-minicluster", "Ready")
+    name, version = way[HopKind.RUNTIME].name.split(" ")
+    assert name
+    assert version[0].isdigit()
+    assert way[HopKind.RUNTIME].latency_s is not None
+    assert way[HopKind.POD].name == forward.pod.name
+    assert way[HopKind.POD].facts[:2] == ("Running", "ready 1/1")
+    assert (way[HopKind.PORT].name, way[HopKind.PORT].facts[:2]) == (
+        "7000",
+        ("echo", "container echo"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("hop", "kind"),
+    [
+        ("apiserver", HopKind.API),
+        ("kubelet", HopKind.KUBELET),
+        ("runtime", HopKind.RUNTIME),
+    ],
+)
+async def test_the_station_that_is_stopped_is_the_broken_one(
+    world: World, hop: str, kind: HopKind
+) -> None:
+    forward_id, _ = await world.ready("echo", "echo")
+    await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
+    await world.cluster.control.request("stop-hop", hop=hop)
+    try:
+        way = await _way(world, forward_id, lambda way: _broken(way) is kind)
+        order = list(HopKind)
+        assert all(way[one].state is HopState.OK for one in order[: order.index(kind)])
+        began = time.monotonic()
+        await world.session.hops(forward_id)
+        assert time.monotonic() - began < 2.5
+    finally:
+        await world.cluster.control.request("start-hop", hop=hop)
+    await _way(world, forward_id, lambda way: all(hop.state is HopState.OK for hop in way.values()))
+
+
+async def test_a_pod_that_no_node_was_found_for(world: World) -> None:
+    forward_id = await world.start("search", "8080")
+    way = await _way(
+        world, forward_id, lambda way: _broken(way) is HopKind.POD and way[HopKind.POD].facts
+    )
+    assert way[HopKind.POD].name.startswith("search-")
+    assert way[HopKind.POD].facts[0] == "Pending"
+    assert "Pending" in way[HopKind.POD].error
+    assert way[HopKind.API].state is HopState.OK
+    assert way[HopKind.KUBELET].state is HopState.UNKNOWN, "there is none"
+
+
+async def test_a_port_that_nobody_listens_on(world: World) -> None:
+    forward_id, port = await world.ready("legacy", "http")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    way = await _way(world, forward_id, lambda way: _broken(way) is HopKind.PORT)
+    assert way[HopKind.PORT].error == "nothing listens on port 8081 in the pod"
+    assert "refused 1 of the last 1 connection" in way[HopKind.PORT].facts
+    writer.close()
+
+
+async def test_what_one_may_not_do_breaks_at_the_api_server(world: World) -> None:
+    forward_id = await world.start("echo", "echo", context="viewer")
+    way = await _way(world, forward_id, lambda way: _broken(way) is HopKind.API)
+    assert "create pods/portforward in namespace shop" in way[HopKind.API].error
+
+
+async def test_who_may_read_no_nodes_lacks_their_facts_alone(world: World) -> None:
+    forward_id, _ = await world.ready("echo", "echo")
+    pod = (await world.forward(forward_id)).pod
+    assert pod is not None
+    third, _ = await world.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
+    way = await _way(world, third, lambda way: way[HopKind.POD].facts)
+    assert all(hop.state is HopState.OK and not hop.error for hop in way.values()), way
+    assert (way[HopKind.KUBELET].name, way[HopKind.KUBELET].facts) == (pod.node, ())
+    assert way[HopKind.RUNTIME].name, "the pod's containers tell"
+    with pytest.raises(ApiError, match="get pods/log") as failed:
+        await world.session.pod_log(third)
+    assert failed.value.forbidden
+    assert failed.value.hint
+
+
+async def test_the_log_of_the_pod_behind_a_forward(world: World) -> None:
+    forward_id, _ = await world.ready("web", "metrics")
+    pod = (await world.forward(forward_id)).pod
+    assert pod is not None
+    log = await world.session.pod_log(forward_id)
+    assert (log.pod, log.container) == (pod.name, "exporter")
+    assert log.containers == ("web", "exporter", "admin")
+    other = await world.session.pod_log(forward_id, container="web", lines=1)
+    assert other.container == "web"
+    assert len(other.lines) == 1
+    assert other.lines[0]
+    with pytest.raises(ApiError, match="nothing"):
+        await world.session.pod_log(forward_id, container="nothing")
+
+
+async def test_the_log_of_a_container_that_crashes(world: World) -> None:
+    forward_id = await world.start("payments", "http")
+    await world.reached(forward_id, lambda f: f.state is not ForwardState.STARTING)
+    log = await world.session.pod_log(forward_id)
+    assert log.pod.startswith("payments-")
+    assert log.container == "payments"
+    with pytest.raises((ApiError, ForwardError)):
+        await world.session.pod_log(await world.start("nothing", "80"))

@@ -22,7 +22,10 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    Hop,
+    HopKind,
     LocalAddress,
+    PodLog,
     PodRef,
     Snapshot,
     TimelineEntry,
@@ -50,6 +53,9 @@ class FakeSession:
             Context(name="here", cluster="here", current=True),
         )
         self.timeline_entries: tuple[TimelineEntry, ...] = ()
+        self.hop_list: tuple[Hop, ...] = tuple(Hop(kind=kind) for kind in HopKind)
+        self.log = PodLog(pod="web-1", container="main", containers=("main",))
+        self.log_error: TuiForwardError | None = None
         self.on_start = on_start
         self.closed = False
         self.expected = 1  # how many forwards a test waits for
@@ -172,6 +178,16 @@ class FakeSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         self.calls.append(("timeline", forward_id))
         return self.timeline_entries
+
+    async def hops(self, forward_id: str) -> tuple[Hop, ...]:
+        self.calls.append(("hops", forward_id))
+        return self.hop_list
+
+    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
+        self.calls.append(("pod_log", forward_id, container, lines))
+        if self.log_error is not None:
+            raise self.log_error
+        return self.log
 
     async def events(self, since: int = 0) -> AsyncIterator[Event]:
         while True:

@@ -32,7 +32,9 @@ from tui_forward.model import (
     Connection,
     ConnectionState,
     Context,
+    Forward,
     Namespace,
+    PodLog,
     PodRef,
     Resolution,
     Resolved,
@@ -40,6 +42,7 @@ from tui_forward.model import (
     TransportChoice,
     Unresolved,
 )
+from tui_forward.session.verdict import Known
 from tui_forward.transport.access import Access, Endpoint
 
 
@@ -105,6 +108,10 @@ class FakeBackend:
         self.pokes = 0
         self.closed = False
         self.scopes: list[tuple[CatalogScope, int]] = []
+        self.known = Known()
+        self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
+        self.log_error: TuiForwardError | None = None
+        self.logs_asked: list[tuple[str, str, int]] = []
 
     def access(self, context: str) -> Access:
         return FakeAccess(context)
@@ -141,6 +148,15 @@ class FakeBackend:
 
     def health(self) -> tuple[ApiHealth, ...]:
         return (ApiHealth(context="here", ok=True, latency_s=0.002),)
+
+    async def look(self, forward: Forward) -> Known:
+        return self.known
+
+    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+        if self.log_error is not None:
+            raise self.log_error
+        self.logs_asked.append((forward.id, container, lines))
+        return self.log
 
     def revision(self) -> Hashable:
         return self.revision_now

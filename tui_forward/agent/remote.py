@@ -23,6 +23,8 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
+    Hop,
+    PodLog,
     Snapshot,
     TimelineEntry,
 )
@@ -151,6 +153,16 @@ class RemoteSession:
         """See `Session.timeline`."""
         return await self._ask(
             lambda number: wire.GetTimeline(number, forward_id), tuple[TimelineEntry, ...]
+        )
+
+    async def hops(self, forward_id: str) -> tuple[Hop, ...]:
+        """See `Session.hops`."""
+        return await self._ask(lambda number: wire.GetHops(number, forward_id), tuple[Hop, ...])
+
+    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
+        """See `Session.pod_log`."""
+        return await self._ask(
+            lambda number: wire.GetPodLog(number, forward_id, container, lines), PodLog
         )
 
     async def contexts(self) -> tuple[Context, ...]:

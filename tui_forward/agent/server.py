@@ -208,6 +208,10 @@ class _FrontEnd:
                 return await session.catalog(scope, since)
             case wire.GetTimeline(forward=forward):
                 return await session.timeline(forward)
+            case wire.GetHops(forward=forward):
+                return await session.hops(forward)
+            case wire.GetPodLog(forward=forward, container=container, lines=lines):
+                return await session.pod_log(forward, container=container, lines=lines)
             case wire.GetContexts():
                 return await session.contexts()
             case wire.Start(spec=spec):

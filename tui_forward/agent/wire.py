@@ -23,7 +23,7 @@ from tui_forward.errors import (
 )
 from tui_forward.model import CatalogScope, ForwardSpec
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Both sides must have the same: they come out of one installation, or should."""
 
 LENGTH: Final = 4
@@ -106,6 +106,22 @@ class GetTimeline(_Message, frozen=True):
     forward: str
 
 
+class GetHops(_Message, frozen=True):
+    """`Session.hops`."""
+
+    id: int
+    forward: str
+
+
+class GetPodLog(_Message, frozen=True):
+    """`Session.pod_log`."""
+
+    id: int
+    forward: str
+    container: str
+    lines: int
+
+
 class GetContexts(_Message, frozen=True):
     """`Session.contexts`."""
 
@@ -143,6 +159,8 @@ Request = (
     | GetSnapshot
     | GetConnections
     | GetTimeline
+    | GetHops
+    | GetPodLog
     | GetContexts
     | GetCatalog
     | Subscribe

@@ -45,6 +45,8 @@ _LEAST_PAUSE_MAX_S = 3.0
 # A stream that was opened towards the previous pod may report that one's end this much later.
 _STALE_REPORT_S = 0.25
 _CLOSE_S = 5.0
+# For so long a sandbox that is gone is the reason why there is no pod, and not the other way round.
+_EVIDENCE_S = 3.0
 # How long a tunnel may take to answer when there is reason to doubt it.
 _PROBE_S = 3.0
 
@@ -83,6 +85,10 @@ class Follower:
         self._connected: Resolved | None = None  # what the pool was connected to last
         self._moved_at = 0.0  # when the pool was connected to another pod than before
         self._was_up = False
+        self._cut_by_us = False
+        self._failure: TuiForwardError | None = None  # of the latest dial or tunnel
+        self._sandbox_gone: ForwardError | None = None
+        self._sandbox_gone_at = 0.0
         self._backoff = Backoff()
         self._blocked_tries = 0
         self._failed_at = 0.0
@@ -98,6 +104,19 @@ class Follower:
             return self.resolution.pod
         return self._connected.pod if self._connected is not None else None
 
+    @property
+    def obstacle(self) -> TuiForwardError | Unresolved | None:
+        """What keeps the pool down, as it was learnt; None if nothing has failed.
+
+        Means nothing while the forward is ready or stopped.
+        """
+        if self._watch is None or isinstance(self.resolution, Resolved):
+            return self._failure
+        gone = self._sandbox_gone
+        if gone is not None and time.monotonic() - self._sandbox_gone_at < _EVIDENCE_S:
+            return gone
+        return self.resolution
+
     # ----------------------------------------------------------------------------------
     # The target
     # ----------------------------------------------------------------------------------
@@ -109,6 +128,7 @@ class Follower:
             ConfigError: The context cannot be used.
         """
         self._watch = self._world.clusters.watch(self._spec.target)
+        self._failure = None
         self._learn(self._watch.current)
         return self._watch
 
@@ -135,6 +155,7 @@ class Follower:
             return
         if time.monotonic() - self._moved_at < _STALE_REPORT_S:
             return  # likely the previous pod's; the connection tries again and reports again
+        self._sandbox_gone, self._sandbox_gone_at = failure, time.monotonic()
         self._story.trouble(
             TimelineKind.POD, f"the sandbox of {pod.name} is gone: {wording.sentence(failure)}"
         )
@@ -163,6 +184,7 @@ class Follower:
         """Cut the tunnels and whatever is being tried, and try again now."""
         if self._dial is not None:
             self._dial.cancel()
+        self._cut_by_us = True
         if self.pool is not None:
             self.pool.abort(reason)
         self.hurry()
@@ -218,6 +240,7 @@ class Follower:
         now = time.monotonic()
         self._was_up = False
         if isinstance(cause, TuiForwardError):
+            self._failure = cause
             delay = self._delay_after(cause, now)
             by = wording.blocked_by(cause)
             failed = states.DialFailed(
@@ -228,6 +251,7 @@ class Follower:
         _log.error("%s fell over and starts over", self._name, exc_info=error)
         delay = max(1.0, self._backoff.failed(now, crowd=self._crowd()))
         reason = f"the program failed ({type(cause).__name__}: {wording.sentence(cause)})"
+        self._failure = TuiForwardError(reason)
         self._story.advance(states.Failed(f"{reason}; starting over", time.time() + delay))
         return delay
 
@@ -265,6 +289,7 @@ class Follower:
     def _start_dialling(self, goal: Resolved) -> None:
         self._story.advance(states.DialStarted(f"connecting to {goal.pod.name}:{goal.port}"))
         self._goal = goal
+        self._cut_by_us = False
         self._dial = asyncio.create_task(self._connect(goal), name=f"{self._name}: dial")
         self._dial.add_done_callback(lambda _: self._alarm.ring())
 
@@ -295,6 +320,7 @@ class Follower:
         try:
             dial.result()
         except TuiForwardError as error:
+            self._failure = error
             delay = self._delay_after(error, now)
             self._failed_at = now
             self._retry_at = now + delay
@@ -307,6 +333,7 @@ class Follower:
             return
         assert pool is not None
         before, self._connected = self._connected, goal
+        self._failure = None
         self._retry_at = 0.0
         self._blocked_tries = 0
         self.waits_for_cluster = False
@@ -326,11 +353,12 @@ class Follower:
 
     async def _lost(self, pool: TunnelPool) -> None:
         self._was_up = False
-        reason = wording.sentence(await pool.lost())  # it is down: this does not wait
+        error = await pool.lost()  # it is down: this does not wait
+        self._failure = None if self._cut_by_us else error
         now = time.monotonic()
         self._failed_at = now
         self._retry_at = now + self._backoff.failed(now, crowd=self._crowd())
-        self._story.advance(states.TunnelLost(reason))
+        self._story.advance(states.TunnelLost(wording.sentence(error)))
 
     def _let_go(self, reason: str) -> None:
         """New connections must not go to the pod there was; those it has may end in peace."""

@@ -19,6 +19,7 @@ from tui_forward.engine.listener import Listener
 from tui_forward.engine.local_end import open_listener
 from tui_forward.engine.story import Story
 from tui_forward.engine.world import World
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Connection,
     EventKind,
@@ -28,6 +29,7 @@ from tui_forward.model import (
     LocalAddress,
     TimelineEntry,
     TimelineKind,
+    Unresolved,
 )
 
 # Connections accepted and held in this process while no tunnel is up; more wait in the
@@ -180,6 +182,11 @@ class LiveForward:
     def timeline(self) -> tuple[TimelineEntry, ...]:
         """What happened, oldest first."""
         return self._story.timeline
+
+    @property
+    def obstacle(self) -> TuiForwardError | Unresolved | None:
+        """What keeps it from being ready; see `Follower.obstacle`."""
+        return self._follower.obstacle
 
     def snapshot(self) -> Forward:
         """The forward as it stands."""

@@ -19,7 +19,7 @@ from tui_forward.engine.pool import TransportMemory
 from tui_forward.engine.ports import ClientNames
 from tui_forward.engine.wake import Watchman, Woken
 from tui_forward.engine.world import Clusters
-from tui_forward.errors import UsageError
+from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import (
     Connection,
     Counters,
@@ -28,6 +28,7 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     TimelineEntry,
+    Unresolved,
 )
 
 _log = logging.getLogger(__name__)
@@ -199,6 +200,24 @@ class Engine:
     def forwards(self) -> tuple[Forward, ...]:
         """All forwards as they stand, oldest first."""
         return tuple(forward.snapshot() for forward in self._forwards.values())
+
+    def forward(self, forward_id: str) -> Forward:
+        """One forward as it stands.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        return self._forward(forward_id).snapshot()
+
+    def obstacle(self, forward_id: str) -> TuiForwardError | Unresolved | None:
+        """What keeps a forward from being ready, for whoever wants more than words.
+
+        None if nothing has failed. Means nothing while the forward is ready or stopped.
+
+        Raises:
+            UsageError: There is no such forward.
+        """
+        return self._forward(forward_id).obstacle
 
     def totals(self, forwards: tuple[Forward, ...]) -> Counters:
         """The counters of the whole session, those of forwards that are gone included."""

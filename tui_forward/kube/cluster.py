@@ -6,11 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError, TuiForwardError
+from tui_forward.kube import details
 from tui_forward.kube.access import ClusterAccess
 from tui_forward.kube.failures import api_error, status_of
 from tui_forward.kube.listing import (
@@ -21,7 +22,7 @@ from tui_forward.kube.listing import (
     not_understood,
 )
 from tui_forward.kube.requests import Requests
-from tui_forward.kube.resources import Item, Resource
+from tui_forward.kube.resources import PODS, Item, Resource
 from tui_forward.kube.source import KubeconfigSource
 from tui_forward.kube.watching import (
     BOOKMARK,
@@ -35,6 +36,7 @@ from tui_forward.kube.wire import ListMetadata
 from tui_forward.model import ApiHealth, BlockedBy
 
 _HEALTH_TIMEOUT_S = 10.0
+_LOG_TIMEOUT_S = 10.0
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -71,6 +73,64 @@ class Cluster(ClusterAccess):
             return resource.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise not_understood(what, self.server, error) from error
+
+    async def pod_details(self, namespace: str, name: str) -> details.PodDetails:
+        """One pod and its containers.
+
+        Raises:
+            ApiError, AuthError, ConfigError, TransportError: See `get`.
+        """
+        what = PODS.words("get", namespace, name)
+        body = await self._requests.read(PODS.path(namespace, name), what)
+        try:
+            return details.pod_details(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise not_understood(what, self.server, error) from error
+
+    async def node(self, name: str) -> details.Node:
+        """One node.
+
+        Raises:
+            ApiError, AuthError, ConfigError, TransportError: See `get`.
+        """
+        what = f'get nodes "{name}"'
+        body = await self._requests.read(f"/api/v1/nodes/{quote(name, safe='')}", what)
+        try:
+            return details.node(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise not_understood(what, self.server, error) from error
+
+    async def pod_log(
+        self, namespace: str, name: str, *, container: str = "", lines: int, max_bytes: int
+    ) -> bytes:
+        """The last lines a container has written, as it wrote them.
+
+        Args:
+            namespace: The pod's.
+            name: The pod's.
+            container: Empty lets the server choose, which it does if there is but one.
+            lines: How many; fewer if those are more than `max_bytes`.
+            max_bytes: Bound of the answer. Of a single line that is longer: its beginning.
+
+        Raises:
+            ApiError, AuthError, ConfigError, TransportError: See `get`.
+        """
+        what = f'get pods/log "{name}" in namespace {namespace}'
+        while True:
+            query: dict[str, str | int] = {"tailLines": lines, "limitBytes": max_bytes}
+            if container:
+                query["container"] = container
+            body = await self._requests.read(
+                f"{PODS.path(namespace, name)}/log?{urlencode(query)}",
+                what,
+                read_timeout_s=_LOG_TIMEOUT_S,
+                accept="application/json, */*",  # kubectl's; a log is text, an error JSON
+            )
+            # A kubelet counts the limit from the first of these lines: what it cuts off is
+            # the newest.
+            if len(body) < max_bytes or lines <= 1:
+                return body[:max_bytes]
+            lines = max(1, lines // 4)
 
     async def list_pages(
         self,

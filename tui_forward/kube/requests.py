@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 USER_AGENT = "tui-forward"
 READ_TIMEOUT_S = 30.0
+JSON = "application/json"
 _MAX_ERROR_BYTES = 64 * 1024
 # Below this round trip, compressing costs more time than it saves.
 _COMPRESS_ABOVE_S = 0.005
@@ -49,6 +50,7 @@ class Requests:
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
         receive: Callable[[bytes], None] | None = None,
+        accept: str = JSON,
     ) -> bytes:
         """The body of a GET.
 
@@ -57,6 +59,7 @@ class Requests:
             what: The request in words, for errors ("list pods in namespace shop").
             read_timeout_s: Longest silence.
             receive: Takes the body as it arrives; nothing is returned then.
+            accept: Media types wanted.
 
         Raises:
             ApiError: The server answered with an error.
@@ -65,13 +68,19 @@ class Requests:
             TransportError: There was no answer.
         """
         async with self.open(
-            target, what, read_timeout_s=read_timeout_s, compress=None
+            target, what, read_timeout_s=read_timeout_s, compress=None, accept=accept
         ) as response:
             return await self._body(response, what, receive=receive)
 
     @asynccontextmanager
     async def open(
-        self, target: str, what: str, *, read_timeout_s: float, compress: bool | None
+        self,
+        target: str,
+        what: str,
+        *,
+        read_timeout_s: float,
+        compress: bool | None,
+        accept: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful response to a GET; refreshes refused credentials once.
 
@@ -80,6 +89,7 @@ class Requests:
             what: The request in words, for errors.
             read_timeout_s: Longest silence.
             compress: Ask for gzip; None decides by the network.
+            accept: Media types wanted.
 
         Raises:
             As `read`. Trouble while the body is read is mapped, too.
@@ -94,7 +104,7 @@ class Requests:
             headers = HeaderList(
                 (
                     *credentials.items(),
-                    ("Accept", "application/json"),
+                    ("Accept", accept),
                     ("Accept-Encoding", "gzip" if compress else "identity"),
                     ("User-Agent", USER_AGENT),
                 )

@@ -130,6 +130,70 @@ class Pod(Object, gc=False):
     status: PodStatus = msgspec.field(default_factory=PodStatus)
 
 
+class Named(msgspec.Struct, gc=False):
+    """A container of which only the name matters."""
+
+    name: str = ""
+
+
+class ContainerNames(msgspec.Struct, gc=False, rename="camel"):
+    """The part of corev1.PodSpec that says whose logs there are."""
+
+    containers: list[Named] | None = None
+    init_containers: list[Named] | None = None
+    ephemeral_containers: list[Named] | None = None
+
+
+class PodNames(msgspec.Struct, gc=False):
+    """corev1.Pod, reduced to the names of its containers.
+
+    Apart from `Pod`, which is decoded ten thousand at a time and need not know them.
+    """
+
+    spec: ContainerNames = msgspec.field(default_factory=ContainerNames)
+
+
+class NodeAddress(msgspec.Struct, gc=False):
+    """corev1.NodeAddress."""
+
+    type: str = ""
+    address: str = ""
+
+
+class NodeSystemInfo(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.NodeSystemInfo."""
+
+    kubelet_version: str = ""
+    container_runtime_version: str = ""
+
+
+class DaemonEndpoint(msgspec.Struct, gc=False):
+    """corev1.DaemonEndpoint; the capital letter is Kubernetes' own."""
+
+    port: int = msgspec.field(name="Port", default=0)
+
+
+class NodeDaemonEndpoints(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.NodeDaemonEndpoints."""
+
+    kubelet_endpoint: DaemonEndpoint = msgspec.field(default_factory=DaemonEndpoint)
+
+
+class NodeStatus(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.NodeStatus."""
+
+    conditions: list[Condition] | None = None
+    addresses: list[NodeAddress] | None = None
+    daemon_endpoints: NodeDaemonEndpoints = msgspec.field(default_factory=NodeDaemonEndpoints)
+    node_info: NodeSystemInfo = msgspec.field(default_factory=NodeSystemInfo)
+
+
+class Node(Object, gc=False):
+    """corev1.Node."""
+
+    status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+
 class ServicePort(msgspec.Struct, gc=False, rename="camel"):
     """corev1.ServicePort."""
 

@@ -23,6 +23,8 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
+    Hop,
+    PodLog,
     Snapshot,
     TimelineEntry,
 )
@@ -70,6 +72,28 @@ class Session(Protocol):
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """What happened to a forward, oldest first."""
+
+    async def hops(self, forward_id: str) -> tuple[Hop, ...]:
+        """The six stations of a forward's way, in the order of `HopKind`.
+
+        At most one of them is `BAD`: the one that breaks the chain. Those before it are `OK`,
+        those behind it `UNKNOWN`. Made to be asked once a second: what the API knows of nodes
+        and pods is remembered, and waited for two seconds at most.
+        """
+
+    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
+        """The last lines that a container of the pod behind a forward has written.
+
+        Args:
+            forward_id: The forward.
+            container: Default: the one that declares the forwarded port, else the first.
+            lines: At most so many, and at most 256 KiB; the newest in any case.
+
+        Raises:
+            ApiError: As the server says: `forbidden` names "get pods/log".
+            ForwardError: There is no pod now.
+            AuthError, ConfigError, TransportError: The server cannot be asked.
+        """
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """Events after sequence number `since`, then as they happen. Close to stop.

@@ -5,12 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from tui_forward.catalog import Catalog, TargetResolver
 from tui_forward.engine.targets import TargetWatch
 from tui_forward.kube import Clusters, KubeconfigSource
-from tui_forward.model import ApiHealth, CatalogScope, CatalogView, Context, Target
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    Context,
+    Forward,
+    PodLog,
+    Target,
+)
 from tui_forward.transport.access import Access
+
+if TYPE_CHECKING:
+    # Loaded when somebody looks closely at a forward: the start need not wait for it.
+    from tui_forward.session.stations import Stations
+    from tui_forward.session.verdict import Known
 
 # What is known of an API server is worth nothing once nobody asks it any more.
 _HEALTH_LASTS_S = 30.0
@@ -29,6 +45,7 @@ class KubernetesBackend:
         self._clusters = Clusters(self._source)
         self._resolver = TargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
+        self._stations: Stations | None = None
         self._health: dict[str, tuple[float, ApiHealth]] = {}
 
     def contexts(self) -> tuple[Context, ...]:
@@ -71,6 +88,33 @@ class KubernetesBackend:
             if context not in self._health
         )
 
+    async def look(self, forward: Forward) -> Known:
+        """See `Backend.look`."""
+        context = forward.spec.target.context
+        # What a forward's own watches meet now, before what was measured seconds ago.
+        health = next((one for one in self.health() if one.context == context), None)
+        error = self._resolver.unreachable().get(context)
+        if error is not None:
+            health = msgspec.structs.replace(
+                health if health is not None else ApiHealth(context=context),
+                ok=False,
+                latency_s=None,
+                error=error.message,
+                hint=error.hint,
+            )
+        if self._stations is None:
+            from tui_forward.session.stations import Stations
+
+            self._stations = Stations(self._clusters.get)
+        return await self._stations.look(forward, health)
+
+    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+        """See `Backend.pod_log`."""
+        from tui_forward.session.stations import pod_log
+
+        cluster = self._clusters.get(forward.spec.target.context)
+        return await pod_log(cluster, forward, container, lines)
+
     def poke(self) -> None:
         """See `Clusters.poke`."""
         self._resolver.poke()
@@ -82,6 +126,8 @@ class KubernetesBackend:
 
     async def close(self) -> None:
         """See `Backend.close`."""
+        if self._stations is not None:
+            await self._stations.close()
         await self._resolver.close()
         await self._catalog.close()
         await self._clusters.close()

@@ -21,7 +21,10 @@ from tui_forward.model import (
     Connection,
     Context,
     Event,
+    Forward,
     ForwardSpec,
+    Hop,
+    PodLog,
     Snapshot,
     Target,
     TimelineEntry,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from tui_forward.engine.limits import Limits
     from tui_forward.engine.supervisor import Engine
     from tui_forward.engine.targets import TargetWatch
+    from tui_forward.session.verdict import Known
     from tui_forward.transport.access import Access
 
 _log = logging.getLogger(__name__)
@@ -91,6 +95,16 @@ class Backend(Protocol):
 
     def health(self) -> tuple[ApiHealth, ...]:
         """What is known of the API servers in use."""
+
+    async def look(self, forward: Forward) -> Known:
+        """What is known of a forward's stations. Waits for two seconds at most.
+
+        Raises:
+            ConfigError: There is no such context.
+        """
+
+    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+        """See `Session.pod_log`, and for what it raises."""
 
     def revision(self) -> Hashable:
         """Something that is different once the files with the credentials have changed."""
@@ -210,6 +224,27 @@ class LocalSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
         return self._engine.timeline(forward_id)
+
+    async def hops(self, forward_id: str) -> tuple[Hop, ...]:
+        """See `Session.hops`."""
+        from tui_forward.session.hops import hops
+        from tui_forward.session.verdict import Known
+
+        try:
+            known = await self._backend.look(self._engine.forward(forward_id))
+        except ConfigError:
+            known = Known()  # the forward says so itself
+        # As it stands now, not as it stood before the wait.
+        return hops(
+            self._engine.forward(forward_id),
+            self._engine.obstacle(forward_id),
+            known,
+            self._engine.connections(forward_id),
+        )
+
+    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
+        """See `Session.pod_log`."""
+        return await self._backend.pod_log(self._engine.forward(forward_id), container, lines)
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """See `Session.events`."""

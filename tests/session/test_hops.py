@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.session.ways import (
+    DOWN,
+    HEALTHY,
+    KNOWN,
+    POD,
+    TARGET,
+    blocked,
+    connection,
+    forward,
+    refused,
+)
+from tui_forward.errors import ApiError, TransportError, TuiForwardError
+from tui_forward.kube.details import Node, PodDetails
+from tui_forward.model import (
+    BlockedBy,
+    DeclaredPort,
+    Forward,
+    ForwardState,
+    Hop,
+    HopKind,
+    HopState,
+    PortProtocol,
+    TargetKind,
+    Unresolved,
+)
+from tui_forward.session.hops import hops
+from tui_forward.session.verdict import Known, Obstacle
+
+OK, BAD, UNKNOWN = HopState
+LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
+
+
+def way(
+    of: Forward, obstacle: Obstacle = None, known: Known = KNOWN, *refusals: int
+) -> dict[HopKind, Hop]:
+    found = {
+        hop.kind: hop for hop in hops(of, obstacle, known, tuple(refused(n) for n in refusals))
+    }
+    assert tuple(found) == tuple(HopKind)
+    return found
+
+
+def states(found: dict[HopKind, Hop]) -> list[HopState]:
+    return [hop.state for hop in found.values()]
+
+
+def test_a_way_that_works() -> None:
+    found = way(forward())
+    assert states(found) == [OK] * 6
+    assert [(hop.name, hop.facts, hop.latency_s) for hop in found.values()] == [
+        ("127.0.0.1:8080", ("listening", "[::1]:8080"), None),
+        ("api:6443", ("v1.36.2", "context here"), 0.012),
+        ("node-a", ("192.168.0.7", "kubelet v1.36.2", "Ready"), None),
+        ("containerd 1.6.20", ("2 tunnels by SPDY",), 0.0042),
+        (
+            "web-1",
+            ("Running", "ready 2/2", "10.0.0.1", "3 restarts", "owned by Deployment web"),
+            None,
+        ),
+        ("8080", ("http", "container main", "4.2 ms through the whole chain"), None),
+    ]
+    assert not any(hop.error or hop.hint for hop in found.values())
+
+
+BREAKS: list[tuple[Forward, Obstacle, HopKind]] = [
+    (blocked(BlockedBy.PORT, listening=()), None, LOCAL),
+    (forward(ForwardState.RECONNECTING), TransportError("refused"), API),
+    (
+        forward(ForwardState.RECONNECTING),
+        ApiError("error dialing backend: no", status=500),
+        KUBELET,
+    ),
+    (forward(ForwardState.CONNECTING), ApiError("rpc error: code = x", status=500), RUNTIME),
+    (forward(ForwardState.WAITING), Unresolved(reason="web-1 is Pending"), POD_HOP),
+    (
+        blocked(BlockedBy.TARGET),
+        Unresolved(reason='pod web-1 has no port named "x"', blocked_by=BlockedBy.TARGET),
+        PORT,
+    ),
+]
+
+
+@pytest.mark.parametrize(("of", "obstacle", "broken"), BREAKS, ids=[str(b[2]) for b in BREAKS])
+def test_exactly_one_station_is_broken(
+    of: Forward, obstacle: TuiForwardError | Unresolved | None, broken: HopKind
+) -> None:
+    found = way(of, obstacle)
+    place = list(HopKind).index(broken)
+    assert states(found) == [OK] * place + [BAD] + [UNKNOWN] * (5 - place)
+    assert found[broken].error
+    assert found[broken].hint
+    assert found[broken].latency_s is None
+    assert [kind for kind, hop in found.items() if hop.error] == [broken]
+
+
+def test_a_pod_without_a_node_has_no_kubelet() -> None:
+    pod = msgspec.structs.replace(POD, node="", ip="", status="Pending", ready=False)
+    known = Known(health=HEALTHY, pod=PodDetails(pod=pod))
+    waiting = forward(ForwardState.WAITING, pod=None, remote_port=None)
+    found = way(waiting, Unresolved(reason="web-1 is Pending"), known)
+    assert states(found) == [OK, OK, UNKNOWN, UNKNOWN, BAD, UNKNOWN]
+    assert found[KUBELET].name == ""
+    assert found[PORT].name == "http"
+    assert "not ready 2/2" in found[POD_HOP].facts
+
+
+def test_refused_connections() -> None:
+    found = way(forward(), None, KNOWN, 1, 2)
+    assert states(found) == [OK] * 5 + [BAD]
+    assert found[PORT].error == "nothing listens on port 8080 in the pod"
+    assert found[PORT].hint
+    assert "refused 2 of the last 2 connections" in found[PORT].facts
+    served = (refused(1), connection(2, first_byte_s=0.1))
+    port = hops(forward(), None, KNOWN, served)[-1]
+    assert port.state is OK
+    assert "refused 1 of the last 2 connections" in port.facts
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (forward(ForwardState.STARTING, listening=()), [UNKNOWN] * 6),
+        (forward(ForwardState.CONNECTING), [OK, OK] + [UNKNOWN] * 4),
+        (forward(ForwardState.STOPPED, paused=True), [OK] + [UNKNOWN] * 5),
+    ],
+)
+def test_what_has_not_come_through_is_not_claimed(of: Forward, expected: list[HopState]) -> None:
+    assert states(way(of)) == expected
+
+
+def test_the_local_end() -> None:
+    paused = way(forward(ForwardState.STOPPED, paused=True))[LOCAL]
+    assert paused.facts[0] == "paused: connections are refused"
+    closed = way(forward(ForwardState.STARTING, listening=()))[LOCAL]
+    assert (closed.name, closed.facts) == ("localhost:8080", ("not listening",))
+    parked = way(forward(ForwardState.RECONNECTING, parked=1))[LOCAL]
+    assert "1 connection waiting" in parked.facts
+
+
+def test_an_api_server_that_is_ill_while_the_tunnel_holds() -> None:
+    found = way(forward(), None, Known(server="api:6443", health=DOWN))
+    assert states(found) == [OK] * 6
+    assert (found[API].name, found[API].error) == ("api:6443", "api:6443 refuses connections")
+    assert found[API].hint
+
+
+def test_with_nothing_to_tell() -> None:
+    found = way(forward(), None, Known())
+    assert [hop.name for hop in found.values()] == [
+        "127.0.0.1:8080",
+        "",
+        "node-a",
+        "",
+        "web-1",
+        "8080",
+    ]
+    assert found[KUBELET].facts == ()
+    assert way(forward(), None, pod_alone())[RUNTIME].name == "containerd"
+    named = msgspec.structs.replace(TARGET, kind=TargetKind.POD, name="db-0")
+    spec = msgspec.structs.replace(forward().spec, target=named)
+    lost = forward(ForwardState.WAITING, pod=None, spec=spec)
+    assert way(lost, None, Known())[POD_HOP].name == "db-0"
+
+
+def pod_alone() -> Known:
+    return Known(pod=KNOWN.pod)
+
+
+def test_a_port_that_no_container_declares() -> None:
+    udp = DeclaredPort(number=8080, protocol=PortProtocol.UDP, container="main")
+    pod = msgspec.structs.replace(POD, ports=(udp,))
+    port = way(forward(), None, Known(pod=PodDetails(pod=pod)))[PORT]
+    assert port.facts[0] == "declared by no container"
+
+
+def test_nothing_a_cluster_says_moves_the_cursor() -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07a\rb\nc\u202ed" + "x" * 1000
+    node = Node(name=evil, address=evil, kubelet=evil, runtime=evil, ready=False, trouble=evil)
+    pod = msgspec.structs.replace(POD, name=evil, status=evil, ip=evil)
+    known = Known(server=evil, node=node, pod=PodDetails(pod=pod))
+    away = forward(ForwardState.RECONNECTING, evil)
+    for obstacle in (Unresolved(reason=evil, hint=evil), ApiError(evil, status=500, hint=evil)):
+        for hop in hops(away, obstacle, known):
+            for text in (hop.name, hop.error, hop.hint, *hop.facts):
+                assert text.isprintable()
+                assert "[2J" not in text
+                assert len(text) <= 300
