@@ -25,6 +25,10 @@ from tui_forward.model import (
     Counters,
     DeclaredPort,
     ForwardState,
+    Hop,
+    HopKind,
+    HopState,
+    PodLog,
     ResourceStatus,
     Service,
     TargetKind,
@@ -598,11 +602,13 @@ async def test_everything_about_a_forward(size: tuple[int, int]) -> None:
         await shows(app, "● ready")
         session.connection_list = [connection(1)]
         await pilot.press("d")
-        await shows(app, "shop/web-1:http", "event 49", "127.0.0.1:50001", "127.0.0.1:8081")
+        await shows(app, "shop/web-1:http", "event 49", "127.0.0.1:50001", "API server", "runtime")
         counters = Counters(bytes_from_pod=2_000_000, connections_total=3)
         session.update("f1", counters=counters)
-        await shows(app, "↓ 2.0 MB", "3 connections")
-        await until(lambda: "MB/s" in screen_text(app))  # the chart's scale
+        await shows(app, "3 connections")
+        if size[1] >= 24:
+            await shows(app, "↓ 2.0 MB")
+            await until(lambda: "MB/s" in screen_text(app))  # the chart's scale
         await pilot.press("end")
         await shows(app, "event 0")
         await pilot.press("tab", "x")
@@ -668,3 +674,40 @@ async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
         await shows(app, "engine 4211 serves")
         await pilot.press("escape")
         await shows(app, "web-1")
+
+
+async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.WAY_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.app.LOG_S", 0.05)
+    session = shop()
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("d")
+        await shows(app, "○ kubelet")
+        bad = Hop(kind=HopKind.POD, name="web-1", state=HopState.BAD, error="gone", hint="wait")
+        session.hop_list = (bad,)
+        await shows(app, "✗ pod", "✗ pod: gone", "→ wait")
+        session.log = PodLog(
+            pod="web-1", container="web", containers=("web", "proxy"),
+            lines=tuple(f"line {n}" for n in range(100)),
+        )  # fmt: skip
+        await pilot.press("l")
+        await shows(app, "log of web-1 / web", "line 99")
+        await pilot.press("c")
+        await until(lambda: ("pod_log", "f1", "proxy", 200) in session.calls)
+        session.log_error = ForwardError("there is no pod", hint="wait for one")
+        await shows(app, "there is no pod → wait for one")
+        session.log_error = None
+        await shows(app, "line 99")
+        await pilot.press("l")
+        await shows(app, "connections")
+        await pilot.press("escape")
+        await shows(app, "workloads of shop")
+        asked = len(session.calls)
+        await pilot.pause(0.2)
+        names = {call[0] for call in session.calls[asked:]}
+        assert not names & {"hops", "pod_log"}

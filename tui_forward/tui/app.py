@@ -69,6 +69,10 @@ from tui_forward.tui.transitions import Notice, TransitionWatch
 SAMPLE_S = 0.25
 # A session that takes longer than this to answer is reported as one that does not.
 ANSWER_S = 5.0
+LOG_ANSWER_S = 15.0
+# How often what costs the cluster a request is asked for.
+WAY_S = 1.0
+LOG_S = 2.0
 _MAX_WISHES = 64
 _MAX_UNDO = 50
 _NOTICES_AT_ONCE = 3
@@ -390,8 +394,45 @@ class TuiForwardApp(App[None]):
 
     def on_detail_wished(self, event: wishes.DetailWished) -> None:
         """Show everything about one forward."""
-        self.push_screen(DetailScreen(event.forward_id))
+        screen = DetailScreen(event.forward_id)
+        self.push_screen(screen)
         self._resample.set()
+        self._follow_way(screen)
+
+    # These may wait for the cluster, so the sampling must not wait for them.
+
+    @work(group="way", exclusive=True)
+    async def _follow_way(self, screen: DetailScreen) -> None:
+        """Keep the stations of a forward current as long as they are looked at."""
+        while screen in self.screen_stack:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    hops = await self.session.hops(screen.forward_id)
+            except (TuiForwardError, TimeoutError):
+                pass  # gone, or the engine is: the samples say so
+            else:
+                if screen.is_mounted:
+                    screen.draw_way(hops)
+            await asyncio.sleep(WAY_S)
+
+    def on_log_wished(self, event: wishes.LogWished) -> None:
+        """Begin to show the pod's log, or end it."""
+        if event.on and isinstance(self.screen, DetailScreen):
+            self._follow_log(self.screen, event.container)
+
+    @work(group="log", exclusive=True)
+    async def _follow_log(self, screen: DetailScreen, container: str) -> None:
+        while screen in self.screen_stack and screen.log_is_on:
+            try:
+                async with asyncio.timeout(LOG_ANSWER_S):
+                    log = await self.session.pod_log(screen.forward_id, container=container)
+            except TuiForwardError as error:
+                screen.draw_log(None, error)
+            except TimeoutError:
+                screen.draw_log(None, TransportError("the log did not come in time"))
+            else:
+                screen.draw_log(log, None)
+            await asyncio.sleep(LOG_S)
 
     def on_connections_ended(self, event: wishes.ConnectionsEnded) -> None:
         """End connections."""

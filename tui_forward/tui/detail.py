@@ -16,9 +16,10 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from tui_forward.commandline import command_line
-from tui_forward.model import Connection, Forward, TimelineEntry, TimelineKind
-from tui_forward.tui import columns, rows, wishes
-from tui_forward.tui.figures import age, amount, milliseconds, plural
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import Connection, Forward, Hop, PodLog, TimelineEntry, TimelineKind
+from tui_forward.tui import columns, hop_rows, rows, wishes
+from tui_forward.tui.figures import age, amount, plural
 from tui_forward.tui.line import Line
 from tui_forward.tui.rate_chart import RateChart
 from tui_forward.tui.rowtable import Column, RowTable
@@ -30,6 +31,7 @@ _TIMELINE = (
     Column("", 1),
     Column("what happened", 20, flexible=True, prose=True),
 )
+_LOG = (Column("", 20, flexible=True, prose=True),)
 _MARKS = {
     TimelineKind.STATE: ("●", ""),
     TimelineKind.POD: ("↻", "strong"),
@@ -65,7 +67,7 @@ class DetailScreen(Screen[None]):
     """
 
     CSS_PATH = stylesheet("detail.tcss")
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (28, "-tall")]  # noqa: RUF012 - as Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (32, "-tall")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "back", "Back", id="detail.back", tooltip="To the dashboard"),
         Binding("space,p", "wish('pause')", "Pause", id="detail.pause",
@@ -77,6 +79,10 @@ class DetailScreen(Screen[None]):
         Binding("o", "wish('open')", "Open", id="detail.open", tooltip="Show it in the browser"),
         Binding("y", "wish('copy')", "Copy", id="detail.copy",
                 tooltip="Copy the local address to the clipboard"),
+        Binding("l", "log", "Log", id="detail.log",
+                tooltip="What the container behind it has written, or not any more"),
+        Binding("c", "container", "Container", show=False, id="detail.container",
+                tooltip="The log of the pod's next container"),
         Binding("x", "end", "Stop", id="detail.stop",
                 tooltip="Stop the forward; in the list of connections, end the chosen one"),
         Binding("question_mark,f1", "app.help", "Help", key_display="?", show=False,
@@ -93,21 +99,33 @@ class DetailScreen(Screen[None]):
         self._entries: dict[str, TimelineEntry] = {}
         self._connections: dict[str, Connection] = {}
         self._head = Line(id="detail-head")
-        self._facts = [Line(classes="facts") for _ in range(4)]
+        self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", head=False, id="way")
+        self._way.can_focus = False
+        self._hops: dict[str, Hop] = {}
+        self._trouble = Line(id="trouble")
+        self._facts = [Line(classes="facts") for _ in range(3)]
         self._chart = RateChart(id="chart")
         self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
         self._table = RowTable(columns.CONNECTIONS, empty="No connection yet", id="detail-conns")
+        self._log = RowTable(_LOG, empty="Asking for the log …", head=False, id="pod-log")
+        self._log.display = False
+        self._log_lines: dict[str, str] = {}
+        self._containers: tuple[str, ...] = ()
+        self._container = ""
         self._chart.border_title = "the last minutes"
         self._timeline.border_title = "timeline"
         self._table.border_title = "connections"
 
     def compose(self) -> ComposeResult:
-        """Facts, chart, timeline, connections; keys."""
+        """The way, facts, chart, timeline, connections or log; keys."""
         yield self._head
+        yield self._way
+        yield self._trouble
         yield from self._facts
         yield self._chart
         yield self._timeline
         yield self._table
+        yield self._log
         yield Footer(compact=True, show_command_palette=False)
 
     def draw(self, sample: DetailSample) -> None:
@@ -141,6 +159,62 @@ class DetailScreen(Screen[None]):
         }
         self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
 
+    def draw_way(self, hops: Sequence[Hop]) -> None:
+        """Show the stations; they are asked for less often than the rest."""
+        if self._gone:
+            return
+        self._hops = {hop.kind.value: hop for hop in hops}
+        self._way.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
+        cells = hop_rows.trouble_cells(hops)
+        self._trouble.display = bool(cells)
+        self._trouble.show(cells)
+
+    def draw_log(self, log: PodLog | None, error: TuiForwardError | None) -> None:
+        """Show what a container has written, or why that cannot be had."""
+        if error is not None:
+            hint = f" → {error.hint}" if error.hint else ""
+            self._log.empty = f"{error.message}{hint}"
+            self._log_lines = {}
+        elif log is not None:
+            self._containers, self._container = log.containers, log.container
+            self._log.border_title = f"log of {log.pod} / {log.container}"
+            self._log.empty = "Nothing was written yet"
+            at_end = self._log.cursor is None or self._log.cursor == next(
+                reversed(self._log_lines), None
+            )
+            self._log_lines = {str(place): line for place, line in enumerate(log.lines)}
+        self._log.show(
+            tuple(self._log_lines), lambda key: rows.Row((rows.Cell(self._log_lines[key]),))
+        )
+        if log is not None and self._log_lines and at_end:
+            self._log.cursor = next(reversed(self._log_lines))
+            self._log.call_after_refresh(self._log.reveal)  # when it knows how long it is
+
+    @property
+    def log_is_on(self) -> bool:
+        """Whether the log is on show."""
+        return bool(self._log.display)
+
+    def action_log(self) -> None:
+        """The log in place of the connections, or back."""
+        self._log.display = not self._log.display
+        self._table.display = not self._log.display
+        (self._log if self._log.display else self._timeline).focus()
+        self._wish_log()
+
+    def action_container(self) -> None:
+        """The log of the next container."""
+        if self._containers:
+            place = self._containers.index(self._container) if self._container else -1
+            self._container = self._containers[(place + 1) % len(self._containers)]
+            self._log.cursor = None
+            self._wish_log()
+
+    def _wish_log(self) -> None:
+        self.post_message(
+            wishes.LogWished(self.forward_id, on=self.log_is_on, container=self._container)
+        )
+
     def action_back(self) -> None:
         """To the dashboard."""
         self.dismiss()
@@ -158,21 +232,14 @@ class DetailScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Nothing can be done with what is gone."""
-        return not (self._gone and action in ("wish", "end"))
+        if action == "container":
+            return self.log_is_on and len(self._containers) > 1
+        return not (self._gone and action in ("wish", "end", "log"))
 
 
 def facts(forward: Forward, now: float) -> list[list[rows.Cell]]:
-    """Four lines: the way there, the figures, how it was asked for, and its command."""
+    """Three lines: the figures, how it was asked for, and its command."""
     spec, counters = forward.spec, forward.counters
-    here = ", ".join(map(str, forward.listening)) or "no local port yet"
-    pod = forward.pod
-    way = [rows.Cell(here, "strong"), rows.Cell("→ API server", "dim")]
-    if pod is not None:
-        way += [rows.Cell(f"→ {pod.node or 'its node'}", "dim"), rows.Cell(f"→ {pod.name}")]
-    if forward.remote_port is not None:
-        way.append(rows.Cell(f"→ port {forward.remote_port}"))
-    if forward.round_trip_s is not None:
-        way.append(rows.Cell(f"{milliseconds(forward.round_trip_s)} there and back", "ok"))
     figures = [
         rows.Cell(f"↓ {amount(counters.bytes_from_pod)}"),
         rows.Cell(f"↑ {amount(counters.bytes_to_pod)}"),
@@ -193,7 +260,7 @@ def facts(forward: Forward, now: float) -> list[list[rows.Cell]]:
     ]
     if spec.label:
         asked.insert(0, rows.Cell(f"label {spec.label}", "strong"))
-    return [way, figures, asked, [rows.Cell(command_line(spec), "dim")]]
+    return [figures, asked, [rows.Cell(command_line(spec), "dim")]]
 
 
 def timeline_row(entry: TimelineEntry) -> rows.Row:

@@ -255,10 +255,11 @@ class RowTable(ScrollView, can_focus=True):
             place = self._index.get(key) if key is not None else None
             if place is not None:
                 self._refresh_line(place + self._top - self.scroll_offset.y)
-        self._reveal()
+        self.reveal()
         self.post_message(self.Moved(self, new))
 
-    def _reveal(self) -> None:
+    def reveal(self) -> None:
+        """Scroll so far that the cursor can be seen."""
         place = self._index.get(self.cursor) if self.cursor is not None else None
         page = self.size.height - self._top
         if place is None or page < 1:
@@ -273,7 +274,7 @@ class RowTable(ScrollView, can_focus=True):
         """Columns are laid out anew."""
         self._drawn.clear()
         self.virtual_size = Size(self.size.width, len(self._keys) + self._top)
-        self._reveal()
+        self.reveal()
 
     def on_key(self) -> None:
         """Somebody is here."""

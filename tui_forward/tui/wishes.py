@@ -52,6 +52,16 @@ class DetailWished(Message):
         self.forward_id = forward_id
 
 
+class LogWished(Message):
+    """The log of the pod behind a forward is to be shown, or not any more."""
+
+    def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
+        super().__init__()
+        self.forward_id = forward_id
+        self.on = on
+        self.container = container
+
+
 class ForwardsWished(Message):
     """Something is to be done with forwards."""
 
