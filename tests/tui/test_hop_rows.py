@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.tui.test_rows import texts
 from tui_forward.model import Hop, HopKind, HopState
-from tui_forward.tui.hop_rows import hop_row, trouble_cells
+from tui_forward.tui.hop_rows import hop_row, trouble_text
 
 API = Hop(
     kind=HopKind.API, name="10.0.0.1:6443", facts=("v1.36.2", "context prod"), state=HopState.OK,
@@ -24,13 +24,10 @@ def test_a_station_shows_what_is_known() -> None:
 
 def test_the_broken_one_says_why_and_is_marked_without_colour() -> None:
     assert texts(hop_row(POD)) == ["✗", "pod", "web-1", "", "no node has room"]
-    cells = trouble_cells([API, POD, PORT])
-    assert [cell.text for cell in cells] == ["✗ pod: no node has room", "→ look at its events"]
+    assert trouble_text([API, POD, PORT]) == "✗ pod: no node has room  → look at its events"
 
 
 def test_what_went_wrong_last_is_no_alarm() -> None:
     last = Hop(kind=HopKind.API, state=HopState.OK, error="timed out")
-    assert [(c.text, c.style) for c in trouble_cells([last, PORT])] == [
-        ("API server, last: timed out", "warn")
-    ]
-    assert trouble_cells([API, PORT]) == ()
+    assert trouble_text([last, PORT]) == "API server, last: timed out"
+    assert trouble_text([API, PORT]) == ""

@@ -13,7 +13,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, Static
 
 from tui_forward.commandline import command_line
 from tui_forward.errors import TuiForwardError
@@ -102,7 +102,9 @@ class DetailScreen(Screen[None]):
         self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", head=False, id="way")
         self._way.can_focus = False
         self._hops: dict[str, Hop] = {}
-        self._trouble = Line(id="trouble")
+        self._trouble = Static("", id="trouble", markup=False)
+        self._told = ""
+        self._trouble.display = False
         self._facts = [Line(classes="facts") for _ in range(3)]
         self._chart = RateChart(id="chart")
         self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
@@ -165,9 +167,11 @@ class DetailScreen(Screen[None]):
             return
         self._hops = {hop.kind.value: hop for hop in hops}
         self._way.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
-        cells = hop_rows.trouble_cells(hops)
-        self._trouble.display = bool(cells)
-        self._trouble.show(cells)
+        text = hop_rows.trouble_text(hops)
+        if text != self._told:
+            self._told = text
+            self._trouble.display = bool(text)
+            self._trouble.update(text)
 
     def draw_log(self, log: PodLog | None, error: TuiForwardError | None) -> None:
         """Show what a container has written, or why that cannot be had."""

@@ -48,13 +48,13 @@ def hop_row(hop: Hop) -> Row:
     )
 
 
-def trouble_cells(hops: Iterable[Hop]) -> tuple[Cell, ...]:
-    """What is wrong and what to do about it, as far as one line goes; empty if nothing is."""
+def trouble_text(hops: Iterable[Hop]) -> str:
+    """What is wrong and what to do about it, in full; empty if nothing is."""
     for hop in hops:
         if hop.state is HopState.BAD:
-            cells = [Cell(f"✗ {_NAMES[hop.kind]}: {hop.error}", "bad")]
-            return (*cells, Cell(f"→ {hop.hint}", "strong")) if hop.hint else tuple(cells)
+            hint = f"  → {hop.hint}" if hop.hint else ""
+            return f"✗ {_NAMES[hop.kind]}: {hop.error}{hint}"
     for hop in hops:
         if hop.error:
-            return (Cell(f"{_NAMES[hop.kind]}, last: {hop.error}", "warn"),)
-    return ()
+            return f"{_NAMES[hop.kind]}, last: {hop.error}"
+    return ""
