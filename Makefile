@@ -8,10 +8,10 @@ INSTALLED := .venv/.installed
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench soak lock proto clean
+.PHONY: help demo run test check format bench bench-ui soak lock proto clean
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -43,6 +43,9 @@ format: $(INSTALLED) ## let ruff format and mend what it can
 
 bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
 	$(BIN)/python -m tests.bench
+
+bench-ui: $(INSTALLED) ## start-up, key to screen, CPU and memory of the dashboard under load
+	$(BIN)/python -m tests.bench.ui
 
 soak: $(INSTALLED) ## all that breaks, twenty times under load, then ten minutes of it mixed
 	$(BIN)/python -m tests.endurance

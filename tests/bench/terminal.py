@@ -1,0 +1,125 @@
+"""A program in a pseudo-terminal: keys in, what it draws out, both with the time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# Escape sequences: what moves the cursor parts texts, all others only colour them.
+_MOVES = re.compile(rb"\x1b\[[\d;]*[HfABCDEFGd]")
+_ESCAPES = re.compile(
+    rb"\x1b(\[[\d;?<=>!$ ]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78])"
+)
+
+
+class Terminal:
+    """Runs a program until `close`.
+
+    Args:
+        command: Program and arguments.
+        columns: Of the terminal.
+        rows: Of the terminal.
+        env: The program's environment.
+        cwd: The program's folder.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        columns: int = 160,
+        rows: int = 48,
+        env: Mapping[str, str],
+        cwd: Path,
+    ) -> None:
+        main, its = os.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._fd = main
+        self._news = threading.Condition()
+        self._pieces: list[tuple[float, bytes]] = []
+        self._drawn = 0
+        self.begun = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, stdin=its, stdout=its, stderr=its, env=dict(env), cwd=cwd,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(its)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # EIO: the program has ended
+            while piece := os.read(self._fd, 1 << 16):
+                with self._news:
+                    self._pieces.append((time.perf_counter(), piece))
+                    self._drawn += len(piece)
+                    self._news.notify_all()
+
+    @property
+    def drawn_bytes(self) -> int:
+        """How much the program has written so far."""
+        return self._drawn
+
+    def press(self, keys: bytes) -> float:
+        """Type; gives the moment (`time.perf_counter`). What was drawn before is forgotten."""
+        with self._news:
+            self._pieces.clear()
+        moment = time.perf_counter()
+        os.write(self._fd, keys)
+        return moment
+
+    def shows(self, pattern: str, timeout_s: float = 30.0) -> float:
+        """Wait until what was drawn since the last key matches; gives the moment it did.
+
+        Raises:
+            TimeoutError: It never did; with the end of what was drawn.
+        """
+        wanted = re.compile(pattern)
+        deadline = time.perf_counter() + timeout_s
+        seen = 0
+        with self._news:
+            while True:
+                if len(self._pieces) > seen:
+                    seen = len(self._pieces)
+                    # Pieces end anywhere, so that what is sought may stand in two.
+                    if wanted.search(_text(b"".join(piece for _, piece in self._pieces))):
+                        return self._pieces[-1][0]
+                left = deadline - time.perf_counter()
+                if left <= 0 or self.process.poll() is not None:
+                    text = _text(b"".join(piece for _, piece in self._pieces))
+                    raise TimeoutError(f"waited in vain for {pattern!r}; drawn: {text[-400:]!r}")
+                self._news.wait(min(left, 0.5))
+
+    def quiet(self, for_s: float) -> None:
+        """Wait until nothing was drawn for a while."""
+        while True:
+            before = self._drawn
+            time.sleep(for_s)
+            if self._drawn == before:
+                return
+
+    def close(self) -> None:
+        """End the program if it has not ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(5)
+        os.close(self._fd)
+
+
+def _text(data: bytes) -> str:
+    return _ESCAPES.sub(b"", _MOVES.sub(b"\n", data)).decode(errors="replace")
