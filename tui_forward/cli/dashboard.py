@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tui_forward.cli.doors import remote_session, run, told_by_signals
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
-from tui_forward.model import Context
+from tui_forward.model import CatalogScope, Context
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
@@ -50,13 +51,17 @@ async def show_dashboard(
     importing = asyncio.create_task(asyncio.to_thread(_import_app))
     async with remote_session(kubeconfig) as session:
         chosen = await _context(session, context)
+        shown = chosen.namespace if namespace is None else namespace
+        # The engine lists while the screen is made.
+        await session.catalog(CatalogScope(chosen.name, shown))
         await importing
         from tui_forward.tui.app import TuiForwardApp
 
+        _spare_the_collector()
         app = TuiForwardApp(
             session,
             context=chosen.name,
-            namespace=chosen.namespace if namespace is None else namespace,
+            namespace=shown,
             files=_files(kubeconfig),
         )
         # The terminal must be put in order, whoever ends the program.
@@ -69,7 +74,20 @@ async def show_dashboard(
         )
 
 
+def _spare_the_collector() -> None:
+    """No key is to wait for the garbage collector.
+
+    What was imported stays, and is not looked at again; all the rest is looked at about once
+    an hour, for it takes as long as drawing a frame. Nearly nothing of it is in cycles.
+    """
+    gc.freeze()
+    gc.set_threshold(2_000, 20, 500)
+
+
 def _import_app() -> None:
+    # What is drawn is drawn a few times a second: a key that comes right after need not wait
+    # for Textual's sixtieth of a second.
+    os.environ.setdefault("TEXTUAL_FPS", "240")
     import tui_forward.tui.app  # noqa: F401 - for its side effect: it is loaded
 
 

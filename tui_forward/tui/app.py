@@ -67,6 +67,9 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice, TransitionWatch
 
 SAMPLE_S = 0.25
+# Of a cluster that was just turned to, the first rows are shown as soon as they are there.
+EAGER_S = 0.02
+_EAGER_FOR_S = 2.0
 # A session that takes longer than this to answer is reported as one that does not.
 ANSWER_S = 5.0
 LOG_ANSWER_S = 15.0
@@ -98,7 +101,7 @@ class TuiForwardApp(App[None]):
     """
 
     TITLE = "tui-forward"
-    CSS_PATH = stylesheet("dashboard.tcss")
+    CSS_PATH = stylesheet("app.tcss")
     COMMANDS: ClassVar = App.COMMANDS | {Actions}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
@@ -132,6 +135,7 @@ class TuiForwardApp(App[None]):
         self._contexts: tuple[Context, ...] = ()
         self._histories = Histories()
         self._transitions = TransitionWatch()
+        self._eager_until = time.monotonic() + _EAGER_FOR_S
         self._listing = self._listing_of(CatalogScope(context, namespace))
         self.dashboard = Dashboard(self._listing, self._histories)
         self._trouble: TuiForwardError | None = None
@@ -181,8 +185,9 @@ class TuiForwardApp(App[None]):
         while True:
             await self._sample()
             self._resample.clear()
+            eager = self.picture.is_awaited and time.monotonic() < self._eager_until
             try:
-                async with asyncio.timeout(SAMPLE_S):
+                async with asyncio.timeout(EAGER_S if eager else SAMPLE_S):
                     await self._resample.wait()
             except TimeoutError:
                 continue
@@ -542,6 +547,7 @@ class TuiForwardApp(App[None]):
         scope = CatalogScope(context, namespace)
         if scope != self.picture.scope:
             self._listing = self._listing_of(scope)
+            self._eager_until = time.monotonic() + _EAGER_FOR_S
             self.dashboard.show(self._listing)
             self._resample.set()
 

@@ -119,6 +119,12 @@ class Picture:
         status = self.resources.get(resource)
         return status if status is not None and status.error else None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the pods are on their way: nothing of them was heard yet, good or bad."""
+        status = self.resources.get("pods")
+        return not self.pods and (status is None or not (status.synced or status.error))
+
     def _begin_anew(self) -> None:
         for known in (self.namespaces, self.pods, self.services, self.workloads, self._pods_of):
             known.clear()
