@@ -2,7 +2,8 @@
 
 Nothing here does I/O, and nothing here imports the rest of the package. Everything that
 crosses the door between a front end and the engine (see `session`) is one of these types,
-so each of them survives a round trip through JSON or MessagePack.
+so each of them survives a round trip through JSON or MessagePack. Those that come by the ten
+thousand hold nothing that could hold them, and spare the garbage collector (`gc=False`).
 
 Units: times are seconds since the epoch (`*_at`) or durations in seconds (`*_s`); amounts
 of data are bytes; rates are bytes per second. "from the pod" is what a download counts,
@@ -264,7 +265,7 @@ class PortProtocol(StrEnum):
     SCTP = "SCTP"
 
 
-class DeclaredPort(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A port a container or a service declares.
 
     Attributes:
@@ -279,14 +280,14 @@ class DeclaredPort(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
 
 
-class OwnerRef(msgspec.Struct, frozen=True):
+class OwnerRef(msgspec.Struct, frozen=True, gc=False):
     """Kind ("ReplicaSet") and name of the controller that owns an object."""
 
     kind: str
     name: str
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A pod as far as this program cares; timestamps are epoch seconds, 0 when absent.
 
     Attributes:
@@ -325,7 +326,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     container_ids: tuple[str, ...] = ()
 
 
-class Workload(msgspec.Struct, frozen=True, kw_only=True):
+class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
 
     namespace: str
@@ -340,7 +341,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     owner: OwnerRef | None = None
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Service; `selector` is empty for one without pods of its own."""
 
     namespace: str
@@ -359,7 +360,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return self.cluster_ip == "None"
 
 
-class Namespace(msgspec.Struct, frozen=True, kw_only=True):
+class Namespace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A namespace."""
 
     name: str

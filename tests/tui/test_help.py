@@ -58,7 +58,7 @@ class Place(Screen[None]):
 
 
 class Helped(App[None]):
-    CSS_PATH = stylesheet("dashboard.tcss")
+    CSS_PATH = stylesheet("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?",
                 tooltip="This help"),

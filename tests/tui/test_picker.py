@@ -22,7 +22,7 @@ OPTIONS = (
 
 
 class Picking(App[None]):
-    CSS_PATH = stylesheet("dashboard.tcss")
+    CSS_PATH = stylesheet("app.tcss")
 
     def __init__(self) -> None:
         super().__init__()

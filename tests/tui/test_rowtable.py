@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from tui_forward.tui.rows import Cell, Row
-from tui_forward.tui.rowtable import Column, RowTable, column_widths, fit
+from tui_forward.tui.rowtable import Column, RowTable, column_widths, fit, fitted_spans
 from tui_forward.tui.stylesheets import stylesheet
 
 COLUMNS = (
@@ -46,7 +46,7 @@ def test_less_important_columns_go_first() -> None:
 
 
 class TableApp(App[None]):
-    CSS_PATH = stylesheet("dashboard.tcss")
+    CSS_PATH = stylesheet("app.tcss")
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,8 +67,11 @@ class TableApp(App[None]):
         self.computed.clear()
         self.table.show(keys, self.row)
 
-    def on_row_table_moved(self, event: RowTable.Moved) -> None:
-        self.moved.append(event.key)
+    def on_mount(self) -> None:
+        self.watch(self.table, "cursor", self.note)
+
+    def note(self, key: str | None) -> None:
+        self.moved.append(key)
 
     def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
         self.chosen.append(event.key)
@@ -97,13 +100,14 @@ async def test_only_changed_lines_are_drawn() -> None:
         app.show(KEYS)
         await pilot.pause()
         drawn: list[int] = []
-        original = app.table.render_line
+        original = app.table._line
 
         def watch(y: int) -> object:
-            drawn.append(y)
+            if y not in app.table._drawn:
+                drawn.append(y)
             return original(y)
 
-        app.table.render_line = watch  # type: ignore[assignment,method-assign]
+        app.table._line = watch  # type: ignore[assignment,method-assign]
         app.show(KEYS)
         await pilot.pause()
         assert drawn == []
@@ -112,6 +116,28 @@ async def test_only_changed_lines_are_drawn() -> None:
         await pilot.pause()
         assert set(drawn) == {4}
         assert app.lines()[5].split()[:2] == ["row-00003", "7"]
+        # Rows that come and go elsewhere are none of this screen's business.
+        drawn.clear()
+        app.table.title = "as before"
+        await pilot.pause()
+        assert drawn != []
+        drawn.clear()
+        app.table.title = "as before"
+        app.show([*KEYS[:-5], "another"])
+        await pilot.pause()
+        assert drawn == []
+
+
+async def test_what_an_empty_table_says_may_change() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show([])
+        app.table.empty = "Listing …"
+        await pilot.pause()
+        assert "Listing …" in app.lines()[2]
+        app.table.empty = "None here"
+        await pilot.pause()
+        assert "None here" in app.lines()[2]
 
 
 async def test_the_cursor_stays_with_its_row() -> None:
@@ -173,3 +199,38 @@ async def test_a_smaller_terminal_keeps_the_cursor_in_view() -> None:
         await pilot.resize_terminal(20, 8)
         await pilot.pause()
         assert any("…020" in line for line in app.lines())
+
+
+@given(
+    st.text(alphabet="abcdef", min_size=1, max_size=20), st.integers(1, 22), st.data(),
+    st.sampled_from(["", "★ "]),
+)  # fmt: skip
+def test_highlights_stay_on_their_letters_when_a_name_is_cut(
+    name: str, width: int, data: st.DataObject, lead: str
+) -> None:
+    text = lead + name
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    shown = fit(text, width, middle=True)
+    marked = "".join(shown[a:b] for a, b in fitted_spans(Cell(text, "", ((start, end),)), width))
+    letters = text[start:end]
+    assert len(text) > width or marked == letters
+    assert "…" not in marked
+    assert _joins(letters, marked)
+
+
+def _joins(letters: str, marked: str) -> bool:
+    """Whether it is the beginning and the end of the letters, without what was cut."""
+    return any(
+        letters.startswith(marked[:at]) and letters.endswith(marked[at:])
+        for at in range(len(marked) + 1)
+    )
+
+
+def test_highlights_on_both_sides_of_what_was_cut() -> None:
+    cell = Cell("abcdefghij", "", ((0, 1), (2, 9)))
+    shown = fit(cell.text, 7, middle=True)
+    assert shown == "abc…hij"
+    assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
+    assert fitted_spans(cell, 10) == cell.spans
+    assert fitted_spans(cell, 3) == ((0, 1),)

@@ -80,7 +80,7 @@ def test_missing_style_sheet_is_an_error_with_a_hint() -> None:
 def test_wheel(built: Path, tmp_path: Path) -> None:
     wheel = next(built.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
-    assert "tui_forward/styles/dashboard.tcss" in names
+    assert {f"tui_forward/styles/{one.name}" for one in (ROOT / "styles").iterdir()} <= set(names)
     assert "tui_forward/py.typed" in names
     assert not [n for n in names if n.startswith(("styles/", "tests/"))]
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

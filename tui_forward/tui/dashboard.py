@@ -13,8 +13,10 @@ from typing import ClassVar, Protocol
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.reactive import Reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widget import Widget
+from textual.widgets import Input
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, DeclaredPort, Forward, Snapshot
@@ -28,9 +30,11 @@ from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_list import HEADING, Arrangement, ForwardGroup, ForwardSort, arrange
 from tui_forward.tui.forward_subject import ForwardSubject
 from tui_forward.tui.history import Histories
+from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import Picture
 from tui_forward.tui.rowtable import RowTable
+from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.wishes import Wish
 
 # Which key acts on which panes: the footer shows what works where one is.
@@ -120,7 +124,11 @@ class Dashboard(Screen[None]):
         Binding("escape", "back", "Back", show=False, id="panes.back",
                 tooltip="Leave the zoom, the marks, the filter: one at a time"),
     ]  # fmt: skip
+    CSS_PATH = stylesheet("dashboard.tcss")
     AUTO_FOCUS = "#browse"
+    # Textual's own draws the whole screen anew whenever another pane gets the focus; the two
+    # panes do so themselves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(self, listing: Listing, histories: Histories, *, clock: Clock = time.time) -> None:
         super().__init__()
@@ -161,7 +169,7 @@ class Dashboard(Screen[None]):
         yield self._forward_table
         yield self._detail
         yield self._connection_table
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     # What is chosen.
 
@@ -266,7 +274,7 @@ class Dashboard(Screen[None]):
         listing.update()
         with_namespace = not self.picture.scope.namespace
         table.empty = self._why_empty()
-        table.border_title = self._browse_title()
+        table.title = self._browse_title()
 
         def row(key: str) -> rows.Row:
             entry = listing.entry(key)
@@ -279,6 +287,7 @@ class Dashboard(Screen[None]):
                 entry, self._by_entry.of(key), now,
                 depth=listing.depth(key), fold=fold, favourite=key in listing.favourites,
                 marked=key in table.marked, with_namespace=with_namespace,
+                spans=listing.query.spans(entry.name) if listing.query else (),
             )  # fmt: skip
 
         table.show(listing.keys, row)
@@ -311,11 +320,11 @@ class Dashboard(Screen[None]):
     def _draw_ports(self) -> None:
         table, entry = self._ports, self.entry
         if entry is None:
-            table.empty, table.border_title = "", "ports"
+            table.empty, table.title = "", "ports"
             table.show((), lambda _key: rows.Row(()))
             return
         table.empty = "No declared ports"
-        table.border_title = f"ports of {entry.name}"
+        table.title = f"ports of {entry.name}"
 
         def row(key: str) -> rows.Row:
             place = int(key.rpartition("#")[2])
@@ -330,7 +339,7 @@ class Dashboard(Screen[None]):
             self._forwards.values(), sort=self._sort, group=self._group, folded=self._folded,
             wanted=lambda forward: query.score(ForwardSubject(forward)) is not None,
         )  # fmt: skip
-        table.border_title = self._forwards_title()
+        table.title = self._forwards_title()
 
         def row(key: str) -> rows.Row:
             heading = self._arranged.headings.get(key)
@@ -360,12 +369,10 @@ class Dashboard(Screen[None]):
     def _draw_connections(self) -> None:
         now, table, forward = self._clock(), self._connection_table, self.chosen_forward
         if self.of_all:
-            table.border_title, table.empty = "connections of all forwards", "No connection yet"
+            table.title, table.empty = "connections of all forwards", "No connection yet"
         else:
             table.empty = "" if forward is None else "No connection yet"
-            table.border_title = (
-                f"connections of {forward.spec.target}" if forward else "connections"
-            )
+            table.title = f"connections of {forward.spec.target}" if forward else "connections"
 
         def row(key: str) -> rows.Row:
             connection = self._connections[key]
@@ -377,25 +384,26 @@ class Dashboard(Screen[None]):
 
     def _offer_keys(self) -> None:
         """Redraw the footer when other keys work now; it is not free."""
-        offered = (
-            self._pane, bool(self._acted_on()), bool(self._connections), self.entry is not None,
-        )  # fmt: skip
+        # That another pane has other keys, Textual knows itself.
+        offered = bool(self._acted_on()), bool(self._connections), self.entry is not None
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
 
     # Moving about.
 
-    def on_row_table_moved(self, event: RowTable.Moved) -> None:
+    def on_mount(self) -> None:
         """Whatever depends on a cursor follows it at once."""
-        if event.table is self._browse:
-            self._draw_ports()
-        elif event.table is self._forward_table:
-            self._detail.show(rows.detail_text(self.chosen_forward, self._clock()))
+        self.watch(self._browse, "cursor", self._follow_entry, init=False)
+        self.watch(self._forward_table, "cursor", self._follow_forward, init=False)
+        self.watch(self._filter, "text", self._search, init=False)
+
+    def _follow_entry(self) -> None:
+        self._draw_ports()
         self._offer_keys()
 
-    def on_descendant_focus(self) -> None:
-        """Other keys work in another pane."""
+    def _follow_forward(self) -> None:
+        self._detail.show(rows.detail_text(self.chosen_forward, self._clock()))
         self._offer_keys()
 
     def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
@@ -425,14 +433,20 @@ class Dashboard(Screen[None]):
         table = self._forward_table if forwards else self._browse
         self._filter.open("forwards" if forwards else "browse", query.text, table)
 
-    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
-        """Narrow while one types; the best match is under the cursor."""
-        query = parse(event.text)
-        if event.what == "forwards":
+    def _search(self, text: str) -> None:
+        """Narrow while one types."""
+        query = parse(text)
+        if self._filter.what == "forwards":
             self._forward_query = query
             self._draw_forwards()
         else:
             self._listing.query = query
+            # Letters first: of ten thousand names, a few are judged in a millisecond.
+            self.call_after_refresh(self._show_found, query)
+
+    def _show_found(self, query: Query) -> None:
+        """The list, with the best match under the cursor; not if one has typed on meanwhile."""
+        if query is self._listing.query:
             self._draw_browse()
             if query and self._listing.keys:
                 self._browse.cursor = self._best_match()

@@ -13,13 +13,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui_forward.commandline import command_line
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, Forward, Hop, PodLog, TimelineEntry, TimelineKind
 from tui_forward.tui import columns, hop_rows, rows, wishes
 from tui_forward.tui.figures import age, amount, plural
+from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
 from tui_forward.tui.rate_chart import RateChart
 from tui_forward.tui.rowtable import Column, RowTable
@@ -114,9 +115,9 @@ class DetailScreen(Screen[None]):
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()
         self._container = ""
-        self._chart.border_title = "the last minutes"
-        self._timeline.border_title = "timeline"
-        self._table.border_title = "connections"
+        self._chart.border_title = " the last minutes "
+        self._timeline.title = "timeline"
+        self._table.title = "connections"
 
     def compose(self) -> ComposeResult:
         """The way, facts, chart, timeline, connections or log; keys."""
@@ -128,7 +129,7 @@ class DetailScreen(Screen[None]):
         yield self._timeline
         yield self._table
         yield self._log
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def draw(self, sample: DetailSample) -> None:
         """Show a sample. A forward that is gone stays as it was last seen, and is said to be."""

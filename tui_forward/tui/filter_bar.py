@@ -7,13 +7,29 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
+from textual.geometry import Size
+from textual.reactive import Reactive, reactive
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 
+class _Line(Input):
+    """As Textual's, which lays the whole screen out anew for each letter typed."""
+
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
+
+
 class FilterBar(Horizontal):
-    """Tells what is typed, letter by letter."""
+    """A line to type in.
+
+    Watch `text` to know what is typed, letter by letter: both are drawn in the same frame.
+
+    Attributes:
+        text: What is looked for.
+        what: Where to look, as `open` was told.
+    """
+
+    text: reactive[str] = reactive("", repaint=False, init=False)
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", "Clear", id="filter.clear", tooltip="Show everything again"),
@@ -21,21 +37,13 @@ class FilterBar(Horizontal):
                 tooltip="Keep the filter, go to the rows"),
     ]  # fmt: skip
 
-    class Changed(Message):
-        """Something else is looked for."""
-
-        def __init__(self, what: str, text: str) -> None:
-            super().__init__()
-            self.what = what
-            self.text = text
-
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self.display = False
-        self._what = ""
+        self.what = ""
         self._return_to: Widget | None = None
         self._label = Static("/", id="filter-label")
-        self._input = Input(
+        self._input = _Line(
             placeholder="words  ns:  label:  port:  node:  status:  kind:  !not  \"exactly\"",
             compact=True, select_on_focus=False, id="filter-input",
         )  # fmt: skip
@@ -49,13 +57,14 @@ class FilterBar(Horizontal):
         """Show it, with what is looked for already.
 
         Args:
-            what: Where to look; comes back in the messages.
+            what: Where to look.
             text: As typed before.
             return_to: Has the keyboard afterwards.
         """
-        self._what = what
+        self.what = what
         self._return_to = return_to
         self._label.update("filter forwards /" if what == "forwards" else "/")
+        self.set_reactive(FilterBar.text, text)
         with self._input.prevent(Input.Changed):
             self._input.value = text
         self._input.cursor_position = len(text)
@@ -63,10 +72,12 @@ class FilterBar(Horizontal):
         # At once: the next letter is already on its way, and must not be taken for a command.
         self.screen.set_focus(self._input)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def on_mount(self) -> None:
         """Each letter counts."""
-        event.stop()
-        self.post_message(self.Changed(self._what, event.value))
+        self.watch(self._input, "value", self._typed, init=False)
+
+    def _typed(self, text: str) -> None:
+        self.text = text
 
     def action_close(self) -> None:
         """Keep what is looked for."""
@@ -82,5 +93,5 @@ class FilterBar(Horizontal):
 
     def action_clear(self) -> None:
         """Look for nothing any more."""
-        self.post_message(self.Changed(self._what, ""))
+        self.text = ""
         self.action_close()

@@ -12,8 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
+from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
 from tui_forward.tui.log_tail import Level, LogTail, cleaned
 from tui_forward.tui.log_view import LogView
@@ -73,7 +74,7 @@ class LogScreen(Screen[None]):
         yield self._state
         yield self._view
         yield self._input
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin to look."""

@@ -23,10 +23,17 @@ from tui_forward.tui.forward_list import Heading
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A piece of text and what it means."""
+    """A piece of text and what it means.
+
+    Attributes:
+        text: What is shown.
+        style: A meaning, as in the module's docstring.
+        spans: Parts of the text that match what is looked for: disjoint, in order.
+    """
 
     text: str
     style: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ The cursor belongs to a key, not to a position: it stays with its row when other
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -15,14 +16,31 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
+from textual.markup import escape
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tui_forward.tui.rows import Cell, Row
 
 _NO_ROW = Row(())
+_MAX_KNOWN = 500
+_NEAR = 100
+# Lines that belong to no key; no key has a line end in it.
+_HEAD, _BLANK, _EMPTY = "head\n", "blank\n", "empty\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A line as it was last drawn."""
+
+    key: str | None
+    row: Row
+    look: object
+    strip: Strip
+    padded: Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +88,9 @@ def column_widths(columns: Sequence[Column], width: int) -> list[int]:
 class RowTable(ScrollView, can_focus=True):
     """Shows rows by key.
 
+    Whoever depends on the cursor watches it (`watch(table, "cursor", …)`), so that both are
+    drawn in the same frame.
+
     Args:
         columns: The columns, in order.
         empty: What an empty table says.
@@ -86,6 +107,7 @@ class RowTable(ScrollView, can_focus=True):
         "rowtable--bad",
         "rowtable--dim",
         "rowtable--strong",
+        "rowtable--match",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up",
@@ -105,19 +127,6 @@ class RowTable(ScrollView, can_focus=True):
     ]  # fmt: skip
 
     cursor: reactive[str | None] = reactive(None, repaint=False)
-
-    class Moved(Message):
-        """The cursor stands on another row, or on none."""
-
-        def __init__(self, table: RowTable, key: str | None) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> RowTable:
-            """The table, for selectors in `on`."""
-            return self.table
 
     class HeadClicked(Message):
         """The head was clicked, over a column."""
@@ -168,16 +177,43 @@ class RowTable(ScrollView, can_focus=True):
     ) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self.empty = empty
+        self._empty = empty
+        self._title = ""
         self._top = int(head)  # lines above the first row
         self._keys: tuple[str, ...] = ()
-        self._index: dict[str, int] = {}
+        self._last_place = 0  # where a key was found last
         self._row_of: Callable[[str], Row] = lambda _key: _NO_ROW
-        self._drawn: dict[int, Row] = {}  # visible lines as they were last drawn
+        self._drawn: dict[int, _Drawn] = {}  # visible lines as they were last drawn
+        # By key, so that scrolling moves lines instead of making them again.
+        self._known: dict[str, _Drawn] = {}
         self.marked: set[str] = set()
         # Until somebody has been here, rows that come in above belong under the cursor.
         self._untouched = True
         self._widths: tuple[int, list[int]] = (-1, [])
+        self._looks: dict[str, Style] = {}  # until the theme or the focus changes
+
+    @property
+    def title(self) -> str:
+        """What stands in the border above, as it is: what a person typed is no markup."""
+        return self._title
+
+    @title.setter
+    def title(self, text: str) -> None:
+        if text != self._title:
+            self._title = text
+            self.border_title = escape(f" {text} ")
+
+    @property
+    def empty(self) -> str:
+        """What the table says when there are no rows."""
+        return self._empty
+
+    @empty.setter
+    def empty(self, text: str) -> None:
+        if text != self._empty:
+            self._empty = text
+            if not self._keys:
+                self.refresh()
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -215,32 +251,59 @@ class RowTable(ScrollView, can_focus=True):
         self._row_of = row_of
         keys = tuple(keys)
         if keys != self._keys:
+            before = self._keys
             self._take_keys(keys)
-            self._drawn.clear()
-            self.refresh()
-            return
-        for line in list(self._drawn):
+            if not keys or not before:
+                self.refresh()
+                return
+        for line, drawn in list(self._drawn.items()):
             key = self._key_at(line)
-            if key is None or row_of(key) != self._drawn[line]:
+            if key != drawn.key or (key is not None and row_of(key) != drawn.row):
                 self._refresh_line(line)
 
     def _take_keys(self, keys: tuple[str, ...]) -> None:
-        old_place = self._index.get(self.cursor, 0) if self.cursor is not None else 0
+        old_place = self._place(self.cursor) or 0
         offset = old_place - self.scroll_offset.y
         self._keys = keys
-        self._index = {key: place for place, key in enumerate(keys)}
-        self.marked &= self._index.keys()
-        self.virtual_size = Size(self.size.width, len(keys) + self._top)
+        if self.marked:
+            self.marked.intersection_update(keys)
+        self._take_height(len(keys) + self._top)
         if self._untouched and keys:
             self.cursor = keys[0]
             self.scroll_to(y=0, animate=False)
-        elif self.cursor in self._index:
+        elif (place := self._place(self.cursor)) is not None:
             # The row under the cursor keeps its line on the screen.
-            place = self._index[self.cursor]
             if place != old_place:
                 self.scroll_to(y=max(0, place - offset), animate=False)
         else:
             self.cursor = keys[min(old_place, len(keys) - 1)] if keys else None
+
+    def _take_height(self, height: int) -> None:
+        """Lay the screen out anew only if that changes it: it costs a frame."""
+        size = Size(self.size.width, height)
+        bar = height > self.size.height
+        if (
+            not self.is_mounted
+            or self.styles.auto_dimensions
+            or bar != self.show_vertical_scrollbar
+        ):
+            self.virtual_size = size
+        elif size != self.virtual_size:
+            self.set_reactive(Widget.virtual_size, size)
+            if bar:
+                self.vertical_scrollbar.window_virtual_size = height
+            self.scroll_y = min(self.scroll_y, self.max_scroll_y)
+
+    def _place(self, key: str | None) -> int | None:
+        """Where a key is now; most often where it was, or near by."""
+        if key is None:
+            return None
+        near = max(0, self._last_place - _NEAR)
+        for first, last in ((near, near + 2 * _NEAR), (0, len(self._keys))):
+            with contextlib.suppress(ValueError):
+                self._last_place = self._keys.index(key, first, last)
+                return self._last_place
+        return None
 
     def _key_at(self, line: int) -> str | None:
         place = line - self._top + self.scroll_offset.y
@@ -252,15 +315,14 @@ class RowTable(ScrollView, can_focus=True):
     def watch_cursor(self, old: str | None, new: str | None) -> None:
         """Redraw two lines and keep the new one in view."""
         for key in (old, new):
-            place = self._index.get(key) if key is not None else None
+            place = self._place(key)
             if place is not None:
                 self._refresh_line(place + self._top - self.scroll_offset.y)
         self.reveal()
-        self.post_message(self.Moved(self, new))
 
     def reveal(self) -> None:
         """Scroll so far that the cursor can be seen."""
-        place = self._index.get(self.cursor) if self.cursor is not None else None
+        place = self._place(self.cursor)
         page = self.size.height - self._top
         if place is None or page < 1:
             return
@@ -292,7 +354,7 @@ class RowTable(ScrollView, can_focus=True):
         """Move the cursor by rows."""
         self._untouched = False
         if self._keys:
-            place = self._index.get(self.cursor or "", 0) + by
+            place = (self._place(self.cursor) or 0) + by
             self.cursor = self._keys[max(0, min(place, len(self._keys) - 1))]
 
     def action_page(self, by: int) -> None:
@@ -334,36 +396,106 @@ class RowTable(ScrollView, can_focus=True):
             x -= width + 1 if width else 0
         return None
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw a part of the widget, borders included.
+
+        As Textual's own, which puts every line together anew each time: here a row that was
+        drawn before is only handed on, wherever it stands now.
+        """
+        gutter, width = self.styles.gutter, self.outer_size.width
+        lines = range(gutter.top, self.outer_size.height - gutter.bottom)
+        filters, background = self.get_line_filters(), self.background_colors[1]
+        strips: list[Strip] = []
+        for y in crop.line_range:
+            if y not in lines:
+                strips += super().render_lines(Region(crop.x, y, crop.width, 1))
+                continue
+            strip = self._line(y - gutter.top).padded
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            strips.append(strip if crop.width == width else strip.crop(crop.x, crop.right))
+        return strips
+
     def render_line(self, y: int) -> Strip:
         """Draw one line of the viewport: the head, a row, or nothing."""
+        return self._line(y).strip
+
+    def _line(self, y: int) -> _Drawn:
+        if (drawn := self._drawn.get(y)) is not None:
+            return drawn
         width = self.scrollable_content_region.width
         if self._widths[0] != width:
             self._widths = (width, column_widths(self._columns, width))
-        base = self.rich_style
-        if y < self._top:
-            return self._strip(self._head(), base + self._style("head"), width)
         key = self._key_at(y)
-        if key is None:
-            self._drawn.pop(y, None)
-            if y == self._top and not self._keys and self.empty:
-                style = base + self._style("dim")
-                return Strip([Segment(set_cell_size(self.empty, width), style)], width)
-            return Strip.blank(width, base)
-        row = self._drawn[y] = self._row_of(key)
-        if key == self.cursor:
-            name = "cursor" if self.has_focus else "cursor-away"
-            return self._strip(row, base + self._style(name), width, plain=self.has_focus)
-        return self._strip(row, base, width)
+        row = self._row_of(key) if key is not None else _NO_ROW
+        cursor = key is not None and key == self.cursor
+        # What has no key is told apart by what it says.
+        name = key if key is not None else _HEAD if y < self._top else _BLANK
+        if name == _BLANK and y == self._top and not self._keys:
+            name, row = _EMPTY, Row((Cell(self.empty, "dim"),))
+        look = (width, self.outer_size.width, self._style(""), cursor, cursor and self.has_focus)
+        drawn = self._known.get(name)
+        if drawn is None or drawn.row != row or drawn.look != look:
+            if len(self._known) > _MAX_KNOWN:
+                self._known.clear()
+            strip = self._made(name, row, width, cursor)
+            drawn = self._known[name] = _Drawn(key, row, look, strip, self._padded(strip))
+        self._drawn[y] = drawn
+        return drawn
 
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"rowtable--{name}", partial=True)
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """Draw these lines of the viewport anew, or all of them."""
+        if regions:
+            for region in regions:
+                for y in region.line_range:
+                    self._drawn.pop(y, None)
+        else:
+            self._drawn.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def _made(self, name: str, row: Row, width: int, cursor: bool) -> Strip:
+        if name == _HEAD:
+            return self._strip(self._head(), "head", width)
+        if name == _EMPTY:
+            text = set_cell_size(row.cells[0].text, width)
+            return Strip([Segment(text, self._style("dim"))], width)
+        if cursor:
+            line = "cursor" if self.has_focus else "cursor-away"
+            return self._strip(row, line, width, plain=self.has_focus)
+        return self._strip(row, "", width)
+
+    def _padded(self, strip: Strip) -> Strip:
+        """With the padding, and without the border, which a table has only above."""
+        padding, base = self.styles.padding, self._style("")
+        line = Strip([Segment(" " * padding.left, base), *strip])
+        return line.adjust_cell_length(self.outer_size.width, base)
+
+    def _style(self, name: str, on: str = "") -> Style:
+        """The look of a kind of cell, in the look of a kind of line."""
+        known = f"{name} {on}"
+        style = self._looks.get(known)
+        if style is None:
+            style = self._style(on) if on else self.rich_style
+            if name:
+                style += self.get_component_rich_style(f"rowtable--{name}", partial=True)
+            self._looks[known] = style
+        return style
+
+    def notify_style_update(self) -> None:
+        """Another theme, or the focus came or went."""
+        self._looks.clear()
+        self._drawn.clear()
+        super().notify_style_update()
 
     def _head(self) -> Row:
         return Row(tuple(Cell(column.title) for column in self._columns))
 
-    def _strip(self, row: Row, base: Style, width: int, *, plain: bool = False) -> Strip:
+    def _strip(self, row: Row, line: str, width: int, *, plain: bool = False) -> Strip:
         """Cells side by side; a short row's last cell takes the rest of the line."""
         segments: list[Segment] = []
+        base = self._style(line)
         used = 0
         last = len(row.cells) - 1
         for place, cell in enumerate(row.cells):
@@ -374,14 +506,18 @@ class RowTable(ScrollView, can_focus=True):
                 room = width - used
             if room <= 0:
                 continue
-            style = base + self._style(cell.style) if cell.style and not plain else base
+            style = self._style(cell.style, line) if cell.style and not plain else base
             text = fit(
                 cell.text,
                 room,
                 right=column.right and not spans,
                 middle=column.flexible and not column.prose,
             )
-            segments.append(Segment(text, style))
+            if cell.spans:
+                match = self._style("match", line)
+                segments += _highlighted(text, style, style + match, fitted_spans(cell, room))
+            else:
+                segments.append(Segment(text, style))
             used += room
             if used < width:
                 segments.append(Segment(" ", base))
@@ -400,11 +536,47 @@ def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> 
         right: Stands to the right.
         middle: Leaves out the middle, because generated names differ at their ends.
     """
-    clean = "".join(character if character.isprintable() else " " for character in text)
-    length = cell_len(clean)
+    clean = text
+    if not text.isprintable():
+        clean = "".join(character if character.isprintable() else " " for character in text)
+    narrow = clean.isascii()  # as nearly all of it is, and that is known at once
+    length = len(clean) if narrow else cell_len(clean)
     if length > width:
-        if middle and width >= 5 and clean.isascii():
+        if middle and width >= 5 and (narrow or all(cell_len(one) == 1 for one in clean)):
             tail = (width - 1) // 2
             return f"{clean[: width - 1 - tail]}…{clean[-tail:]}"
         return set_cell_size(clean, width - 1) + "…" if width > 1 else "…"[:width]
-    return " " * (width - length) + clean if right else set_cell_size(clean, width)
+    blank = " " * (width - length)
+    return blank + clean if right else clean + blank
+
+
+def fitted_spans(cell: Cell, width: int) -> tuple[tuple[int, int], ...]:
+    """Where the matching parts are in what `fit` leaves of a text, its middle left out.
+
+    Args:
+        cell: Its characters are one cell wide each.
+        width: Cells there is room for.
+    """
+    spans, length = cell.spans, len(cell.text)
+    if length <= width:
+        return spans
+    tail = (width - 1) // 2 if width >= 5 else 0
+    head, cut = width - 1 - tail, length - tail
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if start < head:
+            found.append((start, min(end, head)))
+        if tail and end > cut:
+            found.append((max(start, cut) - length + width, end - length + width))
+    return tuple(found)
+
+
+def _highlighted(
+    text: str, style: Style, match: Style, spans: Sequence[tuple[int, int]]
+) -> list[Segment]:
+    segments: list[Segment] = []
+    at = 0
+    for start, end in spans:
+        segments += [Segment(text[at:start], style), Segment(text[start:end], match)]
+        at = end
+    return [segment for segment in (*segments, Segment(text[at:], style)) if segment.text]

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.tui.browse.test_listing import ALL, owned, seen, workload
 from tests.tui.samples import PORTS, pod
@@ -19,11 +17,10 @@ from tui_forward.model import (
 )
 from tui_forward.tui.browse.entries import pod_entry, service_entry, workload_entry
 from tui_forward.tui.browse.query import parse
-from tui_forward.tui.browse.rows import NameCell, entry_row, fitted_spans, port_row
+from tui_forward.tui.browse.rows import entry_row, port_row
 from tui_forward.tui.browse.targets import ForwardsByEntry, forward_on, target_of
 from tui_forward.tui.picture import Picture
 from tui_forward.tui.rows import Cell
-from tui_forward.tui.rowtable import fit
 
 
 def test_a_pod_has_kubectl_s_columns() -> None:
@@ -57,46 +54,8 @@ def test_what_matched_is_highlighted_where_it_is_shown() -> None:
     entry = pod_entry(pod("web-1"))
     spans = parse("b1").spans(entry.name)
     cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
-    assert isinstance(cell, NameCell)
     assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
-    assert not isinstance(entry_row(entry, [], 1.0, spans=()).cells[1], NameCell)
-
-
-@given(
-    st.text(alphabet="abcdef", min_size=1, max_size=20), st.integers(1, 22), st.data(),
-    st.sampled_from(["", "★ "]),
-)  # fmt: skip
-def test_highlights_stay_on_their_letters_when_a_name_is_cut(
-    name: str, width: int, data: st.DataObject, lead: str
-) -> None:
-    text = lead + name
-    start = data.draw(st.integers(0, len(text) - 1))
-    end = data.draw(st.integers(start + 1, len(text)))
-    shown = fit(text, width, middle=True)
-    marked = "".join(
-        shown[a:b] for a, b in fitted_spans(NameCell(text, "", ((start, end),)), width)
-    )
-    letters = text[start:end]
-    assert len(text) > width or marked == letters
-    assert "…" not in marked
-    assert _joins(letters, marked)
-
-
-def _joins(letters: str, marked: str) -> bool:
-    """Whether it is the beginning and the end of the letters, without what was cut."""
-    return any(
-        letters.startswith(marked[:at]) and letters.endswith(marked[at:])
-        for at in range(len(marked) + 1)
-    )
-
-
-def test_highlights_on_both_sides_of_what_was_cut() -> None:
-    cell = NameCell("abcdefghij", "", ((0, 1), (2, 9)))
-    shown = fit(cell.text, 7, middle=True)
-    assert shown == "abc…hij"
-    assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
-    assert fitted_spans(cell, 10) == cell.spans
-    assert fitted_spans(cell, 3) == ((0, 1),)
+    assert entry_row(entry, [], 1.0, spans=()).cells[1].spans == ()
 
 
 @pytest.mark.parametrize(

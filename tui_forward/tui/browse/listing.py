@@ -155,15 +155,10 @@ class Listing:
 
     def _make(self) -> None:
         """Sort everything."""
-        picture = self.picture
-        if self.view is View.WORKLOADS:
-            keys: Iterable[str] = (*picture.workloads, *picture.pods)
-        else:
-            keys = picture.services if self.view is View.SERVICES else picture.pods
         self._beneath.clear()
         self._lists = {_TOP: []}
-        self._place = {key: home for key in keys if (home := self._home(key)) is not None}
-        self._first = {key: self._first_of(key) for key in self._place if self._sorts}
+        self._place = self._homes()
+        self._first = {key: self._first_of(key) for key in self._place} if self._sorts else {}
         for key, home in self._place.items():
             self._lists.setdefault(home, []).append(key)
         for home, listed in self._lists.items():
@@ -213,6 +208,17 @@ class Listing:
         else:
             for key in keys:
                 insort(listed, key, key=rank)
+
+    def _homes(self) -> dict[str, str]:
+        """As `_home`, of everything in this view."""
+        picture = self.picture
+        if self.view is not View.WORKLOADS:
+            services = self.view is View.SERVICES
+            return dict.fromkeys(picture.services if services else picture.pods, _TOP)
+        homes = dict.fromkeys((*picture.workloads, *picture.pods), _TOP)
+        for key in picture.workloads:
+            homes.update(dict.fromkeys(picture.pods_of(key), key))
+        return homes
 
     def _home(self, key: str) -> str | None:
         """In which list it belongs, None if in none of this view."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tui_forward.model import DeclaredPort, Forward, Pod, TargetKind
 from tui_forward.tui.browse.entries import Entry
@@ -17,17 +16,6 @@ _INDENT = "  "
 DIGITS = 9
 # What kubectl prints for containers that fail: CrashLoopBackOff, ErrImagePull, OOMKilled, …
 _FAILING = re.compile(r"BackOff|Err|OOM|Invalid|Cannot|Failed|Evicted")
-
-
-@dataclass(frozen=True, slots=True)
-class NameCell(Cell):
-    """A name of which parts matched the filter.
-
-    Attributes:
-        spans: Those parts of `text`: disjoint, in order.
-    """
-
-    spans: tuple[Span, ...] = ()
 
 
 def entry_row(
@@ -87,31 +75,8 @@ def _forward_mark(forwards: Sequence[Forward]) -> Cell:
 
 
 def _name_cell(text: str, style: str, entry: Entry, spans: Sequence[Span]) -> Cell:
-    if not spans:
-        return Cell(text, style)
     lead = len(text) - len(entry.name)
-    return NameCell(text, style, tuple((start + lead, end + lead) for start, end in spans))
-
-
-def fitted_spans(cell: NameCell, width: int) -> tuple[Span, ...]:
-    """Where highlighted parts are in what `rowtable.fit` leaves of a name that is too long.
-
-    Args:
-        cell: Names in it are made of characters one cell wide.
-        width: Cells there is room for.
-    """
-    spans, length = cell.spans, len(cell.text)
-    if length <= width:
-        return spans
-    tail = (width - 1) // 2 if width >= 5 and cell.text.isascii() else 0
-    head, cut = width - 1 - tail, length - tail
-    found: list[Span] = []
-    for start, end in spans:
-        if start < head:
-            found.append((start, min(end, head)))
-        if tail and end > cut:
-            found.append((max(start, cut) - length + width, end - length + width))
-    return tuple(found)
+    return Cell(text, style, tuple((start + lead, end + lead) for start, end in spans))
 
 
 def _style(entry: Entry) -> str:
