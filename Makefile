@@ -8,10 +8,10 @@ INSTALLED := .venv/.installed
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench bench-ui soak lock proto clean
+.PHONY: help demo run test check format bench bench-ui screenshots soak lock proto clean
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -46,6 +46,9 @@ bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
 
 bench-ui: $(INSTALLED) ## start-up, key to screen, CPU and memory of the dashboard under load
 	$(BIN)/python -m tests.bench.ui
+
+screenshots: $(INSTALLED) ## take the README's pictures anew
+	$(BIN)/python -m screenshots
 
 soak: $(INSTALLED) ## all that breaks, twenty times under load, then ten minutes of it mixed
 	$(BIN)/python -m tests.endurance

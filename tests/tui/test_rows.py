@@ -71,7 +71,7 @@ def test_any_other_state_shows_its_reason(state: ForwardState) -> None:
     )  # fmt: skip
     row = rows.forward_row(shown, now=10.0)
     assert row.cells[1].text.endswith(state.value)
-    assert row.cells[-1].text == "pod web-1 was deleted · next try in 2 s · 3 parked"
+    assert row.cells[-1].text == "3 parked · next try in 2 s · pod web-1 was deleted"
 
 
 def test_every_state_has_a_mark_of_its_own_word() -> None:
@@ -107,7 +107,7 @@ def test_connection_rows() -> None:
         close_reason="connection refused by the pod",
     )  # fmt: skip
     row = rows.connection_row(closed, now=500.0)
-    assert row.cells[3].text == "10s"
+    assert row.cells[2].text == "10s"
     assert row.cells[-1] == rows.Cell("connection refused by the pod", "bad")
 
 

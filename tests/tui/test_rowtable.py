@@ -234,3 +234,15 @@ def test_highlights_on_both_sides_of_what_was_cut() -> None:
     assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
     assert fitted_spans(cell, 10) == cell.spans
     assert fitted_spans(cell, 3) == ((0, 1),)
+
+
+async def test_the_cursor_s_row_is_in_view_when_rows_come_in_above_and_the_bar_with_them() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.table.focus()
+        app.show(KEYS[20:25])
+        await pilot.press("end")
+        assert app.table.cursor == "row-00024"
+        app.show(KEYS[:40])
+        await pilot.pause()
+        assert "row-00024" in "\n".join(app.lines())

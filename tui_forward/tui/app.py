@@ -98,6 +98,8 @@ class TuiForwardApp(App[None]):
         context: The context to show.
         namespace: The namespace to show, "" for all of them.
         files: Where settings and favourites are kept, and the engine's log.
+        clock: Seconds since the epoch, for ages and countdowns.
+        histories: What flowed before; kept current from now on.
     """
 
     TITLE = "tui-forward"
@@ -124,7 +126,14 @@ class TuiForwardApp(App[None]):
     ]  # fmt: skip
 
     def __init__(
-        self, session: Session, *, context: str, namespace: str, files: Files | None = None
+        self,
+        session: Session,
+        *,
+        context: str,
+        namespace: str,
+        files: Files | None = None,
+        clock: Callable[[], float] = time.time,
+        histories: Histories | None = None,
     ) -> None:
         super().__init__()
         self.session = session
@@ -133,11 +142,12 @@ class TuiForwardApp(App[None]):
         self._files = files if files is not None else Files()
         self._memory = Memory(self._files.memory)
         self._contexts: tuple[Context, ...] = ()
-        self._histories = Histories()
+        self._clock = clock
+        self._histories = histories if histories is not None else Histories()
         self._transitions = TransitionWatch()
         self._eager_until = time.monotonic() + _EAGER_FOR_S
         self._listing = self._listing_of(CatalogScope(context, namespace))
-        self.dashboard = Dashboard(self._listing, self._histories)
+        self.dashboard = Dashboard(self._listing, self._histories, clock=clock)
         self._trouble: TuiForwardError | None = None
         self._resample = asyncio.Event()
         self._wishes: asyncio.Queue[Action] = asyncio.Queue(_MAX_WISHES)
@@ -183,7 +193,7 @@ class TuiForwardApp(App[None]):
     @work(group="sample", exit_on_error=True)
     async def _sample_forever(self) -> None:
         while True:
-            await self._sample()
+            await self.sample()
             self._resample.clear()
             eager = self.picture.is_awaited and time.monotonic() < self._eager_until
             try:
@@ -192,7 +202,7 @@ class TuiForwardApp(App[None]):
             except TimeoutError:
                 continue
 
-    async def _sample(self) -> None:
+    async def sample(self) -> None:
         """Fetch one sample and draw it; trouble is shown instead of thrown."""
         picture = self.picture
         connections: tuple[Connection, ...] = ()
@@ -210,7 +220,7 @@ class TuiForwardApp(App[None]):
         except TimeoutError:
             self._trouble = TransportError("the engine process does not answer")
         self._histories.take(self.snapshot.forwards, time.monotonic())
-        self._tell(self._transitions.notice(self.snapshot.forwards, time.time()))
+        self._tell(self._transitions.notice(self.snapshot.forwards, self._clock()))
         if self.dashboard.is_mounted and picture is self.picture:
             self.dashboard.draw(Sample(self.snapshot, connections, self._trouble))
         if isinstance(self.screen, DetailScreen) and self.screen.is_mounted:
@@ -399,7 +409,7 @@ class TuiForwardApp(App[None]):
 
     def on_detail_wished(self, event: wishes.DetailWished) -> None:
         """Show everything about one forward."""
-        screen = DetailScreen(event.forward_id)
+        screen = DetailScreen(event.forward_id, clock=self._clock)
         self.push_screen(screen)
         self._resample.set()
         self._follow_way(screen)

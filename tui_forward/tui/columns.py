@@ -36,9 +36,8 @@ FORWARDS = (
     Column("last incident", 30, drop=8),
 )
 SPARKLINE = 16
-CONNECTIONS = (
-    Column("client", 15, flexible=True),
-    Column("forward", 24, drop=6),
+_CLIENT = Column("client", 15)
+_FIGURES = (
     Column("process", 16, drop=4),
     Column("age", 6, right=True, drop=3),
     Column("first byte", 10, right=True, drop=5),
@@ -46,5 +45,8 @@ CONNECTIONS = (
     Column("↑ all", 7, right=True),
     Column("↓ now", 9, right=True, drop=1),
     Column("↑ now", 9, right=True, drop=2),
-    Column("state", 12),
+    Column("state", 12, flexible=True, prose=True),
 )
+# Of one forward, and of all.
+CONNECTIONS = (_CLIENT, *_FIGURES)
+ALL_CONNECTIONS = (_CLIENT, Column("forward", 24, drop=6), *_FIGURES)

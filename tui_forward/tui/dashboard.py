@@ -368,6 +368,7 @@ class Dashboard(Screen[None]):
 
     def _draw_connections(self) -> None:
         now, table, forward = self._clock(), self._connection_table, self.chosen_forward
+        table.columns = columns.ALL_CONNECTIONS if self.of_all else columns.CONNECTIONS
         if self.of_all:
             table.title, table.empty = "connections of all forwards", "No connection yet"
         else:
@@ -376,8 +377,10 @@ class Dashboard(Screen[None]):
 
         def row(key: str) -> rows.Row:
             connection = self._connections[key]
-            owner = self._forwards.get(connection.forward_id) if self.of_all else None
-            target = rows.target_text(owner) if owner is not None else ""
+            target = None
+            if self.of_all:
+                owner = self._forwards.get(connection.forward_id)
+                target = rows.target_text(owner) if owner is not None else ""
             return rows.connection_row(connection, now, target=target)
 
         table.show(tuple(self._connections), row)

@@ -137,12 +137,11 @@ def target_text(forward: Forward) -> str:
 
 
 def waiting_text(forward: Forward, now: float) -> str:
-    """The reason, the countdown and who is waiting with it."""
-    parts = [forward.reason]
+    """Who is waiting with it, the countdown and the reason, which may be long."""
+    parts = [f"{forward.parked} parked"] if forward.parked else []
     if forward.retry_at is not None and forward.retry_at > now:
         parts.append(f"next try in {forward.retry_at - now:.0f} s")
-    if forward.parked:
-        parts.append(f"{forward.parked} parked")
+    parts.append(forward.reason)
     return " · ".join(part for part in parts if part)
 
 
@@ -167,13 +166,14 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
     return tuple(parts)
 
 
-def connection_row(connection: Connection, now: float, *, target: str = "") -> Row:
+def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
     """One connection: who, how long, how much, and why it ended.
 
     Args:
         connection: At one instant.
         now: Seconds since the epoch.
-        target: Whose connection it is, where those of several forwards are shown.
+        target: Whose connection it is, where those of several forwards are shown and there is
+            a column for it.
     """
     end = connection.closed_at if connection.closed_at is not None else now
     if connection.state is ConnectionState.CLOSED:
@@ -185,7 +185,7 @@ def connection_row(connection: Connection, now: float, *, target: str = "") -> R
     return Row(
         (
             Cell(connection.client),
-            Cell(target),
+            *((Cell(target),) if target is not None else ()),
             Cell(connection.process, "dim"),
             Cell(age(end - connection.opened_at), "dim"),
             Cell(

@@ -204,6 +204,19 @@ class RowTable(ScrollView, can_focus=True):
             self.border_title = escape(f" {text} ")
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in order."""
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: tuple[Column, ...]) -> None:
+        if columns != self._columns:
+            self._columns = columns
+            self._widths = (-1, [])
+            self._known.clear()
+            self.refresh()
+
+    @property
     def empty(self) -> str:
         """What the table says when there are no rows."""
         return self._empty
@@ -270,11 +283,11 @@ class RowTable(ScrollView, can_focus=True):
         self._take_height(len(keys) + self._top)
         if self._untouched and keys:
             self.cursor = keys[0]
-            self.scroll_to(y=0, animate=False)
+            self.scroll_to(y=0, animate=False, force=True)
         elif (place := self._place(self.cursor)) is not None:
             # The row under the cursor keeps its line on the screen.
             if place != old_place:
-                self.scroll_to(y=max(0, place - offset), animate=False)
+                self.scroll_to(y=max(0, place - offset), animate=False, force=True)
         else:
             self.cursor = keys[min(old_place, len(keys) - 1)] if keys else None
 
@@ -328,9 +341,9 @@ class RowTable(ScrollView, can_focus=True):
             return
         top = self.scroll_offset.y
         if place < top:
-            self.scroll_to(y=place, animate=False)
+            self.scroll_to(y=place, animate=False, force=True)
         elif place >= top + page:
-            self.scroll_to(y=place - page + 1, animate=False)
+            self.scroll_to(y=place - page + 1, animate=False, force=True)
 
     def on_resize(self) -> None:
         """Columns are laid out anew."""

@@ -222,8 +222,8 @@ def _begins_a_part(word: str, text: str, place: int) -> int:
 
 
 def _strewn(word: str, text: str) -> int | None:
-    """20 for letters in order without a gap that counts, 19 with one, else None."""
-    at, gaps = -1, 0
+    """For letters in order with one gap that counts at most: 20, less if far apart; else None."""
+    at, gaps, first = -1, 0, text.find(word[0])
     for letter in word:
         found = text.find(letter, at + 1)
         if found < 0:
@@ -232,7 +232,8 @@ def _strewn(word: str, text: str) -> int | None:
             gaps += 1
         at = found
     if gaps <= 1:
-        return 20 - gaps
+        between = at - first + 1 - len(word)
+        return max(11, 20 - gaps - between // 4)
     # The first place of each letter is not always the best one. Most names can be told at
     # once: two letters that are nowhere side by side, nor a part's beginning, cost a gap.
     needed = 0
@@ -242,7 +243,7 @@ def _strewn(word: str, text: str) -> int | None:
             if needed > 1 and text.isascii() and not _OTHER.search(text):
                 return None
     layers = _layers(word, text)
-    return None if layers is None else 20 if layers[-1][0] else 19
+    return None if layers is None else 12 if layers[-1][0] else 11
 
 
 def _layers(word: str, text: str) -> list[tuple[int, int]] | None:

@@ -1,0 +1,288 @@
+"""A session that stands still for its picture.
+
+Everything comes from a real engine on a real (embedded) cluster. What differs from one run to
+the next is replaced on its way: times by times that are always the same, measured figures by
+figures of the same kind, ports and process ids by numbers that tell the same.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import msgspec
+
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    Connection,
+    ConnectionState,
+    Context,
+    Counters,
+    Event,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    Hop,
+    HopKind,
+    LocalAddress,
+    Pod,
+    PodLog,
+    Service,
+    Snapshot,
+    TimelineEntry,
+    Workload,
+)
+from tui_forward.session import Session
+
+NOW = 1_767_268_800.0  # 2026-01-01 12:00 UTC
+_MIB = 1 << 20
+_DAY_S = 86_400.0
+_API_S, _ROUND_TRIP_S = 0.0042, 0.0013
+_LATENCIES = {HopKind.API: _API_S, HopKind.PORT: _ROUND_TRIP_S}
+_VARYING = (
+    (re.compile(r"\b\d+(\.\d+)? ms\b"), "1.3 ms"),
+    (re.compile(r"\b\d+(\.\d+)? s\b"), "0.4 s"),
+    (re.compile(r"\b\d+ tunnels?\b"), "2 tunnels"),
+    (re.compile(r"\b10\.\d+\.\d+\.\d+\b"), "10.244.1.7"),
+)
+_PROCESS = re.compile(r"^(\D+?)[\d.]* \(\d+\)$")
+
+
+def _steady(text: str, below: int, *more: str) -> int:
+    """A number that belongs to a text, for ever."""
+    return zlib.crc32("|".join((text, *more)).encode()) % below
+
+
+class PosedSession:
+    """Implements `tui_forward.session.Session` on top of another.
+
+    Args:
+        real: Is asked for everything.
+        server: `host:port` of the cluster's API server.
+        rates: Bytes per second from and to the pod, by target.
+    """
+
+    def __init__(self, real: Session, *, server: str, rates: dict[str, tuple[int, int]]) -> None:
+        self._real = real
+        self._server = server
+        self._rates = rates
+        self._ports: dict[int, int] = {}  # real local port -> the one that is shown
+        self._people: dict[str, str] = {}  # address or process -> the one that is shown
+
+    # Texts ------------------------------------------------------------------------------
+
+    def _said(self, text: str) -> str:
+        text = text.replace(self._server, "127.0.0.1:6443")
+        for real, shown in self._ports.items():
+            text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){real}\b", rf"\1\g<2>{shown}", text)
+        for pattern, steady in _VARYING:
+            text = pattern.sub(steady, text)
+        return text
+
+    def _listening(self, forward: Forward) -> tuple[LocalAddress, ...]:
+        for address in forward.listening:
+            wanted = max(forward.remote_port or address.port, 1024)
+            while address.port not in self._ports and wanted in self._ports.values():
+                wanted += 1
+            self._ports.setdefault(address.port, wanted)
+        return tuple(LocalAddress(a.host, self._ports[a.port]) for a in forward.listening)
+
+    def _known(self, kind: str, real: str, name: Callable[[int], str]) -> str:
+        if real not in self._people:
+            count = sum(1 for one in self._people if one.startswith(kind))
+            self._people[real] = name(count)
+        return self._people[real]
+
+    # What is asked for --------------------------------------------------------------------
+
+    async def snapshot(self) -> Snapshot:
+        """See `Session.snapshot`."""
+        real = await self._real.snapshot()
+        forwards = tuple(self._forward(forward) for forward in real.forwards)
+        totals = Counters(
+            rate_from_pod=sum(forward.counters.rate_from_pod for forward in forwards),
+            rate_to_pod=sum(forward.counters.rate_to_pod for forward in forwards),
+            connections_open=sum(forward.counters.connections_open for forward in forwards),
+        )
+        return msgspec.structs.replace(real, forwards=forwards, totals=totals, at=NOW)
+
+    def _forward(self, forward: Forward) -> Forward:
+        target = str(forward.spec.target)
+        down, up = self._rates.get(target, (0, 0))
+        ready = forward.state is ForwardState.READY
+        age = 600 + _steady(target, 9_000) if ready else 4.0
+        counters = msgspec.structs.replace(
+            forward.counters,
+            rate_from_pod=float(down) if ready else 0.0,
+            rate_to_pod=float(up) if ready else 0.0,
+            bytes_from_pod=down * 700 + _steady(target, _MIB, "down") if down else 0,
+            bytes_to_pod=up * 700 + _steady(target, _MIB, "up") if up else 0,
+        )
+        return msgspec.structs.replace(
+            forward,
+            listening=self._listening(forward),
+            reason=self._said(forward.reason),
+            hint=self._said(forward.hint),
+            last_incident=self._said(forward.last_incident),
+            since=NOW - age,
+            started_at=NOW - 11_000,
+            retry_at=NOW + 2 if forward.retry_at is not None else None,
+            round_trip_s=_ROUND_TRIP_S if forward.round_trip_s is not None else None,
+            tunnels=2 if forward.tunnels else 0,
+            counters=counters,
+        )
+
+    async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
+        """See `Session.connections`."""
+        forwards = {one.id: one for one in (await self.snapshot()).forwards}
+        shown = []
+        connections = await self._real.connections(forward_id)
+        flowing = sum(map(_flows, connections))
+        for place, one in enumerate(connections):
+            down, up = self._rates.get(str(forwards[one.forward_id].spec.target), (0, 0))
+            flows = _flows(one)
+            age = 40 + _steady(one.forward_id, 900, str(place))
+            share = (1 + place) / (flowing * (flowing + 1) / 2) if flows else 0.0
+            shown.append(
+                msgspec.structs.replace(
+                    one,
+                    client=self._known("127", one.client, lambda n: f"127.0.0.1:{50_412 + 7 * n}"),
+                    process=self._process(one.process),
+                    opened_at=NOW - age,
+                    closed_at=NOW - age + 3 if one.closed_at is not None else None,
+                    first_byte_s=0.0019 if one.first_byte_s is not None else None,
+                    bytes_from_pod=int(down * age * share) if flows else one.bytes_from_pod,
+                    bytes_to_pod=int(up * age * share) if flows else one.bytes_to_pod,
+                    rate_from_pod=down * share,
+                    rate_to_pod=up * share,
+                    close_reason=self._said(one.close_reason),
+                )
+            )
+        return tuple(shown)
+
+    def _process(self, process: str) -> str:
+        found = _PROCESS.match(process)
+        if found is None:
+            return process
+        return self._known(found[1], process, lambda n: f"{found[1]} ({4_211 + 12 * n})")
+
+    async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
+        """See `Session.timeline`."""
+        entries = await self._real.timeline(forward_id)
+        count = len(entries)
+        return tuple(
+            msgspec.structs.replace(
+                entry, at=NOW - 60 - 97 * (count - place), text=self._said(entry.text)
+            )
+            for place, entry in enumerate(entries)
+        )
+
+    async def hops(self, forward_id: str) -> tuple[Hop, ...]:
+        """See `Session.hops`."""
+        return tuple(
+            msgspec.structs.replace(
+                hop,
+                name=self._said(hop.name),
+                facts=tuple(map(self._said, hop.facts)),
+                latency_s=_LATENCIES.get(hop.kind) if hop.latency_s is not None else None,
+                error=self._said(hop.error),
+                hint=self._said(hop.hint),
+            )
+            for hop in await self._real.hops(forward_id)
+        )
+
+    async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
+        """See `Session.catalog`."""
+        view = await self._real.catalog(scope, since)
+        return msgspec.structs.replace(
+            view,
+            pods=tuple(map(_pod, view.pods)),
+            services=tuple(map(_aged, view.services)),
+            workloads=tuple(map(_workload, view.workloads)),
+            health=_health(view.health),
+        )
+
+    # Handed on as it is ---------------------------------------------------------------------
+
+    async def start(self, spec: ForwardSpec) -> str:
+        """See `Session.start`."""
+        return await self._real.start(spec)
+
+    async def stop(self, forward_id: str) -> None:
+        """See `Session.stop`."""
+        await self._real.stop(forward_id)
+
+    async def pause(self, forward_id: str) -> None:
+        """See `Session.pause`."""
+        await self._real.pause(forward_id)
+
+    async def resume(self, forward_id: str) -> None:
+        """See `Session.resume`."""
+        await self._real.resume(forward_id)
+
+    async def reconnect(self, forward_id: str) -> None:
+        """See `Session.reconnect`."""
+        await self._real.reconnect(forward_id)
+
+    async def close_connection(self, connection_id: int) -> None:
+        """See `Session.close_connection`."""
+        await self._real.close_connection(connection_id)
+
+    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
+        """See `Session.pod_log`."""
+        return await self._real.pod_log(forward_id, container=container, lines=lines)
+
+    def events(self, since: int = 0) -> AsyncIterator[Event]:
+        """See `Session.events`."""
+        return self._real.events(since)
+
+    async def contexts(self) -> tuple[Context, ...]:
+        """See `Session.contexts`."""
+        return await self._real.contexts()
+
+    async def close(self) -> None:
+        """See `Session.close`."""
+        await self._real.close()
+
+
+def _flows(connection: Connection) -> bool:
+    return connection.state is ConnectionState.OPEN and bool(connection.bytes_from_pod)
+
+
+# What is in another of its states at every moment, in the one it is mostly in.
+_STATUS = {"payments": "CrashLoopBackOff", "recommender": "ImagePullBackOff"}
+
+
+def _pod(pod: Pod) -> Pod:
+    crashes = "payments" in pod.name
+    return msgspec.structs.replace(
+        pod,
+        created_at=NOW - 3_600 - _steady(pod.name, int(9 * _DAY_S)),
+        ready_since=NOW - 1_800,
+        status=_STATUS.get(pod.name.partition("-")[0], pod.status),
+        restarts=17 if crashes else pod.restarts,
+        ready=not crashes and pod.ready,
+        containers_ready=0 if crashes else pod.containers_ready,
+    )
+
+
+def _workload(workload: Workload) -> Workload:
+    crashes = workload.name == "payments"
+    return _aged(msgspec.structs.replace(workload, ready=0) if crashes else workload)
+
+
+Aged = TypeVar("Aged", Service, Workload)
+
+
+def _aged(item: Aged) -> Aged:
+    return msgspec.structs.replace(item, created_at=NOW - 30 * _DAY_S - _steady(item.name, 999))
+
+
+def _health(health: ApiHealth | None) -> ApiHealth | None:
+    if health is None or health.latency_s is None:
+        return health
+    return msgspec.structs.replace(health, latency_s=_API_S)

@@ -1,0 +1,251 @@
+"""What the pictures show: a cluster, forwards on it, people who use them, and where one looks.
+
+The forwards and what flows through them are real (`stage`); each scene then opens a dashboard
+of its own, presses keys as a person would, and leaves it as it is to be taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from textual.pilot import Pilot
+
+from screenshots.posed import NOW, PosedSession
+from tui_forward.cli.embedded import EmbeddedCluster
+from tui_forward.minicluster.control import Control
+from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.session import Session
+from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.history import Histories
+
+SEED = 7
+# A pod that is deleted is replaced this much later: long enough for a picture.
+REPLACE_S = 120.0
+_WAIT_S = 10.0
+_MIB = 1 << 20
+
+# What is forwarded, and how much flows there: bytes per second from and to the pod.
+FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
+    (Target(context="minicluster", namespace=namespace, kind=kind, name=name, port=port), rate)
+    for namespace, kind, name, port, rate in (
+        ("shop", TargetKind.DEPLOYMENT, "web", "http", (12_900_000, 214_000)),
+        ("shop", TargetKind.DEPLOYMENT, "web", "metrics", (48_300, 1_900)),
+        ("data", TargetKind.STATEFULSET, "db", "sql", (3_410_000, 1_170_000)),
+        ("shop", TargetKind.SERVICE, "gateway", "http", (0, 0)),
+        ("ops", TargetKind.DEPLOYMENT, "toolbox", "echo", (734_000, 734_000)),
+    )
+)
+RATES = {str(target): rate for target, rate in FORWARDS}
+
+
+class PosedHistories(Histories):
+    """What flowed in the last minutes, the same every time.
+
+    Args:
+        targets: Of the forwards, by id.
+    """
+
+    def __init__(self, targets: dict[str, str]) -> None:
+        super().__init__()
+        self._series = {
+            forward_id: _waves(target, *RATES.get(target, (0, 0)))
+            for forward_id, target in targets.items()
+        }
+
+    def series(self, forward_id: str, seconds: int) -> list[tuple[int, int]]:
+        """See `Histories.series`."""
+        return self._series.get(forward_id, [])[-seconds:]
+
+
+def _waves(target: str, down: int, up: int) -> list[tuple[int, int]]:
+    dice = random.Random(target)
+    series = []
+    for second in range(300):
+        swell = 0.55 + 0.35 * math.sin(second / 23 + len(target)) + 0.3 * dice.random()
+        pause = 90 < second < 97  # a rollout
+        series.append((0, 0) if pause else (int(down * swell), int(up * swell * dice.random())))
+    return series
+
+
+@dataclass
+class Stage:
+    """A cluster with forwards that are used."""
+
+    session: Session
+    control: Control
+    ids: dict[str, str]  # target -> id
+    callers: list[asyncio.StreamWriter]
+
+    async def local_port(self, target: str) -> int:
+        """Where a forward really listens."""
+        for forward in (await self.session.snapshot()).forwards:
+            if forward.id == self.ids[target]:
+                return forward.listening[0].port
+        raise LookupError(target)
+
+    async def state(self, target: str) -> ForwardState:
+        """How a forward does."""
+        forwards = (await self.session.snapshot()).forwards
+        return next(one.state for one in forwards if one.id == self.ids[target])
+
+    async def pod(self, target: str) -> str:
+        """Which pod is behind a forward."""
+        forwards = (await self.session.snapshot()).forwards
+        pod = next(one.pod for one in forwards if one.id == self.ids[target])
+        return pod.name if pod is not None else ""
+
+    async def call(self, target: str, text: bytes, answer: int) -> None:
+        """Connect, say something, read so many bytes, and stay."""
+        port = await self.local_port(target)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self.callers.append(writer)
+        writer.write(text)
+        if answer:
+            async with asyncio.timeout(_WAIT_S):
+                await reader.readexactly(answer)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait for something.
+
+    Raises:
+        TimeoutError: In vain.
+    """
+    try:
+        async with asyncio.timeout(_WAIT_S):
+            while not await condition():  # noqa: ASYNC110 - a screen has no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"waited in vain for {what}") from None
+
+
+@contextlib.asynccontextmanager
+async def stage(cluster: EmbeddedCluster) -> AsyncIterator[Stage]:
+    """Forward everything, and use it."""
+    from tui_forward.session import LocalSession
+
+    session = LocalSession(cluster.kubeconfig)
+    done = Stage(session, Control(cluster.control), {}, [])
+    try:
+        for target, _ in FORWARDS:
+            done.ids[str(target)] = await session.start(ForwardSpec(target=target))
+        for target, _ in FORWARDS:
+
+            async def ready(name: str = str(target)) -> bool:
+                return await done.state(name) is ForwardState.READY
+
+            await until(ready, f"{target} to be ready")
+        web, _, db, _, echo = (str(target) for target, _ in FORWARDS)
+        get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for _ in range(3):
+            await done.call(web, get, 40)
+        for _ in range(2):
+            await done.call(db, b"PING\n", 1)
+        await done.call(echo, b"hello\n", 6)
+        yield done
+    finally:
+        for writer in done.callers:
+            writer.close()
+        await session.close()
+
+
+Scene = Callable[[Stage, TuiForwardApp, Pilot[None]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One scene, and how large it is taken."""
+
+    name: str
+    title: str
+    size: tuple[int, int]
+    scene: Scene
+    namespace: str = "shop"
+    theme: str = "forward-dark"
+
+
+async def shows(app: TuiForwardApp, *texts: str) -> None:
+    """Wait until the screen shows all of these."""
+
+    def text() -> str:
+        strips = app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+    async def there() -> bool:
+        return all(one in text() for one in texts)
+
+    try:
+        await until(there, f"{texts} on the screen")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{text()}") from None
+
+
+async def _overview(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await shows(app, "deploy/payments", "● ready", "127.0.0.1:504")
+    await pilot.press("end", "up", "up")
+    await shows(app, "ports of web", "15000")
+
+
+async def _detail(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await shows(app, "● ready", "127.0.0.1:504")
+    await pilot.press("tab", "tab", "d")
+    await shows(app, "timeline", "kubelet", "1.3 ms", "open")
+
+
+async def _reconnecting(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    target = str(FORWARDS[4][0])
+    pod = await stage.pod(target)
+    await stage.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
+
+    async def lost() -> bool:
+        return await stage.state(target) is not ForwardState.READY
+
+    await until(lost, "the forward to notice")
+    for _ in range(2):
+        await stage.call(target, b"hello\n", 0)
+    await pilot.press("tab", "tab", "end")
+    await shows(app, "2 parked", "connections of ops/deploy/toolbox:echo", "● ready")
+
+
+async def _filter(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await shows(app, "deploy/web")
+    await pilot.press("slash", *"wb port:http")
+    await shows(app, "/wb port:http")
+
+
+async def _narrow(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await shows(app, "deploy/legacy", "● ready", "5 on, 6")
+
+
+async def _light(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await shows(app, "deploy/web", "● ready", "127.0.0.1:504")
+    await pilot.press("t")
+    await shows(app, "pods of all namespaces")
+    await pilot.press("tab", "tab")
+
+
+PICTURES: tuple[Picture, ...] = (
+    Picture("dashboard", "tui-forward", (128, 36), _overview),
+    Picture("detail", "one forward, hop by hop", (128, 36), _detail),
+    Picture("filter", "search while you type", (128, 30), _filter, namespace=""),
+    Picture("narrow", "60 columns", (60, 20), _narrow),
+    Picture("light", "in daylight", (128, 36), _light, namespace="", theme="forward-light"),
+    # Last, because it breaks something.
+    Picture("reconnecting", "a pod is replaced", (128, 30), _reconnecting, namespace="ops"),
+)
+
+
+def app_for(picture: Picture, session: PosedSession, ids: dict[str, str]) -> TuiForwardApp:
+    """The dashboard of a picture."""
+    return TuiForwardApp(
+        session,
+        context="minicluster",
+        namespace=picture.namespace,
+        clock=lambda: NOW,
+        histories=PosedHistories({forward_id: target for target, forward_id in ids.items()}),
+    )
