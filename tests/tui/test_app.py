@@ -711,3 +711,25 @@ async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
         await pilot.pause(0.2)
         names = {call[0] for call in session.calls[asked:]}
         assert not names & {"hops", "pod_log"}
+
+
+async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_path: Path) -> None:
+    session = shop()
+    session.context_list = tuple(
+        Context(name=name, cluster=name, current=name == "here") for name in ("here", "there")
+    )
+    files = Files(memory=tmp_path / "browse.json")
+    async with running(session, (100, 30), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("n", *"kube", "ctrl+s", "escape")
+        await pilot.press("c", *"there", "ctrl+s", "escape")
+    async with running(session, (100, 30), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("n")
+        await shows(app, "★ kube-system")
+        text = screen_text(app)
+        assert text.index("kube-system") < text.index("default")
+        await pilot.press("escape", "c")
+        await shows(app, "★ there")
+        text = screen_text(app)
+        assert text.index("★ there") < text.index("cluster here")

@@ -81,6 +81,7 @@ _MAX_UNDO = 50
 _NOTICES_AT_ONCE = 3
 _CHART_S = 300
 _ALL = "*"  # no namespace has this name
+_ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 
 Action = Callable[[], Awaitable[None]]
 # Whose keys can be changed, and are in the help.
@@ -507,18 +508,24 @@ class TuiForwardApp(App[None]):
         picture = self.picture
         shown = picture.scope.namespace
         names = dict.fromkeys([*picture.namespaces, *([shown] if shown else [])])
-        options = [Option(_ALL, "all namespaces", current=not shown)]
+        context, liked = picture.scope.context, self._memory.favourites(picture.scope.context)
+        options = [Option(_ALL, "all namespaces", "", not shown, f"ns/{_ALL}" in liked)]
         options += [
-            Option(name, name, self._about(name), current=name == shown) for name in sorted(names)
+            Option(name, name, self._about(name), name == shown, f"ns/{name}" in liked)
+            for name in sorted(names, key=lambda name: (f"ns/{name}" not in liked, name))
         ]
         trouble = picture.trouble("namespaces")
         note = f"{trouble.error}. Type a name instead." if trouble is not None else ""
 
         def chosen(name: str | None) -> None:
             if name is not None:
-                self._look_at(picture.scope.context, "" if name == _ALL else name)
+                self._look_at(context, "" if name == _ALL else name)
 
-        self.push_screen(Picker("namespace", options, free=True, note=note), chosen)
+        def star(name: str, _on: bool) -> None:
+            self._memory.toggle_favourite(context, f"ns/{name}")
+
+        picker = Picker("namespace", options, free=True, note=note, star=star)
+        self.push_screen(picker, chosen)
 
     def _about(self, name: str) -> str:
         here = self.picture.scope.context
@@ -541,17 +548,24 @@ class TuiForwardApp(App[None]):
             self.notify("The engine process does not answer", severity="error")
             return
         here = self.picture.scope.context
+        liked = self._memory.favourites(_ANYWHERE)
         options = [
-            Option(one.name, one.name, f"cluster {one.cluster}", current=one.name == here)
-            for one in self._contexts
-        ]
+            Option(
+                one.name, one.name, f"cluster {one.cluster}", one.name == here,
+                f"context/{one.name}" in liked,
+            )
+            for one in sorted(self._contexts, key=lambda one: f"context/{one.name}" not in liked)
+        ]  # fmt: skip
 
         def chosen(name: str | None) -> None:
             context = next((one for one in self._contexts if one.name == name), None)
             if context is not None:
                 self._look_at(context.name, context.namespace)
 
-        self.push_screen(Picker("context", options), chosen)
+        def star(name: str, _on: bool) -> None:
+            self._memory.toggle_favourite(_ANYWHERE, f"context/{name}")
+
+        self.push_screen(Picker("context", options, star=star), chosen)
 
     def _look_at(self, context: str, namespace: str) -> None:
         scope = CatalogScope(context, namespace)
