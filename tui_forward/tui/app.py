@@ -22,6 +22,7 @@ from tui_forward.model import (
     Connection,
     Context,
     DeclaredPort,
+    EventKind,
     Forward,
     ForwardSpec,
     Pod,
@@ -70,6 +71,10 @@ SAMPLE_S = 0.25
 # Of a cluster that was just turned to, the first rows are shown as soon as they are there.
 EAGER_S = 0.02
 _EAGER_FOR_S = 2.0
+# What changes a state is shown at once; fifty forwards that lose one API server, in one go.
+_AT_ONCE = frozenset({EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED})
+TOGETHER_S = 0.02
+_LISTEN_AGAIN_S = 1.0
 # A session that takes longer than this to answer is reported as one that does not.
 ANSWER_S = 5.0
 LOG_ANSWER_S = 15.0
@@ -170,6 +175,7 @@ class TuiForwardApp(App[None]):
         problems = self._put_settings_on()
         await self.push_screen(self.dashboard)
         self._sample_forever()
+        self._listen_forever()
         self._grant_forever()
         for problem in (*problems, self._memory.trouble):
             if problem:
@@ -194,14 +200,28 @@ class TuiForwardApp(App[None]):
     @work(group="sample", exit_on_error=True)
     async def _sample_forever(self) -> None:
         while True:
-            await self.sample()
+            # Before: what happens while a sample is taken deserves one of its own.
             self._resample.clear()
+            await self.sample()
             eager = self.picture.is_awaited and time.monotonic() < self._eager_until
             try:
                 async with asyncio.timeout(EAGER_S if eager else SAMPLE_S):
                     await self._resample.wait()
+                await asyncio.sleep(TOGETHER_S)
             except TimeoutError:
                 continue
+
+    @work(group="events")
+    async def _listen_forever(self) -> None:
+        """A change of state is on the screen at once, not with the next sample."""
+        while True:
+            try:
+                async for event in self.session.events():
+                    if event.event in _AT_ONCE:
+                        self._resample.set()
+            except TuiForwardError:
+                pass  # the samples say so
+            await asyncio.sleep(_LISTEN_AGAIN_S)
 
     async def sample(self) -> None:
         """Fetch one sample and draw it; trouble is shown instead of thrown."""
