@@ -119,8 +119,11 @@ def test_groups_come_in_their_order_and_each_id_once() -> None:
     assert found[:2] == (
         Group("Everywhere", (Entry("b", "B"),)), Group("Forwards", (Entry("a", "A"),)),
     )  # fmt: skip
+    assert dict(found)["Names for settings.toml"] == (
+        Entry("a", "forwards.a"), Entry("b", "app.b"),
+    )  # fmt: skip
     assert [title for title, _ in found[2:]] == [
-        "States", "The filter: all terms must match", "Mouse",
+        "States", "The filter: all terms must match", "Mouse", "Names for settings.toml",
     ]  # fmt: skip
 
 
@@ -190,7 +193,7 @@ async def test_it_can_be_read_to_the_end(size: tuple[int, int]) -> None:
     async with helped(size) as (app, pilot):
         await until(lambda: "Stop [b]the[/b] forward" in text(app))
         await pilot.press("end")
-        await until(lambda: "wheel" in text(app))
+        await until(lambda: "log." in text(app))
         await pilot.press("home")
         await until(lambda: "Everywhere" in text(app))
         await pilot.press("pagedown", "up")

@@ -58,6 +58,8 @@ _FILTER: Final = (
     ("!word", "not"),
     ('"web-1"', "exactly this"),
 )
+# What other keys are given by.
+NAMES: Final = "Names for settings.toml"
 _MOUSE: Final = (
     ("click", "choose a row; a name in the top line changes it; a key at the bottom is pressed"),
     ("double click", "as enter"),
@@ -114,6 +116,7 @@ def groups(
     """
     found: dict[str, dict[str, list[str]]] = {title: {} for title in _GROUPS.values()}
     seen: set[str] = set()
+    names: list[Entry] = []
     for binding in bindings:
         words = binding.tooltip or binding.description
         if binding.id is None or binding.id in seen or not words:
@@ -122,6 +125,7 @@ def groups(
         prefix = binding.id.partition(".")[0]
         title = _GROUPS.get(prefix, prefix.capitalize())
         mapped = (keymap or {}).get(binding.id)
+        names.append(Entry(shown(mapped or binding.key), binding.id))
         # Ports have nine bindings with the same words: they are one line.
         found.setdefault(title, {}).setdefault(words, []).append(mapped or binding.key)
     made = [
@@ -139,6 +143,7 @@ def groups(
         Group("States", tuple(states)),
         Group("The filter: all terms must match", tuple(Entry(*pair) for pair in _FILTER)),
         Group("Mouse", tuple(Entry(*pair) for pair in _MOUSE)),
+        Group(NAMES, tuple(names)),
     )
 
 
