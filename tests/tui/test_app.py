@@ -249,9 +249,9 @@ async def test_help_names_every_key() -> None:
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
         await shows(app, "Look at another namespace")
-        await pilot.press("end")
-        await shows(app, "wheel")
-        await pilot.press("escape")
+        await pilot.press(*"forwards.stop")
+        await shows(app, "Names for settings.toml", "forwards.stop")
+        await pilot.press("escape", "escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
 
 

@@ -244,8 +244,10 @@ class TuiForwardApp(App[None]):
         self._tell(self._transitions.notice(self.snapshot.forwards, self._clock()))
         if self.dashboard.is_mounted and picture is self.picture:
             self.dashboard.draw(Sample(self.snapshot, connections, self._trouble))
-        if isinstance(self.screen, DetailScreen) and self.screen.is_mounted:
-            await self._draw_detail(self.screen)
+        # There may be none any more: the program is ending.
+        top = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(top, DetailScreen) and top.is_mounted:
+            await self._draw_detail(top)
 
     async def _draw_detail(self, screen: DetailScreen) -> None:
         wanted = screen.forward_id
