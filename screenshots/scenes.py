@@ -19,7 +19,7 @@ from screenshots.posed import NOW, PosedSession
 from tui_forward.cli.embedded import EmbeddedCluster
 from tui_forward.minicluster.control import Control
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
-from tui_forward.session import Session
+from tui_forward.session import LocalSession, Session
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.history import Histories
 
@@ -127,8 +127,6 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 @contextlib.asynccontextmanager
 async def stage(cluster: EmbeddedCluster) -> AsyncIterator[Stage]:
     """Forward everything, and use it."""
-    from tui_forward.session import LocalSession
-
     session = LocalSession(cluster.kubeconfig)
     done = Stage(session, Control(cluster.control), {}, [])
     try:

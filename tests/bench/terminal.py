@@ -47,7 +47,6 @@ class Terminal:
         self._fd = main
         self._news = threading.Condition()
         self._pieces: list[tuple[float, bytes]] = []
-        self._drawn = 0
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=its, stdout=its, stderr=its, env=dict(env), cwd=cwd,
@@ -62,13 +61,7 @@ class Terminal:
             while piece := os.read(self._fd, 1 << 16):
                 with self._news:
                     self._pieces.append((time.perf_counter(), piece))
-                    self._drawn += len(piece)
                     self._news.notify_all()
-
-    @property
-    def drawn_bytes(self) -> int:
-        """How much the program has written so far."""
-        return self._drawn
 
     def press(self, keys: bytes) -> float:
         """Type; gives the moment (`time.perf_counter`). What was drawn before is forgotten."""
@@ -99,14 +92,6 @@ class Terminal:
                     text = _text(b"".join(piece for _, piece in self._pieces))
                     raise TimeoutError(f"waited in vain for {pattern!r}; drawn: {text[-400:]!r}")
                 self._news.wait(min(left, 0.5))
-
-    def quiet(self, for_s: float) -> None:
-        """Wait until nothing was drawn for a while."""
-        while True:
-            before = self._drawn
-            time.sleep(for_s)
-            if self._drawn == before:
-                return
 
     def close(self) -> None:
         """End the program if it has not ended."""

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import psutil
 
 from tests.bench.chain import Chain, chain
 from tests.bench.forwarders import REPOSITORY
-from tests.bench.measure import MIB, SOURCE
+from tests.bench.measure import MIB, SOURCE, Spread
 from tests.bench.table import say
 from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
@@ -94,8 +94,6 @@ def starts(env: dict[str, str]) -> float:
     for _ in range(STARTS):
         with dashboard(env) as terminal:
             times.append(terminal.shows(USABLE) - terminal.begun)
-            engines = psutil.Process(terminal.process.pid).children(recursive=True)
-        psutil.wait_procs(engines, 10)
         while _engines(env["KUBECONFIG"]):
             time.sleep(0.05)
     return statistics.median(times)
@@ -228,7 +226,7 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
                 time.sleep(2.0)  # the list is complete
                 process = psutil.Process(terminal.process.pid)
                 say("load with a dashboard that is looked at")
-                looked_at = _spent(process, load)
+                looked_at = _spent(process, load, lambda: time.sleep(WINDOW_S))
                 say("load with a dashboard that is used")
                 keys = Keys(terminal)
                 used = _spent(process, load, lambda: tour(keys, rounds))
@@ -252,12 +250,12 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
             figure
             for kind, times in keys.times.items()
             for figure in (
-                Figure(f"key to screen, {kind} ({len(times)}), p50", _share(times, 0.5), "ms"),
-                Figure(f"key to screen, {kind}, p99", _share(times, 0.99), "ms"),
+                Figure(f"key to screen, {kind} ({len(times)}), p50", Spread.of(times).p50_ms, "ms"),
+                Figure(f"key to screen, {kind}, p99", Spread.of(times).p99_ms, "ms"),
             )
         ),
-        Figure(f"key to screen, all ({len(everything)}), p50", _share(everything, 0.5), "ms"),
-        Figure("key to screen, all, p99", _share(everything, 0.99), "ms", 50),
+        Figure(f"key to screen, all ({len(everything)}), p50", Spread.of(everything).p50_ms, "ms"),
+        Figure("key to screen, all, p99", Spread.of(everything).p99_ms, "ms", 50),
     ]
 
 
@@ -267,23 +265,14 @@ class _Spent:
     busy: float  # % of a core
 
 
-def _spent(process: psutil.Process, load: Load, do: object = None) -> _Spent:
+def _spent(process: psutil.Process, load: Load, do: Callable[[], None]) -> _Spent:
     before, cpu, begun = load.total(), sum(process.cpu_times()[:2]), time.perf_counter()
-    if callable(do):
-        do()
-    else:
-        time.sleep(WINDOW_S)
+    do()
     seconds = time.perf_counter() - begun
     return _Spent(
         (load.total() - before) / MIB / seconds,
         100 * (sum(process.cpu_times()[:2]) - cpu) / seconds,
     )
-
-
-def _share(times: Sequence[float], share: float) -> float:
-    """A percentile, in milliseconds."""
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3
 
 
 def main() -> int:

@@ -738,15 +738,11 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_pat
 async def test_a_change_of_state_does_not_wait_for_the_next_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 60.0)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
-        monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 60.0)
-        await app.sample()
-        await asyncio.sleep(0.15)  # the pause that has begun before is over
-        begun = time.monotonic()
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
         await shows(app, "◐ reconnecting", "pod web-1 was deleted")
-        assert time.monotonic() - begun < 5.0

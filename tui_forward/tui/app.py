@@ -151,7 +151,6 @@ class TuiForwardApp(App[None]):
         self._clock = clock
         self._histories = histories if histories is not None else Histories()
         self._transitions = TransitionWatch()
-        self._eager_until = time.monotonic() + _EAGER_FOR_S
         self._listing = self._listing_of(CatalogScope(context, namespace))
         self.dashboard = Dashboard(self._listing, self._histories, clock=clock)
         self._trouble: TuiForwardError | None = None
@@ -165,6 +164,7 @@ class TuiForwardApp(App[None]):
         return self._listing.picture
 
     def _listing_of(self, scope: CatalogScope) -> Listing:
+        self._eager_until = time.monotonic() + _EAGER_FOR_S
         listing = Listing(Picture(scope))
         listing.favourites = self._memory.favourites(scope.context)
         listing.recent = self._memory.recent(scope.context)
@@ -531,9 +531,11 @@ class TuiForwardApp(App[None]):
         shown = picture.scope.namespace
         names = dict.fromkeys([*picture.namespaces, *([shown] if shown else [])])
         context, liked = picture.scope.context, self._memory.favourites(picture.scope.context)
-        options = [Option(_ALL, "all namespaces", "", not shown, f"ns/{_ALL}" in liked)]
+        options = [Option(_ALL, "all namespaces", current=not shown, starred=f"ns/{_ALL}" in liked)]
         options += [
-            Option(name, name, self._about(name), name == shown, f"ns/{name}" in liked)
+            Option(
+                name, name, self._about(name), current=name == shown, starred=f"ns/{name}" in liked
+            )
             for name in sorted(names, key=lambda name: (f"ns/{name}" not in liked, name))
         ]
         trouble = picture.trouble("namespaces")
@@ -573,8 +575,8 @@ class TuiForwardApp(App[None]):
         liked = self._memory.favourites(_ANYWHERE)
         options = [
             Option(
-                one.name, one.name, f"cluster {one.cluster}", one.name == here,
-                f"context/{one.name}" in liked,
+                one.name, one.name, f"cluster {one.cluster}", current=one.name == here,
+                starred=f"context/{one.name}" in liked,
             )
             for one in sorted(self._contexts, key=lambda one: f"context/{one.name}" not in liked)
         ]  # fmt: skip
@@ -593,7 +595,6 @@ class TuiForwardApp(App[None]):
         scope = CatalogScope(context, namespace)
         if scope != self.picture.scope:
             self._listing = self._listing_of(scope)
-            self._eager_until = time.monotonic() + _EAGER_FOR_S
             self.dashboard.show(self._listing)
             self._resample.set()
 

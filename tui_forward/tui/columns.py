@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui_forward.tui.rowtable import Column
+from tui_forward.tui.layout import Column
 
 ENTRIES = (
     Column("", 1),

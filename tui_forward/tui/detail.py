@@ -21,9 +21,10 @@ from tui_forward.model import Connection, Forward, Hop, PodLog, TimelineEntry, T
 from tui_forward.tui import columns, hop_rows, rows, wishes
 from tui_forward.tui.figures import age, amount, plural
 from tui_forward.tui.keybar import KeyBar
+from tui_forward.tui.layout import Column
 from tui_forward.tui.line import Line
 from tui_forward.tui.rate_chart import RateChart
-from tui_forward.tui.rowtable import Column, RowTable
+from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.wishes import Wish
 

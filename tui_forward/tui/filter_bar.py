@@ -65,8 +65,7 @@ class FilterBar(Horizontal):
         self._return_to = return_to
         self._label.update("filter forwards /" if what == "forwards" else "/")
         self.set_reactive(FilterBar.text, text)
-        with self._input.prevent(Input.Changed):
-            self._input.value = text
+        self._input.value = text
         self._input.cursor_position = len(text)
         self.display = True
         # At once: the next letter is already on its way, and must not be taken for a command.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from tui_forward.model import Hop, HopKind, HopState
 from tui_forward.tui.figures import milliseconds
+from tui_forward.tui.layout import Column
 from tui_forward.tui.rows import Cell, Row
-from tui_forward.tui.rowtable import Column
 
 COLUMNS = (
     Column("", 1),

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_forward.tui.layout import printable
 from tui_forward.tui.rows import Cell
 
 _GAP = "  "
@@ -95,9 +96,7 @@ class Line(Widget):
             style = base
             if cell.style:
                 style += self.get_component_rich_style(f"line--{cell.style}", partial=True)
-            segments.append(
-                Segment("".join(c if c.isprintable() else " " for c in cell.text), style)
-            )
+            segments.append(Segment(printable(cell.text), style))
         strip = Strip(segments)
         if strip.cell_length > width:
             cut = strip.crop(0, max(0, width - cell_len("…")))

@@ -13,8 +13,9 @@ from textual.widgets import Input, Static
 
 from tui_forward.tui.browse.query import fuzzy
 from tui_forward.tui.dialogs import Dialog
+from tui_forward.tui.layout import Column
 from tui_forward.tui.rows import Cell, Row
-from tui_forward.tui.rowtable import Column, RowTable
+from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
 
 _TYPED = "+"

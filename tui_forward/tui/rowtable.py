@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -23,6 +23,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_forward.tui.layout import Column, column_widths, fit, fitted_spans
 from tui_forward.tui.rows import Cell, Row
 
 _NO_ROW = Row(())
@@ -39,50 +40,7 @@ class _Drawn:
     key: str | None
     row: Row
     look: object
-    strip: Strip
-    padded: Strip
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """How wide a column is.
-
-    Attributes:
-        width: Cells, or the least of them for the one that takes what is left.
-        flexible: Takes what is left; names that are too long lose their middle.
-        prose: Sentences, which lose their end instead.
-        right: Figures stand to the right.
-        drop: Columns with the highest number go first when the table is too narrow; 0 stays.
-    """
-
-    title: str
-    width: int
-    flexible: bool = False
-    prose: bool = False
-    right: bool = False
-    drop: int = 0
-
-
-def column_widths(columns: Sequence[Column], width: int) -> list[int]:
-    """The width of each column, 0 for one that finds no place; one cell between columns."""
-    shown = list(columns)
-
-    def needed() -> int:
-        return sum(column.width + 1 for column in shown) - 1
-
-    while needed() > width and (last := max(shown, key=lambda c: c.drop)).drop:
-        shown.remove(last)
-    spare = max(0, width - needed())
-    widths = []
-    for column in columns:
-        if column not in shown:
-            widths.append(0)
-        elif column.flexible:
-            widths.append(column.width + spare)
-            spare = 0
-        else:
-            widths.append(column.width)
-    return widths
+    strip: Strip  # with the padding
 
 
 class RowTable(ScrollView, can_focus=True):
@@ -423,17 +381,14 @@ class RowTable(ScrollView, can_focus=True):
             if y not in lines:
                 strips += super().render_lines(Region(crop.x, y, crop.width, 1))
                 continue
-            strip = self._line(y - gutter.top).padded
+            strip = self._line(y - gutter.top).strip
             for line_filter in filters:
                 strip = strip.apply_filter(line_filter, background)
             strips.append(strip if crop.width == width else strip.crop(crop.x, crop.right))
         return strips
 
-    def render_line(self, y: int) -> Strip:
-        """Draw one line of the viewport: the head, a row, or nothing."""
-        return self._line(y).strip
-
     def _line(self, y: int) -> _Drawn:
+        """One line of the viewport: the head, a row, or nothing."""
         if (drawn := self._drawn.get(y)) is not None:
             return drawn
         width = self.scrollable_content_region.width
@@ -451,8 +406,8 @@ class RowTable(ScrollView, can_focus=True):
         if drawn is None or drawn.row != row or drawn.look != look:
             if len(self._known) > _MAX_KNOWN:
                 self._known.clear()
-            strip = self._made(name, row, width, cursor)
-            drawn = self._known[name] = _Drawn(key, row, look, strip, self._padded(strip))
+            strip = self._padded(self._made(name, row, width, cursor))
+            drawn = self._known[name] = _Drawn(key, row, look, strip)
         self._drawn[y] = drawn
         return drawn
 
@@ -538,50 +493,6 @@ class RowTable(ScrollView, can_focus=True):
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         return Strip(segments).adjust_cell_length(width, base)
-
-
-def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
-    """Text in exactly `width` cells; an ellipsis says that something was left out.
-
-    Args:
-        text: Anything; control characters become blanks.
-        width: Cells.
-        right: Stands to the right.
-        middle: Leaves out the middle, because generated names differ at their ends.
-    """
-    clean = text
-    if not text.isprintable():
-        clean = "".join(character if character.isprintable() else " " for character in text)
-    narrow = clean.isascii()  # as nearly all of it is, and that is known at once
-    length = len(clean) if narrow else cell_len(clean)
-    if length > width:
-        if middle and width >= 5 and (narrow or all(cell_len(one) == 1 for one in clean)):
-            tail = (width - 1) // 2
-            return f"{clean[: width - 1 - tail]}…{clean[-tail:]}"
-        return set_cell_size(clean, width - 1) + "…" if width > 1 else "…"[:width]
-    blank = " " * (width - length)
-    return blank + clean if right else clean + blank
-
-
-def fitted_spans(cell: Cell, width: int) -> tuple[tuple[int, int], ...]:
-    """Where the matching parts are in what `fit` leaves of a text, its middle left out.
-
-    Args:
-        cell: Its characters are one cell wide each.
-        width: Cells there is room for.
-    """
-    spans, length = cell.spans, len(cell.text)
-    if length <= width:
-        return spans
-    tail = (width - 1) // 2 if width >= 5 else 0
-    head, cut = width - 1 - tail, length - tail
-    found: list[tuple[int, int]] = []
-    for start, end in spans:
-        if start < head:
-            found.append((start, min(end, head)))
-        if tail and end > cut:
-            found.append((max(start, cut) - length + width, end - length + width))
-    return tuple(found)
 
 
 def _highlighted(

@@ -18,17 +18,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache, partial
-from operator import add
+from functools import partial
 from typing import Final, Protocol
 
 from tui_forward.model import DeclaredPort
 
 _TERM = re.compile(r'(!?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))')
-_ZERO, _ONE = b"01"
-# Makes a text into a binary number of the places of what parts words.
-_PARTING: Final = bytes(_ZERO if chr(code).isalnum() else _ONE for code in range(256))
-_OTHER = re.compile(r"[^a-z0-9.-]")  # never in a name of Kubernetes
 _BLANK = re.compile(r"\s")
 _KINDS: Final[Mapping[str, str]] = {
     alias: kind
@@ -234,14 +229,7 @@ def _strewn(word: str, text: str) -> int | None:
     if gaps <= 1:
         between = at - first + 1 - len(word)
         return max(11, 20 - gaps - between // 4)
-    # The first place of each letter is not always the best one. Most names can be told at
-    # once: two letters that are nowhere side by side, nor a part's beginning, cost a gap.
-    needed = 0
-    for pair in map(add, word, word[1:]):
-        if pair not in text and f"-{pair[1]}" not in text and f".{pair[1]}" not in text:
-            needed += 1
-            if needed > 1 and text.isascii() and not _OTHER.search(text):
-                return None
+    # The first place of each letter is not always the best one.
     layers = _layers(word, text)
     return None if layers is None else 12 if layers[-1][0] else 11
 
@@ -252,13 +240,11 @@ def _layers(word: str, text: str) -> list[tuple[int, int]] | None:
     All ways at once, in time that only grows with the length of both: a name from a hostile
     cluster cannot keep the screen busy.
     """
-    backwards = text[::-1].encode("latin-1", "replace")  # so that the last bit is the first place
-    starts = int(backwards.translate(_PARTING), 2) << 1 | 1
-    whole, gapped = int(backwards.translate(_only(word[0])), 2), 0
+    whole, gapped = _places(word[0], text)[0], 0
     layers = [(whole, gapped)]
     for letter in word[1:]:
-        places = int(backwards.translate(_only(letter)), 2)
-        begins, beyond = places & starts, _beyond(whole)
+        places, begins = _places(letter, text)
+        beyond = _beyond(whole)
         whole, gapped = (
             whole << 1 & places | beyond & begins,
             (gapped << 1 | beyond) & places | _beyond(gapped) & begins,
@@ -269,11 +255,17 @@ def _layers(word: str, text: str) -> list[tuple[int, int]] | None:
     return layers
 
 
-@cache
-def _only(letter: str) -> bytes:
-    """Makes a text into a binary number of the places of a letter."""
-    code = letter.encode("latin-1", "replace")[0]
-    return bytes(_ONE if other == code else _ZERO for other in range(256))
+def _places(letter: str, text: str) -> tuple[int, int]:
+    """Where a letter stands, and where it stands at the beginning of a part of the name."""
+    places = begins = 0
+    place = text.find(letter)
+    while place >= 0:
+        bit = 1 << place
+        places |= bit
+        if not place or not text[place - 1].isalnum():
+            begins |= bit
+        place = text.find(letter, place + 1)
+    return places, begins
 
 
 def _beyond(places: int) -> int:
