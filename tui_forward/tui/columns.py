@@ -6,7 +6,7 @@ from tui_forward.tui.layout import Column
 
 ENTRIES = (
     Column("", 1),
-    Column("name", 18, flexible=True),
+    Column("name", 15, flexible=True),
     Column("ready", 5, right=True, drop=2),
     Column("status", 10, drop=1),
     Column("restarts", 8, right=True, drop=4),

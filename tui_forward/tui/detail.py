@@ -183,7 +183,7 @@ class DetailScreen(Screen[None]):
             self._log_lines = {}
         elif log is not None:
             self._containers, self._container = log.containers, log.container
-            self._log.border_title = f"log of {log.pod} / {log.container}"
+            self._log.title = f"log of {log.pod} / {log.container}"
             self._log.empty = "Nothing was written yet"
             at_end = self._log.cursor is None or self._log.cursor == next(
                 reversed(self._log_lines), None

@@ -152,3 +152,13 @@ def test_what_narrows_matches_no_more(text: str, more: str, data: st.DataObject)
     thing = Thing(title=name, words=name, namespace=data.draw(st.sampled_from(["shop", "web"])))
     if after.narrows(before) and after.score(thing) is not None:
         assert before.score(thing) is not None
+
+
+def test_letters_close_together_are_meant_before_letters_far_apart() -> None:
+    near, far, further = (
+        fuzzy("wb")(name) for name in ("web", "legacy-9z65wlh-b6", "gateway-8z-kbh")
+    )
+    assert near is not None
+    assert far is not None
+    assert further is not None
+    assert near > far > further

@@ -228,7 +228,7 @@ def _strewn(word: str, text: str) -> int | None:
         at = found
     if gaps <= 1:
         between = at - first + 1 - len(word)
-        return max(11, 20 - gaps - between // 4)
+        return max(11, 20 - gaps - between // 2)
     # The first place of each letter is not always the best one.
     layers = _layers(word, text)
     return None if layers is None else 12 if layers[-1][0] else 11
