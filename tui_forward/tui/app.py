@@ -175,7 +175,6 @@ class TuiForwardApp(App[None]):
         problems = self._put_settings_on()
         await self.push_screen(self.dashboard)
         self._sample_forever()
-        self._listen_forever()
         self._grant_forever()
         for problem in (*problems, self._memory.trouble):
             if problem:
@@ -199,11 +198,16 @@ class TuiForwardApp(App[None]):
 
     @work(group="sample", exit_on_error=True)
     async def _sample_forever(self) -> None:
+        listening = False
         while True:
             # Before: what happens while a sample is taken deserves one of its own.
             self._resample.clear()
             await self.sample()
             eager = self.picture.is_awaited and time.monotonic() < self._eager_until
+            if not eager and not listening:
+                # Not before the first rows are here: it makes the engine process load the engine.
+                listening = True
+                self._listen_forever()
             try:
                 async with asyncio.timeout(EAGER_S if eager else SAMPLE_S):
                     await self._resample.wait()
