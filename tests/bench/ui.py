@@ -193,7 +193,7 @@ def tour(keys: Keys, rounds: int) -> None:
             keys.press("page", "\x1b[6~", "ports of")
         keys.press("first or last", "G", "ports of")
         keys.press("first or last", "g", "ports of")
-        keys.press("search", "/", "words  ns:")
+        keys.press("filter", "/", "words  ns:")
         typed = ""
         for letter in "app-01":
             typed += letter

@@ -429,9 +429,38 @@ async def test_the_filter_narrows_while_one_types_and_forwards_have_their_own() 
         await shows(app, "web-1")
         app.dashboard.query_one("#forwards").focus()
         await pilot.press("slash", *"status:blocked", "enter")
-        await shows(app, "forwards · /status:blocked", "No forward is on")
+        await shows(app, "forwards · /status:blocked", "No forward matches the filter")
         await pilot.press("escape")
         await shows(app, "● ready")
+
+
+async def test_the_filter_takes_the_place_of_the_keys_while_one_types() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "q Quit")
+        panes = {widget: widget.region for widget in app.dashboard.query(RowTable)}
+        await pilot.press("slash", *"web-3")
+        await shows(app, "/web-3 (1)", "enter keeps it")
+        assert "q Quit" not in screen_text(app)
+        assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == panes
+        # Who clicks elsewhere is done typing; what was typed stays.
+        await pilot.click("#forwards")
+        await shows(app, "/web-3 (1)", "q Quit")
+        assert app.focused is app.dashboard.query_one("#forwards")
+        # It is not in the way of the tab key.
+        passed = []
+        for _ in range(4):
+            await pilot.press("tab")
+            passed.append(app.focused.id if app.focused is not None else None)
+        assert passed == ["connections", "browse", "ports", "forwards"]
+        # Another window may be looked at meanwhile.
+        await pilot.press("slash", *"stat")
+        app.post_message(events.AppBlur())
+        await until(lambda: app.focused is None)
+        app.post_message(events.AppFocus())
+        await until(lambda: app.focused is not None)
+        await pilot.press(*"us")
+        await shows(app, "filter forwards /status", "No forward")
 
 
 async def test_views_sorts_and_stars() -> None:

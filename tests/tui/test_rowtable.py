@@ -90,11 +90,7 @@ async def test_only_changed_lines_are_drawn() -> None:
         assert app.lines()[5].split()[:2] == ["row-00003", "7"]
         # Rows that come and go elsewhere are none of this screen's business.
         drawn.clear()
-        app.table.title = "as before"
-        await pilot.pause()
-        assert drawn != []
-        drawn.clear()
-        app.table.title = "as before"
+        app.table.title = "another"
         app.show([*KEYS[:-5], "another"])
         await pilot.pause()
         assert drawn == []

@@ -39,6 +39,8 @@ from tui_forward.tui.wishes import Wish
 
 # Which key acts on which panes: the footer shows what works where one is.
 _BROWSING = frozenset({"browse", "ports"})
+_NONE_ON = "No forward is on: choose a row above and press 1"
+_NONE_FOUND = "No forward matches the filter (esc clears it)"
 
 
 class Clock(Protocol):
@@ -148,28 +150,25 @@ class Dashboard(Screen[None]):
         self.of_all = False
         # Kept, not queried: a sample may come while the screen is being built or taken down.
         self._header = Line(title_may_go=True, id="header")
-        self._filter = FilterBar(id="filter")
+        self._keys = KeyBar()
+        self._filter = FilterBar(self._keys, id="filter")
         self._browse = RowTable(columns.ENTRIES, id="browse")
         self._ports = RowTable(columns.PORTS, id="ports")
-        self._forward_table = RowTable(
-            columns.FORWARDS,
-            empty="No forward is on: choose a row above and press 1",
-            id="forwards",
-        )
+        self._forward_table = RowTable(columns.FORWARDS, id="forwards")
         self._detail = Line(id="detail")
         self._connection_table = RowTable(columns.CONNECTIONS, id="connections")
 
     def compose(self) -> ComposeResult:
         """Three rows of panes between a head line and the keys."""
         yield self._header
-        yield self._filter
         with Horizontal(id="offer"):
             yield self._browse
             yield self._ports
         yield self._forward_table
         yield self._detail
         yield self._connection_table
-        yield KeyBar()
+        yield self._keys
+        yield self._filter
 
     # What is chosen.
 
@@ -340,6 +339,7 @@ class Dashboard(Screen[None]):
             wanted=lambda forward: query.score(ForwardSubject(forward)) is not None,
         )  # fmt: skip
         table.title = self._forwards_title()
+        table.empty = _NONE_FOUND if query and self._forwards else _NONE_ON
 
         def row(key: str) -> rows.Row:
             heading = self._arranged.headings.get(key)

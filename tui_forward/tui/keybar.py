@@ -8,6 +8,8 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.geometry import Region
+from textual.reactive import reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -54,9 +56,15 @@ class KeyBar(Widget):
 
     One widget that is drawn when the keys are others, instead of one for each key: changing
     the pane must not cost a frame.
+
+    Attributes:
+        aside: Draws nothing, so that what lies in the same place behind it is seen. To hide it,
+            or to show the other, would lay out and draw the whole screen anew.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}
+
+    aside: reactive[bool] = reactive(False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +91,10 @@ class KeyBar(Widget):
             self._keys = tuple(keys)
             self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Nothing, or a line."""
+        return [] if self.aside else super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """The keys, then blank."""
         width, base = self.size.width, self.rich_style
@@ -98,6 +110,8 @@ class KeyBar(Widget):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _key_at(self, x: int) -> ShownKey | None:
+        if self.aside:
+            return None
         for key in fitting(self._keys, self.size.width):
             if 0 <= x < key.width:
                 return key

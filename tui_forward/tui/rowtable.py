@@ -10,27 +10,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
-from textual.markup import escape
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_forward.tui.layout import Column, column_widths, fit, fitted_spans
+from tui_forward.tui.layout import Column, column_widths, fit, fitted_spans, printable
 from tui_forward.tui.rows import Cell, Row
 
 _NO_ROW = Row(())
 _MAX_KNOWN = 500
+_LEAST_TITLE = 4  # cells; below, there is no room for one
 _NEAR = 100
 # Lines that belong to no key; no key has a line end in it.
 _HEAD, _BLANK, _EMPTY = "head\n", "blank\n", "empty\n"
+_RULE = -1  # the line of the viewport above all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class RowTable(ScrollView, can_focus=True):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "rowtable--rule",
+        "rowtable--rule-focus",
+        "rowtable--title",
+        "rowtable--title-focus",
         "rowtable--head",
         "rowtable--cursor",
         "rowtable--cursor-away",
@@ -152,14 +157,14 @@ class RowTable(ScrollView, can_focus=True):
 
     @property
     def title(self) -> str:
-        """What stands in the border above, as it is: what a person typed is no markup."""
+        """What stands in the rule above."""
         return self._title
 
     @title.setter
     def title(self, text: str) -> None:
         if text != self._title:
             self._title = text
-            self.border_title = escape(f" {text} ")
+            self._refresh_line(_RULE)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -252,17 +257,11 @@ class RowTable(ScrollView, can_focus=True):
     def _take_height(self, height: int) -> None:
         """Lay the screen out anew only if that changes it: it costs a frame."""
         size = Size(self.size.width, height)
-        bar = height > self.size.height
-        if (
-            not self.is_mounted
-            or self.styles.auto_dimensions
-            or bar != self.show_vertical_scrollbar
-        ):
+        if not self.is_mounted or self.styles.auto_dimensions:
             self.virtual_size = size
         elif size != self.virtual_size:
             self.set_reactive(Widget.virtual_size, size)
-            if bar:
-                self.vertical_scrollbar.window_virtual_size = height
+            self.vertical_scrollbar.window_virtual_size = height
             self.scroll_y = min(self.scroll_y, self.max_scroll_y)
 
     def _place(self, key: str | None) -> int | None:
@@ -313,13 +312,25 @@ class RowTable(ScrollView, can_focus=True):
         """Somebody is here."""
         self._untouched = False
 
-    def on_focus(self) -> None:
-        """The cursor shows where keys go."""
-        self.refresh()
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """The rule and the cursor show where keys go.
 
-    def on_blur(self) -> None:
-        """The cursor steps back."""
-        self.refresh()
+        Two lines: Textual would look up every style and draw the whole table anew.
+        """
+        self._refresh_line(_RULE)
+        place = self._place(self.cursor)
+        if place is not None:
+            self._refresh_line(place + self._top - self.scroll_offset.y)
+
+    def on_focus(self, event: events.Focus) -> None:
+        """Instead of Textual's, which draws all of it anew."""
+        event.prevent_default()
+        self.has_focus = True
+
+    def on_blur(self, event: events.Blur) -> None:
+        """Likewise."""
+        event.prevent_default()
+        self.has_focus = False
 
     def action_move(self, by: int) -> None:
         """Move the cursor by rows."""
@@ -371,21 +382,30 @@ class RowTable(ScrollView, can_focus=True):
         """Draw a part of the widget, borders included.
 
         As Textual's own, which puts every line together anew each time: here a row that was
-        drawn before is only handed on, wherever it stands now.
+        drawn before is only handed on, wherever it stands now. Of a border it knows the one above.
         """
-        gutter, width = self.styles.gutter, self.outer_size.width
-        lines = range(gutter.top, self.outer_size.height - gutter.bottom)
+        top, width = self.styles.gutter.top, self.outer_size.width
         filters, background = self.get_line_filters(), self.background_colors[1]
         strips: list[Strip] = []
         for y in crop.line_range:
-            if y not in lines:
-                strips += super().render_lines(Region(crop.x, y, crop.width, 1))
-                continue
-            strip = self._line(y - gutter.top).strip
+            strip = self._line(y - top).strip if y >= top else self._rule()
             for line_filter in filters:
                 strip = strip.apply_filter(line_filter, background)
             strips.append(strip if crop.width == width else strip.crop(crop.x, crop.right))
         return strips
+
+    def _rule(self) -> Strip:
+        """The line above, with the title in it."""
+        focus, width = self.has_focus, self.outer_size.width
+        edge, suffix = ("━", "-focus") if focus else ("─", "")
+        rule = self._style(f"rule{suffix}")
+        parts = [Segment(edge, rule)]
+        if self._title and width > _LEAST_TITLE:
+            text = printable(f" {self._title} ")
+            room = min(cell_len(text), width - 2)
+            parts.append(Segment(fit(text, room), self._style(f"title{suffix}")))
+        parts.append(Segment(edge * max(0, width - sum(part.cell_length for part in parts)), rule))
+        return Strip(parts).adjust_cell_length(width)
 
     def _line(self, y: int) -> _Drawn:
         """One line of the viewport: the head, a row, or nothing."""
@@ -435,7 +455,7 @@ class RowTable(ScrollView, can_focus=True):
         return self._strip(row, "", width)
 
     def _padded(self, strip: Strip) -> Strip:
-        """With the padding, and without the border, which a table has only above."""
+        """With the padding."""
         padding, base = self.styles.padding, self._style("")
         line = Strip([Segment(" " * padding.left, base), *strip])
         return line.adjust_cell_length(self.outer_size.width, base)
@@ -452,7 +472,7 @@ class RowTable(ScrollView, can_focus=True):
         return style
 
     def notify_style_update(self) -> None:
-        """Another theme, or the focus came or went."""
+        """Another theme."""
         self._looks.clear()
         self._drawn.clear()
         super().notify_style_update()
