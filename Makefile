@@ -44,7 +44,7 @@ format: $(INSTALLED) ## let ruff format and mend what it can
 bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
 	$(BIN)/python -m tests.bench
 
-bench-ui: $(INSTALLED) ## start-up, key to screen, CPU and memory of the dashboard under load
+bench-ui: $(INSTALLED) ## start-up, fact and key to screen, CPU and memory of the dashboard
 	$(BIN)/python -m tests.bench.ui
 
 screenshots: $(INSTALLED) ## take the README's pictures anew

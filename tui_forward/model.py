@@ -468,11 +468,13 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
     Attributes:
         reason: Why, in words ("0 of 2 pods of deploy/web are ready: web-1 is Pending").
         blocked_by: Set when waiting cannot help.
+        pending: Nothing is known yet: it is still being looked for.
     """
 
     reason: str
     hint: str = ""
     blocked_by: BlockedBy | None = None
+    pending: bool = False
 
 
 Resolution = Resolved | Unresolved

@@ -63,16 +63,20 @@ class Terminal:
                     self._pieces.append((time.perf_counter(), piece))
                     self._news.notify_all()
 
-    def press(self, keys: bytes) -> float:
-        """Type; gives the moment (`time.perf_counter`). What was drawn before is forgotten."""
+    def forget(self) -> None:
+        """Look only at what is drawn from now on."""
         with self._news:
             self._pieces.clear()
+
+    def press(self, keys: bytes) -> float:
+        """Type; gives the moment (`time.perf_counter`). What was drawn before is forgotten."""
+        self.forget()
         moment = time.perf_counter()
         os.write(self._fd, keys)
         return moment
 
     def shows(self, pattern: str, timeout_s: float = 30.0) -> float:
-        """Wait until what was drawn since the last key matches; gives the moment it did.
+        """Wait until what was drawn since the last key, or `forget`, matches; gives the moment it did.
 
         Raises:
             TimeoutError: It never did; with the end of what was drawn.

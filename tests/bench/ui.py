@@ -1,4 +1,4 @@
-"""`make bench-ui`: how soon the dashboard is there, how soon it answers a key, what it costs.
+"""`make bench-ui`: how soon the dashboard is there, tells a fact, answers a key; what it costs.
 
 The dashboard runs in a pseudo-terminal, over an engine process that carries load meanwhile,
 on a cluster with thousands of pods that change all the time. The same load is measured
@@ -28,12 +28,14 @@ from tests.bench.measure import MIB, SOURCE, Spread
 from tests.bench.table import say
 from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
+from tests.support.states import STEPS, Stage
 from tui_forward.agent import connect
-from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import Event, EventKind, ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import Session
 
 DASHBOARD = (sys.executable, "-m", "tui_forward", "-A")
 STARTS = 7
+FACTS = 5  # times that each state is brought about
 WINDOW_S = 8.0  # of load alone, before and after
 # A row of the list with the line beneath the panes: there is something to choose, and keys.
 USABLE = r"ports of"
@@ -259,6 +261,57 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
     ]
 
 
+async def facts(cluster: Chain, env: dict[str, str]) -> list[Figure]:
+    """How long after a forward has changed its state the screen says so.
+
+    Every state, several times; the engine says when each began.
+    """
+    lags: dict[str, list[float]] = {}
+    from_deed: list[float] = []
+    session = await connect(environ=env)
+    began: asyncio.Queue[Event] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for event in session.events():
+            if event.event is EventKind.STATE:
+                began.put_nowait(event)
+
+    listening = asyncio.create_task(listen())
+    try:
+        with dashboard(env) as terminal:
+            await asyncio.to_thread(terminal.shows, USABLE)
+            stage = Stage(session, cluster.control, "minicluster")
+            for _ in range(FACTS):
+                started = []
+                for step in STEPS:
+                    await asyncio.sleep(0.3)
+                    terminal.forget()
+                    deed = time.perf_counter()
+                    await step.perform(stage)
+                    started.append(stage.forward_id)
+                    seen = await asyncio.to_thread(terminal.shows, step.mark)
+                    async with asyncio.timeout(5):
+                        while (event := await began.get()).state is not step.state:
+                            pass
+                    # The engine tells the time of day.
+                    fact = event.time - time.time() + time.perf_counter()
+                    lags.setdefault(step.mark[2:], []).append(seen - fact)
+                    if step.state is ForwardState.RECONNECTING:
+                        from_deed.append(seen - deed)
+                for forward_id in dict.fromkeys(started[1:]):
+                    await session.stop(forward_id)
+    finally:
+        listening.cancel()
+        await session.close()
+    return [
+        *(
+            Figure(f"state to screen, {name} ({len(times)}), longest", 1000 * max(times), "ms", 250)
+            for name, times in lags.items()
+        ),
+        Figure("kubelet killed to screen, longest", 1000 * max(from_deed), "ms", 250),
+    ]
+
+
 @dataclass(frozen=True)
 class _Spent:
     rate: float  # MiB/s
@@ -282,13 +335,17 @@ def main() -> int:
     parser.add_argument("--churn", type=float, default=500.0, help="changes per second (500)")
     parser.add_argument("--rate", type=float, default=300.0, help="MiB/s of load (300)")
     parser.add_argument("--rounds", type=int, default=12, help="turns of the tour of keys (12)")
-    parser.add_argument("--only", choices=("start", "load"), help="only this part")
+    parser.add_argument("--only", choices=("start", "facts", "load"), help="only this part")
     options = parser.parse_args()
     say(f"{os.cpu_count()} cores")
     figures: list[Figure] = []
     large = ("--pods", str(options.pods), "--churn")
     with tempfile.TemporaryDirectory(prefix="tui-forward-bench-") as home:
-        if options.only != "load":
+        if options.only in (None, "facts"):
+            say("every state of a forward")
+            with chain() as cluster:
+                figures += asyncio.run(facts(cluster, environment(home, cluster.kubeconfig)))
+        if options.only in (None, "start"):
             say("start on a small cluster")
             with chain() as cluster:
                 took = starts(environment(home, cluster.kubeconfig))
@@ -298,7 +355,7 @@ def main() -> int:
                 took = starts(environment(home, cluster.kubeconfig))
                 name = f"start to usable screen, {options.pods:,} pods"
                 figures.append(Figure(name, took, "s", 1.2, digits=2))
-        if options.only != "start":
+        if options.only in (None, "load"):
             say(f"{options.pods:,} pods, {options.churn:g} changes/s, {options.rate:g} MiB/s")
             with chain(*large, str(options.churn)) as cluster:
                 env = environment(home, cluster.kubeconfig)

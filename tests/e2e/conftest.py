@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +29,9 @@ class Chain:
         return self.kubeconfig.read_text()
 
 
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    import os
-    import sys
-
-    home = tmp_path_factory.mktemp("cluster-home")
+@contextmanager
+def running_chain(home: Path) -> Iterator[Chain]:
+    """A cluster of one's own."""
     process = Process(
         sys.executable, "-m", "tui_forward.minicluster", "--json", "--parent-pid", str(os.getpid()),
         env=environment(home),
@@ -43,6 +43,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         yield Chain(Path(ready["kubeconfig"]), Control(ready["control"]), ready["server"], process)
     finally:
         process.end()
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with running_chain(tmp_path_factory.mktemp("cluster-home")) as running:
+        yield running
 
 
 @pytest.fixture

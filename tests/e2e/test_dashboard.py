@@ -1,10 +1,9 @@
-"""The dashboard in a real terminal, held by a tmux of the tests' own."""
+"""The dashboard in a real terminal."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import time
@@ -16,75 +15,15 @@ import pytest
 
 from tests.e2e.conftest import Chain
 from tests.e2e.processes import PROGRAM, exchange, until
+from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 
-pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-
-
-class Terminal:
-    """One tmux session on a socket of its own."""
-
-    def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
-        config = folder / "tmux.conf"
-        config.write_text(
-            "set -g default-terminal tmux-256color\nset -g status off\nset -g escape-time 0\n"
-        )
-        self._tmux = ("tmux", "-S", str(folder / "tmux.sock"), "-f", str(config))
-        self._size = (str(width), str(height))
-
-    def _run(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self._tmux, *words], capture_output=True, text=True, timeout=20, check=False
-        )
-        return done.stdout
-
-    def start(self, *command: str, **env: str) -> None:
-        width, height = self._size
-        settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
-        self._run(
-            "new-session", "-d", "-x", width, "-y", height, *settings,
-            f"{shlex.join(command)}; echo ended with $?; exec sleep 600",
-        )  # fmt: skip
-
-    def press(self, *keys: str) -> None:
-        self._run("send-keys", *keys)
-
-    def screen(self) -> str:
-        return self._run("capture-pane", "-p")
-
-    def shows(self, *texts: str) -> str:
-        """Wait until the screen shows all texts, and return it."""
-        screen = ""
-
-        def there() -> bool:
-            nonlocal screen
-            screen = self.screen()
-            return all(text in screen for text in texts)
-
-        try:
-            until(there, "the screen", 40)
-        except AssertionError:
-            raise AssertionError(f"{texts} never came; the last screen was\n{screen}") from None
-        return screen
-
-    def close(self) -> None:
-        self._run("kill-server")
+pytestmark = NEEDS_TMUX
 
 
 @pytest.fixture
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    # Unix sockets want short paths.
-    folder = tmp_path_factory.mktemp("t")
-    terminal = Terminal(folder)
-    yield terminal
-    terminal.close()
-
-
-def environment(own_home: Path, **more: str) -> dict[str, str]:
-    return {
-        "HOME": str(own_home), "XDG_RUNTIME_DIR": str(own_home / "run"), "TERM": "tmux-256color",
-        "XDG_STATE_HOME": str(own_home / ".local/state"), "LANG": "C.UTF-8",
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **more,
-    }  # fmt: skip
+    with Terminal(tmp_path_factory.mktemp("t")) as terminal:
+        yield terminal
 
 
 @pytest.mark.timeout(180)

@@ -623,7 +623,8 @@ async def test_a_named_port_is_opened_when_its_number_is_known(
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     engine.start(spec(port="http", local_port=None))
-    await until(state_is(engine, ForwardState.WAITING))
+    await until(lambda: only(engine).reason == "looking for web")
+    assert only(engine).state is ForwardState.STARTING, "whether there is a pod is not known yet"
     assert not only(engine).listening
     backend.watches["web"].set(pod("web-1", port))
     await until(state_is(engine, ForwardState.READY))

@@ -125,8 +125,19 @@ def test_a_first_start_in_words() -> None:
     assert (status.state, status.reason) == (ForwardState.CONNECTING, "connecting to web-1:80")
     status = run(DialFailed("cannot reach pod web-1: refused", 99.0), status=status)
     assert (status.state, status.retry_at) == (ForwardState.CONNECTING, 99.0)
-    status = run(DialStarted("connecting to web-1:80"), status=status)
-    assert status.retry_at is None
+    again = run(DialStarted("connecting to web-1:80"), status=status)
+    assert again == replace(status, retry_at=None), "why it failed is more than that it is tried"
+    other = run(DialStarted("connecting to web-2:80"), status=status)
+    assert (other.reason, other.retry_at) == ("connecting to web-2:80", None)
+
+
+def test_what_is_still_looked_for_is_not_said_to_be_missing() -> None:
+    looking = PodMissing("looking for shop/deploy/web:80", pending=True)
+    first = run(looking)
+    assert (first.state, first.reason) == (ForwardState.STARTING, "looking for shop/deploy/web:80")
+    again = run(TunnelLost("closed"), looking, status=READY)
+    assert again.state is ForwardState.RECONNECTING
+    assert again.reason == "closed; looking for shop/deploy/web:80"
 
 
 def test_after_readiness_every_reason_begins_with_what_was_lost() -> None:

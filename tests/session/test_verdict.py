@@ -135,8 +135,8 @@ def test_the_kubelets_port_tells_it_from_its_runtime() -> None:
 
 
 UNRESOLVED: list[tuple[Unresolved, Known, HopKind | None]] = [
-    (Unresolved(reason="looking for shop/deploy/web:http"), KNOWN, None),
-    (Unresolved(reason="looking for a pod"), Known(health=DOWN), API),
+    (Unresolved(reason="looking for shop/deploy/web:http", pending=True), KNOWN, None),
+    (Unresolved(reason="looking for a pod", pending=True), Known(health=DOWN), API),
     (Unresolved(reason="web-1 is Pending"), KNOWN, POD_HOP),
     (Unresolved(reason="web-1 is Pending"), Known(), POD_HOP),
     (Unresolved(reason="web-1 is Pending"), Known(health=DOWN), API),

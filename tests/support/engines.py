@@ -119,7 +119,9 @@ class FakeBackend:
     def watch(self, target: Target) -> FakeWatch:
         if self.watch_error is not None:
             raise self.watch_error
-        meaning = self.meaning.get(target.name, Unresolved(reason=f"looking for {target.name}"))
+        meaning = self.meaning.get(
+            target.name, Unresolved(reason=f"looking for {target.name}", pending=True)
+        )
         watch = self.watches[target.name] = FakeWatch(meaning)
         return watch
 

@@ -109,7 +109,7 @@ class TargetWatch:
         self._target = target
         self._reflectors = reflectors
         self._on_closed = closed
-        self._current: Resolution = Unresolved(reason=f"looking for {target}")
+        self._current: Resolution = Unresolved(reason=f"looking for {target}", pending=True)
         self._waiters: set[asyncio.Future[None]] = set()
         self._distrusted: dict[str, tuple[str, float]] = {}
         self._shared: SharedReflectors | None = None

@@ -94,7 +94,7 @@ class Follower:
         self._failed_at = 0.0
         self._retry_at = 0.0  # monotonic; in the past is "now"
         self.waits_for_cluster = False  # the latest dial failed for no reason of the pod's
-        self.resolution: Resolution = Unresolved(reason="looking for a pod")
+        self.resolution: Resolution = Unresolved(reason="looking for a pod", pending=True)
         self.pool: TunnelPool | None = None
 
     @property

@@ -43,6 +43,7 @@ class Status:
         was_ready: It has been ready since it was started or resumed: from then on trouble
             is `RECONNECTING`, not `WAITING` or `CONNECTING`.
         lost: Why it is not ready any more; begins every `RECONNECTING` reason.
+        dialling: What the latest dial is about.
     """
 
     state: ForwardState
@@ -53,6 +54,7 @@ class Status:
     paused: bool = False
     was_ready: bool = False
     lost: str = ""
+    dialling: str = ""
 
 
 INITIAL = Status(STARTING, "opening the local port")
@@ -78,12 +80,14 @@ class PodMissing:
 
     Attributes:
         lost: What became of the pod there was, where `reason` does not say it.
+        pending: Whether there is one is not known yet.
     """
 
     reason: str
     hint: str = ""
     blocked_by: BlockedBy | None = None
     lost: str = ""
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +189,9 @@ def _because(status: Status, now: str) -> str:
 
 def _clear(status: Status, state: ForwardState, reason: str) -> Status:
     return replace(
-        status, state=state, reason=reason, hint="", blocked_by=None, retry_at=None, paused=False
-    )
+        status, state=state, reason=reason, hint="", blocked_by=None, retry_at=None, paused=False,
+        dialling="",
+    )  # fmt: skip
 
 
 def _keep(status: Status, _: Input) -> Status:
@@ -207,7 +212,7 @@ def _pod_missing(status: Status, given: Input) -> Status:
     if status.was_ready:
         waiting = _clear(status, RECONNECTING, _because(status, given.reason))
     else:
-        waiting = _clear(status, WAITING, given.reason)
+        waiting = _clear(status, STARTING if given.pending else WAITING, given.reason)
     return replace(waiting, hint=given.hint)
 
 
@@ -224,9 +229,15 @@ def _lost(status: Status, given: Input) -> Status:
 
 def _dialling(status: Status, given: Input) -> Status:
     assert isinstance(given, DialStarted)
+    if status.retry_at is not None and status.dialling == given.reason:
+        # The same once more: why it failed says more, and words that change a dozen times a
+        # second cannot be read.
+        return replace(status, retry_at=None)
     if status.was_ready:
-        return _clear(status, RECONNECTING, _because(status, given.reason))
-    return _clear(status, CONNECTING, given.reason)
+        dialling = _clear(status, RECONNECTING, _because(status, given.reason))
+    else:
+        dialling = _clear(status, CONNECTING, given.reason)
+    return replace(dialling, dialling=given.reason)
 
 
 def _dial_failed(status: Status, given: Input) -> Status:
@@ -237,7 +248,7 @@ def _dial_failed(status: Status, given: Input) -> Status:
         failed = _clear(status, RECONNECTING, _because(status, given.reason))
     else:
         failed = _clear(status, CONNECTING, given.reason)
-    return replace(failed, hint=given.hint, retry_at=given.retry_at)
+    return replace(failed, hint=given.hint, retry_at=given.retry_at, dialling=status.dialling)
 
 
 def _up(status: Status, given: Input) -> Status:

@@ -80,7 +80,11 @@ def pod_missing(missing: Unresolved, before: PodRef | None) -> states.PodMissing
     if before is not None and before.name not in missing.reason:
         lost = f"pod {before.name} can no longer be used"
     return states.PodMissing(
-        reason=missing.reason, hint=missing.hint, blocked_by=missing.blocked_by, lost=lost
+        reason=missing.reason,
+        hint=missing.hint,
+        blocked_by=missing.blocked_by,
+        lost=lost,
+        pending=missing.pending,
     )
 
 

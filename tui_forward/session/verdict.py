@@ -103,8 +103,6 @@ _PORT_PROBLEM: Final = re.compile(
 _UNAVAILABLE: Final = re.compile(r"rpc error: code = (?:Unavailable|DeadlineExceeded)")
 _NO_ANSWER: Final = "did not answer the upgrade request"
 
-_LOOKING: Final = "looking for "
-
 
 def judge(
     forward: Forward, obstacle: Obstacle, known: Known, refusal: ForwardError | None = None
@@ -198,7 +196,7 @@ def _unresolved(forward: Forward, obstacle: Unresolved, known: Known) -> tuple[H
     if node is not None and node.ready is False:
         text = f"node {node.name} is NotReady"
         return HopKind.KUBELET, f"{text}: {node.trouble}" if node.trouble else text, ""
-    if reason.startswith(_LOOKING):
+    if obstacle.pending:
         return HopKind.POD, "", ""  # nothing is wrong yet
     return HopKind.POD, reason, hint
 

@@ -1,0 +1,93 @@
+"""A real terminal, held by a tmux of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.e2e.processes import until
+
+NEEDS_TMUX = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Terminal:
+    """One tmux session on a socket of its own, ended with the block.
+
+    Args:
+        folder: For the socket; its path must be short, as for all unix sockets.
+        width: Columns.
+        height: Lines.
+    """
+
+    def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
+        config = folder / "tmux.conf"
+        config.write_text(
+            "set -g default-terminal tmux-256color\nset -g status off\nset -g escape-time 0\n"
+            f"set -g default-size {width}x{height}\n"
+        )
+        self._tmux = ("tmux", "-S", str(folder / "tmux.sock"), "-f", str(config))
+        self._size = (str(width), str(height))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, *words: str) -> str:
+        done = subprocess.run(
+            [*self._tmux, *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        return done.stdout
+
+    def start(self, *command: str, **env: str) -> None:
+        width, height = self._size
+        settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
+        self._run(
+            "new-session", "-d", "-x", width, "-y", height, *settings,
+            # Textual believes these more than the terminal, and a test runner may have set them.
+            f"unset COLUMNS LINES; {shlex.join(command)}; echo ended with $?; exec sleep 600",
+        )  # fmt: skip
+
+    def press(self, *keys: str) -> None:
+        self._run("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def shows(self, *texts: str) -> str:
+        """Wait until the screen shows all texts, and return it."""
+        screen = ""
+
+        def there() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return all(text in screen for text in texts)
+
+        try:
+            until(there, "the screen", 40)
+        except AssertionError:
+            raise AssertionError(f"{texts} never came; the last screen was\n{screen}") from None
+        return screen
+
+    def gone(self, text: str) -> None:
+        """Wait until the screen does not show a text any more."""
+        until(lambda: text not in self.screen(), f"{text} to go", 40)
+
+    def close(self) -> None:
+        self._run("kill-server")
+
+
+def environment(own_home: Path, **more: str) -> dict[str, str]:
+    """What a program in the terminal gets beside what tmux has itself."""
+    return {
+        "HOME": str(own_home), "XDG_RUNTIME_DIR": str(own_home / "run"), "TERM": "tmux-256color",
+        "XDG_STATE_HOME": str(own_home / ".local/state"), "LANG": "C.UTF-8",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **more,
+    }  # fmt: skip
