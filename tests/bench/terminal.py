@@ -76,7 +76,7 @@ class Terminal:
         return moment
 
     def shows(self, pattern: str, timeout_s: float = 30.0) -> float:
-        """Wait until what was drawn since the last key, or `forget`, matches; gives the moment it did.
+        """Wait until what was drawn since the last key or `forget` matches; gives the moment.
 
         Raises:
             TimeoutError: It never did; with the end of what was drawn.
