@@ -49,6 +49,9 @@ def test_every_state_is_shown_as_it_is(
             forward = next(one for one in snapshot.forwards if one.id == stage.forward_id)
             return target_text(forward), forward.state, forward.reason
 
+        async def perform(step: Step) -> None:
+            await step.perform(stage)
+
         def shown(step: Step) -> bool:
             target, state, reason = runner.run(status())
             row = forwards().get(target, "")
@@ -56,7 +59,7 @@ def test_every_state_is_shown_as_it_is(
 
         try:
             for step in STEPS:
-                runner.run(step.perform(stage))
+                runner.run(perform(step))
                 try:
                     until(partial(shown, step), step.mark)
                 except AssertionError:

@@ -50,7 +50,7 @@ from tui_forward.tui.rowtable import RowTable
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 0.1)
+    monkeypatch.setattr("tui_forward.tui.sampling.SAMPLE_S", 0.1)
 
 
 def screen_text(app: TuiForwardApp) -> str:
@@ -282,7 +282,7 @@ async def test_a_wish_that_fails_is_told() -> None:
 async def test_a_session_that_hangs_does_not_freeze_the_screen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.ANSWER_S", 0.1)
+    monkeypatch.setattr("tui_forward.tui.sampling.ANSWER_S", 0.1)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
@@ -708,8 +708,8 @@ async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
 async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.WAY_S", 0.05)
-    monkeypatch.setattr("tui_forward.tui.app.LOG_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.sampling.WAY_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.sampling.LOG_S", 0.05)
     session = shop()
     async with running(session, (120, 40)) as (app, pilot):
         await shows(app, "web-1")
@@ -767,7 +767,7 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_pat
 async def test_a_change_of_state_does_not_wait_for_the_next_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SAMPLE_S", 60.0)
+    monkeypatch.setattr("tui_forward.tui.sampling.SAMPLE_S", 60.0)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
