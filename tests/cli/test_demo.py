@@ -1,24 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.fake_session import FakeSession
-from tui_forward.cli import dashboard, doors, embedded
+from tui_forward.cli import doors, embedded
 from tui_forward.cli.demo.claims import Broken, Outcome, demand
 from tui_forward.cli.demo.report import Claim, JsonRenderer, TextRenderer
 from tui_forward.cli.demo.run import Demonstration
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError
-from tui_forward.model import Context
-from tui_forward.session import Session
 
 GOOD = Claim("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
 BAD = Claim("stopped reader", False, "neighbours took 5 s\x1b[2J", 2.0)
@@ -183,40 +178,3 @@ async def test_a_cluster_ends_with_whoever_uses_it(
         assert (running.kubeconfig, running.server, running.control) == ("/k", "s", "/c")
         assert running.process.returncode is None
     assert running.process.returncode == -signal.SIGTERM
-
-
-@contextlib.asynccontextmanager
-async def fake_door(session: FakeSession) -> AsyncIterator[Session]:
-    yield session
-
-
-def test_a_crash_of_the_screen_is_a_sentence_and_a_file(
-    monkeypatch: pytest.MonkeyPatch, own_home: Path
-) -> None:
-    from tui_forward.tui.app import TuiForwardApp
-
-    async def crash(app: TuiForwardApp) -> None:
-        app.crash = "Traceback: the details"
-
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(FakeSession()))
-    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
-    with pytest.raises(TuiForwardError, match="because of a bug") as caught:
-        doors.run(dashboard.show_dashboard(None, context=None, namespace=None))
-    path = Path(caught.value.hint.split()[-1])
-    assert path.read_text() == "Traceback: the details"
-    assert own_home in path.parents
-    assert path.stat().st_mode & 0o077 == 0
-
-
-async def test_contexts_are_checked_before_the_screen_opens(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    session = FakeSession()
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
-    with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
-        await dashboard.show_dashboard(None, context="nowhere", namespace=None)
-    assert "here" in caught.value.hint
-    session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
-    with pytest.raises(ConfigError, match="no current context") as caught:
-        await dashboard.show_dashboard(None, context=None, namespace=None)
-    assert "a, b" in caught.value.hint

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,3 +152,39 @@ def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig), NO_COLOR="1")
     terminal.start(*PROGRAM, "--context", "nowhere", **env)
     terminal.shows('error: the kubeconfig has no context "nowhere"', "hint:", "ended with 1")
+
+
+_WITH_A_BUG = """
+import sys
+from tui_forward.cli.main import main
+from tui_forward.tui.dashboard import Dashboard
+
+def bug(self):
+    raise ZeroDivisionError("a bug")
+
+Dashboard.action_star = bug
+sys.exit(main())
+"""
+
+
+@pytest.mark.timeout(180)
+def test_a_bug_in_the_screen_ends_no_forward(
+    terminal: Terminal, chain: Chain, own_home: Path
+) -> None:
+    terminal.start(
+        sys.executable, "-c", _WITH_A_BUG, "-n", "default",
+        **environment(own_home, KUBECONFIG=str(chain.kubeconfig)),
+    )  # fmt: skip
+    terminal.shows("workloads of default", "echo", "Running")
+    terminal.press("1")
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+    assert found
+    terminal.press("*")
+    terminal.shows("A bug closed this screen", "no forward was touched", "● ready", "1 on")
+    assert exchange(int(found[1]), b"as before", answer=9) == b"as before"
+    report = own_home / ".local/state/tui-forward/crash.log"
+    assert "ZeroDivisionError: a bug" in report.read_text()
+    terminal.press("q")
+    terminal.shows("Quit and stop 1 forward")
+    terminal.press("y")
+    assert "Traceback" not in terminal.shows("ended with 0")

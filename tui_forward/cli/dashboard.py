@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,12 @@ from tui_forward.session import Session
 
 if TYPE_CHECKING:
     from tui_forward.tui.files import Files
+
+
+# A dashboard that fails sooner than this, and this often in a row, is of no use.
+_AT_ONCE_S = 5.0
+_ATTEMPTS = 3
+_ANSWER_S = 5.0
 
 
 def has_terminal() -> bool:
@@ -55,23 +62,59 @@ async def show_dashboard(
         # The engine lists while the screen is made.
         await session.catalog(CatalogScope(chosen.name, shown))
         await importing
-        from tui_forward.tui.app import TuiForwardApp
-
         _spare_the_collector()
+        await _show_until_left(session, CatalogScope(chosen.name, shown), _files(kubeconfig))
+
+
+async def _show_until_left(session: Session, scope: CatalogScope, files: Files) -> None:
+    """Show dashboards until the person leaves one.
+
+    A bug closes a dashboard, but no forward: those live in the engine, so another one is
+    opened in its place. Where that does not help, the forwards stay until Ctrl-C.
+
+    Raises:
+        TuiForwardError: Every dashboard failed at once.
+    """
+    from tui_forward.tui.app import TuiForwardApp
+    from tui_forward.tui.history import Histories
+
+    histories, at_once, news = Histories(), 0, ""
+    while True:
         app = TuiForwardApp(
-            session,
-            context=chosen.name,
-            namespace=shown,
-            files=_files(kubeconfig),
-        )
+            session, context=scope.context, namespace=scope.namespace, files=files,
+            histories=histories, news=news,
+        )  # fmt: skip
+        begun = time.monotonic()
         # The terminal must be put in order, whoever ends the program.
         with told_by_signals(app.exit):
             await app.run_async()
-    if app.crash is not None:
-        raise TuiForwardError(
-            "the dashboard had to close because of a bug",
-            hint=f"please report it with {_keep(app.crash)}",
+        if app.crash is None:
+            return
+        scope, report = app.picture.scope, _keep(app.crash)
+        at_once = at_once + 1 if time.monotonic() - begun < _AT_ONCE_S else 0
+        if at_once == _ATTEMPTS:
+            break
+        news = f"A bug closed this screen; here it is again, and no forward was touched.\n{report}"
+    await _stay_for_forwards(session, report)
+    raise TuiForwardError("the dashboard had to close because of a bug", hint=report)
+
+
+async def _stay_for_forwards(session: Session, report: str) -> None:
+    """Keep the engine at work without a screen, if it has work."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            count = len((await session.snapshot()).forwards)
+    except (TuiForwardError, TimeoutError):
+        return
+    if count:
+        what = "1 forward goes on" if count == 1 else f"{count} forwards go on"
+        sys.stderr.write(
+            f"The dashboard fails again and again because of a bug. {report}\n"
+            f"{what}: press Ctrl-C to end here.\n"
         )
+        told = asyncio.Event()
+        with told_by_signals(told.set):
+            await told.wait()
 
 
 def _spare_the_collector() -> None:
@@ -124,10 +167,17 @@ def _state_folder() -> Path:
     return user_state_path("tui-forward")
 
 
-def _keep(crash: str) -> Path:
-    """Write the traceback where a person can find it, since the screen must not show it."""
+def _keep(crash: str) -> str:
+    """Write the traceback where a person can find it, since the screen must not show it.
+
+    Returns:
+        What is to be done with it, in words.
+    """
     path = _state_folder() / "crash.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(crash)
-    return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(crash)
+    except OSError as error:
+        return f"The details could not be written to {path}: {error.strerror}"
+    return f"Please report it with {path}"

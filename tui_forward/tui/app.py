@@ -84,6 +84,7 @@ class TuiForwardApp(App[None]):
         files: Where settings and favourites are kept, and the engine's log.
         clock: Seconds since the epoch, for ages and countdowns.
         histories: What flowed before; kept current from now on.
+        news: What the person is told first.
     """
 
     TITLE = "tui-forward"
@@ -118,10 +119,12 @@ class TuiForwardApp(App[None]):
         files: Files | None = None,
         clock: Callable[[], float] = time.time,
         histories: Histories | None = None,
+        news: str = "",
     ) -> None:
         super().__init__()
         self.session = session
         self.crash: str | None = None
+        self._news = news
         self._files = files if files is not None else Files()
         self._memory = Memory(self._files.memory)
         self._clock = clock
@@ -156,7 +159,7 @@ class TuiForwardApp(App[None]):
         await self.push_screen(self.dashboard)
         for endless in (self._sampler.run, self._sampler.listen, self._granter.run):
             self.run_worker(endless(), group=endless.__qualname__)
-        for problem in (*problems, self._memory.trouble):
+        for problem in (self._news, *problems, self._memory.trouble):
             if problem:
                 self.notify(problem, severity="warning", markup=False)
 

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_session import FakeSession, until
+from tests.tui.samples import shop
+from tui_forward.cli import dashboard, doors
+from tui_forward.errors import ConfigError, TuiForwardError
+from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
+from tui_forward.session import Session
+
+WEB = ForwardSpec(
+    target=Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
+)
+
+
+@contextlib.asynccontextmanager
+async def fake_door(session: FakeSession) -> AsyncIterator[Session]:
+    yield session
+
+
+def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    async def crash(app: TuiForwardApp) -> None:
+        app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(FakeSession()))
+    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
+    with pytest.raises(TuiForwardError, match="because of a bug") as caught:
+        doors.run(dashboard.show_dashboard(None, context=None, namespace=None))
+    path = Path(caught.value.hint.split()[-1])
+    assert path.read_text() == "Traceback: the details"
+    assert own_home in path.parents
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_details_that_cannot_be_written_hide_no_crash(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    (own_home / ".local/state/tui-forward").write_text("a file where a folder should be")
+    assert "could not be written" in dashboard._keep("Traceback")
+
+
+async def test_a_crash_opens_another_screen_and_touches_no_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    session, news, scopes = shop(), [], []
+
+    async def run(app: TuiForwardApp) -> None:
+        news.append(app._news)
+        scopes.append(app.picture.scope)
+        if len(news) == 1:
+            app._look_at("there", "default")
+            app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await session.start(WEB)
+    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    assert news[0] == ""
+    assert "no forward was touched" in news[1]
+    assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
+    assert len(session.forwards) == 1
+
+
+async def test_without_a_screen_the_forwards_stay_until_one_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    async def crash(app: TuiForwardApp) -> None:
+        app.crash = "Traceback: the details"
+
+    session = shop()
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
+    await session.start(WEB)
+    showing = asyncio.create_task(dashboard.show_dashboard(None, context=None, namespace="shop"))
+    talk = ""
+
+    def told() -> bool:
+        nonlocal talk
+        talk += capsys.readouterr().err
+        return "1 forward goes on: press Ctrl-C" in talk
+
+    await until(told)
+    assert not showing.done()
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(TuiForwardError, match="because of a bug"):
+        await showing
+
+
+async def test_contexts_are_checked_before_the_screen_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = FakeSession()
+    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
+        await dashboard.show_dashboard(None, context="nowhere", namespace=None)
+    assert "here" in caught.value.hint
+    session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
+    with pytest.raises(ConfigError, match="no current context") as caught:
+        await dashboard.show_dashboard(None, context=None, namespace=None)
+    assert "a, b" in caught.value.hint
