@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.worker import WorkerFailed
 
@@ -574,6 +575,31 @@ async def test_the_palette_offers_what_works_now() -> None:
         await shows(app, "Stop shop/pod/web-1:http")
         await pilot.press("enter")
         await until(lambda: not session.forwards)
+
+
+async def test_the_mouse_reaches_everything() -> None:
+    session = shop()
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1", "q Quit")
+        # On a row, the right button: what can be done with it, also without a key that is shown.
+        await pilot.click("#browse", offset=(6, 3), button=3)
+        await until(lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"favourites come", "enter")
+        await shows(app, "★")
+        await until(lambda: app.screen is app.dashboard)
+        await pilot.click("#ports", offset=(6, 2), times=2)
+        await until(lambda: session.forwards)
+        await shows(app, "● ready")
+        await pilot.click("#forwards", offset=(6, 2), times=2)
+        await until(lambda: isinstance(app.screen, DetailScreen))
+        await pilot.press("escape")
+        for column, screen in (
+            ("tui-forward", CommandPalette), ("here ▾", Picker), ("ns: ", Picker),
+        ):  # fmt: skip
+            await until(lambda: app.screen is app.dashboard)
+            await pilot.click("#header", offset=(screen_text(app).index(column) + 1, 0))
+            await until(lambda screen=screen: isinstance(app.screen, screen))  # type: ignore[misc]
+            await pilot.press("escape")
 
 
 async def test_a_blocked_forward_is_told_once_with_its_hint() -> None:

@@ -65,6 +65,8 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice
 
 _NOTICES_AT_ONCE = 3
+# What a click on its cells does, from the left; all but the last ones.
+_OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
 _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 
 # Whose keys can be changed, and are in the help.
@@ -346,9 +348,13 @@ class TuiForwardApp(App[None]):
     # Other places.
 
     def on_line_clicked(self, event: Line.Clicked) -> None:
-        """A click on the context or the namespace in the top line changes it."""
-        if event.line.id == "header" and event.place in (1, 2):
-            (self.action_context if event.place == 1 else self.action_namespace)()
+        """A click on the context or the namespace in the top line changes it; on its name, all."""
+        if event.line.id == "header" and event.place < len(_OF_THE_TOP_LINE):
+            self.call_later(self.run_action, _OF_THE_TOP_LINE[event.place])
+
+    def on_row_table_asked(self) -> None:
+        """What can be done with the row that was clicked: the palette knows."""
+        self.action_command_palette()
 
     def action_namespace(self) -> None:
         """Choose a namespace, or type its name."""

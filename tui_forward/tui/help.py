@@ -41,7 +41,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "quit": "Before quitting",
 }
 _STATES: Final[Mapping[str, str]] = {
-    "starting": "the local port is being opened",
+    "starting": "the local port is opened, a pod is looked for",
     "waiting": "no usable pod yet",
     "connecting": "a pod is chosen, no tunnel yet",
     "ready": "a tunnel is up and answers",
@@ -61,8 +61,10 @@ _FILTER: Final = (
 # What other keys are given by.
 NAMES: Final = "Names for settings.toml"
 _MOUSE: Final = (
-    ("click", "choose a row; a name in the top line changes it; a key at the bottom is pressed"),
+    ("click", "choose a row; press a key at the bottom"),
     ("double click", "as enter"),
+    ("right click", "all that can be done with the row: the palette"),
+    ("click on the top line", "its name: the palette; context; namespace; API: the engine's log"),
     ("click on a head", "another order"),
     ("wheel", "scroll"),
 )

@@ -27,6 +27,7 @@ from tui_forward.tui.rows import Cell, Row
 
 _NO_ROW = Row(())
 _MAX_KNOWN = 500
+_RIGHT = 3  # button of a mouse
 _LEAST_TITLE = 4  # cells; below, there is no room for one
 _NEAR = 100
 # Lines that belong to no key; no key has a line end in it.
@@ -106,6 +107,19 @@ class RowTable(ScrollView, can_focus=True):
 
     class Clicked(Message):
         """A row was clicked, once."""
+
+        def __init__(self, table: RowTable, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+        @property
+        def control(self) -> RowTable:
+            """The table, for selectors in `on`."""
+            return self.table
+
+    class Asked(Message):
+        """A row was clicked with the right button: what can be done with it?"""
 
         def __init__(self, table: RowTable, key: str) -> None:
             super().__init__()
@@ -355,7 +369,7 @@ class RowTable(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """First click moves the cursor, a double click chooses."""
+        """First click moves the cursor, a double click chooses, the right button asks."""
         self._untouched = False
         offset = event.get_content_offset(self)
         if offset is None:
@@ -367,6 +381,9 @@ class RowTable(ScrollView, can_focus=True):
         key = self._key_at(offset.y)
         if key is not None:
             self.cursor = key
+            if event.button == _RIGHT:
+                self.post_message(self.Asked(self, key))
+                return
             self.post_message(self.Clicked(self, key))
             if event.chain >= 2:
                 self.action_choose()
