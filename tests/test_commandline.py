@@ -77,6 +77,14 @@ def test_what_cannot_be_understood_is_said(text: str, words: str) -> None:
     assert raised.value.hint
 
 
+@pytest.mark.parametrize("text", ["svc/web 8080:80 -n data", "port-forward svc/web 8080:80 -ndata"])
+def test_a_target_and_ports_are_enough_where_that_is_asked_for(text: str) -> None:
+    (spec,) = parse_lines(text, context="here", namespace="shop", bare=True)
+    assert (str(spec.target), spec.local_port) == ("data/svc/web:80", 8080)
+    with pytest.raises(UsageError, match="is not kubectl"):
+        specs(text)
+
+
 @given(st.text(max_size=60))
 def test_anything_may_be_pasted(text: str) -> None:
     for prefix in ("", "kubectl port-forward "):

@@ -53,13 +53,16 @@ def looks_like_forward(text: str) -> bool:
     return bool(_COMMANDS.search(text))
 
 
-def parse_lines(text: str, *, context: str, namespace: str) -> tuple[ForwardSpec, ...]:
+def parse_lines(
+    text: str, *, context: str, namespace: str, bare: bool = False
+) -> tuple[ForwardSpec, ...]:
     """Every forward that some lines ask for, one for each port.
 
     Args:
         text: One command or several, as typed into a shell.
         context: Where a line names none.
         namespace: Likewise; empty leaves it to the session.
+        bare: What follows the command is enough: ``svc/web 8080:80``.
 
     Raises:
         UsageError: A line is no such command, or cannot be understood.
@@ -68,7 +71,7 @@ def parse_lines(text: str, *, context: str, namespace: str) -> tuple[ForwardSpec
     specs: list[ForwardSpec] = []
     for line in joined.splitlines():
         for command in _commands(_REDIRECTED.sub("", line)):
-            specs += _specs(_taken_apart(command), context, namespace)
+            specs += _specs(_taken_apart(command, bare=bare), context, namespace)
     if not specs:
         raise UsageError("there is no command here", hint=_EXAMPLE)
     return tuple(specs)
@@ -92,12 +95,15 @@ def _commands(line: str) -> list[list[str]]:
     return [command for command in commands if command]
 
 
-def _taken_apart(words: list[str]) -> _Line:
+def _taken_apart(words: list[str], *, bare: bool) -> _Line:
     while words and (_ENVIRONMENT.fullmatch(words[0]) or words[0] in ("sudo", "nohup", "exec")):
         if words[0].startswith("KUBECONFIG="):
             raise _another_kubeconfig()
         words = words[1:]
     program = PurePath(words[0]).name if words else ""
+    if bare and program not in _KUBECTL and program != _OURS:
+        program = "kubectl"
+        words = [program, *([] if words[:1] == ["port-forward"] else ["port-forward"]), *words]
     if program not in _KUBECTL and program != _OURS:
         shown = program or "this"
         raise UsageError(f'"{shown}" is not kubectl port-forward', hint=_EXAMPLE)

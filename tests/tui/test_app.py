@@ -199,8 +199,27 @@ async def test_forbidden_lists_say_what_is_missing() -> None:
         resource="pods", error="you may not list pods in shop", hint="ask for it", forbidden=True
     )
     session.views[SHOP] = msgspec.structs.replace(view(), resources=(denied,))
-    async with running(session, (140, 30)) as (app, _):
-        await shows(app, "you may not list pods in shop → ask for it")
+    async with running(session, (140, 30)) as (app, pilot):
+        await shows(app, "you may not list pods in shop → ask for it, or look at another namesp")
+        await pilot.press("v", *"svc/web 80")
+        await shows(app, "✓ ", "svc/web:80")
+        await pilot.press("enter")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.kind is TargetKind.SERVICE
+
+
+async def test_what_else_may_not_be_listed_is_said_above_what_may() -> None:
+    session = shop()
+    denied = (
+        ResourceStatus(resource="deployments", error="you may not", forbidden=True),
+        ResourceStatus(resource="services", error="you may not", forbidden=True),
+        ResourceStatus(resource="jobs", error="the server is busy"),
+    )
+    session.views[SHOP] = msgspec.structs.replace(view(pod("web-1")), resources=denied)
+    async with running(session, (140, 30)) as (app, pilot):
+        await shows(app, "web-1", "workloads of shop · you may not list deployments ━")
+        await pilot.press("t")
+        await shows(app, "━ pods of shop ━")
 
 
 async def test_an_unreachable_server_is_said_on_top() -> None:

@@ -103,6 +103,11 @@ async def test_what_an_empty_table_says_may_change() -> None:
         app.table.empty = "Listing …"
         await pilot.pause()
         assert "Listing …" in app.lines()[2]
+        app.table.empty = "you may not list pods in namespace default → ask for a role"
+        await pilot.pause()
+        assert [line.strip() for line in app.lines()[2:5]] == [
+            "you may not list pods in namespace", "default → ask for a role", "",
+        ]  # fmt: skip
         app.table.empty = "None here"
         await pilot.pause()
         assert "None here" in app.lines()[2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 
@@ -37,6 +38,10 @@ class Status(msgspec.Struct):
 _STATUS = msgspec.json.Decoder(Status, strict=False)
 
 
+# As the API server words what no role allows.
+_BY_ROLE = re.compile(r'is forbidden: User "(?P<user>[^"]*)" cannot [a-z]+ resource "[^"]*"')
+
+
 def status_of(body: bytes) -> Status:
     """The Status in a response body; an empty one when there is none."""
     try:
@@ -65,8 +70,11 @@ def api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiFo
             "waiting forwards resume by themselves",
         )
     if code == 403:
+        # Who decided otherwise than by roles has something to say that is worth reading.
+        by_role = _BY_ROLE.search(said)
+        because = f" as {by_role['user']}" if by_role else f": {said}" if said else ""
         return ApiError(
-            f"you may not {what}" + (f": {said}" if said else ""),
+            f"you may not {what}{because}",
             status=403,
             reason=status.reason or "Forbidden",
             hint=f'Ask for a role that allows "{what}"',

@@ -100,7 +100,7 @@ class TuiForwardApp(App[None]):
         Binding("c", "context", "Context", show=False, id="app.context",
                 tooltip="Look at another cluster; forwards go on"),
         Binding("v", "paste", "Paste", show=False, id="app.paste",
-                tooltip="Make forwards of a kubectl port-forward line"),
+                tooltip="Forward what you type: svc/web 8080:80, or a kubectl port-forward line"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Bring back the forwards that were stopped last, on the same ports"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log",

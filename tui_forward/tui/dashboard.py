@@ -32,7 +32,7 @@ from tui_forward.tui.forward_subject import ForwardSubject
 from tui_forward.tui.history import Histories
 from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
-from tui_forward.tui.picture import Picture
+from tui_forward.tui.picture import WORKLOADS, Picture
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.wishes import Wish
@@ -295,7 +295,10 @@ class Dashboard(Screen[None]):
         what = "services" if self._listing.view is View.SERVICES else "pods"
         trouble = self.picture.trouble(what)
         if trouble is not None:
-            return trouble.error + (f" → {trouble.hint}" if trouble.hint else "")
+            hints = [trouble.hint] if trouble.hint else []
+            if trouble.forbidden:
+                hints += ["look at another namespace (n)", "type what to forward (v)"]
+            return trouble.error + (f" → {', or '.join(hints)}" if hints else "")
         status = self.picture.resources.get(what)
         if status is None or not status.synced:
             return f"Listing {what} …"
@@ -312,9 +315,25 @@ class Dashboard(Screen[None]):
             parts.append(f"by {listing.sort.value}")
         if self._browse.marked:
             parts.append(f"{len(self._browse.marked)} marked")
-        if any(self.picture.trouble(what) for what in ("pods", "services")) and listing.keys:
-            parts.append("stale")
+        parts += self._not_live()
         return " · ".join(parts)
+
+    def _not_live(self) -> list[str]:
+        """What the list lacks, though it is not empty."""
+        listing = self._listing
+        if not listing.keys:
+            return []
+        what = "services" if listing.view is View.SERVICES else "pods"
+        parts = ["stale"] if self.picture.trouble(what) else []
+        if listing.view is View.WORKLOADS:
+            hidden = [
+                status.resource
+                for status in self.picture.resources.values()
+                if status.forbidden and status.resource in WORKLOADS
+            ]
+            if hidden:
+                parts.append(f"you may not list {', '.join(hidden)}")
+        return parts
 
     def _draw_ports(self) -> None:
         table, entry = self._ports, self.entry

@@ -36,7 +36,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "log": "The engine's log",
     "form": "The form of a forward",
     "picker": "While choosing from a list",
-    "paste": "Forward by command",
+    "paste": "Forward what you type",
     "help": "This help",
     "quit": "Before quitting",
 }

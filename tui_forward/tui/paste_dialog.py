@@ -50,10 +50,12 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     def compose(self) -> ComposeResult:
         """The line, and below it what it means."""
         with Vertical() as box:
-            box.border_title = "forward by command"
+            box.border_title = "forward what you type"
             box.border_subtitle = "enter  start · esc  cancel"
             yield Input(
-                self._text, placeholder="kubectl port-forward -n shop svc/web 8080:80", id="line"
+                self._text,
+                placeholder="svc/web 8080:80, or a whole kubectl port-forward line",
+                id="line",
             )
             yield self._preview
 
@@ -77,10 +79,14 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     def _judge(self, text: str) -> None:
         self._specs = ()
         if not text.strip():
-            self._preview.update("Paste or type a line; what it would start is shown here.")
+            self._preview.update(
+                "Type a target and ports, or paste a command; what it would start is shown here."
+            )
             return
         try:
-            self._specs = parse_lines(text, context=self._in_context, namespace=self._in_namespace)
+            self._specs = parse_lines(
+                text, context=self._in_context, namespace=self._in_namespace, bare=True
+            )
         except UsageError as error:
             self._preview.update(f"✗ {error.message}\n  {error.hint}")
         else:

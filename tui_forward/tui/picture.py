@@ -33,6 +33,8 @@ _KINDS = {
     "services": TargetKind.SERVICE,
     "pods": TargetKind.POD,
 }
+# Resources whose objects keep pods.
+WORKLOADS = _KINDS.keys() - {"services", "pods"}
 _NOTHING: frozenset[str] = frozenset()
 
 

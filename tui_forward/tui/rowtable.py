@@ -6,6 +6,7 @@ The cursor belongs to a key, not to a position: it stays with its row when other
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -195,7 +196,7 @@ class RowTable(ScrollView, can_focus=True):
 
     @property
     def empty(self) -> str:
-        """What the table says when there are no rows."""
+        """What the table says when there are no rows, on as many lines as it takes."""
         return self._empty
 
     @empty.setter
@@ -436,8 +437,10 @@ class RowTable(ScrollView, can_focus=True):
         cursor = key is not None and key == self.cursor
         # What has no key is told apart by what it says.
         name = key if key is not None else _HEAD if y < self._top else _BLANK
-        if name == _BLANK and y == self._top and not self._keys:
-            name, row = _EMPTY, Row((Cell(self.empty, "dim"),))
+        if name == _BLANK and not self._keys:
+            words = textwrap.wrap(printable(self.empty), max(1, width))[y - self._top :][:1]
+            if words:
+                name, row = _EMPTY, Row((Cell(words[0], "dim"),))
         look = (width, self.outer_size.width, self._style(""), cursor, cursor and self.has_focus)
         drawn = self._known.get(name)
         if drawn is None or drawn.row != row or drawn.look != look:
