@@ -332,7 +332,8 @@ class Dashboard(Screen[None]):
                 if status.forbidden and status.resource in WORKLOADS
             ]
             if hidden:
-                parts.append(f"you may not list {', '.join(hidden)}")
+                what = "workloads" if len(hidden) == len(WORKLOADS) else ", ".join(hidden)
+                parts.append(f"you may not list {what}")
         return parts
 
     def _draw_ports(self) -> None:
