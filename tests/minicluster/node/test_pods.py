@@ -193,7 +193,7 @@ async def test_every_pod_ends_when_the_shim_is_killed() -> None:
         await harness.cri.close()
     finally:
         process.close()
-    assert not processes_of(process.folder)
+    await until(lambda: not processes_of(process.folder))
 
 
 @pytest.fixture(params=["loopback", "mapped", pytest.param("netns", marks=pytest.mark.netns)])
