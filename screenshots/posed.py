@@ -228,6 +228,10 @@ class PosedSession:
         """See `Session.reconnect`."""
         await self._real.reconnect(forward_id)
 
+    async def keep(self, on: bool) -> None:
+        """See `Session.keep`."""
+        await self._real.keep(on)
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         await self._real.close_connection(connection_id)

@@ -31,6 +31,7 @@ from tests.support.engines import FakeBackend, echo, pod
 from tests.support.waiting import until
 from tui_forward.agent import place
 from tui_forward.agent.remote import RemoteSession
+from tui_forward.agent.saved import Keeper
 from tui_forward.agent.server import Server
 from tui_forward.errors import (
     ApiError,
@@ -159,7 +160,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "local":
             yield World(local, local, backend)
             return
-        server = Server(local)
+        server = Server(local, Keeper(local, tmp_path / "session.json"))
         path = tmp_path / "engine.sock"
         await server.start(place.listen(path))
         undo.push_async_callback(server.close)

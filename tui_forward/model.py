@@ -83,6 +83,8 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
         linger_s: How long the pod may stay silent after the client's end of file before
             the connection is closed towards the pod.
         label: A word of the person's own to group and find forwards by.
+        name: What it is called in its profile, if it is of one.
+        profile: Which profile that is (`profiles.Profile.id`).
     """
 
     target: Target
@@ -92,6 +94,8 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     park_s: float = 30.0
     linger_s: float = 5.0
     label: str = ""
+    name: str = ""
+    profile: str = ""
 
 
 # --------------------------------------------------------------------------------------
@@ -546,11 +550,13 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole session at one instant, without the catalogue.
 
-    `version` grows with every change other than counters and rates.
+    `version` grows with every change other than counters and rates. `kept` says that the
+    forwards go on when no front end is left (`Session.keep`).
     """
 
     version: int
     at: float
+    kept: bool = False
     forwards: tuple[Forward, ...] = ()
     totals: Counters = Counters()
     health: tuple[ApiHealth, ...] = ()

@@ -15,6 +15,7 @@ from tests.support.waiting import until
 from tui_forward.agent import place, server, wire
 from tui_forward.agent.framing import read_message
 from tui_forward.agent.remote import RemoteSession
+from tui_forward.agent.saved import Keeper
 from tui_forward.agent.server import Server
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Event, EventKind, Snapshot
@@ -61,7 +62,8 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         session = LocalSession(backend=FakeBackend(), watch_the_machine=False)
         undo.push_async_callback(session.close)
         counts: list[int] = []
-        served = Server(session, kubeconfig="/some/config", on_front_ends=counts.append)
+        keeper = Keeper(session, tmp_path / "session.json")
+        served = Server(session, keeper, kubeconfig="/some/config", on_front_ends=counts.append)
         path = tmp_path / "engine.sock"
         await served.start(place.listen(path))
         undo.push_async_callback(served.close)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tui_forward.agent.lifetime import Lifetime
 
 
@@ -38,3 +40,15 @@ async def test_for_ever_until_it_is_told() -> None:
     lifetime.end("SIGTERM")
     lifetime.end("SIGINT")
     assert await lifetime.over() == "SIGTERM"
+
+
+async def test_goes_on_as_long_as_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui_forward.agent.lifetime._LOOK_AGAIN_S", 0.01)
+    needed = True
+    lifetime = Lifetime(0, first_s=60, needed=lambda: needed)
+    lifetime.front_ends(1)
+    lifetime.front_ends(0)
+    await asyncio.sleep(0.05)
+    assert not lifetime._over.done()
+    needed = False
+    assert await lifetime.over() == "the last front end has gone"

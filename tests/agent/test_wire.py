@@ -37,6 +37,7 @@ REQUESTS: list[wire.FromFrontEnd] = [
     wire.Resume(4, "f1"),
     wire.Reconnect(5, "f1"),
     wire.CloseConnection(6, 77),
+    wire.Keep(9, True),
     wire.GetSnapshot(7),
     wire.GetConnections(8, None),
     wire.GetConnections(8, "f1"),

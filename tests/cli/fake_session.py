@@ -58,6 +58,7 @@ class FakeSession:
         self.log_error: TuiForwardError | None = None
         self.on_start = on_start
         self.closed = False
+        self.kept = False
         self.expected = 1  # how many forwards a test waits for
         self.broken: TuiForwardError | None = None
         self._log: list[Event] = []
@@ -156,6 +157,10 @@ class FakeSession:
     async def reconnect(self, forward_id: str) -> None:
         self.calls.append(("reconnect", forward_id))
 
+    async def keep(self, on: bool) -> None:
+        self.calls.append(("keep", on))
+        self.kept = on
+
     async def close_connection(self, connection_id: int) -> None:
         self.calls.append(("close_connection", connection_id))
 
@@ -165,6 +170,7 @@ class FakeSession:
         return Snapshot(
             version=len(self._log),
             at=1.0,
+            kept=self.kept,
             forwards=tuple(self.forwards.values()),
             totals=Counters(),
             health=self.health,

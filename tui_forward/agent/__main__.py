@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help='how long to go on without front ends; "inf" is for ever (default: 0)',
     )
+    parser.add_argument("--session", type=Path, help="where to keep what is on")
+    parser.add_argument("--resume", action="store_true", help="bring back what was on before")
     parser.add_argument("--log", type=Path, help="log file; default: the system's place for logs")
     parser.add_argument(
         "--detach", action="store_true", help="go into the background, log to a file"
@@ -153,18 +155,26 @@ def _served(path: Path) -> bool:
 
 
 async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> None:
+    from tui_forward.agent import saved
     from tui_forward.agent.lifetime import Lifetime
+    from tui_forward.agent.saved import Keeper
     from tui_forward.agent.server import Server
     from tui_forward.session import LocalSession
 
     loop = asyncio.get_running_loop()
-    lifetime = Lifetime(options.linger, first_s=max(options.linger, _FIRST_FRONT_END_S))
+    session = LocalSession(options.kubeconfig, context=options.context)
+    keeper = Keeper(session, options.session or saved.path_of(path))
+    lifetime = Lifetime(
+        options.linger,
+        first_s=max(options.linger, _FIRST_FRONT_END_S),
+        needed=lambda: keeper.kept and keeper.has_forwards,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lifetime.end, signal.Signals(number).name)
-    session = LocalSession(options.kubeconfig, context=options.context)
     try:
+        await keeper.open(resume=options.resume)
         server = Server(
-            session, kubeconfig=options.kubeconfig or "", on_front_ends=lifetime.front_ends
+            session, keeper, kubeconfig=options.kubeconfig or "", on_front_ends=lifetime.front_ends
         )
         listening = place.listen(path)
         try:
@@ -180,6 +190,8 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
             await server.close()
             listening.close()
     finally:
+        # Before the forwards end: what was on is what the next one may bring back.
+        await keeper.close()
         await session.close()
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+# How often to look whether the work that needs no front end is done.
+_LOOK_AGAIN_S = 1.0
 
 
 class Lifetime:
@@ -11,9 +15,13 @@ class Lifetime:
     Args:
         linger_s: How long to go on without front ends; infinity is for ever.
         first_s: How long to wait for the first one.
+        needed: Whether there is work to go on with that needs no front end.
     """
 
-    def __init__(self, linger_s: float, *, first_s: float) -> None:
+    def __init__(
+        self, linger_s: float, *, first_s: float, needed: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._needed = needed
         self._linger_s = linger_s
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -41,6 +49,12 @@ class Lifetime:
 
     def _wait(self, seconds: float, reason: str) -> None:
         if seconds <= 0:
-            self.end(reason)
+            self._idle(reason)
         elif seconds != float("inf"):
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.end, reason)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._idle, reason)
+
+    def _idle(self, reason: str) -> None:
+        if self._needed():
+            self._wait(_LOOK_AGAIN_S, reason)
+        else:
+            self.end(reason)

@@ -133,6 +133,10 @@ class RemoteSession:
         """See `Session.reconnect`."""
         await self._tell(lambda number: wire.Reconnect(number, forward_id))
 
+    async def keep(self, on: bool) -> None:
+        """See `Session.keep`."""
+        await self._tell(lambda number: wire.Keep(number, on))
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         await self._tell(lambda number: wire.CloseConnection(number, connection_id))

@@ -14,8 +14,11 @@ import os
 import socket
 from collections.abc import Callable
 
+import msgspec
+
 from tui_forward.agent import place, wire
 from tui_forward.agent.framing import read_message
+from tui_forward.agent.saved import Keeper
 from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
 from tui_forward.session import Session
 
@@ -33,6 +36,7 @@ class Server:
 
     Args:
         session: What is behind the door. Not closed here.
+        keeper: Is told whatever changes what is on.
         kubeconfig: Told to front ends.
         on_front_ends: Called with the number of front ends whenever it changes.
     """
@@ -40,11 +44,13 @@ class Server:
     def __init__(
         self,
         session: Session,
+        keeper: Keeper,
         *,
         kubeconfig: str = "",
         on_front_ends: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._session = session
+        self._keeper = keeper
         self._kubeconfig = kubeconfig
         self._on_front_ends = on_front_ends
         self._server: asyncio.Server | None = None
@@ -79,7 +85,8 @@ class Server:
         self._front_ends.add(task)
         self._on_front_ends(len(self._front_ends))
         try:
-            await _FrontEnd(self._session, reader, writer, self._kubeconfig).serve()
+            front_end = _FrontEnd(self._session, self._keeper, reader, writer, self._kubeconfig)
+            await front_end.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
             _log.info("a front end was lost: %s", str(error) or type(error).__name__)
         except asyncio.CancelledError:
@@ -97,11 +104,13 @@ class _FrontEnd:
     def __init__(
         self,
         session: Session,
+        keeper: Keeper,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         kubeconfig: str,
     ) -> None:
         self._session = session
+        self._keeper = keeper
         self._reader = reader
         self._writer = writer
         self._kubeconfig = kubeconfig
@@ -201,7 +210,8 @@ class _FrontEnd:
         session = self._session
         match request:
             case wire.GetSnapshot():
-                return await session.snapshot()
+                snapshot = await session.snapshot()
+                return msgspec.structs.replace(snapshot, kept=self._keeper.kept)
             case wire.GetConnections(forward=forward):
                 return await session.connections(forward)
             case wire.GetCatalog(scope=scope, since=since):
@@ -214,8 +224,20 @@ class _FrontEnd:
                 return await session.pod_log(forward, container=container, lines=lines)
             case wire.GetContexts():
                 return await session.contexts()
+            case _:
+                try:
+                    return await self._command(request)
+                finally:
+                    self._keeper.touch()
+
+    async def _command(self, request: wire.Request) -> str | None:
+        """What changes what is on."""
+        session = self._session
+        match request:
             case wire.Start(spec=spec):
                 return await session.start(spec)
+            case wire.Keep(on=on):
+                self._keeper.kept = on
             case wire.Stop(forward=forward):
                 await session.stop(forward)
             case wire.Pause(forward=forward):

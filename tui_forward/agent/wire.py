@@ -23,7 +23,7 @@ from tui_forward.errors import (
 )
 from tui_forward.model import CatalogScope, ForwardSpec
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Both sides must have the same: they come out of one installation, or should."""
 
 LENGTH: Final = 4
@@ -77,6 +77,13 @@ class Reconnect(_Message, frozen=True):
 
     id: int
     forward: str
+
+
+class Keep(_Message, frozen=True):
+    """`Session.keep`."""
+
+    id: int
+    on: bool
 
 
 class CloseConnection(_Message, frozen=True):
@@ -156,6 +163,7 @@ Request = (
     | Resume
     | Reconnect
     | CloseConnection
+    | Keep
     | GetSnapshot
     | GetConnections
     | GetTimeline

@@ -61,6 +61,13 @@ class Session(Protocol):
     async def reconnect(self, forward_id: str) -> None:
         """Give up the present tunnels and any waiting, and try again now."""
 
+    async def keep(self, on: bool) -> None:
+        """Let the forwards go on when no front end is left, or not any more.
+
+        Raises:
+            UsageError: The session is in this process, and its forwards end with it.
+        """
+
     async def close_connection(self, connection_id: int) -> None:
         """End one connection."""
 

@@ -194,6 +194,11 @@ class LocalSession:
         """See `Session.reconnect`."""
         self._engine.reconnect(forward_id)
 
+    async def keep(self, on: bool) -> None:
+        """See `Session.keep`."""
+        if on:
+            raise UsageError("these forwards end with the program that began them")
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         self._engine.close_connection(connection_id)

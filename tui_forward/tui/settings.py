@@ -11,19 +11,16 @@ in words. This module knows no widget and no app: which bindings and themes ther
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
-import os
 import re
-import shutil
-import tempfile
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tui_forward import atomic
 from tui_forward.errors import ConfigError
 from tui_forward.tui.keynames import key_problem, normalised
 
@@ -297,12 +294,10 @@ def save_theme(path: Path, name: str) -> None:
         raise ConfigError(f"{name!r} is no name of a theme", hint="Choose one from the palette")
     hint = f'Write theme = "{name}" into {path} yourself'
     try:
-        target = path.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        before = target.read_bytes().decode("utf-8") if target.exists() else ""
+        before = path.read_bytes().decode("utf-8") if path.exists() else ""
         after = _with_theme(before, name)
         if after != before:
-            _replace(target, after.encode("utf-8"))
+            atomic.replace(path, after.encode("utf-8"))
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ConfigError(f"cannot write {path}: {why}", hint=hint) from error
@@ -351,20 +346,3 @@ def _edits(text: str, value: str) -> Iterator[str]:
             break
     gap = newline if place < len(lines) and _HEADER.match(lines[place]) else ""
     yield "".join((*lines[:place], f"theme = {value}{newline}{gap}", *lines[place:]))
-
-
-def _replace(target: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

@@ -7,18 +7,16 @@ back.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from tui_forward import atomic
+
 _RECENT = 200  # per context
 _CONTEXTS = 200
-_ASIDE = 10
 
 
 # What another program, or a later version of this one, has written is not understood, for what
@@ -111,13 +109,8 @@ class Memory:
             self._put_aside(self._path)
 
     def _put_aside(self, path: Path) -> None:
-        bad = path.with_name(f"{path.name}.bad")
-        names = (bad, *(bad.with_name(f"{bad.name}.{number}") for number in range(1, _ASIDE)))
-        aside = next((name for name in names if not os.path.lexists(name)), None)
         try:
-            if aside is None:
-                raise FileExistsError(errno.EEXIST, f"{bad} and {_ASIDE - 1} more are there")
-            path.rename(aside)
+            aside = atomic.put_aside(path)
         except OSError as error:
             self.trouble = f"{path} could not be understood, nor put aside: {error.strerror}"
             self._path = None
@@ -127,19 +120,9 @@ class Memory:
     def _save(self) -> None:
         if self._path is None:
             return
+        data = msgspec.json.format(msgspec.json.encode(self._file), indent=1)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode(self._file), indent=1))
-                written = _identity(Path(name).stat())
-                Path(name).replace(self._path)
-                self._seen = written
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(name).unlink()
-                raise
+            self._seen = _identity(atomic.replace(self._path, data))
         except OSError as error:
             self.trouble = f"{self._path} cannot be written: {error.strerror}"
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tui_forward.model import Forward, ForwardSpec, ForwardState
+from tui_forward.profiles.plan import plan
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.reading import read_profile
+
+TEXT = """\
+namespace: shop
+forwards:
+  api: {target: deploy/api, port: http, needs: db}
+  db: {target: sts/db, port: 5432, local: 15432}
+"""
+
+
+def read(text: str) -> Profile:
+    return read_profile(text, Path("shop.yaml"))
+
+
+def on(profile: Profile, **more: object) -> list[Forward]:
+    """As an engine has them: with the context and the port that were found."""
+    forwards = []
+    for number, one in enumerate(profile.forwards):
+        target = msgspec.structs.replace(one.spec.target, context="here")
+        spec = msgspec.structs.replace(one.spec, target=target, **more)
+        forwards.append(
+            Forward(id=f"f{number}", spec=spec, state=ForwardState.READY, reason="because")
+        )
+    return forwards
+
+
+def test_nothing_is_to_be_done_twice() -> None:
+    profile = read(TEXT)
+    again = plan(profile, on(profile))
+    assert not again
+    assert len(again.same) == 2
+    # After a crash it was brought back on the port it had.
+    assert not plan(read(TEXT.replace(", local: 15432", "")), on(profile, local_port=15432))
+
+
+def test_only_what_differs_is_touched() -> None:
+    forwards = on(read(TEXT))
+    changed = TEXT.replace("15432", "25432").replace(
+        "  api:", "  new: {target: svc/n, port: 1}\n  x:"
+    )
+    found = plan(read(changed.replace("needs: db", "label: front")), forwards)
+    assert list(found.lines()) == [
+        "+ new  shop/svc/n:1",
+        "+ x  shop/deploy/api:http",
+        "~ db  local port 15432 → 25432",
+        "- api  shop/deploy/api:http",
+    ]
+    assert found.same == ()
+
+
+def test_what_is_missing_comes_in_the_order_of_needs() -> None:
+    assert [one.name for one in plan(read(TEXT), []).added] == ["db", "api"]
+
+
+def test_forwards_of_others_are_not_touched() -> None:
+    others = [
+        *on(read(f"name: other\n{TEXT}")),
+        Forward(
+            id="f9", spec=ForwardSpec(target=on(read(TEXT))[0].spec.target),
+            state=ForwardState.READY, reason="because",
+        ),
+    ]  # fmt: skip
+    found = plan(read(TEXT), others)
+    assert len(found.added) == 2
+    assert not found.removed
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (("namespace: shop", "namespace: shop\ncontext: there"), "context here → there"),
+        (("sts/db", "sts/pg"), "shop/sts/db:5432 → shop/sts/pg:5432"),
+        (("local: 15432", "local: 15432, park: 1m"), "park 30s → 60s"),
+        (("local: 15432", "local: 15432, address: ::1"), "address localhost → ::1"),
+        (("local: 15432", "local: 15432, label: x"), "label none → x"),
+        (("local: 15432", "local: 15432, transport: spdy"), "transport auto → spdy"),
+    ],
+)
+def test_every_difference_has_words(edit: tuple[str, str], words: str) -> None:
+    found = plan(read(TEXT.replace(*edit)), on(read(TEXT)))
+    assert f"~ db  {words}" in list(found.lines())

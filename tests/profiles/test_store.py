@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tui_forward.errors import ConfigError, UsageError
+from tui_forward.profiles.reading import LARGEST, ProfileError
+from tui_forward.profiles.store import ProfileFile, ProfileStore
+from tui_forward.profiles.trust import Trust
+
+GOOD = "forwards: {web: {target: svc/web, port: 80}}\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ProfileStore:
+    tree = tmp_path / "tree"
+    (tree / "deep" / "er").mkdir(parents=True)
+    return ProfileStore(tmp_path / "profiles", tree / "deep" / "er")
+
+
+def put(store: ProfileStore, name: str, text: str = GOOD) -> Path:
+    store.folder.mkdir(exist_ok=True)
+    path = store.folder / name
+    path.write_text(text)
+    return path
+
+
+def team(store: ProfileStore, text: str = GOOD) -> Path:
+    root = store.working.parent.parent
+    (root / ".git").mkdir()
+    path = root / ".tui-forward.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_own_profiles_by_name_then_the_working_trees(store: ProfileStore) -> None:
+    assert store.files() == []
+    for name in ("web.yaml", "api.yml", ".hidden.yaml", "notes.txt"):
+        put(store, name)
+    assert [file.path.name for file in store.files()] == ["api.yml", "web.yaml"]
+    path = team(store)
+    assert store.files()[-1] == ProfileFile(path, team=True)
+
+
+def test_only_the_root_of_a_working_tree_counts(store: ProfileStore) -> None:
+    (store.working / ".tui-forward.yaml").write_text(GOOD)
+    assert store.team_file() is None
+    (store.working / ".git").write_text("gitdir: elsewhere")  # as in a worktree
+    assert store.team_file() is not None
+
+
+def test_found_by_file_name_by_path_and_by_what_it_is_called(store: ProfileStore) -> None:
+    plain, named = put(store, "web.yaml"), put(store, "x.yaml", f"name: shop\n{GOOD}")
+    tree = team(store)
+    assert store.find("web").path == plain
+    assert store.find("shop").path == named
+    assert store.find("x").path == named
+    assert store.find(str(plain)) == ProfileFile(plain)
+    assert store.find("tree") == store.find("team") == ProfileFile(tree, team=True)
+    assert store.find("../../.tui-forward.yaml") == ProfileFile(tree, team=True)
+    with pytest.raises(UsageError, match='no profile "db"') as raised:
+        store.find("db")
+    assert raised.value.hint == "there are: shop, tree, web"
+    put(store, "other.yaml", f"name: shop\n{GOOD}")
+    with pytest.raises(UsageError, match='two profiles are called "shop"'):
+        store.find("shop")
+
+
+def test_a_file_by_its_path_is_anybodys(store: ProfileStore, tmp_path: Path) -> None:
+    (tmp_path / "loot.yaml").write_text(GOOD)
+    assert store.find(str(tmp_path / "loot.yaml")).team
+
+
+def test_one_that_is_wrong_is_found_to_be_told_so(store: ProfileStore) -> None:
+    put(store, "bad.yaml", "forwards: 5")
+    with pytest.raises(ProfileError, match=r"bad.yaml:1:11: "):
+        store.find("bad").read()
+
+
+def test_what_cannot_be_read_is_said(store: ProfileStore, tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with pytest.raises(ProfileError) as raised:
+            ProfileFile(path).read()
+        return str(raised.value).removeprefix(f"{path}:")
+
+    assert said(tmp_path / "none") == "1:1: there is no such file"
+    assert said(tmp_path) == "1:1: this is not a file with a text"
+    os.mkfifo(tmp_path / "pipe")
+    assert said(tmp_path / "pipe") == "1:1: this is not a file with a text"
+    (tmp_path / "large").write_bytes(b"#" * (LARGEST + 1))
+    assert said(tmp_path / "large") == "1:1: the file is too large"
+    (tmp_path / "latin").write_bytes(b"a: 1\nname: caf\xe9\n")
+    assert said(tmp_path / "latin") == "2:10: this is not UTF-8"
+    (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert ProfileFile(tmp_path / "bom.yaml").read().forwards
+    store.folder.write_text("no folder")
+    with pytest.raises(ConfigError, match="cannot look into"):
+        store.files()
+
+
+def test_only_what_is_right_is_written_and_in_one_step(store: ProfileStore) -> None:
+    path = store.path_for("web")
+    store.write(path, GOOD)
+    assert path.read_text() == GOOD
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ProfileError):
+        store.write(path, "forwards: 5")
+    assert path.read_text() == GOOD
+    assert [one.name for one in path.parent.iterdir()] == ["web.yaml"]
+    link = store.folder / "link.yaml"
+    link.symlink_to(path)
+    store.write(link, f"# again\n{GOOD}")
+    assert link.is_symlink()
+    assert path.read_text().startswith("# again")
+
+
+def test_a_changed_profile_is_asked_about_again(tmp_path: Path) -> None:
+    file = tmp_path / "tree" / ".tui-forward.yaml"
+    trust = Trust(tmp_path / "state" / "trusted.json")
+    assert not trust.is_agreed(file, GOOD)
+    trust.agree(file, GOOD)
+    assert trust.is_agreed(file, GOOD)
+    assert not trust.is_agreed(file, f"{GOOD}# a word more")
+    assert not trust.is_agreed(tmp_path / "another", GOOD)
+    (tmp_path / "state" / "trusted.json").write_text('{"version": 1, "profiles": 7}')
+    assert not trust.is_agreed(file, GOOD), "what cannot be read was not agreed to"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write"):
+        Trust(tmp_path / "file" / "x").agree(file, GOOD)

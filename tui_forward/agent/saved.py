@@ -1,0 +1,209 @@
+"""What is on, kept in a file, so that no crash and no reboot loses it.
+
+The engine process writes it a moment after every change (`Keeper`), each time whole and in one
+step. The next one brings the forwards back, on the ports they had, if it is told to (`--resume`)
+or if they were to go on without a front end. Otherwise they are put by as the session before,
+which front ends offer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import platformdirs
+
+from tui_forward import atomic
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import EventKind, Forward, ForwardSpec
+from tui_forward.session import Session
+
+_log = logging.getLogger(__name__)
+
+# What belongs together (a forward begins, its port is found) is written once.
+_TOGETHER_S = 0.02
+_CHANGING = frozenset({EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED})
+
+
+class SavedForward(msgspec.Struct, frozen=True):
+    """A forward that was on.
+
+    Attributes:
+        spec: With the local port it had.
+        paused: Whether it was paused.
+    """
+
+    spec: ForwardSpec
+    paused: bool = False
+
+
+class SavedSession(msgspec.Struct, frozen=True):
+    """A session as a file holds it.
+
+    Attributes:
+        kept: Forwards go on without a front end.
+        forwards: In the order in which they were begun.
+    """
+
+    version: Literal[1] = 1
+    kept: bool = False
+    forwards: tuple[SavedForward, ...] = ()
+
+
+NOTHING = SavedSession()
+
+
+def path_of(socket: Path) -> Path:
+    """The file of the engine process that serves a socket."""
+    folder = platformdirs.user_state_path("tui-forward", appauthor=False) / "sessions"
+    return folder / f"{socket.stem}.json"
+
+
+def previous_of(path: Path) -> Path:
+    """The file of the session before, beside that of the present one."""
+    return path.with_name(f"{path.stem}.previous.json")
+
+
+def read(path: Path) -> SavedSession:
+    """What a file holds. Never raises: what cannot be understood is put aside, and is nothing."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SavedSession)
+    except FileNotFoundError:
+        return NOTHING
+    except OSError as error:
+        _log.warning("%s cannot be read: %s", path, error.strerror)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            _log.warning("%s could not be understood; it is now %s", path, atomic.put_aside(path))
+        except OSError as error:
+            _log.warning("%s could not be understood: %s", path, error.strerror)
+    return NOTHING
+
+
+def forget(path: Path) -> None:
+    """Offer this session no more."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s cannot be removed: %s", path, error.strerror)
+
+
+def as_saved(forwards: Sequence[Forward], *, kept: bool) -> SavedSession:
+    """A session as it is to be brought back: each forward on the port it has."""
+    return SavedSession(
+        kept=kept,
+        forwards=tuple(
+            SavedForward(
+                msgspec.structs.replace(one.spec, local_port=one.listening[0].port)
+                if one.listening
+                else one.spec,
+                one.paused,
+            )
+            for one in forwards
+        ),
+    )
+
+
+async def bring_back(session: Session, saved: SavedSession) -> list[TuiForwardError]:
+    """Switch on what was on; gives what could not be begun at all."""
+    troubles = []
+    for forward in saved.forwards:
+        try:
+            forward_id = await session.start(forward.spec)
+            if forward.paused:
+                await session.pause(forward_id)
+        except TuiForwardError as error:
+            _log.warning("%s cannot be brought back: %s", forward.spec.target, error)
+            troubles.append(error)
+    return troubles
+
+
+class Keeper:
+    """Writes down what is on, as long as it lives.
+
+    Args:
+        session: Whose forwards.
+        path: The file.
+
+    Attributes:
+        kept: Forwards are to go on without a front end. Call `touch` when it changes.
+        has_forwards: Whether any were on when it looked last.
+    """
+
+    def __init__(self, session: Session, path: Path) -> None:
+        self._session = session
+        self._path = path
+        self._dirty = asyncio.Event()
+        self._began = asyncio.Event()
+        self._written = NOTHING
+        self._failed = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.kept = False
+        self.has_forwards = False
+
+    async def open(self, *, resume: bool) -> None:
+        """Bring back what was on, or put it by; then begin to write."""
+        before = await asyncio.to_thread(read, self._path)
+        if before.forwards and (resume or before.kept):
+            _log.info("bringing back %d forwards", len(before.forwards))
+            self.kept = before.kept
+            await bring_back(self._session, before)
+            self.touch()
+        elif before.forwards:
+            try:
+                await asyncio.to_thread(self._path.replace, previous_of(self._path))
+            except OSError as error:
+                _log.warning("%s cannot be put by: %s", self._path, error.strerror)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._listen())]
+
+    def touch(self) -> None:
+        """Something was begun, ended or asked for."""
+        self.has_forwards = True  # as far as is known before the next look
+        self._began.set()
+        self._dirty.set()
+
+    async def close(self) -> None:
+        """Write what is on for the last time. Before the session ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._began.is_set():
+            await self._write()
+
+    async def _listen(self) -> None:
+        # Not before there is something: it loads the engine, and the first rows come first.
+        await self._began.wait()
+        async for event in self._session.events():
+            if event.event in _CHANGING:
+                self._dirty.set()
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(_TOGETHER_S)
+            self._dirty.clear()
+            await self._write()
+
+    async def _write(self) -> None:
+        try:
+            forwards = (await self._session.snapshot()).forwards
+        except TuiForwardError:
+            return  # it is ending
+        self.has_forwards = bool(forwards)
+        now = as_saved(forwards, kept=self.kept)
+        if now == self._written:
+            return
+        data = msgspec.json.format(msgspec.json.encode(now), indent=1)
+        try:
+            await asyncio.to_thread(atomic.replace, self._path, data)
+        except OSError as error:
+            if not self._failed:
+                _log.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._failed = True
+        else:
+            self._written, self._failed = now, False

@@ -1,0 +1,109 @@
+"""What has to be done so that what is on is what a profile says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from tui_forward.model import Forward, ForwardSpec
+from tui_forward.profiles.profile import Profile, ProfileForward
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A forward that is on, and how it is to be."""
+
+    before: Forward
+    after: ProfileForward
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The difference.
+
+    Attributes:
+        added: To be switched on, in the order in which they need each other.
+        changed: To be switched off and on again, otherwise.
+        removed: To be switched off.
+        same: Not to be touched.
+    """
+
+    added: tuple[ProfileForward, ...] = ()
+    changed: tuple[Change, ...] = ()
+    removed: tuple[Forward, ...] = ()
+    same: tuple[Forward, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be done."""
+        return bool(self.added or self.changed or self.removed)
+
+    def lines(self) -> Iterator[str]:
+        """The difference in words, a line for each forward that is touched."""
+        for forward in self.added:
+            yield f"+ {forward.name}  {forward.spec.target}"
+        for change in self.changed:
+            before, after = change.before.spec, change.after.spec
+            yield f"~ {change.after.name}  {', '.join(differences(before, after))}"
+        for gone in self.removed:
+            yield f"- {gone.spec.name}  {gone.spec.target}"
+
+
+def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
+    """Compare a profile with what is on.
+
+    Args:
+        profile: As it is to be.
+        forwards: All that are on; those of other profiles are none of its business.
+    """
+    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    added, changed, same = [], [], []
+    for wanted in profile.in_order():
+        forward = on.pop(wanted.name, None)
+        if forward is None:
+            added.append(wanted)
+        elif differences(forward.spec, wanted.spec):
+            changed.append(Change(forward, wanted))
+        else:
+            same.append(forward)
+    return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(same))
+
+
+def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:
+    """What is otherwise, in words.
+
+    What the profile leaves open is whatever it has become: the context and the namespace that
+    were current, the local port that was free.
+    """
+    target = msgspec.structs.replace(
+        after.target,
+        context=after.target.context or before.target.context,
+        namespace=after.target.namespace or before.target.namespace,
+    )
+    found = []
+    if before.target.context != target.context:
+        found.append(f"context {before.target.context} → {target.context}")
+    if str(before.target) != str(target):
+        found.append(f"{before.target} → {target}")
+    if before.target.pin != target.pin:
+        found.append("pinned" if target.pin else "follows its owner")
+    if after.local_port not in (None, before.local_port):
+        found.append(f"local port {before.local_port or 'any'} → {after.local_port or 'any'}")
+    for field, words in _WORDS.items():
+        was, will_be = getattr(before, field), getattr(after, field)
+        if was != will_be:
+            found.append(f"{words} {_shown(was)} → {_shown(will_be)}")
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}s" if isinstance(value, float) else str(value) or "none"
+
+
+_WORDS = {
+    "addresses": "address", "transport": "transport", "park_s": "park", "linger_s": "linger",
+    "label": "label",
+}  # fmt: skip
