@@ -108,6 +108,25 @@ def _accepts(port: int) -> bool:
     return True
 
 
+def _echoes(port: int) -> bool:
+    try:
+        return exchange(port, b"back", answer=4) == b"back"
+    except (OSError, AssertionError):
+        return False
+
+
+def _engines(own_home: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter()
+        if "tui_forward.agent" in (command := _command_of(process)) and str(own_home) in command
+    ]
+
+
+def _size(process: psutil.Process) -> int:
+    return int(process.memory_info().rss)
+
+
 def _command_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -116,24 +135,35 @@ def _command_of(process: psutil.Process) -> str:
 
 
 @pytest.mark.timeout(180)
-def test_the_engine_may_vanish_and_the_screen_says_so(
+def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     terminal: Terminal, chain: Chain, own_home: Path
 ) -> None:
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     )
     terminal.shows("echo", "No forward is on")
-    engines = [
-        process
-        for process in psutil.process_iter()
-        if "tui_forward.agent" in (command := _command_of(process)) and str(own_home) in command
-    ]
-    assert len(engines) == 1
-    engines[0].kill()
-    terminal.shows("■")
+    terminal.press("1")
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+    assert found
+    port = int(found[1])
+    for _ in range(3):
+        # Of the one that works and the one that sees to it that there is one, the first.
+        worker = max(_engines(own_home), key=_size)
+        worker.kill()
+        worker.wait(10)
+        until(lambda: _echoes(port), "the forward to be back on its port")
+        terminal.shows("● ready", "1 on")
+    # Both at once: only the dashboard is left to begin another one.
+    for process in _engines(own_home):
+        process.kill()
+    until(lambda: _echoes(port), "the forward to be back on its port")
+    terminal.shows("● ready", "1 on")
     terminal.press("q")
+    terminal.shows("Quit and stop 1 forward")
+    terminal.press("y")
     screen = terminal.shows("ended with 0")
     assert "Traceback" not in screen
+    until(lambda: not _engines(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)

@@ -18,13 +18,14 @@ from textual.worker import WorkerFailed
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import SHOP, connection, pod, shop, view
-from tui_forward.errors import ForwardError, TransportError
+from tui_forward.errors import ForwardError, TransportError, TuiForwardError
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
     Context,
     Counters,
     DeclaredPort,
+    ForwardSpec,
     ForwardState,
     Hop,
     HopKind,
@@ -32,6 +33,7 @@ from tui_forward.model import (
     PodLog,
     ResourceStatus,
     Service,
+    Target,
     TargetKind,
     TimelineEntry,
     TimelineKind,
@@ -43,6 +45,7 @@ from tui_forward.tui.dialogs import QuitScreen
 from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_form import ForwardForm
+from tui_forward.tui.granting import Offer
 from tui_forward.tui.help import HelpScreen
 from tui_forward.tui.paste_dialog import PasteDialog
 from tui_forward.tui.picker import Picker
@@ -254,6 +257,78 @@ async def test_quitting_asks_once_if_forwards_are_on() -> None:
         await until(lambda: not isinstance(app.screen, QuitScreen))
         await pilot.press("ctrl+c", "ctrl+c")
         await until(lambda: app._exit)
+
+
+@pytest.mark.parametrize(
+    ("kept", "key", "stops", "keeps"),
+    [
+        (False, "enter", True, False),
+        (False, "y", True, False),
+        (False, "l", False, True),
+        (True, "enter", False, True),
+        (True, "ctrl+c", False, True),
+        (True, "y", True, False),
+    ],
+)
+async def test_forwards_go_on_or_end_when_one_leaves(
+    kept: bool, key: str, stops: bool, keeps: bool
+) -> None:
+    session = shop()
+    session.kept = kept
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        what = "leave 1 forward on?" if kept else "stop 1 forward?"
+        await shows(app, f"Quit and {what}", "leave on", "n  stay")
+        await pilot.press(key)
+        await until(lambda: app._exit)
+    assert (not session.forwards) is stops
+    assert session.kept is keeps
+    assert ("1 forward goes on" in app.farewell) is keeps
+
+
+@pytest.mark.parametrize(("habit", "kept"), [("always", True), ("never", False)])
+async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
+    tmp_path: Path, habit: str, kept: bool
+) -> None:
+    files = Files(settings=tmp_path / "settings.toml")
+    (tmp_path / "settings.toml").write_text(f'leave_on = "{habit}"')
+    session = shop()
+    async with running(session, files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: app._exit)
+    assert session.kept is kept
+    assert bool(session.forwards) is kept
+
+
+@pytest.mark.parametrize(("key", "back"), [("enter", True), ("n", False)])
+async def test_what_was_on_before_a_crash_is_offered(key: str, back: bool) -> None:
+    session = shop()
+    target = Target(
+        context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="80"
+    )
+    specs = [ForwardSpec(target=target, local_port=8080 + number) for number in range(12)]
+    forgotten: list[bool] = []
+
+    async def bring_back() -> list[TuiForwardError]:
+        for spec in specs:
+            await session.start(spec)
+        return [ForwardError("one could not be begun")]
+
+    offer = Offer(specs, bring_back, lambda: forgotten.append(True))
+    app = TuiForwardApp(session, context="here", namespace="shop", offer=offer)
+    async with app.run_test(size=(100, 34), notifications=True) as pilot:
+        await shows(app, "12 forwards of the last session", "shop/deploy/web:80 ← 8080", "2 more")
+        await pilot.press(key)
+        await until(lambda: forgotten)
+        if back:
+            await shows(app, "11 forwards back", "one could not be begun")
+        assert len(session.forwards) == (12 if back else 0)
 
 
 async def test_quitting_without_forwards_does_not_ask() -> None:

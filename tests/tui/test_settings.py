@@ -11,7 +11,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tui_forward.errors import ConfigError
-from tui_forward.tui.settings import KeyCheck, Problem, Settings, check_keys, load, save_theme
+from tui_forward.tui.settings import (
+    Habit,
+    KeyCheck,
+    Problem,
+    Settings,
+    check_keys,
+    load,
+    save_theme,
+)
 
 KNOWN = {
     "app.help": "question_mark,f1",
@@ -51,6 +59,20 @@ def test_what_is_good_is_taken(path: Path) -> None:
     assert not found.problems
     check = check_keys(found.keys, KNOWN, lines=found.lines, file=found.file)
     assert check == KeyCheck({"forwards.stop": "ctrl+x,delete", "app.help": "f2"}, ())
+
+
+def test_habits(path: Path) -> None:
+    path.write_text('leave_on = "always"\nresume = "never"\n')
+    found = load(path)
+    assert (found.leave_on, found.resume) == (Habit.ALWAYS, Habit.NEVER)
+    assert not found.problems
+    path.write_text('leave_on = "sometimes"\nresume = true\n')
+    found = load(path)
+    assert (found.leave_on, found.resume) == (Habit.ASK, Habit.ASK)
+    assert said(found) == (
+        'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"\n'
+        'settings.toml, line 2: resume is not one of ask, always, never. Write resume = "ask"'
+    )
 
 
 def test_no_file_is_no_problem(path: Path) -> None:

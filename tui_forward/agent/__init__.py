@@ -9,22 +9,19 @@ The names below are loaded on first use.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tui_forward.agent.launch import attach as attach
     from tui_forward.agent.launch import connect as connect
     from tui_forward.agent.remote import RemoteSession as RemoteSession
 
-__all__ = ["RemoteSession", "connect"]
+__all__ = ["RemoteSession", "attach", "connect"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "connect":
-        from tui_forward.agent.launch import connect
-
-        return connect
-    if name == "RemoteSession":
-        from tui_forward.agent.remote import RemoteSession
-
-        return RemoteSession
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "remote" if name == "RemoteSession" else "launch"
+    return getattr(import_module(f"tui_forward.agent.{module}"), name)

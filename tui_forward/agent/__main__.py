@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.agent import place
+from tui_forward.agent import place, watchdog
 from tui_forward.agent.launch import Readiness
 from tui_forward.errors import TransportError, TuiForwardError
 
@@ -33,8 +33,10 @@ _LOCK_S = 15.0
 def main(argv: list[str] | None = None) -> int:
     """Run the engine process; returns its exit code."""
     options = _parser().parse_args(argv)
-    if options.detach and not _detach():
-        return 0
+    if options.detach:
+        if not _detach():
+            return 0
+        options.resume |= watchdog.engine()
     said = _Readiness(detached=options.detach)
     try:
         return _run(options, said)

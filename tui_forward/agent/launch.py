@@ -21,7 +21,7 @@ from typing import IO
 
 import msgspec
 
-from tui_forward.agent import place
+from tui_forward.agent import place, saved
 from tui_forward.agent.remote import EngineRefusedError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.session import Session
@@ -105,6 +105,49 @@ async def connect(
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+async def attach(
+    kubeconfig: str | None = None,
+    *,
+    socket_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> RemoteSession | None:
+    """A session in the engine process for a kubeconfig, if one runs or should.
+
+    One whose forwards were to go on, and which is not there (it was killed a moment ago, or the
+    machine was started anew), is begun again.
+
+    Args:
+        kubeconfig: `--kubeconfig`; default: as kubectl.
+        socket_path: Where the engine listens; default: one place per kubeconfig.
+        environ: What says where that is; default: this process's.
+
+    Raises:
+        ConfigError: There is no safe place for the socket.
+        EngineRefusedError: The engine that runs is of another version.
+        TransportError: It does not answer, or cannot be begun again.
+    """
+    if sys.platform == "win32":
+        return None
+    path = socket_path or place.default_socket(
+        kubeconfig, os.environ if environ is None else environ
+    )
+    try:
+        if path.exists():
+            return await RemoteSession.open(path)
+    except EngineRefusedError:
+        raise
+    except TransportError as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise  # one is there, and does not answer
+        # Else it is a socket that was left behind, or an engine that is just ending.
+    before = saved.read(saved.path_of(path))
+    if not (before.kept and before.forwards):
+        return None
+    session = await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--resume"])
+    assert isinstance(session, RemoteSession)
+    return session
 
 
 def _command(

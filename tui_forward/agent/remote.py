@@ -111,6 +111,11 @@ class RemoteSession:
                 writer.transport.abort()
             raise
 
+    @property
+    def lost(self) -> TransportError | None:
+        """Why the engine cannot be reached any more; None as long as it can."""
+        return self._lost
+
     # Commands -------------------------------------------------------------------------
 
     async def start(self, spec: ForwardSpec) -> str:

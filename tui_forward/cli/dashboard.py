@@ -17,6 +17,7 @@ from tui_forward.session import Session
 
 if TYPE_CHECKING:
     from tui_forward.tui.files import Files
+    from tui_forward.tui.granting import Offer
 
 
 # A dashboard that fails sooner than this, and this often in a row, is of no use.
@@ -30,13 +31,20 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def dashboard(kubeconfig: str | None, *, context: str | None, namespace: str | None) -> None:
+def dashboard(
+    kubeconfig: str | None,
+    *,
+    context: str | None,
+    namespace: str | None,
+    resume: bool = False,
+) -> None:
     """Show the dashboard until the person leaves it.
 
     Args:
         kubeconfig: File to use instead of the usual ones.
         context: None for the current one.
         namespace: None for the context's own, "" for all.
+        resume: Bring back what was on before a crash or a reboot, unasked.
 
     Raises:
         UsageError: There is no terminal.
@@ -47,11 +55,15 @@ def dashboard(kubeconfig: str | None, *, context: str | None, namespace: str | N
             "the dashboard needs a terminal",
             hint="without one, use tui-forward forward TARGET PORT",
         )
-    run(show_dashboard(kubeconfig, context=context, namespace=namespace))
+    run(show_dashboard(kubeconfig, context=context, namespace=namespace, resume=resume))
 
 
 async def show_dashboard(
-    kubeconfig: str | None, *, context: str | None, namespace: str | None
+    kubeconfig: str | None,
+    *,
+    context: str | None,
+    namespace: str | None,
+    resume: bool = False,
 ) -> None:
     """As `dashboard`, in a running event loop."""
     # Importing Textual takes as long as starting the engine process.
@@ -63,10 +75,30 @@ async def show_dashboard(
         await session.catalog(CatalogScope(chosen.name, shown))
         await importing
         _spare_the_collector()
-        await _show_until_left(session, CatalogScope(chosen.name, shown), _files(kubeconfig))
+        scope, offer = CatalogScope(chosen.name, shown), _offer(session, kubeconfig, resume)
+        await _show_until_left(session, scope, _files(kubeconfig), offer)
 
 
-async def _show_until_left(session: Session, scope: CatalogScope, files: Files) -> None:
+def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | None:
+    """What was on when the engine before was lost, if anything."""
+    from tui_forward.agent import place, saved
+    from tui_forward.tui.granting import Offer
+
+    path = saved.previous_of(saved.path_of(place.default_socket(kubeconfig, os.environ)))
+    before = saved.read(path)
+    if not before.forwards:
+        return None
+    return Offer(
+        specs=[one.spec for one in before.forwards],
+        bring_back=lambda: saved.bring_back(session, before),
+        forget=lambda: saved.forget(path),
+        unasked=resume,
+    )
+
+
+async def _show_until_left(
+    session: Session, scope: CatalogScope, files: Files, offer: Offer | None
+) -> None:
     """Show dashboards until the person leaves one.
 
     A bug closes a dashboard, but no forward: those live in the engine, so another one is
@@ -82,13 +114,15 @@ async def _show_until_left(session: Session, scope: CatalogScope, files: Files) 
     while True:
         app = TuiForwardApp(
             session, context=scope.context, namespace=scope.namespace, files=files,
-            histories=histories, news=news,
+            histories=histories, news=news, offer=offer if not news else None,
         )  # fmt: skip
         begun = time.monotonic()
         # The terminal must be put in order, whoever ends the program.
         with told_by_signals(app.exit):
             await app.run_async()
         if app.crash is None:
+            if app.farewell:
+                sys.stderr.write(f"{app.farewell}\n")
             return
         scope, report = app.picture.scope, _keep(app.crash)
         at_once = at_once + 1 if time.monotonic() - begun < _AT_ONCE_S else 0

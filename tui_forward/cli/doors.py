@@ -7,9 +7,12 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_forward.session import Session
+
+if TYPE_CHECKING:
+    from tui_forward.agent import RemoteSession
 
 T = TypeVar("T")
 
@@ -34,18 +37,46 @@ async def local_session(
 
 @contextlib.asynccontextmanager
 async def remote_session(kubeconfig: str | None) -> AsyncIterator[Session]:
-    """A session in an engine process, which ends when nobody is connected to it any more.
+    """A session in an engine process; if that one is killed, in another one.
+
+    The process ends when nobody is connected to it any more, unless it is told to go on.
 
     Raises:
         TuiForwardError: The engine cannot be started.
     """
-    from tui_forward.agent import connect
+    from tui_forward.agent import RemoteSession, connect
+    from tui_forward.agent.lasting import LastingSession
 
     session = await connect(kubeconfig)
+    if isinstance(session, RemoteSession):
+
+        async def reopen() -> RemoteSession:
+            again = await connect(kubeconfig, arguments=["--resume"])
+            assert isinstance(again, RemoteSession)
+            return again
+
+        session = LastingSession(session, reopen)
     try:
         yield session
     finally:
         await session.close()
+
+
+@contextlib.asynccontextmanager
+async def attached_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession | None]:
+    """A session in the engine process that runs; None if none does.
+
+    Raises:
+        TuiForwardError: It does not answer, or is of another version.
+    """
+    from tui_forward.agent import attach
+
+    session = await attach(kubeconfig)
+    try:
+        yield session
+    finally:
+        if session is not None:
+            await session.close()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -25,6 +25,13 @@ COMMANDS = {
         "tui_forward.cli.forward",
         "Forward local ports to a pod, a service or a workload.",
     ),
+    "up": ("tui_forward.cli.up", "Switch a profile's forwards on; they go on without a terminal."),
+    "down": ("tui_forward.cli.up", "Switch a profile's forwards off."),
+    "ls": ("tui_forward.cli.status", "List the forwards that are on."),
+    "status": ("tui_forward.cli.status", "Show the engine and its forwards."),
+    "stop": ("tui_forward.cli.status", "Switch forwards off."),
+    "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
+    "profile": ("tui_forward.cli.profile", "List, show, check and edit profiles."),
     "demo": (
         "tui_forward.cli.demo",
         "Try it all on the embedded cluster: dashboard, or a report.",
@@ -80,6 +87,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 )
 @cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Show all namespaces.")
+@click.option("--resume", is_flag=True, help="Bring back what was on before a crash or reboot.")
 @click.option(
     "--version",
     is_flag=True,
@@ -95,6 +103,7 @@ def cli(
     context: str | None,
     namespace: str | None,
     all_namespaces: bool,
+    resume: bool,
 ) -> None:
     """Kubernetes port-forwards that stay up.
 
@@ -109,7 +118,8 @@ def cli(
 
     if namespace is not None and all_namespaces:
         raise UsageError("--namespace and --all-namespaces exclude each other", hint="use one")
-    dashboard(kubeconfig, context=context, namespace="" if all_namespaces else namespace)
+    shown = "" if all_namespaces else namespace
+    dashboard(kubeconfig, context=context, namespace=shown, resume=resume)
 
 
 def _pass_on(ctx: click.Context, name: str, given: dict[str, str]) -> None:
@@ -121,8 +131,7 @@ def _pass_on(ctx: click.Context, name: str, given: dict[str, str]) -> None:
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) else None
     known = {parameter.name for parameter in command.params} if command is not None else set()
     unknown = [option for option in given if option not in known]
-    if ctx.params["all_namespaces"]:
-        unknown.append("all-namespaces")
+    unknown += [name.replace("_", "-") for name in ("all_namespaces", "resume") if ctx.params[name]]
     if unknown and command is not None:
         raise UsageError(
             f"{name} has no option --{unknown[0]}", hint=f"see tui-forward {name} --help"

@@ -27,15 +27,20 @@ class Duration(click.ParamType[float]):
         return value if isinstance(value, float) else parse_duration_s(str(value))
 
 
+def kubeconfig_option(command: F) -> F:
+    """Which kubeconfig, and with it which engine."""
+    return click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        type=click.Path(),
+        help="Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config.",
+    )(command)
+
+
 def cluster_options(command: F) -> F:
     """Which cluster and namespace, as kubectl asks for them."""
     for option in (
-        click.option(
-            "--kubeconfig",
-            metavar="FILE",
-            type=click.Path(),
-            help="Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config.",
-        ),
+        kubeconfig_option,
         click.option(
             "-n", "--namespace", metavar="NAME", help="Namespace; the context's own by default."
         ),

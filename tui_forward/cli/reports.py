@@ -19,7 +19,7 @@ from tui_forward.model import (
 # How long a state of a forward that was never ready must last to be told.
 _SETTLE_S = 0.5
 
-_STATE_STYLES = {
+STATE_STYLES = {
     ForwardState.READY: "32",
     ForwardState.STARTING: "2",
     ForwardState.CONNECTING: "2",
@@ -126,7 +126,7 @@ class TextReport:
 
     def _tell_state(self, event: Event) -> None:
         assert event.state is not None
-        word = style(event.state.value, _STATE_STYLES[event.state], color=self._color)
+        word = style(event.state.value, STATE_STYLES[event.state], color=self._color)
         self._output.err(self._tagged(event, f"{word}: {one_line(event.reason)}"))
         if event.hint:
             hint = style("hint:", "1", color=self._color)

@@ -32,12 +32,12 @@ from tui_forward.tui.browse.memory import Memory
 from tui_forward.tui.browse.targets import target_of
 from tui_forward.tui.dashboard import Dashboard
 from tui_forward.tui.detail import DetailScreen
-from tui_forward.tui.dialogs import QuitScreen
+from tui_forward.tui.dialogs import Leave, QuitScreen, ResumeScreen
 from tui_forward.tui.figures import plural
 from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_form import ForwardForm
-from tui_forward.tui.granting import Action, Granter
+from tui_forward.tui.granting import Action, Granter, Offer
 from tui_forward.tui.help import HelpScreen, collect
 from tui_forward.tui.history import Histories
 from tui_forward.tui.keynames import known_ids
@@ -60,7 +60,7 @@ from tui_forward.tui.picture import Picture, key_of
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
-from tui_forward.tui.settings import Settings, check_keys, load, save_theme
+from tui_forward.tui.settings import Habit, Settings, check_keys, load, save_theme
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice
 
@@ -72,7 +72,7 @@ _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 # Whose keys can be changed, and are in the help.
 _WITH_KEYS: tuple[type[DOMNode], ...] = (
     Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
-    PasteDialog, ForwardForm, QuitScreen,
+    PasteDialog, ForwardForm, QuitScreen, ResumeScreen,
 )  # fmt: skip
 
 
@@ -87,6 +87,7 @@ class TuiForwardApp(App[None]):
         clock: Seconds since the epoch, for ages and countdowns.
         histories: What flowed before; kept current from now on.
         news: What the person is told first.
+        offer: What was on before, and is not.
     """
 
     TITLE = "tui-forward"
@@ -122,11 +123,15 @@ class TuiForwardApp(App[None]):
         clock: Callable[[], float] = time.time,
         histories: Histories | None = None,
         news: str = "",
+        offer: Offer | None = None,
     ) -> None:
         super().__init__()
         self.session = session
         self.crash: str | None = None
         self._news = news
+        self._offer = offer
+        self._settings = Settings()
+        self.farewell = ""  # for the terminal, when the screen is gone
         self._files = files if files is not None else Files()
         self._memory = Memory(self._files.memory)
         self._clock = clock
@@ -164,11 +169,15 @@ class TuiForwardApp(App[None]):
         for problem in (self._news, *problems, self._memory.trouble):
             if problem:
                 self.notify(problem, severity="warning", markup=False)
+        if self._offer is not None:
+            self.offer_to_resume(self._offer)
 
     def _put_settings_on(self) -> list[str]:
         """The person's theme and keys; returns what is wrong with them, in words."""
         themes.register(self)
-        settings = load(self._files.settings) if self._files.settings is not None else Settings()
+        if self._files.settings is not None:
+            self._settings = load(self._files.settings)
+        settings = self._settings
         keys = check_keys(
             settings.keys,
             known_ids([type(self), *_WITH_KEYS]),
@@ -202,6 +211,11 @@ class TuiForwardApp(App[None]):
     def say(self, text: str) -> None:
         """What was done."""
         self.notify(text, markup=False)
+
+    def farewell_and_exit(self, text: str) -> None:
+        """Leave, with a word for the terminal."""
+        self.farewell = text
+        self.exit()
 
     def complain(self, error: TuiForwardError) -> None:
         """What could not be done, and why."""
@@ -477,17 +491,36 @@ class TuiForwardApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; if forwards are on, ask once."""
-        on = [forward for forward in self.snapshot.forwards if not forward.paused]
-        if not on or isinstance(self.screen, QuitScreen):
+        on, kept = self.snapshot.forwards, self.snapshot.kept
+        if not on:
             self.exit()
-            return
-        connections = sum(forward.counters.connections_open for forward in on)
+        elif isinstance(self.screen, QuitScreen):
+            self.screen.action_usual()
+        elif self._settings.leave_on is not Habit.ASK:
+            always = self._settings.leave_on is Habit.ALWAYS
+            self._leave(Leave.GO_ON if always or kept else Leave.STOP)
+        else:
+            connections = sum(forward.counters.connections_open for forward in on)
+            self.push_screen(QuitScreen(len(on), connections, kept=kept), self._leave)
 
-        def answered(quit_now: bool | None) -> None:
-            if quit_now:
-                self.exit()
+    def _leave(self, how: Leave | None) -> None:
+        if how is not None:
+            self.run_worker(self._granter.leave(how), group="leave", exclusive=True)
 
-        self.push_screen(QuitScreen(len(on), connections), answered)
+    def offer_to_resume(self, offer: Offer) -> None:
+        """Ask whether what was on before is to be brought back, or do as the settings say."""
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._wish(partial(self._granter.bring_back, offer))
+            elif yes is not None:
+                offer.forget()
+
+        if self._settings.resume is Habit.ASK and not offer.unasked:
+            lines = [f"{spec.target} ← {spec.local_port or 'any port'}" for spec in offer.specs]
+            self.push_screen(ResumeScreen(lines), answered)
+        else:
+            answered(offer.unasked or self._settings.resume is Habit.ALWAYS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""

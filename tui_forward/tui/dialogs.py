@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
@@ -12,6 +14,8 @@ from textual.widgets import Static
 
 from tui_forward.tui.figures import plural
 
+_SHOWN = 10  # forwards named in a question
+
 T = TypeVar("T")
 
 
@@ -19,31 +23,36 @@ class Dialog(ModalScreen[T], Generic[T]):
     """A box in the middle of the dashboard."""
 
 
-class QuitScreen(Dialog[bool]):
-    """Asked once, if forwards are on.
+class Leave(Enum):
+    """What becomes of the forwards when the dashboard is left."""
+
+    STOP = auto()
+    GO_ON = auto()
+
+
+class QuitScreen(Dialog[Leave | None]):
+    """Asked once, if forwards are on; answers with what becomes of them, None to stay.
 
     Args:
-        forwards: How many would end.
+        forwards: How many are on.
         connections: How many connections are open.
+        kept: They are to go on as things stand.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "y,q,enter,ctrl+c,ctrl+q",
-            "answer(True)",
-            "Quit",
-            id="quit.yes",
-            tooltip="Stop all forwards and leave",
-        ),
-        Binding(
-            "n,escape", "answer(False)", "Stay", id="quit.no", tooltip="Leave everything as it is"
-        ),
-    ]
+        Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and leave"),
+        Binding("l", "leave_on", "Leave on", id="quit.leave-on",
+                tooltip="Leave; the forwards go on without the dashboard"),
+        Binding("q,enter,ctrl+c,ctrl+q", "usual", "Quit", id="quit.usual",
+                tooltip="Leave; forwards that were to go on do, others are stopped"),
+        Binding("n,escape", "stay", "Stay", id="quit.no", tooltip="Leave everything as it is"),
+    ]  # fmt: skip
 
-    def __init__(self, forwards: int, connections: int) -> None:
+    def __init__(self, forwards: int, connections: int, *, kept: bool) -> None:
         super().__init__()
         self._forwards = forwards
         self._connections = connections
+        self._kept = kept
 
     def compose(self) -> ComposeResult:
         """The question and the two answers."""
@@ -51,8 +60,55 @@ class QuitScreen(Dialog[bool]):
         if self._connections:
             what += f" with {plural(self._connections, 'open connection')}"
         with Vertical() as box:
-            box.border_subtitle = "y  quit · n  stay"
-            yield Static(f"Quit and stop {what}?")
+            if self._kept:
+                box.border_subtitle = "enter  leave on · y  stop all · n  stay"
+                yield Static(f"Quit and leave {what} on?")
+            else:
+                box.border_subtitle = "y  quit · l  leave on · n  stay"
+                yield Static(f"Quit and stop {what}?")
+
+    def action_stop(self) -> None:
+        """End them all."""
+        self.dismiss(Leave.STOP)
+
+    def action_leave_on(self) -> None:
+        """Let them go on."""
+        self.dismiss(Leave.GO_ON)
+
+    def action_usual(self) -> None:
+        """As the question has it."""
+        self.dismiss(Leave.GO_ON if self._kept else Leave.STOP)
+
+    def action_stay(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+class ResumeScreen(Dialog[bool]):
+    """Asked once, if a crash or a reboot has ended what was on.
+
+    Args:
+        what: A line for each forward.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer(True)", "Bring back", id="resume.yes",
+                tooltip="Switch them on again, on the ports they had"),
+        Binding("n,escape", "answer(False)", "Forget", id="resume.no", tooltip="Do not ask again"),
+    ]  # fmt: skip
+
+    def __init__(self, what: Sequence[str]) -> None:
+        super().__init__()
+        self._what = what
+
+    def compose(self) -> ComposeResult:
+        """The question and what it is about."""
+        shown, more = self._what[:_SHOWN], len(self._what) - _SHOWN
+        with Vertical() as box:
+            box.border_subtitle = "enter  bring back · n  forget"
+            yield Static(f"{plural(len(self._what), 'forward')} of the last session:\n")
+            lines = [*shown, f"… and {more} more"] if more > 0 else shown
+            yield Static("\n".join(f"  {line}" for line in lines), markup=False)
 
     def action_answer(self, answer: bool) -> None:
         """Close with the answer."""

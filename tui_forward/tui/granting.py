@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from tui_forward.tui import sampling
 from tui_forward.tui.browse.entries import Entry
 from tui_forward.tui.browse.memory import Memory
 from tui_forward.tui.browse.targets import forward_on, target_of
+from tui_forward.tui.dialogs import Leave
 from tui_forward.tui.figures import plural
 from tui_forward.tui.rows import target_text
 from tui_forward.tui.wishes import Wish
@@ -37,6 +39,26 @@ class Mouth(Protocol):
 
     def complain(self, error: TuiForwardError) -> None:
         """What could not be done, and why."""
+
+    def farewell_and_exit(self, text: str) -> None:
+        """The last word, and the end of the screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What was on before a crash or a reboot, and is not.
+
+    Attributes:
+        specs: As they were.
+        bring_back: Switches them on; gives what could not be.
+        forget: Nobody wants them back.
+        unasked: The person has said yes already.
+    """
+
+    specs: Sequence[ForwardSpec]
+    bring_back: Callable[[], Awaitable[Sequence[TuiForwardError]]]
+    forget: Callable[[], None]
+    unasked: bool = False
 
 
 class Granter:
@@ -140,6 +162,37 @@ class Granter:
         """End connections."""
         for connection_id in connection_ids:
             await self._session.close_connection(connection_id)
+
+    async def bring_back(self, offer: Offer) -> None:
+        """Switch on what was on before."""
+        troubles = await offer.bring_back()
+        for trouble in troubles:
+            self._mouth.complain(trouble)
+        if count := len(offer.specs) - len(troubles):
+            self._mouth.say(f"{plural(count, 'forward')} back")
+        offer.forget()
+
+    async def leave(self, how: Leave) -> None:
+        """Stop all forwards or let them go on, then leave; an engine that is gone is no reason."""
+        farewell = ""
+        try:
+            async with asyncio.timeout(sampling.ANSWER_S):
+                forwards = (await self._session.snapshot()).forwards
+                if how is Leave.STOP:
+                    await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
+                await self._session.keep(how is Leave.GO_ON)
+            if how is Leave.GO_ON and forwards:
+                go_on = "goes on" if len(forwards) == 1 else "go on"
+                farewell = f"{plural(len(forwards), 'forward')} {go_on}; see `tui-forward ls`"
+        except (TuiForwardError, TimeoutError) as error:
+            if how is Leave.GO_ON:
+                self._mouth.complain(
+                    error
+                    if isinstance(error, TuiForwardError)
+                    else TransportError("the engine process does not answer")
+                )
+                return
+        self._mouth.farewell_and_exit(farewell)
 
     @property
     def can_undo(self) -> bool:

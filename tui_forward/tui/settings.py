@@ -1,6 +1,8 @@
-"""The person's settings file: which theme, which keys. Read with all its faults, written with care.
+"""The person's settings file: theme, keys, habits. Read with all its faults, written with care.
 
     theme = "forward-dark"
+    leave_on = "ask"       # quitting leaves forwards on: ask, always, never
+    resume = "ask"         # what was on before a crash is brought back: ask, always, never
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
@@ -17,6 +19,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +28,7 @@ from tui_forward.errors import ConfigError
 from tui_forward.tui.keynames import key_problem, normalised
 
 FILE_NAME: Final = "settings.toml"
-_KNOWN: Final = ("theme", "keys")
+_KNOWN: Final = ("theme", "leave_on", "resume", "keys")
 _LARGEST = 256 * 1024  # nobody writes that much by hand
 _AT_LINE = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 _HEADER = re.compile(r"^\s*\[")
@@ -59,6 +62,14 @@ class Problem:
         return f"{where}: {self.what}" + (f". {self.hint}" if self.hint else "")
 
 
+class Habit(StrEnum):
+    """What is done without being asked about."""
+
+    ASK = "ask"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the file says.
@@ -66,6 +77,8 @@ class Settings:
     Attributes:
         theme: Name of a theme; empty for the default one. Whether there is such a theme only
             the app knows (`themes.choose`).
+        leave_on: Whether forwards go on when the dashboard is left.
+        resume: Whether what was on before a crash or a reboot is brought back.
         keys: Binding id → key string, as written.
         lines: Binding id → its line in the file, where it could be found.
         problems: What is wrong with the file; what it says about them is left out above.
@@ -73,6 +86,8 @@ class Settings:
     """
 
     theme: str = ""
+    leave_on: Habit = Habit.ASK
+    resume: Habit = Habit.ASK
     keys: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -147,6 +162,17 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
             )
         )  # fmt: skip
         theme = ""
+    habits: dict[str, Habit] = {}
+    for name in ("leave_on", "resume"):
+        try:
+            habits[name] = Habit(str(content.get(name, Habit.ASK.value)))
+        except ValueError:
+            problems.append(
+                Problem(
+                    file, _line_of(text, "", name), f"{name} is not one of {', '.join(Habit)}",
+                    f'Write {name} = "ask"',
+                )
+            )  # fmt: skip
     table = content.get("keys", {})
     if not isinstance(table, dict):
         problems.append(
@@ -171,7 +197,9 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
                     f'Write "{binding}" = "ctrl+x", with commas between several keys',
                 )
             )  # fmt: skip
-    return Settings(theme, keys, lines, tuple(problems), file)
+    return Settings(
+        theme=theme, **habits, keys=keys, lines=lines, problems=tuple(problems), file=file
+    )
 
 
 def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

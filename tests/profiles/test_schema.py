@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tui_forward.cli.profile import schema_path
+from tui_forward.model import TransportChoice
+from tui_forward.profiles import reading
+
+
+def schema() -> dict[str, Any]:
+    found = json.loads(schema_path().read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_schema_knows_what_the_reader_knows() -> None:
+    top = schema()["properties"]
+    assert list(top) == list(reading._PROFILE)
+    forwards = top["forwards"]
+    forward = forwards["additionalProperties"]["properties"]
+    assert list(forward) == list(reading._FORWARD)
+    assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
+    assert top["version"]["const"] == reading.VERSION
+    assert forwards["maxProperties"] == reading.MOST_FORWARDS
+    for pattern, known in (
+        (top["name"]["pattern"], reading._NAME),
+        (forwards["propertyNames"]["pattern"], reading._NAME),
+        (forward["env"]["pattern"], reading._ENV),
+    ):
+        for word in ("a", "a-b", "a b", "-a", "a-", "9", "_x", "é", "a.b_c"):
+            assert bool(re.search(pattern, word)) == bool(known.fullmatch(word)), (pattern, word)

@@ -1,0 +1,137 @@
+"""Makes what is on what a profile says, touching nothing that did not change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tui_forward.errors import ConfigError
+from tui_forward.model import Forward, ForwardState
+from tui_forward.profiles.plan import Plan
+from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.session import Session
+
+_LOOK_S = 0.03
+# What waiting alone brings nowhere.
+_SETTLED = frozenset({ForwardState.READY, ForwardState.BLOCKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of it.
+
+    Attributes:
+        forwards: Of the profile, in its order, as they stand.
+        started: Ids of those that were begun now.
+    """
+
+    forwards: tuple[Forward, ...]
+    started: tuple[str, ...]
+
+    @property
+    def unready(self) -> list[Forward]:
+        """Those that cannot be used (yet)."""
+        return [one for one in self.forwards if one.state is not ForwardState.READY]
+
+
+def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
+    """See that nobody of ours has a port that is wanted.
+
+    Raises:
+        ConfigError: With the names of both.
+    """
+    forwards = tuple(forwards)
+    leaving = {one.id for one in (*plan.removed, *(change.before for change in plan.changed))}
+    held = {
+        address.port: one for one in forwards if one.id not in leaving for address in one.listening
+    }
+    for wanted in (*plan.added, *(change.after for change in plan.changed)):
+        holder = held.get(wanted.spec.local_port or 0)
+        if holder is not None:
+            raise ConfigError(
+                f"{wanted.name} of profile {wanted.spec.profile} wants local port "
+                f"{wanted.spec.local_port}, which {_called(holder)} has",
+                hint=f"give one of them another port, or end it: tui-forward stop {holder.id}",
+            )
+
+
+def _called(forward: Forward) -> str:
+    spec = forward.spec
+    if spec.profile:
+        return f"{spec.name} of profile {spec.profile}"
+    return f"the forward to {spec.target}"
+
+
+async def apply(session: Session, profile: Profile, plan: Plan, *, wait_s: float | None) -> Applied:
+    """Carry out a plan.
+
+    Args:
+        session: Where.
+        profile: What the plan comes from.
+        plan: What is to be done.
+        wait_s: How long all of it may take to become ready; None does not wait, not even for
+            what is needed.
+
+    Raises:
+        TuiForwardError: A forward makes no sense, or the engine is gone.
+    """
+    for gone in (*plan.removed, *(change.before for change in plan.changed)):
+        await session.stop(gone.id)
+    wanted = {one.name for one in (*plan.added, *(change.after for change in plan.changed))}
+    deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
+    started = []
+    for one in profile.in_order():
+        if one.name in wanted:
+            if wait_s is not None:
+                await _settled(session, profile, one.needs, deadline)
+            started.append(await session.start(one.spec))
+    names = [one.name for one in profile.forwards]
+    if wait_s is not None:
+        await _settled(session, profile, names, deadline)
+    return Applied(await of_profile(session, profile), tuple(started))
+
+
+async def of_profile(session: Session, profile: Profile) -> tuple[Forward, ...]:
+    """The forwards of a profile that are on, in its order."""
+    forwards = (await session.snapshot()).forwards
+    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    return tuple(on[one.name] for one in profile.forwards if one.name in on)
+
+
+async def _settled(
+    session: Session, profile: Profile, names: Sequence[str], deadline: float
+) -> None:
+    """Wait until these are ready, or need a person, or the time is over."""
+    while asyncio.get_running_loop().time() < deadline:
+        on = {one.spec.name: one for one in await of_profile(session, profile)}
+        if all(on[name].state in _SETTLED for name in names if name in on):
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def variables(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
+    """`DB_HOST`, `DB_PORT` and, where it is known what a browser would say, `DB_URL`."""
+    from tui_forward.tui.links import Scheme, local_of, scheme_of, url
+
+    prefixes = {one.name: one.env for one in profile.forwards}
+    found: dict[str, str] = {}
+    for forward in forwards:
+        local, prefix = local_of(forward), prefixes.get(forward.spec.name)
+        if local is None or prefix is None:
+            continue
+        host, port = local
+        scheme = scheme_of(forward)
+        found[f"{prefix}_HOST"] = host
+        found[f"{prefix}_PORT"] = str(port)
+        found[f"{prefix}_URL"] = (
+            url(scheme, host, port)
+            if isinstance(scheme, Scheme)
+            else f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+        )
+    return found
+
+
+def in_words(one: ProfileForward) -> str:
+    """A forward of a profile that is not on."""
+    return f"{one.name}  {one.spec.target}"

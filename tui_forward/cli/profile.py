@@ -1,0 +1,182 @@
+"""`tui-forward profile`: look at profiles, check and change them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from tui_forward.cli import profile_choice, records
+from tui_forward.cli.exits import ExitCode
+from tui_forward.cli.output import one_line, style, wants_color
+from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.reading import Problem, ProfileError, read_profile
+from tui_forward.profiles.store import ProfileFile
+from tui_forward.tui.figures import plural
+
+_NEW = """\
+# yaml-language-server: $schema={schema}
+version: 1
+# context: my-cluster          # default: the current one
+# namespace: default           # default: the context's own
+
+forwards:
+  # One name for each forward; its address is NAME_HOST, NAME_PORT and NAME_URL for `run`.
+  # db:
+  #   target: sts/db             # or svc/…, deploy/…, pod/…; or selector: app=db
+  #   port: 5432                 # number or name
+  #   local: 15432               # default: the same, or the next free one
+"""
+
+
+@click.group(short_help="List, show, check and edit profiles.")
+def profile() -> None:
+    """Profiles: forwards that belong together.
+
+    They are YAML files in your configuration folder, or .tui-forward.yaml in the root of a
+    working tree.
+    """
+
+
+@profile.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One object per line.")
+def list_(as_json: bool) -> int:
+    """List all profiles: your own, and the working tree's."""
+    files = profile_choice.store().files()
+    if not files and not as_json:
+        folder = profile_choice.store().folder
+        click.echo(
+            f"no profiles yet; `tui-forward profile edit NAME` makes one in {folder}", err=True
+        )
+    for file in files:
+        try:
+            found: Profile | None = file.read()
+            trouble = ""
+        except ProfileError as error:
+            found, trouble = None, str(error)
+        name = found.name if found is not None else file.path.stem
+        if as_json:
+            one = {
+                "profile": name, "file": str(file.path), "team": file.team,
+                "description": found.description if found is not None else "",
+                "forwards": len(found.forwards) if found is not None else None, "error": trouble,
+            }  # fmt: skip
+            click.echo("\n".join(records.json_lines([one])))
+        elif found is not None:
+            what = plural(len(found.forwards), "forward")
+            whose = "  (of this working tree)" if file.team else ""
+            about = f"  {one_line(found.description)}" if found.description else ""
+            click.echo(f"{name:<20} {what:<12}{about}{whose}")
+        else:
+            click.echo(
+                f"{name:<20} {style('wrong', '1;31', color=wants_color(sys.stdout))}       "
+                f" {one_line(trouble)}"
+            )
+    return ExitCode.DONE
+
+
+@profile.command()
+@click.argument("name", metavar="PROFILE")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def show(name: str, as_json: bool) -> int:
+    """Show what a profile would switch on."""
+    found = profile_choice.store().find(name).read()
+    if as_json:
+        click.echo(msgspec.json.encode(found, enc_hook=str))
+        return ExitCode.DONE
+    click.echo(f"{found.name}: {found.file}")
+    if found.description:
+        click.echo(one_line(found.description))
+    for line in profile_choice.described(found):
+        click.echo(f"  {one_line(line)}")
+    return ExitCode.DONE
+
+
+@profile.command()
+@click.argument("names", metavar="[PROFILE...]", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One object per fault.")
+def check(names: tuple[str, ...], as_json: bool) -> int:
+    """Check profiles, all of them by default; every fault with its line and column."""
+    store = profile_choice.store()
+    files = [store.find(name) for name in names] if names else store.files()
+    faults: list[Problem] = []
+    for file in files:
+        try:
+            file.read()
+        except ProfileError as error:
+            faults += error.problems
+    for fault in faults:
+        if as_json:
+            one = {
+                "file": str(fault.file), "line": fault.line, "column": fault.column,
+                "error": fault.what, "hint": fault.hint,
+            }  # fmt: skip
+            click.echo("\n".join(records.json_lines([one])))
+        else:
+            click.echo(_shown(fault))
+    if not faults and not as_json:
+        click.echo(f"{plural(len(files), 'profile')}, nothing wrong", err=True)
+    return ExitCode.FAILED if faults else ExitCode.DONE
+
+
+def _shown(fault: Problem) -> str:
+    return one_line(str(fault)) + (f" → {one_line(fault.hint)}" if fault.hint else "")
+
+
+@profile.command()
+@click.argument("name", metavar="PROFILE")
+def edit(name: str) -> int:
+    """Edit a profile in $VISUAL or $EDITOR; a new one begins with an example.
+
+    What is saved is checked; what is wrong with it is not written, and can be edited again.
+    """
+    store = profile_choice.store()
+    try:
+        file = store.find(name)
+    except UsageError:
+        path = store.path_for(name)
+        if Path(name).name != name or name.startswith("."):
+            raise
+        file = ProfileFile(path)
+        text = _NEW.format(schema=schema_path().as_uri())
+    else:
+        text = file.text()
+    before = text
+    while True:
+        edited = click.edit(text, extension=".yaml", require_save=False)
+        if edited is None or edited == before:
+            click.echo("nothing was changed", err=True)
+            return ExitCode.DONE
+        try:
+            read_profile(edited, file.path)
+        except ProfileError as error:
+            for fault in error.problems:
+                click.echo(
+                    one_line(str(fault)) + (f" → {fault.hint}" if fault.hint else ""), err=True
+                )
+            if not (sys.stdin.isatty() and click.confirm("Edit it again?", default=True, err=True)):
+                raise TuiForwardError(
+                    f"{file.path} was left as it is", hint="what you wrote was wrong"
+                ) from error
+            text = edited
+            continue
+        store.write(file.path, edited)
+        click.echo(f"wrote {file.path}", err=True)
+        return ExitCode.DONE
+
+
+@profile.command()
+def schema() -> int:
+    """Print the JSON Schema of profiles, for editors and checks."""
+    click.echo(schema_path().read_text(encoding="utf-8"), nl=False)
+    return ExitCode.DONE
+
+
+def schema_path() -> Path:
+    """The published JSON Schema, as it was installed."""
+    import tui_forward.profiles
+
+    return Path(tui_forward.profiles.__file__).with_name("profile.schema.json")

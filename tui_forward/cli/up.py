@@ -1,0 +1,142 @@
+"""`tui-forward up` and `down`: a profile's forwards, on and off, in the engine process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tui_forward.cli import profile_choice, records
+from tui_forward.cli.applying import apply, check_ports, variables
+from tui_forward.cli.doors import attached_session, remote_session, run
+from tui_forward.cli.exits import ExitCode
+from tui_forward.cli.options import Duration, kubeconfig_option
+from tui_forward.cli.output import one_line, wants_color
+from tui_forward.errors import ConfigError, UsageError
+from tui_forward.profiles.plan import plan
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.reading import ProfileError
+
+
+@click.command(short_help="Switch a profile's forwards on; they go on without a terminal.")
+@click.argument("profile", metavar="PROFILE")
+@kubeconfig_option
+@click.option("--wait/--no-wait", default=True, help="Wait until they are ready. [default: wait]")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default=30.0,
+    metavar="TIME",
+    help="How long to wait. [default: 30s]",
+)
+@click.option(
+    "--env-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write NAME=VALUE lines with their addresses.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Agree to a profile that is not your own.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
+def up(
+    profile: str, kubeconfig: str | None, wait: bool, timeout: float, env_file: str | None,
+    yes: bool, dry_run: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Switch on what a profile says, in the engine process; what is on already stays untouched.
+
+    A forward that is in the profile no more is switched off, one that changed begins anew.
+    """
+    if env_file and not wait:
+        raise UsageError("--env-file needs to wait for the addresses", hint="leave --no-wait out")
+    wanted = profile_choice.chosen(profile, yes=yes or dry_run)
+    work = _plan_only(wanted, kubeconfig) if dry_run else _up(
+        wanted, kubeconfig, timeout if wait else None, env_file, as_json=as_json
+    )  # fmt: skip
+    return run(work)
+
+
+async def _plan_only(profile: Profile, kubeconfig: str | None) -> int:
+    async with attached_session(kubeconfig) as session:
+        forwards = (await session.snapshot()).forwards if session is not None else ()
+    found = plan(profile, forwards)
+    check_ports(found, forwards)
+    for line in found.lines():
+        click.echo(one_line(line))
+    if not found:
+        click.echo(f"{profile.name}: nothing to do", err=True)
+    return ExitCode.DONE
+
+
+async def _up(
+    profile: Profile, kubeconfig: str | None, wait_s: float | None, env_file: str | None,
+    *, as_json: bool,
+) -> int:  # fmt: skip
+    async with remote_session(kubeconfig) as session:
+        forwards = (await session.snapshot()).forwards
+        found = plan(profile, forwards)
+        check_ports(found, forwards)
+        await session.keep(True)
+        applied = await apply(session, profile, found, wait_s=wait_s)
+    if as_json:
+        for line in records.json_lines(map(records.record, applied.forwards)):
+            click.echo(line)
+    else:
+        for line in records.table(applied.forwards, color=wants_color(sys.stdout)):
+            click.echo(line)
+    if wait_s is None or not applied.unready:
+        if env_file:
+            write_variables(Path(env_file), variables(applied.forwards, profile))
+        return ExitCode.DONE
+    names = ", ".join(one.spec.name for one in applied.unready)
+    click.echo(
+        f"not ready: {names}; they are tried further, `tui-forward status` shows them", err=True
+    )
+    return ExitCode.FAILED
+
+
+def write_variables(path: Path, found: dict[str, str]) -> None:
+    """Write NAME=VALUE lines.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    from tui_forward import atomic
+
+    try:
+        atomic.replace(path, "".join(f"{k}={v}\n" for k, v in found.items()).encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
+
+
+@click.command(short_help="Switch a profile's forwards off.")
+@click.argument("profile", metavar="PROFILE")
+@kubeconfig_option
+@click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
+def down(profile: str, kubeconfig: str | None, as_json: bool) -> int:
+    """Switch off all forwards of a profile; the engine ends with the last one."""
+    return run(_down(profile, kubeconfig, as_json=as_json))
+
+
+async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
+    async with attached_session(kubeconfig) as session:
+        forwards = (await session.snapshot()).forwards if session is not None else ()
+        # A profile whose file is gone, or wrong, can be ended nevertheless.
+        ids = {name}
+        try:
+            ids.add(profile_choice.store().find(name).read().id)
+        except (UsageError, ProfileError):
+            if not any(one.spec.profile == name for one in forwards):
+                raise
+        mine = [one for one in forwards if one.spec.profile in ids]
+        if session is not None:
+            for one in mine:
+                await session.stop(one.id)
+    if as_json:
+        for line in records.json_lines(map(records.record, mine)):
+            click.echo(line)
+    elif mine:
+        click.echo(f"{name}: {records.count(mine).partition(',')[0]} off", err=True)
+    else:
+        click.echo(f"{name}: nothing was on", err=True)
+    return ExitCode.DONE
