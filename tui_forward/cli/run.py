@@ -14,7 +14,6 @@ from tui_forward.cli import profile_choice
 from tui_forward.cli.applying import Applied, apply, check_ports, variables
 from tui_forward.cli.doors import remote_session
 from tui_forward.cli.doors import run as run_async
-from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
 from tui_forward.cli.up import write_variables
@@ -26,10 +25,7 @@ from tui_forward.profiles.profile import Profile
 _NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
 
 
-@click.command(
-    short_help="Run a command with a profile's forwards up and ready.",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
+@click.command(short_help="Run a command with a profile's forwards up and ready.")
 @click.argument("profile", metavar="PROFILE")
 @click.argument("command", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
 @kubeconfig_option
@@ -56,36 +52,70 @@ def run(
     CMD finds their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each.
     The exit code is CMD's. Forwards that were on before stay on.
     """
-    words = command[1:] if command[:1] == ("--",) else command
-    if not words:
+    if not command:
         raise UsageError("no command given", hint="write it behind --, for example -- make test")
     wanted = profile_choice.chosen(profile, yes=yes)
-    return run_async(_run(wanted, words, kubeconfig, timeout, env_file))
+    return run_async(_run(wanted, command, kubeconfig, timeout, env_file))
 
 
 async def _run(
     profile: Profile, command: tuple[str, ...], kubeconfig: str | None, timeout_s: float,
     env_file: str | None,
 ) -> int:  # fmt: skip
-    async with remote_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards
-        found = plan(profile, forwards)
-        check_ports(found, forwards)
-        applied = Applied((), ())
-        try:
-            applied = await apply(session, profile, found, wait_s=timeout_s)
-            if applied.unready:
-                raise _unready(applied)
-            more = variables(applied.forwards, profile)
-            if env_file:
-                write_variables(Path(env_file), more)
-            return await _command(command, more)
-        finally:
-            # Also of what was begun before something failed.
-            before = {one.id for one in found.same}
-            for one in (await session.snapshot()).forwards:
-                if one.spec.profile == profile.id and one.id not in before:
-                    await session.stop(one.id)
+    told = Told()
+    try:
+        async with remote_session(kubeconfig) as session:
+            forwards = (await session.snapshot()).forwards
+            found = plan(profile, forwards)
+            check_ports(found, forwards)
+            try:
+                applied = await apply(session, profile, found, wait_s=timeout_s)
+                if applied.unready:
+                    raise _unready(applied)
+                more = variables(applied.forwards, profile)
+                if env_file:
+                    write_variables(Path(env_file), more)
+                return await _command(command, more, told)
+            finally:
+                # Also of what was begun before something failed.
+                before = {one.id for one in found.same}
+                for one in (await session.snapshot()).forwards:
+                    if one.spec.profile == profile.id and one.id not in before:
+                        await session.stop(one.id)
+    except asyncio.CancelledError:
+        if told.number is None:
+            raise
+        return _SIGNALLED + told.number
+    finally:
+        told.close()
+
+
+class Told:
+    """What this process is told by signals: for the command if it runs, else to give up."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.process: asyncio.subprocess.Process | None = None
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+        if sys.platform == "win32":
+            self._numbers = ()
+        for number in self._numbers:
+            asyncio.get_running_loop().add_signal_handler(number, self._tell, number)
+
+    def _tell(self, number: signal.Signals) -> None:
+        if self.process is None:
+            self.number = number
+            self._task.cancel()
+        elif number is not signal.SIGINT and self.process.returncode is None:
+            self.process.send_signal(number)  # Ctrl-C has reached it already
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        for number in self._numbers:
+            asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def _unready(applied: Applied) -> TuiForwardError:
@@ -97,10 +127,10 @@ def _unready(applied: Applied) -> TuiForwardError:
     )
 
 
-async def _command(command: tuple[str, ...], more: dict[str, str]) -> int:
-    """Run a command to its end; what the terminal sends reaches it as well as us."""
+async def _command(command: tuple[str, ...], more: dict[str, str], told: Told) -> int:
+    """Run a command to its end."""
     try:
-        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **more})
+        told.process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **more})
     except FileNotFoundError:
         click.echo(f"error: there is no command {one_line(command[0])}", err=True)
         return _NOT_FOUND
@@ -108,20 +138,5 @@ async def _command(command: tuple[str, ...], more: dict[str, str]) -> int:
         why = (error.strerror or str(error)).lower()
         click.echo(f"error: cannot run {one_line(command[0])}: {why}", err=True)
         return _NOT_RUN
-    loop = asyncio.get_running_loop()
-    passed_on = (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ()
-
-    def pass_on(number: int) -> None:
-        if process.returncode is None:
-            process.send_signal(number)
-
-    for number in passed_on:
-        loop.add_signal_handler(number, pass_on, number)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's to judge
-    try:
-        code = await process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-        for number in passed_on:
-            loop.remove_signal_handler(number)
-    return code if code >= 0 else _SIGNALLED - code if code else ExitCode.DONE
+    code = await told.process.wait()
+    return code if code >= 0 else _SIGNALLED - code

@@ -1,0 +1,254 @@
+"""Profiles from the command line: real processes, an engine that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Chain
+from tests.e2e.processes import PROGRAM, exchange, until
+
+pytestmark = pytest.mark.timeout(180)
+
+SHOP = """\
+# what the shop's developers need
+namespace: shop
+forwards:
+  web: {target: deploy/echo, port: echo, needs: db, local: any}
+  db: {target: svc/echo, port: echo, local: any}
+"""
+
+
+class Shell:
+    """Runs the program as a person would, in a folder of its own."""
+
+    def __init__(self, home: Path, chain: Chain) -> None:
+        self.home = home
+        self.folder = home / "work"
+        self.folder.mkdir()
+        self.profiles = home / ".config/tui-forward/profiles"
+        self.profiles.mkdir(parents=True)
+        os.environ["KUBECONFIG"] = str(chain.kubeconfig)
+
+    def __call__(
+        self, *words: str, code: int = 0, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*PROGRAM, *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
+            check=False, input=stdin if stdin is not None else "",
+        )  # fmt: skip
+        assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def listed(self) -> dict[str, dict[str, object]]:
+        out = self("ls", "--json").stdout
+        return {one["name"]: one for one in map(json.loads, out.splitlines())}
+
+    def ports(self) -> dict[str, int]:
+        found = {}
+        for name, one in self.listed().items():
+            addresses = one["listening"]
+            assert isinstance(addresses, list)
+            found[name] = int(addresses[0].rpartition(":")[2])
+        return found
+
+    def engines(self) -> list[psutil.Process]:
+        """The engine and its parent, the parent first."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = " ".join(process.cmdline())
+                if "tui_forward.agent" in command and str(self.home) in command:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return sorted(found, key=lambda process: process.create_time())
+
+
+@pytest.fixture
+def shell(own_home: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
+    shell = Shell(own_home, chain)
+    (shell.profiles / "shop.yaml").write_text(SHOP)
+    yield shell
+    for process in reversed(shell.engines()):
+        process.kill()
+        process.wait(10)
+
+
+def test_up_and_down_without_a_terminal(shell: Shell) -> None:
+    assert "2 forwards" in shell("profile", "list").stdout
+    assert "no engine runs" in shell("status").stderr
+    assert shell("up", "shop", "--dry-run").stdout.splitlines() == [
+        "+ db shop/svc/echo:echo", "+ web shop/deploy/echo:echo",
+    ]  # fmt: skip
+    assert not shell.engines(), "looking begins nothing"
+    first = [json.loads(line) for line in shell("up", "shop", "--json").stdout.splitlines()]
+    assert [(one["name"], one["state"]) for one in first] == [("web", "ready"), ("db", "ready")]
+    ports = shell.ports()
+    for port in ports.values():
+        assert exchange(port, b"hello", answer=5) == b"hello"
+    assert re.search(r"engine \d+, up \d+s: 2 forwards, \d+ conn", shell("status").stdout)
+    # Once more changes nothing, an edit only what it is about.
+    ids = {name: one["forward"] for name, one in shell.listed().items()}
+    shell("up", "shop")
+    assert {name: one["forward"] for name, one in shell.listed().items()} == ids
+    edited = SHOP.replace("port: echo, local: any}", "port: 7, local: any, label: data}")
+    (shell.profiles / "shop.yaml").write_text(edited)
+    assert "~ db" in shell("up", "shop", "--dry-run").stdout
+    shell("up", "shop")
+    after = shell.listed()
+    assert after["web"]["forward"] == ids["web"]
+    assert after["db"]["forward"] != ids["db"]
+    assert "web off" not in shell("stop", "web").stderr
+    assert list(shell.listed()) == ["db"]
+    assert "1 forward off" in shell("down", "shop").stderr
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) -> None:
+    code = (
+        "import os, socket, sys\n"
+        "with socket.create_connection((os.environ['DB_HOST'], int(os.environ['DB_PORT']))) as s:\n"
+        "    s.sendall(b'hello'); got = s.recv(5)\n"
+        "print(got.decode(), os.environ['WEB_URL'].split(':')[0], *sys.argv[1:]); sys.exit(7)\n"
+    )
+    done = shell("run", "shop", "--", sys.executable, "-c", code, "--json", "-y", code=7)
+    assert done.stdout == "hello tcp --json -y\n"
+    until(lambda: not shell.engines(), "the engine to end with the command")
+    assert "no command given" in shell("run", "shop", code=2).stderr
+    assert "there is no command" in shell("run", "shop", "--", "no-such-cmd", code=127).stderr
+    # What was on before stays on.
+    shell("up", "shop")
+    ids = {name: one["forward"] for name, one in shell.listed().items()}
+    file = shell.folder / "env"
+    shell("run", "shop", "--env-file", str(file), "--", "true")
+    assert {name: one["forward"] for name, one in shell.listed().items()} == ids
+    names = [line.partition("=")[0] for line in file.read_text().splitlines()]
+    assert names == ["WEB_HOST", "WEB_PORT", "WEB_URL", "DB_HOST", "DB_PORT", "DB_URL"]
+    shell("down", "shop")
+
+
+def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None:
+    running = subprocess.Popen(
+        [*PROGRAM, "run", "shop", "--", "sleep", "60"], cwd=shell.folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until(lambda: _runs(running.pid, "sleep"), "the command to begin")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 128 + signal.SIGTERM
+    finally:
+        running.kill()
+        running.communicate()
+    until(lambda: not shell.engines(), "the engine to end with the command")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_can_be_given_up_before_its_forwards_are_ready(
+    shell: Shell, number: signal.Signals
+) -> None:
+    (shell.profiles / "shop.yaml").write_text(SHOP.replace("deploy/echo", "deploy/search"))
+    running = subprocess.Popen(
+        [*PROGRAM, "run", "shop", "--", "sleep", "60"], cwd=shell.folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until(lambda: len(shell.engines()) == 2 and "web" in shell.listed(), "the forwards")
+        running.send_signal(number)
+        assert running.wait(20) == 128 + number
+    finally:
+        running.kill()
+        _, said = running.communicate()
+    assert b"Traceback" not in said
+    until(lambda: not shell.engines(), "the engine to end with the command")
+
+
+def test_a_profile_that_is_wrong_changes_nothing_and_says_where(shell: Shell) -> None:
+    shell("up", "shop")
+    before = shell.listed()
+    (shell.profiles / "shop.yaml").write_text(SHOP.replace("svc/echo", "cm/echo"))
+    said = shell("up", "shop", code=1).stderr
+    assert re.search(r'shop\.yaml:5:16: target: cannot forward to "cm/echo"', said)
+    assert "hint:" in said
+    assert shell("profile", "check", code=1).stdout.count("\n") == 1
+    assert "wrong" in shell("profile", "list").stdout
+    assert shell.listed().keys() == before.keys()
+    assert "2 forwards off" in shell("down", "shop").stderr, "a wrong file keeps nobody from that"
+    assert 'no profile "shpo"' in shell("up", "shpo", code=2).stderr
+
+
+def test_two_profiles_that_want_one_port_are_told_so_with_names(shell: Shell) -> None:
+    shell("up", "shop")
+    port = shell.ports()["db"]
+    (shell.profiles / "other.yaml").write_text(
+        f"forwards: {{api: {{target: svc/echo, namespace: shop, port: 7, local: {port}}}}}"
+    )
+    said = shell("up", "other", code=1).stderr
+    assert f"api of profile other wants local port {port}, which db of profile shop has" in said
+    assert set(shell.listed()) == {"web", "db"}
+    shell("down", "shop")
+
+
+def test_somebody_elses_profile_starts_nothing_without_a_yes(shell: Shell) -> None:
+    (shell.folder / ".git").mkdir()
+    team = shell.folder / ".tui-forward.yaml"
+    team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
+    assert "of this working tree" in shell("profile", "list").stdout
+    assert "OPEN TO OTHER MACHINES on 0.0.0.0" in shell("profile", "show", "work").stdout
+    for command in (("up", "work"), ("run", "work", "--", "true")):
+        said = shell(*command, code=2).stderr
+        assert "was not agreed to, or has changed" in said
+    assert not shell.engines()
+    team.write_text(SHOP)
+    shell("up", "work", "--yes")
+    shell("up", "work")
+    team.write_text(SHOP.replace("local: any}", "local: any, label: x}"))
+    assert "was not agreed to, or has changed" in shell("up", "work", code=2).stderr
+    assert "2 forwards off" in shell("down", "work").stderr
+
+
+def test_kills_at_random_lose_nothing(shell: Shell) -> None:
+    dice = random.Random(8)
+    shell("up", "shop")
+    ports = shell.ports()
+    slowest = 0.0
+    for _ in range(12):
+        engines = shell.engines()
+        doomed = dice.choice([engines[-1:], engines[:1], engines])
+        for process in doomed:
+            process.kill()
+            process.wait(10)
+        time.sleep(dice.random() * 0.3)
+        began = time.monotonic()
+        if not shell.engines():
+            shell("ls")  # nobody was left to begin another one
+        until(lambda: all(_answers(port) for port in ports.values()), "the forwards to be back", 10)
+        slowest = max(slowest, time.monotonic() - began)
+        assert shell.ports() == ports
+    assert slowest < 10
+    shell("down", "shop")
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+def _runs(pid: int, name: str) -> bool:
+    return any(child.name() == name for child in psutil.Process(pid).children())
+
+
+def _answers(port: int) -> bool:
+    try:
+        return exchange(port, b"back", answer=4) == b"back"
+    except (OSError, AssertionError):
+        return False
