@@ -239,7 +239,10 @@ class RemoteSession:
             self._writer.write(wire.pack(message))
             await self._writer.drain()
         except OSError as error:
-            raise TransportError("the engine process is gone") from error
+            # Whoever reads finds out as well, but maybe a moment later.
+            self._fail(TransportError("the engine process is gone", hint="start tui-forward again"))
+            assert self._lost is not None
+            raise self._lost from error
 
     async def _read(self) -> None:
         gone = TransportError("the engine process is gone", hint="start tui-forward again")

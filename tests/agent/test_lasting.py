@@ -1,0 +1,203 @@
+"""A session whose engine process is killed under it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.waiting import until
+from tui_forward.agent import connect, saved
+from tui_forward.agent.lasting import LastingSession
+from tui_forward.agent.launch import attach
+from tui_forward.agent.remote import RemoteSession
+from tui_forward.errors import ConfigError, TransportError, UsageError
+from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
+    pytest.mark.timeout(60),
+]
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {token: secret-token-0123}}]
+"""
+
+
+class Place:
+    """A kubeconfig and a socket, and all engines that ever served it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o700)
+        self.socket = folder / "e.sock"
+        self.kubeconfig = folder / "config"
+        self.kubeconfig.write_text(KUBECONFIG)
+        self.log = folder / "log"
+        self.refuses = False
+
+    async def open(self, *arguments: str) -> RemoteSession:
+        if self.refuses:
+            raise ConfigError("no engine today")
+        session = await connect(
+            str(self.kubeconfig),
+            socket_path=self.socket,
+            arguments=["--log", str(self.log), *arguments],
+        )
+        assert isinstance(session, RemoteSession)
+        return session
+
+    async def lasting(self) -> LastingSession:
+        return LastingSession(await self.open(), lambda: self.open("--resume"))
+
+    def engines(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.socket) in process.cmdline():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def kill(*pids: int) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def spec(port: int = 0) -> ForwardSpec:
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
+    return ForwardSpec(target=target, local_port=port, addresses=("127.0.0.1",))
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for process in place.engines():
+        process.kill()
+    await until(lambda: not place.engines())
+
+
+async def listening(session: LastingSession) -> int:
+    async with asyncio.timeout(20):
+        while True:
+            for forward in (await session.snapshot()).forwards:
+                if forward.listening:
+                    return forward.listening[0].port
+            await asyncio.sleep(0.01)
+
+
+async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: Place) -> None:
+    session = await place.lasting()
+    await session.start(spec())
+    port = await listening(session)
+    path = saved.path_of(place.socket)
+    await until(lambda: saved.read(path).forwards and saved.read(path).forwards[0].spec.local_port)
+    before = session.engine_pid
+    parent = psutil.Process(before).ppid()
+    kill(before)
+    assert await listening(session) == port
+    assert session.engine_pid != before
+    assert psutil.Process(session.engine_pid).ppid() == parent
+    # With the parent there is nobody left but the front end.
+    kill(parent, session.engine_pid)
+    assert await listening(session) == port
+    await session.stop((await session.snapshot()).forwards[0].id)
+    await session.close()
+    await until(lambda: not place.engines())
+
+
+async def test_a_command_is_not_given_twice(place: Place) -> None:
+    session = await place.lasting()
+    await session.start(spec())
+    port = await listening(session)
+    await until(lambda: saved.read(saved.path_of(place.socket)).forwards)
+    kill(session.engine_pid)
+    with pytest.raises(TransportError, match="another one has taken its place"):
+        await session.start(spec())
+    assert await listening(session) == port
+    assert len((await session.snapshot()).forwards) == 1
+    await session.close()
+
+
+async def test_events_and_catalogue_begin_anew(place: Place) -> None:
+    session = await place.lasting()
+    seen: list[Event] = []
+
+    async def listen() -> None:
+        async for event in session.events():
+            seen.append(event)  # noqa: PERF401 - seen while they come
+
+    listener = asyncio.create_task(listen())
+    await session.start(spec())
+    await listening(session)
+    scope = CatalogScope("here", "shop")
+    first = await session.catalog(scope)
+    assert (await session.catalog(scope, first.version)).scope == scope
+    await until(lambda: saved.read(saved.path_of(place.socket)).forwards)
+    seen.clear()
+    kill(session.engine_pid)
+    await listening(session)
+    await until(lambda: any(one.state is ForwardState.STARTING for one in seen))
+    assert seen[0].sequence == 1
+    assert (await session.catalog(scope, 10_000)).complete
+    listener.cancel()
+    await session.close()
+
+
+async def test_without_another_engine_it_says_why(place: Place) -> None:
+    session = await place.lasting()
+    place.refuses = True
+    kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
+    with pytest.raises(TransportError, match="the engine process is gone: no engine today"):
+        await session.snapshot()
+    place.refuses = False
+    assert (await session.snapshot()).forwards == ()
+    # What the engine answers is no reason to have another one.
+    pid = session.engine_pid
+    with pytest.raises(UsageError, match="no forward f9"):
+        await session.stop("f9")
+    assert session.engine_pid == pid
+    await session.close()
+    with pytest.raises(TransportError):
+        await session.snapshot()
+
+
+async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(place: Place) -> None:
+    assert await attach(str(place.kubeconfig), socket_path=place.socket) is None
+    session = await place.lasting()
+    await session.start(spec())
+    await session.keep(True)
+    port = await listening(session)
+    await until(lambda: saved.read(saved.path_of(place.socket)).kept)
+    await session.close()
+    kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
+    again = await attach(str(place.kubeconfig), socket_path=place.socket)
+    assert again is not None
+    forward = (await again.snapshot()).forwards[0]
+    await until(lambda: saved.read(saved.path_of(place.socket)).forwards[0].spec.local_port == port)
+    await again.stop(forward.id)
+    await again.close()
+    await until(lambda: not place.engines())
+    assert await attach(str(place.kubeconfig), socket_path=place.socket) is None
+
+
+async def test_an_engine_that_ends_in_order_is_not_begun_again(place: Place) -> None:
+    session = await place.open()
+    parent = psutil.Process(session.engine_pid).ppid()
+    os.kill(parent, signal.SIGTERM)  # is passed on
+    await until(lambda: not place.engines())
+    assert session.lost is not None
+    await session.close()
