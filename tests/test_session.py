@@ -30,6 +30,7 @@ from tests.engine.chain import FakeAccess as ChainAccess
 from tests.support.engines import FakeBackend, echo, pod
 from tests.support.waiting import until
 from tui_forward.agent import place
+from tui_forward.agent.notices import Notices
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.agent.saved import Keeper
 from tui_forward.agent.server import Server
@@ -160,7 +161,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "local":
             yield World(local, local, backend)
             return
-        server = Server(local, Keeper(local, tmp_path / "session.json"))
+        server = Server(local, Keeper(local, tmp_path / "session.json"), Notices())
         path = tmp_path / "engine.sock"
         await server.start(place.listen(path))
         undo.push_async_callback(server.close)

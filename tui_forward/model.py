@@ -547,11 +547,27 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
 # --------------------------------------------------------------------------------------
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the engine process did, or could not do, without being asked.
+
+    Attributes:
+        number: Counts up, from 1 with every engine process.
+        about: A profile.
+        bad: Something is wrong, and needs a person.
+    """
+
+    number: int
+    at: float
+    about: str
+    text: str
+    bad: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole session at one instant, without the catalogue.
 
     `version` grows with every change other than counters and rates. `kept` says that the
-    forwards go on when no front end is left (`Session.keep`).
+    forwards go on when no front end is left (`Session.keep`); `notices` are the latest few.
     """
 
     version: int
@@ -560,6 +576,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     forwards: tuple[Forward, ...] = ()
     totals: Counters = Counters()
     health: tuple[ApiHealth, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class EventKind(StrEnum):

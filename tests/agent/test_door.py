@@ -14,6 +14,7 @@ from tests.support.engines import FakeBackend
 from tests.support.waiting import until
 from tui_forward.agent import place, server, wire
 from tui_forward.agent.framing import read_message
+from tui_forward.agent.notices import Notices
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.agent.saved import Keeper
 from tui_forward.agent.server import Server
@@ -63,7 +64,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         undo.push_async_callback(session.close)
         counts: list[int] = []
         keeper = Keeper(session, tmp_path / "session.json")
-        served = Server(session, keeper, kubeconfig="/some/config", on_front_ends=counts.append)
+        served = Server(
+            session, keeper, Notices(), kubeconfig="/some/config", on_front_ends=counts.append
+        )
         path = tmp_path / "engine.sock"
         await served.start(place.listen(path))
         undo.push_async_callback(served.close)

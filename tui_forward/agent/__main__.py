@@ -15,12 +15,17 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tui_forward.agent import place, watchdog
 from tui_forward.agent.launch import Readiness
 from tui_forward.errors import TransportError, TuiForwardError
+
+if TYPE_CHECKING:
+    from tui_forward.agent.notices import Notices
+    from tui_forward.session import Session
 
 _log = logging.getLogger("tui_forward.agent")
 
@@ -159,6 +164,7 @@ def _served(path: Path) -> bool:
 async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> None:
     from tui_forward.agent import saved
     from tui_forward.agent.lifetime import Lifetime
+    from tui_forward.agent.notices import Notices
     from tui_forward.agent.saved import Keeper
     from tui_forward.agent.server import Server
     from tui_forward.session import LocalSession
@@ -166,6 +172,8 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
     loop = asyncio.get_running_loop()
     session = LocalSession(options.kubeconfig, context=options.context)
     keeper = Keeper(session, options.session or saved.path_of(path))
+    notices = Notices()
+    following = loop.create_task(_follow_profiles(session, notices), name="profiles")
     lifetime = Lifetime(
         options.linger,
         first_s=max(options.linger, _FIRST_FRONT_END_S),
@@ -174,9 +182,14 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lifetime.end, signal.Signals(number).name)
     try:
-        await keeper.open(resume=options.resume)
+        if await keeper.open(resume=options.resume):
+            notices.began.set()
         server = Server(
-            session, keeper, kubeconfig=options.kubeconfig or "", on_front_ends=lifetime.front_ends
+            session,
+            keeper,
+            notices,
+            kubeconfig=options.kubeconfig or "",
+            on_front_ends=lifetime.front_ends,
         )
         listening = place.listen(path)
         try:
@@ -192,9 +205,25 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
             await server.close()
             listening.close()
     finally:
+        following.cancel()
         # Before the forwards end: what was on is what the next one may bring back.
         await keeper.close()
         await session.close()
+
+
+async def _follow_profiles(session: Session, notices: Notices) -> None:
+    """Let profiles that are on follow their files."""
+    # Not before there is something: reading them takes a library that takes a while to load.
+    await notices.began.wait()
+    from platformdirs import user_config_path, user_state_path
+
+    from tui_forward.agent.live import LiveProfiles
+    from tui_forward.profiles.store import ProfileStore
+    from tui_forward.profiles.trust import Trust
+
+    store = ProfileStore(user_config_path("tui-forward") / "profiles", Path("/"))
+    trust = Trust(user_state_path("tui-forward") / "trusted.json")
+    await LiveProfiles(session, store, trust, notices).run()
 
 
 if __name__ == "__main__":

@@ -145,10 +145,15 @@ class Keeper:
         self.kept = False
         self.has_forwards = False
 
-    async def open(self, *, resume: bool) -> None:
-        """Bring back what was on, or put it by; then begin to write."""
+    async def open(self, *, resume: bool) -> bool:
+        """Bring back what was on, or put it by; then begin to write.
+
+        Returns:
+            Whether anything was brought back.
+        """
         before = await asyncio.to_thread(read, self._path)
-        if before.forwards and (resume or before.kept):
+        back = bool(before.forwards) and (resume or before.kept)
+        if back:
             _log.info("bringing back %d forwards", len(before.forwards))
             self.kept = before.kept
             await bring_back(self._session, before)
@@ -160,6 +165,7 @@ class Keeper:
                 _log.warning("%s cannot be put by: %s", self._path, error.strerror)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._listen())]
+        return back
 
     def touch(self) -> None:
         """Something was begun, ended or asked for."""

@@ -18,6 +18,7 @@ import msgspec
 
 from tui_forward.agent import place, wire
 from tui_forward.agent.framing import read_message
+from tui_forward.agent.notices import Notices
 from tui_forward.agent.saved import Keeper
 from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
 from tui_forward.session import Session
@@ -37,6 +38,7 @@ class Server:
     Args:
         session: What is behind the door. Not closed here.
         keeper: Is told whatever changes what is on.
+        notices: What the engine process did unasked; told with every snapshot.
         kubeconfig: Told to front ends.
         on_front_ends: Called with the number of front ends whenever it changes.
     """
@@ -45,12 +47,14 @@ class Server:
         self,
         session: Session,
         keeper: Keeper,
+        notices: Notices,
         *,
         kubeconfig: str = "",
         on_front_ends: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._keeper = keeper
+        self._notices = notices
         self._kubeconfig = kubeconfig
         self._on_front_ends = on_front_ends
         self._server: asyncio.Server | None = None
@@ -85,7 +89,9 @@ class Server:
         self._front_ends.add(task)
         self._on_front_ends(len(self._front_ends))
         try:
-            front_end = _FrontEnd(self._session, self._keeper, reader, writer, self._kubeconfig)
+            front_end = _FrontEnd(
+                self._session, self._keeper, self._notices, reader, writer, self._kubeconfig
+            )
             await front_end.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
             _log.info("a front end was lost: %s", str(error) or type(error).__name__)
@@ -105,12 +111,14 @@ class _FrontEnd:
         self,
         session: Session,
         keeper: Keeper,
+        notices: Notices,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         kubeconfig: str,
     ) -> None:
         self._session = session
         self._keeper = keeper
+        self._notices = notices
         self._reader = reader
         self._writer = writer
         self._kubeconfig = kubeconfig
@@ -211,7 +219,9 @@ class _FrontEnd:
         match request:
             case wire.GetSnapshot():
                 snapshot = await session.snapshot()
-                return msgspec.structs.replace(snapshot, kept=self._keeper.kept)
+                return msgspec.structs.replace(
+                    snapshot, kept=self._keeper.kept, notices=self._notices.latest
+                )
             case wire.GetConnections(forward=forward):
                 return await session.connections(forward)
             case wire.GetCatalog(scope=scope, since=since):
@@ -235,7 +245,10 @@ class _FrontEnd:
         session = self._session
         match request:
             case wire.Start(spec=spec):
-                return await session.start(spec)
+                forward_id = await session.start(spec)
+                if spec.profile:
+                    self._notices.began.set()
+                return forward_id
             case wire.Keep(on=on):
                 self._keeper.kept = on
             case wire.Stop(forward=forward):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from tui_forward.agent.applying import Applied, apply, check_ports
 from tui_forward.cli import profile_choice
-from tui_forward.cli.applying import Applied, apply, check_ports, variables
 from tui_forward.cli.doors import remote_session
 from tui_forward.cli.doors import run as run_async
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
-from tui_forward.cli.up import write_variables
+from tui_forward.cli.variables import variables, write_variables
 from tui_forward.errors import ForwardError, TuiForwardError, UsageError
 from tui_forward.profiles.plan import plan
 from tui_forward.profiles.profile import Profile

@@ -15,12 +15,13 @@ from tui_forward.cli import records
 from tui_forward.cli.doors import attached_session, run, told_by_signals
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.output import one_line, wants_color
+from tui_forward.cli.output import one_line, style, wants_color
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, Snapshot
 from tui_forward.tui.figures import amount, short_age
 
 _WATCH_S = 0.5
+_NOTICES = 5
 
 
 @click.command(short_help="List the forwards that are on.")
@@ -74,6 +75,10 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
             "engine": {"pid": session.engine_pid, "kubeconfig": session.kubeconfig},
             "kept": snapshot.kept,
             "forwards": len(snapshot.forwards),
+            "notices": [
+                {"time": one.at, "profile": one.about, "text": one.text, "bad": one.bad}
+                for one in snapshot.notices
+            ],
         }
         for line in records.json_lines([engine, *map(records.record, snapshot.forwards)]):
             click.echo(line)
@@ -95,6 +100,10 @@ def _shown(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
         how = "answers" if health.ok else one_line(health.error) if health.ok is False else "…"
         yield f"API server of {one_line(health.context)}: {how}"
     yield from records.table(snapshot.forwards, color=color) if snapshot.forwards else ()
+    for notice in snapshot.notices[-_NOTICES:]:
+        at = time.strftime("%H:%M:%S", time.localtime(notice.at))
+        line = f"{at} profile {one_line(notice.about)}: {one_line(notice.text)}"
+        yield style(line, "33" if notice.bad else "2", color=color)
 
 
 def _since(pid: int) -> str:

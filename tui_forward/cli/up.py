@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from tui_forward.agent.applying import apply, check_ports
 from tui_forward.cli import profile_choice, records
-from tui_forward.cli.applying import apply, check_ports, variables
 from tui_forward.cli.doors import attached_session, remote_session, run
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line, wants_color
-from tui_forward.errors import ConfigError, UsageError
+from tui_forward.cli.variables import variables, write_variables
+from tui_forward.errors import UsageError
 from tui_forward.profiles.plan import plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError
@@ -93,20 +94,6 @@ async def _up(
         f"not ready: {names}; they are tried further, `tui-forward status` shows them", err=True
     )
     return ExitCode.FAILED
-
-
-def write_variables(path: Path, found: dict[str, str]) -> None:
-    """Write NAME=VALUE lines.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
-    from tui_forward import atomic
-
-    try:
-        atomic.replace(path, "".join(f"{k}={v}\n" for k, v in found.items()).encode())
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
 
 
 @click.command(short_help="Switch a profile's forwards off.")

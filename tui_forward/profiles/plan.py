@@ -42,12 +42,12 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """The difference in words, a line for each forward that is touched."""
         for forward in self.added:
-            yield f"+ {forward.name}  {forward.spec.target}"
+            yield f"+ {forward.name} {forward.spec.target}"
         for change in self.changed:
             before, after = change.before.spec, change.after.spec
-            yield f"~ {change.after.name}  {', '.join(differences(before, after))}"
+            yield f"~ {change.after.name} {', '.join(differences(before, after))}"
         for gone in self.removed:
-            yield f"- {gone.spec.name}  {gone.spec.target}"
+            yield f"- {gone.spec.name} {gone.spec.target}"
 
 
 def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
@@ -68,6 +68,36 @@ def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
         else:
             same.append(forward)
     return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(same))
+
+
+def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
+    """What an edit of a profile means for what is on.
+
+    What did not change in the file is not touched, whatever the person has done to it since:
+    one that was stopped stays off.
+
+    Args:
+        before: As it was read before the edit.
+        after: As it is now.
+        forwards: All that are on.
+    """
+    was = {one.name: one for one in before.forwards}
+    on = {one.spec.name: one for one in forwards if one.spec.profile == after.id}
+    added, changed = [], []
+    for wanted in after.in_order():
+        old, forward = was.pop(wanted.name, None), on.get(wanted.name)
+        if old is None and forward is None:
+            added.append(wanted)
+        elif (
+            forward is not None
+            and (old is None or old.spec != wanted.spec)
+            and differences(forward.spec, wanted.spec)
+        ):
+            changed.append(Change(forward, wanted))
+    removed = [on[name] for name in was if name in on]
+    touched = {one.id for one in (*removed, *(change.before for change in changed))}
+    same = tuple(one for one in on.values() if one.id not in touched)
+    return Plan(tuple(added), tuple(changed), tuple(removed), same)
 
 
 def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:

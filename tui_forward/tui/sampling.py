@@ -72,6 +72,7 @@ class Sampler:
         self._histories = histories
         self._transitions = TransitionWatch()
         self._trouble: TuiForwardError | None = None
+        self._heard = clock()  # what the engine did unasked before is no news
         self._again = asyncio.Event()
         self._listening = asyncio.Event()
         self.hurry()
@@ -132,13 +133,24 @@ class Sampler:
         except TimeoutError:
             self._trouble = TransportError("the engine process does not answer")
         self._histories.take(self.snapshot.forwards, time.monotonic())
-        self._tell(self._transitions.notice(self.snapshot.forwards, self._clock()))
+        self._tell(
+            [*self._transitions.notice(self.snapshot.forwards, self._clock()), *self._news()]
+        )
         if dashboard.is_mounted and picture is dashboard.picture:
             dashboard.draw(Sample(self.snapshot, connections, self._trouble))
         # There may be none any more: the program is ending.
         top = next(reversed(self._screens()), None)
         if isinstance(top, DetailScreen) and top.is_mounted:
             await self._draw_detail(top)
+
+    def _news(self) -> list[Notice]:
+        """What the engine has done unasked since the last sample."""
+        fresh = [one for one in self.snapshot.notices if one.at > self._heard]
+        self._heard = max([self._heard, *(one.at for one in fresh)])
+        return [
+            Notice(f"profile {one.about}", one.text, "warning" if one.bad else "information")
+            for one in fresh
+        ]
 
     async def _draw_detail(self, screen: DetailScreen) -> None:
         wanted = screen.forward_id

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tui_forward.errors import ConfigError
 from tui_forward.model import Forward, ForwardState
 from tui_forward.profiles.plan import Plan
-from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
 _LOOK_S = 0.03
@@ -108,30 +108,3 @@ async def _settled(
         if all(on[name].state in _SETTLED for name in names if name in on):
             return
         await asyncio.sleep(_LOOK_S)
-
-
-def variables(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
-    """`DB_HOST`, `DB_PORT` and, where it is known what a browser would say, `DB_URL`."""
-    from tui_forward.tui.links import Scheme, local_of, scheme_of, url
-
-    prefixes = {one.name: one.env for one in profile.forwards}
-    found: dict[str, str] = {}
-    for forward in forwards:
-        local, prefix = local_of(forward), prefixes.get(forward.spec.name)
-        if local is None or prefix is None:
-            continue
-        host, port = local
-        scheme = scheme_of(forward)
-        found[f"{prefix}_HOST"] = host
-        found[f"{prefix}_PORT"] = str(port)
-        found[f"{prefix}_URL"] = (
-            url(scheme, host, port)
-            if isinstance(scheme, Scheme)
-            else f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
-        )
-    return found
-
-
-def in_words(one: ProfileForward) -> str:
-    """A forward of a profile that is not on."""
-    return f"{one.name}  {one.spec.target}"

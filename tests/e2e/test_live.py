@@ -1,0 +1,92 @@
+"""A profile that is on follows its file, with the real program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import PROGRAM, until
+from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.e2e.test_profiles import SHOP, Shell, shell
+
+__all__ = ["shell"]
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) -> None:
+    file = shell.profiles / "shop.yaml"
+    shell("up", "shop")
+    before = shell.listed()
+    file.write_text(
+        SHOP + "  more: {target: pod/echo, namespace: default, port: echo, local: any}\n"
+    )
+    until(lambda: "more" in shell.listed(), "the new forward")
+    file.write_text(SHOP.replace("port: echo, local: any}", "port: 7, local: any}"))
+    until(
+        lambda: (
+            shell.listed().get("db", {}).get("target") == "shop/svc/echo:7"
+            and "more" not in shell.listed()
+        ),
+        "the edit",
+    )
+    after = shell.listed()
+    assert after["web"]["forward"] == before["web"]["forward"]
+    said = shell("status").stdout
+    assert "+ more default/pod/echo:echo" in said
+    assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in said
+    # A bad edit changes nothing and says where it is wrong.
+    file.write_text(SHOP.replace("needs: db", "nedes: db"))
+    until(lambda: "shop.yaml:4:42: `nedes` is not known" in shell("status").stdout, "the fault")
+    assert shell.listed().keys() == {"web", "db"}
+    # Half a file, no file, a link, a file that may not be read: the forwards stay.
+    file.write_text(SHOP[: len(SHOP) // 2])
+    until(lambda: shell("status").stdout.count("nothing was changed") == 2, "the half file")
+    file.unlink()
+    until(lambda: "there is no such file" in shell("status").stdout, "the missing file")
+    other = shell.home / "elsewhere.yaml"
+    other.write_text(SHOP.replace("local: any}", "local: any, label: linked}"))
+    file.symlink_to(other)
+    until(lambda: "label none → linked" in shell("status").stdout, "the link")
+    assert shell.listed().keys() == {"web", "db"}
+    # What was stopped by hand stays off, whatever else is edited.
+    shell("stop", "web")
+    other.write_text(SHOP.replace("local: any}", "local: any, label: again}"))
+    until(lambda: "label linked → again" in shell("status").stdout, "the next edit")
+    assert shell.listed().keys() == {"db"}
+    shell("down", "shop")
+
+
+def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
+    (shell.folder / ".git").mkdir()
+    team = shell.folder / ".tui-forward.yaml"
+    team.write_text(SHOP)
+    shell("up", "work", "--yes")
+    team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
+    until(lambda: "has changed; look at it and agree" in shell("status").stdout, "the question")
+    assert all("0.0.0.0" not in str(one["listening"]) for one in shell.listed().values())
+    shell("down", "work")
+
+
+@NEEDS_TMUX
+def test_the_dashboard_tells_of_an_edit(
+    shell: Shell, own_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import os
+
+    shell("up", "shop")
+    with Terminal(tmp_path_factory.mktemp("t"), 120, 36) as terminal:
+        terminal.start(
+            *PROGRAM, "-n", "shop",
+            **environment(own_home, KUBECONFIG=os.environ["KUBECONFIG"]),
+        )  # fmt: skip
+        terminal.shows("2 on", "● ready")
+        (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
+        terminal.shows("profile shop", "shop.yaml:4:", "nothing was")
+        terminal.press("q")
+        terminal.shows("Quit and leave 2 forwards on?")
+        terminal.press("Enter")
+        terminal.shows("2 forwards go on", "ended with 0")
+    assert len(shell.listed()) == 2
+    shell("down", "shop")
