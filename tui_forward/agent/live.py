@@ -62,7 +62,7 @@ class LiveProfiles:
                 await self._follow()
             except (OSError, RuntimeError) as error:  # no more watches, or a folder is gone
                 _log.info("profiles are looked at once a second: %s", error)
-            except Exception:  # a bug must not end what others rely on
+            except Exception:  # noqa: BLE001 - a bug must not end what others rely on
                 _log.exception("following profiles failed")
             await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
 
