@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tui_forward.errors import ConfigError
-from tui_forward.model import Forward, ForwardState
+from tui_forward.errors import ConfigError, UsageError
+from tui_forward.model import Forward, ForwardSpec, ForwardState
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
@@ -77,7 +78,8 @@ async def apply(session: Session, profile: Profile, plan: Plan, *, wait_s: float
         TuiForwardError: A forward makes no sense, or the engine is gone.
     """
     for gone in (*plan.removed, *(change.before for change in plan.changed)):
-        await session.stop(gone.id)
+        with contextlib.suppress(UsageError):  # somebody else has done so
+            await session.stop(gone.id)
     wanted = {one.name for one in (*plan.added, *(change.after for change in plan.changed))}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     started = []
@@ -85,11 +87,23 @@ async def apply(session: Session, profile: Profile, plan: Plan, *, wait_s: float
         if one.name in wanted:
             if wait_s is not None:
                 await _settled(session, profile, one.needs, deadline)
-            started.append(await session.start(one.spec))
+            started.append(await begin(session, one.spec))
     names = [one.name for one in profile.forwards]
     if wait_s is not None:
         await _settled(session, profile, names, deadline)
     return Applied(await of_profile(session, profile), tuple(started))
+
+
+async def begin(session: Session, spec: ForwardSpec) -> str:
+    """Switch a forward on, unless its profile has it on already; gives its id.
+
+    Several may want the same at once: a command, and the engine that follows a file.
+    """
+    if spec.profile:
+        for one in (await session.snapshot()).forwards:
+            if (one.spec.profile, one.spec.name) == (spec.profile, spec.name):
+                return one.id
+    return await session.start(spec)
 
 
 async def of_profile(session: Session, profile: Profile) -> tuple[Forward, ...]:

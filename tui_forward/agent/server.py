@@ -17,6 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from tui_forward.agent import place, wire
+from tui_forward.agent.applying import begin
 from tui_forward.agent.framing import read_message
 from tui_forward.agent.notices import Notices
 from tui_forward.agent.saved import Keeper
@@ -245,10 +246,10 @@ class _FrontEnd:
         session = self._session
         match request:
             case wire.Start(spec=spec):
-                forward_id = await session.start(spec)
-                if spec.profile:
-                    self._notices.began.set()
-                return forward_id
+                if not spec.profile:
+                    return await session.start(spec)
+                self._notices.began.set()
+                return await begin(session, spec)
             case wire.Keep(on=on):
                 self._keeper.kept = on
             case wire.Stop(forward=forward):

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cli.fake_session import FakeSession
+from tui_forward.agent.applying import apply, begin, check_ports
+from tui_forward.errors import ConfigError
+from tui_forward.model import ForwardState, LocalAddress
+from tui_forward.profiles.plan import edits, plan
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.reading import read_profile
+
+TEXT = """\
+namespace: shop
+context: here
+forwards:
+  api: {target: deploy/api, port: http, needs: db}
+  db: {target: sts/db, port: 5432, local: 15432}
+"""
+
+
+def read(text: str = TEXT) -> Profile:
+    return read_profile(text, Path("shop.yaml"))
+
+
+def ready(session: FakeSession, forward_id: str) -> None:
+    session.change(forward_id, ForwardState.READY)
+
+
+def started(session: FakeSession) -> list[str]:
+    return [one.spec.name for one in session.forwards.values()]
+
+
+async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=5)
+    assert started(session) == ["db", "api"]
+    assert [one.spec.name for one in applied.forwards] == ["api", "db"]
+    assert not applied.unready
+
+
+async def test_what_does_not_become_ready_in_time_is_told() -> None:
+    session = FakeSession()
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=0.05)
+    assert [one.spec.name for one in applied.unready] == ["api", "db"]
+
+
+async def test_what_needs_a_person_keeps_nobody_waiting() -> None:
+    session = FakeSession(lambda fake, one: fake.change(one, ForwardState.BLOCKED))
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=60)
+    assert len(applied.unready) == 2
+
+
+async def test_two_who_want_the_same_get_one() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    both = plan(profile, ())
+    await apply(session, profile, both, wait_s=None)
+    await apply(session, profile, both, wait_s=None)
+    assert sorted(started(session)) == ["api", "db"]
+    # And what one has stopped already, the other need not.
+    gone = plan(read("forwards: {}"), session.forwards.values())
+    await apply(session, profile, gone, wait_s=None)
+    await apply(session, profile, gone, wait_s=None)
+    assert not session.forwards
+    spec = msgspec.structs.replace(profile.forwards[0].spec, profile="", name="")
+    assert await begin(session, spec) != await begin(session, spec)
+
+
+async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
+    session = FakeSession(ready)
+    other = read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}")
+    await apply(session, other, plan(other, ()), wait_s=None)
+    session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
+    forwards = tuple(session.forwards.values())
+    wanted = plan(read(), forwards)
+    with pytest.raises(ConfigError, match="db of profile shop .* which pg of profile other has"):
+        check_ports(wanted, forwards)
+    # A port that is about to be let go is free.
+    moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
+    check_ports(plan(moved, forwards), forwards)
+
+
+async def test_an_edit_is_only_about_what_it_changes() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    await apply(session, profile, plan(profile, ()), wait_s=None)
+    db = next(one for one in session.forwards.values() if one.spec.name == "db")
+    await session.stop(db.id)
+    on = tuple(session.forwards.values())
+    assert not edits(profile, read(f"# a word\n{TEXT}"), on), "what was stopped stays off"
+    assert not edits(profile, read(TEXT.replace("15432", "25432")), on)
+    found = edits(profile, read(TEXT.replace("port: http", "port: 80")), on)
+    assert list(found.lines()) == ["~ api shop/deploy/api:http → shop/deploy/api:80"]
+    without = edits(profile, read("context: here\nnamespace: shop\nforwards: {}"), on)
+    assert list(without.lines()) == ["- api shop/deploy/api:http"]
