@@ -80,7 +80,7 @@ async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
     session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
     forwards = tuple(session.forwards.values())
     wanted = plan(read(), forwards)
-    with pytest.raises(ConfigError, match="db of profile shop .* which pg of profile other has"):
+    with pytest.raises(ConfigError, match=r"db of profile shop .* which pg of profile other has"):
         check_ports(wanted, forwards)
     # A port that is about to be let go is free.
     moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
