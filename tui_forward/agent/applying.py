@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.plan import Plan
+from tui_forward.profiles.plan import Plan, adopted
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
@@ -110,6 +110,7 @@ async def of_profile(session: Session, profile: Profile) -> tuple[Forward, ...]:
     """The forwards of a profile that are on, in its order."""
     forwards = (await session.snapshot()).forwards
     on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    on |= adopted(profile, forwards)
     return tuple(on[one.name] for one in profile.forwards if one.name in on)
 
 
@@ -118,7 +119,9 @@ async def _settled(
 ) -> None:
     """Wait until these are ready, or need a person, or the time is over."""
     while asyncio.get_running_loop().time() < deadline:
-        on = {one.spec.name: one for one in await of_profile(session, profile)}
+        forwards = (await session.snapshot()).forwards
+        on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+        on |= adopted(profile, forwards)
         if all(on[name].state in _SETTLED for name in names if name in on):
             return
         await asyncio.sleep(_LOOK_S)

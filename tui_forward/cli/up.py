@@ -15,7 +15,7 @@ from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line, wants_color
 from tui_forward.cli.variables import variables, write_variables
 from tui_forward.errors import UsageError
-from tui_forward.profiles.plan import plan
+from tui_forward.profiles.plan import adopted, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError
 
@@ -109,13 +109,15 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
         # A profile whose file is gone, or wrong, can be ended nevertheless.
-        ids = {name}
+        ids, loose = {name}, set[str]()
         try:
-            ids.add(profile_choice.store().find(name).read().id)
+            found = profile_choice.store().find(name).read()
+            ids.add(found.id)
+            loose = {one.id for one in adopted(found, forwards).values()}
         except (UsageError, ProfileError):
             if not any(one.spec.profile == name for one in forwards):
                 raise
-        mine = [one for one in forwards if one.spec.profile in ids]
+        mine = [one for one in forwards if one.spec.profile in ids or one.id in loose]
         if session is not None:
             for one in mine:
                 await session.stop(one.id)

@@ -57,17 +57,47 @@ def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
         profile: As it is to be.
         forwards: All that are on; those of other profiles are none of its business.
     """
+    forwards = tuple(forwards)
     on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    loose = adopted(profile, forwards)
     added, changed, same = [], [], []
     for wanted in profile.in_order():
         forward = on.pop(wanted.name, None)
-        if forward is None:
+        if forward is None and wanted.name in loose:
+            same.append(loose[wanted.name])
+        elif forward is None:
             added.append(wanted)
         elif differences(forward.spec, wanted.spec):
             changed.append(Change(forward, wanted))
         else:
             same.append(forward)
     return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(same))
+
+
+def adopted(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
+    """Forwards of no profile that are just what this one says, by the names they have in it.
+
+    So what was saved as a profile belongs to it, without being begun anew.
+    """
+    forwards = tuple(forwards)
+    taken = {one.spec.name for one in forwards if one.spec.profile == profile.id}
+    free = [one for one in forwards if not one.spec.profile]
+    found: dict[str, Forward] = {}
+    for wanted in profile.forwards:
+        if wanted.name in taken:
+            continue
+        for one in free:
+            if not differences(_where_it_is(one), wanted.spec):
+                found[wanted.name] = one
+                free.remove(one)
+                break
+    return found
+
+
+def _where_it_is(forward: Forward) -> ForwardSpec:
+    if not forward.listening:
+        return forward.spec
+    return msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)
 
 
 def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
@@ -118,7 +148,7 @@ def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:
         found.append(f"{before.target} → {target}")
     if before.target.pin != target.pin:
         found.append("pinned" if target.pin else "follows its owner")
-    if after.local_port not in (None, before.local_port):
+    if after.local_port not in (None, 0, before.local_port):
         found.append(f"local port {before.local_port or 'any'} → {after.local_port or 'any'}")
     for field, words in _WORDS.items():
         was, will_be = getattr(before, field), getattr(after, field)

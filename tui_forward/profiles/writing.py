@@ -1,0 +1,131 @@
+"""A profile out of forwards that are on; comments and order of one there is already survive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from tui_forward.model import Forward, ForwardSpec, TargetKind
+from tui_forward.profiles.reading import VERSION, document
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 40
+_DEFAULTS = {
+    "addresses": ("localhost",), "transport": "auto", "park_s": 30.0, "linger_s": 5.0, "label": "",
+}  # fmt: skip
+_KEYS = {
+    "addresses": "address", "transport": "transport", "park_s": "park", "linger_s": "linger",
+    "label": "label",
+}  # fmt: skip
+
+
+def profile_text(forwards: Iterable[Forward], file: Path, before: str = "") -> str:
+    """The file of a profile that would switch these on, each on the port it has.
+
+    Args:
+        forwards: What is on.
+        file: For messages.
+        before: What the file holds already; its comments and its order are kept.
+
+    Raises:
+        ProfileError: What it holds cannot be understood.
+    """
+    top = document(before, file)
+    if not before.strip():
+        top["version"] = VERSION
+    forwards = list(forwards)
+    # What all have in common stands above, if nothing else does already.
+    common: dict[str, str] = {}
+    for key in ("context", "namespace"):
+        values = {getattr(one.spec.target, key) for one in forwards}
+        if key in top:
+            common[key] = str(top[key])
+        elif len(values) == 1 and not before.strip():
+            common[key] = top[key] = values.pop()
+    found = top.get("forwards")
+    if not isinstance(found, CommentedMap):
+        found = top["forwards"] = CommentedMap()
+    named = _named(forwards)
+    for name in [name for name in found if name not in named]:
+        del found[name]
+    for name, forward in named.items():
+        entry = found.get(name)
+        if not isinstance(entry, CommentedMap):
+            entry = found[name] = CommentedMap()
+        _write(entry, _entry(forward, common))
+    out = StringIO()
+    YAML(typ="rt").dump(top, out)
+    return out.getvalue()
+
+
+def _write(entry: CommentedMap, wanted: dict[str, Any]) -> None:
+    kept = {"needs", "env"}  # a forward that is on does not know these
+    for key in [key for key in entry if key not in wanted and key not in kept]:
+        del entry[key]
+    for key, value in wanted.items():
+        if entry.get(key) != value:
+            entry[key] = value
+
+
+def _named(forwards: Iterable[Forward]) -> dict[str, Forward]:
+    named: dict[str, Forward] = {}
+    for forward in forwards:
+        target = forward.spec.target
+        raw = forward.spec.name or _NO_NAME.sub("-", target.name).strip("._-")[:_LONGEST]
+        base = name = raw.strip("._-") or "forward"
+        if name in named:  # several ports of one target
+            base = name = f"{name}-{_NO_NAME.sub('-', target.port)}"
+        number = 2
+        while name in named:
+            name, number = f"{base}-{number}", number + 1
+        named[name] = forward
+    return named
+
+
+def _entry(forward: Forward, common: dict[str, str]) -> dict[str, Any]:
+    spec = forward.spec
+    target = spec.target
+    entry: dict[str, Any] = {}
+    for key in ("context", "namespace"):
+        value = getattr(target, key)
+        if value and value != common.get(key):
+            entry[key] = value
+    if target.kind is TargetKind.SELECTOR:
+        entry["selector"] = target.name
+    else:
+        entry["target"] = f"{target.kind.value}/{target.name}"
+    entry["port"] = int(target.port) if target.port.isdecimal() else target.port
+    local = _local(forward)
+    if local is not None:
+        entry["local"] = local
+    if target.pin:
+        entry["pin"] = True
+    entry.update(_settings(spec))
+    return entry
+
+
+def _local(forward: Forward) -> int | None:
+    if forward.listening:
+        return forward.listening[0].port
+    return forward.spec.local_port or None
+
+
+def _settings(spec: ForwardSpec) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for field, default in _DEFAULTS.items():
+        value = getattr(spec, field)
+        if value == default:
+            continue
+        if isinstance(value, tuple):
+            said[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
+        elif isinstance(value, float):
+            said[_KEYS[field]] = f"{value:g}s"
+        else:
+            said[_KEYS[field]] = str(value)
+    return said
