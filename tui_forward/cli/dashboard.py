@@ -192,6 +192,9 @@ def _files(kubeconfig: str | None) -> Files:
         memory=_state_folder() / "browse.json",
         settings=user_config_path("tui-forward") / "settings.toml",
         log=log.path_of(place.default_socket(kubeconfig, os.environ)),
+        profiles=user_config_path("tui-forward") / "profiles",
+        trusted=_state_folder() / "trusted.json",
+        working=Path.cwd(),
     )
 
 

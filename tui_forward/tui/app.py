@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
-from textual.app import App
+from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
 from tui_forward.commandline import looks_like_forward, parse_lines
-from tui_forward.errors import TuiForwardError
+from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
@@ -57,12 +60,16 @@ from tui_forward.tui.palette import Actions, PaletteCommand
 from tui_forward.tui.paste_dialog import PasteDialog
 from tui_forward.tui.picker import Picker
 from tui_forward.tui.picture import Picture, key_of
+from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
 from tui_forward.tui.settings import Habit, Settings, check_keys, load, save_theme
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice
+
+if TYPE_CHECKING:
+    from tui_forward.tui.profile_desk import Found, ProfileDesk
 
 _NOTICES_AT_ONCE = 3
 # What a click on its cells does, from the left; all but the last ones.
@@ -72,7 +79,7 @@ _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 # Whose keys can be changed, and are in the help.
 _WITH_KEYS: tuple[type[DOMNode], ...] = (
     Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
-    PasteDialog, ForwardForm, QuitScreen, ResumeScreen,
+    PasteDialog, ForwardForm, ProfileScreen, QuitScreen, ResumeScreen,
 )  # fmt: skip
 
 
@@ -102,6 +109,10 @@ class TuiForwardApp(App[None]):
                 tooltip="Look at another cluster; forwards go on"),
         Binding("v", "paste", "Paste", show=False, id="app.paste",
                 tooltip="Forward what you type: svc/web 8080:80, or a kubectl port-forward line"),
+        Binding("P", "profiles", "Profiles", show=False, id="app.profiles",
+                tooltip="Switch a profile's forwards on or off, or edit it"),
+        Binding("W", "save_profile", "Save", show=False, id="app.save-profile",
+                tooltip="Write what is on as a profile"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Bring back the forwards that were stopped last, on the same ports"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log",
@@ -420,6 +431,102 @@ class TuiForwardApp(App[None]):
             self.dashboard.show(self._listing)
             self._sampler.hurry()
 
+    # Profiles.
+
+    def _desk(self) -> ProfileDesk | None:
+        files = self._files
+        if files.profiles is None or files.trusted is None or files.working is None:
+            self.notify("There are no profiles here", severity="warning")
+            return None
+        from tui_forward.profiles.store import ProfileStore
+        from tui_forward.profiles.trust import Trust
+        from tui_forward.tui.profile_desk import ProfileDesk
+
+        store = ProfileStore(files.profiles, files.working)
+        return ProfileDesk(self.session, store, Trust(files.trusted))
+
+    @work(group="profiles", exclusive=True, exit_on_error=False)
+    async def action_profiles(self) -> None:
+        """Choose a profile, then see what it would change."""
+        desk = self._desk()
+        if desk is None:
+            return
+        try:
+            found = await desk.found()
+        except TuiForwardError as error:
+            self.complain(error)
+            return
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                self._show_profile(desk, found[key])
+
+        note = "" if found else "None yet: W writes what is on as one."
+        options = desk.options(found, self.snapshot.forwards)
+        self.push_screen(Picker("profile", options, note=note), chosen)
+
+    def _show_profile(self, desk: ProfileDesk, found: Found) -> None:
+        def answered(wish: ProfileWish | None) -> None:
+            if wish is ProfileWish.UP:
+                self.run_worker(self._profile_up(desk, found), group="profile")
+            elif wish is ProfileWish.EDIT:
+                self._edit_file(found.file.path)
+            elif wish is ProfileWish.DOWN and found.profile is not None:
+                on = [one.id for one in of_profile(found.profile, self.snapshot.forwards)]
+                self._wish(partial(self._granter.stop, on))
+
+        from tui_forward.tui.profile_desk import of_profile
+
+        view = desk.view(found, self.snapshot.forwards)
+        self.push_screen(ProfileScreen(view), answered)
+
+    async def _profile_up(self, desk: ProfileDesk, found: Found) -> None:
+        try:
+            profile, wanted, _ = await desk.up(found)
+        except TuiForwardError as error:
+            self.complain(error)
+        else:
+            self.say(f"{profile.name}: {plural(len(list(wanted.lines())), 'change')}")
+        self._sampler.soon()
+
+    def _edit_file(self, path: Path) -> None:
+        """In the person's editor, with the terminal to itself; forwards go on meanwhile."""
+        from tui_forward.tui.profile_desk import editor_command
+
+        try:
+            command = editor_command(os.environ, path)
+            with self.suspend():
+                subprocess.run(command, check=False)  # the person waits for nothing else
+        except SuspendNotSupported:
+            self.notify(f"Edit {path} yourself", severity="warning", markup=False)
+        except TuiForwardError as error:
+            self.complain(error)
+        except OSError as error:
+            self.complain(ConfigError(f"the editor cannot be started: {error.strerror}"))
+
+    def action_save_profile(self) -> None:
+        """Write what is on as a profile."""
+        desk, forwards = self._desk(), self.snapshot.forwards
+        if desk is None:
+            return
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.run_worker(self._save_profile(desk, name, forwards), group="profile")
+
+        note = f"{plural(len(forwards), 'forward')} will be written. Type a name."
+        self.push_screen(Picker("profile", (), free=True, verb="write", note=note), chosen)
+
+    async def _save_profile(
+        self, desk: ProfileDesk, name: str, forwards: Sequence[Forward]
+    ) -> None:
+        try:
+            path = await desk.save(name, forwards)
+        except TuiForwardError as error:
+            self.complain(error)
+        else:
+            self.say(f"{plural(len(forwards), 'forward')} written to {path}")
+
     # Lines of commands.
 
     def action_paste(self) -> None:
@@ -526,7 +633,9 @@ class TuiForwardApp(App[None]):
         """Keys that would do nothing are not offered."""
         if action == "undo":
             return self._granter.can_undo
-        if action in ("namespace", "context", "paste"):
+        if action == "save_profile":
+            return self.screen is self.dashboard and bool(self.snapshot.forwards)
+        if action in ("namespace", "context", "paste", "profiles"):
             return self.screen is self.dashboard
         return True
 

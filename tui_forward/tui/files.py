@@ -14,8 +14,14 @@ class Files:
         memory: Favourites and what was used lately.
         settings: The person's theme and keys.
         log: What the engine process writes.
+        profiles: The folder of the person's own profiles.
+        trusted: Which of somebody else's profiles were agreed to.
+        working: Where the person is, for the profile of a working tree.
     """
 
     memory: Path | None = None
     settings: Path | None = None
     log: Path | None = None
+    profiles: Path | None = None
+    trusted: Path | None = None
+    working: Path | None = None

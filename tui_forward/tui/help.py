@@ -37,6 +37,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "form": "The form of a forward",
     "picker": "While choosing from a list",
     "paste": "Forward what you type",
+    "profile": "A profile",
     "help": "This help",
     "quit": "Before quitting",
 }

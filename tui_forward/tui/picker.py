@@ -61,6 +61,7 @@ class Picker(Dialog[str | None]):
         title: What is chosen.
         options: In order.
         free: What was typed may be chosen although it is not in the list.
+        verb: What is done with it then.
         note: A line that says why the list may be incomplete.
         star: Told of a key that is a favourite from now on (True) or not any more; None offers
             no favourites. The order stays until the picker is opened again.
@@ -86,6 +87,7 @@ class Picker(Dialog[str | None]):
         options: Sequence[Option],
         *,
         free: bool = False,
+        verb: str = "show",
         note: str = "",
         star: Callable[[str, bool], object] | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class Picker(Dialog[str | None]):
         self._options = tuple(options)
         self._keys = frozenset(option.key for option in options)
         self._free = free
+        self._verb = verb
         self._note = note
         self._star = star
         self._starred = {option.key for option in options if option.starred}
@@ -126,7 +129,7 @@ class Picker(Dialog[str | None]):
         found = ranked(self._options, text)
         typed = text.strip()
         if self._free and typed and all(option.key != typed for option in found):
-            found.append(Option(_TYPED + typed, f"show {self._title} “{typed}”"))
+            found.append(Option(_TYPED + typed, f"{self._verb} {self._title} “{typed}”"))
         self._shown = {option.key: option for option in found}
         self._table.show(tuple(self._shown), self._row)
 

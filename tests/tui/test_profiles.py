@@ -1,0 +1,165 @@
+"""Profiles in the dashboard: seen before they do anything, switched on and off, written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_session import FakeSession, until
+from tests.tui.samples import shop
+from tests.tui.test_app import running, shows
+from tui_forward.model import ForwardState, LocalAddress
+from tui_forward.tui.files import Files
+from tui_forward.tui.profile_screen import ProfileScreen
+
+TEXT = """\
+# what the shop needs
+description: the shop
+context: here
+namespace: shop
+forwards:
+  api: {target: deploy/api, port: http, needs: db}
+  db: {target: sts/db, port: 5432}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "tree" / ".git").mkdir(parents=True)
+    (tmp_path / "profiles" / "shop.yaml").write_text(TEXT)
+    return Files(
+        profiles=tmp_path / "profiles", trusted=tmp_path / "trusted", working=tmp_path / "tree"
+    )
+
+
+def read(path: Path) -> str:
+    return path.read_text()
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def ready_shop() -> FakeSession:
+    session = shop()
+    session.on_start = lambda fake, one: fake.change(one, ForwardState.READY)
+    return session
+
+
+async def test_a_profile_is_seen_then_switched_on_and_off(files: Files) -> None:
+    session = ready_shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P")
+        await shows(app, "shop", "2 forwards")
+        await pilot.press("enter")
+        await shows(app, "the shop", "api  shop/deploy/api:http", "What would change:",
+                    "+ db shop/sts/db:5432", "enter  up · e  edit")  # fmt: skip
+        assert not session.forwards
+        await pilot.press("x")  # nothing of it is on
+        assert isinstance(app.screen, ProfileScreen)
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 2)
+        assert [one.spec.name for one in session.forwards.values()] == ["db", "api"]
+        await shows(app, "shop: 2 changes")
+        await pilot.press("P")
+        await shows(app, "2 forwards, 2 on")
+        await pilot.press("enter")
+        await shows(app, "All of it is on as it says.", "x  down · e  edit")
+        await pilot.press("x")
+        await until(lambda: not session.forwards)
+        await pilot.press("u")  # a slip is no harm
+        await until(lambda: len(session.forwards) == 2)
+
+
+async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: Files) -> None:
+    assert files.working is not None
+    team = files.working / ".tui-forward.yaml"
+    write(team, TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0"))
+    session = ready_shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        for strange in (True, False):
+            await pilot.press("P")
+            await shows(app, "2 forwards, team" if strange else "team")
+            await pilot.press(*"tree", "enter")
+            await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0")
+            said = "not one of your own"
+            await until(lambda said=said, strange=strange: (said in _text(app)) is strange)  # type: ignore[misc]
+            await pilot.press("enter" if strange else "x")
+            await until(lambda strange=strange: bool(session.forwards) is strange)  # type: ignore[misc]
+
+
+def _text(app: object) -> str:
+    from tests.tui.test_app import screen_text
+
+    return screen_text(app)  # type: ignore[arg-type]
+
+
+async def test_one_that_is_wrong_says_where_and_does_nothing(files: Files) -> None:
+    assert files.profiles is not None
+    write(files.profiles / "bad.yaml", "forwards:\n  a: {target: cm/x, port: 1}\n")
+    session = shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P", *"bad")
+        await shows(app, "wrong")
+        await pilot.press("enter")
+        await shows(app, "It cannot be used:", "line 2, column 15: target: cannot")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ProfileScreen)
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.dashboard)
+    assert not session.forwards
+
+
+async def test_what_is_on_is_written_as_a_profile(files: Files) -> None:
+    assert files.profiles is not None
+    session = shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("W")  # nothing is on: nothing to write
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.update("f1", listening=(LocalAddress("127.0.0.1", 18080),))
+        await shows(app, "18080")
+        await pilot.press("W")
+        await shows(app, "1 forward will be written")
+        await pilot.press(*"mine")
+        await shows(app, "write profile “mine”")
+        await pilot.press("enter")
+        path = files.profiles / "mine.yaml"
+        await until(path.exists)
+        assert "local: 18080" in read(path)
+        # It belongs to the profile from now on.
+        await pilot.press("P", *"mine", "enter")
+        await shows(app, "All of it is on as it says.")
+        await pilot.press("escape")
+        # One that is there keeps its comments.
+        await pilot.press("W", *"shop", "enter")
+        await until(lambda: "web-1" in read(files.profiles / "shop.yaml"))  # type: ignore[operator]
+        assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
+
+
+async def test_what_cannot_be_written_is_said(files: Files, tmp_path: Path) -> None:
+    assert files.profiles is not None
+    write(files.profiles / "bad.yaml", "a: b: c")
+    session = shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("W", *"bad", "enter")
+        await shows(app, "mapping values are not allowed")
+        assert read(files.profiles / "bad.yaml") == "a: b: c"
+        await pilot.press("W", *"../bad", "enter")
+        await shows(app, "cannot be the name of a profile")
+
+
+async def test_without_files_there_are_none() -> None:
+    async with running(shop(), (110, 36)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P")
+        await shows(app, "There are no profiles here")

@@ -1,0 +1,172 @@
+"""Profiles for the dashboard: found, compared with what is on, carried out, written.
+
+Reading them takes a library that takes a while to load: this module is loaded when somebody
+asks for profiles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui_forward.agent.applying import Applied, apply, check_ports
+from tui_forward.arguments import is_loopback
+from tui_forward.errors import ConfigError
+from tui_forward.model import Forward
+from tui_forward.profiles.plan import Plan, adopted, plan
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.reading import ProfileError, read_profile
+from tui_forward.profiles.store import ProfileFile, ProfileStore
+from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.writing import profile_text
+from tui_forward.session import Session
+from tui_forward.tui.figures import plural
+from tui_forward.tui.picker import Option
+from tui_forward.tui.profile_screen import ProfileView
+
+_WAIT_S = 30.0  # for what others need
+_EDITOR = "vi"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file with a profile, or with what should be one."""
+
+    file: ProfileFile
+    text: str
+    profile: Profile | None
+    trouble: ProfileError | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called, as far as that can be told."""
+        return self.profile.name if self.profile is not None else self.file.path.stem
+
+
+class ProfileDesk:
+    """Does with profiles what the dashboard wants.
+
+    Args:
+        session: Where forwards are.
+        store: Where profiles are.
+        trust: Which of somebody else's were agreed to.
+    """
+
+    def __init__(self, session: Session, store: ProfileStore, trust: Trust) -> None:
+        self._session = session
+        self._store = store
+        self._trust = trust
+
+    async def found(self) -> dict[str, Found]:
+        """All profiles, by path.
+
+        Raises:
+            ConfigError: The folder cannot be looked into.
+        """
+        return await asyncio.to_thread(self._found)
+
+    def _found(self) -> dict[str, Found]:
+        return {str(file.path): self._read(file) for file in self._store.files()}
+
+    @staticmethod
+    def _read(file: ProfileFile) -> Found:
+        text = ""
+        try:
+            text = file.text()
+            return Found(file, text, read_profile(text, file.path, team=file.team))
+        except ProfileError as error:
+            return Found(file, text, None, error)
+
+    @staticmethod
+    def options(found: Mapping[str, Found], forwards: Sequence[Forward]) -> list[Option]:
+        """For the picker."""
+        options = []
+        for key, one in found.items():
+            if one.profile is None:
+                options.append(Option(key, one.name, "wrong"))
+                continue
+            on = len(of_profile(one.profile, forwards))
+            what = plural(len(one.profile.forwards), "forward")
+            detail = f"{what}, {on} on" if on else what
+            if one.file.team:
+                detail += ", team"
+            options.append(Option(key, one.name, detail, current=bool(on)))
+        return options
+
+    def view(self, found: Found, forwards: Sequence[Forward]) -> ProfileView:
+        """What the person is shown before anything is done."""
+        profile, file = found.profile, str(found.file.path)
+        if profile is None:
+            faults = found.trouble.problems if found.trouble is not None else ()
+            lines = [f"line {one.line}, column {one.column}: {one.what}" for one in faults]
+            return ProfileView(found.name, file, "It cannot be used:", lines, wrong=True)
+        lines = []
+        for one in profile.forwards:
+            exposed = [a for a in one.spec.addresses if not is_loopback(a)]
+            more = f"  OPEN TO OTHER MACHINES on {', '.join(exposed)}" if exposed else ""
+            lines.append(f"{one.name}  {one.spec.target}{more}")
+        return ProfileView(
+            name=profile.name,
+            file=file,
+            about=profile.description,
+            lines=lines,
+            changes=list(plan(profile, forwards).lines()),
+            on=len(of_profile(profile, forwards)),
+            strange=found.file.team and not self._trust.is_agreed(found.file.path, found.text),
+        )
+
+    async def up(self, found: Found) -> tuple[Profile, Plan, Applied]:
+        """Make what is on what it says; the person has seen it and said yes.
+
+        Raises:
+            TuiForwardError: It cannot be done; as `apply`, or two want one port.
+        """
+        profile = found.profile
+        assert profile is not None
+        if found.file.team:
+            await asyncio.to_thread(self._trust.agree, found.file.path, found.text)
+        forwards = (await self._session.snapshot()).forwards
+        wanted = plan(profile, forwards)
+        check_ports(wanted, forwards)
+        needed = any(one.needs for one in profile.forwards)
+        applied = await apply(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
+        return profile, wanted, applied
+
+    async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
+        """Write what is on as a profile of the person's own.
+
+        Raises:
+            ProfileError: There is one of that name, and it cannot be understood.
+            ConfigError: The name is none, or the file cannot be written.
+        """
+        return await asyncio.to_thread(self._save, name, forwards)
+
+    def _save(self, name: str, forwards: Sequence[Forward]) -> Path:
+        if Path(name).name != name or name.startswith("."):
+            raise ConfigError(f'"{name}" cannot be the name of a profile', hint="use letters")
+        path = self._store.path_for(name)
+        before = ProfileFile(path).text() if path.exists() else ""
+        self._store.write(path, profile_text(forwards, path, before))
+        return path
+
+
+def of_profile(profile: Profile, forwards: Sequence[Forward]) -> list[Forward]:
+    """Those of its forwards that are on."""
+    loose = adopted(profile, forwards).values()
+    return [one for one in forwards if one.spec.profile == profile.id or one in loose]
+
+
+def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:
+    """The person's editor, for a file.
+
+    Raises:
+        ConfigError: What is set as the editor cannot be understood.
+    """
+    editor = environ.get("VISUAL") or environ.get("EDITOR") or _EDITOR
+    try:
+        return [*shlex.split(editor), str(path)]
+    except ValueError as error:
+        raise ConfigError(f"$EDITOR cannot be understood: {editor}", hint=str(error)) from error
