@@ -13,6 +13,7 @@ from tui_forward.arguments import (
     parse_selector,
     parse_target,
 )
+from tui_forward.cli import completing
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, wants_color
 from tui_forward.errors import UsageError
@@ -33,8 +34,8 @@ Examples:
 
 
 @click.command(epilog=EPILOG, short_help="Forward local ports to a pod, a service or a workload.")
-@click.argument("target", metavar="TARGET", required=False)
-@click.argument("ports", metavar="[LOCAL:]REMOTE...", nargs=-1)
+@click.argument("target", metavar="TARGET", required=False, shell_complete=completing.targets)
+@click.argument("ports", metavar="[LOCAL:]REMOTE...", nargs=-1, shell_complete=completing.ports)
 @click.option("-l", "--selector", metavar="LABELS", help="Pods with these labels, as TARGET.")
 @click.option(
     "--address",

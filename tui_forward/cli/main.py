@@ -32,6 +32,10 @@ COMMANDS = {
     "stop": ("tui_forward.cli.status", "Switch forwards off."),
     "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
     "profile": ("tui_forward.cli.profile", "List, show, check and edit profiles."),
+    "completion": (
+        "tui_forward.cli.completion",
+        "Print what makes your shell complete commands.",
+    ),
     "demo": (
         "tui_forward.cli.demo",
         "Try it all on the embedded cluster: dashboard, or a report.",

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tui_forward.cli import completing
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -42,9 +44,18 @@ def cluster_options(command: F) -> F:
     for option in (
         kubeconfig_option,
         click.option(
-            "-n", "--namespace", metavar="NAME", help="Namespace; the context's own by default."
+            "-n",
+            "--namespace",
+            metavar="NAME",
+            shell_complete=completing.namespaces,
+            help="Namespace; the context's own by default.",
         ),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option(
+            "--context",
+            metavar="NAME",
+            shell_complete=completing.contexts,
+            help="Context of the kubeconfig.",
+        ),
     ):
         command = option(command)
     return command

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tui_forward.cli import profile_choice, records
+from tui_forward.cli import completing, profile_choice, records
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.output import one_line, style, wants_color
 from tui_forward.errors import TuiForwardError, UsageError
@@ -79,7 +79,7 @@ def list_(as_json: bool) -> int:
 
 
 @profile.command()
-@click.argument("name", metavar="PROFILE")
+@click.argument("name", metavar="PROFILE", shell_complete=completing.profiles)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def show(name: str, as_json: bool) -> int:
     """Show what a profile would switch on."""
@@ -96,7 +96,7 @@ def show(name: str, as_json: bool) -> int:
 
 
 @profile.command()
-@click.argument("names", metavar="[PROFILE...]", nargs=-1)
+@click.argument("names", metavar="[PROFILE...]", nargs=-1, shell_complete=completing.profiles)
 @click.option("--json", "as_json", is_flag=True, help="One object per fault.")
 def check(names: tuple[str, ...], as_json: bool) -> int:
     """Check profiles, all of them by default; every fault with its line and column."""
@@ -127,7 +127,7 @@ def _shown(fault: Problem) -> str:
 
 
 @profile.command()
-@click.argument("name", metavar="PROFILE")
+@click.argument("name", metavar="PROFILE", shell_complete=completing.profiles)
 def edit(name: str) -> int:
     """Edit a profile in $VISUAL or $EDITOR; a new one begins with an example.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tui_forward.agent.applying import Applied, apply, check_ports
-from tui_forward.cli import profile_choice
+from tui_forward.cli import completing, profile_choice
 from tui_forward.cli.doors import remote_session
 from tui_forward.cli.doors import run as run_async
 from tui_forward.cli.options import Duration, kubeconfig_option
@@ -26,7 +26,7 @@ _NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
 
 
 @click.command(short_help="Run a command with a profile's forwards up and ready.")
-@click.argument("profile", metavar="PROFILE")
+@click.argument("profile", metavar="PROFILE", shell_complete=completing.profiles)
 @click.argument("command", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
 @kubeconfig_option
 @click.option(

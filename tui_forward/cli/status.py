@@ -11,7 +11,7 @@ import click
 import psutil
 
 from tui_forward.agent import RemoteSession
-from tui_forward.cli import records
+from tui_forward.cli import completing, records
 from tui_forward.cli.doors import attached_session, run, told_by_signals
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import kubeconfig_option
@@ -136,7 +136,7 @@ async def _watch(kubeconfig: str | None) -> int:
 
 
 @click.command(short_help="Switch forwards off.")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.forwards)
 @kubeconfig_option
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
 def stop(ids: tuple[str, ...], kubeconfig: str | None, as_json: bool) -> int:

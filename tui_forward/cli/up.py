@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tui_forward.agent.applying import apply, check_ports
-from tui_forward.cli import profile_choice, records
+from tui_forward.cli import completing, profile_choice, records
 from tui_forward.cli.doors import attached_session, remote_session, run
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import Duration, kubeconfig_option
@@ -21,7 +21,7 @@ from tui_forward.profiles.reading import ProfileError
 
 
 @click.command(short_help="Switch a profile's forwards on; they go on without a terminal.")
-@click.argument("profile", metavar="PROFILE")
+@click.argument("profile", metavar="PROFILE", shell_complete=completing.profiles)
 @kubeconfig_option
 @click.option("--wait/--no-wait", default=True, help="Wait until they are ready. [default: wait]")
 @click.option(
@@ -97,7 +97,7 @@ async def _up(
 
 
 @click.command(short_help="Switch a profile's forwards off.")
-@click.argument("profile", metavar="PROFILE")
+@click.argument("profile", metavar="PROFILE", shell_complete=completing.profiles)
 @kubeconfig_option
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
 def down(profile: str, kubeconfig: str | None, as_json: bool) -> int:
