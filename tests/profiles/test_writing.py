@@ -14,7 +14,7 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.profiles.plan import adopted, plan
+from tui_forward.profiles.plan import adopted, as_it_is, plan
 from tui_forward.profiles.reading import ProfileError, read_profile
 from tui_forward.profiles.writing import profile_text
 
@@ -44,7 +44,7 @@ def test_what_is_on_is_what_the_profile_switches_on() -> None:
         on("app=cache", "6379", kind=TargetKind.SELECTOR, addresses=("127.0.0.1", "::1"),
            transport=TransportChoice.WEBSOCKET, park_s=1.5, linger_s=0.0),
     ]  # fmt: skip
-    text = profile_text(forwards, FILE)
+    text = profile_text(map(as_it_is, forwards), FILE)
     assert text.startswith("version: 1\ncontext: here\nforwards:\n")
     profile = read_profile(text, FILE)
     assert [one.name for one in profile.forwards] == ["web", "web-metrics", "db", "app-cache"]
@@ -74,7 +74,7 @@ forwards:
         on("db", "5432", 25432, kind=TargetKind.STATEFULSET, name="db"),
         on("vpn", "1", kind=TargetKind.SERVICE),
     ]
-    text = profile_text(forwards, FILE, before)
+    text = profile_text(map(as_it_is, forwards), FILE, before)
     assert text.index("# the shop") < text.index("# the database") < text.index("first things")
     profile = read_profile(text, FILE)
     assert [one.name for one in profile.forwards] == ["db", "vpn", "new"]
@@ -82,13 +82,13 @@ forwards:
     assert (db.spec.local_port, db.env, db.needs) == (25432, "PG", ("vpn",))
     assert "old" not in text
     assert "namespace: shop   # ours" in text
-    again = profile_text(forwards, FILE, text)
+    again = profile_text(map(as_it_is, forwards), FILE, text)
     assert again == text
 
 
 def test_what_cannot_be_understood_is_not_written_over() -> None:
     with pytest.raises(ProfileError):
-        profile_text([on("web")], FILE, "a: b: c")
+        profile_text([on("web").spec], FILE, "a: b: c")
 
 
 def test_one_forward_is_adopted_once() -> None:

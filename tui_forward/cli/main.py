@@ -31,7 +31,7 @@ COMMANDS = {
     "status": ("tui_forward.cli.status", "Show the engine and its forwards."),
     "stop": ("tui_forward.cli.status", "Switch forwards off."),
     "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
-    "profile": ("tui_forward.cli.profile", "List, show, check and edit profiles."),
+    "profile": ("tui_forward.cli.profile", "List, show, check, edit, import and export profiles."),
     "completion": (
         "tui_forward.cli.completion",
         "Print what makes your shell complete commands.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 import msgspec
@@ -12,11 +14,15 @@ from tui_forward.cli import completing, profile_choice, records
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.output import one_line, style, wants_color
 from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.profiles.exporting import env, kubectl_lines, script
+from tui_forward.profiles.importing import LARGEST, imported
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import Problem, ProfileError, read_profile
 from tui_forward.profiles.store import ProfileFile
+from tui_forward.profiles.writing import profile_text
 from tui_forward.tui.figures import plural
 
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _NEW = """\
 # yaml-language-server: $schema={schema}
 version: 1
@@ -32,7 +38,7 @@ forwards:
 """
 
 
-@click.group(short_help="List, show, check and edit profiles.")
+@click.group(short_help="List, show, check, edit, import and export profiles.")
 def profile() -> None:
     """Profiles: forwards that belong together.
 
@@ -166,6 +172,52 @@ def edit(name: str) -> int:
         store.write(file.path, edited)
         click.echo(f"wrote {file.path}", err=True)
         return ExitCode.DONE
+
+
+@profile.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"))
+@click.option("--name", help="Of the new profile; that of the file by default.")
+@click.option("--print", "print_only", is_flag=True, help="Print it instead of writing it.")
+def import_(file: TextIO, name: str | None, print_only: bool) -> int:
+    """Make a profile of kubectl lines, of kftray's JSON or of kportal's YAML.
+
+    FILE may be a script, a shell's history, or - for what is piped in.
+    """
+    found = imported(file.read(LARGEST))
+    store = profile_choice.store()
+    wanted = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
+    path = store.path_for(wanted)
+    text = profile_text(found.specs, path)
+    for note in found.notes:
+        click.echo(one_line(note), err=True)
+    if print_only:
+        click.echo(text, nl=False)
+        return ExitCode.DONE
+    if Path(wanted).name != wanted or path.exists():
+        raise UsageError(f"{path} is there already", hint="choose another one with --name")
+    store.write(path, text)
+    click.echo(f"{plural(len(found.specs), 'forward')} written to {path}", err=True)
+    return ExitCode.DONE
+
+
+@profile.command()
+@click.argument("name", metavar="PROFILE", shell_complete=completing.profiles)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["kubectl", "sh", "env"]),
+    default="kubectl",
+    help="Lines for kubectl, a shell script, or NAME=VALUE lines. [default: kubectl]",
+)
+def export(name: str, form: str) -> int:
+    """Print a profile for those who do not have tui-forward."""
+    found = profile_choice.store().find(name).read()
+    if form == "sh":
+        click.echo(script(found), nl=False)
+        return ExitCode.DONE
+    for line in kubectl_lines(found) if form == "kubectl" else env(found):
+        click.echo(line)
+    return ExitCode.DONE
 
 
 @profile.command()

@@ -87,14 +87,15 @@ def adopted(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]
         if wanted.name in taken:
             continue
         for one in free:
-            if not differences(_where_it_is(one), wanted.spec):
+            if not differences(as_it_is(one), wanted.spec):
                 found[wanted.name] = one
                 free.remove(one)
                 break
     return found
 
 
-def _where_it_is(forward: Forward) -> ForwardSpec:
+def as_it_is(forward: Forward) -> ForwardSpec:
+    """What was asked for, with the local port that it has become."""
     if not forward.listening:
         return forward.spec
     return msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)

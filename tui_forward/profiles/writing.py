@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from tui_forward.model import Forward, ForwardSpec, TargetKind
+from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.reading import VERSION, document
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -25,11 +25,11 @@ _KEYS = {
 }  # fmt: skip
 
 
-def profile_text(forwards: Iterable[Forward], file: Path, before: str = "") -> str:
-    """The file of a profile that would switch these on, each on the port it has.
+def profile_text(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
+    """The file of a profile that would switch these on.
 
     Args:
-        forwards: What is on.
+        specs: What is to be in it; names are made where there are none.
         file: For messages.
         before: What the file holds already; its comments and its order are kept.
 
@@ -39,26 +39,26 @@ def profile_text(forwards: Iterable[Forward], file: Path, before: str = "") -> s
     top = document(before, file)
     if not before.strip():
         top["version"] = VERSION
-    forwards = list(forwards)
+    specs = list(specs)
     # What all have in common stands above, if nothing else does already.
     common: dict[str, str] = {}
     for key in ("context", "namespace"):
-        values = {getattr(one.spec.target, key) for one in forwards}
+        values = {getattr(one.target, key) for one in specs}
         if key in top:
             common[key] = str(top[key])
-        elif len(values) == 1 and not before.strip():
-            common[key] = top[key] = values.pop()
+        elif len(values) == 1 and not before.strip() and (value := values.pop()):
+            common[key] = top[key] = value
     found = top.get("forwards")
     if not isinstance(found, CommentedMap):
         found = top["forwards"] = CommentedMap()
-    named = _named(forwards)
+    named = _named(specs)
     for name in [name for name in found if name not in named]:
         del found[name]
-    for name, forward in named.items():
+    for name, spec in named.items():
         entry = found.get(name)
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
-        _write(entry, _entry(forward, common))
+        _write(entry, _entry(spec, common))
     out = StringIO()
     YAML(typ="rt").dump(top, out)
     return out.getvalue()
@@ -73,23 +73,22 @@ def _write(entry: CommentedMap, wanted: dict[str, Any]) -> None:
             entry[key] = value
 
 
-def _named(forwards: Iterable[Forward]) -> dict[str, Forward]:
-    named: dict[str, Forward] = {}
-    for forward in forwards:
-        target = forward.spec.target
-        raw = forward.spec.name or _NO_NAME.sub("-", target.name).strip("._-")[:_LONGEST]
+def _named(specs: Iterable[ForwardSpec]) -> dict[str, ForwardSpec]:
+    named: dict[str, ForwardSpec] = {}
+    for spec in specs:
+        target = spec.target
+        raw = spec.name or _NO_NAME.sub("-", target.name).strip("._-")[:_LONGEST]
         base = name = raw.strip("._-") or "forward"
         if name in named:  # several ports of one target
             base = name = f"{name}-{_NO_NAME.sub('-', target.port)}"
         number = 2
         while name in named:
             name, number = f"{base}-{number}", number + 1
-        named[name] = forward
+        named[name] = spec
     return named
 
 
-def _entry(forward: Forward, common: dict[str, str]) -> dict[str, Any]:
-    spec = forward.spec
+def _entry(spec: ForwardSpec, common: dict[str, str]) -> dict[str, Any]:
     target = spec.target
     entry: dict[str, Any] = {}
     for key in ("context", "namespace"):
@@ -101,19 +100,14 @@ def _entry(forward: Forward, common: dict[str, str]) -> dict[str, Any]:
     else:
         entry["target"] = f"{target.kind.value}/{target.name}"
     entry["port"] = int(target.port) if target.port.isdecimal() else target.port
-    local = _local(forward)
-    if local is not None:
-        entry["local"] = local
+    if spec.local_port:
+        entry["local"] = spec.local_port
+    elif spec.local_port == 0:
+        entry["local"] = "any"
     if target.pin:
         entry["pin"] = True
     entry.update(_settings(spec))
     return entry
-
-
-def _local(forward: Forward) -> int | None:
-    if forward.listening:
-        return forward.listening[0].port
-    return forward.spec.local_port or None
 
 
 def _settings(spec: ForwardSpec) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tui_forward.agent.applying import Applied, apply, check_ports
 from tui_forward.arguments import is_loopback
 from tui_forward.errors import ConfigError
 from tui_forward.model import Forward
-from tui_forward.profiles.plan import Plan, adopted, plan
+from tui_forward.profiles.plan import Plan, adopted, as_it_is, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError, read_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
@@ -149,7 +149,7 @@ class ProfileDesk:
             raise ConfigError(f'"{name}" cannot be the name of a profile', hint="use letters")
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if path.exists() else ""
-        self._store.write(path, profile_text(forwards, path, before))
+        self._store.write(path, profile_text(map(as_it_is, forwards), path, before))
         return path
 
 
