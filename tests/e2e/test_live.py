@@ -75,18 +75,17 @@ def test_the_dashboard_tells_of_an_edit(
 ) -> None:
     import os
 
-    shell("up", "shop")
     with Terminal(tmp_path_factory.mktemp("t"), 120, 36) as terminal:
         terminal.start(
-            *PROGRAM, "-n", "shop",
+            *PROGRAM, "-n", "shop", "--profile", "shop",
             **environment(own_home, KUBECONFIG=os.environ["KUBECONFIG"]),
         )  # fmt: skip
         terminal.shows("2 on", "● ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
         terminal.shows("profile shop", "shop.yaml:4:", "nothing was")
         terminal.press("q")
-        terminal.shows("Quit and leave 2 forwards on?")
-        terminal.press("Enter")
+        terminal.shows("Quit and stop 2 forwards?", "l  leave on")
+        terminal.press("l")
         terminal.shows("2 forwards go on", "ended with 0")
     assert len(shell.listed()) == 2
     shell("down", "shop")

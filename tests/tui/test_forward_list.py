@@ -10,6 +10,7 @@ def forward(
     namespace: str = "shop",
     name: str = "web",
     label: str = "",
+    profile: str = "",
     state: ForwardState = ForwardState.READY,
     rate: float = 0.0,
     paused: bool = False,
@@ -18,7 +19,8 @@ def forward(
         context="here", namespace=namespace, kind=TargetKind.POD, name=name, port="http"
     )
     return Forward(
-        id=f"f{number}", spec=ForwardSpec(target=target, label=label), state=state, reason="so",
+        id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
+        state=state, reason="so",
         counters=Counters(rate_from_pod=rate), paused=paused,
     )  # fmt: skip
 
@@ -61,6 +63,19 @@ def test_groups_have_headings_and_what_has_no_label_comes_last() -> None:
     made = arrange(forwards, group=ForwardGroup.LABEL)
     assert made.keys == ("#label:home", "f3", "#label:work", "f2", "#label:", "f1", "f4")
     assert made.headings["#label:"].title == "no label"
+
+
+def test_profiles_of_working_trees_go_by_their_folder() -> None:
+    forwards = [
+        forward(1),
+        forward(2, profile="shop"),
+        forward(3, profile="/w/api/.tui-forward.yaml"),
+    ]
+    made = arrange(forwards, group=ForwardGroup.PROFILE)
+    assert made.keys == (
+        "#profile:api", "f3", "#profile:shop", "f2", "#profile:", "f1",
+    )  # fmt: skip
+    assert made.headings["#profile:"].title == "no profile"
 
 
 def test_a_folded_group_keeps_its_heading_and_its_members() -> None:

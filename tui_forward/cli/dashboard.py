@@ -16,6 +16,7 @@ from tui_forward.model import CatalogScope, Context
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
+    from tui_forward.profiles.profile import Profile
     from tui_forward.tui.files import Files
     from tui_forward.tui.granting import Offer
 
@@ -37,6 +38,7 @@ def dashboard(
     context: str | None,
     namespace: str | None,
     resume: bool = False,
+    profile: Profile | None = None,
 ) -> None:
     """Show the dashboard until the person leaves it.
 
@@ -45,6 +47,7 @@ def dashboard(
         context: None for the current one.
         namespace: None for the context's own, "" for all.
         resume: Bring back what was on before a crash or a reboot, unasked.
+        profile: Is switched on first; agreed to already.
 
     Raises:
         UsageError: There is no terminal.
@@ -55,7 +58,11 @@ def dashboard(
             "the dashboard needs a terminal",
             hint="without one, use tui-forward forward TARGET PORT",
         )
-    run(show_dashboard(kubeconfig, context=context, namespace=namespace, resume=resume))
+    run(
+        show_dashboard(
+            kubeconfig, context=context, namespace=namespace, resume=resume, profile=profile
+        )
+    )
 
 
 async def show_dashboard(
@@ -64,6 +71,7 @@ async def show_dashboard(
     context: str | None,
     namespace: str | None,
     resume: bool = False,
+    profile: Profile | None = None,
 ) -> None:
     """As `dashboard`, in a running event loop."""
     # Importing Textual takes as long as starting the engine process.
@@ -73,10 +81,22 @@ async def show_dashboard(
         shown = chosen.namespace if namespace is None else namespace
         # The engine lists while the screen is made.
         await session.catalog(CatalogScope(chosen.name, shown))
+        if profile is not None:
+            await _switch_on(session, profile)
         await importing
         _spare_the_collector()
         scope, offer = CatalogScope(chosen.name, shown), _offer(session, kubeconfig, resume)
         await _show_until_left(session, scope, _files(kubeconfig), offer)
+
+
+async def _switch_on(session: Session, profile: Profile) -> None:
+    from tui_forward.agent.applying import apply, check_ports
+    from tui_forward.profiles.plan import plan
+
+    forwards = (await session.snapshot()).forwards
+    wanted = plan(profile, forwards)
+    check_ports(wanted, forwards)
+    await apply(session, profile, wanted, wait_s=None)
 
 
 def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from tui_forward.cli import completing
 from tui_forward.cli.exits import ExitCode, exit_code_of
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
@@ -91,6 +92,12 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 )
 @cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Show all namespaces.")
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    shell_complete=completing.profiles,
+    help="Switch this profile's forwards on.",
+)
 @click.option("--resume", is_flag=True, help="Bring back what was on before a crash or reboot.")
 @click.option(
     "--version",
@@ -108,6 +115,7 @@ def cli(
     namespace: str | None,
     all_namespaces: bool,
     resume: bool,
+    profile: str | None,
 ) -> None:
     """Kubernetes port-forwards that stay up.
 
@@ -123,7 +131,12 @@ def cli(
     if namespace is not None and all_namespaces:
         raise UsageError("--namespace and --all-namespaces exclude each other", hint="use one")
     shown = "" if all_namespaces else namespace
-    dashboard(kubeconfig, context=context, namespace=shown, resume=resume)
+    wanted = None
+    if profile is not None:
+        from tui_forward.cli import profile_choice
+
+        wanted = profile_choice.chosen(profile, yes=False)
+    dashboard(kubeconfig, context=context, namespace=shown, resume=resume, profile=wanted)
 
 
 def _pass_on(ctx: click.Context, name: str, given: dict[str, str]) -> None:
@@ -135,7 +148,11 @@ def _pass_on(ctx: click.Context, name: str, given: dict[str, str]) -> None:
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) else None
     known = {parameter.name for parameter in command.params} if command is not None else set()
     unknown = [option for option in given if option not in known]
-    unknown += [name.replace("_", "-") for name in ("all_namespaces", "resume") if ctx.params[name]]
+    unknown += [
+        name.replace("_", "-")
+        for name in ("all_namespaces", "profile", "resume")
+        if ctx.params[name]
+    ]
     if unknown and command is not None:
         raise UsageError(
             f"{name} has no option --{unknown[0]}", hint=f"see tui-forward {name} --help"

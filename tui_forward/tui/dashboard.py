@@ -118,7 +118,7 @@ class Dashboard(Screen[None]):
         Binding("x", "end", "Stop", id="forwards.stop",
                 tooltip="Stop the forward, or end the connection; u brings a forward back"),
         Binding("b", "next_group", "Group", show=False, id="forwards.group",
-                tooltip="Group forwards by namespace, label or context"),
+                tooltip="Group forwards by namespace, profile, label or context"),
         Binding("l", "all_connections", "All", show=False, id="connections.all",
                 tooltip="Connections of the chosen forward, or of all"),
         Binding("z", "zoom", "Zoom", show=False, id="panes.zoom",
@@ -630,7 +630,7 @@ class Dashboard(Screen[None]):
             self.post_message(wishes.ConnectionsEnded(ids))
 
     def action_next_group(self) -> None:
-        """By namespace, label, context, or not at all."""
+        """By namespace, profile, label, context, or not at all."""
         groups = list(ForwardGroup)
         self._group = groups[(groups.index(self._group) + 1) % len(groups)]
         self._draw_forwards()

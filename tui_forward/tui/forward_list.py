@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 
 from tui_forward.model import Forward, ForwardState
 
@@ -28,6 +29,7 @@ class ForwardGroup(StrEnum):
 
     NONE = "none"
     NAMESPACE = "namespace"
+    PROFILE = "profile"
     LABEL = "label"
     CONTEXT = "context"
 
@@ -50,7 +52,7 @@ class Heading:
 
     Attributes:
         key: Of its row.
-        title: The namespace, label or context; in words where there is none.
+        title: The namespace, profile, label or context; in words where there is none.
         members: Its forwards, also those that are folded away.
         folded: Whether they are.
     """
@@ -109,6 +111,10 @@ def _group_of(forward: Forward, group: ForwardGroup) -> str:
     target = forward.spec.target
     if group is ForwardGroup.NAMESPACE:
         return target.namespace
+    if group is ForwardGroup.PROFILE:
+        # One of a working tree is known by its path; its folder says enough.
+        name = PurePath(forward.spec.profile)
+        return name.parent.name if name.is_absolute() else forward.spec.profile
     return forward.spec.label if group is ForwardGroup.LABEL else target.context
 
 
