@@ -33,7 +33,7 @@ def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
     async def crash(app: TuiForwardApp) -> None:
         app.crash = "Traceback: the details"
 
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(FakeSession()))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(FakeSession()))
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     with pytest.raises(TuiForwardError, match="because of a bug") as caught:
         doors.run(dashboard.show_dashboard(None, context=None, namespace=None))
@@ -64,7 +64,7 @@ async def test_a_crash_opens_another_screen_and_touches_no_forward(
             app._look_at("there", "default")
             app.crash = "Traceback: the details"
 
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
@@ -83,7 +83,7 @@ async def test_without_a_screen_the_forwards_stay_until_one_says_so(
         app.crash = "Traceback: the details"
 
     session = shop()
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     await session.start(WEB)
     showing = asyncio.create_task(dashboard.show_dashboard(None, context=None, namespace="shop"))
@@ -105,7 +105,7 @@ async def test_contexts_are_checked_before_the_screen_opens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = FakeSession()
-    monkeypatch.setattr(dashboard, "remote_session", lambda _: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
     with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
         await dashboard.show_dashboard(None, context="nowhere", namespace=None)
     assert "here" in caught.value.hint

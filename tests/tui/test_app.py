@@ -289,6 +289,28 @@ async def test_forwards_go_on_or_end_when_one_leaves(
     assert ("1 forward goes on" in app.farewell) is keeps
 
 
+async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('leave_on = "always"')
+    session = shop()
+    app = TuiForwardApp(
+        session, context="here", namespace="shop", may_stay=False,
+        files=Files(settings=tmp_path / "settings.toml"),
+    )  # fmt: skip
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await shows(app, "Quit and stop 1 forward?")
+        assert "leave on" not in screen_text(app)
+        await pilot.press("l")
+        assert isinstance(app.screen, QuitScreen)
+        await pilot.press("y")
+        await until(lambda: app._exit)
+    assert not session.forwards
+    assert not session.kept
+
+
 @pytest.mark.parametrize(("habit", "kept"), [("always", True), ("never", False)])
 async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
     tmp_path: Path, habit: str, kept: bool

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,11 +73,17 @@ async def show_dashboard(
     namespace: str | None,
     resume: bool = False,
     profile: Profile | None = None,
+    passing: bool = False,
 ) -> None:
-    """As `dashboard`, in a running event loop."""
+    """As `dashboard`, in a running event loop.
+
+    `passing` says that the cluster ends with the dashboard: forwards cannot go on without it,
+    and what is kept of them lies beside the kubeconfig and ends with that.
+    """
     # Importing Textual takes as long as starting the engine process.
     importing = asyncio.create_task(asyncio.to_thread(_import_app))
-    async with remote_session(kubeconfig) as session:
+    beside = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if passing else []
+    async with remote_session(kubeconfig, arguments=beside) as session:
         chosen = await _context(session, context)
         shown = chosen.namespace if namespace is None else namespace
         # The engine lists while the screen is made.
@@ -85,8 +92,12 @@ async def show_dashboard(
             await _switch_on(session, profile)
         await importing
         _spare_the_collector()
-        scope, offer = CatalogScope(chosen.name, shown), _offer(session, kubeconfig, resume)
-        await _show_until_left(session, scope, _files(kubeconfig), offer)
+        offer = None if passing else _offer(session, kubeconfig, resume)
+        files = _files(kubeconfig)
+        if passing:
+            files = replace(files, log=Path(f"{kubeconfig}.log"))
+        scope = CatalogScope(chosen.name, shown)
+        await _show_until_left(session, scope, files, offer, may_stay=not passing)
 
 
 async def _switch_on(session: Session, profile: Profile) -> None:
@@ -117,7 +128,7 @@ def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | No
 
 
 async def _show_until_left(
-    session: Session, scope: CatalogScope, files: Files, offer: Offer | None
+    session: Session, scope: CatalogScope, files: Files, offer: Offer | None, *, may_stay: bool
 ) -> None:
     """Show dashboards until the person leaves one.
 
@@ -135,6 +146,7 @@ async def _show_until_left(
         app = TuiForwardApp(
             session, context=scope.context, namespace=scope.namespace, files=files,
             histories=histories, news=news, offer=offer if not news else None,
+            may_stay=may_stay,
         )  # fmt: skip
         begun = time.monotonic()
         # The terminal must be put in order, whoever ends the program.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_forward.session import Session
@@ -36,10 +36,16 @@ async def local_session(
 
 
 @contextlib.asynccontextmanager
-async def remote_session(kubeconfig: str | None) -> AsyncIterator[Session]:
+async def remote_session(
+    kubeconfig: str | None, *, arguments: Sequence[str] = ()
+) -> AsyncIterator[Session]:
     """A session in an engine process; if that one is killed, in another one.
 
     The process ends when nobody is connected to it any more, unless it is told to go on.
+
+    Args:
+        kubeconfig: As for kubectl.
+        arguments: More arguments for an engine that is begun here.
 
     Raises:
         TuiForwardError: The engine cannot be started.
@@ -47,11 +53,11 @@ async def remote_session(kubeconfig: str | None) -> AsyncIterator[Session]:
     from tui_forward.agent import RemoteSession, connect
     from tui_forward.agent.lasting import LastingSession
 
-    session = await connect(kubeconfig)
+    session = await connect(kubeconfig, arguments=arguments)
     if isinstance(session, RemoteSession):
 
         async def reopen() -> RemoteSession:
-            again = await connect(kubeconfig, arguments=["--resume"])
+            again = await connect(kubeconfig, arguments=[*arguments, "--resume"])
             assert isinstance(again, RemoteSession)
             return again
 

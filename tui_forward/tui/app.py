@@ -95,6 +95,7 @@ class TuiForwardApp(App[None]):
         histories: What flowed before; kept current from now on.
         news: What the person is told first.
         offer: What was on before, and is not.
+        may_stay: Whether forwards can go on without the dashboard.
     """
 
     TITLE = "tui-forward"
@@ -135,12 +136,14 @@ class TuiForwardApp(App[None]):
         histories: Histories | None = None,
         news: str = "",
         offer: Offer | None = None,
+        may_stay: bool = True,
     ) -> None:
         super().__init__()
         self.session = session
         self.crash: str | None = None
         self._news = news
         self._offer = offer
+        self._may_stay = may_stay
         self._settings = Settings()
         self.farewell = ""  # for the terminal, when the screen is gone
         self._files = files if files is not None else Files()
@@ -603,12 +606,15 @@ class TuiForwardApp(App[None]):
             self.exit()
         elif isinstance(self.screen, QuitScreen):
             self.screen.action_usual()
-        elif self._settings.leave_on is not Habit.ASK:
+        elif self._settings.leave_on is not Habit.ASK and self._may_stay:
             always = self._settings.leave_on is Habit.ALWAYS
             self._leave(Leave.GO_ON if always or kept else Leave.STOP)
         else:
             connections = sum(forward.counters.connections_open for forward in on)
-            self.push_screen(QuitScreen(len(on), connections, kept=kept), self._leave)
+            may_stay = self._may_stay
+            self.push_screen(
+                QuitScreen(len(on), connections, kept=kept, may_stay=may_stay), self._leave
+            )
 
     def _leave(self, how: Leave | None) -> None:
         if how is not None:

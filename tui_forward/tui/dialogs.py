@@ -37,6 +37,7 @@ class QuitScreen(Dialog[Leave | None]):
         forwards: How many are on.
         connections: How many connections are open.
         kept: They are to go on as things stand.
+        may_stay: They can go on at all.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,11 +49,14 @@ class QuitScreen(Dialog[Leave | None]):
         Binding("n,escape", "stay", "Stay", id="quit.no", tooltip="Leave everything as it is"),
     ]  # fmt: skip
 
-    def __init__(self, forwards: int, connections: int, *, kept: bool) -> None:
+    def __init__(
+        self, forwards: int, connections: int, *, kept: bool, may_stay: bool = True
+    ) -> None:
         super().__init__()
         self._forwards = forwards
         self._connections = connections
-        self._kept = kept
+        self._kept = kept and may_stay
+        self._may_stay = may_stay
 
     def compose(self) -> ComposeResult:
         """The question and the two answers."""
@@ -64,7 +68,8 @@ class QuitScreen(Dialog[Leave | None]):
                 box.border_subtitle = "enter  leave on · y  stop all · n  stay"
                 yield Static(f"Quit and leave {what} on?")
             else:
-                box.border_subtitle = "y  quit · l  leave on · n  stay"
+                leave_on = " · l  leave on" if self._may_stay else ""
+                box.border_subtitle = f"y  quit{leave_on} · n  stay"
                 yield Static(f"Quit and stop {what}?")
 
     def action_stop(self) -> None:
@@ -73,7 +78,8 @@ class QuitScreen(Dialog[Leave | None]):
 
     def action_leave_on(self) -> None:
         """Let them go on."""
-        self.dismiss(Leave.GO_ON)
+        if self._may_stay:
+            self.dismiss(Leave.GO_ON)
 
     def action_usual(self) -> None:
         """As the question has it."""
