@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -313,3 +314,29 @@ def test_main_module_runs_as_a_program() -> None:
     done = python("-m", "tui_forward", "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("tui-forward ")
+
+
+def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Path) -> None:
+    done = run("config")
+    assert done.code == 0
+    assert 'theme = "forward-dark" ' in done.out
+    assert done.out.count("# default") == 3
+    folder = own_home / ".config/tui-forward"
+    folder.mkdir()
+    (folder / "settings.toml").write_text(
+        'leave_on = "always"\n[keys]\n"forwards.stop" = "ctrl+x"\n'
+    )
+    lines = [" ".join(line.split()) for line in run("config").out.splitlines()]
+    assert 'leave_on = "always" # line 1' in lines
+    assert 'keys."forwards.stop" = "ctrl+x" # line 3' in lines
+    (folder / "settings.toml").write_text("leave_on = 5\n")
+    done = run("config")
+    assert done.code == 1
+    assert "settings.toml, line 1: leave_on is not one of" in done.err
+
+
+def test_the_default_theme_is_the_one_that_is_shown() -> None:
+    from tui_forward.cli.config import _DEFAULT_THEME
+    from tui_forward.tui.themes import DEFAULT
+
+    assert _DEFAULT_THEME == DEFAULT

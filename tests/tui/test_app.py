@@ -826,6 +826,31 @@ async def test_settings_are_put_on_and_what_is_wrong_with_them_is_said(tmp_path:
         assert '"forwards.stop" = "ctrl+x"' in file.read_text()
 
 
+async def test_an_edit_of_the_settings_counts_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    file = tmp_path / "settings.toml"
+    async with running(shop(), (120, 34), files=Files(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        put(file, 'theme = "forward-light"\n[keys]\n"app.help" = "f2"\n')
+        await until(lambda: app.theme == "forward-light")
+        await shows(app, "the settings were read anew")
+        await pilot.press("f2")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        put(file, 'theme = "forward-dark"\nleave_on = "sometimes"\n')
+        await shows(app, "nothing was changed", "settings.toml, line 2: leave_on is not one of")
+        assert app.theme == "forward-light"
+        put(file, 'theme = "no-such"\n')
+        await shows(app, "there is no theme 'no-such'")
+        assert app.theme == "forward-light"
+
+
+def put(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
 async def test_favourites_outlive_the_program(tmp_path: Path) -> None:
     files = Files(memory=tmp_path / "browse.json")
     async with running(shop(), files=files) as (app, pilot):

@@ -33,6 +33,10 @@ COMMANDS = {
     "stop": ("tui_forward.cli.status", "Switch forwards off."),
     "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
     "profile": ("tui_forward.cli.profile", "List, show, check, edit, import and export profiles."),
+    "config": (
+        "tui_forward.cli.config",
+        "Show the settings that count, and where each comes from.",
+    ),
     "completion": (
         "tui_forward.cli.completion",
         "Print what makes your shell complete commands.",

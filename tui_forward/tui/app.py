@@ -64,13 +64,22 @@ from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
-from tui_forward.tui.settings import Habit, Settings, check_keys, load, save_theme
+from tui_forward.tui.settings import (
+    Habit,
+    KeyCheck,
+    Settings,
+    check_keys,
+    identity,
+    load,
+    save_theme,
+)
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice
 
 if TYPE_CHECKING:
     from tui_forward.tui.profile_desk import Found, ProfileDesk
 
+SETTINGS_S = 1.0  # how often the settings file is looked at
 _NOTICES_AT_ONCE = 3
 # What a click on its cells does, from the left; all but the last ones.
 _OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
@@ -145,6 +154,7 @@ class TuiForwardApp(App[None]):
         self._offer = offer
         self._may_stay = may_stay
         self._settings = Settings()
+        self._settings_seen: object = None
         self.farewell = ""  # for the terminal, when the screen is gone
         self._files = files if files is not None else Files()
         self._memory = Memory(self._files.memory)
@@ -178,7 +188,9 @@ class TuiForwardApp(App[None]):
         """Show the dashboard, then begin to look and to listen."""
         problems = self._put_settings_on()
         await self.push_screen(self.dashboard)
-        for endless in (self._sampler.run, self._sampler.listen, self._granter.run):
+        for endless in (
+            self._sampler.run, self._sampler.listen, self._granter.run, self._follow_settings,
+        ):  # fmt: skip
             self.run_worker(endless(), group=endless.__qualname__)
         for problem in (self._news, *problems, self._memory.trouble):
             if problem:
@@ -189,18 +201,42 @@ class TuiForwardApp(App[None]):
     def _put_settings_on(self) -> list[str]:
         """The person's theme and keys; returns what is wrong with them, in words."""
         themes.register(self)
-        if self._files.settings is not None:
-            self._settings = load(self._files.settings)
-        settings = self._settings
-        keys = check_keys(
-            settings.keys,
-            known_ids([type(self), *_WITH_KEYS]),
-            lines=settings.lines,
-            file=settings.file,
-        )
+        path = self._files.settings
+        if path is None:
+            return [themes.choose(self, "")]
+        self._settings_seen = identity(path)
+        settings = load(path)
+        keys = self._checked(settings)
+        self._settings = settings
         self.set_keymap(keys.keymap)
         wrong = themes.choose(self, settings.theme)
         return [wrong, *map(str, settings.problems), *map(str, keys.problems)]
+
+    def _checked(self, settings: Settings) -> KeyCheck:
+        ids = known_ids([type(self), *_WITH_KEYS])
+        return check_keys(settings.keys, ids, lines=settings.lines, file=settings.file)
+
+    async def _follow_settings(self) -> None:
+        """An edit counts at once; a bad one changes nothing, and says where it is wrong."""
+        path = self._files.settings
+        while path is not None:
+            await asyncio.sleep(SETTINGS_S)
+            seen = await asyncio.to_thread(identity, path)
+            if seen == self._settings_seen:
+                continue
+            self._settings_seen = seen
+            settings = await asyncio.to_thread(load, path)
+            keys = self._checked(settings)
+            wrong = [*map(str, settings.problems), *map(str, keys.problems)]
+            if settings.theme and settings.theme not in self.available_themes:
+                wrong.append(f"there is no theme {settings.theme!r}")
+            for what in wrong:
+                self.notify(what, title="nothing was changed", severity="warning", markup=False)
+            if not wrong:
+                self._settings = settings
+                self.set_keymap(keys.keymap)
+                themes.choose(self, settings.theme)
+                self.say("the settings were read anew")
 
     async def sample(self) -> None:
         """Fetch one sample and draw it, beside those that are taken anyway."""
@@ -580,6 +616,7 @@ class TuiForwardApp(App[None]):
         if self._files.settings is not None:
             try:
                 save_theme(self._files.settings, theme)
+                self._settings_seen = identity(self._files.settings)
             except TuiForwardError as error:
                 self.complain(error)
 

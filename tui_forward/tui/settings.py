@@ -141,6 +141,15 @@ def load(path: Path) -> Settings:
     return _taken(file, text, content)
 
 
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """What is different as soon as a file has been written; None while there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def _nothing(file: str, line: int | None, what: str, hint: str) -> Settings:
     return Settings(problems=(Problem(file, line, what, hint),), file=file)
 
@@ -151,13 +160,13 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
         if name not in _KNOWN:
             hint = _meant(name, _KNOWN) or f"There are {' and '.join(_KNOWN)}"
             problems.append(
-                Problem(file, _line_of(text, "", name), f"there is no setting {name!r}", hint)
+                Problem(file, line_of(text, "", name), f"there is no setting {name!r}", hint)
             )
     theme = content.get("theme", "")
     if not isinstance(theme, str):
         problems.append(
             Problem(
-                file, _line_of(text, "", "theme"), "theme is not a name in quotes",
+                file, line_of(text, "", "theme"), "theme is not a name in quotes",
                 'Write theme = "forward-dark"',
             )
         )  # fmt: skip
@@ -169,7 +178,7 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
         except ValueError:
             problems.append(
                 Problem(
-                    file, _line_of(text, "", name), f"{name} is not one of {', '.join(Habit)}",
+                    file, line_of(text, "", name), f"{name} is not one of {', '.join(Habit)}",
                     f'Write {name} = "ask"',
                 )
             )  # fmt: skip
@@ -177,7 +186,7 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
     if not isinstance(table, dict):
         problems.append(
             Problem(
-                file, _line_of(text, "", "keys"), "keys is not a table",
+                file, line_of(text, "", "keys"), "keys is not a table",
                 'Write [keys], and below it "forwards.stop" = "ctrl+x"',
             )
         )  # fmt: skip
@@ -185,7 +194,7 @@ def _taken(file: str, text: str, content: Mapping[str, object]) -> Settings:
     keys: dict[str, str] = {}
     lines: dict[str, int] = {}
     for binding, value in _flat(table):
-        line = _line_of(text, "keys", binding)
+        line = line_of(text, "keys", binding)
         if line is not None:
             lines[binding] = line
         if isinstance(value, str):
@@ -211,8 +220,14 @@ def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def _line_of(text: str, table: str, name: str) -> int | None:
-    """The line in which a name of a table gets its value; None if it is not plain to see."""
+def line_of(text: str, table: str, name: str) -> int | None:
+    """The line, from 1, in which a name of a table gets its value; None if it is not plain.
+
+    Args:
+        text: Of the file.
+        table: "" for the top level.
+        name: Of the setting.
+    """
     wanted = f"{table}.{name}" if table else name
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
