@@ -30,11 +30,13 @@ from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
 from tests.support.states import STEPS, Stage
 from tui_forward.agent import connect
+from tui_forward.minicluster.control import Control
 from tui_forward.model import Event, EventKind, ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import Session
 
 DASHBOARD = (sys.executable, "-m", "tui_forward", "-A")
 STARTS = 7
+ATTACHED = 50  # forwards of an engine that runs already
 FACTS = 5  # times that each state is brought about
 WINDOW_S = 8.0  # of load alone, before and after
 # A row of the list with the line beneath the panes: there is something to choose, and keys.
@@ -98,6 +100,33 @@ def starts(env: dict[str, str]) -> float:
             times.append(terminal.shows(USABLE) - terminal.begun)
         while _engines(env["KUBECONFIG"]):
             time.sleep(0.05)
+    return statistics.median(times)
+
+
+async def attaching(env: dict[str, str]) -> float:
+    """Median of the time from the start of the process to a screen with all that is on.
+
+    An engine with `ATTACHED` forwards runs already.
+    """
+    session = await connect(environ=env)
+    try:
+        await session.keep(True)
+        stage = Stage(session, Control("nowhere"), "minicluster")
+        for _ in range(ATTACHED):
+            await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
+        while any(  # noqa: ASYNC110 - in another process
+            one.state is not ForwardState.READY for one in (await session.snapshot()).forwards
+        ):
+            await asyncio.sleep(0.05)
+        times = []
+        for _ in range(STARTS):
+            with dashboard(env) as terminal:
+                shown = await asyncio.to_thread(terminal.shows, rf"{ATTACHED} on[\s\S]*● ready")
+                times.append(shown - terminal.begun)
+        for one in (await session.snapshot()).forwards:
+            await session.stop(one.id)
+    finally:
+        await session.close()
     return statistics.median(times)
 
 
@@ -348,8 +377,13 @@ def main() -> int:
         if options.only in (None, "start"):
             say("start on a small cluster")
             with chain() as cluster:
-                took = starts(environment(home, cluster.kubeconfig))
+                env = environment(home, cluster.kubeconfig)
+                took = starts(env)
                 figures.append(Figure("start to usable screen", took, "s", 0.7, digits=2))
+                say(f"attach to an engine with {ATTACHED} forwards")
+                took = asyncio.run(attaching(env))
+                name = f"attach to an engine with {ATTACHED} forwards"
+                figures.append(Figure(name, took, "s", 0.4, digits=2))
             say(f"start with {options.pods:,} pods")
             with chain(*large, "0") as cluster:
                 took = starts(environment(home, cluster.kubeconfig))
