@@ -149,11 +149,19 @@ class PrivateContainerd:
         )
         return done.stdout
 
+    def _tasks(self) -> dict[str, int]:
+        """Containers that run, and the first process of each."""
+        with contextlib.suppress(subprocess.SubprocessError):
+            lines = self.ctr("tasks", "ls").splitlines()[1:]
+            return {words[0]: int(words[1]) for words in map(str.split, lines)}
+        return {}
+
     def stop(self) -> None:
         """End it, every container, and every mount below its folder."""
         if self._process is not None:
-            with contextlib.suppress(subprocess.SubprocessError):
-                for task in self.ctr("tasks", "ls", "-q").split():
+            tasks = self._tasks()
+            for task in tasks:
+                with contextlib.suppress(subprocess.SubprocessError):  # a kubelet may be at it
                     self.ctr("tasks", "delete", "--force", task)
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -161,10 +169,17 @@ class PrivateContainerd:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        # A shim that was just being ended by a kubelet that is gone has nobody left to end it.
+            # A container whose shim was just being ended has nobody left to end it.
+            for task, pid in tasks.items():
+                with contextlib.suppress(OSError):
+                    if task in Path(f"/proc/{pid}/cgroup").read_text():
+                        os.kill(pid, signal.SIGKILL)
+        # Nor has a shim that was just being ended by a kubelet that is gone.
         for process in psutil.process_iter(["cmdline"]):
             if str(self.socket) in (process.info["cmdline"] or ()):
                 with contextlib.suppress(psutil.NoSuchProcess):
+                    for child in process.children(recursive=True):
+                        child.kill()
                     process.kill()
         for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             point = mount.split()[1]
