@@ -38,11 +38,12 @@ _LOCK_S = 15.0
 def main(argv: list[str] | None = None) -> int:
     """Run the engine process; returns its exit code."""
     options = _parser().parse_args(argv)
+    said = _Readiness()
     if options.detach:
         if not _detach():
             return 0
-        options.resume |= watchdog.engine()
-    said = _Readiness(detached=options.detach)
+        said = _Readiness(watchdog.engine())
+        options.resume |= said.again
     try:
         return _run(options, said)
     except TuiForwardError as error:
@@ -86,13 +87,15 @@ def _detach() -> bool:
 class _Readiness:
     """Tells whoever started this process how it went: once, in one line."""
 
-    def __init__(self, *, detached: bool) -> None:
-        self._detached = detached
+    def __init__(self, engine: watchdog.Engine | None = None) -> None:
+        self._engine = engine
+        self.again = engine is not None and engine.again
 
     def ready(self, pid: int) -> None:
         """Somebody serves the socket."""
         self._say(Readiness(ready=True, pid=pid))
-        if self._detached:
+        if self._engine is not None:
+            self._engine.serves()
             null = os.open(os.devnull, os.O_RDWR)
             for standard in (0, 1, 2):
                 os.dup2(null, standard)

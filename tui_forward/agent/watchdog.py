@@ -1,7 +1,8 @@
 """The engine's parent: begins another one if the engine is killed, and does nothing else.
 
 It is what `--detach` leaves behind: a copy of a process that had loaded next to nothing. An
-engine that ends by itself, or is told to, is not begun again.
+engine that ends by itself, or is told to, is not begun again; nor is one that is killed again
+and again before it serves.
 """
 
 from __future__ import annotations
@@ -10,29 +11,47 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass
 from types import FrameType
 
-# An engine that dies sooner than this has not worked; after so many in a row it is given up.
-_WORKED_S = 10.0
 _ATTEMPTS = 5
 _PAUSE_S = 0.1
 
 
-def engine(*, attempts: int = _ATTEMPTS) -> bool:
-    """Fork. Returns in each engine: True if it takes the place of one that was killed.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What an engine knows of its parent.
 
-    The parent never returns: it ends when an engine has ended in order.
+    Attributes:
+        again: It takes the place of one that was killed.
     """
+
+    again: bool
+    _pipe: int
+
+    def serves(self) -> None:
+        """Tell the parent that it was worth it."""
+        with contextlib.suppress(OSError):
+            os.write(self._pipe, b"!")
+            os.close(self._pipe)
+
+
+def engine(*, attempts: int = _ATTEMPTS) -> Engine:
+    """Fork. Returns in each engine; the parent ends when an engine has ended in order."""
     again, left = False, attempts
     while True:
-        begun = time.monotonic()
+        heard, said = os.pipe()
         child = os.fork()
         if child == 0:
-            return again
+            os.close(heard)
+            return Engine(again, said)
+        os.close(said)
         status = _watch(child)
+        served = bool(os.read(heard, 1))  # at the end of the pipe, if it never did
+        os.close(heard)
         if not os.WIFSIGNALED(status):
             os._exit(os.waitstatus_to_exitcode(status))
-        left = attempts if time.monotonic() - begun > _WORKED_S else left - 1
+        left = attempts if served else left - 1
         if left <= 0:
             os._exit(1)
         time.sleep(_PAUSE_S)

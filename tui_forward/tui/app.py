@@ -17,7 +17,6 @@ from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from tui_forward.commandline import looks_like_forward, parse_lines
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import (
     CatalogScope,
@@ -29,7 +28,7 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.tui import choices, themes, wishes
+from tui_forward.tui import themes, wishes
 from tui_forward.tui.browse.listing import Listing
 from tui_forward.tui.browse.memory import Memory
 from tui_forward.tui.browse.targets import target_of
@@ -39,28 +38,11 @@ from tui_forward.tui.dialogs import Leave, QuitScreen, ResumeScreen
 from tui_forward.tui.figures import plural
 from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
-from tui_forward.tui.forward_form import ForwardForm
 from tui_forward.tui.granting import Action, Granter, Offer
-from tui_forward.tui.help import HelpScreen, collect
 from tui_forward.tui.history import Histories
 from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line
-from tui_forward.tui.links import (
-    Scheme,
-    address_text,
-    local_of,
-    open_in_browser,
-    probe,
-    scheme_of,
-    url,
-)
-from tui_forward.tui.log_screen import LogScreen
-from tui_forward.tui.log_view import LogView
-from tui_forward.tui.palette import Actions, PaletteCommand
-from tui_forward.tui.paste_dialog import PasteDialog
-from tui_forward.tui.picker import Picker
 from tui_forward.tui.picture import Picture, key_of
-from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
@@ -76,8 +58,13 @@ from tui_forward.tui.settings import (
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.transitions import Notice
 
+# What is opened when it is asked for is loaded then: the first screen need not wait for it.
 if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from tui_forward.tui.palette import PaletteCommand
     from tui_forward.tui.profile_desk import Found, ProfileDesk
+    from tui_forward.tui.profile_screen import ProfileWish
 
 SETTINGS_S = 1.0  # how often the settings file is looked at
 _NOTICES_AT_ONCE = 3
@@ -85,11 +72,27 @@ _NOTICES_AT_ONCE = 3
 _OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
 _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 
-# Whose keys can be changed, and are in the help.
-_WITH_KEYS: tuple[type[DOMNode], ...] = (
-    Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
-    PasteDialog, ForwardForm, ProfileScreen, QuitScreen, ResumeScreen,
-)  # fmt: skip
+
+def with_keys() -> tuple[type[DOMNode], ...]:
+    """Whose keys can be changed, and are in the help."""
+    from tui_forward.tui.forward_form import ForwardForm
+    from tui_forward.tui.help import HelpScreen
+    from tui_forward.tui.log_screen import LogScreen
+    from tui_forward.tui.log_view import LogView
+    from tui_forward.tui.paste_dialog import PasteDialog
+    from tui_forward.tui.picker import Picker
+    from tui_forward.tui.profile_screen import ProfileScreen
+
+    return (
+        Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
+        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, ResumeScreen,
+    )  # fmt: skip
+
+
+def _actions() -> type[Provider]:
+    from tui_forward.tui.palette import Actions
+
+    return Actions
 
 
 class TuiForwardApp(App[None]):
@@ -109,7 +112,7 @@ class TuiForwardApp(App[None]):
 
     TITLE = "tui-forward"
     CSS_PATH = stylesheet("app.tcss")
-    COMMANDS: ClassVar = App.COMMANDS | {Actions}
+    COMMANDS: ClassVar = App.COMMANDS | {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
                 tooltip="Leave; asks once if forwards are on"),
@@ -213,7 +216,7 @@ class TuiForwardApp(App[None]):
         return [wrong, *map(str, settings.problems), *map(str, keys.problems)]
 
     def _checked(self, settings: Settings) -> KeyCheck:
-        ids = known_ids([type(self), *_WITH_KEYS])
+        ids = known_ids([type(self), *with_keys()]) if settings.keys else {}
         return check_keys(settings.keys, ids, lines=settings.lines, file=settings.file)
 
     async def _follow_settings(self) -> None:
@@ -321,6 +324,8 @@ class TuiForwardApp(App[None]):
 
     def on_form_wished(self, event: wishes.FormWished) -> None:
         """Ask how a port is to be forwarded, then do it."""
+        from tui_forward.tui.forward_form import ForwardForm
+
         entry, context = event.entry, self.picture.scope.context
         port = event.port or DeclaredPort(number=80)
         item = entry.item
@@ -338,6 +343,8 @@ class TuiForwardApp(App[None]):
         self.push_screen(form, answered)
 
     def _edit(self, forwards: Sequence[Forward]) -> None:
+        from tui_forward.tui.forward_form import ForwardForm
+
         for forward in forwards:
             key = key_of(TargetKind.POD, *_pod_of(forward))
             pod = self.picture.pods.get(key)
@@ -382,6 +389,8 @@ class TuiForwardApp(App[None]):
     # Addresses.
 
     def _copy(self, forwards: Sequence[Forward]) -> None:
+        from tui_forward.tui.links import address_text
+
         texts = [address_text(forward) for forward in forwards if forward.listening]
         if not texts:
             self.notify("There is no local address yet", severity="warning")
@@ -393,19 +402,21 @@ class TuiForwardApp(App[None]):
     @work(group="open", exit_on_error=False)
     async def _open(self, forward: Forward) -> None:
         """Show a forward in the browser; asks the port what it speaks if its name does not say."""
-        local = local_of(forward)
+        from tui_forward.tui import links
+
+        local = links.local_of(forward)
         if local is None:
             self.notify("There is no local address yet", severity="warning")
             return
-        scheme = scheme_of(forward)
+        scheme = links.scheme_of(forward)
         if scheme is True:
-            scheme = await probe(*local) or False
-        if not isinstance(scheme, Scheme):
+            scheme = await links.probe(*local) or False
+        if not isinstance(scheme, links.Scheme):
             what = target_text(forward)
             self.notify(f"{what} speaks no HTTP", severity="warning", markup=False)
             return
         try:
-            await open_in_browser(url(scheme, *local))
+            await links.open_in_browser(links.url(scheme, *local))
         except TuiForwardError as error:
             self.complain(error)
 
@@ -422,6 +433,9 @@ class TuiForwardApp(App[None]):
 
     def action_namespace(self) -> None:
         """Choose a namespace, or type its name."""
+        from tui_forward.tui import choices
+        from tui_forward.tui.picker import Picker
+
         picture, context = self.picture, self.picture.scope.context
         liked = self._memory.favourites(context)
         options = choices.namespaces(picture, self.snapshot.forwards, liked)
@@ -441,6 +455,9 @@ class TuiForwardApp(App[None]):
     @work(group="contexts", exclusive=True, exit_on_error=False)
     async def action_context(self) -> None:
         """Choose a context of the kubeconfig."""
+        from tui_forward.tui import choices
+        from tui_forward.tui.picker import Picker
+
         try:
             async with asyncio.timeout(ANSWER_S):
                 known = await self.session.contexts()
@@ -487,6 +504,8 @@ class TuiForwardApp(App[None]):
     @work(group="profiles", exclusive=True, exit_on_error=False)
     async def action_profiles(self) -> None:
         """Choose a profile, then see what it would change."""
+        from tui_forward.tui.picker import Picker
+
         desk = self._desk()
         if desk is None:
             return
@@ -505,6 +524,9 @@ class TuiForwardApp(App[None]):
         self.push_screen(Picker("profile", options, note=note), chosen)
 
     def _show_profile(self, desk: ProfileDesk, found: Found) -> None:
+        from tui_forward.tui.profile_desk import of_profile
+        from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
+
         def answered(wish: ProfileWish | None) -> None:
             if wish is ProfileWish.UP:
                 self.run_worker(self._profile_up(desk, found), group="profile")
@@ -513,8 +535,6 @@ class TuiForwardApp(App[None]):
             elif wish is ProfileWish.DOWN and found.profile is not None:
                 on = [one.id for one in of_profile(found.profile, self.snapshot.forwards)]
                 self._wish(partial(self._granter.stop, on))
-
-        from tui_forward.tui.profile_desk import of_profile
 
         view = desk.view(found, self.snapshot.forwards)
         self.push_screen(ProfileScreen(view), answered)
@@ -545,6 +565,8 @@ class TuiForwardApp(App[None]):
 
     def action_save_profile(self) -> None:
         """Write what is on as a profile."""
+        from tui_forward.tui.picker import Picker
+
         desk, forwards = self._desk(), self.snapshot.forwards
         if desk is None:
             return
@@ -574,6 +596,8 @@ class TuiForwardApp(App[None]):
 
     def on_paste(self, event: events.Paste) -> None:
         """A kubectl line that is pasted anywhere becomes forwards; another shows what is wrong."""
+        from tui_forward.commandline import looks_like_forward, parse_lines
+
         if self.screen is not self.dashboard or not looks_like_forward(event.text):
             return
         try:
@@ -584,6 +608,8 @@ class TuiForwardApp(App[None]):
             self._wish(partial(self._granter.start, specs, "started; x stops it"))
 
     def _ask_line(self, text: str) -> None:
+        from tui_forward.tui.paste_dialog import PasteDialog
+
         def answered(specs: tuple[ForwardSpec, ...] | None) -> None:
             if specs:
                 self._wish(partial(self._granter.start, specs, "started"))
@@ -597,10 +623,14 @@ class TuiForwardApp(App[None]):
 
     def action_help(self) -> None:
         """Every key."""
-        self.push_screen(HelpScreen(collect(self, self.screen, also=_WITH_KEYS)))
+        from tui_forward.tui.help import HelpScreen, collect
+
+        self.push_screen(HelpScreen(collect(self, self.screen, also=with_keys())))
 
     def action_log(self) -> None:
         """What the engine process has to say."""
+        from tui_forward.tui.log_screen import LogScreen
+
         if self._files.log is None:
             self.notify("There is no log here", severity="warning")
         else:
@@ -622,6 +652,8 @@ class TuiForwardApp(App[None]):
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
         """See `palette.Commander`."""
+        from tui_forward.tui.palette import PaletteCommand
+
         here = self.picture.scope
         for name in self.picture.namespaces:
             if name != here.namespace:
