@@ -156,6 +156,18 @@ def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None
     until(lambda: not shell.engines(), "the engine to end with the command")
 
 
+def test_another_engine_with_all_that_is_on(shell: Shell) -> None:
+    assert "no engine runs" in shell("restart", code=2).stderr
+    shell("up", "shop")
+    ports, before = shell.ports(), {process.pid for process in shell.engines()}
+    assert "shop/svc/echo:echo" in shell("restart").stdout
+    assert shell.ports() == ports
+    assert not before & {process.pid for process in shell.engines()}
+    until(lambda: all(_answers(port) for port in ports.values()), "the forwards to be back")
+    shell("down", "shop")
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run_can_be_given_up_before_its_forwards_are_ready(
     shell: Shell, number: signal.Signals

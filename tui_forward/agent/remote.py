@@ -89,7 +89,7 @@ class RemoteSession:
             if isinstance(answer, wire.Refused):
                 raise EngineRefusedError(
                     f"the running engine refused: {answer.reason}",
-                    hint="end the engine that runs, and start again",
+                    hint="run `tui-forward restart`: what is on comes back on the ports it has",
                 )
             if not isinstance(answer, wire.Welcome):
                 raise TransportError("what listens on the engine's socket is not an engine")

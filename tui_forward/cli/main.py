@@ -32,6 +32,7 @@ COMMANDS = {
     "status": ("tui_forward.cli.status", "Show the engine and its forwards."),
     "stop": ("tui_forward.cli.status", "Switch forwards off."),
     "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
+    "restart": ("tui_forward.cli.restart", "Begin the engine anew, with all that is on."),
     "profile": ("tui_forward.cli.profile", "List, show, check, edit, import and export profiles."),
     "config": (
         "tui_forward.cli.config",
