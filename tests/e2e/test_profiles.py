@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, exchange, until
+from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -154,6 +154,27 @@ def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None
         running.kill()
         running.communicate()
     until(lambda: not shell.engines(), "the engine to end with the command")
+
+
+def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
+    assert shell("metrics").stdout == "# EOF\n"
+    assert not shell.engines()
+    assert "can be reached by other" in shell("metrics", "--listen", "0.0.0.0:0", code=2).stderr
+    shell("up", "shop")
+    for port in shell.ports().values():
+        exchange(port, b"x" * 1000, answer=1000)
+    serving = Process(*PROGRAM, "metrics", "--listen", "127.0.0.1:0")
+    try:
+        serving.said("/metrics")
+        port = int(serving.err[0].rpartition(":")[2].partition("/")[0])
+        until(lambda: b"} 1000" in http_get(port, "/metrics")[1], "the bytes")
+        status, body = http_get(port, "/metrics")
+        assert status == 200
+        assert body.endswith(b"# EOF\n")
+        assert http_get(port, "/")[0] == 404
+    finally:
+        serving.end()
+    shell("down", "shop")
 
 
 def test_another_engine_with_all_that_is_on(shell: Shell) -> None:

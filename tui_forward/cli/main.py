@@ -34,6 +34,10 @@ COMMANDS = {
     "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
     "restart": ("tui_forward.cli.restart", "Begin the engine anew, with all that is on."),
     "profile": ("tui_forward.cli.profile", "List, show, check, edit, import and export profiles."),
+    "metrics": (
+        "tui_forward.cli.metrics",
+        "Print metrics in the OpenMetrics format, or serve them.",
+    ),
     "config": (
         "tui_forward.cli.config",
         "Show the settings that count, and where each comes from.",

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import re
+
+from tui_forward.cli.openmetrics import text
+from tui_forward.model import (
+    ApiHealth,
+    Counters,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    Snapshot,
+    Target,
+    TargetKind,
+)
+
+_LINE = re.compile(r'[a-z_]+\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*\} [0-9.e+-]+')
+
+
+def forward() -> Forward:
+    target = Target(
+        context='a "b"\\c\nd', namespace="shop", kind=TargetKind.SERVICE, name="web", port="80"
+    )
+    return Forward(
+        id="f1",
+        spec=ForwardSpec(target=target, name="web", profile="shop"),
+        state=ForwardState.READY,
+        reason="because",
+        counters=Counters(bytes_from_pod=123456789012, bytes_to_pod=3, connections_open=1),
+    )
+
+
+def test_every_line_is_one_and_the_end_is_marked() -> None:
+    health = ApiHealth(context="here", ok=True, latency_s=0.012)
+    lines = text(Snapshot(version=1, at=1.0, forwards=(forward(),), health=(health,))).split("\n")
+    assert lines[-2:] == ["# EOF", ""]
+    for line in lines[:-2]:
+        assert line.startswith(("# TYPE ", "# HELP ")) or _LINE.fullmatch(line), line
+    assert lines[0] == "# TYPE tui_forward_state stateset"
+    states = [line for line in lines if "tui_forward_state=" in line]
+    assert sum(line.endswith(" 1") for line in states) == 1
+    assert len(states) == len(ForwardState)
+    assert any(
+        line.startswith("tui_forward_bytes_total{")
+        and 'from_pod"' in line
+        and line.endswith(" 123456789012")
+        for line in lines
+    )
+    assert 'tui_forward_api_latency_seconds{context="here"} 0.012' in lines
+
+
+def test_of_nothing_there_is_only_the_end() -> None:
+    assert text(Snapshot(version=0, at=0.0)) == "# EOF\n"

@@ -1,0 +1,97 @@
+"""A session in the OpenMetrics text format (https://openmetrics.io). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tui_forward.model import Forward, ForwardState, Snapshot
+
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+Labels = dict[str, str]
+Sample = tuple[str, Labels, float]  # suffix of the name, labels, value
+
+
+def text(snapshot: Snapshot) -> str:
+    """All there is to know of a session, for Prometheus and its like."""
+    lines: list[str] = []
+    for name, kind, about, samples in _families(snapshot):
+        rows = list(samples)
+        if rows:
+            lines += [f"# TYPE {name} {kind}", f"# HELP {name} {about}"]
+            lines += [
+                f"{name}{suffix}{_labels(labels)} {value:g}" for suffix, labels, value in rows
+            ]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
+    forwards = [(one, _of(one)) for one in snapshot.forwards]
+    yield (
+        "tui_forward_state", "stateset", "The state of a forward.",
+        (
+            ("", {**labels, "tui_forward_state": state.value}, float(one.state is state))
+            for one, labels in forwards
+            for state in ForwardState
+        ),
+    )  # fmt: skip
+    yield (
+        "tui_forward_bytes", "counter", "Bytes that applications sent and received.",
+        (
+            ("_total", {**labels, "direction": direction}, float(amount))
+            for one, labels in forwards
+            for direction, amount in (
+                ("from_pod", one.counters.bytes_from_pod),
+                ("to_pod", one.counters.bytes_to_pod),
+            )
+        ),
+    )  # fmt: skip
+    yield (
+        "tui_forward_connections_open", "gauge", "Connections that are open.",
+        (("", labels, float(one.counters.connections_open)) for one, labels in forwards),
+    )  # fmt: skip
+    yield (
+        "tui_forward_connections_parked", "gauge", "Connections that wait for a pod.",
+        (("", labels, float(one.parked)) for one, labels in forwards),
+    )  # fmt: skip
+    yield (
+        "tui_forward_connections", "counter", "Connections so far.",
+        (("_total", labels, float(one.counters.connections_total)) for one, labels in forwards),
+    )  # fmt: skip
+    yield (
+        "tui_forward_connections_failed", "counter", "Connections that failed.",
+        (("_total", labels, float(one.counters.connections_failed)) for one, labels in forwards),
+    )  # fmt: skip
+    yield (
+        "tui_forward_api_up", "gauge", "Whether an API server answers.",
+        (
+            ("", {"context": one.context}, float(one.ok))
+            for one in snapshot.health
+            if one.ok is not None
+        ),
+    )  # fmt: skip
+    yield (
+        "tui_forward_api_latency_seconds", "gauge", "How long an API server takes to answer.",
+        (
+            ("", {"context": one.context}, one.latency_s)
+            for one in snapshot.health
+            if one.latency_s is not None
+        ),
+    )  # fmt: skip
+
+
+def _of(forward: Forward) -> Labels:
+    spec = forward.spec
+    return {
+        "forward": forward.id, "context": spec.target.context, "target": str(spec.target),
+        "profile": spec.profile, "name": spec.name,
+    }  # fmt: skip
+
+
+def _labels(labels: Labels) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{inside}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
