@@ -40,12 +40,8 @@ def test_every_line_is_one_and_the_end_is_marked() -> None:
     states = [line for line in lines if "tui_forward_state=" in line]
     assert sum(line.endswith(" 1") for line in states) == 1
     assert len(states) == len(ForwardState)
-    assert any(
-        line.startswith("tui_forward_bytes_total{")
-        and 'from_pod"' in line
-        and line.endswith(" 123456789012")
-        for line in lines
-    )
+    bytes_ = [line for line in lines if line.startswith("tui_forward_bytes_total{")]
+    assert [line.rpartition(" ")[2] for line in bytes_] == ["123456789012", "3"]
     assert 'tui_forward_api_latency_seconds{context="here"} 0.012' in lines
 
 

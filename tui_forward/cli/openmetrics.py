@@ -20,7 +20,7 @@ def text(snapshot: Snapshot) -> str:
         if rows:
             lines += [f"# TYPE {name} {kind}", f"# HELP {name} {about}"]
             lines += [
-                f"{name}{suffix}{_labels(labels)} {value:g}" for suffix, labels, value in rows
+                f"{name}{suffix}{_labels(labels)} {value:.15g}" for suffix, labels, value in rows
             ]
     return "\n".join([*lines, "# EOF", ""])
 
