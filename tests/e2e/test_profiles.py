@@ -244,6 +244,9 @@ def test_somebody_elses_profile_starts_nothing_without_a_yes(shell: Shell) -> No
     for command in (("up", "work"), ("run", "work", "--", "true")):
         said = shell(*command, code=2).stderr
         assert "was not agreed to, or has changed" in said
+    # Looking at what it would do is not agreeing to it.
+    assert "+ db" in shell("up", "work", "--dry-run").stdout
+    assert "was not agreed to" in shell("up", "work", code=2).stderr
     assert not shell.engines()
     team.write_text(SHOP)
     shell("up", "work", "--yes")

@@ -19,7 +19,7 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import edits
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.reading import ProfileError
+from tui_forward.profiles.reading import ProfileError, read_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
 from tui_forward.profiles.trust import Trust
 from tui_forward.session import Session
@@ -144,7 +144,8 @@ class LiveProfiles:
                 self._tell(profile, f"the edit is not carried out: {error}{more}", bad=True)
 
     async def _judge(self, profile: str, file: ProfileFile, text: str, *, first: bool) -> None:
-        after = file.read()
+        # Of this very text: what the person agreed to is not to be another one by now.
+        after = read_profile(text, file.path, team=file.team)
         before = self._known.get(profile)
         if first or before is None:
             self._known[profile] = after

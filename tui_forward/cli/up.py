@@ -50,11 +50,11 @@ def up(
     """
     if env_file and not wait:
         raise UsageError("--env-file needs to wait for the addresses", hint="leave --no-wait out")
-    wanted = profile_choice.chosen(profile, yes=yes or dry_run)
-    work = _plan_only(wanted, kubeconfig) if dry_run else _up(
-        wanted, kubeconfig, timeout if wait else None, env_file, as_json=as_json
-    )  # fmt: skip
-    return run(work)
+    if dry_run:  # looking is not agreeing
+        return run(_plan_only(profile_choice.store().find(profile).read(), kubeconfig))
+    wanted = profile_choice.chosen(profile, yes=yes)
+    wait_s = timeout if wait else None
+    return run(_up(wanted, kubeconfig, wait_s, env_file, as_json=as_json))
 
 
 async def _plan_only(profile: Profile, kubeconfig: str | None) -> int:
