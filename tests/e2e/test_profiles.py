@@ -101,6 +101,7 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     for port in ports.values():
         assert exchange(port, b"hello", answer=5) == b"hello"
     assert re.search(r"engine \d+, up \d+s: 2 forwards, \d+ conn", shell("status").stdout)
+    assert "needs a terminal" in shell("status", "--watch", code=2).stderr
     # Once more changes nothing, an edit only what it is about.
     ids = {name: one["forward"] for name, one in shell.listed().items()}
     shell("up", "shop")

@@ -58,6 +58,8 @@ def status(kubeconfig: str | None, as_json: bool, watch: bool) -> int:
     """Show the engine process, the API servers, and every forward."""
     if watch and as_json:
         raise UsageError("--watch is for people", hint="leave --json out, or call it again")
+    if watch and not sys.stdout.isatty():
+        raise UsageError("--watch needs a terminal", hint="leave it out, or call it again")
     return run(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
 
 
