@@ -222,6 +222,8 @@ class RemoteSession:
             raise
         finally:
             self._waiting.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # what could not even be sent has failed twice
         try:
             return wire.decode_value(result.value, kind)
         except ProtocolError as error:
