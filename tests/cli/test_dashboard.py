@@ -15,6 +15,12 @@ from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
 from tui_forward.session import Session
 
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+
+
 WEB = ForwardSpec(
     target=Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
 )

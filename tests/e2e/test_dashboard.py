@@ -167,6 +167,20 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
 
 
 @pytest.mark.timeout(180)
+def test_a_terminal_that_is_closed_takes_dashboard_and_engine_along(
+    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path
+) -> None:
+    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
+        terminal.start(*PROGRAM, "-n", "shop", **env)
+        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.press("1")
+        terminal.shows("● ready", "1 on")
+        assert _engines(own_home)
+    until(lambda: not _engines(own_home), "the engine to end with its last front end", 20)
+
+
+@pytest.mark.timeout(180)
 def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
     terminal.shows("workloads of shop", "echo-", "Running")

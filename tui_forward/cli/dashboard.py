@@ -6,18 +6,22 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_forward.cli.doors import remote_session, run, told_by_signals
+from tui_forward.cli.exits import ExitCode
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
 from tui_forward.model import CatalogScope, Context
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
     from tui_forward.profiles.profile import Profile
+    from tui_forward.tui.app import TuiForwardApp
     from tui_forward.tui.files import Files
     from tui_forward.tui.granting import Offer
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 _AT_ONCE_S = 5.0
 _ATTEMPTS = 3
 _ANSWER_S = 5.0
+# A dashboard that was told to end has this long to do so.
+_ENDS_S = 5.0
 
 
 def has_terminal() -> bool:
@@ -150,8 +156,13 @@ async def _show_until_left(
         )  # fmt: skip
         begun = time.monotonic()
         # The terminal must be put in order, whoever ends the program.
-        with told_by_signals(app.exit):
+        impatient = threading.Timer(_ENDS_S, os._exit, (ExitCode.FAILED,))
+        impatient.daemon = True
+        with told_by_signals(partial(_end, app, impatient)):
             await app.run_async()
+        impatient.cancel()
+        if app.crash is not None and not has_terminal():
+            return  # it is no bug that there is nothing to draw on any more
         if app.crash is None:
             if app.farewell:
                 sys.stderr.write(f"{app.farewell}\n")
@@ -163,6 +174,12 @@ async def _show_until_left(
         news = f"A bug closed this screen; here it is again, and no forward was touched.\n{report}"
     await _stay_for_forwards(session, report)
     raise TuiForwardError("the dashboard had to close because of a bug", hint=report)
+
+
+def _end(app: TuiForwardApp, impatient: threading.Timer) -> None:
+    """Leave in order; or else, for Textual waits for ever to write to a terminal that is gone."""
+    impatient.start()
+    app.exit()
 
 
 async def _stay_for_forwards(session: Session, report: str) -> None:
