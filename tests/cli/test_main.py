@@ -333,6 +333,12 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
     done = run("config")
     assert done.code == 1
     assert "settings.toml, line 1: leave_on is not one of" in done.err
+    (folder / "settings.toml").unlink()
+    (folder / "settings.toml").mkdir()
+    done = run("config")
+    assert done.code == 1
+    assert "settings.toml: cannot be read: Is a directory" in done.err
+    assert "is not there" not in done.out
 
 
 def test_the_default_theme_is_the_one_that_is_shown() -> None:

@@ -46,7 +46,22 @@ def test_what_a_shell_is_offered(shell: Shell) -> None:
 
 def test_what_cannot_be_asked_is_silent(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
-    for line in ("tui-forward --context ", "tui-forward forward -n ", "tui-forward forward svc/"):
+    lines = ("tui-forward --context ", "tui-forward forward -n ", "tui-forward forward svc/")
+    for line in lines:
+        assert offered(shell, line) == []
+    without_a_current_one = shell.folder / "config"
+    without_a_current_one.write_text(
+        """
+apiVersion: v1
+kind: Config
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+"""
+    )
+    monkeypatch.setenv("KUBECONFIG", str(without_a_current_one))
+    assert offered(shell, lines[0]) == ["here"]
+    for line in (*lines[1:], "tui-forward --context nope forward svc/"):
         assert offered(shell, line) == []
 
 

@@ -41,12 +41,10 @@ class Shell:
         self.profiles.mkdir(parents=True)
         os.environ["KUBECONFIG"] = str(chain.kubeconfig)
 
-    def __call__(
-        self, *words: str, code: int = 0, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*PROGRAM, *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=False, input=stdin if stdin is not None else "",
+            check=False, input="",
         )  # fmt: skip
         assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr

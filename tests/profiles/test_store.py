@@ -51,6 +51,17 @@ def test_only_the_root_of_a_working_tree_counts(store: ProfileStore) -> None:
     assert store.team_file() is not None
 
 
+def test_where_one_may_not_look_there_is_no_working_tree(
+    store: ProfileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not by taking the permission away: root has it nevertheless.
+    def refuse(_path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert store.team_file() is None
+
+
 def test_found_by_file_name_by_path_and_by_what_it_is_called(store: ProfileStore) -> None:
     plain, named = put(store, "web.yaml"), put(store, "x.yaml", f"name: shop\n{GOOD}")
     tree = team(store)

@@ -218,15 +218,13 @@ async def _follow_profiles(session: Session, notices: Notices) -> None:
     """Let profiles that are on follow their files."""
     # Not before there is something: reading them takes a library that takes a while to load.
     await notices.began.wait()
-    from platformdirs import user_config_path, user_state_path
-
+    from tui_forward import folders
     from tui_forward.agent.live import LiveProfiles
     from tui_forward.profiles.store import ProfileStore
     from tui_forward.profiles.trust import Trust
 
-    store = ProfileStore(user_config_path("tui-forward") / "profiles", Path("/"))
-    trust = Trust(user_state_path("tui-forward") / "trusted.json")
-    await LiveProfiles(session, store, trust, notices).run()
+    store = ProfileStore(folders.profiles(), Path("/"))
+    await LiveProfiles(session, store, Trust(folders.trusted()), notices).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.plan import Plan, adopted
+from tui_forward.profiles.plan import Plan, belonging, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
@@ -24,11 +24,9 @@ class Applied:
 
     Attributes:
         forwards: Of the profile, in its order, as they stand.
-        started: Ids of those that were begun now.
     """
 
     forwards: tuple[Forward, ...]
-    started: tuple[str, ...]
 
     @property
     def unready(self) -> list[Forward]:
@@ -36,18 +34,30 @@ class Applied:
         return [one for one in self.forwards if one.state is not ForwardState.READY]
 
 
-def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
+async def compared(session: Session, profile: Profile) -> Plan:
+    """What is to be done so that what is on is what a profile says.
+
+    Raises:
+        TuiForwardError: It cannot be done (see `check_ports`), or the engine is gone.
+    """
+    forwards = (await session.snapshot()).forwards
+    found = plan(profile, forwards)
+    check_ports(found, forwards)
+    return found
+
+
+def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:
     """See that nobody of ours has a port that is wanted.
 
     Raises:
         ConfigError: With the names of both.
     """
     forwards = tuple(forwards)
-    leaving = {one.id for one in (*plan.removed, *(change.before for change in plan.changed))}
+    leaving = {one.id for one in (*found.removed, *(change.before for change in found.changed))}
     held = {
         address.port: one for one in forwards if one.id not in leaving for address in one.listening
     }
-    for wanted in (*plan.added, *(change.after for change in plan.changed)):
+    for wanted in (*found.added, *(change.after for change in found.changed)):
         holder = held.get(wanted.spec.local_port or 0)
         if holder is not None:
             raise ConfigError(
@@ -64,34 +74,36 @@ def _called(forward: Forward) -> str:
     return f"the forward to {spec.target}"
 
 
-async def apply(session: Session, profile: Profile, plan: Plan, *, wait_s: float | None) -> Applied:
+async def apply(
+    session: Session, profile: Profile, found: Plan, *, wait_s: float | None
+) -> Applied:
     """Carry out a plan.
 
     Args:
         session: Where.
-        profile: What the plan comes from.
-        plan: What is to be done.
+        profile: What that comes from.
+        found: What is to be done.
         wait_s: How long all of it may take to become ready; None does not wait, not even for
             what is needed.
 
     Raises:
         TuiForwardError: A forward makes no sense, or the engine is gone.
     """
-    for gone in (*plan.removed, *(change.before for change in plan.changed)):
+    for gone in (*found.removed, *(change.before for change in found.changed)):
         with contextlib.suppress(UsageError):  # somebody else has done so
             await session.stop(gone.id)
-    wanted = {one.name for one in (*plan.added, *(change.after for change in plan.changed))}
+    wanted = {one.name for one in (*found.added, *(change.after for change in found.changed))}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
-    started = []
     for one in profile.in_order():
         if one.name in wanted:
             if wait_s is not None:
                 await _settled(session, profile, one.needs, deadline)
-            started.append(await begin(session, one.spec))
+            await begin(session, one.spec)
     names = [one.name for one in profile.forwards]
     if wait_s is not None:
         await _settled(session, profile, names, deadline)
-    return Applied(await of_profile(session, profile), tuple(started))
+    on = belonging(profile, (await session.snapshot()).forwards)
+    return Applied(tuple(on[name] for name in names if name in on))
 
 
 async def begin(session: Session, spec: ForwardSpec) -> str:
@@ -106,22 +118,12 @@ async def begin(session: Session, spec: ForwardSpec) -> str:
     return await session.start(spec)
 
 
-async def of_profile(session: Session, profile: Profile) -> tuple[Forward, ...]:
-    """The forwards of a profile that are on, in its order."""
-    forwards = (await session.snapshot()).forwards
-    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-    on |= adopted(profile, forwards)
-    return tuple(on[one.name] for one in profile.forwards if one.name in on)
-
-
 async def _settled(
     session: Session, profile: Profile, names: Sequence[str], deadline: float
 ) -> None:
     """Wait until these are ready, or need a person, or the time is over."""
     while asyncio.get_running_loop().time() < deadline:
-        forwards = (await session.snapshot()).forwards
-        on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-        on |= adopted(profile, forwards)
+        on = belonging(profile, (await session.snapshot()).forwards)
         if all(on[name].state in _SETTLED for name in names if name in on):
             return
         await asyncio.sleep(_LOOK_S)

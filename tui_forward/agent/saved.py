@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import platformdirs
 
-from tui_forward import atomic
+from tui_forward import atomic, folders
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import EventKind, Forward, ForwardSpec
+from tui_forward.profiles.plan import as_it_is
 from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
@@ -59,8 +59,7 @@ NOTHING = SavedSession()
 
 def path_of(socket: Path) -> Path:
     """The file of the engine process that serves a socket."""
-    folder = platformdirs.user_state_path("tui-forward", appauthor=False) / "sessions"
-    return folder / f"{socket.stem}.json"
+    return folders.sessions() / f"{socket.stem}.json"
 
 
 def previous_of(path: Path) -> Path:
@@ -95,16 +94,7 @@ def forget(path: Path) -> None:
 def as_saved(forwards: Sequence[Forward], *, kept: bool) -> SavedSession:
     """A session as it is to be brought back: each forward on the port it has."""
     return SavedSession(
-        kept=kept,
-        forwards=tuple(
-            SavedForward(
-                msgspec.structs.replace(one.spec, local_port=one.listening[0].port)
-                if one.listening
-                else one.spec,
-                one.paused,
-            )
-            for one in forwards
-        ),
+        kept=kept, forwards=tuple(SavedForward(as_it_is(one), one.paused) for one in forwards)
     )
 
 

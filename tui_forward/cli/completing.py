@@ -143,11 +143,10 @@ async def _view(
 ) -> CatalogView:
     import asyncio
 
+    from tui_forward.cli.doors import chosen_context
     from tui_forward.model import CatalogScope
 
-    known = await session.contexts()
-    name = _given(ctx, "context")
-    context = next(one for one in known if (one.name == name if name else one.current))
+    context = await chosen_context(session, _given(ctx, "context"))
     namespace = _given(ctx, "namespace") or context.namespace
     scope = CatalogScope(context.name, "" if all_namespaces else namespace)
     while True:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from platformdirs import user_config_path
 
+from tui_forward import folders
 from tui_forward.cli import records
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.output import one_line
@@ -21,17 +21,22 @@ def config(as_json: bool) -> int:
 
     They are kept in settings.toml; what is wrong with it is told on stderr.
     """
-    path = user_config_path("tui-forward") / "settings.toml"
+    path = folders.settings()
     settings = load(path)
-    there = path.is_file()
-    text = path.read_text(encoding="utf-8", errors="replace") if there else ""
+    text, absent = "", ""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        absent = " (is not there)"
+    except OSError:
+        pass  # `load` says why
     rows = _rows(settings, text)
     if as_json:
         for name, value, at in rows:
             one = {"setting": name, "value": value, "line": at, "file": str(path) if at else None}
-            click.echo("\n".join(records.json_lines([one])))
+            click.echo(records.json_line(one))
     else:
-        click.echo(f"# {path}" + ("" if there else " (is not there)"))
+        click.echo(f"# {path}{absent}")
         for name, value, at in rows:
             where = f"line {at}" if at else "default"
             click.echo(f"{f'{name} = {_quoted(value)}':<40} # {where}")

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_forward.cli.doors import remote_session, run, told_by_signals
+from tui_forward.cli.doors import chosen_context, remote_session, run, told_by_signals
 from tui_forward.cli.exits import ExitCode
-from tui_forward.errors import ConfigError, TuiForwardError, UsageError
-from tui_forward.model import CatalogScope, Context
+from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.model import CatalogScope
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def show_dashboard(
     importing = asyncio.create_task(asyncio.to_thread(_import_app))
     beside = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if passing else []
     async with remote_session(kubeconfig, arguments=beside) as session:
-        chosen = await _context(session, context)
+        chosen = await chosen_context(session, context)
         shown = chosen.namespace if namespace is None else namespace
         # The engine lists while the screen is made.
         await session.catalog(CatalogScope(chosen.name, shown))
@@ -107,13 +107,9 @@ async def show_dashboard(
 
 
 async def _switch_on(session: Session, profile: Profile) -> None:
-    from tui_forward.agent.applying import apply, check_ports
-    from tui_forward.profiles.plan import plan
+    from tui_forward.agent.applying import apply, compared
 
-    forwards = (await session.snapshot()).forwards
-    wanted = plan(profile, forwards)
-    check_ports(wanted, forwards)
-    await apply(session, profile, wanted, wait_s=None)
+    await apply(session, profile, await compared(session, profile), wait_s=None)
 
 
 def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | None:
@@ -217,40 +213,19 @@ def _import_app() -> None:
     import tui_forward.tui.app  # noqa: F401 - for its side effect: it is loaded
 
 
-async def _context(session: Session, name: str | None) -> Context:
-    contexts = await session.contexts()
-    for context in contexts:
-        if context.name == name or (name is None and context.current):
-            return context
-    names = ", ".join(sorted(context.name for context in contexts)) or "none"
-    if name is None:
-        raise ConfigError(
-            "the kubeconfig has no current context",
-            hint=f"choose one with --context; there are: {names}",
-        )
-    raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
-
-
 def _files(kubeconfig: str | None) -> Files:
-    from platformdirs import user_config_path
-
+    from tui_forward import folders
     from tui_forward.agent import log, place
     from tui_forward.tui.files import Files
 
     return Files(
-        memory=_state_folder() / "browse.json",
-        settings=user_config_path("tui-forward") / "settings.toml",
+        memory=folders.memory(),
+        settings=folders.settings(),
         log=log.path_of(place.default_socket(kubeconfig, os.environ)),
-        profiles=user_config_path("tui-forward") / "profiles",
-        trusted=_state_folder() / "trusted.json",
+        profiles=folders.profiles(),
+        trusted=folders.trusted(),
         working=Path.cwd(),
     )
-
-
-def _state_folder() -> Path:
-    from platformdirs import user_state_path
-
-    return user_state_path("tui-forward")
 
 
 def _keep(crash: str) -> str:
@@ -259,7 +234,9 @@ def _keep(crash: str) -> str:
     Returns:
         What is to be done with it, in words.
     """
-    path = _state_folder() / "crash.log"
+    from tui_forward import folders
+
+    path = folders.crash()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

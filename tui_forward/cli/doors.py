@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tui_forward.errors import ConfigError
+from tui_forward.model import Context
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
@@ -83,6 +85,25 @@ async def attached_session(kubeconfig: str | None) -> AsyncIterator[RemoteSessio
     finally:
         if session is not None:
             await session.close()
+
+
+async def chosen_context(session: Session, name: str | None) -> Context:
+    """The context of a name, or the current one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    contexts = await session.contexts()
+    for context in contexts:
+        if context.name == name or (name is None and context.current):
+            return context
+    names = ", ".join(sorted(context.name for context in contexts)) or "none"
+    if name is None:
+        raise ConfigError(
+            "the kubeconfig has no current context",
+            hint=f"choose one with --context; there are: {names}",
+        )
+    raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -70,7 +70,7 @@ def list_(as_json: bool) -> int:
                 "description": found.description if found is not None else "",
                 "forwards": len(found.forwards) if found is not None else None, "error": trouble,
             }  # fmt: skip
-            click.echo("\n".join(records.json_lines([one])))
+            click.echo(records.json_line(one))
         elif found is not None:
             what = plural(len(found.forwards), "forward")
             whose = "  (of this working tree)" if file.team else ""
@@ -120,7 +120,7 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
                 "file": str(fault.file), "line": fault.line, "column": fault.column,
                 "error": fault.what, "hint": fault.hint,
             }  # fmt: skip
-            click.echo("\n".join(records.json_lines([one])))
+            click.echo(records.json_line(one))
         else:
             click.echo(_shown(fault))
     if not faults and not as_json:
@@ -160,9 +160,7 @@ def edit(name: str) -> int:
             read_profile(edited, file.path)
         except ProfileError as error:
             for fault in error.problems:
-                click.echo(
-                    one_line(str(fault)) + (f" → {fault.hint}" if fault.hint else ""), err=True
-                )
+                click.echo(_shown(fault), err=True)
             if not (sys.stdin.isatty() and click.confirm("Edit it again?", default=True, err=True)):
                 raise TuiForwardError(
                     f"{file.path} was left as it is", hint="what you wrote was wrong"

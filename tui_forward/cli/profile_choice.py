@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import click
-from platformdirs import user_config_path, user_state_path
 
+from tui_forward import folders
 from tui_forward.arguments import is_loopback
 from tui_forward.cli.output import one_line
 from tui_forward.errors import UsageError
@@ -19,12 +19,12 @@ from tui_forward.profiles.trust import Trust
 
 def store() -> ProfileStore:
     """The profiles of this person, here."""
-    return ProfileStore(user_config_path("tui-forward") / "profiles", Path.cwd())
+    return ProfileStore(folders.profiles(), Path.cwd())
 
 
 def trust() -> Trust:
     """What this person has agreed to."""
-    return Trust(user_state_path("tui-forward") / "trusted.json")
+    return Trust(folders.trusted())
 
 
 def chosen(name: str, *, yes: bool) -> Profile:

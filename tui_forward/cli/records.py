@@ -39,8 +39,12 @@ def record(forward: Forward) -> dict[str, Any]:
 
 def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
     """One object on each line."""
-    for one in records:
-        yield msgspec.json.encode(one).decode()
+    return map(json_line, records)
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """One object."""
+    return msgspec.json.encode(record).decode()
 
 
 def table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -10,16 +11,17 @@ from pathlib import Path
 
 import click
 
-from tui_forward.agent.applying import Applied, apply, check_ports
+from tui_forward.agent.applying import Applied, apply, compared
 from tui_forward.cli import completing, profile_choice
 from tui_forward.cli.doors import remote_session
 from tui_forward.cli.doors import run as run_async
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
 from tui_forward.cli.variables import variables, write_variables
-from tui_forward.errors import ForwardError, TuiForwardError, UsageError
-from tui_forward.profiles.plan import plan
+from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
+from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
+from tui_forward.session import Session
 
 # As shells have it for a command that cannot be found or run.
 _NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
@@ -65,9 +67,7 @@ async def _run(
     told = Told()
     try:
         async with remote_session(kubeconfig) as session:
-            forwards = (await session.snapshot()).forwards
-            found = plan(profile, forwards)
-            check_ports(found, forwards)
+            found = await compared(session, profile)
             try:
                 applied = await apply(session, profile, found, wait_s=timeout_s)
                 if applied.unready:
@@ -77,17 +77,24 @@ async def _run(
                     write_variables(Path(env_file), more)
                 return await _command(command, more, told)
             finally:
-                # Also of what was begun before something failed.
-                before = {one.id for one in found.same}
-                for one in (await session.snapshot()).forwards:
-                    if one.spec.profile == profile.id and one.id not in before:
-                        await session.stop(one.id)
+                # Also of what was begun before something failed. An engine that is gone has
+                # nothing on, and hides neither that nor what CMD said.
+                with contextlib.suppress(TransportError):
+                    await _switch_off(session, profile, found)
     except asyncio.CancelledError:
         if told.number is None:
             raise
         return _SIGNALLED + told.number
     finally:
         told.close()
+
+
+async def _switch_off(session: Session, profile: Profile, found: Plan) -> None:
+    """What was not on before."""
+    before = {one.id for one in found.same}
+    for one in (await session.snapshot()).forwards:
+        if one.spec.profile == profile.id and one.id not in before:
+            await session.stop(one.id)
 
 
 class Told:
@@ -99,9 +106,9 @@ class Told:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-        if sys.platform == "win32":
-            self._numbers = ()
+        self._numbers: tuple[signal.Signals, ...] = ()
+        if sys.platform != "win32":
+            self._numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
         for number in self._numbers:
             asyncio.get_running_loop().add_signal_handler(number, self._tell, number)
 

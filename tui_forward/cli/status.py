@@ -164,7 +164,7 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
                 await session.stop(forward_id)
     for one in chosen.values():
         if as_json:
-            click.echo("\n".join(records.json_lines([records.record(one)])))
+            click.echo(records.json_line(records.record(one)))
         else:
             click.echo(f"{one.id} off: {one_line(str(one.spec.target))}", err=True)
     return ExitCode.DONE

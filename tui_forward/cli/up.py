@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tui_forward.agent.applying import apply, check_ports
+from tui_forward.agent.applying import apply, compared
 from tui_forward.cli import completing, profile_choice, records
 from tui_forward.cli.doors import attached_session, remote_session, run
 from tui_forward.cli.exits import ExitCode
@@ -15,7 +15,7 @@ from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line, wants_color
 from tui_forward.cli.variables import variables, write_variables
 from tui_forward.errors import UsageError
-from tui_forward.profiles.plan import adopted, plan
+from tui_forward.profiles.plan import belonging, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError
 
@@ -59,9 +59,7 @@ def up(
 
 async def _plan_only(profile: Profile, kubeconfig: str | None) -> int:
     async with attached_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards if session is not None else ()
-    found = plan(profile, forwards)
-    check_ports(found, forwards)
+        found = plan(profile, ()) if session is None else await compared(session, profile)
     for line in found.lines():
         click.echo(one_line(line))
     if not found:
@@ -74,9 +72,7 @@ async def _up(
     *, as_json: bool,
 ) -> int:  # fmt: skip
     async with remote_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards
-        found = plan(profile, forwards)
-        check_ports(found, forwards)
+        found = await compared(session, profile)
         await session.keep(True)
         applied = await apply(session, profile, found, wait_s=wait_s)
     if as_json:
@@ -109,15 +105,13 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
         # A profile whose file is gone, or wrong, can be ended nevertheless.
-        ids, loose = {name}, set[str]()
+        mine = [one for one in forwards if one.spec.profile == name]
         try:
-            found = profile_choice.store().find(name).read()
-            ids.add(found.id)
-            loose = {one.id for one in adopted(found, forwards).values()}
+            found = belonging(profile_choice.store().find(name).read(), forwards)
+            mine += [one for one in found.values() if one not in mine]
         except (UsageError, ProfileError):
-            if not any(one.spec.profile == name for one in forwards):
+            if not mine:
                 raise
-        mine = [one for one in forwards if one.spec.profile in ids or one.id in loose]
         if session is not None:
             for one in mine:
                 await session.stop(one.id)

@@ -74,6 +74,13 @@ def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
     return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(same))
 
 
+def belonging(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
+    """The forwards of a profile that are on, begun by it or adopted, by their names in it."""
+    forwards = tuple(forwards)
+    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    return on | adopted(profile, forwards)
+
+
 def adopted(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
     """Forwards of no profile that are just what this one says, by the names they have in it.
 

@@ -98,10 +98,11 @@ class ProfileStore:
 
     def team_file(self) -> ProfileFile | None:
         """The profile of the working tree one is in, if it has one."""
-        for folder in (self.working, *self.working.parents):
-            if (folder / ".git").exists():
-                path = folder / TEAM_FILE
-                return ProfileFile(path, team=True) if path.is_file() else None
+        with contextlib.suppress(PermissionError):  # one may be where one may not look
+            for folder in (self.working, *self.working.parents):
+                if (folder / ".git").exists():
+                    path = folder / TEAM_FILE
+                    return ProfileFile(path, team=True) if path.is_file() else None
         return None
 
     def find(self, name: str) -> ProfileFile:

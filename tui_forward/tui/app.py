@@ -524,7 +524,7 @@ class TuiForwardApp(App[None]):
         self.push_screen(Picker("profile", options, note=note), chosen)
 
     def _show_profile(self, desk: ProfileDesk, found: Found) -> None:
-        from tui_forward.tui.profile_desk import of_profile
+        from tui_forward.profiles.plan import belonging
         from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
 
         def answered(wish: ProfileWish | None) -> None:
@@ -533,19 +533,19 @@ class TuiForwardApp(App[None]):
             elif wish is ProfileWish.EDIT:
                 self._edit_file(found.file.path)
             elif wish is ProfileWish.DOWN and found.profile is not None:
-                on = [one.id for one in of_profile(found.profile, self.snapshot.forwards)]
-                self._wish(partial(self._granter.stop, on))
+                on = belonging(found.profile, self.snapshot.forwards).values()
+                self._wish(partial(self._granter.stop, [one.id for one in on]))
 
         view = desk.view(found, self.snapshot.forwards)
         self.push_screen(ProfileScreen(view), answered)
 
     async def _profile_up(self, desk: ProfileDesk, found: Found) -> None:
         try:
-            profile, wanted, _ = await desk.up(found)
+            wanted = await desk.up(found)
         except TuiForwardError as error:
             self.complain(error)
         else:
-            self.say(f"{profile.name}: {plural(len(list(wanted.lines())), 'change')}")
+            self.say(f"{found.name}: {plural(len(list(wanted.lines())), 'change')}")
         self._sampler.soon()
 
     def _edit_file(self, path: Path) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import DeclaredPort, Forward, ForwardSpec
+from tui_forward.profiles.plan import as_it_is
 from tui_forward.session import Session
 from tui_forward.tui import sampling
 from tui_forward.tui.browse.entries import Entry
@@ -154,8 +155,8 @@ class Granter:
         """End a forward and begin it otherwise, on its port if no other is asked for."""
         await self._session.stop(forward.id)
         self._remember([forward])
-        if spec.local_port is None:
-            spec = _on_its_port(forward, spec)
+        if spec.local_port is None and forward.listening:
+            spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
         await self.start((spec,), "changed")
 
     async def end_connections(self, connection_ids: Sequence[int]) -> None:
@@ -206,13 +207,7 @@ class Granter:
 
     def _remember(self, stopped: Sequence[Forward]) -> None:
         """What was stopped can come back on the port it had."""
-        specs = tuple(_on_its_port(forward, forward.spec) for forward in stopped)
+        specs = tuple(as_it_is(forward) for forward in stopped)
         if specs:
             self._undo.append(specs)
             del self._undo[:-_MAX_UNDO]
-
-
-def _on_its_port(forward: Forward, spec: ForwardSpec) -> ForwardSpec:
-    if not forward.listening:
-        return spec
-    return msgspec.structs.replace(spec, local_port=forward.listening[0].port)

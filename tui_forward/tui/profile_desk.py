@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_forward.agent.applying import Applied, apply, check_ports
+from tui_forward.agent.applying import apply, compared
 from tui_forward.arguments import is_loopback
 from tui_forward.errors import ConfigError
 from tui_forward.model import Forward
-from tui_forward.profiles.plan import Plan, adopted, as_it_is, plan
+from tui_forward.profiles.plan import Plan, as_it_is, belonging, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError, read_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
@@ -88,7 +88,7 @@ class ProfileDesk:
             if one.profile is None:
                 options.append(Option(key, one.name, "wrong"))
                 continue
-            on = len(of_profile(one.profile, forwards))
+            on = len(belonging(one.profile, forwards))
             what = plural(len(one.profile.forwards), "forward")
             detail = f"{what}, {on} on" if on else what
             if one.file.team:
@@ -114,12 +114,15 @@ class ProfileDesk:
             about=profile.description,
             lines=lines,
             changes=list(plan(profile, forwards).lines()),
-            on=len(of_profile(profile, forwards)),
+            on=len(belonging(profile, forwards)),
             strange=found.file.team and not self._trust.is_agreed(found.file.path, found.text),
         )
 
-    async def up(self, found: Found) -> tuple[Profile, Plan, Applied]:
+    async def up(self, found: Found) -> Plan:
         """Make what is on what it says; the person has seen it and said yes.
+
+        Returns:
+            What had to be done.
 
         Raises:
             TuiForwardError: It cannot be done; as `apply`, or two want one port.
@@ -128,12 +131,10 @@ class ProfileDesk:
         assert profile is not None
         if found.file.team:
             await asyncio.to_thread(self._trust.agree, found.file.path, found.text)
-        forwards = (await self._session.snapshot()).forwards
-        wanted = plan(profile, forwards)
-        check_ports(wanted, forwards)
+        wanted = await compared(self._session, profile)
         needed = any(one.needs for one in profile.forwards)
-        applied = await apply(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
-        return profile, wanted, applied
+        await apply(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
+        return wanted
 
     async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
         """Write what is on as a profile of the person's own.
@@ -151,12 +152,6 @@ class ProfileDesk:
         before = ProfileFile(path).text() if path.exists() else ""
         self._store.write(path, profile_text(map(as_it_is, forwards), path, before))
         return path
-
-
-def of_profile(profile: Profile, forwards: Sequence[Forward]) -> list[Forward]:
-    """Those of its forwards that are on."""
-    loose = adopted(profile, forwards).values()
-    return [one for one in forwards if one.spec.profile == profile.id or one in loose]
 
 
 def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:

@@ -93,57 +93,36 @@ class RowTable(ScrollView, can_focus=True):
 
     cursor: reactive[str | None] = reactive(None, repaint=False)
 
-    class HeadClicked(Message):
-        """The head was clicked, over a column."""
+    class _Told(Message):
+        """Of a table, which `on` can select."""
 
-        def __init__(self, table: RowTable, column: Column) -> None:
+        def __init__(self, table: RowTable) -> None:
             super().__init__()
             self.table = table
-            self.column = column
 
         @property
         def control(self) -> RowTable:
-            """The table, for selectors in `on`."""
+            """The table."""
             return self.table
 
-    class Clicked(Message):
+    class _OfRow(_Told):
+        """Of a row of it."""
+
+        def __init__(self, table: RowTable, key: str) -> None:
+            super().__init__(table)
+            self.key = key
+
+    class HeadClicked(_Told):
+        """The head was clicked."""
+
+    class Clicked(_OfRow):
         """A row was clicked, once."""
 
-        def __init__(self, table: RowTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> RowTable:
-            """The table, for selectors in `on`."""
-            return self.table
-
-    class Asked(Message):
+    class Asked(_OfRow):
         """A row was clicked with the right button: what can be done with it?"""
 
-        def __init__(self, table: RowTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> RowTable:
-            """The table, for selectors in `on`."""
-            return self.table
-
-    class Chosen(Message):
+    class Chosen(_OfRow):
         """A row was chosen by Enter or a second click."""
-
-        def __init__(self, table: RowTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> RowTable:
-            """The table, for selectors in `on`."""
-            return self.table
 
     def __init__(
         self,
@@ -376,8 +355,7 @@ class RowTable(ScrollView, can_focus=True):
         if offset is None:
             return
         if offset.y < self._top:
-            if (column := self._column_at(offset.x)) is not None:
-                self.post_message(self.HeadClicked(self, column))
+            self.post_message(self.HeadClicked(self))
             return
         key = self._key_at(offset.y)
         if key is not None:
@@ -388,13 +366,6 @@ class RowTable(ScrollView, can_focus=True):
             self.post_message(self.Clicked(self, key))
             if event.chain >= 2:
                 self.action_choose()
-
-    def _column_at(self, x: int) -> Column | None:
-        for column, width in zip(self._columns, self._widths[1], strict=False):
-            if width and x < width:
-                return column
-            x -= width + 1 if width else 0
-        return None
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw a part of the widget, borders included.

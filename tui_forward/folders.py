@@ -1,0 +1,39 @@
+"""Where the person's files are: what they write, and what is remembered for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_config_path, user_state_path
+
+_NAME = "tui-forward"
+
+
+def settings() -> Path:
+    """The file with theme, keys and habits."""
+    return user_config_path(_NAME) / "settings.toml"
+
+
+def profiles() -> Path:
+    """The folder of the person's own profiles."""
+    return user_config_path(_NAME) / "profiles"
+
+
+def trusted() -> Path:
+    """The file that says which of somebody else's profiles were agreed to."""
+    return user_state_path(_NAME) / "trusted.json"
+
+
+def memory() -> Path:
+    """The file with favourites and what was used lately."""
+    return user_state_path(_NAME) / "browse.json"
+
+
+def sessions() -> Path:
+    """The folder where engine processes write down what is on."""
+    return user_state_path(_NAME) / "sessions"
+
+
+def crash() -> Path:
+    """The file with the last bug of the dashboard."""
+    return user_state_path(_NAME) / "crash.log"
