@@ -69,7 +69,9 @@ class Figure:
 
 def environment(home: str, kubeconfig: Path) -> dict[str, str]:
     """What the dashboard and its engine get: a home of their own."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "KUBE", "NO_COLOR"))}
+    # Also what would have the program compiled anew at each start, as no installed one is.
+    others = ("XDG_", "KUBE", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {
         **kept,
         "HOME": home,
