@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.color import Color
 from textual.theme import Theme
 from textual.widgets import Footer, Label
 
 from tui_forward.tui import themes
-from tui_forward.tui.themes import THEMES
+from tui_forward.tui.themes import DEFAULT, THEMES, ThemedApp
 
 GROUNDS = ("background", "surface", "panel")
 TEXT = 4.5
@@ -150,51 +150,51 @@ def test_light_is_light_and_dark_is_dark(theme: Theme) -> None:
     assert (luminance(Color.parse(theme.background or "")) < 0.1) is theme.dark
 
 
-class Bare(App[None]):
+class Bare(ThemedApp[None]):
     def compose(self) -> ComposeResult:
         yield Label("words")
         yield Footer()
 
 
+@each
+async def test_every_theme_is_on_from_the_first_moment(theme: Theme) -> None:
+    app = Bare(theme.name)
+    async with app.run_test():
+        assert app.current_theme is theme
+        assert app.screen.styles.background == Color.parse(theme.background or "")
+
+
 async def test_every_theme_can_be_put_on() -> None:
     app = Bare()
-    themes.register(app)
     async with app.run_test() as pilot:
         for theme in THEMES:
-            assert not themes.choose(app, theme.name)
+            app.theme = theme.name
             await pilot.pause()
             assert app.current_theme is theme
             assert app.screen.styles.background == Color.parse(theme.background or "")
 
 
-async def test_names_begin_with_ours() -> None:
+def test_names_begin_with_ours() -> None:
     app = Bare()
-    themes.register(app)
-    async with app.run_test():
-        known = themes.names(app)
-        assert known[: len(THEMES)] == tuple(theme.name for theme in THEMES)
-        assert "textual-dark" in known
-        assert len(set(known)) == len(known) == len(app.available_themes)
+    known = app.theme_names
+    assert known[: len(THEMES)] == tuple(theme.name for theme in THEMES)
+    assert "textual-dark" in known
+    assert len(set(known)) == len(known) == len(app.available_themes)
 
 
-async def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
-    app = Bare()
-    themes.register(app)
-    async with app.run_test():
-        app.theme = themes.TWIN
-        assert "there is no theme 'nope'" in themes.choose(app, "nope")
-        assert app.theme == themes.DEFAULT
-        assert not themes.choose(app, "")
-        assert app.theme == themes.DEFAULT
+def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
+    app = Bare("nope")
+    assert app.theme == DEFAULT
+    assert "there is no theme 'nope'" in app.theme_trouble("nope")
+    assert not app.theme_trouble("")
+    assert not app.theme_trouble("textual-light")
+    assert Bare("textual-light").theme == "textual-light"
 
 
 async def test_without_colour_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = Bare()
-    themes.register(app)
-    async with app.run_test() as pilot:
-        themes.choose(app, themes.DEFAULT)
-        await pilot.pause()
+    async with app.run_test():
         assert app.no_color
         assert "words" in "".join(
             segment.text for strip in app.screen._compositor.render_strips() for segment in strip

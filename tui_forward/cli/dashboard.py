@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _AT_ONCE_S = 5.0
 _ATTEMPTS = 3
 _ANSWER_S = 5.0
+# What the engine knows already is in the first picture; for more than this, that does not wait.
+_FIRST_S = 0.2
 # A dashboard that was told to end has this long to do so.
 _ENDS_S = 5.0
 
@@ -154,6 +157,9 @@ async def _show_until_left(
         # The terminal must be put in order, whoever ends the program.
         impatient = threading.Timer(_ENDS_S, os._exit, (ExitCode.FAILED,))
         impatient.daemon = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_S):
+                await app.sample()
         with told_by_signals(partial(_end, app, impatient)):
             await app.run_async()
         impatient.cancel()
@@ -210,7 +216,11 @@ def _import_app() -> None:
     # What is drawn is drawn a few times a second: a key that comes right after need not wait
     # for Textual's sixtieth of a second.
     os.environ.setdefault("TEXTUAL_FPS", "240")
-    import tui_forward.tui.app  # noqa: F401 - for its side effect: it is loaded
+    gc.disable()  # nothing of what is imported is garbage, and looking for it takes a while
+    try:
+        import tui_forward.tui.app  # noqa: F401 - for its side effect: it is loaded
+    finally:
+        gc.enable()
 
 
 def _files(kubeconfig: str | None) -> Files:

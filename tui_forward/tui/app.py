@@ -28,7 +28,7 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.tui import themes, wishes
+from tui_forward.tui import wishes
 from tui_forward.tui.browse.listing import Listing
 from tui_forward.tui.browse.memory import Memory
 from tui_forward.tui.browse.targets import target_of
@@ -56,6 +56,7 @@ from tui_forward.tui.settings import (
     save_theme,
 )
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import DEFAULT, ThemedApp
 from tui_forward.tui.transitions import Notice
 
 # What is opened when it is asked for is loaded then: the first screen need not wait for it.
@@ -95,7 +96,7 @@ def _actions() -> type[Provider]:
     return Actions
 
 
-class TuiForwardApp(App[None]):
+class TuiForwardApp(ThemedApp[None]):
     """The dashboard.
 
     Args:
@@ -111,7 +112,8 @@ class TuiForwardApp(App[None]):
     """
 
     TITLE = "tui-forward"
-    CSS_PATH = stylesheet("app.tcss")
+    # The dashboard's own with it: read when it is opened, all would be parsed twice.
+    CSS_PATH: ClassVar = [stylesheet("app.tcss"), Dashboard.CSS_PATH]
     COMMANDS: ClassVar = App.COMMANDS | {_actions}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
@@ -150,16 +152,19 @@ class TuiForwardApp(App[None]):
         offer: Offer | None = None,
         may_stay: bool = True,
     ) -> None:
-        super().__init__()
+        files = files if files is not None else Files()
+        seen = identity(files.settings) if files.settings is not None else None
+        settings = load(files.settings) if files.settings is not None else Settings()
+        super().__init__(settings.theme)
         self.session = session
         self.crash: str | None = None
         self._news = news
         self._offer = offer
         self._may_stay = may_stay
-        self._settings = Settings()
-        self._settings_seen: object = None
+        self._settings = settings
+        self._settings_seen: object = seen
         self.farewell = ""  # for the terminal, when the screen is gone
-        self._files = files if files is not None else Files()
+        self._files = files
         self._memory = Memory(self._files.memory)
         self._clock = clock
         histories = histories if histories is not None else Histories()
@@ -187,10 +192,16 @@ class TuiForwardApp(App[None]):
         listing.recent = self._memory.recent(scope.context)
         return listing
 
-    async def on_mount(self) -> None:
-        """Show the dashboard, then begin to look and to listen."""
-        problems = self._put_settings_on()
-        await self.push_screen(self.dashboard)
+    def get_default_screen(self) -> Dashboard:
+        """The dashboard: no other screen lies beneath it."""
+        self.dashboard.suit(self.size)
+        return self.dashboard
+
+    def on_mount(self) -> None:
+        """Begin to look and to listen."""
+        keys = self._checked(self._settings)
+        self.set_keymap(keys.keymap)
+        problems = self._wrong_with(self._settings, keys)
         for endless in (
             self._sampler.run, self._sampler.listen, self._granter.run, self._follow_settings,
         ):  # fmt: skip
@@ -201,19 +212,11 @@ class TuiForwardApp(App[None]):
         if self._offer is not None:
             self.offer_to_resume(self._offer)
 
-    def _put_settings_on(self) -> list[str]:
-        """The person's theme and keys; returns what is wrong with them, in words."""
-        themes.register(self)
-        path = self._files.settings
-        if path is None:
-            return [themes.choose(self, "")]
-        self._settings_seen = identity(path)
-        settings = load(path)
-        keys = self._checked(settings)
-        self._settings = settings
-        self.set_keymap(keys.keymap)
-        wrong = themes.choose(self, settings.theme)
-        return [wrong, *map(str, settings.problems), *map(str, keys.problems)]
+    def _wrong_with(self, settings: Settings, keys: KeyCheck) -> list[str]:
+        """What is wrong with the person's settings, in words."""
+        problems = [str(one) for one in (*settings.problems, *keys.problems)]
+        theme = self.theme_trouble(settings.theme)
+        return [theme, *problems] if theme else problems
 
     def _checked(self, settings: Settings) -> KeyCheck:
         ids = known_ids([type(self), *with_keys()]) if settings.keys else {}
@@ -230,19 +233,20 @@ class TuiForwardApp(App[None]):
             self._settings_seen = seen
             settings = await asyncio.to_thread(load, path)
             keys = self._checked(settings)
-            wrong = [*map(str, settings.problems), *map(str, keys.problems)]
-            if settings.theme and settings.theme not in self.available_themes:
-                wrong.append(f"there is no theme {settings.theme!r}")
+            wrong = self._wrong_with(settings, keys)
             for what in wrong:
                 self.notify(what, title="nothing was changed", severity="warning", markup=False)
             if not wrong:
                 self._settings = settings
                 self.set_keymap(keys.keymap)
-                themes.choose(self, settings.theme)
+                self.theme = settings.theme or DEFAULT
                 self.say("the settings were read anew")
 
     async def sample(self) -> None:
-        """Fetch one sample and draw it, beside those that are taken anyway."""
+        """Fetch one sample and draw it, beside those that are taken anyway.
+
+        Before the app runs it makes the first picture a complete one.
+        """
         await self._sampler.sample()
 
     # Telling.
@@ -642,7 +646,7 @@ class TuiForwardApp(App[None]):
 
     def _wear(self, theme: str) -> None:
         """Another theme, also next time."""
-        themes.choose(self, theme)
+        self.theme = theme
         if self._files.settings is not None:
             try:
                 save_theme(self._files.settings, theme)
@@ -660,7 +664,7 @@ class TuiForwardApp(App[None]):
                 yield PaletteCommand(
                     f"Namespace: {name}", "look at it", partial(self._look_at, here.context, name)
                 )
-        for name in themes.names(self):
+        for name in self.theme_names:
             yield PaletteCommand(f"Theme: {name}", "colours", partial(self._wear, name))
         for forward in self.snapshot.forwards:
             stop = partial(self._granter.stop, [forward.id])

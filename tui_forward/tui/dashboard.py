@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -242,8 +243,13 @@ class Dashboard(Screen[None]):
         self._browse.unmark()
 
     def draw(self, sample: Sample) -> None:
-        """Show a sample."""
+        """Show a sample; as soon as there is a screen, if there is none yet."""
         self._sample = sample
+        if self.is_mounted:
+            self._draw()
+
+    def _draw(self) -> None:
+        sample = self._sample
         self._forwards = {forward.id: forward for forward in sample.snapshot.forwards}
         self._by_entry = ForwardsByEntry(
             sample.snapshot.forwards, self.picture.scope.context, self.picture
@@ -420,6 +426,15 @@ class Dashboard(Screen[None]):
         self.watch(self._browse, "cursor", self._follow_entry, init=False)
         self.watch(self._forward_table, "cursor", self._follow_forward, init=False)
         self.watch(self._filter, "text", self._search, init=False)
+        self._draw()
+
+    def suit(self, size: Size) -> None:
+        """Get ready for a terminal of this size, so that the first styles are the right ones."""
+        for breakpoints, extent in (
+            (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height),
+        ):  # fmt: skip
+            name = next(name for limit, name in reversed(breakpoints) if extent >= limit)
+            self.add_class(name, update=False)
 
     def _follow_entry(self) -> None:
         self._draw_ports()

@@ -136,7 +136,7 @@ class Sampler:
         self._tell(
             [*self._transitions.notice(self.snapshot.forwards, self._clock()), *self._news()]
         )
-        if dashboard.is_mounted and picture is dashboard.picture:
+        if picture is dashboard.picture:
             dashboard.draw(Sample(self.snapshot, connections, self._trouble))
         # There may be none any more: the program is ending.
         top = next(reversed(self._screens()), None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from textual.app import App
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 T = TypeVar("T")
 
@@ -176,32 +176,37 @@ EMBER: Final = Theme(
 )
 
 THEMES: Final[tuple[Theme, ...]] = (DARK, LIGHT, CONTRAST, EMBER)
+_OURS: Final = {theme.name: theme for theme in THEMES}
 
 
-def register(app: App[T]) -> None:
-    """Make the themes known to an app; does not choose one."""
-    for theme in THEMES:
-        app.register_theme(theme)
+class ThemedApp(App[T]):
+    """An app that knows our themes and wears one of them from its first moment.
 
-
-def names(app: App[T]) -> tuple[str, ...]:
-    """All themes there are: ours first, then Textual's by name."""
-    ours = [theme.name for theme in THEMES if theme.name in app.available_themes]
-    return (*ours, *sorted(app.available_themes.keys() - set(ours)))
-
-
-def choose(app: App[T], name: str) -> str:
-    """Put a theme on, or the default one if there is none of this name.
+    Put on later, a theme makes Textual read every style sheet and compute every style again.
 
     Args:
-        app: Where the themes are registered.
-        name: From the person's settings; empty means the default.
-
-    Returns:
-        What is wrong with the name, in words; empty when nothing is.
+        theme: Its name, from the person's settings; empty means the default one. If there is no
+            such theme, the default one is put on as well.
     """
-    if not name or name in app.available_themes:
-        app.theme = name or DEFAULT
-        return ""
-    app.theme = DEFAULT
-    return f"there is no theme {name!r}; choose one of {', '.join(names(app))}"
+
+    def __init__(self, theme: str = "") -> None:
+        # Before Textual's own, which computes the first colours.
+        known = {**BUILTIN_THEMES, **_OURS}
+        self.set_reactive(App.theme, theme if theme in known else DEFAULT)
+        super().__init__()
+
+    @property
+    def available_themes(self) -> dict[str, Theme]:
+        """Textual's, and ours."""
+        return {**super().available_themes, **_OURS}
+
+    @property
+    def theme_names(self) -> tuple[str, ...]:
+        """Of all themes there are: ours first, then Textual's by name."""
+        return (*_OURS, *sorted(self.available_themes.keys() - _OURS.keys()))
+
+    def theme_trouble(self, name: str) -> str:
+        """What is wrong with a name from the settings, in words; empty when nothing is."""
+        if not name or name in self.available_themes:
+            return ""
+        return f"there is no theme {name!r}; choose one of {', '.join(self.theme_names)}"
