@@ -14,6 +14,7 @@ from tui_forward.agent import saved
 from tui_forward.agent.saved import Keeper, SavedForward, SavedSession
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.profiles.reading import read_profile
 
 
 def spec(name: str, **more: object) -> ForwardSpec:
@@ -133,6 +134,44 @@ async def test_what_cannot_be_begun_does_not_keep_the_rest_from_coming_back(path
     troubles = await saved.bring_back(session, was)
     assert [str(error) for error in troubles] == ["no"]
     assert [one.spec.target.name for one in session.forwards.values()] == ["web"]
+
+
+async def test_what_a_profile_said_last_is_kept_while_it_is_on(path: Path) -> None:
+    session = FakeSession()
+    profile = read_profile("forwards: {web: {target: svc/web, port: 80}}", Path("/p/shop.yaml"))
+    off = read_profile("name: off", Path("/p/off.yaml"))
+    async with keeping(session, path) as keeper:
+        forward_id = await session.start(profile.forwards[0].spec)
+        keeper.profiles.update({"shop": profile, "off": off})
+        keeper.touch()
+        await until(lambda: saved.profiles_of(saved.read(path)) == {"shop": profile})
+        with keeper.between():
+            await session.stop(forward_id)
+            await asyncio.sleep(0.1)
+            assert saved.read(path).forwards, "half of an edit is never written"
+            forward_id = await session.start(off_forward := spec("other", profile="off"))
+        await until(lambda: saved.profiles_of(saved.read(path)) == {"off": off})
+
+        async def cut_short() -> None:
+            with keeper.between():
+                await session.stop(forward_id)
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await cut_short()
+    # It was told to end in between.
+    assert [one.spec for one in saved.read(path).forwards] == [off_forward]
+    # The next engine knows of it, and so does the one after that if nobody had looked.
+    for resume in (True, False):
+        async with keeping(FakeSession(), path, resume=resume) as keeper:
+            assert keeper.before == {"off": off}
+            await asyncio.sleep(0.05)
+    assert saved.profiles_of(saved.read(saved.previous_of(path))) == {"off": off}
+
+
+async def test_a_file_of_before_there_were_profiles_in_it(path: Path) -> None:
+    put(path, b'{"version":1,"kept":true,"forwards":[],"profiles_of_tomorrow":[]}')
+    assert saved.read(path) == SavedSession(kept=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version": 9}', b"\xff", b"[" * 100_000])

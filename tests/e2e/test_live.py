@@ -58,6 +58,23 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     shell("down", "shop")
 
 
+def test_what_is_edited_while_no_engine_runs_is_carried_out_by_the_next_one(shell: Shell) -> None:
+    file = shell.profiles / "shop.yaml"
+    shell("up", "shop")
+    shell("stop", "web")
+    ports = shell.ports()
+    file.write_text(SHOP + "  old: {target: svc/echo, port: echo, local: any}\n")
+    until(lambda: shell.listed().keys() == {"db", "old"}, "the edit")
+    for process in shell.engines():  # the parent first: nobody begins another one
+        process.kill()
+        process.wait(10)
+    file.write_text(SHOP + "  new: {target: pod/echo, namespace: default, port: echo}\n")
+    until(lambda: shell.listed().keys() == {"db", "new"}, "the edit of meanwhile")
+    assert shell.ports()["db"] == ports["db"]
+    assert "+ new default/pod/echo:echo, - old shop/svc/echo:echo" in shell("status").stdout
+    shell("down", "shop")
+
+
 def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
     (shell.folder / ".git").mkdir()
     team = shell.folder / ".tui-forward.yaml"

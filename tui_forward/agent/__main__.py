@@ -25,6 +25,7 @@ from tui_forward.errors import TransportError, TuiForwardError
 
 if TYPE_CHECKING:
     from tui_forward.agent.notices import Notices
+    from tui_forward.agent.saved import Keeper
     from tui_forward.session import Session
 
 _log = logging.getLogger("tui_forward.agent")
@@ -176,7 +177,7 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
     session = LocalSession(options.kubeconfig, context=options.context)
     keeper = Keeper(session, options.session or saved.path_of(path))
     notices = Notices()
-    following = loop.create_task(_follow_profiles(session, notices), name="profiles")
+    following = loop.create_task(_follow_profiles(session, notices, keeper), name="profiles")
     lifetime = Lifetime(
         options.linger,
         first_s=max(options.linger, _FIRST_FRONT_END_S),
@@ -214,7 +215,7 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
         await session.close()
 
 
-async def _follow_profiles(session: Session, notices: Notices) -> None:
+async def _follow_profiles(session: Session, notices: Notices, keeper: Keeper) -> None:
     """Let profiles that are on follow their files."""
     # Not before there is something: reading them takes a library that takes a while to load.
     await notices.began.wait()
@@ -224,7 +225,7 @@ async def _follow_profiles(session: Session, notices: Notices) -> None:
     from tui_forward.profiles.trust import Trust
 
     store = ProfileStore(folders.profiles(), Path("/"))
-    await LiveProfiles(session, store, Trust(folders.trusted()), notices).run()
+    await LiveProfiles(session, store, Trust(folders.trusted()), notices, keeper).run()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 """Profiles that are on follow their files: an edit is checked, then carried out.
 
 Only what the edit is about is touched. A bad edit changes nothing, and is told of with its place;
-one of somebody else's profile waits until the person has agreed to it.
+one of somebody else's profile waits until the person has agreed to it. What was edited while no
+engine ran is an edit like any other: what was carried out last is kept with the session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import watchfiles
 
 from tui_forward.agent.applying import apply, check_ports
 from tui_forward.agent.notices import Notices
+from tui_forward.agent.saved import Keeper
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import edits
@@ -39,6 +41,7 @@ class LiveProfiles:
         store: Where profiles are.
         trust: Which of somebody else's were agreed to.
         notices: Gets what was done and what could not be.
+        keeper: Keeps what was carried out last, for the next engine.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class LiveProfiles:
         store: ProfileStore,
         trust: Trust,
         notices: Notices,
+        keeper: Keeper,
     ) -> None:
         self._session = session
         self._store = store
         self._trust = trust
         self._notices = notices
-        self._known: dict[str, Profile] = {}  # as they were read last
+        self._keeper = keeper
+        self._known = keeper.profiles
         self._texts: dict[str, str] = {}  # as they were judged last, good or bad
 
     async def run(self) -> None:
@@ -69,13 +74,14 @@ class LiveProfiles:
     async def _follow(self) -> None:
         """Follow those that are on, until others are."""
         self._notices.began.clear()
-        forwards = await self._forwards()
-        if not any(one.spec.profile for one in forwards):
-            self._known.clear()
-            self._texts.clear()
+        profiles = await self._on()
+        for gone in {*self._known, *self._texts} - profiles:
+            self._known.pop(gone, None)
+            self._texts.pop(gone, None)
+        if not profiles:
             await self._notices.began.wait()
-            forwards = await self._forwards()
-        files = await asyncio.to_thread(self._files, forwards)
+            profiles = await self._on()
+        files = await asyncio.to_thread(self._files, profiles)
         if files:
             await self._look(files)
             await self._watch(files)
@@ -95,7 +101,7 @@ class LiveProfiles:
             *folders, recursive=False, debounce=_DEBOUNCE_MS, rust_timeout=_LOOK_AGAIN_MS,
             yield_on_timeout=True, ignore_permission_denied=True,
         ):  # fmt: skip
-            now = await asyncio.to_thread(self._files, await self._forwards())
+            now = await asyncio.to_thread(self._files, await self._on())
             if now.keys() != files.keys():
                 return
             await self._look(files)
@@ -106,10 +112,17 @@ class LiveProfiles:
         except TuiForwardError:
             return ()  # it is ending
 
-    def _files(self, forwards: tuple[Forward, ...]) -> dict[str, ProfileFile]:
-        """The files of profiles that are on; those known already need not be looked for."""
+    async def _on(self) -> set[str]:
+        """Profiles that are on; what the session before knew of them is known from now on."""
+        on = {one.spec.profile for one in await self._forwards() if one.spec.profile}
+        for profile in on & self._keeper.before.keys():
+            self._known.setdefault(profile, self._keeper.before.pop(profile))
+        return on
+
+    def _files(self, profiles: Iterable[str]) -> dict[str, ProfileFile]:
+        """The files of profiles; those known already need not be looked for."""
         found = {}
-        for profile in {one.spec.profile for one in forwards if one.spec.profile}:
+        for profile in profiles:
             known = self._known.get(profile)
             if known is not None:
                 found[profile] = ProfileFile(known.file, known.team)
@@ -132,10 +145,9 @@ class LiveProfiles:
                 continue
             if self._texts.get(profile) == text:
                 continue
-            first = profile not in self._texts
             self._texts[profile] = text
             try:
-                await self._judge(profile, file, text, first=first)
+                await self._judge(profile, file, text)
             except ProfileError as error:
                 more = f" → {error.hint}" if error.hint else ""
                 self._tell(profile, f"{_brief(error)}{more}; nothing was changed", bad=True)
@@ -143,12 +155,12 @@ class LiveProfiles:
                 more = f" → {error.hint}" if error.hint else ""
                 self._tell(profile, f"the edit is not carried out: {error}{more}", bad=True)
 
-    async def _judge(self, profile: str, file: ProfileFile, text: str, *, first: bool) -> None:
+    async def _judge(self, profile: str, file: ProfileFile, text: str) -> None:
         # Of this very text: what the person agreed to is not to be another one by now.
         after = read_profile(text, file.path, team=file.team)
         before = self._known.get(profile)
-        if first or before is None:
-            self._known[profile] = after
+        if before is None:  # it was just switched on
+            self._know(profile, after)
             return
         forwards = await self._forwards()
         found = edits(before, after, forwards)
@@ -160,12 +172,19 @@ class LiveProfiles:
             self._tell(profile, what, bad=True)
             return
         check_ports(found, forwards)
-        self._known[profile] = after
-        if found:
+        if not found:
+            self._know(profile, after)
+            return
+        with self._keeper.between():
+            self._know(profile, after)
             await apply(self._session, after, found, wait_s=None)
-            lines = list(found.lines())
-            more = f", and {len(lines) - _LONGEST} more" if len(lines) > _LONGEST else ""
-            self._tell(profile, f"{', '.join(lines[:_LONGEST])}{more}")
+        lines = list(found.lines())
+        more = f", and {len(lines) - _LONGEST} more" if len(lines) > _LONGEST else ""
+        self._tell(profile, f"{', '.join(lines[:_LONGEST])}{more}")
+
+    def _know(self, profile: str, as_carried_out: Profile) -> None:
+        self._known[profile] = as_carried_out
+        self._keeper.look()
 
     def _tell_once(self, profile: str, text: str, about: str) -> None:
         """Of a file that cannot be read, as long as it cannot."""

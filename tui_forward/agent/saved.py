@@ -9,8 +9,9 @@ which front ends offer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from tui_forward import atomic, folders
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import EventKind, Forward, ForwardSpec
 from tui_forward.profiles.plan import as_it_is
+from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
@@ -41,17 +43,32 @@ class SavedForward(msgspec.Struct, frozen=True):
     paused: bool = False
 
 
+class SavedProfile(msgspec.Struct, frozen=True):
+    """A profile that was on, as its file was carried out last.
+
+    What the file says otherwise by then was edited while no engine looked; what is not on
+    although it is in here was stopped by hand.
+    """
+
+    name: str
+    file: str
+    team: bool = False
+    forwards: tuple[ProfileForward, ...] = ()
+
+
 class SavedSession(msgspec.Struct, frozen=True):
     """A session as a file holds it.
 
     Attributes:
         kept: Forwards go on without a front end.
         forwards: In the order in which they were begun.
+        profiles: Those that forwards belong to.
     """
 
     version: Literal[1] = 1
     kept: bool = False
     forwards: tuple[SavedForward, ...] = ()
+    profiles: tuple[SavedProfile, ...] = ()
 
 
 NOTHING = SavedSession()
@@ -91,11 +108,32 @@ def forget(path: Path) -> None:
         _log.warning("%s cannot be removed: %s", path, error.strerror)
 
 
-def as_saved(forwards: Sequence[Forward], *, kept: bool) -> SavedSession:
-    """A session as it is to be brought back: each forward on the port it has."""
+def as_saved(
+    forwards: Sequence[Forward], profiles: Iterable[Profile] = (), *, kept: bool
+) -> SavedSession:
+    """A session as it is to be brought back: each forward on the port it has.
+
+    Of the profiles, those that forwards belong to.
+    """
+    on = {one.spec.profile for one in forwards}
     return SavedSession(
-        kept=kept, forwards=tuple(SavedForward(as_it_is(one), one.paused) for one in forwards)
+        kept=kept,
+        forwards=tuple(SavedForward(as_it_is(one), one.paused) for one in forwards),
+        profiles=tuple(
+            SavedProfile(one.name, str(one.file), one.team, one.forwards)
+            for one in profiles
+            if one.id in on
+        ),
     )
+
+
+def profiles_of(saved: SavedSession) -> dict[str, Profile]:
+    """The profiles of a session, by what their forwards carry."""
+    found = (
+        Profile(name=one.name, file=Path(one.file), team=one.team, forwards=one.forwards)
+        for one in saved.profiles
+    )
+    return {one.id: one for one in found}
 
 
 async def bring_back(session: Session, saved: SavedSession) -> list[TuiForwardError]:
@@ -122,6 +160,9 @@ class Keeper:
     Attributes:
         kept: Forwards are to go on without a front end. Call `touch` when it changes.
         has_forwards: Whether any were on when it looked last.
+        profiles: Those that are on, as their files were carried out last. Whoever follows them
+            changes it, and calls `look`.
+        before: Likewise of the session before, brought back or offered, until they are followed.
     """
 
     def __init__(self, session: Session, path: Path) -> None:
@@ -131,9 +172,12 @@ class Keeper:
         self._began = asyncio.Event()
         self._written = NOTHING
         self._failed = False
+        self._between = False
         self._tasks: list[asyncio.Task[None]] = []
         self.kept = False
         self.has_forwards = False
+        self.profiles: dict[str, Profile] = {}
+        self.before: dict[str, Profile] = {}
 
     async def open(self, *, resume: bool) -> bool:
         """Bring back what was on, or put it by; then begin to write.
@@ -143,6 +187,10 @@ class Keeper:
         """
         before = await asyncio.to_thread(read, self._path)
         back = bool(before.forwards) and (resume or before.kept)
+        offered = before
+        if not before.forwards:
+            offered = await asyncio.to_thread(read, previous_of(self._path))
+        self.before = profiles_of(offered)
         if back:
             _log.info("bringing back %d forwards", len(before.forwards))
             self.kept = before.kept
@@ -161,7 +209,26 @@ class Keeper:
         """Something was begun, ended or asked for."""
         self.has_forwards = True  # as far as is known before the next look
         self._began.set()
+        self.look()
+
+    def look(self) -> None:
+        """Write what is on, if it is something else."""
         self._dirty.set()
+
+    @contextlib.contextmanager
+    def between(self) -> Iterator[None]:
+        """Inside, what is on is neither what it was nor what it is to be: nothing is written.
+
+        If the engine is killed or told to end meanwhile, the next one begins from before.
+        """
+        self._between = True
+        try:
+            yield
+        except Exception:  # not when it is cancelled: the engine ends in between
+            self._between = False
+            raise
+        self._between = False
+        self.look()
 
     async def close(self) -> None:
         """Write what is on for the last time. Before the session ends."""
@@ -191,8 +258,9 @@ class Keeper:
         except TuiForwardError:
             return  # it is ending
         self.has_forwards = bool(forwards)
-        now = as_saved(forwards, kept=self.kept)
-        if now == self._written:
+        profiles = {**self.before, **self.profiles}.values()
+        now = as_saved(forwards, profiles, kept=self.kept)
+        if self._between or now == self._written:
             return
         data = msgspec.json.format(msgspec.json.encode(now), indent=1)
         try:
