@@ -29,7 +29,8 @@ from tests.engine.chain import (
 from tests.engine.chain import FakeAccess as ChainAccess
 from tests.support.engines import FakeBackend, echo, pod
 from tests.support.waiting import until
-from tui_forward.agent import place
+from tui_forward.agent import place, wire
+from tui_forward.agent.handover import Giver
 from tui_forward.agent.notices import Notices
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.agent.saved import Keeper
@@ -161,9 +162,11 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "local":
             yield World(local, local, backend)
             return
-        server = Server(local, Keeper(local, tmp_path / "session.json"), Notices())
-        path = tmp_path / "engine.sock"
-        await server.start(place.listen(path))
+        keeper, path = Keeper(local, tmp_path / "session.json"), tmp_path / "engine.sock"
+        lock, listening = place.Lock(path), place.listen(path)
+        giver = Giver(local, keeper, lock, listening, wire.Handed(), on_given=lambda _: None)
+        server = Server(local, keeper, Notices(), giver)
+        await server.start(listening)
         undo.push_async_callback(server.close)
         remote = await RemoteSession.open(path)
         undo.push_async_callback(remote.close)

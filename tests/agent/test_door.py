@@ -14,6 +14,7 @@ from tests.support.engines import FakeBackend
 from tests.support.waiting import until
 from tui_forward.agent import place, server, wire
 from tui_forward.agent.framing import read_message
+from tui_forward.agent.handover import Giver
 from tui_forward.agent.notices import Notices
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.agent.saved import Keeper
@@ -64,11 +65,16 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         undo.push_async_callback(session.close)
         counts: list[int] = []
         keeper = Keeper(session, tmp_path / "session.json")
-        served = Server(
-            session, keeper, Notices(), kubeconfig="/some/config", on_front_ends=counts.append
-        )
         path = tmp_path / "engine.sock"
-        await served.start(place.listen(path))
+        lock, listening = place.Lock(path), place.listen(path)
+        assert lock.acquire()
+        undo.callback(lock.release)
+        giver = Giver(session, keeper, lock, listening, wire.Handed(), on_given=lambda _: None)
+        served = Server(
+            session, keeper, Notices(), giver,
+            kubeconfig="/some/config", on_front_ends=counts.append,
+        )  # fmt: skip
+        await served.start(listening)
         undo.push_async_callback(served.close)
         door = Door(path, session, served, undo)
         door.counts = counts

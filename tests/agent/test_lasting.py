@@ -6,69 +6,22 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.places import Place
 from tests.support.waiting import until
-from tui_forward.agent import connect, saved
+from tui_forward.agent import saved
 from tui_forward.agent.lasting import LastingSession
 from tui_forward.agent.launch import attach
-from tui_forward.agent.remote import RemoteSession
-from tui_forward.errors import ConfigError, TransportError, UsageError
+from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
     pytest.mark.timeout(60),
 ]
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
-clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
-users: [{name: me, user: {token: secret-token-0123}}]
-"""
-
-
-class Place:
-    """A kubeconfig and a socket, and all engines that ever served it."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.chmod(0o700)
-        self.socket = folder / "e.sock"
-        self.kubeconfig = folder / "config"
-        self.kubeconfig.write_text(KUBECONFIG)
-        self.log = folder / "log"
-        self.refuses = False
-
-    async def open(self, *arguments: str) -> RemoteSession:
-        if self.refuses:
-            raise ConfigError("no engine today")
-        session = await connect(
-            str(self.kubeconfig),
-            socket_path=self.socket,
-            arguments=["--log", str(self.log), *arguments],
-        )
-        assert isinstance(session, RemoteSession)
-        return session
-
-    async def lasting(self) -> LastingSession:
-        return LastingSession(await self.open(), lambda: self.open("--resume"))
-
-    def engines(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if str(self.socket) in process.cmdline():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
 
 
 def kill(*pids: int) -> None:
@@ -79,15 +32,6 @@ def kill(*pids: int) -> None:
 def spec(port: int = 0) -> ForwardSpec:
     target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
     return ForwardSpec(target=target, local_port=port, addresses=("127.0.0.1",))
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    place = Place(tmp_path)
-    yield place
-    for process in place.engines():
-        process.kill()
-    await until(lambda: not place.engines())
 
 
 async def listening(session: LastingSession) -> int:

@@ -13,23 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.places import KUBECONFIG
 from tests.support.waiting import until
 from tui_forward.agent import connect, place, remote, wire
 from tui_forward.agent.launch import _start
-from tui_forward.agent.remote import EngineRefusedError, RemoteSession
+from tui_forward.agent.remote import OtherVersionError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
-clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
-users: [{name: me, user: {token: secret-token-0123}}]
-"""
 
 Opener = Callable[..., "asyncio.Future[RemoteSession]"]
 
@@ -156,9 +148,13 @@ async def test_an_engine_of_another_version_is_not_started_over(
 ) -> None:
     await engines.open()
     monkeypatch.setattr(wire, "VERSION", wire.VERSION + 1)
-    with pytest.raises(EngineRefusedError, match="different versions") as failed:
+    with pytest.raises(OtherVersionError, match="older than this program") as failed:
         await engines.open()
-    assert failed.value.hint
+    assert "restart" in failed.value.hint
+    monkeypatch.setattr(wire, "VERSION", wire.VERSION - 2)
+    with pytest.raises(OtherVersionError, match="newer than this program") as failed:
+        await engines.open()
+    assert "restart" not in failed.value.hint
 
 
 async def test_an_engine_that_hangs_is_named(

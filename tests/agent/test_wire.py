@@ -21,7 +21,14 @@ from tui_forward.errors import (
     UpgradeError,
     UsageError,
 )
-from tui_forward.model import CatalogScope, ForwardSpec, Snapshot, Target, TargetKind
+from tui_forward.model import (
+    CatalogScope,
+    ForwardSpec,
+    LocalAddress,
+    Snapshot,
+    Target,
+    TargetKind,
+)
 
 SPEC = ForwardSpec(
     target=Target(
@@ -30,6 +37,8 @@ SPEC = ForwardSpec(
     local_port=None,
 )
 REQUESTS: list[wire.FromFrontEnd] = [
+    wire.TakeOver(),
+    wire.Taken(),
     wire.Hello(1),
     wire.Start(1, SPEC),
     wire.Stop(2, "f1"),
@@ -52,6 +61,7 @@ REQUESTS: list[wire.FromFrontEnd] = [
 ANSWERS: list[wire.FromEngine] = [
     wire.Welcome(1, 4211, "/home/x/.kube/config"),
     wire.Refused(1, "of another version"),
+    wire.Handed(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
     wire.Result(1, wire.raw("f1")),
     wire.Item(2, wire.raw(None)),
     wire.End(3),

@@ -132,10 +132,10 @@ class FakeSession:
 
     # Session.
 
-    async def start(self, spec: ForwardSpec) -> str:
+    async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         self.calls.append(("start", spec))
         self._count += 1
-        forward_id = f"f{self._count}"
+        forward_id = forward_id or f"f{self._count}"
         self.forwards[forward_id] = Forward(
             id=forward_id, spec=spec, state=ForwardState.STARTING, reason="opening the local port"
         )

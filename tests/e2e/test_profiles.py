@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,10 @@ import pytest
 
 from tests.e2e.conftest import Chain
 from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
+from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tui_forward.agent import place, wire
+from tui_forward.agent.remote import RemoteSession
+from tui_forward.model import ForwardSpec, Target, TargetKind
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -176,15 +183,98 @@ def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
     shell("down", "shop")
 
 
-def test_another_engine_with_all_that_is_on(shell: Shell) -> None:
+def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell) -> None:
     assert "no engine runs" in shell("restart", code=2).stderr
     shell("up", "shop")
     ports, before = shell.ports(), {process.pid for process in shell.engines()}
-    assert "shop/svc/echo:echo" in shell("restart").stdout
+    ids = {name: one["forward"] for name, one in shell.listed().items()}
+    over, served, lost = threading.Event(), 0, []
+
+    def call() -> None:
+        nonlocal served
+        while not over.is_set():
+            try:
+                assert exchange(ports["web"], b"new", answer=3) == b"new"
+            except (OSError, AssertionError) as error:
+                lost.append(error)
+            served += 1
+
+    with socket.create_connection(("127.0.0.1", ports["db"])) as client:
+        client.settimeout(10)
+        client.sendall(b"before")
+        assert client.recv(6) == b"before"
+        caller = threading.Thread(target=call)
+        caller.start()
+        try:
+            until(lambda: served > 10, "calls")
+            done = shell("restart")
+            after = served
+            until(lambda: served > after + 10, "calls afterwards")
+        finally:
+            over.set()
+            caller.join()
+        assert not lost
+        assert done.stdout.count(" ready ") == 2
+        assert re.search(r"connections? stays? in the engine before", done.stderr)
+        # The one that was open goes on, through the process that has it.
+        client.sendall(b"after")
+        assert client.recv(5) == b"after"
     assert shell.ports() == ports
-    assert not before & {process.pid for process in shell.engines()}
-    until(lambda: all(_answers(port) for port in ports.values()), "the forwards to be back")
+    assert {name: one["forward"] for name, one in shell.listed().items()} == ids
+    until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
     shell("down", "shop")
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """An engine of the version before, with a forward that is to go on."""
+    path = place.default_socket(None, os.environ)
+    place.make_folder(path)
+    older = (
+        "import sys\n"
+        "from tui_forward.agent import wire, __main__ as agent\n"
+        "wire.VERSION -= 1\n"
+        "sys.exit(agent.main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", older, "--detach", "--socket", str(path)]
+    subprocess.run(command, check=True, timeout=30, cwd=folder, stdout=subprocess.PIPE)
+    target = Target(context="", namespace="shop", kind=TargetKind.SERVICE, name="echo", port="echo")
+
+    async def switch_on() -> None:
+        session = await RemoteSession.open(path)
+        await session.start(ForwardSpec(target=target, local_port=0))
+        await session.keep(True)
+        await session.close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "VERSION", wire.VERSION - 1)
+        asyncio.run(switch_on())
+
+
+@NEEDS_TMUX
+def test_an_engine_of_the_version_before_is_replaced_if_the_person_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _before_the_update(monkeypatch, shell.folder)
+    before = {process.pid for process in shell.engines()}
+    done = shell("ls", code=1)
+    assert "older than this program" in done.stderr
+    assert "tui-forward restart" in done.stderr
+    env = environment(shell.home, KUBECONFIG=os.environ["KUBECONFIG"])
+    with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
+        terminal.start(*PROGRAM, "ls", **env)
+        terminal.shows("Put a new one in its place")
+        terminal.press("n", "Enter")
+        terminal.shows("keeps all ports: tui-forward restart", "ended with 1")
+    with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
+        terminal.start(*PROGRAM, "ls", **env)
+        terminal.shows("Put a new one in its place")
+        terminal.press("Enter")
+        terminal.shows("svc/echo:echo", "ended with 0")
+    (one,) = (json.loads(line) for line in shell("ls", "--json").stdout.splitlines())
+    assert one["forward"] == "f1"
+    until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
+    assert "no engine runs" not in shell("stop", "f1").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 

@@ -9,12 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from tests.support.engines import Below, FakeBackend, FakeWatch, echo, pod
 from tests.support.waiting import until
-from tui_forward.engine import connection_table, follower, listener, local_end
+from tui_forward.engine import connection_table, follower, listener, local_end, supervisor
 from tui_forward.engine import forward as forwards
+from tui_forward.engine.listener import PortWish, bind
 from tui_forward.engine.supervisor import Engine
 from tui_forward.errors import (
     ApiError,
@@ -32,6 +34,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    LocalAddress,
     Target,
     TargetKind,
     Unresolved,
@@ -838,3 +841,71 @@ async def test_the_version_grows_with_changes_but_not_with_bytes(
     writer.close()
     await engine.pause("f1")
     assert engine.version > version
+
+
+# From process to process --------------------------------------------------------------
+
+
+async def test_held_connections_wait_and_are_served_after_all(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, _ = await started(engine, backend)
+    assert {address.port for address in engine.hold()} == {port}
+    late = asyncio.ensure_future(echo(port, b"late"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert only(engine).counters.connections_total == 0
+    engine.release()
+    assert await late == b"late"
+
+
+async def test_another_engine_goes_on_with_the_port_and_the_id(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    dup = {address: sock.dup() for address, sock in engine.hold().items()}
+    other = Engine(backend, watch_the_machine=False)
+    try:
+        other.inherit(dup)
+        wanted = msgspec.structs.replace(spec(), local_port=port)
+        assert other.start(wanted, forward_id="f7") == "f7"
+        await until(state_is(other, ForwardState.READY))
+        staying = asyncio.create_task(engine.drain(60))
+        assert await echo(port, b"new") == b"new"
+        assert only(other).counters.connections_total == 1
+        # The one that was open stays where it is, and its engine with it.
+        writer.write(b"old")
+        assert await reader.readexactly(3) == b"old"
+        assert [one.id for one in engine.forwards()] == [forward_id]
+        writer.close()
+        await staying
+        assert not engine.forwards()
+        assert other.start(spec("db")) == "f8", "ids are not used twice"
+        assert other.start(spec("db"), forward_id="f7") == "f9"
+    finally:
+        await other.close()
+
+
+async def test_what_stays_ends_after_a_while(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, _ = await started(engine, backend)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    async with asyncio.timeout(5):
+        await engine.drain(0.05)
+    writer.close()
+
+
+async def test_an_inheritance_nobody_claims_is_given_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_CLAIM_S", 0.01)
+    (sock,) = bind(("127.0.0.1",), PortWish(0, firm=True))
+    address = LocalAddress(*sock.getsockname())
+    engine.inherit({address: sock})
+    await until(lambda: not engine.inherited)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(address.host, address.port)

@@ -70,6 +70,32 @@ def test_any_port_is_the_same_on_both_halves_of_localhost(undo: ExitStack) -> No
         assert [address.host for address in addresses] == ["127.0.0.1", "::1"]
 
 
+def test_what_is_ours_already_is_not_bound_again(undo: ExitStack) -> None:
+    before = bind(("localhost",), PortWish(0, firm=True))
+    inherited = {LocalAddress(*sock.getsockname()[:2]): sock for sock in before}
+    port = before[0].getsockname()[1]
+    after = bind(("localhost",), PortWish(port, firm=True), inherited)
+    for sock in after:
+        undo.callback(sock.close)
+    assert after == before
+    assert not inherited
+    with pytest.raises(PortTakenError):
+        bind(("localhost",), PortWish(port, firm=True), inherited)
+
+
+def test_an_inherited_address_is_found_however_it_is_written(undo: ExitStack) -> None:
+    try:
+        (before,) = bind(("::1",), PortWish(0, firm=True))
+    except OSError:
+        pytest.skip("no ::1 here")
+    port = before.getsockname()[1]
+    (after,) = bind(
+        ("0:0:0:0:0:0:0:1",), PortWish(port, firm=True), {LocalAddress("::1", port): before}
+    )
+    undo.callback(after.close)
+    assert after is before
+
+
 def test_a_firm_wish_for_a_taken_port_is_an_error(undo: ExitStack) -> None:
     port = occupy(undo)
     with pytest.raises(PortTakenError) as failed:
@@ -232,6 +258,19 @@ async def test_a_pause_leaves_connections_in_the_backlog(undo: ExitStack) -> Non
     assert not accepted.sockets
     accepted.listener.resume()
     accepted.listener.resume()
+    await until(lambda: accepted.sockets)
+
+
+async def test_what_is_held_is_not_accepted_whoever_resumes(undo: ExitStack) -> None:
+    accepted = Accepted(undo)
+    assert accepted.listener.hold().keys() == set(accepted.listener.addresses)
+    accepted.connect()
+    accepted.listener.pause()
+    accepted.listener.resume()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not accepted.sockets
+    accepted.listener.release()
     await until(lambda: accepted.sockets)
 
 

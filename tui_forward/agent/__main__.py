@@ -24,9 +24,10 @@ from tui_forward.agent.launch import Readiness
 from tui_forward.errors import TransportError, TuiForwardError
 
 if TYPE_CHECKING:
+    from tui_forward.agent.handover import Estate
     from tui_forward.agent.notices import Notices
     from tui_forward.agent.saved import Keeper
-    from tui_forward.session import Session
+    from tui_forward.session import LocalSession, Session
 
 _log = logging.getLogger("tui_forward.agent")
 
@@ -34,6 +35,8 @@ _log = logging.getLogger("tui_forward.agent")
 _FIRST_FRONT_END_S = 15.0
 # How long the process before may take to let go of the lock.
 _LOCK_S = 15.0
+# How long connections may go on in a process whose place another one has taken.
+STAYING_S = 600.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         if not _detach():
             return 0
         said = _Readiness(watchdog.engine())
-        options.resume |= said.again
+        if said.again:
+            options.resume, options.take_over = True, False
     try:
         return _run(options, said)
     except TuiForwardError as error:
@@ -68,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--session", type=Path, help="where to keep what is on")
     parser.add_argument("--resume", action="store_true", help="bring back what was on before")
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the place of the engine that runs, with its ports and what is on",
+    )
     parser.add_argument("--log", type=Path, help="log file; default: the system's place for logs")
     parser.add_argument(
         "--detach", action="store_true", help="go into the background, log to a file"
@@ -92,9 +101,9 @@ class _Readiness:
         self._engine = engine
         self.again = engine is not None and engine.again
 
-    def ready(self, pid: int) -> None:
+    def ready(self, pid: int, staying: int = 0) -> None:
         """Somebody serves the socket."""
-        self._say(Readiness(ready=True, pid=pid))
+        self._say(Readiness(ready=True, pid=pid, staying=staying))
         if self._engine is not None:
             self._engine.serves()
             null = os.open(os.devnull, os.O_RDWR)
@@ -118,23 +127,52 @@ def _run(options: argparse.Namespace, said: _Readiness) -> int:
     path: Path = options.socket or place.default_socket(options.kubeconfig, os.environ)
     place.make_folder(path)
     lock = place.Lock(path)
-    if not _take(lock, path):
+    estate: Estate | None = None
+    if options.take_over:
+        estate = _taken_over(lock, path, options)
+    elif not _take(lock, path):
         said.ready(0)
         return 0
     try:
         if options.detach or options.log:
-            file = options.log or log.path_of(path)
+            options.log = options.log or log.path_of(path)
             try:
-                log.to_file(file)
+                log.to_file(options.log)
             except OSError as error:
-                raise TransportError(f"cannot write the log {file}: {error.strerror}") from error
+                raise TransportError(
+                    f"cannot write the log {options.log}: {error.strerror}"
+                ) from error
         else:
             log.to_stderr()
         with asyncio.Runner() as runner:
-            runner.run(_serve(options, path, said))
+            runner.run(_serve(options, path, lock, said, estate))
     finally:
         lock.release()
     return 0
+
+
+def _taken_over(lock: place.Lock, path: Path, options: argparse.Namespace) -> Estate:
+    """Have everything the engine that runs has; it goes on if this process ends before it serves.
+
+    Raises:
+        TuiForwardError: None runs, or it does not hand over.
+    """
+    from importlib import import_module
+
+    from tui_forward.agent.handover import take_over
+
+    # While nobody waits: nothing is accepted from when it is asked until this one serves.
+    for name in ("agent.server", "engine.supervisor", "session.backend", "session.local"):
+        import_module(f"tui_forward.{name}")
+    estate = take_over(path)
+    lock.adopt(estate.lock)
+    handed = estate.handed
+    options.context, options.linger = handed.context, handed.linger_s
+    options.session = options.session or (
+        Path(handed.session_file) if handed.session_file else None
+    )
+    options.log = options.log or (Path(handed.log_file) if handed.log_file else None)
+    return estate
 
 
 def _take(lock: place.Lock, path: Path) -> bool:
@@ -165,8 +203,15 @@ def _served(path: Path) -> bool:
     return True
 
 
-async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> None:
-    from tui_forward.agent import saved
+async def _serve(
+    options: argparse.Namespace,
+    path: Path,
+    lock: place.Lock,
+    said: _Readiness,
+    estate: Estate | None,
+) -> None:
+    from tui_forward.agent import saved, wire
+    from tui_forward.agent.handover import Giver
     from tui_forward.agent.lifetime import Lifetime
     from tui_forward.agent.notices import Notices
     from tui_forward.agent.saved import Keeper
@@ -175,44 +220,83 @@ async def _serve(options: argparse.Namespace, path: Path, said: _Readiness) -> N
 
     loop = asyncio.get_running_loop()
     session = LocalSession(options.kubeconfig, context=options.context)
-    keeper = Keeper(session, options.session or saved.path_of(path))
+    session_file = options.session or saved.path_of(path)
+    keeper = Keeper(session, session_file)
     notices = Notices()
     following = loop.create_task(_follow_profiles(session, notices, keeper), name="profiles")
     lifetime = Lifetime(
         options.linger,
         first_s=max(options.linger, _FIRST_FRONT_END_S),
+        # Those of the engine before come back within moments.
+        least_s=_FIRST_FRONT_END_S if estate is not None else 0.0,
         needed=lambda: keeper.kept and keeper.has_forwards,
     )
+    told = asyncio.Event()
+
+    def tell(number: signal.Signals) -> None:
+        told.set()
+        lifetime.end(number.name)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lifetime.end, signal.Signals(number).name)
+        loop.add_signal_handler(number, tell, number)
+    giver: Giver | None = None
     try:
-        if await keeper.open(resume=options.resume):
+        if estate is not None:
+            session.inherit(estate.listening)
+            await keeper.open(resume=True, handed=estate.session)
+            # A front end of another version cannot come back; what is on must not end for that.
+            keeper.kept |= estate.handed.version != wire.VERSION
             notices.began.set()
+        elif await keeper.open(resume=options.resume):
+            notices.began.set()
+        listening = estate.serving if estate is not None else place.listen(path)
+        handed = wire.Handed(
+            context=options.context,
+            linger_s=options.linger,
+            session_file=str(session_file),
+            log_file=str(options.log or ""),
+        )
+        giver = Giver(session, keeper, lock, listening, handed, on_given=lifetime.end)
         server = Server(
             session,
             keeper,
             notices,
+            giver,
             kubeconfig=options.kubeconfig or "",
             on_front_ends=lifetime.front_ends,
         )
-        listening = place.listen(path)
         try:
             await server.start(listening)
+            if estate is not None:
+                estate.taken()
             _log.info("engine %d serves %s", os.getpid(), path)
-            said.ready(os.getpid())
+            said.ready(os.getpid(), estate.handed.connections if estate is not None else 0)
             reason = await lifetime.over()
             _log.info("engine %d ends: %s", os.getpid(), reason)
         finally:
             # First out of sight, then closed: whoever comes now starts an engine of its own,
             # which waits for the lock.
-            place.remove(path)
+            if not giver.given:
+                place.remove(path)
             await server.close()
             listening.close()
     finally:
         following.cancel()
+        given = giver is not None and giver.given
         # Before the forwards end: what was on is what the next one may bring back.
-        await keeper.close()
+        await keeper.close(write=not given)
+        if given:
+            lock.release()
+            await _stay(session, told)
         await session.close()
+
+
+async def _stay(session: LocalSession, told: asyncio.Event) -> None:
+    """Go on for the connections there are, until they end or this process is told to."""
+    ways = [asyncio.create_task(session.drain(STAYING_S)), asyncio.create_task(told.wait())]
+    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    for way in ways:
+        way.cancel()
 
 
 async def _follow_profiles(session: Session, notices: Notices, keeper: Keeper) -> None:

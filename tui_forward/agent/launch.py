@@ -23,7 +23,7 @@ import msgspec
 
 from tui_forward.agent import place, saved
 from tui_forward.agent.remote import EngineRefusedError, RemoteSession
-from tui_forward.errors import ConfigError, TransportError
+from tui_forward.errors import ConfigError, TransportError, UsageError
 from tui_forward.session import Session
 
 # Imports of the engine and the Kubernetes client on a slow, cold machine.
@@ -40,12 +40,14 @@ class Readiness(msgspec.Struct, omit_defaults=True):
     Attributes:
         ready: It serves, or another one does already.
         pid: The process.
+        staying: Connections that stay with the engine whose place it has taken.
         error: Why it cannot serve.
         hint: What to do about it.
     """
 
     ready: bool
     pid: int = 0
+    staying: int = 0
     error: str = ""
     hint: str = ""
 
@@ -166,10 +168,36 @@ def _command(
     return command
 
 
-async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> None:
+async def take_over(
+    kubeconfig: str | None = None,
+    *,
+    socket_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Readiness:
+    """Put a new engine process in the place of the one that runs; no port is closed in between.
+
+    Args:
+        kubeconfig: `--kubeconfig`; default: as kubectl.
+        socket_path: Where the engine listens; default: one place per kubeconfig.
+        environ: The new one's environment; default: this process's.
+
+    Raises:
+        UsageError: None runs.
+        TransportError: It cannot be replaced; it goes on.
+    """
+    environment = dict(os.environ if environ is None else environ)
+    path = socket_path or place.default_socket(kubeconfig, environment)
+    if sys.platform == "win32" or not path.exists():
+        raise UsageError("no engine runs", hint="there is nothing to begin anew")
+    command = _command(path, kubeconfig, "", 0.0, environment)
+    return await _start([*command, "--take-over"], environment, time.monotonic() + _READY_S)
+
+
+async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> Readiness:
     """Start an engine process and wait until somebody serves the socket.
 
     Raises:
+        ConfigError: As it says.
         TransportError: It did not come up.
     """
     try:
@@ -204,7 +232,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
             hint="run `python -m tui_forward.agent` to see everything it says",
         ) from None
     if readiness.ready:
-        return
+        return readiness
     if readiness.hint:
         raise ConfigError(readiness.error, hint=readiness.hint)
     raise TransportError(f"the engine did not start: {readiness.error}")

@@ -15,14 +15,21 @@ class Lifetime:
     Args:
         linger_s: How long to go on without front ends; infinity is for ever.
         first_s: How long to wait for the first one.
+        least_s: How long to go on in any case.
         needed: Whether there is work to go on with that needs no front end.
     """
 
     def __init__(
-        self, linger_s: float, *, first_s: float, needed: Callable[[], bool] = lambda: False
+        self,
+        linger_s: float,
+        *,
+        first_s: float,
+        least_s: float = 0.0,
+        needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._needed = needed
         self._linger_s = linger_s
+        self._least = asyncio.get_running_loop().time() + least_s
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._wait(first_s, "no front end came")
@@ -33,7 +40,8 @@ class Lifetime:
             self._timer.cancel()
             self._timer = None
         if not count:
-            self._wait(self._linger_s, "the last front end has gone")
+            left = self._least - asyncio.get_running_loop().time()
+            self._wait(max(self._linger_s, left), "the last front end has gone")
 
     def end(self, reason: str) -> None:
         """End now. Idempotent."""

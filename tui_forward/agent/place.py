@@ -127,6 +127,17 @@ class Lock:
         self._descriptor = descriptor
         return True
 
+    def adopt(self, descriptor: int) -> None:
+        """Hold what another process took and handed over: the lock is both's until it lets go."""
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor by which it is held. Only while it is."""
+        assert self._descriptor is not None
+        return self._descriptor
+
     def release(self) -> None:
         """Give it up. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None

@@ -41,6 +41,20 @@ class EngineRefusedError(TransportError):
     """Somebody serves the socket, and will not serve us: trying again cannot help."""
 
 
+class OtherVersionError(EngineRefusedError):
+    """The engine is of another version. `older` says that it is the one to be replaced."""
+
+    def __init__(self, version: int) -> None:
+        self.older = version < wire.VERSION
+        which = "older" if self.older else "newer"
+        super().__init__(
+            f"the engine that runs is {which} than this program",
+            hint="put a new one in its place, which keeps all ports: tui-forward restart"
+            if self.older
+            else "end this program and begin it anew",
+        )
+
+
 class RemoteSession:
     """A `Session` behind a unix socket. Made by `open`.
 
@@ -70,7 +84,8 @@ class RemoteSession:
         """Connect to the engine process that serves `path`.
 
         Raises:
-            EngineRefusedError: It belongs to another user, or is of another version.
+            OtherVersionError: It is of another version.
+            EngineRefusedError: It belongs to another user.
             TransportError: Nobody serves it, or what does is no engine.
         """
         writer: asyncio.StreamWriter | None = None
@@ -87,10 +102,7 @@ class RemoteSession:
                 raise TransportError("the engine hung up")
             answer = wire.unpack_answer(body)
             if isinstance(answer, wire.Refused):
-                raise EngineRefusedError(
-                    f"the running engine refused: {answer.reason}",
-                    hint="run `tui-forward restart`: what is on comes back on the ports it has",
-                )
+                raise OtherVersionError(answer.version)
             if not isinstance(answer, wire.Welcome):
                 raise TransportError("what listens on the engine's socket is not an engine")
             return cls(reader, writer, answer)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -37,10 +37,12 @@ class SavedForward(msgspec.Struct, frozen=True):
     Attributes:
         spec: With the local port it had.
         paused: Whether it was paused.
+        id: What it was called; it is called so again, unless another one is by then.
     """
 
     spec: ForwardSpec
     paused: bool = False
+    id: str = ""
 
 
 class SavedProfile(msgspec.Struct, frozen=True):
@@ -118,7 +120,7 @@ def as_saved(
     on = {one.spec.profile for one in forwards}
     return SavedSession(
         kept=kept,
-        forwards=tuple(SavedForward(as_it_is(one), one.paused) for one in forwards),
+        forwards=tuple(SavedForward(as_it_is(one), one.paused, one.id) for one in forwards),
         profiles=tuple(
             SavedProfile(one.name, str(one.file), one.team, one.forwards)
             for one in profiles
@@ -136,12 +138,29 @@ def profiles_of(saved: SavedSession) -> dict[str, Profile]:
     return {one.id: one for one in found}
 
 
-async def bring_back(session: Session, saved: SavedSession) -> list[TuiForwardError]:
-    """Switch on what was on; gives what could not be begun at all."""
+class Resuming(Session, Protocol):
+    """A session whose forwards can be called what they were called before."""
+
+    async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
+        """As `Session.start`, with the id it had, if that is free."""
+
+
+async def bring_back(
+    session: Session,
+    saved: SavedSession,
+    start: Callable[[SavedForward], Awaitable[str]] | None = None,
+) -> list[TuiForwardError]:
+    """Switch on what was on; gives what could not be begun at all.
+
+    Args:
+        session: Where.
+        saved: What.
+        start: How one is begun; default: as a new one.
+    """
     troubles = []
     for forward in saved.forwards:
         try:
-            forward_id = await session.start(forward.spec)
+            forward_id = await (start(forward) if start else session.start(forward.spec))
             if forward.paused:
                 await session.pause(forward_id)
         except TuiForwardError as error:
@@ -165,12 +184,13 @@ class Keeper:
         before: Likewise of the session before, brought back or offered, until they are followed.
     """
 
-    def __init__(self, session: Session, path: Path) -> None:
+    def __init__(self, session: Resuming, path: Path) -> None:
         self._session = session
         self._path = path
         self._dirty = asyncio.Event()
         self._began = asyncio.Event()
         self._written = NOTHING
+        self._latest = NOTHING
         self._failed = False
         self._between = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -179,13 +199,17 @@ class Keeper:
         self.profiles: dict[str, Profile] = {}
         self.before: dict[str, Profile] = {}
 
-    async def open(self, *, resume: bool) -> bool:
+    async def open(self, *, resume: bool, handed: SavedSession | None = None) -> bool:
         """Bring back what was on, or put it by; then begin to write.
+
+        Args:
+            resume: Bring it back although it was not to go on without a front end.
+            handed: What was on, by word of the engine before instead of the file.
 
         Returns:
             Whether anything was brought back.
         """
-        before = await asyncio.to_thread(read, self._path)
+        before = handed if handed is not None else await asyncio.to_thread(read, self._path)
         back = bool(before.forwards) and (resume or before.kept)
         offered = before
         if not before.forwards:
@@ -193,8 +217,8 @@ class Keeper:
         self.before = profiles_of(offered)
         if back:
             _log.info("bringing back %d forwards", len(before.forwards))
-            self.kept = before.kept
-            await bring_back(self._session, before)
+            self.kept, self._latest = before.kept, before
+            await bring_back(self._session, before, self._start)
             self.touch()
         elif before.forwards:
             try:
@@ -204,6 +228,9 @@ class Keeper:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._listen())]
         return back
+
+    async def _start(self, one: SavedForward) -> str:
+        return await self._session.start(one.spec, forward_id=one.id)
 
     def touch(self) -> None:
         """Something was begun, ended or asked for."""
@@ -230,12 +257,27 @@ class Keeper:
         self._between = False
         self.look()
 
-    async def close(self) -> None:
-        """Write what is on for the last time. Before the session ends."""
+    async def now(self) -> SavedSession:
+        """What is on; in the middle of an edit, what was on before.
+
+        Raises:
+            TuiForwardError: The session has ended.
+        """
+        forwards = (await self._session.snapshot()).forwards
+        if not self._between:
+            profiles = {**self.before, **self.profiles}.values()
+            self._latest = as_saved(forwards, profiles, kept=self.kept)
+        return self._latest
+
+    async def close(self, *, write: bool = True) -> None:
+        """Write what is on for the last time, unless another one does now.
+
+        Before the session ends.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._began.is_set():
+        if write and self._began.is_set():
             await self._write()
 
     async def _listen(self) -> None:
@@ -254,13 +296,11 @@ class Keeper:
 
     async def _write(self) -> None:
         try:
-            forwards = (await self._session.snapshot()).forwards
+            now = await self.now()
         except TuiForwardError:
             return  # it is ending
-        self.has_forwards = bool(forwards)
-        profiles = {**self.before, **self.profiles}.values()
-        now = as_saved(forwards, profiles, kept=self.kept)
-        if self._between or now == self._written:
+        self.has_forwards = bool(now.forwards)
+        if now == self._written:
             return
         data = msgspec.json.format(msgspec.json.encode(now), indent=1)
         try:

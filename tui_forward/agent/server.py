@@ -12,13 +12,16 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from tui_forward.agent import place, wire
 from tui_forward.agent.applying import begin
 from tui_forward.agent.framing import read_message
+from tui_forward.agent.handover import Giver
 from tui_forward.agent.notices import Notices
 from tui_forward.agent.saved import Keeper
 from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
@@ -40,6 +43,7 @@ class Server:
         session: What is behind the door. Not closed here.
         keeper: Is told whatever changes what is on.
         notices: What the engine process did unasked; told with every snapshot.
+        giver: Hands all of it over to an engine that asks.
         kubeconfig: Told to front ends.
         on_front_ends: Called with the number of front ends whenever it changes.
     """
@@ -49,6 +53,7 @@ class Server:
         session: Session,
         keeper: Keeper,
         notices: Notices,
+        giver: Giver,
         *,
         kubeconfig: str = "",
         on_front_ends: Callable[[int], None] = lambda _: None,
@@ -56,6 +61,7 @@ class Server:
         self._session = session
         self._keeper = keeper
         self._notices = notices
+        self._giver = giver
         self._kubeconfig = kubeconfig
         self._on_front_ends = on_front_ends
         self._server: asyncio.Server | None = None
@@ -63,7 +69,9 @@ class Server:
 
     async def start(self, listening: socket.socket) -> None:
         """Begin to serve; the socket is owned from now on."""
-        self._server = await asyncio.start_unix_server(self._connected, sock=listening)
+        # The path is not this process's to remove once another one serves it.
+        stays: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        self._server = await asyncio.start_unix_server(self._connected, sock=listening, **stays)
 
     async def close(self) -> None:
         """Serve no more: disconnect all front ends. Idempotent."""
@@ -91,8 +99,9 @@ class Server:
         self._on_front_ends(len(self._front_ends))
         try:
             front_end = _FrontEnd(
-                self._session, self._keeper, self._notices, reader, writer, self._kubeconfig
-            )
+                self._session, self._keeper, self._notices, self._giver, reader, writer,
+                self._kubeconfig,
+            )  # fmt: skip
             await front_end.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
             _log.info("a front end was lost: %s", str(error) or type(error).__name__)
@@ -113,6 +122,7 @@ class _FrontEnd:
         session: Session,
         keeper: Keeper,
         notices: Notices,
+        giver: Giver,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         kubeconfig: str,
@@ -120,6 +130,7 @@ class _FrontEnd:
         self._session = session
         self._keeper = keeper
         self._notices = notices
+        self._giver = giver
         self._reader = reader
         self._writer = writer
         self._kubeconfig = kubeconfig
@@ -135,7 +146,7 @@ class _FrontEnd:
         Raises:
             ProtocolError: It sent something unintelligible.
             OSError: The connection broke.
-            TimeoutError: It never said hello.
+            TimeoutError: It never said hello, or it did not take what it had asked for.
         """
         try:
             if await self._greet():
@@ -153,6 +164,9 @@ class _FrontEnd:
         if body is None:
             return False
         hello = wire.unpack_request(body)
+        if isinstance(hello, wire.TakeOver):
+            await self._giver.give(self._reader, self._writer)
+            return False
         if not isinstance(hello, wire.Hello):
             raise ProtocolError("the front end did not say hello")
         if hello.version != wire.VERSION:
@@ -163,7 +177,7 @@ class _FrontEnd:
         return True
 
     async def _received(self, request: wire.FromFrontEnd) -> None:
-        if isinstance(request, wire.Hello):
+        if isinstance(request, wire.Hello | wire.TakeOver | wire.Taken):
             raise ProtocolError("the front end said hello twice")
         if isinstance(request, wire.Cancel):
             task = self._running.get(request.id)
@@ -243,6 +257,7 @@ class _FrontEnd:
 
     async def _command(self, request: wire.Request) -> str | None:
         """What changes what is on."""
+        await self._giver.undisturbed.wait()
         session = self._session
         match request:
             case wire.Start(spec=spec):

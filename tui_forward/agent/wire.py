@@ -5,6 +5,9 @@ Each message is four bytes of length, big-endian, then MessagePack. A connection
 front end sends requests with ids of its own choosing, in any number, and each is answered
 by one `Result` or `Failure`, in any order; a subscription is answered by `Item`s until
 `End`, or until the front end sends `Cancel`.
+
+`TakeOver`, `Handed` and `Taken` are what two engine processes say to each other (`handover`). They
+must be understood between versions: fields are only ever added at their ends.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from tui_forward.errors import (
     ProtocolError,
     TuiForwardError,
 )
-from tui_forward.model import CatalogScope, ForwardSpec
+from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Both sides must have the same: they come out of one installation, or should."""
 
 LENGTH: Final = 4
@@ -42,6 +45,14 @@ class Hello(_Message, frozen=True):
     """First message; `version` must be the engine process's."""
 
     version: int
+
+
+class TakeOver(_Message, frozen=True):
+    """First message, in place of `Hello`: another engine wants to take this one's place."""
+
+
+class Taken(_Message, frozen=True):
+    """It has: everything is there, and front ends are served."""
 
 
 class Start(_Message, frozen=True):
@@ -173,7 +184,7 @@ Request = (
     | GetCatalog
     | Subscribe
 )
-FromFrontEnd = Hello | Request | Cancel
+FromFrontEnd = Hello | TakeOver | Taken | Request | Cancel
 
 
 # From the engine process --------------------------------------------------------------
@@ -192,6 +203,30 @@ class Refused(_Message, frozen=True):
 
     version: int
     reason: str
+
+
+class Handed(_Message, frozen=True):
+    """Answer to `TakeOver`; descriptors follow: the lock, the served socket, those of `addresses`.
+
+    Attributes:
+        version: The wire's, of the engine that hands over.
+        session: What is on, as JSON (`saved.SavedSession`).
+        addresses: Where forwards listen.
+        connections: How many are open; they stay.
+        context: What the engine was begun with, as the next three.
+        linger_s: How long it goes on without front ends.
+        session_file: Where it writes what is on.
+        log_file: Where it logs; empty for standard error.
+    """
+
+    version: int = 0
+    session: bytes = b""
+    addresses: tuple[LocalAddress, ...] = ()
+    connections: int = 0
+    context: str = ""
+    linger_s: float = 0.0
+    session_file: str = ""
+    log_file: str = ""
 
 
 class Result(_Message, frozen=True):
@@ -226,7 +261,7 @@ class Failure(_Message, frozen=True):
     cause: str = ""
 
 
-FromEngine = Welcome | Refused | Result | Item | End | Failure
+FromEngine = Welcome | Refused | Handed | Result | Item | End | Failure
 
 # --------------------------------------------------------------------------------------
 

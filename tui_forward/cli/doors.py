@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
@@ -55,7 +58,7 @@ async def remote_session(
     from tui_forward.agent import RemoteSession, connect
     from tui_forward.agent.lasting import LastingSession
 
-    session = await connect(kubeconfig, arguments=arguments)
+    session = await _of_this_version(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
     if isinstance(session, RemoteSession):
 
         async def reopen() -> RemoteSession:
@@ -79,12 +82,31 @@ async def attached_session(kubeconfig: str | None) -> AsyncIterator[RemoteSessio
     """
     from tui_forward.agent import attach
 
-    session = await attach(kubeconfig)
+    session = await _of_this_version(kubeconfig, partial(attach, kubeconfig))
     try:
         yield session
     finally:
         if session is not None:
             await session.close()
+
+
+async def _of_this_version(kubeconfig: str | None, opened: Callable[[], Awaitable[T]]) -> T:
+    """A session, for which an engine of an older version is replaced if the person says so."""
+    from tui_forward.agent.remote import OtherVersionError
+
+    try:
+        return await opened()
+    except OtherVersionError as error:
+        if not (error.older and sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        click.echo(f"{error.message[0].upper()}{error.message[1:]}.", err=True)
+        question = "Put a new one in its place? What is on goes on, on its ports"
+        if not click.confirm(question, default=True, err=True):
+            raise
+    from tui_forward.agent.launch import take_over
+
+    await take_over(kubeconfig)
+    return await opened()
 
 
 async def chosen_context(session: Session, name: str | None) -> Context:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 
 import click
@@ -14,55 +12,62 @@ from tui_forward.cli.doors import run
 from tui_forward.cli.exits import ExitCode
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import wants_color
-from tui_forward.errors import TransportError, UsageError
+from tui_forward.errors import UsageError
+from tui_forward.model import Forward, ForwardState
+from tui_forward.session import Session
 
-_ENDS_S = 15.0
-_LOOK_S = 0.02
+_SETTLES_S = 5.0
+_LOOK_S = 0.03
+_ON_THEIR_WAY = frozenset({ForwardState.STARTING, ForwardState.CONNECTING})
 
 
 @click.command(short_help="Begin the engine anew, with all that is on.")
 @kubeconfig_option
 def restart(kubeconfig: str | None) -> int:
-    """End the engine process and begin another one, with all forwards on the ports they have.
+    """Put another engine process in the place of the one that runs, with all forwards.
 
-    Connections that are open end. Needed after an update of tui-forward.
+    No port is closed: who connects meanwhile waits a moment, and connections that are open go on
+    in the old process until they end, for ten minutes at most. Needed after an update of
+    tui-forward.
     """
-    if sys.platform == "win32":
-        raise UsageError("there is no engine process on Windows")
     return run(_restart(kubeconfig))
 
 
 async def _restart(kubeconfig: str | None) -> int:
-    from tui_forward.agent import connect, place
+    from tui_forward.agent import attach, connect
+    from tui_forward.agent.launch import take_over
+    from tui_forward.agent.remote import OtherVersionError
 
-    path = place.default_socket(kubeconfig, os.environ)
-    lock = place.Lock(path)
-    holder = lock.holder
-    if not path.exists() or holder is None:
-        raise UsageError("no engine runs", hint="there is nothing to begin anew")
     try:
-        os.kill(holder, signal.SIGTERM)
-    except ProcessLookupError:
-        pass  # it is gone already
-    except PermissionError as error:
-        raise TransportError(f"the engine, process {holder}, is not yours to end") from error
+        before = await attach(kubeconfig)
+        if before is None:
+            raise UsageError("no engine runs", hint="there is nothing to begin anew")
+        await before.close()
+    except OtherVersionError as error:
+        if not error.older:
+            raise
+    staying = (await take_over(kubeconfig)).staying
+    session = await connect(kubeconfig)
     try:
-        async with asyncio.timeout(_ENDS_S):
-            while path.exists():  # noqa: ASYNC110 - in another process
-                await asyncio.sleep(_LOOK_S)
-    except TimeoutError:
-        raise TransportError(
-            f"the engine, process {holder}, does not end", hint=f"end it: kill -9 {holder}"
-        ) from None
-    session = await connect(kubeconfig, arguments=["--resume"])
-    try:
-        await session.keep(True)
-        forwards = (await session.snapshot()).forwards
+        forwards = await _settled(session)
     finally:
         await session.close()
-    if forwards:
-        for line in records.table(forwards, color=wants_color(sys.stdout)):
-            click.echo(line)
-    else:
+    for line in records.table(forwards, color=wants_color(sys.stdout)) if forwards else ():
+        click.echo(line)
+    if not forwards:
         click.echo("nothing was on", err=True)
+    if staying:
+        what = "1 connection stays" if staying == 1 else f"{staying} connections stay"
+        click.echo(f"{what} in the engine before to the end, for 10 minutes at most", err=True)
     return ExitCode.DONE
+
+
+async def _settled(session: Session) -> tuple[Forward, ...]:
+    """What is on, as soon as all of it works again, or after a while."""
+    deadline = asyncio.get_running_loop().time() + _SETTLES_S
+    while True:
+        forwards = (await session.snapshot()).forwards
+        beginning = any(one.state in _ON_THEIR_WAY for one in forwards)
+        if not beginning or asyncio.get_running_loop().time() > deadline:
+            return forwards
+        await asyncio.sleep(_LOOK_S)

@@ -15,7 +15,7 @@ from tui_forward.engine.alarm import Alarm
 from tui_forward.engine.connection_table import ConnectionTable, refuse
 from tui_forward.engine.follower import Follower
 from tui_forward.engine.gate import ForwardGate
-from tui_forward.engine.listener import Listener
+from tui_forward.engine.listener import Inheritance, Listener
 from tui_forward.engine.local_end import open_listener
 from tui_forward.engine.story import Story
 from tui_forward.engine.world import World
@@ -163,6 +163,29 @@ class LiveForward:
     def close_connection(self, connection_id: int) -> bool:
         """End one connection; False when it is not one of ours, or has ended."""
         return self._table.close(connection_id, "closed by hand")
+
+    # ----------------------------------------------------------------------------------
+    # Being handed over to another process
+    # ----------------------------------------------------------------------------------
+
+    def hold(self) -> Inheritance:
+        """Accept nothing for now; gives the sockets that listen."""
+        return self._listener.hold() if self._listener is not None else {}
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        if self._listener is not None:
+            self._listener.release()
+
+    def let_go(self) -> None:
+        """Listen no more, for another process does; go on for the connections there are."""
+        if self._listener is not None:
+            self._listener.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there are no connections."""
+        return not len(self._table)
 
     # ----------------------------------------------------------------------------------
     # Reading

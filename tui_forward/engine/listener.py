@@ -7,6 +7,8 @@ be tested without a loop. The rules:
   the machine has no other. Any other address must be bound.
 * An explicit port that is taken is an error; a wished-for one gives way to the next free one.
 * Ports below 1024 are only taken when asked for.
+
+Sockets that another process of ours has handed over (`Inheritance`) are taken before any is made.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from tui_forward.errors import ForwardError, ForwardErrorCause, UsageError
@@ -54,6 +56,10 @@ _ONE_CONNECTION = frozenset(
         errno.ETIMEDOUT,
     }
 )
+
+
+Inheritance = MutableMapping[LocalAddress, socket.socket]
+"""Listening sockets that are ours already; one that is used is taken out."""
 
 
 class PortTakenError(ForwardError):
@@ -106,17 +112,24 @@ def check_addresses(addresses: Sequence[str]) -> None:
             ) from error
 
 
-def bind(addresses: Sequence[str], wish: PortWish) -> list[socket.socket]:
+def bind(
+    addresses: Sequence[str], wish: PortWish, inherited: Inheritance | None = None
+) -> list[socket.socket]:
     """Bind one socket per address, all to the same port, and listen.
 
     Does not wait for anything. The sockets are non-blocking and belong to the caller.
+
+    Args:
+        addresses: As given by the person.
+        wish: The port.
+        inherited: What need not be bound, because it is already.
 
     Raises:
         PortTakenError: A firm wish for a port that somebody has.
         ForwardError: With cause PRIVILEGED, or OTHER when an address is not this machine's.
     """
     if wish.firm and wish.number:
-        return _bind_all(addresses, wish.number)
+        return _bind_all(addresses, wish.number, inherited=inherited)
     if wish.number:
         taken: PortTakenError | None = None
         first = wish.number
@@ -140,7 +153,11 @@ def bind(addresses: Sequence[str], wish: PortWish) -> list[socket.socket]:
 
 
 def _bind_all(
-    addresses: Sequence[str], number: int, *, everywhere: bool = False
+    addresses: Sequence[str],
+    number: int,
+    *,
+    everywhere: bool = False,
+    inherited: Inheritance | None = None,
 ) -> list[socket.socket]:
     """Bind every address to `number` (0: one random number for all), or none.
 
@@ -149,6 +166,7 @@ def _bind_all(
         number: The port.
         everywhere: Both halves of localhost must have the port free. Without it, a port
             that is taken on ::1 alone is still used on 127.0.0.1.
+        inherited: As for `bind`; only a port that was named can be among it.
     """
     bound: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
@@ -158,7 +176,7 @@ def _bind_all(
             here = 0
             for host in hosts:
                 try:
-                    sock = _bind_one(host, number)
+                    sock = _inherit(inherited, host, number) or _bind_one(host, number)
                 except OSError as error:
                     if address == "localhost" and error.errno in _NO_SUCH_ADDRESS:
                         missing = error
@@ -180,6 +198,13 @@ def _bind_all(
                 ) from missing
         undo.pop_all()
     return bound
+
+
+def _inherit(inherited: Inheritance | None, host: str, number: int) -> socket.socket | None:
+    if not inherited:
+        return None
+    # As getsockname(2) writes it.
+    return inherited.pop(LocalAddress(str(ipaddress.ip_address(host)), number), None)
 
 
 def _bind_one(host: str, number: int) -> socket.socket:
@@ -275,6 +300,7 @@ class Listener:
         self._on_exhausted = on_exhausted
         self._addresses = {sock: _address(sock.getsockname()) for sock in self._sockets}
         self._paused = False
+        self._held = False
         self._closed = False
         self._breather: asyncio.TimerHandle | None = None
         self._watch()
@@ -291,41 +317,57 @@ class Listener:
 
     def pause(self) -> None:
         """Leave new connections in the kernel's backlog. Idempotent."""
-        if not self._paused:
-            self._paused = True
-            self._unwatch()
+        self._paused = True
+        self._unwatch()
 
     def resume(self) -> None:
         """Undo `pause`. Idempotent."""
-        if self._paused:
-            self._paused = False
-            if self._breather is None and not self._closed:
-                self._watch()
+        self._paused = False
+        self._watch()
+
+    def hold(self) -> Inheritance:
+        """As `pause`, whoever pauses and resumes meanwhile; gives what may be handed over."""
+        self._held = True
+        self._unwatch()
+        return {address: sock for sock, address in self._addresses.items()}
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        self._held = False
+        self._watch()
 
     def close(self) -> None:
-        """Close the sockets; what waits in the backlog is reset. Idempotent."""
+        """Close the sockets. Idempotent.
+
+        What waits in the backlog is reset, unless another process has them as well.
+        """
         if self._closed:
             return
+        self._unwatch()
         self._closed = True
         if self._breather is not None:
             self._breather.cancel()
             self._breather = None
-        self._unwatch()
         for sock in self._sockets:
             sock.close()
 
+    @property
+    def _accepts(self) -> bool:
+        return not (self._paused or self._held or self._closed or self._breather is not None)
+
     def _watch(self) -> None:
-        for sock in self._sockets:
+        """Accept, if nothing speaks against it."""
+        for sock in self._sockets if self._accepts else ():
             self._loop.add_reader(sock.fileno(), self._accept, sock)
 
     def _unwatch(self) -> None:
-        for sock in self._sockets:
+        for sock in () if self._closed else self._sockets:
             self._loop.remove_reader(sock.fileno())
 
     def _accept(self, listening: socket.socket) -> None:
         ours = self._addresses[listening]
         for _ in range(_ACCEPTS_PER_WAKE):
-            if self._paused or self._closed:  # by what was accepted last
+            if not self._accepts:  # because of what was accepted last
                 return
             try:
                 sock, client = listening.accept()
@@ -355,8 +397,7 @@ class Listener:
 
     def _go_on(self) -> None:
         self._breather = None
-        if not self._paused and not self._closed:
-            self._watch()
+        self._watch()
 
 
 def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> LocalAddress:

@@ -56,7 +56,7 @@ async def open_listener(
             await alarm.wait()
             continue
         try:
-            sockets = bind(spec.addresses, wish)
+            sockets = bind(spec.addresses, wish, world.inherited)
         except ForwardError as error:
             story.advance(await _trouble(error, world))
             await alarm.wait(_RETRY_S)

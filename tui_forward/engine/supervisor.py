@@ -13,7 +13,7 @@ import msgspec
 from tui_forward.engine.eventlog import EventLog
 from tui_forward.engine.forward import LiveForward
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.listener import check_addresses, raise_file_limit
+from tui_forward.engine.listener import Inheritance, check_addresses, raise_file_limit
 from tui_forward.engine.memory import Caretaker
 from tui_forward.engine.pool import TransportMemory
 from tui_forward.engine.ports import ClientNames
@@ -36,6 +36,10 @@ _log = logging.getLogger(__name__)
 _LAST_PORT = 65535
 # What opening a connection leaves behind in the heap, about.
 _BYTES_PER_CONNECTION = 16 * 1024
+# How often to look whether the last connection has ended.
+_LOOK_S = 0.1
+# What is handed over is claimed at once, by forwards that begin with the process.
+_CLAIM_S = 10.0
 _TRYING = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
 
 
@@ -62,7 +66,8 @@ class Engine:
         self._events = EventLog()
         self._forwards: dict[str, LiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._forward_numbers = itertools.count(1)
+        self._latest_number = 0
+        self._inherited: Inheritance = {}
         self._connection_numbers = itertools.count(1)
         self._gone = _Totals()
         self._version = 0
@@ -80,8 +85,12 @@ class Engine:
     # Commands
     # ----------------------------------------------------------------------------------
 
-    def start(self, spec: ForwardSpec) -> str:
+    def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         """Switch a forward on and return its id; everything later is a state.
+
+        Args:
+            spec: What is wanted.
+            forward_id: The id it had in the engine before, if it is free here.
 
         Raises:
             UsageError: The spec itself makes no sense.
@@ -89,12 +98,20 @@ class Engine:
         check(spec)
         if self._closed:
             raise UsageError("the session is closed")
-        forward_id = f"f{next(self._forward_numbers)}"
+        forward_id = self._new_id(forward_id)
         forward = LiveForward(forward_id, spec, self)
         self._forwards[forward_id] = forward
         forward.begin()
         self.changed()
         return forward_id
+
+    def _new_id(self, wanted: str) -> str:
+        number = wanted.removeprefix("f")
+        free = wanted.startswith("f") and number.isdecimal() and wanted not in self._forwards
+        if not free:
+            number = str(self._latest_number + 1)
+        self._latest_number = max(self._latest_number, int(number))
+        return f"f{number}"
 
     async def stop(self, forward_id: str) -> None:
         """Switch a forward off and forget it. Takes a few seconds at most.
@@ -156,6 +173,7 @@ class Engine:
     async def close(self) -> None:
         """Stop everything. Idempotent."""
         self._closed = True
+        self._disclaim()
         for helper in self._helpers:
             helper.cancel()
         await asyncio.gather(*self._helpers, return_exceptions=True)
@@ -169,6 +187,49 @@ class Engine:
         self._forwards.clear()
         await self._client_names.close()
         self._events.close()
+
+    # ----------------------------------------------------------------------------------
+    # From process to process
+    # ----------------------------------------------------------------------------------
+
+    @property
+    def inherited(self) -> Inheritance:
+        """Listening sockets of the process before that nobody has claimed yet."""
+        return self._inherited
+
+    def inherit(self, sockets: Inheritance) -> None:
+        """Take what another process listened on; forwards that begin soon find it."""
+        self._inherited.update(sockets)
+        asyncio.get_running_loop().call_later(_CLAIM_S, self._disclaim)
+
+    def _disclaim(self) -> None:
+        """A socket that nobody accepts on must not pretend that somebody will."""
+        for sock in self._inherited.values():
+            sock.close()
+        self._inherited.clear()
+
+    def hold(self) -> Inheritance:
+        """Accept no connections for now; gives all sockets that listen."""
+        held: Inheritance = {}
+        for forward in self._forwards.values():
+            held.update(forward.hold())
+        return held
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        for forward in self._forwards.values():
+            forward.release()
+
+    async def drain(self, longest_s: float) -> None:
+        """Listen no more, and wait until the connections there are have ended. Close afterwards."""
+        for forward in self._forwards.values():
+            forward.let_go()
+        deadline = time.monotonic() + longest_s
+        while self._forwards and time.monotonic() < deadline:
+            idle = [forward for forward in self._forwards.values() if forward.is_idle]
+            await asyncio.gather(*(self.stop(forward.id) for forward in idle))
+            if not idle:
+                await asyncio.sleep(_LOOK_S)
 
     def _forward(self, forward_id: str) -> LiveForward:
         forward = self._forwards.get(forward_id)

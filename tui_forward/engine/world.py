@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.listener import Inheritance
 from tui_forward.engine.pool import TransportMemory
 from tui_forward.engine.ports import ClientNames
 from tui_forward.engine.targets import TargetWatch
@@ -51,6 +52,10 @@ class World(Protocol):
     @property
     def client_names(self) -> ClientNames:
         """Finds the processes of clients."""
+
+    @property
+    def inherited(self) -> Inheritance:
+        """Listening sockets of the process before that nobody has claimed yet."""
 
     def next_connection_id(self) -> int:
         """A number no other connection of the session has."""

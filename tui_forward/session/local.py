@@ -32,6 +32,7 @@ from tui_forward.model import (
 
 if TYPE_CHECKING:
     from tui_forward.engine.limits import Limits
+    from tui_forward.engine.listener import Inheritance
     from tui_forward.engine.supervisor import Engine
     from tui_forward.engine.targets import TargetWatch
     from tui_forward.session.verdict import Known
@@ -168,15 +169,15 @@ class LocalSession:
 
     # Commands -------------------------------------------------------------------------
 
-    async def start(self, spec: ForwardSpec) -> str:
-        """See `Session.start`."""
+    async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
+        """See `Session.start`; `forward_id` is the one it had in the engine before."""
         target = spec.target
         context = target.context or self._backend.current_context()
         namespace = target.namespace or self._backend.namespace(context)
         if (context, namespace) != (target.context, target.namespace):
             target = msgspec.structs.replace(target, context=context, namespace=namespace)
             spec = msgspec.structs.replace(spec, target=target)
-        return self._engine.start(spec)
+        return self._engine.start(spec, forward_id=forward_id)
 
     async def stop(self, forward_id: str) -> None:
         """See `Session.stop`."""
@@ -202,6 +203,26 @@ class LocalSession:
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         self._engine.close_connection(connection_id)
+
+    # From process to process ----------------------------------------------------------
+
+    def inherit(self, sockets: Inheritance) -> None:
+        """Take what another process listened on: forwards begun next need not bind it."""
+        self._engine.inherit(sockets)
+
+    def hold(self) -> Inheritance:
+        """Accept no connections for now; gives all sockets that listen."""
+        return self._engine.hold() if self._made is not None else {}
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        if self._made is not None:
+            self._made.release()
+
+    async def drain(self, longest_s: float) -> None:
+        """Listen no more; wait until the connections there are have ended. Close afterwards."""
+        if self._made is not None:
+            await self._made.drain(longest_s)
 
     # Reading --------------------------------------------------------------------------
 
