@@ -12,9 +12,11 @@ from typing import Final, TypeVar
 from textual.app import App
 from textual.theme import Theme
 
+from tui_forward.settings.reading import DEFAULT_THEME
+
 T = TypeVar("T")
 
-DEFAULT: Final = "forward-dark"
+DEFAULT: Final = DEFAULT_THEME
 # The theme that says the same in daylight, and back.
 TWIN: Final = "forward-light"
 
