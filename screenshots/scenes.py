@@ -197,6 +197,7 @@ async def _detail(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
 
 async def _reconnecting(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     target = str(FORWARDS[4][0])
+    await shows(app, "ds/agent")  # the first key holds the cursor where it is
     pod = await stage.pod(target)
     await stage.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tui_forward.arguments import (
     PortPair,
+    duration_text,
     is_loopback,
     parse_addresses,
     parse_duration_s,
@@ -13,6 +14,7 @@ from tui_forward.arguments import (
     parse_ports,
     parse_selector,
     parse_target,
+    read_duration_s,
 )
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
@@ -140,7 +142,20 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1d", "25h", "1 s", "nan", "inf"])
+@given(st.floats(0, 24 * 3600).map(lambda seconds: round(seconds, 6)))
+def test_a_duration_in_words_is_the_same_duration(seconds: float) -> None:
+    assert read_duration_s(duration_text(seconds)) == pytest.approx(seconds, abs=1e-6)
+    assert read_duration_s(seconds) == seconds
+
+
+@pytest.mark.parametrize("value", [True, None, [30], -1, float("nan"), float("inf"), 1e300])
+def test_what_is_no_duration_in_a_file(value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_duration_s(value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1d", "25h", "1 s", "nan", "inf", "٣s"])
 def test_bad_durations_have_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_duration_s(text)

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from tui_forward.commandline import command_line, looks_like_forward, parse_lines
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import (
+    BUILT_IN,
+    ForwardDefaults,
+    ForwardSpec,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
 
 
 def specs(text: str) -> tuple[ForwardSpec, ...]:
@@ -108,12 +115,25 @@ SPECS = st.builds(
     local_port=st.one_of(st.none(), st.integers(0, 65535)),
     addresses=st.sampled_from([("localhost",), ("127.0.0.1", "::1"), ("0.0.0.0",)]),
     transport=st.sampled_from(list(TransportChoice)),
+    park_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
+    linger_s=st.sampled_from([5.0, 0.5]),
+)
+DEFAULTS = st.builds(
+    ForwardDefaults,
+    addresses=st.sampled_from([("localhost",), ("0.0.0.0",)]),
+    park_s=st.sampled_from([30.0, 60.0]),
+    linger_s=st.sampled_from([5.0, 1.0]),
 )
 
 
-@given(SPECS)
-def test_a_forward_s_own_line_makes_the_same_forward(spec: ForwardSpec) -> None:
-    assert specs(command_line(spec)) == (spec,)
+@given(SPECS, DEFAULTS)
+def test_a_forward_s_own_line_makes_the_same_forward(
+    spec: ForwardSpec, defaults: ForwardDefaults
+) -> None:
+    line = command_line(spec, defaults)
+    # Elsewhere, and here, where the settings say otherwise.
+    for counts in (BUILT_IN, defaults):
+        assert parse_lines(line, context="here", namespace="shop", defaults=counts) == (spec,)
 
 
 def test_a_selector_s_line() -> None:

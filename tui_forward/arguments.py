@@ -34,7 +34,7 @@ _KIND_NAMES = ", ".join(kind.value for kind in TargetKind if kind is not TargetK
 # RFC 1123 subdomain and label, as the API server validates object and port names.
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?")
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _MAX_DURATION_S = 24 * 3600.0
 
@@ -184,7 +184,7 @@ def _parse_address(address: str, whole: str) -> str:
     except ValueError:
         raise UsageError(
             f'"{address or whole}" is not an address to listen on',
-            hint="--address takes IP addresses and localhost, for example 127.0.0.1,::1",
+            hint="there are IP addresses and localhost, for example 127.0.0.1,::1",
         ) from None
 
 
@@ -208,3 +208,23 @@ def parse_duration_s(text: str) -> float:
     if seconds > _MAX_DURATION_S:
         raise UsageError(f'"{text}" is too long', hint="a duration is at most 24h")
     return seconds
+
+
+def read_duration_s(value: object) -> float:
+    """A duration as it stands in a file: a number of seconds, or a text.
+
+    Raises:
+        UsageError: Neither, or not from 0 to a day.
+    """
+    if isinstance(value, str):
+        return parse_duration_s(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError("must be a duration", hint="for example 30s or 500ms")
+    if not 0 <= value <= _MAX_DURATION_S:
+        raise UsageError("must be a duration of at most 24h", hint="for example 30s or 500ms")
+    return float(value)
+
+
+def duration_text(seconds: float) -> str:
+    """`30s`: a duration as `parse_duration_s` understands it."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"

@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from tui_forward.arguments import parse_addresses, parse_ports, parse_selector, parse_target
+from tui_forward.arguments import (
+    duration_text,
+    parse_addresses,
+    parse_duration_s,
+    parse_ports,
+    parse_selector,
+    parse_target,
+)
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import (
+    BUILT_IN,
+    ForwardDefaults,
+    ForwardSpec,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
 
 _KUBECTL = frozenset({"kubectl", "kubectl.exe", "k", "oc", "microk8s.kubectl", "kubecolor"})
 _OURS = "tui-forward"
@@ -33,6 +46,7 @@ _IGNORED_VALUES = frozenset(
 _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
+    "--park": "park", "--linger": "linger",
 }  # fmt: skip
 
 
@@ -54,7 +68,12 @@ def looks_like_forward(text: str) -> bool:
 
 
 def parse_lines(
-    text: str, *, context: str, namespace: str, bare: bool = False
+    text: str,
+    *,
+    context: str,
+    namespace: str,
+    bare: bool = False,
+    defaults: ForwardDefaults = BUILT_IN,
 ) -> tuple[ForwardSpec, ...]:
     """Every forward that some lines ask for, one for each port.
 
@@ -63,6 +82,7 @@ def parse_lines(
         context: Where a line names none.
         namespace: Likewise; empty leaves it to the session.
         bare: What follows the command is enough: ``svc/web 8080:80``.
+        defaults: For what a line does not say.
 
     Raises:
         UsageError: A line is no such command, or cannot be understood.
@@ -71,7 +91,7 @@ def parse_lines(
     specs: list[ForwardSpec] = []
     for line in joined.splitlines():
         for command in _commands(_REDIRECTED.sub("", line)):
-            specs += _specs(_taken_apart(command, bare=bare), context, namespace)
+            specs += _specs(_taken_apart(command, bare=bare), context, namespace, defaults)
     if not specs:
         raise UsageError("there is no command here", hint=_EXAMPLE)
     return tuple(specs)
@@ -145,7 +165,9 @@ def _another_kubeconfig() -> UsageError:
     )
 
 
-def _specs(line: _Line, context: str, namespace: str) -> list[ForwardSpec]:
+def _specs(
+    line: _Line, context: str, namespace: str, defaults: ForwardDefaults
+) -> list[ForwardSpec]:
     words = line.words
     if "selector" in line.options:
         kind, name = TargetKind.SELECTOR, parse_selector(line.last("selector", ""))
@@ -162,7 +184,10 @@ def _specs(line: _Line, context: str, namespace: str) -> list[ForwardSpec]:
         raise UsageError(
             f'"{transport}" is not a transport', hint=f"it is one of {choices}"
         ) from None
-    addresses = parse_addresses(line.options.get("address", ()))
+    said = line.options
+    addresses = parse_addresses(said["address"]) if "address" in said else defaults.addresses
+    park_s = parse_duration_s(said["park"][-1]) if "park" in said else defaults.park_s
+    linger_s = parse_duration_s(said["linger"][-1]) if "linger" in said else defaults.linger_s
     return [
         ForwardSpec(
             target=Target(
@@ -175,17 +200,29 @@ def _specs(line: _Line, context: str, namespace: str) -> list[ForwardSpec]:
             local_port=pair.local,
             addresses=addresses,
             transport=chosen,
+            park_s=park_s,
+            linger_s=linger_s,
         )
         for pair in parse_ports(words)
     ]
 
 
-def command_line(spec: ForwardSpec, *, program: Sequence[str] = (_OURS, "forward")) -> str:
-    """The command that makes the same forward, to copy into a script or a colleague's chat."""
+def command_line(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str:
+    """The command that makes the same forward, to copy into a script or a colleague's chat.
+
+    Args:
+        spec: The forward.
+        defaults: Of whoever may type it here. Elsewhere those of the program count, so whatever
+            differs from one of them is said.
+    """
     target = spec.target
-    words = [*program, "--context", target.context, "-n", target.namespace]
-    if spec.addresses != ("localhost",):
+    words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]
+    if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
+    if not spec.park_s == defaults.park_s == BUILT_IN.park_s:
+        words += ["--park", duration_text(spec.park_s)]
+    if not spec.linger_s == defaults.linger_s == BUILT_IN.linger_s:
+        words += ["--linger", duration_text(spec.linger_s)]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

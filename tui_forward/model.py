@@ -68,6 +68,27 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.namespace}/{what}:{self.port}"
 
 
+class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts where a person says nothing of it; their settings may say otherwise.
+
+    Attributes:
+        addresses: See `ForwardSpec`, as for the others.
+    """
+
+    addresses: tuple[str, ...] = ("localhost",)
+    park_s: float = 30.0
+    linger_s: float = 5.0
+
+    def spec(self, target: Target) -> ForwardSpec:
+        """A forward of which nothing is said but where it goes."""
+        return ForwardSpec(
+            target=target, addresses=self.addresses, park_s=self.park_s, linger_s=self.linger_s
+        )
+
+
+BUILT_IN = ForwardDefaults()
+
+
 class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a person can say about one forward.
 
@@ -89,10 +110,10 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     local_port: int | None = None
-    addresses: tuple[str, ...] = ("localhost",)
+    addresses: tuple[str, ...] = BUILT_IN.addresses
     transport: TransportChoice = TransportChoice.AUTO
-    park_s: float = 30.0
-    linger_s: float = 5.0
+    park_s: float = BUILT_IN.park_s
+    linger_s: float = BUILT_IN.linger_s
     label: str = ""
     name: str = ""
     profile: str = ""

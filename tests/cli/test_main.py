@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -319,30 +320,97 @@ def test_main_module_runs_as_a_program() -> None:
 def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Path) -> None:
     done = run("config")
     assert done.code == 0
-    assert 'theme = "forward-dark" ' in done.out
-    assert done.out.count("# default") == 3
+    assert "# " in done.out.splitlines()[0]
+    assert "(is not there)" in done.out.splitlines()[0]
     folder = own_home / ".config/tui-forward"
     folder.mkdir()
-    (folder / "settings.toml").write_text(
-        'leave_on = "always"\n[keys]\n"forwards.stop" = "ctrl+x"\n'
+    file = folder / "settings.toml"
+    file.write_text("".join(line + "\n" for line in done.out.splitlines()[1:]))
+    again = run("config")
+    assert (again.code, again.err) == (0, ""), "what is printed can be the file"
+    file.write_text(
+        'leave_on = "always"\naddress = ["127.0.0.1", "::1"]\npark = 90\n'
+        '[keys]\n"forwards.stop" = "ctrl+x"\n'
     )
     lines = [" ".join(line.split()) for line in run("config").out.splitlines()]
-    assert 'leave_on = "always" # line 1' in lines
-    assert 'keys."forwards.stop" = "ctrl+x" # line 3' in lines
-    (folder / "settings.toml").write_text("leave_on = 5\n")
+    assert lines[1:] == [
+        'theme = "forward-dark" # default',
+        'leave_on = "always" # line 1',
+        'resume = "ask" # default',
+        'address = ["127.0.0.1", "::1"] # line 2',
+        'park = "90s" # line 3',
+        'linger = "5s" # default',
+        "refresh = 0.25 # default",
+        'notifications = "all" # default',
+        'keys."forwards.stop" = "ctrl+x" # line 5',
+    ]
+    objects = map(json.loads, run("config", "--json").out.splitlines())
+    found = {one["setting"]: one for one in objects}
+    assert found["address"] == {
+        "setting": "address", "value": ["127.0.0.1", "::1"], "line": 2, "file": str(file),
+    }  # fmt: skip
+    assert (found["park"]["value"], found["refresh"]["value"]) == (90.0, 0.25)
+    assert (found["linger"]["line"], found["linger"]["file"]) == (None, None)
+
+
+def test_config_says_what_is_wrong_and_what_counts_instead(run: Run, own_home: Path) -> None:
+    file = own_home / ".config/tui-forward/settings.toml"
+    file.parent.mkdir()
+    file.write_text('leave_on = 5\npark = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert "settings.toml, line 1: leave_on is not one of" in done.err
-    (folder / "settings.toml").unlink()
-    (folder / "settings.toml").mkdir()
+    assert done.out.count("# default") == 8
+    assert done.err.splitlines() == [
+        'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"',
+        'settings.toml, line 2: park: "soon" is not a duration. '
+        "Write seconds or a unit, for example 30 or 500ms",
+    ]
+    file.unlink()
+    file.mkdir()
     done = run("config")
     assert done.code == 1
     assert "settings.toml: cannot be read: Is a directory" in done.err
     assert "is not there" not in done.out
 
 
-def test_the_default_theme_is_the_one_that_is_shown() -> None:
-    from tui_forward.cli.config import _DEFAULT_THEME
-    from tui_forward.tui.themes import DEFAULT
+def test_config_prints_the_schema(run: Run) -> None:
+    done = run("config", "--schema")
+    assert done.code == 0
+    assert json.loads(done.out)["title"] == "The settings of tui-forward"
 
-    assert _DEFAULT_THEME == DEFAULT
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ([], (("0.0.0.0",), 120.0, 1.0)),
+        (["--linger", "7s"], (("0.0.0.0",), 120.0, 7.0)),
+        # What is the default of the program is said as well.
+        (["--address", "localhost", "--park", "30s"], (("localhost",), 30.0, 1.0)),
+    ],
+)
+def test_settings_count_where_no_option_says_otherwise(
+    run: Run,
+    session: FakeSession,
+    own_home: Path,
+    options: list[str],
+    counts: tuple[tuple[str, ...], float, float],
+) -> None:
+    file = own_home / ".config/tui-forward/settings.toml"
+    file.parent.mkdir()
+    file.write_text('address = "0.0.0.0"\npark = "2m"\nlinger = 1\ntheme = 3\n')
+    done = run("forward", "web", "80", *options)
+    assert done.code == ExitCode.DONE
+    (spec,) = started(session)
+    assert (spec.addresses, spec.park_s, spec.linger_s) == counts
+    assert "settings.toml, line 4: theme is not a name in quotes" in done.err
+    exposed = "listening on 0.0.0.0: other machines may reach this forward" in done.err
+    assert exposed == ("0.0.0.0" in counts[0])
+
+
+def test_a_forward_loads_no_screen() -> None:
+    code = (
+        "import sys; from tui_forward.cli.main import main;"
+        "main(['forward', 'web', '80', '--kubeconfig', '/nowhere']);"
+        "print('textual' in sys.modules, 'tui_forward.settings.reading' in sys.modules)"
+    )
+    assert python("-c", code).stdout.strip() == "False True"

@@ -183,6 +183,27 @@ def test_all_named_addresses_are_needed(undo: ExitStack) -> None:
     assert addresses[0].port == addresses[1].port
 
 
+@pytest.mark.parametrize(
+    ("addresses", "hosts"),
+    [
+        (("127.0.0.1", "0.0.0.0"), ["0.0.0.0"]),
+        (("0.0.0.0", "127.0.0.2", "127.0.0.1"), ["0.0.0.0"]),
+        (("127.0.0.1", "localhost"), ["127.0.0.1", "::1"]),
+        (("localhost", "0.0.0.0"), ["::1", "0.0.0.0"]),
+        (("localhost", "::1", "127.0.0.1"), ["127.0.0.1", "::1"]),
+    ],
+)
+def test_addresses_may_be_contained_in_each_other(
+    undo: ExitStack, addresses: tuple[str, ...], hosts: list[str]
+) -> None:
+    port = free_port()
+    there = [host for host in hosts if HAS_IPV6 or ":" not in host]
+    if HAS_IPV6 or "::1" not in addresses:
+        assert bound(undo, PortWish(port, firm=True), *addresses) == [
+            LocalAddress(host, port) for host in there
+        ]
+
+
 def test_a_failed_bind_leaves_nothing_behind(undo: ExitStack) -> None:
     port = occupy(undo, "127.0.0.2")
     with pytest.raises(PortTakenError):

@@ -25,6 +25,7 @@ from tui_forward.model import (
     Context,
     Counters,
     DeclaredPort,
+    ForwardDefaults,
     ForwardSpec,
     ForwardState,
     Hop,
@@ -54,7 +55,7 @@ from tui_forward.tui.rowtable import RowTable
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.SAMPLE_S", 0.1)
+    monkeypatch.setattr("tui_forward.tui.sampling.REFRESH_S", 0.1)
 
 
 def screen_text(app: TuiForwardApp) -> str:
@@ -847,6 +848,103 @@ async def test_an_edit_of_the_settings_counts_at_once(
         assert app.theme == "forward-light"
 
 
+async def test_settings_of_forwards_count_for_those_begun_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    file = tmp_path / "settings.toml"
+    file.write_text('park = "1m"\n')
+    session = shop()
+
+    def begun(forward_id: str) -> ForwardDefaults:
+        spec = session.forwards[forward_id].spec
+        return ForwardDefaults(addresses=spec.addresses, park_s=spec.park_s, linger_s=spec.linger_s)
+
+    async with running(session, (120, 34), files=Files(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await until(lambda: "f1" in session.forwards)
+        assert begun("f1") == ForwardDefaults(park_s=60.0)
+        put(file, 'address = "0.0.0.0"\npark = 7\nlinger = "500ms"\n')
+        await shows(app, "the settings were read anew")
+        put(file, 'address = "nowhere"\npark = 8\n')
+        await shows(app, "nothing was changed", "settings.toml, line 1: address: ")
+        assert begun("f1") == ForwardDefaults(park_s=60.0)
+        # By a digit.
+        edited = ForwardDefaults(addresses=("0.0.0.0",), park_s=7.0, linger_s=0.5)
+        await pilot.press("2")
+        await until(lambda: "f2" in session.forwards)
+        assert begun("f2") == edited
+        # By the form; what is emptied there is what the settings say.
+        await pilot.press("f")
+        await until(lambda: isinstance(app.screen, ForwardForm))
+        await shows(app, "! other machines can reach it", "--address 0.0.0.0 --park 7s")
+        await pilot.press("tab", "tab", "backspace", "5", "tab", *["backspace"] * 3, "enter")
+        await until(lambda: "f3" in session.forwards)
+        assert begun("f3") == msgspec.structs.replace(edited, park_s=5.0)
+        # By a line, in the dialog and pasted; what it says itself counts.
+        await pilot.press("v", *"pod/web-2 9000:http")
+        await shows(app, "on 0.0.0.0")
+        await pilot.press("enter")
+        await until(lambda: "f4" in session.forwards)
+        assert begun("f4") == edited
+        line = "kubectl port-forward --address ::1 web-3 8080"
+        app.post_message(events.Paste(line))
+        await until(lambda: "f5" in session.forwards)
+        assert begun("f5") == msgspec.structs.replace(edited, addresses=("::1",))
+
+
+async def test_how_often_it_is_looked_can_be_changed_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    file = tmp_path / "settings.toml"
+    file.write_text("refresh = 5\n")
+    session = shop()
+    async with running(session, (120, 34), files=Files(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        put(file, "refresh = 0.1\n")
+        await shows(app, "the settings were read anew")
+        for megabytes in (11, 22, 33):
+            session.update("f1", counters=Counters(rate_from_pod=megabytes * 1e6))
+            async with asyncio.timeout(3):
+                await shows(app, f"{megabytes}.0 MB/s")
+
+
+async def test_what_is_told_unasked_can_be_changed_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    file = tmp_path / "settings.toml"
+    file.write_text('notifications = "none"\n')
+    session = shop()
+    async with running(session, (120, 44), files=Files(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.BLOCKED, "401", "log in again")
+        await shows(app, "■ blocked")
+        # An answer to a key of the person's own is told in any case.
+        await pilot.press("W")
+        await shows(app, "There are no profiles here")
+        assert told(app) == ["There are no profiles here"]
+        session.change("f1", ForwardState.READY)
+        await shows(app, "● ready")
+        put(file, 'notifications = "problems"\n')
+        await shows(app, "the settings were read anew")
+        session.change("f1", ForwardState.BLOCKED, "403", "ask for it")
+        await shows(app, "blocked: 403", "ask for it")
+        session.change("f1", ForwardState.READY)
+        await shows(app, "● ready")
+        assert not any("ready again" in text for text in told(app))
+
+
+def told(app: TuiForwardApp) -> list[str]:
+    return [notification.message for notification in app._notifications]
+
+
 def put(file: Path, text: str) -> None:
     file.write_text(text)
 
@@ -934,7 +1032,7 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_pat
 async def test_a_change_of_state_does_not_wait_for_the_next_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.SAMPLE_S", 60.0)
+    monkeypatch.setattr("tui_forward.tui.sampling.REFRESH_S", 60.0)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")

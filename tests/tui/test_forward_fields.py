@@ -7,17 +7,19 @@ import pytest
 
 from tests.tui.samples import PORTS
 from tests.tui.test_forward_list import forward
-from tui_forward.model import ForwardSpec, TransportChoice
+from tui_forward.model import ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.forward_fields import Judged, fields_of, judge, port_choices
 
 SPEC = forward(1).spec
+DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), park_s=60.0, linger_s=1.0)
 
 
 def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> Judged:
     def taken(port: int) -> str:
         return "the forward to shop/api:http" if port == 8081 else ""
 
-    return judge(replace(fields_of(spec), **typed), spec, taken)  # type: ignore[arg-type]
+    fields = replace(fields_of(spec), **typed)  # type: ignore[arg-type]
+    return judge(fields, spec, taken, DEFAULTS)
 
 
 def test_nothing_changed_is_the_same_forward() -> None:
@@ -74,3 +76,8 @@ def test_what_a_person_should_know() -> None:
 
 def test_choices() -> None:
     assert port_choices(PORTS) == ["http", "metrics", "dns"]
+
+
+def test_what_is_left_empty_is_the_default() -> None:
+    made = judged(address="", park=" ", linger="").spec
+    assert made == DEFAULTS.spec(SPEC.target)

@@ -4,7 +4,8 @@ import msgspec
 
 from tests.tui.test_forward_list import forward
 from tui_forward.model import Forward, ForwardState
-from tui_forward.tui.transitions import Notice, TransitionWatch
+from tui_forward.settings.reading import Notifications
+from tui_forward.tui.transitions import Notice, TransitionWatch, wanted
 
 READY = forward(1)
 
@@ -65,3 +66,16 @@ def test_a_forward_that_is_gone_is_forgotten() -> None:
     told(watch, READY, 0)
     assert watch.notice([], 1) == []
     assert told(watch, as_(ForwardState.RECONNECTING, 2), 50) == []
+
+
+def test_a_person_may_want_to_hear_less_but_misses_nothing() -> None:
+    news = [
+        Notice("web", "ready again", "information"),
+        Notice("web", "reconnecting", "warning"),
+        Notice("web", "blocked", "error"),
+        Notice("profile shop", "local port 1 → 2", "information"),
+        Notice("profile shop", "nothing was changed", "warning", shown_elsewhere=False),
+    ]
+    assert wanted(news, Notifications.ALL) == news
+    assert wanted(news, Notifications.PROBLEMS) == [news[1], news[2], news[4]]
+    assert wanted(news, Notifications.NONE) == [news[4]]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import click
 
-from tui_forward.arguments import (
-    parse_addresses,
-    parse_ports,
-    parse_selector,
-    parse_target,
-)
+from tui_forward import folders
+from tui_forward.arguments import parse_addresses, parse_ports, parse_selector, parse_target
 from tui_forward.cli import completing
 from tui_forward.cli.options import Duration, cluster_options
-from tui_forward.cli.output import Output, wants_color
+from tui_forward.cli.output import Output, one_line, wants_color
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.settings.reading import load
 
 EPILOG = """\
+\b
+* or what your settings say: tui-forward config
+
 \b
 TARGET is a pod, or svc/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME.
 A port is REMOTE, LOCAL:REMOTE, or :REMOTE for any free local port.
@@ -41,7 +42,7 @@ Examples:
     "--address",
     metavar="ADDRESS",
     multiple=True,
-    help="Local addresses to listen on, as a comma list. [default: localhost]",
+    help="Local addresses to listen on, as a comma list. [default: localhost *]",
 )
 @cluster_options
 @click.option(
@@ -54,16 +55,14 @@ Examples:
 @click.option(
     "--park",
     type=Duration(),
-    default=30.0,
     metavar="TIME",
-    help="How long connections are held while no pod can take them. [default: 30s]",
+    help="How long connections are held while no pod can take them. [default: 30s *]",
 )
 @click.option(
     "--linger",
     type=Duration(),
-    default=5.0,
     metavar="TIME",
-    help="How long the pod may take to answer after the client's end of file. [default: 5s]",
+    help="How long the pod may take to answer after the client's end of file. [default: 5s *]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one object per line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only where to connect, and failures.")
@@ -77,8 +76,8 @@ def forward(
     namespace: str | None,
     transport: str,
     pin: bool,
-    park: float,
-    linger: float,
+    park: float | None,
+    linger: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -86,6 +85,8 @@ def forward(
 
     Pods may come and go meanwhile: connections are held until there is one again.
     """
+    settings = load(folders.settings())
+    defaults = settings.forwards
     specs = _specs(
         target,
         ports,
@@ -93,14 +94,15 @@ def forward(
         context=context or "",
         namespace=namespace or "",
         pin=pin,
-        addresses=parse_addresses(address),
+        addresses=parse_addresses(address) if address else defaults.addresses,
         transport=TransportChoice(transport),
-        park_s=park,
-        linger_s=linger,
+        park_s=defaults.park_s if park is None else park,
+        linger_s=defaults.linger_s if linger is None else linger,
     )
     from tui_forward.cli.doors import run
 
-    run(_forward(specs, kubeconfig, context, as_json=as_json, quiet=quiet))
+    notes = [one_line(str(problem)) for problem in settings.problems]
+    run(_forward(specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet))
 
 
 def _specs(
@@ -158,6 +160,7 @@ async def _forward(
     specs: tuple[ForwardSpec, ...],
     kubeconfig: str | None,
     context: str | None,
+    notes: Sequence[str],
     *,
     as_json: bool,
     quiet: bool,
@@ -180,6 +183,8 @@ async def _forward(
         report = TextReport(
             output, named=len(specs) > 1, quiet=quiet, color=wants_color(sys.stderr)
         )
+    for note in notes:
+        report.note(note)
     try:
         with told_by_signals(stop.set):
             async with local_session(kubeconfig, context=context) as session:

@@ -169,12 +169,19 @@ def _bind_all(
         inherited: As for `bind`; only a port that was named can be among it.
     """
     bound: list[socket.socket] = []
+    had: set[str] = set()
     with contextlib.ExitStack() as undo:
         for address in addresses:
             hosts = LOCALHOST if address == "localhost" else (address,)
             missing: OSError | None = None
             here = 0
             for host in hosts:
+                # Who listens on all addresses of a kind listens on each; a second socket would
+                # find the port taken, by nobody but itself.
+                all_of_kind = "::" if ":" in host else "0.0.0.0"
+                if host in had or (host != all_of_kind and all_of_kind in addresses):
+                    here += 1
+                    continue
                 try:
                     sock = _inherit(inherited, host, number) or _bind_one(host, number)
                 except OSError as error:
@@ -188,6 +195,7 @@ def _bind_all(
                     raise _cannot_bind(host, number, error) from error
                 undo.callback(sock.close)
                 bound.append(sock)
+                had.add(host)
                 here += 1
                 number = number or sock.getsockname()[1]
             if not here:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tui_forward.arguments import duration_text
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.profile import Profile, ProfileForward
 
@@ -168,7 +169,7 @@ def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return f"{value:g}s" if isinstance(value, float) else str(value) or "none"
+    return duration_text(value) if isinstance(value, float) else str(value) or "none"
 
 
 _WORDS = {

@@ -20,10 +20,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tui_forward.arguments import (
     parse_addresses,
-    parse_duration_s,
     parse_port,
     parse_selector,
     parse_target,
+    read_duration_s,
 )
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
@@ -361,12 +361,6 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
-def _duration(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _WrongError("must be a duration", "for example 30s or 500ms")
-    return parse_duration_s(str(value))
-
-
 def _transport(value: Any) -> TransportChoice:
     try:
         return TransportChoice(_text(value))
@@ -399,8 +393,8 @@ _FORWARD: Final[Mapping[str, _Parser]] = {
     "namespace": _PROFILE["namespace"],
     "transport": _transport,
     "pin": _flag,
-    "park": _duration,
-    "linger": _duration,
+    "park": read_duration_s,
+    "linger": read_duration_s,
     "label": _text,
     "env": _matching(_ENV, "the beginning of a variable's name", "for example DB"),
     "needs": _texts,

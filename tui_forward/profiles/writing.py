@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from tui_forward.arguments import duration_text
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.reading import VERSION, document
 
@@ -119,7 +120,7 @@ def _settings(spec: ForwardSpec) -> dict[str, Any]:
         if isinstance(value, tuple):
             said[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
         elif isinstance(value, float):
-            said[_KEYS[field]] = f"{value:g}s"
+            said[_KEYS[field]] = duration_text(value)
         else:
             said[_KEYS[field]] = str(value)
     return said

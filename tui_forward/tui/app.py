@@ -28,6 +28,7 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
+from tui_forward.settings.reading import Habit, Settings, identity, load
 from tui_forward.tui import wishes
 from tui_forward.tui.browse.listing import Listing
 from tui_forward.tui.browse.memory import Memory
@@ -40,24 +41,16 @@ from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.granting import Action, Granter, Offer
 from tui_forward.tui.history import Histories
+from tui_forward.tui.keymap import KeyCheck, check_keys
 from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import Picture, key_of
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
-from tui_forward.tui.settings import (
-    Habit,
-    KeyCheck,
-    Settings,
-    check_keys,
-    identity,
-    load,
-    save_theme,
-)
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.themes import DEFAULT, ThemedApp
-from tui_forward.tui.transitions import Notice
+from tui_forward.tui.themes import ThemedApp
+from tui_forward.tui.transitions import Notice, wanted
 
 # What is opened when it is asked for is loaded then: the first screen need not wait for it.
 if TYPE_CHECKING:
@@ -200,7 +193,7 @@ class TuiForwardApp(ThemedApp[None]):
     def on_mount(self) -> None:
         """Begin to look and to listen."""
         keys = self._checked(self._settings)
-        self.set_keymap(keys.keymap)
+        self._follow(self._settings, keys)
         problems = self._wrong_with(self._settings, keys)
         for endless in (
             self._sampler.run, self._sampler.listen, self._granter.run, self._follow_settings,
@@ -222,6 +215,14 @@ class TuiForwardApp(ThemedApp[None]):
         ids = known_ids([type(self), *with_keys()]) if settings.keys else {}
         return check_keys(settings.keys, ids, lines=settings.lines, file=settings.file)
 
+    def _follow(self, settings: Settings, keys: KeyCheck) -> None:
+        """Do as these settings say from now on."""
+        self._settings = settings
+        self.set_keymap(keys.keymap)
+        self._sampler.look_every(settings.refresh_s)
+        if settings.theme in self.available_themes:
+            self.theme = settings.theme
+
     async def _follow_settings(self) -> None:
         """An edit counts at once; a bad one changes nothing, and says where it is wrong."""
         path = self._files.settings
@@ -237,9 +238,7 @@ class TuiForwardApp(ThemedApp[None]):
             for what in wrong:
                 self.notify(what, title="nothing was changed", severity="warning", markup=False)
             if not wrong:
-                self._settings = settings
-                self.set_keymap(keys.keymap)
-                self.theme = settings.theme or DEFAULT
+                self._follow(settings, keys)
                 self.say("the settings were read anew")
 
     async def sample(self) -> None:
@@ -252,6 +251,8 @@ class TuiForwardApp(ThemedApp[None]):
     # Telling.
 
     def _tell(self, notices: Sequence[Notice]) -> None:
+        """What happens unasked, as far as the person wants to hear of it."""
+        notices = wanted(notices, self._settings.notifications)
         if len(notices) > _NOTICES_AT_ONCE:
             # Fifty forwards that lose one API server are one piece of news.
             worst = min(
@@ -288,8 +289,8 @@ class TuiForwardApp(ThemedApp[None]):
     def on_ports_wished(self, event: wishes.PortsWished) -> None:
         """Switch ports on; those that are on off, if that is wanted."""
         context = self.picture.scope.context
-        switch = self._granter.switch_ports
-        self._wish(partial(switch, context, event.ports, toggle=event.toggle))
+        switch, defaults = self._granter.switch_ports, self._settings.forwards
+        self._wish(partial(switch, context, event.ports, defaults, toggle=event.toggle))
 
     def on_forwards_wished(self, event: wishes.ForwardsWished) -> None:
         """Stop, pause, resume, reconnect, open, copy or edit."""
@@ -340,9 +341,14 @@ class TuiForwardApp(ThemedApp[None]):
                 self._memory.use(context, entry.key)
                 self._wish(partial(self._granter.start, (spec,), "started"))
 
-        spec = ForwardSpec(target=target_of(context, entry, port))
+        defaults = self._settings.forwards
         form = ForwardForm(
-            spec, ports=entry.ports, owner=owner, taken=self._taken_by(), title="forward"
+            defaults.spec(target_of(context, entry, port)),
+            defaults=defaults,
+            ports=entry.ports,
+            owner=owner,
+            taken=self._taken_by(),
+            title="forward",
         )
         self.push_screen(form, answered)
 
@@ -359,6 +365,7 @@ class TuiForwardApp(ThemedApp[None]):
 
             form = ForwardForm(
                 forward.spec,
+                defaults=self._settings.forwards,
                 ports=pod.ports if pod is not None else (),
                 owner=pod.owner.name if pod is not None and pod.owner is not None else "",
                 taken=self._taken_by(but=forward.id),
@@ -379,7 +386,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def on_detail_wished(self, event: wishes.DetailWished) -> None:
         """Show everything about one forward."""
-        screen = DetailScreen(event.forward_id, clock=self._clock)
+        screen = DetailScreen(event.forward_id, self._settings.forwards, clock=self._clock)
         self.push_screen(screen)
         self._sampler.soon()
         self.run_worker(self._sampler.follow_way(screen), group="way", exclusive=True)
@@ -604,8 +611,9 @@ class TuiForwardApp(ThemedApp[None]):
 
         if self.screen is not self.dashboard or not looks_like_forward(event.text):
             return
+        context, defaults = self.picture.scope.context, self._settings.forwards
         try:
-            specs = parse_lines(event.text, context=self.picture.scope.context, namespace="")
+            specs = parse_lines(event.text, context=context, namespace="", defaults=defaults)
         except TuiForwardError:
             self._ask_line(event.text)
         else:
@@ -619,9 +627,11 @@ class TuiForwardApp(ThemedApp[None]):
                 self._wish(partial(self._granter.start, specs, "started"))
 
         scope = self.picture.scope
-        self.push_screen(
-            PasteDialog(context=scope.context, namespace=scope.namespace, text=text), answered
-        )
+        dialog = PasteDialog(
+            context=scope.context, namespace=scope.namespace, defaults=self._settings.forwards,
+            text=text,
+        )  # fmt: skip
+        self.push_screen(dialog, answered)
 
     # The whole app.
 
@@ -646,6 +656,8 @@ class TuiForwardApp(ThemedApp[None]):
 
     def _wear(self, theme: str) -> None:
         """Another theme, also next time."""
+        from tui_forward.settings.writing import save_theme
+
         self.theme = theme
         if self._files.settings is not None:
             try:

@@ -17,7 +17,15 @@ from textual.widgets import Static
 
 from tui_forward.commandline import command_line
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Connection, Forward, Hop, PodLog, TimelineEntry, TimelineKind
+from tui_forward.model import (
+    Connection,
+    Forward,
+    ForwardDefaults,
+    Hop,
+    PodLog,
+    TimelineEntry,
+    TimelineKind,
+)
 from tui_forward.tui import columns, hop_rows, rows, wishes
 from tui_forward.tui.figures import age, amount, plural
 from tui_forward.tui.keybar import KeyBar
@@ -65,6 +73,7 @@ class DetailScreen(Screen[None]):
 
     Args:
         forward_id: Which.
+        defaults: What its command need not say.
         clock: Seconds since the epoch.
     """
 
@@ -92,9 +101,16 @@ class DetailScreen(Screen[None]):
     ]  # fmt: skip
     AUTO_FOCUS = "#timeline"
 
-    def __init__(self, forward_id: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        forward_id: str,
+        defaults: ForwardDefaults,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         super().__init__()
         self.forward_id = forward_id
+        self._defaults = defaults
         self._clock = clock
         self._forward: Forward | None = None
         self._gone = False
@@ -146,7 +162,7 @@ class DetailScreen(Screen[None]):
         self._head.show(
             (rows.Cell(rows.target_text(forward), "strong"), *rows.detail_text(forward, now))
         )
-        for line, cells in zip(self._facts, facts(forward, now), strict=True):
+        for line, cells in zip(self._facts, facts(forward, now, self._defaults), strict=True):
             line.show(cells)
         self._chart.show(sample.series)
         self._draw_timeline(sample.timeline)
@@ -243,7 +259,7 @@ class DetailScreen(Screen[None]):
         return not (self._gone and action in ("wish", "end", "log"))
 
 
-def facts(forward: Forward, now: float) -> list[list[rows.Cell]]:
+def facts(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
     """Three lines: the figures, how it was asked for, and its command."""
     spec, counters = forward.spec, forward.counters
     figures = [
@@ -266,7 +282,7 @@ def facts(forward: Forward, now: float) -> list[list[rows.Cell]]:
     ]
     if spec.label:
         asked.insert(0, rows.Cell(f"label {spec.label}", "strong"))
-    return [figures, asked, [rows.Cell(command_line(spec), "dim")]]
+    return [figures, asked, [rows.Cell(command_line(spec, defaults), "dim")]]
 
 
 def timeline_row(entry: TimelineEntry) -> rows.Row:

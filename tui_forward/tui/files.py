@@ -12,7 +12,7 @@ class Files:
 
     Attributes:
         memory: Favourites and what was used lately.
-        settings: The person's theme and keys.
+        settings: See `tui_forward.settings`.
         log: What the engine process writes.
         profiles: The folder of the person's own profiles.
         trusted: Which of somebody else's profiles were agreed to.

@@ -9,7 +9,7 @@ import msgspec
 
 from tui_forward.arguments import is_loopback, parse_addresses, parse_duration_s, parse_port
 from tui_forward.errors import UsageError
-from tui_forward.model import DeclaredPort, ForwardSpec, TransportChoice
+from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.picture import port_word
 
 _LAST_PORT = 65535
@@ -24,7 +24,7 @@ class Fields:
     Attributes:
         port: Of the target: number or name.
         local: Local port; empty is the program's choice, 0 any.
-        address: Local addresses, separated by commas.
+        address: Local addresses, separated by commas; empty is the default, as below.
         pin: Stay with this very pod.
         park: How long connections are held without a tunnel.
         linger: How long the pod may be silent after the client's end.
@@ -74,13 +74,16 @@ def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
     return [port_word(tuple(ports), port) for port in ports]
 
 
-def judge(fields: Fields, spec: ForwardSpec, taken: Callable[[int], str]) -> Judged:
+def judge(
+    fields: Fields, spec: ForwardSpec, taken: Callable[[int], str], defaults: ForwardDefaults
+) -> Judged:
     """Understand a form.
 
     Args:
         fields: As typed.
         spec: What the form began with: whatever it does not ask for stays.
         taken: Who of ours has a local port, in words, or "".
+        defaults: For what is left empty.
     """
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
@@ -94,9 +97,15 @@ def judge(fields: Fields, spec: ForwardSpec, taken: Callable[[int], str]) -> Jud
 
     port = understood("port", fields.port.strip(), _remote)
     local = understood("local", fields.local.strip(), _local)
-    addresses = understood("address", fields.address, _addresses)
-    park = understood("park", fields.park, parse_duration_s)
-    linger = understood("linger", fields.linger, parse_duration_s)
+    addresses: object = defaults.addresses
+    if fields.address.strip():
+        addresses = understood("address", fields.address, lambda text: parse_addresses([text]))
+    park: object = defaults.park_s
+    if fields.park.strip():
+        park = understood("park", fields.park, parse_duration_s)
+    linger: object = defaults.linger_s
+    if fields.linger.strip():
+        linger = understood("linger", fields.linger, parse_duration_s)
     label = understood("label", fields.label, _label)
     if isinstance(local, int) and local:
         if (who := taken(local)) and local != spec.local_port:
@@ -142,10 +151,6 @@ def _local(text: str) -> int | None:
             f'"{text}" is not a local port', hint="a number up to 65535, 0 for any free one"
         )
     return int(text)
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    return parse_addresses([text] if text.strip() else [])
 
 
 def _label(text: str) -> str:

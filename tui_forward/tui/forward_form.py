@@ -12,7 +12,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
 from tui_forward.commandline import command_line
-from tui_forward.model import DeclaredPort, ForwardSpec, TransportChoice
+from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.dialogs import Dialog
 from tui_forward.tui.forward_fields import Fields, Judged, fields_of, judge, port_choices
 from tui_forward.tui.stylesheets import stylesheet
@@ -23,13 +23,13 @@ _TRANSPORTS = {
     TransportChoice.WEBSOCKET: "WebSocket",
     TransportChoice.CHANNELS: "legacy channels",
 }
-# Field, what it is called, what stands there when it is empty.
+# Field, what it is called, what stands there when it is empty if that is not a default.
 _TEXTS = (
     ("port", "port", "number or name"),
     ("local", "local port", "chosen for you; 0 is any free one"),
-    ("address", "address", "localhost"),
-    ("park", "park for", "30"),
-    ("linger", "linger for", "5"),
+    ("address", "address", ""),
+    ("park", "park for", ""),
+    ("linger", "linger for", ""),
     ("label", "label", "a word of your own, to group and find it by"),
 )
 
@@ -39,6 +39,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
 
     Args:
         spec: What it begins with.
+        defaults: For fields that are left empty.
         ports: What the target declares, for suggestions.
         owner: What the pod belongs to, in words; empty if there is nothing to follow.
         taken: Who of our own has a local port, in words, or "".
@@ -56,6 +57,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self,
         spec: ForwardSpec,
         *,
+        defaults: ForwardDefaults,
         ports: Sequence[DeclaredPort] = (),
         owner: str = "",
         taken: Callable[[int], str] = lambda _port: "",
@@ -63,14 +65,16 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     ) -> None:
         super().__init__()
         self._spec = spec
+        self._defaults = defaults
         self._ports = tuple(ports)
         self._owner = owner
         self._taken = taken
         self._title = title
-        began = fields_of(spec)
+        began, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
             name: Input(
-                getattr(began, name), placeholder=hint, compact=True, id=name,
+                getattr(began, name), placeholder=hint or getattr(empty, name), compact=True,
+                id=name,
                 suggester=SuggestFromList(port_choices(ports)) if name == "port" else None,
             )
             for name, _, hint in _TEXTS
@@ -154,7 +158,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def _judge(self) -> None:
         values = {name: widget.value for name, widget in self._inputs.items()}
         fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
-        judged = self._judged = judge(fields, self._spec, self._taken)
+        judged = self._judged = judge(fields, self._spec, self._taken, self._defaults)
         for name, says in self._says.items():
             problem = judged.problems.get(name)
             text = f"✗ {problem}" if problem else judged.notes.get(name, "")
@@ -162,4 +166,6 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             says.set_class(bool(problem), "-wrong")
             says.display = bool(text)
         self._start.disabled = judged.spec is None
-        self._preview.update(command_line(judged.spec) if judged.spec is not None else "")
+        self._preview.update(
+            command_line(judged.spec, self._defaults) if judged.spec is not None else ""
+        )

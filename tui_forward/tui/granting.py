@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from tui_forward.errors import TransportError, TuiForwardError
-from tui_forward.model import DeclaredPort, Forward, ForwardSpec
+from tui_forward.model import DeclaredPort, Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import as_it_is
 from tui_forward.session import Session
 from tui_forward.tui import sampling
@@ -109,14 +109,19 @@ class Granter:
         return [one for one in self._sampler.snapshot.forwards if one.id in forward_ids]
 
     async def switch_ports(
-        self, context: str, ports: Sequence[tuple[Entry, DeclaredPort]], *, toggle: bool
+        self,
+        context: str,
+        ports: Sequence[tuple[Entry, DeclaredPort]],
+        defaults: ForwardDefaults,
+        *,
+        toggle: bool,
     ) -> None:
         """Switch ports on; those that are on off, if that is wanted."""
         stopped: list[Forward] = []
         for entry, port in ports:
             forward = forward_on(self._sampler.snapshot.forwards, context, entry, port)
             if forward is None:
-                await self._session.start(ForwardSpec(target=target_of(context, entry, port)))
+                await self._session.start(defaults.spec(target_of(context, entry, port)))
                 self._memory.use(context, entry.key)
             elif toggle:
                 await self._session.stop(forward.id)

@@ -140,7 +140,7 @@ def bindings_of(owner: type[object]) -> Iterator[Binding]:
 
 
 def known_ids(owners: Iterable[type[object]]) -> dict[str, str]:
-    """Every binding id of some classes → its keys by default, for `settings.check_keys`."""
+    """Every binding id of some classes → its keys by default, for `keymap.check_keys`."""
     found: dict[str, str] = {}
     for owner in owners:
         for binding in bindings_of(owner):

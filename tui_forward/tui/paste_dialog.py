@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 
 from tui_forward.commandline import parse_lines
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec
+from tui_forward.model import ForwardDefaults, ForwardSpec
 from tui_forward.tui.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 
@@ -31,6 +31,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     Args:
         context: For lines that name none.
         namespace: Likewise; empty is the context's own.
+        defaults: For whatever else a line does not say.
         text: What is there already.
     """
 
@@ -39,10 +40,13 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         Binding("escape", "cancel", "Cancel", id="paste.cancel", tooltip="Start nothing"),
     ]
 
-    def __init__(self, *, context: str, namespace: str, text: str = "") -> None:
+    def __init__(
+        self, *, context: str, namespace: str, defaults: ForwardDefaults, text: str = ""
+    ) -> None:
         super().__init__()
         self._in_context = context
         self._in_namespace = namespace
+        self._defaults = defaults
         self._text = " ".join(text.split("\n"))
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = Static("", id="preview", markup=False)
@@ -85,8 +89,9 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
             return
         try:
             self._specs = parse_lines(
-                text, context=self._in_context, namespace=self._in_namespace, bare=True
-            )
+                text, context=self._in_context, namespace=self._in_namespace, bare=True,
+                defaults=self._defaults,
+            )  # fmt: skip
         except UsageError as error:
             self._preview.update(f"✗ {error.message}\n  {error.hint}")
         else:

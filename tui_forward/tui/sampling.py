@@ -14,12 +14,12 @@ from textual.screen import Screen
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Connection, EventKind, Snapshot
 from tui_forward.session import Session
+from tui_forward.settings.reading import REFRESH_S
 from tui_forward.tui.dashboard import Dashboard, Sample
 from tui_forward.tui.detail import DetailSample, DetailScreen
 from tui_forward.tui.history import Histories
 from tui_forward.tui.transitions import Notice, TransitionWatch
 
-SAMPLE_S = 0.25
 # Of a cluster that was just turned to, the first rows are shown as soon as they are there.
 EAGER_S = 0.02
 _EAGER_FOR_S = 2.0
@@ -71,6 +71,7 @@ class Sampler:
         self._clock = clock
         self._histories = histories
         self._transitions = TransitionWatch()
+        self._refresh_s = REFRESH_S
         self._trouble: TuiForwardError | None = None
         self._heard = clock()  # what the engine did unasked before is no news
         self._again = asyncio.Event()
@@ -79,6 +80,11 @@ class Sampler:
 
     def soon(self) -> None:
         """Look again at once, and not when it is time."""
+        self._again.set()
+
+    def look_every(self, seconds: float) -> None:
+        """Look more often or more seldom, from now on."""
+        self._refresh_s = seconds
         self._again.set()
 
     def hurry(self) -> None:
@@ -97,7 +103,7 @@ class Sampler:
                 # Not before the first rows are here: it makes the engine process load the engine.
                 self._listening.set()
             try:
-                async with asyncio.timeout(EAGER_S if eager else SAMPLE_S):
+                async with asyncio.timeout(EAGER_S if eager else self._refresh_s):
                     await self._again.wait()
                 await asyncio.sleep(TOGETHER_S)
             except TimeoutError:
@@ -148,9 +154,12 @@ class Sampler:
         fresh = [one for one in self.snapshot.notices if one.at > self._heard]
         self._heard = max([self._heard, *(one.at for one in fresh)])
         return [
-            Notice(f"profile {one.about}", one.text, "warning" if one.bad else "information")
+            Notice(
+                f"profile {one.about}", one.text, "warning" if one.bad else "information",
+                shown_elsewhere=not one.bad,
+            )
             for one in fresh
-        ]
+        ]  # fmt: skip
 
     async def _draw_detail(self, screen: DetailScreen) -> None:
         wanted = screen.forward_id

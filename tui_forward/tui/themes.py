@@ -12,9 +12,11 @@ from typing import Final, TypeVar
 from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
 
+from tui_forward.settings.reading import DEFAULT_THEME
+
 T = TypeVar("T")
 
-DEFAULT: Final = "forward-dark"
+DEFAULT: Final = DEFAULT_THEME
 # The theme that says the same in daylight, and back.
 TWIN: Final = "forward-light"
 
@@ -185,11 +187,10 @@ class ThemedApp(App[T]):
     Put on later, a theme makes Textual read every style sheet and compute every style again.
 
     Args:
-        theme: Its name, from the person's settings; empty means the default one. If there is no
-            such theme, the default one is put on as well.
+        theme: Its name, from the person's settings; the default one if there is no such theme.
     """
 
-    def __init__(self, theme: str = "") -> None:
+    def __init__(self, theme: str = DEFAULT) -> None:
         # Before Textual's own, which computes the first colours.
         known = {**BUILTIN_THEMES, **_OURS}
         self.set_reactive(App.theme, theme if theme in known else DEFAULT)
@@ -207,6 +208,6 @@ class ThemedApp(App[T]):
 
     def theme_trouble(self, name: str) -> str:
         """What is wrong with a name from the settings, in words; empty when nothing is."""
-        if not name or name in self.available_themes:
+        if name in self.available_themes:
             return ""
         return f"there is no theme {name!r}; choose one of {', '.join(self.theme_names)}"

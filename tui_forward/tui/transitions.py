@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_forward.model import Forward, ForwardState
+from tui_forward.settings.reading import Notifications
 from tui_forward.tui.figures import age
 
 _LASTS_S = 2.0
@@ -25,11 +26,24 @@ class Notice:
     Attributes:
         title: Which forward.
         text: What happened, and what to do.
+        shown_elsewhere: Who does not read it misses nothing, or sees it in the list of forwards.
     """
 
     title: str
     text: str
     severity: Severity
+    shown_elsewhere: bool = True
+
+
+def wanted(notices: Iterable[Notice], notifications: Notifications) -> list[Notice]:
+    """Those that a person wants to be told, and those that must not be missed."""
+    return [
+        one
+        for one in notices
+        if notifications is Notifications.ALL
+        or not one.shown_elsewhere
+        or (notifications is Notifications.PROBLEMS and one.severity != "information")
+    ]
 
 
 @dataclass(slots=True)
