@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_config_path, user_state_path
+from platformdirs import user_config_path, user_log_path, user_state_path
 
 _NAME = "tui-forward"
 
@@ -32,6 +32,11 @@ def memory() -> Path:
 def sessions() -> Path:
     """The folder where engine processes write down what is on."""
     return user_state_path(_NAME) / "sessions"
+
+
+def logs() -> Path:
+    """The folder where engine processes log."""
+    return user_log_path(_NAME, appauthor=False)
 
 
 def crash() -> Path:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tui_forward.agent import log
+from tui_forward.agent import log, logline
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +39,15 @@ def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
     text = path.read_text()
     assert "abcdef0123456789" not in text
     assert "hunter2" not in text
-    assert "WARNING some:" in text
-    assert "Traceback" in text
+    first, second = (logline.read(line) for line in path.read_bytes().splitlines())
+    assert first is not None
+    assert second is not None
+    assert (first.level, first.logger, first.process) == ("warning", "some", os.getpid())
+    assert first.message.startswith("Authorization:")
+    assert datetime.fromisoformat(first.time).tzinfo is not None
+    lines = second.exception.splitlines()
+    assert (second.message, lines[0][:9]) == ("failed", "Traceback")
+    assert lines[1].startswith("  File "), "it is indented as tracebacks are"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -61,4 +70,4 @@ def test_standard_error_can_have_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_there_is_a_default_place() -> None:
-    assert log.default_folder().is_absolute()
+    assert log.path_of(Path("engine.sock")).is_absolute()

@@ -86,7 +86,7 @@ class EngineProcess:
     def complaints(self) -> str:
         """What the log says that it should not."""
         lines = self.log.read_text(errors="replace").splitlines()
-        bad = ("Traceback", "fell over", "ERROR", "never retrieved", "exception in")
+        bad = ("Traceback", "fell over", '"level":"error"', "never retrieved", "exception in")
         return "\n".join(line for line in lines if any(word in line for word in bad))
 
 

@@ -9,12 +9,13 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tests.support.waiting import until
+from tui_forward.agent.logline import LogLine, written
 from tui_forward.tui.log_screen import LogScreen
 from tui_forward.tui.log_view import LogView
 from tui_forward.tui.rows import Cell
 from tui_forward.tui.stylesheets import stylesheet
 
-HEAD = "2026-01-02 03:04:05,678"
+TIME = "2026-01-02T03:04:05.678+01:00"
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +64,12 @@ async def running(
         yield app, pilot, app.screen.query_one(LogView)
 
 
+def line(level: str, message: str, exception: str = "") -> str:
+    return written(LogLine(TIME, level, "x", message, exception=exception)) + "\n"
+
+
 def numbered(first: int, last: int) -> str:
-    return "".join(f"{HEAD} INFO x: line {number}.\n" for number in range(first, last + 1))
+    return "".join(line("info", f"line {number}.") for number in range(first, last + 1))
 
 
 async def test_the_end_is_shown_and_followed(path: Path) -> None:
@@ -125,8 +130,8 @@ async def test_no_file_is_said_and_its_coming_seen(path: Path) -> None:
 async def test_levels(path: Path) -> None:
     write(
         path,
-        f"{HEAD} DEBUG x: aaa\n{HEAD} INFO x: bbb\n{HEAD} WARNING x: ccc\n"
-        f"{HEAD} ERROR x: ddd\nTraceback\n",
+        "".join(map(line, ("debug", "info", "warning"), ("aaa", "bbb", "ccc")))
+        + line("error", "ddd", "Traceback"),
     )
     async with running(path) as (app, pilot, _view):
         await shows(app, "aaa", "bbb", "ccc", "ddd", "Traceback")

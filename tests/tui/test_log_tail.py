@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tui_forward.agent.logline import LogLine, written
 from tui_forward.tui import log_tail
 from tui_forward.tui.log_tail import Level, LogTail, cleaned
 
-HEAD = "2026-01-02 03:04:05,678"
+TIME = "2026-01-02T03:04:05.678+01:00"
 
 
 @pytest.fixture
@@ -21,16 +22,28 @@ def texts(tail: LogTail) -> list[str]:
 
 
 def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> None:
+    said = [
+        ("info", "fine", ""), ("error", "broken", "Traceback:\n  ValueError"),
+        ("warning", "odd", ""), ("novel", "new", ""),
+    ]  # fmt: skip
     path.write_text(
-        f"{HEAD} INFO a: fine\n{HEAD} ERROR b: broken\nTraceback:\n  ValueError\n"
-        f"{HEAD} WARNING c: odd\n{HEAD} NOVEL d: new\n"
+        "".join(
+            written(LogLine(TIME, level, "tui_forward.agent", message, exception=failed)) + "\n"
+            for level, message, failed in said
+        )
+        + "something else\n"
     )
     tail = LogTail(path)
     assert tail.read()
     assert [line.level for line in tail.lines] == [
-        Level.INFO, Level.ERROR, Level.ERROR, Level.ERROR, Level.WARNING, Level.INFO,
+        Level.INFO, Level.ERROR, Level.ERROR, Level.ERROR, Level.WARNING, Level.INFO, Level.INFO,
     ]  # fmt: skip
-    assert [line.number for line in tail.lines] == [1, 2, 3, 4, 5, 6]
+    assert [line.number for line in tail.lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert texts(tail)[:4] == [
+        "2026-01-02 03:04:05.678 INFO agent: fine",
+        "2026-01-02 03:04:05.678 ERROR agent: broken", "Traceback:", "  ValueError",
+    ]  # fmt: skip
+    assert texts(tail)[-1] == "something else"
     assert not tail.read()
 
 

@@ -1,14 +1,18 @@
-"""The engine process's log: a file that rotates, that only its user may read, without secrets."""
+"""The engine process's log: a file that rotates, that only its user may read, without secrets.
+
+Each line of it is an object of JSON (`logline.LogLine`).
+"""
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
 import os
+from datetime import datetime
 from pathlib import Path
 
-import platformdirs
-
+from tui_forward import folders
+from tui_forward.agent.logline import LogLine, written
 from tui_forward.kube.redaction import redact
 
 _SIZE = 1024 * 1024
@@ -25,20 +29,38 @@ class RedactingFormatter(logging.Formatter):
         return "\n".join(redact(line, limit=_LONGEST_RECORD) for line in text.splitlines())
 
 
+class JsonFormatter(logging.Formatter):
+    """Makes a line of JSON of a record, and takes out whatever looks like a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, its traceback included."""
+        failed = self.formatException(record.exc_info) if record.exc_info else ""
+        at = datetime.fromtimestamp(record.created).astimezone()
+        return written(
+            LogLine(
+                time=at.isoformat(timespec="milliseconds"),
+                level=record.levelname.lower(),
+                logger=record.name,
+                message=redact(record.getMessage(), limit=_LONGEST_RECORD),
+                process=record.process or 0,
+                exception="\n".join(
+                    # The blanks at the left are how a traceback is read.
+                    line[: len(line) - len(line.lstrip())] + redact(line, limit=_LONGEST_RECORD)
+                    for line in failed.splitlines()
+                ),
+            )
+        )
+
+
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is not public
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
-def default_folder() -> Path:
-    """Where logs go on this system."""
-    return platformdirs.user_log_path("tui-forward", appauthor=False)
-
-
 def path_of(socket: Path) -> Path:
     """The log of the engine that serves a socket in the background."""
-    return default_folder() / f"{socket.stem}.log"
+    return folders.logs() / f"{socket.stem}.log"
 
 
 def to_file(path: Path, *, level: int = logging.INFO) -> None:
@@ -49,16 +71,18 @@ def to_file(path: Path, *, level: int = logging.INFO) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = _PrivateFile(path, maxBytes=_SIZE, backupCount=_KEPT)
+    handler.setFormatter(JsonFormatter())
     _install(handler, level)
 
 
 def to_stderr(*, level: int = logging.INFO) -> None:
     """Send everything that is logged to standard error."""
-    _install(logging.StreamHandler(), level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _install(handler, level)
 
 
 def _install(handler: logging.Handler, level: int) -> None:
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)

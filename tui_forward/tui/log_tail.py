@@ -7,19 +7,19 @@ rotated on every system. What is in it is nobody's promise: it may be no text at
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tui_forward.agent import logline
+
 MAX_LINES: Final = 2000
 MAX_BYTES: Final = 1024 * 1024
 _LONGEST_LINE = 4000
 _FINGERPRINT_BYTES = 64
-# As `agent.log` writes: date, time, level, logger, colon.
-_HEAD = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+) \S")
+_TO_THE_MILLISECOND = len("2026-01-02T03:04:05.678")
 
 
 class Level(IntEnum):
@@ -38,7 +38,7 @@ class LogLine:
 
     Attributes:
         number: Grows by one from line to line; tells lines apart.
-        level: Its own, or that of the record it goes on with (a traceback).
+        level: Of the record it belongs to; a traceback is of several lines.
         text: Without line end and control characters, at most 4,000 characters.
     """
 
@@ -69,7 +69,6 @@ class LogTail:
         self.hint = ""
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
         self._numbers = 0
-        self._level = Level.INFO
         self._file: tuple[int, int] | None = None  # device and inode
         self._fingerprint = b""  # first bytes: inodes are used again
         self._offset = 0
@@ -153,8 +152,17 @@ class LogTail:
         self._rest = b""
 
     def _add(self, line: bytes) -> None:
-        text = cleaned(line.decode("utf-8", "replace").rstrip("\r"))
-        if found := _HEAD.match(text):
-            self._level = Level.__members__.get(found[1], Level.INFO)
+        said = logline.read(line)
+        if said is None:  # somebody else's
+            self._append(line.decode("utf-8", "replace").rstrip("\r"), Level.INFO)
+            return
+        level = Level.__members__.get(said.level.upper(), Level.INFO)
+        at = said.time[:_TO_THE_MILLISECOND].replace("T", " ")
+        part = said.logger.removeprefix("tui_forward.")
+        self._append(f"{at} {said.level.upper()} {part}: {said.message}", level)
+        for more in said.exception.splitlines():
+            self._append(more, level)
+
+    def _append(self, text: str, level: Level) -> None:
         self._numbers += 1
-        self._lines.append(LogLine(self._numbers, self._level, text))
+        self._lines.append(LogLine(self._numbers, level, cleaned(text)))
