@@ -354,6 +354,27 @@ async def test_what_was_on_before_a_crash_is_offered(key: str, back: bool) -> No
         assert len(session.forwards) == (12 if back else 0)
 
 
+@pytest.mark.parametrize("resume", ["ask", "never"])
+async def test_what_was_on_before_can_wait(resume: str, tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text(f'resume = "{resume}"\n')
+    session, forgotten = shop(), []
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web", port="80")
+
+    async def bring_back() -> list[TuiForwardError]:
+        raise AssertionError
+
+    offer = Offer([ForwardSpec(target=target)], bring_back, lambda: forgotten.append(True))
+    files = Files(settings=tmp_path / "settings.toml")
+    app = TuiForwardApp(session, context="here", namespace="shop", offer=offer, files=files)
+    async with app.run_test(size=(100, 34)) as pilot:
+        if resume == "ask":
+            await shows(app, "1 forward of the last session", "esc  later")
+            await pilot.press("escape")
+        await shows(app, "web-1", "1-9 Port")
+        assert isinstance(app.screen, Dashboard)
+    assert not forgotten
+
+
 async def test_quitting_without_forwards_does_not_ask() -> None:
     async with running(shop()) as (app, pilot):
         await shows(app, "web-1")

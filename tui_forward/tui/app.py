@@ -714,11 +714,11 @@ class TuiForwardApp(ThemedApp[None]):
             elif yes is not None:
                 offer.forget()
 
-        if self._settings.resume is Habit.ASK and not offer.unasked:
+        if offer.unasked or self._settings.resume is Habit.ALWAYS:
+            answered(True)
+        elif self._settings.resume is Habit.ASK:
             lines = [f"{spec.target} ← {spec.local_port or 'any port'}" for spec in offer.specs]
             self.push_screen(ResumeScreen(lines), answered)
-        else:
-            answered(offer.unasked or self._settings.resume is Habit.ALWAYS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""

@@ -90,7 +90,7 @@ class QuitScreen(Dialog[Leave | None]):
         self.dismiss(None)
 
 
-class ResumeScreen(Dialog[bool]):
+class ResumeScreen(Dialog[bool | None]):
     """Asked once, if a crash or a reboot has ended what was on.
 
     Args:
@@ -100,7 +100,9 @@ class ResumeScreen(Dialog[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "Bring back", id="resume.yes",
                 tooltip="Switch them on again, on the ports they had"),
-        Binding("n,escape", "answer(False)", "Forget", id="resume.no", tooltip="Do not ask again"),
+        Binding("n", "answer(False)", "Forget", id="resume.no", tooltip="Do not ask again"),
+        Binding("escape", "answer(None)", "Later", id="resume.later",
+                tooltip="Ask again at the next start"),
     ]  # fmt: skip
 
     def __init__(self, what: Sequence[str]) -> None:
@@ -111,11 +113,11 @@ class ResumeScreen(Dialog[bool]):
         """The question and what it is about."""
         shown, more = self._what[:_SHOWN], len(self._what) - _SHOWN
         with Vertical() as box:
-            box.border_subtitle = "enter  bring back · n  forget"
+            box.border_subtitle = "enter  bring back · n  forget · esc  later"
             yield Static(f"{plural(len(self._what), 'forward')} of the last session:\n")
             lines = [*shown, f"… and {more} more"] if more > 0 else shown
             yield Static("\n".join(f"  {line}" for line in lines), markup=False)
 
-    def action_answer(self, answer: bool) -> None:
+    def action_answer(self, answer: bool | None) -> None:
         """Close with the answer."""
         self.dismiss(answer)
