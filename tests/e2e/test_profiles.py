@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,10 +42,12 @@ class Shell:
         self.profiles.mkdir(parents=True)
         os.environ["KUBECONFIG"] = str(chain.kubeconfig)
 
-    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: str, code: int = 0, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*PROGRAM, *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=False, input="",
+            check=False, input=given,
         )  # fmt: skip
         assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr
@@ -115,6 +118,52 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     assert list(shell.listed()) == ["db"]
     assert "1 forward off" in shell("down", "shop").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+ANNOTATED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: annotated, namespace: ops}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: annotated}}
+  template:
+    metadata:
+      labels: {app: annotated}
+      annotations: {k9scli.io/port-forwards: "echo::0:echo,echo::nothing"}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: echo, image: local/echo, ports: [{name: echo, containerPort: 7000}]}
+"""
+
+
+@pytest.mark.kubectl
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -> None:
+    def kubectl(*words: str, given: str = "") -> str:
+        command = ["kubectl", "-n", "ops", *words]
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    kubectl("create", "--validate=false", "-f", "-", given=ANNOTATED)
+    try:
+        until(lambda: kubectl("get", "pods", "-o", "name").count("/annotated-") == 2, "the pods")
+        for form in ("yaml", "json"):
+            text = kubectl("get", "pods", "-o", form)
+            done = shell("profile", "import", "-", "--name", form, given=text)
+            assert "1 forward written" in done.stderr
+            assert 'there is no port "nothing"; there is echo' in done.stderr
+        written = [(shell.profiles / f"{form}.yaml").read_text() for form in ("yaml", "json")]
+        assert written[0] == written[1]
+        shell("up", "yaml")
+        assert shell.listed()["annotated-echo"]["target"] == "ops/deploy/annotated:echo"
+        assert exchange(shell.ports()["annotated-echo"], b"hello", answer=5) == b"hello"
+        shell("down", "yaml")
+    finally:
+        kubectl("delete", "deploy", "annotated", "--wait=false")
 
 
 def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) -> None:
