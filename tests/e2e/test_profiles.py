@@ -138,6 +138,41 @@ spec:
 """
 
 
+def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
+    shell("up", "shop")
+    (shell.profiles / "other.yaml").write_text(
+        "namespace: shop\nforwards:\n  echo: {target: deploy/echo, port: echo, local: any}\n"
+    )
+    assert "exclude each other" in shell("up", "shop", "--merge", "--replace", code=2).stderr
+    shell("up", "other", "--merge")
+    shell("stop", "web")
+    edited = SHOP.replace("svc/echo, port: echo", "svc/echo, port: 7")
+    ids = {name: one["forward"] for name, one in shell.listed().items()}
+    assert set(ids) == {"db", "echo"}
+    # A file of its own: an edit of one that is on is carried out by itself.
+    (shell.profiles / "shop2.yaml").write_text(f"name: shop2\n{edited}")
+    added = ["+ db shop/svc/echo:7", "+ web shop/deploy/echo:echo"]
+    for manner, more in (
+        ("--merge", []), ("--replace", ["- db of profile shop", "- echo of profile other"]),
+    ):  # fmt: skip
+        done = shell("up", "shop2", manner, "--dry-run")
+        assert done.stdout.splitlines() == added + more
+    assert {name: one["forward"] for name, one in shell.listed().items()} == ids
+    shell("up", "shop", "--merge")
+    after = shell.listed()
+    assert {name: after[name]["forward"] for name in ids} == ids
+    assert set(after) == {"db", "echo", "web"}
+    done = shell("up", "shop2", "--replace")
+    assert sorted(done.stderr.splitlines()) == [
+        "off: db of profile shop", "off: echo of profile other", "off: web of profile shop",
+    ]  # fmt: skip
+    on = shell("ls", "--json").stdout.splitlines()
+    assert {json.loads(one)["profile"] for one in on} == {"shop2"}
+    assert exchange(shell.ports()["web"], b"hello", answer=5) == b"hello"
+    shell("down", "shop2")
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
 @pytest.mark.kubectl
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -> None:

@@ -16,6 +16,7 @@ from textual.app import SuspendNotSupported
 
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
+from tui_forward.profiles.plan import Manner, belonging
 from tui_forward.session import Session
 from tui_forward.tui.figures import plural
 from tui_forward.tui.files import Files
@@ -101,12 +102,13 @@ class ProfileTalk:
         self._app.push_screen(Picker("profile", options, note=note), chosen)
 
     def _show(self, desk: ProfileDesk, found: Found) -> None:
-        from tui_forward.profiles.plan import belonging
         from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
 
-        def answered(wish: ProfileWish | None) -> None:
-            if wish is ProfileWish.UP:
-                self._app.run_worker(self._up(desk, found), group="profile")
+        def answered(wish: Manner | ProfileWish | None) -> None:
+            if isinstance(wish, Manner):
+                self._app.run_worker(
+                    self._up(desk, found, wish, view.changes[wish]), group="profile"
+                )
             elif wish is ProfileWish.EDIT:
                 self._edit(found.file.path)
             elif wish is ProfileWish.DOWN and found.profile is not None:
@@ -117,13 +119,17 @@ class ProfileTalk:
         view = desk.view(found, self._sampler.snapshot.forwards)
         self._app.push_screen(ProfileScreen(view), answered)
 
-    async def _up(self, desk: ProfileDesk, found: Found) -> None:
+    async def _up(
+        self, desk: ProfileDesk, found: Found, manner: Manner, seen: Sequence[str]
+    ) -> None:
         try:
-            wanted = await desk.up(found)
+            done = await desk.up(found, manner, seen)
         except TuiForwardError as error:
             self._app.complain(error)
         else:
-            self._app.say(f"{found.name}: {plural(len(list(wanted.lines())), 'change')}")
+            self._granter.remember(done.stopped)
+            back = "; u brings back what was stopped" if done.stopped else ""
+            self._app.say(f"{found.name}: {plural(len(seen), 'change')}{back}")
         self._sampler.soon()
 
     def _edit(self, path: Path) -> None:
