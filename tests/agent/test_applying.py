@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from tests.cli.fake_session import FakeSession
-from tui_forward.agent.applying import apply, begin, check_ports
+from tui_forward.agent.applying import apply, begin, check_ports, compared
 from tui_forward.errors import ConfigError
 from tui_forward.model import ForwardState, LocalAddress
-from tui_forward.profiles.plan import edits, plan
+from tui_forward.profiles.plan import Manner, edits, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import read_profile
 
@@ -85,6 +85,27 @@ async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
     # A port that is about to be let go is free.
     moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
     check_ports(plan(moved, forwards), forwards)
+    # Also one that another profile lets go of.
+    with pytest.raises(ConfigError):
+        await compared(session, read(), Manner.MERGE)
+    replacing = await compared(session, read(), Manner.REPLACE)
+    assert [one.spec.name for one in replacing.others] == ["pg"]
+    await apply(session, read(), replacing, wait_s=None)
+    assert started(session) == ["db", "api"]
+
+
+async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> None:
+    session = FakeSession(ready)
+    old = read(
+        TEXT.replace("15432", "25432").replace(
+            "  api: {target: deploy/api, port: http, needs: db}\n", ""
+        )
+    )
+    await apply(session, old, plan(old, ()), wait_s=None)
+    merging = await compared(session, read(), Manner.MERGE)
+    applied = await apply(session, read(), merging, wait_s=5)
+    assert [(one.id, one.spec.name) for one in applied.forwards] == [("f2", "api"), ("f1", "db")]
+    assert session.forwards["f1"].spec.local_port == 25432
 
 
 async def test_an_edit_is_only_about_what_it_changes() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,10 +49,12 @@ class Shell:
         self.profiles.mkdir(parents=True)
         os.environ["KUBECONFIG"] = str(chain.kubeconfig)
 
-    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: str, code: int = 0, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*PROGRAM, *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=False, input="",
+            check=False, input=given,
         )  # fmt: skip
         assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr
@@ -122,6 +125,87 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     assert list(shell.listed()) == ["db"]
     assert "1 forward off" in shell("down", "shop").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+ANNOTATED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: annotated, namespace: ops}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: annotated}}
+  template:
+    metadata:
+      labels: {app: annotated}
+      annotations: {k9scli.io/port-forwards: "echo::0:echo,echo::nothing"}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: echo, image: local/echo, ports: [{name: echo, containerPort: 7000}]}
+"""
+
+
+def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
+    shell("up", "shop")
+    (shell.profiles / "other.yaml").write_text(
+        "namespace: shop\nforwards:\n  echo: {target: deploy/echo, port: echo, local: any}\n"
+    )
+    assert "exclude each other" in shell("up", "shop", "--merge", "--replace", code=2).stderr
+    shell("up", "other", "--merge")
+    shell("stop", "web")
+    edited = SHOP.replace("svc/echo, port: echo", "svc/echo, port: 7")
+    ids = {name: one["forward"] for name, one in shell.listed().items()}
+    assert set(ids) == {"db", "echo"}
+    # A file of its own: an edit of one that is on is carried out by itself.
+    (shell.profiles / "shop2.yaml").write_text(f"name: shop2\n{edited}")
+    added = ["+ db shop/svc/echo:7", "+ web shop/deploy/echo:echo"]
+    for manner, more in (
+        ("--merge", []), ("--replace", ["- db of profile shop", "- echo of profile other"]),
+    ):  # fmt: skip
+        done = shell("up", "shop2", manner, "--dry-run")
+        assert done.stdout.splitlines() == added + more
+    assert {name: one["forward"] for name, one in shell.listed().items()} == ids
+    shell("up", "shop", "--merge")
+    after = shell.listed()
+    assert {name: after[name]["forward"] for name in ids} == ids
+    assert set(after) == {"db", "echo", "web"}
+    done = shell("up", "shop2", "--replace")
+    assert sorted(done.stderr.splitlines()) == [
+        "off: db of profile shop", "off: echo of profile other", "off: web of profile shop",
+    ]  # fmt: skip
+    on = shell("ls", "--json").stdout.splitlines()
+    assert {json.loads(one)["profile"] for one in on} == {"shop2"}
+    assert exchange(shell.ports()["web"], b"hello", answer=5) == b"hello"
+    shell("down", "shop2")
+    until(lambda: not shell.engines(), "the engine to end with its last forward")
+
+
+@pytest.mark.kubectl
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -> None:
+    def kubectl(*words: str, given: str = "") -> str:
+        command = ["kubectl", "-n", "ops", *words]
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    kubectl("create", "--validate=false", "-f", "-", given=ANNOTATED)
+    try:
+        until(lambda: kubectl("get", "pods", "-o", "name").count("/annotated-") == 2, "the pods")
+        for form in ("yaml", "json"):
+            text = kubectl("get", "pods", "-o", form)
+            done = shell("profile", "import", "-", "--name", form, given=text)
+            assert "1 forward written" in done.stderr
+            assert 'there is no port "nothing"; there is echo' in done.stderr
+        written = [(shell.profiles / f"{form}.yaml").read_text() for form in ("yaml", "json")]
+        assert written[0] == written[1]
+        shell("up", "yaml")
+        assert shell.listed()["annotated-echo"]["target"] == "ops/deploy/annotated:echo"
+        assert exchange(shell.ports()["annotated-echo"], b"hello", answer=5) == b"hello"
+        shell("down", "yaml")
+    finally:
+        kubectl("delete", "deploy", "annotated", "--wait=false")
 
 
 def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) -> None:

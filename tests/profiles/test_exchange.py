@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
 from tui_forward.profiles.exporting import env, kubectl_lines, script
-from tui_forward.profiles.importing import imported
+from tui_forward.profiles.importing import LARGEST, imported
 from tui_forward.profiles.reading import read_profile
 from tui_forward.profiles.writing import profile_text
 
@@ -84,6 +84,33 @@ contexts:
         forwards:
           - {resource: deployment/web, protocol: udp, port: 53, localPort: 53}
 """
+# Of `kubectl get pods … -o yaml`: two pods of a Deployment, and one of nobody.
+KUBECTL_PODS = Path(__file__).with_name("kubectl_pods.yaml").read_text()
+# k9s' documentation has such a pod; both containers have a port p1.
+K9S_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "fred",
+        "annotations": {
+            "k9scli.io/auto-port-forwards": "zorg::5556",
+            "k9scli.io/port-forwards": "bozo::9090:p1",
+        },
+    },
+    "spec": {
+        "containers": [
+            {"name": "zorg", "ports": [{"name": "p1", "containerPort": 5556}]},
+            {
+                "name": "bozo",
+                "ports": [
+                    {"name": "p1", "containerPort": 8081},
+                    {"name": "p2", "containerPort": 5555},
+                    {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                ],
+            },
+        ]
+    },
+}
 SCRIPT = """\
 #!/bin/bash
 # kubectl port-forward svc/not-this 1
@@ -144,6 +171,189 @@ def test_kportal() -> None:
     assert notes[1] == "web is left out: only TCP can be forwarded"
 
 
+def test_pods_of_one_workload_give_its_forwards_once() -> None:
+    assert found(KUBECTL_PODS) == [
+        ("fred", "/ops/pod/fred:echo", None),
+        ("zorg-zorg", "/ops/deploy/zorg:5556", None),
+        ("zorg-bozo", "/ops/deploy/zorg:8081", 9090),
+        ("zorg-p2", "/ops/deploy/zorg:p2", 17000),
+    ]
+    assert imported(KUBECTL_PODS).notes == [
+        'ops/deploy/zorg: "bozo::nope" is left out: there is no port "nope"; there is p1',
+        'ops/deploy/zorg: "zorg::dns" is left out: it is UDP, only TCP can be forwarded',
+    ]
+
+
+def annotated(annotation: str, **more: object) -> dict[str, object]:
+    metadata = {"name": "fred", "annotations": {"k9scli.io/port-forwards": annotation}, **more}
+    return {**K9S_POD, "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "wanted"),
+    [
+        ("bozo::p2", ("p2", None)),
+        ("bozo::9090:p2", ("p2", 9090)),
+        (" bozo::9090:5555 ", ("5555", 9090)),
+        ("bozo::5555,", ("5555", None)),
+        ("bozo::5555:", ("5555", None)),
+        ("bozo:::p2", ("p2", None)),
+        ("bozo::9090:p2/5555", ("p2", 9090)),
+        ("bozo::p1", ("8081", None)),  # by name it would be that of zorg
+        ("zorg::p1", ("p1", None)),
+        ("9090:5555", ("5555", 9090)),
+        ("p2", ("p2", None)),
+        ("zorg::15000", ("15000", None)),  # what listens counts, not what is declared
+    ],
+)
+def test_forms_of_k9s_annotations(annotation: str, wanted: tuple[str, int | None]) -> None:
+    spec = imported(json.dumps(annotated(annotation))).specs[0]
+    assert (spec.target.port, spec.local_port) == wanted
+
+
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        ("bozo:9090:p2", "it is not CONTAINER::[LOCAL:]PORT"),
+        ("bozo::p2:9090", "it is not CONTAINER::[LOCAL:]PORT"),
+        ("zorg::p2", 'there is no port "p2"; there is p1'),
+        ("blee::p1", 'there is no container "blee"'),
+        ("bozo::dns", "it is UDP"),
+        ("bozo::53", "it is UDP"),
+        ("bozo::99999:p2", "is not a number from 0 to 65535"),
+        ("bozo::70000", "out of range"),
+    ],
+)
+def test_what_k9s_annotations_cannot_mean_is_told_of(annotation: str, why: str) -> None:
+    taken = imported(json.dumps(annotated(f"{annotation},bozo::p2")))
+    assert [one.target.port for one in taken.specs] == ["p2"]
+    assert len(taken.notes) == 1
+    assert taken.notes[0].startswith(f'pod/fred: "{annotation}" is left out: ')
+    assert why in taken.notes[0]
+
+
+def owned(kind: str, name: str, version: str, **labels: str) -> dict[str, object]:
+    owner = {"apiVersion": version, "kind": kind, "name": name, "controller": True}
+    return annotated("bozo::p2", namespace="shop", labels=labels, ownerReferences=[owner])
+
+
+@pytest.mark.parametrize(
+    ("value", "target"),
+    [
+        (owned("ReplicaSet", "web-5d9", "apps/v1", **{"pod-template-hash": "5d9"}), "deploy/web"),
+        (owned("ReplicaSet", "web-5d9", "apps/v1"), "rs/web-5d9"),
+        (owned("StatefulSet", "db", "apps/v1"), "sts/db"),
+        (owned("Job", "x", "batch/v1"), "job/x"),
+        (owned("Job", "x", "batch.volcano.sh/v1alpha1"), "pod/fred"),
+        (owned("Pod", "driver", "v1"), "pod/fred"),
+        (annotated("bozo::p2", namespace="shop"), "pod/fred"),
+    ],
+)
+def test_what_owns_a_pod_is_forwarded_to(value: dict[str, object], target: str) -> None:
+    texts = [json.dumps(value), json.dumps({"apiVersion": "v1", "kind": "List", "items": [value]})]
+    items = [{key: value[key] for key in ("metadata", "spec")}]
+    texts.append(json.dumps({"kind": "PodList", "apiVersion": "v1", "items": items}))
+    texts.append(f"{json.dumps(value)}\n{json.dumps(value)}\n")
+    for text in texts:
+        assert found(text) == [("fred" if target == "pod/fred" else target.partition("/")[2],
+                                f"/shop/{target}:p2", None)]  # fmt: skip
+
+
+def test_manifests_with_what_people_write_in_them() -> None:
+    text = """\
+# kubectl apply -f this
+---
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: web}
+spec:
+  template:
+    metadata:
+      annotations: {k9scli.io/port-forwards: "web::8080:http"}
+    spec:
+      containers:
+      - {name: web, ports: [{name: http, containerPort: 80}]}
+---
+{kind: Service, apiVersion: v1, metadata: {name: web}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+common: &common {annotations: {k9scli.io/port-forwards: "web::8080:http"}}
+spec:
+  template:
+    metadata:
+      <<: [*common, {name: x}]
+    spec: {containers: [{name: web, ports: [{name: http, containerPort: 80}]}]}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  jobTemplate:
+    spec:
+      template: {metadata: {annotations: {k9scli.io/port-forwards: "web::80"}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, annotations: {k9scli.io/port-forwards: "db::5432"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: wrong, annotations: {k9scli.io/port-forwards: 5432}}
+"""
+    assert found(text) == [("web", "//deploy/web:http", 8080), ("seed", "//job/seed:http", 0)]
+    assert [note.partition(":")[0] for note in imported(text).notes] == [
+        "seed", "CronJob nightly is left out", "sts/db is left out", "Pod wrong is left out",
+    ]  # fmt: skip
+    assert "local port 8080 is that of web" in imported(text).notes[0]
+
+
+def test_a_script_that_holds_a_manifest_is_a_script() -> None:
+    text = "set -e\ncat <<E | kubectl apply -f -\nkind: Pod\napiVersion: v1\nE\n" + SCRIPT
+    assert len(found(text)) == 4
+
+
+def many_times(line: str) -> str:
+    """Each line nine times the one before, by its name."""
+    lines = [line.format(one=one, nine=",".join([f"*a{one - 1}"] * 9)) for one in range(1, 40)]
+    return "\n".join(["apiVersion: v1", "kind: List", "a0: &a0 {x: 1, y: 2, z: 3}", *lines])
+
+
+@pytest.mark.parametrize("begin", ["kind: List\n", "contexts: []\n"])
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("items: " + "[" * 100_000, "it is nested too deeply"),
+        ("items: *x", "*x is not defined before"),
+        ("\n".join(f"k{one}: &k{one} {{<<: *k{one - 1}, x{one}: 1}}" for one in range(1, 2000)),
+         "its aliases make far more of it than it is"),
+        ("a: 'b", "line 3: found unexpected end"),
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(20)
+def test_hostile_yaml_gets_one_sentence(begin: str, text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="this YAML cannot be read") as raised:
+        imported(f"{begin}k0: &k0 {{}}\n{text}")
+    assert raised.value.hint.startswith(hint)
+
+
+@pytest.mark.timeout(20)
+def test_values_that_are_named_again_and_again_cost_nothing() -> None:
+    for line in ("a{one}: &a{one} [{nine}]", "a{one}: &a{one} {{<<: [{nine}]}}"):
+        pod = json.dumps(annotated("bozo::p2"))
+        assert found(f"{many_times(line)}\nitems: [*a39, {pod}]\n")
+
+
+def test_more_than_can_be_taken_is_said() -> None:
+    with pytest.raises(UsageError, match="larger than 16 MiB"):
+        imported("x" * (LARGEST + 1))
+    lines = [f"kubectl port-forward svc/web-{one} 80" for one in range(600)]
+    taken = imported("\n".join(lines * 2))
+    assert len(taken.specs) == 500
+    assert taken.notes == ["only the first 500 of 600 are taken"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "echo hello", "[]", "{}", "[1]", "[", "contexts:\n  - [", "contexts: 5"]
 )
@@ -155,14 +365,14 @@ def test_what_holds_no_forward_says_so(text: str) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text(text: str) -> None:
-    for prefix in ("", "kubectl port-forward ", "[{", "contexts:\n- "):
+    for prefix in ("", "kubectl port-forward ", "[{", "contexts:\n- ", "kind: Pod\nx: "):
         try:
             imported(prefix + text)
         except UsageError as error:
             assert error.message  # noqa: PT017
 
 
-@pytest.mark.parametrize("text", [SCRIPT, KFTRAY, KPORTAL])
+@pytest.mark.parametrize("text", [SCRIPT, KFTRAY, KPORTAL, KUBECTL_PODS])
 def test_what_was_imported_is_a_profile(text: str) -> None:
     specs = imported(text).specs
     profile = read_profile(profile_text(specs, FILE), FILE)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tui_forward.model import Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.plan import plan
+from tui_forward.profiles.plan import Manner, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import read_profile
 
@@ -75,6 +75,62 @@ def test_forwards_of_others_are_not_touched() -> None:
     assert [one.name for one in found.added] == ["db"]
     assert found.same == (others[-1],)
     assert not found.removed
+
+
+def loose(target: str, id_: str, **more: object) -> Forward:
+    """A forward of no profile."""
+    one = on(read(f"namespace: shop\nforwards: {{x: {{target: {target}, port: 5432}}}}"))[0]
+    spec = msgspec.structs.replace(one.spec, name="", profile="", **more)
+    return msgspec.structs.replace(one, id=id_, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("manner", "lines", "stays"),
+    [
+        (
+            Manner.APPLY,
+            ["+ api shop/deploy/api:http", "~ db local port 15432 → 25432", "- old shop/svc/old:1"],
+            {"f7", "f8", "f9"},
+        ),
+        (Manner.MERGE, ["+ api shop/deploy/api:http"], {"f1", "f2", "f7", "f8", "f9"}),
+        (
+            Manner.REPLACE,
+            [
+                "+ api shop/deploy/api:http", "~ db local port 15432 → 25432",
+                "- old shop/svc/old:1", "- pg of profile other", "- shop/sts/db:5432",
+            ],
+            {"f9"},
+        ),
+    ],
+)  # fmt: skip
+def test_what_each_manner_means_for_what_is_on(
+    manner: Manner, lines: list[str], stays: set[str]
+) -> None:
+    before = read(f"{TEXT}  old: {{target: svc/old, port: 1}}\n")
+    forwards = [
+        *on(before)[1:],  # api was stopped
+        msgspec.structs.replace(
+            on(read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}"))[0], id="f7"
+        ),
+        loose("sts/db", "f8", local_port=1234),  # its target, but not as the profile has it
+        loose("svc/kept", "f9"),
+    ]
+    wanted = TEXT.replace("15432", "25432") + "  kept: {target: svc/kept, port: 5432}\n"
+    found = plan(read(wanted), forwards, manner)
+    assert list(found.lines()) == lines
+    assert {one.id for one in forwards} - {one.id for one in found.leaving} == stays
+    assert {one.id for one in found.same} == stays - {"f7", "f8"}, "a loose one was adopted"
+    nothing = plan(before, on(before), manner)
+    assert not nothing
+    assert len(nothing.same) == 3
+
+
+def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
+    forwards = on(read(TEXT))
+    empty = read("name: empty\nforwards: {}")
+    assert not plan(empty, forwards)
+    assert not plan(empty, forwards, Manner.MERGE)
+    assert plan(empty, forwards, Manner.REPLACE).stopped == tuple(forwards)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import shop
-from tests.tui.test_app import running, shows
-from tui_forward.model import ForwardState, LocalAddress
+from tests.tui.test_app import running, screen_text, shows
+from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.files import Files
 from tui_forward.tui.profile_screen import ProfileScreen
 
@@ -42,6 +43,10 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+async def hides(app: TuiForwardApp, text: str) -> None:
+    await until(lambda: text not in screen_text(app))
+
+
 def ready_shop() -> FakeSession:
     session = shop()
     session.on_start = lambda fake, one: fake.change(one, ForwardState.READY)
@@ -56,7 +61,7 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: Files) -> None:
         await shows(app, "shop", "2 forwards")
         await pilot.press("enter")
         await shows(app, "the shop", "api  shop/deploy/api:http", "What would change:",
-                    "+ db shop/sts/db:5432", "enter  up · e  edit")  # fmt: skip
+                    "+ db shop/sts/db:5432", "enter  apply · e  edit")  # fmt: skip
         assert not session.forwards
         await pilot.press("x")  # nothing of it is on
         assert isinstance(app.screen, ProfileScreen)
@@ -74,6 +79,73 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: Files) -> None:
         await until(lambda: len(session.forwards) == 2)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (110, 36)])
+async def test_what_each_manner_would_change_is_seen_before(
+    files: Files, size: tuple[int, int]
+) -> None:
+    assert files.profiles is not None
+    session = ready_shop()
+    async with running(session, size, files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P", *"shop", "enter")
+        await shows(app, "profile shop · apply")
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 2)
+        await shows(app, "shop: 2 changes")
+        # Another forward, one that is missing, one that is to be otherwise.
+        await pilot.press("1")
+        await until(lambda: len(session.forwards) == 3)
+        await session.stop("f2")
+        write(files.profiles / "shop.yaml", TEXT.replace("sts/db", "sts/pg"))
+        before = dict(session.forwards)
+        app.clear_notifications()
+        await pilot.press("P", *"shop", "enter")
+        changed = "~ db shop/sts/db:5432 → shop/sts/pg:5432"
+        await shows(app, "● a apply", changed, "+ api shop/deploy/api:http", "enter  apply")
+        await hides(app, "- shop/pod/web-1:http")
+        await pilot.press("r")
+        await shows(app, "● r replace", changed, "- shop/pod/web-1:http", "enter  replace",
+                    "profile shop · replace")  # fmt: skip
+        await pilot.press("m")
+        await shows(app, "● m merge", "+ api shop/deploy/api:http", "enter  merge", "esc  cancel")
+        await hides(app, changed)
+        assert session.forwards == before, "looking changes nothing"
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 3)
+        assert before.keys() < session.forwards.keys(), "what was on goes on"
+        await shows(app, "shop: 1 change")
+        app.clear_notifications()
+        await pilot.press("P", *"shop", "enter", "m")
+        await shows(app, "Nothing of it is missing.", "x  down · e  edit")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ProfileScreen)
+        await pilot.press("r", "enter")
+        await shows(app, "shop: 2 changes; u")
+        await until(lambda: len(session.forwards) == 2)
+        assert {one.spec.profile for one in session.forwards.values()} == {"shop"}
+        await pilot.press("u")
+        await until(lambda: len(session.forwards) == 3)
+        assert "" in {one.spec.profile for one in session.forwards.values()}
+
+
+async def test_what_is_carried_out_is_what_was_seen(files: Files) -> None:
+    session = ready_shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P", *"shop", "enter", "r")
+        await shows(app, "● r replace")
+        # Somebody else begins a forward that the person has not seen.
+        spec = ForwardSpec(
+            target=Target(
+                context="here", namespace="shop", kind=TargetKind.SERVICE, name="new", port="80"
+            )
+        )
+        await session.start(spec)
+        await pilot.press("enter")
+        await shows(app, "what is on has changed meanwhile")
+        assert [one.spec for one in session.forwards.values()] == [spec]
+
+
 async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: Files) -> None:
     assert files.working is not None
     team = files.working / ".tui-forward.yaml"
@@ -87,15 +159,9 @@ async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: Files) -> N
             await pilot.press(*"tree", "enter")
             await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0")
             said = "not one of your own"
-            await until(lambda said=said, strange=strange: (said in _text(app)) is strange)  # type: ignore[misc]
+            await until(lambda said=said, strange=strange: (said in screen_text(app)) is strange)  # type: ignore[misc]
             await pilot.press("enter" if strange else "x")
             await until(lambda strange=strange: bool(session.forwards) is strange)  # type: ignore[misc]
-
-
-def _text(app: object) -> str:
-    from tests.tui.test_app import screen_text
-
-    return screen_text(app)  # type: ignore[arg-type]
 
 
 async def test_one_that_is_wrong_says_where_and_does_nothing(files: Files) -> None:

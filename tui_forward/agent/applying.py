@@ -1,4 +1,4 @@
-"""Makes what is on what a profile says, touching nothing that did not change."""
+"""Makes what is on fit a profile, touching nothing that need not change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.plan import Plan, belonging, plan
+from tui_forward.profiles.plan import Manner, Plan, belonging, called, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
@@ -34,14 +34,14 @@ class Applied:
         return [one for one in self.forwards if one.state is not ForwardState.READY]
 
 
-async def compared(session: Session, profile: Profile) -> Plan:
-    """What is to be done so that what is on is what a profile says.
+async def compared(session: Session, profile: Profile, manner: Manner = Manner.APPLY) -> Plan:
+    """What is to be done so that what is on fits a profile.
 
     Raises:
         TuiForwardError: It cannot be done (see `check_ports`), or the engine is gone.
     """
     forwards = (await session.snapshot()).forwards
-    found = plan(profile, forwards)
+    found = plan(profile, forwards, manner)
     check_ports(found, forwards)
     return found
 
@@ -53,25 +53,19 @@ def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:
         ConfigError: With the names of both.
     """
     forwards = tuple(forwards)
-    leaving = {one.id for one in (*found.removed, *(change.before for change in found.changed))}
+    leaving = {one.id for one in found.leaving}
     held = {
         address.port: one for one in forwards if one.id not in leaving for address in one.listening
     }
-    for wanted in (*found.added, *(change.after for change in found.changed)):
+    for wanted in found.beginning:
         holder = held.get(wanted.spec.local_port or 0)
         if holder is not None:
+            whose = called(holder) if holder.spec.profile else f"the forward to {called(holder)}"
             raise ConfigError(
                 f"{wanted.name} of profile {wanted.spec.profile} wants local port "
-                f"{wanted.spec.local_port}, which {_called(holder)} has",
+                f"{wanted.spec.local_port}, which {whose} has",
                 hint=f"give one of them another port, or end it: tui-forward stop {holder.id}",
             )
-
-
-def _called(forward: Forward) -> str:
-    spec = forward.spec
-    if spec.profile:
-        return f"{spec.name} of profile {spec.profile}"
-    return f"the forward to {spec.target}"
 
 
 async def apply(
@@ -89,10 +83,10 @@ async def apply(
     Raises:
         TuiForwardError: A forward makes no sense, or the engine is gone.
     """
-    for gone in (*found.removed, *(change.before for change in found.changed)):
+    for gone in found.leaving:
         with contextlib.suppress(UsageError):  # somebody else has done so
             await session.stop(gone.id)
-    wanted = {one.name for one in (*found.added, *(change.after for change in found.changed))}
+    wanted = {one.name for one in found.beginning}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     for one in profile.in_order():
         if one.name in wanted:

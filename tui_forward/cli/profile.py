@@ -173,15 +173,16 @@ def edit(name: str) -> int:
 
 
 @profile.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="replace"))
 @click.option("--name", help="Of the new profile; that of the file by default.")
 @click.option("--print", "print_only", is_flag=True, help="Print it instead of writing it.")
 def import_(file: TextIO, name: str | None, print_only: bool) -> int:
-    """Make a profile of kubectl lines, of kftray's JSON or of kportal's YAML.
+    """Make a profile of kubectl lines, kftray's JSON, kportal's YAML or k9s' annotations.
 
-    FILE may be a script, a shell's history, or - for what is piped in.
+    FILE may be a script, a shell's history, what `kubectl get pods -o yaml` prints, manifests,
+    or - for what is piped in.
     """
-    found = imported(file.read(LARGEST))
+    found = imported(file.read(LARGEST + 1))
     store = profile_choice.store()
     wanted = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
     path = store.path_for(wanted)

@@ -15,7 +15,7 @@ from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line, wants_color
 from tui_forward.cli.variables import variables, write_variables
 from tui_forward.errors import UsageError
-from tui_forward.profiles.plan import belonging, plan
+from tui_forward.profiles.plan import Manner, belonging, called, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError
 
@@ -38,28 +38,35 @@ from tui_forward.profiles.reading import ProfileError
     help="Write NAME=VALUE lines with their addresses.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Agree to a profile that is not your own.")
+@click.option("--merge", is_flag=True, help="Only add what is missing; touch nothing that is on.")
+@click.option("--replace", is_flag=True, help="Switch off whatever else is on.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
 def up(
     profile: str, kubeconfig: str | None, wait: bool, timeout: float, env_file: str | None,
-    yes: bool, dry_run: bool, as_json: bool,
+    yes: bool, merge: bool, replace: bool, dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Switch on what a profile says, in the engine process; what is on already stays untouched.
 
-    A forward that is in the profile no more is switched off, one that changed begins anew.
+    A forward that is in the profile no more is switched off, one that changed begins anew;
+    --merge leaves those as they are. Forwards of other profiles and of none go on, unless with
+    --replace.
     """
+    if merge and replace:
+        raise UsageError("--merge and --replace exclude each other", hint="leave one of them out")
+    manner = Manner.MERGE if merge else Manner.REPLACE if replace else Manner.APPLY
     if env_file and not wait:
         raise UsageError("--env-file needs to wait for the addresses", hint="leave --no-wait out")
     if dry_run:  # looking is not agreeing
-        return run(_plan_only(profile_choice.store().find(profile).read(), kubeconfig))
+        return run(_plan_only(profile_choice.store().find(profile).read(), kubeconfig, manner))
     wanted = profile_choice.chosen(profile, yes=yes)
     wait_s = timeout if wait else None
-    return run(_up(wanted, kubeconfig, wait_s, env_file, as_json=as_json))
+    return run(_up(wanted, kubeconfig, manner, wait_s, env_file, as_json=as_json))
 
 
-async def _plan_only(profile: Profile, kubeconfig: str | None) -> int:
+async def _plan_only(profile: Profile, kubeconfig: str | None, manner: Manner) -> int:
     async with attached_session(kubeconfig) as session:
-        found = plan(profile, ()) if session is None else await compared(session, profile)
+        found = plan(profile, ()) if session is None else await compared(session, profile, manner)
     for line in found.lines():
         click.echo(one_line(line))
     if not found:
@@ -68,13 +75,15 @@ async def _plan_only(profile: Profile, kubeconfig: str | None) -> int:
 
 
 async def _up(
-    profile: Profile, kubeconfig: str | None, wait_s: float | None, env_file: str | None,
-    *, as_json: bool,
+    profile: Profile, kubeconfig: str | None, manner: Manner, wait_s: float | None,
+    env_file: str | None, *, as_json: bool,
 ) -> int:  # fmt: skip
     async with remote_session(kubeconfig) as session:
-        found = await compared(session, profile)
+        found = await compared(session, profile, manner)
         await session.keep(True)
         applied = await apply(session, profile, found, wait_s=wait_s)
+    for other in found.others:
+        click.echo(one_line(f"off: {called(other)}"), err=True)
     if as_json:
         for line in records.json_lines(map(records.record, applied.forwards)):
             click.echo(line)

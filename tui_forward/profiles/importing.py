@@ -1,4 +1,4 @@
-"""Forwards out of what other programs keep: kubectl lines, kftray's JSON, kportal's YAML. Pure.
+"""Forwards out of what other programs keep: kubectl lines, and files of kftray, kportal, k9s. Pure.
 
 Whatever cannot be forwarded here (UDP, proxies) is told of and left out; the rest is taken.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from msgspec.structs import replace
 
 from tui_forward.arguments import parse_addresses, parse_port, parse_selector, parse_target
 from tui_forward.commandline import parse_lines
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind
+from tui_forward.profiles import k9s
+from tui_forward.profiles.plain_yaml import documents
+from tui_forward.profiles.profile import env_prefix
 
-LARGEST: Final = 4 * 1024 * 1024  # a shell's history may be long
+LARGEST: Final = 16 * 1024 * 1024  # a shell's history may be long, and so may a list of pods
 _MOST = 500
 # Where a command begins behind what shells put before it: numbers, times, prompts.
 _COMMAND = re.compile(r"(?:^|[\s;&|(])((?:\S*/)?(?:kubectl|kubecolor|oc|k|tui-forward)\s.*)$")
@@ -45,51 +47,67 @@ def imported(text: str) -> Imported:
     """Take forwards out of a text of any of these kinds.
 
     Args:
-        text: A shell script, a history, kftray's JSON or kportal's YAML.
+        text: A shell script, a history, kftray's JSON, kportal's YAML, or objects of a cluster.
 
     Raises:
         UsageError: It is none of them, or there is no forward in it.
     """
+    if len(text) > LARGEST:
+        raise UsageError(
+            f"the file is larger than {LARGEST >> 20} MiB",
+            hint="take a part of it, for example the pods of one namespace",
+        )
     read = _reader(text)
     found = Imported()
+    seen: set[ForwardSpec] = set()  # a history says the same many times
     try:
-        entries = list(read(text, found))
-    except (RecursionError, ValueError, YAMLError) as error:
+        for name, spec in read(text, found):
+            if spec not in seen and len(seen) < _MOST:
+                _add(found, name, spec)
+            seen.add(spec)
+    except RecursionError as error:
+        raise UsageError("the file cannot be read", hint="it is nested too deeply") from error
+    except ValueError as error:
         raise UsageError("the file cannot be read", hint=str(error).splitlines()[0]) from error
-    for name, spec in entries[:_MOST]:
-        _add(found, name, spec)
-    if len(entries) > _MOST:
-        found.notes.append(f"only the first {_MOST} of {len(entries)} are taken")
+    if len(seen) > _MOST:
+        found.notes.append(f"only the first {_MOST} of {len(seen)} are taken")
     if not found.specs:
-        hint = found.notes[0] if found.notes else "kubectl lines, kftray JSON and kportal YAML are"
-        raise UsageError("there is no forward in it", hint=hint)
+        known = "kubectl lines, kftray JSON, kportal YAML, objects that k9s has annotations on"
+        raise UsageError("there is no forward in it", hint=found.notes[0] if found.notes else known)
     return found
 
 
 _Entries = Iterator[tuple[str, ForwardSpec]]
+# The line that objects of a cluster begin with; a script may hold one, but begins otherwise.
+_OBJECT = re.compile(r"(?:\s|#[^\n]*\n|---)*(?:apiVersion|kind|metadata|spec|items)\s*:\s")
 
 
 def _reader(text: str) -> Callable[[str, Imported], _Entries]:
     stripped = text.lstrip()
     if stripped[:1] in "[{" and stripped:
-        return _kftray
+        return _json
+    if _OBJECT.match(text):
+        return lambda text, found: k9s.forwards(documents(text), found.notes)
     if re.search(r"^contexts\s*:", text, re.MULTILINE):
         return _kportal
     return _commands
 
 
 def _add(found: Imported, name: str, spec: ForwardSpec) -> None:
-    from msgspec.structs import replace
-
-    taken = {one.name for one in found.specs}
-    if any(replace(one, name="") == replace(spec, name="") for one in found.specs):
-        return  # a history says the same many times
+    """Take a forward, so that with those before it it makes a profile."""
+    taken = {env_prefix(one.name) for one in found.specs}
     base = _NO_NAME.sub("-", name).strip("._-")[:_LONGEST_NAME].strip("._-") or "forward"
     unique, number = base, 2
-    if unique in taken:
+    if env_prefix(unique) in taken:
         base = unique = f"{base}-{_NO_NAME.sub('-', spec.target.port)}"
-    while unique in taken:
+    while env_prefix(unique) in taken:
         unique, number = f"{base}-{number}", number + 1
+    holder = next((one for one in found.specs if one.local_port == spec.local_port), None)
+    if spec.local_port and holder is not None:
+        found.notes.append(
+            f"{unique}: local port {spec.local_port} is that of {holder.name}; it gets any free one"
+        )
+        spec = replace(spec, local_port=0)
     found.specs.append(replace(spec, name=unique))
 
 
@@ -124,12 +142,30 @@ def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
         yield first, whole
 
 
-# kftray -----------------------------------------------------------------------------------
+# JSON: objects of a cluster, or kftray ----------------------------------------------------
 
 
-def _kftray(text: str, found: Imported) -> _Entries:
-    content = json.loads(text)
-    entries = content if isinstance(content, list) else [content]
+def _json(text: str, found: Imported) -> _Entries:
+    values: list[Any] = []
+    for value in _values(text):
+        values += value if isinstance(value, list) else [value]
+    if any(map(k9s.is_object, values)):
+        return k9s.forwards(values, found.notes)
+    return _kftray(values, found)
+
+
+def _values(text: str) -> Iterator[Any]:
+    """One behind the other, as `jq '.items[]'` prints them."""
+    decoder, text = json.JSONDecoder(), text.strip()
+    at = 0
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        while text[at : at + 1].isspace():
+            at += 1
+
+
+def _kftray(entries: Iterable[Any], found: Imported) -> _Entries:
     for number, entry in enumerate(entries, 1):
         name = f"entry {number}"
         if not isinstance(entry, dict):
@@ -176,7 +212,7 @@ def _kftray_spec(entry: Mapping[str, Any], kind: str) -> ForwardSpec:
 
 
 def _kportal(text: str, found: Imported) -> _Entries:
-    content = YAML(typ="safe", pure=True).load(text)
+    content = next(documents(text), None)
     for context in _list(content, "contexts"):
         for namespace in _list(context, "namespaces"):
             for entry in _list(namespace, "forwards"):

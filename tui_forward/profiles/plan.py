@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 import msgspec
 
 from tui_forward.arguments import duration_text
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.profile import Profile, ProfileForward
+
+
+class Manner(StrEnum):
+    """How what is on is made to fit a profile."""
+
+    APPLY = "apply"  # its forwards become as it says; those of nobody and of others stay
+    MERGE = "merge"  # what is missing is added, what is on is not touched
+    REPLACE = "replace"  # it is on as it says, and nothing else is
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +36,35 @@ class Plan:
     Attributes:
         added: To be switched on, in the order in which they need each other.
         changed: To be switched off and on again, otherwise.
-        removed: To be switched off.
-        same: Not to be touched.
+        removed: To be switched off, as they are in the profile no more.
+        others: To be switched off, though they are not of this profile.
+        same: Of the profile, and not to be touched.
     """
 
     added: tuple[ProfileForward, ...] = ()
     changed: tuple[Change, ...] = ()
     removed: tuple[Forward, ...] = ()
+    others: tuple[Forward, ...] = ()
     same: tuple[Forward, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything is to be done."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.removed or self.others)
+
+    @property
+    def stopped(self) -> tuple[Forward, ...]:
+        """What is on now and will not be."""
+        return self.removed + self.others
+
+    @property
+    def leaving(self) -> tuple[Forward, ...]:
+        """What is switched off, be it to begin anew: their ports are free then."""
+        return self.stopped + tuple(change.before for change in self.changed)
+
+    @property
+    def beginning(self) -> tuple[ProfileForward, ...]:
+        """What is switched on."""
+        return self.added + tuple(change.after for change in self.changed)
 
     def lines(self) -> Iterator[str]:
         """The difference in words, a line for each forward that is touched."""
@@ -49,14 +75,23 @@ class Plan:
             yield f"~ {change.after.name} {', '.join(differences(before, after))}"
         for gone in self.removed:
             yield f"- {gone.spec.name} {gone.spec.target}"
+        for other in self.others:
+            yield f"- {called(other)}"
 
 
-def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
+def called(forward: Forward) -> str:
+    """What a forward is called where several profiles meet."""
+    spec = forward.spec
+    return f"{spec.name} of profile {spec.profile}" if spec.profile else str(spec.target)
+
+
+def plan(profile: Profile, forwards: Iterable[Forward], manner: Manner = Manner.APPLY) -> Plan:
     """Compare a profile with what is on.
 
     Args:
         profile: As it is to be.
-        forwards: All that are on; those of other profiles are none of its business.
+        forwards: All that are on.
+        manner: What may become of those that are on.
     """
     forwards = tuple(forwards)
     on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
@@ -72,7 +107,14 @@ def plan(profile: Profile, forwards: Iterable[Forward]) -> Plan:
             changed.append(Change(forward, wanted))
         else:
             same.append(forward)
-    return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(same))
+    if manner is Manner.MERGE:
+        same += [*(change.before for change in changed), *on.values()]
+        return Plan(added=tuple(added), same=tuple(same))
+    others: list[Forward] = []
+    if manner is Manner.REPLACE:
+        kept = {one.id for one in same}
+        others = [one for one in forwards if one.spec.profile != profile.id and one.id not in kept]
+    return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(others), tuple(same))
 
 
 def belonging(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
@@ -136,7 +178,7 @@ def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
     removed = [on[name] for name in was if name in on]
     touched = {one.id for one in (*removed, *(change.before for change in changed))}
     same = tuple(one for one in on.values() if one.id not in touched)
-    return Plan(tuple(added), tuple(changed), tuple(removed), same)
+    return Plan(tuple(added), tuple(changed), tuple(removed), same=same)
 
 
 def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:

@@ -33,9 +33,9 @@ VERSION: Final = 1
 LARGEST: Final = 256 * 1024
 MOST_FORWARDS: Final = 500
 
+NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 # What the YAML library says in the middle of a sentence of its own.
 _CONTROL = re.compile(r"\s*\n\s*|[^\x20-\x7e\x80-\uffff]+")
 
@@ -379,7 +379,7 @@ _PROFILE: Final[Mapping[str, _Parser]] = {
     "name": _matching(_NAME, "a name", "use letters, digits, dots, dashes and underscores"),
     "description": _text,
     "context": _text,
-    "namespace": _matching(_NAMESPACE, "a namespace", "lower-case letters, digits and dashes"),
+    "namespace": _matching(NAMESPACE, "a namespace", "lower-case letters, digits and dashes"),
     "label": _text,
     "forwards": lambda value: value,  # see `_forwards`
 }

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
-from textual.app import App, SuspendNotSupported
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from tui_forward.errors import ConfigError, TuiForwardError
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
@@ -45,6 +42,7 @@ from tui_forward.tui.keymap import KeyCheck, check_keys
 from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import Picture, key_of
+from tui_forward.tui.profile_talk import ProfileTalk
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.sampling import ANSWER_S, Sampler
@@ -57,8 +55,6 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from tui_forward.tui.palette import PaletteCommand
-    from tui_forward.tui.profile_desk import Found, ProfileDesk
-    from tui_forward.tui.profile_screen import ProfileWish
 
 SETTINGS_S = 1.0  # how often the settings file is looked at
 _NOTICES_AT_ONCE = 3
@@ -168,6 +164,7 @@ class TuiForwardApp(ThemedApp[None]):
             clock=clock, histories=histories,
         )  # fmt: skip
         self._granter = Granter(session, self._sampler, self._memory, self)
+        self._profiles = ProfileTalk(self, session, self._sampler, self._granter, self._files)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -500,104 +497,13 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Profiles.
 
-    def _desk(self) -> ProfileDesk | None:
-        files = self._files
-        if files.profiles is None or files.trusted is None or files.working is None:
-            self.notify("There are no profiles here", severity="warning")
-            return None
-        from tui_forward.profiles.store import ProfileStore
-        from tui_forward.profiles.trust import Trust
-        from tui_forward.tui.profile_desk import ProfileDesk
-
-        store = ProfileStore(files.profiles, files.working)
-        return ProfileDesk(self.session, store, Trust(files.trusted))
-
-    @work(group="profiles", exclusive=True, exit_on_error=False)
-    async def action_profiles(self) -> None:
+    def action_profiles(self) -> None:
         """Choose a profile, then see what it would change."""
-        from tui_forward.tui.picker import Picker
-
-        desk = self._desk()
-        if desk is None:
-            return
-        try:
-            found = await desk.found()
-        except TuiForwardError as error:
-            self.complain(error)
-            return
-
-        def chosen(key: str | None) -> None:
-            if key is not None:
-                self._show_profile(desk, found[key])
-
-        note = "" if found else "None yet: W writes what is on as one."
-        options = desk.options(found, self.snapshot.forwards)
-        self.push_screen(Picker("profile", options, note=note), chosen)
-
-    def _show_profile(self, desk: ProfileDesk, found: Found) -> None:
-        from tui_forward.profiles.plan import belonging
-        from tui_forward.tui.profile_screen import ProfileScreen, ProfileWish
-
-        def answered(wish: ProfileWish | None) -> None:
-            if wish is ProfileWish.UP:
-                self.run_worker(self._profile_up(desk, found), group="profile")
-            elif wish is ProfileWish.EDIT:
-                self._edit_file(found.file.path)
-            elif wish is ProfileWish.DOWN and found.profile is not None:
-                on = belonging(found.profile, self.snapshot.forwards).values()
-                self._wish(partial(self._granter.stop, [one.id for one in on]))
-
-        view = desk.view(found, self.snapshot.forwards)
-        self.push_screen(ProfileScreen(view), answered)
-
-    async def _profile_up(self, desk: ProfileDesk, found: Found) -> None:
-        try:
-            wanted = await desk.up(found)
-        except TuiForwardError as error:
-            self.complain(error)
-        else:
-            self.say(f"{found.name}: {plural(len(list(wanted.lines())), 'change')}")
-        self._sampler.soon()
-
-    def _edit_file(self, path: Path) -> None:
-        """In the person's editor, with the terminal to itself; forwards go on meanwhile."""
-        from tui_forward.tui.profile_desk import editor_command
-
-        try:
-            command = editor_command(os.environ, path)
-            with self.suspend():
-                subprocess.run(command, check=False)  # the person waits for nothing else
-        except SuspendNotSupported:
-            self.notify(f"Edit {path} yourself", severity="warning", markup=False)
-        except TuiForwardError as error:
-            self.complain(error)
-        except OSError as error:
-            self.complain(ConfigError(f"the editor cannot be started: {error.strerror}"))
+        self._profiles.choose()
 
     def action_save_profile(self) -> None:
         """Write what is on as a profile."""
-        from tui_forward.tui.picker import Picker
-
-        desk, forwards = self._desk(), self.snapshot.forwards
-        if desk is None:
-            return
-
-        def chosen(name: str | None) -> None:
-            if name is not None:
-                self.run_worker(self._save_profile(desk, name, forwards), group="profile")
-
-        note = f"{plural(len(forwards), 'forward')} will be written. Type a name."
-        self.push_screen(Picker("profile", (), free=True, verb="write", note=note), chosen)
-
-    async def _save_profile(
-        self, desk: ProfileDesk, name: str, forwards: Sequence[Forward]
-    ) -> None:
-        try:
-            path = await desk.save(name, forwards)
-        except TuiForwardError as error:
-            self.complain(error)
-        else:
-            self.say(f"{plural(len(forwards), 'forward')} written to {path}")
+        self._profiles.save()
 
     # Lines of commands.
 

@@ -126,14 +126,14 @@ class Granter:
             elif toggle:
                 await self._session.stop(forward.id)
                 stopped.append(forward)
-        self._remember(stopped)
+        self.remember(stopped)
 
     async def stop(self, forward_ids: Sequence[str]) -> None:
         """End forwards; `undo` brings them back."""
         forwards = self.forwards(forward_ids)
         for forward in forwards:
             await self._session.stop(forward.id)
-        self._remember(forwards)
+        self.remember(forwards)
         if forwards:
             one = len(forwards) == 1
             named = target_text(forwards[0]) if one else plural(len(forwards), "forward")
@@ -159,7 +159,7 @@ class Granter:
     async def replace(self, forward: Forward, spec: ForwardSpec) -> None:
         """End a forward and begin it otherwise, on its port if no other is asked for."""
         await self._session.stop(forward.id)
-        self._remember([forward])
+        self.remember([forward])
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
         await self.start((spec,), "changed")
@@ -210,7 +210,7 @@ class Granter:
         if self._undo:
             self.wish(partial(self.start, self._undo.pop(), "back"))
 
-    def _remember(self, stopped: Sequence[Forward]) -> None:
+    def remember(self, stopped: Sequence[Forward]) -> None:
         """What was stopped can come back on the port it had."""
         specs = tuple(as_it_is(forward) for forward in stopped)
         if specs:

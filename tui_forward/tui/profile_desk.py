@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tui_forward.agent.applying import apply, compared
 from tui_forward.arguments import is_loopback
-from tui_forward.errors import ConfigError
+from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward
-from tui_forward.profiles.plan import Plan, as_it_is, belonging, plan
+from tui_forward.profiles.plan import Manner, Plan, as_it_is, belonging, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import ProfileError, read_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
@@ -103,35 +103,45 @@ class ProfileDesk:
             faults = found.trouble.problems if found.trouble is not None else ()
             lines = [f"line {one.line}, column {one.column}: {one.what}" for one in faults]
             return ProfileView(found.name, file, "It cannot be used:", lines, wrong=True)
-        lines = []
-        for one in profile.forwards:
-            exposed = [a for a in one.spec.addresses if not is_loopback(a)]
-            more = f"  OPEN TO OTHER MACHINES on {', '.join(exposed)}" if exposed else ""
-            lines.append(f"{one.name}  {one.spec.target}{more}")
+        open_on = {
+            one.name: ", ".join(a for a in one.spec.addresses if not is_loopback(a))
+            for one in profile.forwards
+        }
         return ProfileView(
             name=profile.name,
             file=file,
             about=profile.description,
-            lines=lines,
-            changes=list(plan(profile, forwards).lines()),
+            lines=[f"{one.name}  {one.spec.target}" for one in profile.forwards],
+            exposed=[
+                f"{name} is OPEN TO OTHER MACHINES on {where}"
+                for name, where in open_on.items()
+                if where
+            ],
+            changes={one: list(plan(profile, forwards, one).lines()) for one in Manner},
             on=len(belonging(profile, forwards)),
             strange=found.file.team and not self._trust.is_agreed(found.file.path, found.text),
         )
 
-    async def up(self, found: Found) -> Plan:
-        """Make what is on what it says; the person has seen it and said yes.
+    async def up(self, found: Found, manner: Manner, seen: Sequence[str]) -> Plan:
+        """Make what is on fit it; the person has seen what that changes, and said yes.
 
         Returns:
             What had to be done.
 
         Raises:
-            TuiForwardError: It cannot be done; as `apply`, or two want one port.
+            TuiForwardError: It cannot be done; as `apply`, or two want one port, or it would
+                change something else by now.
         """
         profile = found.profile
         assert profile is not None
+        wanted = await compared(self._session, profile, manner)
+        if list(wanted.lines()) != list(seen):
+            raise UsageError(
+                "nothing was done: what is on has changed meanwhile",
+                hint=f"look again at what {found.name} would change",
+            )
         if found.file.team:
             await asyncio.to_thread(self._trust.agree, found.file.path, found.text)
-        wanted = await compared(self._session, profile)
         needed = any(one.needs for one in profile.forwards)
         await apply(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
         return wanted

@@ -1,24 +1,32 @@
-"""What a profile would change, before it does."""
+"""What a profile would change, in each manner, before it does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.reactive import reactive
 from textual.widgets import Static
 
+from tui_forward.profiles.plan import Manner
 from tui_forward.tui.dialogs import Dialog
+
+_MEANINGS: Final = {
+    Manner.APPLY: "Its forwards become as it says; all others stay as they are.",
+    Manner.MERGE: "What is missing is added; what is on is not touched.",
+    Manner.REPLACE: "It is on as it says, and nothing else is.",
+}
+_KEYS: Final = {Manner.APPLY: "a", Manner.MERGE: "m", Manner.REPLACE: "r"}
 
 
 class ProfileWish(Enum):
-    """What is to become of a profile."""
+    """What is to become of a profile, unless it is to be carried out in a `Manner`."""
 
-    UP = auto()
     DOWN = auto()
     EDIT = auto()
 
@@ -32,7 +40,8 @@ class ProfileView:
         file: Where it is.
         about: Its description, or what is wrong with it.
         lines: What it switches on, a line for each forward.
-        changes: What it would change in what is on; none: nothing.
+        exposed: Which of them other machines could use.
+        changes: What it would change in what is on, in each manner; none: nothing.
         on: How many of its forwards are on.
         strange: It is not the person's own and was not agreed to, or has changed since.
         wrong: It cannot be used.
@@ -42,22 +51,29 @@ class ProfileView:
     file: str
     about: str = ""
     lines: Sequence[str] = ()
-    changes: Sequence[str] = ()
+    exposed: Sequence[str] = ()
+    changes: Mapping[Manner, Sequence[str]] = field(default_factory=dict)
     on: int = 0
     strange: bool = False
     wrong: bool = False
 
 
-class ProfileScreen(Dialog[ProfileWish | None]):
-    """Shows a profile and what switching it on would change; answers with what to do.
+class ProfileScreen(Dialog[Manner | ProfileWish | None]):
+    """Shows a profile and what it would change; answers with what to do.
 
     Args:
         view: The profile.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,y", "answer('UP')", "Up", id="profile.up",
-                tooltip="Make what is on what the profile says"),
+        Binding("enter,y", "carry_out", "Do it", id="profile.up",
+                tooltip="Carry out what is shown, in the manner that is chosen"),
+        Binding("a", "choose('APPLY')", "Apply", id="profile.apply",
+                tooltip="Apply: see what it takes that its forwards are as it says"),
+        Binding("m", "choose('MERGE')", "Merge", id="profile.merge",
+                tooltip="Merge: see what is missing and would be added"),
+        Binding("r", "choose('REPLACE')", "Replace", id="profile.replace",
+                tooltip="Replace: see what it takes that nothing else is on"),
         Binding("x", "answer('DOWN')", "Down", id="profile.down",
                 tooltip="Switch all its forwards off"),
         Binding("e", "answer('EDIT')", "Edit", id="profile.edit", tooltip="Edit it in $EDITOR"),
@@ -65,47 +81,74 @@ class ProfileScreen(Dialog[ProfileWish | None]):
                 tooltip="Leave everything as it is"),
     ]  # fmt: skip
 
+    manner: reactive[Manner] = reactive(Manner.APPLY, bindings=True)
+
     def __init__(self, view: ProfileView) -> None:
         super().__init__()
         self._view = view
 
     def compose(self) -> ComposeResult:
-        """The profile, and beneath it what would change."""
-        view = self._view
-        with Vertical() as box:
-            box.border_title = f"profile {view.name}"
-            keys = [("enter  up", self._may("UP")), ("x  down", self._may("DOWN"))]
-            keys += [("e  edit", True), ("esc  cancel", True)]
-            box.border_subtitle = " · ".join(key for key, works in keys if works)
-            with VerticalScroll(can_focus=False):
-                yield Static(self._text(), markup=False)
+        """The profile, what would change, and what is in it."""
+        with Vertical(), VerticalScroll():  # which has the focus: arrow keys scroll
+            yield Static(markup=False)
+
+    def watch_manner(self) -> None:
+        """Another manner, other changes."""
+        box, wrong = self.query_one(Vertical), self._view.wrong
+        box.border_title = f"profile {self._view.name}" + ("" if wrong else f" · {self.manner}")
+        keys = [(f"enter  {self.manner}", self._would_change), ("x  down", bool(self._view.on))]
+        keys += [("e  edit", True), ("esc  cancel", True)]
+        box.border_subtitle = " · ".join(key for key, works in keys if works)
+        self.query_one(Static).update(self._text())
+
+    @property
+    def _would_change(self) -> bool:
+        return bool(self._view.changes.get(self.manner))
 
     def _text(self) -> str:
         view = self._view
         parts = [view.file]
         if view.about:
             parts.append(view.about)
-        if view.lines:
-            parts.append("\n".join(f"  {line}" for line in view.lines))
+        if view.exposed:
+            parts.append("\n".join(view.exposed))
         if view.strange:
             parts.append(
                 "It is not one of your own, or has changed since you agreed to it: enter agrees."
             )
         if not view.wrong:
-            nothing = "All of it is on as it says." if view.on else "It switches nothing on."
-            what = "\n".join(f"  {line}" for line in view.changes)
-            parts.append(f"What would change:\n{what}" if view.changes else nothing)
+            parts += [self._manners(), self._changes()]
+        if view.lines:
+            head = "" if view.wrong else "All that is in it:\n"
+            parts.append(head + "\n".join(f"  {line}" for line in view.lines))
         return "\n\n".join(parts)
 
-    def _may(self, wish: str) -> bool:
-        if wish == "UP":
-            return not self._view.wrong and bool(self._view.changes)
-        return wish != "DOWN" or bool(self._view.on)
+    def _manners(self) -> str:
+        choices = [
+            f"{'●' if manner is self.manner else '○'} {_KEYS[manner]} {manner}" for manner in Manner
+        ]
+        return f"{'   '.join(choices)}\n{_MEANINGS[self.manner]}"
+
+    def _changes(self) -> str:
+        view, lines = self._view, self._view.changes[self.manner]
+        if lines:
+            return "What would change:\n" + "\n".join(f"  {line}" for line in lines)
+        if self.manner is Manner.MERGE and view.on:
+            return "Nothing of it is missing."
+        return "All of it is on as it says." if view.on else "It switches nothing on."
+
+    def action_carry_out(self) -> None:
+        """Close with the manner that is chosen."""
+        if self._would_change:
+            self.dismiss(self.manner)
+
+    def action_choose(self, manner: str) -> None:
+        """See another manner."""
+        self.manner = Manner[manner]
 
     def action_answer(self, wish: str) -> None:
         """Close with the answer."""
-        if self._may(wish):
-            self.dismiss(ProfileWish[wish])
+        self.dismiss(ProfileWish[wish])
 
     def action_cancel(self) -> None:
         """Close without one."""
@@ -113,4 +156,8 @@ class ProfileScreen(Dialog[ProfileWish | None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing are not offered."""
-        return self._may(str(parameters[0])) if action == "answer" else True
+        if action == "carry_out":
+            return self._would_change
+        if action == "choose":
+            return not self._view.wrong
+        return bool(self._view.on) if parameters == ("DOWN",) else True
