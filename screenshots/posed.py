@@ -26,6 +26,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    History,
     Hop,
     HopKind,
     LocalAddress,
@@ -135,6 +136,10 @@ class PosedSession:
             tunnels=2 if forward.tunnels else 0,
             counters=counters,
         )
+
+    async def histories(self) -> tuple[History, ...]:
+        """See `Session.histories`; pictures have their own."""
+        return ()
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
         """See `Session.connections`."""

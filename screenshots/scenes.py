@@ -17,11 +17,11 @@ from textual.pilot import Pilot
 
 from screenshots.posed import NOW, PosedSession
 from tui_forward.cli.embedded import EmbeddedCluster
+from tui_forward.history import Histories
 from tui_forward.minicluster.control import Control
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import LocalSession, Session
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.history import Histories
 
 SEED = 7
 # A pod that is deleted is replaced this much later: long enough for a picture.

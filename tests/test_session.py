@@ -217,6 +217,20 @@ async def test_a_download_is_counted_exactly(world: World) -> None:
     assert forward.counters.bytes_from_pod == SOURCE_BYTES
 
 
+async def test_what_flowed_is_remembered_by_the_second(world: World) -> None:
+    forward_id, port = await world.ready(SOURCE)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.read(-1)
+    writer.close()
+    async with asyncio.timeout(10):
+        while True:
+            (history,) = await world.session.histories() or (None,)
+            if history is not None and sum(down for down, _ in history.seconds) == SOURCE_BYTES:
+                break
+            await asyncio.sleep(0.05)
+    assert history.forward_id == forward_id
+
+
 async def test_an_upload_is_counted_exactly(world: World) -> None:
     forward_id, port = await world.ready(SINK)
     _, writer = await asyncio.open_connection("127.0.0.1", port)

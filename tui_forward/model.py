@@ -242,6 +242,18 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     last_incident: str = ""
 
 
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What flowed through a forward lately.
+
+    Attributes:
+        seconds: Bytes from and to the pod within each of the last seconds, oldest first; of ten
+            minutes at most.
+    """
+
+    forward_id: str
+    seconds: tuple[tuple[int, int], ...]
+
+
 class ConnectionState(StrEnum):
     """Where one local connection stands."""
 

@@ -51,6 +51,8 @@ REQUESTS: list[wire.FromFrontEnd] = [
     wire.GetConnections(8, None),
     wire.GetConnections(8, "f1"),
     wire.GetTimeline(9, "f1"),
+    wire.GetHistories(21),
+    wire.GetHistories(20),
     wire.GetHops(13, "f1"),
     wire.GetPodLog(14, "f1", "main", 200),
     wire.GetContexts(10),

@@ -22,6 +22,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    History,
     Hop,
     HopKind,
     LocalAddress,
@@ -58,6 +59,7 @@ class FakeSession:
         self.log_error: TuiForwardError | None = None
         self.on_start = on_start
         self.closed = False
+        self.history_list: tuple[History, ...] = ()
         self.kept = False
         self.expected = 1  # how many forwards a test waits for
         self.broken: TuiForwardError | None = None
@@ -184,6 +186,9 @@ class FakeSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         self.calls.append(("timeline", forward_id))
         return self.timeline_entries
+
+    async def histories(self) -> tuple[History, ...]:
+        return self.history_list
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         self.calls.append(("hops", forward_id))

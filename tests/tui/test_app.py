@@ -28,6 +28,7 @@ from tui_forward.model import (
     ForwardDefaults,
     ForwardSpec,
     ForwardState,
+    History,
     Hop,
     HopKind,
     HopState,
@@ -380,6 +381,16 @@ async def test_quitting_without_forwards_does_not_ask() -> None:
         await shows(app, "web-1")
         await pilot.press("q")
         await until(lambda: app._exit)
+
+
+async def test_what_flowed_before_the_screen_was_opened_is_on_it() -> None:
+    session = shop()
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web", port="80")
+    forward_id = await session.start(ForwardSpec(target=target))
+    session.make_ready(forward_id)
+    session.history_list = (History(forward_id=forward_id, seconds=((100, 0), (0, 0), (800, 0))),)
+    async with running(session, (140, 34)) as (app, _pilot):
+        await shows(app, "▁ █")
 
 
 async def test_help_names_every_key() -> None:

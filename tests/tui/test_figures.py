@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.tui.figures import age, amount, milliseconds, plural, rate, short_age
+from tui_forward.tui.figures import (
+    age,
+    amount,
+    milliseconds,
+    plural,
+    rate,
+    short_age,
+    sparkline,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +46,11 @@ def test_words() -> None:
     assert [milliseconds(s) for s in (0.0004, 0.0124, 1.52)] == ["0.4 ms", "12 ms", "1.5 s"]
     assert plural(1, "forward") == "1 forward"
     assert plural(2, "forward") == "2 forwards"
+
+
+def test_sparkline() -> None:
+    series = [(0, 0), (0, 0), (1, 0), (2, 2), (8, 0)]
+    assert sparkline(series, 6) == "   ▁▄█"
+    assert sparkline(series[-2:], 2) == "▄█"
+    assert not sparkline([(0, 0)], 6)
+    assert not sparkline([], 6)

@@ -20,6 +20,7 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
+    History,
     Hop,
     PodLog,
     Snapshot,
@@ -98,6 +99,10 @@ class LastingSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
         return await self._ask(lambda session: session.timeline(forward_id))
+
+    async def histories(self) -> tuple[History, ...]:
+        """See `Session.histories`."""
+        return await self._ask(lambda session: session.histories())
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""

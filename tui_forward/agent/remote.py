@@ -23,6 +23,7 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
+    History,
     Hop,
     PodLog,
     Snapshot,
@@ -175,6 +176,10 @@ class RemoteSession:
         return await self._ask(
             lambda number: wire.GetTimeline(number, forward_id), tuple[TimelineEntry, ...]
         )
+
+    async def histories(self) -> tuple[History, ...]:
+        """See `Session.histories`."""
+        return await self._ask(wire.GetHistories, tuple[History, ...])
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""

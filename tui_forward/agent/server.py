@@ -243,6 +243,8 @@ class _FrontEnd:
                 return await session.catalog(scope, since)
             case wire.GetTimeline(forward=forward):
                 return await session.timeline(forward)
+            case wire.GetHistories():
+                return await session.histories()
             case wire.GetHops(forward=forward):
                 return await session.hops(forward)
             case wire.GetPodLog(forward=forward, container=container, lines=lines):

@@ -124,6 +124,12 @@ class GetTimeline(_Message, frozen=True):
     forward: str
 
 
+class GetHistories(_Message, frozen=True):
+    """`Session.histories`."""
+
+    id: int
+
+
 class GetHops(_Message, frozen=True):
     """`Session.hops`."""
 
@@ -178,6 +184,7 @@ Request = (
     | GetSnapshot
     | GetConnections
     | GetTimeline
+    | GetHistories
     | GetHops
     | GetPodLog
     | GetContexts

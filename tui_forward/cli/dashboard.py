@@ -143,8 +143,8 @@ async def _show_until_left(
     Raises:
         TuiForwardError: Every dashboard failed at once.
     """
+    from tui_forward.history import Histories
     from tui_forward.tui.app import TuiForwardApp
-    from tui_forward.tui.history import Histories
 
     histories, at_once, news = Histories(), 0, ""
     while True:

@@ -20,6 +20,7 @@ from tui_forward.engine.ports import ClientNames
 from tui_forward.engine.wake import Watchman, Woken
 from tui_forward.engine.world import Clusters
 from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.history import Histories
 from tui_forward.model import (
     Connection,
     Counters,
@@ -27,6 +28,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    History,
     TimelineEntry,
     Unresolved,
 )
@@ -40,6 +42,7 @@ _BYTES_PER_CONNECTION = 16 * 1024
 _LOOK_S = 0.1
 # What is handed over is claimed at once, by forwards that begin with the process.
 _CLAIM_S = 10.0
+_REMEMBER_S = 1.0  # what flowed is kept by the second
 _TRYING = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
 
 
@@ -73,7 +76,11 @@ class Engine:
         self._version = 0
         self._closed = False
         loop = asyncio.get_running_loop()
-        self._helpers = [loop.create_task(Caretaker(self._activity).run(), name="caretaker")]
+        self._histories = Histories()
+        self._helpers = [
+            loop.create_task(Caretaker(self._activity).run(), name="caretaker"),
+            loop.create_task(self._remember(), name="histories"),
+        ]
         if watch_the_machine:
             watching = Watchman(self._woken).run()
             self._helpers.append(loop.create_task(watching, name="watchman"))
@@ -303,6 +310,15 @@ class Engine:
             UsageError: There is no such forward.
         """
         return self._forward(forward_id).timeline
+
+    def histories(self) -> tuple[History, ...]:
+        """What flowed through each forward lately."""
+        return self._histories.told()
+
+    async def _remember(self) -> None:
+        while True:
+            self._histories.take(self.forwards(), time.monotonic())
+            await asyncio.sleep(_REMEMBER_S)
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """Events after a sequence number, then as they happen."""

@@ -23,6 +23,7 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
+    History,
     Hop,
     PodLog,
     Snapshot,
@@ -79,6 +80,9 @@ class Session(Protocol):
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """What happened to a forward, oldest first."""
+
+    async def histories(self) -> tuple[History, ...]:
+        """What flowed through each forward in the last ten minutes, second by second."""
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """The six stations of a forward's way, in the order of `HopKind`.

@@ -23,6 +23,7 @@ from tui_forward.model import (
     Event,
     Forward,
     ForwardSpec,
+    History,
     Hop,
     PodLog,
     Snapshot,
@@ -250,6 +251,10 @@ class LocalSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
         return self._engine.timeline(forward_id)
+
+    async def histories(self) -> tuple[History, ...]:
+        """See `Session.histories`."""
+        return self._made.histories() if self._made is not None else ()
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""

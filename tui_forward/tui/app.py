@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
 from tui_forward.errors import TuiForwardError
+from tui_forward.history import Histories
 from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
@@ -37,7 +38,6 @@ from tui_forward.tui.figures import plural
 from tui_forward.tui.files import Files
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.granting import Action, Granter, Offer
-from tui_forward.tui.history import Histories
 from tui_forward.tui.keymap import KeyCheck, check_keys
 from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line

@@ -20,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui_forward.errors import TuiForwardError
+from tui_forward.history import Histories
 from tui_forward.model import Connection, DeclaredPort, Forward, Snapshot
 from tui_forward.tui import columns, rows, wishes
 from tui_forward.tui.browse.entries import Entry
@@ -27,10 +28,10 @@ from tui_forward.tui.browse.listing import Listing, Sort, View
 from tui_forward.tui.browse.query import Query, parse
 from tui_forward.tui.browse.rows import DIGITS, entry_row, port_row
 from tui_forward.tui.browse.targets import ForwardsByEntry, forward_on, forwardable
+from tui_forward.tui.figures import sparkline
 from tui_forward.tui.filter_bar import FilterBar
 from tui_forward.tui.forward_list import HEADING, Arrangement, ForwardGroup, ForwardSort, arrange
 from tui_forward.tui.forward_subject import ForwardSubject
-from tui_forward.tui.history import Histories
 from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import WORKLOADS, Picture
@@ -373,7 +374,9 @@ class Dashboard(Screen[None]):
                 return rows.heading_row(heading)
             return rows.forward_row(
                 self._forwards[key], now,
-                sparkline=self._histories.sparkline(key, columns.SPARKLINE),
+                sparkline=sparkline(
+                    self._histories.series(key, columns.SPARKLINE), columns.SPARKLINE
+                ),
                 marked=key in table.marked,
             )  # fmt: skip
 

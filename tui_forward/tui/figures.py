@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -49,6 +52,16 @@ def milliseconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     value = seconds * 1000
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
+    """What flowed in each second, both ways together, as blocks: `▁▂▅█▂`; nothing for nothing."""
+    totals = [down + up for down, up in series]
+    highest = max(totals, default=0)
+    if not highest:
+        return ""
+    steps = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[-(-total * steps // highest)] for total in totals).rjust(width)
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

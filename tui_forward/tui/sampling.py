@@ -6,18 +6,19 @@ Whatever may wait for the cluster has a loop of its own, so that the samples nev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
 from textual.screen import Screen
 
 from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.history import Histories
 from tui_forward.model import Connection, EventKind, Snapshot
 from tui_forward.session import Session
 from tui_forward.settings.reading import REFRESH_S
 from tui_forward.tui.dashboard import Dashboard, Sample
 from tui_forward.tui.detail import DetailSample, DetailScreen
-from tui_forward.tui.history import Histories
 from tui_forward.tui.transitions import Notice, TransitionWatch
 
 # Of a cluster that was just turned to, the first rows are shown as soon as they are there.
@@ -94,6 +95,8 @@ class Sampler:
 
     async def run(self) -> None:
         """Look for ever."""
+        await self.sample()
+        await self._learn()
         while True:
             # Before: what happens while a sample is taken deserves one of its own.
             self._again.clear()
@@ -108,6 +111,13 @@ class Sampler:
                 await asyncio.sleep(TOGETHER_S)
             except TimeoutError:
                 continue
+
+    async def _learn(self) -> None:
+        """What flowed before this screen was opened."""
+        if self.snapshot.forwards:
+            with contextlib.suppress(TuiForwardError, TimeoutError):  # the samples say so
+                async with asyncio.timeout(ANSWER_S):
+                    self._histories.learn(await self._session.histories())
 
     async def listen(self) -> None:
         """A change of state is on the screen at once, not with the next sample."""

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.test_forward_list import forward
-from tui_forward.model import Counters, Forward
-from tui_forward.tui.history import Histories
+from tui_forward.history import Histories
+from tui_forward.model import Counters, Forward, History
 
 
 def counted(down: int, up: int = 0) -> Forward:
@@ -49,20 +49,25 @@ def test_ten_minutes_are_kept() -> None:
     assert len(histories.series("f1", 10_000)) == 600
 
 
-def test_sparkline() -> None:
-    histories = Histories()
-    total = 0
-    for now, amount in enumerate((0, 0, 1, 4, 8)):
-        total += amount
-        histories.take([counted(total)], now)
-    assert histories.sparkline("f1", 6) == "   ▁▄█"
-    assert histories.sparkline("f1", 2) == "▄█"
-    assert histories.sparkline("f2", 6) == ""
-
-
 def test_forwards_that_are_gone_are_forgotten() -> None:
     histories = Histories()
     histories.take([counted(0)], 0)
     histories.take([counted(5)], 1)
     histories.take([], 2)
     assert histories.series("f1", 10) == []
+
+
+def test_whoever_comes_later_is_told() -> None:
+    before, after = Histories(), Histories()
+    for now, down in enumerate((0, 10, 30)):
+        before.take([counted(down)], now)
+    after.learn(before.told())
+    assert after.series("f1", 10) == [], "what is not on is not remembered"
+    after.take([counted(30)], 100.0)
+    after.learn(before.told())
+    after.take([counted(35)], 101.0)
+    assert after.series("f1", 10) == [(10, 0), (20, 0), (5, 0)]
+    # Whoever has looked for longer knows better.
+    before.learn(Histories().told())
+    after.learn([History(forward_id="f1", seconds=((1, 1),))])
+    assert len(after.series("f1", 10)) == 3

@@ -1,4 +1,8 @@
-"""What flowed through each forward lately: exact amounts per second, bounded. Pure."""
+"""What flowed through each forward lately: exact amounts per second, bounded. Pure.
+
+The engine keeps it, so that a screen that is opened later knows what was before; a screen then
+goes on by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tui_forward.model import Forward
+from tui_forward.model import Forward, History
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
 _KEPT = 600  # ten minutes of seconds
 
 
@@ -68,15 +71,20 @@ class Histories:
         history = self._known.get(forward_id)
         return list(history.seconds)[-seconds:] if history is not None else []
 
-    def sparkline(self, forward_id: str, width: int) -> str:
-        """The last seconds as blocks, nothing if nothing flowed: `▁▂▅█▂`."""
-        totals = [down + up for down, up in self.series(forward_id, width)]
-        highest = max(totals, default=0)
-        if not highest:
-            return ""
-        steps = len(_BLOCKS) - 1
-        blocks = (_BLOCKS[-(-total * steps // highest)] for total in totals)
-        return "".join(blocks).rjust(width)
+    def told(self) -> tuple[History, ...]:
+        """All of it, for somebody who comes later."""
+        return tuple(
+            History(forward_id=forward_id, seconds=tuple(history.seconds))
+            for forward_id, history in self._known.items()
+            if history.seconds
+        )
+
+    def learn(self, told: Iterable[History]) -> None:
+        """What was before one began to look; of forwards one has looked at already."""
+        for one in told:
+            history = self._known.get(one.forward_id)
+            if history is not None and len(one.seconds) > len(history.seconds):
+                history.seconds = deque(one.seconds, maxlen=_KEPT)
 
 
 def _part(amount: int, place: int, count: int) -> int:
