@@ -123,7 +123,10 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     assert after["db"]["forward"] != ids["db"]
     assert "web off" not in shell("stop", "web").stderr
     assert list(shell.listed()) == ["db"]
-    assert "1 forward off" in shell("down", "shop").stderr
+    assert "say which forwards, or --all" in shell("stop", code=2).stderr
+    assert "db" in shell.listed()
+    assert "svc/echo:7" in shell("stop", "--all").stderr
+    assert "no forward was on" in shell("stop", "--all").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 

@@ -138,18 +138,27 @@ async def _watch(kubeconfig: str | None) -> int:
 
 
 @click.command(short_help="Switch forwards off.")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.forwards)
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=completing.forwards)
 @kubeconfig_option
+@click.option("--all", "everything", is_flag=True, help="All that are on.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
-def stop(ids: tuple[str, ...], kubeconfig: str | None, as_json: bool) -> int:
-    """Switch forwards off, by the ID or NAME that `ls` shows."""
+def stop(ids: tuple[str, ...], kubeconfig: str | None, everything: bool, as_json: bool) -> int:
+    """Switch forwards off, by the ID or NAME that `ls` shows.
+
+    Without a dashboard that is open, the engine ends with the last one.
+    """
+    if bool(ids) is everything:
+        raise UsageError(
+            "say which forwards, or --all", hint="`tui-forward ls` shows those there are"
+        )
     return run(_stop(ids, kubeconfig, as_json=as_json))
 
 
 async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) -> int:
+    """Those that are named; if none is, all."""
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
-        chosen: dict[str, Forward] = {}
+        chosen: dict[str, Forward] = {} if ids else {one.id: one for one in forwards}
         for wanted in ids:
             found = [one for one in forwards if wanted in (one.id, one.spec.name)]
             if len(found) != 1:
@@ -160,11 +169,13 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
                 raise UsageError(many, hint=f"there are: {known}")
             chosen[found[0].id] = found[0]
         if session is not None:
-            for forward_id in chosen:
-                await session.stop(forward_id)
+            # Connections are given a moment to end, all of them at once.
+            await asyncio.gather(*map(session.stop, chosen))
     for one in chosen.values():
         if as_json:
             click.echo(records.json_line(records.record(one)))
         else:
             click.echo(f"{one.id} off: {one_line(str(one.spec.target))}", err=True)
+    if not chosen:
+        click.echo("no forward was on", err=True)
     return ExitCode.DONE
