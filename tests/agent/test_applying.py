@@ -8,7 +8,7 @@ import pytest
 from tests.cli.fake_session import FakeSession
 from tui_forward.agent.applying import apply, begin, check_ports, compared
 from tui_forward.errors import ConfigError
-from tui_forward.model import ForwardState, LocalAddress
+from tui_forward.model import Context, ForwardState, LocalAddress
 from tui_forward.profiles.plan import Manner, edits, plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.reading import read_profile
@@ -106,6 +106,31 @@ async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> 
     applied = await apply(session, read(), merging, wait_s=5)
     assert [(one.id, one.spec.name) for one in applied.forwards] == [("f2", "api"), ("f1", "db")]
     assert session.forwards["f1"].spec.local_port == 25432
+
+
+@pytest.mark.parametrize(
+    ("text", "current", "said"),
+    [
+        ("context: prod", True, 'web .* wants context "prod", which .* does not have'),
+        ("description: x", False, "web .* names no context, and the kubeconfig has no current"),
+        ("context: prod\nnamespace: shop", False, ""),  # is begun, and says what it lacks
+        ("context: here", False, ""),
+    ],
+)
+async def test_what_could_not_be_begun_is_refused_before_anything_is_touched(
+    text: str, current: bool, said: str
+) -> None:
+    session = FakeSession(ready)
+    session.context_list = (Context(name="here", cluster="here", current=current),)
+    before = read("context: here\nforwards: {web: {target: svc/web, port: 1}}")
+    await apply(session, before, plan(before, ()), wait_s=None)
+    after = read(f"{text}\nforwards: {{web: {{target: svc/web, port: 2}}}}")
+    if said:
+        with pytest.raises(ConfigError, match=said) as raised:
+            await compared(session, after)
+        assert "here" in (raised.value.hint or "")
+    else:
+        assert (await compared(session, after)).changed
 
 
 async def test_an_edit_is_only_about_what_it_changes() -> None:

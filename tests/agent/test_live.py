@@ -179,3 +179,17 @@ async def test_a_session_that_knows_no_profiles_touches_nothing(shop: Engine) ->
     async with shop.running() as running:
         await until(lambda: shop.saved() == {"shop": 3})
         assert running.ids().keys() == {"web", "db"}
+
+
+async def test_what_is_half_written_is_no_edit(shop: Engine) -> None:
+    async with shop.running() as running:
+        ids = running.ids()
+        for number in range(60):  # a slow program; the half is a valid profile by itself
+            shop.profile.write_text(f"# {number}\nforwards:\n")
+            await asyncio.sleep(0.01)
+            shop.profile.write_text(f"# {number}\n{SHOP}")
+            await asyncio.sleep(0.01)
+        shop.profile.write_text(MORE)
+        await running.told("+ more")
+        assert running.ids().items() >= ids.items()
+        assert len(running.notices.latest) == 1

@@ -19,6 +19,7 @@ from tests.endurance.cluster import Chain, Pods, chain
 from tests.endurance.engine import EngineProcess, engine, eventually, forwarded, session_with
 from tests.endurance.isolation import ECHO, KINDS, beside
 from tests.endurance.leaks import soaked
+from tests.endurance.office import edited
 from tests.endurance.outages import (
     Outages,
     Scene,
@@ -182,6 +183,15 @@ async def burst(cluster: Chain, report: Report, count: int) -> None:
             await eventually(lambda: running.footprint().sockets < 40, "the sockets to be closed")
 
 
+async def all_edits(report: Report, count: int, seed: int) -> None:
+    """Whatever can be done to a profile's file."""
+    report.heading(f"{count} random edits of ten profiles that are on")
+    try:
+        report.row((await edited(count, seed)).row())
+    except AssertionError as error:
+        report.row("edits", str(error)[:4000] or repr(error))
+
+
 async def run(options: argparse.Namespace) -> int:
     """Everything that was asked for; gives the exit code."""
     report = Report()
@@ -190,6 +200,7 @@ async def run(options: argparse.Namespace) -> int:
         "stall": lambda cluster: short_stall(cluster, report),
         "isolation": lambda cluster: all_isolation(cluster, report, options.probes),
         "burst": lambda cluster: burst(cluster, report, options.burst),
+        "edits": lambda _: all_edits(report, options.edits, options.seed),
     }
     wanted = options.only or [*parts, "soak"]
     with chain() as cluster:
@@ -212,13 +223,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="how often each thing breaks (20)")
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the soak (10)")
-    parser.add_argument("--seed", type=int, default=1, help="of the soak (1)")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random (1)")
     parser.add_argument("--probes", type=int, default=60, help="neighbours per median (60)")
     parser.add_argument("--burst", type=int, default=2000, help="connections at once (2000)")
+    parser.add_argument("--edits", type=int, default=5000, help="of profiles that are on (5000)")
     parser.add_argument(
         "--only",
         action="append",
-        choices=["outages", "stall", "isolation", "burst", "soak"],
+        choices=["outages", "stall", "isolation", "burst", "edits", "soak"],
         help="this part (all)",
     )
     return asyncio.run(run(parser.parse_args()))

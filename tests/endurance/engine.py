@@ -91,6 +91,27 @@ class EngineProcess:
 
 
 @contextlib.contextmanager
+def at_home(folder: Path) -> Iterator[None]:
+    """Inside, a person's files are in a folder of their own, here and in what is started."""
+    places = {
+        "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
+        "XDG_CACHE_HOME": ".cache", "XDG_DATA_HOME": ".local/share", "XDG_RUNTIME_DIR": "run",
+    }  # fmt: skip
+    before = {name: os.environ.get(name) for name in places}
+    for name, place in places.items():
+        (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.environ[name] = str(folder / place)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
 def engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
     """Start an engine for a kubeconfig, and end it."""
     with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:

@@ -78,8 +78,8 @@ def test_everything_that_can_be_said() -> None:
 
 
 def test_names() -> None:
-    assert read("name: web").name == "web"
-    team = read_profile("", Path("/work/my shop/.tui-forward.yaml"), team=True)
+    assert read("name: web\nforwards:").name == "web"
+    team = read_profile("forwards:", Path("/work/my shop/.tui-forward.yaml"), team=True)
     assert (team.name, team.id) == ("my-shop", "/work/my shop/.tui-forward.yaml")
     assert read("forwards: {my-db.2: {target: svc/db, port: 1}}").forwards[0].env == "MY_DB_2"
     assert read("forwards: {2nd: {target: svc/db, port: 1}}").forwards[0].env == "_2ND"
@@ -91,6 +91,8 @@ def test_names() -> None:
         ("a: b: c", "1:5: this is not YAML: mapping values are not allowed here"),
         ("x: 1\nx: 2", '2:1: found duplicate key "x" with value "2" (original value: "1")'),
         ("[1]", "1:1: a profile is a mapping"),
+        ("", "1:1: there are no `forwards:` here"),
+        ("name: cut", "1:1: there are no `forwards:` here"),
         ("version: 2", "1:10: the file is of version 2; this tui-forward knows up to 1"),
         ("version: one", "1:10: version 'one' is not known here"),
         ("version: true", "1:10: version True is not known here"),
@@ -185,14 +187,14 @@ def test_a_thousand_damaged_profiles() -> None:
         try:
             profile = read("".join(text))
         except ProfileError as error:
-            assert all(one.line <= len(text) for one in error.problems)  # noqa: PT017
+            assert all(one.line <= max(1, len(text)) for one in error.problems)  # noqa: PT017
         else:
             understood += 1
             for forward in profile.forwards:
                 # Never something else under the name of one: damage shows, or is what it says.
                 assert forward.spec.target.name
                 assert forward.name in "".join(text)
-    assert 50 < understood < 950
+    assert 40 < understood < 950
     assert whole
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import Forward, ForwardSpec, ForwardState
+from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
 from tui_forward.profiles.plan import Manner, Plan, belonging, called, plan
-from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
 
 _LOOK_S = 0.03
@@ -38,12 +38,49 @@ async def compared(session: Session, profile: Profile, manner: Manner = Manner.A
     """What is to be done so that what is on fits a profile.
 
     Raises:
-        TuiForwardError: It cannot be done (see `check_ports`), or the engine is gone.
+        TuiForwardError: It cannot be done (see `check`), or the engine is gone.
     """
     forwards = (await session.snapshot()).forwards
     found = plan(profile, forwards, manner)
-    check_ports(found, forwards)
+    await check(session, found, forwards)
     return found
+
+
+async def check(session: Session, found: Plan, forwards: Iterable[Forward]) -> None:
+    """See that all of a plan can be begun, before any of it is touched.
+
+    Raises:
+        ConfigError: A port is taken by another forward, or nobody knows what a namespace is to be.
+        TuiForwardError: The kubeconfig cannot be read, or the engine is gone.
+    """
+    check_ports(found, forwards)
+    open_ones = [one for one in found.beginning if not one.spec.target.namespace]
+    if open_ones:
+        check_contexts(open_ones, await session.contexts())
+
+
+def check_contexts(wanted: Iterable[ProfileForward], contexts: Sequence[Context]) -> None:
+    """See that contexts which are to say a namespace are there.
+
+    Raises:
+        ConfigError: With the names of those there are.
+    """
+    names = ", ".join(sorted(one.name for one in contexts)) or "none"
+    current = any(one.current for one in contexts)
+    for one in wanted:
+        name = one.spec.target.context
+        if name and not any(context.name == name for context in contexts):
+            raise ConfigError(
+                f'{one.name} of profile {one.spec.profile} wants context "{name}", which the '
+                "kubeconfig does not have",
+                hint=f"there are: {names}",
+            )
+        if not name and not current:
+            raise ConfigError(
+                f"{one.name} of profile {one.spec.profile} names no context, and the kubeconfig "
+                "has no current one",
+                hint=f"write `context:`; there are: {names}",
+            )
 
 
 def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:

@@ -8,13 +8,15 @@ engine ran is an edit like any other: what was carried out last is kept with the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import watchfiles
 
-from tui_forward.agent.applying import apply, check_ports
+from tui_forward.agent.applying import apply, check
 from tui_forward.agent.notices import Notices
 from tui_forward.agent.saved import Keeper
 from tui_forward.errors import TuiForwardError
@@ -29,8 +31,22 @@ from tui_forward.session import Session
 _log = logging.getLogger(__name__)
 
 _DEBOUNCE_MS = 100  # an editor writes a file in several steps
+_SETTLE_S = 0.05  # what is seen twice, so far apart, is meant
 _LOOK_AGAIN_MS = 1000  # whether other profiles are on; also where files cannot be watched
 _LONGEST = 5  # lines of a difference that are told
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a file says.
+
+    Attributes:
+        text: All of it, or what keeps it from being read.
+        fault: What is wrong with the file as such.
+    """
+
+    text: str
+    fault: str = ""
 
 
 class LiveProfiles:
@@ -92,9 +108,7 @@ class LiveProfiles:
         Raises:
             OSError, RuntimeError: The folders cannot be watched.
         """
-        # Also where links lead to; what lies elsewhere is looked at once a second.
-        paths = [path for one in files.values() for path in (one.path, one.path.resolve())]
-        folders = {path.parent for path in paths if path.parent.is_dir()}
+        folders = await asyncio.to_thread(_folders, files.values())
         if not folders:
             raise FileNotFoundError("their folders are gone")
         async for _ in watchfiles.awatch(
@@ -136,28 +150,43 @@ class LiveProfiles:
         return found
 
     async def _look(self, files: Mapping[str, ProfileFile]) -> None:
-        for profile, file in files.items():
-            try:
-                text = await asyncio.to_thread(file.text)
-            except ProfileError as error:
-                text = f"{_brief(error)}; its forwards stay as they are"
-                self._tell_once(profile, text, str(error))
-                continue
-            if self._texts.get(profile) == text:
-                continue
-            self._texts[profile] = text
-            try:
-                await self._judge(profile, file, text)
-            except ProfileError as error:
-                more = f" → {error.hint}" if error.hint else ""
-                self._tell(profile, f"{_brief(error)}{more}; nothing was changed", bad=True)
-            except TuiForwardError as error:
-                more = f" → {error.hint}" if error.hint else ""
-                self._tell(profile, f"the edit is not carried out: {error}{more}", bad=True)
+        changed = await asyncio.to_thread(self._changed, files)
+        if not changed:
+            return
+        # What is half written, or away for a moment, is another one by then, and is seen again.
+        await asyncio.sleep(_SETTLE_S)
+        again = await asyncio.to_thread(self._changed, {one: files[one] for one in changed})
+        for profile, content in changed.items():
+            if again.get(profile) == content:
+                self._texts[profile] = content.text
+                await self._judge(profile, files[profile], content)
 
-    async def _judge(self, profile: str, file: ProfileFile, text: str) -> None:
-        # Of this very text: what the person agreed to is not to be another one by now.
-        after = read_profile(text, file.path, team=file.team)
+    def _changed(self, files: Mapping[str, ProfileFile]) -> dict[str, _Content]:
+        """What is in files that say something else than they did when they were judged."""
+        found = {profile: _content(file) for profile, file in files.items()}
+        return {
+            profile: content
+            for profile, content in found.items()
+            if content.text != self._texts.get(profile)
+        }
+
+    async def _judge(self, profile: str, file: ProfileFile, content: _Content) -> None:
+        if content.fault:
+            self._tell(profile, f"{content.fault}; its forwards stay as they are", bad=True)
+            return
+        try:
+            # Of this very text: what the person agreed to is not to be another one by now. In a
+            # thread, for a large file takes a while, and bytes flow through this one.
+            after = await asyncio.to_thread(read_profile, content.text, file.path, team=file.team)
+            await self._carry_out(profile, file, content.text, after)
+        except ProfileError as error:
+            more = f" → {error.hint}" if error.hint else ""
+            self._tell(profile, f"{_brief(error)}{more}; nothing was changed", bad=True)
+        except TuiForwardError as error:
+            more = f" → {error.hint}" if error.hint else ""
+            self._tell(profile, f"the edit is not carried out: {error}{more}", bad=True)
+
+    async def _carry_out(self, profile: str, file: ProfileFile, text: str, after: Profile) -> None:
         before = self._known.get(profile)
         if before is None:  # it was just switched on
             self._know(profile, after)
@@ -171,7 +200,7 @@ class LiveProfiles:
             what = f"has changed; look at it and agree: tui-forward up {file.path}"
             self._tell(profile, what, bad=True)
             return
-        check_ports(found, forwards)
+        await check(self._session, found, forwards)
         if not found:
             self._know(profile, after)
             return
@@ -186,15 +215,26 @@ class LiveProfiles:
         self._known[profile] = as_carried_out
         self._keeper.look()
 
-    def _tell_once(self, profile: str, text: str, about: str) -> None:
-        """Of a file that cannot be read, as long as it cannot."""
-        if self._texts.get(profile) != about:
-            self._texts[profile] = about
-            self._tell(profile, text, bad=True)
-
     def _tell(self, profile: str, text: str, *, bad: bool = False) -> None:
         name = self._known[profile].name if profile in self._known else profile
         self._notices.tell(name, text, bad=bad)
+
+
+def _folders(files: Iterable[ProfileFile]) -> set[Path]:
+    """Where files are, and where links lead to; what lies elsewhere is looked at once a second."""
+    paths = []
+    for file in files:
+        paths.append(file.path)
+        with contextlib.suppress(OSError, RuntimeError):  # links that lead to each other
+            paths.append(file.path.resolve())
+    return {path.parent for path in paths if path.parent.is_dir()}
+
+
+def _content(file: ProfileFile) -> _Content:
+    try:
+        return _Content(file.text())
+    except ProfileError as error:
+        return _Content(str(error), _brief(error))
 
 
 def _brief(error: ProfileError) -> str:

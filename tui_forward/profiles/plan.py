@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
@@ -176,9 +176,10 @@ def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
         ):
             changed.append(Change(forward, wanted))
     removed = [on[name] for name in was if name in on]
-    touched = {one.id for one in (*removed, *(change.before for change in changed))}
+    found = Plan(tuple(added), tuple(changed), tuple(removed))
+    touched = {one.id for one in found.leaving}
     same = tuple(one for one in on.values() if one.id not in touched)
-    return Plan(tuple(added), tuple(changed), tuple(removed), same=same)
+    return replace(found, same=same)
 
 
 def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:

@@ -200,6 +200,10 @@ class _Reader:
     def _forwards(
         self, top: CommentedMap, given: Mapping[str, Any], profile: str
     ) -> dict[str, ProfileForward]:
+        if "forwards" not in top and not self._problems:
+            # Who wants none says so; what says nothing of them was cut short, or is not done.
+            hint = "write `forwards:` and beneath it one name for each forward"
+            self._wrong((0, 0), "there are no `forwards:` here", hint)
         found = top.get("forwards")
         if found is None:
             return {}

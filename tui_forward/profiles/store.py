@@ -39,9 +39,10 @@ class ProfileFile:
         """
         data = b""
         try:
-            if not stat.S_ISREG(self.path.stat().st_mode):  # to open it might wait for ever
-                raise ProfileError([Problem(self.path, 1, 1, "this is not a file with a text")])
-            with self.path.open("rb") as stream:
+            # To open a pipe, or to read of it, might wait for ever; it may become one in between.
+            _check_regular(self.path, self.path.stat())
+            with open(self.path, "rb", opener=_open_without_waiting) as stream:
+                _check_regular(self.path, os.fstat(stream.fileno()))
                 data = stream.read(LARGEST + 1)
             if len(data) > LARGEST:
                 raise ProfileError([Problem(self.path, 1, 1, "the file is too large")])
@@ -65,6 +66,15 @@ class ProfileFile:
             ProfileError: It cannot be read, or there is something wrong in it.
         """
         return read_profile(self.text(), self.path, team=self.team)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ProfileError([Problem(path, 1, 1, "this is not a file with a text")])
 
 
 class ProfileStore:
