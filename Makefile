@@ -50,7 +50,7 @@ bench-ui: $(INSTALLED) ## start-up, fact and key to screen, CPU and memory of th
 screenshots: $(INSTALLED) ## take the README's pictures anew
 	$(BIN)/python -m screenshots
 
-soak: $(INSTALLED) ## all that breaks, twenty times under load, then ten minutes of it mixed
+soak: $(INSTALLED) ## all that breaks, kills and edits at random, then ten minutes of it mixed
 	$(BIN)/python -m tests.endurance
 
 lock: ## resolve requirements.lock anew (needs uv)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -13,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -430,29 +428,6 @@ def test_somebody_elses_profile_starts_nothing_without_a_yes(shell: Shell) -> No
     team.write_text(SHOP.replace("local: any}", "local: any, label: x}"))
     assert "was not agreed to, or has changed" in shell("up", "work", code=2).stderr
     assert "2 forwards off" in shell("down", "work").stderr
-
-
-def test_kills_at_random_lose_nothing(shell: Shell) -> None:
-    dice = random.Random(8)
-    shell("up", "shop")
-    ports = shell.ports()
-    slowest = 0.0
-    for _ in range(12):
-        engines = shell.engines()
-        doomed = dice.choice([engines[-1:], engines[:1], engines])
-        for process in doomed:
-            process.kill()
-            process.wait(10)
-        time.sleep(dice.random() * 0.3)
-        began = time.monotonic()
-        if not shell.engines():
-            shell("ls")  # nobody was left to begin another one
-        until(lambda: all(_answers(port) for port in ports.values()), "the forwards to be back", 10)
-        slowest = max(slowest, time.monotonic() - began)
-        assert shell.ports() == ports
-    assert slowest < 10
-    shell("down", "shop")
-    until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 def _runs(pid: int, name: str) -> bool:

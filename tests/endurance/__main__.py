@@ -18,6 +18,7 @@ from tests.endurance.clients import Load, echo
 from tests.endurance.cluster import Chain, Pods, chain
 from tests.endurance.engine import EngineProcess, engine, eventually, forwarded, session_with
 from tests.endurance.isolation import ECHO, KINDS, beside
+from tests.endurance.kills import killed_at_random
 from tests.endurance.leaks import soaked
 from tests.endurance.office import edited
 from tests.endurance.outages import (
@@ -192,6 +193,18 @@ async def all_edits(report: Report, count: int, seed: int) -> None:
         report.row("edits", str(error)[:4000] or repr(error))
 
 
+async def all_kills(cluster: Chain, report: Report, times: int, seed: int) -> None:
+    """Whatever can be killed."""
+    report.heading(
+        f"{times} kills of engine, parent and dashboard, while files are written, in rollouts"
+    )
+    kills = await killed_at_random(cluster, times=times, seed=seed)
+    *rows, together = kills.rows()
+    for row in rows:
+        report.row(row)
+    report.row(together, *kills.wrong, *kills.late)
+
+
 async def run(options: argparse.Namespace) -> int:
     """Everything that was asked for; gives the exit code."""
     report = Report()
@@ -200,6 +213,7 @@ async def run(options: argparse.Namespace) -> int:
         "stall": lambda cluster: short_stall(cluster, report),
         "isolation": lambda cluster: all_isolation(cluster, report, options.probes),
         "burst": lambda cluster: burst(cluster, report, options.burst),
+        "kills": lambda cluster: all_kills(cluster, report, options.kills, options.seed),
         "edits": lambda _: all_edits(report, options.edits, options.seed),
     }
     wanted = options.only or [*parts, "soak"]
@@ -226,11 +240,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (1)")
     parser.add_argument("--probes", type=int, default=60, help="neighbours per median (60)")
     parser.add_argument("--burst", type=int, default=2000, help="connections at once (2000)")
+    parser.add_argument("--kills", type=int, default=200, help="of processes (200)")
     parser.add_argument("--edits", type=int, default=5000, help="of profiles that are on (5000)")
     parser.add_argument(
         "--only",
         action="append",
-        choices=["outages", "stall", "isolation", "burst", "edits", "soak"],
+        choices=["outages", "stall", "isolation", "burst", "kills", "edits", "soak"],
         help="this part (all)",
     )
     return asyncio.run(run(parser.parse_args()))

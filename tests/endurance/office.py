@@ -80,7 +80,7 @@ class Office:
         self._dice = random.Random(seed)
         own = folders.profiles()
         own.mkdir(parents=True, exist_ok=True)
-        ports = _free_ports(5 * PROFILES, self._dice)
+        ports = free_ports(5 * PROFILES, self._dice)
         self.desks = []
         for number in range(PROFILES):
             team = number == PROFILES - 1
@@ -225,7 +225,7 @@ def _on(desk: Desk, now: Snapshot) -> dict[str, Forward]:
     return {one.spec.name: one for one in now.forwards if one.spec.profile == desk.id}
 
 
-def _free_ports(count: int, dice: random.Random) -> list[int]:
+def free_ports(count: int, dice: random.Random) -> list[int]:
     """Ports nobody has, and which the system gives to nobody who asks for any."""
     found: set[int] = set()
     while len(found) < count:
