@@ -29,6 +29,11 @@ def memory() -> Path:
     return user_state_path(_NAME) / "browse.json"
 
 
+def places() -> Path:
+    """The file that says where the person was in the dashboard."""
+    return user_state_path(_NAME) / "places.json"
+
+
 def sessions() -> Path:
     """The folder where engine processes write down what is on."""
     return user_state_path(_NAME) / "sessions"

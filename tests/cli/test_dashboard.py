@@ -119,3 +119,53 @@ async def test_contexts_are_checked_before_the_screen_opens(
     with pytest.raises(ConfigError, match="no current context") as caught:
         await dashboard.show_dashboard(None, context=None, namespace=None)
     assert "a, b" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("context", "namespace", "change", "shown"),
+    [
+        (None, None, "", ("there", "data")),
+        ("here", None, "", ("here", "shop")),
+        (None, "x", "", ("here", "x")),
+        (None, "", "", ("here", "")),
+        (None, None, "another context is current", ("other", "shop")),
+        (None, None, "another namespace is its own", ("here", "new")),
+        (None, None, "its context is gone", ("here", "shop")),
+        (None, None, "another kubeconfig", ("here", "shop")),
+    ],
+)
+async def test_it_opens_where_the_person_was_unless_something_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    context: str | None,
+    namespace: str | None,
+    change: str,
+    shown: tuple[str, str],
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    session, scopes = shop(), []
+
+    def contexts(current: str = "here", own: str = "shop", *, there: bool = True) -> None:
+        names = ("here", "other", *(("there",) if there else ()))
+        session.context_list = tuple(
+            Context(name=name, cluster="c", namespace=own, current=name == current)
+            for name in names
+        )
+
+    async def run(app: TuiForwardApp) -> None:
+        scopes.append((app.picture.scope.context, app.picture.scope.namespace))
+        if len(scopes) == 1:
+            app._look_at("there", "data")
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    contexts()
+    await dashboard.show_dashboard(None, context=None, namespace=None)
+    contexts(
+        "other" if "another context" in change else "here",
+        "new" if "namespace" in change else "shop",
+        there="gone" not in change,
+    )
+    kubeconfig = "/elsewhere/config" if "kubeconfig" in change else None
+    await dashboard.show_dashboard(kubeconfig, context=context, namespace=namespace)
+    assert scopes == [("here", "shop"), shown]

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from tui_forward.cli.exits import ExitCode
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
+from tui_forward.tui.places import LastPlace
 
 if TYPE_CHECKING:
     from tui_forward.profiles.profile import Profile
@@ -35,6 +36,21 @@ _ANSWER_S = 5.0
 _FIRST_S = 0.2
 # A dashboard that was told to end has this long to do so.
 _ENDS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Where a dashboard begins.
+
+    Attributes:
+        scope: What it shows.
+        origin: What the kubeconfig itself would have shown.
+        last: Where the person was last.
+    """
+
+    scope: CatalogScope
+    origin: tuple[str, str]
+    last: LastPlace
 
 
 def has_terminal() -> bool:
@@ -93,10 +109,10 @@ async def show_dashboard(
     importing = asyncio.create_task(asyncio.to_thread(_import_app))
     beside = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if passing else []
     async with remote_session(kubeconfig, arguments=beside) as session:
-        chosen = await chosen_context(session, context)
-        shown = chosen.namespace if namespace is None else namespace
+        last = LastPlace(None) if passing else _last_place(kubeconfig)
+        here = await _where(session, context, namespace, last)
         # The engine lists while the screen is made.
-        await session.catalog(CatalogScope(chosen.name, shown))
+        await session.catalog(here.scope)
         if profile is not None:
             await _switch_on(session, profile)
         await importing
@@ -105,8 +121,42 @@ async def show_dashboard(
         files = _files(kubeconfig)
         if passing:
             files = replace(files, log=Path(f"{kubeconfig}.log"))
-        scope = CatalogScope(chosen.name, shown)
-        await _show_until_left(session, scope, files, offer, may_stay=not passing)
+        await _show_until_left(session, here, files, offer, may_stay=not passing)
+
+
+async def _where(
+    session: Session, context: str | None, namespace: str | None, last: LastPlace
+) -> _Here:
+    """What to show first.
+
+    Where the person was last, unless something is asked for, or the kubeconfig says something else
+    than it did then: who has switched it means it.
+
+    Raises:
+        ConfigError: There is no such context.
+    """
+    contexts = await session.contexts()
+    origin = next(((one.name, one.namespace) for one in contexts if one.current), ("", ""))
+    place = last.place
+    if (
+        place is not None
+        and context is None
+        and namespace is None
+        and place.origin == origin
+        and any(one.name == place.context for one in contexts)
+    ):
+        return _Here(CatalogScope(place.context, place.namespace), origin, last)
+    chosen = await chosen_context(session, context)
+    shown = chosen.namespace if namespace is None else namespace
+    return _Here(CatalogScope(chosen.name, shown), origin, last)
+
+
+def _last_place(kubeconfig: str | None) -> LastPlace:
+    from tui_forward import folders
+    from tui_forward.agent import place
+
+    # Like its engine: one for each kubeconfig.
+    return LastPlace(folders.places(), place.default_socket(kubeconfig, os.environ).stem)
 
 
 async def _switch_on(session: Session, profile: Profile) -> None:
@@ -133,7 +183,7 @@ def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | No
 
 
 async def _show_until_left(
-    session: Session, scope: CatalogScope, files: Files, offer: Offer | None, *, may_stay: bool
+    session: Session, here: _Here, files: Files, offer: Offer | None, *, may_stay: bool
 ) -> None:
     """Show dashboards until the person leaves one.
 
@@ -146,12 +196,12 @@ async def _show_until_left(
     from tui_forward.history import Histories
     from tui_forward.tui.app import TuiForwardApp
 
-    histories, at_once, news = Histories(), 0, ""
+    histories, at_once, news, scope = Histories(), 0, "", here.scope
     while True:
         app = TuiForwardApp(
             session, context=scope.context, namespace=scope.namespace, files=files,
             histories=histories, news=news, offer=offer if not news else None,
-            may_stay=may_stay,
+            may_stay=may_stay, last=here.last, origin=here.origin,
         )  # fmt: skip
         begun = time.monotonic()
         # The terminal must be put in order, whoever ends the program.
@@ -166,10 +216,12 @@ async def _show_until_left(
         if app.crash is not None and not has_terminal():
             return  # it is no bug that there is nothing to draw on any more
         if app.crash is None:
+            app.keep_place()
             if app.farewell:
                 sys.stderr.write(f"{app.farewell}\n")
             return
         scope, report = app.picture.scope, _keep(app.crash)
+        here.last.place = None  # it may have been a row or a filter that it failed at
         at_once = at_once + 1 if time.monotonic() - begun < _AT_ONCE_S else 0
         if at_once == _ATTEMPTS:
             break

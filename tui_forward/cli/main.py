@@ -128,8 +128,8 @@ def cli(
 ) -> None:
     """Kubernetes port-forwards that stay up.
 
-    Without a command: a dashboard of the current context, where one key switches a forward
-    on and every connection can be watched.
+    Without a command: a dashboard of the current context, or where you left it, where one key
+    switches a forward on and every connection can be watched.
     """
     if ctx.invoked_subcommand is not None:
         given = {"context": context, "namespace": namespace, "kubeconfig": kubeconfig}

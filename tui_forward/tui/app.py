@@ -42,6 +42,7 @@ from tui_forward.tui.keymap import KeyCheck, check_keys
 from tui_forward.tui.keynames import known_ids
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import Picture, key_of
+from tui_forward.tui.places import LastPlace
 from tui_forward.tui.profile_talk import ProfileTalk
 from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.rowtable import RowTable
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from tui_forward.tui.palette import PaletteCommand
 
 SETTINGS_S = 1.0  # how often the settings file is looked at
+PLACE_S = 1.0  # and where the person is
 _NOTICES_AT_ONCE = 3
 # What a click on its cells does, from the left; all but the last ones.
 _OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
@@ -98,6 +100,8 @@ class TuiForwardApp(ThemedApp[None]):
         news: What the person is told first.
         offer: What was on before, and is not.
         may_stay: Whether forwards can go on without the dashboard.
+        last: Where the person was, taken up as far as it is about what is shown; kept current.
+        origin: See `Place`.
     """
 
     TITLE = "tui-forward"
@@ -140,6 +144,8 @@ class TuiForwardApp(ThemedApp[None]):
         news: str = "",
         offer: Offer | None = None,
         may_stay: bool = True,
+        last: LastPlace | None = None,
+        origin: tuple[str, str] = ("", ""),
     ) -> None:
         files = files if files is not None else Files()
         seen = identity(files.settings) if files.settings is not None else None
@@ -165,6 +171,10 @@ class TuiForwardApp(ThemedApp[None]):
         )  # fmt: skip
         self._granter = Granter(session, self._sampler, self._memory, self)
         self._profiles = ProfileTalk(self, session, self._sampler, self._granter, self._files)
+        self._last = last if last is not None else LastPlace(None)
+        self._origin = origin
+        if self._last.place is not None:
+            self.dashboard.take_up(self._last.place)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -194,9 +204,10 @@ class TuiForwardApp(ThemedApp[None]):
         problems = self._wrong_with(self._settings, keys)
         for endless in (
             self._sampler.run, self._sampler.listen, self._granter.run, self._follow_settings,
+            self._follow_place,
         ):  # fmt: skip
             self.run_worker(endless(), group=endless.__qualname__)
-        for problem in (self._news, *problems, self._memory.trouble):
+        for problem in (self._news, *problems, self._memory.trouble, self._last.trouble):
             if problem:
                 self.notify(problem, severity="warning", markup=False)
         if self._offer is not None:
@@ -237,6 +248,16 @@ class TuiForwardApp(ThemedApp[None]):
             if not wrong:
                 self._follow(settings, keys)
                 self.say("the settings were read anew")
+
+    async def _follow_place(self) -> None:
+        """Write down where the person is, beside the keys: a disk may take its time."""
+        while True:
+            await asyncio.sleep(PLACE_S)
+            await asyncio.to_thread(self._last.keep, self.dashboard.place(self._origin))
+
+    def keep_place(self) -> None:
+        """Write down where the person is. When the screen is gone; it blocks."""
+        self._last.keep(self.dashboard.place(self._origin))
 
     async def sample(self) -> None:
         """Fetch one sample and draw it, beside those that are taken anyway.

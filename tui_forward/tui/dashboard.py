@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from enum import StrEnum
+from typing import ClassVar, Protocol, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -35,6 +36,7 @@ from tui_forward.tui.forward_subject import ForwardSubject
 from tui_forward.tui.keybar import KeyBar
 from tui_forward.tui.line import Line
 from tui_forward.tui.picture import WORKLOADS, Picture
+from tui_forward.tui.places import Place
 from tui_forward.tui.rowtable import RowTable
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.wishes import Wish
@@ -43,6 +45,9 @@ from tui_forward.tui.wishes import Wish
 _BROWSING = frozenset({"browse", "ports"})
 _NONE_ON = "No forward is on: choose a row above and press 1"
 _NONE_FOUND = "No forward matches the filter (esc clears it)"
+
+
+E = TypeVar("E", bound=StrEnum)
 
 
 class Clock(Protocol):
@@ -242,6 +247,34 @@ class Dashboard(Screen[None]):
         listing.query = self._listing.query
         self._listing = listing
         self._browse.unmark()
+        self._browse.wished = None
+
+    def place(self, origin: tuple[str, str]) -> Place:
+        """Where the person is, to be taken up again.
+
+        Args:
+            origin: See `Place`.
+        """
+        listing, scope = self._listing, self.picture.scope
+        return Place(
+            origin=origin, context=scope.context, namespace=scope.namespace,
+            view=listing.view, sort=listing.sort, query=listing.query.text,
+            row=self._browse.wished or self._browse.cursor or "",
+            forward_sort=self._sort, forward_group=self._group,
+            forward_query=self._forward_query.text,
+        )  # fmt: skip
+
+    def take_up(self, place: Place) -> None:
+        """Show things as they were; what is filtered and chosen, only if it is the same place."""
+        listing, scope = self._listing, self.picture.scope
+        listing.view = _known(View, place.view, listing.view)
+        listing.sort = _known(Sort, place.sort, listing.sort)
+        self._sort = _known(ForwardSort, place.forward_sort, self._sort)
+        self._group = _known(ForwardGroup, place.forward_group, self._group)
+        if (place.context, place.namespace) == (scope.context, scope.namespace):
+            listing.query = parse(place.query)
+            self._forward_query = parse(place.forward_query)
+            self._browse.wished = place.row or None
 
     def draw(self, sample: Sample) -> None:
         """Show a sample; as soon as there is a screen, if there is none yet."""
@@ -482,6 +515,7 @@ class Dashboard(Screen[None]):
             self._draw_forwards()
         else:
             self._listing.query = query
+            self._browse.wished = None
             # Letters first: of ten thousand names, a few are judged in a millisecond.
             self.call_after_refresh(self._show_found, query)
 
@@ -695,3 +729,11 @@ class Dashboard(Screen[None]):
         if action == "next_view":
             return pane in _BROWSING
         return True
+
+
+def _known(kind: type[E], name: str, otherwise: E) -> E:
+    """A choice by its name, which a version of before or after may have written."""
+    try:
+        return kind(name)
+    except ValueError:
+        return otherwise

@@ -146,8 +146,18 @@ class RowTable(ScrollView, can_focus=True):
         self.marked: set[str] = set()
         # Until somebody has been here, rows that come in above belong under the cursor.
         self._untouched = True
+        self._wished: str | None = None
         self._widths: tuple[int, list[int]] = (-1, [])
         self._looks: dict[str, Style] = {}  # until the theme or the focus changes
+
+    @property
+    def wished(self) -> str | None:
+        """The row that gets the cursor when it comes, unless somebody has been here by then."""
+        return self._wished if self._untouched else None
+
+    @wished.setter
+    def wished(self, key: str | None) -> None:
+        self._wished = key
 
     @property
     def title(self) -> str:
@@ -239,8 +249,10 @@ class RowTable(ScrollView, can_focus=True):
             self.marked.intersection_update(keys)
         self._take_height(len(keys) + self._top)
         if self._untouched and keys:
-            self.cursor = keys[0]
+            wished = self._place(self._wished) is not None
+            self.cursor = self._wished if wished else keys[0]
             self.scroll_to(y=0, animate=False, force=True)
+            self.reveal()
         elif (place := self._place(self.cursor)) is not None:
             # The row under the cursor keeps its line on the screen.
             if place != old_place:
