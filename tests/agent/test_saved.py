@@ -139,7 +139,7 @@ async def test_what_cannot_be_begun_does_not_keep_the_rest_from_coming_back(path
 async def test_what_a_profile_said_last_is_kept_while_it_is_on(path: Path) -> None:
     session = FakeSession()
     profile = read_profile("forwards: {web: {target: svc/web, port: 80}}", Path("/p/shop.yaml"))
-    off = read_profile("name: off", Path("/p/off.yaml"))
+    off = read_profile("name: off\nforwards:", Path("/p/off.yaml"))
     async with keeping(session, path) as keeper:
         forward_id = await session.start(profile.forwards[0].spec)
         keeper.profiles.update({"shop": profile, "off": off})
