@@ -1,0 +1,93 @@
+"""What is secret stays in the kubeconfig: not in a file, nor a log, nor what anybody is told."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import Chain
+from tests.e2e.processes import exchange, until
+from tests.e2e.test_profiles import Shell, shell
+from tui_forward.agent import wire
+
+__all__ = ["shell"]
+
+
+def secrets(kubeconfig: str) -> set[str]:
+    """Everything in a kubeconfig that must not be seen."""
+    return set(re.findall(r"(?:token|client-key-data|password): *\"?([^\s\"]{8,})", kubeconfig))
+
+
+def files(home: Path) -> Iterator[tuple[Path, bytes]]:
+    """All that was written."""
+    for path in home.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield path, path.read_bytes()
+
+
+def door(path: Path) -> bytes:
+    """What the engine answers to everything a front end may ask, as it comes."""
+    asked: list[wire.FromFrontEnd] = [
+        wire.Hello(wire.VERSION), wire.GetSnapshot(1), wire.GetContexts(2), wire.GetHops(3, "f1"),
+        wire.GetTimeline(4, "f1"), wire.GetConnections(5, None), wire.Subscribe(6, 0),
+    ]  # fmt: skip
+    answered = b""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"".join(wire.pack(one) for one in asked))
+        client.settimeout(3)
+        try:
+            while piece := client.recv(1 << 16):
+                answered += piece
+        except TimeoutError:
+            pass
+    return answered
+
+
+PROFILE = """\
+forwards:
+  by-certificate: {namespace: shop, target: svc/echo, port: echo, local: any}
+  by-token: {context: admin-token, namespace: shop, target: svc/echo, port: echo, local: any}
+  refused: {context: refused, namespace: shop, target: svc/echo, port: echo, local: any}
+"""
+
+
+def test_secrets_are_nowhere(shell: Shell, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = yaml.safe_load(chain.config())
+    cluster = config["contexts"][0]["context"]["cluster"]
+    config["users"].append({"name": "refused", "user": {"token": "a-token-nobody-knows-0123"}})
+    context = {"cluster": cluster, "user": "refused", "namespace": "shop"}
+    config["contexts"].append({"name": "refused", "context": context})
+    kubeconfig = shell.home / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(config, width=100_000))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    (shell.profiles / "shop.yaml").write_text(PROFILE)
+    hidden = {secret.encode() for secret in secrets(kubeconfig.read_text())}
+    assert len(hidden) > 2, "a key and several tokens"
+
+    done = shell("up", "shop", "--timeout", "3s", code=1)
+    said = done.stdout + done.stderr
+    for name, port in shell.ports().items():
+        if name != "refused":
+            assert exchange(port, b"hello", answer=5) == b"hello"
+    assert shell.listed()["refused"]["state"] == "blocked"
+    for words in (("status", "--json"), ("status",), ("ls", "--json"), ("metrics",), ("config",)):
+        done = shell(*words)
+        said += done.stdout + done.stderr
+    (path,) = (shell.home / "run/tui-forward").glob("*.sock")
+    answered = said.encode() + door(path)
+    assert b"credentials" in answered
+    written = dict(files(shell.home))
+    del written[kubeconfig]
+    assert any(path.suffix == ".log" for path in written)
+    assert any("sessions" in path.parts for path in written)
+    for secret in hidden:
+        assert secret not in answered
+        assert not [path for path, content in written.items() if secret in content]
+    shell("stop", "--all")
+    until(lambda: not shell.engines(), "the engine to end")
