@@ -75,9 +75,11 @@ async def test_ports_ids_and_connections_outlive_the_process(place: Place) -> No
         await parked(session)
         readiness = await replaced(place)
         assert readiness.staying == 1
-        # The same session, asked again: it is another process that answers.
-        snapshot = await session.snapshot()
-        assert session.engine_pid == readiness.pid != old
+        # The same session, asked again: soon it is another process that answers.
+        async with asyncio.timeout(10):
+            while session.engine_pid == old:
+                snapshot = await session.snapshot()
+        assert session.engine_pid == readiness.pid
         assert ports(snapshot) == before
         assert [one.paused for one in snapshot.forwards] == [False, True]
         assert snapshot.kept
@@ -206,4 +208,23 @@ async def test_one_that_hangs_is_named(place: Place, monkeypatch: pytest.MonkeyP
         assert str(session.engine_pid) in failed.value.hint
     finally:
         os.kill(session.engine_pid, signal.SIGCONT)
+    await session.close()
+
+
+async def test_a_successor_that_cannot_serve_leaves_all_to_the_one_before(place: Place) -> None:
+    session = await place.open()
+    await session.start(spec())
+    before = ports(await listening(session))
+    place.log.unlink()
+    place.log.mkdir()  # the next one cannot log
+    try:
+        with pytest.raises(TransportError, match="cannot write the log"):
+            await replaced(place)
+    finally:
+        place.log.rmdir()
+    assert session.lost is None
+    assert ports(await session.snapshot()) == before
+    assert place.socket.exists()
+    with closing(socket.create_connection(("127.0.0.1", before["f1"]))):
+        await parked(session)
     await session.close()

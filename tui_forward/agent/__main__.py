@@ -239,7 +239,23 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell, number)
-    giver: Giver | None = None
+    listening = estate.serving if estate is not None else place.listen(path)
+    handed = wire.Handed(
+        context=options.context,
+        linger_s=options.linger,
+        session_file=str(session_file),
+        log_file=str(options.log or ""),
+    )
+    giver = Giver(session, keeper, lock, listening, handed, on_given=lifetime.end)
+    server = Server(
+        session,
+        keeper,
+        notices,
+        giver,
+        kubeconfig=options.kubeconfig or "",
+        on_front_ends=lifetime.front_ends,
+    )
+    ours = estate is None  # the path: until it is taken, it is that of the engine before
     try:
         if estate is not None:
             session.inherit(estate.listening)
@@ -249,43 +265,25 @@ async def _serve(
             notices.began.set()
         elif await keeper.open(resume=options.resume):
             notices.began.set()
-        listening = estate.serving if estate is not None else place.listen(path)
-        handed = wire.Handed(
-            context=options.context,
-            linger_s=options.linger,
-            session_file=str(session_file),
-            log_file=str(options.log or ""),
-        )
-        giver = Giver(session, keeper, lock, listening, handed, on_given=lifetime.end)
-        server = Server(
-            session,
-            keeper,
-            notices,
-            giver,
-            kubeconfig=options.kubeconfig or "",
-            on_front_ends=lifetime.front_ends,
-        )
-        try:
-            await server.start(listening)
-            if estate is not None:
-                estate.taken()
-            _log.info("engine %d serves %s", os.getpid(), path)
-            said.ready(os.getpid(), estate.handed.connections if estate is not None else 0)
-            reason = await lifetime.over()
-            _log.info("engine %d ends: %s", os.getpid(), reason)
-        finally:
-            # First out of sight, then closed: whoever comes now starts an engine of its own,
-            # which waits for the lock.
-            if not giver.given:
-                place.remove(path)
-            await server.close()
-            listening.close()
+        await server.start(listening)
+        if estate is not None:
+            estate.taken()
+            ours = True
+        _log.info("engine %d serves %s", os.getpid(), path)
+        said.ready(os.getpid(), estate.handed.connections if estate is not None else 0)
+        reason = await lifetime.over()
+        _log.info("engine %d ends: %s", os.getpid(), reason)
     finally:
         following.cancel()
-        given = giver is not None and giver.given
+        # First out of sight, then closed: whoever comes now starts an engine of its own, which
+        # waits for the lock.
+        if ours and not giver.given:
+            place.remove(path)
+        await server.close()
+        listening.close()
         # Before the forwards end: what was on is what the next one may bring back.
-        await keeper.close(write=not given)
-        if given:
+        await keeper.close(write=ours and not giver.given)
+        if giver.given:
             lock.release()
             await _stay(session, told)
         await session.close()

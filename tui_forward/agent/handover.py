@@ -54,7 +54,8 @@ class Giver:
 
     Attributes:
         given: Another engine has taken this one's place.
-        undisturbed: Set unless somebody asks just now: what is on must not change then.
+        undisturbed: Not set from when somebody asks: what is on must not change then. Set again
+            if it was not taken.
     """
 
     def __init__(
@@ -107,10 +108,10 @@ class Giver:
             if self.given:
                 self._on_given("another engine has taken its place")
         finally:
-            self.undisturbed.set()
             if not self.given:
                 _log.info("another engine has asked for everything, and not taken it")
                 self._session.release()
+                self.undisturbed.set()
 
 
 def _send(bare: socket.socket, handed: wire.Handed, descriptors: list[int]) -> None:
