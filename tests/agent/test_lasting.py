@@ -69,7 +69,7 @@ async def test_a_command_is_not_given_twice(place: Place) -> None:
     port = await listening(session)
     await until(lambda: saved.read(saved.path_of(place.socket)).forwards)
     kill(session.engine_pid)
-    with pytest.raises(TransportError, match="another one has taken its place"):
+    with pytest.raises(TransportError, match="another engine has taken the place"):
         await session.start(spec())
     assert await listening(session) == port
     assert len((await session.snapshot()).forwards) == 1

@@ -171,7 +171,7 @@ class LastingSession:
                 raise
             await self._replace(session)
             raise TransportError(
-                "the engine was killed and another one has taken its place",
+                "another engine has taken the place of the one that was asked",
                 hint="look whether it was done, else try again",
             ) from error
 
