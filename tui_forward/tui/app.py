@@ -170,7 +170,7 @@ class TuiForwardApp(ThemedApp[None]):
             clock=clock, histories=histories,
         )  # fmt: skip
         self._granter = Granter(session, self._sampler, self._memory, self)
-        self._profiles = ProfileTalk(self, session, self._sampler, self._granter, self._files)
+        self._profiles = ProfileTalk(self, self, session, self._sampler, self._granter, self._files)
         self._last = last if last is not None else LastPlace(None)
         self._origin = origin
         if self._last.place is not None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.app import SuspendNotSupported
+from textual.app import App, SuspendNotSupported
 
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
@@ -20,11 +20,10 @@ from tui_forward.profiles.plan import Manner, belonging
 from tui_forward.session import Session
 from tui_forward.tui.figures import plural
 from tui_forward.tui.files import Files
-from tui_forward.tui.granting import Granter
+from tui_forward.tui.granting import Granter, Mouth
 from tui_forward.tui.sampling import Sampler
 
 if TYPE_CHECKING:
-    from tui_forward.tui.app import TuiForwardApp
     from tui_forward.tui.profile_desk import Found, ProfileDesk
     from tui_forward.tui.profile_screen import ProfileWish
 
@@ -34,6 +33,7 @@ class ProfileTalk:
 
     Args:
         app: Shows the screens.
+        mouth: Tells what became of it.
         session: Where forwards are.
         sampler: Knows what is on, and is told when there is something new to see.
         granter: Stops forwards so that it can be undone.
@@ -41,9 +41,16 @@ class ProfileTalk:
     """
 
     def __init__(
-        self, app: TuiForwardApp, session: Session, sampler: Sampler, granter: Granter, files: Files
+        self,
+        app: App[None],
+        mouth: Mouth,
+        session: Session,
+        sampler: Sampler,
+        granter: Granter,
+        files: Files,
     ) -> None:
         self._app = app
+        self._mouth = mouth
         self._session = session
         self._sampler = sampler
         self._granter = granter
@@ -90,7 +97,7 @@ class ProfileTalk:
         try:
             found = await desk.found()
         except TuiForwardError as error:
-            self._app.complain(error)
+            self._mouth.complain(error)
             return
 
         def chosen(key: str | None) -> None:
@@ -125,11 +132,11 @@ class ProfileTalk:
         try:
             done = await desk.up(found, manner, seen)
         except TuiForwardError as error:
-            self._app.complain(error)
+            self._mouth.complain(error)
         else:
             self._granter.remember(done.stopped)
             back = "; u brings back what was stopped" if done.stopped else ""
-            self._app.say(f"{found.name}: {plural(len(seen), 'change')}{back}")
+            self._mouth.say(f"{found.name}: {plural(len(seen), 'change')}{back}")
         self._sampler.soon()
 
     def _edit(self, path: Path) -> None:
@@ -143,14 +150,14 @@ class ProfileTalk:
         except SuspendNotSupported:
             self._app.notify(f"Edit {path} yourself", severity="warning", markup=False)
         except TuiForwardError as error:
-            self._app.complain(error)
+            self._mouth.complain(error)
         except OSError as error:
-            self._app.complain(ConfigError(f"the editor cannot be started: {error.strerror}"))
+            self._mouth.complain(ConfigError(f"the editor cannot be started: {error.strerror}"))
 
     async def _save(self, desk: ProfileDesk, name: str, forwards: Sequence[Forward]) -> None:
         try:
             path = await desk.save(name, forwards)
         except TuiForwardError as error:
-            self._app.complain(error)
+            self._mouth.complain(error)
         else:
-            self._app.say(f"{plural(len(forwards), 'forward')} written to {path}")
+            self._mouth.say(f"{plural(len(forwards), 'forward')} written to {path}")
