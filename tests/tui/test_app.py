@@ -54,11 +54,6 @@ from tui_forward.tui.picker import Picker
 from tui_forward.tui.rowtable import RowTable
 
 
-@pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.REFRESH_S", 0.1)
-
-
 def screen_text(app: TuiForwardApp) -> str:
     """What a terminal shows now."""
     strips = app.screen._compositor.render_strips()
@@ -1061,13 +1056,11 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_pat
         assert text.index("★ there") < text.index("cluster here")
 
 
-async def test_a_change_of_state_does_not_wait_for_the_next_sample(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.REFRESH_S", 60.0)
+async def test_a_change_of_state_does_not_wait_for_the_next_sample() -> None:
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
+        app._sampler.look_every(60.0)
         await pilot.press("1")
         await shows(app, "● ready")
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")

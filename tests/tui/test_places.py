@@ -24,7 +24,6 @@ WEB_2 = "pod/shop/web-2"
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.SAMPLE_S", 0.1)
     monkeypatch.setattr("tui_forward.tui.app.PLACE_S", 0.02)
 
 
