@@ -275,7 +275,7 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
     return [
         Figure("throughput without a dashboard", statistics.mean(without), "MiB/s"),
         Figure("throughput with one", min(looked_at.rate, used.rate), "MiB/s"),
-        Figure("throughput lost", max(0.0, loss), "%", 5, digits=1),
+        Figure("throughput lost", max(0.0, loss), "%", 3, digits=1),
         Figure("dashboard's CPU, looked at", looked_at.busy, "% of a core", 30, digits=1),
         Figure("dashboard's CPU, used", used.busy, "% of a core", digits=1),
         Figure("dashboard's memory", memory, "MiB", 150),
