@@ -237,6 +237,10 @@ class PosedSession:
         """See `Session.keep`."""
         await self._real.keep(on)
 
+    async def keep_if_lost(self, on: bool) -> None:
+        """See `Session.keep_if_lost`."""
+        await self._real.keep_if_lost(on)
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         await self._real.close_connection(connection_id)

@@ -90,6 +90,36 @@ async def test_a_front_end_is_told_who_it_talks_to(door: Door) -> None:
     await until(lambda: door.counts == [1, 0])
 
 
+async def test_a_front_end_that_is_lost_leaves_the_forwards_on_until_somebody_decides(
+    door: Door,
+) -> None:
+    keeper = door.server._keeper
+    for say in (None, False):
+        remote = await door.open()
+        if say is not None:
+            await remote.keep_if_lost(True)
+            await remote.keep_if_lost(say)
+        await remote.close()
+    await until(lambda: door.counts[-1] == 0)
+    assert not keeper.goes_on
+    lost = await door.open()
+    await lost.keep_if_lost(True)
+    assert not keeper.goes_on, "it is still there"
+    lost._writer.transport.abort()
+    await until(lambda: keeper.goes_on)
+    assert not keeper.kept, (
+        "it is not what the person asked for, and not to be brought back unasked"
+    )
+    later = await door.open()
+    assert (await later.snapshot()).kept
+    await later.keep(False)
+    assert not (await later.snapshot()).kept
+    # It is not the front end that goes when the engine ends.
+    await later.keep_if_lost(True)
+    await door.server.close()
+    assert not keeper.goes_on
+
+
 async def test_another_version_is_refused_with_a_reason(door: Door) -> None:
     reader, writer = await door.raw(hello=False)
     writer.write(wire.pack(wire.Hello(wire.VERSION + 1)))

@@ -146,3 +146,18 @@ async def test_an_engine_that_ends_in_order_is_not_begun_again(place: Place) -> 
     await until(lambda: not place.engines())
     assert session.lost is not None
     await session.close()
+
+
+async def test_what_is_to_become_of_forwards_is_said_to_each_engine(place: Place) -> None:
+    session = await place.lasting()
+    await session.keep_if_lost(True)
+    await session.start(spec())
+    port = await listening(session)
+    await until(lambda: saved.read(saved.path_of(place.socket)).forwards)
+    kill(session.engine_pid)
+    assert await listening(session) == port
+    await session.close()  # as one that is lost
+    again = await attach(str(place.kubeconfig), socket_path=place.socket)
+    assert again is not None
+    assert (await again.snapshot()).kept
+    await again.close()

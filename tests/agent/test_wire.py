@@ -51,6 +51,7 @@ REQUESTS: list[wire.FromFrontEnd] = [
     wire.GetConnections(8, None),
     wire.GetConnections(8, "f1"),
     wire.GetTimeline(9, "f1"),
+    wire.KeepIfLost(22, True),
     wire.GetHistories(21),
     wire.GetHistories(20),
     wire.GetHops(13, "f1"),

@@ -125,10 +125,8 @@ async def attaching(env: dict[str, str]) -> float:
             with dashboard(env) as terminal:
                 shown = await asyncio.to_thread(terminal.shows, rf"{ATTACHED} on[\s\S]*● ready")
                 times.append(shown - terminal.begun)
-        for one in (await session.snapshot()).forwards:
-            await session.stop(one.id)
     finally:
-        await session.close()
+        await let_go(session)
     return statistics.median(times)
 
 
@@ -172,6 +170,12 @@ class Load:
         """End it."""
         self._process.kill()
         self._process.communicate()
+
+
+async def let_go(session: Session) -> None:
+    """The engine is to end, though dashboards were told to end and forwards are on."""
+    await session.keep(False)
+    await session.close()
 
 
 async def two_forwards(session: Session, pod: str) -> list[int]:
@@ -269,7 +273,7 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
         finally:
             if load is not None:
                 load.close()
-            runner.run(session.close())
+            runner.run(let_go(session))
     everything = [t for kind, times in keys.times.items() if kind != NARROWED for t in times]
     loss = 100 * (1 - min(looked_at.rate, used.rate) / statistics.mean(without))
     return [
@@ -333,7 +337,7 @@ async def facts(cluster: Chain, env: dict[str, str]) -> list[Figure]:
                     await session.stop(forward_id)
     finally:
         listening.cancel()
-        await session.close()
+        await let_go(session)
     return [
         *(
             Figure(f"state to screen, {name} ({len(times)}), longest", 1000 * max(times), "ms", 250)

@@ -61,6 +61,7 @@ class FakeSession:
         self.closed = False
         self.history_list: tuple[History, ...] = ()
         self.kept = False
+        self.kept_if_lost = False
         self.expected = 1  # how many forwards a test waits for
         self.broken: TuiForwardError | None = None
         self._log: list[Event] = []
@@ -162,6 +163,10 @@ class FakeSession:
     async def keep(self, on: bool) -> None:
         self.calls.append(("keep", on))
         self.kept = on
+
+    async def keep_if_lost(self, on: bool) -> None:
+        self.calls.append(("keep_if_lost", on))
+        self.kept_if_lost = on
 
     async def close_connection(self, connection_id: int) -> None:
         self.calls.append(("close_connection", connection_id))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
@@ -80,9 +79,7 @@ async def test_a_crash_opens_another_screen_and_touches_no_forward(
     assert len(session.forwards) == 1
 
 
-async def test_without_a_screen_the_forwards_stay_until_one_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_without_a_screen_the_forwards_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     from tui_forward.tui.app import TuiForwardApp
 
     async def crash(app: TuiForwardApp) -> None:
@@ -90,21 +87,39 @@ async def test_without_a_screen_the_forwards_stay_until_one_says_so(
 
     session = shop()
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     await session.start(WEB)
-    showing = asyncio.create_task(dashboard.show_dashboard(None, context=None, namespace="shop"))
-    talk = ""
+    with pytest.raises(TuiForwardError, match="because of a bug; 1 forward goes on; see"):
+        await dashboard.show_dashboard(None, context=None, namespace="shop")
+    assert session.kept_if_lost
 
-    def told() -> bool:
-        nonlocal talk
-        talk += capsys.readouterr().err
-        return "1 forward goes on: press Ctrl-C" in talk
 
-    await until(told)
-    assert not showing.done()
-    signal.raise_signal(signal.SIGINT)
-    with pytest.raises(TuiForwardError, match="because of a bug"):
-        await showing
+@pytest.mark.parametrize("leave_on", ["ask", "always", "never"])
+async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
+    leave_on: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    from tui_forward import folders
+    from tui_forward.tui.app import TuiForwardApp
+
+    (tmp_path / "settings.toml").write_text(f'leave_on = "{leave_on}"\n')
+    monkeypatch.setattr(folders, "settings", lambda: tmp_path / "settings.toml")
+
+    async def run(app: TuiForwardApp) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await until(lambda: app._exit)
+
+    session = shop()
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await session.start(WEB)
+    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    goes_on = leave_on != "never"
+    assert session.kept_if_lost is goes_on
+    assert ("1 forward goes on" in capsys.readouterr().err) is goes_on
 
 
 async def test_contexts_are_checked_before_the_screen_opens(

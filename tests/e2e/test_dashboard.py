@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -123,6 +124,16 @@ def _engines(own_home: Path) -> list[psutil.Process]:
     ]
 
 
+def _dashboards(own_home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if words[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(own_home):
+                found.append(process)
+    return found
+
+
 def _size(process: psutil.Process) -> int:
     return int(process.memory_info().rss)
 
@@ -167,9 +178,42 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
 
 
 @pytest.mark.timeout(180)
-def test_a_terminal_that_is_closed_takes_dashboard_and_engine_along(
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_a_dashboard_that_dies_takes_nothing_along(
+    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path, how: str
+) -> None:
+    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
+        terminal.start(*PROGRAM, "-n", "shop", **env)
+        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.press("1")
+        found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+        assert found
+        engines = {process.pid for process in _engines(own_home)}
+        if how == "killed":
+            for process in _dashboards(own_home):
+                process.kill()
+            terminal.shows("ended with 137")
+    until(lambda: not _dashboards(own_home), "the dashboard to end", 20)
+    assert exchange(int(found[1]), b"goes on", answer=7) == b"goes on"
+    with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
+        terminal.start(*PROGRAM, "-n", "shop", **env)
+        terminal.shows("● ready", "1 on")
+        assert {process.pid for process in _engines(own_home)} == engines
+        terminal.press("q")
+        terminal.shows("Quit and leave 1 forward", "y  stop all")
+        terminal.press("y")
+        terminal.shows("ended with 0")
+    until(lambda: not _engines(own_home), "the engine to end")
+
+
+@pytest.mark.timeout(180)
+def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
     tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path
 ) -> None:
+    settings = own_home / ".config/tui-forward/settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('leave_on = "never"\n')
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)

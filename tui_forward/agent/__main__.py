@@ -229,7 +229,7 @@ async def _serve(
         first_s=max(options.linger, _FIRST_FRONT_END_S),
         # Those of the engine before come back within moments.
         least_s=_FIRST_FRONT_END_S if estate is not None else 0.0,
-        needed=lambda: keeper.kept and keeper.has_forwards,
+        needed=lambda: keeper.goes_on and keeper.has_forwards,
     )
     told = asyncio.Event()
 

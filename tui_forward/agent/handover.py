@@ -90,10 +90,11 @@ class Giver:
         self.undisturbed.clear()
         try:
             held = self._session.hold()
+            now = msgspec.structs.replace(await self._keeper.now(), kept=self._keeper.goes_on)
             handed = msgspec.structs.replace(
                 self._handed,
                 version=wire.VERSION,
-                session=msgspec.json.encode(await self._keeper.now()),
+                session=msgspec.json.encode(now),
                 addresses=tuple(held),
                 connections=sum(one.state in _IN_USE for one in await self._session.connections()),
             )

@@ -49,6 +49,7 @@ class LastingSession:
         self._reopen = reopen
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
+        self._keep_if_lost = False
         self._told_by: dict[CatalogScope, RemoteSession] = {}  # whose versions a scope's are
 
     @property
@@ -81,6 +82,11 @@ class LastingSession:
     async def keep(self, on: bool) -> None:
         """See `Session.keep`."""
         await self._tell(lambda session: session.keep(on))
+
+    async def keep_if_lost(self, on: bool) -> None:
+        """See `Session.keep_if_lost`."""
+        self._keep_if_lost = on
+        await self._tell(lambda session: session.keep_if_lost(on))
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
@@ -188,6 +194,8 @@ class LastingSession:
                 raise TransportError("the session is closed")
             try:
                 self._session = await self._reopen()
+                if self._keep_if_lost:
+                    await self._session.keep_if_lost(True)
             except TuiForwardError as error:
                 raise TransportError(
                     f"the engine process is gone: {error.message}", hint=error.hint

@@ -155,6 +155,10 @@ class RemoteSession:
         """See `Session.keep`."""
         await self._tell(lambda number: wire.Keep(number, on))
 
+    async def keep_if_lost(self, on: bool) -> None:
+        """See `Session.keep_if_lost`."""
+        await self._tell(lambda number: wire.KeepIfLost(number, on))
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         await self._tell(lambda number: wire.CloseConnection(number, connection_id))

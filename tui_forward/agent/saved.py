@@ -178,6 +178,8 @@ class Keeper:
 
     Attributes:
         kept: Forwards are to go on without a front end. Call `touch` when it changes.
+        orphaned: They go on because a front end was lost, until somebody decides; that is not
+            written down: what a reboot ends is offered, and not brought back unasked.
         has_forwards: Whether any were on when it looked last.
         profiles: Those that are on, as their files were carried out last. Whoever follows them
             changes it, and calls `look`.
@@ -195,6 +197,7 @@ class Keeper:
         self._between = False
         self._tasks: list[asyncio.Task[None]] = []
         self.kept = False
+        self.orphaned = False
         self.has_forwards = False
         self.profiles: dict[str, Profile] = {}
         self.before: dict[str, Profile] = {}
@@ -256,6 +259,11 @@ class Keeper:
             raise
         self._between = False
         self.look()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether forwards go on without a front end, for whatever reason."""
+        return self.kept or self.orphaned
 
     async def now(self) -> SavedSession:
         """What is on; in the middle of an edit, what was on before.

@@ -134,6 +134,7 @@ class _FrontEnd:
         self._reader = reader
         self._writer = writer
         self._kubeconfig = kubeconfig
+        self._keeps_if_lost = False
         self._running: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._subscriptions = 0
@@ -150,9 +151,14 @@ class _FrontEnd:
         """
         try:
             if await self._greet():
-                while (body := await read_message(self._reader, wire.MAX_REQUEST)) is not None:
-                    await self._received(wire.unpack_request(body))
+                try:
+                    while (body := await read_message(self._reader, wire.MAX_REQUEST)) is not None:
+                        await self._received(wire.unpack_request(body))
+                except asyncio.CancelledError:
+                    self._keeps_if_lost = False  # it is not the front end that goes
+                    raise
         finally:
+            self._keeper.orphaned |= self._keeps_if_lost
             tasks = list(self._running.values())
             for task in tasks:
                 task.cancel()
@@ -235,7 +241,7 @@ class _FrontEnd:
             case wire.GetSnapshot():
                 snapshot = await session.snapshot()
                 return msgspec.structs.replace(
-                    snapshot, kept=self._keeper.kept, notices=self._notices.latest
+                    snapshot, kept=self._keeper.goes_on, notices=self._notices.latest
                 )
             case wire.GetConnections(forward=forward):
                 return await session.connections(forward)
@@ -268,7 +274,9 @@ class _FrontEnd:
                 self._notices.began.set()
                 return await begin(session, spec)
             case wire.Keep(on=on):
-                self._keeper.kept = on
+                self._keeper.kept, self._keeper.orphaned = on, False
+            case wire.KeepIfLost(on=on):
+                self._keeps_if_lost = on
             case wire.Stop(forward=forward):
                 await session.stop(forward)
             case wire.Pause(forward=forward):

@@ -97,6 +97,13 @@ class Keep(_Message, frozen=True):
     on: bool
 
 
+class KeepIfLost(_Message, frozen=True):
+    """`Session.keep_if_lost`."""
+
+    id: int
+    on: bool
+
+
 class CloseConnection(_Message, frozen=True):
     """`Session.close_connection`."""
 
@@ -181,6 +188,7 @@ Request = (
     | Reconnect
     | CloseConnection
     | Keep
+    | KeepIfLost
     | GetSnapshot
     | GetConnections
     | GetTimeline

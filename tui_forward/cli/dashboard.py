@@ -188,7 +188,8 @@ async def _show_until_left(
     """Show dashboards until the person leaves one.
 
     A bug closes a dashboard, but no forward: those live in the engine, so another one is
-    opened in its place. Where that does not help, the forwards stay until Ctrl-C.
+    opened in its place. Where that does not help, or the dashboard is told to end or loses its
+    terminal, they go on without one, unless the person's settings forbid it.
 
     Raises:
         TuiForwardError: Every dashboard failed at once.
@@ -209,16 +210,19 @@ async def _show_until_left(
         impatient.daemon = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):
+                await app.outlive()
                 await app.sample()
-        with told_by_signals(partial(_end, app, impatient)):
+        told = asyncio.Event()
+        with told_by_signals(partial(_end, app, impatient, told)):
             await app.run_async()
         impatient.cancel()
-        if app.crash is not None and not has_terminal():
-            return  # it is no bug that there is nothing to draw on any more
-        if app.crash is None:
+        # It is no bug that there is nothing to draw on any more.
+        if app.crash is None or not has_terminal():
             app.keep_place()
-            if app.farewell:
-                sys.stderr.write(f"{app.farewell}\n")
+            lost = (told.is_set() or app.crash is not None) and app.is_outlived
+            farewell = await _going_on(session) if lost else app.farewell
+            with contextlib.suppress(OSError):  # there may be nobody to read it
+                sys.stderr.write(f"{farewell}\n" if farewell else "")
             return
         scope, report = app.picture.scope, _keep(app.crash)
         here.last.place = None  # it may have been a row or a filter that it failed at
@@ -226,32 +230,29 @@ async def _show_until_left(
         if at_once == _ATTEMPTS:
             break
         news = f"A bug closed this screen; here it is again, and no forward was touched.\n{report}"
-    await _stay_for_forwards(session, report)
-    raise TuiForwardError("the dashboard had to close because of a bug", hint=report)
+    on = await _going_on(session) if app.is_outlived else ""
+    raise TuiForwardError(
+        f"the dashboard had to close because of a bug{f'; {on}' if on else ''}", hint=report
+    )
 
 
-def _end(app: TuiForwardApp, impatient: threading.Timer) -> None:
+def _end(app: TuiForwardApp, impatient: threading.Timer, told: asyncio.Event) -> None:
     """Leave in order; or else, for Textual waits for ever to write to a terminal that is gone."""
+    told.set()
     impatient.start()
     app.exit()
 
 
-async def _stay_for_forwards(session: Session, report: str) -> None:
-    """Keep the engine at work without a screen, if it has work."""
+async def _going_on(session: Session) -> str:
+    """What the person is told of forwards that go on without a dashboard; empty if none do."""
     try:
         async with asyncio.timeout(_ANSWER_S):
-            count = len((await session.snapshot()).forwards)
+            snapshot = await session.snapshot()
     except (TuiForwardError, TimeoutError):
-        return
-    if count:
-        what = "1 forward goes on" if count == 1 else f"{count} forwards go on"
-        sys.stderr.write(
-            f"The dashboard fails again and again because of a bug. {report}\n"
-            f"{what}: press Ctrl-C to end here.\n"
-        )
-        told = asyncio.Event()
-        with told_by_signals(told.set):
-            await told.wait()
+        return ""
+    count = len(snapshot.forwards)
+    what = "1 forward goes on" if count == 1 else f"{count} forwards go on"
+    return f"{what}; see `tui-forward ls`" if count else ""
 
 
 def _spare_the_collector() -> None:

@@ -69,6 +69,15 @@ class Session(Protocol):
             UsageError: The session is in this process, and its forwards end with it.
         """
 
+    async def keep_if_lost(self, on: bool) -> None:
+        """Likewise, should this front end be lost: disconnect without having said otherwise.
+
+        One that is killed or has no terminal any more takes nothing along then.
+
+        Raises:
+            UsageError: As `keep`.
+        """
+
     async def close_connection(self, connection_id: int) -> None:
         """End one connection."""
 

@@ -201,6 +201,10 @@ class LocalSession:
         if on:
             raise UsageError("these forwards end with the program that began them")
 
+    async def keep_if_lost(self, on: bool) -> None:
+        """See `Session.keep_if_lost`."""
+        await self.keep(on)
+
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         self._engine.close_connection(connection_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -231,6 +232,17 @@ class TuiForwardApp(ThemedApp[None]):
         if settings.theme in self.available_themes:
             self.theme = settings.theme
 
+    @property
+    def is_outlived(self) -> bool:
+        """Whether forwards go on if this screen is lost: unless the person has forbidden it."""
+        return self._may_stay and self._settings.leave_on is not Habit.NEVER
+
+    async def outlive(self) -> None:
+        """Tell the engine so. Before the screen is shown, and when the settings change."""
+        with contextlib.suppress(TuiForwardError, TimeoutError):  # the samples say so
+            async with asyncio.timeout(ANSWER_S):
+                await self.session.keep_if_lost(self.is_outlived)
+
     async def _follow_settings(self) -> None:
         """An edit counts at once; a bad one changes nothing, and says where it is wrong."""
         path = self._files.settings
@@ -247,6 +259,7 @@ class TuiForwardApp(ThemedApp[None]):
                 self.notify(what, title="nothing was changed", severity="warning", markup=False)
             if not wrong:
                 self._follow(settings, keys)
+                await self.outlive()
                 self.say("the settings were read anew")
 
     async def _follow_place(self) -> None:

@@ -186,6 +186,7 @@ class Granter:
                 forwards = (await self._session.snapshot()).forwards
                 if how is Leave.STOP:
                     await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
+                await self._session.keep_if_lost(False)  # it is decided
                 await self._session.keep(how is Leave.GO_ON)
             if how is Leave.GO_ON and forwards:
                 go_on = "goes on" if len(forwards) == 1 else "go on"
