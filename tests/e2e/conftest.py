@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
-from tests.e2e.processes import Process, environment, until
+from tests.e2e.processes import Process, engines, environment, until
 from tui_forward.minicluster.control import Control
 
 
@@ -56,3 +57,13 @@ def kubeconfig(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cluster's kubeconfig, in the environment of whatever the test starts."""
     monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
     return chain.kubeconfig
+
+
+@pytest.fixture(autouse=True)
+def no_engine_stays(own_home: Path) -> Iterator[None]:
+    """Engines outlive dashboards that tests do not leave in order, or fail before they do."""
+    yield
+    for process in engines(own_home):  # the parents first: nobody begins another one
+        with suppress(psutil.Error):
+            process.kill()
+            process.wait(10)

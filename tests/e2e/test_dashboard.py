@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, exchange, until
+from tests.e2e.processes import PROGRAM, dashboards, engines, exchange, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 
 pytestmark = NEEDS_TMUX
@@ -116,33 +115,8 @@ def _echoes(port: int) -> bool:
         return False
 
 
-def _engines(own_home: Path) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.process_iter()
-        if "tui_forward.agent" in (command := _command_of(process)) and str(own_home) in command
-    ]
-
-
-def _dashboards(own_home: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if words[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(own_home):
-                found.append(process)
-    return found
-
-
 def _size(process: psutil.Process) -> int:
     return int(process.memory_info().rss)
-
-
-def _command_of(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 @pytest.mark.timeout(180)
@@ -159,13 +133,13 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     port = int(found[1])
     for _ in range(3):
         # Of the one that works and the one that sees to it that there is one, the first.
-        worker = max(_engines(own_home), key=_size)
+        worker = max(engines(own_home), key=_size)
         worker.kill()
         worker.wait(10)
         until(lambda: _echoes(port), "the forward to be back on its port")
         terminal.shows("● ready", "1 on")
     # Both at once: only the dashboard is left to begin another one.
-    for process in _engines(own_home):
+    for process in engines(own_home):
         process.kill()
     until(lambda: _echoes(port), "the forward to be back on its port")
     terminal.shows("● ready", "1 on")
@@ -174,7 +148,7 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     terminal.press("y")
     screen = terminal.shows("ended with 0")
     assert "Traceback" not in screen
-    until(lambda: not _engines(own_home), "the engine to end")
+    until(lambda: not engines(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
@@ -189,22 +163,22 @@ def test_a_dashboard_that_dies_takes_nothing_along(
         terminal.press("1")
         found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
         assert found
-        engines = {process.pid for process in _engines(own_home)}
+        before = {process.pid for process in engines(own_home)}
         if how == "killed":
-            for process in _dashboards(own_home):
+            for process in dashboards(own_home):
                 process.kill()
             terminal.shows("ended with 137")
-    until(lambda: not _dashboards(own_home), "the dashboard to end", 20)
+    until(lambda: not dashboards(own_home), "the dashboard to end", 20)
     assert exchange(int(found[1]), b"goes on", answer=7) == b"goes on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.shows("● ready", "1 on")
-        assert {process.pid for process in _engines(own_home)} == engines
+        assert {process.pid for process in engines(own_home)} == before
         terminal.press("q")
         terminal.shows("Quit and leave 1 forward", "y  stop all")
         terminal.press("y")
         terminal.shows("ended with 0")
-    until(lambda: not _engines(own_home), "the engine to end")
+    until(lambda: not engines(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
@@ -220,8 +194,8 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
         terminal.shows("workloads of shop", "deploy/echo")
         terminal.press("1")
         terminal.shows("● ready", "1 on")
-        assert _engines(own_home)
-    until(lambda: not _engines(own_home), "the engine to end with its last front end", 20)
+        assert engines(own_home)
+    until(lambda: not engines(own_home), "the engine to end with its last front end", 20)
 
 
 @pytest.mark.timeout(180)

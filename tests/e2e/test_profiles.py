@@ -12,14 +12,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
+from tests.e2e.processes import PROGRAM, Process, engines, exchange, http_get, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tui_forward.agent import place, wire
 from tui_forward.agent.remote import RemoteSession
@@ -72,26 +71,15 @@ class Shell:
 
     def engines(self) -> list[psutil.Process]:
         """The engine and its parent, the parent first."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                command = " ".join(process.cmdline())
-                if "tui_forward.agent" in command and str(self.home) in command:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return sorted(found, key=lambda process: process.create_time())
+        return engines(self.home)
 
 
 @pytest.fixture
-def shell(own_home: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+def shell(own_home: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
     shell = Shell(own_home, chain)
     (shell.profiles / "shop.yaml").write_text(SHOP)
-    yield shell
-    for process in reversed(shell.engines()):
-        process.kill()
-        process.wait(10)
+    return shell
 
 
 def test_up_and_down_without_a_terminal(shell: Shell) -> None:

@@ -208,13 +208,14 @@ async def _show_until_left(
         # The terminal must be put in order, whoever ends the program.
         impatient = threading.Timer(_ENDS_S, os._exit, (ExitCode.FAILED,))
         impatient.daemon = True
+        outliving = asyncio.create_task(app.outlive())  # the picture need not wait for that
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):
-                await app.outlive()
                 await app.sample()
         told = asyncio.Event()
         with told_by_signals(partial(_end, app, impatient, told)):
             await app.run_async()
+        await outliving
         impatient.cancel()
         # It is no bug that there is nothing to draw on any more.
         if app.crash is None or not has_terminal():
