@@ -107,11 +107,12 @@ class ProfileDesk:
             one.name: ", ".join(a for a in one.spec.addresses if not is_loopback(a))
             for one in profile.forwards
         }
+        width = max((len(one.name) for one in profile.forwards), default=0)
         return ProfileView(
             name=profile.name,
             file=file,
             about=profile.description,
-            lines=[f"{one.name}  {one.spec.target}" for one in profile.forwards],
+            lines=[f"{one.name:{width}}  {one.spec.target}" for one in profile.forwards],
             exposed=[
                 f"{name} is OPEN TO OTHER MACHINES on {where}"
                 for name, where in open_on.items()

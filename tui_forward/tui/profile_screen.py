@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -21,6 +22,9 @@ _MEANINGS: Final = {
     Manner.MERGE: "What is missing is added; what is on is not touched.",
     Manner.REPLACE: "It is on as it says, and nothing else is.",
 }
+# An ornament, as everywhere: the mark before a line says the same.
+_COLOURS: Final = {"+": "$success", "~": "$warning", "-": "$error"}
+_QUIET: Final = "$text-muted"
 _KEYS: Final = {Manner.APPLY: "a", Manner.MERGE: "m", Manner.REPLACE: "r"}
 
 
@@ -105,37 +109,43 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
     def _would_change(self) -> bool:
         return bool(self._view.changes.get(self.manner))
 
-    def _text(self) -> str:
+    def _text(self) -> Content:
         view = self._view
-        parts = [view.file]
+        parts = [Content.styled(view.file, _QUIET)]
         if view.about:
-            parts.append(view.about)
+            parts.append(Content.styled(view.about, "$error" if view.wrong else ""))
         if view.exposed:
-            parts.append("\n".join(view.exposed))
+            parts.append(Content.styled("\n".join(view.exposed), "bold $error"))
         if view.strange:
-            parts.append(
+            strange = (
                 "It is not one of your own, or has changed since you agreed to it: enter agrees."
             )
+            parts.append(Content.styled(strange, "$warning"))
         if not view.wrong:
             parts += [self._manners(), self._changes()]
         if view.lines:
-            head = "" if view.wrong else "All that is in it:\n"
-            parts.append(head + "\n".join(f"  {line}" for line in view.lines))
-        return "\n\n".join(parts)
+            lines = "\n".join(f"  {line}" for line in view.lines)
+            head = Content("") if view.wrong else Content.styled("All that is in it:\n", _QUIET)
+            parts.append(head + Content(lines))
+        return Content("\n\n").join(parts)
 
-    def _manners(self) -> str:
+    def _manners(self) -> Content:
         choices = [
-            f"{'●' if manner is self.manner else '○'} {_KEYS[manner]} {manner}" for manner in Manner
+            Content.styled(f"● {_KEYS[manner]} {manner}", "bold $primary")
+            if manner is self.manner
+            else Content.styled(f"○ {_KEYS[manner]} {manner}", _QUIET)
+            for manner in Manner
         ]
-        return f"{'   '.join(choices)}\n{_MEANINGS[self.manner]}"
+        return Content("   ").join(choices) + Content(f"\n{_MEANINGS[self.manner]}")
 
-    def _changes(self) -> str:
+    def _changes(self) -> Content:
         view, lines = self._view, self._view.changes[self.manner]
         if lines:
-            return "What would change:\n" + "\n".join(f"  {line}" for line in lines)
+            changes = [Content.styled(f"  {line}", _COLOURS.get(line[:1], "")) for line in lines]
+            return Content("\n").join([Content.styled("What would change:", _QUIET), *changes])
         if self.manner is Manner.MERGE and view.on:
-            return "Nothing of it is missing."
-        return "All of it is on as it says." if view.on else "It switches nothing on."
+            return Content("Nothing of it is missing.")
+        return Content("All of it is on as it says." if view.on else "It switches nothing on.")
 
     def action_carry_out(self) -> None:
         """Close with the manner that is chosen."""
