@@ -48,6 +48,11 @@ def replace(target: Path, data: bytes) -> os.stat_result:
     return status
 
 
+def identity(status: os.stat_result) -> tuple[int, int, int]:
+    """What is different as soon as somebody has written a file."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def put_aside(path: Path) -> Path:
     """Give a file that cannot be understood another name: somebody may want it back.
 

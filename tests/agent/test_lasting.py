@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.places import Place
 from tests.support.waiting import until
+from tui_forward.agent import place as places
 from tui_forward.agent import saved
 from tui_forward.agent.lasting import LastingSession
 from tui_forward.agent.launch import attach
@@ -46,17 +47,39 @@ async def listening(session: LastingSession) -> int:
 async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: Place) -> None:
     session = await place.lasting()
     await session.start(spec())
+    await session.keep(True)
+    port = await listening(session)
+    path = saved.path_of(place.socket)
+    await until(lambda: saved.read(path).kept and saved.read(path).forwards[0].spec.local_port)
+    before = session.engine_pid
+    parent = psutil.Process(before).ppid()
+    await session.close()  # it would be as quick, and who comes first is nobody's promise
+    kill(before)
+    lock = places.Lock(place.socket)
+    await until(lambda: lock.holder not in (None, before))
+    after = lock.holder
+    assert after is not None
+    assert psutil.Process(after).ppid() == parent
+    session = await place.lasting()
+    assert session.engine_pid == after
+    assert await listening(session) == port
+    await session.stop((await session.snapshot()).forwards[0].id)
+    await session.close()
+    await until(lambda: not place.engines())
+
+
+async def test_whoever_is_attached_has_another_engine_at_once(place: Place) -> None:
+    session = await place.lasting()
+    await session.start(spec())
     port = await listening(session)
     path = saved.path_of(place.socket)
     await until(lambda: saved.read(path).forwards and saved.read(path).forwards[0].spec.local_port)
     before = session.engine_pid
-    parent = psutil.Process(before).ppid()
     kill(before)
     assert await listening(session) == port
     assert session.engine_pid != before
-    assert psutil.Process(session.engine_pid).ppid() == parent
     # With the parent there is nobody left but the front end.
-    kill(parent, session.engine_pid)
+    kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
     assert await listening(session) == port
     await session.stop((await session.snapshot()).forwards[0].id)
     await session.close()

@@ -77,6 +77,7 @@ async def test_a_crash_opens_another_screen_and_touches_no_forward(
     assert "no forward was touched" in news[1]
     assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
     assert len(session.forwards) == 1
+    assert not session.kept_if_lost, "the second one was left in order"
 
 
 async def test_without_a_screen_the_forwards_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

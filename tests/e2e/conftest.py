@@ -13,7 +13,8 @@ import msgspec
 import psutil
 import pytest
 
-from tests.e2e.processes import Process, engines, environment, until
+from tests.e2e.processes import Process, environment, until
+from tests.support.places import engine_processes
 from tui_forward.minicluster.control import Control
 
 
@@ -63,7 +64,7 @@ def kubeconfig(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_engine_stays(own_home: Path) -> Iterator[None]:
     """Engines outlive dashboards that tests do not leave in order, or fail before they do."""
     yield
-    for process in engines(own_home):  # the parents first: nobody begins another one
+    for process in engine_processes(own_home):  # the parents first: nobody begins another one
         with suppress(psutil.Error):
             process.kill()
             process.wait(10)

@@ -104,27 +104,15 @@ def _read(stream: IO[str], lines: list[str]) -> None:
             lines.append(line.rstrip("\n"))  # noqa: PERF401 - seen by others as it comes
 
 
-def engines(home: Path) -> list[psutil.Process]:
-    """The engine processes of a test and their parents, the oldest first."""
-    return _those_that(
-        lambda words, _: "tui_forward.agent" in words and str(home) in " ".join(words)
-    )
-
-
 def dashboards(home: Path) -> list[psutil.Process]:
     """The dashboards of a test."""
-    return _those_that(
-        lambda words, environ: words[1:3] == ["-m", "tui_forward"] and environ["HOME"] == str(home)
-    )
-
-
-def _those_that(fit: Callable[[list[str], dict[str, str]], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if fit(process.cmdline(), process.environ()):
+            words = process.cmdline()
+            if words[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(home):
                 found.append(process)
-    return sorted(found, key=lambda process: process.create_time())
+    return found
 
 
 @contextlib.contextmanager

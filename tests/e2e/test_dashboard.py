@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, dashboards, engines, exchange, until
+from tests.e2e.processes import PROGRAM, dashboards, exchange, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.places import engine_processes
 
 pytestmark = NEEDS_TMUX
 
@@ -133,13 +134,13 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     port = int(found[1])
     for _ in range(3):
         # Of the one that works and the one that sees to it that there is one, the first.
-        worker = max(engines(own_home), key=_size)
+        worker = max(engine_processes(own_home), key=_size)
         worker.kill()
         worker.wait(10)
         until(lambda: _echoes(port), "the forward to be back on its port")
         terminal.shows("● ready", "1 on")
     # Both at once: only the dashboard is left to begin another one.
-    for process in engines(own_home):
+    for process in engine_processes(own_home):
         process.kill()
     until(lambda: _echoes(port), "the forward to be back on its port")
     terminal.shows("● ready", "1 on")
@@ -148,7 +149,7 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     terminal.press("y")
     screen = terminal.shows("ended with 0")
     assert "Traceback" not in screen
-    until(lambda: not engines(own_home), "the engine to end")
+    until(lambda: not engine_processes(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
@@ -163,7 +164,7 @@ def test_a_dashboard_that_dies_takes_nothing_along(
         terminal.press("1")
         found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
         assert found
-        before = {process.pid for process in engines(own_home)}
+        before = {process.pid for process in engine_processes(own_home)}
         if how == "killed":
             for process in dashboards(own_home):
                 process.kill()
@@ -173,12 +174,12 @@ def test_a_dashboard_that_dies_takes_nothing_along(
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.shows("● ready", "1 on")
-        assert {process.pid for process in engines(own_home)} == before
+        assert {process.pid for process in engine_processes(own_home)} == before
         terminal.press("q")
         terminal.shows("Quit and leave 1 forward", "y  stop all")
         terminal.press("y")
         terminal.shows("ended with 0")
-    until(lambda: not engines(own_home), "the engine to end")
+    until(lambda: not engine_processes(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
@@ -194,8 +195,8 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
         terminal.shows("workloads of shop", "deploy/echo")
         terminal.press("1")
         terminal.shows("● ready", "1 on")
-        assert engines(own_home)
-    until(lambda: not engines(own_home), "the engine to end with its last front end", 20)
+        assert engine_processes(own_home)
+    until(lambda: not engine_processes(own_home), "the engine to end with its last front end", 20)
 
 
 @pytest.mark.timeout(180)

@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, Process, engines, exchange, http_get, until
+from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.places import engine_processes
 from tui_forward.agent import place, wire
 from tui_forward.agent.remote import RemoteSession
 from tui_forward.model import ForwardSpec, Target, TargetKind
@@ -71,7 +72,7 @@ class Shell:
 
     def engines(self) -> list[psutil.Process]:
         """The engine and its parent, the parent first."""
-        return engines(self.home)
+        return engine_processes(self.home)
 
 
 @pytest.fixture

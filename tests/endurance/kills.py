@@ -29,6 +29,7 @@ from tests.endurance.clients import echo
 from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX, Chain, Pods
 from tests.endurance.engine import at_home, eventually
 from tests.endurance.office import free_ports
+from tests.support.places import engine_processes
 from tui_forward import folders
 from tui_forward.agent import attach
 from tui_forward.agent.saved import SavedSession
@@ -163,13 +164,7 @@ class House:
 
     def engines(self) -> list[psutil.Process]:
         """The engine and its parent, the parent first."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                command = " ".join(process.cmdline())
-                if "tui_forward.agent" in command and str(self._home) in command:
-                    found.append(process)
-        return sorted(found, key=lambda process: process.create_time())
+        return engine_processes(self._home)
 
     # Kills --------------------------------------------------------------------------------
 

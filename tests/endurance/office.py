@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.endurance.edits import ANCHOR, Carried, Desk, Outcome, Row, Said, row_of, rows_of
 from tests.endurance.engine import EngineProcess, at_home, engine, session_with
+from tests.support.places import KUBECONFIG
 from tui_forward import folders
 from tui_forward.agent import saved
 from tui_forward.agent.remote import RemoteSession
@@ -29,14 +30,6 @@ from tui_forward.model import Forward, Notice, Snapshot
 from tui_forward.profiles.reading import read_profile
 from tui_forward.profiles.trust import Trust
 
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
-clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
-users: [{name: me, user: {}}]
-"""
 PROFILES = 10
 _SEEN_S = 20.0
 

@@ -7,23 +7,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.settings.samples import GOOD
 from tui_forward.model import ForwardDefaults
 from tui_forward.settings import reading
 from tui_forward.settings.reading import Habit, Notifications, Problem, Settings, load
-
-GOOD = """\
-# Mine.
-theme = "forward-light"  # daylight
-
-[keys]
-"forwards.stop" = "ctrl+x,delete"
-app.help = "f2"  # without quotes
-"""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "settings.toml"
 
 
 def said(found: Settings) -> str:

@@ -7,23 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.settings.samples import GOOD
 from tui_forward.errors import ConfigError
 from tui_forward.settings.reading import load
 from tui_forward.settings.writing import save_theme
-
-GOOD = """\
-# Mine.
-theme = "forward-light"  # daylight
-
-[keys]
-"forwards.stop" = "ctrl+x,delete"
-app.help = "f2"  # without quotes
-"""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "settings.toml"
 
 
 def test_only_the_theme_changes(path: Path) -> None:

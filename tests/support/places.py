@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,17 @@ contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
 clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: me, user: {token: secret-token-0123}}]
 """
+
+
+def engine_processes(path: Path) -> list[psutil.Process]:
+    """Engines and their parents whose command names a file, or files in a folder; oldest first."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if "tui_forward.agent" in command and str(path) in command:
+                found.append(process)
+    return sorted(found, key=lambda process: process.create_time())
 
 
 class Place:
@@ -47,11 +59,4 @@ class Place:
         return LastingSession(await self.open(), lambda: self.open("--resume"))
 
     def engines(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if str(self.socket) in process.cmdline():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return engine_processes(self.socket)

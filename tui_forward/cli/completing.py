@@ -46,7 +46,7 @@ def forwards(ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
     async def ask() -> list[str]:
         from tui_forward.cli.doors import attached_session
 
-        async with attached_session(_given(ctx, "kubeconfig")) as session:
+        async with attached_session(_given(ctx, "kubeconfig"), asks=False) as session:
             on = (await session.snapshot()).forwards if session is not None else ()
         return [word for one in on for word in (one.id, one.spec.name) if word]
 

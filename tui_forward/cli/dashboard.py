@@ -220,8 +220,11 @@ async def _show_until_left(
         # It is no bug that there is nothing to draw on any more.
         if app.crash is None or not has_terminal():
             app.keep_place()
-            lost = (told.is_set() or app.crash is not None) and app.is_outlived
-            farewell = await _going_on(session) if lost else app.farewell
+            farewell = app.farewell
+            if not told.is_set() and app.crash is None:
+                await _decided(session)
+            elif app.is_outlived:
+                farewell = await _going_on(session)
             with contextlib.suppress(OSError):  # there may be nobody to read it
                 sys.stderr.write(f"{farewell}\n" if farewell else "")
             return
@@ -246,14 +249,20 @@ def _end(app: TuiForwardApp, impatient: threading.Timer, told: asyncio.Event) ->
 
 async def _going_on(session: Session) -> str:
     """What the person is told of forwards that go on without a dashboard; empty if none do."""
+    from tui_forward.tui.granting import going_on
+
     try:
         async with asyncio.timeout(_ANSWER_S):
-            snapshot = await session.snapshot()
+            return going_on(len((await session.snapshot()).forwards))
     except (TuiForwardError, TimeoutError):
         return ""
-    count = len(snapshot.forwards)
-    what = "1 forward goes on" if count == 1 else f"{count} forwards go on"
-    return f"{what}; see `tui-forward ls`" if count else ""
+
+
+async def _decided(session: Session) -> None:
+    """The person has left, and has been asked: nothing goes on because a screen was lost."""
+    with contextlib.suppress(TuiForwardError, TimeoutError):
+        async with asyncio.timeout(_ANSWER_S):
+            await session.keep_if_lost(False)
 
 
 def _spare_the_collector() -> None:

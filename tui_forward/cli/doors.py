@@ -74,15 +74,22 @@ async def remote_session(
 
 
 @contextlib.asynccontextmanager
-async def attached_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession | None]:
+async def attached_session(
+    kubeconfig: str | None, *, asks: bool = True
+) -> AsyncIterator[RemoteSession | None]:
     """A session in the engine process that runs; None if none does.
+
+    Args:
+        kubeconfig: As for kubectl.
+        asks: Whether a person can be asked about an engine of an older version.
 
     Raises:
         TuiForwardError: It does not answer, or is of another version.
     """
     from tui_forward.agent import attach
 
-    session = await _of_this_version(kubeconfig, partial(attach, kubeconfig))
+    opened = partial(attach, kubeconfig)
+    session = await (_of_this_version(kubeconfig, opened) if asks else opened())
     try:
         yield session
     finally:

@@ -40,13 +40,13 @@ def metrics(kubeconfig: str | None, listen: str | None) -> int:
     return run(_serve(kubeconfig, "127.0.0.1" if address == "localhost" else address, number))
 
 
-async def _snapshot(kubeconfig: str | None) -> Snapshot:
-    async with attached_session(kubeconfig) as session:
+async def _snapshot(kubeconfig: str | None, *, asks: bool) -> Snapshot:
+    async with attached_session(kubeconfig, asks=asks) as session:
         return await session.snapshot() if session is not None else Snapshot(version=0, at=0.0)
 
 
 async def _print(kubeconfig: str | None) -> int:
-    click.echo(openmetrics.text(await _snapshot(kubeconfig)), nl=False)
+    click.echo(openmetrics.text(await _snapshot(kubeconfig, asks=True)), nl=False)
     return ExitCode.DONE
 
 
@@ -87,7 +87,7 @@ async def _answer(
     status, body = 404, "there is only /metrics\n"
     if event.target == b"/metrics":
         try:
-            status, body = 200, openmetrics.text(await _snapshot(kubeconfig))
+            status, body = 200, openmetrics.text(await _snapshot(kubeconfig, asks=False))
         except TuiForwardError as error:
             status, body = 503, f"{error}\n"
     data = body.encode()

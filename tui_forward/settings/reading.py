@@ -27,6 +27,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from tui_forward import atomic
 from tui_forward.arguments import parse_addresses, read_duration_s
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults
@@ -149,10 +150,9 @@ def load(path: Path) -> Settings:
 def identity(path: Path) -> tuple[int, int, int] | None:
     """What is different as soon as a file has been written; None while there is none."""
     try:
-        status = path.stat()
+        return atomic.identity(path.stat())
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def meant(word: str, known: Collection[str]) -> str:

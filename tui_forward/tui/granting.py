@@ -62,6 +62,12 @@ class Offer:
     unasked: bool = False
 
 
+def going_on(count: int) -> str:
+    """The last word about forwards that go on without a dashboard; empty if there are none."""
+    go_on = "goes on" if count == 1 else "go on"
+    return f"{plural(count, 'forward')} {go_on}; see `tui-forward ls`" if count else ""
+
+
 class Granter:
     """Grants wishes.
 
@@ -186,11 +192,9 @@ class Granter:
                 forwards = (await self._session.snapshot()).forwards
                 if how is Leave.STOP:
                     await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
-                await self._session.keep_if_lost(False)  # it is decided
                 await self._session.keep(how is Leave.GO_ON)
-            if how is Leave.GO_ON and forwards:
-                go_on = "goes on" if len(forwards) == 1 else "go on"
-                farewell = f"{plural(len(forwards), 'forward')} {go_on}; see `tui-forward ls`"
+            if how is Leave.GO_ON:
+                farewell = going_on(len(forwards))
         except (TuiForwardError, TimeoutError) as error:
             if how is Leave.GO_ON:
                 self._mouth.complain(

@@ -6,7 +6,6 @@ first. A file that cannot be understood is put aside, never overwritten: somebod
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -42,7 +41,7 @@ class KeptFile(Generic[T]):
         if self._path is None:
             return
         try:
-            now = _identity(self._path.stat())
+            now = atomic.identity(self._path.stat())
             if now == self._seen:
                 return
             self.content = msgspec.json.decode(self._path.read_bytes(), type=self._type)
@@ -61,7 +60,7 @@ class KeptFile(Generic[T]):
             return
         data = msgspec.json.format(msgspec.json.encode(self.content), indent=1)
         try:
-            self._seen = _identity(atomic.replace(self._path, data))
+            self._seen = atomic.identity(atomic.replace(self._path, data))
         except OSError as error:
             self.trouble = f"{self._path} cannot be written: {error.strerror}"
 
@@ -73,8 +72,3 @@ class KeptFile(Generic[T]):
             self._path = None
         else:
             self.trouble = f"{path} could not be understood; it is now {aside}"
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    """What is different as soon as somebody else has written the file."""
-    return status.st_ino, status.st_mtime_ns, status.st_size

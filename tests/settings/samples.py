@@ -1,0 +1,10 @@
+"""A settings file without a fault."""
+
+GOOD = """\
+# Mine.
+theme = "forward-light"  # daylight
+
+[keys]
+"forwards.stop" = "ctrl+x,delete"
+app.help = "f2"  # without quotes
+"""
