@@ -9,7 +9,7 @@ import pytest
 from tests.kube.kubeconfigs import kubeconfig, write
 from tui_forward.errors import ConfigError
 from tui_forward.kube import source as source_module
-from tui_forward.kube.source import KubeconfigSource
+from tui_forward.kube.source import KubeconfigSource, differs
 
 
 def test_a_changed_file_is_read_again(config_path: Path) -> None:
@@ -57,6 +57,24 @@ async def test_a_change_that_came_before_the_waiting_counts(config_path: Path) -
     write(config_path, kubeconfig("https://another"))
     async with asyncio.timeout(10):
         await source.changed(before)
+
+
+def test_a_file_that_is_only_named_since_is_no_change(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("one")
+    path = write(tmp_path / "config", kubeconfig("https://x", user={"tokenFile": "token"}))
+    source = KubeconfigSource(path)
+    unread = source.revision()
+    source.kubeconfig()
+    read = source.revision()
+    assert read != unread
+    assert not differs(unread, read)
+    token.write_text("number two")
+    assert differs(read, source.revision())
+    token.unlink()
+    assert differs(read, source.revision())
+    path.unlink()
+    assert differs(unread, source.revision())
 
 
 async def test_waiting_ends_when_a_token_file_changes(tmp_path: Path) -> None:

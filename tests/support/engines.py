@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import pytest
 
@@ -160,8 +160,11 @@ class FakeBackend:
         self.logs_asked.append((forward.id, container, lines))
         return self.log
 
-    def revision(self) -> Hashable:
+    def revision(self) -> int:
         return self.revision_now
+
+    def differ(self, before: int, now: int) -> bool:
+        return before != now
 
     async def close(self) -> None:
         self.closed = True

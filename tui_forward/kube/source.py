@@ -40,6 +40,14 @@ def signature(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
     return tuple(found)
 
 
+def differs(before: Signature, now: Signature) -> bool:
+    """Whether a file that was looked at before is another one.
+
+    One that is looked at since, because the kubeconfig was read meanwhile and names it, is none.
+    """
+    return not set(before) <= set(now)
+
+
 class KubeconfigSource:
     """The kubeconfig of this process, re-read when its files change.
 

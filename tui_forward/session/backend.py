@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import msgspec
 from tui_forward.catalog import Catalog, TargetResolver
 from tui_forward.engine.targets import TargetWatch
 from tui_forward.kube import Clusters, KubeconfigSource
+from tui_forward.kube.source import Signature, differs
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -120,9 +120,13 @@ class KubernetesBackend:
         self._resolver.poke()
         self._catalog.poke()
 
-    def revision(self) -> Hashable:
+    def revision(self) -> Signature:
         """See `Backend.revision`."""
         return self._source.revision()
+
+    def differ(self, before: Signature, now: Signature) -> bool:
+        """See `Backend.differ`."""
+        return differs(before, now)
 
     async def close(self) -> None:
         """See `Backend.close`."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -108,8 +108,11 @@ class Backend(Protocol):
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
         """See `Session.pod_log`, and for what it raises."""
 
-    def revision(self) -> Hashable:
-        """Something that is different once the files with the credentials have changed."""
+    def revision(self) -> Any:
+        """What the files with the credentials look like now."""
+
+    def differ(self, before: Any, now: Any) -> bool:
+        """Whether they have changed between two revisions."""
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -327,8 +330,8 @@ class LocalSession:
                 continue
             looked_at = time.monotonic()
             now = self._backend.revision()
-            if now != seen:
-                seen = now
+            changed, seen = self._backend.differ(seen, now), now
+            if changed:
                 _log.info("the kubeconfig or a file it names has changed")
                 if self._made is not None:
                     self._made.nudge("the kubeconfig has changed")
