@@ -45,7 +45,7 @@ bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
 	$(BIN)/python -m tests.bench
 
 bench-ui: $(INSTALLED) ## start-up, fact and key to screen, CPU and memory of the dashboard
-	$(BIN)/python -m tests.bench.ui
+	$(BIN)/python -m tests.bench.dashboard_benchmark
 
 screenshots: $(INSTALLED) ## take the README's pictures anew
 	$(BIN)/python -m screenshots

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from screenshots.posed import PosedSession
+from screenshots.frozen_session import PosedSession
 from screenshots.scenes import PICTURES, RATES, REPLACE_S, SEED, Picture, Stage, app_for, stage
-from tui_forward.cli.embedded import embedded_cluster
+from tui_forward.cli.embedded_cluster import embedded_cluster
 
 FOLDER = Path(__file__).parent
 

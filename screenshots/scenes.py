@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from textual.pilot import Pilot
 
-from screenshots.posed import NOW, PosedSession
-from tui_forward.cli.embedded import EmbeddedCluster
-from tui_forward.history import Histories
-from tui_forward.minicluster.control import Control
+from screenshots.frozen_session import NOW, PosedSession
+from tui_forward.cli.embedded_cluster import EmbeddedCluster
+from tui_forward.common.traffic_history import Histories
+from tui_forward.minicluster.control_socket import Control
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import LocalSession, Session
 from tui_forward.tui.app import TuiForwardApp

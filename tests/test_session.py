@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.engine.chain import (
+from tests.engine.fake_cluster import (
     ECHO,
     GONE,
     LATE,
@@ -26,15 +26,16 @@ from tests.engine.chain import (
     Chain,
     running_chain,
 )
-from tests.engine.chain import FakeAccess as ChainAccess
-from tests.support.engines import FakeBackend, echo, pod
+from tests.engine.fake_cluster import FakeAccess as ChainAccess
+from tests.support.fake_engine import FakeBackend, echo, pod
 from tests.support.waiting import until
-from tui_forward.agent import place, wire
-from tui_forward.agent.handover import Giver
-from tui_forward.agent.notices import Notices
-from tui_forward.agent.remote import RemoteSession
-from tui_forward.agent.saved import Keeper
-from tui_forward.agent.server import Server
+from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon.handover import Giver
+from tui_forward.daemon.notices import Notices
+from tui_forward.daemon.remote_session import RemoteSession
+from tui_forward.daemon.server import Server
+from tui_forward.daemon.session_store import Keeper
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -44,7 +45,7 @@ from tui_forward.errors import (
     TransportError,
     UsageError,
 )
-from tui_forward.kube.details import Node, PodDetails
+from tui_forward.kube.api.details import Node, PodDetails
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -66,7 +67,7 @@ from tui_forward.model import (
     Unresolved,
 )
 from tui_forward.session import LocalSession, Session
-from tui_forward.session.verdict import Known
+from tui_forward.session.diagnosis import Known
 from tui_forward.transport.access import Access, Endpoint
 
 
@@ -163,8 +164,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             yield World(local, local, backend)
             return
         keeper, path = Keeper(local, tmp_path / "session.json"), tmp_path / "engine.sock"
-        lock, listening = place.Lock(path), place.listen(path)
-        giver = Giver(local, keeper, lock, listening, wire.Handed(), on_given=lambda _: None)
+        lock, listening = unix_socket.Lock(path), unix_socket.listen(path)
+        giver = Giver(local, keeper, lock, listening, rpc.Handed(), on_given=lambda _: None)
         server = Server(local, keeper, Notices(), giver)
         await server.start(listening)
         undo.push_async_callback(server.close)

@@ -17,12 +17,12 @@ import msgspec
 import psutil
 import pytest
 
-from tests.support.engines import echo
+from tests.support.fake_engine import echo
 from tests.support.waiting import until
-from tui_forward.agent import connect
-from tui_forward.agent.remote import RemoteSession
+from tui_forward.daemon import connect
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ApiError, ForwardError
-from tui_forward.minicluster.control import Control
+from tui_forward.minicluster.control_socket import Control
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,

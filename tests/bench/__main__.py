@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import measure
-from tests.bench.chain import Chain, chain, cpu_by_hop
+from tests.bench import measurements
+from tests.bench.cluster_process import Chain, chain, cpu_by_hop
 from tests.bench.forwarders import (
     KUBECTL_SPDY,
     KUBECTL_WEBSOCKET,
@@ -22,8 +22,8 @@ from tests.bench.forwarders import (
     Running,
     forwarders,
 )
-from tests.bench.listing import listings
-from tests.bench.table import Row, say, table
+from tests.bench.list_benchmark import listings
+from tests.bench.result_table import Row, say, table
 from tests.bench.toolbox import DEPLOYMENT, NAMESPACE, Toolbox
 
 Figures = dict[str, dict[str, float | None]]  # row -> forwarder -> figure
@@ -68,7 +68,7 @@ class Bench:
     def start(self, forwarder: Forwarder, target: str = "") -> Running:
         """Start a forwarder on the pod."""
         return forwarder.start(
-            self.cluster.kubeconfig, NAMESPACE, target or f"pod/{self.pod}", measure.PORTS
+            self.cluster.kubeconfig, NAMESPACE, target or f"pod/{self.pod}", measurements.PORTS
         )
 
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ class Bench:
         """Throughput, CPU and latency: rounds in turn, medians."""
         with self.all_running() as everyone:
             for running in everyone:
-                measure.connects(running, 20)  # warm
+                measurements.connects(running, 20)  # warm
             for turn in range(self.rounds):
                 say(f"speed, round {turn + 1} of {self.rounds}")
                 for running in everyone:
@@ -99,18 +99,18 @@ class Bench:
                 self.figures[row][name] = statistics.median(figures)
 
     def _speed_of(self, running: Running) -> None:
-        down = measure.download(running, self.size)
+        down = measurements.download(running, self.size)
         self.add("download", running, down.mib_s)
         self.add("client CPU, download", running, down.cpu_s_per_gib)
         self.add("client busy, download", running, down.busy_percent)
-        up = measure.upload(running, self.size)
+        up = measurements.upload(running, self.size)
         self.add("upload", running, up.mib_s)
         self.add("client CPU, upload", running, up.cpu_s_per_gib)
         self.add("client busy, upload", running, up.busy_percent)
-        connects = measure.connects(running, 100)
+        connects = measurements.connects(running, 100)
         self.add("connect + first byte p50", running, connects.p50_ms)
         self.add("connect + first byte p99", running, connects.p99_ms)
-        trips = measure.round_trips(running, 500)
+        trips = measurements.round_trips(running, 500)
         self.add("round trip p50", running, trips.p50_ms)
         self.add("round trip p99", running, trips.p99_ms)
 
@@ -136,21 +136,21 @@ class Bench:
         name = running.forwarder.name
         for count in (1000, 2000):
             # The slow rival is spared the second helping.
-            crowd = measure.crowd(running, count, timeout_s=30 if count == 1000 else 60)
+            crowd = measurements.crowd(running, count, timeout_s=30 if count == 1000 else 60)
             self.figures[f"{count:,} at once, failed"][name] = crowd.failed
             self.figures[f"{count:,} at once, first byte p50"][name] = crowd.first_byte.p50_ms
-        self.figures["peak memory after all that"][name] = running.peak_bytes() / measure.MIB
+        self.figures["peak memory after all that"][name] = running.peak_bytes() / measurements.MIB
 
     def stalled(self, running: Running) -> None:
         """Healthy connections beside ones that stand still."""
         name = running.forwarder.name
         for row, port in (
-            ("beside 10 stopped readers p50", measure.SOURCE),
-            ("beside 10 stopped servers p50", measure.NEVER_READS),
+            ("beside 10 stopped readers p50", measurements.SOURCE),
+            ("beside 10 stopped servers p50", measurements.NEVER_READS),
         ):
-            spread = measure.beside_stalled(running, port, 10, 30) if running.alive else None
+            spread = measurements.beside_stalled(running, port, 10, 30) if running.alive else None
             self.figures[row][name] = spread.p50_ms if spread else None
-        works = measure.recovers(running)
+        works = measurements.recovers(running)
         self.figures["works after they have ended"][name] = 1.0 if works else 0.0
 
     def replacement(self) -> None:
@@ -168,7 +168,7 @@ class Bench:
                     while True:
                         try:
                             self.pod, ready = self.toolbox.ready(other_than=old)
-                            with measure.connected(running, measure.ECHO) as sock:
+                            with measurements.connected(running, measurements.ECHO) as sock:
                                 sock.sendall(b"x")
                                 if sock.recv(1) == b"x":
                                     times.append(time.perf_counter() - ready)
@@ -200,7 +200,7 @@ def main() -> int:
 
     if wanted - {"listing"}:
         with chain("--runtime", options.runtime) as cluster:
-            bench = Bench(cluster, chosen, options.size * measure.MIB, options.rounds)
+            bench = Bench(cluster, chosen, options.size * measurements.MIB, options.rounds)
             if "speed" in wanted:
                 bench.speed()
             if "crowds" in wanted:

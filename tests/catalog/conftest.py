@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalog.live import Setup
+from tests.catalog.harness import Setup
 from tests.kube.api_server import serving
 from tui_forward.catalog import reflector
 

@@ -6,15 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.catalog.live import Setup, view
+from tests.catalog.harness import Setup, view
 from tests.kube.api_server import Request
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
-from tui_forward.catalog import Catalog
-from tui_forward.catalog import scope as scope_module
+from tui_forward.catalog import Catalog, informer
 from tui_forward.errors import ConfigError
-from tui_forward.kube import listing
+from tui_forward.kube.api import pager
 from tui_forward.model import BlockedBy, CatalogScope, CatalogView, TargetKind
 
 SHOP = CatalogScope("test", "shop")
@@ -131,7 +130,7 @@ async def test_the_first_page_is_seen_before_the_rest(
     held.set()
     found = await view(setup, SHOP, lambda v: status(v, "pods")[0])
     assert len(found.pods) == 5
-    assert listing.PAGE_LIMIT == 500
+    assert pager.PAGE_LIMIT == 500
 
 
 @pytest.mark.parametrize("as_http", [True, False])
@@ -228,7 +227,7 @@ def rewrite(setup: Setup) -> None:
 async def test_health_of_a_server_that_comes_back(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scope_module, "_HEALTH_EVERY_S", 0.02)
+    monkeypatch.setattr(informer, "_HEALTH_EVERY_S", 0.02)
     fill(setup)
     await view(setup, SHOP, lambda v: v.health is not None and v.health.ok is True)
     port = setup.server.port

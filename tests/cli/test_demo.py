@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.cli import doors, embedded
-from tui_forward.cli.demo.claims import Broken, Outcome, demand
+from tui_forward.cli import embedded_cluster
+from tui_forward.cli import sessions as sessions
+from tui_forward.cli.demo.checks import Broken, Outcome, demand
 from tui_forward.cli.demo.report import Claim, JsonRenderer, TextRenderer
-from tui_forward.cli.demo.run import Demonstration
+from tui_forward.cli.demo.runner import Demonstration
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError
 
 GOOD = Claim("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
@@ -62,7 +63,7 @@ def test_report_for_machines() -> None:
 
 
 async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.cli.demo.run._CLAIM_S", 0.02)
+    monkeypatch.setattr("tui_forward.cli.demo.runner._CLAIM_S", 0.02)
     shown: list[str] = []
     show = Demonstration(TextRenderer(shown.append))
 
@@ -114,7 +115,7 @@ async def test_work_ends_in_order_when_told(number: signal.Signals) -> None:
         return 1
 
     async with asyncio.timeout(10):
-        assert await doors.until_told(work()) is None
+        assert await sessions.until_told(work()) is None
     assert cleaned
 
 
@@ -124,12 +125,12 @@ async def test_work_that_ends_by_itself_gives_its_result() -> None:
             raise error
         return 7
 
-    assert await doors.until_told(work()) == 7
+    assert await sessions.until_told(work()) == 7
     with pytest.raises(ConfigError):
-        await doors.until_told(work(ConfigError("x")))
+        await sessions.until_told(work(ConfigError("x")))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await doors.until_told(asyncio.sleep(60))
+            await sessions.until_told(asyncio.sleep(60))
 
 
 def python_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
@@ -137,7 +138,7 @@ def python_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -
     script = tmp_path / "cluster"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o700)
-    monkeypatch.setattr("tui_forward.cli.embedded.sys.executable", str(script))
+    monkeypatch.setattr("tui_forward.cli.embedded_cluster.sys.executable", str(script))
 
 
 async def test_a_cluster_that_dies_at_once_is_quoted(
@@ -147,21 +148,21 @@ async def test_a_cluster_that_dies_at_once_is_quoted(
         monkeypatch, tmp_path, "import sys; sys.exit('minicluster: port 1 is taken (choose 2)')"
     )
     with pytest.raises(TuiForwardError, match=r"did not start: port 1 is taken \(choose 2\)"):
-        async with embedded.embedded_cluster():
+        async with embedded_cluster.embedded_cluster():
             pass
 
 
 async def test_a_cluster_that_never_gets_ready_is_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(embedded, "_START_S", 0.2)
-    monkeypatch.setattr(embedded, "_END_S", 0.5)
+    monkeypatch.setattr(embedded_cluster, "_START_S", 0.2)
+    monkeypatch.setattr(embedded_cluster, "_END_S", 0.5)
     python_instead(
         monkeypatch, tmp_path,
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
     )  # fmt: skip
     with pytest.raises(TransportError, match="not ready within"):
-        async with embedded.embedded_cluster():
+        async with embedded_cluster.embedded_cluster():
             pass
 
 
@@ -174,7 +175,7 @@ async def test_a_cluster_ends_with_whoever_uses_it(
         'print(\'{"ready": true, "kubeconfig": "/k", "server": "s", "control": "/c"}\')\n'
         "sys.stdout.flush(); time.sleep(60)",
     )  # fmt: skip
-    async with embedded.embedded_cluster(["--pods", "1"]) as running:
+    async with embedded_cluster.embedded_cluster(["--pods", "1"]) as running:
         assert (running.kubeconfig, running.server, running.control) == ("/k", "s", "/c")
         assert running.process.returncode is None
     assert running.process.returncode == -signal.SIGTERM

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tui_forward.cli import main as cli_main
-from tui_forward.cli.exits import ExitCode, exit_code_of
+from tui_forward.cli.exit_codes import ExitCode, exit_code_of
 from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
@@ -59,7 +59,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
             os.kill(os.getpid(), signal.SIGINT)
 
     fake.append(FakeSession(begin))
-    monkeypatch.setattr("tui_forward.cli.doors.local_session", door)
+    monkeypatch.setattr("tui_forward.cli.sessions.local_session", door)
     return fake[0]
 
 
@@ -235,7 +235,7 @@ def test_a_bug_is_a_sentence_and_a_traceback_only_on_request(
     def bug(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("tui_forward.cli.doors.local_session", bug)
+    monkeypatch.setattr("tui_forward.cli.sessions.local_session", bug)
     result = run("forward", "web", "80")
     assert result.code == ExitCode.FAILED
     assert "error: unexpected ZeroDivisionError: oops" in result.err
@@ -411,6 +411,6 @@ def test_a_forward_loads_no_screen() -> None:
     code = (
         "import sys; from tui_forward.cli.main import main;"
         "main(['forward', 'web', '80', '--kubeconfig', '/nowhere']);"
-        "print('textual' in sys.modules, 'tui_forward.settings.reading' in sys.modules)"
+        "print('textual' in sys.modules, 'tui_forward.settings.parser' in sys.modules)"
     )
     assert python("-c", code).stdout.strip() == "False True"

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.containerd.node import BASE, PrivateContainerd, why_not
+from tests.containerd.containerd_process import BASE, PrivateContainerd, why_not
 from tests.e2e.processes import Process, environment, until
-from tui_forward.minicluster.control import Control
+from tui_forward.minicluster.control_socket import Control
 
 ROOT = Path(__file__).parents[2]
 TOOLBOX_PORTS = (7000, 7001, 7002, 7004, 7006, 7009, 7999, 8080)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.e2e.processes import Process, environment, until
-from tests.support.places import engine_processes
-from tui_forward.minicluster.control import Control
+from tests.support.engine_processes import engine_processes
+from tui_forward.minicluster.control_socket import Control
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.conftest import Chain
 from tests.e2e.processes import PROGRAM, dashboards, exchange, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
-from tests.support.places import engine_processes
+from tests.support.engine_processes import engine_processes
 
 pytestmark = NEEDS_TMUX
 

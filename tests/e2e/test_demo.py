@@ -33,7 +33,7 @@ def test_without_a_terminal_it_runs_everything_and_reports() -> None:
 @pytest.mark.timeout(180)
 def test_a_claim_that_does_not_hold_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; import tui_forward.cli.demo.claims as claims\n"
+        "import sys; import tui_forward.cli.demo.checks as claims\n"
         "async def broken(*_): raise claims.Broken('as the test wishes')\n"
         "for name in ('moves_bytes', 'pod_deleted', 'container_crashed', 'hop_restarted',"
         " 'stalled_reader_harms_nobody', 'stalled_server_harms_nobody', 'reset_ends_alone',"

@@ -20,9 +20,10 @@ import pytest
 from tests.e2e.conftest import Chain
 from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
-from tests.support.places import engine_processes
-from tui_forward.agent import place, wire
-from tui_forward.agent.remote import RemoteSession
+from tests.support.engine_processes import engine_processes
+from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardSpec, Target, TargetKind
 
 pytestmark = pytest.mark.timeout(180)
@@ -302,11 +303,11 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
 
 def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """An engine of the version before, with a forward that is to go on."""
-    path = place.default_socket(None, os.environ)
-    place.make_folder(path)
+    path = unix_socket.default_socket(None, os.environ)
+    unix_socket.make_folder(path)
     older = (
         "import sys\n"
-        "from tui_forward.agent import wire, __main__ as agent\n"
+        "from tui_forward.daemon import wire, __main__ as agent\n"
         "wire.VERSION -= 1\n"
         "sys.exit(agent.main(sys.argv[1:]))\n"
     )
@@ -321,7 +322,7 @@ def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         await session.close()
 
     with monkeypatch.context() as patch:
-        patch.setattr(wire, "VERSION", wire.VERSION - 1)
+        patch.setattr(rpc, "VERSION", rpc.VERSION - 1)
         asyncio.run(switch_on())
 
 

@@ -13,7 +13,7 @@ import yaml
 from tests.e2e.conftest import Chain
 from tests.e2e.processes import exchange, until
 from tests.e2e.test_profiles import Shell, shell
-from tui_forward.agent import wire
+from tui_forward.daemon import rpc as rpc
 
 __all__ = ["shell"]
 
@@ -32,14 +32,14 @@ def files(home: Path) -> Iterator[tuple[Path, bytes]]:
 
 def door(path: Path) -> bytes:
     """What the engine answers to everything a front end may ask, as it comes."""
-    asked: list[wire.FromFrontEnd] = [
-        wire.Hello(wire.VERSION), wire.GetSnapshot(1), wire.GetContexts(2), wire.GetHops(3, "f1"),
-        wire.GetTimeline(4, "f1"), wire.GetConnections(5, None), wire.Subscribe(6, 0),
+    asked: list[rpc.FromFrontEnd] = [
+        rpc.Hello(rpc.VERSION), rpc.GetSnapshot(1), rpc.GetContexts(2), rpc.GetHops(3, "f1"),
+        rpc.GetTimeline(4, "f1"), rpc.GetConnections(5, None), rpc.Subscribe(6, 0),
     ]  # fmt: skip
     answered = b""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.sendall(b"".join(wire.pack(one) for one in asked))
+        client.sendall(b"".join(rpc.pack(one) for one in asked))
         client.settimeout(3)
         try:
             while piece := client.recv(1 << 16):

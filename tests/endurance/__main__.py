@@ -16,11 +16,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
 from tests.endurance.cluster import Chain, Pods, chain
-from tests.endurance.engine import EngineProcess, engine, eventually, forwarded, session_with
+from tests.endurance.engine_process import (
+    EngineProcess,
+    engine,
+    eventually,
+    forwarded,
+    session_with,
+)
 from tests.endurance.isolation import ECHO, KINDS, beside
-from tests.endurance.kills import killed_at_random
 from tests.endurance.leaks import soaked
-from tests.endurance.office import edited
 from tests.endurance.outages import (
     Outages,
     Scene,
@@ -31,6 +35,8 @@ from tests.endurance.outages import (
     repeated,
     stalled_until_noticed,
 )
+from tests.endurance.profile_editors import edited
+from tests.endurance.random_kills import killed_at_random
 from tui_forward.model import ForwardState
 
 # After this the engine takes a forward for one that works.

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from tui_forward.minicluster.control import Control
+from tui_forward.minicluster.control_socket import Control
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMESPACE, TOOLBOX = "ops", "toolbox"

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.endurance.cluster import Chain, chain
-from tests.endurance.engine import EngineProcess, engine, session_with
-from tui_forward.agent.remote import RemoteSession
+from tests.endurance.engine_process import EngineProcess, engine, session_with
+from tui_forward.daemon.remote_session import RemoteSession
 
 
 @pytest.fixture(scope="session")

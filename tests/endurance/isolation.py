@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.endurance.clients import PATIENCE_S, Client, connected, download, echo
-from tests.endurance.engine import MIB, EngineProcess, Line
+from tests.endurance.engine_process import MIB, EngineProcess, Line
 
 ECHO, SOURCE, SLOW = 7000, 7002, 7005
 _PIECE = bytes(256 * 1024)

@@ -8,7 +8,14 @@ import time
 
 from tests.endurance import soak
 from tests.endurance.cluster import Chain, Pods
-from tests.endurance.engine import MIB, EngineProcess, Footprint, engine, eventually, session_with
+from tests.endurance.engine_process import (
+    MIB,
+    EngineProcess,
+    Footprint,
+    engine,
+    eventually,
+    session_with,
+)
 from tui_forward.session import Session
 
 # Arenas that are not quite empty; what leaks would be more after minutes.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.endurance.clients import Attempt, Load
 from tests.endurance.cluster import NAMESPACE, Chain, Pods, death_of, process_of
-from tests.endurance.engine import Line, eventually
+from tests.endurance.engine_process import Line, eventually
 from tui_forward.model import ForwardState
 
 # A connection that took longer than this was held; and the engine may hear of a pod that is

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from tests.endurance.clients import Client, connected, get_json
 from tests.endurance.cluster import NAMESPACE, Chain, Pods
-from tests.endurance.engine import Line, forwarded
+from tests.endurance.engine_process import Line, forwarded
 from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
 from tui_forward.session import Session
 

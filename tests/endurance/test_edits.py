@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endurance.office import edited
+from tests.endurance.profile_editors import edited
 
 
 @pytest.mark.timeout(180)

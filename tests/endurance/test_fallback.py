@@ -11,8 +11,8 @@ import pytest
 from tests.e2e.processes import Process, environment, program, until
 from tests.endurance.clients import echo
 from tests.endurance.cluster import Chain
-from tests.endurance.engine import Line, engine, forwarded, session_with
-from tui_forward.agent.remote import RemoteSession
+from tests.endurance.engine_process import Line, engine, forwarded, session_with
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardState, TransportChoice
 
 pytestmark = pytest.mark.timeout(60)

@@ -14,7 +14,7 @@ import yaml
 
 from tests.endurance.clients import Load, connected
 from tests.endurance.cluster import Chain
-from tests.endurance.engine import (
+from tests.endurance.engine_process import (
     MIB,
     EngineProcess,
     Line,
@@ -23,9 +23,9 @@ from tests.endurance.engine import (
     forwarded,
     session_with,
 )
-from tests.endurance.hostile import ATTACKS, NAMESPACE, HostileServer, hostile
+from tests.endurance.hostile_server import ATTACKS, NAMESPACE, HostileServer, hostile
 from tests.kube.certificates import Authority, server_context
-from tui_forward.agent.remote import RemoteSession
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Forward, ForwardState, TargetKind, TransportChoice
 
 pytestmark = pytest.mark.timeout(60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.endurance.cluster import Chain
-from tests.endurance.engine import MIB, engine, forwarded, session_with
+from tests.endurance.engine_process import MIB, engine, forwarded, session_with
 from tests.endurance.isolation import BOTH, ECHO, KINDS, READERS, Kind, beside
 
 pytestmark = pytest.mark.timeout(120)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.endurance.cluster import Chain
-from tests.endurance.kills import KINDS, killed_at_random
+from tests.endurance.random_kills import KINDS, killed_at_random
 
 
 @pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import pytest
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
 from tests.endurance.cluster import Chain, Pods
-from tests.endurance.engine import (
+from tests.endurance.engine_process import (
     EngineProcess,
     Line,
     engine,
@@ -20,7 +20,7 @@ from tests.endurance.engine import (
     session_with,
 )
 from tests.endurance.outages import Outages, Scene, hop_restarted, pod_deleted, repeated
-from tui_forward.agent.remote import RemoteSession
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import BlockedBy, ForwardState
 
 pytestmark = pytest.mark.timeout(120)

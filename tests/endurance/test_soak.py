@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.endurance.cluster import Chain
-from tests.endurance.engine import eventually
+from tests.endurance.engine_process import eventually
 from tests.endurance.leaks import exercised, judge, soaked
 from tui_forward.session import LocalSession
 

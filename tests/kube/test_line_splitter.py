@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.errors import ApiError
-from tui_forward.kube import watching
-from tui_forward.kube.watching import LineSplitter
+from tui_forward.kube.api import watch
+from tui_forward.kube.api.watch import LineSplitter
 
 
 @given(
@@ -26,7 +26,7 @@ def test_any_chunking_gives_the_same_lines(lines: list[bytes], sizes: list[int])
 
 
 def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(watch, "MAX_LINE_BYTES", 100)
     splitter = LineSplitter("watch pods")
     assert splitter.receive(b"x" * 90) == []
     with pytest.raises(ApiError, match="watch pods holds a line of more than 100 bytes"):
@@ -34,7 +34,7 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_held_is_counted_anew_after_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(watch, "MAX_LINE_BYTES", 100)
     splitter = LineSplitter("watch")
     for _ in range(10):
         assert len(splitter.receive(b"x" * 50 + b"\n" + b"y" * 20)) == 1

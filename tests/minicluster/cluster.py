@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tui_forward.minicluster.control import Control
+from tui_forward.minicluster.control_socket import Control
 
 PATIENCE_S = 30.0
 # Where Debian's kubernetes-client is unpacked, as it collides with another kubectl.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.minicluster.cluster import Running, running_cluster
-from tests.minicluster.plane import Plane, control_plane
+from tests.minicluster.control_plane import Plane, control_plane
 
 
 @pytest.fixture

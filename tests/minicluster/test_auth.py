@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.minicluster.plane import ADMIN, Plane, control_plane, pod
+from tests.minicluster.control_plane import ADMIN, Plane, control_plane, pod
 
 SHOP = "/api/v1/namespaces/shop/pods"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.plane import Plane, control_plane, deployment, pod, until
+from tests.minicluster.control_plane import Plane, control_plane, deployment, pod, until
 from tui_forward.minicluster.apiserver import resources
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"

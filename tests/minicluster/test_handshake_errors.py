@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.kubelet import fake_kubelet
-from tests.minicluster.plane import ADMIN, Plane, pod
+from tests.minicluster.control_plane import ADMIN, Plane, pod
+from tests.minicluster.fake_kubelet import fake_kubelet
 
 CAPTURED: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "captures/api/portforward-handshake-errors.json").read_text()

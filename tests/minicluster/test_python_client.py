@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster import stranger
+from tests.minicluster import official_client
 from tests.minicluster.cluster import PATIENCE_S, Running
 
 Ask = Callable[[str], Any]
@@ -22,7 +22,7 @@ def ask(request: pytest.FixtureRequest, cluster: Running) -> Ask:
     """Runs a case of `stranger`, by certificate and by token."""
 
     def run(case: str) -> Any:
-        command = [sys.executable, str(Path(stranger.__file__)), str(cluster.kubeconfig)]
+        command = [sys.executable, str(Path(official_client.__file__)), str(cluster.kubeconfig)]
         done = subprocess.run(
             [*command, request.param, case],
             capture_output=True,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.plane import ADMIN, TABLE, Plane, control_plane, pod
+from tests.minicluster.control_plane import ADMIN, TABLE, Plane, control_plane, pod
 from tui_forward.minicluster.apiserver import resources
 
 CAPTURES = Path(__file__).parent.parent / "captures/api"

@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from tests.minicluster.kubelet import SWITCHED, fake_kubelet
-from tests.minicluster.plane import ADMIN, Client, Plane, pod, until
-from tui_forward.minicluster.apiserver.tunnel import SpdyFields
+from tests.minicluster.control_plane import ADMIN, Client, Plane, pod, until
+from tests.minicluster.fake_kubelet import SWITCHED, fake_kubelet
+from tui_forward.minicluster.apiserver.websocket_tunnel import SpdyFields
 from tui_forward.protocol.spdy.connection import Side
 from tui_forward.protocol.websocket import WebSocketConnection
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.plane import ADMIN, TABLE, Plane, pod, until
-from tui_forward.minicluster.apiserver import resources, watches
+from tests.minicluster.control_plane import ADMIN, TABLE, Plane, pod, until
+from tui_forward.minicluster.apiserver import resources, watch
 
 PODS = "/api/v1/namespaces/default/pods"
 CAPTURES = Path(__file__).parent.parent / "captures/api"
@@ -139,7 +139,7 @@ def _copy(plane: Plane) -> dict[str, Any]:
 
 
 async def test_bookmarks(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "BOOKMARK_EVERY_S", 0.05)
+    monkeypatch.setattr(watch, "BOOKMARK_EVERY_S", 0.05)
     watching = await plane.watch(f"{PODS}?watch=1&allowWatchBookmarks=true")
     await plane.add("/api/v1/namespaces/shop/pods", pod("other", namespace="shop"))
 
@@ -184,7 +184,7 @@ async def test_a_client_that_leaves_is_forgotten(plane: Plane) -> None:
 async def test_a_client_that_is_too_slow_is_cut_off(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watches, "BACKLOG", 100_000)
+    monkeypatch.setattr(watch, "BACKLOG", 100_000)
     await plane.watch(f"{PODS}?watch=1")
     item = pod("a")
     item["metadata"]["annotations"] = {"big": "x" * 50_000}

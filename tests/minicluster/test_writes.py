@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.minicluster.plane import ADMIN, Plane, deployment, pod
+from tests.minicluster.control_plane import ADMIN, Plane, deployment, pod
 from tui_forward.minicluster.apiserver import patch
 
 PODS = "/api/v1/namespaces/default/pods"

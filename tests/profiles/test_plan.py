@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tui_forward.model import Forward, ForwardSpec, ForwardState
+from tui_forward.profiles.parser import read_profile
 from tui_forward.profiles.plan import Manner, plan
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.reading import read_profile
 
 TEXT = """\
 namespace: shop

@@ -4,9 +4,9 @@ import json
 import re
 from typing import Any
 
-from tui_forward.cli.profile import schema_path
+from tui_forward.cli.commands.profile import schema_path
 from tui_forward.model import TransportChoice
-from tui_forward.profiles import reading
+from tui_forward.profiles import parser
 
 
 def schema() -> dict[str, Any]:
@@ -17,17 +17,17 @@ def schema() -> dict[str, Any]:
 
 def test_the_schema_knows_what_the_reader_knows() -> None:
     top = schema()["properties"]
-    assert list(top) == list(reading._PROFILE)
+    assert list(top) == list(parser._PROFILE)
     forwards = top["forwards"]
     forward = forwards["additionalProperties"]["properties"]
-    assert list(forward) == list(reading._FORWARD)
+    assert list(forward) == list(parser._FORWARD)
     assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
-    assert top["version"]["const"] == reading.VERSION
-    assert forwards["maxProperties"] == reading.MOST_FORWARDS
+    assert top["version"]["const"] == parser.VERSION
+    assert forwards["maxProperties"] == parser.MOST_FORWARDS
     for pattern, known in (
-        (top["name"]["pattern"], reading._NAME),
-        (forwards["propertyNames"]["pattern"], reading._NAME),
-        (forward["env"]["pattern"], reading._ENV),
+        (top["name"]["pattern"], parser._NAME),
+        (forwards["propertyNames"]["pattern"], parser._NAME),
+        (forward["env"]["pattern"], parser._ENV),
     ):
         for word in ("a", "a-b", "a b", "-a", "a-", "9", "_x", "é", "a.b_c"):
             assert bool(re.search(pattern, word)) == bool(known.fullmatch(word)), (pattern, word)

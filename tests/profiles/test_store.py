@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.profiles.reading import LARGEST, ProfileError
+from tui_forward.profiles.parser import LARGEST, ProfileError
 from tui_forward.profiles.store import ProfileFile, ProfileStore
 from tui_forward.profiles.trust import Trust
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import (
+from tests.protocol.recording_receivers import (
     PairLog,
     ServedPair,
     TunnelLog,
@@ -22,7 +22,7 @@ from tests.protocol.doubles import (
 from tui_forward.errors import ForwardErrorCause
 from tui_forward.protocol.channels import MAX_MESSAGE_BYTES, ChannelsClient
 from tui_forward.protocol.channels_server import ChannelsServer
-from tui_forward.protocol.failures import forwarding_error
+from tui_forward.protocol.error_stream import forwarding_error
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection, frame_head
 

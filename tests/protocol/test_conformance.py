@@ -14,7 +14,7 @@ import tracemalloc
 
 import pytest
 
-from tests.protocol.doubles import PairLog, ServerLog, TunnelLog, pump, wire
+from tests.protocol.recording_receivers import PairLog, ServerLog, TunnelLog, pump, wire
 from tests.protocol.recordings import SPDY
 from tests.protocol.test_portforward import REFUSED, Scripted, data
 from tests.protocol.test_portforward_server import Served, reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import codec_settings
+from tests.protocol.recording_receivers import codec_settings
 from tui_forward.protocol.masking import apply_mask, rotate_key
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import (
+from tests.protocol.recording_receivers import (
     PairLog,
     ServerLog,
     TunnelLog,
@@ -16,7 +16,7 @@ from tests.protocol.doubles import (
     wire,
 )
 from tui_forward.errors import ForwardErrorCause, TransportError
-from tui_forward.protocol.failures import MAX_ERROR_TEXT_BYTES
+from tui_forward.protocol.error_stream import MAX_ERROR_TEXT_BYTES
 from tui_forward.protocol.portforward import ForwardedPair, TunnelClient
 from tui_forward.protocol.portforward_server import TunnelServer
 from tui_forward.protocol.spdy import HeaderCompressor, HeaderDecompressor, frames

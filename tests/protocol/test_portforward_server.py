@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.protocol.doubles import PairLog, ServedPair, ServerLog, TunnelLog, pump, wire
+from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, pump, wire
 from tui_forward.errors import ForwardErrorCause
-from tui_forward.protocol.failures import (
+from tui_forward.protocol.error_stream import (
     containerd_copy_error,
     containerd_dial_error,
     forwarding_error,

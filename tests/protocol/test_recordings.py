@@ -6,13 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.protocol.doubles import (
-    PairLog,
-    ServedPair,
-    ServerLog,
-    TunnelLog,
-    chunked,
-)
+from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, chunked
 from tests.protocol.recordings import CHANNELS, RECORDINGS, SPDY, WEBSOCKET, Recording
 from tui_forward.errors import ForwardErrorCause, ProtocolError
 from tui_forward.protocol.buffers import Buffer

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import chunk_sizes, chunked, codec_settings
+from tests.protocol.recording_receivers import chunk_sizes, chunked, codec_settings
 from tui_forward.errors import ProtocolError, TransportError, UpgradeError
 from tui_forward.protocol.upgrade import (
     CHANNEL_BASE64_PROTOCOL,

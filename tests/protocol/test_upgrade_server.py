@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import chunk_sizes, chunked, codec_settings
+from tests.protocol.recording_receivers import chunk_sizes, chunked, codec_settings
 from tests.protocol.recordings import CHANNELS, SPDY, WEBSOCKET
 from tests.protocol.test_upgrade import ERRORS
 from tui_forward.errors import ProtocolError
-from tui_forward.protocol import upgrade_server as server
+from tui_forward.protocol import upgrade_server
 from tui_forward.protocol.upgrade import MAX_HEAD_BYTES
 
 BEARER = "base64url.bearer.authorization.k8s.io."
@@ -24,20 +24,20 @@ def body_of(raw: bytes) -> str:
 
 
 def test_switches_are_those_recorded() -> None:
-    assert server.spdy_switched() == SPDY[0].head("server")
+    assert upgrade_server.spdy_switched() == SPDY[0].head("server")
     for recordings, protocol in (
         (WEBSOCKET, "SPDY/3.1+portforward.k8s.io"),
         (CHANNELS, "v4.channel.k8s.io"),
     ):
-        request = server.RequestReader().receive_data(recordings[0].head("client"))
+        request = upgrade_server.RequestReader().receive_data(recordings[0].head("client"))
         assert request is not None
         key = request.header("Sec-WebSocket-Key")
-        assert server.websocket_switched(key, protocol) == recordings[0].head("server")
+        assert upgrade_server.websocket_switched(key, protocol) == recordings[0].head("server")
 
 
 def test_no_common_protocol_is_that_recorded() -> None:
     recorded = ERRORS["unknown stream protocol"]
-    raw = server.no_common_protocol(["nope.k8s.io"], ["portforward.k8s.io"])
+    raw = upgrade_server.no_common_protocol(["nope.k8s.io"], ["portforward.k8s.io"])
     assert raw.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert b"X-Accepted-Stream-Protocol-Versions: portforward.k8s.io\r\n" in raw
     assert body_of(raw) == recorded["body"]
@@ -46,7 +46,7 @@ def test_no_common_protocol_is_that_recorded() -> None:
 @pytest.mark.parametrize("case", ["no such pod", "bad ports", "bad token", "no upgrade headers"])
 def test_status_bodies_are_those_recorded(case: str) -> None:
     recorded = json.loads(ERRORS[case]["body"])
-    raw = server.status_answer(
+    raw = upgrade_server.status_answer(
         recorded["code"],
         recorded["message"],
         reason=recorded["reason"],
@@ -58,18 +58,18 @@ def test_status_bodies_are_those_recorded(case: str) -> None:
 
 def test_headers_may_repeat_and_hold_lists() -> None:
     headers = [("x-stream-protocol-version", "a, b"), ("X-Stream-Protocol-Version", "c,,")]
-    offered = server.header_values(headers, "X-Stream-Protocol-Version")
+    offered = upgrade_server.header_values(headers, "X-Stream-Protocol-Version")
     assert offered == ["a", "b", "c"]
-    assert server.negotiate(offered, ["c", "b"]) == "b"
-    assert server.negotiate(offered, ["d"]) is None
+    assert upgrade_server.negotiate(offered, ["c", "b"]) == "b"
+    assert upgrade_server.negotiate(offered, ["d"]) is None
 
 
 def test_upgrade_tests_are_case_insensitive_and_look_for_words() -> None:
     headers = [("connection", "keep-alive, UPGRADE"), ("UPGRADE", "Spdy/3.1")]
-    assert server.is_upgrade(headers)
-    assert server.is_spdy_upgrade(headers)
-    assert not server.is_websocket_upgrade(headers)
-    assert not server.is_spdy_upgrade([("Upgrade", "SPDY/3.1")])
+    assert upgrade_server.is_upgrade(headers)
+    assert upgrade_server.is_spdy_upgrade(headers)
+    assert not upgrade_server.is_websocket_upgrade(headers)
+    assert not upgrade_server.is_spdy_upgrade([("Upgrade", "SPDY/3.1")])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_upgrade_tests_are_case_insensitive_and_look_for_words() -> None:
     ],
 )
 def test_tunnel_protocols(protocol: str, intercepted: bool) -> None:
-    assert server.is_tunnel_protocol(protocol) is intercepted
+    assert upgrade_server.is_tunnel_protocol(protocol) is intercepted
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_tunnel_protocols(protocol: str, intercepted: bool) -> None:
     ],
 )
 def test_bearer_subprotocol(offered: list[str], expected: tuple[str | None, list[str]]) -> None:
-    assert server.split_bearer_protocol(offered) == expected
+    assert upgrade_server.split_bearer_protocol(offered) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_bearer_subprotocol(offered: list[str], expected: tuple[str | None, list
 )
 def test_websocket_keys(version: str, key: str, valid: bool) -> None:
     headers = [("Sec-WebSocket-Version", version), ("Sec-WebSocket-Key", key)]
-    assert server.websocket_key_is_valid(headers) is valid
+    assert upgrade_server.websocket_key_is_valid(headers) is valid
 
 
 def test_case_of_header_names_is_kept() -> None:
-    reader = server.RequestReader()
+    reader = upgrade_server.RequestReader()
     request = reader.receive_data(b"GET /x?a=b HTTP/1.1\r\nHost: h\r\nX-ODD-Case: 1\r\n\r\n")
     assert request is not None
     assert request.headers == [("Host", "h"), ("X-ODD-Case", "1")]
@@ -129,7 +129,7 @@ def test_case_of_header_names_is_kept() -> None:
 @codec_settings
 def test_leftover_in_any_chunking(sizes: list[int], rest: bytes) -> None:
     head = SPDY[0].head("client")
-    reader = server.RequestReader()
+    reader = upgrade_server.RequestReader()
     request = None
     received = b""
     for chunk in chunked(head + rest, sizes):
@@ -143,7 +143,7 @@ def test_leftover_in_any_chunking(sizes: list[int], rest: bytes) -> None:
 
 
 def test_an_endless_head_is_refused() -> None:
-    reader = server.RequestReader()
+    reader = upgrade_server.RequestReader()
     assert reader.receive_data(b"GET / HTTP/1.1\r\nX: " + b"x" * (MAX_HEAD_BYTES - 100)) is None
     with pytest.raises(ProtocolError, match="not HTTP"):
         reader.receive_data(b"x" * 1000)
@@ -152,7 +152,7 @@ def test_an_endless_head_is_refused() -> None:
 @given(st.binary(max_size=200))
 @codec_settings
 def test_garbage_raises_nothing_else(garbage: bytes) -> None:
-    reader = server.RequestReader()
+    reader = upgrade_server.RequestReader()
     assert reader.receive_data(b"") is None
     with contextlib.suppress(ProtocolError):
         reader.receive_data(garbage + b"\r\n\r\n")
@@ -160,5 +160,5 @@ def test_garbage_raises_nothing_else(garbage: bytes) -> None:
 
 def test_messages_do_not_repeat_everything() -> None:
     with pytest.raises(ProtocolError) as caught:
-        server.RequestReader().receive_data(b"x" * 10_000 + b"\r\n\r\n")
+        upgrade_server.RequestReader().receive_data(b"x" * 10_000 + b"\r\n\r\n")
     assert len(str(caught.value)) < 300

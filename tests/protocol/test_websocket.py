@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import (
+from tests.protocol.recording_receivers import (
     WebSocketLog,
     chunk_sizes,
     chunked,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.session.ways import (
+from tests.session.factories import (
     DOWN,
     HEALTHY,
     KNOWN,
@@ -15,7 +15,7 @@ from tests.session.ways import (
     refused,
 )
 from tui_forward.errors import ApiError, TransportError, TuiForwardError
-from tui_forward.kube.details import Node, PodDetails
+from tui_forward.kube.api.details import Node, PodDetails
 from tui_forward.model import (
     BlockedBy,
     DeclaredPort,
@@ -28,8 +28,8 @@ from tui_forward.model import (
     TargetKind,
     Unresolved,
 )
+from tui_forward.session.diagnosis import Known, Obstacle
 from tui_forward.session.hops import hops
-from tui_forward.session.verdict import Known, Obstacle
 
 OK, BAD, UNKNOWN = HopState
 LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind

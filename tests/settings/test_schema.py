@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tui_forward.cli.config import schema_path
-from tui_forward.settings import reading
-from tui_forward.settings.reading import Settings, load
+from tui_forward.cli.commands.config import schema_path
+from tui_forward.settings import parser as parser
+from tui_forward.settings.parser import Settings, load
 
 SCHEMA: dict[str, Any] = json.loads(schema_path().read_text(encoding="utf-8"))
 _WORDS = {"$schema", "$defs", "title", "description", "default", "examples"}  # forbid nothing
@@ -78,7 +78,7 @@ def toml(value: object) -> str:
 
 
 def test_they_know_the_same_settings_with_the_same_defaults(tmp_path: Path) -> None:
-    assert list(SCHEMA["properties"]) == list(reading._SETTINGS)
+    assert list(SCHEMA["properties"]) == list(parser._SETTINGS)
     for name, said in SCHEMA["properties"].items():
         if name != "keys":
             assert reads(tmp_path / "x.toml", name, said["default"]) == Settings(

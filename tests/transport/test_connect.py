@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import until
-from tests.transport.talk import Listener, Trust, echo_server
+from tests.transport.handlers import Listener, Trust, echo_server
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.transport import Endpoint, connect
-from tui_forward.transport.tls import TlsStream
+from tui_forward.transport.tls_stream import TlsStream
 
 
 async def test_tls_offers_http_1_1_and_verifies_the_name_it_was_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.transport.talk import echo_server
+from tests.transport.handlers import echo_server
 from tui_forward.errors import TransportError
 from tui_forward.transport import tcp
 from tui_forward.transport.tcp import dial_tcp

@@ -41,17 +41,17 @@ from tui_forward.model import (
     TimelineKind,
 )
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.dashboard import Dashboard
-from tui_forward.tui.detail import DetailScreen
-from tui_forward.tui.dialogs import QuitScreen
-from tui_forward.tui.files import Files
-from tui_forward.tui.filter_bar import FilterBar
-from tui_forward.tui.forward_form import ForwardForm
-from tui_forward.tui.granting import Offer
-from tui_forward.tui.help import HelpScreen
-from tui_forward.tui.paste_dialog import PasteDialog
-from tui_forward.tui.picker import Picker
-from tui_forward.tui.rowtable import RowTable
+from tui_forward.tui.controllers.forward_controller import Offer
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.dialogs import QuitScreen
+from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.screens.forward_form import ForwardForm
+from tui_forward.tui.screens.help import HelpScreen
+from tui_forward.tui.screens.paste_dialog import PasteDialog
+from tui_forward.tui.screens.picker import Picker
+from tui_forward.tui.storage.paths import Files
+from tui_forward.tui.widgets.filter_bar import FilterBar
+from tui_forward.tui.widgets.row_table import RowTable
 
 
 def screen_text(app: TuiForwardApp) -> str:
@@ -427,7 +427,7 @@ async def test_a_wish_that_fails_is_told() -> None:
 async def test_a_session_that_hangs_does_not_freeze_the_screen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.ANSWER_S", 0.1)
+    monkeypatch.setattr("tui_forward.tui.controllers.sampler.ANSWER_S", 0.1)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
@@ -476,7 +476,7 @@ async def test_any_size(size: tuple[int, int]) -> None:
 
 def test_the_screens_process_imports_neither_engine_nor_client() -> None:
     code = (
-        "import sys, tui_forward.tui.app, tui_forward.agent.launch, tui_forward.cli.dashboard;"
+        "import sys, tui_forward.tui.app, tui_forward.daemon.launcher, tui_forward.cli.commands.dashboard;"
         "print([m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'grpc',"
         " 'tui_forward.engine', 'tui_forward.kube', 'tui_forward.catalog',"
         " 'tui_forward.session.local', 'tui_forward.minicluster'))])"
@@ -1000,8 +1000,8 @@ async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
 async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.sampling.WAY_S", 0.05)
-    monkeypatch.setattr("tui_forward.tui.sampling.LOG_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.controllers.sampler.WAY_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.controllers.sampler.LOG_S", 0.05)
     session = shop()
     async with running(session, (120, 40)) as (app, pilot):
         await shows(app, "web-1")

@@ -11,8 +11,8 @@ from tests.tui.samples import shop
 from tests.tui.test_app import running, screen_text, shows
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.files import Files
-from tui_forward.tui.profile_screen import ProfileScreen
+from tui_forward.tui.screens.profile import ProfileScreen
+from tui_forward.tui.storage.paths import Files
 
 TEXT = """\
 # what the shop needs

@@ -14,8 +14,8 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import connection, shop
 from tui_forward.model import Counters, ForwardState
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.dashboard import Dashboard
-from tui_forward.tui.detail import DetailScreen
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.forward_detail import DetailScreen
 
 FOLDER = Path(__file__).parent / "snapshots"
 NOW = 1_767_268_800.0

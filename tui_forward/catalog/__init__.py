@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_forward.catalog.catalog import Catalog as Catalog
-    from tui_forward.catalog.targets import TargetResolver as TargetResolver
-    from tui_forward.catalog.targets import TargetWatch as TargetWatch
+    from tui_forward.catalog.target_watch import TargetResolver as TargetResolver
+    from tui_forward.catalog.target_watch import TargetWatch as TargetWatch
 
-_HOMES = {"Catalog": "catalog", "TargetResolver": "targets", "TargetWatch": "targets"}
+_HOMES = {"Catalog": "catalog", "TargetResolver": "target_watch", "TargetWatch": "target_watch"}
 
 __all__ = ["Catalog", "TargetResolver", "TargetWatch"]
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tui_forward.catalog.history import next_version
-from tui_forward.catalog.scope import LiveScope
+from tui_forward.catalog.change_log import next_version
+from tui_forward.catalog.informer import LiveScope
 from tui_forward.errors import ConfigError
-from tui_forward.kube.cluster import Cluster
+from tui_forward.kube.client import Cluster
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,

@@ -20,10 +20,10 @@ from tui_forward.errors import (
     TransportError,
     TuiForwardError,
 )
-from tui_forward.kube.cluster import Cluster
-from tui_forward.kube.listing import PAGE_LIMIT
-from tui_forward.kube.resources import Item, Resource
-from tui_forward.kube.watching import WatchEventType
+from tui_forward.kube.api.pager import PAGE_LIMIT
+from tui_forward.kube.api.resources import Item, Resource
+from tui_forward.kube.api.watch import WatchEventType
+from tui_forward.kube.client import Cluster
 from tui_forward.model import Namespace
 
 Key = tuple[str, str]

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from tui_forward.cli import completing
-from tui_forward.cli.exits import ExitCode, exit_code_of
+from tui_forward.cli import completers as completers
+from tui_forward.cli.exit_codes import ExitCode, exit_code_of
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
 from tui_forward.errors import TuiForwardError, UsageError
@@ -23,27 +23,36 @@ from tui_forward.errors import TuiForwardError, UsageError
 # used, and what `--help` says of it, so that help imports none of them.
 COMMANDS = {
     "forward": (
-        "tui_forward.cli.forward",
+        "tui_forward.cli.commands.forward",
         "Forward local ports to a pod, a service or a workload.",
     ),
-    "up": ("tui_forward.cli.up", "Switch a profile's forwards on; they go on without a terminal."),
-    "down": ("tui_forward.cli.up", "Switch a profile's forwards off."),
-    "ls": ("tui_forward.cli.status", "List the forwards that are on."),
-    "status": ("tui_forward.cli.status", "Show the engine and its forwards."),
-    "stop": ("tui_forward.cli.status", "Switch forwards off."),
-    "run": ("tui_forward.cli.run", "Run a command with a profile's forwards up and ready."),
-    "restart": ("tui_forward.cli.restart", "Begin the engine anew, with all that is on."),
-    "profile": ("tui_forward.cli.profile", "List, show, check, edit, import and export profiles."),
+    "up": (
+        "tui_forward.cli.commands.up",
+        "Switch a profile's forwards on; they go on without a terminal.",
+    ),
+    "down": ("tui_forward.cli.commands.up", "Switch a profile's forwards off."),
+    "ls": ("tui_forward.cli.commands.status", "List the forwards that are on."),
+    "status": ("tui_forward.cli.commands.status", "Show the engine and its forwards."),
+    "stop": ("tui_forward.cli.commands.status", "Switch forwards off."),
+    "run": (
+        "tui_forward.cli.commands.run",
+        "Run a command with a profile's forwards up and ready.",
+    ),
+    "restart": ("tui_forward.cli.commands.restart", "Begin the engine anew, with all that is on."),
+    "profile": (
+        "tui_forward.cli.commands.profile",
+        "List, show, check, edit, import and export profiles.",
+    ),
     "metrics": (
-        "tui_forward.cli.metrics",
+        "tui_forward.cli.commands.metrics",
         "Print metrics in the OpenMetrics format, or serve them.",
     ),
     "config": (
-        "tui_forward.cli.config",
+        "tui_forward.cli.commands.config",
         "Show the settings that count, and where each comes from.",
     ),
     "completion": (
-        "tui_forward.cli.completion",
+        "tui_forward.cli.commands.completion",
         "Print what makes your shell complete commands.",
     ),
     "demo": (
@@ -51,7 +60,7 @@ COMMANDS = {
         "Try it all on the embedded cluster: dashboard, or a report.",
     ),
     "cluster": (
-        "tui_forward.cli.cluster",
+        "tui_forward.cli.commands.cluster",
         "Run the embedded cluster by itself.",
     ),
 }
@@ -104,7 +113,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 @click.option(
     "--profile",
     metavar="PROFILE",
-    shell_complete=completing.profiles,
+    shell_complete=completers.profiles,
     help="Switch this profile's forwards on.",
 )
 @click.option("--resume", is_flag=True, help="Bring back what was on before a crash or reboot.")
@@ -135,16 +144,16 @@ def cli(
         given = {"context": context, "namespace": namespace, "kubeconfig": kubeconfig}
         _pass_on(ctx, ctx.invoked_subcommand, {k: v for k, v in given.items() if v is not None})
         return
-    from tui_forward.cli.dashboard import dashboard
+    from tui_forward.cli.commands.dashboard import dashboard
 
     if namespace is not None and all_namespaces:
         raise UsageError("--namespace and --all-namespaces exclude each other", hint="use one")
     shown = "" if all_namespaces else namespace
     wanted = None
     if profile is not None:
-        from tui_forward.cli import profile_choice
+        from tui_forward.cli import profile_lookup as profile_lookup
 
-        wanted = profile_choice.chosen(profile, yes=False)
+        wanted = profile_lookup.chosen(profile, yes=False)
     dashboard(kubeconfig, context=context, namespace=shown, resume=resume, profile=wanted)
 
 

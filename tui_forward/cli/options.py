@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tui_forward.cli import completing
+from tui_forward.cli import completers as completers
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ class Duration(click.ParamType[float]):
         ctx: click.Context | None,  # noqa: ARG002 - click's signature
     ) -> float:
         """See `parse_duration_s`, whose `UsageError` goes straight up."""
-        from tui_forward.arguments import parse_duration_s
+        from tui_forward.common.arguments import parse_duration_s
 
         return value if isinstance(value, float) else parse_duration_s(str(value))
 
@@ -47,13 +47,13 @@ def cluster_options(command: F) -> F:
             "-n",
             "--namespace",
             metavar="NAME",
-            shell_complete=completing.namespaces,
+            shell_complete=completers.namespaces,
             help="Namespace; the context's own by default.",
         ),
         click.option(
             "--context",
             metavar="NAME",
-            shell_complete=completing.contexts,
+            shell_complete=completers.contexts,
             help="Context of the kubeconfig.",
         ),
     ):

@@ -20,38 +20,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tui_forward.kube.cluster import Cluster as Cluster
-    from tui_forward.kube.cluster import Clusters as Clusters
-    from tui_forward.kube.kubeconfig import Kubeconfig as Kubeconfig
-    from tui_forward.kube.resources import DAEMONSETS as DAEMONSETS
-    from tui_forward.kube.resources import DEPLOYMENTS as DEPLOYMENTS
-    from tui_forward.kube.resources import JOBS as JOBS
-    from tui_forward.kube.resources import NAMESPACES as NAMESPACES
-    from tui_forward.kube.resources import PODS as PODS
-    from tui_forward.kube.resources import REPLICASETS as REPLICASETS
-    from tui_forward.kube.resources import SERVICES as SERVICES
-    from tui_forward.kube.resources import STATEFULSETS as STATEFULSETS
-    from tui_forward.kube.resources import Resource as Resource
-    from tui_forward.kube.source import KubeconfigSource as KubeconfigSource
-    from tui_forward.kube.watching import WatchEvent as WatchEvent
-    from tui_forward.kube.watching import WatchEventType as WatchEventType
+    from tui_forward.kube.api.resources import DAEMONSETS as DAEMONSETS
+    from tui_forward.kube.api.resources import DEPLOYMENTS as DEPLOYMENTS
+    from tui_forward.kube.api.resources import JOBS as JOBS
+    from tui_forward.kube.api.resources import NAMESPACES as NAMESPACES
+    from tui_forward.kube.api.resources import PODS as PODS
+    from tui_forward.kube.api.resources import REPLICASETS as REPLICASETS
+    from tui_forward.kube.api.resources import SERVICES as SERVICES
+    from tui_forward.kube.api.resources import STATEFULSETS as STATEFULSETS
+    from tui_forward.kube.api.resources import Resource as Resource
+    from tui_forward.kube.api.watch import WatchEvent as WatchEvent
+    from tui_forward.kube.api.watch import WatchEventType as WatchEventType
+    from tui_forward.kube.client import Cluster as Cluster
+    from tui_forward.kube.client import Clusters as Clusters
+    from tui_forward.kube.kubeconfig.loader import Kubeconfig as Kubeconfig
+    from tui_forward.kube.kubeconfig.source import KubeconfigSource as KubeconfigSource
 
 _HOMES = {
-    "Cluster": "cluster",
-    "Clusters": "cluster",
-    "Kubeconfig": "kubeconfig",
-    "KubeconfigSource": "source",
-    "Resource": "resources",
-    "NAMESPACES": "resources",
-    "PODS": "resources",
-    "SERVICES": "resources",
-    "DEPLOYMENTS": "resources",
-    "STATEFULSETS": "resources",
-    "DAEMONSETS": "resources",
-    "REPLICASETS": "resources",
-    "JOBS": "resources",
-    "WatchEvent": "watching",
-    "WatchEventType": "watching",
+    "Cluster": "client",
+    "Clusters": "client",
+    "Kubeconfig": "kubeconfig.loader",
+    "KubeconfigSource": "kubeconfig.source",
+    "Resource": "api.resources",
+    "NAMESPACES": "api.resources",
+    "PODS": "api.resources",
+    "SERVICES": "api.resources",
+    "DEPLOYMENTS": "api.resources",
+    "STATEFULSETS": "api.resources",
+    "DAEMONSETS": "api.resources",
+    "REPLICASETS": "api.resources",
+    "JOBS": "api.resources",
+    "WatchEvent": "api.watch",
+    "WatchEventType": "api.watch",
 }
 
 __all__ = [

@@ -15,10 +15,9 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import TuiForwardError
-
-from .cluster import RUNTIMES, Cluster, Options
-from .control import Control, parse_fields
-from .lifecycle import loop_factory, signal_on_parent_death
+from tui_forward.minicluster.control_socket import Control, parse_fields
+from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
+from tui_forward.minicluster.supervisor import RUNTIMES, Cluster, Options
 
 OWNER_POLL_S = 0.5
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tui_forward.arguments import duration_text
+from tui_forward.common.arguments import duration_text
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.profile import Profile, ProfileForward
 

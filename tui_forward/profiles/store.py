@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tui_forward import atomic
+from tui_forward.common import atomic_file as atomic_file
 from tui_forward.errors import ConfigError, UsageError
+from tui_forward.profiles.parser import LARGEST, Problem, ProfileError, read_profile
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.reading import LARGEST, Problem, ProfileError, read_profile
 
 TEAM_FILE: Final = ".tui-forward.yaml"
 _SUFFIXES: Final = (".yaml", ".yml")
@@ -159,7 +159,7 @@ class ProfileStore:
         """
         read_profile(text, path)
         try:
-            atomic.replace(path, text.encode("utf-8"))
+            atomic_file.replace(path, text.encode("utf-8"))
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {path}: {why}") from error

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from tui_forward import atomic
+from tui_forward.common import atomic_file as atomic_file
 from tui_forward.errors import ConfigError
 
 _MOST = 500
@@ -49,7 +49,7 @@ class Trust:
         while len(known.profiles) > _MOST:
             del known.profiles[next(iter(known.profiles))]
         try:
-            atomic.replace(self._path, msgspec.json.encode(known))
+            atomic_file.replace(self._path, msgspec.json.encode(known))
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {self._path}: {why}") from error

@@ -17,7 +17,7 @@ from typing import Final
 
 from tui_forward.errors import ForwardErrorCause, ProtocolError
 from tui_forward.protocol.buffers import Buffer
-from tui_forward.protocol.failures import (
+from tui_forward.protocol.error_stream import (
     MAX_ERROR_TEXT_BYTES,
     PortForwardFailure,
     parse_failure,

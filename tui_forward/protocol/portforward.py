@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError
 from tui_forward.protocol.buffers import Buffer
-from tui_forward.protocol.failures import (
+from tui_forward.protocol.error_stream import (
     MAX_ERROR_TEXT_BYTES,
     PortForwardFailure,
     parse_failure,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tui_forward.kube.logs import plain
+from tui_forward.kube.api.log_text import plain
 from tui_forward.model import (
     Connection,
     ConnectionState,
@@ -22,7 +22,7 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.session.verdict import Known, Obstacle, Verdict, judge, latest_refusal
+from tui_forward.session.diagnosis import Known, Obstacle, Verdict, judge, latest_refusal
 
 _TRANSPORTS = {
     TransportChoice.SPDY: " by SPDY",

@@ -32,11 +32,11 @@ from tui_forward.model import (
 )
 
 if TYPE_CHECKING:
+    from tui_forward.engine.connections.listener import Inheritance
+    from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
-    from tui_forward.engine.listener import Inheritance
-    from tui_forward.engine.supervisor import Engine
-    from tui_forward.engine.targets import TargetWatch
-    from tui_forward.session.verdict import Known
+    from tui_forward.engine.target_watch import TargetWatch
+    from tui_forward.session.diagnosis import Known
     from tui_forward.transport.access import Access
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ _LOOK_EVERY_S = 1.0
 _LOOK_OFTEN_S = 0.1
 # The engine's modules take 0.1 s to load. Whoever opens the session wants to see the cluster
 # first; by the time a forward is wanted they are there.
-_ENGINE = "tui_forward.engine.supervisor"
+_ENGINE = "tui_forward.engine.engine"
 _LOAD_ENGINE_AFTER_S = 1.5
 
 
@@ -139,7 +139,7 @@ class LocalSession:
         watch_the_machine: bool = True,
     ) -> None:
         if backend is None:
-            from tui_forward.session.backend import KubernetesBackend
+            from tui_forward.session.kubernetes_backend import KubernetesBackend
 
             backend = KubernetesBackend(kubeconfig, context=context)
         self._backend = backend
@@ -160,7 +160,7 @@ class LocalSession:
         if self._made is None:
             if self._closed:
                 raise UsageError("the session is closed")
-            from tui_forward.engine.supervisor import Engine
+            from tui_forward.engine.engine import Engine
 
             self._made = Engine(
                 self._backend, limits=self._limits, watch_the_machine=self._watch_the_machine
@@ -265,8 +265,8 @@ class LocalSession:
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""
+        from tui_forward.session.diagnosis import Known
         from tui_forward.session.hops import hops
-        from tui_forward.session.verdict import Known
 
         try:
             known = await self._backend.look(self._engine.forward(forward_id))

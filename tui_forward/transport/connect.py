@@ -6,10 +6,10 @@ import asyncio
 
 from tui_forward.errors import TransportError
 from tui_forward.transport.access import Endpoint
-from tui_forward.transport.sockets import SocketStream
+from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
 from tui_forward.transport.tcp import dial_tcp, unanswered
-from tui_forward.transport.tls import TlsStream
+from tui_forward.transport.tls_stream import TlsStream
 
 
 async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
@@ -31,7 +31,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
         async with asyncio.timeout(timeout_s):
             if endpoint.proxy:
                 # Brings two libraries along; few people have a proxy.
-                from tui_forward.transport.proxy import dial_through, parse_proxy_url
+                from tui_forward.transport.proxy_dialer import dial_through, parse_proxy_url
 
                 proxy = parse_proxy_url(endpoint.proxy)
                 stage = f" through the proxy {proxy}"

@@ -15,8 +15,9 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
+from tui_forward.common.formatting import plural
+from tui_forward.common.traffic_history import Histories
 from tui_forward.errors import TuiForwardError
-from tui_forward.history import Histories
 from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
@@ -27,36 +28,35 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.settings.reading import Habit, Settings, identity, load
-from tui_forward.tui import wishes
-from tui_forward.tui.browse.listing import Listing
-from tui_forward.tui.browse.memory import Memory
-from tui_forward.tui.browse.targets import target_of
-from tui_forward.tui.dashboard import Dashboard
-from tui_forward.tui.detail import DetailScreen
-from tui_forward.tui.dialogs import Leave, QuitScreen, ResumeScreen
-from tui_forward.tui.figures import plural
-from tui_forward.tui.files import Files
-from tui_forward.tui.filter_bar import FilterBar
-from tui_forward.tui.granting import Action, Granter, Offer
-from tui_forward.tui.keymap import KeyCheck, check_keys
-from tui_forward.tui.keynames import known_ids
-from tui_forward.tui.line import Line
-from tui_forward.tui.picture import Picture, key_of
-from tui_forward.tui.places import LastPlace
-from tui_forward.tui.profile_talk import ProfileTalk
-from tui_forward.tui.rows import Cell, header_cells, local_text, target_text
-from tui_forward.tui.rowtable import RowTable
-from tui_forward.tui.sampling import ANSWER_S, Sampler
+from tui_forward.settings.parser import Habit, Settings, identity, load
+from tui_forward.tui import messages as messages
+from tui_forward.tui.controllers.forward_controller import Action, Granter, Offer
+from tui_forward.tui.controllers.profile_controller import ProfileTalk
+from tui_forward.tui.controllers.sampler import ANSWER_S, Sampler
+from tui_forward.tui.keys.key_names import known_ids
+from tui_forward.tui.keys.keymap import KeyCheck, check_keys
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.dialogs import Leave, QuitScreen, ResumeScreen
+from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.storage.favorites import Memory
+from tui_forward.tui.storage.paths import Files
+from tui_forward.tui.storage.view_state import LastPlace
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
-from tui_forward.tui.transitions import Notice, wanted
+from tui_forward.tui.viewmodel.cluster_state import Picture, key_of
+from tui_forward.tui.viewmodel.entry_list import Listing
+from tui_forward.tui.viewmodel.entry_targets import target_of
+from tui_forward.tui.viewmodel.notifications import Notice, wanted
+from tui_forward.tui.viewmodel.rows import Cell, header_cells, local_text, target_text
+from tui_forward.tui.widgets.filter_bar import FilterBar
+from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.widgets.status_line import Line
 
 # What is opened when it is asked for is loaded then: the first screen need not wait for it.
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from tui_forward.tui.palette import PaletteCommand
+    from tui_forward.tui.keys.palette import PaletteCommand
 
 SETTINGS_S = 1.0  # how often the settings file is looked at
 PLACE_S = 1.0  # and where the person is
@@ -68,13 +68,13 @@ _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 
 def with_keys() -> tuple[type[DOMNode], ...]:
     """Whose keys can be changed, and are in the help."""
-    from tui_forward.tui.forward_form import ForwardForm
-    from tui_forward.tui.help import HelpScreen
-    from tui_forward.tui.log_screen import LogScreen
-    from tui_forward.tui.log_view import LogView
-    from tui_forward.tui.paste_dialog import PasteDialog
-    from tui_forward.tui.picker import Picker
-    from tui_forward.tui.profile_screen import ProfileScreen
+    from tui_forward.tui.screens.engine_log import LogScreen
+    from tui_forward.tui.screens.forward_form import ForwardForm
+    from tui_forward.tui.screens.help import HelpScreen
+    from tui_forward.tui.screens.paste_dialog import PasteDialog
+    from tui_forward.tui.screens.picker import Picker
+    from tui_forward.tui.screens.profile import ProfileScreen
+    from tui_forward.tui.widgets.log_view import LogView
 
     return (
         Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
@@ -83,7 +83,7 @@ def with_keys() -> tuple[type[DOMNode], ...]:
 
 
 def _actions() -> type[Provider]:
-    from tui_forward.tui.palette import Actions
+    from tui_forward.tui.keys.palette import Actions
 
     return Actions
 
@@ -317,35 +317,35 @@ class TuiForwardApp(ThemedApp[None]):
         if not self._granter.wish(action):
             self.bell()
 
-    def on_ports_wished(self, event: wishes.PortsWished) -> None:
+    def on_ports_wished(self, event: messages.PortsWished) -> None:
         """Switch ports on; those that are on off, if that is wanted."""
         context = self.picture.scope.context
         switch, defaults = self._granter.switch_ports, self._settings.forwards
         self._wish(partial(switch, context, event.ports, defaults, toggle=event.toggle))
 
-    def on_forwards_wished(self, event: wishes.ForwardsWished) -> None:
+    def on_forwards_wished(self, event: messages.ForwardsWished) -> None:
         """Stop, pause, resume, reconnect, open, copy or edit."""
         self._wish(partial(self._serve, event.forward_ids, event.wish))
 
-    async def _serve(self, forward_ids: Sequence[str], wish: wishes.Wish) -> None:
+    async def _serve(self, forward_ids: Sequence[str], wish: messages.Wish) -> None:
         forwards = self._granter.forwards(forward_ids)
-        if wish is wishes.Wish.STOP:
+        if wish is messages.Wish.STOP:
             await self._granter.stop(forward_ids)
-        elif wish is wishes.Wish.COPY:
+        elif wish is messages.Wish.COPY:
             self._copy(forwards)
-        elif wish is wishes.Wish.EDIT:
+        elif wish is messages.Wish.EDIT:
             self._edit(forwards[:1])
-        elif wish is wishes.Wish.OPEN:
+        elif wish is messages.Wish.OPEN:
             for forward in forwards:
                 self._open(forward)
         else:
             await self._granter.serve(forward_ids, wish)
 
-    def on_connections_ended(self, event: wishes.ConnectionsEnded) -> None:
+    def on_connections_ended(self, event: messages.ConnectionsEnded) -> None:
         """End connections."""
         self._wish(partial(self._granter.end_connections, event.connection_ids))
 
-    def on_star_toggled(self, event: wishes.StarToggled) -> None:
+    def on_star_toggled(self, event: messages.StarToggled) -> None:
         """Keep a favourite, or forget it."""
         context = self.picture.scope.context
         self._memory.toggle_favourite(context, event.key)
@@ -358,9 +358,9 @@ class TuiForwardApp(ThemedApp[None]):
 
     # The form.
 
-    def on_form_wished(self, event: wishes.FormWished) -> None:
+    def on_form_wished(self, event: messages.FormWished) -> None:
         """Ask how a port is to be forwarded, then do it."""
-        from tui_forward.tui.forward_form import ForwardForm
+        from tui_forward.tui.screens.forward_form import ForwardForm
 
         entry, context = event.entry, self.picture.scope.context
         port = event.port or DeclaredPort(number=80)
@@ -384,7 +384,7 @@ class TuiForwardApp(ThemedApp[None]):
         self.push_screen(form, answered)
 
     def _edit(self, forwards: Sequence[Forward]) -> None:
-        from tui_forward.tui.forward_form import ForwardForm
+        from tui_forward.tui.screens.forward_form import ForwardForm
 
         for forward in forwards:
             key = key_of(TargetKind.POD, *_pod_of(forward))
@@ -415,14 +415,14 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Everything about a forward.
 
-    def on_detail_wished(self, event: wishes.DetailWished) -> None:
+    def on_detail_wished(self, event: messages.DetailWished) -> None:
         """Show everything about one forward."""
         screen = DetailScreen(event.forward_id, self._settings.forwards, clock=self._clock)
         self.push_screen(screen)
         self._sampler.soon()
         self.run_worker(self._sampler.follow_way(screen), group="way", exclusive=True)
 
-    def on_log_wished(self, event: wishes.LogWished) -> None:
+    def on_log_wished(self, event: messages.LogWished) -> None:
         """Begin to show the pod's log, or end it."""
         if event.on and isinstance(self.screen, DetailScreen):
             log = self._sampler.follow_log(self.screen, event.container)
@@ -431,7 +431,7 @@ class TuiForwardApp(ThemedApp[None]):
     # Addresses.
 
     def _copy(self, forwards: Sequence[Forward]) -> None:
-        from tui_forward.tui.links import address_text
+        from tui_forward.common.links import address_text
 
         texts = [address_text(forward) for forward in forwards if forward.listening]
         if not texts:
@@ -444,7 +444,7 @@ class TuiForwardApp(ThemedApp[None]):
     @work(group="open", exit_on_error=False)
     async def _open(self, forward: Forward) -> None:
         """Show a forward in the browser; asks the port what it speaks if its name does not say."""
-        from tui_forward.tui import links
+        from tui_forward.common import links
 
         local = links.local_of(forward)
         if local is None:
@@ -475,21 +475,21 @@ class TuiForwardApp(ThemedApp[None]):
 
     def action_namespace(self) -> None:
         """Choose a namespace, or type its name."""
-        from tui_forward.tui import choices
-        from tui_forward.tui.picker import Picker
+        from tui_forward.tui.screens.picker import Picker
+        from tui_forward.tui.viewmodel import picker_options
 
         picture, context = self.picture, self.picture.scope.context
         liked = self._memory.favourites(context)
-        options = choices.namespaces(picture, self.snapshot.forwards, liked)
+        options = picker_options.namespaces(picture, self.snapshot.forwards, liked)
         trouble = picture.trouble("namespaces")
         note = f"{trouble.error}. Type a name instead." if trouble is not None else ""
 
         def chosen(name: str | None) -> None:
             if name is not None:
-                self._look_at(context, "" if name == choices.ALL else name)
+                self._look_at(context, "" if name == picker_options.ALL else name)
 
         def star(name: str, _on: bool) -> None:
-            self._memory.toggle_favourite(context, choices.namespace_key(name))
+            self._memory.toggle_favourite(context, picker_options.namespace_key(name))
 
         picker = Picker("namespace", options, free=True, note=note, star=star)
         self.push_screen(picker, chosen)
@@ -497,8 +497,8 @@ class TuiForwardApp(ThemedApp[None]):
     @work(group="contexts", exclusive=True, exit_on_error=False)
     async def action_context(self) -> None:
         """Choose a context of the kubeconfig."""
-        from tui_forward.tui import choices
-        from tui_forward.tui.picker import Picker
+        from tui_forward.tui.screens.picker import Picker
+        from tui_forward.tui.viewmodel import picker_options
 
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -510,7 +510,7 @@ class TuiForwardApp(ThemedApp[None]):
             self.notify("The engine process does not answer", severity="error")
             return
         liked = self._memory.favourites(_ANYWHERE)
-        options = choices.contexts(known, self.picture.scope.context, liked)
+        options = picker_options.contexts(known, self.picture.scope.context, liked)
 
         def chosen(name: str | None) -> None:
             context = next((one for one in known if one.name == name), None)
@@ -518,7 +518,7 @@ class TuiForwardApp(ThemedApp[None]):
                 self._look_at(context.name, context.namespace)
 
         def star(name: str, _on: bool) -> None:
-            self._memory.toggle_favourite(_ANYWHERE, choices.context_key(name))
+            self._memory.toggle_favourite(_ANYWHERE, picker_options.context_key(name))
 
         self.push_screen(Picker("context", options, star=star), chosen)
 
@@ -547,7 +547,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def on_paste(self, event: events.Paste) -> None:
         """A kubectl line that is pasted anywhere becomes forwards; another shows what is wrong."""
-        from tui_forward.commandline import looks_like_forward, parse_lines
+        from tui_forward.common.kubectl_command import looks_like_forward, parse_lines
 
         if self.screen is not self.dashboard or not looks_like_forward(event.text):
             return
@@ -560,7 +560,7 @@ class TuiForwardApp(ThemedApp[None]):
             self._wish(partial(self._granter.start, specs, "started; x stops it"))
 
     def _ask_line(self, text: str) -> None:
-        from tui_forward.tui.paste_dialog import PasteDialog
+        from tui_forward.tui.screens.paste_dialog import PasteDialog
 
         def answered(specs: tuple[ForwardSpec, ...] | None) -> None:
             if specs:
@@ -577,13 +577,13 @@ class TuiForwardApp(ThemedApp[None]):
 
     def action_help(self) -> None:
         """Every key."""
-        from tui_forward.tui.help import HelpScreen, collect
+        from tui_forward.tui.screens.help import HelpScreen, collect
 
         self.push_screen(HelpScreen(collect(self, self.screen, also=with_keys())))
 
     def action_log(self) -> None:
         """What the engine process has to say."""
-        from tui_forward.tui.log_screen import LogScreen
+        from tui_forward.tui.screens.engine_log import LogScreen
 
         if self._files.log is None:
             self.notify("There is no log here", severity="warning")
@@ -596,7 +596,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def _wear(self, theme: str) -> None:
         """Another theme, also next time."""
-        from tui_forward.settings.writing import save_theme
+        from tui_forward.settings.writer import save_theme
 
         self.theme = theme
         if self._files.settings is not None:
@@ -608,7 +608,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
         """See `palette.Commander`."""
-        from tui_forward.tui.palette import PaletteCommand
+        from tui_forward.tui.keys.palette import PaletteCommand
 
         here = self.picture.scope
         for name in self.picture.namespaces:

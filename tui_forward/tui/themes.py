@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
 
-from tui_forward.settings.reading import DEFAULT_THEME
+from tui_forward.settings.parser import DEFAULT_THEME
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ import msgspec
 
 from tests.support.waiting import until
 from tui_forward.errors import TuiForwardError
-from tui_forward.minicluster.control import Control
+from tui_forward.minicluster.control_socket import Control
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.runtime import netns

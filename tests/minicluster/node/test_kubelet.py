@@ -17,7 +17,7 @@ import pytest
 from tests.minicluster.cluster import Running, running_cluster
 from tests.minicluster.node.harness import SPDY_HEADERS, WEBSOCKET_HEADERS
 from tui_forward.errors import ApiError
-from tui_forward.minicluster.kubelet.api import ApiClient, Object
+from tui_forward.minicluster.kubelet.api_client import ApiClient, Object
 from tui_forward.minicluster.relay import Wire, connect
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "api"

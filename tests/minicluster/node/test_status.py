@@ -12,12 +12,13 @@ import pytest
 
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.cri import api_pb2 as cri
-from tui_forward.minicluster.kubelet import podspec, status
+from tui_forward.minicluster.kubelet import cri_config as cri_config
+from tui_forward.minicluster.kubelet import pod_status as pod_status
 from tui_forward.minicluster.kubelet.backoff import CrashBackoff, PullBackoff
 from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.logs import LogOptions, read
+from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
 from tui_forward.minicluster.kubelet.portforward import RefusalError, ports_of
-from tui_forward.minicluster.kubelet.status import ContainerView, PodView
 from tui_forward.minicluster.runtime.logs import LogWriter
 from tui_forward.protocol.upgrade_server import HttpRequest
 
@@ -77,14 +78,14 @@ def test_status_is_what_a_real_kubelet_reports(name: str) -> None:
         views.append(view)
     picture = PodView(sandbox_ready=True, ip=wanted["podIP"], containers=views)
     # The times of transitions come from the old status.
-    assert status.build(pod, picture, host_ip=HOST, now_s=0.0) == wanted
+    assert pod_status.build(pod, picture, host_ip=HOST, now_s=0.0) == wanted
 
 
 def test_a_new_pod() -> None:
     pod = recorded("pod")
     pod["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
     picture = PodView(containers=[ContainerView(name="one", image="i")])
-    built = status.build(pod, picture, host_ip=HOST, now_s=1_800_000_000.0)
+    built = pod_status.build(pod, picture, host_ip=HOST, now_s=1_800_000_000.0)
     assert built["phase"] == "Pending"
     assert built["containerStatuses"] == [
         {
@@ -143,7 +144,7 @@ def test_phase(policy: str, containers: list[ContainerView], terminating: bool, 
     pod: Object = {"metadata": {}, "spec": {"restartPolicy": policy}}
     if terminating:
         pod["metadata"]["deletionTimestamp"] = "2026-11-23T02:27:09Z"
-    assert status.phase(pod, PodView(containers=containers)) == phase
+    assert pod_status.phase(pod, PodView(containers=containers)) == phase
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_phase(policy: str, containers: list[ContainerView], terminating: bool, 
 def test_phase_with_init_containers(policy: str, init: ContainerView, phase: str) -> None:
     pod: Object = {"metadata": {}, "spec": {"restartPolicy": policy}}
     view = PodView(containers=[RUNNING], init_containers=[init])
-    assert status.phase(pod, view) == phase
+    assert pod_status.phase(pod, view) == phase
 
 
 def config(*, crash_backoff_s: float = 1.0, crash_backoff_max_s: float = 20.0) -> KubeletConfig:
@@ -216,7 +217,7 @@ def test_environment() -> None:
             {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
         ]
     }
-    found = podspec.environment(pod, spec, pod_ip="10.0.0.1", host_ip=HOST)
+    found = cri_config.environment(pod, spec, pod_ip="10.0.0.1", host_ip=HOST)
     assert found == {"A": "1", "NAME": "web-1", "IP": "10.0.0.1", "SECRET": ""}
 
 
@@ -224,7 +225,7 @@ def test_environment() -> None:
     ("seconds", "text"), [(0, "0s"), (10, "10s"), (60, "1m0s"), (160.2, "2m40s")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert podspec.go_duration(seconds) == text
+    assert cri_config.go_duration(seconds) == text
 
 
 async def collect(path: Path, options: LogOptions) -> bytes:

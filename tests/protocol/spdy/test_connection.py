@@ -7,7 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 
-from tests.protocol.doubles import (
+from tests.protocol.recording_receivers import (
     ConnectionLog,
     StreamLog,
     chunk_sizes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.protocol.doubles import ConnectionLog, StreamLog
+from tests.protocol.recording_receivers import ConnectionLog, StreamLog
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.spdy import Side, SpdyConnection, frames
 from tui_forward.protocol.spdy.fields import split_fields

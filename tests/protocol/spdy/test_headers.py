@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.doubles import codec_settings
+from tests.protocol.recording_receivers import codec_settings
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.spdy.dictionary import SPDY3_DICTIONARY
 from tui_forward.protocol.spdy.headers import (

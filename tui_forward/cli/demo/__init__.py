@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tui_forward.cli.exits import ExitCode
+from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import speaks_unicode, wants_color
 
 
@@ -20,14 +20,14 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
     On a terminal: the dashboard. Without one: a report of real traffic through the whole
     chain, with figures; the exit code is 0 only if every claim held.
     """
-    from tui_forward.cli.dashboard import has_terminal
-    from tui_forward.cli.doors import run, until_told
+    from tui_forward.cli.commands.dashboard import has_terminal
+    from tui_forward.cli.sessions import run, until_told
 
     if has_terminal() and not report and not as_json:
         run(until_told(_dashboard()))
         return
     from tui_forward.cli.demo.report import JsonRenderer, Renderer, TextRenderer
-    from tui_forward.cli.demo.run import run_demo
+    from tui_forward.cli.demo.runner import run_demo
 
     renderer: Renderer
     if as_json:
@@ -42,8 +42,8 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
 
 
 async def _dashboard() -> None:
-    from tui_forward.cli.dashboard import show_dashboard
-    from tui_forward.cli.embedded import embedded_cluster
+    from tui_forward.cli.commands.dashboard import show_dashboard
+    from tui_forward.cli.embedded_cluster import embedded_cluster
 
     click.echo("Starting the embedded cluster ...", err=True)
     async with embedded_cluster() as cluster:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tui_forward.minicluster import config, lifecycle
-
-from .hop import serve
+from tui_forward.minicluster import config, process_lifecycle
+from tui_forward.minicluster.apiserver.component import serve
 
 
 def main() -> int:
@@ -16,7 +15,7 @@ def main() -> int:
     parser.add_argument("--config", required=True, help="JSON file, see config.ApiServerConfig")
     options = parser.parse_args()
     settings = config.load(options.config, config.ApiServerConfig)
-    return lifecycle.run_hop(lambda lifetime: serve(settings, lifetime))
+    return process_lifecycle.run_hop(lambda lifetime: serve(settings, lifetime))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from tui_forward.minicluster.apiserver.http import Request
+from tui_forward.minicluster.apiserver.status_errors import Failure, unauthorized
 from tui_forward.minicluster.config import TokenUser
 from tui_forward.protocol.upgrade_server import split_bearer_protocol
-
-from .http import Request
-from .status import Failure, unauthorized
 
 ADMINS = "system:masters"
 NODES = "system:nodes"

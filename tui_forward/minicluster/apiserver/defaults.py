@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from . import clock, resources
-from .resources import Resource
-from .status import invalid
-from .store import Store
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.status_errors import invalid
+from tui_forward.minicluster.apiserver.store import Store
 
 Object = dict[str, Any]
 
@@ -88,7 +89,7 @@ def create(
     else:
         metadata.pop("namespace", None)
     metadata["uid"] = identities.uid()
-    metadata["creationTimestamp"] = clock.now()
+    metadata["creationTimestamp"] = timestamps.now()
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     complete(store, resource, item, identities)

@@ -18,11 +18,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import h11
 import msgspec
 
+from tui_forward.minicluster.apiserver import protobuf
+from tui_forward.minicluster.apiserver.status_errors import JSON, Failure, bad_request
 from tui_forward.minicluster.relay import Wire
 from tui_forward.protocol.upgrade_server import header_values
-
-from . import protobuf
-from .status import JSON, Failure, bad_request
 
 # etcd refuses larger requests; so does a real API server.
 BODY_LIMIT = 3 << 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import resources
+from tui_forward.minicluster.apiserver import resources
 
 _JSON = {"application/json": {"schema": {"type": "object"}}}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .status import Failure, bad_request
+from tui_forward.minicluster.apiserver.status_errors import Failure, bad_request
 
 Object = dict[str, Any]
 

@@ -14,6 +14,18 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.fault_injection import Faults
+from tui_forward.minicluster.apiserver.http import Request, Response, Takeover
+from tui_forward.minicluster.apiserver.kubelet_dialer import Backend, Head, Kubelets, read_head
+from tui_forward.minicluster.apiserver.status_errors import (
+    Failure,
+    PlainFailure,
+    bad_request,
+    not_found,
+)
+from tui_forward.minicluster.apiserver.store import Store
+from tui_forward.minicluster.apiserver.websocket_tunnel import WebSocketTunnel
 from tui_forward.minicluster.relay import Relay, Wire
 from tui_forward.protocol.upgrade_server import (
     is_tunnel_protocol,
@@ -23,14 +35,6 @@ from tui_forward.protocol.upgrade_server import (
     websocket_key_is_valid,
     websocket_switched,
 )
-
-from . import resources
-from .faults import Faults
-from .http import Request, Response, Takeover
-from .kubelets import Backend, Head, Kubelets, read_head
-from .status import Failure, PlainFailure, bad_request, not_found
-from .store import Store
-from .tunnel import WebSocketTunnel
 
 # How long a refusal of the kubelet may take to pass.
 REFUSAL_TIMEOUT_S = 10.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from .status import Failure
+from tui_forward.minicluster.apiserver.status_errors import Failure
 
 MAGIC: Final = b"k8s\0"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import resources
-from .auth import Attributes
-from .http import Request
-from .resources import Resource
-from .status import method_not_allowed, no_such_path
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.auth import Attributes
+from tui_forward.minicluster.apiserver.http import Request
+from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.status_errors import method_not_allowed, no_such_path
 
 
 @dataclass(frozen=True, slots=True)

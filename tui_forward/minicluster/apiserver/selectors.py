@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .status import bad_request
+from tui_forward.minicluster.apiserver.status_errors import bad_request
 
 LabelTest = Callable[[Mapping[str, str]], bool]
 FieldTest = Callable[[Mapping[str, str]], bool]

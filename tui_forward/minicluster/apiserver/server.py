@@ -9,21 +9,27 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
+from tui_forward.minicluster.apiserver import access_reviews, auth, openapi, pod_logs, resources
+from tui_forward.minicluster.apiserver import get_and_list as get_and_list
+from tui_forward.minicluster.apiserver import watch as watch_module
+from tui_forward.minicluster.apiserver.auth import Attributes, Authenticator, User
+from tui_forward.minicluster.apiserver.create_update_delete import Writer
+from tui_forward.minicluster.apiserver.defaults import Identities
+from tui_forward.minicluster.apiserver.fault_injection import Faults
+from tui_forward.minicluster.apiserver.get_and_list import Selection
+from tui_forward.minicluster.apiserver.http import Answer, Connection, Peer, Request, Response
+from tui_forward.minicluster.apiserver.kubelet_dialer import Kubelets
+from tui_forward.minicluster.apiserver.portforward import PortForward, Running
+from tui_forward.minicluster.apiserver.router import Target, route
+from tui_forward.minicluster.apiserver.status_errors import (
+    Failure,
+    bad_request,
+    method_not_allowed,
+    no_such_path,
+)
+from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.relay import Wire
-
-from . import auth, logs, openapi, reads, resources, reviews, watches
-from .auth import Attributes, Authenticator, User
-from .defaults import Identities
-from .faults import Faults
-from .http import Answer, Connection, Peer, Request, Response
-from .kubelets import Kubelets
-from .portforward import PortForward, Running
-from .reads import Selection
-from .router import Target, route
-from .status import Failure, bad_request, method_not_allowed, no_such_path
-from .store import Store
-from .writes import Writer
 
 HANDSHAKE_TIMEOUT_S = 10.0
 # Thousands of clients may come at once.
@@ -54,7 +60,7 @@ class ApiServer:
         self.kubelets = Kubelets(store, config.kubelet_tls)
         self.portforward = PortForward(store, self.kubelets, self.faults, self._tunnel_started)
         self.tunnels: set[Running] = set()
-        self.watches: set[watches.Watch] = set()
+        self.watches: set[watch_module.Watch] = set()
         self.connections: dict[asyncio.Task[None], Connection | None] = {}
         self.port = config.port
         self.requests = 0
@@ -227,7 +233,7 @@ class ApiServer:
         namespace = target.namespace if resource.namespaced else ""
         name, sub = target.name, target.sub
         if resource in resources.REVIEWS:
-            return reviews.review(request, resource, user)
+            return access_reviews.review(request, resource, user)
         if sub == "portforward":
             if verb == "get":
                 # Since Kubernetes 1.35 the GET of a WebSocket needs `create` as well.
@@ -241,7 +247,7 @@ class ApiServer:
                 auth.authorize(user, attributes)
             return await self.portforward.handle(request, namespace, name)
         if sub == "log":
-            return await logs.serve(self.store, self.kubelets, request, namespace, name)
+            return await pod_logs.serve(self.store, self.kubelets, request, namespace, name)
         if sub == "binding" and verb == "create":
             node = request.json().get("target")
             if not isinstance(node, dict) or not node.get("name"):
@@ -254,17 +260,17 @@ class ApiServer:
                 return self._watch(request, Selection.of(request, resource, namespace, name))
             case "list":
                 if request.param("continue") and self.faults.take_gone():
-                    return watches.gone()
+                    return watch_module.gone()
                 selection = Selection.of(request, resource, namespace)
-                return reads.list_objects(self.store, request, selection)
+                return get_and_list.list_objects(self.store, request, selection)
             case "get":
                 if sub == "scale":
                     item = self.store.get(resource, namespace, name)
                     if item is not None:
-                        from .writes import scale_of
+                        from tui_forward.minicluster.apiserver.create_update_delete import scale_of
 
                         return Response.of(scale_of(item))
-                return reads.get(self.store, request, resource, namespace, name)
+                return get_and_list.get(self.store, request, resource, namespace, name)
             case "create" if not name:
                 return self.writer.create(request, resource, namespace)
             case "update" if name:
@@ -280,8 +286,8 @@ class ApiServer:
 
     def _watch(self, request: Request, selection: Selection) -> Answer:
         if self.faults.take_gone():
-            return watches.gone()
-        watch, stream = watches.start(self.store, request, selection)
+            return watch_module.gone()
+        watch, stream = watch_module.start(self.store, request, selection)
         if watch is not None:
             self.watches.add(watch)
             watch.on_end = lambda: self.watches.discard(watch)

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import msgspec
 
-from .journal import Journal
-from .resources import BY_PATH, RESOURCES, Resource
+from tui_forward.minicluster.apiserver.journal import Journal
+from tui_forward.minicluster.apiserver.resources import BY_PATH, RESOURCES, Resource
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(dict[str, Any]).decode

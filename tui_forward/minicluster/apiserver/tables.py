@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import clock, resources
-from .podstatus import decode_pod, pod_cells
-from .resources import Resource
-from .store import Item, decode, encode
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.apiserver.pod_columns import decode_pod, pod_cells
+from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.store import Item, decode, encode
 
 Object = dict[str, Any]
 Cells = list[Any]
@@ -58,7 +59,7 @@ def _definition(spec: str) -> Object:
 
 
 def _age(item: Object, at: float) -> str:
-    return clock.age(item["metadata"].get("creationTimestamp"), at)
+    return timestamps.age(item["metadata"].get("creationTimestamp"), at)
 
 
 def _name(item: Object) -> str:
@@ -186,8 +187,8 @@ def _job(item: Object, at: float) -> Cells:
             break
     duration = ""
     if status.get("startTime"):
-        end = clock.seconds(status.get("completionTime")) or at
-        duration = clock.human_duration(end - clock.seconds(status["startTime"]))
+        end = timestamps.seconds(status.get("completionTime")) or at
+        duration = timestamps.human_duration(end - timestamps.seconds(status["startTime"]))
     return [
         _name(item),
         state,
@@ -230,14 +231,14 @@ def _event(item: Object, at: float) -> Cells:
     last = item.get("lastTimestamp") or item.get("eventTime")
     first = item.get("firstTimestamp") or last
     return [
-        clock.age(last, at),
+        timestamps.age(last, at),
         item.get("type", ""),
         item.get("reason", ""),
         f"{involved.get('kind', '').lower()}/{involved.get('name', '')}",
         involved.get("fieldPath", ""),
         ", ".join(filter(None, (source.get("component"), source.get("host")))),
         str(item.get("message", "")).strip(),
-        clock.age(first, at),
+        timestamps.age(first, at),
         item.get("count", 1),
         _name(item),
     ]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import template_hash
-
-from . import pods, scheduler
+from tui_forward.minicluster.controllers import pod_control as pod_control
+from tui_forward.minicluster.controllers import scheduler
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 
 def reconcile(context: Context, namespace: str, name: str) -> None:
@@ -27,19 +27,19 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
         return
     nodes = [node for node in known if scheduler.fits(template["spec"], node)]
     wanted = {node.name for node in nodes}
-    owned = pods.owned(context, owner)
+    owned = pod_control.owned(context, owner)
     covered: set[str] = set()
     for pod in owned:
         if pod.item.deleting:
             covered.add(pod.node)
         elif not pod.active or pod.node not in wanted or pod.node in covered:
-            pods.delete(context, owner, pod.item)
+            pod_control.delete(context, owner, pod.item)
         else:
             covered.add(pod.node)
     for node in sorted(wanted - covered):
         if not context.may_replace(owner, ("daemonset", namespace, name)):
             break
-        fresh = pods.from_template(owner, template)
+        fresh = pod_control.from_template(owner, template)
         fresh["metadata"]["generateName"] = f"{name}-"
         fresh["metadata"]["labels"] |= {
             "controller-revision-hash": revision,
@@ -47,8 +47,8 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
         }
         # A real one lets the scheduler do this, by an affinity to the node's name.
         fresh["spec"]["nodeName"] = node
-        pods.create(context, owner, fresh)
-    active = [pod for pod in pods.owned(context, owner) if pod.active]
+        pod_control.create(context, owner, fresh)
+    active = [pod for pod in pod_control.owned(context, owner) if pod.active]
     ready = sum(pod.ready for pod in active)
     status: dict[str, Any] = {
         "currentNumberScheduled": len(active),
@@ -62,4 +62,4 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
         status["numberAvailable"] = ready
     if len(wanted) > ready:
         status["numberUnavailable"] = len(wanted) - ready
-    pods.set_status(context, owner, status)
+    pod_control.set_status(context, owner, status)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import template_hash
 from tui_forward.minicluster.apiserver.store import Item
-
-from . import pods
+from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 Object = dict[str, Any]
 
@@ -81,7 +80,7 @@ def _create(context: Context, owner: Item, body: Object, digest: str, revision: 
                 "name": f"{owner.name}-{digest}",
                 "labels": labels,
                 "annotations": _annotations(body["spec"], revision),
-                "ownerReferences": [pods.reference(owner)],
+                "ownerReferences": [pod_control.reference(owner)],
             },
             "spec": {"replicas": 0, "selector": selector, "template": template},
         },
@@ -194,7 +193,7 @@ def _report(context: Context, owner: Item, body: Object, current: _Set, old: lis
     conditions = list((body.get("status") or {}).get("conditions") or ())
     _, unavailable = _bounds(body["spec"], wanted)
     enough = ready >= wanted - unavailable
-    pods.set_condition(
+    pod_control.set_condition(
         conditions,
         "Available",
         str(enough),
@@ -202,7 +201,7 @@ def _report(context: Context, owner: Item, body: Object, current: _Set, old: lis
         f"Deployment {'has' if enough else 'does not have'} minimum availability.",
     )
     done = current.ready == current.present == present == wanted
-    pods.set_condition(
+    pod_control.set_condition(
         conditions,
         "Progressing",
         "True",
@@ -221,7 +220,7 @@ def _report(context: Context, owner: Item, body: Object, current: _Set, old: lis
     status |= {key: value for key, value in numbers.items() if value}
     status["terminatingReplicas"] = sum(each.terminating for each in sets)
     status["conditions"] = conditions
-    pods.set_status(context, owner, status)
+    pod_control.set_status(context, owner, status)
     if (body["metadata"].get("annotations") or {}).get(REVISION) != str(current.revision):
 
         def changed(item: Object) -> Object:

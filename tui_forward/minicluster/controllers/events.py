@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from tui_forward.minicluster.apiserver import clock, resources
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.apiserver.create_update_delete import Writer
 from tui_forward.minicluster.apiserver.store import Item, Store
-from tui_forward.minicluster.apiserver.writes import Writer
 
 # A real API server forgets events after an hour; this one when there are too many.
 KEPT = 500
@@ -23,7 +24,7 @@ class Recorder:
 
     def record(self, about: Item, kind: str, reason: str, message: str, component: str) -> None:
         """Record an event, or count it when it has been recorded before."""
-        now = clock.now()
+        now = timestamps.now()
         same = (about.uid, reason, message)
         known = self._known.get(same)
         old = self._store.get(resources.EVENTS, *known) if known else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tui_forward.minicluster.apiserver import clock, resources
-
-from . import pods
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 
 def reconcile(context: Context, namespace: str, name: str) -> None:
@@ -22,8 +22,8 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     status: dict[str, Any] = dict(body.get("status") or {})
     if any(each["type"] in ("Complete", "Failed") for each in status.get("conditions") or ()):
         return
-    status.setdefault("startTime", clock.now())
-    owned = pods.owned(context, owner)
+    status.setdefault("startTime", timestamps.now())
+    owned = pod_control.owned(context, owner)
     succeeded = sum(pod.phase == "Succeeded" for pod in owned)
     failed = sum(pod.phase == "Failed" for pod in owned)
     active = [pod for pod in owned if pod.active]
@@ -31,7 +31,7 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     conditions: list[dict[str, Any]] = list(status.get("conditions") or ())
     if failed > int(spec.get("backoffLimit", 6)):
         for pod in active:
-            pods.delete(context, owner, pod.item)
+            pod_control.delete(context, owner, pod.item)
         conditions.append(
             _condition(
                 "Failed",
@@ -45,13 +45,13 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
             _condition("SuccessCriteriaMet", reason, message),
             _condition("Complete", reason, message),
         ]
-        status["completionTime"] = clock.now()
+        status["completionTime"] = timestamps.now()
     elif not spec.get("suspend"):
         for _ in range(min(int(spec.get("parallelism", 1)), left) - len(active)):
-            pod_spec = pods.from_template(owner, spec["template"])
+            pod_spec = pod_control.from_template(owner, spec["template"])
             pod_spec["metadata"]["generateName"] = f"{name}-"
-            pods.create(context, owner, pod_spec)
-        active = [pod for pod in pods.owned(context, owner) if pod.active]
+            pod_control.create(context, owner, pod_spec)
+        active = [pod for pod in pod_control.owned(context, owner) if pod.active]
     numbers = {"active": len(active), "succeeded": succeeded, "failed": failed}
     for key, value in numbers.items():
         if value:
@@ -61,15 +61,15 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     status["ready"] = sum(pod.ready for pod in active)
     if conditions:
         status["conditions"] = conditions
-    pods.set_status(context, owner, status)
+    pod_control.set_status(context, owner, status)
 
 
 def _condition(kind: str, reason: str, message: str) -> dict[str, Any]:
     return {
         "type": kind,
         "status": "True",
-        "lastProbeTime": clock.now(),
-        "lastTransitionTime": clock.now(),
+        "lastProbeTime": timestamps.now(),
+        "lastTransitionTime": timestamps.now(),
         "reason": reason,
         "message": message,
     }

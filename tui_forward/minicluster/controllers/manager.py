@@ -9,16 +9,23 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.create_update_delete import Writer
 from tui_forward.minicluster.apiserver.resources import Resource
-from tui_forward.minicluster.apiserver.status import Failure
+from tui_forward.minicluster.apiserver.status_errors import Failure
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
-from tui_forward.minicluster.apiserver.writes import Writer
 from tui_forward.minicluster.config import ApiServerConfig
-
-from . import cleanup, daemonsets, deployments, jobs, replicasets, scheduler, statefulsets
-from .events import Recorder
-from .generated import Generated, is_generated
-from .index import Index
+from tui_forward.minicluster.controllers import (
+    daemonsets,
+    deployments,
+    garbage_collector,
+    jobs,
+    replicasets,
+    scheduler,
+    statefulsets,
+)
+from tui_forward.minicluster.controllers.events import Recorder
+from tui_forward.minicluster.controllers.owner_index import Index
+from tui_forward.minicluster.controllers.synthetic_pods import Generated, is_generated
 
 # What a reconciliation is about: the kind of work, and namespace and name of the object.
 Key: TypeAlias = tuple[str, str, str]
@@ -114,15 +121,15 @@ class Controllers:
             "daemonset": daemonsets.reconcile,
             "job": jobs.reconcile,
             "pod": scheduler.reconcile,
-            "orphan": cleanup.orphan,
-            "namespace": cleanup.namespace,
+            "orphan": garbage_collector.orphan,
+            "namespace": garbage_collector.namespace,
         }
 
     def start(self) -> None:
         """Create what a fresh cluster holds, and begin to look after everything."""
         fresh = self._store.empty
         if fresh:
-            from tui_forward.minicluster.workloads import populate
+            from tui_forward.minicluster.sample_workloads import populate
 
             populate(self._config, self._context.writer)
             self._generated.populate()

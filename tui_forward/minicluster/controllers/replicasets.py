@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui_forward.minicluster.apiserver import resources
-
-from . import pods
+from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 # As many as a real controller creates before it looks again.
 BURST = 500
@@ -23,19 +22,19 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     body = owner.copy()
     spec = body["spec"]
     wanted = spec.get("replicas", 1)
-    owned = pods.owned(context, owner)
+    owned = pod_control.owned(context, owner)
     active = [pod for pod in owned if pod.active]
     missing = wanted - len(active)
     if missing > 0 and context.may_replace(owner, ("replicaset", namespace, name)):
         for _ in range(min(missing, BURST)):
-            pod = pods.from_template(owner, spec["template"])
+            pod = pod_control.from_template(owner, spec["template"])
             pod["metadata"]["generateName"] = f"{name}-"
-            pods.create(context, owner, pod)
+            pod_control.create(context, owner, pod)
     elif missing < 0:
         for extra in sorted(active, key=lambda pod: pod.deletion_rank)[:-missing]:
-            pods.delete(context, owner, extra.item)
+            pod_control.delete(context, owner, extra.item)
     if missing:
-        owned = pods.owned(context, owner)
+        owned = pod_control.owned(context, owner)
         active = [pod for pod in owned if pod.active]
     ready = sum(pod.ready for pod in active)
     status: dict[str, Any] = {"replicas": len(active)}
@@ -45,4 +44,4 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
         status |= {"readyReplicas": ready, "availableReplicas": ready}
     status["terminatingReplicas"] = sum(pod.item.deleting for pod in owned)
     status["observedGeneration"] = body["metadata"].get("generation", 1)
-    pods.set_status(context, owner, status)
+    pod_control.set_status(context, owner, status)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.create_update_delete import set_condition
 from tui_forward.minicluster.apiserver.store import Item
-from tui_forward.minicluster.apiserver.writes import set_condition
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 Object = dict[str, Any]
 

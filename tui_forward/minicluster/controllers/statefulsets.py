@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import template_hash
 from tui_forward.minicluster.apiserver.store import Item
-
-from . import pods
+from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from .manager import Context
+    from tui_forward.minicluster.controllers.manager import Context
 
 Object = dict[str, Any]
 
@@ -31,7 +30,7 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
 
 def _step(context: Context, owner: Item, spec: Object, revision: str) -> None:
     wanted: int = spec.get("replicas", 1)
-    by_name = {pod.item.name: pod for pod in pods.owned(context, owner)}
+    by_name = {pod.item.name: pod for pod in pod_control.owned(context, owner)}
     ordered = spec.get("podManagementPolicy") != "Parallel"
     names = [f"{owner.name}-{ordinal}" for ordinal in range(wanted)]
     for ordinal, name in enumerate(names):
@@ -41,12 +40,12 @@ def _step(context: Context, owner: Item, spec: Object, revision: str) -> None:
                 return  # somebody else's pod has the name; look again when it goes
             if not context.may_replace(owner, ("statefulset", owner.namespace, owner.name)):
                 return
-            pods.create(context, owner, _pod(owner, spec, name, ordinal, revision))
+            pod_control.create(context, owner, _pod(owner, spec, name, ordinal, revision))
             if ordered:
                 return
         elif not pod.active:
             if not pod.item.deleting:
-                pods.delete(context, owner, pod.item)
+                pod_control.delete(context, owner, pod.item)
             if ordered:
                 return
         elif ordered and not pod.ready:
@@ -54,7 +53,7 @@ def _step(context: Context, owner: Item, spec: Object, revision: str) -> None:
     extra = [pod for name, pod in by_name.items() if name not in names]
     for pod in sorted(extra, key=lambda each: -_ordinal(each.item.name)):
         if not pod.item.deleting:
-            pods.delete(context, owner, pod.item)
+            pod_control.delete(context, owner, pod.item)
         if ordered:
             return
     for name in reversed(names):
@@ -63,7 +62,7 @@ def _step(context: Context, owner: Item, spec: Object, revision: str) -> None:
             return  # one at a time
         if pod.item.labels.get(REVISION_LABEL) != revision:
             if (spec.get("updateStrategy") or {}).get("type") != "OnDelete":
-                pods.delete(context, owner, pod.item)
+                pod_control.delete(context, owner, pod.item)
             return
 
 
@@ -73,7 +72,7 @@ def _ordinal(name: str) -> int:
 
 
 def _pod(owner: Item, spec: Object, name: str, ordinal: int, revision: str) -> Object:
-    pod = pods.from_template(owner, spec["template"])
+    pod = pod_control.from_template(owner, spec["template"])
     pod["metadata"]["name"] = name
     pod["metadata"]["generateName"] = f"{owner.name}-"
     pod["metadata"]["labels"] |= {
@@ -88,7 +87,7 @@ def _pod(owner: Item, spec: Object, name: str, ordinal: int, revision: str) -> O
 
 
 def _report(context: Context, owner: Item, body: Object, revision: str) -> None:
-    active = [pod for pod in pods.owned(context, owner) if pod.active]
+    active = [pod for pod in pod_control.owned(context, owner) if pod.active]
     ready = sum(pod.ready for pod in active)
     updated = sum(pod.item.labels.get(REVISION_LABEL) == revision for pod in active)
     numbers = {
@@ -105,4 +104,4 @@ def _report(context: Context, owner: Item, body: Object, revision: str) -> None:
         "collisionCount": 0,
         "availableReplicas": ready,
     }
-    pods.set_status(context, owner, status)
+    pod_control.set_status(context, owner, status)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.config import load
-from tui_forward.minicluster.control import ControlServer
+from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.client import RuntimeClient
-from tui_forward.minicluster.kubelet.api import ApiClient
+from tui_forward.minicluster.kubelet.api_client import ApiClient
 from tui_forward.minicluster.kubelet.config import KubeletConfig
-from tui_forward.minicluster.kubelet.faults import KubeletFaults
+from tui_forward.minicluster.kubelet.fault_injection import KubeletFaults
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
-from tui_forward.minicluster.kubelet.node import NodeReporter
+from tui_forward.minicluster.kubelet.node_status import NodeReporter
 from tui_forward.minicluster.kubelet.server import KubeletServer, start_where_it_was
-from tui_forward.minicluster.lifecycle import Lifetime, announce, run_hop
+from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_hop
 
 
 async def run(config: KubeletConfig, lifetime: Lifetime) -> None:

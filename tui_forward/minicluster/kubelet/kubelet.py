@@ -11,12 +11,12 @@ from typing import Any
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import names
-from tui_forward.minicluster.kubelet.api import ApiClient, Object
+from tui_forward.minicluster.kubelet import labels as labels
+from tui_forward.minicluster.kubelet.api_client import ApiClient, Object
 from tui_forward.minicluster.kubelet.config import KubeletConfig
-from tui_forward.minicluster.kubelet.probes import Prober
-from tui_forward.minicluster.kubelet.source import PodSource
-from tui_forward.minicluster.kubelet.worker import Node, PodWorker
+from tui_forward.minicluster.kubelet.pod_source import PodSource
+from tui_forward.minicluster.kubelet.pod_worker import Node, PodWorker
+from tui_forward.minicluster.kubelet.prober import Prober
 
 _RUNTIME_RETRY_S = 0.1
 # Events can be lost while a runtime restarts; this is the net below them.
@@ -152,9 +152,9 @@ class Kubelet:
         """Wake the workers of pods that look different from the last time."""
         states: dict[str, tuple[str, int]] = {}
         for sandbox in await self.runtime.list_pod_sandboxes():
-            states[sandbox.id] = (sandbox.labels.get(names.POD_UID, ""), sandbox.state)
+            states[sandbox.id] = (sandbox.labels.get(labels.POD_UID, ""), sandbox.state)
         for container in await self.runtime.list_containers():
-            states[container.id] = (container.labels.get(names.POD_UID, ""), container.state)
+            states[container.id] = (container.labels.get(labels.POD_UID, ""), container.state)
         old, self._states = self._states, states
         for each in old.keys() | states.keys():
             before, after = old.get(each), states.get(each)
@@ -167,7 +167,7 @@ class Kubelet:
         while True:
             try:
                 for sandbox in await self.runtime.list_pod_sandboxes():
-                    uid = sandbox.labels.get(names.POD_UID, "")
+                    uid = sandbox.labels.get(labels.POD_UID, "")
                     if uid and uid not in self.workers:
                         await self._remove(sandbox)
             except CriError:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import podspec
+from tui_forward.minicluster.kubelet import cri_config as cri_config
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.relay import Relay, Wire, connect
 from tui_forward.protocol.upgrade_server import (
@@ -70,7 +70,7 @@ async def streaming_url(
         raise RefusalError(answer(404, "pod does not exist"))
     if uid and uid != worker.uid:
         raise RefusalError(answer(404, "pod not found"))
-    full_name = podspec.full_name(worker.pod)
+    full_name = cri_config.full_name(worker.pod)
     try:
         sandbox = await worker.newest_sandbox()
         if sandbox is None:

@@ -15,10 +15,11 @@ import msgspec
 
 from tui_forward.errors import ProtocolError, UsageError
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import logs, podspec, portforward
+from tui_forward.minicluster.kubelet import cri_config as cri_config
+from tui_forward.minicluster.kubelet import logs, portforward
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
+from tui_forward.minicluster.kubelet.pod_worker import PodWorker
 from tui_forward.minicluster.kubelet.portforward import RefusalError
-from tui_forward.minicluster.kubelet.worker import PodWorker
 from tui_forward.minicluster.relay import Relay, Wire
 from tui_forward.protocol.upgrade_server import HttpRequest, RequestReader, answer
 
@@ -268,7 +269,7 @@ def _log_path(worker: PodWorker, container: str, options: logs.LogOptions, root:
     view = next((each for each in views if each.name == container), None)
     if view is None:
         raise RefusalError(answer(404, f'container "{container}" not found in pod "{name}"\n'))
-    folder = podspec.log_directory(root, worker.pod) / container
+    folder = cri_config.log_directory(root, worker.pod) / container
     if options.previous:
         if view.previous is None and not (view.ended and view.waiting):
             text = f'previous terminated container "{container}" in pod "{name}" not found\n'

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.config import load
-from tui_forward.minicluster.control import ControlServer
+from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.server import serve
-from tui_forward.minicluster.lifecycle import Lifetime, announce, run_hop
+from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_hop
 from tui_forward.minicluster.runtime.config import RuntimeConfig
+from tui_forward.minicluster.runtime.cri_service import EmbeddedRuntime
 from tui_forward.minicluster.runtime.dialer import Dialer
-from tui_forward.minicluster.runtime.faults import RuntimeFaults
-from tui_forward.minicluster.runtime.service import EmbeddedRuntime
+from tui_forward.minicluster.runtime.fault_injection import RuntimeFaults
 from tui_forward.minicluster.runtime.shim_client import ShimClient
-from tui_forward.minicluster.runtime.streaming import StreamingServer
+from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
 
 async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:

@@ -17,10 +17,10 @@ import sys
 from dataclasses import dataclass
 
 from tui_forward.minicluster.runtime import netns
-from tui_forward.minicluster.runtime import shim_protocol as shim
+from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
 from tui_forward.minicluster.runtime.config import Driver, Switches
 from tui_forward.minicluster.runtime.shim_client import ShimClient
-from tui_forward.protocol.failures import (
+from tui_forward.protocol.error_stream import (
     containerd_copy_error,
     containerd_dial_error,
     containerd_sandbox_closed,
@@ -102,7 +102,7 @@ class Dialer:
         if self._door is not None:
             self._door.close()
 
-    def network_of(self, sandbox_id: str) -> shim.Sandbox:
+    def network_of(self, sandbox_id: str) -> shim_protocol.Sandbox:
         """The sandbox, if it still has a network.
 
         Raises:
@@ -141,8 +141,8 @@ class Dialer:
         raise self._refusal(sandbox, label, port, errors)
 
     def _open(
-        self, sandbox: shim.Sandbox, family: socket.AddressFamily, port: int
-    ) -> tuple[socket.socket, shim.Address]:
+        self, sandbox: shim_protocol.Sandbox, family: socket.AddressFamily, port: int
+    ) -> tuple[socket.socket, shim_protocol.Address]:
         """A socket on the pod's network, and where in it the port is.
 
         Raises:
@@ -150,8 +150,8 @@ class Dialer:
         """
         if self._switches.refuse:
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        address: shim.Address
-        if sandbox.network is shim.NetworkKind.NETNS and self._door is not None:
+        address: shim_protocol.Address
+        if sandbox.network is shim_protocol.NetworkKind.NETNS and self._door is not None:
             address = ("127.0.0.1" if family == socket.AF_INET else "::1", port)
             namespace = os.open(sandbox.netns, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -169,14 +169,14 @@ class Dialer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock, address
 
-    def _mapped(self, sandbox: shim.Sandbox, port: int) -> shim.Address | None:
+    def _mapped(self, sandbox: shim_protocol.Sandbox, port: int) -> shim_protocol.Address | None:
         for container in self._client.containers.values():
             if container.sandbox_id == sandbox.id and port in container.listening:
                 return container.listening[port]
         return None
 
     async def _connect(
-        self, sandbox: shim.Sandbox, family: socket.AddressFamily, port: int
+        self, sandbox: shim_protocol.Sandbox, family: socket.AddressFamily, port: int
     ) -> socket.socket:
         sock, address = self._open(sandbox, family, port)
         try:
@@ -199,7 +199,7 @@ class Dialer:
         return sock
 
     def _refusal(
-        self, sandbox: shim.Sandbox, label: str, port: int, errors: list[OSError | None]
+        self, sandbox: shim_protocol.Sandbox, label: str, port: int, errors: list[OSError | None]
     ) -> DialError:
         words = []
         for error, (network, address) in zip(
@@ -219,7 +219,7 @@ class Dialer:
 
     # -- through a helper, as dockershim did --
 
-    async def _dial_helper(self, sandbox: shim.Sandbox, port: int) -> Dialled:
+    async def _dial_helper(self, sandbox: shim_protocol.Sandbox, port: int) -> Dialled:
         running = [
             container
             for container in self._client.containers.values()
@@ -231,7 +231,7 @@ class Dialer:
         if socat is None:
             raise DialError("unable to do port forwarding: socat not found.", dialled=False)
         command = [socat, "-"]
-        if sandbox.network is shim.NetworkKind.NETNS:
+        if sandbox.network is shim_protocol.NetworkKind.NETNS:
             nsenter = shutil.which("nsenter")
             if nsenter is None:
                 raise DialError("unable to do port forwarding: nsenter not found.", dialled=False)

@@ -29,7 +29,7 @@ from typing import NoReturn
 import msgspec
 
 from tui_forward.minicluster.runtime import apps, netns
-from tui_forward.minicluster.runtime import shim_protocol as shim
+from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.logs import LogWriter
 
@@ -46,7 +46,7 @@ class _Client:
     def send(self, message: msgspec.Struct) -> None:
         # A runtime that does not read its own unix socket for so long is as good as gone.
         with contextlib.suppress(OSError):
-            self.sock.sendall(shim.encode(message) + b"\n")
+            self.sock.sendall(shim_protocol.encode(message) + b"\n")
 
 
 class _Pipe:
@@ -102,17 +102,21 @@ class Shim:
         self._owner_pid = owner_pid
         self._selector = selectors.DefaultSelector()
         self._clients: set[_Client] = set()
-        self._sandboxes: dict[str, shim.Sandbox] = {}
-        self._containers: dict[str, shim.Container] = {}
+        self._sandboxes: dict[str, shim_protocol.Sandbox] = {}
+        self._containers: dict[str, shim_protocol.Container] = {}
         self._logs: dict[str, LogWriter] = {}
         self._pipes: dict[str, tuple[_Pipe, ...]] = {}
         self._namespaces: dict[str, int] = {}
         self._pids: dict[int, str] = {}
         self._ending = False
         self._network = (
-            shim.NetworkKind.NETNS
+            shim_protocol.NetworkKind.NETNS
             if netns.supported()
-            else (shim.NetworkKind.LOOPBACK if sys.platform == "linux" else shim.NetworkKind.MAPPED)
+            else (
+                shim_protocol.NetworkKind.LOOPBACK
+                if sys.platform == "linux"
+                else shim_protocol.NetworkKind.MAPPED
+            )
         )
         self._hosts = 0
         # Containers notice the end of the shim by the end of this pipe where the kernel has no
@@ -184,7 +188,7 @@ class Shim:
         client = _Client(sock)
         self._clients.add(client)
         client.send(
-            shim.Hello(
+            shim_protocol.Hello(
                 pid=os.getpid(),
                 sandboxes=list(self._sandboxes.values()),
                 containers=list(self._containers.values()),
@@ -210,16 +214,16 @@ class Shim:
 
     def _handle(self, client: _Client, line: bytes) -> None:
         try:
-            request = shim.decode_request(line)
+            request = shim_protocol.decode_request(line)
         except msgspec.MsgspecError as error:
-            client.send(shim.Answer(seq=0, error=str(error)))
+            client.send(shim_protocol.Answer(seq=0, error=str(error)))
             return
         try:
             self._carry_out(request)
-        except (OSError, shim.ShimError, KeyError) as error:
-            client.send(shim.Answer(seq=request.seq, error=str(error) or repr(error)))
+        except (OSError, shim_protocol.ShimError, KeyError) as error:
+            client.send(shim_protocol.Answer(seq=request.seq, error=str(error) or repr(error)))
         else:
-            client.send(shim.Answer(seq=request.seq))
+            client.send(shim_protocol.Answer(seq=request.seq))
 
     def _tell(self, message: msgspec.Struct) -> None:
         for client in self._clients:
@@ -227,17 +231,17 @@ class Shim:
 
     # -- requests --
 
-    def _carry_out(self, request: shim.AnyRequest) -> None:
+    def _carry_out(self, request: shim_protocol.AnyRequest) -> None:
         match request:
-            case shim.RunSandbox():
+            case shim_protocol.RunSandbox():
                 self._run_sandbox(request)
-            case shim.StopSandbox():
+            case shim_protocol.StopSandbox():
                 self._stop_sandbox(self._sandbox(request.id))
-            case shim.RemoveSandbox():
+            case shim_protocol.RemoveSandbox():
                 self._remove_sandbox(request.id)
-            case shim.CreateContainer():
+            case shim_protocol.CreateContainer():
                 self._sandbox(request.sandbox_id)
-                container = shim.Container(
+                container = shim_protocol.Container(
                     id=request.id,
                     sandbox_id=request.sandbox_id,
                     config=request.config,
@@ -245,35 +249,35 @@ class Shim:
                     log=request.log,
                 )
                 self._containers[request.id] = container
-                self._tell(shim.ContainerChanged(container=container))
-            case shim.StartContainer():
+                self._tell(shim_protocol.ContainerChanged(container=container))
+            case shim_protocol.StartContainer():
                 self._start(self._container(request.id), request)
-            case shim.SignalContainer():
+            case shim_protocol.SignalContainer():
                 _kill(self._container(request.id).pid, request.signal)
-            case shim.RemoveContainer():
+            case shim_protocol.RemoveContainer():
                 if self._container(request.id).running:
-                    raise shim.ShimError(f"container {request.id} is running")
+                    raise shim_protocol.ShimError(f"container {request.id} is running")
                 del self._containers[request.id]
-                self._tell(shim.ContainerRemoved(id=request.id))
-            case shim.End():
+                self._tell(shim_protocol.ContainerRemoved(id=request.id))
+            case shim_protocol.End():
                 self._ending = True
                 self._kill_all()
 
-    def _sandbox(self, sandbox_id: str) -> shim.Sandbox:
+    def _sandbox(self, sandbox_id: str) -> shim_protocol.Sandbox:
         try:
             return self._sandboxes[sandbox_id]
         except KeyError:
-            raise shim.ShimError(f'sandbox "{sandbox_id}" not found') from None
+            raise shim_protocol.ShimError(f'sandbox "{sandbox_id}" not found') from None
 
-    def _container(self, container_id: str) -> shim.Container:
+    def _container(self, container_id: str) -> shim_protocol.Container:
         try:
             return self._containers[container_id]
         except KeyError:
-            raise shim.ShimError(f'container "{container_id}" not found') from None
+            raise shim_protocol.ShimError(f'container "{container_id}" not found') from None
 
-    def _run_sandbox(self, request: shim.RunSandbox) -> None:
+    def _run_sandbox(self, request: shim_protocol.RunSandbox) -> None:
         network = request.network or self._network
-        sandbox = shim.Sandbox(
+        sandbox = shim_protocol.Sandbox(
             id=request.id,
             config=request.config,
             created_at=time.time_ns(),
@@ -281,21 +285,21 @@ class Shim:
             network=network,
             host="127.0.0.1",
         )
-        if network is shim.NetworkKind.NETNS:
+        if network is shim_protocol.NetworkKind.NETNS:
             descriptor = netns.create()
             self._namespaces[request.id] = descriptor
             sandbox.netns = f"/proc/{os.getpid()}/fd/{descriptor}"
             sandbox.label = request.label
-        elif network is shim.NetworkKind.LOOPBACK:
+        elif network is shim_protocol.NetworkKind.LOOPBACK:
             # 127.64.0.0/10: far from what people use by hand.
             self._hosts += 1
             sandbox.host = f"127.{64 + (self._hosts >> 16) % 64}.{self._hosts >> 8 & 255}" + (
                 f".{self._hosts & 255}"
             )
         self._sandboxes[request.id] = sandbox
-        self._tell(shim.SandboxChanged(sandbox=sandbox))
+        self._tell(shim_protocol.SandboxChanged(sandbox=sandbox))
 
-    def _stop_sandbox(self, sandbox: shim.Sandbox) -> None:
+    def _stop_sandbox(self, sandbox: shim_protocol.Sandbox) -> None:
         for container in list(self._containers.values()):
             if container.sandbox_id == sandbox.id and container.running:
                 self._kill_now(container)
@@ -305,7 +309,7 @@ class Shim:
         if sandbox.ready:
             sandbox.ready = False
             sandbox.netns = ""
-            self._tell(shim.SandboxChanged(sandbox=sandbox))
+            self._tell(shim_protocol.SandboxChanged(sandbox=sandbox))
 
     def _remove_sandbox(self, sandbox_id: str) -> None:
         sandbox = self._sandboxes.get(sandbox_id)
@@ -315,18 +319,20 @@ class Shim:
         for container in list(self._containers.values()):
             if container.sandbox_id == sandbox_id:
                 del self._containers[container.id]
-                self._tell(shim.ContainerRemoved(id=container.id))
+                self._tell(shim_protocol.ContainerRemoved(id=container.id))
         del self._sandboxes[sandbox_id]
-        self._tell(shim.SandboxRemoved(id=sandbox_id))
+        self._tell(shim_protocol.SandboxRemoved(id=sandbox_id))
 
     # -- processes --
 
-    def _start(self, container: shim.Container, request: shim.StartContainer) -> None:
+    def _start(
+        self, container: shim_protocol.Container, request: shim_protocol.StartContainer
+    ) -> None:
         sandbox = self._sandbox(container.sandbox_id)
         if not sandbox.ready:
-            raise shim.ShimError(f"sandbox container {sandbox.id} is not running")
+            raise shim_protocol.ShimError(f"sandbox container {sandbox.id} is not running")
         if container.started_at:
-            raise shim.ShimError(f"container {container.id} was started before")
+            raise shim_protocol.ShimError(f"container {container.id} was started before")
         namespace = self._namespaces.get(sandbox.id)
         context = AppContext(
             args=tuple(request.args),
@@ -349,7 +355,7 @@ class Shim:
             _Pipe(self._selector, err[0], functools.partial(log.feed, "stderr")),
             _Pipe(self._selector, status[0], functools.partial(self._said, container)),
         )
-        self._tell(shim.ContainerChanged(container=container))
+        self._tell(shim_protocol.ContainerChanged(container=container))
 
     def _become(
         self,
@@ -385,7 +391,7 @@ class Shim:
         finally:
             os._exit(code)
 
-    def _said(self, container: shim.Container, data: bytes) -> None:
+    def _said(self, container: shim_protocol.Container, data: bytes) -> None:
         """Take what an application says of itself: where it listens, and that it is up."""
         for line in data.decode().splitlines():
             words = line.split()
@@ -393,7 +399,7 @@ class Shim:
                 container.up = True
             elif len(words) == 3:
                 container.listening[int(words[0])] = (words[1], int(words[2]))
-        self._tell(shim.ContainerChanged(container=container))
+        self._tell(shim_protocol.ContainerChanged(container=container))
 
     def _reap(self) -> None:
         while True:
@@ -426,9 +432,9 @@ class Shim:
         log = self._logs.pop(container.id, None)
         if log is not None:
             log.close()
-        self._tell(shim.ContainerChanged(container=container))
+        self._tell(shim_protocol.ContainerChanged(container=container))
 
-    def _kill_now(self, container: shim.Container) -> None:
+    def _kill_now(self, container: shim_protocol.Container) -> None:
         pid = container.pid
         _kill(pid, signal.SIGKILL)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.minicluster.runtime import shim_protocol as shim
+from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
 
 _LINE_LIMIT = 64 * 1024 * 1024
 _START_S = 15.0
@@ -37,11 +37,11 @@ class ShimClient:
     def __init__(self, state_dir: str, owner_pid: int) -> None:
         self._folder = Path(state_dir)
         self._owner_pid = owner_pid
-        self.sandboxes: dict[str, shim.Sandbox] = {}
-        self.containers: dict[str, shim.Container] = {}
-        self.on_container: Callable[[shim.Container | None, shim.Container | None], None] = (
-            lambda _old, _new: None
-        )
+        self.sandboxes: dict[str, shim_protocol.Sandbox] = {}
+        self.containers: dict[str, shim_protocol.Container] = {}
+        self.on_container: Callable[
+            [shim_protocol.Container | None, shim_protocol.Container | None], None
+        ] = lambda _old, _new: None
         self._changed = asyncio.Event()
         self._answers: dict[int, asyncio.Future[str]] = {}
         self._seq = 0
@@ -78,7 +78,9 @@ class ShimClient:
             async with asyncio.timeout(_START_S):
                 return await self._reach()
         except TimeoutError as error:
-            raise shim.ShimError(f"the shim does not come up within {_START_S:.0f} s") from error
+            raise shim_protocol.ShimError(
+                f"the shim does not come up within {_START_S:.0f} s"
+            ) from error
 
     async def _reach(self) -> asyncio.StreamReader:
         spawned = False
@@ -94,14 +96,14 @@ class ShimClient:
                 self._spawn()
                 spawned = True
             elif self._process is not None and self._process.poll() is not None:
-                raise shim.ShimError(
+                raise shim_protocol.ShimError(
                     f"the shim ended with exit code {self._process.returncode}",
                     hint=f"See {self._folder / 'shim.log'}",
                 )
             await asyncio.sleep(0.01)
-        hello = shim.decode_message(line)
-        if not isinstance(hello, shim.Hello):
-            raise shim.ShimError("the shim did not say hello")
+        hello = shim_protocol.decode_message(line)
+        if not isinstance(hello, shim_protocol.Hello):
+            raise shim_protocol.ShimError("the shim did not say hello")
         self._writer = writer
         self.sandboxes = {sandbox.id: sandbox for sandbox in hello.sandboxes}
         self.containers = {container.id: container for container in hello.containers}
@@ -130,7 +132,7 @@ class ShimClient:
         while True:
             try:
                 while line := await reader.readline():
-                    self._take(shim.decode_message(line))
+                    self._take(shim_protocol.decode_message(line))
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 sys.stderr.write(f"shim connection: {error!r}\n")
             self._lost()
@@ -138,7 +140,7 @@ class ShimClient:
                 return
             try:
                 reader = await self._connect()
-            except (OSError, shim.ShimError) as error:
+            except (OSError, shim_protocol.ShimError) as error:
                 sys.stderr.write(f"no shim, no pods: {error}\n")
                 return
 
@@ -158,52 +160,52 @@ class ShimClient:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _take(self, message: shim.AnyMessage) -> None:
+    def _take(self, message: shim_protocol.AnyMessage) -> None:
         match message:
-            case shim.Answer():
+            case shim_protocol.Answer():
                 answer = self._answers.pop(message.seq, None)
                 if answer is not None and not answer.done():
                     answer.set_result(message.error)
                 return
-            case shim.SandboxChanged():
+            case shim_protocol.SandboxChanged():
                 self.sandboxes[message.sandbox.id] = message.sandbox
-            case shim.SandboxRemoved():
+            case shim_protocol.SandboxRemoved():
                 self.sandboxes.pop(message.id, None)
-            case shim.ContainerChanged():
+            case shim_protocol.ContainerChanged():
                 new = message.container
                 old = self.containers.get(new.id)
                 self.containers[new.id] = new
                 self.on_container(old, new)
-            case shim.ContainerRemoved():
+            case shim_protocol.ContainerRemoved():
                 old = self.containers.pop(message.id, None)
                 if old is not None:
                     self.on_container(old, None)
-            case shim.Hello():
+            case shim_protocol.Hello():
                 pass
         self._notify()
 
-    async def ask(self, request: shim.Request) -> None:
+    async def ask(self, request: shim_protocol.Request) -> None:
         """Have something done. Cancellation drops the answer, not the request.
 
         Raises:
             ShimError: It cannot be done, or the shim is gone.
         """
         if self._writer is None:
-            raise shim.ShimError("the shim is gone")
+            raise shim_protocol.ShimError("the shim is gone")
         self._seq += 1
         request.seq = self._seq
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._answers[request.seq] = answer
         try:
-            self._writer.write(shim.encode(request) + b"\n")
+            self._writer.write(shim_protocol.encode(request) + b"\n")
             async with asyncio.timeout(_ANSWER_S):
                 error = await answer
         except OSError as failure:  # TimeoutError is one
-            raise shim.ShimError(f"the shim does not answer: {failure}") from failure
+            raise shim_protocol.ShimError(f"the shim does not answer: {failure}") from failure
         finally:
             self._answers.pop(request.seq, None)
         if error:
-            raise shim.ShimError(error)
+            raise shim_protocol.ShimError(error)
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until something is true of the mirror; False when time ran out first."""

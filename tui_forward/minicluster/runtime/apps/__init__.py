@@ -27,7 +27,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tui_forward.minicluster.lifecycle import loop_factory, signal_on_parent_death
+from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
 from tui_forward.minicluster.runtime.apps import (
     database,
     echo,

@@ -1,0 +1,410 @@
+"""`make bench-ui`: how soon the dashboard is there, tells a fact, answers a key; what it costs.
+
+The dashboard runs in a pseudo-terminal, over an engine process that carries load meanwhile,
+on a cluster with thousands of pods that change all the time. The same load is measured
+without a dashboard before and after, so that what the dashboard costs can be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.bench.cluster_process import Chain, chain
+from tests.bench.forwarders import REPOSITORY
+from tests.bench.measurements import MIB, SOURCE, Spread
+from tests.bench.result_table import say
+from tests.bench.terminal import Terminal
+from tests.bench.toolbox import NAMESPACE, Toolbox
+from tests.support.forward_states import STEPS, Stage
+from tui_forward.daemon import connect
+from tui_forward.minicluster.control_socket import Control
+from tui_forward.model import Event, EventKind, ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.session import Session
+
+DASHBOARD = (sys.executable, "-m", "tui_forward", "-A")
+STARTS = 7
+ATTACHED = 50  # forwards of an engine that runs already
+FACTS = 5  # times that each state is brought about
+WINDOW_S = 8.0  # of load alone, before and after
+# A row of the list with the line beneath the panes: there is something to choose, and keys.
+USABLE = r"ports of"
+# Follows the letter that was typed in a frame of its own.
+NARROWED = "search: list narrowed"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the report.
+
+    Attributes:
+        limit: What it must not exceed, if anything.
+    """
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    digits: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.name:<52}{self.value:>10,.{self.digits}f} {self.unit}"
+        if self.limit is None:
+            return text
+        verdict = "ok" if self.value <= self.limit else "MISS"
+        return f"{text:<70}≤ {self.limit:,g}  {verdict}"
+
+
+def environment(home: str, kubeconfig: Path) -> dict[str, str]:
+    """What the dashboard and its engine get: a home of their own."""
+    # Also what would have the program compiled anew at each start, as no installed one is.
+    others = ("XDG_", "KUBE", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+    return {
+        **kept,
+        "HOME": home,
+        "KUBECONFIG": str(kubeconfig),
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+    }
+
+
+@contextlib.contextmanager
+def dashboard(env: dict[str, str]) -> Iterator[Terminal]:
+    """A dashboard at work."""
+    terminal = Terminal(DASHBOARD, env=env, cwd=REPOSITORY)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def starts(env: dict[str, str]) -> float:
+    """Median of the time from the start of the process to the first usable screen, in seconds.
+
+    No engine runs before, so each start starts one.
+    """
+    times = []
+    for _ in range(STARTS):
+        with dashboard(env) as terminal:
+            times.append(terminal.shows(USABLE) - terminal.begun)
+        while _engines(env["KUBECONFIG"]):
+            time.sleep(0.05)
+    return statistics.median(times)
+
+
+async def attaching(env: dict[str, str]) -> float:
+    """Median of the time from the start of the process to a screen with all that is on.
+
+    An engine with `ATTACHED` forwards runs already.
+    """
+    session = await connect(environ=env)
+    try:
+        await session.keep(True)
+        stage = Stage(session, Control("nowhere"), "minicluster")
+        for _ in range(ATTACHED):
+            await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
+        while any(  # noqa: ASYNC110 - in another process
+            one.state is not ForwardState.READY for one in (await session.snapshot()).forwards
+        ):
+            await asyncio.sleep(0.05)
+        times = []
+        for _ in range(STARTS):
+            with dashboard(env) as terminal:
+                shown = await asyncio.to_thread(terminal.shows, rf"{ATTACHED} on[\s\S]*● ready")
+                times.append(shown - terminal.begun)
+    finally:
+        await let_go(session)
+    return statistics.median(times)
+
+
+def _engines(kubeconfig: str) -> list[psutil.Process]:
+    """Engine processes of this kubeconfig."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if (
+                "tui_forward.daemon" in process.cmdline()
+                and process.environ().get("KUBECONFIG") == kubeconfig
+            ):
+                found.append(process)
+    return found
+
+
+class Load:
+    """Two forwards that carry bytes as fast as asked for, and what flows through them."""
+
+    def __init__(self, ports: Sequence[int], rate_mib_s: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.paced_reader", str(rate_mib_s), *map(str, ports)],
+            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def total(self) -> int:
+        """Bytes so far."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def window(self, seconds: float) -> float:
+        """MiB/s over a while."""
+        before, begun = self.total(), time.perf_counter()
+        time.sleep(seconds)
+        return (self.total() - before) / MIB / (time.perf_counter() - begun)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+async def let_go(session: Session) -> None:
+    """The engine is to end, though dashboards were told to end and forwards are on."""
+    await session.keep(False)
+    await session.close()
+
+
+async def two_forwards(session: Session, pod: str) -> list[int]:
+    """Forward the source twice; gives the local ports once both are ready."""
+    context = next(one.name for one in await session.contexts() if one.current)
+    target = Target(
+        context=context, namespace=NAMESPACE, kind=TargetKind.POD, name=pod, port=str(SOURCE)
+    )
+    for _ in range(2):
+        await session.start(ForwardSpec(target=target))
+    while True:
+        forwards = (await session.snapshot()).forwards
+        if all(forward.state is ForwardState.READY for forward in forwards):
+            return [forward.listening[0].port for forward in forwards]
+        await asyncio.sleep(0.02)
+
+
+class Keys:
+    """Presses keys as a person does, and times each until its effect is on the screen."""
+
+    def __init__(self, terminal: Terminal, pause_s: float = 0.06) -> None:
+        self._terminal = terminal
+        self._pause_s = pause_s
+        self._pressed = 0.0
+        self.times: dict[str, list[float]] = {}
+
+    def press(self, kind: str, keys: str, shows: str) -> None:
+        """One key; `kind` is what it is reported as."""
+        # At any moment of the dashboard's own rhythm.
+        time.sleep(self._pause_s * (1 + 0.37 * (len(self.times.get(kind, ())) % 5)))
+        self._pressed = self._terminal.press(keys.encode())
+        self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
+
+    def then(self, kind: str, shows: str) -> None:
+        """What the last key leads to a little later."""
+        self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
+
+    def quietly(self, keys: str, shows: str) -> None:
+        """A key that is not timed: one that Textual waits behind, as for Escape."""
+        self._terminal.press(keys.encode())
+        self._terminal.shows(shows)
+
+
+def tour(keys: Keys, rounds: int) -> None:
+    """What a person does with a long list: move, leaf, search, look at it otherwise."""
+    for _ in range(rounds):
+        for _ in range(12):
+            keys.press("move", "j", "ports of")
+        for _ in range(4):
+            keys.press("move", "k", "ports of")
+        for _ in range(4):
+            keys.press("page", "\x1b[6~", "ports of")
+        keys.press("first or last", "G", "ports of")
+        keys.press("first or last", "g", "ports of")
+        keys.press("filter", "/", "words  ns:")
+        typed = ""
+        for letter in "app-01":
+            typed += letter
+            keys.press("search", letter, rf"\n{typed}\s")
+            keys.then(NARROWED, rf"/{typed} \(")
+        keys.quietly("\r", "workloads")
+        keys.quietly("\x1b", r"workloads of all namespaces [─━]")
+        for view in ("pods", "services", "workloads"):
+            keys.press("view", "t", f"{view} of")
+        for _ in range(2):
+            keys.press("pane", "\t", "─|━")
+        for _ in range(2):
+            keys.press("pane", "\x1b[Z", "─|━")
+
+
+def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) -> list[Figure]:
+    """The dashboard on a cluster that changes, while its engine carries bytes."""
+    pod = Toolbox(cluster.kubeconfig).create()
+    with asyncio.Runner() as runner:
+        session = runner.run(connect(environ=env))
+        load: Load | None = None
+        try:
+            ports = runner.run(two_forwards(session, pod))
+            load = Load(ports, rate_mib_s)
+            time.sleep(2.0)
+            say("load without a dashboard")
+            without = [load.window(WINDOW_S)]
+            with dashboard(env) as terminal:
+                terminal.shows(USABLE)
+                time.sleep(2.0)  # the list is complete
+                process = psutil.Process(terminal.process.pid)
+                say("load with a dashboard that is looked at")
+                looked_at = _spent(process, load, lambda: time.sleep(WINDOW_S))
+                say("load with a dashboard that is used")
+                keys = Keys(terminal)
+                used = _spent(process, load, lambda: tour(keys, rounds))
+                memory = process.memory_info().rss / MIB
+            say("load without a dashboard")
+            without.append(load.window(WINDOW_S))
+        finally:
+            if load is not None:
+                load.close()
+            runner.run(let_go(session))
+    everything = [t for kind, times in keys.times.items() if kind != NARROWED for t in times]
+    loss = 100 * (1 - min(looked_at.rate, used.rate) / statistics.mean(without))
+    return [
+        Figure("throughput without a dashboard", statistics.mean(without), "MiB/s"),
+        Figure("throughput with one", min(looked_at.rate, used.rate), "MiB/s"),
+        Figure("throughput lost", max(0.0, loss), "%", 3, digits=1),
+        Figure("dashboard's CPU, looked at", looked_at.busy, "% of a core", 30, digits=1),
+        Figure("dashboard's CPU, used", used.busy, "% of a core", digits=1),
+        Figure("dashboard's memory", memory, "MiB", 150),
+        *(
+            figure
+            for kind, times in keys.times.items()
+            for figure in (
+                Figure(f"key to screen, {kind} ({len(times)}), p50", Spread.of(times).p50_ms, "ms"),
+                Figure(f"key to screen, {kind}, p99", Spread.of(times).p99_ms, "ms"),
+            )
+        ),
+        Figure(f"key to screen, all ({len(everything)}), p50", Spread.of(everything).p50_ms, "ms"),
+        Figure("key to screen, all, p99", Spread.of(everything).p99_ms, "ms", 50),
+    ]
+
+
+async def facts(cluster: Chain, env: dict[str, str]) -> list[Figure]:
+    """How long after a forward has changed its state the screen says so.
+
+    Every state, several times; the engine says when each began.
+    """
+    lags: dict[str, list[float]] = {}
+    from_deed: list[float] = []
+    session = await connect(environ=env)
+    began: asyncio.Queue[Event] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for event in session.events():
+            if event.event is EventKind.STATE:
+                began.put_nowait(event)
+
+    listening = asyncio.create_task(listen())
+    try:
+        with dashboard(env) as terminal:
+            await asyncio.to_thread(terminal.shows, USABLE)
+            stage = Stage(session, cluster.control, "minicluster")
+            for _ in range(FACTS):
+                started = []
+                for step in STEPS:
+                    await asyncio.sleep(0.3)
+                    terminal.forget()
+                    deed = time.perf_counter()
+                    await step.perform(stage)
+                    started.append(stage.forward_id)
+                    seen = await asyncio.to_thread(terminal.shows, step.mark)
+                    async with asyncio.timeout(5):
+                        while (event := await began.get()).state is not step.state:
+                            pass
+                    # The engine tells the time of day.
+                    fact = event.time - time.time() + time.perf_counter()
+                    lags.setdefault(step.mark[2:], []).append(seen - fact)
+                    if step.state is ForwardState.RECONNECTING:
+                        from_deed.append(seen - deed)
+                for forward_id in dict.fromkeys(started[1:]):
+                    await session.stop(forward_id)
+    finally:
+        listening.cancel()
+        await let_go(session)
+    return [
+        *(
+            Figure(f"state to screen, {name} ({len(times)}), longest", 1000 * max(times), "ms", 250)
+            for name, times in lags.items()
+        ),
+        Figure("kubelet killed to screen, longest", 1000 * max(from_deed), "ms", 250),
+    ]
+
+
+@dataclass(frozen=True)
+class _Spent:
+    rate: float  # MiB/s
+    busy: float  # % of a core
+
+
+def _spent(process: psutil.Process, load: Load, do: Callable[[], None]) -> _Spent:
+    before, cpu, begun = load.total(), sum(process.cpu_times()[:2]), time.perf_counter()
+    do()
+    seconds = time.perf_counter() - begun
+    return _Spent(
+        (load.total() - before) / MIB / seconds,
+        100 * (sum(process.cpu_times()[:2]) - cpu) / seconds,
+    )
+
+
+def main() -> int:
+    """Run it all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.dashboard_benchmark", description=__doc__
+    )
+    parser.add_argument("--pods", type=int, default=10_000, help="pods of the large cluster")
+    parser.add_argument("--churn", type=float, default=500.0, help="changes per second (500)")
+    parser.add_argument("--rate", type=float, default=300.0, help="MiB/s of load (300)")
+    parser.add_argument("--rounds", type=int, default=12, help="turns of the tour of keys (12)")
+    parser.add_argument("--only", choices=("start", "facts", "load"), help="only this part")
+    options = parser.parse_args()
+    say(f"{os.cpu_count()} cores")
+    figures: list[Figure] = []
+    large = ("--pods", str(options.pods), "--churn")
+    with tempfile.TemporaryDirectory(prefix="tui-forward-bench-") as home:
+        if options.only in (None, "facts"):
+            say("every state of a forward")
+            with chain() as cluster:
+                figures += asyncio.run(facts(cluster, environment(home, cluster.kubeconfig)))
+        if options.only in (None, "start"):
+            say("start on a small cluster")
+            with chain() as cluster:
+                env = environment(home, cluster.kubeconfig)
+                took = starts(env)
+                figures.append(Figure("start to usable screen", took, "s", 0.7, digits=2))
+                say(f"attach to an engine with {ATTACHED} forwards")
+                took = asyncio.run(attaching(env))
+                name = f"attach to an engine with {ATTACHED} forwards"
+                figures.append(Figure(name, took, "s", 0.4, digits=2))
+            say(f"start with {options.pods:,} pods")
+            with chain(*large, "0") as cluster:
+                took = starts(environment(home, cluster.kubeconfig))
+                name = f"start to usable screen, {options.pods:,} pods"
+                figures.append(Figure(name, took, "s", 1.2, digits=2))
+        if options.only in (None, "load"):
+            say(f"{options.pods:,} pods, {options.churn:g} changes/s, {options.rate:g} MiB/s")
+            with chain(*large, str(options.churn)) as cluster:
+                env = environment(home, cluster.kubeconfig)
+                figures += loaded(cluster, env, options.rate, options.rounds)
+    sys.stdout.write("".join(f"{figure}\n" for figure in figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

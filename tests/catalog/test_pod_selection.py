@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.catalog.factories import pod
+from tui_forward.catalog.pod_selection import choose, preference, usable
+from tui_forward.model import Pod
+
+# kubectl's ActivePods, reversed: each pair differs in one rule, the better one first, and the
+# worse one is better by every rule that comes later.
+PAIRS = [
+    (pod("b", node="n", phase="Pending"), pod("a", node="")),
+    (pod("b", phase="Running", ready=False), pod("a", phase="Unknown")),
+    (pod("b", phase="Unknown"), pod("a", phase="Pending")),
+    (
+        pod("b", ready=True, deleting=True, ready_since=9999, max_restarts=9),
+        pod("a", ready=False),
+    ),
+    (pod("b", ready_since=9999, max_restarts=9), pod("a", deleting=True, ready_since=1)),
+    (pod("b", ready_since=1, max_restarts=9), pod("a", ready_since=2)),
+    (pod("b", ready_since=2, max_restarts=9), pod("a", ready_since=0)),
+    (pod("b", max_restarts=0, created_at=9999), pod("a", max_restarts=1, created_at=1)),
+    (
+        pod("b", ready=False, ready_since=5, created_at=1),
+        pod("a", ready=False, ready_since=1, created_at=2),
+    ),
+    (pod("b", created_at=1), pod("a", created_at=2)),
+    (pod("b", created_at=1), pod("a", created_at=0)),
+    (pod("a"), pod("b")),
+]
+
+
+@pytest.mark.parametrize(("better", "worse"), PAIRS)
+def test_the_order_of_kubectl(better: Pod, worse: Pod) -> None:
+    assert preference(better) < preference(worse)
+
+
+def test_the_choice_does_not_depend_on_the_order_of_the_list() -> None:
+    pods = [pod("a", ready_since=3), pod("b", ready_since=1), pod("c", ready=False)]
+    assert {choose(p).name for p in itertools.permutations(pods) if choose(p)} == {"b"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (pod(), True),
+        (pod(ready=False), True),
+        (pod(deleting=True), False),
+        (pod(phase="Pending"), False),
+        (pod(phase="Unknown"), False),
+        (pod(phase="Succeeded"), False),
+        (pod(phase="Failed"), False),
+        (pod(node=""), False),
+    ],
+)
+def test_what_can_be_used(candidate: Pod, expected: bool) -> None:
+    assert usable(candidate) is expected
+    assert (choose([candidate]) is not None) is expected
+
+
+def test_the_pod_in_use_stays_while_it_is_ready() -> None:
+    better, current = pod("a", ready_since=1), pod("b", ready_since=2)
+    assert choose([better, current], current="uid-b") is current
+    unready = pod("b", ready=False)
+    assert choose([better, unready], current="uid-b") is better
+    leaving = pod("b", deleting=True)
+    assert choose([better, leaving], current="uid-b") is better
+    assert choose([unready], current="uid-b") is unready
+
+
+def test_a_pod_that_is_said_to_be_gone_is_not_chosen() -> None:
+    one, two = pod("a"), pod("b")
+    assert choose([one, two], current="uid-a", trusted=lambda p: p.name != "a") is two
+    assert choose([one], trusted=lambda _: False) is None
+    assert choose([]) is None

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.catalog.factories import pod, service
+from tui_forward.catalog.port_resolution import (
+    PortProblem,
+    declared_service_port,
+    pod_port,
+    service_port,
+)
+from tui_forward.model import DeclaredPort, PortProtocol
+
+UDP = PortProtocol.UDP
+BOTH = (DeclaredPort(number=53, name="dns-udp", protocol=UDP), DeclaredPort(number=53, name="dns"))
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"), [("http", 8080), ("8080", 8080), ("9999", 9999), ("1", 1)]
+)
+def test_ports_of_a_pod(port: str, expected: int) -> None:
+    assert pod_port(pod(), port) == expected
+
+
+def test_udp_beside_tcp_is_no_obstacle() -> None:
+    assert pod_port(pod(ports=BOTH), "53") == 53
+    assert declared_service_port(service(*BOTH), "53").name == "dns"
+    # kubectl goes by the number, and that exists as TCP too.
+    assert declared_service_port(service(*BOTH), "dns-udp").number == 53
+
+
+@pytest.mark.parametrize(
+    ("port", "said", "hint"),
+    [
+        ("https", 'pod web-1 has no port named "https"', "http (8080)"),
+        ("dns", "is UDP", "TCP"),
+        ("53", "is UDP", "TCP"),
+        ("0", "no port number", "65535"),
+        ("65536", "no port number", "65535"),
+        ("", "no port named", "http"),
+        ("٣", "no port named", "http"),
+    ],
+)
+def test_ports_a_pod_does_not_have(port: str, said: str, hint: str) -> None:
+    with pytest.raises(PortProblem) as caught:
+        pod_port(pod(), port)
+    assert said in caught.value.reason
+    assert hint in caught.value.hint
+
+
+def test_the_hint_of_a_pod_without_ports() -> None:
+    with pytest.raises(PortProblem) as caught:
+        pod_port(pod(ports=()), "http")
+    assert "can be given by number" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("declared", "port", "expected"),
+    [
+        (DeclaredPort(number=80, name="www", target="http"), "80", 8080),
+        (DeclaredPort(number=80, name="www", target="http"), "www", 8080),
+        (DeclaredPort(number=80, name="www", target="9090"), "www", 9090),
+        (DeclaredPort(number=80, name="www"), "80", 80),
+    ],
+)
+def test_ports_of_a_service(declared: DeclaredPort, port: str, expected: int) -> None:
+    assert service_port(service(declared), pod(), port) == expected
+
+
+@pytest.mark.parametrize("port", ["80", "www"])
+def test_a_headless_service_maps_nothing(port: str) -> None:
+    declared = DeclaredPort(number=80, name="www", target="http")
+    assert service_port(service(declared, cluster_ip="None"), pod(), port) == 80
+
+
+@pytest.mark.parametrize(
+    ("declared", "port", "said", "hint"),
+    [
+        (DeclaredPort(number=80, name="www"), "81", "svc/web has no port 81", "www (80)"),
+        (DeclaredPort(number=80), "web", 'no port named "web"', "80"),
+        (DeclaredPort(number=80, name="q", protocol=UDP), "80", "is UDP", "TCP"),
+        (DeclaredPort(number=80, name="q", protocol=UDP), "q", "is UDP", "TCP"),
+        (
+            DeclaredPort(number=80, target="admin"),
+            "80",
+            'leads to a port named "admin", which pod web-1 does not have',
+            "http (8080)",
+        ),
+        # A pod's port that the service does not declare: kubectl refuses, and so do we.
+        (DeclaredPort(number=80, target="http"), "8080", "has no port 8080", "80"),
+    ],
+)
+def test_ports_a_service_does_not_have(
+    declared: DeclaredPort, port: str, said: str, hint: str
+) -> None:
+    with pytest.raises(PortProblem) as caught:
+        service_port(service(declared), pod(), port)
+    assert said in caught.value.reason
+    assert hint in caught.value.hint
+
+
+def test_a_headless_service_must_declare_the_port_too() -> None:
+    with pytest.raises(PortProblem, match="no port 8080"):
+        service_port(service(cluster_ip="None"), pod(), "8080")

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.catalog.factories import owner, pod, service, target, workload
+from tui_forward.catalog.target_resolution import (
+    missing,
+    replaces,
+    resolve_pod,
+    resolve_selected,
+    sibling_selector,
+    without_selector,
+)
+from tui_forward.model import (
+    BlockedBy,
+    DeclaredPort,
+    OwnerRef,
+    Pod,
+    Resolution,
+    Resolved,
+    Service,
+    TargetKind,
+    Unresolved,
+    Workload,
+)
+
+NODES = "0/3 nodes are available: 3 Insufficient cpu."
+
+
+def found(resolution: Resolution) -> tuple[str, int]:
+    assert isinstance(resolution, Resolved), resolution
+    return resolution.pod.name, resolution.port
+
+
+def refused(resolution: Resolution) -> Unresolved:
+    assert isinstance(resolution, Unresolved), resolution
+    return resolution
+
+
+def gone(pod: Pod) -> bool:
+    return False
+
+
+# What selects pods ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "anchor", "port", "expected"),
+    [
+        (TargetKind.SERVICE, service(), "80", 8080),
+        (TargetKind.SERVICE, service(), "www", 8080),
+        (TargetKind.SERVICE, service(cluster_ip="None"), "80", 80),
+        (TargetKind.DEPLOYMENT, workload(), "80", 80),
+        (TargetKind.DEPLOYMENT, workload(), "http", 8080),
+        (TargetKind.STATEFULSET, workload(TargetKind.STATEFULSET), "http", 8080),
+        (TargetKind.DAEMONSET, workload(TargetKind.DAEMONSET), "http", 8080),
+        (TargetKind.REPLICASET, workload(TargetKind.REPLICASET), "http", 8080),
+        (TargetKind.JOB, workload(TargetKind.JOB), "http", 8080),
+        (TargetKind.SELECTOR, None, "http", 8080),
+    ],
+)
+def test_every_kind_leads_to_a_pod_and_a_port(
+    kind: TargetKind, anchor: Service | Workload | None, port: str, expected: int
+) -> None:
+    resolution = resolve_selected(target(kind, port=port), anchor, [pod("b"), pod("a")])
+    assert found(resolution) == ("a", expected)
+
+
+def test_what_is_told_about_the_pod() -> None:
+    one = pod(node="n1", ready=False, restarts=3)
+    resolution = resolve_selected(target(), workload(), [one])
+    assert isinstance(resolution, Resolved)
+    assert resolution.pod.node == "n1"
+    assert not resolution.ready
+    assert resolution.incarnation == "3"
+    restarted = resolve_selected(target(), workload(), [pod(node="n1", ready=False, restarts=4)])
+    assert restarted != resolution
+
+
+def test_a_second_container_that_first_starts_is_no_restart() -> None:
+    before = resolve_selected(target(), workload(), [pod(container_ids=("a",))])
+    after = resolve_selected(target(), workload(), [pod(container_ids=("a", "b"))])
+    assert before == after
+
+
+PENDING = pod("web-1", phase="Pending", status="ImagePullBackOff", message="no such image")
+CRASHED = pod("web-2", phase="Failed", status="Error")
+
+
+@pytest.mark.parametrize(
+    ("anchor", "pods", "reason"),
+    [
+        (workload(replicas=0), [], "deploy/web is scaled to 0 replicas"),
+        (workload(), [], "deploy/web has no pods yet"),
+        (
+            workload(),
+            [PENDING],
+            "0 of 1 pod of deploy/web is ready: web-1 is ImagePullBackOff (no such image)",
+        ),
+        (
+            workload(),
+            [CRASHED, pod("web-1", phase="Pending", status="ImagePullBackOff")],
+            "0 of 2 pods of deploy/web are ready: web-1 is ImagePullBackOff, web-2 is Error",
+        ),
+        (
+            workload(),
+            [pod(f"web-{n}", phase="Pending") for n in range(5)],
+            "0 of 5 pods of deploy/web are ready: web-0 is Pending, web-1 is Pending, "
+            "web-2 is Pending and 2 more",
+        ),
+        (
+            workload(),
+            [pod("web-1", deleting=True, status="Terminating")],
+            "all pods of deploy/web are Terminating (web-1); waiting for their replacements",
+        ),
+        (
+            workload(),
+            [pod("web-1", deleting=True), PENDING.__class__(namespace="shop", name="n", uid="n")],
+            "0 of 1 pod of deploy/web is ready: n is Pending",
+        ),
+        (
+            workload(),
+            [pod("web-1", phase="Pending", node="", message=NODES)],
+            "0 of 1 pod of deploy/web is ready: web-1 is Pending "
+            "(0/3 nodes are available: 3 Insufficient cpu)",
+        ),
+    ],
+)
+def test_why_there_is_none(anchor: Workload, pods: list[Pod], reason: str) -> None:
+    resolution = refused(resolve_selected(target(), anchor, pods))
+    assert resolution.reason == reason
+    assert resolution.blocked_by is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "anchor", "reason"),
+    [
+        (
+            TargetKind.SERVICE,
+            "web",
+            service(),
+            "no pod matches the selector of svc/web (app=web)",
+        ),
+        (TargetKind.SELECTOR, "app=x", None, "no pod in namespace shop matches -l app=x"),
+        (TargetKind.JOB, "web", workload(TargetKind.JOB, replicas=0), "job/web has no pods yet"),
+    ],
+)
+def test_why_nothing_is_selected(
+    kind: TargetKind, name: str, anchor: Service | Workload | None, reason: str
+) -> None:
+    assert refused(resolve_selected(target(kind, name), anchor, [])).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("ImagePullBackOff", "image name"),
+        ("Init:ErrImagePull", "image name"),
+        ("CrashLoopBackOff", "kubectl logs -n shop web-1 --previous"),
+        ("CreateContainerConfigError", "kubectl describe pod -n shop web-1"),
+        ("Pending", ""),
+    ],
+)
+def test_hints(status: str, hint: str) -> None:
+    one = pod(phase="Pending", status=status)
+    assert hint in refused(resolve_selected(target(), workload(), [one])).hint
+    by_name = resolve_pod(target(TargetKind.POD, "web-1"), one)
+    assert hint in refused(by_name).hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "anchor", "port", "pods"),
+    [
+        (TargetKind.SERVICE, service(), "81", [pod()]),
+        (TargetKind.SERVICE, service(), "81", []),  # said before there is any pod
+        (TargetKind.SERVICE, service(DeclaredPort(number=80, target="admin")), "80", [pod()]),
+        (TargetKind.DEPLOYMENT, workload(), "admin", [pod()]),
+        (TargetKind.DEPLOYMENT, workload(), "dns", [pod()]),
+        (TargetKind.SELECTOR, None, "53", [pod()]),
+    ],
+)
+def test_a_port_that_is_not_there_is_for_a_person(
+    kind: TargetKind, anchor: Service | Workload | None, port: str, pods: list[Pod]
+) -> None:
+    resolution = refused(resolve_selected(target(kind, port=port), anchor, pods))
+    assert resolution.blocked_by is BlockedBy.TARGET
+    assert resolution.hint
+
+
+def test_what_does_not_exist() -> None:
+    resolution = missing(target(TargetKind.SERVICE, "web"))
+    assert resolution.reason == 'there is no service "web" in namespace shop'
+    assert resolution.blocked_by is BlockedBy.TARGET
+    bare = without_selector(target(TargetKind.SERVICE, "web"), service=True)
+    assert "has no selector" in bare.reason
+    assert bare.blocked_by is BlockedBy.TARGET
+
+
+def test_a_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
+    resolution = resolve_selected(target(), workload(), [pod()], trusted=gone)
+    assert refused(resolution).reason == (
+        "pod web-1 is Running, but its tunnel says that it is gone"
+    )
+    two = resolve_selected(
+        target(), workload(), [pod(), pod("web-2")], trusted=lambda p: p.name != "web-1"
+    )
+    assert found(two)[0] == "web-2"
+
+
+# Pods by name ------------------------------------------------------------------------------
+
+BY_NAME = target(TargetKind.POD, "web-1")
+PINNED = target(TargetKind.POD, "web-1", pin=True)
+DEPLOYED: dict[str, Any] = {"owner": owner("Deployment")}
+
+
+@pytest.mark.parametrize("by_name", [BY_NAME, PINNED])
+@pytest.mark.parametrize("one", [pod(), pod(ready=False), pod(status="CrashLoopBackOff")])
+def test_a_pod_that_runs_is_used(by_name: Any, one: Pod) -> None:
+    assert found(resolve_pod(by_name, one)) == ("web-1", 80)
+
+
+def test_a_pod_that_runs_is_kept_though_a_sibling_is_better() -> None:
+    one, other = pod(ready=False, **DEPLOYED), pod("web-2", **DEPLOYED)
+    assert found(resolve_pod(BY_NAME, one, siblings=[one, other]))[0] == "web-1"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        pod(deleting=True, **DEPLOYED),
+        pod(phase="Failed", status="Evicted", **DEPLOYED),
+        pod(phase="Succeeded", **DEPLOYED),
+    ],
+)
+def test_a_pod_that_ends_is_replaced_by_a_sibling(one: Pod) -> None:
+    other = pod("web-2", **DEPLOYED)
+    assert found(resolve_pod(BY_NAME, one, siblings=[one, other]))[0] == "web-2"
+    assert isinstance(resolve_pod(PINNED, one, siblings=[one, other]), Unresolved)
+
+
+def test_a_pod_that_is_gone_is_replaced_by_a_sibling() -> None:
+    origin, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
+    assert found(resolve_pod(BY_NAME, None, origin=origin, siblings=[other]))[0] == "web-2"
+    stranger = pod("web-3", owner=owner("Deployment", "other"))
+    resolution = resolve_pod(BY_NAME, None, origin=origin, siblings=[stranger])
+    assert refused(resolution).reason == (
+        "pod web-1 is gone; waiting for its replacement by deploy/web"
+    )
+
+
+def test_the_replacement_stays_while_it_is_ready() -> None:
+    origin = pod(**DEPLOYED)
+    two, three = pod("web-2", ready_since=2, **DEPLOYED), pod("web-3", ready_since=1, **DEPLOYED)
+    resolution = resolve_pod(
+        BY_NAME, None, origin=origin, siblings=[two, three], current="uid-web-2"
+    )
+    assert found(resolution)[0] == "web-2"
+
+
+def test_a_pod_that_is_starting_is_waited_for() -> None:
+    one = pod(phase="Pending", status="ContainerCreating", **DEPLOYED)
+    resolution = refused(resolve_pod(BY_NAME, one, siblings=[one, pod("web-2", **DEPLOYED)]))
+    assert resolution.reason == "pod web-1 is ContainerCreating"
+    unschedulable = pod(phase="Pending", node="", message=NODES)
+    assert refused(resolve_pod(BY_NAME, unschedulable)).reason == (
+        "pod web-1 is Pending: 0/3 nodes are available: 3 Insufficient cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "follows"),
+    [
+        ("Deployment", "node-b", True),
+        ("ReplicaSet", "node-b", True),
+        ("Job", "node-b", True),
+        ("StatefulSet", "node-a", False),  # another ordinal is another database
+        ("DaemonSet", "node-b", False),  # another node's is another one
+        ("DaemonSet", "node-a", True),
+        ("Rollout", "node-a", False),  # nothing is known about what is unknown
+    ],
+)
+def test_who_replaces_whom(kind: str, node: str, follows: bool) -> None:
+    origin = pod(owner=owner(kind))
+    assert replaces(pod("web-2", owner=owner(kind), node=node), origin) is follows
+    assert replaces(pod("web-1", uid="new", owner=owner(kind), node=node), origin) or not follows
+
+
+@pytest.mark.parametrize(
+    ("origin", "pin", "reason"),
+    [
+        (pod(), False, "pod web-1 is gone; waiting for one of the same name"),
+        (pod(**DEPLOYED), True, "pod web-1 is gone; waiting for one of the same name"),
+        (
+            pod(owner=owner("DaemonSet", "agent"), node="n1"),
+            False,
+            "pod web-1 is gone; waiting for its replacement by ds/agent on node n1",
+        ),
+        (
+            pod(owner=owner("StatefulSet", "web")),
+            False,
+            "pod web-1 is gone; waiting for its replacement by sts/web",
+        ),
+    ],
+)
+def test_a_pod_that_is_gone_is_waited_for(origin: Pod, pin: bool, reason: str) -> None:
+    by_name = PINNED if pin else BY_NAME
+    resolution = refused(resolve_pod(by_name, None, origin=origin))
+    assert resolution.reason == reason
+    assert resolution.blocked_by is None
+
+
+def test_the_replacement_that_is_starting_is_named() -> None:
+    other = pod("web-2", phase="Pending", status="ContainerCreating", **DEPLOYED)
+    resolution = refused(resolve_pod(BY_NAME, None, origin=pod(**DEPLOYED), siblings=[other]))
+    assert resolution.reason.endswith("by deploy/web: pod web-2 is ContainerCreating")
+    leaving = pod(deleting=True, **DEPLOYED)
+    resolution = refused(resolve_pod(BY_NAME, leaving, siblings=[leaving, other]))
+    assert resolution.reason == (
+        "pod web-1 is Terminating; waiting for its replacement: pod web-2 is ContainerCreating"
+    )
+
+
+def test_a_pod_that_never_was() -> None:
+    resolution = refused(resolve_pod(BY_NAME, None))
+    assert resolution.reason == 'there is no pod "web-1" in namespace shop'
+    assert resolution.blocked_by is BlockedBy.TARGET
+    assert "deployment" in resolution.hint
+
+
+@pytest.mark.parametrize("kind", [None, "Job"])
+def test_a_pod_that_will_not_run_again(kind: str | None) -> None:
+    one = pod(phase="Succeeded", status="Completed", owner=OwnerRef(kind, "x") if kind else None)
+    resolution = refused(resolve_pod(BY_NAME, one))
+    assert resolution.reason == "pod web-1 is Completed and will not run again"
+    assert resolution.blocked_by is BlockedBy.TARGET
+
+
+def test_a_pod_of_a_deployment_that_failed_is_replaced_in_time() -> None:
+    one = pod(phase="Failed", status="Evicted", **DEPLOYED)
+    resolution = refused(resolve_pod(BY_NAME, one))
+    assert resolution.reason == "pod web-1 is Evicted; waiting for its replacement"
+    assert resolution.blocked_by is None
+
+
+def test_a_named_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
+    one, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
+    assert (
+        "its tunnel says that it is gone" in refused(resolve_pod(PINNED, one, trusted=gone)).reason
+    )
+    moved = resolve_pod(BY_NAME, one, siblings=[one, other], trusted=lambda p: p is not one)
+    assert found(moved)[0] == "web-2"
+
+
+def test_a_sibling_selector_leaves_out_what_is_the_pods_own() -> None:
+    labels = {
+        "app": "web",
+        "tier": "front",
+        "pod-template-hash": "6d8c",
+        "rollouts-pod-template-hash": "6d8c",
+        "controller-revision-hash": "x",
+        "apps.kubernetes.io/pod-index": "0",
+    }
+    assert sibling_selector(pod(labels=labels)) == "app=web,tier=front"
+    assert sibling_selector(pod(labels={})) == ""

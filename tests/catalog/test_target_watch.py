@@ -1,0 +1,553 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.catalog.harness import Setup, pod_named, reason, resolution
+from tests.kube.api_server import ApiServer
+from tests.kube.kubeconfigs import kubeconfig, write
+from tests.kube.objects import pod, service, workload
+from tests.support.waiting import until
+from tui_forward.catalog import TargetWatch, reflector, target_watch
+from tui_forward.engine import target_watch as engine_target_watch
+from tui_forward.model import BlockedBy, Resolved, TargetKind, Unresolved
+
+PLURALS = {
+    TargetKind.DEPLOYMENT: "deployments",
+    TargetKind.STATEFULSET: "statefulsets",
+    TargetKind.DAEMONSET: "daemonsets",
+    TargetKind.REPLICASET: "replicasets",
+    TargetKind.JOB: "jobs",
+}
+DEPLOYED = {"owner": ("ReplicaSet", "web-1"), "labels": {"app": "web", "pod-template-hash": "1"}}
+
+
+async def test_it_fits_the_seam(setup: Setup) -> None:
+    resolver: engine_target_watch.TargetResolver = setup.resolver
+    watch: engine_target_watch.TargetWatch = setup.watch(TargetKind.POD, "web-1")
+    assert isinstance(watch.current, Unresolved)
+    assert resolver is setup.resolver
+
+
+async def test_a_pod_by_name(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    found = await pod_named(setup.watch(TargetKind.POD, "web-1", "http"), "web-1")
+    assert (found.port, found.pod.uid, found.pod.node, found.ready) == (
+        8080,
+        "uid-web-1",
+        "node-a",
+        True,
+    )
+
+
+@pytest.mark.parametrize("kind", list(PLURALS))
+async def test_a_workload(setup: Setup, kind: TargetKind) -> None:
+    setup.server.put(PLURALS[kind], workload("web"))
+    setup.server.put("pods", pod("other", labels={"app": "other"}))
+    setup.server.put("pods", pod("web-1"))
+    assert (await pod_named(setup.watch(kind, "web", "http"), "web-1")).port == 8080
+
+
+async def test_a_selector(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    await pod_named(setup.watch(TargetKind.SELECTOR, "app=web"), "web-1")
+
+
+async def test_a_selector_that_is_none(setup: Setup) -> None:
+    found = await reason(setup.watch(TargetKind.SELECTOR, "app in"), "is not valid")
+    assert found.blocked_by is BlockedBy.TARGET
+
+
+async def test_a_service_follows_through_a_rollout(setup: Setup) -> None:
+    server = setup.server
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web", "80")
+    assert (await pod_named(watch, "web-1")).port == 8080
+    server.put("pods", pod("web-2", phase="Pending", waiting="ContainerCreating"))
+    server.put("pods", pod("web-1", deleting=True))
+    await reason(watch, "0 of 1 pod of svc/web is ready: web-2 is ContainerCreating")
+    server.put("pods", pod("web-2", ready=False))
+    assert not (await pod_named(watch, "web-2")).ready
+    server.put("pods", pod("web-2"))
+    await resolution(watch, lambda r: isinstance(r, Resolved) and r.ready)
+    server.delete("pods", "shop", "web-1")
+
+
+async def test_a_named_port_may_move_with_the_pod(setup: Setup) -> None:
+    setup.server.put("services", service())
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web", "http")
+    await pod_named(watch, "web-1")
+    setup.server.put("pods", pod("web-2", ports=[{"name": "http", "containerPort": 9999}]))
+    setup.server.delete("pods", "shop", "web-1")
+    assert (await pod_named(watch, "web-2")).port == 9999
+
+
+async def test_a_service_that_appears_later(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web", "80")
+    found = await reason(watch, 'there is no service "web"')
+    assert found.blocked_by is BlockedBy.TARGET
+    setup.server.put("services", service())
+    await pod_named(watch, "web-1")
+    setup.server.delete("services", "shop", "web")
+    await reason(watch, 'there is no service "web"')
+
+
+async def test_a_port_that_appears_later(setup: Setup) -> None:
+    setup.server.put("services", service())
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web", "admin")
+    assert (await reason(watch, "no port named")).blocked_by is BlockedBy.TARGET
+    ports = [{"name": "admin", "port": 81, "targetPort": 9000}]
+    setup.server.put("services", service(ports=ports))
+    assert (await pod_named(watch, "web-1")).port == 9000
+
+
+async def test_a_selector_that_changes(setup: Setup) -> None:
+    setup.server.put("services", service())
+    setup.server.put("pods", pod("web-1"))
+    setup.server.put("pods", pod("green-1", labels={"app": "green"}))
+    watch = setup.watch(TargetKind.SERVICE, "web", "80")
+    await pod_named(watch, "web-1")
+    setup.server.put("services", service(selector={"app": "green"}))
+    await pod_named(watch, "green-1")
+
+
+async def test_a_service_without_selector(setup: Setup) -> None:
+    setup.server.put("services", service(selector={}))
+    watch = setup.watch(TargetKind.SERVICE, "web", "80")
+    assert (await reason(watch, "has no selector")).blocked_by is BlockedBy.TARGET
+
+
+async def test_a_pod_that_never_was_and_then_is(setup: Setup) -> None:
+    watch = setup.watch(TargetKind.POD, "web-1")
+    assert (await reason(watch, 'there is no pod "web-1"')).blocked_by is BlockedBy.TARGET
+    setup.server.put("pods", pod("web-1"))
+    await pod_named(watch, "web-1")
+
+
+async def test_a_pod_of_a_deployment_is_followed_over_a_rollout(setup: Setup) -> None:
+    server = setup.server
+    server.put("deployments", workload("web"))
+    server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
+    watch = setup.watch(TargetKind.POD, "web-1-a")
+    await pod_named(watch, "web-1-a")
+    await until(lambda: server.count("watch", "pods") == 2)
+    # The new ReplicaSet has another hash.
+    labels = {"app": "web", "pod-template-hash": "2"}
+    server.put("pods", pod("web-2-b", owner=("ReplicaSet", "web-2"), labels=labels))
+    server.put("pods", pod("web-1-a", deleting=True, **DEPLOYED))  # type: ignore[arg-type]
+    await pod_named(watch, "web-2-b")
+    server.delete("pods", "shop", "web-1-a")
+    server.put("pods", pod("web-2-c", owner=("ReplicaSet", "web-2"), labels=labels))
+    server.delete("pods", "shop", "web-2-b")
+    await pod_named(watch, "web-2-c")
+
+
+async def test_without_the_right_to_read_the_deployment(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("*", "deployments"), ("*", "replicasets")}
+    server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
+    watch = setup.watch(TargetKind.POD, "web-1-a")
+    await pod_named(watch, "web-1-a")
+    await until(lambda: server.count("watch", "pods") == 2)
+    assert server.requests[-1].query["labelSelector"] == "app=web"
+    server.put("pods", pod("web-1-b", **DEPLOYED))  # type: ignore[arg-type]
+    server.delete("pods", "shop", "web-1-a")
+    await pod_named(watch, "web-1-b")
+
+
+async def test_a_pinned_pod_is_not_replaced(setup: Setup) -> None:
+    server = setup.server
+    server.put("deployments", workload("web"))
+    server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
+    server.put("pods", pod("web-1-b", **DEPLOYED))  # type: ignore[arg-type]
+    watch = setup.watch(TargetKind.POD, "web-1-a", pin=True)
+    await pod_named(watch, "web-1-a")
+    server.delete("pods", "shop", "web-1-a")
+    await reason(watch, "waiting for one of the same name")
+    assert server.count("get", "deployments") == 0
+    server.put("pods", pod("web-1-a", uid="new", **DEPLOYED))  # type: ignore[arg-type]
+    await pod_named(watch, "web-1-a", "new")
+
+
+@pytest.mark.parametrize("owner", [None, ("StatefulSet", "db")])
+async def test_a_pod_comes_back_under_its_name(setup: Setup, owner: tuple[str, str] | None) -> None:
+    server = setup.server
+    server.put("pods", pod("db-0", uid="one", owner=owner))
+    server.put("pods", pod("db-1", owner=owner))
+    watch = setup.watch(TargetKind.POD, "db-0")
+    await pod_named(watch, "db-0", "one")
+    server.put("pods", pod("db-0", uid="one", owner=owner, deleting=True))
+    await reason(watch, "db-0 is Terminating")
+    server.delete("pods", "shop", "db-0")
+    await reason(watch, "db-0 is gone")
+    server.put("pods", pod("db-0", uid="two", owner=owner, phase="Pending"))
+    await reason(watch, "db-0 is Pending")
+    server.put("pods", pod("db-0", uid="two", owner=owner))
+    await pod_named(watch, "db-0", "two")
+
+
+async def test_a_pod_of_a_daemonset_stays_on_its_node(setup: Setup) -> None:
+    server = setup.server
+    server.put("daemonsets", workload("agent"))
+    owner = ("DaemonSet", "agent")
+    server.put("pods", pod("agent-a", owner=owner, node="a"))
+    server.put("pods", pod("agent-b", owner=owner, node="b"))
+    watch = setup.watch(TargetKind.POD, "agent-a")
+    await pod_named(watch, "agent-a")
+    await until(lambda: server.count("watch", "pods") == 2)
+    server.delete("pods", "shop", "agent-a")
+    await reason(watch, "by ds/agent on node a")
+    server.put("pods", pod("agent-c", owner=owner, node="a"))
+    await pod_named(watch, "agent-c")
+
+
+async def test_a_restarted_container_changes_the_incarnation(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    before = await pod_named(watch, "web-1")
+    setup.server.put("pods", pod("web-1", restarts=1))
+    after = await watch.changed(before)
+    assert isinstance(after, Resolved)
+    assert after.pod == before.pod
+    assert after.incarnation != before.incarnation
+
+
+async def test_what_changes_nothing_wakes_nobody(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    current = await pod_named(watch, "web-1")
+    waiting = asyncio.create_task(watch.changed(current))
+    setup.server.put("pods", {**pod("web-1"), "annotations": {"x": "y"}})
+    setup.server.put("pods", pod("web-1", labels={"app": "web", "x": "y"}))
+    setup.server.put("pods", pod("web-1", restarts=7))
+    assert (await waiting) != current
+    assert watch.current == await waiting
+
+
+async def test_waiting_can_be_cancelled(setup: Setup) -> None:
+    watch = setup.watch(TargetKind.POD, "web-1")
+    waiting = asyncio.create_task(watch.changed(await reason(watch, "there is no pod")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    setup.server.put("pods", pod("web-1"))
+    await pod_named(watch, "web-1")
+
+
+# Rights ------------------------------------------------------------------------------------
+
+
+async def test_nothing_beyond_the_target_is_asked_for(setup: Setup) -> None:
+    server = setup.server
+    server.denied_all_namespaces = {"pods", "services", "namespaces"}
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    await pod_named(setup.watch(TargetKind.SERVICE, "web"), "web-1")
+    asked = {
+        (r.plural, r.query.get("labelSelector"), r.query.get("fieldSelector"))
+        for r in server.requests
+    }
+    assert asked == {
+        ("services", None, "metadata.name=web"),
+        ("pods", "app=web", None),
+    }
+
+
+async def test_with_get_alone_a_pod_is_followed(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("list", "pods"), ("watch", "pods")}
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    server.delete("pods", "shop", "web-1")
+    await reason(watch, "web-1 is gone")
+    server.put("pods", pod("web-1", uid="new"))
+    await pod_named(watch, "web-1", "new")
+
+
+async def test_with_get_and_watch_but_without_list(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("list", "pods")}
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    await until(lambda: server.count("watch", "pods") == 1)
+    server.put("pods", pod("web-1", restarts=1))
+    await resolution(watch, lambda r: isinstance(r, Resolved) and r.incarnation == "1")
+    assert server.count("get", "pods") == 1
+
+
+async def test_without_watch_a_service_is_followed_by_asking(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("watch", "pods"), ("watch", "services")}
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web")
+    await pod_named(watch, "web-1")
+    server.put("pods", pod("web-2"))
+    server.delete("pods", "shop", "web-1")
+    await pod_named(watch, "web-2")
+
+
+async def test_a_right_that_is_missing_is_named(setup: Setup) -> None:
+    setup.server.denied = {("*", "services")}
+    watch = setup.watch(TargetKind.SERVICE, "web")
+    found = await reason(watch, 'you may not get services "web" in namespace shop')
+    assert found.blocked_by is BlockedBy.FORBIDDEN
+    assert found.hint
+    setup.server.denied = {("*", "pods")}
+    by_selector = setup.watch(TargetKind.SELECTOR, "app=web")
+    found = await reason(by_selector, "you may not list pods in namespace shop")
+    assert found.blocked_by is BlockedBy.FORBIDDEN
+
+
+async def test_whose_siblings_may_not_be_listed(setup: Setup) -> None:
+    server = setup.server
+    server.denied = {("*", "deployments"), ("list", "pods")}
+    server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
+    watch = setup.watch(TargetKind.POD, "web-1-a")
+    await pod_named(watch, "web-1-a")
+    server.delete("pods", "shop", "web-1-a")
+    found = await reason(watch, "you may not list pods in namespace shop")
+    assert found.blocked_by is BlockedBy.FORBIDDEN
+    server.put("pods", pod("web-1-a", uid="again", **DEPLOYED))  # type: ignore[arg-type]
+    await pod_named(watch, "web-1-a", "again")
+
+
+async def test_a_right_that_is_granted_later(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflector, "_FORBIDDEN_AGAIN_S", 0.05)
+    setup.server.denied = {("*", "pods")}
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await reason(watch, "you may not get pods")
+    setup.server.denied = set()
+    await pod_named(watch, "web-1")
+
+
+# Trouble -----------------------------------------------------------------------------------
+
+
+async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Setup) -> None:
+    setup.server.tokens = {"good"}
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    found = await reason(watch, "refused the credentials")
+    assert found.blocked_by is BlockedBy.CREDENTIALS
+    began = time.monotonic()
+    rewrite(setup, token="good")
+    await pod_named(watch, "web-1")
+    assert time.monotonic() - began < 5
+
+
+def rewrite(setup: Setup, **user: str) -> None:
+    write(setup.path, kubeconfig(setup.server.url, user=user))
+
+
+async def test_an_unknown_context_is_a_state(setup: Setup) -> None:
+    watch = setup.watch(TargetKind.POD, "web-1", context="nope")
+    found = await reason(watch, 'no context "nope"')
+    assert found.blocked_by is BlockedBy.CONFIG
+    watch.close()
+
+
+async def test_a_server_that_is_away_keeps_what_is_known(setup: Setup) -> None:
+    server = setup.server
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    current = await pod_named(watch, "web-1")
+    port = server.port
+    await server.stop()
+    await until(lambda: watch._named is not None and watch._named.error is not None)
+    assert watch.current == current
+    server.put("pods", pod("web-1", uid="two"))
+    await server.start(port)
+    await pod_named(watch, "web-1", "two")
+
+
+async def test_a_server_that_was_never_there(tmp_path: Path) -> None:
+    server = ApiServer()
+    await server.start()
+    live = Setup(server, tmp_path / "config")
+    port = server.port
+    await server.stop()
+    watch = live.watch(TargetKind.SERVICE, "web")
+    found = await reason(watch, "refuses connections")
+    assert found.blocked_by is None
+    assert "refuses connections" in str(live.resolver.unreachable()["test"])
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    await server.start(port)
+    await pod_named(watch, "web-1")
+    assert live.resolver.unreachable() == {}
+    await live.close()
+    await server.stop()
+
+
+@pytest.mark.parametrize("as_http", [True, False])
+async def test_a_compacted_history_does_not_disturb(setup: Setup, as_http: bool) -> None:
+    server = setup.server
+    server.too_old_as_http = as_http
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.SERVICE, "web")
+    current = await pod_named(watch, "web-1")
+    seen: list[object] = []
+
+    async def record() -> None:
+        last = current
+        while True:
+            last = await watch.changed(last)  # type: ignore[assignment]
+            seen.append(last)
+
+    recording = asyncio.create_task(record())
+    for _ in range(3):
+        lists = server.count("list", "pods")
+        server.compact()
+        await server.end_watches()
+        await until(lambda: server.count("list", "pods") > lists)  # noqa: B023
+    assert seen == []
+    server.put("pods", pod("web-1", restarts=1))
+    await until(lambda: seen)
+    recording.cancel()
+    await asyncio.wait({recording})
+
+
+async def test_watches_that_end_at_once_do_not_spin(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    for _ in range(5):
+        watches = setup.server.count("watch", "pods")
+        await until(lambda: setup.server.count("watch", "pods") >= watches)  # noqa: B023
+        await setup.server.end_watches()
+    assert setup.server.count("watch", "pods") < 20
+    assert setup.server.count("list", "pods") == 1
+
+
+# Evidence from tunnels ---------------------------------------------------------------------
+
+
+async def test_a_distrusted_pod_is_looked_at_again(setup: Setup) -> None:
+    server = setup.server
+    server.put("services", service())
+    server.put("pods", pod("web-1", ready_at="2026-01-01T00:00:01Z"))
+    server.put("pods", pod("web-2", ready_at="2026-01-01T00:00:02Z"))
+    watch = setup.watch(TargetKind.SERVICE, "web")
+    await pod_named(watch, "web-1")
+    lists = server.count("list", "pods")
+    watch.distrust("uid-web-1")
+    assert isinstance(watch.current, Resolved)
+    assert watch.current.pod.name == "web-2"
+    await until(lambda: server.count("list", "pods") > lists)
+    assert watch.current.pod.name == "web-2"
+
+
+async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    watch.distrust("uid-web-1")
+    assert "its tunnel says" in (await reason(watch, "web-1 is Running")).reason
+    setup.server.put("pods", pod("web-1", restarts=1))
+    await pod_named(watch, "web-1")
+
+
+async def test_a_distrusted_pod_is_offered_again_when_the_api_has_no_news(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_watch, "_DISTRUST_S", 0.05)
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    watch.distrust("uid-web-1")
+    await reason(watch, "its tunnel says")
+    await pod_named(watch, "web-1")
+
+
+async def test_distrust_finds_what_the_watch_missed(setup: Setup) -> None:
+    server = setup.server
+    server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    # The watch is deaf: it is told of nothing.
+    server.history.clear()
+    server.objects["pods"]["shop", "web-1"]["metadata"]["uid"] = "two"
+    server.objects["pods"]["shop", "web-1"]["metadata"]["resourceVersion"] = "5000"
+    watch.distrust("uid-web-1")
+    await pod_named(watch, "web-1", "two")
+
+
+async def test_distrust_of_a_stranger_is_harmless(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    current = await pod_named(watch, "web-1")
+    watch.distrust("nobody")
+    assert watch.current == current
+
+
+# Sharing and ending ------------------------------------------------------------------------
+
+
+async def test_the_same_question_is_asked_once(setup: Setup) -> None:
+    server = setup.server
+    server.put("services", service())
+    server.put("pods", pod("web-1"))
+    watches = [setup.watch(TargetKind.SERVICE, "web", port) for port in ("80", "http", "80")]
+    for watch in watches:
+        await pod_named(watch, "web-1")
+    await until(lambda: server.count("watch", "pods") == 1)
+    assert server.count("list", "pods") == 1
+    assert server.count("list", "services") == 1
+    for watch in watches[:2]:
+        watch.close()
+        watch.close()
+    server.put("pods", pod("web-2"))
+    server.delete("pods", "shop", "web-1")
+    await pod_named(watches[2], "web-2")
+    watches[2].close()
+    await until(lambda: not setup.resolver._shared["test"]._sharings)
+
+
+async def test_a_closed_watch_says_nothing_more(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    current = await pod_named(watch, "web-1")
+    watch.close()
+    setup.server.delete("pods", "shop", "web-1")
+    watch.distrust("uid-web-1")
+    await asyncio.sleep(0.01)
+    assert watch.current == current
+
+
+async def test_poking_asks_again_on_fresh_connections(setup: Setup) -> None:
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.POD, "web-1")
+    await pod_named(watch, "web-1")
+    await until(lambda: setup.server.count("watch", "pods") == 1)
+    setup.resolver.poke()
+    await until(lambda: setup.server.count("watch", "pods") == 2)
+    assert setup.server.count("list", "pods") == 1
+
+
+async def test_news_arrives_within_milliseconds(setup: Setup) -> None:
+    setup.server.put("services", service())
+    setup.server.put("pods", pod("web-1"))
+    watch: TargetWatch = setup.watch(TargetKind.SERVICE, "web")
+    current = await pod_named(watch, "web-1")
+    await until(lambda: setup.server.count("watch", "pods") == 1)
+    took = []
+    for number in range(1, 41):
+        began = time.perf_counter()
+        setup.server.put("pods", pod("web-1", restarts=number))
+        current = await watch.changed(current)  # type: ignore[assignment]
+        took.append(time.perf_counter() - began)
+    # Over HTTP from a server in this same event loop; the median leaves out other processes.
+    assert sorted(took)[20] < 0.02

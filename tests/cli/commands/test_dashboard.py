@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_session import FakeSession, until
+from tests.tui.samples import shop
+from tui_forward.cli import sessions
+from tui_forward.cli.commands import dashboard
+from tui_forward.errors import ConfigError, TuiForwardError
+from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
+from tui_forward.session import Session
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+
+
+WEB = ForwardSpec(
+    target=Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
+)
+
+
+@contextlib.asynccontextmanager
+async def fake_door(session: FakeSession) -> AsyncIterator[Session]:
+    yield session
+
+
+def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    async def crash(app: TuiForwardApp) -> None:
+        app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(FakeSession()))
+    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
+    with pytest.raises(TuiForwardError, match="because of a bug") as caught:
+        sessions.run(dashboard.show_dashboard(None, context=None, namespace=None))
+    path = Path(caught.value.hint.split()[-1])
+    assert path.read_text() == "Traceback: the details"
+    assert own_home in path.parents
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_details_that_cannot_be_written_hide_no_crash(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    (own_home / ".local/state/tui-forward").write_text("a file where a folder should be")
+    assert "could not be written" in dashboard._keep("Traceback")
+
+
+async def test_a_crash_opens_another_screen_and_touches_no_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    session, news, scopes = shop(), [], []
+
+    async def run(app: TuiForwardApp) -> None:
+        news.append(app._news)
+        scopes.append(app.picture.scope)
+        if len(news) == 1:
+            app._look_at("there", "default")
+            app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await session.start(WEB)
+    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    assert news[0] == ""
+    assert "no forward was touched" in news[1]
+    assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
+    assert len(session.forwards) == 1
+    assert not session.kept_if_lost, "the second one was left in order"
+
+
+async def test_without_a_screen_the_forwards_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    async def crash(app: TuiForwardApp) -> None:
+        app.crash = "Traceback: the details"
+
+    session = shop()
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+    monkeypatch.setattr(TuiForwardApp, "run_async", crash)
+    await session.start(WEB)
+    with pytest.raises(TuiForwardError, match="because of a bug; 1 forward goes on; see"):
+        await dashboard.show_dashboard(None, context=None, namespace="shop")
+    assert session.kept_if_lost
+
+
+@pytest.mark.parametrize("leave_on", ["ask", "always", "never"])
+async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
+    leave_on: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    from tui_forward.common import paths
+    from tui_forward.tui.app import TuiForwardApp
+
+    (tmp_path / "settings.toml").write_text(f'leave_on = "{leave_on}"\n')
+    monkeypatch.setattr(paths, "settings", lambda: tmp_path / "settings.toml")
+
+    async def run(app: TuiForwardApp) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await until(lambda: app._exit)
+
+    session = shop()
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await session.start(WEB)
+    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    goes_on = leave_on != "never"
+    assert session.kept_if_lost is goes_on
+    assert ("1 forward goes on" in capsys.readouterr().err) is goes_on
+
+
+async def test_contexts_are_checked_before_the_screen_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = FakeSession()
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
+        await dashboard.show_dashboard(None, context="nowhere", namespace=None)
+    assert "here" in caught.value.hint
+    session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
+    with pytest.raises(ConfigError, match="no current context") as caught:
+        await dashboard.show_dashboard(None, context=None, namespace=None)
+    assert "a, b" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("context", "namespace", "change", "shown"),
+    [
+        (None, None, "", ("there", "data")),
+        ("here", None, "", ("here", "shop")),
+        (None, "x", "", ("here", "x")),
+        (None, "", "", ("here", "")),
+        (None, None, "another context is current", ("other", "shop")),
+        (None, None, "another namespace is its own", ("here", "new")),
+        (None, None, "its context is gone", ("here", "shop")),
+        (None, None, "another kubeconfig", ("here", "shop")),
+    ],
+)
+async def test_it_opens_where_the_person_was_unless_something_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    context: str | None,
+    namespace: str | None,
+    change: str,
+    shown: tuple[str, str],
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    session, scopes = shop(), []
+
+    def contexts(current: str = "here", own: str = "shop", *, there: bool = True) -> None:
+        names = ("here", "other", *(("there",) if there else ()))
+        session.context_list = tuple(
+            Context(name=name, cluster="c", namespace=own, current=name == current)
+            for name in names
+        )
+
+    async def run(app: TuiForwardApp) -> None:
+        scopes.append((app.picture.scope.context, app.picture.scope.namespace))
+        if len(scopes) == 1:
+            app._look_at("there", "data")
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    contexts()
+    await dashboard.show_dashboard(None, context=None, namespace=None)
+    contexts(
+        "other" if "another context" in change else "here",
+        "new" if "namespace" in change else "shop",
+        there="gone" not in change,
+    )
+    kubeconfig = "/elsewhere/config" if "kubeconfig" in change else None
+    await dashboard.show_dashboard(kubeconfig, context=context, namespace=namespace)
+    assert scopes == [("here", "shop"), shown]

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.common.formatting import (
+    age,
+    amount,
+    milliseconds,
+    plural,
+    rate,
+    short_age,
+    sparkline,
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1234, "1.2 kB"), (99_949, "99.9 kB"),
+     (99_951, "100 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"), (84_100_000, "84.1 MB"),
+     (1_200_000_000, "1.2 GB"), (5e15, "5.0 PB")],
+)  # fmt: skip
+def test_amounts(count: float, text: str) -> None:
+    assert amount(count) == text
+
+
+@given(st.floats(0, 9.9e17))
+def test_amounts_fit_their_column(count: float) -> None:
+    assert len(amount(count)) <= 7
+
+
+@given(st.floats(0, 86400 * 99))
+def test_ages_fit_their_column(seconds: float) -> None:
+    assert len(age(seconds)) <= 6
+    assert len(short_age(seconds)) <= 4
+
+
+def test_words() -> None:
+    assert [age(s) for s in (-1, 8, 252, 11_100, 86_400 * 12)] == [
+        "0s", "8s", "4m12s", "3h05m", "12d",
+    ]  # fmt: skip
+    assert [short_age(s) for s in (8, 252, 11_100, 86_400 * 12)] == ["8s", "4m", "3h", "12d"]
+    assert rate(0.2) == ""
+    assert rate(1_200_000) == "1.2 MB/s"
+    assert [milliseconds(s) for s in (0.0004, 0.0124, 1.52)] == ["0.4 ms", "12 ms", "1.5 s"]
+    assert plural(1, "forward") == "1 forward"
+    assert plural(2, "forward") == "2 forwards"
+
+
+def test_sparkline() -> None:
+    series = [(0, 0), (0, 0), (1, 0), (2, 2), (8, 0)]
+    assert sparkline(series, 6) == "   ▁▄█"
+    assert sparkline(series[-2:], 2) == "▄█"
+    assert not sparkline([(0, 0)], 6)
+    assert not sparkline([], 6)

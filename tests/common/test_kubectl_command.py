@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.common.kubectl_command import command_line, looks_like_forward, parse_lines
+from tui_forward.errors import UsageError
+from tui_forward.model import (
+    BUILT_IN,
+    ForwardDefaults,
+    ForwardSpec,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
+
+
+def specs(text: str) -> tuple[ForwardSpec, ...]:
+    return parse_lines(text, context="here", namespace="shop")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubectl port-forward svc/web 8080:80",
+        "$ kubectl port-forward svc/web 8080:80 &",
+        "kubectl -n shop port-forward service/web 8080:80",
+        "kubectl port-forward --namespace=shop svc/web 8080:80 --address localhost",
+        "kubectl port-forward -nshop svc/web 8080:80 --pod-running-timeout=1m",
+        "/usr/local/bin/kubectl --context here port-forward svc/web 8080:80  # the site",
+        "FOO=bar nohup kubectl port-forward \\\n   svc/web \\\n   8080:80 >/dev/null 2>&1 &",
+        "tui-forward forward -n shop svc/web 8080:80",
+        "oc port-forward 'svc/web' \"8080:80\"",
+    ],
+)
+def test_one_line(text: str) -> None:
+    (spec,) = specs(text)
+    assert spec == ForwardSpec(
+        target=Target(
+            context="here", namespace="shop", kind=TargetKind.SERVICE, name="web", port="80"
+        ),
+        local_port=8080,
+    )
+
+
+def test_every_port_and_every_line_is_a_forward_of_its_own() -> None:
+    found = specs(
+        "kubectl port-forward web-1 8080 :http --address 0.0.0.0 &\n\n"
+        "kubectl --context=prod -n data port-forward sts/db 5432; k port-forward deploy/x 1:2"
+    )
+    assert [(str(spec.target), spec.local_port, spec.target.context) for spec in found] == [
+        ("shop/pod/web-1:8080", None, "here"),
+        ("shop/pod/web-1:http", 0, "here"),
+        ("data/sts/db:5432", None, "prod"),
+        ("shop/deploy/x:2", 1, "here"),
+    ]
+    assert found[0].addresses == ("0.0.0.0",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no command"),
+        ("ls -l", "not kubectl"),
+        ("kubectl get pods", "does not say kubectl port-forward"),
+        ("kubectl port-forward", "names nothing"),
+        ("kubectl port-forward svc/web", "no port"),
+        ("kubectl port-forward svc/web 99999", "out of range"),
+        ("kubectl port-forward cm/web 80", "not a kind"),
+        ("kubectl port-forward svc/web 80 --what", "--what is not known"),
+        ("kubectl port-forward svc/web 80 -n", "-n needs a value"),
+        ("kubectl port-forward 'svc/web 80", "quotation mark"),
+        ("kubectl --kubeconfig x port-forward svc/web 80", "kubeconfig of its own"),
+        ("KUBECONFIG=x kubectl port-forward svc/web 80", "kubeconfig of its own"),
+        ("tui-forward forward svc/web 80 --transport carrier-pigeon", "not a transport"),
+        ("kubectl port-forward svc/web 80 --address here", "not an address"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        specs(text)
+    assert words in raised.value.message
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("text", ["svc/web 8080:80 -n data", "port-forward svc/web 8080:80 -ndata"])
+def test_a_target_and_ports_are_enough_where_that_is_asked_for(text: str) -> None:
+    (spec,) = parse_lines(text, context="here", namespace="shop", bare=True)
+    assert (str(spec.target), spec.local_port) == ("data/svc/web:80", 8080)
+    with pytest.raises(UsageError, match="is not kubectl"):
+        specs(text)
+
+
+@given(st.text(max_size=60))
+def test_anything_may_be_pasted(text: str) -> None:
+    for prefix in ("", "kubectl port-forward "):
+        try:
+            specs(prefix + text)
+        except UsageError as error:
+            assert error.hint  # noqa: PT017 - some texts are understood
+
+
+NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
+SPECS = st.builds(
+    ForwardSpec,
+    target=st.builds(
+        Target,
+        context=st.sampled_from(["here", "prod cluster", "a@b"]),
+        namespace=NAMES,
+        kind=st.sampled_from([kind for kind in TargetKind if kind is not TargetKind.SELECTOR]),
+        name=NAMES,
+        port=st.one_of(st.integers(1, 65535).map(str), NAMES),
+    ),
+    local_port=st.one_of(st.none(), st.integers(0, 65535)),
+    addresses=st.sampled_from([("localhost",), ("127.0.0.1", "::1"), ("0.0.0.0",)]),
+    transport=st.sampled_from(list(TransportChoice)),
+    park_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
+    linger_s=st.sampled_from([5.0, 0.5]),
+)
+DEFAULTS = st.builds(
+    ForwardDefaults,
+    addresses=st.sampled_from([("localhost",), ("0.0.0.0",)]),
+    park_s=st.sampled_from([30.0, 60.0]),
+    linger_s=st.sampled_from([5.0, 1.0]),
+)
+
+
+@given(SPECS, DEFAULTS)
+def test_a_forward_s_own_line_makes_the_same_forward(
+    spec: ForwardSpec, defaults: ForwardDefaults
+) -> None:
+    line = command_line(spec, defaults)
+    # Elsewhere, and here, where the settings say otherwise.
+    for counts in (BUILT_IN, defaults):
+        assert parse_lines(line, context="here", namespace="shop", defaults=counts) == (spec,)
+
+
+def test_a_selector_s_line() -> None:
+    target = Target(
+        context="here", namespace="shop", kind=TargetKind.SELECTOR, name="app in (a, b)", port="80"
+    )
+    line = command_line(ForwardSpec(target=target))
+    assert specs(line)[0].target == target
+
+
+def test_looks_like_forward() -> None:
+    assert looks_like_forward("x kubectl -n a port-forward b 1")
+    assert not looks_like_forward("kubectl get pods")

@@ -1,0 +1,236 @@
+"""The engine process for real: started, shared, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.engine_processes import KUBECONFIG
+from tests.support.waiting import until
+from tui_forward.daemon import connect, remote_session, rpc, unix_socket
+from tui_forward.daemon.launcher import _start
+from tui_forward.daemon.remote_session import OtherVersionError, RemoteSession
+from tui_forward.errors import ConfigError, TransportError
+from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
+
+Opener = Callable[..., "asyncio.Future[RemoteSession]"]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Engines:
+    """Front ends of engine processes that end with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o700)
+        self.path = folder / "e.sock"
+        self.kubeconfig = folder / "config"
+        self.kubeconfig.write_text(KUBECONFIG)
+        self.log = folder / "engine.log"
+        self.sessions: list[RemoteSession] = []
+        self.pids: set[int] = set()
+
+    async def open(self, linger_s: float = 0.0) -> RemoteSession:
+        session = await connect(
+            str(self.kubeconfig),
+            socket_path=self.path,
+            linger_s=linger_s,
+            arguments=["--log", str(self.log)],
+        )
+        assert isinstance(session, RemoteSession)
+        self.sessions.append(session)
+        self.pids.add(session.engine_pid)
+        return session
+
+    @property
+    def left_a_socket(self) -> bool:
+        return self.path.exists()
+
+    async def close(self) -> None:
+        for session in self.sessions:
+            await session.close()
+        for pid in self.pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGTERM)
+            await until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
+
+
+@pytest.fixture
+async def engines(tmp_path: Path) -> AsyncIterator[Engines]:
+    engines = Engines(tmp_path)
+    yield engines
+    await engines.close()
+
+
+async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: Engines) -> None:
+    session = await engines.open()
+    assert alive(session.engine_pid)
+    assert [context.name for context in await session.contexts()] == ["here"]
+    other = await engines.open()
+    assert other.engine_pid == session.engine_pid
+    await session.close()
+    assert await other.contexts()
+    await other.close()
+    await until(lambda: not alive(session.engine_pid))
+    assert not engines.left_a_socket
+    assert "the last front end has gone" in engines.log.read_text()
+
+
+async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: Engines) -> None:
+    session = await engines.open()
+    target = Target(context="", namespace="", kind=TargetKind.POD, name="web", port="80")
+    await session.start(ForwardSpec(target=target, local_port=0))
+    async with asyncio.timeout(20):
+        while True:
+            (forward,) = (await session.snapshot()).forwards
+            if forward.state is ForwardState.WAITING and "127.0.0.1:1" in forward.reason:
+                break
+            await asyncio.sleep(0.01)
+    assert forward.spec.target.namespace == "shop"
+    assert "secret-token" not in engines.log.read_text()
+
+
+async def test_an_engine_lingers(engines: Engines) -> None:
+    session = await engines.open(linger_s=60)
+    await session.close()
+    again = await engines.open()
+    assert again.engine_pid == session.engine_pid
+
+
+async def test_a_stale_socket_is_replaced(engines: Engines) -> None:
+    unix_socket.listen(engines.path).close()
+    session = await engines.open()
+    assert await session.contexts()
+
+
+async def test_a_crash_is_noticed_and_the_next_one_starts(engines: Engines) -> None:
+    session = await engines.open()
+    os.kill(session.engine_pid, signal.SIGKILL)
+    await until(lambda: not alive(session.engine_pid))
+    with pytest.raises(TransportError):
+        await session.contexts()
+    assert engines.left_a_socket
+    again = await engines.open()
+    assert again.engine_pid != session.engine_pid
+    assert await again.contexts()
+
+
+async def test_a_signal_ends_it_in_order(engines: Engines) -> None:
+    session = await engines.open()
+    os.kill(session.engine_pid, signal.SIGTERM)
+    await until(lambda: not alive(session.engine_pid))
+    assert not engines.left_a_socket
+    assert "ends: SIGTERM" in engines.log.read_text()
+
+
+async def test_front_ends_that_start_together_share_one_engine(engines: Engines) -> None:
+    sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
+    assert len({session.engine_pid for session in sessions}) == 1
+
+
+async def test_an_engine_of_another_version_is_not_started_over(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engines.open()
+    monkeypatch.setattr(rpc, "VERSION", rpc.VERSION + 1)
+    with pytest.raises(OtherVersionError, match="older than this program") as failed:
+        await engines.open()
+    assert "restart" in failed.value.hint
+    monkeypatch.setattr(rpc, "VERSION", rpc.VERSION - 2)
+    with pytest.raises(OtherVersionError, match="newer than this program") as failed:
+        await engines.open()
+    assert "restart" not in failed.value.hint
+
+
+async def test_an_engine_that_hangs_is_named(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_session, "_HELLO_S", 0.2)
+    session = await engines.open()
+    os.kill(session.engine_pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TransportError, match="does not answer") as failed:
+            await engines.open()
+        assert failed.value.hint == f"end it: kill -9 {session.engine_pid}"
+    finally:
+        os.kill(session.engine_pid, signal.SIGCONT)
+
+
+async def test_a_bad_kubeconfig_is_told_through_the_door(engines: Engines) -> None:
+    engines.kubeconfig.write_text("{ not yaml")
+    session = await engines.open()
+    with pytest.raises(ConfigError) as failed:
+        await session.contexts()
+    assert failed.value.hint
+
+
+async def test_an_engine_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('no engine today')"]
+    with pytest.raises(TransportError, match="no engine today"):
+        await _start(command, os.environ, asyncio.get_running_loop().time() + 30)
+
+
+async def test_an_engine_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(0.5)"]
+    with pytest.raises(TransportError, match="did not start"):
+        await _start(command, os.environ, asyncio.get_running_loop().time() + 0.1)
+
+
+async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TransportError, match="cannot start the engine"):
+        await _start([str(tmp_path / "nothing")], os.environ, 0)
+
+
+async def test_an_unsafe_folder_is_refused(tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101 - not one of the pathlib calls barred from coroutines
+    with pytest.raises(ConfigError, match="open to other users"):
+        await connect(socket_path=tmp_path / "e.sock")
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tui_forward.daemon",
+            "--socket",
+            str(tmp_path / "e.sock"),
+            "--log",
+            str(tmp_path / "file" / "engine.log"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert '"ready":false' in done.stdout
+    assert "cannot write the log" in done.stdout
+
+
+def test_the_front_ends_side_loads_neither_engine_nor_client() -> None:
+    code = (
+        "import sys, tui_forward.session, tui_forward.daemon, tui_forward.daemon.launcher;"
+        "bad = [m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'psutil',"
+        " 'tui_forward.engine', 'tui_forward.kube', 'tui_forward.catalog',"
+        " 'tui_forward.transport', 'tui_forward.protocol'))];"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cli.fake_session import FakeSession
+from tui_forward.daemon.profile_apply import apply, begin, check_ports, compared
+from tui_forward.errors import ConfigError
+from tui_forward.model import Context, ForwardState, LocalAddress
+from tui_forward.profiles.parser import read_profile
+from tui_forward.profiles.plan import Manner, edits, plan
+from tui_forward.profiles.profile import Profile
+
+TEXT = """\
+namespace: shop
+context: here
+forwards:
+  api: {target: deploy/api, port: http, needs: db}
+  db: {target: sts/db, port: 5432, local: 15432}
+"""
+
+
+def read(text: str = TEXT) -> Profile:
+    return read_profile(text, Path("shop.yaml"))
+
+
+def ready(session: FakeSession, forward_id: str) -> None:
+    session.change(forward_id, ForwardState.READY)
+
+
+def started(session: FakeSession) -> list[str]:
+    return [one.spec.name for one in session.forwards.values()]
+
+
+async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=5)
+    assert started(session) == ["db", "api"]
+    assert [one.spec.name for one in applied.forwards] == ["api", "db"]
+    assert not applied.unready
+
+
+async def test_what_does_not_become_ready_in_time_is_told() -> None:
+    session = FakeSession()
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=0.05)
+    assert [one.spec.name for one in applied.unready] == ["api", "db"]
+
+
+async def test_what_needs_a_person_keeps_nobody_waiting() -> None:
+    session = FakeSession(lambda fake, one: fake.change(one, ForwardState.BLOCKED))
+    profile = read()
+    applied = await apply(session, profile, plan(profile, ()), wait_s=60)
+    assert len(applied.unready) == 2
+
+
+async def test_two_who_want_the_same_get_one() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    both = plan(profile, ())
+    await apply(session, profile, both, wait_s=None)
+    await apply(session, profile, both, wait_s=None)
+    assert sorted(started(session)) == ["api", "db"]
+    # And what one has stopped already, the other need not.
+    gone = plan(read("forwards: {}"), session.forwards.values())
+    await apply(session, profile, gone, wait_s=None)
+    await apply(session, profile, gone, wait_s=None)
+    assert not session.forwards
+    spec = msgspec.structs.replace(profile.forwards[0].spec, profile="", name="")
+    assert await begin(session, spec) != await begin(session, spec)
+
+
+async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
+    session = FakeSession(ready)
+    other = read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}")
+    await apply(session, other, plan(other, ()), wait_s=None)
+    session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
+    forwards = tuple(session.forwards.values())
+    wanted = plan(read(), forwards)
+    with pytest.raises(ConfigError, match=r"db of profile shop .* which pg of profile other has"):
+        check_ports(wanted, forwards)
+    # A port that is about to be let go is free.
+    moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
+    check_ports(plan(moved, forwards), forwards)
+    # Also one that another profile lets go of.
+    with pytest.raises(ConfigError):
+        await compared(session, read(), Manner.MERGE)
+    replacing = await compared(session, read(), Manner.REPLACE)
+    assert [one.spec.name for one in replacing.others] == ["pg"]
+    await apply(session, read(), replacing, wait_s=None)
+    assert started(session) == ["db", "api"]
+
+
+async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> None:
+    session = FakeSession(ready)
+    old = read(
+        TEXT.replace("15432", "25432").replace(
+            "  api: {target: deploy/api, port: http, needs: db}\n", ""
+        )
+    )
+    await apply(session, old, plan(old, ()), wait_s=None)
+    merging = await compared(session, read(), Manner.MERGE)
+    applied = await apply(session, read(), merging, wait_s=5)
+    assert [(one.id, one.spec.name) for one in applied.forwards] == [("f2", "api"), ("f1", "db")]
+    assert session.forwards["f1"].spec.local_port == 25432
+
+
+@pytest.mark.parametrize(
+    ("text", "current", "said"),
+    [
+        ("context: prod", True, 'web .* wants context "prod", which .* does not have'),
+        ("description: x", False, "web .* names no context, and the kubeconfig has no current"),
+        ("context: prod\nnamespace: shop", False, ""),  # is begun, and says what it lacks
+        ("context: here", False, ""),
+    ],
+)
+async def test_what_could_not_be_begun_is_refused_before_anything_is_touched(
+    text: str, current: bool, said: str
+) -> None:
+    session = FakeSession(ready)
+    session.context_list = (Context(name="here", cluster="here", current=current),)
+    before = read("context: here\nforwards: {web: {target: svc/web, port: 1}}")
+    await apply(session, before, plan(before, ()), wait_s=None)
+    after = read(f"{text}\nforwards: {{web: {{target: svc/web, port: 2}}}}")
+    if said:
+        with pytest.raises(ConfigError, match=said) as raised:
+            await compared(session, after)
+        assert "here" in (raised.value.hint or "")
+    else:
+        assert (await compared(session, after)).changed
+
+
+async def test_an_edit_is_only_about_what_it_changes() -> None:
+    session = FakeSession(ready)
+    profile = read()
+    await apply(session, profile, plan(profile, ()), wait_s=None)
+    db = next(one for one in session.forwards.values() if one.spec.name == "db")
+    await session.stop(db.id)
+    on = tuple(session.forwards.values())
+    assert not edits(profile, read(f"# a word\n{TEXT}"), on), "what was stopped stays off"
+    assert not edits(profile, read(TEXT.replace("15432", "25432")), on)
+    found = edits(profile, read(TEXT.replace("port: http", "port: 80")), on)
+    assert list(found.lines()) == ["~ api shop/deploy/api:http → shop/deploy/api:80"]
+    without = edits(profile, read("context: here\nnamespace: shop\nforwards: {}"), on)
+    assert list(without.lines()) == ["- api shop/deploy/api:http"]

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import contextlib
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.daemon import rpc as rpc
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    ForwardError,
+    ForwardErrorCause,
+    ProtocolError,
+    TransportError,
+    TuiForwardError,
+    UpgradeError,
+    UsageError,
+)
+from tui_forward.model import (
+    CatalogScope,
+    ForwardSpec,
+    LocalAddress,
+    Snapshot,
+    Target,
+    TargetKind,
+)
+
+SPEC = ForwardSpec(
+    target=Target(
+        context="here", namespace="shop", kind=TargetKind.SERVICE, name="web", port="http"
+    ),
+    local_port=None,
+)
+REQUESTS: list[rpc.FromFrontEnd] = [
+    rpc.TakeOver(),
+    rpc.Taken(),
+    rpc.Hello(1),
+    rpc.Start(1, SPEC),
+    rpc.Stop(2, "f1"),
+    rpc.Pause(3, "f1"),
+    rpc.Resume(4, "f1"),
+    rpc.Reconnect(5, "f1"),
+    rpc.CloseConnection(6, 77),
+    rpc.Keep(9, True),
+    rpc.GetSnapshot(7),
+    rpc.GetConnections(8, None),
+    rpc.GetConnections(8, "f1"),
+    rpc.GetTimeline(9, "f1"),
+    rpc.KeepIfLost(22, True),
+    rpc.GetHistories(21),
+    rpc.GetHistories(20),
+    rpc.GetHops(13, "f1"),
+    rpc.GetPodLog(14, "f1", "main", 200),
+    rpc.GetContexts(10),
+    rpc.GetCatalog(11, CatalogScope("here", "shop"), 5),
+    rpc.Subscribe(12, 0),
+    rpc.Cancel(12),
+]
+ANSWERS: list[rpc.FromEngine] = [
+    rpc.Welcome(1, 4211, "/home/x/.kube/config"),
+    rpc.Refused(1, "of another version"),
+    rpc.Handed(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
+    rpc.Result(1, rpc.raw("f1")),
+    rpc.Item(2, rpc.raw(None)),
+    rpc.End(3),
+    rpc.Failure(4, "ApiError", "no", "hint", 403, "Forbidden"),
+]
+
+
+def body(message: rpc.FromFrontEnd | rpc.FromEngine) -> bytes:
+    packed = rpc.pack(message)
+    assert int.from_bytes(packed[: rpc.LENGTH], "big") == len(packed) - rpc.LENGTH
+    return packed[rpc.LENGTH :]
+
+
+def test_every_message_survives() -> None:
+    assert {type(one) for one in REQUESTS} == set(get_args(rpc.FromFrontEnd))
+    assert {type(one) for one in ANSWERS} == set(get_args(rpc.FromEngine))
+    for request in REQUESTS:
+        assert rpc.unpack_request(body(request)) == request
+    for answer in ANSWERS:
+        assert rpc.unpack_answer(body(answer)) == answer
+
+
+def test_values_survive() -> None:
+    snapshot = Snapshot(version=3, at=1.5)
+    answer = rpc.unpack_answer(body(rpc.Result(1, rpc.raw(snapshot))))
+    assert isinstance(answer, rpc.Result)
+    assert rpc.decode_value(answer.value, Snapshot) == snapshot
+    with pytest.raises(ProtocolError):
+        rpc.decode_value(answer.value, int)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
+    for unpack in (rpc.unpack_request, rpc.unpack_answer):
+        with contextlib.suppress(ProtocolError):
+            unpack(data)
+
+
+@given(st.sampled_from(REQUESTS), st.data())
+def test_damaged_requests_are_a_protocol_error_and_nothing_else(
+    request: rpc.FromFrontEnd, data: st.DataObject
+) -> None:
+    damaged = bytearray(body(request))
+    at = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[at] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ProtocolError):
+        rpc.unpack_request(bytes(damaged))
+
+
+class _OwnError(TransportError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TuiForwardError("plain"),
+        UsageError("what?", hint="try that"),
+        ConfigError("no kubeconfig", hint="get one"),
+        AuthError("expired", hint="log in"),
+        TransportError("gone"),
+        ProtocolError("garbage"),
+        ApiError("forbidden", status=403, reason="Forbidden", hint="ask"),
+        UpgradeError("no upgrade", status=400, reason="BadRequest"),
+        ForwardError("taken", cause=ForwardErrorCause.PORT_TAKEN, hint="another"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_keep_what_they_say(error: TuiForwardError) -> None:
+    answer = rpc.unpack_answer(body(rpc.failure(9, error)))
+    assert isinstance(answer, rpc.Failure)
+    again = rpc.error_of(answer)
+    assert type(again) is type(error)
+    assert vars(again) == vars(error)
+
+
+def test_an_error_nobody_else_knows_becomes_its_base() -> None:
+    assert type(rpc.error_of(rpc.failure(1, _OwnError("x")))) is TransportError
+    assert type(rpc.error_of(rpc.Failure(1, "Newer", "x"))) is TuiForwardError
+    odd = rpc.error_of(rpc.Failure(1, "ForwardError", "x", cause="newer"))
+    assert isinstance(odd, ForwardError)
+    assert odd.cause is ForwardErrorCause.OTHER
+
+
+def test_raw_values_are_not_encoded_twice() -> None:
+    value = rpc.raw({"a": 1})
+    assert msgspec.msgpack.decode(value) == {"a": 1}

@@ -1,0 +1,76 @@
+"""Every state a forward can be in, as a person sees it: the real program in a real terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import running_chain
+from tests.e2e.processes import PROGRAM, until
+from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.forward_states import STEPS, Stage, Step
+from tui_forward.daemon import connect
+from tui_forward.model import ForwardState
+from tui_forward.tui.viewmodel.rows import STATE_MARKS, target_text
+
+pytestmark = NEEDS_TMUX
+
+
+@pytest.mark.timeout(180)
+def test_every_state_is_shown_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, own_home: Path
+) -> None:
+    assert {step.state for step in STEPS} == set(ForwardState)
+    with (
+        running_chain(tmp_path_factory.mktemp("cluster-home")) as chain,
+        Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal,
+        asyncio.Runner() as runner,
+    ):
+        env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+        terminal.start(*PROGRAM, "-n", "shop", **env)
+        terminal.shows("workloads of shop", "deploy/echo", "No forward is on")
+        session = runner.run(connect(environ={**os.environ, **env}))
+        stage = Stage(session, chain.control, "minicluster")
+
+        def forwards() -> dict[str, str]:
+            """What the rows of the forwards say, and the line about the chosen one."""
+            screen = terminal.screen()
+            pane = screen[screen.index("─ forwards") :]
+            rows = re.findall(r"^ {3}(\S \w+) +(\S+/\S+) (.*)$", pane, re.MULTILINE)
+            return {target: f"{mark} {rest}" for mark, target, rest in rows}
+
+        async def status() -> tuple[str, ForwardState, str]:
+            snapshot = await session.snapshot()
+            forward = next(one for one in snapshot.forwards if one.id == stage.forward_id)
+            return target_text(forward), forward.state, forward.reason
+
+        async def perform(step: Step) -> None:
+            await step.perform(stage)
+
+        def shown(step: Step) -> bool:
+            target, state, reason = runner.run(status())
+            row = forwards().get(target, "")
+            return state is step.state and step.because in reason and row.startswith(step.mark)
+
+        try:
+            for step in STEPS:
+                runner.run(perform(step))
+                try:
+                    until(partial(shown, step), step.mark)
+                except AssertionError:
+                    raise AssertionError(
+                        f"{step} never came; {runner.run(status())} on\n{terminal.screen()}"
+                    ) from None
+                # No other state is said beside it.
+                target, _, _ = runner.run(status())
+                marks = [f"{mark} {state.value}" for state, (mark, _) in STATE_MARKS.items()]
+                assert sum(mark in forwards()[target] for mark in marks) == (step.mark in marks)
+            runner.run(stage.stop())
+            terminal.gone("no deployment")
+        finally:
+            runner.run(session.close())

@@ -1,0 +1,247 @@
+"""An engine in a process of its own, seen through its socket and by what it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX
+from tui_forward.daemon.remote_session import RemoteSession
+from tui_forward.model import (
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
+from tui_forward.session import Session
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process takes."""
+
+    rss: int
+    files: int
+    sockets: int
+    threads: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rss / MIB:.1f} MiB, {self.files} descriptors, {self.sockets} sockets, "
+            f"{self.threads} threads"
+        )
+
+
+@dataclass(frozen=True)
+class EngineProcess:
+    """A running engine."""
+
+    pid: int
+    socket: Path
+    log: Path
+
+    def footprint(self) -> Footprint:
+        process = psutil.Process(self.pid)
+        with process.oneshot():
+            return Footprint(
+                process.memory_info().rss,
+                process.num_fds(),
+                len(process.net_connections("inet")),
+                process.num_threads(),
+            )
+
+    @contextlib.contextmanager
+    def peak(self) -> Iterator[Callable[[], int]]:
+        """Begin a new peak; inside, the result gives the highest RSS since (Linux: exact)."""
+        clear = Path(f"/proc/{self.pid}/clear_refs")
+        if clear.exists():
+            clear.write_text("5")
+        highest = self.footprint().rss
+
+        def read() -> int:
+            status = Path(f"/proc/{self.pid}/status")
+            if status.exists():
+                for line in status.read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        return max(highest, int(line.split()[1]) * 1024)
+            return max(highest, self.footprint().rss)
+
+        yield read
+
+    def complaints(self) -> str:
+        """What the log says that it should not."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        bad = ("Traceback", "fell over", '"level":"error"', "never retrieved", "exception in")
+        return "\n".join(line for line in lines if any(word in line for word in bad))
+
+
+@contextlib.contextmanager
+def at_home(folder: Path) -> Iterator[None]:
+    """Inside, a person's files are in a folder of their own, here and in what is started."""
+    places = {
+        "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
+        "XDG_CACHE_HOME": ".cache", "XDG_DATA_HOME": ".local/share", "XDG_RUNTIME_DIR": "run",
+    }  # fmt: skip
+    before = {name: os.environ.get(name) for name in places}
+    for name, place in places.items():
+        (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.environ[name] = str(folder / place)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
+    """Start an engine for a kubeconfig, and end it."""
+    with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o700)
+        socket, log = folder / "engine.sock", folder / "log"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
+                # Outlives the pauses between tests, but not for long a test run that was killed.
+                *("--socket", str(socket), "--linger", "60", "--log", str(log)),
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, "HOME": name, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            line = process.stdout.readline()
+            assert '"ready":true' in line, line + process.stderr.read()
+            yield EngineProcess(process.pid, socket, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                _, errors = process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise
+        assert "Traceback" not in errors, errors
+
+
+@contextlib.asynccontextmanager
+async def session_with(running: EngineProcess) -> AsyncIterator[RemoteSession]:
+    """A front end of an engine."""
+    session = await RemoteSession.open(running.socket)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+# --------------------------------------------------------------------------------------
+# Forwards
+# --------------------------------------------------------------------------------------
+
+
+class Line:
+    """One forward, as seen through a session.
+
+    Attributes:
+        id: Its id.
+        port: Its local port; 0 before it listens.
+    """
+
+    def __init__(self, session: Session, forward_id: str) -> None:
+        self.id = forward_id
+        self.port = 0
+        self._session = session
+
+    async def forward(self) -> Forward:
+        """As it stands."""
+        for forward in (await self._session.snapshot()).forwards:
+            if forward.id == self.id:
+                return forward
+        raise AssertionError(f"there is no forward {self.id}")
+
+    async def until(
+        self, condition: Callable[[Forward], object], what: str, within_s: float = 30.0
+    ) -> Forward:
+        """Wait until something is true of it."""
+        deadline = time.monotonic() + within_s
+        while not condition(forward := await self.forward()):
+            assert time.monotonic() < deadline, f"waited in vain for {what}: {forward}"
+            await asyncio.sleep(0.005)
+        return forward
+
+    async def ready(self, within_s: float = 30.0) -> Forward:
+        """Wait until it is ready, and learn where it listens."""
+        forward = await self.until(
+            lambda forward: forward.state is ForwardState.READY, "ready", within_s
+        )
+        self.port = forward.listening[0].port
+        return forward
+
+    async def timeline(self) -> str:
+        """What happened, one line each."""
+        return "\n".join(entry.text for entry in await self._session.timeline(self.id))
+
+
+@contextlib.asynccontextmanager
+async def forwarded(
+    session: Session,
+    port: int,
+    *,
+    kind: TargetKind = TargetKind.DEPLOYMENT,
+    name: str = TOOLBOX,
+    namespace: str = NAMESPACE,
+    context: str = "minicluster",
+    transport: TransportChoice = TransportChoice.AUTO,
+    ready: bool = True,
+    park_s: float = 30.0,
+) -> AsyncIterator[Line]:
+    """A forward, switched off at the end."""
+    target = Target(context=context, namespace=namespace, kind=kind, name=name, port=str(port))
+    forward_id = await session.start(
+        ForwardSpec(
+            target=target,
+            local_port=0,
+            addresses=("127.0.0.1",),
+            transport=transport,
+            park_s=park_s,
+        )
+    )
+    line = Line(session, forward_id)
+    try:
+        if ready:
+            await line.ready()
+        yield line
+    finally:
+        await session.stop(forward_id)
+
+
+async def eventually(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
+    """Wait for something of another process."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.02)

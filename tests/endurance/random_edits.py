@@ -1,0 +1,387 @@
+"""Random edits of a profile, and what should be on after each of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tui_forward.common import paths as paths
+from tui_forward.model import Forward, ForwardSpec
+from tui_forward.profiles.parser import LARGEST, ProfileError, read_profile
+from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.trust import Trust
+
+ANCHOR = "anchor"  # is in every valid version, on one line, and different in each
+_NAMES = ("web", "db", "cache", "queue", "mail")
+_TARGETS = ("deploy/web", "svc/api", "sts/db", "pod/one-0", "ds/agent")
+_UTF8 = "# ümläut\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A forward as a file describes it; a local port of 0 is any."""
+
+    target: str
+    port: str
+    local: int = 0
+    label: str = ""
+    park: int = 30
+
+    def differs(self, wanted: Row) -> bool:
+        """Whether a forward like this is to be begun anew to be as wanted."""
+        return replace(self, local=0) != replace(wanted, local=0) or wanted.local not in (
+            0, self.local,
+        )  # fmt: skip
+
+    def flow(self) -> str:
+        parts = [f"target: {self.target}", f"port: {self.port}", f"local: {self.local or 'any'}"]
+        parts += [f"label: {self.label}"] if self.label else []
+        parts += [f"park: {self.park}s"] if self.park != 30 else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The edit is to be carried out."""
+
+    version: dict[str, Row]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Nothing is to be changed, and this is to be said."""
+
+    text: str
+
+
+Outcome = Carried | Said
+
+
+class Desk:
+    """One profile under edit, and what should be on of it.
+
+    Args:
+        path: Its file.
+        team: It is a working tree's.
+        ports: Local ports that are nobody else's.
+        dice: Everything random comes from it.
+    """
+
+    def __init__(self, path: Path, *, team: bool, ports: list[int], dice: random.Random) -> None:
+        self.path = path
+        self.team = team
+        self.id = str(path) if team else path.stem
+        self.name = path.parent.name if team else path.stem
+        self.version: dict[str, Row] = {}
+        self.begun: dict[str, Row] = {}  # as those that are on were begun
+        self.on: dict[str, Forward] = {}  # as they were seen last
+        self.fault = ""  # what the file was last said to be, if it could not be read
+        self._ports = ports
+        self._dice = dice
+        self._serial = 0
+        self._elsewhere = path.parent.parent / f"elsewhere-{path.parent.name}-{path.stem}"
+        self._elsewhere.mkdir()
+
+    # What an edit leads to ----------------------------------------------------------------
+
+    def expect(self, outcome: Outcome) -> Outcome:
+        """What is really to be seen of it: a port that another forward has is told of."""
+        if isinstance(outcome, Said):
+            return outcome
+        after = outcome.version
+        leaving = {name for name in self.begun if self._touched(name, after)}
+        held = {
+            address.port
+            for name, one in self.on.items()
+            if name not in leaving
+            for address in one.listening
+        }
+        for name, row in after.items():
+            begins = name in leaving or (name not in self.begun and name not in self.version)
+            if begins and row.local in held:
+                return Said("wants local port ")
+        return outcome
+
+    def _touched(self, name: str, after: dict[str, Row]) -> bool:
+        if name not in after:
+            return True
+        was, row = self.version.get(name), after[name]
+        return was != row and self.begun[name].differs(row)
+
+    def carried(self, version: dict[str, Row]) -> tuple[dict[str, Row], set[str]]:
+        """What is on afterwards, and which of it is untouched."""
+        stay = {name for name in self.begun if not self._touched(name, version)}
+        begun = {name: self.begun[name] for name in stay}
+        for name, row in version.items():
+            stopped = name in self.version and name not in self.begun
+            if name not in stay and not stopped:
+                begun[name] = row
+        return begun, stay
+
+    # Edits --------------------------------------------------------------------------------
+
+    def edit(self) -> tuple[str, Outcome]:
+        """Do something to the file; gives what it was and what is to come of it.
+
+        What could not be seen from outside is not done.
+        """
+        kinds: list[tuple[int, Callable[[], tuple[str, Outcome] | None]]] = [
+            (40, self._valid), (30, self._wrong), (15, self._cut), (10, self._damaged),
+            (25, self._unreadable), (6, self._linked),
+        ]  # fmt: skip
+        weights = [weight for weight, _ in kinds]
+        while True:
+            _, kind = self._dice.choices(kinds, weights)[0]
+            done = kind()
+            if done is not None:
+                return done[0], self.expect(done[1])
+
+    def next_version(self) -> dict[str, Row]:
+        """Another valid version."""
+        dice, rows = self._dice, dict(self.version)
+        rows.pop(ANCHOR, None)
+        for _ in range(dice.randint(0, 2)):
+            rows[dice.choice(_NAMES)] = self._row(rows)
+        if rows and dice.random() < 0.4:
+            del rows[dice.choice(list(rows))]
+        explicit = [name for name, row in rows.items() if row.local]
+        if len(explicit) > 1 and dice.random() < 0.3:  # two change their ports
+            one, other = dice.sample(explicit, 2)
+            a, b = rows[one], rows[other]
+            rows[one], rows[other] = replace(a, local=b.local), replace(b, local=a.local)
+        names = list(rows)
+        dice.shuffle(names)
+        self._serial += 1
+        anchor = Row("svc/anchor", "80", label=f"e{self._serial}")
+        return {ANCHOR: anchor, **{name: rows[name] for name in names}}
+
+    def _row(self, others: dict[str, Row]) -> Row:
+        dice = self._dice
+        free = sorted(set(self._ports) - {row.local for row in others.values()})
+        return Row(
+            dice.choice(_TARGETS), str(dice.randint(1, 999)),
+            local=dice.choice(free) if free and dice.random() < 0.5 else 0,
+            label=dice.choice(["", "", "a", "b"]), park=dice.choice([30, 30, 45]),
+        )  # fmt: skip
+
+    def text(self, version: dict[str, Row]) -> str:
+        dice, lines = self._dice, [f"# edit {self._serial}", "namespace: shop", "forwards:"]
+        for name, row in version.items():
+            if dice.random() < 0.2:
+                lines.append("  # a word")
+            if name == ANCHOR or dice.random() < 0.5:
+                lines.append(f"  {name}: {{{row.flow()}}}")
+            else:
+                lines += [f"  {name}:", *(f"    {part}" for part in row.flow().split(", "))]
+        return "\n".join(lines) + "\n"
+
+    def _valid(self) -> tuple[str, Outcome]:
+        version = self.next_version()
+        text = self.text(version)
+        if self._dice.random() < 0.1:
+            text = "\ufeff" + text.replace("\n", "\r\n")
+        if not self._agreed(text):
+            self.put(text)
+            return "not agreed to", Said("has changed; look at it and agree")
+        self.put(text)
+        return "valid", Carried(version)
+
+    def _agreed(self, text: str) -> bool:
+        if not self.team:
+            return True
+        yes = self._dice.random() < 0.6
+        if yes:
+            Trust(paths.trusted()).agree(self.path, text.removeprefix("\ufeff"))
+        return yes
+
+    def _wrong(self) -> tuple[str, Outcome]:
+        """Wrong in one way, at a place that is known."""
+        dice, version = self._dice, self.next_version()
+        lines = self.text(version).splitlines()
+        at = next(n for n, line in enumerate(lines) if line.startswith(f"  {ANCHOR}:"))
+        serial, line = self._serial, lines[at]
+        what = dice.randrange(11)
+        if what == 0:
+            place, lines[at] = (at, line.index("label")), line.replace("label", "lable")
+            said = "`lable` is not known here"
+        elif what == 1:
+            place = (at, line.index("80"))
+            lines[at] = line.replace("port: 80", f"port: {99999 + serial}")
+            said = "port: "
+        elif what == 2:
+            lines.insert(at, f"\tx{serial}: 1")
+            place, said = (at, 0), "this is not YAML"
+        elif what == 3:
+            lines.insert(at + 1, line)
+            place, said = (at + 1, 2), 'found duplicate key "anchor"'
+        elif what == 4:
+            lines[at] = line.replace("}", f", needs: nobody-{serial}}}")
+            place, said = (at, 2), f"anchor needs `nobody-{serial}`, which is not here"
+        elif what == 5:
+            place, lines[at] = (at, line.index("svc/")), line.replace("svc/", "cm/")
+            said = 'target: cannot forward to "cm/anchor"'
+        elif what == 6:
+            lines.insert(1, f"version: {serial + 1}")
+            place, said = (1, len("version: ")), f"the file is of version {serial + 1}"
+        elif what == 7:
+            lines[at] = line.replace("}", ", needs: anchor}")
+            place, said = (at, 2), "anchor needs itself"
+        elif what == 8:
+            lines[at] = line.replace("local: any", "local: any, pin: true")
+            place, said = (at, 2), "anchor can be pinned to a pod only"
+        elif what == 9:
+            lines[1] = f"context: nowhere-{serial}"
+            text = "\n".join(lines)
+            if not self._agreed(text):
+                self.put(text)
+                return "not agreed to", Said("has changed; look at it and agree")
+            self.put(text)
+            return "of no context", Said(f'wants context "nowhere-{serial}"')
+        else:
+            lines.insert(0, f"name: other-{serial}")
+            if self.team:  # may call itself what it likes
+                return self._wrong()
+            self.put("\n".join(lines))
+            return "renamed", Said(f"is called other-{serial} now; its forwards stay")
+        self.put("\n".join(lines))
+        return "wrong", Said(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {said}")
+
+    def _cut(self) -> tuple[str, Outcome] | None:
+        """Half a file, as a full disk leaves it; sometimes that is a valid one."""
+        whole = self.text(self.next_version())
+        return self._whatever("cut", whole[: self._dice.randrange(1, len(whole))])
+
+    def _damaged(self) -> tuple[str, Outcome] | None:
+        text = list(self.text(self.next_version()))
+        for _ in range(self._dice.randint(1, 3)):
+            place = self._dice.randrange(len(text))
+            text[place] = self._dice.choice(" :-#{}[]\"'&*!|>%@\t\n0a")
+        return self._whatever("damaged", "".join(text))
+
+    def _whatever(self, kind: str, text: str) -> tuple[str, Outcome] | None:
+        try:
+            profile = read_profile(text, self.path, team=self.team)
+        except ProfileError as error:
+            first = error.problems[0]
+            place = f"{first.file.name}:{first.line}:{first.column}"
+            self.put(text)
+            return f"{kind}, wrong", Said(f"{place}: {first.what}")
+        rows = {}
+        for one in profile.forwards:
+            spec = one.spec
+            if spec.target.namespace != "shop" or spec.local_port not in (None, 0, *self._ports):
+                return None
+            rows[one.name] = row_of(spec)
+        if self.carried(rows) == (self.begun, set(self.begun)):
+            return None  # nothing that could be seen
+        if not self._agreed(text):
+            self.put(text)
+            return "not agreed to", Said("has changed; look at it and agree")
+        self.put(text)
+        return f"{kind}, valid", Carried(rows)
+
+    def _unreadable(self) -> tuple[str, Outcome] | None:
+        """Whatever may be in a file's place."""
+        dice, path = self._dice, self.path
+        what = dice.choice(
+            ["gone", "dangling", "loop", "folder", "pipe", "device", "bytes", "huge", "empty",
+             "comment", *(["socket"] if sys.platform == "linux" else []),
+             *(["closed"] if os.geteuid() else [])]
+        )  # fmt: skip
+        kinds = {
+            "gone": "there is no such file", "dangling": "there is no such file",
+            "loop": "the file cannot be read: too many levels", "huge": "the file is too large",
+            "bytes": "this is not UTF-8", "empty": "there are no `forwards:` here",
+            "comment": "there are no `forwards:` here",
+            "closed": "the file cannot be read: permission",
+        }  # fmt: skip
+        said = kinds.get(what, "this is not a file with a text")
+        if said == self.fault:
+            return None  # is said once
+        place = "1:1"
+        if what == "bytes":
+            before = _UTF8 * dice.randrange(3)
+            place = f"{before.count(chr(10)) + 1}:4"
+            self._write(before.encode() + b"abc\xff\n")
+        elif what in ("huge", "empty", "comment"):
+            huge = b"a: b\n" * (LARGEST // 4)
+            self._write({"huge": huge, "empty": b"", "comment": b"# off\n"}[what])
+        else:
+            self._clear()
+            if what == "dangling":
+                path.symlink_to(path.parent / "nothing")
+            elif what == "loop":
+                path.symlink_to(path)
+            elif what == "folder":
+                path.mkdir()
+            elif what == "pipe":
+                os.mkfifo(path)
+            elif what == "device":
+                path.symlink_to(dice.choice(["/dev/zero", "/dev/null", "/dev/full"]))
+            elif what == "socket":
+                os.mknod(path, stat.S_IFSOCK | 0o600)
+            elif what == "closed":
+                path.write_text(self.text(self.next_version()))
+                path.chmod(0)
+        self.fault = said
+        return what, Said(f"{path.name}:{place}: {said}")
+
+    def _linked(self) -> tuple[str, Outcome] | None:
+        """A link to a file elsewhere, which is a valid one."""
+        if self.team:
+            return None
+        version = self.next_version()
+        target = self._elsewhere / f"{self._serial}.yaml"
+        target.write_text(self.text(version))
+        self._clear()
+        self.path.symlink_to(target)
+        self.fault = ""
+        return "link", Carried(version)
+
+    # Files --------------------------------------------------------------------------------
+
+    def put(self, text: str) -> None:
+        """Write a text, as one or the other program does."""
+        self._write(text.encode())
+        self.fault = ""
+
+    def _write(self, data: bytes) -> None:
+        path, how = self.path, self._dice.randrange(4)
+        plain = path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o200
+        if how == 0 and plain:  # in two steps
+            with path.open("wb", buffering=0) as stream:
+                stream.write(data[: len(data) // 2])
+                stream.write(data[len(data) // 2 :])
+        elif how == 1 and plain:  # a moment without a file
+            path.unlink()
+            path.write_bytes(data)
+        elif how == 2 and path.is_symlink() and path.readlink().parent == self._elsewhere:
+            path.readlink().write_bytes(data)
+        else:  # in one step, whatever was there
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            other = path.with_name(f".{path.name}.new")
+            other.write_bytes(data)
+            other.replace(path)
+
+    def _clear(self) -> None:
+        if self.path.is_dir() and not self.path.is_symlink():
+            self.path.rmdir()
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def row_of(spec: ForwardSpec) -> Row:
+    """What was asked for, as a row."""
+    kind, _, _ = str(spec.target).removeprefix(f"{spec.target.namespace}/").rpartition(":")
+    return Row(kind, spec.target.port, spec.local_port or 0, spec.label, int(spec.park_s))
+
+
+def rows_of(profile: Profile) -> dict[str, Row]:
+    """A profile that was read, as rows."""
+    return {one.name: row_of(one.spec) for one in profile.forwards}

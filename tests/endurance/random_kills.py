@@ -1,0 +1,324 @@
+"""Kills at random of whatever there is: engine, its parent, a dashboard, whoever writes a profile.
+
+After each one bytes flow again on the same local ports, nothing that was on is missing, and every
+file of the person's is whole: the old one or the new one. What is being written is written by
+another process, again and again, and the engine follows it; so kills fall into all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from tests.endurance.clients import echo
+from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX, Chain, Pods
+from tests.endurance.engine_process import at_home, eventually
+from tests.endurance.profile_editors import free_ports
+from tests.support.engine_processes import engine_processes
+from tui_forward.common import paths as paths
+from tui_forward.daemon import attach
+from tui_forward.daemon.session_store import SavedSession
+from tui_forward.model import Forward
+from tui_forward.profiles.parser import read_profile
+
+_PROGRAM = (sys.executable, "-m", "tui_forward")
+_BACK_S = 30.0
+PROMISED_S = 2.0
+_PROFILE = """\
+namespace: {namespace}
+forwards:
+  any: {{target: deploy/{app}, port: echo, local: any}}
+  fixed: {{target: svc/{app}, port: echo, local: {one}, needs: any}}
+  edited: {{target: deploy/{app}, port: echo, local: {two}, label: e{number}}}
+"""
+# Writes the profile anew until it is killed.
+_WRITER = """\
+import itertools, sys, time
+from pathlib import Path
+from tui_forward.profiles.store import ProfileStore
+path = Path(sys.argv[1])
+text, store = path.read_text(), ProfileStore(path.parent, path.parent)
+first, _, rest = text.partition("label: e")
+begin = int(rest.partition("}")[0])
+for number in itertools.count(begin + 1):
+    store.write(path, f"{first}label: e{number}}}\\n")
+    print(number, flush=True)
+    time.sleep(0.25)
+"""
+
+# Who is killed, what goes on meanwhile, and how often of a hundred.
+KINDS = (
+    ("engine", "", 20), ("parent", "", 5), ("both", "", 20), ("dashboard", "", 5),
+    ("both", "a dashboard beside", 8), ("engine", "a dashboard beside", 7),
+    ("engine", "a write", 10), ("both", "a write", 10),
+    ("engine", "a rollout", 8), ("both", "a rollout", 7),
+)  # fmt: skip
+
+
+@dataclass
+class Kills:
+    """How long it took until bytes flowed again, by what was killed.
+
+    Attributes:
+        wrong: What must not happen, in words.
+    """
+
+    back_s: dict[str, list[float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def rows(self) -> Iterator[str]:
+        """A line for each kind, and one for all of them."""
+        for what, seconds in sorted(self.back_s.items()):
+            yield _line(what, seconds)
+        yield _line("all but rollouts", self.alone_s)
+
+    @property
+    def alone_s(self) -> list[float]:
+        """Without rollouts, which take as long as their pods do."""
+        return [s for what, each in self.back_s.items() if "rollout" not in what for s in each]
+
+    @property
+    def late(self) -> list[str]:
+        """What was promised otherwise."""
+        p99 = _part(self.alone_s, 0.99)
+        return [f"bytes flowed after {p99:.2f} s (p99)"] if p99 > PROMISED_S else []
+
+
+def _part(seconds: list[float], part: float) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, int(part * len(seconds)))]
+
+
+def _line(what: str, seconds: list[float]) -> str:
+    p50, p99 = _part(seconds, 0.5), _part(seconds, 0.99)
+    return (
+        f"{what:30} {len(seconds):3}×   bytes again after: {p50 * 1e3:5.0f} ms (p50), "
+        f"{p99 * 1e3:5.0f} ms (p99), at most {max(seconds) * 1e3:5.0f} ms"
+    )
+
+
+class House:
+    """A person's files and processes.
+
+    Args:
+        home: Everything is in there.
+        pods: What the forwards lead to.
+        cluster: Where that is.
+        dice: Everything random comes from it.
+    """
+
+    def __init__(self, home: Path, cluster: Chain, pods: Pods, dice: random.Random) -> None:
+        self._home = home
+        self._cluster = cluster
+        self._pods = pods
+        self._dice = dice
+        self._kubeconfig = str(cluster.kubeconfig)
+        self.profile = paths.profiles() / "shop.yaml"
+        self.profile.parent.mkdir(parents=True)
+        one, two = free_ports(2, dice)
+        text = _PROFILE.format(namespace=NAMESPACE, app=TOOLBOX, one=one, two=two, number=0)
+        self.profile.write_text(text)
+        self.ports: dict[str, int] = {}
+
+    async def begin(self) -> None:
+        """Switch the profile on."""
+        await self._program("up", "shop")
+        self.ports = {one.spec.name: one.listening[0].port for one in await self.forwards()}
+        assert len(self.ports) == 3, self.ports
+
+    async def end(self) -> None:
+        """Switch it off."""
+        await self._program("down", "shop")
+        await eventually(lambda: not self.engines(), "the engine to end with its last forward")
+
+    async def _program(self, *words: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *_PROGRAM, *words, "--kubeconfig", self._kubeconfig, cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        _, said = await process.communicate()
+        assert process.returncode == 0, f"{words}: {said.decode()}"
+
+    async def forwards(self) -> tuple[Forward, ...]:
+        """All that are on."""
+        session = await attach(self._kubeconfig)
+        assert session is not None, "no engine is there, nor should be"
+        try:
+            return (await session.snapshot()).forwards
+        finally:
+            await session.close()
+
+    def engines(self) -> list[psutil.Process]:
+        """The engine and its parent, the parent first."""
+        return engine_processes(self._home)
+
+    # Kills --------------------------------------------------------------------------------
+
+    async def kill(self, who: str, meanwhile: str) -> float:
+        """Kill something; gives the seconds until bytes flow again on all ports."""
+        dashboard = who == "dashboard" or "dashboard" in meanwhile
+        async with contextlib.AsyncExitStack() as undo:
+            seen = await undo.enter_async_context(self._dashboard()) if dashboard else None
+            writer = (
+                await undo.enter_async_context(self._writer()) if "write" in meanwhile else None
+            )
+            if meanwhile == "a rollout":
+                pod = await self._pods.ready_one()
+                await self._cluster.fault(
+                    "delete-pod", namespace=NAMESPACE, pod=pod.name, grace=self._dice.choice([0, 1])
+                )
+            await asyncio.sleep(self._dice.random() * 0.5)  # any moment
+            engines = self.engines()
+            doomed = {
+                "engine": engines[-1:], "parent": engines[:1], "both": engines, "dashboard": [],
+            }[who]  # fmt: skip
+            for process in (*doomed, *((seen,) if who == "dashboard" and seen else ())):
+                process.kill()
+            if writer is not None:
+                writer.kill()
+            killed = time.monotonic()
+            if not dashboard and len(doomed) == len(engines):
+                await self._program("ls")  # nobody is left to begin another one
+            await asyncio.gather(*(self._back(port) for port in self.ports.values()))
+            took = time.monotonic() - killed
+            if writer is not None:
+                await writer.wait()
+        await self._as_before()
+        return took
+
+    async def _back(self, port: int) -> None:
+        deadline = time.monotonic() + _BACK_S
+        while True:
+            try:
+                await echo(port)
+            except (OSError, EOFError) as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"port {port} is not back: {error!r}") from error
+                await asyncio.sleep(0.005)
+            else:
+                return
+
+    async def _as_before(self) -> None:
+        """Whether everything is on, where it was, and as the file says by now."""
+        said = read_profile(self.profile.read_text(), self.profile)
+        labels = {one.name: one.spec.label for one in said.forwards}
+        deadline = time.monotonic() + _BACK_S
+        while True:
+            forwards = await self.forwards()
+            if {one.spec.name: one.spec.label for one in forwards} == labels and all(
+                one.listening for one in forwards
+            ):
+                break
+            assert time.monotonic() < deadline, f"{forwards} is not what the file says: {labels}"
+            await asyncio.sleep(0.01)
+        ports = {one.spec.name: one.listening[0].port for one in forwards}
+        assert ports == self.ports, f"the ports were {self.ports} and are {ports}"
+        assert len(forwards) == len(self.ports)
+
+    @contextlib.asynccontextmanager
+    async def _writer(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Somebody who writes the profile again and again."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _WRITER, str(self.profile), cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            await process.stdout.readline()
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+    @contextlib.asynccontextmanager
+    async def _dashboard(self) -> AsyncIterator[psutil.Popen]:
+        """A dashboard in a terminal, which shows what is on."""
+        ours, theirs = pty.openpty()
+        shown = bytearray()
+        process = psutil.Popen(
+            [*_PROGRAM, "--kubeconfig", self._kubeconfig, "-n", NAMESPACE], cwd=REPOSITORY,
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "36"},
+        )  # fmt: skip
+        os.close(theirs)
+
+        def read() -> None:
+            with contextlib.suppress(OSError):
+                while data := os.read(ours, 65536):
+                    shown.extend(data)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            await eventually(lambda: TOOLBOX.encode() in shown, "the dashboard to show what is on")
+            yield process
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+            await asyncio.to_thread(process.wait, 10)
+            await asyncio.to_thread(reader.join, 10)
+            os.close(ours)
+
+    # Files --------------------------------------------------------------------------------
+
+    def faults(self) -> list[str]:
+        """Whatever of the person's files is not whole."""
+        state = paths.sessions().parent
+        wrong = [f"{path.name} was not understood" for path in state.rglob("*.bad*")]
+        for path in paths.sessions().glob("[!.]*.json"):
+            try:
+                msgspec.json.decode(path.read_bytes(), type=SavedSession)
+            except msgspec.DecodeError as error:
+                wrong.append(f"{path.name}: {error}")
+        logs = {path.name: path.read_text(errors="replace") for path in state.rglob("*.log*")}
+        return wrong + [
+            f"{name}: {text[text.index('Traceback') :][:2000]}"
+            for name, text in logs.items()
+            if "Traceback" in text
+        ]
+
+
+async def killed_at_random(cluster: Chain, *, times: int, seed: int) -> Kills:
+    """So many kills, and what came of them."""
+    dice, kills = random.Random(seed), Kills()
+    # Each kind once, then by weight.
+    kinds = dice.sample(KINDS, len(KINDS))
+    kinds += dice.choices(KINDS, [weight for *_, weight in KINDS], k=max(0, times - len(kinds)))
+    with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, at_home(Path(name)):
+        async with Pods.watching(cluster) as pods:
+            house = House(Path(name), cluster, pods, dice)
+            try:
+                await house.begin()
+                for number, (who, meanwhile, _) in enumerate(kinds[:times], 1):
+                    what = f"{who}, {meanwhile}" if meanwhile else who
+                    try:
+                        took = await house.kill(who, meanwhile)
+                    except AssertionError as error:
+                        kills.wrong.append(f"kill {number}, {what}: {error}"[:2000])
+                        took = _BACK_S
+                    kills.back_s.setdefault(what, []).append(took)
+                    kills.wrong += [f"kill {number}, {what}: {each}" for each in house.faults()]
+                    if kills.wrong:
+                        break
+                else:
+                    await house.end()
+            finally:
+                for process in house.engines():
+                    process.send_signal(signal.SIGKILL)
+                await eventually(lambda: not house.engines(), "the end of all engines")
+    return kills

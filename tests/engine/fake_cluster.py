@@ -1,0 +1,306 @@
+"""An API server, kubelet and runtime in one object, for one pod: real sockets, no hops.
+
+What the pod does depends on the port, see `APPS`. What the server does to upgrade requests
+can be changed while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
+from tui_forward.protocol.error_stream import (
+    containerd_dial_error,
+    containerd_sandbox_closed,
+    forwarding_error,
+)
+from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
+from tui_forward.protocol.spdy import Side
+from tui_forward.protocol.upgrade_server import (
+    HttpRequest,
+    RequestReader,
+    is_spdy_upgrade,
+    spdy_switched,
+    websocket_switched,
+)
+from tui_forward.protocol.websocket import WebSocketConnection
+from tui_forward.transport import Endpoint
+
+ECHO, SINK, SOURCE, REFUSED, RESET, LATE, SILENT, GONE, GREETER = range(1001, 1010)
+SOURCE_BYTES = 3_000_000
+REFUSED_TEXT = forwarding_error(
+    REFUSED,
+    "sandbox",
+    containerd_dial_error(
+        REFUSED, "/proc/1/ns/net", "1", "dial tcp4: connect: connection refused", "dial tcp6: no"
+    ),
+)
+GONE_TEXT = forwarding_error(GONE, "sandbox", containerd_sandbox_closed("sandbox"))
+
+
+@dataclass
+class Chain:
+    """The server's switches and what it saw."""
+
+    port: int = 0
+    tls: ssl.SSLContext | None = None
+    refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
+    hang: set[str] = field(default_factory=set)
+    mute: set[str] = field(default_factory=set)  # 101, then nothing
+    refused_ports: set[int] = field(default_factory=lambda: {REFUSED})
+    token: str = ""
+    late_s: float = 0.3
+    requests: list[HttpRequest] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
+    sunk: int = 0
+    opened: list[int] = field(default_factory=list)
+    resets: int = 0
+    eofs: int = 0
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(host="127.0.0.1", port=self.port, tls=self.tls, server_hostname="localhost")
+
+    @property
+    def live(self) -> list[Wire]:
+        return [wire for wire in self.wires if not wire.transport.is_closing()]
+
+    def cut(self) -> None:
+        for wire in self.live:
+            wire.transport.abort()
+
+
+class App:
+    """One connection inside the pod."""
+
+    def __init__(self, chain: Chain, wire: Wire, pair: ServerPair | ServerChannel) -> None:
+        self.chain = chain
+        self.wire = wire
+        self.pair = pair
+        self.left = SOURCE_BYTES
+        chain.opened.append(pair.port)
+
+    def send(self, data: bytes) -> None:
+        self.pair.send(data)
+        self.wire.flush()
+
+    def finish(self) -> None:
+        self.pair.finish()
+        self.wire.flush()
+
+    def start(self) -> None:
+        port = self.pair.port
+        if port in self.chain.refused_ports:
+            self.pair.fail(REFUSED_TEXT)
+        elif port == GONE:
+            self.pair.fail(GONE_TEXT)
+        elif port == SOURCE:
+            self.wire.sources.append(self)
+            self.wire.pump()
+        elif port == GREETER:
+            self.send(b"hello")
+        self.wire.flush()
+
+    def data_received(self, data: memoryview) -> None:
+        port = self.pair.port
+        if port == ECHO:
+            self.send(bytes(data))
+        elif port == SINK:
+            self.chain.sunk += len(data)
+        elif port == RESET and isinstance(self.pair, ServerPair):
+            self.send(b"last words")
+            self.pair.reset()
+            self.wire.flush()
+
+    def eof_received(self) -> None:
+        self.chain.eofs += 1
+        if self.pair.port in (ECHO, SINK):
+            self.finish()
+
+    def pair_reset(self) -> None:
+        self.chain.resets += 1
+        with contextlib.suppress(ValueError):
+            self.wire.sources.remove(self)
+
+    def pair_lost(self) -> None:
+        self.channels_lost()
+
+    def channels_lost(self) -> None:
+        with contextlib.suppress(ValueError):
+            self.wire.sources.remove(self)
+
+
+class Wire(asyncio.Protocol):
+    """One client's TCP connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.reader: RequestReader | None = RequestReader()
+        self.tunnel: TunnelServer | ChannelsServer | None = None
+        self.websocket: WebSocketConnection | None = None
+        self.sources: list[App] = []
+        self.writable = True
+        self.muted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.chain.wires.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.sources.clear()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self.pump()
+
+    def data_received(self, data: bytes) -> None:
+        if self.reader is not None:
+            request = self.reader.receive_data(data)
+            if request is None:
+                return
+            data, self.reader = self.reader.leftover, None
+            self.answer(request)
+        if data and not self.muted:
+            if self.websocket is not None:
+                self.websocket.receive_data(data)
+            elif self.tunnel is not None:
+                self.tunnel.receive_data(data)
+            self.flush()
+
+    def answer(self, request: HttpRequest) -> None:
+        chain = self.chain
+        chain.requests.append(request)
+        protocol = request.header("Sec-WebSocket-Protocol")
+        kind = "spdy" if is_spdy_upgrade(request.headers) else "websocket"
+        if "channel.k8s.io" in protocol:
+            kind = "channels"
+        if kind in chain.hang:
+            return
+        if chain.token and request.header("Authorization") != f"Bearer {chain.token}":
+            self.refuse(401, '{"kind":"Status","message":"Unauthorized","reason":"Unauthorized"}')
+        elif kind in chain.refuse:
+            self.refuse(*chain.refuse[kind])
+        else:
+            self.accept(kind, request, protocol)
+
+    def refuse(self, status: int, body: str) -> None:
+        self.transport.write(
+            f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        self.transport.close()
+
+    def accept(self, kind: str, request: HttpRequest, protocol: str) -> None:
+        self.muted = kind in self.chain.mute
+        if kind == "spdy":
+            self.transport.write(spdy_switched())
+        else:
+            key = request.header("Sec-WebSocket-Key")
+            self.transport.write(websocket_switched(key, protocol or None))
+        if kind == "channels":
+            ports = [int(port) for port in request.target.rpartition("=")[2].split(",")]
+            server = ChannelsServer(ports)
+            self.tunnel = server
+            for channel in server.channels:
+                app = App(self.chain, self, channel)
+                channel.receiver = app
+                app.start()
+        else:
+            self.tunnel = TunnelServer(self)
+            if kind == "websocket":
+                self.websocket = WebSocketConnection(Side.SERVER, self)
+
+    def pair_opened(self, pair: ServerPair) -> None:
+        app = App(self.chain, self, pair)
+        pair.receiver = app
+        app.start()
+        if pair.port == LATE:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.chain.late_s, app.send, b"late answer")
+            loop.call_later(self.chain.late_s, app.finish)
+
+    def tunnel_ended(self, error: object) -> None:
+        self.flush()
+        self.transport.close()
+
+    # WebSocketReceiver, for the tunnel inside a WebSocket.
+
+    def message_started(self, opcode: int) -> None: ...
+
+    def payload_received(self, data: memoryview) -> None:
+        assert self.tunnel is not None
+        self.tunnel.receive_data(data)
+
+    def message_ended(self) -> None: ...
+
+    def pong_received(self, payload: bytes) -> None: ...
+
+    def websocket_ended(self, error: object) -> None:
+        assert isinstance(self.tunnel, TunnelServer)
+        self.tunnel.receive_eof()
+
+    def flush(self) -> None:
+        if self.tunnel is None or self.muted or self.transport.is_closing():
+            return
+        parts = self.tunnel.data_to_send()
+        if self.websocket is not None:
+            self.websocket.send_like_go(parts)
+            parts = self.websocket.data_to_send()
+        self.transport.writelines([bytes(part) for part in parts])
+
+    def pump(self) -> None:
+        while self.sources and self.writable:
+            app = self.sources.pop(0)
+            chunk = b"s" * min(32768, app.left)
+            app.left -= len(chunk)
+            app.send(chunk)
+            if app.left:
+                self.sources.append(app)
+            else:
+                app.finish()
+
+
+@contextlib.asynccontextmanager
+async def running_chain(
+    server_tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Chain]:
+    """A chain that listens on a free port."""
+    chain = Chain(tls=client_tls)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Wire(chain), "127.0.0.1", 0, ssl=server_tls)
+    chain.port = server.sockets[0].getsockname()[1]
+    try:
+        yield chain
+    finally:
+        server.close()
+        chain.cut()
+        await server.wait_closed()
+
+
+class FakeAccess:
+    """`Access` to a chain."""
+
+    def __init__(self, chain: Chain, tokens: tuple[str, ...] = ()) -> None:
+        self._chain = chain
+        self._tokens = list(tokens)
+        self.refreshes = 0
+        self.context = "test"
+
+    async def endpoint(self) -> Endpoint:
+        return self._chain.endpoint
+
+    async def headers(self, *, refresh: bool = False) -> Mapping[str, str]:
+        if refresh:
+            self.refreshes += 1
+            if len(self._tokens) > 1:
+                self._tokens.pop(0)
+        return {"Authorization": f"Bearer {self._tokens[0]}"} if self._tokens else {}

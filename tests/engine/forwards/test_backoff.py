@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.engine.forwards.backoff import Backoff
+
+
+def test_the_bound_grows_with_the_outage_up_to_the_longest() -> None:
+    backoff = Backoff(first_s=1, longest_s=10, draw=lambda: 1.0)
+    delays = [backoff.failed(now) for now in (100, 101, 110, 120, 160, 1000)]
+    assert delays == pytest.approx([1, 1, 1.5, 3, 9, 10])
+    assert backoff.failures == 6
+
+
+def test_an_outage_is_over_soon_after_its_end_and_costs_few_tries() -> None:
+    backoff = Backoff(draw=lambda: 0.5)
+    now, tries = 0.0, 0
+    while now < 3600:
+        wait = backoff.failed(now)
+        assert wait <= max(0.1, 0.1 * now)
+        now, tries = now + wait, tries + 1
+    assert tries < 600
+
+
+def test_a_crowd_shares_the_speed() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, draw=lambda: 1.0)
+    assert [backoff.failed(0, crowd=crowd) for crowd in (1, 4, 8, 40)] == [1, 1, 2, 10]
+    assert backoff.bound_s(0, crowd=40) == 10
+
+
+def test_a_success_that_does_not_last_changes_nothing() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    backoff.failed(0)
+    backoff.failed(1)
+    backoff.succeeded(2)
+    assert backoff.failed(6.9) == pytest.approx(1.035)
+
+
+def test_what_worked_for_long_is_tried_again_at_once() -> None:
+    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    for now in range(10):
+        backoff.failed(now)
+    backoff.succeeded(20)
+    assert backoff.failed(25) == 0
+    assert backoff.failed(26) == 1
+
+
+def test_the_first_success_counts_from_its_beginning() -> None:
+    backoff = Backoff(lasting_s=5, draw=lambda: 1.0)
+    backoff.failed(0)
+    backoff.succeeded(1)
+    backoff.succeeded(5)  # said again while it works
+    assert backoff.failed(6) == 0
+
+
+def test_reset_begins_again() -> None:
+    backoff = Backoff(first_s=1, draw=lambda: 1.0)
+    for now in range(5):
+        backoff.failed(now)
+    backoff.reset()
+    assert backoff.failed(9) == 1
+
+
+@given(st.integers(0, 5000), st.floats(0, 1, exclude_max=True))
+def test_no_delay_is_ever_beyond_the_longest(failures: int, drawn: float) -> None:
+    backoff = Backoff(first_s=0.25, longest_s=15, draw=lambda: drawn)
+    delay = 0.0
+    for _ in range(min(failures, 80)):
+        delay = backoff.failed(0)
+    assert 0 <= delay <= 15

@@ -1,0 +1,915 @@
+"""Forwards from the outside: what a person sees and a client meets, over a fake lower half."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from tests.support.fake_engine import Below, FakeBackend, FakeWatch, echo, pod
+from tests.support.waiting import until
+from tui_forward.engine import engine as engine_module
+from tui_forward.engine.connections import listener
+from tui_forward.engine.connections.listener import PortWish, bind
+from tui_forward.engine.engine import Engine
+from tui_forward.engine.forwards import connection_table, open_listener, reconciler
+from tui_forward.engine.forwards import forward as forward_module
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    ForwardError,
+    TransportError,
+    UsageError,
+)
+from tui_forward.model import (
+    BlockedBy,
+    ConnectionState,
+    Event,
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    Target,
+    TargetKind,
+    Unresolved,
+)
+
+
+def spec(
+    name: str = "web",
+    *,
+    port: str = "8080",
+    local_port: int | None = 0,
+    park_s: float = 30.0,
+    context: str = "here",
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+) -> ForwardSpec:
+    target = Target(
+        context=context, namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port=port
+    )
+    return ForwardSpec(target=target, local_port=local_port, addresses=addresses, park_s=park_s)
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+async def below(monkeypatch: pytest.MonkeyPatch) -> Below:
+    return Below(monkeypatch)
+
+
+@pytest.fixture
+async def engine(backend: FakeBackend, below: Below) -> AsyncIterator[Engine]:
+    engine = Engine(backend, watch_the_machine=False)
+    yield engine
+    await engine.close()
+    assert all(watch.closed for watch in backend.watches.values())
+    assert all(pool.closed for pool in below.pools)
+
+
+def only(engine: Engine) -> Forward:
+    (forward,) = engine.forwards()
+    return forward
+
+
+def state_is(engine: Engine, state: ForwardState) -> Callable[[], bool]:
+    return lambda: only(engine).state is state
+
+
+async def started(
+    engine: Engine, backend: FakeBackend, wanted: ForwardSpec | None = None
+) -> tuple[str, int, FakeWatch]:
+    """A forward that is ready to go to pod web-1; its id, local port and target."""
+    wanted = wanted or spec()
+    backend.meaning[wanted.target.name] = pod(f"{wanted.target.name}-1", 8080)
+    forward_id = engine.start(wanted)
+    await until(
+        lambda: next(f for f in engine.forwards() if f.id == forward_id).state is ForwardState.READY
+    )
+    forward = next(f for f in engine.forwards() if f.id == forward_id)
+    return forward_id, forward.listening[0].port, backend.watches[wanted.target.name]
+
+
+def texts(engine: Engine, forward_id: str) -> list[str]:
+    return [entry.text for entry in engine.timeline(forward_id)]
+
+
+async def events_of(engine: Engine) -> list[Event]:
+    found: list[Event] = []
+    reader = engine.events()
+    try:
+        while True:
+            found.append(await asyncio.wait_for(anext(reader), 0.05))
+    except (TimeoutError, StopAsyncIteration):
+        return found
+
+
+# The thin line ------------------------------------------------------------------------
+
+
+async def test_bytes_flow_and_are_counted(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    assert await echo(port, b"hello") == b"hello"
+    await until(lambda: only(engine).counters.connections_open == 0)
+    forward = only(engine)
+    assert forward.reason == "forwarding to web-1:8080 by SPDY"
+    assert (forward.tunnels, forward.round_trip_s, forward.remote_port) == (1, 0.001, 8080)
+    assert forward.pod is not None
+    assert forward.pod.name == "web-1"
+    counters = forward.counters
+    assert (counters.bytes_from_pod, counters.bytes_to_pod) == (5, 5)
+    assert (counters.connections_total, counters.connections_failed) == (1, 0)
+    assert below.pool.dialled == [("web-1", 8080)]
+    kinds = [event.event for event in await events_of(engine)]
+    assert kinds == [
+        EventKind.LISTENING,
+        EventKind.STATE,
+        EventKind.STATE,
+        EventKind.CONNECTION_OPENED,
+        EventKind.CONNECTION_CLOSED,
+    ]
+    assert texts(engine, forward_id)[:2] == [
+        "switched on",
+        f"listening on 127.0.0.1:{port}",
+    ]
+
+
+async def test_states_are_events_with_reasons(engine: Engine, backend: FakeBackend) -> None:
+    await started(engine, backend)
+    states = [
+        (event.state, event.reason)
+        for event in await events_of(engine)
+        if event.event is EventKind.STATE
+    ]
+    assert states == [
+        (ForwardState.CONNECTING, "connecting to web-1:8080"),
+        (ForwardState.READY, "forwarding to web-1:8080 by SPDY"),
+    ]
+
+
+# Waiting for pods ---------------------------------------------------------------------
+
+
+async def test_waits_with_the_reason_of_the_target(engine: Engine, backend: FakeBackend) -> None:
+    backend.meaning["web"] = Unresolved(reason="0 of 2 pods of deploy/web are ready", hint="look")
+    engine.start(spec())
+    await until(lambda: only(engine).reason == "0 of 2 pods of deploy/web are ready")
+    forward = only(engine)
+    assert (forward.state, forward.hint) == (ForwardState.WAITING, "look")
+    assert forward.listening, "the local port is there before any pod"
+    backend.watches["web"].set(pod("web-1"))
+    await until(state_is(engine, ForwardState.READY))
+
+
+async def test_a_target_that_does_not_exist_blocks(engine: Engine, backend: FakeBackend) -> None:
+    backend.meaning["web"] = Unresolved(
+        reason='there is no deployment "web"', hint="check", blocked_by=BlockedBy.TARGET
+    )
+    engine.start(spec())
+    await until(state_is(engine, ForwardState.BLOCKED))
+    assert only(engine).blocked_by is BlockedBy.TARGET
+    backend.watches["web"].set(pod("web-1"))
+    await until(state_is(engine, ForwardState.READY))
+    assert only(engine).blocked_by is None
+
+
+async def test_parked_connections_go_through_when_a_pod_is_there(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    backend.meaning["web"] = Unresolved(reason="deploy/web has no pods yet")
+    forward_id = engine.start(spec())
+    await until(lambda: only(engine).listening)
+    port = only(engine).listening[0].port
+    echoes = [asyncio.create_task(echo(port)) for _ in range(3)]
+    await until(lambda: only(engine).parked == 3)
+    backend.watches["web"].set(pod("web-1"))
+    assert await asyncio.gather(*echoes) == [b"hello"] * 3
+    assert only(engine).parked == 0
+    assert any("3 connections parked, all served" in text for text in texts(engine, forward_id))
+
+
+async def test_a_connection_is_given_up_after_its_time(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    forward_id = engine.start(spec(park_s=0.05))
+    await until(lambda: only(engine).listening)
+    reader, writer = await asyncio.open_connection("127.0.0.1", only(engine).listening[0].port)
+    assert await reader.read() == b""
+    writer.close()
+    await until(lambda: only(engine).counters.connections_failed == 1)
+    (connection,) = engine.connections(forward_id)
+    assert connection.failed
+    assert connection.close_reason == "no tunnel within 0.05 s"
+    assert connection.closed_at is not None
+    assert only(engine).last_incident == "no tunnel within 0.05 s"
+    backend.watches["web"].set(pod("web-1"))
+    await until(lambda: any("1 given up" in text for text in texts(engine, forward_id)))
+
+
+async def test_more_connections_than_are_held_wait_in_the_kernel(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward_module, "_MAX_PARKED", 4)
+    monkeypatch.setattr(listener, "_ACCEPTS_PER_WAKE", 2)
+    engine.start(spec())
+    await until(lambda: only(engine).listening)
+    port = only(engine).listening[0].port
+    echoes = [asyncio.create_task(echo(port)) for _ in range(20)]
+    await until(lambda: only(engine).parked >= 4)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert only(engine).parked <= 6
+    backend.watches["web"].set(pod("web-1"))
+    assert await asyncio.gather(*echoes) == [b"hello"] * 20
+
+
+# Following ----------------------------------------------------------------------------
+
+
+async def test_follows_the_replacement(engine: Engine, backend: FakeBackend, below: Below) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    watch.set(Unresolved(reason="replacement web-2 is starting"))
+    await until(state_is(engine, ForwardState.RECONNECTING))
+    assert only(engine).reason == "pod web-1 can no longer be used; replacement web-2 is starting"
+    assert below.pool.disconnects, "connections to the old pod may end in peace"
+    assert not below.pool.aborts
+    parked = asyncio.create_task(echo(port))
+    await until(lambda: only(engine).parked)
+    watch.set(pod("web-2"))
+    assert await parked == b"hello"
+    assert only(engine).state is ForwardState.READY
+    assert only(engine).listening[0].port == port
+    told = texts(engine, forward_id)
+    assert "web-1 → web-2" in told
+    assert any(text.endswith("1 connection parked, served") for text in told)
+    assert only(engine).last_incident.startswith("was down ")
+
+
+async def test_moves_at_once_when_the_replacement_is_there(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, watch = await started(engine, backend)
+    watch.set(pod("web-2"))
+    await until(lambda: below.pool.dialled[-1] == ("web-2", 80))
+    await until(state_is(engine, ForwardState.READY))
+    assert await echo(port) == b"hello"
+    reasons = [e.reason for e in await events_of(engine) if e.event is EventKind.STATE]
+    assert "pod web-1 was replaced by web-2; connecting to web-2:80" in reasons
+
+
+async def test_a_pod_of_the_same_name_is_another_pod(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, _, watch = await started(engine, backend)
+    again = pod("web-1", 8080)
+    watch.set(type(again)(pod=type(again.pod)(namespace="shop", name="web-1", uid="2"), port=8080))
+    await until(lambda: len(below.pool.dialled) == 2)
+    await until(state_is(engine, ForwardState.READY))
+    reasons = [e.reason for e in await events_of(engine) if e.event is EventKind.STATE]
+    assert any("replaced by a new one of the same name" in reason for reason in reasons)
+
+
+async def test_a_container_restart_keeps_the_tunnel(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    watch.set(pod("web-1", 8080, ready=False))
+    await until(lambda: "not Ready" in only(engine).reason)
+    assert only(engine).state is ForwardState.READY
+    watch.set(pod("web-1", 8080, incarnation="2"))
+    await until(lambda: "a container of web-1 was restarted" in texts(engine, forward_id))
+    assert below.pool.dialled == [("web-1", 8080)]
+    assert await echo(port) == b"hello"
+
+
+async def test_another_port_of_the_same_pod(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, _, watch = await started(engine, backend)
+    watch.set(pod("web-1", 9090))
+    await until(lambda: below.pool.dialled == [("web-1", 8080), ("web-1", 9090)])
+    await until(state_is(engine, ForwardState.READY))
+    assert only(engine).remote_port == 9090
+
+
+async def test_a_pod_that_changes_interrupts_the_dial(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dials.clear()
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(lambda: below.pools and below.pool.dialled)
+    backend.watches["web"].set(pod("web-2"))
+    await until(lambda: below.pool.dialled == [("web-1", 80), ("web-2", 80)])
+    below.dials.set()
+    await until(state_is(engine, ForwardState.READY))
+    backend.watches["web"].set(Unresolved(reason="scaled to 0"))
+    below.dials.clear()
+    backend.watches["web"].set(pod("web-3"))
+    await until(lambda: below.pool.dialled[-1] == ("web-3", 80))
+    backend.watches["web"].set(Unresolved(reason="deploy/web is scaled to 0 replicas"))
+    await until(lambda: "scaled to 0 replicas" in only(engine).reason)
+
+
+async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward_id, _, watch = await started(engine, backend)
+    live = engine._forwards[forward_id]
+    gone = ForwardError("failed to find sandbox")
+    live._gate.sandbox_gone(gone)
+    assert watch.distrusted == ["uid-web-1"]
+    assert only(engine).last_incident == "the sandbox of web-1 is gone: failed to find sandbox"
+    monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
+    watch.set(pod("web-2", 8080))
+    await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
+    live._gate.sandbox_gone(gone)
+    assert watch.distrusted == ["uid-web-1"], "this is likely about the previous pod"
+    monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
+    live._gate.sandbox_gone(gone)
+    assert watch.distrusted == ["uid-web-1", "uid-web-2"]
+
+
+async def test_a_pod_the_api_does_not_know_is_distrusted(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dial_error = ApiError('pods "web-1" not found', status=404, reason="NotFound")
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(lambda: below.pools and below.pool.dialled)
+    await until(lambda: backend.watches["web"].distrusted)
+    below.dial_error = None
+    backend.watches["web"].set(pod("web-2"))
+    await until(state_is(engine, ForwardState.READY))
+
+
+# Losing the tunnel --------------------------------------------------------------------
+
+
+async def test_a_lost_tunnel_is_dialled_again(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    below.dials.clear()
+    below.pool.down("the API server closed the tunnel")
+    assert only(engine).parked == 0
+    parked = asyncio.create_task(echo(port))
+    await until(state_is(engine, ForwardState.RECONNECTING))
+    forward = only(engine)
+    assert forward.reason.startswith("the API server closed the tunnel")
+    assert (forward.tunnels, forward.transport, forward.round_trip_s) == (0, None, None)
+    await until(lambda: only(engine).parked == 1)
+    below.dials.set()
+    assert await parked == b"hello"
+    assert below.pool.dialled == [("web-1", 8080)] * 2
+    assert len(below.pools) == 1
+    assert any("was down" in text for text in texts(engine, forward_id))
+
+
+async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, _, _ = await started(engine, backend)
+    live = engine._forwards[forward_id]
+    below.dials.clear()
+    below.pool.up = False  # not even announced
+    waiting = asyncio.create_task(live._gate.pool())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    below.pool._on_change()
+    await until(state_is(engine, ForwardState.RECONNECTING))
+    below.dials.set()
+    assert (await waiting) is below.pool  # type: ignore[comparison-overlap]
+
+
+async def test_failing_dials_back_off_with_a_countdown(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dial_error = TransportError("connection refused", hint="is the VPN up?")
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(lambda: below.pools and len(below.pool.dialled) > 2)
+    await until(lambda: only(engine).retry_at is not None)
+    forward = only(engine)
+    assert forward.state is ForwardState.CONNECTING
+    assert forward.reason == "cannot reach pod web-1: connection refused"
+    assert forward.hint == "is the VPN up?"
+    assert forward.retry_at is not None
+    assert forward.retry_at <= time.time() + 15
+
+
+@pytest.mark.parametrize("wake", ["nudge", "reconnect", "pod event", "neighbour"])
+async def test_waiting_is_cut_short(
+    engine: Engine,
+    backend: FakeBackend,
+    below: Below,
+    wake: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "tui_forward.engine.forwards.backoff.Backoff.failed", lambda *_, **__: 3600.0
+    )
+    below.dial_error = TransportError("connection refused")
+    backend.meaning["web"] = pod("web-1")
+    forward_id = engine.start(spec())
+    await until(lambda: only(engine).retry_at is not None)
+    below.dial_error = None
+    if wake == "nudge":
+        engine.nudge("the machine slept for 8 h")
+        assert backend.pokes == 1
+        assert texts(engine, forward_id)[-1] == "the machine slept for 8 h: trying again"
+    elif wake == "reconnect":
+        engine.reconnect(forward_id)
+    elif wake == "pod event":
+        backend.watches["web"].set(pod("web-1", incarnation="2"))
+    else:
+        backend.meaning["db"] = pod("db-1")
+        engine.start(spec("db"))
+    await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
+
+
+async def test_a_nudge_makes_sure_of_what_seems_to_work(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, _, _ = await started(engine, backend)
+    before = texts(engine, forward_id)
+    engine.nudge("the network changed")
+    assert below.pool.probes == 1
+    assert texts(engine, forward_id) == before
+    assert only(engine).state is ForwardState.READY
+
+
+# Blocked ------------------------------------------------------------------------------
+
+
+async def test_credentials_block_and_all_forwards_go_on_at_once(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dial_error = AuthError("the token has expired", hint="run: kubelogin")
+    for name in ("web", "db", "cache"):
+        backend.meaning[name] = pod(f"{name}-1")
+        engine.start(spec(name))
+    await until(lambda: all(f.state is ForwardState.BLOCKED for f in engine.forwards()))
+    for forward in engine.forwards():
+        assert forward.blocked_by is BlockedBy.CREDENTIALS
+        assert (forward.reason, forward.hint) == ("the token has expired", "run: kubelogin")
+        assert forward.retry_at is not None
+        assert forward.listening
+    parked = asyncio.create_task(echo(engine.forwards()[0].listening[0].port))
+    await until(lambda: engine.forwards()[0].parked == 1)
+    below.dial_error = None
+    engine.nudge("the kubeconfig has changed")
+    await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
+    assert await parked == b"hello"
+
+
+async def test_one_that_gets_through_wakes_the_others(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dial_error = AuthError("the token has expired")
+    for name in ("web", "db"):
+        backend.meaning[name] = pod(f"{name}-1")
+        engine.start(spec(name))
+    await until(lambda: all(f.state is ForwardState.BLOCKED for f in engine.forwards()))
+    below.dial_error = None
+    engine.reconnect("f1")
+    await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
+
+
+async def test_forbidden_names_verb_and_resource(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dial_error = ApiError(
+        'pods "web-1" is forbidden: User "eve" cannot create resource "pods/portforward" '
+        'in API group "" in the namespace "shop"',
+        status=403,
+        reason="Forbidden",
+    )
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(state_is(engine, ForwardState.BLOCKED))
+    forward = only(engine)
+    assert forward.blocked_by is BlockedBy.FORBIDDEN
+    assert forward.reason == "not allowed to create pods/portforward in namespace shop"
+    assert "pods/portforward" in forward.hint
+
+
+async def test_a_context_that_cannot_be_used_blocks(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.watch_error = ConfigError("there is no context prod", hint="choose another")
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(state_is(engine, ForwardState.BLOCKED))
+    assert only(engine).blocked_by is BlockedBy.CONFIG
+    backend.watch_error = None
+    engine.nudge("the kubeconfig has changed")
+    await until(state_is(engine, ForwardState.READY))
+
+
+# Supervision --------------------------------------------------------------------------
+
+
+async def test_any_exception_is_a_state_and_a_retry(
+    engine: Engine,
+    backend: FakeBackend,
+    below: Below,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, other, _ = await started(engine, backend, spec("db"))
+    below.dial_errors = [ZeroDivisionError("bug")]
+    backend.meaning["web"] = pod("web-1")
+    engine.start(spec())
+    await until(lambda: engine.forwards()[1].retry_at is not None)
+    forward = engine.forwards()[1]
+    assert forward.state is ForwardState.STARTING
+    assert forward.reason == "the program failed (ZeroDivisionError: bug); starting over"
+    assert "fell over" in caplog.text
+    assert await echo(other) == b"hello"
+    await until(lambda: engine.forwards()[1].state is ForwardState.READY)
+
+
+async def test_a_watch_that_fails_is_opened_again(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, watch = await started(engine, backend)
+    watch.fail(RuntimeError("no more events"))
+    await until(state_is(engine, ForwardState.RECONNECTING))
+    await until(state_is(engine, ForwardState.READY))
+    assert backend.watches["web"] is not watch
+    assert watch.closed
+    assert below.pool.dialled == [("web-1", 8080)], "the tunnel was fine all the time"
+    assert await echo(port) == b"hello"
+
+
+# Refusals -----------------------------------------------------------------------------
+
+
+async def test_a_refusal_is_final_only_from_a_ready_pod(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    asked = engine._forwards[forward_id]._gate
+    refused = ForwardError("connection refused")
+    assert asked.refusal_is_final(refused), "nobody has ever listened there"
+    assert await echo(port) == b"hello"
+    asked._last_refusal = asked._first_refusal = 0.0
+    assert not asked.refusal_is_final(refused), "it has answered before: perhaps it restarts"
+    asked._first_refusal -= 10
+    assert asked.refusal_is_final(refused)
+    watch.set(pod("web-1", 8080, ready=False))
+    await until(lambda: "not Ready" in only(engine).reason)
+    assert not asked.refusal_is_final(refused)
+    watch.set(pod("web-2", 8080))
+    await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
+    assert not asked.refusal_is_final(refused), "it is Ready, and may not listen yet"
+    asked._first_refusal -= 10
+    assert asked.refusal_is_final(refused)
+
+
+# The local port -----------------------------------------------------------------------
+
+
+async def test_a_taken_port_names_the_process_and_is_tried_again(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_listener, "_RETRY_S", 0.02)
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        backend.meaning["web"] = pod("web-1")
+        engine.start(spec(local_port=port))
+        await until(state_is(engine, ForwardState.BLOCKED))
+        forward = only(engine)
+        assert forward.blocked_by is BlockedBy.PORT
+        assert forward.reason.startswith(f"local port {port} is taken by ")
+        assert f"({os.getpid()})" in forward.reason
+        assert forward.reason.endswith("starts as soon as it is free")
+        assert not forward.listening
+    await until(state_is(engine, ForwardState.READY))
+    assert await echo(port) == b"hello"
+
+
+async def test_a_port_taken_by_another_forward_names_that(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    _, port, _ = await started(engine, backend)
+    engine.start(spec("db", local_port=port))
+    await until(lambda: engine.forwards()[1].state is ForwardState.BLOCKED)
+    assert "the forward f1 to shop/deploy/web:8080" in engine.forwards()[1].reason
+    await engine.stop("f1")
+    await until(lambda: only(engine).state is not ForwardState.BLOCKED)
+    assert only(engine).listening[0].port == port
+
+
+async def test_without_a_wish_the_port_is_the_targets_own(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    engine.start(spec(port=str(port), local_port=None))
+    await until(lambda: only(engine).listening)
+    assert only(engine).listening[0].port == port
+
+
+async def test_a_named_port_is_opened_when_its_number_is_known(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    engine.start(spec(port="http", local_port=None))
+    await until(lambda: only(engine).reason == "looking for web")
+    assert only(engine).state is ForwardState.STARTING, "whether there is a pod is not known yet"
+    assert not only(engine).listening
+    backend.watches["web"].set(pod("web-1", port))
+    await until(state_is(engine, ForwardState.READY))
+    assert only(engine).listening[0].port == port
+
+
+# Pause, resume, reconnect, stop -------------------------------------------------------
+
+
+async def test_a_pause_keeps_the_port_and_refuses(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    await engine.pause(forward_id)
+    await engine.pause(forward_id)
+    forward = only(engine)
+    assert (forward.state, forward.paused) == (ForwardState.STOPPED, True)
+    assert await reader.read() == b""
+    writer.close()
+    assert watch.closed
+    assert below.pool.aborts
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await echo(port)
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("127.0.0.1", port))
+    await engine.resume(forward_id)
+    await engine.resume(forward_id)
+    await until(state_is(engine, ForwardState.READY))
+    assert await echo(port) == b"hello"
+    assert only(engine).listening[0].port == port
+    engine.reconnect(forward_id)
+
+
+async def test_reconnecting_cuts_and_dials_again(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    engine.reconnect(forward_id)
+    assert below.pool.aborts
+    await until(lambda: len(below.pool.dialled) == 2)
+    await until(state_is(engine, ForwardState.READY))
+    assert await echo(port) == b"hello"
+
+
+async def test_reconnecting_while_a_dial_hangs(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    below.dials.clear()
+    backend.meaning["web"] = pod("web-1")
+    forward_id = engine.start(spec())
+    await until(lambda: below.pools and below.pool.dialled)
+    engine.reconnect(forward_id)
+    await until(lambda: len(below.pool.dialled) == 2)
+    below.dials.set()
+    await until(state_is(engine, ForwardState.READY))
+
+
+async def test_stopping_ends_everything(engine: Engine, backend: FakeBackend, below: Below) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    await engine.stop(forward_id)
+    assert await reader.read() == b""
+    writer.close()
+    assert engine.forwards() == ()
+    assert watch.closed
+    assert below.pool.closed
+    with closing(socket.create_server(("127.0.0.1", port))):
+        pass
+    totals = engine.totals(())
+    assert (totals.bytes_from_pod, totals.connections_total, totals.connections_open) == (5, 1, 0)
+    last = (await events_of(engine))[-1]
+    assert (last.event, last.reason) == (EventKind.STOPPED, "switched off")
+    with pytest.raises(UsageError, match="there is no forward f1"):
+        await engine.stop(forward_id)
+
+
+async def test_stopping_while_everything_hangs_is_bounded(
+    engine: Engine, backend: FakeBackend, below: Below, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "_CLOSE_S", 0.05)
+    monkeypatch.setattr(connection_table, "_END_S", 0.05)
+    forward_id, port, _ = await started(engine, backend)
+    stuck = asyncio.Event()
+    close = below.pool.close
+
+    async def hang() -> None:
+        await close()
+        await stuck.wait()
+
+    monkeypatch.setattr(below.pool, "close", hang)
+    monkeypatch.setattr("tests.support.fake_engine.FakeConnection.abort", lambda self, reason: None)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    async with asyncio.timeout(5):
+        await engine.stop(forward_id)
+    writer.close()
+    assert engine.forwards() == ()
+
+
+@pytest.mark.parametrize("command", ["pause", "stop"])
+async def test_a_command_is_carried_out_even_if_nobody_waits(
+    engine: Engine, backend: FakeBackend, below: Below, command: str
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    task = asyncio.create_task(getattr(engine, command)(forward_id))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if command == "pause":
+        await until(lambda: only(engine).paused)
+        await engine.resume(forward_id)
+        await until(state_is(engine, ForwardState.READY))
+    else:
+        await until(lambda: not engine.forwards())
+        assert below.pool.closed
+    writer.close()
+
+
+async def test_stopping_twice_at_once(engine: Engine, backend: FakeBackend) -> None:
+    forward_id, _, _ = await started(engine, backend)
+    await asyncio.gather(engine.stop(forward_id), engine.stop(forward_id))
+    assert engine.forwards() == ()
+
+
+async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    one = await asyncio.open_connection("127.0.0.1", port)
+    other = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: len(engine.connections()) == 2)
+    first, second = engine.connections(forward_id)
+    assert first.state is ConnectionState.OPEN or first.state is ConnectionState.PARKED
+    engine.close_connection(first.id)
+    engine.close_connection(99)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    ended = engine.connections()[0]
+    assert (ended.id, ended.state, ended.close_reason) == (
+        first.id,
+        ConnectionState.CLOSED,
+        "closed by hand",
+    )
+    engine.close_connection(first.id)
+    open_one = (
+        one if ended.client == ":".join(map(str, one[1].get_extra_info("sockname"))) else other
+    )
+    assert await open_one[0].read() == b""
+    for _, writer in (one, other):
+        writer.close()
+    assert second.id > first.id
+
+
+async def test_closed_connections_fade(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, port, _ = await started(engine, backend)
+    await echo(port)
+    await until(lambda: engine.connections()[0].state is ConnectionState.CLOSED)
+    monkeypatch.setattr(connection_table, "_RECENT_S", -1.0)
+    assert engine.connections() == ()
+
+
+async def test_clients_are_named_when_somebody_looks(engine: Engine, backend: FakeBackend) -> None:
+    _, port, _ = await started(engine, backend)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: engine.connections())
+    await until(lambda: engine.connections()[0].process)
+    assert engine.connections()[0].process.endswith(f"({os.getpid()})")
+    writer.close()
+
+
+# Specs that make no sense -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (spec(port=""), "no port"),
+        (spec(port="0"), "no port 0"),
+        (spec(port="70000"), "no port 70000"),
+        (spec(local_port=70000), "no local port 70000"),
+        (spec(local_port=-1), "no local port -1"),
+        (spec(park_s=-1), "negative"),
+        (spec(context=""), "no context"),
+        (spec(""), "no name"),
+        (spec(addresses=()), "local address"),
+        (spec(addresses=("example.org",)), "example.org"),
+    ],
+)
+async def test_a_spec_that_makes_no_sense(engine: Engine, wanted: ForwardSpec, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        engine.start(wanted)
+    assert engine.forwards() == ()
+
+
+async def test_the_version_grows_with_changes_but_not_with_bytes(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    _, port, _ = await started(engine, backend)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    version = engine.version
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    assert engine.version == version
+    writer.close()
+    await engine.pause("f1")
+    assert engine.version > version
+
+
+# From process to process --------------------------------------------------------------
+
+
+async def test_held_connections_wait_and_are_served_after_all(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, _ = await started(engine, backend)
+    assert {address.port for address in engine.hold()} == {port}
+    late = asyncio.ensure_future(echo(port, b"late"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert only(engine).counters.connections_total == 0
+    engine.release()
+    assert await late == b"late"
+
+
+async def test_another_engine_goes_on_with_the_port_and_the_id(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    dup = {address: sock.dup() for address, sock in engine.hold().items()}
+    other = Engine(backend, watch_the_machine=False)
+    try:
+        other.inherit(dup)
+        wanted = msgspec.structs.replace(spec(), local_port=port)
+        assert other.start(wanted, forward_id="f7") == "f7"
+        await until(state_is(other, ForwardState.READY))
+        staying = asyncio.create_task(engine.drain(60))
+        assert await echo(port, b"new") == b"new"
+        assert only(other).counters.connections_total == 1
+        # The one that was open stays where it is, and its engine with it.
+        writer.write(b"old")
+        assert await reader.readexactly(3) == b"old"
+        assert [one.id for one in engine.forwards()] == [forward_id]
+        writer.close()
+        await staying
+        assert not engine.forwards()
+        assert other.start(spec("db")) == "f8", "ids are not used twice"
+        assert other.start(spec("db"), forward_id="f7") == "f9"
+    finally:
+        await other.close()
+
+
+async def test_what_stays_ends_after_a_while(
+    engine: Engine, backend: FakeBackend, below: Below
+) -> None:
+    _, port, _ = await started(engine, backend)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: only(engine).counters.connections_open == 1)
+    async with asyncio.timeout(5):
+        await engine.drain(0.05)
+    writer.close()
+
+
+async def test_an_inheritance_nobody_claims_is_given_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_CLAIM_S", 0.01)
+    (sock,) = bind(("127.0.0.1",), PortWish(0, firm=True))
+    address = LocalAddress(*sock.getsockname())
+    engine.inherit({address: sock})
+    await until(lambda: not engine.inherited)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(address.host, address.port)

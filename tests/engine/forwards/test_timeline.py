@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from tui_forward.engine.forwards.timeline import Outage, Timeline, duration
+from tui_forward.model import TimelineKind
+
+
+def test_entries_are_bounded_and_oldest_first() -> None:
+    timeline = Timeline(limit=3)
+    for number in range(5):
+        timeline.add(number, TimelineKind.NOTE, f"note {number}")
+    assert [entry.text for entry in timeline.entries] == ["note 2", "note 3", "note 4"]
+
+
+def test_repetition_is_counted_instead_of_repeated() -> None:
+    timeline = Timeline(limit=3)
+    timeline.add(0, TimelineKind.STATE, "ready")
+    for at in range(1, 15):
+        timeline.add(at, TimelineKind.CONNECTION, "connection refused")
+    assert [(entry.at, entry.text) for entry in timeline.entries] == [
+        (0, "ready"),
+        (14, "connection refused (×14)"),
+    ]
+    timeline.add(20, TimelineKind.NOTE, "connection refused")
+    assert timeline.entries[-1].text == "connection refused"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 ms"),
+        (0.0241, "24 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (1.84, "1.8 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (7860, "2 h 11 min"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_an_outage_is_settled_when_its_connections_are() -> None:
+    outage = Outage(10.0)
+    outage.parked = 3
+    outage.served = 1
+    outage.ended = 11.8
+    assert not outage.settled
+    assert outage.summary(12) == "was down 1.8 s, 3 connections parked"
+    outage.served = 3
+    assert outage.settled
+    assert outage.summary(99) == "was down 1.8 s, 3 connections parked, all served"
+
+
+def test_an_outage_tells_of_connections_that_were_given_up() -> None:
+    outage = Outage(0.0)
+    outage.parked, outage.served, outage.given_up, outage.ended = 3, 2, 1, 31.0
+    assert outage.summary(99) == "was down 31 s, 3 connections parked, 2 served, 1 given up"
+
+
+def test_other_summaries() -> None:
+    outage = Outage(0.0, first=True)
+    outage.ended = 0.3
+    assert outage.summary(5) == "ready after 300 ms"
+    outage = Outage(0.0)
+    outage.parked = outage.served = 1
+    outage.ended = 2.0
+    assert outage.summary(5) == "was down 2.0 s, 1 connection parked, served"

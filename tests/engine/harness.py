@@ -1,0 +1,146 @@
+"""A chain, a pool to it, and local connections through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+from tests.engine.fake_cluster import Chain, FakeAccess, running_chain
+from tui_forward.engine.connections.connection import LocalConnection
+from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.pool import TransportMemory, TunnelPool
+from tui_forward.errors import ForwardError
+from tui_forward.model import PodRef, TransportChoice
+
+POD = PodRef(namespace="shop", name="web-1", uid="u1")
+OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
+
+
+@contextlib.asynccontextmanager
+async def pool_to(
+    chain: Chain,
+    limits: Limits,
+    *,
+    transport: TransportChoice = TransportChoice.AUTO,
+    memory: TransportMemory | None = None,
+    access: FakeAccess | None = None,
+    on_change: Callable[[], None] = lambda: None,
+) -> AsyncIterator[TunnelPool]:
+    """A pool, closed at the end."""
+    pool = TunnelPool(
+        access or FakeAccess(chain),
+        transport=transport,
+        memory=memory or TransportMemory(),
+        limits=limits,
+        on_change=on_change,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+class FakeGate:
+    """A forward with a pool that is always the same one."""
+
+    def __init__(self, pool: TunnelPool) -> None:
+        self._pool = pool
+        self.counters = ForwardCounters()
+        self.failures: list[ForwardError] = []
+        self.gone: list[ForwardError] = []
+        self.ready = True
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def pool(self) -> TunnelPool:
+        await self.open.wait()
+        return self._pool
+
+    def refusal_is_final(self, failure: ForwardError) -> bool:  # the seam's
+        return self.ready
+
+    async def news(self) -> None:
+        await asyncio.Event().wait()
+
+    def listens(self) -> None: ...
+
+    def connection_failed(self, failure: ForwardError) -> None:
+        self.failures.append(failure)
+
+    def sandbox_gone(self, failure: ForwardError) -> None:
+        self.gone.append(failure)
+
+
+class Bench:
+    """A chain, a pool to it, and connections through it."""
+
+    def __init__(self, chain: Chain, limits: Limits, pool: TunnelPool) -> None:
+        self.chain = chain
+        self.limits = limits
+        self.pool = pool
+        self.gate = FakeGate(self.pool)
+        self.clients: list[socket.socket] = []
+        self.connections: list[LocalConnection] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def accept(
+        self, *, park_s: float = 5.0, linger_s: float = 0.2, small: bool = False
+    ) -> socket.socket:
+        """A client's socket whose other end is a running connection; `small` kernel buffers."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.socket()
+            if small:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(listener.getsockname())
+            local, _ = listener.accept()
+        if small:
+            local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.setblocking(False)
+        self.clients.append(client)
+        connection = LocalConnection(
+            local,
+            connection_id=len(self.connections) + 1,
+            forward_id="f1",
+            client="127.0.0.1:1",
+            gate=self.gate,
+            limits=self.limits,
+            park_s=park_s,
+            linger_s=linger_s,
+        )
+        self.connections.append(connection)
+        self.tasks.append(asyncio.create_task(connection.run()))
+        return client
+
+    async def open(self, port: int) -> None:
+        await self.pool.connect(POD, port)
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    limits: Limits | None = None, transport: TransportChoice = TransportChoice.SPDY
+) -> AsyncIterator[Bench]:
+    limits = limits or Limits()
+    async with running_chain() as chain, pool_to(chain, limits, transport=transport) as pool:
+        made = Bench(chain, limits, pool)
+        try:
+            yield made
+        finally:
+            for connection in made.connections:
+                connection.abort("test over")
+            for client in made.clients:
+                client.close()
+            await asyncio.gather(*made.tasks)
+
+
+async def receive(client: socket.socket, count: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < count:
+        piece = await loop.sock_recv(client, 65536)
+        if not piece:
+            break
+        data += piece
+    return data

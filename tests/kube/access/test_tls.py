@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from tests.kube.api_server import ApiServer, serving
+from tests.kube.certificates import Authority, server_context
+from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
+from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
+from tui_forward.errors import ConfigError, TransportError
+from tui_forward.kube import PODS, Cluster
+
+
+def b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.fixture
+async def named(tmp_path: Path, authority: Authority) -> AsyncIterator[ApiServer]:
+    """A server whose certificate is for the name "kubernetes" only."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    pair = authority.issue("server", names=("kubernetes",))
+    async with serving(tls=server_context(pair, folder, clients=authority)) as server:
+        yield server
+
+
+def cluster(
+    path: Path, server: str, authority: Authority, options: dict[str, Any], *, client: bool = True
+) -> Cluster:
+    user = {}
+    if client:
+        pair = authority.issue("me")
+        user = {
+            "client-certificate-data": b64(pair.certificate),
+            "client-key-data": b64(pair.key),
+        }
+    options = {"certificate-authority-data": b64(authority.pem), **options}
+    return cluster_for(write(path, kubeconfig(server, user=user, cluster=options)))
+
+
+async def ok(cluster: Cluster) -> str:
+    health = await cluster.health()
+    await cluster.close()
+    return health.error
+
+
+async def test_tls_server_name_is_what_is_verified(
+    config_path: Path, named: ApiServer, authority: Authority
+) -> None:
+    found = cluster(config_path, named.url, authority, {"tls-server-name": "kubernetes"})
+    assert (await found.endpoint()).server_hostname == "kubernetes"
+    assert await ok(found) == ""
+
+
+async def test_another_name_is_refused_with_the_way_out(
+    config_path: Path, named: ApiServer, authority: Authority
+) -> None:
+    found = cluster(config_path, named.url, authority, {})
+    health = await found.health()
+    await found.close()
+    assert "is not trusted" in health.error
+    assert "tls-server-name" in health.hint
+
+
+async def test_an_unknown_authority_is_refused(config_path: Path, named: ApiServer) -> None:
+    other = Authority("another")
+    found = cluster(config_path, named.url, other, {"tls-server-name": "kubernetes"})
+    health = await found.health()
+    await found.close()
+    assert "is not trusted" in health.error
+    assert "certificate-authority" in health.hint
+
+
+async def test_insecure_skips_it_all(
+    config_path: Path, named: ApiServer, authority: Authority
+) -> None:
+    options = {"certificate-authority-data": "", "insecure-skip-tls-verify": True}
+    assert await ok(cluster(config_path, named.url, authority, options)) == ""
+
+
+async def test_an_expired_server_certificate_is_named(
+    config_path: Path, tmp_path: Path, authority: Authority
+) -> None:
+    expired = server_context(authority.issue("server", days=-1), tmp_path)
+    async with serving(tls=expired) as server:
+        found = cluster(config_path, server.url, authority, {})
+        health = await found.health()
+        await found.close()
+    assert "expired" in health.error
+    assert "clock" in health.hint
+
+
+async def test_no_client_certificate_is_told_apart(
+    config_path: Path, named: ApiServer, authority: Authority
+) -> None:
+    options = {"tls-server-name": "kubernetes"}
+    error = await ok(cluster(config_path, named.url, authority, options, client=False))
+    assert "TLS" in error or "broke" in error
+
+
+async def test_plain_http_where_tls_is_expected(config_path: Path, authority: Authority) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        found = cluster(config_path, f"https://127.0.0.1:{port}", authority, {})
+        health = await found.health()
+        await found.close()
+    assert "does not speak TLS" in health.error
+    assert "http://" in health.hint
+
+
+@pytest.mark.parametrize("memory", [True, False])
+async def test_no_key_is_left_behind(
+    config_path: Path,
+    tmp_path: Path,
+    named: ApiServer,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: bool,
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    if not memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    seen: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def spy(self: ssl.SSLContext, path: str, *args: Any, **options: Any) -> None:
+        seen.append(Path(path).stat().st_mode & 0o77)
+        load(self, path, *args, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
+    found = cluster(config_path, named.url, authority, {"tls-server-name": "kubernetes"})
+    assert await ok(found) == ""
+    assert seen
+    assert memory or seen == [0]
+    assert listing(folder) == []
+
+
+def listing(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_a_key_with_a_passphrase_does_not_ask_the_terminal(
+    config_path: Path, authority: Authority
+) -> None:
+    pair = authority.issue("me")
+    key = serialization.load_pem_private_key(pair.key, None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"passphrase"),
+    )
+    user = {
+        "client-certificate-data": b64(pair.certificate),
+        "client-key-data": b64(locked),
+    }
+    found = cluster_for(write(config_path, kubeconfig("https://x", user=user)))
+    with pytest.raises(ConfigError, match="passphrase") as caught:
+        await found.endpoint()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("user", "options", "said"),
+    [
+        (None, {"certificate-authority-data": b64(b"no pem")}, "holds no PEM certificate"),
+        (None, {"certificate-authority-data": "!"}, "not valid base64"),
+        (None, {"certificate-authority": "none.crt"}, "cannot be read"),
+        ("garbage", {}, "cannot be used"),
+        ("mismatch", {}, "cannot be used"),
+        (None, {"proxy-url": "ftp://x"}, "unknown scheme"),
+        (None, {"server": ""}, "no server address"),
+        (None, {"server": "ftp://x"}, "not an http"),
+        (None, {"server": "https://x:99999"}, "not a valid URL"),
+    ],
+)
+async def test_what_cannot_be_used_is_named(
+    config_path: Path, authority: Authority, user: str | None, options: dict[str, Any], said: str
+) -> None:
+    one, two = authority.issue("one"), authority.issue("two")
+    users = {
+        None: {},
+        "garbage": {"client-certificate-data": b64(b"x"), "client-key-data": b64(b"y")},
+        "mismatch": {
+            "client-certificate-data": b64(one.certificate),
+            "client-key-data": b64(two.key),
+        },
+    }
+    content = kubeconfig("https://x", user=users[user], cluster=options)
+    with pytest.raises(ConfigError, match=said) as caught:
+        await cluster_for(write(config_path, content)).endpoint()
+    assert caught.value.hint
+
+
+async def test_a_bundle_with_comments_is_an_authority(
+    config_path: Path, named: ApiServer, authority: Authority
+) -> None:
+    bundle = "# Größe\n".encode() + Authority("x").pem + b"\n# Zwei\n" + authority.pem
+    (config_path.parent / "ca.crt").write_bytes(bundle)
+    options = {
+        "certificate-authority-data": "",
+        "certificate-authority": "ca.crt",
+        "tls-server-name": "kubernetes",
+    }
+    assert await ok(cluster(config_path, named.url, authority, options)) == ""
+
+
+async def test_a_rotated_client_certificate_is_used_at_once(
+    config_path: Path, authority: Authority
+) -> None:
+    folder = config_path.parent
+    one, two = authority.issue("one"), authority.issue("two")
+    put(folder, one.certificate, one.key)
+    user = {"client-certificate": "me.crt", "client-key": "me.key"}
+    found = cluster_for(write(config_path, kubeconfig("https://x", user=user)))
+    before = await found.endpoint()
+    assert await found.endpoint() is before
+    put(folder, two.certificate, two.key + b"\n")
+    assert await found.endpoint() is not before
+
+
+def put(folder: Path, certificate: bytes, key: bytes) -> None:
+    (folder / "me.crt").write_bytes(certificate)
+    (folder / "me.key").write_bytes(key)
+
+
+@pytest.mark.parametrize(
+    ("server", "options", "expected"),
+    [
+        ("https://x", {}, ("x", 443, True, "")),
+        ("http://x", {}, ("x", 80, False, "")),
+        (
+            "https://[fd00::1]:6443/k8s/clusters/c-1/",
+            {},
+            ("fd00::1", 6443, True, "/k8s/clusters/c-1"),
+        ),
+        ("x:8080", {}, ("x", 8080, False, "")),
+        ("x:6443", {"insecure-skip-tls-verify": True}, ("x", 6443, True, "")),
+    ],
+)
+async def test_server_addresses(
+    config_path: Path, server: str, options: dict[str, Any], expected: tuple[object, ...]
+) -> None:
+    found = cluster_for(write(config_path, kubeconfig(server, cluster=options)))
+    endpoint = await found.endpoint()
+    assert (
+        endpoint.host,
+        endpoint.port,
+        endpoint.tls is not None,
+        endpoint.path_prefix,
+    ) == expected
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+async def test_through_a_proxy_with_a_name_that_only_it_knows(
+    config_path: Path, named: ApiServer, authority: Authority, kind: type[Proxy]
+) -> None:
+    proxy = kind(named.port)
+    async with running(proxy):
+        options = {"proxy-url": proxy.url, "tls-server-name": "kubernetes"}
+        found = cluster(config_path, "https://only.inside:6443", authority, options)
+        assert await ok(found) == ""
+        assert proxy.asked == ["only.inside:6443"]
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+async def test_a_proxy_that_refuses_is_named_without_its_password(
+    config_path: Path, named: ApiServer, authority: Authority, kind: type[Proxy]
+) -> None:
+    proxy = kind(named.port)
+    proxy.refuse = True
+    async with running(proxy):
+        found = cluster(
+            config_path, "https://only.inside:6443", authority, {"proxy-url": proxy.url}
+        )
+        health = await found.health()
+        await found.close()
+    assert f"the proxy 127.0.0.1:{proxy.port} did not connect us" in health.error
+    assert "hunter2" not in health.error + health.hint
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_a_proxy_that_is_not_there_is_named(
+    config_path: Path, authority: Authority, scheme: str
+) -> None:
+    url = f"{scheme}://127.0.0.1:1"
+    found = cluster(config_path, "https://only.inside:6443", authority, {"proxy-url": url})
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1:1"):
+        async for _ in found.list_pages(PODS):
+            pass
+    await found.close()

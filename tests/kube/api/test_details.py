@@ -1,0 +1,169 @@
+"""One pod, one node, one log: decoding, and the requests that fetch them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.kube.api_server import ApiServer, Reply, Request, status_body
+from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
+from tests.kube.objects import pod
+from tui_forward.errors import ApiError
+from tui_forward.kube.api.details import Node, node, pod_details
+
+NODE: dict[str, Any] = {
+    "kind": "Node",
+    "metadata": {"name": "node-a"},
+    "status": {
+        "addresses": [
+            {"type": "Hostname", "address": "node-a"},
+            {"type": "InternalIP", "address": "192.168.0.7"},
+        ],
+        "conditions": [
+            {"type": "MemoryPressure", "status": "False"},
+            {"type": "Ready", "status": "True", "message": "kubelet is posting ready status"},
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "nodeInfo": {
+            "kubeletVersion": "v1.36.2",
+            "containerRuntimeVersion": "containerd://1.6.20",
+        },
+    },
+}
+
+
+def test_a_node() -> None:
+    assert node(json.dumps(NODE).encode()) == Node(
+        name="node-a",
+        address="192.168.0.7",
+        port=10250,
+        kubelet="v1.36.2",
+        runtime="containerd 1.6.20",
+        ready=True,
+        trouble="",
+    )
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_a_node_that_is_not_ready(status: str) -> None:
+    body = msgspec.json.encode(
+        {
+            "metadata": {"name": "n"},
+            "status": {
+                "conditions": [
+                    {"type": "Ready", "status": status, "reason": "NodeStatusUnknown"},
+                ],
+                "addresses": [{"type": "ExternalIP", "address": "1.2.3.4"}],
+                "nodeInfo": {"containerRuntimeVersion": "strange"},
+            },
+        }
+    )
+    found = node(body)
+    assert (found.ready, found.trouble) == (False, "NodeStatusUnknown")
+    assert (found.address, found.runtime) == ("1.2.3.4", "strange")
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"status":{"conditions":null,"addresses":null}}'])
+def test_a_node_that_says_nothing(body: bytes) -> None:
+    assert node(body) == Node(name="")
+
+
+def test_a_pod_and_its_containers() -> None:
+    raw = pod("web-1")
+    raw["spec"]["containers"].append({"name": "second", "ports": [{"containerPort": 9}]})
+    raw["spec"]["initContainers"] = [{"name": "init"}]
+    raw["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    found = pod_details(json.dumps(raw).encode())
+    assert found.pod.name == "web-1"
+    assert found.containers == ("main", "second", "init", "debugger")
+    assert found.runtime == "containerd"
+    assert [found.container_of(port) for port in (8080, 9, 7, None)] == [
+        "main",
+        "second",
+        "main",
+        "main",
+    ]
+
+
+def test_a_pod_without_anything() -> None:
+    found = pod_details(b'{"metadata":{"name":"x"},"spec":{"containers":null}}')
+    assert (found.containers, found.runtime, found.container_of(80)) == ((), "", "")
+
+
+async def test_asking_for_them(config_path: Path, api: ApiServer) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    api.put("nodes", NODE)
+    api.put("pods", pod("web-1"))
+    assert (await cluster.node("node-a")).runtime == "containerd 1.6.20"
+    assert (await cluster.pod_details("shop", "web-1")).containers == ("main",)
+    api.denied.add(("get", "nodes"))
+    with pytest.raises(ApiError, match='you may not get nodes "node-a"') as no:
+        await cluster.node("node-a")
+    assert no.value.forbidden
+    with pytest.raises(ApiError, match="not found"):
+        await cluster.pod_details("shop", "nope")
+    api.intercept = lambda _: Reply(200, b"<html>")
+    with pytest.raises(ApiError, match="get pods"):
+        await cluster.pod_details("shop", "web-1")
+    api.denied.clear()
+    with pytest.raises(ApiError, match="get nodes"):
+        await cluster.node("node-a")
+    await cluster.close()
+
+
+class Kubelet:
+    """Cuts logs as the real one does: the limit counts from the first of the last lines."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.lines = lines
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Reply:
+        self.requests.append(request)
+        tail = b"".join(line + b"\n" for line in self.lines[-int(request.query["tailLines"]) :])
+        return Reply(200, tail[: int(request.query["limitBytes"])], "text/plain")
+
+
+async def test_a_log(config_path: Path, api: ApiServer) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    kubelet = api.intercept = Kubelet([b"one", b"two", b"three"])
+    log = await cluster.pod_log("shop", "web-1", container="main", lines=2, max_bytes=1000)
+    assert log == b"two\nthree\n"
+    (request,) = kubelet.requests
+    assert request.path == "/api/v1/namespaces/shop/pods/web-1/log"
+    assert request.query == {"tailLines": "2", "limitBytes": "1000", "container": "main"}
+    assert "*/*" in (request.header("accept") or ""), "a log is no JSON"
+    await cluster.pod_log("shop", "web-1", lines=2, max_bytes=1000)
+    assert "container" not in kubelet.requests[1].query
+    await cluster.close()
+
+
+async def test_the_newest_lines_are_never_the_ones_cut_off(
+    config_path: Path, api: ApiServer
+) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    kubelet = api.intercept = Kubelet([b"%03d" % number + b"x" * 96 for number in range(500)])
+    log = await cluster.pod_log("shop", "web-1", lines=400, max_bytes=5000)
+    assert log.endswith(b"499" + b"x" * 96 + b"\n")
+    assert log.startswith(b"475")
+    assert len(kubelet.requests) == 3
+    api.intercept = Kubelet([b"y" * 9000])
+    assert await cluster.pod_log("shop", "web-1", lines=400, max_bytes=5000) == b"y" * 5000
+    await cluster.close()
+
+
+async def test_a_log_that_is_refused(config_path: Path, api: ApiServer) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    text = 'container "main" in pod "web-1" is waiting to start: ContainerCreating'
+    api.intercept = lambda _: Reply(400, status_body(400, "BadRequest", text))
+    with pytest.raises(ApiError, match="is waiting to start") as failed:
+        await cluster.pod_log("shop", "web-1", lines=1, max_bytes=100)
+    assert failed.value.status == 400
+    api.intercept = lambda _: Reply(403, status_body(403, "Forbidden", "pods is forbidden"))
+    with pytest.raises(ApiError, match='get pods/log "web-1" in namespace shop'):
+        await cluster.pod_log("shop", "web-1", lines=1, max_bytes=100)
+    await cluster.close()

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
+from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.auth.credentials import Authenticator, Credentials, HeaderList
+from tui_forward.kube.kubeconfig.loader import ClusterEntry, Login, UserEntry
+
+CLUSTER = ClusterEntry(name="c", server="https://x")
+
+
+def authenticator(user: UserEntry, provider: Provider | None = None) -> Authenticator:
+    return Authenticator(Login("c", "default", CLUSTER, user), provider)
+
+
+class Provider:
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+        self.number = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def credentials(self, *, refresh: bool) -> Credentials:
+        self.asked.append(refresh)
+        await self.gate.wait()
+        if refresh or not self.number:
+            self.number += 1
+        return Credentials(authorization=f"Bearer {self.number}")
+
+
+async def authorization(user: UserEntry, provider: Provider | None = None) -> str:
+    return (await authenticator(user, provider).credentials()).authorization
+
+
+async def test_a_token_beats_a_password_and_both_beat_a_plugin(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(" from-file \n")
+    basic = "Basic " + base64.b64encode(b"me:pw").decode()
+    both = UserEntry(token="t", username="me", password="pw")
+    assert await authorization(both, Provider()) == "Bearer t"
+    assert await authorization(UserEntry(username="me", password="pw"), Provider()) == basic
+    assert await authorization(UserEntry(), Provider()) == "Bearer 1"
+    assert await authorization(UserEntry()) == ""
+    assert await authorization(UserEntry(token="t", token_file=str(file))) == "Bearer from-file"
+    none = UserEntry(token="t", token_file=str(tmp_path / "none"))
+    assert await authorization(none) == "Bearer t"
+
+
+async def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one")
+    source = authenticator(UserEntry(token_file=str(file)))
+    assert (await source.credentials()).authorization == "Bearer one"
+    file.write_text("number two")
+    assert (await source.credentials()).authorization == "Bearer number two"
+    file.unlink()
+    assert (await source.credentials()).authorization == "Bearer number two"
+
+
+async def test_a_token_file_that_never_was_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AuthError, match="token file") as caught:
+        await authorization(UserEntry(token_file=str(tmp_path / "none")))
+    assert caught.value.hint
+
+
+async def test_many_refused_requests_cause_one_refresh() -> None:
+    provider = Provider()
+    source = authenticator(UserEntry(), provider)
+    await source.credentials()
+    provider.gate.clear()
+    waiting = [asyncio.create_task(source.credentials(refresh=True)) for _ in range(10)]
+    await asyncio.sleep(0)
+    provider.gate.set()
+    found = {(await task).authorization for task in waiting}
+    assert found == {"Bearer 2"}
+    assert provider.asked.count(True) == 1
+    # A refusal after that is news.
+    assert (await source.credentials(refresh=True)).authorization == "Bearer 3"
+
+
+async def test_a_cancelled_refresh_leaves_the_others_alone() -> None:
+    provider = Provider()
+    source = authenticator(UserEntry(), provider)
+    provider.gate.clear()
+    first = asyncio.create_task(source.credentials(refresh=True))
+    second = asyncio.create_task(source.credentials(refresh=True))
+    await asyncio.sleep(0)
+    first.cancel()
+    provider.gate.set()
+    assert (await second).authorization.startswith("Bearer")
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+def test_impersonation_is_one_line_for_each_value() -> None:
+    user = UserEntry(
+        token="t",
+        impersonate_user="jane",
+        impersonate_uid="7",
+        impersonate_groups=("ops", "dev"),
+        impersonate_extra=(("Example.com/Reason why", ("a", "b")),),
+    )
+    headers = authenticator(user).headers(Credentials(authorization="Bearer t"))
+    assert list(headers.items()) == [
+        ("Authorization", "Bearer t"),
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "ops"),
+        ("Impersonate-Group", "dev"),
+        ("Impersonate-Extra-example.com%2Freason%20why", "a"),
+        ("Impersonate-Extra-example.com%2Freason%20why", "b"),
+    ]
+    assert headers["impersonate-group"] == "ops"
+    assert len(headers) == 5
+    assert "t" not in repr(headers).split("(")[1].replace("Impersonate", "").split("Bearer")
+
+
+def test_groups_without_a_user_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="no user") as caught:
+        authenticator(UserEntry(name="u", impersonate_groups=("ops",)))
+    assert "`as`" in caught.value.hint
+
+
+def test_a_header_cannot_be_smuggled() -> None:
+    user = UserEntry(name="u", impersonate_user="jane\r\nX-Evil: 1")
+    with pytest.raises(ConfigError, match="line break"):
+        authenticator(user).headers(Credentials())
+
+
+def test_header_list_is_a_mapping() -> None:
+    headers = HeaderList((("A", "1"), ("a", "2"), ("B", "3")))
+    assert headers.get("b") == "3"
+    assert headers.get("c") is None
+    assert "A" in headers
+    assert len(headers.items()) == 3
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"client-certificate-data": "!!"}, "not valid base64"),
+        ({"client-certificate": "none.crt", "client-key": "none.key"}, "cannot be read"),
+        ({"client-certificate-data": "YQ=="}, "no client-key"),
+        ({"client-key-data": "YQ=="}, "no client-certificate"),
+        ({"auth-provider": {"name": "azure"}}, "not supported"),
+        ({"auth-provider": {"name": "x"}}, "not supported"),
+    ],
+)
+async def test_credentials_that_cannot_work_say_why(
+    config_path: Path, user: dict[str, object], said: str
+) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig("https://x", user=user)))
+    with pytest.raises((ConfigError, AuthError), match=said) as caught:
+        await cluster.headers()
+    assert caught.value.hint
+
+
+async def test_a_new_token_in_the_kubeconfig_is_used_at_once(config_path: Path) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig("https://x", user={"token": "one"})))
+    assert (await cluster.headers())["Authorization"] == "Bearer one"
+    with pytest.raises(AuthError, match="refused") as caught:
+        await cluster.headers(refresh=True)
+    assert "replace it in" in caught.value.hint
+    write(config_path, kubeconfig("https://x", user={"token": "number two"}))
+    assert (await cluster.headers(refresh=True))["Authorization"] == "Bearer number two"

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.kube.certificates import Authority
+from tests.support.waiting import until
+from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.auth.exec_plugin import ExecPlugin
+from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
+
+V1 = "client.authentication.k8s.io/v1"
+BETA = "client.authentication.k8s.io/v1beta1"
+SECRET = "s3cr3t-s3cr3t-token"
+
+
+class Workshop:
+    """Makes plugins: Python scripts that count how often they run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = folder / "runs"
+        self.runs.write_text("")
+
+    def plugin(
+        self,
+        body: str,
+        *,
+        cluster: ClusterEntry | None = None,
+        timeout_s: float = 20,
+        **options: Any,
+    ) -> ExecPlugin:
+        script = self.folder / "plugin.py"
+        script.write_text(
+            "import json, os, sys, time\n"
+            f"open({str(self.runs)!r}, 'a').write('x')\n"
+            "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+            "def answer(**status):\n"
+            "    print(json.dumps({'kind': 'ExecCredential', 'apiVersion': info['apiVersion'],"
+            " 'status': status}))\n" + body
+        )
+        entry = ExecEntry(
+            **{
+                "command": sys.executable,
+                "api_version": V1,
+                "args": (str(script),),
+                "interactive_mode": "Never",
+                **options,
+            }
+        )
+        return ExecPlugin(entry, cluster or ClusterEntry(name="c"), os.environ, timeout_s=timeout_s)
+
+    @property
+    def count(self) -> int:
+        return len(self.runs.read_text())
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+async def token(plugin: ExecPlugin, *, refresh: bool = False) -> str:
+    return (await plugin.credentials(refresh=refresh)).authorization
+
+
+@pytest.mark.parametrize("version", [V1, BETA])
+async def test_a_token_is_kept_until_it_is_refused(workshop: Workshop, version: str) -> None:
+    body = "answer(token='t%d' % os.path.getsize(sys.argv[0][:-9] + 'runs'))"
+    plugin = workshop.plugin(body, api_version=version)
+    assert await token(plugin) == "Bearer t1"
+    assert await token(plugin) == "Bearer t1"
+    assert await token(plugin, refresh=True) == "Bearer t2"
+    assert workshop.count == 2
+
+
+async def test_a_token_is_renewed_when_it_expires(workshop: Workshop) -> None:
+    soon = "time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + {}))"
+    plugin = workshop.plugin(f"answer(token='t', expirationTimestamp={soon.format(5)})")
+    await token(plugin)
+    await token(plugin)
+    assert workshop.count == 2
+    later = workshop.plugin(f"answer(token='t', expirationTimestamp={soon.format(600)})")
+    await token(later)
+    await token(later)
+    assert workshop.count == 3
+
+
+async def test_a_client_certificate_is_taken(workshop: Workshop, authority: Authority) -> None:
+    pair = authority.issue("me")
+    certificate, key = pair.certificate.decode(), pair.key.decode()
+    body = f"answer(clientCertificateData={certificate!r}, clientKeyData={key!r})"
+    found = await workshop.plugin(body).credentials(refresh=False)
+    assert found.authorization == ""
+    assert found.certificate is not None
+    assert found.certificate.key == pair.key
+
+
+async def test_the_plugin_learns_about_the_cluster_if_it_asks(
+    workshop: Workshop, authority: Authority
+) -> None:
+    cluster = ClusterEntry(
+        name="c",
+        server="https://x:6443",
+        tls_server_name="kubernetes",
+        ca_data=base64.b64encode(authority.pem).decode(),
+        exec_config={"audience": "a"},
+    )
+    body = "answer(token=json.dumps(info['spec']))"
+    spec = json.loads((await token(workshop.plugin(body, cluster=cluster)))[7:])
+    assert spec == {"interactive": False}
+    plugin = workshop.plugin(body, cluster=cluster, provide_cluster_info=True)
+    spec = json.loads((await token(plugin))[7:])
+    assert spec["cluster"] == {
+        "server": "https://x:6443",
+        "tls-server-name": "kubernetes",
+        "certificate-authority-data": base64.b64encode(authority.pem).decode(),
+        "config": {"audience": "a"},
+    }
+
+
+async def test_the_plugin_gets_its_environment_but_no_terminal(workshop: Workshop) -> None:
+    body = "answer(token='%s %r %s' % (os.environ['A'], sys.stdin.read(), 'HOME' in os.environ))"
+    assert await token(workshop.plugin(body, env=(("A", "1"),))) == "Bearer 1 '' True"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("sys.exit(3)", "exit code 3"),
+        ("print('no json')", "did not print an ExecCredential"),
+        ("print('{}')", "instead of"),
+        ("answer()", "neither a token nor a client certificate"),
+        ("answer(clientCertificateData='c')", "without its key"),
+        ("info['apiVersion'] = 'v9'; answer()", '"v9"'),
+        ("print(json.dumps({**info, 'spec': {}}))", "neither"),
+        ("print('x' * 3_000_000)", "far more than credentials"),
+        ("answer(token=['" + SECRET + "'])", "did not print an ExecCredential"),
+    ],
+)
+async def test_a_useless_plugin_says_why(workshop: Workshop, body: str, said: str) -> None:
+    with pytest.raises(AuthError) as caught:
+        await token(workshop.plugin(body, install_hint="Ask Bob"))
+    assert said in str(caught.value)
+    assert caught.value.hint
+    assert SECRET not in str(caught.value) + caught.value.hint
+
+
+async def test_stderr_is_shown_without_secrets(workshop: Workshop) -> None:
+    body = f"sys.exit('The SSO session has expired, token={SECRET} env ' + os.environ['PW'])"
+    with pytest.raises(AuthError, match="The SSO session has expired") as caught:
+        await token(workshop.plugin(body, env=(("PW", "pass-phrase"),)))
+    assert SECRET not in str(caught.value)
+    assert "pass-phrase" not in str(caught.value)
+
+
+async def test_a_missing_plugin_shows_its_install_hint(workshop: Workshop) -> None:
+    plugin = workshop.plugin("", command="no-such-plugin", install_hint="brew install it")
+    with pytest.raises(AuthError, match='"no-such-plugin" is not installed') as caught:
+        await token(plugin)
+    assert caught.value.hint == "brew install it"
+
+
+@pytest.mark.parametrize("version", ["", "client.authentication.k8s.io/v1alpha1"])
+async def test_an_old_interface_is_refused(workshop: Workshop, version: str) -> None:
+    with pytest.raises(ConfigError, match="apiVersion") as caught:
+        await token(workshop.plugin("", api_version=version))
+    assert V1 in caught.value.hint
+
+
+async def test_a_plugin_that_needs_a_terminal_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(AuthError, match="terminal"):
+        await token(workshop.plugin("answer(token='t')", interactive_mode="Always"))
+    assert workshop.count == 0
+
+
+async def test_a_plugin_that_hangs_is_ended_with_what_it_started(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    body = (
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(pid)!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    with pytest.raises(AuthError, match="did not answer within 2 s"):
+        await token(workshop.plugin(body, timeout_s=2))
+    await gone(int(pid.read_text()))
+
+
+async def test_cancelling_ends_the_plugin(workshop: Workshop, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    body = f"open({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    waiting = asyncio.create_task(token(workshop.plugin(body)))
+    await until(lambda: pid.exists() and pid.read_text() != "")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await gone(int(pid.read_text()))
+
+
+@pytest.fixture
+def without_subprocesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asyncio's selector loop on Windows."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+
+
+@pytest.mark.usefixtures("without_subprocesses")
+async def test_where_asyncio_has_no_subprocesses(workshop: Workshop, tmp_path: Path) -> None:
+    assert await token(workshop.plugin("answer(token='t')")) == "Bearer t"
+    with pytest.raises(AuthError, match="exit code 3: oh"):
+        await token(workshop.plugin("print('oh', file=sys.stderr); sys.exit(3)"))
+    pid = tmp_path / "pid"
+    body = f"open({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    with pytest.raises(AuthError, match="did not answer within 2 s"):
+        await token(workshop.plugin(body, timeout_s=2))
+    await gone(int(pid.read_text()))
+    with pytest.raises(AuthError, match="not installed"):
+        await token(workshop.plugin("", command="no-such-plugin"))
+
+
+async def gone(pid: int) -> None:
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import base64
+import json
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.kube.certificates import Authority, server_context
+from tests.kube.kubeconfigs import cluster_for, text_of
+from tests.kube.oidc_provider import IdentityProvider
+from tui_forward.errors import AuthError
+
+YAML = """\
+# my clusters
+apiVersion: v1
+current-context: test
+contexts:
+- name: test
+  context: {{cluster: test, user: me}}
+clusters:
+- name: test
+  cluster: {{server: "https://x"}}
+users:
+- name: other
+  user:
+    auth-provider: {{name: oidc, config: {{id-token: keep, refresh-token: keep}}}}
+- name: me
+  user:
+    auth-provider:
+      name: oidc
+      config:
+        client-id: cli   # the client
+        client-secret: hunter2-secret
+        id-token: {token}
+        refresh-token: {refresh_token}
+        idp-issuer-url: {issuer}
+        idp-certificate-authority-data: {authority}
+"""
+
+
+def jwt(expires_in: float, name: str = "t") -> str:
+    def part(content: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'x'})}.{part({'exp': time.time() + expires_in, 'n': name})}.c2ln"
+
+
+@pytest.fixture
+async def provider(tmp_path: Path, authority: Authority) -> AsyncIterator[IdentityProvider]:
+    tls = server_context(authority.issue("idp"), tmp_path)
+    server = IdentityProvider(tls, {"id_token": jwt(3600, "new"), "refresh_token": "new-refresh"})
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def config(
+    path: Path,
+    provider: IdentityProvider,
+    authority: bytes,
+    token: str,
+    refresh_token: str = '"old-refresh"',
+) -> Path:
+    encoded = base64.b64encode(authority).decode()
+    path.write_text(
+        YAML.format(
+            token=token, refresh_token=refresh_token, issuer=provider.url, authority=encoded
+        )
+    )
+    path.chmod(0o640)
+    return path
+
+
+def mode_and_neighbours(path: Path) -> tuple[int, list[str]]:
+    return stat.S_IMODE(path.stat().st_mode), sorted(p.name for p in path.parent.iterdir())
+
+
+async def test_a_valid_token_is_used_as_it_is(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    token = jwt(3600)
+    cluster = cluster_for(config(config_path, provider, authority.pem, token))
+    assert (await cluster.headers())["Authorization"] == f"Bearer {token}"
+    assert provider.forms == []
+
+
+async def test_an_expired_token_is_refreshed_and_written_back(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    config(config_path, provider, authority.pem, jwt(-10))
+    before = text_of(config_path)
+    cluster = cluster_for(config_path)
+    fresh = provider.tokens["id_token"]
+    assert (await cluster.headers())["Authorization"] == f"Bearer {fresh}"
+    form = parse_qs(provider.forms[0])
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["refresh_token"] == ["old-refresh"]
+    after = text_of(config_path)
+    # Only the two values changed: comments, order and the other user are as they were.
+    changed = [b for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
+    assert [line.strip().split(":")[0] for line in changed] == ["id-token", "refresh-token"]
+    assert "# the client" in after
+    assert "new-refresh" in after
+    assert mode_and_neighbours(config_path) == (0o640, ["config", "server.pem"])
+    # The rewritten file is no change of mind: the new token goes on being used.
+    assert (await cluster.headers())["Authorization"] == f"Bearer {fresh}"
+    assert len(provider.forms) == 1
+
+
+async def test_a_refused_token_is_refreshed_even_if_it_looks_valid(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    cluster = cluster_for(config(config_path, provider, authority.pem, jwt(3600)))
+    await cluster.headers()
+    fresh = provider.tokens["id_token"]
+    assert (await cluster.headers(refresh=True))["Authorization"] == f"Bearer {fresh}"
+
+
+async def test_the_secret_goes_into_the_form_where_the_header_is_refused(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    provider.accept_header = False
+    cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
+    await cluster.headers()
+    assert parse_qs(provider.forms[1])["client_secret"] == ["hunter2-secret"]
+
+
+async def test_a_symbolic_link_stays_one(
+    tmp_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    real = config(tmp_path / "real", provider, authority.pem, jwt(-10))
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    await cluster_for(link).headers()
+    assert link.is_symlink()
+    assert "new-refresh" in text_of(real)
+
+
+async def test_somebody_elses_lock_is_respected(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    config(config_path, provider, authority.pem, jwt(-10))
+    lock = config_path.with_name("config.lock")
+    lock.touch()
+    before = text_of(config_path)
+    cluster = cluster_for(config_path)
+    fresh = provider.tokens["id_token"]
+    assert (await cluster.headers())["Authorization"] == f"Bearer {fresh}"
+    assert text_of(config_path) == before
+    assert lock.exists()
+
+
+async def test_nobody_in_between_gets_the_refresh_token(
+    config_path: Path, provider: IdentityProvider
+) -> None:
+    other = Authority("somebody else")
+    cluster = cluster_for(config(config_path, provider, other.pem, jwt(-10)))
+    with pytest.raises(AuthError, match="not trusted"):
+        await cluster.headers()
+    assert provider.forms == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, b'{"error":"invalid_grant","refresh_token":"old-refresh"}', "refused to refresh"),
+        (200, b"{}", "gave no id_token"),
+        (200, b"<html>", "not OpenID Connect"),
+        (200, b"x" * 2_000_000, "without end"),
+    ],
+)
+async def test_a_refused_refresh_says_so_without_secrets(
+    config_path: Path,
+    provider: IdentityProvider,
+    authority: Authority,
+    status: int,
+    body: bytes,
+    said: str,
+) -> None:
+    provider.answer = (status, body)
+    cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
+    with pytest.raises(AuthError) as caught:
+        await cluster.headers()
+    assert said in str(caught.value)
+    text = str(caught.value) + caught.value.hint
+    assert "old-refresh" not in text
+    assert "hunter2" not in text
+
+
+async def test_without_a_refresh_token_a_login_is_needed(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    config(config_path, provider, authority.pem, jwt(-10), refresh_token='""')
+    with pytest.raises(AuthError, match="has expired, and there is no refresh-token") as caught:
+        await cluster_for(config_path).headers()
+    assert "Log in again" in caught.value.hint

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.kube.kubeconfigs import kubeconfig, write
+from tui_forward.errors import ConfigError
+from tui_forward.kube.kubeconfig.loader import Kubeconfig, merge
+from tui_forward.kube.kubeconfig.source import IN_CLUSTER, KubeconfigSource
+
+SECRET = "hunter2-hunter2-hunter2"
+
+FULL = """\
+apiVersion: v1
+kind: Config
+current-context: dev
+preferences: {colors: true}
+clusters:
+- name: dev
+  cluster:
+    server: https://dev.example:6443/prefix
+    certificate-authority: pki/ca.crt
+    tls-server-name: kubernetes
+    proxy-url: socks5://proxy:1080
+    extensions:
+    - name: client.authentication.k8s.io/exec
+      extension: {audience: dev}
+- name: open
+  cluster: {server: "http://open:8080", insecure-skip-tls-verify: true}
+contexts:
+- name: dev
+  context: {cluster: dev, user: dev, namespace: shop}
+- name: open
+  context: {cluster: open}
+users:
+- name: dev
+  user:
+    client-certificate: pki/dev.crt
+    client-key: /abs/dev.key
+    tokenFile: token
+    as: jane
+    as-uid: "7"
+    as-groups: [ops, dev]
+    as-user-extra: {reason: [audit, test]}
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: ./bin/login
+      args: [--cluster, dev]
+      env: [{name: A, value: "1"}]
+      interactiveMode: Never
+      provideClusterInfo: true
+      installHint: |
+        Get it from the shelf
+    auth-provider:
+      name: gcp
+      config: {expiry: 2026-01-01T00:00:00Z, access-token: abc}
+"""
+
+
+def load(path: Path, text: str) -> Kubeconfig:
+    path.write_text(text)
+    return merge((path,))
+
+
+def test_everything_kubectl_writes_is_understood(config_path: Path) -> None:
+    config = load(config_path, FULL)
+    login = config.login()
+    folder = config_path.parent
+    assert (login.context, login.namespace) == ("dev", "shop")
+    assert login.cluster.server == "https://dev.example:6443/prefix"
+    assert login.cluster.ca_file == str(folder / "pki/ca.crt")
+    assert login.cluster.tls_server_name == "kubernetes"
+    assert login.cluster.exec_config == {"audience": "dev"}
+    user = login.user
+    assert user.certificate_file == str(folder / "pki/dev.crt")
+    assert user.key_file == "/abs/dev.key"
+    assert user.token_file == str(folder / "token")
+    assert (user.impersonate_user, user.impersonate_uid) == ("jane", "7")
+    assert user.impersonate_groups == ("ops", "dev")
+    assert user.impersonate_extra == (("reason", ("audit", "test")),)
+    assert user.exec is not None
+    assert user.exec.command == str(folder / "bin/login")
+    assert user.exec.install_hint == "Get it from the shelf"
+    assert user.auth_provider is not None
+    # An unquoted date is the string it is.
+    assert dict(user.auth_provider.config)["expiry"] == "2026-01-01T00:00:00Z"
+    assert config.login("open").cluster.insecure
+    assert config.login("open").user.name == ""
+
+
+def test_contexts_are_listed_with_the_current_one(config_path: Path) -> None:
+    load(config_path, FULL)
+    source = KubeconfigSource(config_path)
+    assert [(c.name, c.cluster, c.namespace, c.current) for c in source.contexts()] == [
+        ("dev", "dev", "shop", True),
+        ("open", "open", "default", False),
+    ]
+    chosen = KubeconfigSource(config_path, context="open")
+    assert [c.current for c in chosen.contexts()] == [False, True]
+    assert chosen.current() == "open"
+
+
+def test_the_first_file_wins_and_paths_belong_to_their_file(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    (one / "config").write_text(
+        "contexts:\n- {name: a, context: {cluster: a, user: a}}\n"
+        "clusters:\n- {name: a, cluster: {server: 'https://one'}}\n"
+    )
+    (two / "config").write_text(
+        "current-context: a\n"
+        "contexts:\n- {name: a, context: {cluster: b, user: b}}\n"
+        "- {name: b, context: {cluster: b}}\n"
+        "clusters:\n- {name: a, cluster: {server: 'https://two'}}\n"
+        "- {name: b, cluster: {server: 'https://two', certificate-authority: ca}}\n"
+        "users:\n- {name: a, user: {tokenFile: token}}\n"
+    )
+    listed = os.pathsep.join([str(one / "config"), str(tmp_path / "none"), str(two / "config")])
+    source = KubeconfigSource(environ={"KUBECONFIG": listed + os.pathsep})
+    login = source.kubeconfig().login()
+    assert login.cluster.server == "https://one"
+    assert login.user.token_file == str(two / "token")
+    assert source.kubeconfig().login("b").cluster.ca_file == str(two / "ca")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("clusters:\n- name: a\n  cluster: [\n", 4, "not valid YAML"),
+        ("a: b: c\n", 1, "not valid YAML"),
+        ("clusters:\n- name: a\n  cluster:\n    server: 5\n", 4, "server"),
+        ("users:\n- name: a\n  user: {}\n- name: b\n  user:\n    token: 12345\n", 6, "token"),
+        ("users: 7\n", 1, "users"),
+        ("- a\n", 1, "object"),
+        ("contexts:\n- context: {}\n", 2, "name"),
+        ("users:\n- name: a\n  user:\n    exec: {command: x, args: [1]}\n", 4, "args"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    config_path: Path, text: str, line: int, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(config_path, text)
+    assert f"{config_path}, line {line}" in str(caught.value)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"users:\n- name: a\n  user:\n    token: {SECRET}\n   password: {SECRET}\n",
+        f"users:\n- name: a\n  user: {{token: [{SECRET}]}}\n",
+        f"users: {SECRET}\n",
+        f"{SECRET}: [{SECRET}\n",
+        f'users:\n- name: a\n  user:\n    token: "{SECRET}\n',
+        f"users:\n- name: a\n  user: !!{SECRET} x\n",
+        f"users:\n- name: a\n  user: *{SECRET}\n",
+    ],
+)
+def test_no_error_quotes_a_secret(config_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(config_path, text)
+    assert SECRET not in caught.value.message.removeprefix(str(config_path))
+    assert SECRET not in caught.value.hint
+    assert caught.value.__cause__ is None
+
+
+def test_no_representation_shows_a_secret(config_path: Path) -> None:
+    user = {
+        "token": SECRET,
+        "password": SECRET,
+        "client-key-data": SECRET,
+        "auth-provider": {"name": "oidc", "config": {"refresh-token": SECRET}},
+        "exec": {"command": "x", "env": [{"name": "A", "value": SECRET}], "args": [SECRET]},
+    }
+    cluster = {"proxy-url": f"http://me:{SECRET}@proxy"}
+    write(config_path, kubeconfig("https://x", user=user, cluster=cluster))
+    login = merge((config_path,)).login()
+    assert SECRET not in repr(login)
+    assert SECRET not in repr(merge((config_path,)))
+
+
+def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
+    load(config_path, FULL)
+    with pytest.raises(ConfigError, match='no context "devv"') as caught:
+        KubeconfigSource(config_path).context_name("devv")
+    assert 'Did you mean "dev"' in caught.value.hint
+    with pytest.raises(ConfigError) as caught:
+        KubeconfigSource(config_path).context_name("zzz")
+    assert '"dev", "open"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no context"),
+        ("contexts:\n- {name: a, context: {cluster: x}}\n", "names no current one"),
+        ("current-context: a\ncontexts:\n- {name: a, context: {cluster: x}}\n", 'cluster "x"'),
+        (
+            "current-context: a\ncontexts:\n- {name: a, context: {cluster: x, user: u}}\n"
+            "clusters:\n- {name: x, cluster: {server: s}}\n",
+            'user "u"',
+        ),
+    ],
+)
+def test_what_a_context_lacks_is_said(config_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load(config_path, text).login()
+    assert caught.value.hint
+
+
+def test_a_named_file_must_exist_but_a_listed_one_need_not(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist") as caught:
+        KubeconfigSource(tmp_path / "none").contexts()
+    assert "--kubeconfig" in caught.value.hint
+    listed = {"KUBECONFIG": str(tmp_path / "none")}
+    with pytest.raises(ConfigError, match="names no file that exists"):
+        KubeconfigSource(environ=listed).contexts()
+
+
+def test_without_any_file_the_default_place_is_named(own_home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.kube/config") as caught:
+        KubeconfigSource(environ={}).contexts()
+    assert "tui-forward demo" in caught.value.hint
+    (own_home / ".kube").mkdir()
+    write(own_home / ".kube" / "config", kubeconfig("https://x"))
+    assert KubeconfigSource(environ={}).current() == "test"
+
+
+def test_a_folder_or_an_unreadable_file_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        merge((tmp_path,))
+    path = tmp_path / "secret"
+    path.write_text("x")
+
+    def refuse(_: Path) -> bytes:  # root may read everything, so no mode would do
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        merge((path,))
+
+
+def account(tmp_path: Path) -> Path:
+    folder = tmp_path / "account"
+    folder.mkdir()
+    (folder / "token").write_text("in-cluster-token\n")
+    (folder / "namespace").write_text("apps")
+    (folder / "ca.crt").write_text("pem")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("host", "server"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
+)
+def test_a_pod_finds_its_service_account(tmp_path: Path, host: str, server: str) -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
+    folder = account(tmp_path)
+    source = KubeconfigSource(environ=environ, service_account=folder)
+    login = source.kubeconfig().login()
+    assert login.context == IN_CLUSTER
+    assert login.namespace == "apps"
+    assert login.cluster.server == server
+    assert login.user.token_file == str(folder / "token")
+    assert source.contexts()[0].current
+
+
+def test_a_kubeconfig_beats_the_service_account(tmp_path: Path) -> None:
+    environ = {
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBECONFIG": str(write(tmp_path / "config", kubeconfig("https://x"))),
+    }
+    source = KubeconfigSource(environ=environ, service_account=account(tmp_path))
+    assert source.current() == "test"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from tui_forward.errors import ConfigError
+from tui_forward.kube.proxy_selection import proxy_for
+
+
+def chosen(host: str, environ: dict[str, str], *, port: int = 6443, tls: bool = True) -> str | None:
+    return proxy_for(host, port, tls=tls, proxy_url="", environ=environ, origin="x")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ({"https_proxy": "p:1"}, "http://p:1"),
+        ({"HTTPS_PROXY": "socks5://p:1"}, "socks5://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, None),
+        ({"ALL_PROXY": "http://p:1"}, None),
+    ],
+)
+def test_the_environment_is_read_as_go_reads_it(
+    environ: dict[str, str], expected: str | None
+) -> None:
+    assert chosen("k8s.example", environ) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "bypassed"),
+    [
+        ("k8s.example", "", False),
+        ("k8s.example", "*", True),
+        ("k8s.example", "example", True),
+        ("k8s.example", ".example", True),
+        ("k8s.example", "*.example", True),
+        ("example", ".example", False),
+        ("notexample", "example", False),
+        ("k8s.example", "other, k8s.example", True),
+        ("k8s.example", "k8s.example:6443", True),
+        ("k8s.example", "k8s.example:443", False),
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("10.1.2.3", "192.168.0.0/16,garbage/x", False),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("fd00::1", "fd00::/8", True),
+        ("fd00::1", "[fd00::1]:6443", True),
+        ("127.0.0.1", "", True),
+        ("::1", "", True),
+        ("localhost", "", True),
+        ("LOCALHOST.", "", True),
+    ],
+)
+def test_no_proxy(host: str, no_proxy: str, bypassed: bool) -> None:
+    environ = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy}
+    assert (chosen(host, environ) is None) is bypassed
+
+
+def test_a_plain_server_takes_http_proxy() -> None:
+    assert chosen("k8s", {"HTTP_PROXY": "http://p:1"}, tls=False) == "http://p:1"
+
+
+def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
+    environ = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}
+    found = proxy_for(
+        "127.0.0.1", 1, tls=True, proxy_url="socks5://q:2", environ=environ, origin="x"
+    )
+    assert found == "socks5://q:2"
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://me:hunter2@p:1", "http://", "http://me:hunter2@p:99999", "socks5://:1"]
+)
+def test_an_unusable_proxy_is_an_error_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        proxy_for("h", 1, tls=True, proxy_url=url, environ={}, origin='cluster "c"')
+    assert 'proxy-url of cluster "c"' in str(caught.value)
+    assert "hunter2" not in str(caught.value) + caught.value.hint

@@ -1,0 +1,406 @@
+"""What comes from other programs, and what goes to them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.errors import UsageError
+from tui_forward.model import TargetKind
+from tui_forward.profiles.exporters import env, kubectl_lines, script
+from tui_forward.profiles.importers import LARGEST, imported
+from tui_forward.profiles.parser import read_profile
+from tui_forward.profiles.serializer import profile_text
+
+FILE = Path("shop.yaml")
+PROFILE = """\
+context: prod eu
+namespace: shop
+forwards:
+  web: {target: deploy/web, port: http, needs: db}
+  db: {target: sts/db, port: 5432, local: 15432, namespace: data}
+  cache: {selector: "app=cache,tier in (a, b)", port: 6379, local: any}
+  admin: {target: svc/admin, port: 443, local: 8443, address: [127.0.0.1, 10.0.0.1]}
+"""
+# As kftray exports it.
+KFTRAY = json.dumps(
+    [
+        {
+            "alias": "service-tcp-8080", "context": "kind", "kubeconfig": "/home/me/.kube/config",
+            "local_port": 8080, "namespace": "argocd", "protocol": "tcp", "remote_port": 8080,
+            "service": "argocd-server", "workload_type": "service",
+        },
+        {
+            "alias": "pod-tcp-8083", "context": "kind", "local_port": 8083,
+            "local_address": "127.0.0.5", "namespace": "argocd", "protocol": "tcp",
+            "remote_port": 8083, "target": "app.kubernetes.io/component=server",
+            "workload_type": "pod",
+        },
+        {
+            "alias": "dns", "context": "kind", "local_port": 5353, "namespace": "argocd",
+            "protocol": "udp", "remote_address": "coredns", "remote_port": 5353,
+            "workload_type": "proxy",
+        },
+        {
+            "alias": "elsewhere", "local_port": 8777, "namespace": "argocd", "protocol": "tcp",
+            "remote_address": "test.internal", "remote_port": 80, "workload_type": "proxy",
+        },
+        {"service": "argocd-server", "namespace": "argocd", "remote_port": 99999},
+    ]
+)  # fmt: skip
+# As kportal's documentation has it.
+KPORTAL = """\
+mdns:
+  enabled: true
+contexts:
+  - name: production
+    namespaces:
+      - name: backend
+        forwards:
+          - resource: service/postgres
+            protocol: tcp
+            port: 5432
+            localPort: 5432
+            alias: prod-db
+          - resource: pod
+            selector: app=web
+            protocol: tcp
+            port: 80
+            localPort: 8080
+          - resource: pod/api
+            port: 8080
+            localPort: 8081
+            httpLog: true
+  - name: staging
+    namespaces:
+      - name: default
+        forwards:
+          - {resource: deployment/web, protocol: udp, port: 53, localPort: 53}
+"""
+# Of `kubectl get pods … -o yaml`: two pods of a Deployment, and one of nobody.
+KUBECTL_PODS = Path(__file__).with_name("kubectl_pods.yaml").read_text()
+# k9s' documentation has such a pod; both containers have a port p1.
+K9S_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "fred",
+        "annotations": {
+            "k9scli.io/auto-port-forwards": "zorg::5556",
+            "k9scli.io/port-forwards": "bozo::9090:p1",
+        },
+    },
+    "spec": {
+        "containers": [
+            {"name": "zorg", "ports": [{"name": "p1", "containerPort": 5556}]},
+            {
+                "name": "bozo",
+                "ports": [
+                    {"name": "p1", "containerPort": 8081},
+                    {"name": "p2", "containerPort": 5555},
+                    {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                ],
+            },
+        ]
+    },
+}
+SCRIPT = """\
+#!/bin/bash
+# kubectl port-forward svc/not-this 1
+set -e
+kubectl config use-context here
+kubectl -n shop port-forward svc/web 8080:80 9090 >/dev/null 2>&1 &
+KUBE=1 nohup /usr/bin/kubectl port-forward \\
+    --context prod -n data sts/db 5432 &
+  501  kubectl port-forward -n shop svc/web 8080:80
+: 1700000000:0;kubectl port-forward pod/web-1 :8080 --address 0.0.0.0
+kubectl port-forward cm/nothing 1
+git push origin port-forward
+"""
+
+
+def found(text: str) -> list[tuple[str, str, int | None]]:
+    return [(one.name, f"{one.target.context}/{one.target}", one.local_port)
+            for one in imported(text).specs]  # fmt: skip
+
+
+def test_kubectl_lines_of_scripts_and_histories() -> None:
+    assert found(SCRIPT) == [
+        ("web", "/shop/svc/web:80", 8080),
+        ("web-9090", "/shop/svc/web:9090", None),
+        ("db", "prod/data/sts/db:5432", None),
+        ("web-1", "//pod/web-1:8080", 0),
+    ]
+    taken = imported(SCRIPT)
+    assert taken.specs[-1].addresses == ("0.0.0.0",)
+    assert taken.notes == [
+        'line 10 is left out: cannot forward to "cm/nothing": "cm" is not a kind of object that '
+        "has pods"
+    ]
+
+
+def test_kftray() -> None:
+    assert found(KFTRAY) == [
+        ("service-tcp-8080", "kind/argocd/svc/argocd-server:8080", 8080),
+        ("pod-tcp-8083", "kind/argocd/-l app.kubernetes.io/component=server:8083", 8083),
+    ]
+    taken = imported(KFTRAY)
+    assert taken.specs[1].addresses == ("127.0.0.5",)
+    assert [note.partition(":")[0] for note in taken.notes] == [
+        "service-tcp-8080", "dns is left out", "elsewhere is left out",
+        "argocd-server is left out",
+    ]  # fmt: skip
+
+
+def test_kportal() -> None:
+    assert found(KPORTAL) == [
+        ("prod-db", "production/backend/svc/postgres:5432", 5432),
+        ("forward", "production/backend/-l app=web:80", 8080),
+        ("api", "production/backend/pod/api:8080", 8081),
+    ]
+    notes = imported(KPORTAL).notes
+    assert len(notes) == 2
+    assert "here it is the whole name" in notes[0]
+    assert notes[1] == "web is left out: only TCP can be forwarded"
+
+
+def test_pods_of_one_workload_give_its_forwards_once() -> None:
+    assert found(KUBECTL_PODS) == [
+        ("fred", "/ops/pod/fred:echo", None),
+        ("zorg-zorg", "/ops/deploy/zorg:5556", None),
+        ("zorg-bozo", "/ops/deploy/zorg:8081", 9090),
+        ("zorg-p2", "/ops/deploy/zorg:p2", 17000),
+    ]
+    assert imported(KUBECTL_PODS).notes == [
+        'ops/deploy/zorg: "bozo::nope" is left out: there is no port "nope"; there is p1',
+        'ops/deploy/zorg: "zorg::dns" is left out: it is UDP, only TCP can be forwarded',
+    ]
+
+
+def annotated(annotation: str, **more: object) -> dict[str, object]:
+    metadata = {"name": "fred", "annotations": {"k9scli.io/port-forwards": annotation}, **more}
+    return {**K9S_POD, "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "wanted"),
+    [
+        ("bozo::p2", ("p2", None)),
+        ("bozo::9090:p2", ("p2", 9090)),
+        (" bozo::9090:5555 ", ("5555", 9090)),
+        ("bozo::5555,", ("5555", None)),
+        ("bozo::5555:", ("5555", None)),
+        ("bozo:::p2", ("p2", None)),
+        ("bozo::9090:p2/5555", ("p2", 9090)),
+        ("bozo::p1", ("8081", None)),  # by name it would be that of zorg
+        ("zorg::p1", ("p1", None)),
+        ("9090:5555", ("5555", 9090)),
+        ("p2", ("p2", None)),
+        ("zorg::15000", ("15000", None)),  # what listens counts, not what is declared
+    ],
+)
+def test_forms_of_k9s_annotations(annotation: str, wanted: tuple[str, int | None]) -> None:
+    spec = imported(json.dumps(annotated(annotation))).specs[0]
+    assert (spec.target.port, spec.local_port) == wanted
+
+
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        ("bozo:9090:p2", "it is not CONTAINER::[LOCAL:]PORT"),
+        ("bozo::p2:9090", "it is not CONTAINER::[LOCAL:]PORT"),
+        ("zorg::p2", 'there is no port "p2"; there is p1'),
+        ("blee::p1", 'there is no container "blee"'),
+        ("bozo::dns", "it is UDP"),
+        ("bozo::53", "it is UDP"),
+        ("bozo::99999:p2", "is not a number from 0 to 65535"),
+        ("bozo::70000", "out of range"),
+    ],
+)
+def test_what_k9s_annotations_cannot_mean_is_told_of(annotation: str, why: str) -> None:
+    taken = imported(json.dumps(annotated(f"{annotation},bozo::p2")))
+    assert [one.target.port for one in taken.specs] == ["p2"]
+    assert len(taken.notes) == 1
+    assert taken.notes[0].startswith(f'pod/fred: "{annotation}" is left out: ')
+    assert why in taken.notes[0]
+
+
+def owned(kind: str, name: str, version: str, **labels: str) -> dict[str, object]:
+    owner = {"apiVersion": version, "kind": kind, "name": name, "controller": True}
+    return annotated("bozo::p2", namespace="shop", labels=labels, ownerReferences=[owner])
+
+
+@pytest.mark.parametrize(
+    ("value", "target"),
+    [
+        (owned("ReplicaSet", "web-5d9", "apps/v1", **{"pod-template-hash": "5d9"}), "deploy/web"),
+        (owned("ReplicaSet", "web-5d9", "apps/v1"), "rs/web-5d9"),
+        (owned("StatefulSet", "db", "apps/v1"), "sts/db"),
+        (owned("Job", "x", "batch/v1"), "job/x"),
+        (owned("Job", "x", "batch.volcano.sh/v1alpha1"), "pod/fred"),
+        (owned("Pod", "driver", "v1"), "pod/fred"),
+        (annotated("bozo::p2", namespace="shop"), "pod/fred"),
+    ],
+)
+def test_what_owns_a_pod_is_forwarded_to(value: dict[str, object], target: str) -> None:
+    texts = [json.dumps(value), json.dumps({"apiVersion": "v1", "kind": "List", "items": [value]})]
+    items = [{key: value[key] for key in ("metadata", "spec")}]
+    texts.append(json.dumps({"kind": "PodList", "apiVersion": "v1", "items": items}))
+    texts.append(f"{json.dumps(value)}\n{json.dumps(value)}\n")
+    for text in texts:
+        assert found(text) == [("fred" if target == "pod/fred" else target.partition("/")[2],
+                                f"/shop/{target}:p2", None)]  # fmt: skip
+
+
+def test_manifests_with_what_people_write_in_them() -> None:
+    text = """\
+# kubectl apply -f this
+---
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: web}
+spec:
+  template:
+    metadata:
+      annotations: {k9scli.io/port-forwards: "web::8080:http"}
+    spec:
+      containers:
+      - {name: web, ports: [{name: http, containerPort: 80}]}
+---
+{kind: Service, apiVersion: v1, metadata: {name: web}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+common: &common {annotations: {k9scli.io/port-forwards: "web::8080:http"}}
+spec:
+  template:
+    metadata:
+      <<: [*common, {name: x}]
+    spec: {containers: [{name: web, ports: [{name: http, containerPort: 80}]}]}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  jobTemplate:
+    spec:
+      template: {metadata: {annotations: {k9scli.io/port-forwards: "web::80"}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, annotations: {k9scli.io/port-forwards: "db::5432"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: wrong, annotations: {k9scli.io/port-forwards: 5432}}
+"""
+    assert found(text) == [("web", "//deploy/web:http", 8080), ("seed", "//job/seed:http", 0)]
+    assert [note.partition(":")[0] for note in imported(text).notes] == [
+        "seed", "CronJob nightly is left out", "sts/db is left out", "Pod wrong is left out",
+    ]  # fmt: skip
+    assert "local port 8080 is that of web" in imported(text).notes[0]
+
+
+def test_a_script_that_holds_a_manifest_is_a_script() -> None:
+    text = "set -e\ncat <<E | kubectl apply -f -\nkind: Pod\napiVersion: v1\nE\n" + SCRIPT
+    assert len(found(text)) == 4
+
+
+def many_times(line: str) -> str:
+    """Each line nine times the one before, by its name."""
+    lines = [line.format(one=one, nine=",".join([f"*a{one - 1}"] * 9)) for one in range(1, 40)]
+    return "\n".join(["apiVersion: v1", "kind: List", "a0: &a0 {x: 1, y: 2, z: 3}", *lines])
+
+
+@pytest.mark.parametrize("begin", ["kind: List\n", "contexts: []\n"])
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("items: " + "[" * 100_000, "it is nested too deeply"),
+        ("items: *x", "*x is not defined before"),
+        ("\n".join(f"k{one}: &k{one} {{<<: *k{one - 1}, x{one}: 1}}" for one in range(1, 2000)),
+         "its aliases make far more of it than it is"),
+        ("a: 'b", "line 3: found unexpected end"),
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(20)
+def test_hostile_yaml_gets_one_sentence(begin: str, text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="this YAML cannot be read") as raised:
+        imported(f"{begin}k0: &k0 {{}}\n{text}")
+    assert raised.value.hint.startswith(hint)
+
+
+@pytest.mark.timeout(20)
+def test_values_that_are_named_again_and_again_cost_nothing() -> None:
+    for line in ("a{one}: &a{one} [{nine}]", "a{one}: &a{one} {{<<: [{nine}]}}"):
+        pod = json.dumps(annotated("bozo::p2"))
+        assert found(f"{many_times(line)}\nitems: [*a39, {pod}]\n")
+
+
+def test_more_than_can_be_taken_is_said() -> None:
+    with pytest.raises(UsageError, match="larger than 16 MiB"):
+        imported("x" * (LARGEST + 1))
+    lines = [f"kubectl port-forward svc/web-{one} 80" for one in range(600)]
+    taken = imported("\n".join(lines * 2))
+    assert len(taken.specs) == 500
+    assert taken.notes == ["only the first 500 of 600 are taken"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "echo hello", "[]", "{}", "[1]", "[", "contexts:\n  - [", "contexts: 5"]
+)
+def test_what_holds_no_forward_says_so(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        imported(text)
+    assert raised.value.hint
+
+
+@given(st.text(max_size=200))
+def test_any_text(text: str) -> None:
+    for prefix in ("", "kubectl port-forward ", "[{", "contexts:\n- ", "kind: Pod\nx: "):
+        try:
+            imported(prefix + text)
+        except UsageError as error:
+            assert error.message  # noqa: PT017
+
+
+@pytest.mark.parametrize("text", [SCRIPT, KFTRAY, KPORTAL, KUBECTL_PODS])
+def test_what_was_imported_is_a_profile(text: str) -> None:
+    specs = imported(text).specs
+    profile = read_profile(profile_text(specs, FILE), FILE)
+    assert [msgspec.structs.replace(one.spec, profile="") for one in profile.forwards] == specs
+
+
+def test_kubectl_lines_come_back_as_they_went() -> None:
+    profile = read_profile(PROFILE, FILE)
+    lines = list(kubectl_lines(profile))
+    assert lines[0].startswith("kubectl port-forward --context 'prod eu' --namespace data statef")
+    back = {str(one.target): one for one in imported("\n".join(lines)).specs}
+    for one in profile.forwards:
+        if one.spec.target.kind is not TargetKind.SELECTOR:  # a command inside the command
+            again = back[str(one.spec.target)]
+            assert again == msgspec.structs.replace(one.spec, profile="", name=again.name)
+
+
+def test_a_script_is_one(tmp_path: Path) -> None:
+    text = script(read_profile(PROFILE, FILE))
+    assert text.count("kubectl port-forward") == 4
+    file = tmp_path / "shop.sh"
+    file.write_text(text)
+    sh = shutil.which("sh")
+    assert sh is not None
+    subprocess.run([sh, "-n", str(file)], check=True, timeout=10)
+
+
+def test_env_has_what_is_known_before() -> None:
+    assert list(env(read_profile(PROFILE, FILE))) == [
+        "DB_HOST=127.0.0.1", "DB_PORT=15432", "ADMIN_HOST=127.0.0.1", "ADMIN_PORT=8443",
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.profiles.parser import LARGEST, ProfileError, document, read_profile
+from tui_forward.profiles.profile import Profile
+
+FILE = Path("shop.yaml")
+SHOP = """\
+# what the shop's developers need
+version: 1
+description: the shop
+context: prod-eu
+namespace: shop
+forwards:
+  api:
+    target: deploy/api
+    port: http
+    needs: [db, cache]
+  db:
+    namespace: data
+    target: sts/db
+    port: 5432
+    local: 15432
+    label: data
+  cache: {selector: app=cache, port: "16379:6379", address: [127.0.0.1, "::1"], env: REDIS}
+  one:
+    target: pod/web-1
+    port: 8080
+    local: any
+    pin: true
+    transport: websocket
+    park: 500ms
+    linger: 0
+    needs: api
+"""
+
+
+def read(text: str) -> Profile:
+    return read_profile(text, FILE)
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ProfileError) as raised:
+        read(text)
+    return [str(one).removeprefix("shop.yaml:") for one in raised.value.problems]
+
+
+def test_everything_that_can_be_said() -> None:
+    profile = read(SHOP)
+    assert (profile.name, profile.id, profile.description) == ("shop", "shop", "the shop")
+    api, db, cache, one = profile.forwards
+    assert api.spec == ForwardSpec(
+        target=Target(
+            context="prod-eu", namespace="shop", kind=TargetKind.DEPLOYMENT, name="api",
+            port="http",
+        ),
+        name="api",
+        profile="shop",
+    )  # fmt: skip
+    assert (api.env, api.needs) == ("API", ("db", "cache"))
+    assert (str(db.spec.target), db.spec.local_port) == ("data/sts/db:5432", 15432)
+    assert db.spec.label == "data"
+    assert str(cache.spec.target) == "shop/-l app=cache:6379"
+    assert cache.spec.local_port == 16379
+    assert cache.spec.addresses == ("127.0.0.1", "::1")
+    assert cache.env == "REDIS"
+    assert one.spec.target.pin
+    assert (one.spec.local_port, one.spec.transport) == (0, TransportChoice.WEBSOCKET)
+    assert (one.spec.park_s, one.spec.linger_s) == (0.5, 0.0)
+    assert [forward.name for forward in profile.in_order()] == ["db", "cache", "api", "one"]
+
+
+def test_names() -> None:
+    assert read("name: web\nforwards:").name == "web"
+    team = read_profile("forwards:", Path("/work/my shop/.tui-forward.yaml"), team=True)
+    assert (team.name, team.id) == ("my-shop", "/work/my shop/.tui-forward.yaml")
+    assert read("forwards: {my-db.2: {target: svc/db, port: 1}}").forwards[0].env == "MY_DB_2"
+    assert read("forwards: {2nd: {target: svc/db, port: 1}}").forwards[0].env == "_2ND"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: b: c", "1:5: this is not YAML: mapping values are not allowed here"),
+        ("x: 1\nx: 2", '2:1: found duplicate key "x" with value "2" (original value: "1")'),
+        ("[1]", "1:1: a profile is a mapping"),
+        ("", "1:1: there are no `forwards:` here"),
+        ("name: cut", "1:1: there are no `forwards:` here"),
+        ("version: 2", "1:10: the file is of version 2; this tui-forward knows up to 1"),
+        ("version: one", "1:10: version 'one' is not known here"),
+        ("version: true", "1:10: version True is not known here"),
+        ("forward: {}", "1:1: `forward` is not known here"),
+        ("forwards: [a]", "1:11: forwards is a mapping of names"),
+        ("forwards:\n  a b: {}", "2:3: `a b` cannot be a name"),
+        ("forwards:\n  1: {}", "2:3: `1` cannot be a name"),
+        ("forwards:\n  a: svc/web", "2:6: a is a mapping"),
+        ("forwards:\n  a:\n    port: 1", "2:3: a has no target"),
+        ("forwards:\n  a:\n    target: svc/x", "2:3: a has no port"),
+        ("forwards:\n  a: {target: svc/x, selector: a=b, port: 1}", "2:3: a has both a target"),
+        ("forwards:\n  a: {target: cm/x, port: 1}", '2:15: target: cannot forward to "cm/x"'),
+        ("forwards:\n  a: {target: 5, port: 1}", "2:15: target: must be a text"),
+        ("forwards:\n  a: {target: svc/x, port: 99999}", "2:28: port: "),
+        ("forwards:\n  a: {target: svc/x, port: [1]}", "2:28: port: must be a number or a name"),
+        ("forwards:\n  a: {target: svc/x, port: '1:2', local: 3}", "2:3: a has two local ports"),
+        ("forwards:\n  a: {target: svc/x, port: 1, local: 70000}", "2:38: local: must be a port"),
+        ("forwards:\n  a: {target: svc/x, port: 1, pin: true}", "2:3: a can be pinned to a pod"),
+        ("forwards:\n  a: {target: svc/x, port: 1, pin: 1}", "2:36: pin: must be true or false"),
+        ("forwards:\n  a: {target: svc/x, port: 1, park: soon}", '2:37: park: "soon" is not a'),
+        ("forwards:\n  a: {target: svc/x, port: 1, address: here}", '2:40: address: "here" is'),
+        ("forwards:\n  a: {target: svc/x, port: 1, needs: b}", "2:3: a needs `b`, which is not"),
+        ("forwards:\n  a: {target: svc/x, port: 1, needs: a}", "2:3: a needs itself: a → a"),
+        ("namespace: My Shop", '1:12: namespace: "My Shop" cannot be a namespace'),
+        ("name: 'a\\tb'", '1:7: name: "a\\tb" cannot be a name'),
+        ('description: "a\\eb"', "1:14: description: is empty, or has characters"),
+        ("forwards:\n  a: {target: svc/x, port: 1, env: a-b}", '2:36: env: "a-b" cannot be the'),
+        ("a: !!python/object/apply:os.system [ls]", "1:1: `a` is not known here"),
+        ("\x00", "1:1: this is not YAML"),
+        ("{" * 20_000, "1:1: this is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+    first = problems(text)[0]
+    assert first.startswith(said)
+    assert first.isprintable()
+
+
+def test_everything_that_is_wrong_is_said_at_once_in_order() -> None:
+    text = """\
+nmespace: shop
+forwards:
+  db: {target: svc/db, port: 5432, local: 5432}
+  other: {target: svc/other, port: 1, local: 5432, env: DB}
+  a: {target: svc/a, port: 1, needs: b}
+  b: {target: svc/b, port: 1, needs: [a, zz]}
+"""
+    assert problems(text) == [
+        "1:1: `nmespace` is not known here",
+        "4:3: other wants local port 5432, as db does",
+        "4:3: other and db would both be DB_PORT in the environment",
+        "5:3: a needs itself: a → b → a",
+        "6:3: b needs `zz`, which is not here",
+    ]
+    with pytest.raises(ProfileError, match=r"\(and 4 more\)") as raised:
+        read(text)
+    assert raised.value.hint == "did you mean `namespace`?"
+
+
+def test_aliases_without_end_do_no_harm() -> None:
+    layers = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    assert problems(f"a0: &a0 [x]\n{layers}")
+    assert problems("forwards: &f\n  a: {target: *f, port: 1}")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_profile_or_an_error_with_a_place(text: str) -> None:
+    for prefix in ("", "forwards:\n  a:\n    "):
+        try:
+            read(prefix + text)
+        except ProfileError as error:
+            assert all(one.line >= 1 and one.column >= 1 for one in error.problems)  # noqa: PT017
+
+
+def test_a_thousand_damaged_profiles() -> None:
+    dice = random.Random(4)
+    whole = {forward.name: forward for forward in read(SHOP).forwards}
+    understood = 0
+    for _ in range(1000):
+        text = list(SHOP)
+        for _ in range(dice.randint(1, 4)):
+            place = dice.randrange(len(text))
+            kind = dice.randrange(4)
+            if kind == 0:
+                del text[place : place + dice.randint(1, 20)]
+            elif kind == 1:
+                text.insert(place, dice.choice(" :-#{}[]\"'&*!|>%@\t\n0a"))
+            elif kind == 2:
+                text[place] = dice.choice(SHOP)
+            else:
+                text = text[: max(1, place)]
+        try:
+            profile = read("".join(text))
+        except ProfileError as error:
+            assert all(one.line <= max(1, len(text)) for one in error.problems)  # noqa: PT017
+        else:
+            understood += 1
+            for forward in profile.forwards:
+                # Never something else under the name of one: damage shows, or is what it says.
+                assert forward.spec.target.name
+                assert forward.name in "".join(text)
+    assert 40 < understood < 950
+    assert whole
+
+
+def test_comments_and_order_survive_an_edit() -> None:
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    found = document(SHOP, FILE)
+    found["forwards"]["db"]["local"] = 25432
+    out = StringIO()
+    YAML(typ="rt").dump(found, out)
+    assert out.getvalue().startswith("# what the shop's developers need\nversion: 1\n")
+    assert "local: 25432" in out.getvalue()
+    assert [one.name for one in read(out.getvalue()).forwards] == ["api", "db", "cache", "one"]
+
+
+def test_too_many() -> None:
+    many = "".join(f"  f{n}: {{target: svc/x, port: 1}}\n" for n in range(501))
+    assert problems(f"forwards:\n{many}")[0].endswith("501 forwards are more than 500")
+    assert len(many) < LARGEST

@@ -1,0 +1,203 @@
+"""What an API server tells about stations, against one under the test's hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.kube.api_server import ApiServer, Reply, Request, serving
+from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
+from tests.kube.objects import pod, service, workload
+from tests.session.factories import HEALTHY, TARGET, forward
+from tui_forward.errors import ApiError, ForwardError, TransportError
+from tui_forward.kube import Cluster
+from tui_forward.model import Forward, ForwardState, PodRef, TargetKind
+from tui_forward.session import cluster_facts as stations_module
+from tui_forward.session import refresh_cache
+from tui_forward.session.cluster_facts import MAX_LOG_LINES, Stations, pod_log
+
+NODE: dict[str, Any] = {
+    "metadata": {"name": "node-a"},
+    "status": {"nodeInfo": {"kubeletVersion": "v1.36.2"}},
+}
+
+
+class World:
+    def __init__(self, api: ApiServer, cluster: Cluster) -> None:
+        self.api = api
+        self.cluster = cluster
+        self.stations = Stations(lambda _: cluster)
+        api.put("nodes", NODE)
+        api.intercept = self._answer
+        self.log = b"one\ntwo\n"
+        self.logs: list[dict[str, str]] = []
+
+    def _answer(self, request: Request) -> Reply | None:
+        if request.path.endswith("/log"):
+            self.logs.append(request.query)
+            return Reply(200, self.log, "text/plain")
+        return None
+
+    def count(self, plural: str) -> int:
+        return sum(1 for one in self.api.requests if one.plural == plural)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with serving() as api:
+        cluster = cluster_for(write(tmp_path / "config", kubeconfig(api.url)))
+        made = World(api, cluster)
+        yield made
+        await made.stations.close()
+        await cluster.close()
+
+
+def to(kind: TargetKind, name: str, state: ForwardState = ForwardState.WAITING) -> Forward:
+    target = msgspec.structs.replace(TARGET, kind=kind, name=name)
+    spec = msgspec.structs.replace(forward().spec, target=target)
+    return forward(state, spec=spec, pod=None)
+
+
+async def test_all_there_is_to_know_is_asked_for_once(world: World) -> None:
+    world.api.put("pods", pod("web-1"))
+    for _ in range(5):
+        known = await world.stations.look(forward(), None)
+        assert known.pod is not None
+        assert known.node is not None
+        assert known.health is not None
+        found = (known.pod.pod.name, known.node.kubelet, known.health.ok)
+        assert found == ("web-1", "v1.36.2", True)
+    assert known.server == f"127.0.0.1:{world.api.port}"
+    assert (world.count("pods"), world.count("nodes")) == (1, 1)
+    assert sum(one.path == "/version" for one in world.api.requests) == 1
+
+
+async def test_a_health_that_is_known_is_not_asked_for(world: World) -> None:
+    assert (await world.stations.look(forward(), HEALTHY)).health is HEALTHY
+    assert not any(one.path == "/version" for one in world.api.requests)
+
+
+async def test_who_may_read_nothing_knows_nothing_and_asks_once(world: World) -> None:
+    world.api.denied |= {("*", "pods"), ("*", "nodes")}
+    for _ in range(5):
+        known = await world.stations.look(forward(), HEALTHY)
+        assert (known.pod, known.node) == (None, None)
+    assert (world.count("pods"), world.count("nodes")) == (1, 1)
+
+
+async def test_a_server_that_is_silent_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (refresh_cache, stations_module):
+        monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    world.api.stalled = True
+    began = time.monotonic()
+    for _ in range(10):
+        known = await world.stations.look(forward(), None)
+        assert (known.health, known.pod) == (None, None)
+    assert time.monotonic() - began < 1.5
+
+
+async def test_the_pod_to_come_is_shown_until_there_is_one(world: World) -> None:
+    world.api.put("deployments", workload("web"))
+    world.api.put("services", service("web"))
+    world.api.put("pods", pod("web-old", ready=False))
+    world.api.put("pods", pod("web-new"))
+    world.api.put("pods", pod("other", labels={"app": "other"}))
+    for kind, name in (
+        (TargetKind.DEPLOYMENT, "web"),
+        (TargetKind.SERVICE, "web"),
+        (TargetKind.SELECTOR, "app=web"),
+        (TargetKind.POD, "web-new"),
+    ):
+        known = await world.stations.look(to(kind, name), HEALTHY)
+        assert known.pod is not None
+        assert known.pod.pod.name == "web-new"
+    # The one it was connected to last is gone.
+    known = await world.stations.look(forward(ForwardState.RECONNECTING), HEALTHY)
+    assert known.pod is not None
+    assert known.pod.pod.name == "web-new"
+
+
+async def test_another_pod_behind_the_forward_is_asked_for_at_once(world: World) -> None:
+    world.api.put("pods", pod("web-1"))
+    world.api.put("pods", pod("web-2"))
+    first = await world.stations.look(forward(), HEALTHY)
+    moved = PodRef(namespace="shop", name="web-2", uid="uid-web-2", node="node-a")
+    second = await world.stations.look(forward(pod=moved), HEALTHY)
+    assert first.pod is not None
+    assert second.pod is not None
+    assert (first.pod.pod.name, second.pod.pod.name) == ("web-1", "web-2")
+
+
+# Logs -----------------------------------------------------------------------------------
+
+
+def _several() -> dict[str, Any]:
+    made = pod("web-1", ports=[])
+    made["spec"]["containers"] = [
+        {"name": "first", "ports": [{"containerPort": 8080, "protocol": "UDP"}]},
+        {"name": "second", "ports": [{"containerPort": 8080, "protocol": "TCP"}]},
+    ]
+    made["spec"]["initContainers"] = [{"name": "init"}]
+    made["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    return made
+
+
+async def test_the_container_that_declares_the_port_is_read(world: World) -> None:
+    world.api.put("pods", _several())
+    log = await pod_log(world.cluster, forward(), "", 200)
+    assert (log.pod, log.container, log.lines) == ("web-1", "second", ("one", "two"))
+    assert log.containers == ("first", "second", "init", "debugger")
+    assert world.logs == [{"tailLines": "200", "limitBytes": "262144", "container": "second"}]
+    assert (await pod_log(world.cluster, forward(remote_port=1), "", 1)).container == "first"
+    assert (await pod_log(world.cluster, forward(), "init", 1)).container == "init"
+
+
+@pytest.mark.parametrize(("lines", "asked"), [(-5, 1), (0, 1), (10**9, MAX_LOG_LINES)])
+async def test_how_many_lines_is_bounded(world: World, lines: int, asked: int) -> None:
+    world.api.put("pods", pod("web-1"))
+    assert len((await pod_log(world.cluster, forward(), "", lines)).lines) == min(asked, 2)
+    assert world.logs[0]["tailLines"] == str(asked)
+
+
+async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: World) -> None:
+    world.api.put("pods", pod("web-1"))
+    world.api.intercept = lambda request: (
+        Reply(200, b"hello\n", "text/plain") if request.path.endswith("/log") else Reply(403, b"no")
+    )
+    log = await pod_log(world.cluster, forward(), "", 10)
+    assert (log.pod, log.container, log.containers) == ("web-1", "", ())
+    assert log.lines == ("hello",)
+    with pytest.raises(ApiError) as failed:
+        await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "web"), "", 10)
+    assert failed.value.forbidden
+
+
+async def test_a_log_one_may_not_read(world: World) -> None:
+    world.api.put("pods", pod("web-1"))
+    world.api.intercept = lambda request: (
+        Reply(403, b"no") if request.path.endswith("/log") else None
+    )
+    with pytest.raises(ApiError, match='you may not get pods/log "web-1" in namespace shop') as no:
+        await pod_log(world.cluster, forward(), "", 10)
+    assert no.value.forbidden
+
+
+async def test_no_pod_no_log(world: World) -> None:
+    world.api.put("deployments", workload("web"))
+    with pytest.raises(ForwardError, match="there is no pod behind shop/deploy/web:http") as no:
+        await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "web"), "", 10)
+    assert no.value.hint
+    with pytest.raises(ApiError, match='"web-1" not found'):
+        await pod_log(world.cluster, forward(), "", 10)
+    with pytest.raises(ApiError, match='"nope" not found'):
+        await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "nope"), "", 10)
+    await world.api.stop()
+    with pytest.raises(TransportError):
+        await pod_log(world.cluster, forward(), "", 10)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.settings.samples import GOOD
+from tui_forward.model import ForwardDefaults
+from tui_forward.settings import parser
+from tui_forward.settings.parser import Habit, Notifications, Problem, Settings, load
+
+
+def said(found: Settings) -> str:
+    return "\n".join(map(str, found.problems))
+
+
+def test_what_is_good_is_taken(path: Path) -> None:
+    path.write_text(GOOD)
+    found = load(path)
+    assert found.theme == "forward-light"
+    assert found.keys == {"forwards.stop": "ctrl+x,delete", "app.help": "f2"}
+    assert found.lines == {"forwards.stop": 5, "app.help": 6}
+    assert found.said == {"theme": 2, "keys": 4}
+    assert not found.problems
+
+
+def test_habits(path: Path) -> None:
+    path.write_text('leave_on = "always"\nresume = "never"\n')
+    found = load(path)
+    assert (found.leave_on, found.resume) == (Habit.ALWAYS, Habit.NEVER)
+    assert not found.problems
+    path.write_text('leave_on = "sometimes"\nresume = true\n')
+    found = load(path)
+    assert (found.leave_on, found.resume) == (Habit.ASK, Habit.ASK)
+    assert said(found) == (
+        'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"\n'
+        'settings.toml, line 2: resume is not one of ask, always, never. Write resume = "ask"'
+    )
+
+
+def test_what_counts_for_forwards_and_for_the_dashboard(path: Path) -> None:
+    path.write_text(
+        'address = ["127.0.0.1, ::1", "0.0.0.0"]\npark = "2m"\nlinger = 0.5\nrefresh = 1\n'
+        'notifications = "problems"\n'
+    )
+    found = load(path)
+    assert not found.problems
+    assert found.forwards == ForwardDefaults(
+        addresses=("127.0.0.1", "::1", "0.0.0.0"), park_s=120.0, linger_s=0.5
+    )
+    assert (found.refresh_s, found.notifications) == (1.0, Notifications.PROBLEMS)
+    assert found.said == {
+        "address": 1, "park": 2, "linger": 3, "refresh": 4, "notifications": 5,
+    }  # fmt: skip
+
+
+def test_the_readme_s_example(path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    path.write_text(
+        readme.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    )
+    found = load(path)
+    assert not found.problems
+    assert found.said.keys() == parser._SETTINGS.keys()
+
+
+def test_no_file_is_no_problem(path: Path) -> None:
+    assert load(path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        (b'theme = "a"\nkeys = [', None, "is not TOML"),
+        (b'theme = "a"\ntheme = "b"\n', 2, "is not TOML"),
+        (b'x = \n', 1, "is not TOML: invalid value"),
+        (b'theme = "a"\n# \xff\n', 2, "is not UTF-8"),
+        (b"theme = 3\n", 1, "theme is not a name"),
+        (b'\n\nkeys = "x"\n', 3, "keys is not a table"),
+        (b'[keys]\n"forwards.stop" = 7\n', 2, "keys of 'forwards.stop' are not in quotes"),
+        (b'[keys.forwards]\nstop = ["x"]\n', 2, "keys of 'forwards.stop' are not in quotes"),
+        (b'themes = "a"\n', 1, "no setting 'themes'"),
+        (b"x = " + b"[" * 20_000, None, "is not TOML"),
+        (b"x = " + b"9" * 5_000, None, "is not TOML: a number is too long"),
+        (b'\naddress = "nowhere"\n', 2, 'address: "nowhere" is not an address'),
+        (b'address = ["::1", "x"]\n', 1, 'address: "x" is not an address'),
+        (b"address = []\n", 1, "address: must be an address in quotes"),
+        (b'address = ["::1", 1]\n', 1, "address: must be an address in quotes"),
+        (b'address = "\\u001b[31m"\n', 1, 'address: " [31m" is not an address'),
+        (b'# \npark = "soon"\n', 2, 'park: "soon" is not a duration'),
+        (b'park = "25h"\n', 1, 'park: "25h" is too long'),
+        (b"park = -1\n", 1, "park: must be a duration of at most 24h"),
+        (b"park = nan\n", 1, "park: must be a duration"),
+        (b"linger = true\n", 1, "linger: must be a duration"),
+        (b"linger = 0x" + b"f" * 9_000, 1, "linger: must be a duration"),
+        (b"refresh = 0.05\n", 1, "refresh is not a number from 0.1 to 5"),
+        (b'refresh = "1s"\n', 1, "refresh is not a number from 0.1 to 5"),
+        (b"refresh = true\n", 1, "refresh is not a number from 0.1 to 5"),
+        (b'notifications = "some"\n', 1, "notifications is not one of all, problems, none"),
+        (b'[keys]\npark = "1m"\n', 2, "park is not a key"),
+        (b"#" * 300_000, None, "too large"),
+    ],
+)  # fmt: skip
+def test_what_is_bad_is_said(path: Path, content: bytes, line: int | None, says: str) -> None:
+    path.write_bytes(content)
+    found = load(path)
+    assert len(found.problems) == 1
+    problem = found.problems[0]
+    assert (problem.file, problem.line) == ("settings.toml", line)
+    assert says in problem.what
+    assert problem.hint
+    assert problem.what.isprintable()
+    assert not found.keys
+    assert found.forwards == ForwardDefaults()
+
+
+def test_a_fault_costs_only_itself(path: Path) -> None:
+    path.write_text('theme = "mine"\ncolour = 1\n[keys]\n"app.help" = 3\n"app.quit" = "ctrl+d"\n')
+    found = load(path)
+    assert (found.theme, found.said) == ("mine", {"theme": 1, "keys": 3})
+    assert found.keys == {"app.quit": "ctrl+d"}
+    assert len(found.problems) == 2
+
+
+def test_a_folder_is_no_file(path: Path) -> None:
+    path.mkdir()
+    assert "cannot be read" in said(load(path))
+
+
+def test_a_byte_order_mark_and_windows_lines_do_no_harm(path: Path) -> None:
+    path.write_bytes(b'\xef\xbb\xbftheme = "a"\r\n[keys]\r\n"app.quit" = "Q"\r\n')
+    found = load(path)
+    assert (found.theme, dict(found.keys), dict(found.lines)) == ("a", {"app.quit": "Q"},
+        {"app.quit": 3})  # fmt: skip
+
+
+def test_problems_in_words() -> None:
+    assert str(Problem("settings.toml", 3, "is odd", "Mend it")) == (
+        "settings.toml, line 3: is odd. Mend it"
+    )
+    assert str(Problem("settings.toml", None, "is odd")) == "settings.toml: is odd"
+
+
+@given(
+    st.binary(max_size=200) | st.text(alphabet='[]"=.#{}\n tkehmys', max_size=80).map(str.encode)
+)
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_garbage_never_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("garbage") / "settings.toml"
+    path.write_bytes(data)
+    load(path)

@@ -1,0 +1,62 @@
+"""A place for real engine processes: with the kubeconfig of a cluster that is not."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import psutil
+
+from tui_forward.daemon import connect
+from tui_forward.daemon.reconnecting_session import LastingSession
+from tui_forward.daemon.remote_session import RemoteSession
+from tui_forward.errors import ConfigError
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me, namespace: shop}}]
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {token: secret-token-0123}}]
+"""
+
+
+def engine_processes(path: Path) -> list[psutil.Process]:
+    """Engines and their parents whose command names a file, or files in a folder; oldest first."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if "tui_forward.daemon" in command and str(path) in command:
+                found.append(process)
+    return sorted(found, key=lambda process: process.create_time())
+
+
+class Place:
+    """A kubeconfig and a socket, and all engines that ever served it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o700)
+        self.socket = folder / "e.sock"
+        self.kubeconfig = folder / "config"
+        self.kubeconfig.write_text(KUBECONFIG)
+        self.log = folder / "log"
+        self.refuses = False
+
+    async def open(self, *arguments: str) -> RemoteSession:
+        if self.refuses:
+            raise ConfigError("no engine today")
+        session = await connect(
+            str(self.kubeconfig),
+            socket_path=self.socket,
+            arguments=["--log", str(self.log), *arguments],
+        )
+        assert isinstance(session, RemoteSession)
+        return session
+
+    async def lasting(self) -> LastingSession:
+        return LastingSession(await self.open(), lambda: self.open("--resume"))
+
+    def engines(self) -> list[psutil.Process]:
+        return engine_processes(self.socket)

@@ -1,0 +1,378 @@
+"""An engine's lower half and its surroundings, made of memory: no cluster, no tunnel.
+
+`FakePool` stands for `engine.pool.TunnelPool` and `FakeConnection` for
+`engine.connection.LocalConnection`: connections echo what they are sent, in place of a pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tui_forward.engine.connections.connection import Gate
+from tui_forward.engine.forwards import connection_table
+from tui_forward.engine.forwards import reconciler as reconciler
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.pool import TransportMemory
+from tui_forward.errors import (
+    ConfigError,
+    ForwardError,
+    ForwardErrorCause,
+    TransportError,
+    TuiForwardError,
+)
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    Connection,
+    ConnectionState,
+    Context,
+    Forward,
+    Namespace,
+    PodLog,
+    PodRef,
+    Resolution,
+    Resolved,
+    Target,
+    TransportChoice,
+    Unresolved,
+)
+from tui_forward.session.diagnosis import Known
+from tui_forward.transport.access import Access, Endpoint
+
+
+def pod(name: str, port: int = 80, *, ready: bool = True, incarnation: str = "1") -> Resolved:
+    ref = PodRef(namespace="shop", name=name, uid=f"uid-{name}", node="node-a")
+    return Resolved(pod=ref, port=port, ready=ready, incarnation=incarnation)
+
+
+class FakeWatch:
+    """A target that means what the test says."""
+
+    def __init__(self, current: Resolution) -> None:
+        self.current = current
+        self.distrusted: list[str] = []
+        self.closed = False
+        self.failure: Exception | None = None
+        self._news = asyncio.Event()
+
+    def set(self, resolution: Resolution) -> None:
+        self.current = resolution
+        self._news.set()
+
+    def fail(self, failure: Exception) -> None:
+        self.failure = failure
+        self._news.set()
+
+    async def changed(self, since: Resolution) -> Resolution:
+        while self.current == since:
+            if self.failure is not None:
+                failure, self.failure = self.failure, None
+                raise failure
+            self._news.clear()
+            await self._news.wait()
+        return self.current
+
+    def distrust(self, pod_uid: str) -> None:
+        self.distrusted.append(pod_uid)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeAccess:
+    def __init__(self, context: str) -> None:
+        self.context = context
+
+    async def endpoint(self) -> Endpoint:
+        raise TransportError("there is no API server")
+
+    async def headers(self, *, refresh: bool = False) -> dict[str, str]:
+        return {}
+
+
+class FakeBackend:
+    """Clusters without a cluster. Implements `session.local.Backend`."""
+
+    def __init__(self) -> None:
+        self.meaning: dict[str, Resolution] = {}  # by target name
+        self.watches: dict[str, FakeWatch] = {}
+        self.watch_error: Exception | None = None
+        self.config_error: ConfigError | None = None
+        self.revision_now = 0
+        self.pokes = 0
+        self.closed = False
+        self.scopes: list[tuple[CatalogScope, int]] = []
+        self.known = Known()
+        self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
+        self.log_error: TuiForwardError | None = None
+        self.logs_asked: list[tuple[str, str, int]] = []
+
+    def access(self, context: str) -> Access:
+        return FakeAccess(context)
+
+    def watch(self, target: Target) -> FakeWatch:
+        if self.watch_error is not None:
+            raise self.watch_error
+        meaning = self.meaning.get(
+            target.name, Unresolved(reason=f"looking for {target.name}", pending=True)
+        )
+        watch = self.watches[target.name] = FakeWatch(meaning)
+        return watch
+
+    def poke(self) -> None:
+        self.pokes += 1
+
+    def contexts(self) -> tuple[Context, ...]:
+        if self.config_error is not None:
+            raise self.config_error
+        return (Context(name="here", cluster="here", namespace="shop", current=True),)
+
+    def current_context(self) -> str:
+        return self.contexts()[0].name
+
+    def namespace(self, context: str) -> str:
+        if context != "here":
+            raise ConfigError(f"there is no context {context}", hint="choose another")
+        return self.contexts()[0].namespace
+
+    def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
+        self.namespace(scope.context)
+        self.scopes.append((scope, since))
+        return CatalogView(
+            scope=scope, version=7, complete=not since, namespaces=(Namespace(name="shop"),)
+        )
+
+    def health(self) -> tuple[ApiHealth, ...]:
+        return (ApiHealth(context="here", ok=True, latency_s=0.002),)
+
+    async def look(self, forward: Forward) -> Known:
+        return self.known
+
+    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+        if self.log_error is not None:
+            raise self.log_error
+        self.logs_asked.append((forward.id, container, lines))
+        return self.log
+
+    def revision(self) -> int:
+        return self.revision_now
+
+    def differ(self, before: int, now: int) -> bool:
+        return before != now
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakePool:
+    """A pool whose dials end as the test says. Made by the engine; found in `Below.pools`."""
+
+    def __init__(
+        self,
+        below: Below,
+        access: Access,
+        *,
+        transport: TransportChoice,
+        memory: TransportMemory,
+        limits: Limits,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.below = below
+        self.access = access
+        self.transport: TransportChoice | None = TransportChoice.SPDY
+        self.up = False
+        self.pod: PodRef | None = None
+        self.round_trip_s: float | None = 0.001
+        self.dialled: list[tuple[str, int]] = []
+        self.disconnects: list[str] = []
+        self.aborts: list[str] = []
+        self.probes = 0
+        self.closed = False
+        self._on_change = on_change
+        self._reason: TuiForwardError = TransportError("never connected")
+        below.pools.append(self)
+
+    @property
+    def tunnels(self) -> int:
+        return int(self.up)
+
+    async def connect(self, pod: PodRef, port: int) -> None:
+        self.down("moved on")
+        self.dialled.append((pod.name, port))
+        self.pod = pod
+        await self.below.dials.wait()
+        if self.below.dial_errors:
+            raise self.below.dial_errors.pop(0)
+        if self.below.dial_error is not None:
+            raise self.below.dial_error
+        self.up = True
+        self._on_change()
+
+    async def lost(self) -> TuiForwardError:
+        assert not self.up, "waiting for a pool that is up is not needed here"
+        return self._reason
+
+    def down(self, reason: str) -> None:
+        if self.up:
+            self.up = False
+            self._reason = TransportError(reason)
+            self._on_change()
+
+    def probe(self, within_s: float) -> None:
+        self.probes += 1
+
+    def disconnect(self, reason: str = "disconnected") -> None:
+        self.disconnects.append(reason)
+        self.down(reason)
+
+    def abort(self, reason: str) -> None:
+        self.aborts.append(reason)
+        self.down(reason)
+
+    async def close(self) -> None:
+        self.closed = True
+        self.down("closed")
+
+
+class FakeConnection:
+    """Parks as the real one does, then echoes."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        connection_id: int,
+        forward_id: str,
+        client: str,
+        gate: Gate,
+        limits: Limits,
+        park_s: float,
+        linger_s: float,
+    ) -> None:
+        self.process = ""
+        self.id = connection_id
+        self.state = ConnectionState.PARKED
+        self._sock = sock
+        self._forward_id = forward_id
+        self._client = client
+        self._gate = gate
+        self._park_s = park_s
+        self._opened_at = time.time()
+        self._bytes = 0
+        self._reason = ""
+        self._failed = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._park_s):
+                await self._gate.pool()
+            self.state = ConnectionState.OPEN
+            while data := await loop.sock_recv(self._sock, 65536):
+                self._gate.counters.bytes_to_pod += len(data)
+                await loop.sock_sendall(self._sock, data)
+                self._gate.counters.bytes_from_pod += len(data)
+                self._bytes += len(data)
+            self._reason = "closed"
+        except TimeoutError:
+            self._fail(f"no tunnel within {self._park_s:g} s")
+        except ForwardError as error:
+            self._fail(error.message)
+        except asyncio.CancelledError:
+            if not self._reason:
+                raise
+        finally:
+            self.state = ConnectionState.CLOSED
+            self._sock.close()
+
+    def _fail(self, reason: str) -> None:
+        self._failed = True
+        self._reason = reason
+        self._gate.counters.connections_failed += 1
+        self._gate.connection_failed(ForwardError(reason, cause=ForwardErrorCause.TIMEOUT))
+
+    def abort(self, reason: str) -> None:
+        if self._reason:
+            return
+        self._reason = reason
+        if self._task is not None:
+            self._task.cancel()
+
+    def snapshot(self, now: float) -> Connection:
+        closed = self.state is ConnectionState.CLOSED
+        return Connection(
+            id=self.id,
+            forward_id=self._forward_id,
+            client=self._client,
+            process=self.process,
+            state=self.state,
+            opened_at=self._opened_at,
+            closed_at=now if closed else None,
+            bytes_from_pod=self._bytes,
+            bytes_to_pod=self._bytes,
+            close_reason=self._reason if closed else "",
+            failed=self._failed,
+        )
+
+
+class Below:
+    """The fake lower half of an engine.
+
+    Attributes:
+        pools: Every pool made, in order.
+        dials: Cleared: dials hang.
+        dial_error: Every dial ends with it.
+        dial_errors: The next dials end with these.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pools: list[FakePool] = []
+        self.dials = asyncio.Event()
+        self.dials.set()
+        self.dial_error: Exception | None = None
+        self.dial_errors: list[Exception] = []
+
+        def make_pool(
+            access: Access,
+            *,
+            transport: TransportChoice,
+            memory: TransportMemory,
+            limits: Limits,
+            on_change: Callable[[], None],
+        ) -> FakePool:
+            return FakePool(
+                self,
+                access,
+                transport=transport,
+                memory=memory,
+                limits=limits,
+                on_change=on_change,
+            )
+
+        monkeypatch.setattr(reconciler, "TunnelPool", make_pool)
+        monkeypatch.setattr(connection_table, "LocalConnection", FakeConnection)
+
+    @property
+    def pool(self) -> FakePool:
+        return self.pools[-1]
+
+
+async def echo(port: int, data: bytes = b"hello", host: str = "127.0.0.1") -> bytes:
+    """Send through a forward and return what comes back."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(data)
+        return await reader.readexactly(len(data))
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

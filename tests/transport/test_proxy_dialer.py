@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.kube.proxy_servers import PASSWORD, ConnectProxy, Proxy, SocksProxy, running
+from tests.transport.handlers import Listener, Trust, echo_server
+from tui_forward.errors import ConfigError, TransportError
+from tui_forward.transport import Endpoint, connect
+from tui_forward.transport.proxy_dialer import ProxyAddress, parse_proxy_url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://p:3128", ProxyAddress("http", "p", 3128)),
+        ("http://p", ProxyAddress("http", "p", 80)),
+        ("https://p", ProxyAddress("https", "p", 443)),
+        ("socks5://p", ProxyAddress("socks5", "p", 1080)),
+        ("SOCKS5H://[::1]:9", ProxyAddress("socks5h", "::1", 9)),
+        ("http://me:p%40ss@p:1", ProxyAddress("http", "p", 1, "me", "p@ss")),
+    ],
+)
+def test_urls(url: str, expected: ProxyAddress) -> None:
+    assert parse_proxy_url(url) == expected
+
+
+@pytest.mark.parametrize("url", ["ftp://p", "p:3128", "http://", "http://p:x", "http://[::1"])
+def test_urls_that_are_none(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_proxy_url(url)
+    assert caught.value.hint
+
+
+def test_a_password_is_never_shown() -> None:
+    address = parse_proxy_url("http://me:secret@p:1")
+    assert "secret" not in f"{address} {address!r}"
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_through_a_proxy_by_name(kind: type[Proxy], tls: bool, tmp_path: Path) -> None:
+    trust = Trust(tmp_path)
+    async with echo_server(trust.server if tls else None) as server:
+        proxy = kind(server.port)
+        async with running(proxy):
+            endpoint = Endpoint(
+                host="api.invalid",
+                port=6443,
+                tls=trust.client if tls else None,
+                server_hostname="localhost",
+                proxy=proxy.url,
+            )
+            stream = await connect(endpoint, timeout_s=10)
+            listener = Listener(stream)
+            stream.write(b"hello")
+            await listener.hears(b"hello")
+            assert proxy.asked == ["api.invalid:6443"]
+            stream.close()
+            await listener.end()
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+async def test_a_proxy_that_refuses(kind: type[Proxy]) -> None:
+    proxy = kind(1)
+    proxy.refuse = True
+    async with running(proxy):
+        with pytest.raises(TransportError) as caught:
+            await connect(Endpoint(host="api", port=1, proxy=proxy.url), timeout_s=10)
+    assert PASSWORD not in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+async def test_a_wrong_password(kind: type[Proxy]) -> None:
+    proxy = kind(1)
+    async with running(proxy):
+        url = proxy.url.replace(PASSWORD, "wrong")
+        with pytest.raises(TransportError) as caught:
+            await connect(Endpoint(host="api", port=1, proxy=url), timeout_s=10)
+    assert "wrong" not in caught.value.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+async def test_no_proxy_there(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    endpoint = Endpoint(host="api", port=1, proxy=f"{scheme}://127.0.0.1:{port}")
+    with pytest.raises(TransportError, match="the proxy"):
+        await connect(endpoint, timeout_s=10)
+
+
+class Says(asyncio.Protocol):
+    def __init__(self, words: bytes) -> None:
+        self._words = words
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(self._words)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 503 Busy\r\n\r\n", "503 Busy"),
+        (b"\x05\x00 what?\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello", "sends data of its own"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n", "403 No"),
+    ],
+)
+async def test_answers_to_connect(answer: bytes, words: str) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Says(answer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(TransportError, match=words):
+        await connect(Endpoint(host="api", port=1, proxy=f"http://127.0.0.1:{port}"), timeout_s=10)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_proxy_reached_by_tls_is_verified_with_the_clusters_authority(
+    tmp_path: Path,
+) -> None:
+    trust = Trust(tmp_path)
+
+    class SecureProxy(ConnectProxy):
+        async def start(self) -> None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=trust.server)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async with echo_server(trust.server) as server:
+        proxy = SecureProxy(server.port)
+        async with running(proxy):
+            endpoint = Endpoint(
+                host="localhost",
+                port=6443,
+                tls=trust.client,
+                proxy=proxy.url.replace("http://", "https://"),
+            )
+            stream = await connect(endpoint, timeout_s=10)
+            listener = Listener(stream)
+            stream.write(b"hello")
+            await listener.hears(b"hello")
+            stream.abort()
+            await listener.end()
+            stranger = Endpoint(
+                host="localhost",
+                port=6443,
+                tls=ssl.create_default_context(),
+                proxy=proxy.url.replace("http://", "https://"),
+            )
+            with pytest.raises(TransportError, match="not trusted"):
+                await connect(stranger, timeout_s=10)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+from tests.support.waiting import until
+from tests.transport.handlers import Listener, echo_server
+from tui_forward.transport.socket_stream import SocketStream
+from tui_forward.transport.tcp import dial_tcp
+
+
+def pair(write_limit: int = 256 * 1024) -> tuple[SocketStream, socket.socket]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return SocketStream(ours, write_limit=write_limit), theirs
+
+
+async def test_bytes_go_there_and_back() -> None:
+    async with echo_server() as server:
+        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, what="it"))
+        listener = Listener(stream)
+        stream.write(b"hello ")
+        stream.writelines([b"wor", memoryview(b"ld"), bytearray(b"!")])
+        await listener.hears(b"hello world!")
+        stream.close()
+        assert await listener.end() is None
+        await until(lambda: server.connections[0].eof)
+
+
+async def test_nothing_is_delivered_before_reading_begins() -> None:
+    stream, other = pair()
+    other.send(b"early")
+    listener = Listener(stream, read=False)
+    stream.resume_reading()
+    stream.resume_reading()
+    await listener.hears(b"early")
+    stream.pause_reading()
+    other.send(b"late")
+    stream.resume_reading()
+    await listener.hears(b"earlylate")
+    other.close()
+    assert await listener.end() is None
+
+
+async def test_what_the_system_does_not_take_is_copied_queued_and_bounded() -> None:
+    stream, other = pair(write_limit=10_000)
+    listener = Listener(stream)
+    buffer = bytearray(b"a" * 100_000)
+    stream.write(memoryview(buffer))
+    buffer[:] = b"b" * 100_000
+    assert listener.paused == 1
+    assert stream.backlog > 10_000
+    stream.write(b"c" * 10)
+    stream.close()
+    got = bytearray()
+
+    def read() -> bool:
+        try:
+            piece = other.recv(65536)
+        except BlockingIOError:
+            return False
+        got.extend(piece)
+        return not piece
+
+    await until(read)
+    assert bytes(got) == b"a" * 100_000 + b"c" * 10
+    assert await listener.end() is None
+    assert stream.backlog == 0
+    other.close()
+
+
+async def test_a_writer_is_told_when_there_is_room_again() -> None:
+    stream, other = pair(write_limit=1000)
+    listener = Listener(stream)
+    stream.write(bytes(50_000))
+    assert (listener.paused, listener.resumed) == (1, 0)
+
+    def read() -> int:
+        with contextlib.suppress(BlockingIOError):
+            other.recv(65536)
+        return listener.resumed
+
+    await until(read)
+    stream.abort()
+    stream.write(b"nobody")
+    assert await listener.end() is None
+    other.close()
+
+
+async def test_a_reset_is_an_error_in_words() -> None:
+    async with echo_server() as server:
+        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, what="it"))
+        listener = Listener(stream)
+        stream.write(b"x")
+        await listener.hears(b"x")
+        there = server.connections[0].transport
+        there.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        there.abort()
+        error = await listener.end()
+        assert error is not None
+        assert "Connection reset by peer" in error.message
+        assert len(listener.ends) == 1
+
+
+async def test_a_handler_that_comes_after_the_end_is_told() -> None:
+    stream, other = pair()
+    first = Listener(stream)
+    other.close()
+    assert await first.end() is None
+    second = Listener(stream)
+    assert await second.end() is None
+    assert len(first.ends) == 1

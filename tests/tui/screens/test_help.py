@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tests.support.waiting import until
+from tui_forward.model import ForwardState
+from tui_forward.tui.keys.key_names import bindings_of, known_ids
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.engine_log import LogScreen
+from tui_forward.tui.screens.help import (
+    Entry,
+    Group,
+    HelpScreen,
+    Section,
+    collect,
+    groups,
+    narrowed,
+    sections,
+)
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.rows import STATE_MARKS
+from tui_forward.tui.widgets.help_body import laid_out
+from tui_forward.tui.widgets.row_table import RowTable
+
+
+class Pane(Static, can_focus=True):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "end", "Stop", id="forwards.stop", tooltip="Stop [b]the[/b] forward"),
+        *(Binding(str(n), f"nth({n})", "Port", id=f"ports.{n}", tooltip="Switch the port")
+          for n in range(1, 10)),
+    ]  # fmt: skip
+
+
+class Hidden(Static):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("w", "odd", "Odd", id="weird.odd", tooltip="A group nobody has named"),
+        Binding("v", "nameless", "Without an id"),
+    ]
+
+
+class Place(Screen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", id="browse.filter", tooltip="Search"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Pane()
+        yield Hidden()
+
+
+class Helped(App[None]):
+    CSS_PATH = stylesheet("app.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?",
+                tooltip="This help"),
+    ]  # fmt: skip
+
+    def on_mount(self) -> None:
+        self.push_screen(Place())
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen(collect(self, self.screen, also=[LogScreen])))
+
+
+def lines(app: App[None]) -> list[str]:
+    strips = app.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+def text(app: App[None]) -> str:
+    return "\n".join(lines(app))
+
+
+@asynccontextmanager
+async def helped(size: tuple[int, int] = (80, 24)) -> AsyncIterator[tuple[Helped, Pilot[None]]]:
+    app = Helped()
+    app.set_keymap({"forwards.stop": "ctrl+x,delete", "ports.9": "f9"})
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: isinstance(app.screen, Place))
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen) and "Everywhere" in text(app))
+        yield app, pilot
+
+
+def by_title(found: Sequence[Section]) -> dict[str, dict[str, str]]:
+    return {title: {words: keys for keys, words in pairs} for title, pairs in found}
+
+
+async def test_what_there_is_is_collected_with_the_keys_in_force() -> None:
+    async with helped() as (app, pilot):
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Place))
+        found = by_title(collect(app, app.screen, also=[LogScreen]))
+        assert found["Everywhere"] == {"This help": "? f1"}
+        assert found["Forwards"] == {"Stop [b]the[/b] forward": "ctrl+x del"}
+        assert found["Ports"] == {"Switch the port": "1-8 f9"}
+        assert found["Weird"] == {"A group nobody has named": "w"}
+        assert found["The engine's log"]
+        assert "Without an id" not in str(found)
+
+
+def test_groups_come_in_their_order_and_each_id_once() -> None:
+    bindings = [
+        Binding("a", "a", "", id="forwards.a", tooltip="A"),
+        Binding("b", "b", "B", id="app.b"),
+        Binding("c", "c", "", id="forwards.a", tooltip="Again"),
+        Binding("d", "d", "", id="forwards.silent"),
+    ]
+    found = groups(bindings)
+    assert found[:2] == (
+        Group("Everywhere", (Entry("b", "B"),)), Group("Forwards", (Entry("a", "A"),)),
+    )  # fmt: skip
+    assert dict(found)["Names for settings.toml"] == (
+        Entry("a", "forwards.a"), Entry("b", "app.b"),
+    )  # fmt: skip
+    assert [title for title, _ in found[2:]] == [
+        "States", "The filter: all terms must match", "Mouse", "Names for settings.toml",
+    ]  # fmt: skip
+
+
+def test_every_state_is_explained_in_words() -> None:
+    states = dict(dict(sections([]))["States"])
+    for state in ForwardState:
+        assert states[f"{STATE_MARKS[state][0]} {state.value}"]
+    assert "‖ paused" in states
+
+
+def test_the_filters_language_is_complete() -> None:
+    language = str(dict(sections([]))["The filter: all terms must match"])
+    for term in ("ns:", "label:", "port:", "node:", "status:", "kind:", "!", '"'):
+        assert term in language
+
+
+def test_all_of_the_dashboards_keys_are_in_named_groups() -> None:
+    owners = [Dashboard, RowTable, LogScreen, HelpScreen]
+    bindings = [binding for owner in owners for binding in bindings_of(owner)]
+    said = groups(bindings)
+    words = {entry.words for group in said for entry in group.entries}
+    for binding in bindings:
+        if binding.id is not None:
+            assert (binding.tooltip or binding.description) in words
+    known = known_ids(owners)
+    assert known["forwards.stop"] == "x"
+    titles = {group.title for group in said}
+    assert {"Forwards", "Ports", "In every list", "This help"} <= titles
+    assert not titles & {name.partition(".")[0].capitalize() for name in known} - {
+        "Ports", "Forwards", "Connections", "Panes",
+    }  # fmt: skip
+
+
+def test_narrowing() -> None:
+    found = groups([Binding("x", "x", "", id="forwards.x", tooltip="Stop the forward")])
+    assert narrowed(found, "  ") == found
+    assert narrowed(found, "STOP forw") == (
+        Group("Forwards", (Entry("x", "Stop the forward"),)),
+    )  # fmt: skip
+    assert [title for title, _ in narrowed(found, "states")] == ["States"]
+    assert narrowed(found, "zebra") == ()
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 103, 104, 146, 250])
+def test_layout_loses_nothing_and_fits(width: int) -> None:
+    made = groups(binding for owner in (Dashboard, LogScreen) for binding in bindings_of(owner))
+    rows = ["".join(cell.text for cell in line) for line in laid_out(made, width)]
+    assert all(len(row) <= width for row in rows)
+    together = " ".join(" ".join(rows).split())
+    for group in made:
+        assert group.title.split()[0] in together
+        for entry in group.entries:
+            assert all(word in together for word in entry.words.split())
+    one_column = len(laid_out(made, 103))
+    if width >= 104:
+        assert len(rows) < one_column * 0.75
+
+
+def test_keys_that_are_too_long_stand_above() -> None:
+    rows = ["".join(cell.text for cell in line).rstrip() for line in laid_out(
+        [("T", [("a" * 30, "words"), ("b", "more")])], 60)]  # fmt: skip
+    assert rows == ["T", "  " + "a" * 30, " " * 26 + "words", "  b" + " " * 23 + "more"]
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
+async def test_it_can_be_read_to_the_end(size: tuple[int, int]) -> None:
+    async with helped(size) as (app, pilot):
+        await until(lambda: "Stop [b]the[/b] forward" in text(app))
+        await pilot.press("end")
+        await until(lambda: "log." in text(app))
+        await pilot.press("home")
+        await until(lambda: "Everywhere" in text(app))
+        await pilot.press("pagedown", "up")
+        assert isinstance(app.screen, HelpScreen)
+
+
+async def test_two_columns_where_there_is_room() -> None:
+    async with helped((160, 50)) as (app, pilot):
+        titles = [line for line in lines(app) if "Everywhere" in line]
+        assert titles
+        assert any("Mouse" in line or "States" in line or "filter" in line.lower()
+                   for line in lines(app)[:30])  # fmt: skip
+        await pilot.resize_terminal(80, 50)
+        await until(lambda: all(len(line.split("Everywhere")[-1].strip(" │▊▎▁▔")) <= 1
+                                for line in lines(app) if "Everywhere" in line))  # fmt: skip
+
+
+async def test_typing_narrows_and_escape_goes_back_in_steps() -> None:
+    async with helped() as (app, pilot):
+        await pilot.press(*"wheel")
+        await until(lambda: "Everywhere" not in text(app) and "scroll" in text(app))
+        await pilot.press(*"zzz")
+        await until(lambda: "Nothing here says “wheelzzz”" in text(app))
+        await pilot.press("escape")
+        await until(lambda: "Everywhere" in text(app))
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Place))
+
+
+@pytest.mark.parametrize("key", ["question_mark", "f1", "enter", "escape"])
+async def test_keys_that_close(key: str) -> None:
+    async with helped() as (app, pilot):
+        await pilot.press(key)
+        await until(lambda: isinstance(app.screen, Place))
+
+
+async def test_the_wheel_scrolls() -> None:
+    async with helped((60, 20)) as (app, _pilot):
+        body = app.screen.query_one("HelpBody")
+        body.action_scroll_down()
+        await until(lambda: body.scroll_offset.y > 0)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from tests.support.waiting import until
+from tui_forward.tui.screens.picker import Option, Picker, ranked
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.widgets.row_table import RowTable
+
+OPTIONS = (
+    Option("dev", "dev", "cluster a"),
+    Option("prod-eu", "prod-eu", "cluster b", current=True),
+    Option("prod-us", "prod-us", "cluster c", starred=True),
+    Option("[b]odd[/]", "[b]odd[/] \x1b[2J", "[/nope]"),
+)
+
+
+class Picking(App[None]):
+    CSS_PATH = stylesheet("app.tcss")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[str | None] = []
+
+
+def text(app: App[None]) -> str:
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+@asynccontextmanager
+async def picking(
+    picker: Picker, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[tuple[Picking, Pilot[None]]]:
+    app = Picking()
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(picker, app.answers.append)
+        await until(lambda: app.screen is picker and picker.is_mounted and picker._table.keys)
+        await pilot.pause()
+        yield app, pilot
+
+
+def test_ranking() -> None:
+    def texts(typed: str) -> list[str]:
+        return [option.key for option in ranked(OPTIONS, typed)]
+
+    assert texts("") == [option.key for option in OPTIONS]
+    assert texts("prod") == ["prod-eu", "prod-us"]
+    assert texts("PU") == ["prod-us", "prod-eu"]
+    assert texts("us") == ["prod-us"]
+    assert texts("zzz") == []
+    best = ranked([Option("1", "a-web"), Option("2", "web"), Option("3", "webhook")], "web")
+    assert [option.key for option in best] == ["2", "3", "1"]
+
+
+async def test_the_present_choice_is_under_the_cursor_and_enter_takes_it() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        assert "context" in text(app)
+        assert "● " in text(app)
+        await pilot.press("enter")
+        await until(lambda: app.answers == ["prod-eu"])
+
+
+async def test_typing_narrows_and_the_best_is_chosen() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        await pilot.press(*"us")
+        await until(lambda: "dev" not in text(app))
+        await pilot.press("enter")
+        await until(lambda: app.answers == ["prod-us"])
+
+
+async def test_arrows_move_without_leaving_the_search() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        await pilot.press(*"prod", "down", "enter")
+        await until(lambda: app.answers == ["prod-us"])
+
+
+async def test_escape_answers_nothing() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        await pilot.press(*"dev", "escape")
+        await until(lambda: app.answers == [None])
+
+
+async def test_a_click_chooses() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        await pilot.click(RowTable, offset=(6, 2))
+        await until(lambda: app.answers == ["prod-us"])
+
+
+async def test_nothing_matches_and_enter_does_nothing() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+        await pilot.press(*"zzz")
+        await until(lambda: "Nothing matches" in text(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, Picker)
+        assert not app.answers
+
+
+async def test_what_is_typed_may_be_chosen() -> None:
+    note = "You may not list [b]namespaces: type a name"
+    async with picking(Picker("namespace", OPTIONS, free=True, note=note)) as (app, pilot):
+        await until(lambda: note in text(app))
+        await pilot.press(*" foo ")
+        await until(lambda: "show namespace “foo”" in text(app))
+        await pilot.press("enter")
+        await until(lambda: app.answers == ["foo"])
+
+
+async def test_what_is_typed_and_in_the_list_is_not_offered_twice() -> None:
+    async with picking(Picker("namespace", OPTIONS, free=True)) as (app, pilot):
+        await pilot.press(*"dev")
+        await pilot.pause()
+        assert "show namespace" not in text(app)
+        await pilot.press("backspace")
+        await until(lambda: "show namespace “de”" in text(app))
+
+
+async def test_names_are_shown_as_they_are() -> None:
+    async with picking(Picker("context", OPTIONS)) as (app, _pilot):
+        assert "[b]odd[/]  [2J" in text(app)
+        assert "[/nope]" in text(app)
+
+
+async def test_favourites() -> None:
+    told: list[tuple[str, bool]] = []
+    picker = Picker("context", OPTIONS, star=lambda key, on: told.append((key, on)))
+    async with picking(picker) as (app, pilot):
+        assert text(app).count("★") == 1
+        await pilot.press("ctrl+s")
+        await until(lambda: text(app).count("★") == 2)
+        await pilot.press("down", "ctrl+s")
+        await until(lambda: text(app).count("★") == 1)
+        assert told == [("prod-eu", True), ("prod-us", False)]
+        assert "ctrl+s" in app.screen.active_bindings
+
+
+async def test_without_a_keeper_there_are_no_favourites() -> None:
+    async with picking(Picker("context", OPTIONS, free=True)) as (app, pilot):
+        assert "ctrl+s" not in app.screen.active_bindings
+        await pilot.press("ctrl+s", *"typed", "ctrl+s")
+        assert isinstance(app.screen, Picker)
+
+
+@pytest.mark.parametrize("size", [(60, 20), (200, 60)])
+async def test_two_thousand_are_no_load(size: tuple[int, int]) -> None:
+    options = [Option(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)]
+    async with picking(Picker("namespace", options), size) as (app, pilot):
+        begun = perf_counter()
+        for word in ("t", "te", "team-3", "33"):
+            ranked(options, word)
+        assert perf_counter() - begun < 1  # 4 letters; on any machine
+        await pilot.press(*"1999")
+        await until(lambda: app.screen.query_one(RowTable).keys == ("ns-1999",))
+        # Only what is visible is drawn.
+        assert len(app.screen.query_one(RowTable)._drawn) <= 20
+        await pilot.press("enter")
+        await until(lambda: app.answers == ["ns-1999"])

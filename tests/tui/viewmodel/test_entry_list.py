@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tui.samples import SHOP, pod
+from tui_forward.model import (
+    CatalogScope,
+    CatalogView,
+    DeclaredPort,
+    OwnerRef,
+    Pod,
+    Service,
+    TargetKind,
+    Workload,
+)
+from tui_forward.tui.viewmodel.cluster_state import Picture, owner_key
+from tui_forward.tui.viewmodel.entries import entry_of
+from tui_forward.tui.viewmodel.entry_list import Listing, Sort, View
+from tui_forward.tui.viewmodel.filter_query import parse
+
+ALL = CatalogScope("here", "")
+
+
+def workload(
+    name: str, namespace: str = "shop", kind: TargetKind = TargetKind.DEPLOYMENT, ready: int = 1
+) -> Workload:
+    return Workload(namespace=namespace, name=name, kind=kind, replicas=1, ready=ready)
+
+
+def owned(name: str, owner: str, namespace: str = "shop", **changes: object) -> Pod:
+    return msgspec.structs.replace(
+        pod(name, namespace=namespace), owner=OwnerRef("Deployment", owner), **changes
+    )
+
+
+def listing(
+    *items: Pod | Workload | Service, view: View = View.WORKLOADS
+) -> tuple[Listing, Picture]:
+    picture = Picture(ALL)
+    picture.apply(seen(*items, complete=True))
+    made = Listing(picture)
+    made.view = view
+    made.update()
+    return made, picture
+
+
+def seen(
+    *items: Pod | Workload | Service, removed: tuple[str, ...] = (), version: int = 1,
+    complete: bool = False,
+) -> CatalogView:  # fmt: skip
+    return CatalogView(
+        scope=ALL, version=version, complete=complete, removed=removed,
+        pods=tuple(item for item in items if isinstance(item, Pod)),
+        workloads=tuple(item for item in items if isinstance(item, Workload)),
+        services=tuple(item for item in items if isinstance(item, Service)),
+    )  # fmt: skip
+
+
+def test_pods_stand_beneath_their_workload_and_alone_without_one() -> None:
+    made, _ = listing(
+        workload("web"), owned("web-1", "web"), owned("web-2", "web"), pod("alone"),
+        owned("lost-1", "lost"), workload("api"),
+    )  # fmt: skip
+    assert made.keys == (
+        "pod/shop/alone", "deploy/shop/api", "pod/shop/lost-1", "deploy/shop/web",
+        "pod/shop/web-1", "pod/shop/web-2",
+    )  # fmt: skip
+    assert [made.depth(key) for key in made.keys] == [0, 0, 0, 0, 1, 1]
+    assert made.folds("deploy/shop/web")
+    assert not made.folds("deploy/shop/api")
+
+
+def test_replica_sets_of_deployments_are_not_listed() -> None:
+    replicas = msgspec.structs.replace(
+        workload("web-6d8c", kind=TargetKind.REPLICASET), owner=OwnerRef("Deployment", "web")
+    )
+    made, _ = listing(workload("web"), replicas)
+    assert made.keys == ("deploy/shop/web",)
+
+
+def test_a_folded_workload_hides_its_pods_but_not_what_is_searched_for() -> None:
+    made, _ = listing(workload("web"), owned("web-1", "web"))
+    made.folded.add("deploy/shop/web")
+    made.update()
+    assert list(made.keys) == ["deploy/shop/web"]
+    made.query = parse("web-1")
+    made.update()
+    assert list(made.keys) == ["deploy/shop/web", "pod/shop/web-1"]
+
+
+def test_a_workload_has_the_ports_and_restarts_of_its_pods() -> None:
+    other = DeclaredPort(number=1, name="other", container="sidecar")
+    one, two = owned("web-1", "web", restarts=2), owned("web-2", "web", ports=(other,), restarts=3)
+    made, picture = listing(workload("web"), one, two)
+    entry = made.entry("deploy/shop/web")
+    assert entry is not None
+    assert [port.name for port in entry.ports] == ["http", "metrics", "dns", "other"]
+    assert (entry.restarts, entry.pods) == (5, 2)
+    picture.apply(seen(removed=("pods/shop/web-2",), version=2))
+    made.update()
+    entry = made.entry("deploy/shop/web")
+    assert entry is not None
+    assert (entry.restarts, entry.pods, len(entry.ports)) == (2, 1, 3)
+
+
+def test_services_are_listed_with_their_own_ports() -> None:
+    port = DeclaredPort(number=80, name="http", target="8080")
+    made, _ = listing(Service(namespace="shop", name="web", ports=(port,)), view=View.SERVICES)
+    assert made.keys == ("svc/shop/web",)
+    entry = made.entry("svc/shop/web")
+    assert entry is not None
+    assert entry.ports == (port,)
+
+
+def test_favourites_first_then_what_was_used_lately_then_the_sort() -> None:
+    made, _ = listing(*(pod(name) for name in "abcd"), view=View.PODS)
+    made.favourites = {"pod/shop/d"}
+    made.recent = {"pod/shop/c": 0}
+    made.update()
+    assert [key[-1] for key in made.keys] == ["d", "c", "a", "b"]
+
+
+def test_sorts() -> None:
+    bad = msgspec.structs.replace(pod("z"), ready=False, phase="Running")
+    old, young = (
+        msgspec.structs.replace(pod(name), created_at=at, restarts=int(at))
+        for name, at in (("a", 5.0), ("b", 9.0))
+    )
+    made, _ = listing(old, young, bad, view=View.PODS)
+    orders = {}
+    for sort in Sort:
+        made.sort = sort
+        made.update()
+        orders[sort] = "".join(key[-1] for key in made.keys)
+    assert orders == {
+        Sort.NAME: "abz", Sort.TROUBLE: "zab", Sort.AGE: "baz", Sort.RESTARTS: "baz",
+    }  # fmt: skip
+
+
+def test_the_best_match_comes_first() -> None:
+    made, _ = listing(pod("cobweb"), pod("web"), pod("a-web"), view=View.PODS)
+    made.query = parse("web")
+    made.update()
+    assert made.keys == ("pod/shop/web", "pod/shop/a-web", "pod/shop/cobweb")
+
+
+def test_a_workload_comes_as_early_as_its_best_pod() -> None:
+    made, _ = listing(
+        workload("a-db"), owned("w-e-b-1", "a-db"), workload("other"), owned("web-1", "other"),
+        workload("nothing"), owned("nothing-1", "nothing"),
+    )  # fmt: skip
+    made.query = parse("web")
+    made.update()
+    assert made.keys == (
+        "deploy/shop/other", "pod/shop/web-1", "deploy/shop/a-db", "pod/shop/w-e-b-1",
+    )  # fmt: skip
+
+
+def test_a_favourite_pod_lifts_its_workload() -> None:
+    made, _ = listing(
+        workload("a"), owned("a-1", "a"), workload("b"), owned("b-1", "b"), owned("b-2", "b")
+    )
+    made.favourites = {"pod/shop/b-2"}
+    made.update()
+    assert [key.rpartition("/")[2] for key in made.keys] == ["b", "b-2", "b-1", "a", "a-1"]
+
+
+def test_a_pod_that_changes_hands_is_shown_once_while_one_searches() -> None:
+    made, picture = listing(workload("web"), workload("api"), owned("x", "web"), owned("y", "web"))
+    made.query = parse("kind:pod")
+    made.update()
+    picture.apply(seen(owned("x", "api"), version=2))
+    made.update()
+    assert [key.rpartition("/")[2] for key in made.keys] == ["api", "x", "web", "y"]
+
+
+def test_a_pod_that_does_not_match_any_more_goes_and_comes_back() -> None:
+    made, picture = listing(workload("web"), owned("x", "web"), owned("y", "web"))
+    made.query = parse("status:run")
+    made.update()
+    everything = made.keys
+    assert len(everything) == 3
+    picture.apply(seen(owned("x", "web", status="Error"), version=2))
+    made.update()
+    assert list(made.keys) == ["deploy/shop/web", "pod/shop/y"]
+    picture.apply(seen(owned("x", "web"), version=3))
+    made.update()
+    assert made.keys == everything
+
+
+def test_the_same_keys_are_the_same_object() -> None:
+    made, picture = listing(workload("web"), owned("web-1", "web"))
+    before = made.keys
+    picture.apply(seen(owned("web-1", "web", restarts=9), version=2))
+    made.update()
+    assert made.keys is before
+    entry = made.entry("deploy/shop/web")
+    assert entry is not None
+    assert entry.restarts == 9
+
+
+def test_a_job_says_what_its_pods_tell() -> None:
+    def status(*phases: str) -> tuple[str, bool]:
+        pods = [
+            msgspec.structs.replace(
+                pod(f"j-{at}"), owner=OwnerRef("Job", "j"), phase=phase, created_at=float(at)
+            )
+            for at, phase in enumerate(phases)
+        ]
+        made, _ = listing(workload("j", kind=TargetKind.JOB, ready=0), *pods)
+        entry = made.entry("job/shop/j")
+        assert entry is not None
+        return entry.status_text, entry.in_trouble
+
+    assert status() == ("", False)
+    assert status("Failed", "Running") == ("running", False)
+    assert status("Pending") == ("pending", False)
+    assert status("Failed", "Succeeded") == ("done", False)
+    assert status("Succeeded", "Failed") == ("pod failed", True)
+
+
+def test_what_is_shown_of_a_workload_can_be_searched() -> None:
+    made, _ = listing(
+        workload("web"), owned("web-1", "web"), workload("api", ready=0),
+        msgspec.structs.replace(workload("off", ready=0), replicas=0),
+        msgspec.structs.replace(
+            workload("tick-1", kind=TargetKind.JOB), owner=OwnerRef("CronJob", "tick-of-clock")
+        ),
+    )  # fmt: skip
+    for text, names in (
+        ("status:ready", ["web"]), ('status:"not ready"', ["api"]), ("status:scaled", ["off"]),
+        ("deploy/web", ["web"]), ("tick-of-clock", ["tick-1"]), ("shop/api", ["api"]),
+        ("metrics kind:deploy", ["web"]), ("port:8080 !kind:pod", ["web"]),
+    ):  # fmt: skip
+        made.query = parse(text)
+        made.update()
+        assert [key.rpartition("/")[2] for key in made.keys] == names, text
+
+
+def test_a_port_that_moves_during_a_rollout_is_one_port() -> None:
+    old = DeclaredPort(number=8080, name="http", container="web")
+    new = DeclaredPort(number=8081, name="http", container="web")
+    more = DeclaredPort(number=9000, container="web")
+    made, _ = listing(
+        workload("web"), owned("web-2", "web", ports=(new,), created_at=9.0),
+        owned("web-1", "web", ports=(old, more), created_at=1.0),
+    )  # fmt: skip
+    entry = made.entry("deploy/shop/web")
+    assert entry is not None
+    assert entry.ports == (new, more)
+
+
+def test_a_replica_set_that_a_deployment_adopts_is_no_longer_listed() -> None:
+    alone = workload("web-6d8c", kind=TargetKind.REPLICASET)
+    made, picture = listing(workload("web"), alone)
+    assert "rs/shop/web-6d8c" in made.keys
+    adopted = msgspec.structs.replace(alone, owner=OwnerRef("Deployment", "web"))
+    picture.apply(seen(adopted, version=2))
+    made.update()
+    assert made.keys == ("deploy/shop/web",)
+
+
+# Kept current, by whatever way, is the same as said plainly -------------------------------
+
+NAMES = st.sampled_from(["web-1", "web-2", "api-1", "db", "w", "a-web", "cobweb"])
+SPACES = st.sampled_from(["shop", "shop", "data"])
+PODS = st.builds(
+    lambda name, space, owner, restarts, ready, at, status: msgspec.structs.replace(
+        pod(name, namespace=space), restarts=restarts, ready=ready, created_at=float(at),
+        status=status,
+        owner=OwnerRef(*owner.split("/")) if owner else None,
+    ),
+    NAMES, SPACES,
+    st.sampled_from(["", *["Deployment/web"] * 2, "Deployment/api", "Node/x", "Job/web"]),
+    st.integers(0, 2), st.booleans(), st.integers(1, 3), st.sampled_from(["Running", "Webbing"]),
+)  # fmt: skip
+WORKLOADS = st.builds(
+    workload, st.sampled_from(["web", "api"]), SPACES, ready=st.integers(0, 1),
+    kind=st.sampled_from([TargetKind.DEPLOYMENT, TargetKind.JOB]),
+)  # fmt: skip
+SERVICES = st.builds(lambda name, space: Service(namespace=space, name=name), NAMES, SPACES)
+ITEMS = st.one_of(PODS, WORKLOADS, SERVICES)
+REMOVED = st.builds(
+    lambda what, space, name: f"{what}/{space}/{name}",
+    st.sampled_from(["pods", "pods", "deployments", "deployments", "jobs", "services"]), SPACES,
+    st.one_of(NAMES, st.sampled_from(["web", "api"])),
+)  # fmt: skip
+KEYS = st.builds(
+    lambda kind, space, name: f"{kind}/{space}/{name}",
+    st.sampled_from(["pod", "pod", "pod", "deploy", "deploy", "job", "svc"]), SPACES,
+    st.one_of(NAMES, st.sampled_from(["web", "api"])),
+)  # fmt: skip
+QUERIES = [
+    "", " ", "w", "we", "web", "web n", "!web", "ns:da", "ns:data", "api", "web-1 ns:shop", "wb",
+    "status:run", "run", "kind:pod", "port:http", "kind:job", "x",
+]  # fmt: skip
+CHANGES = st.tuples(
+    st.just("apply"), st.lists(ITEMS, max_size=4), st.lists(REMOVED, max_size=3),
+    st.integers(0, 19).map(lambda dice: dice == 0),
+)  # fmt: skip
+STEP = st.one_of(
+    CHANGES,
+    CHANGES,
+    CHANGES,
+    st.tuples(st.just("view"), st.sampled_from([*View, View.WORKLOADS])),
+    st.tuples(st.just("sort"), st.sampled_from(Sort)),
+    st.tuples(st.just("query"), st.sampled_from(QUERIES)),
+    st.tuples(st.just("fold"), KEYS),
+    st.tuples(st.just("star"), KEYS),
+    st.tuples(st.just("use"), KEYS),
+)
+Step = tuple[object, ...]
+
+
+def take(made: Listing, step: Step) -> None:
+    what = step[0]
+    picture = made.picture
+    if what == "apply":
+        _, items, removed, complete = step
+        assert isinstance(items, list)
+        assert isinstance(removed, list)
+        picture.apply(
+            seen(
+                *items, removed=() if complete else tuple(removed),
+                version=picture.version + 1, complete=bool(complete),
+            )
+        )  # fmt: skip
+    elif what == "fold":
+        made.folded ^= {str(step[1])}
+    elif what == "star":
+        made.favourites = made.favourites ^ {str(step[1])}
+    elif what == "use":
+        key = str(step[1])
+        others = [other for other in made.recent if other != key]
+        made.recent = {one: place for place, one in enumerate([key, *others])}
+    elif what == "query":
+        made.query = parse(str(step[1]))
+    else:
+        setattr(made, str(what), step[1])
+
+
+def plainly(made: Listing) -> tuple[str, ...]:
+    """What `Listing` is to show, said without a thought for time."""
+    picture, query = made.picture, made.query
+    base = {
+        View.PODS: [*picture.pods],
+        View.SERVICES: [*picture.services],
+        View.WORKLOADS: [*picture.workloads, *picture.pods],
+    }[made.view]
+    entries = {key: entry for key in base if (entry := entry_of(picture, key)) is not None}
+    scores = {
+        key: score
+        for key in base
+        if (score := query.score(entries[key]) if query else 0) is not None
+    }
+    groups: dict[str, list[str]] = {}
+    for key, entry in entries.items():
+        owner = owner_key(entry.item) if isinstance(entry.item, Pod) else None
+        beneath = made.view is View.WORKLOADS and owner in picture.workloads
+        groups.setdefault(owner if beneath and owner else key, []).append(key)
+
+    def rank(keys: list[str], key: str) -> tuple[object, ...]:
+        like = min((one not in made.favourites, made.recent.get(one, 10**9)) for one in keys)
+        entry = entries[key]
+        first = {
+            Sort.NAME: 0, Sort.TROUBLE: not entry.in_trouble, Sort.AGE: -entry.created_at,
+            Sort.RESTARTS: -entry.restarts,
+        }[made.sort]  # fmt: skip
+        best = max(scores.get(one, -1) for one in keys)
+        kind, _, name = key.partition("/")
+        return like, -best, first, name.split("/"), kind
+
+    shown: list[str] = []
+    for top in sorted(groups, key=lambda key: rank(groups[key], key)):
+        pods = [key for key in groups[top] if key in scores and key != top]
+        if top in scores or pods:
+            shown.append(top)
+        if query or top not in made.folded:
+            shown += sorted(pods, key=lambda key: rank([key], key))
+    return tuple(shown)
+
+
+@settings(max_examples=700, deadline=None)
+@given(
+    st.lists(ITEMS, max_size=12), st.sampled_from(QUERIES), st.sampled_from(Sort),
+    st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=2, max_size=8),
+)  # fmt: skip
+def test_kept_current_is_the_same_as_said_plainly(
+    items: list[Pod | Workload | Service], text: str, sort: Sort, batches: list[list[Step]]
+) -> None:
+    made, picture = listing(
+        workload("web"), workload("api"), owned("web-1", "web", created_at=1.0, restarts=1),
+        owned("web-2", "web", created_at=2.0), owned("w", "web", created_at=3.0, ready=False),
+        owned("a-web", "api", created_at=3.0), owned("cobweb", "api", restarts=2), *items,
+    )  # fmt: skip
+    made.query, made.sort = parse(text), sort
+    for batch in batches:
+        for step in batch:
+            take(made, step)
+        made.update()
+        assert made.keys == plainly(made)
+        for key in (*picture.pods, *picture.workloads, *picture.services):
+            assert made.entry(key) == entry_of(picture, key)
+
+
+def test_another_scope_s_view_changes_nothing() -> None:
+    made, picture = listing(pod("a"), view=View.PODS)
+    assert not picture.apply(CatalogView(scope=SHOP, version=9, complete=True))
+    made.update()
+    assert made.keys == ("pod/shop/a",)

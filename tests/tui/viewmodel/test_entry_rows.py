@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.tui.samples import PORTS, pod
+from tests.tui.viewmodel.test_entry_list import ALL, owned, seen, workload
+from tests.tui.viewmodel.test_rows import forward, texts
+from tui_forward.model import (
+    DeclaredPort,
+    ForwardSpec,
+    ForwardState,
+    PodRef,
+    Service,
+    Target,
+    TargetKind,
+)
+from tui_forward.tui.viewmodel.cluster_state import Picture
+from tui_forward.tui.viewmodel.entries import pod_entry, service_entry, workload_entry
+from tui_forward.tui.viewmodel.entry_rows import entry_row, port_row
+from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, target_of
+from tui_forward.tui.viewmodel.filter_query import parse
+from tui_forward.tui.viewmodel.rows import Cell
+
+
+def test_a_pod_has_kubectl_s_columns() -> None:
+    entry = pod_entry(msgspec.structs.replace(pod("web-1"), node="node-a"))
+    row = entry_row(entry, [forward()], 7201.0)
+    assert texts(row) == ["●", "web-1", "1/1", "Running", "0", "2h", "node-a"]
+    row = entry_row(entry, [], 7201.0, depth=1, favourite=True, marked=True)
+    assert texts(row)[:2] == ["✓", "  ★ web-1"]
+    assert texts(entry_row(entry, [], 1.0, with_namespace=True))[1] == "shop/web-1"
+    assert texts(entry_row(entry, [], 1.0, depth=1, with_namespace=True))[1] == "  web-1"
+
+
+def test_the_mark_is_that_of_the_forward_that_is_worst_off() -> None:
+    entry = pod_entry(pod("web-1"))
+    blocked = forward(ForwardState.BLOCKED)
+    assert texts(entry_row(entry, [forward(), blocked], 1.0))[0] == "■"
+
+
+def test_a_workload_and_a_service() -> None:
+    picture = Picture(ALL)
+    picture.apply(seen(workload("web", ready=0), owned("web-1", "web", restarts=2), complete=True))
+    entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
+    assert texts(entry_row(entry, [], 1.0, fold="▾"))[:5] == [
+        "", "▾ deploy/web", "0/1", "not ready", "2",
+    ]  # fmt: skip
+    service = service_entry(Service(namespace="shop", name="web", cluster_ip="None"))
+    assert texts(entry_row(service, [], 1.0))[:5] == ["", "svc/web", "", "Headless", ""]
+
+
+def test_what_matched_is_highlighted_where_it_is_shown() -> None:
+    entry = pod_entry(pod("web-1"))
+    spans = parse("b1").spans(entry.name)
+    cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
+    assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
+    assert entry_row(entry, [], 1.0, spans=()).cells[1].spans == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "style"),
+    [
+        ("CrashLoopBackOff", "Running", "bad"), ("ErrImagePull", "Pending", "bad"),
+        ("Evicted", "Failed", "bad"), ("ContainerCreating", "Pending", "warn"),
+        ("Completed", "Succeeded", "dim"),
+    ],
+)  # fmt: skip
+def test_what_fails_is_told_from_what_only_takes_a_while(
+    status: str, phase: str, style: str
+) -> None:
+    failing = msgspec.structs.replace(pod("a"), status=status, phase=phase, ready=False)
+    assert entry_row(pod_entry(failing), [], 1.0).cells[3] == Cell(status, style)
+
+
+def test_a_service_s_port_says_where_it_leads() -> None:
+    port = DeclaredPort(number=80, name="http", target="8080")
+    assert texts(port_row(0, port, None)) == ["1", "○", "http", "80", "to 8080"]
+    same = DeclaredPort(number=80, name="http", target="80")
+    assert texts(port_row(0, same, None))[4] == ""
+
+
+def test_port_rows() -> None:
+    assert texts(port_row(0, PORTS[0], None)) == ["1", "○", "http", "8080", "web"]
+    assert texts(port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ 8080"]
+    starting = forward(ForwardState.STARTING, listening=())
+    assert texts(port_row(9, PORTS[0], starting)) == [" ", "◌", "http", "8080", "→ …"]
+    paused = forward(ForwardState.STOPPED, paused=True)
+    assert texts(port_row(0, PORTS[0], paused))[1] == "‖"
+    assert texts(port_row(2, PORTS[2], None)) == ["", "–", "dns", "53", "UDP, not forwardable"]
+
+
+def test_the_forward_of_a_port_moves_with_its_pod() -> None:
+    web1, web2 = pod_entry(pod("web-1")), pod_entry(pod("web-2"))
+    on = forward()
+    assert forward_on([on], "here", web1, PORTS[0]) is on
+    assert forward_on([on], "here", web1, PORTS[1]) is None
+    assert forward_on([on], "there", web1, PORTS[0]) is None
+    moved = forward(pod=PodRef(namespace="shop", name="web-2", uid="u2"))
+    assert forward_on([moved], "here", web2, PORTS[0]) is moved
+    assert forward_on([moved], "here", web1, PORTS[0]) is None
+    unresolved = forward(ForwardState.WAITING, pod=None, remote_port=None)
+    assert forward_on([unresolved], "here", web1, PORTS[0]) is unresolved
+
+
+def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
+    ports = tuple(
+        DeclaredPort(number=number, name="http", container=container)
+        for number, container in ((8080, "web"), (8081, "new"))
+    )
+    picture = Picture(ALL)
+    picture.apply(seen(workload("web"), owned("web-1", "web", ports=ports), complete=True))
+    entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
+    spec = ForwardSpec(target=target_of("here", entry, ports[0]))
+    assert spec.target.port == "8080"  # the name alone would not say which
+    by_name = msgspec.structs.replace(
+        spec, target=msgspec.structs.replace(spec.target, port="http")
+    )
+    on = msgspec.structs.replace(forward(), spec=by_name, remote_port=8081)
+    assert forward_on([on], "here", entry, ports[0]) is None
+    assert forward_on([on], "here", entry, ports[1]) is on
+
+
+def test_a_workload_s_forward_is_its_own_and_marks_its_pod_as_well() -> None:
+    picture = Picture(ALL)
+    picture.apply(seen(workload("web"), owned("web-1", "web"), complete=True))
+    entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
+    target = target_of("here", entry, entry.ports[0])
+    assert target == Target(
+        context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="http"
+    )
+    on = msgspec.structs.replace(forward(), spec=ForwardSpec(target=target))
+    assert forward_on([on], "here", entry, entry.ports[0]) is on
+    assert forward_on([on], "here", entry, entry.ports[1]) is None
+    assert forward_on([forward()], "here", entry, entry.ports[0]) is None
+    marks = ForwardsByEntry([on], "here", picture)
+    assert marks.of("deploy/shop/web") == marks.of("pod/shop/web-1") == (on,)
+    assert marks.of("pod/shop/other") == ()
+    assert ForwardsByEntry([on], "there", picture).of("deploy/shop/web") == ()
+    lone = ForwardsByEntry([forward()], "here", picture)
+    assert lone.of("deploy/shop/web") == lone.of("pod/shop/web-1")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from tests.tui.samples import PORTS
+from tests.tui.viewmodel.test_forward_list import forward
+from tui_forward.model import ForwardDefaults, ForwardSpec, TransportChoice
+from tui_forward.tui.viewmodel.form_fields import Judged, fields_of, judge, port_choices
+
+SPEC = forward(1).spec
+DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), park_s=60.0, linger_s=1.0)
+
+
+def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> Judged:
+    def taken(port: int) -> str:
+        return "the forward to shop/api:http" if port == 8081 else ""
+
+    fields = replace(fields_of(spec), **typed)  # type: ignore[arg-type]
+    return judge(fields, spec, taken, DEFAULTS)
+
+
+def test_nothing_changed_is_the_same_forward() -> None:
+    assert judged().spec == SPEC
+    full = msgspec.structs.replace(
+        SPEC, local_port=9000, addresses=("127.0.0.1", "::1"), park_s=90.0, linger_s=0.5,
+        transport=TransportChoice.SPDY, label="work",
+    )  # fmt: skip
+    assert judged(full).spec == full
+
+
+def test_everything_can_be_said() -> None:
+    made = judged(
+        port="metrics", local="0", address="127.0.0.1, ::1", pin=True, park="1m", linger="500ms",
+        transport="websocket", label=" work ",
+    ).spec  # fmt: skip
+    assert made == ForwardSpec(
+        target=msgspec.structs.replace(SPEC.target, port="metrics", pin=True), local_port=0,
+        addresses=("127.0.0.1", "::1"), park_s=60.0, linger_s=0.5,
+        transport=TransportChoice.WEBSOCKET, label="work",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("port", "", "number or a name"), ("port", "1:2", "number or a name"),
+        ("port", "99999", "out of range"), ("local", "x", "not a local port"),
+        ("local", "70000", "not a local port"),
+        ("local", "8081", "taken by the forward to shop/api"),
+        ("address", "nowhere", "not an address"), ("park", "soon", "not a duration"),
+        ("linger", "-1", "not a duration"), ("label", "x" * 41, "short"),
+        ("label", "a\x1b[31m", "plain"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_at_the_field(field: str, text: str, words: str) -> None:
+    found = judged(**{field: text})
+    assert found.spec is None
+    assert list(found.problems) == [field]
+    assert words in found.problems[field]
+
+
+def test_an_edited_forward_may_keep_its_own_port() -> None:
+    own = msgspec.structs.replace(SPEC, local_port=8081)
+    assert judged(own).spec == own
+
+
+def test_what_a_person_should_know() -> None:
+    assert "other machines" in judged(address="0.0.0.0").notes["address"]
+    assert "privileges" in judged(local="80").notes["local"]
+    assert judged(port="5432").notes["local"].startswith("empty: 5432")
+    assert "own number" in judged(port="http").notes["local"]
+
+
+def test_choices() -> None:
+    assert port_choices(PORTS) == ["http", "metrics", "dns"]
+
+
+def test_what_is_left_empty_is_the_default() -> None:
+    made = judged(address="", park=" ", linger="").spec
+    assert made == DEFAULTS.spec(SPEC.target)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from tui_forward.model import Counters, Forward, ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.tui.viewmodel.forward_list import ForwardGroup, ForwardSort, arrange
+
+
+def forward(
+    number: int,
+    *,
+    namespace: str = "shop",
+    name: str = "web",
+    label: str = "",
+    profile: str = "",
+    state: ForwardState = ForwardState.READY,
+    rate: float = 0.0,
+    paused: bool = False,
+) -> Forward:
+    target = Target(
+        context="here", namespace=namespace, kind=TargetKind.POD, name=name, port="http"
+    )
+    return Forward(
+        id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
+        state=state, reason="so",
+        counters=Counters(rate_from_pod=rate), paused=paused,
+    )  # fmt: skip
+
+
+def ids(*forwards: Forward, sort: ForwardSort) -> list[str]:
+    return list(arrange(forwards, sort=sort).keys)
+
+
+def test_the_oldest_comes_first_and_ten_comes_after_nine() -> None:
+    forwards = [forward(number) for number in (10, 9, 1)]
+    assert ids(*forwards, sort=ForwardSort.STARTED) == ["f1", "f9", "f10"]
+
+
+def test_sorted_by_name() -> None:
+    forwards = [forward(1, name="web"), forward(2, name="api"), forward(3, namespace="data")]
+    assert ids(*forwards, sort=ForwardSort.NAME) == ["f3", "f2", "f1"]
+
+
+def test_trouble_comes_first_and_what_is_paused_last() -> None:
+    forwards = [
+        forward(1),
+        forward(2, state=ForwardState.WAITING),
+        forward(3, state=ForwardState.BLOCKED),
+        forward(4, state=ForwardState.STOPPED, paused=True),
+        forward(5, state=ForwardState.RECONNECTING),
+    ]
+    assert ids(*forwards, sort=ForwardSort.TROUBLE) == ["f3", "f5", "f2", "f1", "f4"]
+
+
+def test_traffic_that_is_about_the_same_changes_no_order() -> None:
+    assert ids(forward(1, rate=1000), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == [
+        "f1",
+        "f2",
+    ]
+    assert ids(forward(1, rate=10), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == ["f2", "f1"]
+
+
+def test_groups_have_headings_and_what_has_no_label_comes_last() -> None:
+    forwards = [forward(1), forward(2, label="work"), forward(3, label="home"), forward(4)]
+    made = arrange(forwards, group=ForwardGroup.LABEL)
+    assert made.keys == ("#label:home", "f3", "#label:work", "f2", "#label:", "f1", "f4")
+    assert made.headings["#label:"].title == "no label"
+
+
+def test_profiles_of_working_trees_go_by_their_folder() -> None:
+    forwards = [
+        forward(1),
+        forward(2, profile="shop"),
+        forward(3, profile="/w/api/.tui-forward.yaml"),
+    ]
+    made = arrange(forwards, group=ForwardGroup.PROFILE)
+    assert made.keys == (
+        "#profile:api", "f3", "#profile:shop", "f2", "#profile:", "f1",
+    )  # fmt: skip
+    assert made.headings["#profile:"].title == "no profile"
+
+
+def test_a_folded_group_keeps_its_heading_and_its_members() -> None:
+    forwards = [forward(1), forward(2, namespace="data")]
+    made = arrange(forwards, group=ForwardGroup.NAMESPACE, folded={"#namespace:shop"})
+    assert made.keys == ("#namespace:data", "f2", "#namespace:shop")
+    assert [one.id for one in made.headings["#namespace:shop"].members] == ["f1"]
+
+
+def test_what_is_not_wanted_has_no_heading_either() -> None:
+    forwards = [forward(1), forward(2, namespace="data")]
+    made = arrange(
+        forwards,
+        group=ForwardGroup.NAMESPACE,
+        wanted=lambda one: one.spec.target.namespace == "data",
+    )
+    assert made.keys == ("#namespace:data", "f2")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+
+from tests.cli.fake_session import until
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.widgets.key_bar import KeyBar, ShownKey, fitting
+
+COPY = ShownKey("y", "y", "Copy")
+STOP = ShownKey("x", "x", "Stop")
+HELP = ShownKey("question_mark", "?", "Help", kept=True)
+
+
+def test_what_is_kept_stays_when_there_is_no_room() -> None:
+    keys = (COPY, STOP, HELP)
+    assert fitting(keys, 100) == keys
+    assert fitting(keys, 6 + 2 + 6) == (COPY, HELP)
+    assert fitting(keys, 6) == (HELP,)
+    assert fitting(keys, 3) == ()
+
+
+class KeyApp(App[None]):
+    CSS_PATH = stylesheet("app.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "note('copied')", "Copy", tooltip="To the clipboard"),
+        Binding("z", "note('hidden')", "Never", show=False),
+        Binding("x", "stop", "Stop"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.may_stop = False
+
+    def compose(self) -> ComposeResult:
+        yield KeyBar()
+
+    def action_note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def action_stop(self) -> None:
+        self.notes.append("stopped")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.may_stop if action == "stop" else True
+
+    def line(self) -> str:
+        return "".join(s.text for s in self.screen._compositor.render_strips()[0]).strip()
+
+
+async def test_only_what_works_now_is_shown_and_can_be_clicked() -> None:
+    app = KeyApp()
+    async with app.run_test(size=(40, 3)) as pilot:
+        await until(lambda: app.line().startswith("y Copy"))
+        assert "Stop" not in app.line()
+        assert "Never" not in app.line()
+        await pilot.click(KeyBar, offset=(2, 0))
+        await until(lambda: app.notes == ["copied"])
+        app.may_stop = True
+        app.refresh_bindings()
+        await until(lambda: "x Stop" in app.line())
+        await pilot.click(KeyBar, offset=(app.line().index("x Stop") + 1, 0))
+        await until(lambda: app.notes == ["copied", "stopped"])
+        await pilot.hover(KeyBar, offset=(2, 0))
+        await until(lambda: app.query_one(KeyBar).tooltip == "To the clipboard")

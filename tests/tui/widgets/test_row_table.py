@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from textual.app import App, ComposeResult
+
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets.row_table import RowTable
+
+COLUMNS = (
+    Column("name", 6, flexible=True),
+    Column("n", 4, right=True, drop=1),
+    Column("more", 4, drop=2),
+)
+
+
+class TableApp(App[None]):
+    CSS_PATH = stylesheet("app.tcss")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = RowTable(COLUMNS, empty="nothing here", id="table")
+        self.computed: list[str] = []
+        self.versions: dict[str, int] = {}
+        self.moved: list[str | None] = []
+        self.chosen: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+
+    def row(self, key: str) -> Row:
+        self.computed.append(key)
+        return Row((Cell(key), Cell(str(self.versions.get(key, 0))), Cell("x")))
+
+    def show(self, keys: Sequence[str]) -> None:
+        self.computed.clear()
+        self.table.show(keys, self.row)
+
+    def on_mount(self) -> None:
+        self.watch(self.table, "cursor", self.note)
+
+    def note(self, key: str | None) -> None:
+        self.moved.append(key)
+
+    def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
+        self.chosen.append(event.key)
+
+    def lines(self) -> list[str]:
+        return ["".join(s.text for s in strip) for strip in self.screen._compositor.render_strips()]
+
+
+KEYS = [f"row-{n:05d}" for n in range(10_000)]
+
+
+async def test_only_visible_rows_are_computed() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        assert len(set(app.computed)) <= 12
+        app.show(KEYS)
+        assert len(set(app.computed)) <= 12
+        assert app.lines()[2].startswith(" row-00000")
+
+
+async def test_only_changed_lines_are_drawn() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        drawn: list[int] = []
+        original = app.table._line
+
+        def watch(y: int) -> object:
+            if y not in app.table._drawn:
+                drawn.append(y)
+            return original(y)
+
+        app.table._line = watch  # type: ignore[assignment,method-assign]
+        app.show(KEYS)
+        await pilot.pause()
+        assert drawn == []
+        app.versions["row-00003"] = 7
+        app.show(KEYS)
+        await pilot.pause()
+        assert set(drawn) == {4}
+        assert app.lines()[5].split()[:2] == ["row-00003", "7"]
+        # Rows that come and go elsewhere are none of this screen's business.
+        drawn.clear()
+        app.table.title = "another"
+        app.show([*KEYS[:-5], "another"])
+        await pilot.pause()
+        assert drawn == []
+
+
+async def test_what_an_empty_table_says_may_change() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show([])
+        app.table.empty = "Listing …"
+        await pilot.pause()
+        assert "Listing …" in app.lines()[2]
+        app.table.empty = "you may not list pods in namespace default → ask for a role"
+        await pilot.pause()
+        assert [line.strip() for line in app.lines()[2:5]] == [
+            "you may not list pods in namespace", "default → ask for a role", "",
+        ]  # fmt: skip
+        app.table.empty = "None here"
+        await pilot.pause()
+        assert "None here" in app.lines()[2]
+
+
+async def test_the_cursor_stays_with_its_row() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.table.focus()
+        app.show(KEYS)
+        await pilot.press("down", "down", "down")
+        assert app.table.cursor == "row-00003"
+        app.show(["new-1", "new-2", *KEYS])
+        await pilot.pause()
+        assert app.table.cursor == "row-00003"
+        app.show([key for key in KEYS if key != "row-00003"])
+        await pilot.pause()
+        assert app.table.cursor is not None
+        app.show([])
+        await pilot.pause()
+        assert app.table.cursor is None
+        assert "nothing here" in app.lines()[2]
+        assert app.moved[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [(["end"], 9_999), (["end", "home"], 0), (["pagedown"], 10), (["end", "down"], 9_999),
+     (["up"], 0), (["j", "j", "k"], 1), (["G", "g"], 0)],
+)  # fmt: skip
+async def test_moving_keeps_the_cursor_in_view(keys: list[str], place: int) -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 13)) as pilot:
+        app.table.focus()
+        app.show(KEYS)
+        await pilot.pause()
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert app.table.cursor == KEYS[place]
+        assert any(KEYS[place] in line for line in app.lines())
+
+
+async def test_mouse() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        await pilot.click("#table", offset=(5, 4))
+        assert app.table.cursor == "row-00002"
+        await pilot.double_click("#table", offset=(5, 4))
+        assert app.chosen == ["row-00002"]
+        await pilot.click("#table", offset=(5, 1))  # the head is no row
+        assert app.table.cursor == "row-00002"
+
+
+async def test_a_smaller_terminal_keeps_the_cursor_in_view() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 30)) as pilot:
+        app.table.focus()
+        app.show(KEYS)
+        await pilot.press(*["down"] * 20)
+        await pilot.resize_terminal(20, 8)
+        await pilot.pause()
+        assert any("…020" in line for line in app.lines())
+
+
+async def test_the_cursor_s_row_is_in_view_when_rows_come_in_above_and_the_bar_with_them() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.table.focus()
+        app.show(KEYS[20:25])
+        await pilot.press("end")
+        assert app.table.cursor == "row-00024"
+        app.show(KEYS[:40])
+        await pilot.pause()
+        assert "row-00024" in "\n".join(app.lines())

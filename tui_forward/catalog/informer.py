@@ -1,0 +1,230 @@
+"""The live picture of one scope: a namespace of a cluster, or all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from tui_forward.catalog.change_log import ChangeLog
+from tui_forward.catalog.pod_index import PodIndex
+from tui_forward.catalog.pod_selection import preference
+from tui_forward.catalog.reflector import Reflector, key_of
+from tui_forward.errors import ApiError, TuiForwardError
+from tui_forward.kube.api.resources import (
+    DAEMONSETS,
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    STATEFULSETS,
+    AnyItem,
+    Resource,
+)
+from tui_forward.kube.client import Cluster
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    Namespace,
+    Pod,
+    ResourceStatus,
+    Service,
+    TargetKind,
+    Workload,
+)
+
+# Pods first: their first page is what a person waits for.
+_RESOURCES: tuple[Resource[AnyItem], ...] = cast(
+    "tuple[Resource[AnyItem], ...]",
+    (PODS, NAMESPACES, SERVICES, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS, JOBS),
+)
+_HEALTH_EVERY_S = 5.0
+# The other lists begin when pods have been asked for; a head start of one round trip.
+_HEAD_START_S = 0.05
+
+
+class LiveScope:
+    """Follows every resource of a scope; trouble with one leaves the others alone.
+
+    Args:
+        scope: What to look at.
+        cluster: Whom to ask.
+    """
+
+    def __init__(self, scope: CatalogScope, cluster: Cluster) -> None:
+        self.scope = scope
+        self._cluster = cluster
+        self._log = ChangeLog()
+        self.pods = PodIndex()
+        self._health = ApiHealth(context=scope.context, server=cluster.server)
+        self._changed = asyncio.Event()
+        self._reflectors = [self._reflector(resource) for resource in _RESOURCES]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._head_start: asyncio.TimerHandle | None = None
+
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        return self._log.version
+
+    def start(self) -> None:
+        """Begin to follow. Needs a running event loop."""
+        first, *others = self._reflectors
+        first.start()
+
+        def begin_others() -> None:
+            for reflector in others:
+                reflector.start()
+            self._tasks.append(asyncio.create_task(self._watch_health(), name="api health"))
+
+        self._head_start = asyncio.get_running_loop().call_later(_HEAD_START_S, begin_others)
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._head_start is not None:
+            self._head_start.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(*(reflector.stop() for reflector in self._reflectors))
+        self._changed.set()
+
+    def poke(self) -> None:
+        """Make every connection prove itself: after a sleep, a change of network."""
+        for reflector in self._reflectors:
+            reflector.poke(relist=False)
+
+    async def wait(self, since: int) -> None:
+        """Wait until the version is later than `since`. Safe to cancel."""
+        while self.version <= since:
+            self._changed.clear()
+            await self._changed.wait()
+
+    # Views ----------------------------------------------------------------------------
+
+    def view(self, since: int) -> CatalogView:
+        """The whole picture, or what changed in it since a version. Never waits."""
+        if not self._log.reaches(since):
+            return self._view(
+                complete=True, items=[i for r in self._reflectors for i in r.items.values()]
+            )
+        items: list[AnyItem] = []
+        removed: list[str] = []
+        reflectors = {r.resource.plural: r for r in self._reflectors}
+        for key in self._log.since(since):
+            plural, namespace, name = key.split("/", 2)
+            item = reflectors[plural].items.get((namespace, name))
+            if item is None:
+                removed.append(key)
+            else:
+                items.append(item)
+        return self._view(complete=False, items=items, removed=tuple(removed))
+
+    def _view(
+        self, *, complete: bool, items: list[AnyItem], removed: tuple[str, ...] = ()
+    ) -> CatalogView:
+        return CatalogView(
+            scope=self.scope,
+            version=self.version,
+            complete=complete,
+            namespaces=tuple(i for i in items if isinstance(i, Namespace)),
+            pods=tuple(i for i in items if isinstance(i, Pod)),
+            services=tuple(i for i in items if isinstance(i, Service)),
+            workloads=tuple(i for i in items if isinstance(i, Workload)),
+            removed=removed,
+            resources=tuple(self._status(reflector) for reflector in self._reflectors),
+            health=self._health,
+        )
+
+    def pods_of(self, namespace: str, kind: TargetKind, name: str) -> list[Pod]:
+        """The pods behind an object of this scope, the one a forward would take first.
+
+        Args:
+            namespace: Where the object is.
+            kind: What it is.
+            name: Its name, or a label selector for `SELECTOR`.
+
+        Raises:
+            UsageError: The selector cannot be understood.
+        """
+        if kind is TargetKind.POD:
+            pod = self.pods.get(namespace, name)
+            return [] if pod is None else [pod]
+        selector = name if kind is TargetKind.SELECTOR else self._selector(namespace, kind, name)
+        pods = self.pods.selected(namespace, selector) if selector else []
+        return sorted(pods, key=preference)
+
+    def _selector(self, namespace: str, kind: TargetKind, name: str) -> str:
+        for reflector in self._reflectors:
+            item = reflector.items.get((namespace, name))
+            if isinstance(item, Service) and kind is TargetKind.SERVICE:
+                return item.selector
+            if isinstance(item, Workload) and item.kind is kind:
+                return item.selector
+        return ""
+
+    # Following ------------------------------------------------------------------------
+
+    def _reflector(self, resource: Resource[AnyItem]) -> Reflector[AnyItem]:
+        prefix = resource.plural
+        note = self._log.note
+        wake = self._changed.set
+
+        def changed(old: AnyItem | None, new: AnyItem | None) -> None:
+            item = old if new is None else new
+            assert item is not None
+            namespace, name = key_of(item)
+            note(f"{prefix}/{namespace}/{name}")
+            wake()
+
+        def pod_changed(old: AnyItem | None, new: AnyItem | None) -> None:
+            self.pods.change(cast("Pod | None", old), cast("Pod | None", new))
+            changed(old, new)
+
+        return Reflector(
+            self._cluster,
+            resource,
+            self.scope.namespace if resource.namespaced else "",
+            on_change=pod_changed if resource.plural == "pods" else changed,
+            on_status=self._touch,
+        )
+
+    def _touch(self) -> None:
+        self._log.touch()
+        self._changed.set()
+
+    @staticmethod
+    def _status(reflector: Reflector[AnyItem]) -> ResourceStatus:
+        error: TuiForwardError | None = reflector.error
+        forbidden = isinstance(error, ApiError) and error.forbidden
+        hint = error.hint if error is not None else ""
+        if forbidden and not reflector.namespace and reflector.resource.namespaced:
+            hint = "Choose one namespace: your role may allow it there"
+        elif forbidden and reflector.resource.plural == "namespaces":
+            hint = "Type the name of a namespace instead of choosing one"
+        return ResourceStatus(
+            resource=reflector.resource.plural,
+            synced=reflector.synced,
+            count=len(reflector.items),
+            error=error.message if error is not None else "",
+            hint=hint,
+            forbidden=forbidden,
+        )
+
+    async def _watch_health(self) -> None:
+        while True:
+            health = await self._cluster.health()
+            before, self._health = self._health, health
+            if (before.ok, before.error, before.version) != (
+                health.ok,
+                health.error,
+                health.version,
+            ):
+                self._touch()
+                if health.ok and before.ok is False:
+                    # It is back: what waits for a clock need not.
+                    self.poke()
+            await asyncio.sleep(_HEALTH_EVERY_S)

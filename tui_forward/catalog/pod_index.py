@@ -1,0 +1,110 @@
+"""Pods found by name, owner or labels without looking at all of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from tui_forward.catalog.label_selector import parse_selector
+from tui_forward.model import OwnerRef, Pod
+
+Key = tuple[str, str]
+Term = TypeVar("Term")
+
+
+class PodIndex:
+    """The pods of a scope. A change costs a few dictionary operations, whatever the size.
+
+    A pod's status changes far more often than its labels or owner, so those are compared
+    first and nearly always left alone.
+    """
+
+    def __init__(self) -> None:
+        self._pods: dict[Key, Pod] = {}
+        # Dictionaries as ordered sets.
+        self._by_owner: dict[tuple[str, OwnerRef], dict[Key, None]] = {}
+        self._by_label: dict[tuple[str, str, str], dict[Key, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def __iter__(self) -> Iterator[Pod]:
+        return iter(self._pods.values())
+
+    def get(self, namespace: str, name: str) -> Pod | None:
+        """One pod by name."""
+        return self._pods.get((namespace, name))
+
+    def change(self, old: Pod | None, new: Pod | None) -> None:
+        """Take note of a pod that came (no `old`), changed, or went (no `new`)."""
+        if old is not None and new is not None:
+            self._pods[new.namespace, new.name] = new
+            if old.labels is not new.labels and old.labels != new.labels:
+                self._unlabel(old)
+                self._label(new)
+            if old.owner != new.owner:
+                self._disown(old)
+                self._own(new)
+        elif new is not None:
+            self._pods[new.namespace, new.name] = new
+            self._label(new)
+            self._own(new)
+        elif old is not None:
+            self._pods.pop((old.namespace, old.name), None)
+            self._unlabel(old)
+            self._disown(old)
+
+    def owned_by(self, namespace: str, owner: OwnerRef) -> list[Pod]:
+        """The pods a controller owns; a Deployment's include those of its ReplicaSets."""
+        return [self._pods[key] for key in self._by_owner.get((namespace, owner), ())]
+
+    def selected(self, namespace: str, selector: str) -> list[Pod]:
+        """The pods of a namespace that a label selector selects.
+
+        Args:
+            namespace: Where; a selector never reaches beyond its namespace.
+            selector: In kubectl's syntax.
+
+        Raises:
+            UsageError: The selector cannot be understood.
+        """
+        parsed = parse_selector(selector)
+        nothing: dict[Key, None] = {}
+        candidates = [
+            self._by_label.get((namespace, key, value), nothing) for key, value in parsed.equalities
+        ]
+        if candidates:
+            pods = [self._pods[key] for key in min(candidates, key=len)]
+        else:
+            pods = [pod for pod in self._pods.values() if pod.namespace == namespace]
+        return [pod for pod in pods if parsed.matches(pod.labels)]
+
+    def _label(self, pod: Pod) -> None:
+        key = (pod.namespace, pod.name)
+        for label, value in pod.labels.items():
+            term = (pod.namespace, label, value)
+            entry = self._by_label.get(term)
+            if entry is None:
+                entry = self._by_label[term] = {}
+            entry[key] = None
+
+    def _unlabel(self, pod: Pod) -> None:
+        for label, value in pod.labels.items():
+            self._remove(self._by_label, (pod.namespace, label, value), pod)
+
+    def _own(self, pod: Pod) -> None:
+        if pod.owner is not None:
+            entry = self._by_owner.setdefault((pod.namespace, pod.owner), {})
+            entry[pod.namespace, pod.name] = None
+
+    def _disown(self, pod: Pod) -> None:
+        if pod.owner is not None:
+            self._remove(self._by_owner, (pod.namespace, pod.owner), pod)
+
+    @staticmethod
+    def _remove(index: dict[Term, dict[Key, None]], term: Term, pod: Pod) -> None:
+        entry = index.get(term)
+        if entry is not None:
+            entry.pop((pod.namespace, pod.name), None)
+            if not entry:
+                del index[term]

@@ -1,0 +1,390 @@
+"""Targets followed live: implements `TargetResolver` and `TargetWatch` of the engine's seam.
+
+Each target watches only what it needs: one service or workload by name, the pods it selects,
+or a single pod. That is all a person's role must allow, and all that ten thousand other pods
+cannot slow down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from tui_forward.catalog.label_selector import parse_selector
+from tui_forward.catalog.shared_reflectors import Lease, SharedReflectors
+from tui_forward.catalog.target_resolution import (
+    KINDS,
+    follows_by_name,
+    missing,
+    replaces,
+    resolve_pod,
+    resolve_selected,
+    sibling_selector,
+    without_selector,
+)
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    TransportError,
+    TuiForwardError,
+    UsageError,
+)
+from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
+from tui_forward.kube.client import Cluster
+from tui_forward.model import (
+    BlockedBy,
+    Pod,
+    Resolution,
+    Resolved,
+    Service,
+    Target,
+    TargetKind,
+    Unresolved,
+    Workload,
+)
+
+# Evidence against a pod counts until the API says something newer about it. An API that has
+# nothing new to say may be right, though (a kubelet that has just been restarted knows no pod
+# for a moment), so the pod is offered again after this long.
+_DISTRUST_S = 2.0
+
+
+class TargetResolver:
+    """Makes target watches; one for all contexts.
+
+    Args:
+        cluster_of: The cluster of a context; may raise ConfigError.
+    """
+
+    def __init__(self, cluster_of: Callable[[str], Cluster]) -> None:
+        self._cluster_of = cluster_of
+        self._shared: dict[str, SharedReflectors] = {}
+        self._watches: set[TargetWatch] = set()
+
+    def watch(self, target: Target) -> TargetWatch:
+        """Begin to follow a target. Needs a running event loop; never raises."""
+        watch = TargetWatch(target, self._reflectors, self._watches.discard)
+        self._watches.add(watch)
+        watch.begin()
+        return watch
+
+    def _reflectors(self, context: str) -> SharedReflectors:
+        if context not in self._shared:
+            self._shared[context] = SharedReflectors(self._cluster_of(context))
+        return self._shared[context]
+
+    def unreachable(self) -> dict[str, TransportError]:
+        """Contexts whose API server no target can reach now, and why."""
+        troubles = {context: shared.unreachable for context, shared in self._shared.items()}
+        return {context: error for context, error in troubles.items() if error is not None}
+
+    def poke(self) -> None:
+        """Ask again now, on fresh connections: after a sleep or a change of network."""
+        for shared in self._shared.values():
+            shared.poke()
+        for watch in [*self._watches]:
+            watch.poke()
+
+    async def close(self) -> None:
+        """Stop following everything."""
+        for watch in [*self._watches]:
+            watch.close()
+        for shared in [*self._shared.values()]:
+            await shared.close()
+        self._shared.clear()
+
+
+class TargetWatch:
+    """One target, followed. Made by `TargetResolver.watch`."""
+
+    def __init__(
+        self,
+        target: Target,
+        reflectors: Callable[[str], SharedReflectors],
+        closed: Callable[[TargetWatch], None],
+    ) -> None:
+        self._target = target
+        self._reflectors = reflectors
+        self._on_closed = closed
+        self._current: Resolution = Unresolved(reason=f"looking for {target}", pending=True)
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._distrusted: dict[str, tuple[str, float]] = {}
+        self._shared: SharedReflectors | None = None
+        self._anchor: Lease[Service] | Lease[Workload] | None = None
+        self._pods: Lease[Pod] | None = None
+        self._named: Lease[Pod] | None = None
+        self._origin: Pod | None = None
+        self._owner_lookup: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._scheduled: asyncio.Handle | None = None
+        self._closed = False
+
+    # The seam -------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Resolution:
+        """What the target means now. Never blocks."""
+        return self._current
+
+    async def changed(self, since: Resolution) -> Resolution:
+        """Wait until `current` differs from `since`, and return it. Safe to cancel."""
+        while self._current == since:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self._current
+
+    def distrust(self, pod_uid: str) -> None:
+        """Evidence from a tunnel that this incarnation of the pod is gone: look again.
+
+        The pod is not offered until the API has said something newer about it, or two
+        seconds have passed without a word.
+        """
+        if self._closed:
+            return
+        pod = next((p for p in self._known() if p.uid == pod_uid), None)
+        version = pod.resource_version if pod is not None else ""
+        self._distrusted[pod_uid] = (version, time.monotonic() + _DISTRUST_S)
+        asyncio.get_running_loop().call_later(_DISTRUST_S + 0.1, self._schedule)
+        for lease in (self._named, self._pods):
+            if lease is not None:
+                lease.poke()
+        self._resolve()
+
+    def close(self) -> None:
+        """Stop following. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for handle in (self._retry, self._scheduled):
+            if handle is not None:
+                handle.cancel()
+        if self._owner_lookup is not None:
+            self._owner_lookup.cancel()
+        self._release()
+        self._on_closed(self)
+
+    # Following ------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open the first watches."""
+        self._retry = None
+        if self._closed:
+            return
+        target = self._target
+        try:
+            self._shared = self._reflectors(target.context)
+        except ConfigError as error:
+            self._set(_trouble(error))
+            self._retry = asyncio.get_running_loop().call_later(2.0, self.begin)
+            return
+        if target.kind is TargetKind.SELECTOR:
+            try:
+                parse_selector(target.name)
+            except UsageError as error:
+                self._set(_trouble(error))
+                return
+            self._pods = self._lease_pods(target.name)
+        elif target.kind is TargetKind.POD:
+            self._named = self._shared.lease(
+                PODS, target.namespace, self._schedule, name=target.name
+            )
+        elif target.kind is TargetKind.SERVICE:
+            self._anchor = self._shared.lease(
+                SERVICES, target.namespace, self._schedule, name=target.name
+            )
+        else:
+            self._anchor = self._shared.lease(
+                WORKLOADS[target.kind], target.namespace, self._schedule, name=target.name
+            )
+        self._resolve()
+
+    def poke(self) -> None:
+        """Try now what waits for a clock."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self.begin()
+
+    def _lease_pods(self, selector: str) -> Lease[Pod]:
+        assert self._shared is not None
+        return self._shared.lease(
+            PODS, self._target.namespace, self._schedule, label_selector=selector
+        )
+
+    def _release(self) -> None:
+        for lease in (self._anchor, self._pods, self._named):
+            if lease is not None:
+                lease.release()
+        self._anchor = self._pods = self._named = None
+
+    def _schedule(self) -> None:
+        """Resolve once after a batch of changes, in the same turn of the event loop."""
+        if self._scheduled is None and not self._closed:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._resolve)
+
+    def _resolve(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        if self._closed:
+            return
+        if self._target.kind is TargetKind.POD:
+            resolution = self._resolve_pod()
+        elif self._target.kind is TargetKind.SELECTOR:
+            resolution = self._resolve_selected(None)
+        else:
+            resolution = self._resolve_anchored()
+        if resolution is not None:
+            self._set(resolution)
+
+    def _set(self, resolution: Resolution) -> None:
+        if resolution == self._current:
+            return
+        self._current = resolution
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _resolve_anchored(self) -> Resolution | None:
+        lease = self._anchor
+        assert lease is not None
+        anchor = lease.get(self._target.namespace, self._target.name)
+        if anchor is None:
+            if self._pods is not None:
+                self._pods.release()
+                self._pods = None
+            if lease.error is not None:
+                return _trouble(lease.error)
+            return missing(self._target) if lease.synced else None
+        if not anchor.selector:
+            return without_selector(self._target, isinstance(anchor, Service))
+        if self._pods is None or self._pods.question[2] != anchor.selector:
+            # Leased before the old one is released, so that a shared watch lives on.
+            old, self._pods = self._pods, self._lease_pods(anchor.selector)
+            if old is not None:
+                old.release()
+        return self._resolve_selected(anchor)
+
+    def _resolve_selected(self, anchor: Service | Workload | None) -> Resolution | None:
+        lease = self._pods
+        if lease is None:
+            return None
+        if not lease.synced:
+            return _trouble(lease.error) if lease.error is not None else None
+        resolution = resolve_selected(
+            self._target, anchor, list(lease), current=self._uid, trusted=self._trusted
+        )
+        return self._current_or_trouble(resolution, lease)
+
+    def _resolve_pod(self) -> Resolution | None:
+        pod = self._by_name()
+        source = self._named or self._pods
+        if source is None:
+            return None
+        if pod is not None:
+            self._origin = pod
+            self._follow_owner(pod)
+        elif not source.synced:
+            return _trouble(source.error) if source.error is not None else None
+        siblings: list[Pod] = []
+        if self._pods is not None and self._origin is not None:
+            siblings = [s for s in self._pods if replaces(s, self._origin)]
+        resolution = resolve_pod(
+            self._target,
+            pod,
+            origin=self._origin,
+            siblings=siblings,
+            current=self._uid,
+            trusted=self._trusted,
+        )
+        if pod is None and self._pods is not None and not self._pods.synced:
+            # Whoever may not list the siblings cannot be shown the replacement.
+            source = self._pods
+        return self._current_or_trouble(resolution, source)
+
+    def _by_name(self) -> Pod | None:
+        """The pod the target names.
+
+        As soon as the siblings' watch knows it as well, the pod's own watch is given back: one
+        source at a time, so that two cannot contradict each other.
+        """
+        target = self._target
+        if self._named is None:
+            return None if self._pods is None else self._pods.get(target.namespace, target.name)
+        pod = self._named.get(target.namespace, target.name)
+        if pod is not None and self._pods is not None and self._pods.synced:
+            sibling = self._pods.get(target.namespace, target.name)
+            if sibling is not None and sibling.uid == pod.uid:
+                self._named.release()
+                self._named = None
+                return sibling
+        return pod
+
+    # Owners ---------------------------------------------------------------------------
+
+    def _follow_owner(self, pod: Pod) -> None:
+        """Watch the pod's siblings too, unless its replacement has the same name."""
+        if self._pods is not None or self._owner_lookup is not None:
+            return
+        if self._target.pin or follows_by_name(pod):
+            return
+        self._owner_lookup = asyncio.create_task(self._find_siblings(pod))
+
+    async def _find_siblings(self, pod: Pod) -> None:
+        """Open the siblings' watch with the owner's selector, or with the pod's own labels."""
+        selector = sibling_selector(pod)
+        kind = KINDS.get(pod.owner.kind) if pod.owner is not None else None
+        if kind is not None and pod.owner is not None and self._shared is not None:
+            # Forbidden or unreachable: the pod's own labels nearly always say the same.
+            with contextlib.suppress(TuiForwardError):
+                owner = await self._shared.cluster.get(
+                    WORKLOADS[kind], pod.namespace, pod.owner.name
+                )
+                selector = owner.selector or selector
+        if not self._closed and selector:
+            self._pods = self._lease_pods(selector)
+            self._schedule()
+
+    # Judging --------------------------------------------------------------------------
+
+    @property
+    def _uid(self) -> str:
+        return self._current.pod.uid if isinstance(self._current, Resolved) else ""
+
+    def _known(self) -> list[Pod]:
+        return [pod for lease in (self._named, self._pods) if lease is not None for pod in lease]
+
+    def _trusted(self, pod: Pod) -> bool:
+        evidence = self._distrusted.get(pod.uid)
+        if evidence is None:
+            return True
+        version, until = evidence
+        if pod.resource_version == version and time.monotonic() < until:
+            return False
+        del self._distrusted[pod.uid]
+        return True
+
+    def _current_or_trouble(self, resolution: Resolution, lease: Lease[Pod] | None) -> Resolution:
+        """Without a pod, say first that the picture may be old; with one, go on with it."""
+        if isinstance(resolution, Unresolved) and lease is not None and lease.error is not None:
+            return _trouble(lease.error)
+        return resolution
+
+
+def _trouble(error: TuiForwardError) -> Unresolved:
+    blocked_by = None
+    if isinstance(error, AuthError):
+        blocked_by = BlockedBy.CREDENTIALS
+    elif isinstance(error, ConfigError):
+        blocked_by = BlockedBy.CONFIG
+    elif isinstance(error, UsageError):
+        blocked_by = BlockedBy.TARGET
+    elif isinstance(error, ApiError) and error.forbidden:
+        blocked_by = BlockedBy.FORBIDDEN
+    return Unresolved(reason=error.message, hint=error.hint, blocked_by=blocked_by)

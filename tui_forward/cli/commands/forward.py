@@ -1,0 +1,193 @@
+"""`tui-forward forward`: port-forwards without a screen, as kubectl does them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tui_forward.cli import completers
+from tui_forward.cli.options import Duration, cluster_options
+from tui_forward.cli.output import Output, one_line, wants_color
+from tui_forward.common import paths as paths
+from tui_forward.common.arguments import parse_addresses, parse_ports, parse_selector, parse_target
+from tui_forward.errors import UsageError
+from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.settings.parser import load
+
+EPILOG = """\
+\b
+* or what your settings say: tui-forward config
+
+\b
+TARGET is a pod, or svc/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME.
+A port is REMOTE, LOCAL:REMOTE, or :REMOTE for any free local port.
+REMOTE is a number or the name of a port.
+
+\b
+Examples:
+  tui-forward forward web-6d8c 8080            pod web-6d8c, and its successors
+  tui-forward forward svc/web 8080:http 9090   two ports of a service
+  tui-forward forward -l app=web :80           any ready pod with this label
+"""
+
+
+@click.command(epilog=EPILOG, short_help="Forward local ports to a pod, a service or a workload.")
+@click.argument("target", metavar="TARGET", required=False, shell_complete=completers.targets)
+@click.argument("ports", metavar="[LOCAL:]REMOTE...", nargs=-1, shell_complete=completers.ports)
+@click.option("-l", "--selector", metavar="LABELS", help="Pods with these labels, as TARGET.")
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Local addresses to listen on, as a comma list. [default: localhost *]",
+)
+@cluster_options
+@click.option(
+    "--transport",
+    type=click.Choice([choice.value for choice in TransportChoice]),
+    default=TransportChoice.AUTO.value,
+    help="How to speak to the API server. [default: auto]",
+)
+@click.option("--pin", is_flag=True, help="Keep to this very pod; do not follow its successor.")
+@click.option(
+    "--park",
+    type=Duration(),
+    metavar="TIME",
+    help="How long connections are held while no pod can take them. [default: 30s *]",
+)
+@click.option(
+    "--linger",
+    type=Duration(),
+    metavar="TIME",
+    help="How long the pod may take to answer after the client's end of file. [default: 5s *]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Events on stdout, one object per line.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only where to connect, and failures.")
+def forward(
+    target: str | None,
+    ports: tuple[str, ...],
+    selector: str | None,
+    address: tuple[str, ...],
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str | None,
+    transport: str,
+    pin: bool,
+    park: float | None,
+    linger: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Forward local ports to a pod, a service or a workload, until Ctrl-C.
+
+    Pods may come and go meanwhile: connections are held until there is one again.
+    """
+    settings = load(paths.settings())
+    defaults = settings.forwards
+    specs = _specs(
+        target,
+        ports,
+        selector,
+        context=context or "",
+        namespace=namespace or "",
+        pin=pin,
+        addresses=parse_addresses(address) if address else defaults.addresses,
+        transport=TransportChoice(transport),
+        park_s=defaults.park_s if park is None else park,
+        linger_s=defaults.linger_s if linger is None else linger,
+    )
+    from tui_forward.cli.sessions import run
+
+    notes = [one_line(str(problem)) for problem in settings.problems]
+    run(_forward(specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet))
+
+
+def _specs(
+    target: str | None,
+    ports: tuple[str, ...],
+    selector: str | None,
+    *,
+    context: str,
+    namespace: str,
+    pin: bool,
+    addresses: tuple[str, ...],
+    transport: TransportChoice,
+    park_s: float,
+    linger_s: float,
+) -> tuple[ForwardSpec, ...]:
+    """One spec for each port.
+
+    With a selector there is no TARGET, so the first argument is a port too.
+    """
+    if selector is not None:
+        if target is not None and "/" in target:
+            raise UsageError(
+                f'both a target, "{target}", and a selector, "{selector}", are given',
+                hint="use one of them",
+            )
+        ports = (target, *ports) if target is not None else ports
+        kind, name = TargetKind.SELECTOR, parse_selector(selector)
+        if pin:
+            raise UsageError("--pin needs a pod, not a selector", hint="name the pod as TARGET")
+    elif target is None:
+        raise UsageError(
+            "no target given", hint="name a pod or KIND/NAME and its ports: svc/web 8080:http"
+        )
+    else:
+        kind, name = parse_target(target)
+        if pin and kind is not TargetKind.POD:
+            raise UsageError(f"--pin needs a pod, not {target}", hint="name the pod as TARGET")
+    return tuple(
+        ForwardSpec(
+            target=Target(
+                context=context, namespace=namespace, kind=kind, name=name, port=pair.remote,
+                pin=pin,
+            ),
+            local_port=pair.local,
+            addresses=addresses,
+            transport=transport,
+            park_s=park_s,
+            linger_s=linger_s,
+        )
+        for pair in parse_ports(ports)
+    )  # fmt: skip
+
+
+async def _forward(
+    specs: tuple[ForwardSpec, ...],
+    kubeconfig: str | None,
+    context: str | None,
+    notes: Sequence[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from tui_forward.cli.event_output import JsonReport, Report, TextReport
+    from tui_forward.cli.headless_runner import Headless
+    from tui_forward.cli.sessions import local_session, told_by_signals
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_broken() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    output = Output(on_broken=on_broken)
+    report: Report
+    if as_json:
+        report = JsonReport(output)
+    else:
+        report = TextReport(
+            output, named=len(specs) > 1, quiet=quiet, color=wants_color(sys.stderr)
+        )
+    for note in notes:
+        report.note(note)
+    try:
+        with told_by_signals(stop.set):
+            async with local_session(kubeconfig, context=context) as session:
+                await Headless(session, report).run(specs, stop)
+    finally:
+        output.close()

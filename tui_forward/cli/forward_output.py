@@ -1,0 +1,89 @@
+"""Forwards as lines of a table, and as JSON objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from tui_forward.cli.event_output import STATE_STYLES
+from tui_forward.cli.output import one_line, style
+from tui_forward.common.formatting import plural, rate, short_age
+from tui_forward.model import Forward
+
+_WIDEST = 48
+
+
+def record(forward: Forward) -> dict[str, Any]:
+    """One forward for programs; the same keys in every command."""
+    spec, counters = forward.spec, forward.counters
+    return {
+        "forward": forward.id,
+        "profile": spec.profile,
+        "name": spec.name,
+        "context": spec.target.context,
+        "target": str(spec.target),
+        "state": "paused" if forward.paused else forward.state.value,
+        "reason": forward.reason,
+        "hint": forward.hint,
+        "listening": [str(address) for address in forward.listening],
+        "pod": forward.pod.name if forward.pod is not None else "",
+        "started_at": forward.started_at,
+        "connections": counters.connections_open,
+        "bytes_from_pod": counters.bytes_from_pod,
+        "bytes_to_pod": counters.bytes_to_pod,
+    }
+
+
+def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """One object on each line."""
+    return map(json_line, records)
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """One object."""
+    return msgspec.json.encode(record).decode()
+
+
+def table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
+    """A line for each forward, and one above them; a reason beneath what is not ready."""
+    now = time.time()
+    rows = [("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "NOW", "AGE")]
+    rows += [
+        (
+            one.id,
+            one.spec.name or "-",
+            str(one.listening[0]) if one.listening else "-",
+            f"{one.spec.target.context}/{one.spec.target}",
+            "paused" if one.paused else one.state.value,
+            str(one.counters.connections_open),
+            rate(one.counters.rate_from_pod + one.counters.rate_to_pod) or "-",
+            short_age(now - one.started_at),
+        )
+        for one in forwards
+    ]
+    rows = [tuple(one_line(cell) for cell in row) for row in rows]  # type: ignore[misc]
+    widths = [min(_WIDEST, max(len(row[place]) for row in rows)) for place in range(8)]
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if number == 0:
+            yield style("  ".join(cells).rstrip(), "2", color=color)
+            continue
+        forward = forwards[number - 1]
+        if not forward.paused:
+            cells[4] = style(cells[4], STATE_STYLES[forward.state], color=color)
+        yield "  ".join(cells).rstrip()
+        if forward.state.value not in ("ready", "stopped"):
+            why = one_line(forward.reason) + (
+                f" → {one_line(forward.hint)}" if forward.hint else ""
+            )
+            yield style(f"    {why}", "2", color=color)
+
+
+def count(forwards: Sequence[Forward]) -> str:
+    """`3 forwards, 2 ready`."""
+    ready = sum(one.state.value == "ready" for one in forwards)
+    what = plural(len(forwards), "forward")
+    return what if ready == len(forwards) else f"{what}, {ready} ready"

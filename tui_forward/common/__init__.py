@@ -1,0 +1,1 @@
+"""Helpers that every layer may use. They import only `model`, `errors` and each other."""

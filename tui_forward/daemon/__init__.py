@@ -1,0 +1,27 @@
+"""The session over a unix socket: the engine's own process, and the way to it.
+
+    session = await connect(kubeconfig="~/.kube/config")     # starts an engine if none runs
+    await session.start(spec)
+    await session.close()                                    # only disconnects
+
+The names below are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_forward.daemon.launcher import attach as attach
+    from tui_forward.daemon.launcher import connect as connect
+    from tui_forward.daemon.remote_session import RemoteSession as RemoteSession
+
+__all__ = ["RemoteSession", "attach", "connect"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "remote_session" if name == "RemoteSession" else "launcher"
+    return getattr(import_module(f"tui_forward.daemon.{module}"), name)

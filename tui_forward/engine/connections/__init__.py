@@ -1,0 +1,1 @@
+"""One TCP connection of a client, from accept to close."""

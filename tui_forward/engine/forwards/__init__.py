@@ -1,0 +1,1 @@
+"""One forward: its state machine, reconciler and queue of connections."""

@@ -1,0 +1,126 @@
+"""The connections of one forward: those that live, and those that ended a moment ago."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from tui_forward.engine.connections.connection import Gate, LocalConnection
+from tui_forward.engine.context import World
+from tui_forward.engine.forwards.status_recorder import Story
+from tui_forward.engine.host.process_lookup import Ends
+from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress
+
+_log = logging.getLogger(__name__)
+
+# Closed connections stay visible for a while.
+_RECENT_S = 30.0
+_RECENT_MAX = 200
+_END_S = 2.0
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds
+
+
+class ConnectionTable:
+    """Runs each accepted socket as a `LocalConnection` in a task of its own.
+
+    Args:
+        forward_id: The forward.
+        spec: What was asked for.
+        gate: What connections ask of their forward.
+        story: Where their beginnings and ends are told.
+        world: The engine.
+    """
+
+    def __init__(
+        self, forward_id: str, spec: ForwardSpec, *, gate: Gate, story: Story, world: World
+    ) -> None:
+        self._forward_id = forward_id
+        self._spec = spec
+        self._gate = gate
+        self._story = story
+        self._world = world
+        self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], Ends]] = {}
+        self._recent: deque[Connection] = deque(maxlen=_RECENT_MAX)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def add(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
+        """Serve an accepted socket."""
+        number = self._world.next_connection_id()
+        connection = LocalConnection(
+            sock,
+            connection_id=number,
+            forward_id=self._forward_id,
+            client=str(client),
+            gate=self._gate,
+            limits=self._world.limits,
+            park_s=self._spec.park_s,
+            linger_s=self._spec.linger_s,
+        )
+        counters = self._gate.counters
+        counters.connections_open += 1
+        counters.connections_total += 1
+        task = asyncio.create_task(connection.run(), name=f"connection {number}")
+        ends = Ends((client.host, client.port), (ours.host, ours.port))
+        self._live[number] = (connection, task, ends)
+        task.add_done_callback(lambda done: self._ended(number, done))
+        self._story.tell(EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time()))
+
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        connection, _, _ = self._live.pop(number)
+        self._gate.counters.connections_open -= 1
+        self._world.client_names.forget(number)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("connection %d of %s fell over", number, self._forward_id, exc_info=error)
+        last = connection.snapshot(time.time())
+        self._recent.append(last)
+        self._story.tell(EventKind.CONNECTION_CLOSED, connection=last)
+
+    def close(self, number: int, reason: str) -> bool:
+        """End one connection; False when it is not one of these, or has ended."""
+        entry = self._live.get(number)
+        if entry is None:
+            return False
+        entry[0].abort(reason)
+        return True
+
+    async def end_all(self, reason: str) -> None:
+        """Reset all connections and wait for their ends, for a bounded time."""
+        entries = list(self._live.values())
+        for connection, _, _ in entries:
+            connection.abort(reason)
+        tasks = [task for _, task, _ in entries]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=_END_S)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("%d connections of %s did not end in time", len(late), self._forward_id)
+            await asyncio.wait(late, timeout=_END_S)
+
+    def snapshot(self, now: float) -> Iterator[Connection]:
+        """Those closed within the last half minute, then those that live."""
+        recent = self._recent
+        while recent and (recent[0].closed_at or 0.0) < now - _RECENT_S:
+            recent.popleft()
+        yield from recent
+        for connection, _, ends in self._live.values():
+            if not connection.process:
+                self._world.client_names.ask(connection.id, ends, connection)
+            yield connection.snapshot(now)
+
+
+def refuse(sock: socket.socket) -> None:
+    """Reset an accepted socket."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()

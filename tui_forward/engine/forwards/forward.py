@@ -1,0 +1,310 @@
+"""One forward: a local end, a follower of its target, and the connections between them.
+
+The forward is a supervised task: whatever goes wrong in it becomes a state and a retry.
+Its listener is opened once and closed by `stop` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Iterator
+
+from tui_forward.engine.connections.listener import Inheritance, Listener
+from tui_forward.engine.context import World
+from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards.auto_reset_event import Alarm
+from tui_forward.engine.forwards.connection_queue import ForwardGate
+from tui_forward.engine.forwards.connection_table import ConnectionTable, refuse
+from tui_forward.engine.forwards.open_listener import open_listener
+from tui_forward.engine.forwards.reconciler import Follower
+from tui_forward.engine.forwards.status_recorder import Story
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import (
+    Connection,
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    TimelineEntry,
+    TimelineKind,
+    Unresolved,
+)
+
+# Connections accepted and held in this process while no tunnel is up; more wait in the
+# kernel's backlog, where they cost no descriptor of ours.
+_MAX_PARKED = 2048
+
+
+class LiveForward:
+    """A forward that is switched on.
+
+    Args:
+        forward_id: Its id in the session.
+        spec: What the person asked for, with context and namespace filled in.
+        world: The engine around it.
+    """
+
+    def __init__(self, forward_id: str, spec: ForwardSpec, world: World) -> None:
+        self.id = forward_id
+        self.spec = spec
+        self._world = world
+        self._alarm = Alarm()
+        self._story = Story(forward_id, spec, world, on_state=self._state_changed)
+        self._gate = ForwardGate(
+            self._story,
+            on_parked=self._parked_changed,
+            on_sandbox_gone=lambda failure: self._follower.distrust(failure),
+        )
+        self._follower = Follower(
+            spec,
+            gate=self._gate,
+            story=self._story,
+            alarm=self._alarm,
+            world=world,
+            name=f"forward {forward_id}",
+        )
+        self._table = ConnectionTable(
+            forward_id, spec, gate=self._gate, story=self._story, world=world
+        )
+        self._listener: Listener | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._lifecycle = asyncio.Lock()  # pause, resume and stop: one after the other
+        self._commands: set[asyncio.Task[None]] = set()
+        self._over = False
+
+    # ----------------------------------------------------------------------------------
+    # Commands
+    # ----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the forward's task. Call once."""
+        self._story.begin("switched on")
+        self._live_on()
+
+    async def stop(self, reason: str = "switched off") -> None:
+        """End it for good, with its connections, within a few seconds. Idempotent."""
+        await self._to_its_end(self._stop(reason))
+
+    async def _stop(self, reason: str) -> None:
+        async with self._lifecycle:
+            if self._over:
+                return
+            self._over = True
+            # Whoever waits for the port may have it at once.
+            if self._listener is not None:
+                self._listener.close()
+            self._gate.shut(f"the forward was {reason}")
+            await self._end_life()
+            await self._table.end_all(f"the forward was {reason}")
+            await self._follower.close()
+            self._story.advance(state_machine.Stopped(reason))
+            self._story.tell(EventKind.STOPPED)
+
+    async def pause(self) -> None:
+        """Stop forwarding; keep the forward and its port. Idempotent."""
+        await self._to_its_end(self._pause())
+
+    async def _pause(self) -> None:
+        async with self._lifecycle:
+            if self._over or self._story.status.paused:
+                return
+            self._gate.shut("the forward is paused")
+            await self._end_life()
+            self._follower.cut("the forward was paused")
+            await self._table.end_all("the forward was paused")
+            self._story.advance(state_machine.Paused())
+            if self._listener is not None:
+                self._listener.resume()  # to refuse, not to leave callers in the backlog
+
+    async def _to_its_end(self, command: Coroutine[None, None, None]) -> None:
+        """Run a command whole, even if whoever gave it goes away: half a pause is a lie."""
+        task = asyncio.create_task(command, name=f"forward {self.id}: command")
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+        await asyncio.shield(task)
+
+    async def resume(self) -> None:
+        """Undo `pause`. Idempotent."""
+        async with self._lifecycle:
+            if self._over or not self._story.status.paused:
+                return
+            self._gate.unshut()
+            self._story.advance(state_machine.Resumed())
+            self._story.begin("switched on again")
+            self._follower.hurry()
+            self._live_on()
+
+    def reconnect(self) -> None:
+        """Cut the tunnels, forget every delay, and try again now."""
+        if self._over or self._story.status.paused:
+            return
+        self._story.note(TimelineKind.NOTE, "reconnect was asked for")
+        self._follower.start_over("reconnecting, as asked")
+
+    def nudge(self, reason: str) -> None:
+        """The world has changed: try again if it waits, make sure if it seems to work."""
+        status = self._story.status
+        if self._over or status.paused:
+            return
+        if status.retry_at is not None or status.state is ForwardState.BLOCKED:
+            self._story.note(TimelineKind.NOTE, f"{reason}: trying again")
+            self._follower.hurry()
+        elif status.state is ForwardState.READY:
+            self._follower.probe()
+
+    def cluster_answers(self) -> None:
+        """Another forward of the same context got through to the API server."""
+        if not self._over and self._follower.waits_for_cluster:
+            self._story.note(TimelineKind.NOTE, "the API server answers others: trying again")
+            self._follower.hurry()
+
+    def close_connection(self, connection_id: int) -> bool:
+        """End one connection; False when it is not one of ours, or has ended."""
+        return self._table.close(connection_id, "closed by hand")
+
+    # ----------------------------------------------------------------------------------
+    # Being handed over to another process
+    # ----------------------------------------------------------------------------------
+
+    def hold(self) -> Inheritance:
+        """Accept nothing for now; gives the sockets that listen."""
+        return self._listener.hold() if self._listener is not None else {}
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        if self._listener is not None:
+            self._listener.release()
+
+    def let_go(self) -> None:
+        """Listen no more, for another process does; go on for the connections there are."""
+        if self._listener is not None:
+            self._listener.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there are no connections."""
+        return not len(self._table)
+
+    # ----------------------------------------------------------------------------------
+    # Reading
+    # ----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ForwardState:
+        """The state now."""
+        return self._story.status.state
+
+    @property
+    def addresses(self) -> tuple[LocalAddress, ...]:
+        """What it listens on."""
+        return self._listener.addresses if self._listener is not None else ()
+
+    @property
+    def timeline(self) -> tuple[TimelineEntry, ...]:
+        """What happened, oldest first."""
+        return self._story.timeline
+
+    @property
+    def obstacle(self) -> TuiForwardError | Unresolved | None:
+        """What keeps it from being ready; see `Follower.obstacle`."""
+        return self._follower.obstacle
+
+    def snapshot(self) -> Forward:
+        """The forward as it stands."""
+        story, status = self._story, self._story.status
+        pool = self._follower.pool if status.state is ForwardState.READY else None
+        return Forward(
+            id=self.id,
+            spec=self.spec,
+            state=status.state,
+            reason=status.reason,
+            hint=status.hint,
+            blocked_by=status.blocked_by,
+            since=story.since,
+            started_at=story.started_at,
+            retry_at=status.retry_at,
+            paused=status.paused,
+            listening=self.addresses,
+            pod=self._follower.pod,
+            remote_port=story.remote_port,
+            transport=pool.transport if pool is not None else None,
+            tunnels=pool.tunnels if pool is not None else 0,
+            round_trip_s=pool.round_trip_s if pool is not None else None,
+            parked=self._gate.parked,
+            counters=self._gate.counters.snapshot(),
+            last_incident=story.incident,
+        )
+
+    def connections(self, now: float) -> Iterator[Connection]:
+        """Connections closed within the last half minute, then those that live."""
+        return self._table.snapshot(now)
+
+    # ----------------------------------------------------------------------------------
+    # Life
+    # ----------------------------------------------------------------------------------
+
+    def _live_on(self) -> None:
+        self._life = asyncio.create_task(self._live(), name=f"forward {self.id}")
+
+    async def _end_life(self) -> None:
+        life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+
+    async def _live(self) -> None:
+        while True:
+            delay = 0.0
+            try:
+                watch = self._follower.watch()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._follower.heed(watch), name=f"forward {self.id}: target")
+                    tasks.create_task(self._work(), name=f"forward {self.id}: work")
+            except Exception as error:  # noqa: BLE001 - whatever it is becomes a state and a retry
+                delay = self._follower.fell_over(error)
+            finally:
+                await self._follower.release()
+            await self._alarm.wait(delay)
+
+    async def _work(self) -> None:
+        if self._listener is None:
+            self._listener = await open_listener(
+                self.spec,
+                resolution=lambda: self._follower.resolution,
+                alarm=self._alarm,
+                story=self._story,
+                world=self._world,
+                on_accept=self._accepted,
+            )
+        await self._follower.follow()
+
+    # ----------------------------------------------------------------------------------
+    # What the parts tell one another
+    # ----------------------------------------------------------------------------------
+
+    def _accepted(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
+        if self._story.status.paused or self._over:
+            refuse(sock)
+            self._story.note(TimelineKind.CONNECTION, "refused a connection while paused")
+            return
+        self._table.add(sock, client, ours)
+
+    def _state_changed(self, before: ForwardState, after: ForwardState) -> None:
+        if before is ForwardState.READY:
+            self._gate.hold()
+        if after is ForwardState.READY:
+            assert self._follower.pool is not None
+            self._gate.open(self._follower.pool)
+            if self._listener is not None:
+                self._listener.resume()
+            self._world.became_ready(self.spec.target.context)
+
+    def _parked_changed(self, parked: int) -> None:
+        if self._listener is not None:
+            if parked >= _MAX_PARKED:
+                self._listener.pause()
+            elif parked <= _MAX_PARKED // 2:
+                self._listener.resume()
+        self._world.changed()

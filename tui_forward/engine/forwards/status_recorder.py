@@ -1,0 +1,143 @@
+"""What a forward tells: its status, its timeline, its events, the length of its outages.
+
+Everything shown about a forward passes through here, so that the status, the timeline and
+the events of `--json` never contradict one another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tui_forward.engine.context import World
+from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards.timeline import Outage, Timeline
+from tui_forward.model import (
+    Connection,
+    Event,
+    EventKind,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    TimelineEntry,
+    TimelineKind,
+)
+
+
+class Story:
+    """One forward's story.
+
+    Args:
+        forward_id: Its id.
+        spec: What was asked for.
+        world: The engine, which passes events on.
+        on_state: Called with the state before and after, whenever it changes. Must not raise.
+    """
+
+    def __init__(
+        self,
+        forward_id: str,
+        spec: ForwardSpec,
+        world: World,
+        *,
+        on_state: Callable[[ForwardState, ForwardState], None],
+    ) -> None:
+        self._id = forward_id
+        self._target = str(spec.target)
+        self._world = world
+        self._on_state = on_state
+        self._timeline = Timeline()
+        self._outage: Outage | None = None
+        self.status = state_machine.INITIAL
+        self.since = self.started_at = time.time()
+        self.incident = ""
+        self.remote_port: int | None = None
+
+    @property
+    def timeline(self) -> tuple[TimelineEntry, ...]:
+        """What happened, oldest first."""
+        return self._timeline.entries
+
+    @property
+    def outage(self) -> Outage | None:
+        """The stretch without a tunnel that is not settled yet, if any."""
+        return self._outage
+
+    def begin(self, text: str) -> None:
+        """It is switched on, or goes on after a pause."""
+        self.note(TimelineKind.STATE, text)
+        self._outage = Outage(time.monotonic(), first=True)
+
+    def advance(self, given: state_machine.Input) -> None:
+        """Feed the state machine, and tell everybody if that changed what is shown."""
+        before = self.status
+        after = self.status = state_machine.advance(before, given)
+        if after == before:
+            return
+        moved = after.state is not before.state
+        if moved:
+            self.since = time.time()
+        if moved or after.reason != before.reason:
+            # Every dial of a long outage would push everything else out of the timeline.
+            if moved or not isinstance(given, state_machine.DialStarted):
+                self.note(TimelineKind.STATE, f"{after.state}: {after.reason}")
+            if after.state is not ForwardState.STOPPED or after.paused:
+                self.tell(EventKind.STATE)
+        if moved:
+            self._moved(before.state, after.state)
+        self._world.changed()
+
+    def _moved(self, before: ForwardState, after: ForwardState) -> None:
+        if before is ForwardState.READY and after is not ForwardState.STOPPED:
+            self.incident = self.status.reason
+            self._outage = Outage(time.monotonic())
+        if after is ForwardState.STOPPED:
+            self._outage = None
+        self._on_state(before, after)
+        if after is ForwardState.READY and self._outage is not None:
+            self._outage.ended = time.monotonic()
+            self.settle(self._outage)
+
+    def settle(self, outage: Outage) -> None:
+        """Say how long an outage was, once all connections it held are accounted for."""
+        if outage is not self._outage or not outage.settled:
+            return
+        self._outage = None
+        text = outage.summary(time.monotonic())
+        self.note(TimelineKind.NOTE, text)
+        if not outage.first:
+            self.incident = text
+
+    def note(self, kind: TimelineKind, text: str) -> None:
+        """Add a line to the timeline."""
+        self._timeline.add(time.time(), kind, text)
+        self._world.changed()
+
+    def trouble(self, kind: TimelineKind, text: str) -> None:
+        """Add a line about something that went wrong."""
+        self.incident = text
+        self.note(kind, text)
+
+    def tell(
+        self,
+        kind: EventKind,
+        *,
+        connection: Connection | None = None,
+        listening: tuple[LocalAddress, ...] = (),
+    ) -> None:
+        """Emit an event."""
+        status = self.status
+        about_state = kind in (EventKind.STATE, EventKind.STOPPED)
+        event = Event(
+            event=kind,
+            time=time.time(),
+            forward=self._id,
+            target=self._target,
+            state=status.state if about_state else None,
+            reason=status.reason if about_state else "",
+            hint=status.hint if about_state else "",
+            listening=listening,
+            remote_port=self.remote_port if connection is None else None,
+            connection=connection,
+        )
+        self._world.emit(event)

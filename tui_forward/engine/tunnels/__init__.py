@@ -1,0 +1,1 @@
+"""Upgraded connections to a pod: SPDY and WebSocket tunnels, and their pool."""

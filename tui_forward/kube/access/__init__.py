@@ -1,0 +1,1 @@
+"""Endpoint, TLS settings and credentials of a context, put together."""

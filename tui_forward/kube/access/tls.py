@@ -1,0 +1,119 @@
+"""TLS towards an API server: trust, client certificate, verification as kubectl does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tui_forward.errors import ConfigError
+from tui_forward.kube.auth.credentials import ClientCertificate, material
+from tui_forward.kube.kubeconfig.loader import ClusterEntry
+
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----"
+)
+
+
+def trusted(cluster: ClusterEntry) -> bytes:
+    """The certificates of the cluster's own authority as PEM; empty means the system's.
+
+    Raises:
+        ConfigError: They cannot be read or are none.
+    """
+    where = f'certificate-authority of cluster "{cluster.name}"'
+    source = str(cluster.source or "the kubeconfig")
+    pem = material(cluster.ca_data, cluster.ca_file, where, source)
+    if not pem:
+        return b""
+    # OpenSSL rejects the comments that many bundles carry unless they are plain ASCII.
+    blocks = _PEM_CERTIFICATE.findall(pem)
+    if not blocks:
+        raise ConfigError(
+            f"{where} holds no PEM certificate",
+            hint=f"Correct certificate-authority in {source}",
+        )
+    return b"\n".join(blocks) + b"\n"
+
+
+def client_context(cluster: ClusterEntry, certificate: ClientCertificate | None) -> ssl.SSLContext:
+    """A context for requests and upgrades alike; offers ALPN `http/1.1` only.
+
+    Raises:
+        ConfigError: Trust or the client certificate cannot be used.
+    """
+    authority = trusted(cluster)
+    if cluster.insecure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        try:
+            context = ssl.create_default_context(
+                cadata=authority.decode("ascii") if authority else None
+            )
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f'certificate-authority of cluster "{cluster.name}" is not a valid certificate',
+                hint=f"Correct it in {cluster.source or 'the kubeconfig'}",
+            ) from error
+        # Python 3.13 turned on checks that Go does not make and many clusters' own
+        # authorities do not pass (no key usage, no authority key identifier).
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if certificate is not None:
+        _present(context, certificate, cluster)
+    return context
+
+
+def _present(
+    context: ssl.SSLContext, certificate: ClientCertificate, cluster: ClusterEntry
+) -> None:
+    def refuse() -> bytes:
+        # OpenSSL would otherwise ask on the terminal, under a running dashboard.
+        raise ConfigError(
+            f'the client key for cluster "{cluster.name}" is protected by a passphrase',
+            hint="Store the key without a passphrase, as kubectl needs it too",
+        )
+
+    with _as_file(certificate.certificate + b"\n" + certificate.key) as path:
+        try:
+            context.load_cert_chain(path, password=refuse)
+        except ssl.SSLError as error:
+            # `error` names an OpenSSL function and a reason, no content.
+            reason = (error.reason or "unreadable").replace("_", " ").lower()
+            raise ConfigError(
+                f'the client certificate and key for cluster "{cluster.name}" cannot be used: '
+                f"{reason}",
+                hint="Check that certificate and key are PEM and belong together",
+            ) from error
+
+
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """A path at which OpenSSL finds `content` while the context lasts.
+
+    Python can load a key from a path only. Where the system has files without a folder the
+    key never reaches a disk; elsewhere it lies in a private file until OpenSSL has read it.
+    """
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        descriptor = os.memfd_create("client-key", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, content)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    # mkstemp makes the file readable by its owner only.
+    descriptor, path = tempfile.mkstemp(prefix="tui-forward-", suffix=".pem")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        yield path
+    finally:
+        Path(path).unlink(missing_ok=True)

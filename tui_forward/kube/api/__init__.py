@@ -1,0 +1,1 @@
+"""REST client, lists, watches and the API types."""

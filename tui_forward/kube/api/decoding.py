@@ -1,0 +1,227 @@
+"""From objects as sent (`wire`) to the program's own language (`model`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from tui_forward.kube.api import api_types
+from tui_forward.kube.api.pod_status import is_sidecar, summarise
+from tui_forward.model import (
+    DeclaredPort,
+    Namespace,
+    OwnerRef,
+    Pod,
+    PortProtocol,
+    Service,
+    TargetKind,
+    Workload,
+)
+
+_PROTOCOLS = {protocol.value: protocol for protocol in PortProtocol}
+_NO_LABELS: dict[str, str] = {}
+
+
+@lru_cache(maxsize=4096)
+def seconds(timestamp: str | None) -> float:
+    """RFC 3339 to seconds since the epoch; 0 when absent or unreadable."""
+    if not timestamp:
+        return 0.0
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0
+
+
+@lru_cache(maxsize=8192)
+def shared(text: str) -> str:
+    """The same text as one object; unlike interned strings, forgotten when not used."""
+    return text
+
+
+# Pods of one workload declare the same ports, have the same owner and nearly the same labels:
+# ten thousand pods share a few hundred of each.
+
+
+# Number, name, protocol, container.
+_RawPort = tuple[int, str, str, str]
+
+
+@lru_cache(maxsize=8192)
+def _ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
+    return tuple(
+        DeclaredPort(
+            number=number,
+            name=shared(name),
+            protocol=_PROTOCOLS.get(protocol, PortProtocol.TCP),
+            container=shared(container),
+        )
+        for number, name, protocol, container in ports
+    )
+
+
+@lru_cache(maxsize=8192)
+def _owner_ref(kind: str, name: str) -> OwnerRef:
+    return OwnerRef(kind, name)
+
+
+@lru_cache(maxsize=4096)
+def _labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return {shared(key): shared(value) for key, value in items}
+
+
+def _owner(metadata: api_types.Metadata) -> OwnerRef | None:
+    """The controller; a Deployment in place of the ReplicaSet it made.
+
+    The Deployment controller names a ReplicaSet after itself and the hash it also puts into
+    the label `pod-template-hash`, so no look at the ReplicaSet is needed.
+    """
+    for owner in metadata.owner_references or ():
+        if not owner.controller:
+            continue
+        if owner.kind == "ReplicaSet" and metadata.labels:
+            template = metadata.labels.get("pod-template-hash")
+            if template and owner.name.endswith(f"-{template}"):
+                return _owner_ref("Deployment", owner.name[: -len(template) - 1])
+        return _owner_ref(owner.kind, owner.name)
+    return None
+
+
+def pod(raw: api_types.Pod) -> Pod:
+    """A pod, with kubectl's columns."""
+    metadata, spec, status = raw.metadata, raw.spec, raw.status
+    summary = summarise(raw)
+    ready, ready_since = False, 0.0
+    for condition in status.conditions or ():
+        if condition.type == "Ready":
+            ready = condition.status == "True"
+            ready_since = seconds(condition.last_transition_time)
+    containers = spec.containers or []
+    if spec.init_containers:
+        containers = [*containers, *filter(is_sidecar, spec.init_containers)]
+    ports = [
+        (port.container_port, port.name, port.protocol, container.name)
+        for container in containers
+        if container.ports
+        for port in container.ports
+    ]
+    max_restarts = 0
+    identities = []
+    for state in status.container_statuses or ():
+        max_restarts = max(max_restarts, state.restart_count)
+        if state.container_id:
+            identities.append(state.container_id)
+    if status.init_container_statuses and len(containers) > len(spec.containers or ()):
+        sidecars = {c.name for c in containers}
+        identities += [
+            s.container_id
+            for s in status.init_container_statuses
+            if s.container_id and s.name in sidecars
+        ]
+    return Pod(
+        namespace=shared(metadata.namespace),
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        phase=shared(status.phase),
+        status=shared(summary.status),
+        message=summary.message,
+        ready=ready,
+        ready_since=ready_since,
+        containers_ready=summary.ready,
+        containers_total=summary.total,
+        restarts=summary.restarts,
+        max_restarts=max_restarts,
+        created_at=seconds(metadata.creation_timestamp),
+        deleting=metadata.deletion_timestamp is not None,
+        node=shared(spec.node_name),
+        ip=status.pod_ip,
+        labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
+        owner=_owner(metadata),
+        ports=_ports(tuple(ports)) if ports else (),
+        container_ids=tuple(identities),
+    )
+
+
+def service(raw: api_types.Service) -> Service:
+    """A service."""
+    metadata, spec = raw.metadata, raw.spec
+    return Service(
+        namespace=shared(metadata.namespace),
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        type=shared(spec.type),
+        cluster_ip=spec.cluster_ip,
+        selector=labels_selector(spec.selector),
+        ports=tuple(
+            DeclaredPort(
+                number=port.port,
+                name=port.name,
+                protocol=_PROTOCOLS.get(port.protocol, PortProtocol.TCP),
+                target=str(port.target_port) if port.target_port else "",
+            )
+            for port in spec.ports or ()
+        ),
+        created_at=seconds(metadata.creation_timestamp),
+    )
+
+
+def workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
+    """A Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
+    metadata, spec, status = raw.metadata, raw.spec, raw.status
+    if kind is TargetKind.DAEMONSET:
+        replicas, ready = status.desired_number_scheduled, status.number_ready
+    elif kind is TargetKind.JOB:
+        replicas, ready = spec.parallelism, status.ready
+        replicas = 1 if replicas is None else replicas
+    else:
+        replicas, ready = spec.replicas, status.ready_replicas
+        replicas = 1 if replicas is None else replicas
+    owner = next((o for o in metadata.owner_references or () if o.controller), None)
+    return Workload(
+        namespace=shared(metadata.namespace),
+        name=metadata.name,
+        kind=kind,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        selector=_selector(spec.selector),
+        replicas=replicas or 0,
+        ready=ready or 0,
+        created_at=seconds(metadata.creation_timestamp),
+        owner=_owner_ref(owner.kind, owner.name) if owner else None,
+    )
+
+
+def namespace(raw: api_types.Namespace) -> Namespace:
+    """A namespace."""
+    metadata = raw.metadata
+    return Namespace(
+        name=metadata.name,
+        status=raw.status.phase,
+        created_at=seconds(metadata.creation_timestamp),
+        resource_version=metadata.resource_version,
+    )
+
+
+def labels_selector(labels: dict[str, str] | None) -> str:
+    """A selector in kubectl's syntax that asks for exactly these labels."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+
+
+def _selector(selector: api_types.LabelSelector | None) -> str:
+    if selector is None:
+        return ""
+    parts = [labels_selector(selector.match_labels)] if selector.match_labels else []
+    for requirement in selector.match_expressions or ():
+        values = ",".join(sorted(requirement.values or ()))
+        match requirement.operator:
+            case "In":
+                parts.append(f"{requirement.key} in ({values})")
+            case "NotIn":
+                parts.append(f"{requirement.key} notin ({values})")
+            case "Exists":
+                parts.append(requirement.key)
+            case "DoesNotExist":
+                parts.append(f"!{requirement.key}")
+    return ",".join(parts)

@@ -1,0 +1,125 @@
+"""The resources this program looks at: where they live and how they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from tui_forward.kube.api import api_types as api_types
+from tui_forward.kube.api import decoding
+from tui_forward.model import Namespace, Pod, Service, TargetKind, Workload
+
+AnyItem = Namespace | Pod | Service | Workload
+Item = TypeVar("Item", bound=AnyItem)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[Item]):
+    """One resource of the API.
+
+    Attributes:
+        plural: As in URLs and RBAC rules ("pods").
+        group: API group, empty for the core group.
+        root: Path of the group and version ("/api/v1").
+        namespaced: Whether its objects live in namespaces.
+    """
+
+    plural: str
+    group: str
+    root: str
+    namespaced: bool
+    wire_type: type[api_types.Object]
+    convert: Callable[[api_types.Object], Item]
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Path of the collection or of one object; an empty namespace means all of them."""
+        parts = [self.root]
+        if namespace and self.namespaced:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+    def words(self, verb: str, namespace: str = "", name: str = "") -> str:
+        """A request in words, for messages: `list pods in namespace shop`."""
+        qualified = f"{self.plural}.{self.group}" if self.group else self.plural
+        text = f"{verb} {qualified}"
+        if name:
+            text += f' "{name}"'
+        if self.namespaced:
+            text += f" in namespace {namespace}" if namespace else " in all namespaces"
+        return text
+
+    def decode(self, content: bytes | bytearray | memoryview | msgspec.Raw) -> Item:
+        """One object.
+
+        Raises:
+            msgspec.DecodeError: It is not such an object.
+        """
+        return self.convert(self.decoder.decode(content))
+
+    @cached_property
+    def list_decoder(self) -> msgspec.json.Decoder[list[api_types.Object]]:
+        """Decoder of an array of objects."""
+        # mypy cannot follow a type that is only known when this runs.
+        return msgspec.json.Decoder(list[self.wire_type])  # type: ignore[name-defined]
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[api_types.Object]:
+        """Decoder of one object."""
+        return msgspec.json.Decoder(self.wire_type)
+
+
+def _workload(kind: TargetKind) -> Callable[[api_types.Object], Workload]:
+    def convert(raw: api_types.Object) -> Workload:
+        assert isinstance(raw, api_types.Workload)
+        return decoding.workload(raw, kind)
+
+    return convert
+
+
+def _pod(raw: api_types.Object) -> Pod:
+    assert isinstance(raw, api_types.Pod)
+    return decoding.pod(raw)
+
+
+def _service(raw: api_types.Object) -> Service:
+    assert isinstance(raw, api_types.Service)
+    return decoding.service(raw)
+
+
+def _namespace(raw: api_types.Object) -> Namespace:
+    assert isinstance(raw, api_types.Namespace)
+    return decoding.namespace(raw)
+
+
+def _apps(plural: str, kind: TargetKind) -> Resource[Workload]:
+    return Resource(plural, "apps", "/apis/apps/v1", True, api_types.Workload, _workload(kind))
+
+
+NAMESPACES: Resource[Namespace] = Resource(
+    "namespaces", "", "/api/v1", False, api_types.Namespace, _namespace
+)
+PODS: Resource[Pod] = Resource("pods", "", "/api/v1", True, api_types.Pod, _pod)
+SERVICES: Resource[Service] = Resource("services", "", "/api/v1", True, api_types.Service, _service)
+DEPLOYMENTS = _apps("deployments", TargetKind.DEPLOYMENT)
+STATEFULSETS = _apps("statefulsets", TargetKind.STATEFULSET)
+DAEMONSETS = _apps("daemonsets", TargetKind.DAEMONSET)
+REPLICASETS = _apps("replicasets", TargetKind.REPLICASET)
+JOBS: Resource[Workload] = Resource(
+    "jobs", "batch", "/apis/batch/v1", True, api_types.Workload, _workload(TargetKind.JOB)
+)
+
+WORKLOADS: dict[TargetKind, Resource[Workload]] = {
+    TargetKind.DEPLOYMENT: DEPLOYMENTS,
+    TargetKind.STATEFULSET: STATEFULSETS,
+    TargetKind.DAEMONSET: DAEMONSETS,
+    TargetKind.REPLICASET: REPLICASETS,
+    TargetKind.JOB: JOBS,
+}

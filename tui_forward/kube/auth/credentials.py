@@ -1,0 +1,294 @@
+"""Who we are towards an API server: static credentials, files, and what provides them.
+
+Which of several wins follows client-go (`clientcmd`, `rest`, `transport`): a token file that
+can be read beats a token, both beat a password, and any of these beats an exec plugin or an
+auth-provider. A client certificate goes along with whatever else there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import ItemsView, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.kubeconfig.loader import Login, UserEntry
+from tui_forward.kube.kubeconfig.source import Signature, signature
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate chain and its key, both PEM."""
+
+    certificate: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request carries.
+
+    Attributes:
+        authorization: Value of the `Authorization` header, or empty.
+        certificate: What TLS presents, or None.
+    """
+
+    authorization: str = field(default="", repr=False)
+    certificate: ClientCertificate | None = None
+
+
+class Provider(Protocol):
+    """Something that must be asked for credentials: a plugin, an identity provider."""
+
+    async def credentials(self, *, refresh: bool) -> Credentials:
+        """Credentials that should be valid now.
+
+        Args:
+            refresh: The last ones were refused; do not give out the same again.
+
+        Raises:
+            AuthError: There are none to be had.
+        """
+
+
+class HeaderList(Mapping[str, str]):
+    """Headers in order, in which a name may occur more than once.
+
+    `Impersonate-Group` is one header line per group. Looking a name up gives its first
+    value; `items()` gives every line, so whoever builds a request iterates over that.
+    """
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: tuple[tuple[str, str], ...]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, name: str) -> str:
+        lowered = name.lower()
+        for key, value in self._lines:
+            if key.lower() == lowered:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key for key, _ in self._lines))
+
+    def __len__(self) -> int:
+        return len({key for key, _ in self._lines})
+
+    def __repr__(self) -> str:
+        return f"HeaderList({', '.join(self)})"
+
+    def items(self) -> ItemsView[str, str]:
+        """Every header line, repeated names included."""
+        return _Lines(self, self._lines)
+
+
+class _Lines(ItemsView[str, str]):
+    def __init__(self, headers: HeaderList, lines: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(headers)
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+class Authenticator:
+    """Credentials of one user of a kubeconfig.
+
+    Concurrent callers share one run of a plugin; after a refresh, everybody whose request
+    was refused meanwhile gets its result instead of a refresh of their own.
+    """
+
+    def __init__(self, login: Login, provider: Provider | None) -> None:
+        self._user = login.user
+        self._provider = provider
+        self._token_file = _TokenFile(login.user.token_file) if login.user.token_file else None
+        self._certificate = _certificate(login.user)
+        self._lock = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._impersonation = tuple(_impersonation(login.user))
+
+    async def credentials(self, *, refresh: bool = False) -> Credentials:
+        """What to present now.
+
+        Raises:
+            AuthError: A plugin or identity provider gave none, or there is nothing newer
+                than what was refused.
+            ConfigError: A file that the kubeconfig names cannot be read.
+        """
+        fixed = self._fixed(refresh=refresh)
+        if fixed is not None:
+            return Credentials(authorization=fixed, certificate=self._certificate)
+        if self._provider is None:
+            return Credentials(certificate=self._certificate)
+        asked_at = time.monotonic()
+        async with self._lock:
+            renew = refresh and self._refreshed_at < asked_at
+            found = await self._provider.credentials(refresh=renew)
+            if renew:
+                self._refreshed_at = time.monotonic()
+        return Credentials(
+            authorization=found.authorization,
+            certificate=self._certificate or found.certificate,
+        )
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether asking again could give something else than the last time."""
+        if self._token_file is not None:
+            return True
+        return self._provider is not None and not self._user.token and not self._user.username
+
+    @property
+    def advice(self) -> str:
+        """What the person can do when the server refuses these credentials."""
+        user, where = self._user, self._user.source or "the kubeconfig"
+        if user.token_file:
+            return f"Check the token in {user.token_file}; what waits for it goes on by itself"
+        if user.token:
+            return f'The token of user "{user.name}" may have expired: replace it in {where}'
+        if user.username:
+            return f'Check name and password of user "{user.name}" in {where}'
+        if user.exec is not None:
+            command = user.exec.command.replace("\\", "/").rpartition("/")[2]
+            return f'Log in again with the tool behind "{command}", the kubeconfig\'s exec plugin'
+        if user.auth_provider is not None:
+            return f'Log in again with the tool that made user "{user.name}"'
+        if user.certificate_data or user.certificate_file:
+            return f'The client certificate of user "{user.name}" may have expired: renew it'
+        return (
+            f'User "{user.name}" has no credentials: add some to {where}'
+            if user.name
+            else (f"The context has no user: add one to {where}")
+        )
+
+    def headers(self, credentials: Credentials) -> HeaderList:
+        """The header lines for these credentials."""
+        lines = self._impersonation
+        if credentials.authorization:
+            lines = (("Authorization", credentials.authorization), *lines)
+        for name, value in lines:
+            # A line break would smuggle further headers into the request.
+            if any(character in value for character in "\r\n\0"):
+                raise ConfigError(
+                    f'the {name} header of user "{self._user.name}" would hold a line break',
+                    hint=f"Correct the user in {self._user.source or 'the kubeconfig'}",
+                )
+        return HeaderList(lines)
+
+    def _fixed(self, *, refresh: bool) -> str | None:
+        user = self._user
+        if self._token_file is not None:
+            token = self._token_file.read(refresh=refresh)
+            if token or user.token:
+                return f"Bearer {token or user.token}"
+            raise AuthError(
+                f"the token file {user.token_file} cannot be read or is empty",
+                hint="Check that the file exists and that you may read it",
+            )
+        if user.token:
+            return f"Bearer {user.token}"
+        if user.username or user.password:
+            pair = f"{user.username}:{user.password}".encode()
+            return f"Basic {base64.b64encode(pair).decode()}"
+        return None
+
+
+class _TokenFile:
+    """A token that something else rotates: re-read whenever the file changes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._signature: Signature | None = None
+        self._token = ""
+
+    def read(self, *, refresh: bool) -> str:
+        now = signature((self._path,))
+        if now != self._signature or refresh:
+            try:
+                token = Path(self._path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                # The last token that was read stays good until the server says otherwise.
+                return self._token
+            if token:
+                self._token = token
+                self._signature = now
+        return self._token
+
+
+def _certificate(user: UserEntry) -> ClientCertificate | None:
+    certificate = _material(
+        user.certificate_data, user.certificate_file, user, "client-certificate"
+    )
+    key = _material(user.key_data, user.key_file, user, "client-key")
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        missing = "client-key" if certificate else "client-certificate"
+        raise ConfigError(
+            f'user "{user.name}" has a client certificate or key but no {missing}',
+            hint=f"Add {missing} to the user in {user.source or 'the kubeconfig'}",
+        )
+    return ClientCertificate(certificate=certificate, key=key)
+
+
+def _material(data: str, file: str, user: UserEntry, what: str) -> bytes:
+    where = f'{what} of user "{user.name}"'
+    return material(data, file, where, str(user.source or "the kubeconfig"))
+
+
+def material(data: str, file: str, where: str, source: str) -> bytes:
+    """PEM from inline base64, else from a file, else nothing.
+
+    Raises:
+        ConfigError: It cannot be decoded or read.
+    """
+    if data:
+        try:
+            return base64.b64decode("".join(data.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise ConfigError(
+                f"{where} is not valid base64", hint=f"Correct {where.split()[0]}-data in {source}"
+            ) from None
+    if not file:
+        return b""
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{where} cannot be read from {file}: {error.strerror or error}",
+            hint=f"Check the path in {source} and the mode of the file",
+        ) from error
+
+
+def _impersonation(user: UserEntry) -> Iterator[tuple[str, str]]:
+    """Header lines of `as`, `as-uid`, `as-groups` and `as-user-extra`."""
+    if not user.impersonate_user:
+        if user.impersonate_groups or user.impersonate_uid or user.impersonate_extra:
+            # client-go refuses this as well: the server would ignore the rest.
+            raise ConfigError(
+                f'user "{user.name}" impersonates groups, a uid or extras but no user',
+                hint=f"Add `as` to the user in {user.source or 'the kubeconfig'}",
+            )
+        return
+    yield "Impersonate-User", user.impersonate_user
+    if user.impersonate_uid:
+        yield "Impersonate-Uid", user.impersonate_uid
+    for group in user.impersonate_groups:
+        yield "Impersonate-Group", group
+    for key, values in user.impersonate_extra:
+        # Keys are case-insensitive as headers; what a header cannot hold is percent-encoded
+        # (Kubernetes API reference, "User impersonation").
+        name = "Impersonate-Extra-" + quote(key.lower(), safe="!#$&'*+-.^_`|~")
+        for value in values:
+            yield name, value

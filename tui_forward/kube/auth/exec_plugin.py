@@ -1,0 +1,198 @@
+"""Credentials from an `exec` plugin: the client side of `client.authentication.k8s.io`.
+
+Follows client-go's `plugin/pkg/client/auth/exec`. `kubernetes.aio` runs plugins too, but it
+logs every error and goes on without credentials, hands the terminal to the plugin, knows no
+cluster information and no time-out; so plugins are run here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from tui_forward.common.redaction import redact
+from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.api.decoding import seconds
+from tui_forward.kube.auth.command_runner import run
+from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, material
+from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
+
+_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+# A plugin may talk to an identity provider, but nobody can type into it: it must not ask.
+TIMEOUT_S = 60.0
+_MAX_OUTPUT_BYTES = 1024 * 1024
+# Renew a little before the end, so that a request does not arrive with a dead token.
+_RENEW_BEFORE_S = 10.0
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    expiration_timestamp: str | None = None
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+
+
+class _ExecCredential(msgspec.Struct, rename="camel"):
+    kind: str = ""
+    api_version: str = ""
+    status: _Status | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_ExecCredential)
+
+
+class ExecPlugin:
+    """Runs one plugin and keeps what it said until that expires or is refused.
+
+    Args:
+        entry: The plugin as configured.
+        cluster: What it is told about the cluster, if it wants to know.
+        environ: Environment it inherits.
+        timeout_s: How long it may run.
+    """
+
+    def __init__(
+        self,
+        entry: ExecEntry,
+        cluster: ClusterEntry,
+        environ: Mapping[str, str],
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._entry = entry
+        self._cluster = cluster
+        self._environ = environ
+        self._timeout_s = timeout_s
+        self._credentials: Credentials | None = None
+        self._expires_at = float("inf")
+
+    @property
+    def _name(self) -> str:
+        return self._entry.command.replace("\\", "/").rpartition("/")[2]
+
+    async def credentials(self, *, refresh: bool) -> Credentials:
+        """What the plugin says, now or the last time it was asked.
+
+        Raises:
+            AuthError: It cannot be run, fails, takes too long, or says nothing usable.
+            ConfigError: It is configured in a way that cannot work.
+        """
+        known = self._credentials
+        if known is not None and not refresh and time.time() < self._expires_at:
+            return known
+        status = self._understood(await self._run())
+        expires_at = seconds(status.expiration_timestamp)
+        self._expires_at = expires_at - _RENEW_BEFORE_S if expires_at else float("inf")
+        certificate = None
+        if status.client_certificate_data and status.client_key_data:
+            certificate = ClientCertificate(
+                certificate=status.client_certificate_data.encode(),
+                key=status.client_key_data.encode(),
+            )
+        self._credentials = Credentials(
+            authorization=f"Bearer {status.token}" if status.token else "",
+            certificate=certificate,
+        )
+        return self._credentials
+
+    def _command(self, path: str | None) -> list[str]:
+        entry = self._entry
+        if entry.api_version not in _VERSIONS:
+            raise ConfigError(
+                f'the exec plugin "{self._name}" uses the apiVersion "{entry.api_version}"',
+                hint=f"Use {_VERSIONS[0]}; newer versions of the plugin know it",
+            )
+        if entry.interactive_mode == "Always":
+            raise AuthError(
+                f'the exec plugin "{self._name}" insists on a terminal (interactiveMode: Always)',
+                hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
+            )
+        found = shutil.which(entry.command, path=path)
+        if found is None:
+            raise AuthError(
+                f'the exec plugin "{self._name}" is not installed, or not on the PATH',
+                hint=self._hint(f"Install {self._name}"),
+            )
+        return [found, *entry.args]
+
+    def _hint(self, otherwise: str) -> str:
+        return redact(self._entry.install_hint) or otherwise
+
+    def _request(self) -> str:
+        spec: dict[str, object] = {"interactive": False}
+        if self._entry.provide_cluster_info:
+            cluster = self._cluster
+            where = f'certificate-authority of cluster "{cluster.name}"'
+            pem = material(cluster.ca_data, cluster.ca_file, where, str(cluster.source))
+            told: dict[str, object] = {
+                "server": cluster.server,
+                "tls-server-name": cluster.tls_server_name,
+                "insecure-skip-tls-verify": cluster.insecure,
+                "certificate-authority-data": base64.b64encode(pem).decode(),
+                "proxy-url": cluster.proxy_url,
+                "disable-compression": cluster.disable_compression,
+            }
+            spec["cluster"] = {name: value for name, value in told.items() if value}
+            spec["cluster"]["config"] = cluster.exec_config  # type: ignore[index]
+        return json.dumps(
+            {"apiVersion": self._entry.api_version, "kind": "ExecCredential", "spec": spec}
+        )
+
+    async def _run(self) -> bytes:
+        environ = {**self._environ, **dict(self._entry.env)}
+        command = self._command(environ.get("PATH"))
+        environ["KUBERNETES_EXEC_INFO"] = self._request()
+        finished = await run(
+            command,
+            environ,
+            what=f'the exec plugin "{self._name}"',
+            timeout_s=self._timeout_s,
+            output_limit=_MAX_OUTPUT_BYTES,
+            hint=self._hint("Check `command` in the kubeconfig"),
+        )
+        if finished.code != 0:
+            said = redact(finished.complaint, self._secrets())
+            raise AuthError(
+                f'the exec plugin "{self._name}" failed with exit code {finished.code}'
+                + (f": {said}" if said else ""),
+                hint="Log in again with the tool behind it; waiting forwards resume by themselves",
+            )
+        return finished.output
+
+    def _secrets(self) -> list[str]:
+        values = [value for _, value in self._entry.env]
+        values += [argument for argument in self._entry.args if len(argument) > 20]
+        if self._credentials is not None:
+            values.append(self._credentials.authorization.removeprefix("Bearer "))
+        return values
+
+    def _understood(self, output: bytes) -> _Status:
+        def useless(why: str) -> AuthError:
+            # Never quote the output: it is where the token stands.
+            return AuthError(
+                f'the exec plugin "{self._name}" {why}',
+                hint=self._hint("Run the plugin by hand and look at what it prints"),
+            )
+
+        if len(output) >= _MAX_OUTPUT_BYTES:
+            raise useless("printed far more than credentials")
+        try:
+            answer = _ANSWER.decode(output)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise useless("did not print an ExecCredential") from None
+        if answer.kind != "ExecCredential" or answer.api_version != self._entry.api_version:
+            raise useless(
+                f'printed kind "{redact(answer.kind)}" of apiVersion '
+                f'"{redact(answer.api_version)}" instead of {self._entry.api_version}'
+            )
+        status = answer.status
+        if status is None or not (status.token or status.client_certificate_data):
+            raise useless("printed neither a token nor a client certificate")
+        if bool(status.client_certificate_data) != bool(status.client_key_data):
+            raise useless("printed a client certificate without its key, or a key alone")
+        return status

@@ -1,0 +1,106 @@
+"""The `gcp` auth-provider: a token that a command prints.
+
+client-go dropped it in 1.26 for the plugin gke-gcloud-auth-plugin; kubeconfigs with it live on.
+Nothing is written back: the token is kept in memory until it expires.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from tui_forward.common.redaction import redact
+from tui_forward.errors import AuthError
+from tui_forward.kube.api.decoding import seconds
+from tui_forward.kube.auth.command_runner import run
+from tui_forward.kube.auth.credentials import Credentials
+from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
+
+_TIMEOUT_S = 60.0
+_RENEW_BEFORE_S = 60.0
+_HINT = "Move to gke-gcloud-auth-plugin: `gcloud container clusters get-credentials`"
+_STEP = re.compile(r"\.([\w-]+)")
+
+
+class GcpProvider:
+    """Gives out the token of the kubeconfig, or what its command prints.
+
+    Args:
+        entry: The auth-provider as configured.
+        environ: Environment the command inherits.
+    """
+
+    def __init__(self, entry: AuthProviderEntry, environ: Mapping[str, str]) -> None:
+        self._config = dict(entry.config)
+        self._environ = environ
+        self._token = self._config.get("access-token", "")
+        self._expires_at = seconds(self._config.get("expiry")) or (
+            float("inf") if self._token else 0.0
+        )
+
+    async def credentials(self, *, refresh: bool) -> Credentials:
+        """See `Provider.credentials`.
+
+        Raises:
+            AuthError: The command cannot be run or prints no token.
+        """
+        if refresh or not self._token or time.time() > self._expires_at - _RENEW_BEFORE_S:
+            await self._renew()
+        return Credentials(authorization=f"Bearer {self._token}")
+
+    async def _renew(self) -> None:
+        program = self._config.get("cmd-path", "")
+        if not program:
+            raise AuthError(
+                "the gcp auth-provider has no cmd-path, and its token has expired", hint=_HINT
+            )
+        found = shutil.which(program, path=self._environ.get("PATH"))
+        if found is None:
+            raise AuthError(f'the command "{program}" of the gcp auth-provider is not there')
+        finished = await run(
+            [found, *shlex.split(self._config.get("cmd-args", ""))],
+            self._environ,
+            what="the command of the gcp auth-provider",
+            timeout_s=_TIMEOUT_S,
+            output_limit=1024 * 1024,
+            hint=_HINT,
+        )
+        if finished.code != 0:
+            said = redact(finished.complaint, [self._token])
+            raise AuthError(
+                f"the command of the gcp auth-provider failed with exit code {finished.code}"
+                + (f": {said}" if said else ""),
+                hint="Log in again: `gcloud auth login`",
+            )
+        self._token, expiry = self._understood(finished.output)
+        self._expires_at = seconds(expiry) or float("inf")
+
+    def _understood(self, output: bytes) -> tuple[str, str]:
+        token_path = self._config.get("token-key") or "{.credential.access_token}"
+        expiry_path = self._config.get("expiry-key") or "{.credential.token_expiry}"
+        try:
+            answer = msgspec.json.decode(output)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Without cmd-args that ask for JSON, client-go takes the output as the token.
+            text = output.decode("ascii", "replace").strip()
+            if self._config.get("token-key") or not text or " " in text:
+                raise AuthError(
+                    "the command of the gcp auth-provider printed no token", hint=_HINT
+                ) from None
+            return text, ""
+        token = _lookup(answer, token_path)
+        if not token:
+            raise AuthError("the command of the gcp auth-provider printed no token", hint=_HINT)
+        return token, _lookup(answer, expiry_path)
+
+
+def _lookup(answer: object, path: str) -> str:
+    """The string at a JSONPath of plain steps, which is all that anybody writes here."""
+    for step in _STEP.findall(path):
+        answer = answer.get(step) if isinstance(answer, dict) else None
+    return answer if isinstance(answer, str) else ""

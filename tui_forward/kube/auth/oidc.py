@@ -1,0 +1,219 @@
+"""The `oidc` auth-provider: an ID token, and a refresh token to get the next one.
+
+Follows client-go `plugin/pkg/client/auth/oidc`: discovery, the refresh grant, and writing the
+new tokens back to the kubeconfig they came from, as kubectl does (identity providers may
+allow each refresh token only once).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tui_forward.common.redaction import redact
+from tui_forward.errors import AuthError
+from tui_forward.kube.auth.credentials import Credentials, material
+from tui_forward.kube.errors import transport_error
+from tui_forward.kube.kubeconfig.loader import UserEntry
+from tui_forward.kube.kubeconfig.token_writeback import write_tokens
+from tui_forward.kube.lazy_imports import load_aiohttp
+from tui_forward.kube.proxy_selection import proxy_for
+
+if TYPE_CHECKING:
+    import aiohttp
+
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+_RENEW_BEFORE_S = 10.0
+_TIMEOUT_S = 20.0
+_MAX_ANSWER_BYTES = 1024 * 1024
+
+
+class _Claims(msgspec.Struct):
+    exp: float | None = None
+
+
+class _Discovery(msgspec.Struct):
+    token_endpoint: str = ""
+
+
+class _Tokens(msgspec.Struct):
+    id_token: str | None = None
+    refresh_token: str | None = None
+
+
+class OidcProvider:
+    """Gives out the ID token, and a new one when it has expired or was refused.
+
+    Args:
+        user: The user whose auth-provider this is.
+        environ: Environment, for the proxy.
+    """
+
+    def __init__(self, user: UserEntry, environ: Mapping[str, str]) -> None:
+        assert user.auth_provider is not None
+        self._user = user
+        self._config = dict(user.auth_provider.config)
+        self._environ = environ
+        self._token = self._config.get("id-token", "")
+        self._refresh_token = self._config.get("refresh-token", "")
+
+    async def credentials(self, *, refresh: bool) -> Credentials:
+        """See `Provider.credentials`.
+
+        Raises:
+            AuthError: The token has expired and cannot be refreshed.
+        """
+        if refresh or not self._token or _expires_at(self._token) < time.time() + _RENEW_BEFORE_S:
+            await self._renew()
+        return Credentials(authorization=f"Bearer {self._token}")
+
+    async def _renew(self) -> None:
+        issuer = self._config.get("idp-issuer-url", "")
+        if not self._refresh_token or not issuer:
+            missing = "refresh-token" if issuer else "idp-issuer-url"
+            raise AuthError(
+                f'the OIDC token of user "{self._user.name}" has expired, and there is no '
+                f"{missing} to get a new one",
+                hint="Log in again with the tool that made this kubeconfig",
+            )
+        tokens = await self._exchange(issuer)
+        if not tokens.id_token:
+            raise AuthError(
+                f"the identity provider {_shown(issuer)} gave no id_token",
+                hint="Its client must be allowed the scope openid; log in again",
+            )
+        self._token = tokens.id_token
+        changes = {"id-token": tokens.id_token}
+        if tokens.refresh_token and tokens.refresh_token != self._refresh_token:
+            self._refresh_token = tokens.refresh_token
+            changes["refresh-token"] = tokens.refresh_token
+        if self._user.source is not None:
+            await write_tokens(self._user.source, self._user.name, changes)
+
+    async def _exchange(self, issuer: str) -> _Tokens:
+        """Find the token endpoint and use the refresh token there."""
+        load_aiohttp()
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        connector = aiohttp.TCPConnector(ssl=self._tls())
+        try:
+            async with aiohttp.ClientSession(
+                connector=connector, timeout=timeout, trust_env=False
+            ) as session:
+                url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+                status, body = await self._request(session, "GET", url)
+                endpoint = _decoded(body, _Discovery).token_endpoint if status == 200 else ""
+                if urlsplit(endpoint).scheme not in {"https", urlsplit(issuer).scheme}:
+                    raise AuthError(
+                        f"the identity provider {_shown(issuer)} does not say where to refresh "
+                        f"tokens (it answered {status})",
+                        hint="Check idp-issuer-url in the kubeconfig",
+                    )
+                return await self._grant(session, endpoint)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            failure = transport_error(error, server=_shown(issuer))
+            raise AuthError(
+                f"the OIDC token cannot be refreshed: {failure.message}", hint=failure.hint
+            ) from error
+
+    async def _grant(self, session: aiohttp.ClientSession, endpoint: str) -> _Tokens:
+        """Try the client's secret as a header first, then in the form, as Go's oauth2 does."""
+        client = self._config.get("client-id", "")
+        secret = self._config.get("client-secret", "")
+        form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+        pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        status, body = await self._request(
+            session, "POST", endpoint, form, {"Authorization": f"Basic {pair}"}
+        )
+        if status in {400, 401}:
+            named = {**form, "client_id": client}
+            if secret:
+                named["client_secret"] = secret
+            status, body = await self._request(session, "POST", endpoint, named)
+        if status != 200:
+            secrets = [self._refresh_token, secret, self._token]
+            said = redact(body[:500].decode("utf-8", "replace"), secrets, limit=200)
+            raise AuthError(
+                f"the identity provider {_shown(endpoint)} refused to refresh the token "
+                f"({status}): {said}",
+                hint="The login has expired: log in again with the tool that made this kubeconfig",
+            )
+        return _decoded(body, _Tokens)
+
+    async def _request(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        form: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        proxy = proxy_for(
+            parts.hostname or "",
+            parts.port or (443 if secure else 80),
+            tls=secure,
+            proxy_url="",
+            environ=self._environ,
+            origin="the identity provider",
+        )
+        async with session.request(
+            method,
+            url,
+            data=form,
+            headers={"Accept": "application/json", **(headers or {})},
+            proxy=None if proxy is None or proxy.startswith("socks") else proxy,
+            # The refresh token must not follow a redirect to somebody else.
+            allow_redirects=method == "GET",
+        ) as response:
+            body = bytearray()
+            while chunk := await response.content.readany():
+                body += chunk
+                if len(body) > _MAX_ANSWER_BYTES:
+                    raise AuthError(f"the identity provider {_shown(url)} answers without end")
+            return response.status, bytes(body)
+
+    def _tls(self) -> ssl.SSLContext:
+        where = f'idp-certificate-authority of user "{self._user.name}"'
+        file = self._config.get("idp-certificate-authority", "")
+        if file and self._user.source is not None:
+            file = str(self._user.source.parent / file)
+        data = self._config.get("idp-certificate-authority-data", "")
+        pem = material(data, file, where, str(self._user.source or "the kubeconfig"))
+        return ssl.create_default_context(cadata=pem.decode("ascii", "ignore") if pem else None)
+
+
+def _decoded(body: bytes, kind: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise AuthError(
+            "the identity provider answered something that is not OpenID Connect",
+            hint="Check idp-issuer-url in the kubeconfig",
+        ) from None
+
+
+def _expires_at(token: str) -> float:
+    """When a JSON Web Token expires; a token that cannot be read is left to the server."""
+    try:
+        claims = token.split(".")[1]
+        content = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
+        expires_at = msgspec.json.decode(content, type=_Claims).exp
+    except (IndexError, binascii.Error, ValueError, msgspec.DecodeError):
+        return float("inf")
+    return float("inf") if expires_at is None else expires_at
+
+
+def _shown(url: str) -> str:
+    """Host and port of a URL: no credentials, no query."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "of the kubeconfig"

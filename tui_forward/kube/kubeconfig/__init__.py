@@ -1,0 +1,1 @@
+"""Load, merge and reload kubeconfig files, and write refreshed tokens back."""

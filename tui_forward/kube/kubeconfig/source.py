@@ -1,0 +1,249 @@
+"""Where the kubeconfig comes from, and noticing when it changes.
+
+A login in another terminal rewrites a kubeconfig, a rotated certificate or a token file.
+`KubeconfigSource` re-reads what changed at the next use (a few `stat` calls each time) and,
+while somebody waits in `changed`, watches the folders so that waiting ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tui_forward.errors import ConfigError
+from tui_forward.kube.kubeconfig.loader import (
+    ClusterEntry,
+    ContextEntry,
+    Kubeconfig,
+    UserEntry,
+    merge,
+)
+from tui_forward.model import Context
+
+IN_CLUSTER = "in-cluster"
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# A file that is being rewritten may be half there; what was read before stays valid this long.
+_RELOAD_GRACE_S = 2.0
+_LOOK_EVERY_S = 2.0
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+def signature(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
+    """What changes when one of the files is replaced, rewritten, created or removed."""
+    found = []
+    for path in paths:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - called on every request; Path costs twice as much
+        except OSError:
+            found.append((str(path), 0, 0, 0))
+        else:
+            found.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
+
+
+def differs(before: Signature, now: Signature) -> bool:
+    """Whether a file that was looked at before is another one.
+
+    One that is looked at since, because the kubeconfig was read meanwhile and names it, is none.
+    """
+    return not set(before) <= set(now)
+
+
+class KubeconfigSource:
+    """The kubeconfig of this process, re-read when its files change.
+
+    Args:
+        path: `--kubeconfig`: this file and nothing else. It must exist.
+        context: `--context`: what counts as the current context.
+        environ: Environment variables; only tests pass others than the process's own.
+        service_account: Where a pod finds its service account.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        context: str = "",
+        environ: Mapping[str, str] | None = None,
+        service_account: Path = _SERVICE_ACCOUNT,
+    ) -> None:
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self._explicit = Path(path).expanduser() if path else None
+        self._context = context
+        self._service_account = service_account
+        self._signature: Signature | None = None
+        self._kubeconfig: Kubeconfig | None = None
+        self._stale_since: float | None = None
+        self._waiting = 0
+        self._watcher: asyncio.Task[None] | None = None
+        self._noticed = asyncio.Event()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that count, present or not."""
+        if self._explicit is not None:
+            return (self._explicit,)
+        listed = self.environ.get("KUBECONFIG", "")
+        paths = tuple(Path(item).expanduser() for item in listed.split(os.pathsep) if item)
+        # client-go drops doubles; each would be read twice otherwise.
+        return tuple(dict.fromkeys(paths)) or (Path.home() / ".kube" / "config",)
+
+    def kubeconfig(self) -> Kubeconfig:
+        """The merged kubeconfig as it is now.
+
+        Raises:
+            ConfigError: There is none, or a file cannot be read or understood.
+        """
+        paths = self.paths
+        now = signature(paths)
+        if self._kubeconfig is not None and now == self._signature:
+            return self._kubeconfig
+        try:
+            fresh = self._load(paths)
+        except ConfigError:
+            if self._kubeconfig is None:
+                raise
+            if self._stale_since is None:
+                self._stale_since = time.monotonic()
+            if time.monotonic() - self._stale_since < _RELOAD_GRACE_S:
+                return self._kubeconfig
+            raise
+        self._stale_since = None
+        self._signature = now
+        self._kubeconfig = fresh
+        return fresh
+
+    def contexts(self) -> tuple[Context, ...]:
+        """The contexts a person can choose from.
+
+        Raises:
+            ConfigError: There is no kubeconfig, or it cannot be understood.
+        """
+        return self.kubeconfig().listing(self._context)
+
+    def current(self) -> str:
+        """Name of the current context.
+
+        Raises:
+            ConfigError: There is none, or the kubeconfig cannot be understood.
+        """
+        return self.kubeconfig().login(self._context).context
+
+    def context_name(self, name: str) -> str:
+        """`name`, or the current context when it is empty, after checking that it exists.
+
+        Raises:
+            ConfigError: See `Kubeconfig.login`.
+        """
+        return self.kubeconfig().login(name or self._context).context
+
+    def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:
+        if self._explicit is not None and not self._explicit.exists():
+            raise ConfigError(
+                f"the kubeconfig {self._explicit} does not exist", hint="Check --kubeconfig"
+            )
+        if any(path.exists() for path in paths):
+            return merge(paths)
+        in_cluster = self._in_cluster(paths)
+        if in_cluster is not None:
+            return in_cluster
+        searched = ", ".join(str(path) for path in paths)
+        named = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
+        raise ConfigError(
+            named + f" ({searched})" if named else f"there is no kubeconfig at {searched}",
+            hint="Get one for your cluster and set KUBECONFIG or --kubeconfig, "
+            "or try `tui-forward demo`",
+        )
+
+    def _in_cluster(self, paths: tuple[Path, ...]) -> Kubeconfig | None:
+        """What a pod finds: environment variables and a mounted service account."""
+        host = self.environ.get("KUBERNETES_SERVICE_HOST", "")
+        port = self.environ.get("KUBERNETES_SERVICE_PORT", "")
+        token = self._service_account / "token"
+        if not host or not port or not token.is_file():
+            return None
+        namespace = "default"
+        with contextlib.suppress(OSError):
+            namespace = (self._service_account / "namespace").read_text().strip() or namespace
+        authority = f"[{host}]" if ":" in host else host
+        ca = self._service_account / "ca.crt"
+        return Kubeconfig(
+            paths=paths,
+            current_context=IN_CLUSTER,
+            contexts={
+                IN_CLUSTER: ContextEntry(
+                    name=IN_CLUSTER, cluster=IN_CLUSTER, user=IN_CLUSTER, namespace=namespace
+                )
+            },
+            clusters={
+                IN_CLUSTER: ClusterEntry(
+                    name=IN_CLUSTER,
+                    server=f"https://{authority}:{port}",
+                    ca_file=str(ca) if ca.is_file() else "",
+                )
+            },
+            users={IN_CLUSTER: UserEntry(name=IN_CLUSTER, token_file=str(token))},
+            in_cluster=True,
+        )
+
+    def _watched(self) -> tuple[Path, ...]:
+        """The kubeconfig files and every file they point at."""
+        files = list(self.paths)
+        config = self._kubeconfig
+        if config is not None:
+            files += [Path(c.ca_file) for c in config.clusters.values() if c.ca_file]
+            for user in config.users.values():
+                named = (user.certificate_file, user.key_file, user.token_file)
+                files += [Path(name) for name in named if name]
+        return tuple(dict.fromkeys(files))
+
+    def revision(self) -> Signature:
+        """What the files look like now; compare, or give to `changed`."""
+        return signature(self._watched())
+
+    async def changed(self, since: Signature | None = None) -> Signature:
+        """Wait until the files differ from `since` (default: from now). Safe to cancel.
+
+        Notified by the system where it can, and looks every two seconds in any case: a
+        folder may not exist yet, or lie on a network where nobody notifies.
+        """
+        before = self.revision() if since is None else since
+        self._waiting += 1
+        try:
+            while (now := self.revision()) == before:
+                if self._watcher is None or self._watcher.done():
+                    self._watcher = asyncio.create_task(self._watch())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._noticed.wait(), timeout=_LOOK_EVERY_S)
+            return now
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._watcher is not None:
+                watcher, self._watcher = self._watcher, None
+                watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watcher
+
+    async def _watch(self) -> None:
+        """Wake the waiters whenever something happens in a folder of interest."""
+        import watchfiles
+
+        folders = {path.parent for path in self._watched() if path.parent.is_dir()}
+        if not folders:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            return
+        # Only while somebody waits for credentials, so its polling thread costs nothing else.
+        try:
+            async for _ in watchfiles.awatch(
+                *folders, recursive=False, debounce=100, step=50, rust_timeout=1000
+            ):
+                noticed, self._noticed = self._noticed, asyncio.Event()
+                noticed.set()
+        except (OSError, RuntimeError):
+            # No inotify handles left, say: the waiters go on looking by themselves.
+            await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,123 @@
+"""Writing refreshed OIDC tokens back to the kubeconfig they came from, as kubectl does.
+
+The only place that writes a file of the person's. It changes the two values and nothing else:
+comments, order and everything unknown stay as they are. The file is replaced in one step, and
+client-go's lock file is respected, so that kubectl and this program do not overwrite each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tui_forward.errors import ConfigError
+from tui_forward.kube.kubeconfig.schema import parse, token_spans
+
+_LOCK_TRIES = 20
+_LOCK_PAUSE_S = 0.05
+
+
+async def write_tokens(path: Path, user: str, changes: Mapping[str, str]) -> bool:
+    """Replace values of a user's `auth-provider` configuration in a file.
+
+    Without the right to write there, or if the file has changed beyond recognition, nothing
+    happens: the new tokens are used from memory, and the next start asks for a login.
+
+    Args:
+        path: The kubeconfig; a symbolic link is followed.
+        user: Name of the user entry.
+        changes: Configuration keys and their new values.
+
+    Returns:
+        Whether the file holds the new values now.
+    """
+    target = Path(os.path.realpath(path))  # noqa: ASYNC240 - one readlink
+    try:
+        async with _locked(target) as mine:
+            return mine and _rewrite(target, user, changes)
+    except OSError:
+        return False
+
+
+@asynccontextmanager
+async def _locked(path: Path) -> AsyncIterator[bool]:
+    """Hold client-go's lock (`<file>.lock`, created exclusively); False if somebody else does."""
+    lock = path.with_name(path.name + ".lock")
+    for _ in range(_LOCK_TRIES):
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            await asyncio.sleep(_LOCK_PAUSE_S)
+            continue
+        os.close(descriptor)
+        try:
+            yield True
+        finally:
+            lock.unlink(missing_ok=True)
+        return
+    yield False
+
+
+def _rewrite(path: Path, user: str, changes: Mapping[str, str]) -> bool:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+        spans, insert_at = token_spans(content, path, user)
+    except (ConfigError, UnicodeDecodeError):
+        return False
+    if insert_at is None:
+        return False
+    edits = []
+    for key, value in changes.items():
+        # A JSON string is a YAML string too, whatever style the old value had.
+        quoted = json.dumps(value)
+        if key in spans:
+            start, end = spans[key]
+            # A block scalar reaches to the end of its last line.
+            ending = "\n" if text[start:end].endswith("\n") else ""
+            edits.append((start, end, quoted + ending))
+        else:
+            position, separator = insert_at
+            edits.append((position, position, f"{key}: {quoted}{separator}"))
+    for start, end, replacement in sorted(edits, reverse=True):
+        text = text[:start] + replacement + text[end:]
+    if not _holds(text.encode("utf-8"), path, user, changes):
+        return False
+    _replace(path, text.encode("utf-8"))
+    return True
+
+
+def _holds(content: bytes, path: Path, user: str, values: Mapping[str, str]) -> bool:
+    """Whether the edited file is still a kubeconfig and says what it should."""
+    try:
+        users = parse(content, path).users or []
+    except ConfigError:
+        return False
+    found = next((entry.user for entry in users if entry.name == user), None)
+    if found is None or found.auth_provider is None:
+        return False
+    config = found.auth_provider.config or {}
+    return all(config.get(key) == value for key, value in values.items())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put new content in place of a file, keeping its mode; never half of it."""
+    mode = path.stat().st_mode & 0o777
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise

@@ -1,0 +1,54 @@
+"""Which form of an answer the client wants: the `Accept` header of object requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_forward.minicluster.apiserver.status_errors import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of an answer.
+
+    Attributes:
+        kind: Empty for the objects themselves, else "Table", "PartialObjectMetadata" or
+            "PartialObjectMetadataList".
+        version: Of `meta.k8s.io`.
+    """
+
+    kind: str = ""
+    version: str = "v1"
+
+
+_PLAIN = Form()
+
+
+def negotiate(accept: str) -> Form:
+    """The first form of an `Accept` header that can be produced.
+
+    Raises:
+        Failure: 406 when none can.
+    """
+    if not accept:
+        return _PLAIN
+    for entry in accept.split(","):
+        media, *rest = (part.strip() for part in entry.split(";"))
+        if media not in ("application/json", "*/*", "application/*"):
+            continue
+        options = dict(part.partition("=")[::2] for part in rest)
+        kind = options.get("as", "")
+        if not kind:
+            return _PLAIN
+        if (
+            kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+            and options.get("g") == "meta.k8s.io"
+            and options.get("v") in ("v1", "v1beta1")
+        ):
+            return Form(kind, options["v"])
+    raise Failure(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json",
+        details={},
+    )

@@ -1,0 +1,112 @@
+"""The `log` subresource: a container's log, out of the kubelet that has it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import quote, urlencode
+
+import h11
+
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.http import Request, Response, Stream
+from tui_forward.minicluster.apiserver.kubelet_dialer import Kubelets
+from tui_forward.minicluster.apiserver.status_errors import Failure, bad_request, not_found
+from tui_forward.minicluster.apiserver.store import Store
+from tui_forward.minicluster.relay import Wire
+
+_PASSED = (
+    "follow",
+    "limitBytes",
+    "previous",
+    "sinceSeconds",
+    "sinceTime",
+    "tailLines",
+    "timestamps",
+    "stream",
+)
+HEAD_TIMEOUT_S = 30.0
+
+
+async def serve(
+    store: Store, kubelets: Kubelets, request: Request, namespace: str, name: str
+) -> Response | Stream:
+    """A container's log, followed when asked.
+
+    Raises:
+        Failure: 400, 404, or what the kubelet says.
+    """
+    item = store.get(resources.PODS, namespace, name)
+    if item is None:
+        raise not_found("pods", name)
+    spec = item.copy()["spec"]
+    container = _container(request.param("container"), name, spec)
+    node = spec.get("nodeName")
+    if not node:
+        return Response(content_type="text/plain")
+    backend = kubelets.backend(node)
+    wire = await kubelets.dial(backend)
+    try:
+        query = urlencode([(key, request.param(key)) for key in _PASSED if key in request.query])
+        path = f"/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
+        target = f"{path}?{query}" if query else path
+        http = h11.Connection(h11.CLIENT)
+        ask = h11.Request(method="GET", target=target, headers=[("Host", backend.authority)])
+        await wire.write((http.send(ask) or b"") + (http.send(h11.EndOfMessage()) or b""))
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            event = await _next(wire, http)
+        if not isinstance(event, h11.Response):
+            raise Failure(500, "InternalError", "the kubelet did not answer")
+        if event.status_code != 200:
+            text = b"".join([chunk async for chunk in _body(wire, http)]).decode(errors="replace")
+            raise _failure(event.status_code, text.strip(), name)
+    except (OSError, h11.RemoteProtocolError) as error:
+        wire.close()
+        raise Failure(500, "InternalError", f"Internal error occurred: {error}") from error
+    except BaseException:
+        wire.close()
+        raise
+    return Stream(_body(wire, http), content_type="text/plain")
+
+
+def _container(wanted: str, pod: str, spec: dict[str, list[dict[str, str]]]) -> str:
+    names = [c["name"] for c in spec.get("containers") or ()]
+    inits = [c["name"] for c in spec.get("initContainers") or ()]
+    if not wanted:
+        if len(names) == 1:
+            return names[0]
+        extra = f" or one of the init containers: [{' '.join(inits)}]" if inits else ""
+        raise bad_request(
+            f"a container name must be specified for pod {pod}, choose one of: "
+            f"[{' '.join(names)}]{extra}"
+        )
+    if wanted not in names + inits:
+        raise bad_request(f"container {wanted} is not valid for pod {pod}")
+    return wanted
+
+
+def _failure(code: int, text: str, pod: str) -> Failure:
+    reason = {400: "BadRequest", 404: "NotFound"}.get(code, "InternalError")
+    details = {"name": pod, "kind": "pods"} if code == 404 else None
+    return Failure(code, reason, text or f"the kubelet answered {code}", details=details)
+
+
+async def _next(wire: Wire, http: h11.Connection) -> object:
+    while True:
+        event = http.next_event()
+        if event is not h11.NEED_DATA:
+            return event
+        http.receive_data(await wire.read())
+
+
+async def _body(wire: Wire, http: h11.Connection) -> AsyncIterator[bytes]:
+    try:
+        with contextlib.suppress(OSError, h11.RemoteProtocolError):  # a log may end anywhere
+            while True:
+                event = await _next(wire, http)
+                if not isinstance(event, h11.Data):
+                    return
+                yield bytes(event.data)
+    finally:
+        wire.close()

@@ -1,0 +1,133 @@
+"""Pure: from a Pod object to what the CRI wants to know of its sandbox and containers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tui_forward.minicluster.cri import api_pb2 as cri
+from tui_forward.minicluster.kubelet import labels
+
+Object = dict[str, Any]
+
+
+def full_name(pod: Object) -> str:
+    """`name_namespace`, as a kubelet's messages call a pod."""
+    metadata = pod["metadata"]
+    return f"{metadata['name']}_{metadata['namespace']}"
+
+
+def log_directory(root: Path, pod: Object) -> Path:
+    """Where the logs of a pod are."""
+    metadata = pod["metadata"]
+    name = f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
+    return root / "pods" / name
+
+
+def runtime_labels(pod: Object) -> dict[str, str]:
+    """What identifies a pod in the runtime."""
+    metadata = pod["metadata"]
+    return {
+        labels.POD_NAME: metadata["name"],
+        labels.POD_NAMESPACE: metadata["namespace"],
+        labels.POD_UID: metadata["uid"],
+    }
+
+
+def sandbox_config(pod: Object, root: Path, attempt: int) -> cri.PodSandboxConfig:
+    """The sandbox of a pod; `attempt` counts its sandboxes."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    network = cri.NODE if spec.get("hostNetwork") else cri.POD
+    return cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            attempt=attempt,
+        ),
+        hostname="" if spec.get("hostNetwork") else (spec.get("hostname") or metadata["name"])[:63],
+        log_directory=str(log_directory(root, pod)),
+        labels={**(metadata.get("labels") or {}), **runtime_labels(pod)},
+        linux=cri.LinuxPodSandboxConfig(
+            security_context=cri.LinuxSandboxSecurityContext(
+                namespace_options=cri.NamespaceOption(network=network, pid=cri.CONTAINER)
+            )
+        ),
+    )
+
+
+def container_config(
+    pod: Object, container: Object, root: Path, attempt: int, *, pod_ip: str, host_ip: str
+) -> cri.ContainerConfig:
+    """A container; `attempt` is its restart count."""
+    spec = pod["spec"]
+    network = cri.NODE if spec.get("hostNetwork") else cri.POD
+    return cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name=container["name"], attempt=attempt),
+        image=cri.ImageSpec(image=container["image"]),
+        command=[str(word) for word in container.get("command") or ()],
+        args=[str(word) for word in container.get("args") or ()],
+        working_dir=container.get("workingDir") or "",
+        envs=[
+            cri.KeyValue(key=key, value=value.encode())
+            for key, value in environment(pod, container, pod_ip=pod_ip, host_ip=host_ip).items()
+        ],
+        mounts=_mounts(pod, container, root),
+        labels={**runtime_labels(pod), labels.CONTAINER_NAME: container["name"]},
+        annotations={labels.RESTART_COUNT: str(attempt)},
+        log_path=f"{container['name']}/{attempt}.log",
+        linux=cri.LinuxContainerConfig(
+            security_context=cri.LinuxContainerSecurityContext(
+                namespace_options=cri.NamespaceOption(network=network, pid=cri.CONTAINER)
+            )
+        ),
+    )
+
+
+def environment(pod: Object, container: Object, *, pod_ip: str, host_ip: str) -> dict[str, str]:
+    """`env` with field references resolved; other sources do not exist in this cluster."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    fields = {
+        "metadata.name": metadata["name"],
+        "metadata.namespace": metadata["namespace"],
+        "metadata.uid": metadata["uid"],
+        "spec.nodeName": spec.get("nodeName", ""),
+        "status.podIP": pod_ip,
+        "status.hostIP": host_ip,
+    }
+    found: dict[str, str] = {}
+    for entry in container.get("env") or ():
+        source = (entry.get("valueFrom") or {}).get("fieldRef") or {}
+        found[entry["name"]] = str(
+            fields.get(str(source.get("fieldPath")), "") if source else entry.get("value") or ""
+        )
+    return found
+
+
+def _mounts(pod: Object, container: Object, root: Path) -> list[cri.Mount]:
+    volumes = {each["name"]: each for each in pod["spec"].get("volumes") or ()}
+    mounts = []
+    for mount in container.get("volumeMounts") or ():
+        volume = volumes.get(mount["name"]) or {}
+        if "hostPath" in volume:
+            source = str(volume["hostPath"]["path"])
+        elif "emptyDir" in volume:
+            folder = log_directory(root, pod) / "volumes" / mount["name"]
+            folder.mkdir(parents=True, exist_ok=True)
+            source = str(folder)
+        else:
+            continue
+        mounts.append(
+            cri.Mount(
+                container_path=mount["mountPath"],
+                host_path=source,
+                readonly=bool(mount.get("readOnly")),
+            )
+        )
+    return mounts
+
+
+def go_duration(seconds: float) -> str:
+    """Whole seconds as Go prints a duration."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,150 @@
+"""The Node object: created once, its status reported at every heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import time
+from typing import Any
+from urllib.parse import quote
+
+from tui_forward.errors import ApiError, TransportError
+from tui_forward.minicluster.kubelet.api_client import MERGE_PATCH, ApiClient, Object
+from tui_forward.minicluster.kubelet.config import KubeletConfig
+from tui_forward.minicluster.kubelet.pod_status import stamp
+
+VERSION = "v1.36.2-minicluster"
+_RETRY_S = (0.05, 2.0)
+
+_CONDITIONS = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
+
+
+class NodeReporter:
+    """Keeps the Node object of this kubelet.
+
+    Args:
+        api: The API server.
+        config: Name, address, labels.
+        port: Where the kubelet's API listens.
+        runtime: What the node runs pods with (`containerd://1.6.20`).
+    """
+
+    def __init__(self, api: ApiClient, config: KubeletConfig, port: int, runtime: str) -> None:
+        self._api = api
+        self._config = config
+        self._port = port
+        self._runtime = runtime
+        self._since = stamp(time.time())
+
+    async def register(self) -> None:
+        """Report the node, as often as it takes."""
+        wait_s = _RETRY_S[0]
+        while True:
+            try:
+                await self._create()
+                await self.report()
+            except (ApiError, TransportError) as error:
+                sys.stderr.write(f"node: {error}\n")
+            else:
+                return
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _RETRY_S[1])
+
+    async def run(self) -> None:
+        """Report the status at every heartbeat until cancelled."""
+        while True:
+            await asyncio.sleep(self._config.heartbeat_s)
+            try:
+                await self.report()
+            except ApiError as error:
+                if error.not_found:
+                    await self.register()
+            except TransportError:
+                pass  # the next heartbeat tries again
+
+    async def _create(self) -> None:
+        labels = {
+            "beta.kubernetes.io/arch": _architecture(),
+            "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/arch": _architecture(),
+            "kubernetes.io/hostname": self._config.node,
+            "kubernetes.io/os": "linux",
+            **self._config.labels,
+        }
+        node: Object = {
+            "kind": "Node",
+            "apiVersion": "v1",
+            "metadata": {"name": self._config.node, "labels": labels},
+            "spec": {},
+            "status": self._status(),
+        }
+        try:
+            await self._api.request("POST", "/api/v1/nodes", node)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+    async def report(self) -> None:
+        """Report the status once.
+
+        Raises:
+            ApiError: It was refused.
+            TransportError: No answer.
+        """
+        path = f"/api/v1/nodes/{quote(self._config.node)}/status"
+        body: Object = {"status": self._status()}
+        await self._api.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+    def _status(self) -> Object:
+        resources = {
+            "cpu": str(os.cpu_count() or 1),
+            "memory": "8Gi",
+            "ephemeral-storage": "64Gi",
+            "pods": "110",
+        }
+        now = stamp(time.time())
+        conditions: list[dict[str, Any]] = [
+            {
+                "type": kind,
+                "status": value,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": self._since,
+                "reason": reason,
+                "message": message,
+            }
+            for kind, value, reason, message in _CONDITIONS
+        ]
+        return {
+            "capacity": resources,
+            "allocatable": resources,
+            "conditions": conditions,
+            "addresses": [
+                {"type": "InternalIP", "address": self._config.listen},
+                {"type": "Hostname", "address": self._config.node},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
+            "nodeInfo": {
+                "machineID": "",
+                "systemUUID": "",
+                "bootID": "",
+                "kernelVersion": platform.release(),
+                "osImage": f"minicluster on {platform.system()}",
+                "containerRuntimeVersion": self._runtime,
+                "kubeletVersion": VERSION,
+                "kubeProxyVersion": "",
+                "operatingSystem": "linux",
+                "architecture": _architecture(),
+            },
+        }
+
+
+def _architecture() -> str:
+    machine = platform.machine().lower()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)

@@ -1,0 +1,255 @@
+"""What the embedded cluster holds from the start: small services that show things off.
+
+============= =================== ============================================================
+namespace     workload            what it is for
+============= =================== ============================================================
+``shop``      ``deploy/web``      a website: ports http 8080, metrics 9090, admin 15000
+``shop``      ``deploy/echo``     says back what it hears, port 7000
+``shop``      ``deploy/gateway``  several containers, one of them with a UDP port
+``shop``      ``deploy/legacy``   declares port 8081, and listens on none
+``shop``      ``deploy/payments`` crashes again and again
+``shop``      ``deploy/recommender``  its image does not exist
+``shop``      ``deploy/search``   pending: no node has the disk it wants
+``shop``      ``job/migrate``     runs once, and is done
+``data``      ``sts/db``          a key-value store with a line protocol, port 5432, headless
+``ops``       ``deploy/metrics``  a big page of metrics that never stands still
+``ops``       ``deploy/toolbox``  one port per behaviour, for tests and benchmarks
+``ops``       ``ds/agent``        one pod on every node
+``default``   ``pod/echo``        a pod of its own, without an owner
+============= =================== ============================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.create_update_delete import Writer
+from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.config import ApiServerConfig
+
+Object = dict[str, Any]
+
+NAMESPACES = ("default", "kube-system", "kube-public", "shop", "data", "ops")
+
+
+def _port(name: str, number: int, protocol: str = "TCP") -> Object:
+    return {"name": name, "containerPort": number, "protocol": protocol}
+
+
+def _container(name: str, image: str, *ports: Object, **settings: str) -> Object:
+    container: Object = {"name": name, "image": f"docker.io/local/{image}"}
+    if ports:
+        container["ports"] = list(ports)
+    if settings:
+        env = [{"name": key, "value": value} for key, value in settings.items()]
+        container["env"] = env
+    container["imagePullPolicy"] = "IfNotPresent"
+    return container
+
+
+def _pod_spec(*containers: Object, grace_s: int = 2, **more: Any) -> Object:
+    return {"containers": list(containers), "terminationGracePeriodSeconds": grace_s, **more}
+
+
+def _labels(name: str, part: str) -> dict[str, str]:
+    return {"app": name, "app.kubernetes.io/part-of": part}
+
+
+def _deployment(namespace: str, name: str, replicas: int, spec: Object) -> Object:
+    labels = _labels(name, namespace)
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def _service(namespace: str, name: str, app: str, *ports: Object, **more: Any) -> Object:
+    spec: Object = {"ports": list(ports), **more}
+    if app:
+        spec["selector"] = {"app": app}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def _service_port(name: str, port: int, target: str | int | None = None, **more: Any) -> Object:
+    entry: Object = {"name": name, "port": port, **more}
+    if target is not None:
+        entry["targetPort"] = target
+    return entry
+
+
+TOOLBOX_PORTS = (
+    ("echo", 7000),
+    ("sink", 7001),
+    ("source", 7002),
+    ("stuck", 7003),
+    ("reset", 7004),
+    ("slow", 7005),
+    ("late", 7006),
+    ("bye", 7007),
+    ("hold", 7008),
+    ("counters", 7009),
+    ("reset-late", 7010),
+    ("sink-all", 7011),
+    ("closed", 7999),
+    ("http", 8080),
+)
+
+
+def _deployments() -> list[Object]:
+    toolbox = _container(
+        "toolbox", "toolbox:1", *(_port(name, number) for name, number in TOOLBOX_PORTS)
+    )
+    return [
+        _deployment(
+            "shop",
+            "web",
+            2,
+            _pod_spec(
+                _container("web", "http-site:1.4", _port("http", 8080), TITLE="The shop"),
+                _container("exporter", "metrics:0.9", _port("metrics", 9090), SERIES="50"),
+                _container(
+                    "admin",
+                    "http-site:1.4",
+                    _port("admin", 15000),
+                    TITLE="Admin",
+                    PORT="15000",
+                ),
+            ),
+        ),
+        _deployment(
+            "shop", "echo", 1, _pod_spec(_container("echo", "echo:1", _port("echo", 7000)))
+        ),
+        _deployment(
+            "shop",
+            "gateway",
+            1,
+            _pod_spec(
+                _container(
+                    "proxy", "http-site:1.4", _port("http", 8000), TITLE="Gateway", PORT="8000"
+                ),
+                _container("statsd", "silent:1", _port("statsd", 8125, "UDP")),
+            ),
+        ),
+        _deployment(
+            "shop", "legacy", 1, _pod_spec(_container("legacy", "silent:1", _port("http", 8081)))
+        ),
+        _deployment(
+            "shop",
+            "payments",
+            1,
+            _pod_spec(_container("payments", "crash-loop:3", _port("http", 8080))),
+        ),
+        _deployment(
+            "shop",
+            "recommender",
+            1,
+            _pod_spec(_container("recommender", "recommender:9", _port("http", 8080))),
+        ),
+        _deployment(
+            "shop",
+            "search",
+            1,
+            _pod_spec(
+                _container("search", "http-site:1.4", _port("http", 8080)),
+                nodeSelector={"disktype": "nvme"},
+            ),
+        ),
+        _deployment(
+            "ops",
+            "metrics",
+            1,
+            _pod_spec(_container("metrics", "metrics:0.9", _port("metrics", 9090))),
+        ),
+        _deployment("ops", "toolbox", 1, _pod_spec(toolbox, grace_s=1)),
+    ]
+
+
+def _services() -> list[Object]:
+    return [
+        _service("default", "kubernetes", "", _service_port("https", 443, 6443)),
+        _service(
+            "shop",
+            "web",
+            "web",
+            _service_port("http", 80, "http"),
+            _service_port("metrics", 9090, "metrics"),
+        ),
+        _service("shop", "web-direct", "web", _service_port("http", 8888, 8080)),
+        _service("shop", "echo", "echo", _service_port("echo", 7, "echo")),
+        _service(
+            "shop",
+            "gateway",
+            "gateway",
+            _service_port("http", 80, "http"),
+            _service_port("statsd", 8125, "statsd", protocol="UDP"),
+            type="NodePort",
+        ),
+        _service("shop", "legacy", "legacy", _service_port("http", 80, 8081)),
+        _service("shop", "payments", "payments", _service_port("http", 80, "http")),
+        {
+            "metadata": {"name": "partner", "namespace": "shop"},
+            "spec": {"type": "ExternalName", "externalName": "api.partner.example"},
+        },
+        _service("data", "db", "db", _service_port("sql", 5432, "sql"), clusterIP="None"),
+        _service("data", "db-client", "db", _service_port("sql", 15432, "sql")),
+        _service("ops", "metrics", "metrics", _service_port("metrics", 9090)),
+        _service(
+            "ops",
+            "toolbox",
+            "toolbox",
+            *(_service_port(name, number, name) for name, number in TOOLBOX_PORTS),
+        ),
+    ]
+
+
+def _rest() -> list[tuple[Resource, Object]]:
+    agent = _deployment("ops", "agent", 1, _pod_spec(_container("agent", "silent:1"), grace_s=1))
+    del agent["spec"]["replicas"]
+    agent["spec"]["template"]["spec"]["tolerations"] = [
+        {"operator": "Exists", "effect": "NoExecute"}
+    ]
+    database = _deployment(
+        "data", "db", 2, _pod_spec(_container("db", "database:16", _port("sql", 5432)))
+    )
+    database["spec"]["serviceName"] = "db"
+    migrate = {
+        "metadata": {"name": "migrate", "namespace": "shop", "labels": _labels("migrate", "shop")},
+        "spec": {
+            "template": {
+                "metadata": {"labels": _labels("migrate", "shop")},
+                "spec": _pod_spec(
+                    _container("migrate", "crash-loop:3", LIFE_S="0.5", EXIT_CODE="0"),
+                    restartPolicy="Never",
+                ),
+            },
+        },
+    }
+    lone = {
+        "metadata": {"name": "echo", "namespace": "default", "labels": {"run": "echo"}},
+        "spec": _pod_spec(_container("echo", "echo:1", _port("echo", 7000)), grace_s=1),
+    }
+    return [
+        (resources.STATEFULSETS, database),
+        (resources.DAEMONSETS, agent),
+        (resources.JOBS, migrate),
+        (resources.PODS, lone),
+    ]
+
+
+def populate(config: ApiServerConfig, writer: Writer) -> None:
+    """Create everything above; the namespaces even if nothing else is wanted."""
+    for name in NAMESPACES:
+        writer.add(resources.NAMESPACES, {"metadata": {"name": name}}, "")
+    if not config.workloads:
+        return
+    for service in _services():
+        writer.add(resources.SERVICES, service, service["metadata"]["namespace"])
+    for deployment in _deployments():
+        writer.add(resources.DEPLOYMENTS, deployment, deployment["metadata"]["namespace"])
+    for resource, item in _rest():
+        writer.add(resource, item, item["metadata"]["namespace"])

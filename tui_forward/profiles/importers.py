@@ -1,0 +1,275 @@
+"""Forwards out of what other programs keep: kubectl lines, and files of kftray, kportal, k9s. Pure.
+
+Whatever cannot be forwarded here (UDP, proxies) is told of and left out; the rest is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from tui_forward.common.arguments import parse_addresses, parse_port, parse_selector, parse_target
+from tui_forward.common.kubectl_command import parse_lines
+from tui_forward.errors import UsageError
+from tui_forward.model import ForwardSpec, Target, TargetKind
+from tui_forward.profiles import k9s_annotations
+from tui_forward.profiles.plain_yaml import documents
+from tui_forward.profiles.profile import env_prefix
+
+LARGEST: Final = 16 * 1024 * 1024  # a shell's history may be long, and so may a list of pods
+_MOST = 500
+# Where a command begins behind what shells put before it: numbers, times, prompts.
+_COMMAND = re.compile(r"(?:^|[\s;&|(])((?:\S*/)?(?:kubectl|kubecolor|oc|k|tui-forward)\s.*)$")
+_FORWARDS = re.compile(r"\s(?:port-forward|forward)\s")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME = 63
+
+
+@dataclass(slots=True)
+class Imported:
+    """What was found.
+
+    Attributes:
+        specs: Each with a name of its own.
+        notes: What was left out, and why; what a person should look at.
+    """
+
+    specs: list[ForwardSpec] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def imported(text: str) -> Imported:
+    """Take forwards out of a text of any of these kinds.
+
+    Args:
+        text: A shell script, a history, kftray's JSON, kportal's YAML, or objects of a cluster.
+
+    Raises:
+        UsageError: It is none of them, or there is no forward in it.
+    """
+    if len(text) > LARGEST:
+        raise UsageError(
+            f"the file is larger than {LARGEST >> 20} MiB",
+            hint="take a part of it, for example the pods of one namespace",
+        )
+    read = _reader(text)
+    found = Imported()
+    seen: set[ForwardSpec] = set()  # a history says the same many times
+    try:
+        for name, spec in read(text, found):
+            if spec not in seen and len(seen) < _MOST:
+                _add(found, name, spec)
+            seen.add(spec)
+    except RecursionError as error:
+        raise UsageError("the file cannot be read", hint="it is nested too deeply") from error
+    except ValueError as error:
+        raise UsageError("the file cannot be read", hint=str(error).splitlines()[0]) from error
+    if len(seen) > _MOST:
+        found.notes.append(f"only the first {_MOST} of {len(seen)} are taken")
+    if not found.specs:
+        known = "kubectl lines, kftray JSON, kportal YAML, objects that k9s has annotations on"
+        raise UsageError("there is no forward in it", hint=found.notes[0] if found.notes else known)
+    return found
+
+
+_Entries = Iterator[tuple[str, ForwardSpec]]
+# The line that objects of a cluster begin with; a script may hold one, but begins otherwise.
+_OBJECT = re.compile(r"(?:\s|#[^\n]*\n|---)*(?:apiVersion|kind|metadata|spec|items)\s*:\s")
+
+
+def _reader(text: str) -> Callable[[str, Imported], _Entries]:
+    stripped = text.lstrip()
+    if stripped[:1] in "[{" and stripped:
+        return _json
+    if _OBJECT.match(text):
+        return lambda text, found: k9s_annotations.forwards(documents(text), found.notes)
+    if re.search(r"^contexts\s*:", text, re.MULTILINE):
+        return _kportal
+    return _commands
+
+
+def _add(found: Imported, name: str, spec: ForwardSpec) -> None:
+    """Take a forward, so that with those before it it makes a profile."""
+    taken = {env_prefix(one.name) for one in found.specs}
+    base = _NO_NAME.sub("-", name).strip("._-")[:_LONGEST_NAME].strip("._-") or "forward"
+    unique, number = base, 2
+    if env_prefix(unique) in taken:
+        base = unique = f"{base}-{_NO_NAME.sub('-', spec.target.port)}"
+    while env_prefix(unique) in taken:
+        unique, number = f"{base}-{number}", number + 1
+    holder = next((one for one in found.specs if one.local_port == spec.local_port), None)
+    if spec.local_port and holder is not None:
+        found.notes.append(
+            f"{unique}: local port {spec.local_port} is that of {holder.name}; it gets any free one"
+        )
+        spec = replace(spec, local_port=0)
+    found.specs.append(replace(spec, name=unique))
+
+
+# Lines of commands ------------------------------------------------------------------------
+
+
+def _commands(text: str, found: Imported) -> _Entries:
+    for number, line in _whole_lines(text):
+        match = _COMMAND.search(line)
+        if match is None or not _FORWARDS.search(match[1]) or line.lstrip().startswith("#"):
+            continue
+        try:
+            for spec in parse_lines(match[1], context="", namespace=""):
+                yield spec.target.name.partition("=")[2] or spec.target.name, spec
+        except UsageError as error:
+            found.notes.append(f"line {number} is left out: {error.message}")
+
+
+def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with those that go on in the next one put together; numbered from 1, by the first."""
+    whole, first = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if not whole:
+            first = number
+        whole += line
+        if whole.endswith("\\"):
+            whole = f"{whole[:-1]} "
+            continue
+        yield first, whole
+        whole = ""
+    if whole:
+        yield first, whole
+
+
+# JSON: objects of a cluster, or kftray ----------------------------------------------------
+
+
+def _json(text: str, found: Imported) -> _Entries:
+    values: list[Any] = []
+    for value in _values(text):
+        values += value if isinstance(value, list) else [value]
+    if any(map(k9s_annotations.is_object, values)):
+        return k9s_annotations.forwards(values, found.notes)
+    return _kftray(values, found)
+
+
+def _values(text: str) -> Iterator[Any]:
+    """One behind the other, as `jq '.items[]'` prints them."""
+    decoder, text = json.JSONDecoder(), text.strip()
+    at = 0
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        while text[at : at + 1].isspace():
+            at += 1
+
+
+def _kftray(entries: Iterable[Any], found: Imported) -> _Entries:
+    for number, entry in enumerate(entries, 1):
+        name = f"entry {number}"
+        if not isinstance(entry, dict):
+            found.notes.append(f"{name} is left out: it is no object")
+            continue
+        name = str(entry.get("alias") or entry.get("service") or name)
+        kind = str(entry.get("workload_type") or "service")
+        if str(entry.get("protocol") or "tcp").lower() != "tcp":
+            found.notes.append(f"{name} is left out: UDP cannot be forwarded")
+        elif kind not in ("service", "pod"):
+            found.notes.append(f"{name} is left out: {kind} is not a forward to a pod")
+        else:
+            try:
+                yield name, _kftray_spec(entry, kind)
+            except UsageError as error:
+                found.notes.append(f"{name} is left out: {error.message}")
+                continue
+            if kind == "service":
+                found.notes.append(
+                    f"{name}: kftray means the container's port, a service's own port is meant here"
+                )
+
+
+def _kftray_spec(entry: Mapping[str, Any], kind: str) -> ForwardSpec:
+    address = str(entry.get("local_address") or "")
+    if kind == "pod":
+        target_kind, target = TargetKind.SELECTOR, parse_selector(str(entry.get("target") or ""))
+    else:
+        target_kind, target = parse_target(f"svc/{entry.get('service') or ''}")
+    return ForwardSpec(
+        target=Target(
+            context=str(entry.get("context") or ""),
+            namespace=str(entry.get("namespace") or "default"),
+            kind=target_kind,
+            name=target,
+            port=_remote(entry.get("remote_port")),
+        ),
+        local_port=_local(entry.get("local_port")),
+        addresses=parse_addresses([address]) if address else ("localhost",),
+    )
+
+
+# kportal ----------------------------------------------------------------------------------
+
+
+def _kportal(text: str, found: Imported) -> _Entries:
+    content = next(documents(text), None)
+    for context in _list(content, "contexts"):
+        for namespace in _list(context, "namespaces"):
+            for entry in _list(namespace, "forwards"):
+                if not isinstance(entry, dict):
+                    continue
+                resource = str(entry.get("resource") or "")
+                name = str(entry.get("alias") or resource.partition("/")[2] or "forward")
+                if str(entry.get("protocol") or "tcp").lower() != "tcp":
+                    found.notes.append(f"{name} is left out: only TCP can be forwarded")
+                    continue
+                try:
+                    spec = _kportal_spec(
+                        entry, resource, str(context.get("name") or ""),
+                        str(namespace.get("name") or "default"),
+                    )  # fmt: skip
+                except UsageError as error:
+                    found.notes.append(f"{name} is left out: {error.message}")
+                    continue
+                if spec.target.kind is TargetKind.POD:
+                    found.notes.append(
+                        f"{name}: for kportal, pod/{spec.target.name} is the beginning of a name; "
+                        "here it is the whole name"
+                    )
+                yield name, spec
+
+
+def _kportal_spec(
+    entry: Mapping[str, Any], resource: str, context: str, namespace: str
+) -> ForwardSpec:
+    selector = str(entry.get("selector") or "")
+    if selector:
+        kind, name = TargetKind.SELECTOR, parse_selector(selector)
+    else:
+        kind, name = parse_target(resource)
+    return ForwardSpec(
+        target=Target(
+            context=context, namespace=namespace, kind=kind, name=name,
+            port=_remote(entry.get("port")),
+        ),
+        local_port=_local(entry.get("localPort")),
+    )  # fmt: skip
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _remote(value: Any) -> str:
+    pair = parse_port(str(value if value is not None else ""))
+    if pair.local is not None:
+        raise UsageError(f'"{value}" is not a port')
+    return pair.remote
+
+
+def _local(value: Any) -> int | None:
+    if value in (None, "", 0):
+        return None
+    pair = parse_port(f"{value}:1")
+    return pair.local

@@ -1,0 +1,126 @@
+"""A profile out of forwards that are on; comments and order of one there is already survive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from tui_forward.common.arguments import duration_text
+from tui_forward.model import ForwardSpec, TargetKind
+from tui_forward.profiles.parser import VERSION, document
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 40
+_DEFAULTS = {
+    "addresses": ("localhost",), "transport": "auto", "park_s": 30.0, "linger_s": 5.0, "label": "",
+}  # fmt: skip
+_KEYS = {
+    "addresses": "address", "transport": "transport", "park_s": "park", "linger_s": "linger",
+    "label": "label",
+}  # fmt: skip
+
+
+def profile_text(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
+    """The file of a profile that would switch these on.
+
+    Args:
+        specs: What is to be in it; names are made where there are none.
+        file: For messages.
+        before: What the file holds already; its comments and its order are kept.
+
+    Raises:
+        ProfileError: What it holds cannot be understood.
+    """
+    top = document(before, file)
+    if not before.strip():
+        top["version"] = VERSION
+    specs = list(specs)
+    # What all have in common stands above, if nothing else does already.
+    common: dict[str, str] = {}
+    for key in ("context", "namespace"):
+        values = {getattr(one.target, key) for one in specs}
+        if key in top:
+            common[key] = str(top[key])
+        elif len(values) == 1 and not before.strip() and (value := values.pop()):
+            common[key] = top[key] = value
+    found = top.get("forwards")
+    if not isinstance(found, CommentedMap):
+        found = top["forwards"] = CommentedMap()
+    named = _named(specs)
+    for name in [name for name in found if name not in named]:
+        del found[name]
+    for name, spec in named.items():
+        entry = found.get(name)
+        if not isinstance(entry, CommentedMap):
+            entry = found[name] = CommentedMap()
+        _write(entry, _entry(spec, common))
+    out = StringIO()
+    YAML(typ="rt").dump(top, out)
+    return out.getvalue()
+
+
+def _write(entry: CommentedMap, wanted: dict[str, Any]) -> None:
+    kept = {"needs", "env"}  # a forward that is on does not know these
+    for key in [key for key in entry if key not in wanted and key not in kept]:
+        del entry[key]
+    for key, value in wanted.items():
+        if entry.get(key) != value:
+            entry[key] = value
+
+
+def _named(specs: Iterable[ForwardSpec]) -> dict[str, ForwardSpec]:
+    named: dict[str, ForwardSpec] = {}
+    for spec in specs:
+        target = spec.target
+        raw = spec.name or _NO_NAME.sub("-", target.name).strip("._-")[:_LONGEST]
+        base = name = raw.strip("._-") or "forward"
+        if name in named:  # several ports of one target
+            base = name = f"{name}-{_NO_NAME.sub('-', target.port)}"
+        number = 2
+        while name in named:
+            name, number = f"{base}-{number}", number + 1
+        named[name] = spec
+    return named
+
+
+def _entry(spec: ForwardSpec, common: dict[str, str]) -> dict[str, Any]:
+    target = spec.target
+    entry: dict[str, Any] = {}
+    for key in ("context", "namespace"):
+        value = getattr(target, key)
+        if value and value != common.get(key):
+            entry[key] = value
+    if target.kind is TargetKind.SELECTOR:
+        entry["selector"] = target.name
+    else:
+        entry["target"] = f"{target.kind.value}/{target.name}"
+    entry["port"] = int(target.port) if target.port.isdecimal() else target.port
+    if spec.local_port:
+        entry["local"] = spec.local_port
+    elif spec.local_port == 0:
+        entry["local"] = "any"
+    if target.pin:
+        entry["pin"] = True
+    entry.update(_settings(spec))
+    return entry
+
+
+def _settings(spec: ForwardSpec) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for field, default in _DEFAULTS.items():
+        value = getattr(spec, field)
+        if value == default:
+            continue
+        if isinstance(value, tuple):
+            said[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
+        elif isinstance(value, float):
+            said[_KEYS[field]] = duration_text(value)
+        else:
+            said[_KEYS[field]] = str(value)
+    return said

@@ -1,0 +1,172 @@
+"""What the API server tells about the stations of a forward's way: pod, node, its own health.
+
+Knows nothing of the engine. Whatever a person may not read is simply not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+
+from tui_forward.catalog.pod_selection import preference
+from tui_forward.errors import ApiError, ForwardError, ForwardErrorCause
+from tui_forward.kube.api.details import Node, PodDetails
+from tui_forward.kube.api.log_text import log_lines
+from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
+from tui_forward.kube.client import Cluster
+from tui_forward.model import ApiHealth, Forward, ForwardState, Pod, PodLog, Target, TargetKind
+from tui_forward.session.diagnosis import Known
+from tui_forward.session.refresh_cache import PATIENCE_S, Memory
+
+MAX_LOG_BYTES = 256 * 1024
+MAX_LOG_LINES = 5000
+
+_HEALTH_S = 5.0
+_POD_S = 2.0
+_NODE_S = 60.0
+# While something is broken, the node may be what breaks it.
+_NODE_IN_DOUBT_S = 5.0
+# Of the pods that a target selects only so many are looked at for the one that comes next.
+_CANDIDATES = 50
+
+
+class Stations:
+    """Asks the clusters, and remembers for a while.
+
+    Args:
+        cluster_of: The cluster of a context; may raise ConfigError.
+    """
+
+    def __init__(self, cluster_of: Callable[[str], Cluster]) -> None:
+        self._cluster_of = cluster_of
+        self._health: Memory[ApiHealth] = Memory()
+        self._pods: Memory[PodDetails] = Memory()
+        self._nodes: Memory[Node] = Memory()
+
+    async def look(self, forward: Forward, health: ApiHealth | None) -> Known:
+        """What is known of a forward's stations; waits two seconds at most.
+
+        Args:
+            forward: The forward as it stands.
+            health: What is known of its API server already.
+
+        Raises:
+            ConfigError: There is no such context.
+        """
+        cluster = self._cluster_of(forward.spec.target.context)
+        until = time.monotonic() + PATIENCE_S
+        health, (pod, node) = await asyncio.gather(
+            self._health_of(cluster, health, until), self._pod_and_node(cluster, forward, until)
+        )
+        return Known(server=cluster.server, health=health, pod=pod, node=node)
+
+    async def _health_of(
+        self, cluster: Cluster, health: ApiHealth | None, until: float
+    ) -> ApiHealth | None:
+        if health is not None and health.ok is not None:
+            return health
+        return await self._health.get(
+            cluster.context, cluster.health, lasts_s=_HEALTH_S, until=until
+        )
+
+    async def _pod_and_node(
+        self, cluster: Cluster, forward: Forward, until: float
+    ) -> tuple[PodDetails | None, Node | None]:
+        target, ref = forward.spec.target, forward.pod
+        pod = await self._pods.get(
+            (target, ref.uid if ref is not None else ""),
+            lambda: find_pod(cluster, forward),
+            lasts_s=_POD_S,
+            until=until,
+        )
+        name = pod.pod.node if pod is not None else ref.node if ref is not None else ""
+        if not name:
+            return pod, None
+        ready = forward.state is ForwardState.READY
+        node = await self._nodes.get(
+            (target.context, name),
+            lambda: cluster.node(name),
+            lasts_s=_NODE_S if ready else _NODE_IN_DOUBT_S,
+            until=until,
+        )
+        return pod, node
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for memory in (self._health, self._pods, self._nodes):
+            await memory.close()
+
+
+async def find_pod(cluster: Cluster, forward: Forward) -> PodDetails:
+    """The pod behind a forward; if it is gone, or none was found yet, the one to come.
+
+    Raises:
+        ApiError: `not_found`, or `forbidden`, or whatever the server says.
+        ForwardError: The target means no pod at all now.
+        AuthError, ConfigError, TransportError: The server cannot be asked.
+    """
+    target, ref = forward.spec.target, forward.pod
+    name = ref.name if ref is not None else ""
+    if not name and target.kind is TargetKind.POD:
+        name = target.name
+    gone: ApiError | None = None
+    if name:
+        try:
+            return await cluster.pod_details(target.namespace, name)
+        except ApiError as error:
+            if not error.not_found or target.kind is TargetKind.POD:
+                raise
+            gone = error
+    candidate = await _candidate(cluster, target)
+    if candidate is not None:
+        return await cluster.pod_details(candidate.namespace, candidate.name)
+    if gone is not None:
+        raise gone
+    raise ForwardError(
+        f"there is no pod behind {target} now: {forward.reason}",
+        cause=ForwardErrorCause.NO_TARGET,
+        hint=forward.hint or "Look again when the forward is ready",
+    )
+
+
+async def _candidate(cluster: Cluster, target: Target) -> Pod | None:
+    namespace, selector = target.namespace, target.name
+    if target.kind is TargetKind.SERVICE:
+        selector = (await cluster.get(SERVICES, namespace, target.name)).selector
+    elif target.kind is not TargetKind.SELECTOR:
+        selector = (await cluster.get(WORKLOADS[target.kind], namespace, target.name)).selector
+    if not selector:
+        return None
+    pages = cluster.list_pages(PODS, namespace, label_selector=selector, limit=_CANDIDATES)
+    async with aclosing(pages):
+        async for page in pages:
+            return min(page.items, key=preference, default=None)
+    return None
+
+
+async def pod_log(cluster: Cluster, forward: Forward, container: str, lines: int) -> PodLog:
+    """See `Session.pod_log`.
+
+    Raises:
+        ApiError, ForwardError, AuthError, ConfigError, TransportError: As there.
+    """
+    containers: tuple[str, ...] = ()
+    try:
+        pod = await find_pod(cluster, forward)
+    except ApiError as error:
+        # Whoever may not read pods may still read their logs.
+        if not error.forbidden or forward.pod is None:
+            raise
+        namespace, name = forward.pod.namespace, forward.pod.name
+    else:
+        namespace, name, containers = pod.pod.namespace, pod.pod.name, pod.containers
+        container = container or pod.container_of(forward.remote_port)
+    lines = max(1, min(lines, MAX_LOG_LINES))
+    body = await cluster.pod_log(
+        namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES
+    )
+    return PodLog(
+        pod=name, container=container, containers=containers, lines=log_lines(body)[-lines:]
+    )

@@ -1,0 +1,1 @@
+"""Turn messages of screens into calls of the session, and sample the session."""

@@ -1,0 +1,1 @@
+"""Key bindings, key names, the keymap and the command palette."""

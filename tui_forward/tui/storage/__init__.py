@@ -1,0 +1,1 @@
+"""Small files that the dashboard keeps: favorites and view state."""

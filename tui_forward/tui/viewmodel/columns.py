@@ -1,0 +1,52 @@
+"""The columns of the dashboard's tables: which, how wide, and which go first when it is narrow."""
+
+from __future__ import annotations
+
+from tui_forward.tui.viewmodel.cell_layout import Column
+
+ENTRIES = (
+    Column("", 1),
+    Column("name", 15, flexible=True),
+    Column("ready", 5, right=True, drop=2),
+    Column("status", 10, drop=1),
+    Column("restarts", 8, right=True, drop=4),
+    Column("age", 4, right=True, drop=3),
+    Column("node", 12, drop=5),
+)
+PORTS = (
+    Column("", 1),
+    Column("", 1),
+    Column("port", 8, flexible=True),
+    Column("", 5, right=True),
+    Column("local", 8),
+)
+FORWARDS = (
+    Column("", 1),
+    Column("state", 14),
+    Column("target", 16, flexible=True),
+    Column("local", 15),
+    Column("conns", 5, right=True),
+    Column("↓ now", 9, right=True, drop=1),
+    Column("↑ now", 9, right=True, drop=2),
+    Column("last 16 s", 16, drop=5),
+    Column("↓ all", 7, right=True, drop=3),
+    Column("↑ all", 7, right=True, drop=4),
+    Column("pod", 22, drop=7),
+    Column("for", 4, right=True, drop=6),
+    Column("last incident", 30, drop=8),
+)
+SPARKLINE = 16
+_CLIENT = Column("client", 15)
+_FIGURES = (
+    Column("process", 16, drop=4),
+    Column("age", 6, right=True, drop=3),
+    Column("first byte", 10, right=True, drop=5),
+    Column("↓ all", 7, right=True),
+    Column("↑ all", 7, right=True),
+    Column("↓ now", 9, right=True, drop=1),
+    Column("↑ now", 9, right=True, drop=2),
+    Column("state", 12, flexible=True, prose=True),
+)
+# Of one forward, and of all.
+CONNECTIONS = (_CLIENT, *_FIGURES)
+ALL_CONNECTIONS = (_CLIENT, Column("forward", 24, drop=6), *_FIGURES)

@@ -1,0 +1,60 @@
+"""The way of a forward as rows: what is known of each station, and which is broken. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tui_forward.common.formatting import milliseconds
+from tui_forward.model import Hop, HopKind, HopState
+from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.rows import Cell, Row
+
+COLUMNS = (
+    Column("", 1),
+    Column("", 12),
+    Column("", 18),
+    Column("", 8, right=True, drop=1),
+    Column("", 20, flexible=True, prose=True),
+)
+_NAMES = {
+    HopKind.LOCAL: "this machine",
+    HopKind.API: "API server",
+    HopKind.KUBELET: "kubelet",
+    HopKind.RUNTIME: "runtime",
+    HopKind.POD: "pod",
+    HopKind.PORT: "port",
+}
+_MARKS = {
+    HopState.OK: ("●", "ok"),
+    HopState.BAD: ("✗", "bad"),
+    HopState.UNKNOWN: ("○", "dim"),
+}
+
+
+def hop_row(hop: Hop) -> Row:
+    """One station; a broken one says what is wrong in place of its facts."""
+    mark, style = _MARKS[hop.state]
+    facts = Cell(" · ".join(hop.facts), "dim")
+    if hop.state is HopState.BAD and hop.error:
+        facts = Cell(hop.error, "bad")
+    return Row(
+        (
+            Cell(mark, style),
+            Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
+            Cell(hop.name or "–", "bad" if hop.state is HopState.BAD else ""),
+            Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"),
+            facts,
+        )
+    )
+
+
+def trouble_text(hops: Iterable[Hop]) -> str:
+    """What is wrong and what to do about it, in full; empty if nothing is."""
+    for hop in hops:
+        if hop.state is HopState.BAD:
+            hint = f"  → {hop.hint}" if hop.hint else ""
+            return f"✗ {_NAMES[hop.kind]}: {hop.error}{hint}"
+    for hop in hops:
+        if hop.error:
+            return f"{_NAMES[hop.kind]}, last: {hop.error}"
+    return ""

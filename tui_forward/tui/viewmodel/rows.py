@@ -1,0 +1,228 @@
+"""What each table of the dashboard shows, as plain data. Pure: no widget, no clock of its own.
+
+A cell's style is a meaning ("ok", "warn", "bad", "dim", "strong"), never a colour; symbols
+say the same without colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_forward.common.formatting import age, amount, milliseconds, plural, rate, short_age
+from tui_forward.model import (
+    ApiHealth,
+    Connection,
+    ConnectionState,
+    Forward,
+    ForwardState,
+    Snapshot,
+    TargetKind,
+)
+from tui_forward.tui.viewmodel.forward_list import Heading
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A piece of text and what it means.
+
+    Attributes:
+        text: What is shown.
+        style: A meaning, as in the module's docstring.
+        spans: Parts of the text that match what is looked for: disjoint, in order.
+    """
+
+    text: str
+    style: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        cells: One for each column; the last one takes the rest of the line if there are
+            fewer cells than columns.
+    """
+
+    cells: tuple[Cell, ...]
+
+
+EMPTY = Cell("")
+
+STATE_MARKS: dict[ForwardState, tuple[str, str]] = {
+    ForwardState.STARTING: ("◌", "dim"),
+    ForwardState.WAITING: ("◔", "warn"),
+    ForwardState.CONNECTING: ("◐", "warn"),
+    ForwardState.READY: ("●", "ok"),
+    ForwardState.RECONNECTING: ("◐", "warn"),
+    ForwardState.BLOCKED: ("■", "bad"),
+    ForwardState.STOPPED: ("○", "dim"),
+}
+
+
+def state_cell(forward: Forward) -> Cell:
+    """Mark and word of a forward's state."""
+    if forward.paused:
+        return Cell("‖ paused", "dim")
+    mark, style = STATE_MARKS[forward.state]
+    return Cell(f"{mark} {forward.state.value}", style)
+
+
+def mark_cell(marked: bool) -> Cell:
+    """The first column of tables in which several rows can be chosen."""
+    return Cell("✓", "strong") if marked else EMPTY
+
+
+def heading_row(heading: Heading) -> Row:
+    """A group of forwards: how many, how they do, and what flows."""
+    members = heading.members
+    working = sum(forward.state is ForwardState.READY for forward in members)
+    words = f"{'▸' if heading.folded else '▾'} {heading.title}"
+    parts = [plural(len(members), "forward")]
+    if working < len(members):
+        parts.append(f"{working} ready")
+    flow = [
+        f"{arrow} {rate(total)}"
+        for arrow, total in (
+            ("↓", sum(forward.counters.rate_from_pod for forward in members)),
+            ("↑", sum(forward.counters.rate_to_pod for forward in members)),
+        )
+        if rate(total)
+    ]
+    return Row((EMPTY, Cell(" · ".join([words, *parts, *flow]), "strong")))
+
+
+def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bool = False) -> Row:
+    """One forward: figures while it works, the reason in words while it does not."""
+    local = local_text(forward)
+    head = (
+        mark_cell(marked),
+        state_cell(forward),
+        Cell(target_text(forward)),
+        Cell(local or "–", "strong" if local else "dim"),
+    )
+    if forward.state is not ForwardState.READY:
+        style = "bad" if forward.state is ForwardState.BLOCKED else "dim"
+        return Row((*head, Cell(waiting_text(forward, now), style)))
+    counters = forward.counters
+    return Row(
+        (
+            *head,
+            Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
+            Cell(rate(counters.rate_from_pod), "ok"),
+            Cell(rate(counters.rate_to_pod), "ok"),
+            Cell(sparkline, "ok"),
+            Cell(amount(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
+            Cell(amount(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
+            Cell(forward.pod.name if forward.pod else "", "dim"),
+            Cell(short_age(now - forward.since) if forward.since else "", "dim"),
+            Cell(forward.last_incident, "dim"),
+        )
+    )
+
+
+def local_text(forward: Forward) -> str:
+    """The address to connect to: IPv4 if there is one, since everything takes that."""
+    return str(min(forward.listening, key=lambda a: ":" in a.host)) if forward.listening else ""
+
+
+def target_text(forward: Forward) -> str:
+    """What was asked for, as short as it can be said."""
+    target = forward.spec.target
+    if target.kind is TargetKind.SELECTOR:
+        return f"{target.namespace}/-l {target.name}:{target.port}"
+    kind = "" if target.kind is TargetKind.POD else f"{target.kind.value}/"
+    return f"{target.namespace}/{kind}{target.name}:{target.port}"
+
+
+def waiting_text(forward: Forward, now: float) -> str:
+    """Who is waiting with it, the countdown and the reason, which may be long."""
+    parts = [f"{forward.parked} parked"] if forward.parked else []
+    if forward.retry_at is not None and forward.retry_at > now:
+        parts.append(f"next try in {forward.retry_at - now:.0f} s")
+    parts.append(forward.reason)
+    return " · ".join(part for part in parts if part)
+
+
+def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
+    """More about the chosen forward, as far as one line goes."""
+    if forward is None:
+        return (Cell("Choose a pod, then switch a port on with its number", "dim"),)
+    parts = [state_cell(forward), Cell(waiting_text(forward, now))]
+    if forward.hint:
+        parts.append(Cell(f"→ {forward.hint}", "strong"))
+    if forward.state is ForwardState.READY:
+        if forward.transport is not None:
+            parts.append(Cell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
+        if forward.round_trip_s is not None:
+            parts.append(Cell(milliseconds(forward.round_trip_s), "dim"))
+        counters = forward.counters
+        parts.append(Cell(plural(counters.connections_total, "connection"), "dim"))
+        if counters.connections_failed:
+            parts.append(Cell(f"{counters.connections_failed} failed", "warn"))
+        if forward.last_incident:
+            parts.append(Cell(forward.last_incident, "warn"))
+    return tuple(parts)
+
+
+def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
+    """One connection: who, how long, how much, and why it ended.
+
+    Args:
+        connection: At one instant.
+        now: Seconds since the epoch.
+        target: Whose connection it is, where those of several forwards are shown and there is
+            a column for it.
+    """
+    end = connection.closed_at if connection.closed_at is not None else now
+    if connection.state is ConnectionState.CLOSED:
+        text = connection.close_reason or "closed"
+        last = Cell(text, "bad" if connection.failed else "dim")
+    else:
+        style = "warn" if connection.state is ConnectionState.PARKED else "ok"
+        last = Cell(connection.state.value, style)
+    return Row(
+        (
+            Cell(connection.client),
+            *((Cell(target),) if target is not None else ()),
+            Cell(connection.process, "dim"),
+            Cell(age(end - connection.opened_at), "dim"),
+            Cell(
+                milliseconds(connection.first_byte_s)
+                if connection.first_byte_s is not None
+                else "",
+                "dim",
+            ),
+            Cell(amount(connection.bytes_from_pod)),
+            Cell(amount(connection.bytes_to_pod)),
+            Cell(rate(connection.rate_from_pod), "ok"),
+            Cell(rate(connection.rate_to_pod), "ok"),
+            last,
+        )
+    )
+
+
+def header_cells(
+    context: str, namespace: str, health: ApiHealth | None, snapshot: Snapshot
+) -> tuple[Cell, ...]:
+    """The line on top: where one is, how the API server does, and the totals."""
+    totals = snapshot.totals
+    return (
+        Cell("tui-forward", "strong"),
+        Cell(f"{context or '–'} ▾"),
+        Cell(f"ns: {namespace or 'all'} ▾"),
+        health_cell(health),
+        Cell(f"{len(snapshot.forwards)} on, {plural(totals.connections_open, 'conn')}"),
+        Cell(f"↓ {amount(totals.rate_from_pod)}/s ↑ {amount(totals.rate_to_pod)}/s"),
+    )
+
+
+def health_cell(health: ApiHealth | None) -> Cell:
+    """The API server in a few characters."""
+    if health is None or health.ok is None:
+        return Cell("API …", "dim")
+    if not health.ok:
+        return Cell("API ✗", "bad")
+    latency = f" {milliseconds(health.latency_s)}" if health.latency_s is not None else ""
+    return Cell(f"API ●{latency}", "ok")

@@ -1,0 +1,123 @@
+"""The text of the help: groups of lines in one column or two, laid out for a width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui_forward.tui.viewmodel.rows import Cell
+
+_TWO_COLUMNS = 104
+_GAP = 4
+_WIDEST_KEYS = 22
+
+_Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+_Line = tuple[Cell, ...]
+
+
+def laid_out(groups: _Groups, width: int) -> list[_Line]:
+    """Lines of cells; styles are "title", "keys" and none.
+
+    Args:
+        groups: Titles, each with pairs of keys and words.
+        width: Cells. From 104 on there are two columns, of about the same height.
+    """
+    if width < _TWO_COLUMNS:
+        return _joined([_lines(title, pairs, width) for title, pairs in groups])
+    left_width = (width - _GAP) // 2
+    blocks = [_lines(title, pairs, left_width) for title, pairs in groups]
+    split = min(
+        range(len(blocks) + 1),
+        key=lambda place: max(len(_joined(blocks[:place])), len(_joined(blocks[place:]))),
+    )
+    left, right = _joined(blocks[:split]), _joined(blocks[split:])
+    return [
+        (*one, Cell(" " * (left_width + _GAP - _width(one))), *other)
+        for one, other in zip_longest(left, right, fillvalue=())
+    ]
+
+
+def _joined(blocks: Sequence[list[_Line]]) -> list[_Line]:
+    """Blocks below each other, with a line between."""
+    lines: list[_Line] = []
+    for block in blocks:
+        if lines:
+            lines.append(())
+        lines += block
+    return lines
+
+
+def _lines(title: str, pairs: Sequence[tuple[str, str]], width: int) -> list[_Line]:
+    widest = max((cell_len(keys) for keys, _ in pairs), default=0)
+    room = max(1, min(widest, _WIDEST_KEYS, width // 2 - 4))
+    lines: list[_Line] = [(Cell(title, "title"),)]
+    for keys, words in pairs:
+        wrapped = textwrap.wrap(words, max(8, width - room - 4)) or [""]
+        if cell_len(keys) > room:  # too long for their column: they stand above
+            lines.append((Cell("  "), Cell(keys, "keys")))
+            keys = ""
+        for number, part in enumerate(wrapped):
+            first = set_cell_size("" if number else keys, room)
+            lines.append((Cell("  "), Cell(first, "keys"), Cell("  "), Cell(part)))
+    return lines
+
+
+def _width(line: _Line) -> int:
+    return sum(cell_len(cell.text) for cell in line)
+
+
+class HelpBody(ScrollView, can_focus=False):
+    """Shows groups of lines, and lays them out anew for another width."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"help--title", "help--keys", "help--none"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._groups: _Groups = ()
+        self._none = ""
+        self._lines: list[_Line] = []
+
+    def show(self, groups: _Groups, *, none: str) -> None:
+        """Take over the groups.
+
+        Args:
+            groups: See `laid_out`.
+            none: What is said if there are none.
+        """
+        self._groups, self._none = groups, none
+        self.scroll_to(y=0, animate=False)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._lines = laid_out(self._groups, max(1, self.scrollable_content_region.width))
+        self.virtual_size = Size(0, len(self._lines))
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Other lines fit."""
+        self._lay_out()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the viewport."""
+        width = self.scrollable_content_region.width
+        base = self.rich_style
+        place = y + self.scroll_offset.y
+        if not self._groups and y == 0:
+            cells: _Line = (Cell(self._none, "none"),)
+        else:
+            cells = self._lines[place] if place < len(self._lines) else ()
+        segments = []
+        for cell in cells:
+            style = base
+            if cell.style:
+                style += self.get_component_rich_style(f"help--{cell.style}", partial=True)
+            segments.append(Segment(cell.text, style))
+        return Strip(segments).adjust_cell_length(width, base)
