@@ -15,8 +15,17 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from screenshots.frozen_session import PosedSession
-from screenshots.scenes import PICTURES, RATES, REPLACE_S, SEED, Picture, Stage, app_for, stage
+from screenshots.frozen_session import FrozenSession
+from screenshots.scenes import (
+    PICTURES,
+    RATES,
+    REPLACE_S,
+    SEED,
+    SceneCluster,
+    Screenshot,
+    app_for,
+    stage,
+)
 from tui_forward.cli.embedded_cluster import embedded_cluster
 
 FOLDER = Path(__file__).parent
@@ -28,14 +37,14 @@ async def take_all(wanted: list[str]) -> dict[str, str]:
     taken = {}
     async with embedded_cluster(arguments) as cluster, stage(cluster) as staged:
         server = urlsplit(cluster.server).netloc
-        session = PosedSession(staged.session, server=server, rates=RATES)
+        session = FrozenSession(staged.session, server=server, rates=RATES)
         for picture in PICTURES:
             if not wanted or picture.name in wanted:
                 taken[picture.name] = await take(picture, staged, session)
     return taken
 
 
-async def take(picture: Picture, staged: Stage, session: PosedSession) -> str:
+async def take(picture: Screenshot, staged: SceneCluster, session: FrozenSession) -> str:
     """One picture."""
     app = app_for(picture, session, staged.ids)
     async with app.run_test(size=picture.size) as pilot:

@@ -26,7 +26,6 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
-    History,
     Hop,
     HopKind,
     LocalAddress,
@@ -35,6 +34,7 @@ from tui_forward.model import (
     Service,
     Snapshot,
     TimelineEntry,
+    TrafficHistory,
     Workload,
 )
 from tui_forward.session import Session
@@ -58,7 +58,7 @@ def _steady(text: str, below: int, *more: str) -> int:
     return zlib.crc32("|".join((text, *more)).encode()) % below
 
 
-class PosedSession:
+class FrozenSession:
     """Implements `tui_forward.session.Session` on top of another.
 
     Args:
@@ -128,7 +128,7 @@ class PosedSession:
             listening=self._listening(forward),
             reason=self._said(forward.reason),
             hint=self._said(forward.hint),
-            last_incident=self._said(forward.last_incident),
+            last_incident=self._said(forward.last_event),
             since=NOW - age,
             started_at=NOW - 11_000,
             retry_at=NOW + 2 if forward.retry_at is not None else None,
@@ -137,7 +137,7 @@ class PosedSession:
             counters=counters,
         )
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`; pictures have their own."""
         return ()
 
@@ -233,13 +233,13 @@ class PosedSession:
         """See `Session.reconnect`."""
         await self._real.reconnect(forward_id)
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         """See `Session.keep`."""
-        await self._real.keep(on)
+        await self._real.set_keep_running(on)
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         """See `Session.keep_if_lost`."""
-        await self._real.keep_if_lost(on)
+        await self._real.set_keep_running_if_lost(on)
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from textual.pilot import Pilot
 
-from screenshots.frozen_session import NOW, PosedSession
+from screenshots.frozen_session import NOW, FrozenSession
 from tui_forward.cli.embedded_cluster import EmbeddedCluster
-from tui_forward.common.traffic_history import Histories
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import LocalSession, Session
 from tui_forward.tui.app import TuiForwardApp
@@ -43,7 +43,7 @@ FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
 RATES = {str(target): rate for target, rate in FORWARDS}
 
 
-class PosedHistories(Histories):
+class PosedHistories(TrafficHistories):
     """What flowed in the last minutes, the same every time.
 
     Args:
@@ -73,11 +73,11 @@ def _waves(target: str, down: int, up: int) -> list[tuple[int, int]]:
 
 
 @dataclass
-class Stage:
+class SceneCluster:
     """A cluster with forwards that are used."""
 
     session: Session
-    control: Control
+    control: ControlClient
     ids: dict[str, str]  # target -> id
     callers: list[asyncio.StreamWriter]
 
@@ -125,10 +125,10 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def stage(cluster: EmbeddedCluster) -> AsyncIterator[Stage]:
+async def stage(cluster: EmbeddedCluster) -> AsyncIterator[SceneCluster]:
     """Forward everything, and use it."""
     session = LocalSession(cluster.kubeconfig)
-    done = Stage(session, Control(cluster.control), {}, [])
+    done = SceneCluster(session, ControlClient(cluster.control), {}, [])
     try:
         for target, _ in FORWARDS:
             done.ids[str(target)] = await session.start(ForwardSpec(target=target))
@@ -152,11 +152,11 @@ async def stage(cluster: EmbeddedCluster) -> AsyncIterator[Stage]:
         await session.close()
 
 
-Scene = Callable[[Stage, TuiForwardApp, Pilot[None]], Awaitable[None]]
+Scene = Callable[[SceneCluster, TuiForwardApp, Pilot[None]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Screenshot:
     """One scene, and how large it is taken."""
 
     name: str
@@ -183,19 +183,19 @@ async def shows(app: TuiForwardApp, *texts: str) -> None:
         raise TimeoutError(f"{error}\n{text()}") from None
 
 
-async def _overview(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _overview(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/payments", "● ready", "127.0.0.1:504")
     await pilot.press("end", "up", "up")
     await shows(app, "ports of web", "15000")
 
 
-async def _detail(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _detail(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "● ready", "127.0.0.1:504")
     await pilot.press("tab", "tab", "d")
     await shows(app, "timeline", "kubelet", "1.3 ms", "open")
 
 
-async def _reconnecting(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _reconnecting(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     target = str(FORWARDS[4][0])
     await shows(app, "ds/agent")  # the first key holds the cursor where it is
     pod = await stage.pod(target)
@@ -211,35 +211,35 @@ async def _reconnecting(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) ->
     await shows(app, "2 parked", "connections of ops/deploy/toolbox:echo", "● ready")
 
 
-async def _filter(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _filter(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/web")
     await pilot.press("slash", *"wb port:http")
     await shows(app, "/wb port:http")
 
 
-async def _narrow(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _narrow(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/legacy", "● ready", "5 on, 6")
 
 
-async def _light(stage: Stage, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _light(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/web", "● ready", "127.0.0.1:504")
     await pilot.press("t")
     await shows(app, "pods of all namespaces")
     await pilot.press("tab", "tab")
 
 
-PICTURES: tuple[Picture, ...] = (
-    Picture("dashboard", "tui-forward", (128, 36), _overview),
-    Picture("detail", "one forward, hop by hop", (128, 36), _detail),
-    Picture("filter", "search while you type", (128, 30), _filter, namespace=""),
-    Picture("narrow", "60 columns", (60, 20), _narrow),
-    Picture("light", "in daylight", (128, 36), _light, namespace="", theme="forward-light"),
+PICTURES: tuple[Screenshot, ...] = (
+    Screenshot("dashboard", "tui-forward", (128, 36), _overview),
+    Screenshot("detail", "one forward, hop by hop", (128, 36), _detail),
+    Screenshot("filter", "search while you type", (128, 30), _filter, namespace=""),
+    Screenshot("narrow", "60 columns", (60, 20), _narrow),
+    Screenshot("light", "in daylight", (128, 36), _light, namespace="", theme="forward-light"),
     # Last, because it breaks something.
-    Picture("reconnecting", "a pod is replaced", (128, 30), _reconnecting, namespace="ops"),
+    Screenshot("reconnecting", "a pod is replaced", (128, 30), _reconnecting, namespace="ops"),
 )
 
 
-def app_for(picture: Picture, session: PosedSession, ids: dict[str, str]) -> TuiForwardApp:
+def app_for(picture: Screenshot, session: FrozenSession, ids: dict[str, str]) -> TuiForwardApp:
     """The dashboard of a picture."""
     return TuiForwardApp(
         session,

@@ -23,7 +23,7 @@ from tests.engine.fake_cluster import (
     SINK,
     SOURCE,
     SOURCE_BYTES,
-    Chain,
+    FakeCluster,
     running_chain,
 )
 from tests.engine.fake_cluster import FakeAccess as ChainAccess
@@ -31,11 +31,11 @@ from tests.support.fake_engine import FakeBackend, echo, pod
 from tests.support.waiting import until
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
-from tui_forward.daemon.handover import Giver
-from tui_forward.daemon.notices import Notices
+from tui_forward.daemon.handover import HandoverSender
+from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.daemon.server import Server
-from tui_forward.daemon.session_store import Keeper
+from tui_forward.daemon.server import SessionServer
+from tui_forward.daemon.session_store import SessionSaver
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -45,7 +45,7 @@ from tui_forward.errors import (
     TransportError,
     UsageError,
 )
-from tui_forward.kube.api.details import Node, PodDetails
+from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -67,19 +67,19 @@ from tui_forward.model import (
     Unresolved,
 )
 from tui_forward.session import LocalSession, Session
-from tui_forward.session.diagnosis import Known
-from tui_forward.transport.access import Access, Endpoint
+from tui_forward.session.diagnosis import ClusterFacts
+from tui_forward.transport.access import Endpoint, ServerAccess
 
 
 class ChainBackend(FakeBackend):
     """Pods are what the test says; tunnels go to a chain, unless there is trouble."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: FakeCluster) -> None:
         super().__init__()
         self.chain = chain
         self.trouble: AuthError | None = None
 
-    def access(self, context: str) -> Access:
+    def access(self, context: str) -> ServerAccess:
         return _Access(self)
 
 
@@ -94,7 +94,7 @@ class _Access(ChainAccess):
         return await super().endpoint()
 
 
-class World:
+class Scenario:
     """A session and what is behind it."""
 
     def __init__(self, session: Session, local: LocalSession, backend: ChainBackend) -> None:
@@ -150,28 +150,32 @@ def spec(name: str = "web", *, context: str = "", namespace: str = "") -> Forwar
     target = Target(
         context=context, namespace=namespace, kind=TargetKind.DEPLOYMENT, name=name, port="80"
     )
-    return ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), linger_s=0.1)
+    return ForwardSpec(
+        target=target, local_port=0, addresses=("127.0.0.1",), half_close_timeout_s=0.1
+    )
 
 
 @pytest.fixture(params=["local", "remote"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
         chain = await undo.enter_async_context(running_chain())
         backend = ChainBackend(chain)
         local = LocalSession(backend=backend, watch_the_machine=False)
         undo.push_async_callback(local.close)
         if request.param == "local":
-            yield World(local, local, backend)
+            yield Scenario(local, local, backend)
             return
-        keeper, path = Keeper(local, tmp_path / "session.json"), tmp_path / "engine.sock"
-        lock, listening = unix_socket.Lock(path), unix_socket.listen(path)
-        giver = Giver(local, keeper, lock, listening, rpc.Handed(), on_given=lambda _: None)
-        server = Server(local, keeper, Notices(), giver)
+        keeper, path = SessionSaver(local, tmp_path / "session.json"), tmp_path / "engine.sock"
+        lock, listening = unix_socket.SocketLock(path), unix_socket.bind_socket(path)
+        giver = HandoverSender(
+            local, keeper, lock, listening, rpc.HandoverOffer(), on_given=lambda _: None
+        )
+        server = SessionServer(local, keeper, NoticeLog(), giver)
         await server.start(listening)
         undo.push_async_callback(server.close)
         remote = await RemoteSession.open(path)
         undo.push_async_callback(remote.close)
-        yield World(remote, local, backend)
+        yield Scenario(remote, local, backend)
 
 
 # The main job -------------------------------------------------------------------------
@@ -186,7 +190,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         TransportChoice.CHANNELS,
     ],
 )
-async def test_bytes_flow_by_every_transport(world: World, transport: TransportChoice) -> None:
+async def test_bytes_flow_by_every_transport(world: Scenario, transport: TransportChoice) -> None:
     forward_id, port = await world.ready(ECHO, transport=transport)
     data = os.urandom(300_000)
     assert await echo(port, data) == data
@@ -206,7 +210,7 @@ async def test_bytes_flow_by_every_transport(world: World, transport: TransportC
     assert snapshot.totals.connections_total == 1
 
 
-async def test_a_download_is_counted_exactly(world: World) -> None:
+async def test_a_download_is_counted_exactly(world: Scenario) -> None:
     forward_id, port = await world.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = 0
@@ -218,7 +222,7 @@ async def test_a_download_is_counted_exactly(world: World) -> None:
     assert forward.counters.bytes_from_pod == SOURCE_BYTES
 
 
-async def test_what_flowed_is_remembered_by_the_second(world: World) -> None:
+async def test_what_flowed_is_remembered_by_the_second(world: Scenario) -> None:
     forward_id, port = await world.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.read(-1)
@@ -232,7 +236,7 @@ async def test_what_flowed_is_remembered_by_the_second(world: World) -> None:
     assert history.forward_id == forward_id
 
 
-async def test_an_upload_is_counted_exactly(world: World) -> None:
+async def test_an_upload_is_counted_exactly(world: Scenario) -> None:
     forward_id, port = await world.ready(SINK)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(bytes(2_000_000))
@@ -243,13 +247,13 @@ async def test_an_upload_is_counted_exactly(world: World) -> None:
     assert forward.counters.bytes_to_pod == 2_000_000
 
 
-async def test_context_and_namespace_are_filled_in(world: World) -> None:
+async def test_context_and_namespace_are_filled_in(world: Scenario) -> None:
     forward_id, _ = await world.ready(ECHO)
     forward = await world.forward(forward_id)
     assert (forward.spec.target.context, forward.spec.target.namespace) == ("here", "shop")
 
 
-async def test_many_connections_at_once(world: World) -> None:
+async def test_many_connections_at_once(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     answers = await asyncio.gather(*(echo(port, b"%d" % number * 50) for number in range(200)))
     assert answers == [b"%d" % number * 50 for number in range(200)]
@@ -261,7 +265,7 @@ async def test_many_connections_at_once(world: World) -> None:
 # Trouble ------------------------------------------------------------------------------
 
 
-async def test_a_refused_connection_ends_alone(world: World) -> None:
+async def test_a_refused_connection_ends_alone(world: Scenario) -> None:
     forward_id, port = await world.ready(REFUSED)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -273,13 +277,13 @@ async def test_a_refused_connection_ends_alone(world: World) -> None:
     forward = await world.forward(forward_id)
     assert forward.state is ForwardState.READY
     assert forward.counters.connections_failed == 1
-    assert "nothing listens" in forward.last_incident
+    assert "nothing listens" in forward.last_event
     assert any(
         "nothing listens" in entry.text for entry in await world.session.timeline(forward_id)
     )
 
 
-async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: World) -> None:
+async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: Scenario) -> None:
     world.backend.chain.refused_ports.add(ECHO)
     _, port = await world.ready(ECHO)
     watch = world.backend.watches["web"]
@@ -291,7 +295,7 @@ async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: World)
     assert await answer == b"hello"
 
 
-async def test_a_reply_after_the_clients_end_of_file_arrives(world: World) -> None:
+async def test_a_reply_after_the_clients_end_of_file_arrives(world: Scenario) -> None:
     _, port = await world.ready(LATE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"question")
@@ -300,13 +304,13 @@ async def test_a_reply_after_the_clients_end_of_file_arrives(world: World) -> No
     writer.close()
 
 
-async def test_follows_a_replaced_pod_and_serves_who_waited(world: World) -> None:
+async def test_follows_a_replaced_pod_and_serves_who_waited(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     watch = world.backend.watches["web"]
     watch.set(Unresolved(reason="replacement web-2 is starting"))
     await world.reached(forward_id, ForwardState.RECONNECTING)
     waiting = [asyncio.create_task(echo(port)) for _ in range(5)]
-    await world.reached(forward_id, lambda f: f.parked == 5)
+    await world.reached(forward_id, lambda f: f.queued == 5)
     watch.set(pod("web-2", ECHO))
     assert await asyncio.gather(*waiting) == [b"hello"] * 5
     forward = await world.reached(forward_id, ForwardState.READY)
@@ -317,16 +321,16 @@ async def test_follows_a_replaced_pod_and_serves_who_waited(world: World) -> Non
     assert any("5 connections parked, all served" in text for text in texts)
 
 
-async def test_a_cut_tunnel_is_replaced(world: World) -> None:
+async def test_a_cut_tunnel_is_replaced(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     world.backend.chain.cut()
     assert await echo(port) == b"hello"
     forward = await world.reached(forward_id, ForwardState.READY)
     assert forward.counters.connections_failed == 0
-    await world.reached(forward_id, lambda f: "was down" in f.last_incident)
+    await world.reached(forward_id, lambda f: "was down" in f.last_event)
 
 
-async def test_a_sandbox_that_is_gone_is_reported(world: World) -> None:
+async def test_a_sandbox_that_is_gone_is_reported(world: Scenario) -> None:
     _, port = await world.ready(GONE)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -334,7 +338,7 @@ async def test_a_sandbox_that_is_gone_is_reported(world: World) -> None:
     writer.close()
 
 
-async def test_credentials_block_and_their_return_unblocks(world: World) -> None:
+async def test_credentials_block_and_their_return_unblocks(world: Scenario) -> None:
     world.backend.trouble = AuthError("the token has expired", hint="log in again")
     world.backend.meaning["web"] = pod("web-1", ECHO)
     forward_id = await world.session.start(spec())
@@ -342,7 +346,7 @@ async def test_credentials_block_and_their_return_unblocks(world: World) -> None
     assert forward.blocked_by is BlockedBy.CREDENTIALS
     assert (forward.reason, forward.hint) == ("the token has expired", "log in again")
     waiting = asyncio.create_task(echo(forward.listening[0].port))
-    await world.reached(forward_id, lambda f: f.parked == 1)
+    await world.reached(forward_id, lambda f: f.queued == 1)
     world.backend.trouble = None
     world.backend.revision_now += 1
     assert await waiting == b"hello"
@@ -352,7 +356,7 @@ async def test_credentials_block_and_their_return_unblocks(world: World) -> None
 # Commands -----------------------------------------------------------------------------
 
 
-async def test_pause_resume_reconnect_stop(world: World) -> None:
+async def test_pause_resume_reconnect_stop(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     await world.session.pause(forward_id)
     forward = await world.forward(forward_id)
@@ -368,7 +372,7 @@ async def test_pause_resume_reconnect_stop(world: World) -> None:
         pass
 
 
-async def test_one_connection_is_ended_by_hand(world: World) -> None:
+async def test_one_connection_is_ended_by_hand(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     connection = await world.connection(forward_id, lambda one: True)
@@ -380,7 +384,7 @@ async def test_one_connection_is_ended_by_hand(world: World) -> None:
     assert ended.close_reason == "closed by hand"
 
 
-async def test_the_client_is_named(world: World) -> None:
+async def test_the_client_is_named(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     connection = await world.connection(forward_id, lambda one: one.process)
@@ -393,7 +397,7 @@ async def test_the_client_is_named(world: World) -> None:
 @pytest.mark.parametrize(
     "command", ["stop", "pause", "resume", "reconnect", "timeline", "hops", "pod_log"]
 )
-async def test_a_forward_that_does_not_exist(world: World, command: str) -> None:
+async def test_a_forward_that_does_not_exist(world: Scenario, command: str) -> None:
     with pytest.raises(UsageError, match="there is no forward f99") as failed:
         await getattr(world.session, command)("f99")
     assert failed.value.hint
@@ -401,7 +405,7 @@ async def test_a_forward_that_does_not_exist(world: World, command: str) -> None
         await world.session.connections("f99")
 
 
-async def test_specs_that_make_no_sense(world: World) -> None:
+async def test_specs_that_make_no_sense(world: Scenario) -> None:
     with pytest.raises(UsageError, match="local port 70000"):
         await world.session.start(msgspec.structs.replace(spec(), local_port=70000))
     with pytest.raises(ConfigError, match="no context nowhere") as failed:
@@ -412,7 +416,7 @@ async def test_specs_that_make_no_sense(world: World) -> None:
 # Reading ------------------------------------------------------------------------------
 
 
-async def test_contexts(world: World) -> None:
+async def test_contexts(world: Scenario) -> None:
     assert await world.session.contexts() == (
         Context(name="here", cluster="here", namespace="shop", current=True),
     )
@@ -422,7 +426,7 @@ async def test_contexts(world: World) -> None:
     assert failed.value.hint == "get one"
 
 
-async def test_the_catalogue_and_health(world: World) -> None:
+async def test_the_catalogue_and_health(world: Scenario) -> None:
     view = await world.session.catalog(CatalogScope("", "shop"))
     assert (view.version, view.complete) == (7, True)
     assert view.scope == CatalogScope("here", "shop")
@@ -435,7 +439,7 @@ async def test_the_catalogue_and_health(world: World) -> None:
     assert [health.ok for health in snapshot.health] == [True]
 
 
-async def test_snapshots_have_a_version_that_grows(world: World) -> None:
+async def test_snapshots_have_a_version_that_grows(world: Scenario) -> None:
     before = await world.session.snapshot()
     assert isinstance(before, Snapshot)
     await world.ready(ECHO)
@@ -450,12 +454,12 @@ def _marks(hops: tuple[Hop, ...]) -> str:
     return "".join({"ok": "+", "bad": "!", "unknown": "?"}[hop.state.value] for hop in hops)
 
 
-async def test_the_stations_of_a_way_and_the_one_that_breaks(world: World) -> None:
+async def test_the_stations_of_a_way_and_the_one_that_breaks(world: Scenario) -> None:
     pod_1 = Pod(namespace="shop", name="web-1", uid="u", status="Running", node="node-a")
-    world.backend.known = Known(
+    world.backend.known = ClusterFacts(
         server="api:6443",
         pod=PodDetails(pod=pod_1, containers=("main",)),
-        node=Node(name="node-a", kubelet="v1.36.2", runtime="containerd 1.6.20"),
+        node=NodeDetails(name="node-a", kubelet="v1.36.2", runtime="containerd 1.6.20"),
     )
     forward_id, port = await world.ready(ECHO)
     hops = await world.session.hops(forward_id)
@@ -481,7 +485,7 @@ async def test_the_stations_of_a_way_and_the_one_that_breaks(world: World) -> No
     assert _marks(await world.session.hops(forward_id)) == "+?????"
 
 
-async def test_dials_that_fail_break_where_they_failed(world: World) -> None:
+async def test_dials_that_fail_break_where_they_failed(world: Scenario) -> None:
     forward_id, _ = await world.ready(ECHO)
     chain = world.backend.chain
     for status, text, marks in (
@@ -503,7 +507,7 @@ async def test_dials_that_fail_break_where_they_failed(world: World) -> None:
     assert _marks(await world.session.hops(forward_id)) == "++++++"
 
 
-async def test_credentials_and_a_taken_port_break_here_and_there(world: World) -> None:
+async def test_credentials_and_a_taken_port_break_here_and_there(world: Scenario) -> None:
     world.backend.trouble = AuthError("the token has expired", hint="log in again")
     world.backend.meaning["web"] = pod("web-1", ECHO)
     forward_id = await world.session.start(spec())
@@ -522,7 +526,7 @@ async def test_credentials_and_a_taken_port_break_here_and_there(world: World) -
         assert hops[0].hint
 
 
-async def test_a_refused_connection_breaks_the_port(world: World) -> None:
+async def test_a_refused_connection_breaks_the_port(world: Scenario) -> None:
     forward_id, port = await world.ready(REFUSED)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -534,18 +538,18 @@ async def test_a_refused_connection_breaks_the_port(world: World) -> None:
 
 
 async def test_a_kubeconfig_that_is_gone_leaves_the_stations(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward_id, _ = await world.ready(ECHO)
 
-    async def gone(_: Forward) -> Known:
+    async def gone(_: Forward) -> ClusterFacts:
         raise ConfigError("there is no kubeconfig")
 
     monkeypatch.setattr(world.backend, "look", gone)
     assert _marks(await world.session.hops(forward_id)) == "++++++"
 
 
-async def test_the_log_of_a_pod(world: World) -> None:
+async def test_the_log_of_a_pod(world: Scenario) -> None:
     forward_id, _ = await world.ready(ECHO)
     log = await world.session.pod_log(forward_id)
     assert log == world.backend.log
@@ -564,7 +568,7 @@ async def test_the_log_of_a_pod(world: World) -> None:
     assert nothing.value.cause is ForwardErrorCause.NO_TARGET
 
 
-async def test_events_tell_the_whole_story(world: World) -> None:
+async def test_events_tell_the_whole_story(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     await echo(port)
     await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
@@ -590,7 +594,7 @@ async def test_events_tell_the_whole_story(world: World) -> None:
     assert (closed.bytes_from_pod, closed.state) == (5, ConnectionState.CLOSED)
 
 
-async def test_events_as_they_happen_and_since(world: World) -> None:
+async def test_events_as_they_happen_and_since(world: Scenario) -> None:
     reader = world.session.events(1)
     second = asyncio.ensure_future(anext(reader))
     await world.ready(ECHO)
@@ -602,7 +606,7 @@ async def test_events_as_they_happen_and_since(world: World) -> None:
     await world.ready(ECHO, "db")
 
 
-async def test_closing_is_final_and_idempotent(world: World) -> None:
+async def test_closing_is_final_and_idempotent(world: Scenario) -> None:
     await world.ready(ECHO)
     await world.session.close()
     await world.session.close()

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 from tui_forward.daemon import connect
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ApiError, ForwardError
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -47,7 +47,7 @@ pytestmark = [
 @dataclass(frozen=True)
 class Cluster:
     kubeconfig: str
-    control: Control
+    control: ControlClient
     port: int
 
     def is_disconnected(self) -> bool:
@@ -77,13 +77,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             assert line, talk.read_text()
             ready = msgspec.json.decode(line, type=_Ready)
             port = int(ready.server.rpartition(":")[2])
-            yield Cluster(ready.kubeconfig, Control(ready.control), port)
+            yield Cluster(ready.kubeconfig, ControlClient(ready.control), port)
         finally:
             process.terminate()
 
 
 @dataclass
-class World:
+class Scenario:
     session: Session
     cluster: Cluster
 
@@ -96,7 +96,9 @@ class World:
             port=port,
             pin=bool(more.pop("pin", False)),
         )
-        spec = ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), linger_s=0.1)
+        spec = ForwardSpec(
+            target=target, local_port=0, addresses=("127.0.0.1",), half_close_timeout_s=0.1
+        )
         return await self.session.start(msgspec.structs.replace(spec, **more))
 
     async def forward(self, forward_id: str) -> Forward:
@@ -171,7 +173,7 @@ async def _ends(engine: psutil.Process) -> None:
 @pytest.fixture(params=["local", "remote"])
 async def world(
     request: pytest.FixtureRequest, tmp_path: Path, cluster: Cluster
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
         session: Session
         if request.param == "local":
@@ -188,11 +190,11 @@ async def world(
             assert isinstance(session, RemoteSession)
             undo.push_async_callback(_ends, psutil.Process(session.engine_pid))
         undo.push_async_callback(session.close)
-        yield World(session, cluster)
+        yield Scenario(session, cluster)
 
 
 @pytest.mark.parametrize("transport", [*TransportChoice])
-async def test_the_main_job(world: World, transport: TransportChoice) -> None:
+async def test_the_main_job(world: Scenario, transport: TransportChoice) -> None:
     forward_id, port = await world.ready("echo", "echo", transport=transport)
     data = os.urandom(200_000)
     assert await echo(port, data) == data
@@ -213,13 +215,13 @@ async def test_the_main_job(world: World, transport: TransportChoice) -> None:
     ],
 )
 async def test_targets(
-    world: World, kind: TargetKind, name: str, port: str, namespace: str
+    world: Scenario, kind: TargetKind, name: str, port: str, namespace: str
 ) -> None:
     _, local = await world.ready(name, port, kind=kind, namespace=namespace)
     assert await echo(local) == b"hello"
 
 
-async def test_a_pod_deleted_under_load(world: World) -> None:
+async def test_a_pod_deleted_under_load(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo")
     async with world.under_load(port) as load:
         for _ in range(3):
@@ -243,7 +245,7 @@ async def test_a_pod_deleted_under_load(world: World) -> None:
     assert not any("given up" in text for text in texts)
 
 
-async def test_a_container_that_crashes_under_load(world: World) -> None:
+async def test_a_container_that_crashes_under_load(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo")
     pod = (await world.forward(forward_id)).pod
     assert pod is not None
@@ -260,7 +262,7 @@ async def test_a_container_that_crashes_under_load(world: World) -> None:
 
 
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
-async def test_a_hop_restarted_under_load(world: World, hop: str) -> None:
+async def test_a_hop_restarted_under_load(world: Scenario, hop: str) -> None:
     forward_id, port = await world.ready("echo", "echo")
     async with world.under_load(port) as load:
         await load.serves()
@@ -273,7 +275,7 @@ async def test_a_hop_restarted_under_load(world: World, hop: str) -> None:
     assert any(text.startswith("was down ") for text in timeline), timeline
 
 
-async def test_a_cut_connection_under_load(world: World) -> None:
+async def test_a_cut_connection_under_load(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo")
     async with world.under_load(port) as load:
         await load.serves()
@@ -284,7 +286,7 @@ async def test_a_cut_connection_under_load(world: World) -> None:
     assert load.broken <= 6
 
 
-async def test_an_expired_token_blocks_and_a_new_one_unblocks(world: World) -> None:
+async def test_an_expired_token_blocks_and_a_new_one_unblocks(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo", context="admin-tokenfile")
     await world.cluster.control.request("expire-token")
     try:
@@ -295,7 +297,7 @@ async def test_an_expired_token_blocks_and_a_new_one_unblocks(world: World) -> N
         assert forward.hint
         assert forward.listening
         waiting = asyncio.create_task(echo(port))
-        await world.reached(forward_id, lambda f: f.parked)
+        await world.reached(forward_id, lambda f: f.queued)
     finally:
         await world.cluster.control.request("clear")
         await world.cluster.control.request("rotate-token")
@@ -303,7 +305,7 @@ async def test_an_expired_token_blocks_and_a_new_one_unblocks(world: World) -> N
     await world.reached(forward_id, ForwardState.READY)
 
 
-async def test_forbidden_names_verb_and_resource(world: World) -> None:
+async def test_forbidden_names_verb_and_resource(world: Scenario) -> None:
     forward_id = await world.start("echo", "echo", context="viewer")
     forward = await world.reached(forward_id, ForwardState.BLOCKED)
     assert forward.blocked_by is BlockedBy.FORBIDDEN
@@ -311,7 +313,7 @@ async def test_forbidden_names_verb_and_resource(world: World) -> None:
     assert forward.hint
 
 
-async def test_what_does_not_exist(world: World) -> None:
+async def test_what_does_not_exist(world: Scenario) -> None:
     ids = [
         await world.start("nothing", "80"),
         await world.start("nothing", "80", kind=TargetKind.POD),
@@ -324,7 +326,7 @@ async def test_what_does_not_exist(world: World) -> None:
         assert "nothing" in forward.reason
 
 
-async def test_a_pending_pod_is_waited_for_with_its_reason(world: World) -> None:
+async def test_a_pending_pod_is_waited_for_with_its_reason(world: Scenario) -> None:
     forward_id = await world.start("search", "8080")
     forward = await world.reached(
         forward_id, lambda f: f.state is ForwardState.WAITING and "Pending" in f.reason
@@ -332,7 +334,7 @@ async def test_a_pending_pod_is_waited_for_with_its_reason(world: World) -> None
     assert forward.listening, "the port is there already"
 
 
-async def test_contexts_side_by_side(world: World) -> None:
+async def test_contexts_side_by_side(world: Scenario) -> None:
     _, one = await world.ready("echo", "echo", context="minicluster")
     _, other = await world.ready("echo", "echo", context="admin-token")
     for port in (one, other):
@@ -344,7 +346,7 @@ async def test_contexts_side_by_side(world: World) -> None:
     assert await echo(third) == b"hello"
 
 
-async def test_the_picture_of_the_cluster(world: World) -> None:
+async def test_the_picture_of_the_cluster(world: Scenario) -> None:
     scope = CatalogScope("", "shop")
     async with asyncio.timeout(30):
         while True:
@@ -363,7 +365,7 @@ async def test_the_picture_of_the_cluster(world: World) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_thousand_connections_at_once(world: World) -> None:
+async def test_a_thousand_connections_at_once(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo", linger_s=0.0)
     answers = await asyncio.gather(*(echo(port, b"%04d" % number) for number in range(1000)))
     assert answers == [b"%04d" % number for number in range(1000)]
@@ -377,7 +379,7 @@ async def test_a_thousand_connections_at_once(world: World) -> None:
 
 
 async def _way(
-    world: World, forward_id: str, wanted: Callable[[dict[HopKind, Hop]], object]
+    world: Scenario, forward_id: str, wanted: Callable[[dict[HopKind, Hop]], object]
 ) -> dict[HopKind, Hop]:
     """Wait for the stations to be as wanted."""
     way: dict[HopKind, Hop] = {}
@@ -395,7 +397,7 @@ async def _way(
 
 def _broken(way: dict[HopKind, Hop]) -> HopKind | None:
     """The station that is broken; those before and behind it must fit."""
-    bad = [kind for kind, hop in way.items() if hop.state is HopState.BAD]
+    bad = [kind for kind, hop in way.items() if hop.state is HopState.BROKEN]
     if not bad:
         return None
     (kind,) = bad
@@ -407,7 +409,7 @@ def _broken(way: dict[HopKind, Hop]) -> HopKind | None:
     return kind
 
 
-async def test_every_station_of_a_way_that_works(world: World) -> None:
+async def test_every_station_of_a_way_that_works(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo")
     assert await echo(port) == b"hello"
     way = await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
@@ -441,7 +443,7 @@ async def test_every_station_of_a_way_that_works(world: World) -> None:
     ],
 )
 async def test_the_station_that_is_stopped_is_the_broken_one(
-    world: World, hop: str, kind: HopKind
+    world: Scenario, hop: str, kind: HopKind
 ) -> None:
     forward_id, _ = await world.ready("echo", "echo")
     await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
@@ -458,7 +460,7 @@ async def test_the_station_that_is_stopped_is_the_broken_one(
     await _way(world, forward_id, lambda way: all(hop.state is HopState.OK for hop in way.values()))
 
 
-async def test_a_pod_that_no_node_was_found_for(world: World) -> None:
+async def test_a_pod_that_no_node_was_found_for(world: Scenario) -> None:
     forward_id = await world.start("search", "8080")
     way = await _way(
         world, forward_id, lambda way: _broken(way) is HopKind.POD and way[HopKind.POD].facts
@@ -470,7 +472,7 @@ async def test_a_pod_that_no_node_was_found_for(world: World) -> None:
     assert way[HopKind.KUBELET].state is HopState.UNKNOWN, "there is none"
 
 
-async def test_a_port_that_nobody_listens_on(world: World) -> None:
+async def test_a_port_that_nobody_listens_on(world: Scenario) -> None:
     forward_id, port = await world.ready("legacy", "http")
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -480,13 +482,13 @@ async def test_a_port_that_nobody_listens_on(world: World) -> None:
     writer.close()
 
 
-async def test_what_one_may_not_do_breaks_at_the_api_server(world: World) -> None:
+async def test_what_one_may_not_do_breaks_at_the_api_server(world: Scenario) -> None:
     forward_id = await world.start("echo", "echo", context="viewer")
     way = await _way(world, forward_id, lambda way: _broken(way) is HopKind.API)
     assert "create pods/portforward in namespace shop" in way[HopKind.API].error
 
 
-async def test_who_may_read_no_nodes_lacks_their_facts_alone(world: World) -> None:
+async def test_who_may_read_no_nodes_lacks_their_facts_alone(world: Scenario) -> None:
     forward_id, _ = await world.ready("echo", "echo")
     pod = (await world.forward(forward_id)).pod
     assert pod is not None
@@ -501,7 +503,7 @@ async def test_who_may_read_no_nodes_lacks_their_facts_alone(world: World) -> No
     assert failed.value.hint
 
 
-async def test_the_log_of_the_pod_behind_a_forward(world: World) -> None:
+async def test_the_log_of_the_pod_behind_a_forward(world: Scenario) -> None:
     forward_id, _ = await world.ready("web", "metrics")
     pod = (await world.forward(forward_id)).pod
     assert pod is not None
@@ -516,7 +518,7 @@ async def test_the_log_of_the_pod_behind_a_forward(world: World) -> None:
         await world.session.pod_log(forward_id, container="nothing")
 
 
-async def test_the_log_of_a_container_that_crashes(world: World) -> None:
+async def test_the_log_of_a_container_that_crashes(world: Scenario) -> None:
     forward_id = await world.start("payments", "http")
     await world.reached(forward_id, lambda f: f.state is not ForwardState.STARTING)
     log = await world.session.pod_log(forward_id)

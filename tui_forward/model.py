@@ -82,7 +82,10 @@ class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
     def spec(self, target: Target) -> ForwardSpec:
         """A forward of which nothing is said but where it goes."""
         return ForwardSpec(
-            target=target, addresses=self.addresses, park_s=self.park_s, linger_s=self.linger_s
+            target=target,
+            addresses=self.addresses,
+            queue_timeout_s=self.park_s,
+            half_close_timeout_s=self.linger_s,
         )
 
 
@@ -112,8 +115,8 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     local_port: int | None = None
     addresses: tuple[str, ...] = BUILT_IN.addresses
     transport: TransportChoice = TransportChoice.AUTO
-    park_s: float = BUILT_IN.park_s
-    linger_s: float = BUILT_IN.linger_s
+    queue_timeout_s: float = BUILT_IN.park_s
+    half_close_timeout_s: float = BUILT_IN.linger_s
     label: str = ""
     name: str = ""
     profile: str = ""
@@ -237,12 +240,12 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     transport: TransportChoice | None = None
     tunnels: int = 0
     round_trip_s: float | None = None
-    parked: int = 0
+    queued: int = 0
     counters: Counters = Counters()
-    last_incident: str = ""
+    last_event: str = ""
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
     """What flowed through a forward lately.
 
     Attributes:
@@ -257,7 +260,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectionState(StrEnum):
     """Where one local connection stands."""
 
-    PARKED = "parked"  # accepted, no tunnel yet
+    QUEUED = "parked"  # accepted, no tunnel yet
     OPEN = "open"
     CLOSING = "closing"  # one side has ended
     CLOSED = "closed"
@@ -277,7 +280,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     forward_id: str
     client: str
     process: str = ""
-    state: ConnectionState = ConnectionState.PARKED
+    state: ConnectionState = ConnectionState.QUEUED
     opened_at: float = 0.0
     closed_at: float | None = None
     bytes_from_pod: int = 0
@@ -511,7 +514,7 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
     reason: str
     hint: str = ""
     blocked_by: BlockedBy | None = None
-    pending: bool = False
+    is_loading: bool = False
 
 
 Resolution = Resolved | Unresolved
@@ -537,7 +540,7 @@ class HopState(StrEnum):
     """Whether a station works, as far as is known."""
 
     OK = "ok"
-    BAD = "bad"
+    BROKEN = "bad"
     UNKNOWN = "unknown"
 
 
@@ -580,7 +583,7 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
 # --------------------------------------------------------------------------------------
 
 
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
+class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
     """Something the engine process did, or could not do, without being asked.
 
     Attributes:
@@ -591,9 +594,9 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     at: float
-    about: str
+    profile: str
     text: str
-    bad: bool = False
+    is_problem: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -605,11 +608,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     at: float
-    kept: bool = False
+    keep_running: bool = False
     forwards: tuple[Forward, ...] = ()
     totals: Counters = Counters()
     health: tuple[ApiHealth, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[EngineNotice, ...] = ()
 
 
 class EventKind(StrEnum):

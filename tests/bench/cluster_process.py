@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.forwarders import REPOSITORY
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Chain:
     """A running cluster with a `toolbox` pod."""
 
     kubeconfig: Path
-    control: Control
+    control: ControlClient
     pid: int
 
 
@@ -49,7 +49,7 @@ def chain(*arguments: str) -> Iterator[Chain]:
             if not line:
                 raise RuntimeError("the embedded cluster did not start")
             ready = json.loads(line)
-            yield Chain(Path(ready["kubeconfig"]), Control(ready["control"]), ready["pid"])
+            yield Chain(Path(ready["kubeconfig"]), ControlClient(ready["control"]), ready["pid"])
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -28,9 +28,9 @@ from tests.bench.measurements import MIB, SOURCE, Spread
 from tests.bench.result_table import say
 from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
-from tests.support.forward_states import STEPS, Stage
+from tests.support.forward_states import STEPS, StateScenario
 from tui_forward.daemon import connect
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import Event, EventKind, ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import Session
 
@@ -112,8 +112,8 @@ async def attaching(env: dict[str, str]) -> float:
     """
     session = await connect(environ=env)
     try:
-        await session.keep(True)
-        stage = Stage(session, Control("nowhere"), "minicluster")
+        await session.set_keep_running(True)
+        stage = StateScenario(session, ControlClient("nowhere"), "minicluster")
         for _ in range(ATTACHED):
             await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
         while any(  # noqa: ASYNC110 - in another process
@@ -174,7 +174,7 @@ class Load:
 
 async def let_go(session: Session) -> None:
     """The engine is to end, though dashboards were told to end and forwards are on."""
-    await session.keep(False)
+    await session.set_keep_running(False)
     await session.close()
 
 
@@ -315,7 +315,7 @@ async def facts(cluster: Chain, env: dict[str, str]) -> list[Figure]:
     try:
         with dashboard(env) as terminal:
             await asyncio.to_thread(terminal.shows, USABLE)
-            stage = Stage(session, cluster.control, "minicluster")
+            stage = StateScenario(session, cluster.control, "minicluster")
             for _ in range(FACTS):
                 started = []
                 for step in STEPS:

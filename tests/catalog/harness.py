@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.kube.api_server import ApiServer
 from tests.kube.kubeconfigs import kubeconfig, write
-from tui_forward.catalog import Catalog, TargetResolver, TargetWatch
-from tui_forward.kube import Clusters, KubeconfigSource
+from tui_forward.catalog import Catalog, CatalogTargetResolver, CatalogTargetWatch
+from tui_forward.kube import ClusterClients, KubeconfigSource
 from tui_forward.model import (
     CatalogScope,
     CatalogView,
@@ -26,11 +26,13 @@ class Setup:
     def __init__(self, server: ApiServer, path: Path, **user: Any) -> None:
         self.server = server
         self.path = write(path, kubeconfig(server.url, user=user))
-        self.clusters = Clusters(KubeconfigSource(self.path, environ={}))
-        self.resolver = TargetResolver(self.clusters.get)
+        self.clusters = ClusterClients(KubeconfigSource(self.path, environ={}))
+        self.resolver = CatalogTargetResolver(self.clusters.get)
         self.catalog = Catalog(self.clusters.get)
 
-    def watch(self, kind: TargetKind, name: str, port: str = "80", **options: Any) -> TargetWatch:
+    def watch(
+        self, kind: TargetKind, name: str, port: str = "80", **options: Any
+    ) -> CatalogTargetWatch:
         context = options.pop("context", "test")
         return self.resolver.watch(
             Target(context=context, namespace="shop", kind=kind, name=name, port=port, **options)
@@ -42,7 +44,7 @@ class Setup:
         await self.clusters.close()
 
 
-async def resolution(watch: TargetWatch, wanted: Callable[[Resolution], bool]) -> Resolution:
+async def resolution(watch: CatalogTargetWatch, wanted: Callable[[Resolution], bool]) -> Resolution:
     """Wait for a resolution of some kind."""
     seen = []
     try:
@@ -56,7 +58,7 @@ async def resolution(watch: TargetWatch, wanted: Callable[[Resolution], bool]) -
     return current
 
 
-async def pod_named(watch: TargetWatch, name: str, uid: str = "") -> Resolved:
+async def pod_named(watch: CatalogTargetWatch, name: str, uid: str = "") -> Resolved:
     found = await resolution(
         watch,
         lambda r: isinstance(r, Resolved) and r.pod.name == name and uid in ("", r.pod.uid),
@@ -65,7 +67,7 @@ async def pod_named(watch: TargetWatch, name: str, uid: str = "") -> Resolved:
     return found
 
 
-async def reason(watch: TargetWatch, text: str) -> Unresolved:
+async def reason(watch: CatalogTargetWatch, text: str) -> Unresolved:
     found = await resolution(watch, lambda r: isinstance(r, Unresolved) and text in r.reason)
     assert isinstance(found, Unresolved)
     return found

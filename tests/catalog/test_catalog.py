@@ -256,7 +256,7 @@ async def test_an_unknown_context_is_part_of_the_picture(setup: Setup) -> None:
 async def test_a_scope_nobody_looks_at_is_dropped(setup: Setup) -> None:
     catalog = Catalog(setup.clusters.get, idle_s=0.05)
     catalog.view(SHOP)
-    with catalog.hold(ALL):
+    with catalog.retain(ALL):
         await until(lambda: SHOP not in catalog.scopes)
         assert ALL in catalog.scopes
     await until(lambda: catalog.scopes == ())
@@ -284,6 +284,6 @@ async def test_poking_proves_every_connection(setup: Setup) -> None:
     fill(setup)
     await view(setup, SHOP, synced)
     await until(lambda: setup.server.count("watch", "pods") == 1)
-    setup.catalog.poke()
+    setup.catalog.refresh()
     await until(lambda: setup.server.count("watch", "pods") == 2)
     assert setup.server.count("list", "pods") == 1

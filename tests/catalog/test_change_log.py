@@ -6,21 +6,21 @@ from tui_forward.catalog.change_log import ChangeLog, next_version
 def test_versions_grow_over_all_logs() -> None:
     one, two = ChangeLog(), ChangeLog()
     assert one.version < two.version < next_version()
-    one.note("a")
+    one.record("a")
     assert one.version > two.version
 
 
 def test_changes_since_a_version_latest_first() -> None:
     log = ChangeLog()
     start = log.version
-    log.note("a")
+    log.record("a")
     middle = log.version
-    log.note("b")
-    log.note("a")
+    log.record("b")
+    log.record("a")
     assert list(log.since(start)) == ["a", "b"]
     assert list(log.since(middle)) == ["a", "b"]
     assert list(log.since(log.version)) == []
-    log.touch()
+    log.bump_version()
     assert list(log.since(middle)) == ["a", "b"]
     assert log.version > middle
 
@@ -28,25 +28,25 @@ def test_changes_since_a_version_latest_first() -> None:
 def test_what_a_log_can_answer() -> None:
     log = ChangeLog()
     start = log.version
-    log.note("a")
-    assert log.reaches(start)
-    assert log.reaches(log.version)
-    assert not log.reaches(0)
-    assert not log.reaches(start - 1)
-    assert not log.reaches(log.version + 1)
+    log.record("a")
+    assert log.covers(start)
+    assert log.covers(log.version)
+    assert not log.covers(0)
+    assert not log.covers(start - 1)
+    assert not log.covers(log.version + 1)
 
 
 def test_a_log_is_bounded() -> None:
     log = ChangeLog(limit=3)
     start = log.version
     for key in "abc":
-        log.note(key)
+        log.record(key)
     after_a = next(iter(log._changed.values()))
-    assert log.reaches(start)
-    log.note("d")
-    assert not log.reaches(start)
-    assert log.reaches(after_a)
+    assert log.covers(start)
+    log.record("d")
+    assert not log.covers(start)
+    assert log.covers(after_a)
     assert list(log.since(after_a)) == ["d", "c", "b"]
     for _ in range(100):
-        log.note("d")
-    assert log.reaches(after_a)
+        log.record("d")
+    assert log.covers(after_a)

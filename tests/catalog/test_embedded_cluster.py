@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from tests.catalog.harness import reason, resolution
-from tui_forward.catalog import Catalog, TargetResolver, TargetWatch
-from tui_forward.kube import Clusters, KubeconfigSource
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.catalog import Catalog, CatalogTargetResolver, CatalogTargetWatch
+from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -58,10 +58,10 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Ready]:
 
 
 @dataclass
-class World:
-    control: Control
-    clusters: Clusters
-    resolver: TargetResolver
+class Scenario:
+    control: ControlClient
+    clusters: ClusterClients
+    resolver: CatalogTargetResolver
     catalog: Catalog
 
     def watch(
@@ -72,17 +72,20 @@ class World:
         *,
         context: str = ADMIN,
         namespace: str = "shop",
-    ) -> TargetWatch:
+    ) -> CatalogTargetWatch:
         return self.resolver.watch(
             Target(context=context, namespace=namespace, kind=kind, name=name, port=port)
         )
 
 
 @pytest.fixture
-async def world(embedded: _Ready) -> AsyncIterator[World]:
-    clusters = Clusters(KubeconfigSource(Path(embedded.kubeconfig)))
-    made = World(
-        Control(embedded.control), clusters, TargetResolver(clusters.get), Catalog(clusters.get)
+async def world(embedded: _Ready) -> AsyncIterator[Scenario]:
+    clusters = ClusterClients(KubeconfigSource(Path(embedded.kubeconfig)))
+    made = Scenario(
+        ControlClient(embedded.control),
+        clusters,
+        CatalogTargetResolver(clusters.get),
+        Catalog(clusters.get),
     )
     yield made
     await made.control.request("clear")
@@ -91,13 +94,13 @@ async def world(embedded: _Ready) -> AsyncIterator[World]:
     await clusters.close()
 
 
-async def ready(watch: TargetWatch) -> Resolved:
+async def ready(watch: CatalogTargetWatch) -> Resolved:
     found = await resolution(watch, lambda r: isinstance(r, Resolved) and r.ready)
     assert isinstance(found, Resolved)
     return found
 
 
-async def another(watch: TargetWatch, before: Resolved) -> Resolved:
+async def another(watch: CatalogTargetWatch, before: Resolved) -> Resolved:
     found = await resolution(
         watch, lambda r: isinstance(r, Resolved) and r.ready and r.pod.uid != before.pod.uid
     )
@@ -105,7 +108,7 @@ async def another(watch: TargetWatch, before: Resolved) -> Resolved:
     return found
 
 
-async def picture(world: World, scope: CatalogScope) -> CatalogView:
+async def picture(world: Scenario, scope: CatalogScope) -> CatalogView:
     async with asyncio.timeout(30):
         while True:
             view = world.catalog.view(scope)
@@ -115,7 +118,7 @@ async def picture(world: World, scope: CatalogScope) -> CatalogView:
 
 
 @pytest.mark.parametrize("kind", [TargetKind.DEPLOYMENT, TargetKind.SERVICE, TargetKind.POD])
-async def test_a_deleted_pod_is_followed(world: World, kind: TargetKind) -> None:
+async def test_a_deleted_pod_is_followed(world: Scenario, kind: TargetKind) -> None:
     first = await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))
     name = first.pod.name if kind is TargetKind.POD else "web"
     watch = world.watch(kind, name, "http")
@@ -125,14 +128,14 @@ async def test_a_deleted_pod_is_followed(world: World, kind: TargetKind) -> None
     assert after.port == before.port
 
 
-async def test_a_stateful_pod_comes_back_under_its_name(world: World) -> None:
+async def test_a_stateful_pod_comes_back_under_its_name(world: Scenario) -> None:
     watch = world.watch(TargetKind.POD, "db-0", "5432", namespace="data")
     before = await ready(watch)
     await world.control.request("delete-pod", namespace="data", pod="db-0")
     assert (await another(watch, before)).pod.name == "db-0"
 
 
-async def test_a_crashed_container_changes_the_incarnation(world: World) -> None:
+async def test_a_crashed_container_changes_the_incarnation(world: Scenario) -> None:
     pod = (await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
     watch = world.watch(TargetKind.POD, pod, "http")
     before = await ready(watch)
@@ -144,7 +147,7 @@ async def test_a_crashed_container_changes_the_incarnation(world: World) -> None
     assert isinstance(after, Resolved)
 
 
-async def test_the_person_with_few_rights_can_forward(world: World) -> None:
+async def test_the_person_with_few_rights_can_forward(world: Scenario) -> None:
     await ready(world.watch(TargetKind.SELECTOR, "app=web", "8080", context="porter"))
     pod = (await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
     found = await ready(world.watch(TargetKind.POD, pod, "http", context="porter"))
@@ -155,7 +158,7 @@ async def test_the_person_with_few_rights_can_forward(world: World) -> None:
     assert refused.blocked_by is BlockedBy.FORBIDDEN
 
 
-async def test_the_picture_of_the_person_with_few_rights(world: World) -> None:
+async def test_the_picture_of_the_person_with_few_rights(world: Scenario) -> None:
     view = await picture(world, CatalogScope("porter", "shop"))
     assert view.pods
     status = {r.resource: r for r in view.resources}
@@ -164,7 +167,7 @@ async def test_the_picture_of_the_person_with_few_rights(world: World) -> None:
     assert status["services"].forbidden
 
 
-async def test_the_whole_picture(world: World) -> None:
+async def test_the_whole_picture(world: Scenario) -> None:
     view = await picture(world, CatalogScope(ADMIN, "shop"))
     assert not [r for r in view.resources if r.error]
     assert view.health is not None
@@ -173,7 +176,7 @@ async def test_the_whole_picture(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-async def test_a_compacted_history_disturbs_nobody(world: World, gone: bool) -> None:
+async def test_a_compacted_history_disturbs_nobody(world: Scenario, gone: bool) -> None:
     scope = CatalogScope(ADMIN, "shop")
     before = await picture(world, scope)
     watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
@@ -189,12 +192,14 @@ async def test_a_compacted_history_disturbs_nobody(world: World, gone: bool) -> 
     assert world.catalog.view(scope, before.version).version >= before.version
 
 
-async def another_pod_known(world: World, watch: TargetWatch, before: Resolved) -> Resolved:
+async def another_pod_known(
+    world: Scenario, watch: CatalogTargetWatch, before: Resolved
+) -> Resolved:
     await world.control.request("delete-pod", namespace="shop", pod=before.pod.name)
     return await another(watch, before)
 
 
-async def test_a_restarted_api_server_is_found_again(world: World) -> None:
+async def test_a_restarted_api_server_is_found_again(world: Scenario) -> None:
     watch = world.watch(TargetKind.SERVICE, "web", "http")
     before = await ready(watch)
     await world.control.request("restart-hop", hop="apiserver")
@@ -202,19 +207,19 @@ async def test_a_restarted_api_server_is_found_again(world: World) -> None:
     await another_pod_known(world, watch, before)
 
 
-async def test_a_stalled_watch_is_proven_dead_by_distrust(world: World) -> None:
+async def test_a_stalled_watch_is_proven_dead_by_distrust(world: Scenario) -> None:
     watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
     before = await ready(watch)
     await world.control.request("stall", hop="apiserver", what="watches")
     await world.control.request("delete-pod", namespace="shop", pod=before.pod.name)
-    watch.distrust(before.pod.uid)
+    watch.invalidate(before.pod.uid)
     await resolution(watch, lambda r: not isinstance(r, Resolved) or r.pod.uid != before.pod.uid)
     await world.control.request("clear")
-    world.resolver.poke()
+    world.resolver.refresh()
     await another(watch, before)
 
 
-async def test_an_expired_token_blocks_and_a_new_one_goes_on(world: World) -> None:
+async def test_an_expired_token_blocks_and_a_new_one_goes_on(world: Scenario) -> None:
     await world.control.request("expire-token")
     watch = world.watch(TargetKind.DEPLOYMENT, "web", "http", context="admin-tokenfile")
     found = await reason(watch, "refused the credentials")
@@ -223,7 +228,7 @@ async def test_an_expired_token_blocks_and_a_new_one_goes_on(world: World) -> No
     await ready(watch)
 
 
-async def test_what_cannot_be_forwarded_says_why(world: World) -> None:
+async def test_what_cannot_be_forwarded_says_why(world: Scenario) -> None:
     for name, text in {
         "search": "deploy/search is ready: search-",
         "recommender": "ImagePull",
@@ -233,7 +238,7 @@ async def test_what_cannot_be_forwarded_says_why(world: World) -> None:
     await reason(world.watch(TargetKind.DEPLOYMENT, "web", "none"), 'no port named "none"')
 
 
-async def test_news_is_fresh(world: World) -> None:
+async def test_news_is_fresh(world: Scenario) -> None:
     """From the delete request until the resolver knows: the API server's work included."""
     watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
     took = []

@@ -38,7 +38,7 @@ def test_the_index_knows_what_looking_at_everything_would_find(
             new = pod(name, namespace=namespace, labels=labels, owner=ref)
             pods[namespace, name] = new
         if old is not None or new is not None:
-            index.change(old, new)
+            index.update(old, new)
     assert sorted(p.name for p in index) == sorted(p.name for p in pods.values())
     assert len(index) == len(pods)
     for namespace in ("shop", "other"):
@@ -49,7 +49,7 @@ def test_the_index_knows_what_looking_at_everything_would_find(
                 for p in pods.values()
                 if p.namespace == namespace and parsed.matches(p.labels)
             }
-            assert {p.name for p in index.selected(namespace, selector)} == expected
+            assert {p.name for p in index.matching(namespace, selector)} == expected
         for owned in ("d1", "d2"):
             ref = owner("Deployment", owned)
             expected = {
@@ -58,7 +58,7 @@ def test_the_index_knows_what_looking_at_everything_would_find(
             assert {p.name for p in index.owned_by(namespace, ref)} == expected
     for one in list(pods.values()):
         assert index.get(one.namespace, one.name) is one
-        index.change(one, None)
+        index.update(one, None)
     # Nothing is left behind that could grow for ever.
     assert not index._pods
     assert not index._by_label
@@ -76,15 +76,15 @@ def test_ten_thousand_pods_and_many_changes_a_second() -> None:
         for number in range(10_000)
     ]
     for one in pods:
-        index.change(None, one)
-    assert len(index.selected("shop", "app=a7,hash=h")) == 50
+        index.update(None, one)
+    assert len(index.matching("shop", "app=a7,hash=h")) == 50
     generator = random.Random(1)
     began = time.process_time()
     for _ in range(5_000):
         number = generator.randrange(len(pods))
         old = pods[number]
         pods[number] = pod(old.name, labels=old.labels, owner=old.owner, resource_version="2")
-        index.change(old, pods[number])
-        index.selected("shop", f"app=a{number % 200},hash=h")
+        index.update(old, pods[number])
+        index.matching("shop", f"app=a{number % 200},hash=h")
     # Ten seconds' worth of 500 changes a second, each followed by a question.
     assert time.process_time() - began < 5

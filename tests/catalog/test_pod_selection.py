@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tests.catalog.factories import pod
-from tui_forward.catalog.pod_selection import choose, preference, usable
+from tui_forward.catalog.pod_selection import is_usable, pod_sort_key, select_pod
 from tui_forward.model import Pod
 
 # kubectl's ActivePods, reversed: each pair differs in one rule, the better one first, and the
@@ -34,12 +34,12 @@ PAIRS = [
 
 @pytest.mark.parametrize(("better", "worse"), PAIRS)
 def test_the_order_of_kubectl(better: Pod, worse: Pod) -> None:
-    assert preference(better) < preference(worse)
+    assert pod_sort_key(better) < pod_sort_key(worse)
 
 
 def test_the_choice_does_not_depend_on_the_order_of_the_list() -> None:
     pods = [pod("a", ready_since=3), pod("b", ready_since=1), pod("c", ready=False)]
-    assert {choose(p).name for p in itertools.permutations(pods) if choose(p)} == {"b"}  # type: ignore[union-attr]
+    assert {select_pod(p).name for p in itertools.permutations(pods) if select_pod(p)} == {"b"}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -56,22 +56,22 @@ def test_the_choice_does_not_depend_on_the_order_of_the_list() -> None:
     ],
 )
 def test_what_can_be_used(candidate: Pod, expected: bool) -> None:
-    assert usable(candidate) is expected
-    assert (choose([candidate]) is not None) is expected
+    assert is_usable(candidate) is expected
+    assert (select_pod([candidate]) is not None) is expected
 
 
 def test_the_pod_in_use_stays_while_it_is_ready() -> None:
     better, current = pod("a", ready_since=1), pod("b", ready_since=2)
-    assert choose([better, current], current="uid-b") is current
+    assert select_pod([better, current], current="uid-b") is current
     unready = pod("b", ready=False)
-    assert choose([better, unready], current="uid-b") is better
+    assert select_pod([better, unready], current="uid-b") is better
     leaving = pod("b", deleting=True)
-    assert choose([better, leaving], current="uid-b") is better
-    assert choose([unready], current="uid-b") is unready
+    assert select_pod([better, leaving], current="uid-b") is better
+    assert select_pod([unready], current="uid-b") is unready
 
 
 def test_a_pod_that_is_said_to_be_gone_is_not_chosen() -> None:
     one, two = pod("a"), pod("b")
-    assert choose([one, two], current="uid-a", trusted=lambda p: p.name != "a") is two
-    assert choose([one], trusted=lambda _: False) is None
-    assert choose([]) is None
+    assert select_pod([one, two], current="uid-a", trusted=lambda p: p.name != "a") is two
+    assert select_pod([one], trusted=lambda _: False) is None
+    assert select_pod([]) is None

@@ -4,10 +4,10 @@ import pytest
 
 from tests.catalog.factories import pod, service
 from tui_forward.catalog.port_resolution import (
-    PortProblem,
-    declared_service_port,
-    pod_port,
-    service_port,
+    PortResolutionError,
+    find_service_port,
+    resolve_pod_port,
+    resolve_service_port,
 )
 from tui_forward.model import DeclaredPort, PortProtocol
 
@@ -19,14 +19,14 @@ BOTH = (DeclaredPort(number=53, name="dns-udp", protocol=UDP), DeclaredPort(numb
     ("port", "expected"), [("http", 8080), ("8080", 8080), ("9999", 9999), ("1", 1)]
 )
 def test_ports_of_a_pod(port: str, expected: int) -> None:
-    assert pod_port(pod(), port) == expected
+    assert resolve_pod_port(pod(), port) == expected
 
 
 def test_udp_beside_tcp_is_no_obstacle() -> None:
-    assert pod_port(pod(ports=BOTH), "53") == 53
-    assert declared_service_port(service(*BOTH), "53").name == "dns"
+    assert resolve_pod_port(pod(ports=BOTH), "53") == 53
+    assert find_service_port(service(*BOTH), "53").name == "dns"
     # kubectl goes by the number, and that exists as TCP too.
-    assert declared_service_port(service(*BOTH), "dns-udp").number == 53
+    assert find_service_port(service(*BOTH), "dns-udp").number == 53
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,15 @@ def test_udp_beside_tcp_is_no_obstacle() -> None:
     ],
 )
 def test_ports_a_pod_does_not_have(port: str, said: str, hint: str) -> None:
-    with pytest.raises(PortProblem) as caught:
-        pod_port(pod(), port)
+    with pytest.raises(PortResolutionError) as caught:
+        resolve_pod_port(pod(), port)
     assert said in caught.value.reason
     assert hint in caught.value.hint
 
 
 def test_the_hint_of_a_pod_without_ports() -> None:
-    with pytest.raises(PortProblem) as caught:
-        pod_port(pod(ports=()), "http")
+    with pytest.raises(PortResolutionError) as caught:
+        resolve_pod_port(pod(ports=()), "http")
     assert "can be given by number" in caught.value.hint
 
 
@@ -64,13 +64,13 @@ def test_the_hint_of_a_pod_without_ports() -> None:
     ],
 )
 def test_ports_of_a_service(declared: DeclaredPort, port: str, expected: int) -> None:
-    assert service_port(service(declared), pod(), port) == expected
+    assert resolve_service_port(service(declared), pod(), port) == expected
 
 
 @pytest.mark.parametrize("port", ["80", "www"])
 def test_a_headless_service_maps_nothing(port: str) -> None:
     declared = DeclaredPort(number=80, name="www", target="http")
-    assert service_port(service(declared, cluster_ip="None"), pod(), port) == 80
+    assert resolve_service_port(service(declared, cluster_ip="None"), pod(), port) == 80
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_a_headless_service_maps_nothing(port: str) -> None:
 def test_ports_a_service_does_not_have(
     declared: DeclaredPort, port: str, said: str, hint: str
 ) -> None:
-    with pytest.raises(PortProblem) as caught:
-        service_port(service(declared), pod(), port)
+    with pytest.raises(PortResolutionError) as caught:
+        resolve_service_port(service(declared), pod(), port)
     assert said in caught.value.reason
     assert hint in caught.value.hint
 
 
 def test_a_headless_service_must_declare_the_port_too() -> None:
-    with pytest.raises(PortProblem, match="no port 8080"):
-        service_port(service(cluster_ip="None"), pod(), "8080")
+    with pytest.raises(PortResolutionError, match="no port 8080"):
+        resolve_service_port(service(cluster_ip="None"), pod(), "8080")

@@ -6,12 +6,12 @@ import pytest
 
 from tests.catalog.factories import owner, pod, service, target, workload
 from tui_forward.catalog.target_resolution import (
-    missing,
-    replaces,
+    is_replacement_of,
     resolve_pod,
     resolve_selected,
+    selectorless,
     sibling_selector,
-    without_selector,
+    target_not_found,
 )
 from tui_forward.model import (
     BlockedBy,
@@ -190,10 +190,10 @@ def test_a_port_that_is_not_there_is_for_a_person(
 
 
 def test_what_does_not_exist() -> None:
-    resolution = missing(target(TargetKind.SERVICE, "web"))
+    resolution = target_not_found(target(TargetKind.SERVICE, "web"))
     assert resolution.reason == 'there is no service "web" in namespace shop'
     assert resolution.blocked_by is BlockedBy.TARGET
-    bare = without_selector(target(TargetKind.SERVICE, "web"), service=True)
+    bare = selectorless(target(TargetKind.SERVICE, "web"), service=True)
     assert "has no selector" in bare.reason
     assert bare.blocked_by is BlockedBy.TARGET
 
@@ -284,8 +284,11 @@ def test_a_pod_that_is_starting_is_waited_for() -> None:
 )
 def test_who_replaces_whom(kind: str, node: str, follows: bool) -> None:
     origin = pod(owner=owner(kind))
-    assert replaces(pod("web-2", owner=owner(kind), node=node), origin) is follows
-    assert replaces(pod("web-1", uid="new", owner=owner(kind), node=node), origin) or not follows
+    assert is_replacement_of(pod("web-2", owner=owner(kind), node=node), origin) is follows
+    assert (
+        is_replacement_of(pod("web-1", uid="new", owner=owner(kind), node=node), origin)
+        or not follows
+    )
 
 
 @pytest.mark.parametrize(

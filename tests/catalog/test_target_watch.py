@@ -11,7 +11,7 @@ from tests.kube.api_server import ApiServer
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
-from tui_forward.catalog import TargetWatch, reflector, target_watch
+from tui_forward.catalog import CatalogTargetWatch, reflector, target_watch
 from tui_forward.engine import target_watch as engine_target_watch
 from tui_forward.model import BlockedBy, Resolved, TargetKind, Unresolved
 
@@ -443,7 +443,7 @@ async def test_a_distrusted_pod_is_looked_at_again(setup: Setup) -> None:
     watch = setup.watch(TargetKind.SERVICE, "web")
     await pod_named(watch, "web-1")
     lists = server.count("list", "pods")
-    watch.distrust("uid-web-1")
+    watch.invalidate("uid-web-1")
     assert isinstance(watch.current, Resolved)
     assert watch.current.pod.name == "web-2"
     await until(lambda: server.count("list", "pods") > lists)
@@ -454,7 +454,7 @@ async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
-    watch.distrust("uid-web-1")
+    watch.invalidate("uid-web-1")
     assert "its tunnel says" in (await reason(watch, "web-1 is Running")).reason
     setup.server.put("pods", pod("web-1", restarts=1))
     await pod_named(watch, "web-1")
@@ -467,7 +467,7 @@ async def test_a_distrusted_pod_is_offered_again_when_the_api_has_no_news(
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
-    watch.distrust("uid-web-1")
+    watch.invalidate("uid-web-1")
     await reason(watch, "its tunnel says")
     await pod_named(watch, "web-1")
 
@@ -481,7 +481,7 @@ async def test_distrust_finds_what_the_watch_missed(setup: Setup) -> None:
     server.history.clear()
     server.objects["pods"]["shop", "web-1"]["metadata"]["uid"] = "two"
     server.objects["pods"]["shop", "web-1"]["metadata"]["resourceVersion"] = "5000"
-    watch.distrust("uid-web-1")
+    watch.invalidate("uid-web-1")
     await pod_named(watch, "web-1", "two")
 
 
@@ -489,7 +489,7 @@ async def test_distrust_of_a_stranger_is_harmless(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     current = await pod_named(watch, "web-1")
-    watch.distrust("nobody")
+    watch.invalidate("nobody")
     assert watch.current == current
 
 
@@ -522,7 +522,7 @@ async def test_a_closed_watch_says_nothing_more(setup: Setup) -> None:
     current = await pod_named(watch, "web-1")
     watch.close()
     setup.server.delete("pods", "shop", "web-1")
-    watch.distrust("uid-web-1")
+    watch.invalidate("uid-web-1")
     await asyncio.sleep(0.01)
     assert watch.current == current
 
@@ -532,7 +532,7 @@ async def test_poking_asks_again_on_fresh_connections(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
     await until(lambda: setup.server.count("watch", "pods") == 1)
-    setup.resolver.poke()
+    setup.resolver.refresh()
     await until(lambda: setup.server.count("watch", "pods") == 2)
     assert setup.server.count("list", "pods") == 1
 
@@ -540,7 +540,7 @@ async def test_poking_asks_again_on_fresh_connections(setup: Setup) -> None:
 async def test_news_arrives_within_milliseconds(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
-    watch: TargetWatch = setup.watch(TargetKind.SERVICE, "web")
+    watch: CatalogTargetWatch = setup.watch(TargetKind.SERVICE, "web")
     current = await pod_named(watch, "web-1")
     await until(lambda: setup.server.count("watch", "pods") == 1)
     took = []

@@ -22,7 +22,6 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
-    History,
     Hop,
     HopKind,
     LocalAddress,
@@ -30,6 +29,7 @@ from tui_forward.model import (
     PodRef,
     Snapshot,
     TimelineEntry,
+    TrafficHistory,
 )
 
 
@@ -59,7 +59,7 @@ class FakeSession:
         self.log_error: TuiForwardError | None = None
         self.on_start = on_start
         self.closed = False
-        self.history_list: tuple[History, ...] = ()
+        self.history_list: tuple[TrafficHistory, ...] = ()
         self.kept = False
         self.kept_if_lost = False
         self.expected = 1  # how many forwards a test waits for
@@ -160,11 +160,11 @@ class FakeSession:
     async def reconnect(self, forward_id: str) -> None:
         self.calls.append(("reconnect", forward_id))
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         self.calls.append(("keep", on))
         self.kept = on
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         self.calls.append(("keep_if_lost", on))
         self.kept_if_lost = on
 
@@ -177,7 +177,7 @@ class FakeSession:
         return Snapshot(
             version=len(self._log),
             at=1.0,
-            kept=self.kept,
+            keep_running=self.kept,
             forwards=tuple(self.forwards.values()),
             totals=Counters(),
             health=self.health,
@@ -192,7 +192,7 @@ class FakeSession:
         self.calls.append(("timeline", forward_id))
         return self.timeline_entries
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         return self.history_list
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:

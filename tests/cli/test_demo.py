@@ -11,13 +11,13 @@ import pytest
 
 from tui_forward.cli import embedded_cluster
 from tui_forward.cli import sessions as sessions
-from tui_forward.cli.demo.checks import Broken, Outcome, demand
-from tui_forward.cli.demo.report import Claim, JsonRenderer, TextRenderer
-from tui_forward.cli.demo.runner import Demonstration
+from tui_forward.cli.demo.checks import CheckFailedError, CheckResult, require
+from tui_forward.cli.demo.report import Check, JsonRenderer, TextRenderer
+from tui_forward.cli.demo.runner import DemoRunner
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError
 
-GOOD = Claim("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
-BAD = Claim("stopped reader", False, "neighbours took 5 s\x1b[2J", 2.0)
+GOOD = Check("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
+BAD = Check("stopped reader", False, "neighbours took 5 s\x1b[2J", 2.0)
 
 
 def text(*, color: bool = False, unicode: bool = True) -> list[str]:
@@ -56,7 +56,7 @@ def test_report_for_machines() -> None:
     assert [json.loads(line) for line in lines] == [
         {
             "section": "What goes away", "claim": "pod deleted", "held": True,
-            "words": GOOD.words, "seconds": 1.0, "figures": {"served": 12},
+            "words": GOOD.summary, "seconds": 1.0, "figures": {"served": 12},
         },
         {"claims": 2, "held": 1, "seconds": 3.04},
     ]  # fmt: skip
@@ -65,25 +65,25 @@ def test_report_for_machines() -> None:
 async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui_forward.cli.demo.runner._CLAIM_S", 0.02)
     shown: list[str] = []
-    show = Demonstration(TextRenderer(shown.append))
+    show = DemoRunner(TextRenderer(shown.append))
 
-    async def good() -> Outcome:
-        return Outcome("well")
+    async def good() -> CheckResult:
+        return CheckResult("well")
 
-    async def broken(error: Exception) -> Outcome:
+    async def broken(error: Exception) -> CheckResult:
         raise error
 
-    async def endless() -> Outcome:
+    async def endless() -> CheckResult:
         await asyncio.Event().wait()
         raise AssertionError
 
     await show.test("good", good())
-    await show.test("broken", broken(Broken("1 is not 2")))
+    await show.test("broken", broken(CheckFailedError("1 is not 2")))
     await show.test("reset", broken(ConnectionResetError()))
     await show.test("unreachable", broken(TransportError("no route")))
     await show.test("endless", endless())
     show.record(await show.begin("meanwhile", good()))
-    assert [(c.name, c.held, c.words) for c in show.claims] == [
+    assert [(c.name, c.passed, c.summary) for c in show.claims] == [
         ("good", True, "well"),
         ("broken", False, "1 is not 2"),
         ("reset", False, "ConnectionResetError"),
@@ -95,9 +95,9 @@ async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.Mon
 
 
 def test_demand() -> None:
-    demand(True, "never said")
-    with pytest.raises(Broken, match="said"):
-        demand([], "said")
+    require(True, "never said")
+    with pytest.raises(CheckFailedError, match="said"):
+        require([], "said")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,7 +115,7 @@ async def test_work_ends_in_order_when_told(number: signal.Signals) -> None:
         return 1
 
     async with asyncio.timeout(10):
-        assert await sessions.until_told(work()) is None
+        assert await sessions.run_until_signal(work()) is None
     assert cleaned
 
 
@@ -125,12 +125,12 @@ async def test_work_that_ends_by_itself_gives_its_result() -> None:
             raise error
         return 7
 
-    assert await sessions.until_told(work()) == 7
+    assert await sessions.run_until_signal(work()) == 7
     with pytest.raises(ConfigError):
-        await sessions.until_told(work(ConfigError("x")))
+        await sessions.run_until_signal(work(ConfigError("x")))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await sessions.until_told(asyncio.sleep(60))
+            await sessions.run_until_signal(asyncio.sleep(60))
 
 
 def python_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:

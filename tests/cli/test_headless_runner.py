@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cli.fake_session import FakeSession, until
-from tui_forward.cli.event_output import JsonReport, TextReport
-from tui_forward.cli.headless_runner import Headless
+from tui_forward.cli.event_output import JsonEventPrinter, KubectlEventPrinter
+from tui_forward.cli.headless_runner import HeadlessRunner
 from tui_forward.cli.output import Output
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import (
@@ -60,9 +60,11 @@ async def started(
 ) -> tuple[asyncio.Task[None], asyncio.Event]:
     stop = asyncio.Event()
     report = (
-        JsonReport(lines.output) if json_mode else TextReport(lines.output, named=len(specs) > 1)
+        JsonEventPrinter(lines.output)
+        if json_mode
+        else KubectlEventPrinter(lines.output, named=len(specs) > 1)
     )
-    task = asyncio.create_task(Headless(session, report).run(specs, stop))
+    task = asyncio.create_task(HeadlessRunner(session, report).run(specs, stop))
     return task, stop
 
 
@@ -240,8 +242,8 @@ async def test_stop_that_hangs_is_not_waited_for(
 async def test_quiet_says_only_where_to_connect(lines: Lines) -> None:
     session = FakeSession(ready_at())
     stop = asyncio.Event()
-    report = TextReport(lines.output, quiet=True)
-    task = asyncio.create_task(Headless(session, report).run([spec("9090", None)], stop))
+    report = KubectlEventPrinter(lines.output, quiet=True)
+    task = asyncio.create_task(HeadlessRunner(session, report).run([spec("9090", None)], stop))
     await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
     session.emit(EventKind.CONNECTION_OPENED, "f1")
     stop.set()

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tui_forward.cli import main as cli_main
-from tui_forward.cli.exit_codes import ExitCode, exit_code_of
+from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
@@ -147,14 +147,14 @@ def test_nobody_at_the_control_socket_is_a_failure_not_misuse(run: Run) -> None:
 
 
 def test_exit_codes() -> None:
-    assert exit_code_of(UsageError("x")) == 2
+    assert exit_code_for(UsageError("x")) == 2
     for error in (
         ConfigError("x"),
         AuthError("x"),
         ApiError("x", status=403),
         TuiForwardError("x"),
     ):
-        assert exit_code_of(error) == 1
+        assert exit_code_for(error) == 1
 
 
 def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
@@ -175,7 +175,7 @@ def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
         assert (spec.target.kind, spec.target.name) == (TargetKind.DEPLOYMENT, "web")
         assert (spec.target.context, spec.target.namespace) == ("prod", "shop")
         assert spec.transport is TransportChoice.WEBSOCKET
-        assert (spec.park_s, spec.linger_s) == (60.0, 0.5)
+        assert (spec.queue_timeout_s, spec.half_close_timeout_s) == (60.0, 0.5)
         assert spec.addresses == ("127.0.0.1", "::1")
 
 
@@ -294,20 +294,20 @@ def test_color_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
         def isatty(self) -> bool:
             return True
 
-    from tui_forward.cli.output import speaks_unicode, wants_color
+    from tui_forward.cli.output import supports_unicode, use_color
 
     terminal = Terminal()
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert wants_color(terminal)  # type: ignore[arg-type]
-    assert speaks_unicode(terminal)  # type: ignore[arg-type]
+    assert use_color(terminal)  # type: ignore[arg-type]
+    assert supports_unicode(terminal)  # type: ignore[arg-type]
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not wants_color(terminal)  # type: ignore[arg-type]
+    assert not use_color(terminal)  # type: ignore[arg-type]
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert not wants_color(terminal)  # type: ignore[arg-type]
+    assert not use_color(terminal)  # type: ignore[arg-type]
     terminal.encoding = "ascii"
-    assert not speaks_unicode(terminal)  # type: ignore[arg-type]
+    assert not supports_unicode(terminal)  # type: ignore[arg-type]
 
 
 def test_main_module_runs_as_a_program() -> None:
@@ -401,7 +401,7 @@ def test_settings_count_where_no_option_says_otherwise(
     done = run("forward", "web", "80", *options)
     assert done.code == ExitCode.DONE
     (spec,) = started(session)
-    assert (spec.addresses, spec.park_s, spec.linger_s) == counts
+    assert (spec.addresses, spec.queue_timeout_s, spec.half_close_timeout_s) == counts
     assert "settings.toml, line 4: theme is not a name in quotes" in done.err
     exposed = "listening on 0.0.0.0: other machines may reach this forward" in done.err
     assert exposed == ("0.0.0.0" in counts[0])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from tui_forward.cli.openmetrics import text
+from tui_forward.cli.openmetrics import format_openmetrics
 from tui_forward.model import (
     ApiHealth,
     Counters,
@@ -32,7 +32,9 @@ def forward() -> Forward:
 
 def test_every_line_is_one_and_the_end_is_marked() -> None:
     health = ApiHealth(context="here", ok=True, latency_s=0.012)
-    lines = text(Snapshot(version=1, at=1.0, forwards=(forward(),), health=(health,))).split("\n")
+    lines = format_openmetrics(
+        Snapshot(version=1, at=1.0, forwards=(forward(),), health=(health,))
+    ).split("\n")
     assert lines[-2:] == ["# EOF", ""]
     for line in lines[:-2]:
         assert line.startswith(("# TYPE ", "# HELP ")) or _LINE.fullmatch(line), line
@@ -46,4 +48,4 @@ def test_every_line_is_one_and_the_end_is_marked() -> None:
 
 
 def test_of_nothing_there_is_only_the_end() -> None:
-    assert text(Snapshot(version=0, at=0.0)) == "# EOF\n"
+    assert format_openmetrics(Snapshot(version=0, at=0.0)) == "# EOF\n"

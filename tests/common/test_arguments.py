@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from tui_forward.common.arguments import (
     PortPair,
-    duration_text,
+    format_duration_arg,
     is_loopback,
     parse_addresses,
     parse_duration_s,
+    parse_duration_value,
     parse_port,
     parse_ports,
-    parse_selector,
     parse_target,
-    read_duration_s,
+    validate_selector,
 )
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
@@ -144,14 +144,14 @@ def test_durations(text: str, seconds: float) -> None:
 
 @given(st.floats(0, 24 * 3600).map(lambda seconds: round(seconds, 6)))
 def test_a_duration_in_words_is_the_same_duration(seconds: float) -> None:
-    assert read_duration_s(duration_text(seconds)) == pytest.approx(seconds, abs=1e-6)
-    assert read_duration_s(seconds) == seconds
+    assert parse_duration_value(format_duration_arg(seconds)) == pytest.approx(seconds, abs=1e-6)
+    assert parse_duration_value(seconds) == seconds
 
 
 @pytest.mark.parametrize("value", [True, None, [30], -1, float("nan"), float("inf"), 1e300])
 def test_what_is_no_duration_in_a_file(value: object) -> None:
     with pytest.raises(UsageError) as caught:
-        read_duration_s(value)
+        parse_duration_value(value)
     assert caught.value.hint
 
 
@@ -163,9 +163,9 @@ def test_bad_durations_have_a_hint(text: str) -> None:
 
 
 def test_selectors() -> None:
-    assert parse_selector(" app=web,tier in (a, b) ") == "app=web,tier in (a, b)"
-    assert parse_selector("app.kubernetes.io/name=web") == "app.kubernetes.io/name=web"
-    assert parse_selector("app.kubernetes.io/name") == "app.kubernetes.io/name"
+    assert validate_selector(" app=web,tier in (a, b) ") == "app=web,tier in (a, b)"
+    assert validate_selector("app.kubernetes.io/name=web") == "app.kubernetes.io/name=web"
+    assert validate_selector("app.kubernetes.io/name") == "app.kubernetes.io/name"
     for text in ("", " ", "svc/web"):
         with pytest.raises(UsageError):
-            parse_selector(text)
+            validate_selector(text)

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.common.formatting import (
-    age,
-    amount,
+    format_age,
+    format_bytes,
+    format_rate,
     milliseconds,
-    plural,
-    rate,
+    pluralize,
     short_age,
     sparkline,
 )
@@ -22,30 +22,30 @@ from tui_forward.common.formatting import (
      (1_200_000_000, "1.2 GB"), (5e15, "5.0 PB")],
 )  # fmt: skip
 def test_amounts(count: float, text: str) -> None:
-    assert amount(count) == text
+    assert format_bytes(count) == text
 
 
 @given(st.floats(0, 9.9e17))
 def test_amounts_fit_their_column(count: float) -> None:
-    assert len(amount(count)) <= 7
+    assert len(format_bytes(count)) <= 7
 
 
 @given(st.floats(0, 86400 * 99))
 def test_ages_fit_their_column(seconds: float) -> None:
-    assert len(age(seconds)) <= 6
+    assert len(format_age(seconds)) <= 6
     assert len(short_age(seconds)) <= 4
 
 
 def test_words() -> None:
-    assert [age(s) for s in (-1, 8, 252, 11_100, 86_400 * 12)] == [
+    assert [format_age(s) for s in (-1, 8, 252, 11_100, 86_400 * 12)] == [
         "0s", "8s", "4m12s", "3h05m", "12d",
     ]  # fmt: skip
     assert [short_age(s) for s in (8, 252, 11_100, 86_400 * 12)] == ["8s", "4m", "3h", "12d"]
-    assert rate(0.2) == ""
-    assert rate(1_200_000) == "1.2 MB/s"
+    assert format_rate(0.2) == ""
+    assert format_rate(1_200_000) == "1.2 MB/s"
     assert [milliseconds(s) for s in (0.0004, 0.0124, 1.52)] == ["0.4 ms", "12 ms", "1.5 s"]
-    assert plural(1, "forward") == "1 forward"
-    assert plural(2, "forward") == "2 forwards"
+    assert pluralize(1, "forward") == "1 forward"
+    assert pluralize(2, "forward") == "2 forwards"
 
 
 def test_sparkline() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.common.kubectl_command import command_line, looks_like_forward, parse_lines
+from tui_forward.common.kubectl_command import format_command, is_forward_command, parse_commands
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
@@ -17,7 +17,7 @@ from tui_forward.model import (
 
 
 def specs(text: str) -> tuple[ForwardSpec, ...]:
-    return parse_lines(text, context="here", namespace="shop")
+    return parse_commands(text, context="here", namespace="shop")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_cannot_be_understood_is_said(text: str, words: str) -> None:
 
 @pytest.mark.parametrize("text", ["svc/web 8080:80 -n data", "port-forward svc/web 8080:80 -ndata"])
 def test_a_target_and_ports_are_enough_where_that_is_asked_for(text: str) -> None:
-    (spec,) = parse_lines(text, context="here", namespace="shop", bare=True)
+    (spec,) = parse_commands(text, context="here", namespace="shop", bare=True)
     assert (str(spec.target), spec.local_port) == ("data/svc/web:80", 8080)
     with pytest.raises(UsageError, match="is not kubectl"):
         specs(text)
@@ -130,20 +130,20 @@ DEFAULTS = st.builds(
 def test_a_forward_s_own_line_makes_the_same_forward(
     spec: ForwardSpec, defaults: ForwardDefaults
 ) -> None:
-    line = command_line(spec, defaults)
+    line = format_command(spec, defaults)
     # Elsewhere, and here, where the settings say otherwise.
     for counts in (BUILT_IN, defaults):
-        assert parse_lines(line, context="here", namespace="shop", defaults=counts) == (spec,)
+        assert parse_commands(line, context="here", namespace="shop", defaults=counts) == (spec,)
 
 
 def test_a_selector_s_line() -> None:
     target = Target(
         context="here", namespace="shop", kind=TargetKind.SELECTOR, name="app in (a, b)", port="80"
     )
-    line = command_line(ForwardSpec(target=target))
+    line = format_command(ForwardSpec(target=target))
     assert specs(line)[0].target == target
 
 
 def test_looks_like_forward() -> None:
-    assert looks_like_forward("x kubectl -n a port-forward b 1")
-    assert not looks_like_forward("kubectl get pods")
+    assert is_forward_command("x kubectl -n a port-forward b 1")
+    assert not is_forward_command("kubectl get pods")

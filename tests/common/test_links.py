@@ -5,7 +5,7 @@ import webbrowser
 
 import pytest
 
-from tui_forward.common.links import Scheme, address_text, guess, open_in_browser, probe, url
+from tui_forward.common.links import Scheme, address_text, guess_scheme, open_in_browser, probe, url
 from tui_forward.errors import ForwardError
 from tui_forward.model import Forward, ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 
@@ -25,7 +25,7 @@ from tui_forward.model import Forward, ForwardSpec, ForwardState, LocalAddress, 
     ],
 )  # fmt: skip
 def test_guess(number: int, name: str, found: Scheme | bool) -> None:
-    assert guess(number, name) == found
+    assert guess_scheme(number, name) == found
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_guess(number: int, name: str, found: Scheme | bool) -> None:
     ],
 )  # fmt: skip
 def test_what_is_declared_counts_most(declared: str, found: Scheme | bool) -> None:
-    assert guess(8080, "http", declared) == found
+    assert guess_scheme(8080, "http", declared) == found
 
 
 def forward(port: str, *hosts: str, remote_port: int | None = None) -> Forward:

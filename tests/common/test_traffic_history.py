@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.viewmodel.test_forward_list import forward
-from tui_forward.common.traffic_history import Histories
-from tui_forward.model import Counters, Forward, History
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.model import Counters, Forward, TrafficHistory
 
 
 def counted(down: int, up: int = 0) -> Forward:
@@ -15,59 +15,59 @@ def counted(down: int, up: int = 0) -> Forward:
 
 
 def test_amounts_per_second() -> None:
-    histories = Histories()
+    histories = TrafficHistories()
     for now, down, up in ((0.0, 100, 0), (1.0, 150, 7), (1.4, 160, 7), (2.0, 170, 7)):
-        histories.take([counted(down, up)], now)
+        histories.sample([counted(down, up)], now)
     assert histories.series("f1", 10) == [(50, 7), (20, 0)]
     assert histories.series("f1", 1) == [(20, 0)]
     assert histories.series("f2", 10) == []
 
 
 def test_what_came_while_nobody_looked_is_spread_evenly() -> None:
-    histories = Histories()
-    histories.take([counted(0)], 0)
-    histories.take([counted(10)], 3.5)
+    histories = TrafficHistories()
+    histories.sample([counted(0)], 0)
+    histories.sample([counted(10)], 3.5)
     assert histories.series("f1", 10) == [(3, 0), (3, 0), (4, 0)]
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 10**9)), min_size=1, max_size=30))
 def test_nothing_is_lost_between_looks(steps: list[tuple[float, int]]) -> None:
-    histories = Histories()
-    histories.take([counted(0)], 0)
+    histories = TrafficHistories()
+    histories.sample([counted(0)], 0)
     now, total = 0.0, 0
     for pause, amount in steps:
         now, total = now + pause, total + amount
-        histories.take([counted(total)], now)
-    histories.take([counted(total)], now + 1)
+        histories.sample([counted(total)], now)
+    histories.sample([counted(total)], now + 1)
     assert sum(down for down, _ in histories.series("f1", 600)) == total
 
 
 def test_ten_minutes_are_kept() -> None:
-    histories = Histories()
+    histories = TrafficHistories()
     for now in range(1000):
-        histories.take([counted(now)], now)
+        histories.sample([counted(now)], now)
     assert len(histories.series("f1", 10_000)) == 600
 
 
 def test_forwards_that_are_gone_are_forgotten() -> None:
-    histories = Histories()
-    histories.take([counted(0)], 0)
-    histories.take([counted(5)], 1)
-    histories.take([], 2)
+    histories = TrafficHistories()
+    histories.sample([counted(0)], 0)
+    histories.sample([counted(5)], 1)
+    histories.sample([], 2)
     assert histories.series("f1", 10) == []
 
 
 def test_whoever_comes_later_is_told() -> None:
-    before, after = Histories(), Histories()
+    before, after = TrafficHistories(), TrafficHistories()
     for now, down in enumerate((0, 10, 30)):
-        before.take([counted(down)], now)
-    after.learn(before.told())
+        before.sample([counted(down)], now)
+    after.merge(before.export())
     assert after.series("f1", 10) == [], "what is not on is not remembered"
-    after.take([counted(30)], 100.0)
-    after.learn(before.told())
-    after.take([counted(35)], 101.0)
+    after.sample([counted(30)], 100.0)
+    after.merge(before.export())
+    after.sample([counted(35)], 101.0)
     assert after.series("f1", 10) == [(10, 0), (20, 0), (5, 0)]
     # Whoever has looked for longer knows better.
-    before.learn(Histories().told())
-    after.learn([History(forward_id="f1", seconds=((1, 1),))])
+    before.merge(TrafficHistories().export())
+    after.merge([TrafficHistory(forward_id="f1", seconds=((1, 1),))])
     assert len(after.series("f1", 10)) == 3

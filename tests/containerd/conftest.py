@@ -17,7 +17,7 @@ import pytest
 
 from tests.containerd.containerd_process import BASE, PrivateContainerd, why_not
 from tests.e2e.processes import Process, environment, until
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 
 ROOT = Path(__file__).parents[2]
 TOOLBOX_PORTS = (7000, 7001, 7002, 7004, 7006, 7009, 7999, 8080)
@@ -29,7 +29,7 @@ class RealChain:
 
     kubeconfig: Path
     server: str
-    control: Control
+    control: ControlClient
     containerd: PrivateContainerd
     pod: str = "toolbox"
 
@@ -131,7 +131,7 @@ def real_chain() -> Iterator[RealChain]:
         assert process.out, process.talk()
         ready = msgspec.json.decode(process.out[0])
         chain = RealChain(
-            Path(ready["kubeconfig"]), ready["server"], Control(ready["control"]), containerd
+            Path(ready["kubeconfig"]), ready["server"], ControlClient(ready["control"]), containerd
         )
         create(chain, toolbox_pod("toolbox"))
         until(lambda: chain.ready("toolbox"), "the toolbox pod to be Ready")

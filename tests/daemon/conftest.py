@@ -7,13 +7,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.engine_processes import Place
+from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    place = Place(tmp_path)
+async def place(tmp_path: Path) -> AsyncIterator[EngineSandbox]:
+    place = EngineSandbox(tmp_path)
     yield place
 
     def none_left() -> bool:

@@ -17,7 +17,7 @@ from tests.support.engine_processes import KUBECONFIG
 from tests.support.waiting import until
 from tui_forward.daemon import connect, remote_session, rpc, unix_socket
 from tui_forward.daemon.launcher import _start
-from tui_forward.daemon.remote_session import OtherVersionError, RemoteSession
+from tui_forward.daemon.remote_session import RemoteSession, VersionMismatchError
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 
@@ -33,7 +33,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-class Engines:
+class EngineProcesses:
     """Front ends of engine processes that end with the test."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,13 +71,13 @@ class Engines:
 
 
 @pytest.fixture
-async def engines(tmp_path: Path) -> AsyncIterator[Engines]:
-    engines = Engines(tmp_path)
+async def engines(tmp_path: Path) -> AsyncIterator[EngineProcesses]:
+    engines = EngineProcesses(tmp_path)
     yield engines
     await engines.close()
 
 
-async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: Engines) -> None:
+async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: EngineProcesses) -> None:
     session = await engines.open()
     assert alive(session.engine_pid)
     assert [context.name for context in await session.contexts()] == ["here"]
@@ -91,7 +91,7 @@ async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: Engine
     assert "the last front end has gone" in engines.log.read_text()
 
 
-async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: Engines) -> None:
+async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: EngineProcesses) -> None:
     session = await engines.open()
     target = Target(context="", namespace="", kind=TargetKind.POD, name="web", port="80")
     await session.start(ForwardSpec(target=target, local_port=0))
@@ -105,20 +105,20 @@ async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: Engin
     assert "secret-token" not in engines.log.read_text()
 
 
-async def test_an_engine_lingers(engines: Engines) -> None:
+async def test_an_engine_lingers(engines: EngineProcesses) -> None:
     session = await engines.open(linger_s=60)
     await session.close()
     again = await engines.open()
     assert again.engine_pid == session.engine_pid
 
 
-async def test_a_stale_socket_is_replaced(engines: Engines) -> None:
-    unix_socket.listen(engines.path).close()
+async def test_a_stale_socket_is_replaced(engines: EngineProcesses) -> None:
+    unix_socket.bind_socket(engines.path).close()
     session = await engines.open()
     assert await session.contexts()
 
 
-async def test_a_crash_is_noticed_and_the_next_one_starts(engines: Engines) -> None:
+async def test_a_crash_is_noticed_and_the_next_one_starts(engines: EngineProcesses) -> None:
     session = await engines.open()
     os.kill(session.engine_pid, signal.SIGKILL)
     await until(lambda: not alive(session.engine_pid))
@@ -130,7 +130,7 @@ async def test_a_crash_is_noticed_and_the_next_one_starts(engines: Engines) -> N
     assert await again.contexts()
 
 
-async def test_a_signal_ends_it_in_order(engines: Engines) -> None:
+async def test_a_signal_ends_it_in_order(engines: EngineProcesses) -> None:
     session = await engines.open()
     os.kill(session.engine_pid, signal.SIGTERM)
     await until(lambda: not alive(session.engine_pid))
@@ -138,27 +138,27 @@ async def test_a_signal_ends_it_in_order(engines: Engines) -> None:
     assert "ends: SIGTERM" in engines.log.read_text()
 
 
-async def test_front_ends_that_start_together_share_one_engine(engines: Engines) -> None:
+async def test_front_ends_that_start_together_share_one_engine(engines: EngineProcesses) -> None:
     sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
     assert len({session.engine_pid for session in sessions}) == 1
 
 
 async def test_an_engine_of_another_version_is_not_started_over(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await engines.open()
     monkeypatch.setattr(rpc, "VERSION", rpc.VERSION + 1)
-    with pytest.raises(OtherVersionError, match="older than this program") as failed:
+    with pytest.raises(VersionMismatchError, match="older than this program") as failed:
         await engines.open()
     assert "restart" in failed.value.hint
     monkeypatch.setattr(rpc, "VERSION", rpc.VERSION - 2)
-    with pytest.raises(OtherVersionError, match="newer than this program") as failed:
+    with pytest.raises(VersionMismatchError, match="newer than this program") as failed:
         await engines.open()
     assert "restart" not in failed.value.hint
 
 
 async def test_an_engine_that_hangs_is_named(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_session, "_HELLO_S", 0.2)
     session = await engines.open()
@@ -171,7 +171,7 @@ async def test_an_engine_that_hangs_is_named(
         os.kill(session.engine_pid, signal.SIGCONT)
 
 
-async def test_a_bad_kubeconfig_is_told_through_the_door(engines: Engines) -> None:
+async def test_a_bad_kubeconfig_is_told_through_the_door(engines: EngineProcesses) -> None:
     engines.kubeconfig.write_text("{ not yaml")
     session = await engines.open()
     with pytest.raises(ConfigError) as failed:

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.engine_processes import Place
+from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
 from tui_forward.daemon import handover, session_store, unix_socket
 from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon.launcher import Readiness, take_over
+from tui_forward.daemon.launcher import ReadyMessage, replace_engine
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError, UsageError
 from tui_forward.model import ConnectionState, ForwardSpec, Snapshot, Target, TargetKind
 from tui_forward.session import Session
@@ -30,7 +30,7 @@ pytestmark = [
 
 def spec(name: str = "web-1") -> ForwardSpec:
     target = Target(context="here", namespace="shop", kind=TargetKind.POD, name=name, port="80")
-    return ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), park_s=60)
+    return ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), queue_timeout_s=60)
 
 
 async def listening(session: Session) -> Snapshot:
@@ -51,23 +51,23 @@ async def parked(session: Session) -> None:
     async with asyncio.timeout(10):
         while True:
             states = [one.state for one in await session.connections()]
-            if states == [ConnectionState.PARKED]:
+            if states == [ConnectionState.QUEUED]:
                 return
             await asyncio.sleep(0.01)
 
 
-async def replaced(place: Place) -> Readiness:
-    return await take_over(str(place.kubeconfig), socket_path=place.socket)
+async def replaced(place: EngineSandbox) -> ReadyMessage:
+    return await replace_engine(str(place.kubeconfig), socket_path=place.socket)
 
 
-async def test_ports_ids_and_connections_outlive_the_process(place: Place) -> None:
+async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec("gone"))
     await session.start(spec("web-1"))
     await session.start(spec("web-2"))
     await session.stop("f1")
     await session.pause("f3")
-    await session.keep(True)
+    await session.set_keep_running(True)
     before = ports(await listening(session))
     assert list(before) == ["f2", "f3"]
     old = session.engine_pid
@@ -82,7 +82,7 @@ async def test_ports_ids_and_connections_outlive_the_process(place: Place) -> No
         assert session.engine_pid == readiness.pid
         assert ports(snapshot) == before
         assert [one.paused for one in snapshot.forwards] == [False, True]
-        assert snapshot.kept
+        assert snapshot.keep_running
         with closing(socket.create_connection(("127.0.0.1", before["f2"]))):
             await parked(session)
         # Nobody has closed the one that was open; its process stays for it, and for nothing else.
@@ -91,14 +91,14 @@ async def test_ports_ids_and_connections_outlive_the_process(place: Place) -> No
             client.recv(1)
         assert psutil.pid_exists(old)
     await until(lambda: not psutil.pid_exists(old))
-    assert unix_socket.Lock(place.socket).holder == readiness.pid
-    file = session_store.read(session_store.path_of(place.socket))
+    assert unix_socket.SocketLock(place.socket).holder == readiness.pid
+    file = session_store.load_session(session_store.session_file(place.socket))
     assert [one.id for one in file.forwards] == ["f2", "f3"]
     assert "another engine has taken its place" in place.log.read_text()
     await session.close()
 
 
-async def test_one_that_stays_for_connections_can_be_told_to_end(place: Place) -> None:
+async def test_one_that_stays_for_connections_can_be_told_to_end(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
     port = ports(await listening(session))["f1"]
@@ -113,10 +113,10 @@ async def test_one_that_stays_for_connections_can_be_told_to_end(place: Place) -
     await session.close()
 
 
-async def test_a_successor_that_is_killed_has_one_itself(place: Place) -> None:
+async def test_a_successor_that_is_killed_has_one_itself(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
-    await session.keep(True)
+    await session.set_keep_running(True)
     before = ports(await listening(session))
     new = (await replaced(place)).pid
     assert ports(await session.snapshot()) == before
@@ -127,12 +127,12 @@ async def test_a_successor_that_is_killed_has_one_itself(place: Place) -> None:
     await session.close()
 
 
-async def test_whoever_asks_and_does_not_take_has_changed_nothing(place: Place) -> None:
+async def test_whoever_asks_and_does_not_take_has_changed_nothing(place: EngineSandbox) -> None:
     session = await place.open()
     await session.start(spec())
     port = ports(await listening(session))["f1"]
     for _ in range(2):
-        estate = await asyncio.to_thread(handover.take_over, place.socket)
+        estate = await asyncio.to_thread(handover.request_handover, place.socket)
         assert [address.port for address in estate.listening] == [port]
         assert estate.session.forwards[0].spec.local_port == port
         with closing(socket.create_connection(("127.0.0.1", port))) as client:
@@ -151,25 +151,25 @@ async def test_whoever_asks_and_does_not_take_has_changed_nothing(place: Place) 
                 client.recv(1)
         await session.resume("f1")
     assert session.lost is None
-    assert not unix_socket.Lock(place.socket).acquire(), "it has its lock still"
+    assert not unix_socket.SocketLock(place.socket).acquire(), "it has its lock still"
     await session.close()
 
 
-async def test_two_who_ask_at_once(place: Place) -> None:
+async def test_two_who_ask_at_once(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
     before = ports(await listening(session))
     asked = await asyncio.gather(replaced(place), replaced(place), return_exceptions=True)
-    assert [one for one in asked if isinstance(one, Readiness)]
-    assert all(isinstance(one, Readiness | TuiForwardError) for one in asked)
+    assert [one for one in asked if isinstance(one, ReadyMessage)]
+    assert all(isinstance(one, ReadyMessage | TuiForwardError) for one in asked)
     assert ports(await session.snapshot()) == before
     await session.close()
 
 
-async def test_there_is_nothing_to_take(place: Place) -> None:
+async def test_there_is_nothing_to_take(place: EngineSandbox) -> None:
     with pytest.raises(UsageError, match="no engine runs"):
         await replaced(place)
-    unix_socket.listen(place.socket).close()
+    unix_socket.bind_socket(place.socket).close()
     with pytest.raises(ConfigError, match="no engine runs"):
         await replaced(place)
 
@@ -178,10 +178,10 @@ async def test_there_is_nothing_to_take(place: Place) -> None:
     ("answer", "said"),
     [
         (b"", "hung up"),
-        (rpc.pack(rpc.Refused(1, "no")), "does not know how to hand over"),
+        (rpc.encode_message(rpc.VersionMismatch(1, "no")), "does not know how to hand over"),
         (b"\x7f\xff\xff\xff", "says too much"),
-        (rpc.pack(rpc.Handed(session=b"{}")), "hung up"),
-        (rpc.pack(rpc.Handed(session=b"[")), "cannot be replaced"),
+        (rpc.encode_message(rpc.HandoverOffer(session=b"{}")), "hung up"),
+        (rpc.encode_message(rpc.HandoverOffer(session=b"[")), "cannot be replaced"),
     ],
     ids=["nothing", "refuses", "endless", "no sockets", "no session"],
 )
@@ -195,23 +195,27 @@ async def test_what_is_no_engine_is_left_alone(tmp_path: Path, answer: bytes, sa
 
     async with await asyncio.start_unix_server(serve, path):
         with pytest.raises(TransportError, match=said):
-            await asyncio.to_thread(handover.take_over, path)
+            await asyncio.to_thread(handover.request_handover, path)
 
 
-async def test_one_that_hangs_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_hangs_is_named(
+    place: EngineSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(handover, "_PATIENCE_S", 0.2)
     session = await place.open()
     os.kill(session.engine_pid, signal.SIGSTOP)
     try:
         with pytest.raises(TransportError, match="does not answer") as failed:
-            await asyncio.to_thread(handover.take_over, place.socket)
+            await asyncio.to_thread(handover.request_handover, place.socket)
         assert str(session.engine_pid) in failed.value.hint
     finally:
         os.kill(session.engine_pid, signal.SIGCONT)
     await session.close()
 
 
-async def test_a_successor_that_cannot_serve_leaves_all_to_the_one_before(place: Place) -> None:
+async def test_a_successor_that_cannot_serve_leaves_all_to_the_one_before(
+    place: EngineSandbox,
+) -> None:
     session = await place.open()
     await session.start(spec())
     before = ports(await listening(session))

@@ -30,7 +30,7 @@ def restored_logging() -> Iterator[None]:
 
 def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "engine.log"
-    log.to_file(path)
+    log.log_to_file(path)
     logging.getLogger("some").warning("Authorization: Bearer abcdef0123456789")
     try:
         raise ValueError("token=hunter2hunter2")
@@ -39,7 +39,7 @@ def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
     text = path.read_text()
     assert "abcdef0123456789" not in text
     assert "hunter2" not in text
-    first, second = (log_record.read(line) for line in path.read_bytes().splitlines())
+    first, second = (log_record.decode_entry(line) for line in path.read_bytes().splitlines())
     assert first is not None
     assert second is not None
     assert (first.level, first.logger, first.process) == ("warning", "some", os.getpid())
@@ -54,7 +54,7 @@ def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
 def test_the_log_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_SIZE", 1000)
     path = tmp_path / "engine.log"
-    log.to_file(path)
+    log.log_to_file(path)
     for number in range(200):
         logging.getLogger("some").info("line %d with some words in it", number)
     files = sorted(tmp_path.iterdir())
@@ -70,4 +70,4 @@ def test_standard_error_can_have_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_there_is_a_default_place() -> None:
-    assert log.path_of(Path("engine.sock")).is_absolute()
+    assert log.log_file(Path("engine.sock")).is_absolute()

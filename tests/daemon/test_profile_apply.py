@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from tests.cli.fake_session import FakeSession
-from tui_forward.daemon.profile_apply import apply, begin, check_ports, compared
+from tui_forward.daemon.profile_apply import apply_plan, check_ports, plan_profile, start_forward
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context, ForwardState, LocalAddress
-from tui_forward.profiles.parser import read_profile
-from tui_forward.profiles.plan import Manner, edits, plan
+from tui_forward.profiles.parser import parse_profile
+from tui_forward.profiles.plan import ApplyMode, make_plan, plan_edit
 from tui_forward.profiles.profile import Profile
 
 TEXT = """\
@@ -23,7 +23,7 @@ forwards:
 
 
 def read(text: str = TEXT) -> Profile:
-    return read_profile(text, Path("shop.yaml"))
+    return parse_profile(text, Path("shop.yaml"))
 
 
 def ready(session: FakeSession, forward_id: str) -> None:
@@ -37,7 +37,7 @@ def started(session: FakeSession) -> list[str]:
 async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
     session = FakeSession(ready)
     profile = read()
-    applied = await apply(session, profile, plan(profile, ()), wait_s=5)
+    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=5)
     assert started(session) == ["db", "api"]
     assert [one.spec.name for one in applied.forwards] == ["api", "db"]
     assert not applied.unready
@@ -46,51 +46,51 @@ async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
 async def test_what_does_not_become_ready_in_time_is_told() -> None:
     session = FakeSession()
     profile = read()
-    applied = await apply(session, profile, plan(profile, ()), wait_s=0.05)
+    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=0.05)
     assert [one.spec.name for one in applied.unready] == ["api", "db"]
 
 
 async def test_what_needs_a_person_keeps_nobody_waiting() -> None:
     session = FakeSession(lambda fake, one: fake.change(one, ForwardState.BLOCKED))
     profile = read()
-    applied = await apply(session, profile, plan(profile, ()), wait_s=60)
+    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=60)
     assert len(applied.unready) == 2
 
 
 async def test_two_who_want_the_same_get_one() -> None:
     session = FakeSession(ready)
     profile = read()
-    both = plan(profile, ())
-    await apply(session, profile, both, wait_s=None)
-    await apply(session, profile, both, wait_s=None)
+    both = make_plan(profile, ())
+    await apply_plan(session, profile, both, wait_s=None)
+    await apply_plan(session, profile, both, wait_s=None)
     assert sorted(started(session)) == ["api", "db"]
     # And what one has stopped already, the other need not.
-    gone = plan(read("forwards: {}"), session.forwards.values())
-    await apply(session, profile, gone, wait_s=None)
-    await apply(session, profile, gone, wait_s=None)
+    gone = make_plan(read("forwards: {}"), session.forwards.values())
+    await apply_plan(session, profile, gone, wait_s=None)
+    await apply_plan(session, profile, gone, wait_s=None)
     assert not session.forwards
     spec = msgspec.structs.replace(profile.forwards[0].spec, profile="", name="")
-    assert await begin(session, spec) != await begin(session, spec)
+    assert await start_forward(session, spec) != await start_forward(session, spec)
 
 
 async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
     session = FakeSession(ready)
     other = read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}")
-    await apply(session, other, plan(other, ()), wait_s=None)
+    await apply_plan(session, other, make_plan(other, ()), wait_s=None)
     session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
     forwards = tuple(session.forwards.values())
-    wanted = plan(read(), forwards)
+    wanted = make_plan(read(), forwards)
     with pytest.raises(ConfigError, match=r"db of profile shop .* which pg of profile other has"):
         check_ports(wanted, forwards)
     # A port that is about to be let go is free.
     moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
-    check_ports(plan(moved, forwards), forwards)
+    check_ports(make_plan(moved, forwards), forwards)
     # Also one that another profile lets go of.
     with pytest.raises(ConfigError):
-        await compared(session, read(), Manner.MERGE)
-    replacing = await compared(session, read(), Manner.REPLACE)
+        await plan_profile(session, read(), ApplyMode.MERGE)
+    replacing = await plan_profile(session, read(), ApplyMode.REPLACE)
     assert [one.spec.name for one in replacing.others] == ["pg"]
-    await apply(session, read(), replacing, wait_s=None)
+    await apply_plan(session, read(), replacing, wait_s=None)
     assert started(session) == ["db", "api"]
 
 
@@ -101,9 +101,9 @@ async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> 
             "  api: {target: deploy/api, port: http, needs: db}\n", ""
         )
     )
-    await apply(session, old, plan(old, ()), wait_s=None)
-    merging = await compared(session, read(), Manner.MERGE)
-    applied = await apply(session, read(), merging, wait_s=5)
+    await apply_plan(session, old, make_plan(old, ()), wait_s=None)
+    merging = await plan_profile(session, read(), ApplyMode.MERGE)
+    applied = await apply_plan(session, read(), merging, wait_s=5)
     assert [(one.id, one.spec.name) for one in applied.forwards] == [("f2", "api"), ("f1", "db")]
     assert session.forwards["f1"].spec.local_port == 25432
 
@@ -123,26 +123,26 @@ async def test_what_could_not_be_begun_is_refused_before_anything_is_touched(
     session = FakeSession(ready)
     session.context_list = (Context(name="here", cluster="here", current=current),)
     before = read("context: here\nforwards: {web: {target: svc/web, port: 1}}")
-    await apply(session, before, plan(before, ()), wait_s=None)
+    await apply_plan(session, before, make_plan(before, ()), wait_s=None)
     after = read(f"{text}\nforwards: {{web: {{target: svc/web, port: 2}}}}")
     if said:
         with pytest.raises(ConfigError, match=said) as raised:
-            await compared(session, after)
+            await plan_profile(session, after)
         assert "here" in (raised.value.hint or "")
     else:
-        assert (await compared(session, after)).changed
+        assert (await plan_profile(session, after)).changed
 
 
 async def test_an_edit_is_only_about_what_it_changes() -> None:
     session = FakeSession(ready)
     profile = read()
-    await apply(session, profile, plan(profile, ()), wait_s=None)
+    await apply_plan(session, profile, make_plan(profile, ()), wait_s=None)
     db = next(one for one in session.forwards.values() if one.spec.name == "db")
     await session.stop(db.id)
     on = tuple(session.forwards.values())
-    assert not edits(profile, read(f"# a word\n{TEXT}"), on), "what was stopped stays off"
-    assert not edits(profile, read(TEXT.replace("15432", "25432")), on)
-    found = edits(profile, read(TEXT.replace("port: http", "port: 80")), on)
+    assert not plan_edit(profile, read(f"# a word\n{TEXT}"), on), "what was stopped stays off"
+    assert not plan_edit(profile, read(TEXT.replace("15432", "25432")), on)
+    found = plan_edit(profile, read(TEXT.replace("port: http", "port: 80")), on)
     assert list(found.lines()) == ["~ api shop/deploy/api:http → shop/deploy/api:80"]
-    without = edits(profile, read("context: here\nnamespace: shop\nforwards: {}"), on)
+    without = plan_edit(profile, read("context: here\nnamespace: shop\nforwards: {}"), on)
     assert list(without.lines()) == ["- api shop/deploy/api:http"]

@@ -13,12 +13,12 @@ import pytest
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
 from tui_forward.daemon import session_store as session_store
-from tui_forward.daemon.notices import Notices
-from tui_forward.daemon.profile_watcher import LiveProfiles
-from tui_forward.daemon.session_store import Keeper
-from tui_forward.model import Notice
+from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.profile_watcher import ProfileWatcher
+from tui_forward.daemon.session_store import SessionSaver
+from tui_forward.model import EngineNotice
 from tui_forward.profiles.store import ProfileStore
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 
 SHOP = """\
 namespace: shop
@@ -39,16 +39,16 @@ class Engine:
         self.team = folder / "work" / ".tui-forward.yaml"
         for file in (self.profile, self.team):
             file.parent.mkdir()
-        self.trust = Trust(folder / "trusted.json")
+        self.trust = TrustStore(folder / "trusted.json")
 
     @asynccontextmanager
     async def running(self, *, resume: bool = True) -> AsyncIterator[Running]:
-        session, notices = FakeSession(), Notices()
-        keeper = Keeper(session, self.path)
+        session, notices = FakeSession(), NoticeLog()
+        keeper = SessionSaver(session, self.path)
         store = ProfileStore(self.profile.parent, Path("/"))
         if await keeper.open(resume=resume):
             notices.began.set()
-        live = LiveProfiles(session, store, self.trust, notices, keeper)
+        live = ProfileWatcher(session, store, self.trust, notices, keeper)
         task = asyncio.create_task(live.run())
         try:
             yield Running(session, notices, keeper)
@@ -59,12 +59,12 @@ class Engine:
 
     def saved(self) -> dict[str, int]:
         """How many forwards each profile was last said to have."""
-        found = session_store.profiles_of(session_store.read(self.path))
+        found = session_store.profiles_of(session_store.load_session(self.path))
         return {profile.name: len(profile.forwards) for profile in found.values()}
 
 
 class Running:
-    def __init__(self, session: FakeSession, notices: Notices, keeper: Keeper) -> None:
+    def __init__(self, session: FakeSession, notices: NoticeLog, keeper: SessionSaver) -> None:
         self.session = session
         self.notices = notices
         self.keeper = keeper
@@ -74,14 +74,14 @@ class Running:
 
         for one in ProfileFile(file, team).read().forwards:
             await self.session.start(one.spec)
-        self.keeper.touch()
+        self.keeper.schedule_save()
         self.notices.began.set()
 
     def ids(self) -> dict[str, str]:
         return {one.spec.name: one.id for one in self.session.forwards.values()}
 
-    async def told(self, text: str) -> Notice:
-        def found() -> list[Notice]:
+    async def told(self, text: str) -> EngineNotice:
+        def found() -> list[EngineNotice]:
             return [one for one in self.notices.latest if text in one.text]
 
         await until(found, 10, f"{text} in {self.notices.latest}")
@@ -108,7 +108,7 @@ async def test_what_was_edited_meanwhile_is_carried_out_and_told(shop: Engine) -
     async with shop.running() as running:
         web = running.ids()["web"]
         notice = await running.told("+ more shop/svc/more:80, ~ db shop/sts/db:5432 → shop/sts/pg")
-        assert (notice.about, notice.bad) == ("shop", False)
+        assert (notice.profile, notice.is_problem) == ("shop", False)
         assert running.ids().keys() == {"web", "db", "more"}
         assert running.ids()["web"] == web
         await until(lambda: shop.saved() == {"shop": 3})
@@ -121,7 +121,7 @@ async def test_what_was_edited_meanwhile_is_carried_out_and_told(shop: Engine) -
 async def test_what_was_stopped_by_hand_stays_off(shop: Engine) -> None:
     async with shop.running() as running:
         await running.session.stop(running.ids()["db"])
-        running.keeper.touch()
+        running.keeper.schedule_save()
     shop.profile.write_text(MORE.replace("15432", "25432"))
     async with shop.running() as running:
         await running.told("+ more")
@@ -132,10 +132,10 @@ async def test_what_was_offered_and_brought_back_is_compared_as_well(shop: Engin
     shop.profile.write_text(MORE)
     async with shop.running(resume=False) as running:
         assert not running.session.forwards
-        previous = session_store.read(session_store.previous_of(shop.path))
-        await session_store.bring_back(running.session, previous)
-        session_store.forget(session_store.previous_of(shop.path))
-        running.keeper.touch()
+        previous = session_store.load_session(session_store.previous_session_file(shop.path))
+        await session_store.restore(running.session, previous)
+        session_store.discard_session(session_store.previous_session_file(shop.path))
+        running.keeper.schedule_save()
         running.notices.began.set()
         await running.told("+ more")
 
@@ -147,33 +147,33 @@ async def test_a_bad_edit_meanwhile_is_told_with_its_place_and_changes_nothing(
         shop.profile.write_text(SHOP.replace("port: http", "prot: http"))
         async with shop.running() as running:
             notice = await running.told("shop.yaml:4:29: `prot` is not known here")
-            assert notice.bad
+            assert notice.is_problem
             assert running.ids().keys() == {"web", "db"}
     shop.profile.unlink()
     async with shop.running() as running:
-        assert (await running.told("there is no such file; its forwards stay")).about == "shop"
+        assert (await running.told("there is no such file; its forwards stay")).profile == "shop"
         shop.profile.write_text(MORE)
         await running.told("+ more")
 
 
 async def test_somebody_elses_edit_meanwhile_waits_for_a_yes(engine: Engine) -> None:
     engine.team.write_text(SHOP)
-    engine.trust.agree(engine.team, SHOP)
+    engine.trust.trust(engine.team, SHOP)
     async with engine.running() as running:
         await running.switch_on(engine.team, team=True)
         await until(lambda: engine.saved() == {"work": 2})
     engine.team.write_text(MORE)
     async with engine.running() as running:
-        assert (await running.told("has changed; look at it and agree")).about == "work"
+        assert (await running.told("has changed; look at it and agree")).profile == "work"
         assert running.ids().keys() == {"web", "db"}
     assert engine.saved() == {"work": 2}
-    engine.trust.agree(engine.team, MORE)
+    engine.trust.trust(engine.team, MORE)
     async with engine.running() as running:
         await running.told("+ more")
 
 
 async def test_a_session_that_knows_no_profiles_touches_nothing(shop: Engine) -> None:
-    known = session_store.read(shop.path)
+    known = session_store.load_session(shop.path)
     shop.path.write_bytes(msgspec.json.encode(msgspec.structs.replace(known, profiles=())))
     shop.profile.write_text(MORE)
     async with shop.running() as running:

@@ -10,12 +10,12 @@ import sys
 import psutil
 import pytest
 
-from tests.support.engine_processes import Place
+from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
 from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon import unix_socket as unix_socket
-from tui_forward.daemon.launcher import attach
-from tui_forward.daemon.reconnecting_session import LastingSession
+from tui_forward.daemon.launcher import connect_if_running
+from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
 
@@ -35,7 +35,7 @@ def spec(port: int = 0) -> ForwardSpec:
     return ForwardSpec(target=target, local_port=port, addresses=("127.0.0.1",))
 
 
-async def listening(session: LastingSession) -> int:
+async def listening(session: ReconnectingSession) -> int:
     async with asyncio.timeout(20):
         while True:
             for forward in (await session.snapshot()).forwards:
@@ -44,22 +44,23 @@ async def listening(session: LastingSession) -> int:
             await asyncio.sleep(0.01)
 
 
-async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: Place) -> None:
+async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
-    await session.keep(True)
+    await session.set_keep_running(True)
     port = await listening(session)
-    path = session_store.path_of(place.socket)
+    path = session_store.session_file(place.socket)
     await until(
         lambda: (
-            session_store.read(path).kept and session_store.read(path).forwards[0].spec.local_port
+            session_store.load_session(path).kept
+            and session_store.load_session(path).forwards[0].spec.local_port
         )
     )
     before = session.engine_pid
     parent = psutil.Process(before).ppid()
     await session.close()  # it would be as quick, and who comes first is nobody's promise
     kill(before)
-    lock = unix_socket.Lock(place.socket)
+    lock = unix_socket.SocketLock(place.socket)
     await until(lambda: lock.holder not in (None, before))
     after = lock.holder
     assert after is not None
@@ -72,15 +73,15 @@ async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: Place) 
     await until(lambda: not place.engines())
 
 
-async def test_whoever_is_attached_has_another_engine_at_once(place: Place) -> None:
+async def test_whoever_is_attached_has_another_engine_at_once(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
     port = await listening(session)
-    path = session_store.path_of(place.socket)
+    path = session_store.session_file(place.socket)
     await until(
         lambda: (
-            session_store.read(path).forwards
-            and session_store.read(path).forwards[0].spec.local_port
+            session_store.load_session(path).forwards
+            and session_store.load_session(path).forwards[0].spec.local_port
         )
     )
     before = session.engine_pid
@@ -95,11 +96,13 @@ async def test_whoever_is_attached_has_another_engine_at_once(place: Place) -> N
     await until(lambda: not place.engines())
 
 
-async def test_a_command_is_not_given_twice(place: Place) -> None:
+async def test_a_command_is_not_given_twice(place: EngineSandbox) -> None:
     session = await place.lasting()
     await session.start(spec())
     port = await listening(session)
-    await until(lambda: session_store.read(session_store.path_of(place.socket)).forwards)
+    await until(
+        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+    )
     kill(session.engine_pid)
     with pytest.raises(TransportError, match="another engine has taken the place"):
         await session.start(spec())
@@ -108,7 +111,7 @@ async def test_a_command_is_not_given_twice(place: Place) -> None:
     await session.close()
 
 
-async def test_events_and_catalogue_begin_anew(place: Place) -> None:
+async def test_events_and_catalogue_begin_anew(place: EngineSandbox) -> None:
     session = await place.lasting()
     seen: list[Event] = []
 
@@ -122,7 +125,9 @@ async def test_events_and_catalogue_begin_anew(place: Place) -> None:
     scope = CatalogScope("here", "shop")
     first = await session.catalog(scope)
     assert (await session.catalog(scope, first.version)).scope == scope
-    await until(lambda: session_store.read(session_store.path_of(place.socket)).forwards)
+    await until(
+        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+    )
     seen.clear()
     kill(session.engine_pid)
     await listening(session)
@@ -134,7 +139,7 @@ async def test_events_and_catalogue_begin_anew(place: Place) -> None:
     await session.close()
 
 
-async def test_without_another_engine_it_says_why(place: Place) -> None:
+async def test_without_another_engine_it_says_why(place: EngineSandbox) -> None:
     session = await place.lasting()
     place.refuses = True
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
@@ -152,31 +157,35 @@ async def test_without_another_engine_it_says_why(place: Place) -> None:
         await session.snapshot()
 
 
-async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(place: Place) -> None:
-    assert await attach(str(place.kubeconfig), socket_path=place.socket) is None
+async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(
+    place: EngineSandbox,
+) -> None:
+    assert await connect_if_running(str(place.kubeconfig), socket_path=place.socket) is None
     session = await place.lasting()
     await session.start(spec())
-    await session.keep(True)
+    await session.set_keep_running(True)
     port = await listening(session)
-    await until(lambda: session_store.read(session_store.path_of(place.socket)).kept)
+    await until(lambda: session_store.load_session(session_store.session_file(place.socket)).kept)
     await session.close()
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
-    again = await attach(str(place.kubeconfig), socket_path=place.socket)
+    again = await connect_if_running(str(place.kubeconfig), socket_path=place.socket)
     assert again is not None
     forward = (await again.snapshot()).forwards[0]
     await until(
         lambda: (
-            session_store.read(session_store.path_of(place.socket)).forwards[0].spec.local_port
+            session_store.load_session(session_store.session_file(place.socket))
+            .forwards[0]
+            .spec.local_port
             == port
         )
     )
     await again.stop(forward.id)
     await again.close()
     await until(lambda: not place.engines())
-    assert await attach(str(place.kubeconfig), socket_path=place.socket) is None
+    assert await connect_if_running(str(place.kubeconfig), socket_path=place.socket) is None
 
 
-async def test_an_engine_that_ends_in_order_is_not_begun_again(place: Place) -> None:
+async def test_an_engine_that_ends_in_order_is_not_begun_again(place: EngineSandbox) -> None:
     session = await place.open()
     parent = psutil.Process(session.engine_pid).ppid()
     os.kill(parent, signal.SIGTERM)  # is passed on
@@ -185,16 +194,18 @@ async def test_an_engine_that_ends_in_order_is_not_begun_again(place: Place) -> 
     await session.close()
 
 
-async def test_what_is_to_become_of_forwards_is_said_to_each_engine(place: Place) -> None:
+async def test_what_is_to_become_of_forwards_is_said_to_each_engine(place: EngineSandbox) -> None:
     session = await place.lasting()
-    await session.keep_if_lost(True)
+    await session.set_keep_running_if_lost(True)
     await session.start(spec())
     port = await listening(session)
-    await until(lambda: session_store.read(session_store.path_of(place.socket)).forwards)
+    await until(
+        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+    )
     kill(session.engine_pid)
     assert await listening(session) == port
     await session.close()  # as one that is lost
-    again = await attach(str(place.kubeconfig), socket_path=place.socket)
+    again = await connect_if_running(str(place.kubeconfig), socket_path=place.socket)
     assert again is not None
-    assert (await again.snapshot()).kept
+    assert (await again.snapshot()).keep_running
     await again.close()

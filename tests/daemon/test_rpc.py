@@ -37,8 +37,8 @@ SPEC = ForwardSpec(
     local_port=None,
 )
 REQUESTS: list[rpc.FromFrontEnd] = [
-    rpc.TakeOver(),
-    rpc.Taken(),
+    rpc.HandoverRequest(),
+    rpc.HandoverDone(),
     rpc.Hello(1),
     rpc.Start(1, SPEC),
     rpc.Stop(2, "f1"),
@@ -46,12 +46,12 @@ REQUESTS: list[rpc.FromFrontEnd] = [
     rpc.Resume(4, "f1"),
     rpc.Reconnect(5, "f1"),
     rpc.CloseConnection(6, 77),
-    rpc.Keep(9, True),
+    rpc.SetKeepRunning(9, True),
     rpc.GetSnapshot(7),
     rpc.GetConnections(8, None),
     rpc.GetConnections(8, "f1"),
     rpc.GetTimeline(9, "f1"),
-    rpc.KeepIfLost(22, True),
+    rpc.SetKeepRunningIfLost(22, True),
     rpc.GetHistories(21),
     rpc.GetHistories(20),
     rpc.GetHops(13, "f1"),
@@ -63,17 +63,17 @@ REQUESTS: list[rpc.FromFrontEnd] = [
 ]
 ANSWERS: list[rpc.FromEngine] = [
     rpc.Welcome(1, 4211, "/home/x/.kube/config"),
-    rpc.Refused(1, "of another version"),
-    rpc.Handed(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
-    rpc.Result(1, rpc.raw("f1")),
-    rpc.Item(2, rpc.raw(None)),
+    rpc.VersionMismatch(1, "of another version"),
+    rpc.HandoverOffer(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
+    rpc.Result(1, rpc.encode_value("f1")),
+    rpc.Item(2, rpc.encode_value(None)),
     rpc.End(3),
     rpc.Failure(4, "ApiError", "no", "hint", 403, "Forbidden"),
 ]
 
 
 def body(message: rpc.FromFrontEnd | rpc.FromEngine) -> bytes:
-    packed = rpc.pack(message)
+    packed = rpc.encode_message(message)
     assert int.from_bytes(packed[: rpc.LENGTH], "big") == len(packed) - rpc.LENGTH
     return packed[rpc.LENGTH :]
 
@@ -89,7 +89,7 @@ def test_every_message_survives() -> None:
 
 def test_values_survive() -> None:
     snapshot = Snapshot(version=3, at=1.5)
-    answer = rpc.unpack_answer(body(rpc.Result(1, rpc.raw(snapshot))))
+    answer = rpc.unpack_answer(body(rpc.Result(1, rpc.encode_value(snapshot))))
     assert isinstance(answer, rpc.Result)
     assert rpc.decode_value(answer.value, Snapshot) == snapshot
     with pytest.raises(ProtocolError):
@@ -134,21 +134,21 @@ class _OwnError(TransportError):
     ids=lambda error: type(error).__name__,
 )
 def test_errors_keep_what_they_say(error: TuiForwardError) -> None:
-    answer = rpc.unpack_answer(body(rpc.failure(9, error)))
+    answer = rpc.unpack_answer(body(rpc.from_exception(9, error)))
     assert isinstance(answer, rpc.Failure)
-    again = rpc.error_of(answer)
+    again = rpc.to_exception(answer)
     assert type(again) is type(error)
     assert vars(again) == vars(error)
 
 
 def test_an_error_nobody_else_knows_becomes_its_base() -> None:
-    assert type(rpc.error_of(rpc.failure(1, _OwnError("x")))) is TransportError
-    assert type(rpc.error_of(rpc.Failure(1, "Newer", "x"))) is TuiForwardError
-    odd = rpc.error_of(rpc.Failure(1, "ForwardError", "x", cause="newer"))
+    assert type(rpc.to_exception(rpc.from_exception(1, _OwnError("x")))) is TransportError
+    assert type(rpc.to_exception(rpc.Failure(1, "Newer", "x"))) is TuiForwardError
+    odd = rpc.to_exception(rpc.Failure(1, "ForwardError", "x", cause="newer"))
     assert isinstance(odd, ForwardError)
     assert odd.cause is ForwardErrorCause.OTHER
 
 
 def test_raw_values_are_not_encoded_twice() -> None:
-    value = rpc.raw({"a": 1})
+    value = rpc.encode_value({"a": 1})
     assert msgspec.msgpack.decode(value) == {"a": 1}

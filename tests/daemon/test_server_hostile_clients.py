@@ -16,20 +16,22 @@ from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import server
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
-from tui_forward.daemon.handover import Giver
-from tui_forward.daemon.notices import Notices
+from tui_forward.daemon.handover import HandoverSender
+from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.daemon.server import Server
-from tui_forward.daemon.session_store import Keeper
+from tui_forward.daemon.server import SessionServer
+from tui_forward.daemon.session_store import SessionSaver
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Event, EventKind, Snapshot
 from tui_forward.session import LocalSession
 
 
-class Door:
+class ServerHarness:
     """A server on a socket, over a session without a cluster."""
 
-    def __init__(self, path: Path, session: LocalSession, served: Server, undo: AsyncExitStack):
+    def __init__(
+        self, path: Path, session: LocalSession, served: SessionServer, undo: AsyncExitStack
+    ):
         self.path = path
         self.session = session
         self.server = served
@@ -45,7 +47,7 @@ class Door:
         reader, writer = await asyncio.open_unix_connection(self.path)
         self._undo.push_async_callback(_close, writer)
         if hello:
-            writer.write(rpc.pack(rpc.Hello(rpc.VERSION)))
+            writer.write(rpc.encode_message(rpc.Hello(rpc.VERSION)))
             assert isinstance(await answer(reader), rpc.Welcome)
         return reader, writer
 
@@ -61,29 +63,31 @@ async def answer(reader: asyncio.StreamReader) -> rpc.FromEngine | None:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def door(tmp_path: Path) -> AsyncIterator[ServerHarness]:
     async with AsyncExitStack() as undo:
         session = LocalSession(backend=FakeBackend(), watch_the_machine=False)
         undo.push_async_callback(session.close)
         counts: list[int] = []
-        keeper = Keeper(session, tmp_path / "session.json")
+        keeper = SessionSaver(session, tmp_path / "session.json")
         path = tmp_path / "engine.sock"
-        lock, listening = unix_socket.Lock(path), unix_socket.listen(path)
+        lock, listening = unix_socket.SocketLock(path), unix_socket.bind_socket(path)
         assert lock.acquire()
         undo.callback(lock.release)
-        giver = Giver(session, keeper, lock, listening, rpc.Handed(), on_given=lambda _: None)
-        served = Server(
-            session, keeper, Notices(), giver,
+        giver = HandoverSender(
+            session, keeper, lock, listening, rpc.HandoverOffer(), on_given=lambda _: None
+        )
+        served = SessionServer(
+            session, keeper, NoticeLog(), giver,
             kubeconfig="/some/config", on_front_ends=counts.append,
         )  # fmt: skip
         await served.start(listening)
         undo.push_async_callback(served.close)
-        door = Door(path, session, served, undo)
+        door = ServerHarness(path, session, served, undo)
         door.counts = counts
         yield door
 
 
-async def test_a_front_end_is_told_who_it_talks_to(door: Door) -> None:
+async def test_a_front_end_is_told_who_it_talks_to(door: ServerHarness) -> None:
     remote = await door.open()
     assert remote.kubeconfig == "/some/config"
     assert remote.engine_pid > 0
@@ -93,40 +97,40 @@ async def test_a_front_end_is_told_who_it_talks_to(door: Door) -> None:
 
 
 async def test_a_front_end_that_is_lost_leaves_the_forwards_on_until_somebody_decides(
-    door: Door,
+    door: ServerHarness,
 ) -> None:
     keeper = door.server._keeper
     for say in (None, False):
         remote = await door.open()
         if say is not None:
-            await remote.keep_if_lost(True)
-            await remote.keep_if_lost(say)
+            await remote.set_keep_running_if_lost(True)
+            await remote.set_keep_running_if_lost(say)
         await remote.close()
     await until(lambda: door.counts[-1] == 0)
-    assert not keeper.goes_on
+    assert not keeper.keep_running
     lost = await door.open()
-    await lost.keep_if_lost(True)
-    assert not keeper.goes_on, "it is still there"
+    await lost.set_keep_running_if_lost(True)
+    assert not keeper.keep_running, "it is still there"
     lost._writer.transport.abort()
-    await until(lambda: keeper.goes_on)
+    await until(lambda: keeper.keep_running)
     assert not keeper.kept, (
         "it is not what the person asked for, and not to be brought back unasked"
     )
     later = await door.open()
-    assert (await later.snapshot()).kept
-    await later.keep(False)
-    assert not (await later.snapshot()).kept
+    assert (await later.snapshot()).keep_running
+    await later.set_keep_running(False)
+    assert not (await later.snapshot()).keep_running
     # It is not the front end that goes when the engine ends.
-    await later.keep_if_lost(True)
+    await later.set_keep_running_if_lost(True)
     await door.server.close()
-    assert not keeper.goes_on
+    assert not keeper.keep_running
 
 
-async def test_another_version_is_refused_with_a_reason(door: Door) -> None:
+async def test_another_version_is_refused_with_a_reason(door: ServerHarness) -> None:
     reader, writer = await door.raw(hello=False)
-    writer.write(rpc.pack(rpc.Hello(rpc.VERSION + 1)))
+    writer.write(rpc.encode_message(rpc.Hello(rpc.VERSION + 1)))
     refused = await answer(reader)
-    assert isinstance(refused, rpc.Refused)
+    assert isinstance(refused, rpc.VersionMismatch)
     assert await answer(reader) is None
 
 
@@ -135,12 +139,12 @@ async def test_another_version_is_refused_with_a_reason(door: Door) -> None:
     [
         b"\xff\xff\xff\xff",
         b"\x00\x00\x00\x01\xc1",
-        rpc.pack(rpc.GetSnapshot(1)),
+        rpc.encode_message(rpc.GetSnapshot(1)),
         b"GET / HTTP/1.1\r\n\r\n",
     ],
     ids=["endless", "garbage", "no hello", "http"],
 )
-async def test_bad_company_costs_its_own_connection(door: Door, data: bytes) -> None:
+async def test_bad_company_costs_its_own_connection(door: ServerHarness, data: bytes) -> None:
     remote = await door.open()
     reader, writer = await door.raw(hello=False)
     writer.write(data)
@@ -169,30 +173,36 @@ async def _end(reader: asyncio.StreamReader) -> bool:
     ],
     ids=["hello twice", "an id twice"],
 )
-async def test_confused_front_ends_are_let_go(door: Door, messages: list[rpc.FromFrontEnd]) -> None:
+async def test_confused_front_ends_are_let_go(
+    door: ServerHarness, messages: list[rpc.FromFrontEnd]
+) -> None:
     reader, writer = await door.raw()
     for message in messages:
-        writer.write(rpc.pack(message))
+        writer.write(rpc.encode_message(message))
     assert await _end(reader)
 
 
-async def test_who_says_nothing_is_let_go(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_says_nothing_is_let_go(
+    door: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "_HELLO_S", 0.02)
     reader, _ = await door.raw(hello=False)
     assert await _end(reader)
 
 
-async def test_another_user_is_let_go(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_user_is_let_go(door: ServerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unix_socket, "is_ours", lambda sock: False)
     with pytest.raises(TransportError, match="belongs to another user"):
         await RemoteSession.open(door.path)
     assert not door.counts
 
 
-async def test_a_front_end_that_does_not_read_harms_nobody(door: Door) -> None:
+async def test_a_front_end_that_does_not_read_harms_nobody(door: ServerHarness) -> None:
     _, writer = await door.raw()
     for number in range(1, 200):
-        writer.write(rpc.pack(rpc.Subscribe(number, 0) if number < 5 else rpc.GetSnapshot(number)))
+        writer.write(
+            rpc.encode_message(rpc.Subscribe(number, 0) if number < 5 else rpc.GetSnapshot(number))
+        )
     remote = await door.open()
     seen = 0
 
@@ -214,23 +224,23 @@ async def test_a_front_end_that_does_not_read_harms_nobody(door: Door) -> None:
     assert door.counts[-1] == 2
 
 
-async def test_subscriptions_are_bounded_and_can_be_cancelled(door: Door) -> None:
+async def test_subscriptions_are_bounded_and_can_be_cancelled(door: ServerHarness) -> None:
     reader, writer = await door.raw()
     for number in range(1, server._SUBSCRIPTIONS + 2):
-        writer.write(rpc.pack(rpc.Subscribe(number, 0)))
+        writer.write(rpc.encode_message(rpc.Subscribe(number, 0)))
     refused = await answer(reader)
     assert isinstance(refused, rpc.Failure)
     assert (refused.id, refused.kind) == (server._SUBSCRIPTIONS + 1, "UsageError")
-    writer.write(rpc.pack(rpc.Cancel(1)))
-    writer.write(rpc.pack(rpc.Cancel(999)))
-    writer.write(rpc.pack(rpc.GetContexts(500)))
+    writer.write(rpc.encode_message(rpc.Cancel(1)))
+    writer.write(rpc.encode_message(rpc.Cancel(999)))
+    writer.write(rpc.encode_message(rpc.GetContexts(500)))
     assert isinstance(await answer(reader), rpc.Result)
-    writer.write(rpc.pack(rpc.Subscribe(100, 0)))
-    writer.write(rpc.pack(rpc.GetContexts(501)))
+    writer.write(rpc.encode_message(rpc.Subscribe(100, 0)))
+    writer.write(rpc.encode_message(rpc.GetContexts(501)))
     assert isinstance(await answer(reader), rpc.Result), "there is room again"
 
 
-async def test_a_slow_reader_of_events_sees_a_gap(door: Door) -> None:
+async def test_a_slow_reader_of_events_sees_a_gap(door: ServerHarness) -> None:
     remote = await door.open()
     reader = remote.events()
     door.event()
@@ -247,7 +257,7 @@ async def test_a_slow_reader_of_events_sees_a_gap(door: Door) -> None:
 
 
 async def test_a_bug_behind_the_door_fails_the_request_alone(
-    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    door: ServerHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     remote = await door.open()
 
@@ -262,7 +272,7 @@ async def test_a_bug_behind_the_door_fails_the_request_alone(
 
 
 async def test_the_end_of_the_engine_fails_everything_that_waits(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = await door.open()
     asked = asyncio.Event()
@@ -286,7 +296,9 @@ async def test_the_end_of_the_engine_fails_everything_that_waits(
         await remote.contexts()
 
 
-async def test_a_request_can_be_given_up(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_can_be_given_up(
+    door: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remote = await door.open()
     asked, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -314,7 +326,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "says",
-    [b"", b"\x00\x00\x00\x01\xc1", rpc.pack(rpc.End(1)), b"\xff\xff\xff\xff"],
+    [b"", b"\x00\x00\x00\x01\xc1", rpc.encode_message(rpc.End(1)), b"\xff\xff\xff\xff"],
     ids=["hangs up", "garbage", "no welcome", "endless"],
 )
 async def test_something_else_on_the_socket(tmp_path: Path, says: bytes) -> None:
@@ -328,6 +340,6 @@ async def test_something_else_on_the_socket(tmp_path: Path, says: bytes) -> None
             await RemoteSession.open(path)
 
 
-async def test_closing_the_server_twice(door: Door) -> None:
+async def test_closing_the_server_twice(door: ServerHarness) -> None:
     await door.server.close()
     await door.server.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.engine_processes import Place
+from tests.support.engine_processes import EngineSandbox
 from tui_forward.daemon import rpc as rpc
 
 pytestmark = pytest.mark.skipif(
@@ -42,7 +42,7 @@ def as_another_user(do: Callable[[], str]) -> str:
 
 def asking(path: str, first: rpc.FromFrontEnd) -> Callable[[], str]:
     """Say something at the door; gives what becomes of it."""
-    message = rpc.pack(first)
+    message = rpc.encode_message(first)
 
     def ask() -> str:
         with socket.socket(socket.AF_UNIX) as client:
@@ -58,10 +58,10 @@ def asking(path: str, first: rpc.FromFrontEnd) -> Callable[[], str]:
     return ask
 
 
-async def test_the_folder_is_closed_and_behind_it_the_engine_is(place: Place) -> None:
+async def test_the_folder_is_closed_and_behind_it_the_engine_is(place: EngineSandbox) -> None:
     session = await place.open()
     path = str(place.socket)
-    hello, take_over = rpc.Hello(rpc.VERSION), rpc.TakeOver()
+    hello, take_over = rpc.Hello(rpc.VERSION), rpc.HandoverRequest()
     assert as_another_user(asking(path, hello)) == "PermissionError"
     # As if somebody had opened all that leads there.
     opened = [folder for folder in place.socket.parents if not folder.stat().st_mode & 0o001]

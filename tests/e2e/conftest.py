@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.processes import Process, environment, until
 from tests.support.engine_processes import engine_processes
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Chain:
     """A running embedded cluster."""
 
     kubeconfig: Path
-    control: Control
+    control: ControlClient
     server: str
     process: Process
 
@@ -42,7 +42,9 @@ def running_chain(home: Path) -> Iterator[Chain]:
         until(lambda: process.out or process.popen.poll() is not None, "the cluster", 60)
         assert process.out, process.talk()
         ready = msgspec.json.decode(process.out[0])
-        yield Chain(Path(ready["kubeconfig"]), Control(ready["control"]), ready["server"], process)
+        yield Chain(
+            Path(ready["kubeconfig"]), ControlClient(ready["control"]), ready["server"], process
+        )
     finally:
         process.end()
 

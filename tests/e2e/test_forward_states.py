@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import running_chain
 from tests.e2e.processes import PROGRAM, until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
-from tests.support.forward_states import STEPS, Stage, Step
+from tests.support.forward_states import STEPS, StateScenario, Step
 from tui_forward.daemon import connect
 from tui_forward.model import ForwardState
 from tui_forward.tui.viewmodel.rows import STATE_MARKS, target_text
@@ -35,7 +35,7 @@ def test_every_state_is_shown_as_it_is(
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.shows("workloads of shop", "deploy/echo", "No forward is on")
         session = runner.run(connect(environ={**os.environ, **env}))
-        stage = Stage(session, chain.control, "minicluster")
+        stage = StateScenario(session, chain.control, "minicluster")
 
         def forwards() -> dict[str, str]:
             """What the rows of the forwards say, and the line about the chosen one."""

@@ -303,8 +303,8 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
 
 def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """An engine of the version before, with a forward that is to go on."""
-    path = unix_socket.default_socket(None, os.environ)
-    unix_socket.make_folder(path)
+    path = unix_socket.default_socket_path(None, os.environ)
+    unix_socket.ensure_private_dir(path)
     older = (
         "import sys\n"
         "from tui_forward.daemon import wire, __main__ as agent\n"
@@ -318,7 +318,7 @@ def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     async def switch_on() -> None:
         session = await RemoteSession.open(path)
         await session.start(ForwardSpec(target=target, local_port=0))
-        await session.keep(True)
+        await session.set_keep_running(True)
         await session.close()
 
     with monkeypatch.context() as patch:

@@ -39,7 +39,7 @@ def door(path: Path) -> bytes:
     answered = b""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.sendall(b"".join(rpc.pack(one) for one in asked))
+        client.sendall(b"".join(rpc.encode_message(one) for one in asked))
         client.settimeout(3)
         try:
             while piece := client.recv(1 << 16):

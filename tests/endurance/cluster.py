@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMESPACE, TOOLBOX = "ops", "toolbox"
@@ -33,7 +33,7 @@ class Chain:
     kubeconfig: Path
     server: str
     folder: Path
-    control: Control
+    control: ControlClient
     pid: int
 
     async def fault(self, name: str, **fields: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def chain(*arguments: str) -> Iterator[Chain]:
                 Path(ready["kubeconfig"]),
                 ready["server"],
                 Path(ready["dir"]),
-                Control(ready["control"], timeout_s=60.0),
+                ControlClient(ready["control"], timeout_s=60.0),
                 process.pid,
             )
         finally:

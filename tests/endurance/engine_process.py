@@ -227,7 +227,7 @@ async def forwarded(
             local_port=0,
             addresses=("127.0.0.1",),
             transport=transport,
-            park_s=park_s,
+            queue_timeout_s=park_s,
         )
     )
     line = Line(session, forward_id)

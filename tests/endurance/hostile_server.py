@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tests.kube.api_server import ApiServer, Request
-from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
+from tui_forward.protocol.portforward_server import ServerStreamPair, TunnelServer
 from tui_forward.protocol.spdy.dictionary import SPDY3_DICTIONARY as DICTIONARY
-from tui_forward.protocol.upgrade import websocket_accept
+from tui_forward.protocol.upgrade import accept_key
 
 NAMESPACE = "default"
 
@@ -193,7 +193,7 @@ async def _endless_websocket(
     protocol = request.header("sec-websocket-protocol") or ""
     writer.write(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        + f"Sec-WebSocket-Accept: {websocket_accept(key)}\r\n".encode()
+        + f"Sec-WebSocket-Accept: {accept_key(key)}\r\n".encode()
         + f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
         + b"\x82\x7f"
         + (1 << 62).to_bytes(8, "big")
@@ -207,7 +207,7 @@ class _TurnsBad:
     def __init__(self) -> None:
         self.bad = False
 
-    def pair_opened(self, pair: ServerPair) -> None:
+    def pair_opened(self, pair: ServerStreamPair) -> None:
         self.bad = True
 
     def tunnel_ended(self, error: object) -> None:

@@ -97,7 +97,7 @@ async def standing_still(line: Line, kind: Kind, count: int) -> AsyncIterator[li
 
 
 @dataclass(frozen=True)
-class Beside:
+class NeighborLatency:
     """Neighbours of connections that stand still; times are medians.
 
     Attributes:
@@ -134,7 +134,7 @@ async def _median(times: int, once: Callable[[], Awaitable[float]]) -> float:
 
 async def beside(
     running: EngineProcess, line: Line, other: Line, kind: Kind, *, count: int, probes: int
-) -> Beside:
+) -> NeighborLatency:
     """Measure neighbours without and with connections that stand still, and after them.
 
     Args:
@@ -170,7 +170,7 @@ async def beside(
         lambda forward: forward.counters.connections_open == 0, "the end of all connections"
     )
     await both()
-    return Beside(
+    return NeighborLatency(
         kind.what,
         count,
         (before[0], meanwhile[0]),

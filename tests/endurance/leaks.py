@@ -25,7 +25,7 @@ _REST_S = 50.0
 
 async def exercised(
     cluster: Chain, session: Session, *, seed: int, load_s: float, faults_s: float
-) -> tuple[soak.Books, soak.Books, list[str]]:
+) -> tuple[soak.ByteTotals, soak.ByteTotals, list[str]]:
     """Load with faults, then without; gives the books of both, and what happened."""
     async with (
         Pods.watching(cluster) as pods,
@@ -46,7 +46,7 @@ async def exercised(
     return troubled.books, calm.books, happened
 
 
-def judge(books: soak.Books, *, calm: bool) -> None:
+def judge(books: soak.ByteTotals, *, calm: bool) -> None:
     """Whether everybody counted the same, and nothing failed that should not."""
     when = "without faults" if calm else "with faults"
     assert not books.refused, f"{when}: {books.refused} local connects were refused"

@@ -21,14 +21,23 @@ from functools import partial
 from pathlib import Path
 
 from tests.endurance.engine_process import EngineProcess, at_home, engine, session_with
-from tests.endurance.random_edits import ANCHOR, Carried, Desk, Outcome, Row, Said, row_of, rows_of
+from tests.endurance.random_edits import (
+    ANCHOR,
+    ExpectApplied,
+    ExpectRejected,
+    Outcome,
+    ProfileEditor,
+    Row,
+    row_of,
+    rows_of,
+)
 from tests.support.engine_processes import KUBECONFIG
 from tui_forward.common import paths as paths
 from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.model import Forward, Notice, Snapshot
-from tui_forward.profiles.parser import read_profile
-from tui_forward.profiles.trust import Trust
+from tui_forward.model import EngineNotice, Forward, Snapshot
+from tui_forward.profiles.parser import parse_profile
+from tui_forward.profiles.trust import TrustStore
 
 PROFILES = 10
 _SEEN_S = 20.0
@@ -55,7 +64,7 @@ class Tally:
         )
 
 
-class Office:
+class ProfileEditors:
     """All desks, and the engine that follows their files.
 
     Args:
@@ -71,7 +80,7 @@ class Office:
         self._running = running
         self._session = session
         self._dice = random.Random(seed)
-        own = paths.profiles()
+        own = paths.profiles_dir()
         own.mkdir(parents=True, exist_ok=True)
         ports = free_ports(5 * PROFILES, self._dice)
         self.desks = []
@@ -82,7 +91,7 @@ class Office:
                 path = folder / "team" / ".tui-forward.yaml"
                 path.parent.mkdir()
             mine = ports[5 * number : 5 * number + 5]
-            self.desks.append(Desk(path, team=team, ports=mine, dice=self._dice))
+            self.desks.append(ProfileEditor(path, team=team, ports=mine, dice=self._dice))
 
     async def run(self, edits: int) -> Tally:
         """So many edits of all profiles together."""
@@ -109,29 +118,29 @@ class Office:
         tally.took_s = time.monotonic() - began
         return tally
 
-    async def _switch_on(self, desk: Desk) -> None:
+    async def _switch_on(self, desk: ProfileEditor) -> None:
         """As `tui-forward up` does."""
         version = desk.next_version()
         text = desk.text(version)
         if desk.team:
-            Trust(paths.trusted()).agree(desk.path, text)
+            TrustStore(paths.trusted_profiles_file()).trust(desk.path, text)
         desk.put(text)
-        for one in read_profile(text, desk.path, team=desk.team).forwards:
+        for one in parse_profile(text, desk.path, team=desk.team).forwards:
             await self._session.start(one.spec)
         desk.version, desk.begun, desk.on = {}, {}, {}
-        asked = [Asked(desk, "switched on", Carried(version), 0)]
+        asked = [Asked(desk, "switched on", ExpectApplied(version), 0)]
         await self._until(partial(self._all_seen, asked), asked)
         # And the engine has seen the file as it is.
-        path = session_store.path_of(self._running.socket)
+        path = session_store.session_file(self._running.socket)
 
         def seen(_: Snapshot) -> bool:
-            known = session_store.profiles_of(session_store.read(path)).get(desk.id)
+            known = session_store.profiles_of(session_store.load_session(path)).get(desk.id)
             rows = {} if known is None else rows_of(known)
             return rows == desk.version
 
         await self._until(seen, asked)
 
-    async def _stop_one(self, desk: Desk) -> None:
+    async def _stop_one(self, desk: ProfileEditor) -> None:
         """By hand: whatever is edited, it stays off."""
         name = self._dice.choice(sorted(desk.begun.keys() - {ANCHOR}))
         await self._session.stop(desk.on[name].id)
@@ -163,24 +172,24 @@ class Asked:
         before: The last notice from before it.
     """
 
-    desk: Desk
+    desk: ProfileEditor
     kind: str
     outcome: Outcome
     before: int
 
     def _should(self) -> tuple[dict[str, Row], set[str]]:
-        if isinstance(self.outcome, Carried):
+        if isinstance(self.outcome, ExpectApplied):
             return self.desk.carried(self.outcome.version)
         return self.desk.begun, set(self.desk.begun)
 
-    def _told(self, now: Snapshot) -> list[Notice]:
-        return [n for n in now.notices if n.about == self.desk.name and n.number > self.before]
+    def _told(self, now: Snapshot) -> list[EngineNotice]:
+        return [n for n in now.notices if n.profile == self.desk.name and n.number > self.before]
 
     def seen(self, now: Snapshot) -> bool:
         """Whether what should be is."""
-        if isinstance(self.outcome, Said):
+        if isinstance(self.outcome, ExpectRejected):
             text = self.outcome.text
-            if not any(one.bad and text in one.text for one in self._told(now)):
+            if not any(one.is_problem and text in one.text for one in self._told(now)):
                 return False
         begun, untouched = self._should()
         on = _on(self.desk, now)
@@ -194,7 +203,7 @@ class Asked:
 
     def done(self, now: Snapshot) -> None:
         """That is how it stands now."""
-        if isinstance(self.outcome, Carried):
+        if isinstance(self.outcome, ExpectApplied):
             self.desk.begun, _ = self._should()
             self.desk.version = self.outcome.version
         self.desk.on = _on(self.desk, now)
@@ -214,7 +223,7 @@ class Asked:
         return "\n".join(lines)
 
 
-def _on(desk: Desk, now: Snapshot) -> dict[str, Forward]:
+def _on(desk: ProfileEditor, now: Snapshot) -> dict[str, Forward]:
     return {one.spec.name: one for one in now.forwards if one.spec.profile == desk.id}
 
 
@@ -229,14 +238,14 @@ def free_ports(count: int, dice: random.Random) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def office(seed: int) -> AsyncIterator[Office]:
+async def office(seed: int) -> AsyncIterator[ProfileEditors]:
     """An engine, and profiles in folders of one's own."""
     with tempfile.TemporaryDirectory(prefix="tfo-") as name, at_home(Path(name)):
         kubeconfig = Path(name) / "config"
         kubeconfig.write_text(KUBECONFIG)
         with engine(kubeconfig, HOME=name) as running:
             async with session_with(running) as session:
-                yield Office(running, session, Path(name), seed)
+                yield ProfileEditors(running, session, Path(name), seed)
                 for forward in (await session.snapshot()).forwards:
                     await session.stop(forward.id)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tui_forward.common import paths as paths
 from tui_forward.model import Forward, ForwardSpec
-from tui_forward.profiles.parser import LARGEST, ProfileError, read_profile
+from tui_forward.profiles.parser import LARGEST, ProfileError, parse_profile
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 
 ANCHOR = "anchor"  # is in every valid version, on one line, and different in each
 _NAMES = ("web", "db", "cache", "queue", "mail")
@@ -46,23 +46,23 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Carried:
+class ExpectApplied:
     """The edit is to be carried out."""
 
     version: dict[str, Row]
 
 
 @dataclass(frozen=True)
-class Said:
+class ExpectRejected:
     """Nothing is to be changed, and this is to be said."""
 
     text: str
 
 
-Outcome = Carried | Said
+Outcome = ExpectApplied | ExpectRejected
 
 
-class Desk:
+class ProfileEditor:
     """One profile under edit, and what should be on of it.
 
     Args:
@@ -91,7 +91,7 @@ class Desk:
 
     def expect(self, outcome: Outcome) -> Outcome:
         """What is really to be seen of it: a port that another forward has is told of."""
-        if isinstance(outcome, Said):
+        if isinstance(outcome, ExpectRejected):
             return outcome
         after = outcome.version
         leaving = {name for name in self.begun if self._touched(name, after)}
@@ -104,7 +104,7 @@ class Desk:
         for name, row in after.items():
             begins = name in leaving or (name not in self.begun and name not in self.version)
             if begins and row.local in held:
-                return Said("wants local port ")
+                return ExpectRejected("wants local port ")
         return outcome
 
     def _touched(self, name: str, after: dict[str, Row]) -> bool:
@@ -187,16 +187,16 @@ class Desk:
             text = "\ufeff" + text.replace("\n", "\r\n")
         if not self._agreed(text):
             self.put(text)
-            return "not agreed to", Said("has changed; look at it and agree")
+            return "not agreed to", ExpectRejected("has changed; look at it and agree")
         self.put(text)
-        return "valid", Carried(version)
+        return "valid", ExpectApplied(version)
 
     def _agreed(self, text: str) -> bool:
         if not self.team:
             return True
         yes = self._dice.random() < 0.6
         if yes:
-            Trust(paths.trusted()).agree(self.path, text.removeprefix("\ufeff"))
+            TrustStore(paths.trusted_profiles_file()).trust(self.path, text.removeprefix("\ufeff"))
         return yes
 
     def _wrong(self) -> tuple[str, Outcome]:
@@ -239,17 +239,17 @@ class Desk:
             text = "\n".join(lines)
             if not self._agreed(text):
                 self.put(text)
-                return "not agreed to", Said("has changed; look at it and agree")
+                return "not agreed to", ExpectRejected("has changed; look at it and agree")
             self.put(text)
-            return "of no context", Said(f'wants context "nowhere-{serial}"')
+            return "of no context", ExpectRejected(f'wants context "nowhere-{serial}"')
         else:
             lines.insert(0, f"name: other-{serial}")
             if self.team:  # may call itself what it likes
                 return self._wrong()
             self.put("\n".join(lines))
-            return "renamed", Said(f"is called other-{serial} now; its forwards stay")
+            return "renamed", ExpectRejected(f"is called other-{serial} now; its forwards stay")
         self.put("\n".join(lines))
-        return "wrong", Said(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {said}")
+        return "wrong", ExpectRejected(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {said}")
 
     def _cut(self) -> tuple[str, Outcome] | None:
         """Half a file, as a full disk leaves it; sometimes that is a valid one."""
@@ -265,12 +265,12 @@ class Desk:
 
     def _whatever(self, kind: str, text: str) -> tuple[str, Outcome] | None:
         try:
-            profile = read_profile(text, self.path, team=self.team)
+            profile = parse_profile(text, self.path, team=self.team)
         except ProfileError as error:
             first = error.problems[0]
             place = f"{first.file.name}:{first.line}:{first.column}"
             self.put(text)
-            return f"{kind}, wrong", Said(f"{place}: {first.what}")
+            return f"{kind}, wrong", ExpectRejected(f"{place}: {first.what}")
         rows = {}
         for one in profile.forwards:
             spec = one.spec
@@ -281,9 +281,9 @@ class Desk:
             return None  # nothing that could be seen
         if not self._agreed(text):
             self.put(text)
-            return "not agreed to", Said("has changed; look at it and agree")
+            return "not agreed to", ExpectRejected("has changed; look at it and agree")
         self.put(text)
-        return f"{kind}, valid", Carried(rows)
+        return f"{kind}, valid", ExpectApplied(rows)
 
     def _unreadable(self) -> tuple[str, Outcome] | None:
         """Whatever may be in a file's place."""
@@ -329,7 +329,7 @@ class Desk:
                 path.write_text(self.text(self.next_version()))
                 path.chmod(0)
         self.fault = said
-        return what, Said(f"{path.name}:{place}: {said}")
+        return what, ExpectRejected(f"{path.name}:{place}: {said}")
 
     def _linked(self) -> tuple[str, Outcome] | None:
         """A link to a file elsewhere, which is a valid one."""
@@ -341,7 +341,7 @@ class Desk:
         self._clear()
         self.path.symlink_to(target)
         self.fault = ""
-        return "link", Carried(version)
+        return "link", ExpectApplied(version)
 
     # Files --------------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ class Desk:
 def row_of(spec: ForwardSpec) -> Row:
     """What was asked for, as a row."""
     kind, _, _ = str(spec.target).removeprefix(f"{spec.target.namespace}/").rpartition(":")
-    return Row(kind, spec.target.port, spec.local_port or 0, spec.label, int(spec.park_s))
+    return Row(kind, spec.target.port, spec.local_port or 0, spec.label, int(spec.queue_timeout_s))
 
 
 def rows_of(profile: Profile) -> dict[str, Row]:

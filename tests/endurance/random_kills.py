@@ -31,10 +31,10 @@ from tests.endurance.engine_process import at_home, eventually
 from tests.endurance.profile_editors import free_ports
 from tests.support.engine_processes import engine_processes
 from tui_forward.common import paths as paths
-from tui_forward.daemon import attach
+from tui_forward.daemon import connect_if_running
 from tui_forward.daemon.session_store import SavedSession
 from tui_forward.model import Forward
-from tui_forward.profiles.parser import read_profile
+from tui_forward.profiles.parser import parse_profile
 
 _PROGRAM = (sys.executable, "-m", "tui_forward")
 _BACK_S = 30.0
@@ -111,7 +111,7 @@ def _line(what: str, seconds: list[float]) -> str:
     )
 
 
-class House:
+class UserHome:
     """A person's files and processes.
 
     Args:
@@ -127,7 +127,7 @@ class House:
         self._pods = pods
         self._dice = dice
         self._kubeconfig = str(cluster.kubeconfig)
-        self.profile = paths.profiles() / "shop.yaml"
+        self.profile = paths.profiles_dir() / "shop.yaml"
         self.profile.parent.mkdir(parents=True)
         one, two = free_ports(2, dice)
         text = _PROFILE.format(namespace=NAMESPACE, app=TOOLBOX, one=one, two=two, number=0)
@@ -155,7 +155,7 @@ class House:
 
     async def forwards(self) -> tuple[Forward, ...]:
         """All that are on."""
-        session = await attach(self._kubeconfig)
+        session = await connect_if_running(self._kubeconfig)
         assert session is not None, "no engine is there, nor should be"
         try:
             return (await session.snapshot()).forwards
@@ -214,7 +214,7 @@ class House:
 
     async def _as_before(self) -> None:
         """Whether everything is on, where it was, and as the file says by now."""
-        said = read_profile(self.profile.read_text(), self.profile)
+        said = parse_profile(self.profile.read_text(), self.profile)
         labels = {one.name: one.spec.label for one in said.forwards}
         deadline = time.monotonic() + _BACK_S
         while True:
@@ -278,9 +278,9 @@ class House:
 
     def faults(self) -> list[str]:
         """Whatever of the person's files is not whole."""
-        state = paths.sessions().parent
+        state = paths.sessions_dir().parent
         wrong = [f"{path.name} was not understood" for path in state.rglob("*.bad*")]
-        for path in paths.sessions().glob("[!.]*.json"):
+        for path in paths.sessions_dir().glob("[!.]*.json"):
             try:
                 msgspec.json.decode(path.read_bytes(), type=SavedSession)
             except msgspec.DecodeError as error:
@@ -301,7 +301,7 @@ async def killed_at_random(cluster: Chain, *, times: int, seed: int) -> Kills:
     kinds += dice.choices(KINDS, [weight for *_, weight in KINDS], k=max(0, times - len(kinds)))
     with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, at_home(Path(name)):
         async with Pods.watching(cluster) as pods:
-            house = House(Path(name), cluster, pods, dice)
+            house = UserHome(Path(name), cluster, pods, dice)
             try:
                 await house.begin()
                 for number, (who, meanwhile, _) in enumerate(kinds[:times], 1):

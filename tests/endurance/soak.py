@@ -41,7 +41,7 @@ class Tally:
 
 
 @dataclass
-class Books:
+class ByteTotals:
     """Everything that was counted.
 
     Attributes:
@@ -79,7 +79,7 @@ class Mix:
     """
 
     def __init__(self, lines: dict[int, list[Line]], seed: int) -> None:
-        self.books = Books()
+        self.books = ByteTotals()
         self._lines = lines
         self._random = random.Random(seed)
         self._serial = itertools.count(1)
@@ -286,7 +286,7 @@ async def forwards(session: Session) -> AsyncIterator[dict[int, list[Line]]]:
 
 
 @contextlib.asynccontextmanager
-async def listening(session: Session, books: Books) -> AsyncIterator[None]:
+async def listening(session: Session, books: ByteTotals) -> AsyncIterator[None]:
     """Write into the books what the engine says of each connection that ends."""
     last = 0
 
@@ -331,7 +331,7 @@ async def counted_by_pod(session: Session, port: int) -> Counter[tuple[int, int]
     return Counter((one["received"], one["sent"]) for one in ledger["records"])
 
 
-async def missing_in_pod(session: Session, books: Books) -> list[str]:
+async def missing_in_pod(session: Session, books: ByteTotals) -> list[str]:
     """Connections of which client and application counted differently.
 
     Only for books during which the pod lived on: its counters end with it.

@@ -47,7 +47,7 @@ REASONS = {
 
 
 @dataclass
-class Battle:
+class HostileServerScenario:
     """An engine between a good cluster and a hostile server."""
 
     running: EngineProcess
@@ -89,7 +89,7 @@ def tls(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def battle(cluster: Chain, tmp_path: Path, tls: bool) -> AsyncIterator[Battle]:
+async def battle(cluster: Chain, tmp_path: Path, tls: bool) -> AsyncIterator[HostileServerScenario]:
     context: ssl.SSLContext | None = None
     authority = ""
     if tls:
@@ -105,7 +105,7 @@ async def battle(cluster: Chain, tmp_path: Path, tls: bool) -> AsyncIterator[Bat
                 Load(good.port, workers=2, every_s=0.05).running() as load,
             ):
                 await eventually(lambda: load.served > 10, "connections before")
-                yield Battle(running, session, server, good, load)
+                yield HostileServerScenario(running, session, server, good, load)
             assert running.complaints() == ""
 
 
@@ -126,7 +126,7 @@ async def cut_off(line: Line) -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"], indirect=True)
-async def test_every_attack_at_once(battle: Battle) -> None:
+async def test_every_attack_at_once(battle: HostileServerScenario) -> None:
     """All of them beside one another, by SPDY; each forward says what is wrong with its own."""
     rss = battle.running.footprint().rss
     with battle.running.peak() as peak:
@@ -139,7 +139,7 @@ async def test_every_attack_at_once(battle: Battle) -> None:
     await battle.unharmed()
 
 
-async def one_attack(battle: Battle, name: str) -> None:
+async def one_attack(battle: HostileServerScenario, name: str) -> None:
     async with forwarded(
         battle.session, 80, kind=TargetKind.POD, name=name, namespace=NAMESPACE,
         context="hostile", transport=TransportChoice.SPDY, ready=False,
@@ -154,7 +154,7 @@ async def one_attack(battle: Battle, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["garbage", "bomb", "many-headers", "large-data", "large-control", "pings"]
 )
-async def test_memory_during_one_attack(battle: Battle, name: str) -> None:
+async def test_memory_during_one_attack(battle: HostileServerScenario, name: str) -> None:
     rss = battle.running.footprint().rss
     with battle.running.peak() as peak:
         await one_attack(battle, name)
@@ -165,7 +165,9 @@ async def test_memory_during_one_attack(battle: Battle, name: str) -> None:
 
 @pytest.mark.parametrize("tls", [True], ids=["tls"], indirect=True)
 @pytest.mark.parametrize("transport", [TransportChoice.WEBSOCKET, TransportChoice.CHANNELS])
-async def test_an_endless_message(battle: Battle, transport: TransportChoice) -> None:
+async def test_an_endless_message(
+    battle: HostileServerScenario, transport: TransportChoice
+) -> None:
     rss = battle.running.footprint().rss
     with battle.running.peak() as peak:
         async with forwarded(
@@ -185,7 +187,7 @@ async def test_an_endless_message(battle: Battle, transport: TransportChoice) ->
 
 
 async def test_a_tunnel_that_turns_bad_takes_its_connection_along_and_nothing_else(
-    battle: Battle,
+    battle: HostileServerScenario,
 ) -> None:
     async with forwarded(
         battle.session, 80, kind=TargetKind.POD, name="turns-bad", namespace=NAMESPACE,

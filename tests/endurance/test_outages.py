@@ -125,7 +125,7 @@ async def test_a_token_that_expired_is_a_state_and_holds_connections(
         await cluster.fault("cut", hop="apiserver", what="all")
         await blocked(line)
         held = [asyncio.create_task(echo(line.port)) for _ in range(10)]
-        await line.until(lambda forward: forward.parked == 10, "ten connections held")
+        await line.until(lambda forward: forward.queued == 10, "ten connections held")
         await cluster.fault("rotate-token", user="admin-tokenfile")
         await asyncio.gather(*held)
         await line.ready()

@@ -18,14 +18,14 @@ from tui_forward.protocol.error_stream import (
     containerd_sandbox_closed,
     forwarding_error,
 )
-from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
+from tui_forward.protocol.portforward_server import ServerStreamPair, TunnelServer
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.upgrade_server import (
     HttpRequest,
     RequestReader,
     is_spdy_upgrade,
-    spdy_switched,
-    websocket_switched,
+    spdy_switching_protocols,
+    websocket_switching_protocols,
 )
 from tui_forward.protocol.websocket import WebSocketConnection
 from tui_forward.transport import Endpoint
@@ -43,7 +43,7 @@ GONE_TEXT = forwarding_error(GONE, "sandbox", containerd_sandbox_closed("sandbox
 
 
 @dataclass
-class Chain:
+class FakeCluster:
     """The server's switches and what it saw."""
 
     port: int = 0
@@ -55,7 +55,7 @@ class Chain:
     token: str = ""
     late_s: float = 0.3
     requests: list[HttpRequest] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
+    wires: list[ServerConnection] = field(default_factory=list)
     sunk: int = 0
     opened: list[int] = field(default_factory=list)
     resets: int = 0
@@ -66,7 +66,7 @@ class Chain:
         return Endpoint(host="127.0.0.1", port=self.port, tls=self.tls, server_hostname="localhost")
 
     @property
-    def live(self) -> list[Wire]:
+    def live(self) -> list[ServerConnection]:
         return [wire for wire in self.wires if not wire.transport.is_closing()]
 
     def cut(self) -> None:
@@ -77,7 +77,9 @@ class Chain:
 class App:
     """One connection inside the pod."""
 
-    def __init__(self, chain: Chain, wire: Wire, pair: ServerPair | ServerChannel) -> None:
+    def __init__(
+        self, chain: FakeCluster, wire: ServerConnection, pair: ServerStreamPair | ServerChannel
+    ) -> None:
         self.chain = chain
         self.wire = wire
         self.pair = pair
@@ -111,7 +113,7 @@ class App:
             self.send(bytes(data))
         elif port == SINK:
             self.chain.sunk += len(data)
-        elif port == RESET and isinstance(self.pair, ServerPair):
+        elif port == RESET and isinstance(self.pair, ServerStreamPair):
             self.send(b"last words")
             self.pair.reset()
             self.wire.flush()
@@ -134,12 +136,12 @@ class App:
             self.wire.sources.remove(self)
 
 
-class Wire(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """One client's TCP connection."""
 
     transport: asyncio.Transport
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: FakeCluster) -> None:
         self.chain = chain
         self.reader: RequestReader | None = RequestReader()
         self.tunnel: TunnelServer | ChannelsServer | None = None
@@ -202,10 +204,10 @@ class Wire(asyncio.Protocol):
     def accept(self, kind: str, request: HttpRequest, protocol: str) -> None:
         self.muted = kind in self.chain.mute
         if kind == "spdy":
-            self.transport.write(spdy_switched())
+            self.transport.write(spdy_switching_protocols())
         else:
             key = request.header("Sec-WebSocket-Key")
-            self.transport.write(websocket_switched(key, protocol or None))
+            self.transport.write(websocket_switching_protocols(key, protocol or None))
         if kind == "channels":
             ports = [int(port) for port in request.target.rpartition("=")[2].split(",")]
             server = ChannelsServer(ports)
@@ -219,7 +221,7 @@ class Wire(asyncio.Protocol):
             if kind == "websocket":
                 self.websocket = WebSocketConnection(Side.SERVER, self)
 
-    def pair_opened(self, pair: ServerPair) -> None:
+    def pair_opened(self, pair: ServerStreamPair) -> None:
         app = App(self.chain, self, pair)
         pair.receiver = app
         app.start()
@@ -253,7 +255,7 @@ class Wire(asyncio.Protocol):
             return
         parts = self.tunnel.data_to_send()
         if self.websocket is not None:
-            self.websocket.send_like_go(parts)
+            self.websocket.send_fragmented(parts)
             parts = self.websocket.data_to_send()
         self.transport.writelines([bytes(part) for part in parts])
 
@@ -272,11 +274,13 @@ class Wire(asyncio.Protocol):
 @contextlib.asynccontextmanager
 async def running_chain(
     server_tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Chain]:
+) -> AsyncIterator[FakeCluster]:
     """A chain that listens on a free port."""
-    chain = Chain(tls=client_tls)
+    chain = FakeCluster(tls=client_tls)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Wire(chain), "127.0.0.1", 0, ssl=server_tls)
+    server = await loop.create_server(
+        lambda: ServerConnection(chain), "127.0.0.1", 0, ssl=server_tls
+    )
     chain.port = server.sockets[0].getsockname()[1]
     try:
         yield chain
@@ -289,7 +293,7 @@ async def running_chain(
 class FakeAccess:
     """`Access` to a chain."""
 
-    def __init__(self, chain: Chain, tokens: tuple[str, ...] = ()) -> None:
+    def __init__(self, chain: FakeCluster, tokens: tuple[str, ...] = ()) -> None:
         self._chain = chain
         self._tokens = list(tokens)
         self.refreshes = 0

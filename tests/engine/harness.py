@@ -7,11 +7,11 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
-from tests.engine.fake_cluster import Chain, FakeAccess, running_chain
+from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_chain
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportMemory, TunnelPool
+from tui_forward.engine.tunnels.pool import TransportCache, TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef, TransportChoice
 
@@ -21,11 +21,11 @@ OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
 
 @contextlib.asynccontextmanager
 async def pool_to(
-    chain: Chain,
+    chain: FakeCluster,
     limits: Limits,
     *,
     transport: TransportChoice = TransportChoice.AUTO,
-    memory: TransportMemory | None = None,
+    memory: TransportCache | None = None,
     access: FakeAccess | None = None,
     on_change: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[TunnelPool]:
@@ -33,7 +33,7 @@ async def pool_to(
     pool = TunnelPool(
         access or FakeAccess(chain),
         transport=transport,
-        memory=memory or TransportMemory(),
+        memory=memory or TransportCache(),
         limits=limits,
         on_change=on_change,
     )
@@ -43,7 +43,7 @@ async def pool_to(
         await pool.close()
 
 
-class FakeGate:
+class FakeConnectionOwner:
     """A forward with a pool that is always the same one."""
 
     def __init__(self, pool: TunnelPool) -> None:
@@ -55,17 +55,17 @@ class FakeGate:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def pool(self) -> TunnelPool:
+    async def wait_for_pool(self) -> TunnelPool:
         await self.open.wait()
         return self._pool
 
     def refusal_is_final(self, failure: ForwardError) -> bool:  # the seam's
         return self.ready
 
-    async def news(self) -> None:
+    async def wait_for_retry(self) -> None:
         await asyncio.Event().wait()
 
-    def listens(self) -> None: ...
+    def pod_answered(self) -> None: ...
 
     def connection_failed(self, failure: ForwardError) -> None:
         self.failures.append(failure)
@@ -74,14 +74,14 @@ class FakeGate:
         self.gone.append(failure)
 
 
-class Bench:
+class EngineHarness:
     """A chain, a pool to it, and connections through it."""
 
-    def __init__(self, chain: Chain, limits: Limits, pool: TunnelPool) -> None:
+    def __init__(self, chain: FakeCluster, limits: Limits, pool: TunnelPool) -> None:
         self.chain = chain
         self.limits = limits
         self.pool = pool
-        self.gate = FakeGate(self.pool)
+        self.gate = FakeConnectionOwner(self.pool)
         self.clients: list[socket.socket] = []
         self.connections: list[LocalConnection] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -121,10 +121,10 @@ class Bench:
 @contextlib.asynccontextmanager
 async def bench(
     limits: Limits | None = None, transport: TransportChoice = TransportChoice.SPDY
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[EngineHarness]:
     limits = limits or Limits()
     async with running_chain() as chain, pool_to(chain, limits, transport=transport) as pool:
-        made = Bench(chain, limits, pool)
+        made = EngineHarness(chain, limits, pool)
         try:
             yield made
         finally:

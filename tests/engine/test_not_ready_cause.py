@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fake_engine import Below, FakeBackend, pod
+from tests.support.fake_engine import FakeBackend, FakeLowerHalf, pod
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
 from tui_forward.engine.forwards import reconciler as reconciler
@@ -39,12 +39,12 @@ def backend() -> FakeBackend:
 
 
 @pytest.fixture
-async def below(monkeypatch: pytest.MonkeyPatch) -> Below:
-    return Below(monkeypatch)
+async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
+    return FakeLowerHalf(monkeypatch)
 
 
 @pytest.fixture
-async def engine(backend: FakeBackend, below: Below) -> AsyncIterator[Engine]:
+async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
     assert not below.pools
     engine = Engine(backend, watch_the_machine=False)
     yield engine
@@ -63,61 +63,63 @@ async def ready(engine: Engine) -> str:
 
 async def test_nothing_is_in_the_way_of_a_forward_that_is_ready(engine: Engine) -> None:
     forward_id = await ready(engine)
-    assert engine.obstacle(forward_id) is None
+    assert engine.not_ready_cause(forward_id) is None
     with pytest.raises(UsageError):
-        engine.obstacle("f99")
+        engine.not_ready_cause("f99")
     with pytest.raises(UsageError):
         engine.forward("f99")
 
 
-async def test_a_dial_that_fails_until_one_does_not(engine: Engine, below: Below) -> None:
+async def test_a_dial_that_fails_until_one_does_not(engine: Engine, below: FakeLowerHalf) -> None:
     error = ApiError("error dialing backend", status=500)
     below.dial_error = error
     forward_id = engine.start(SPEC)
-    await until(lambda: engine.obstacle(forward_id) is error)
+    await until(lambda: engine.not_ready_cause(forward_id) is error)
     below.dial_error = None
     await reached(engine, ForwardState.READY)
-    assert engine.obstacle(forward_id) is None
+    assert engine.not_ready_cause(forward_id) is None
 
 
-async def test_a_tunnel_that_is_lost(engine: Engine, below: Below) -> None:
+async def test_a_tunnel_that_is_lost(engine: Engine, below: FakeLowerHalf) -> None:
     forward_id = await ready(engine)
     below.dials.clear()
     below.pool.down("cut in two")
     await reached(engine, ForwardState.RECONNECTING)
-    obstacle = engine.obstacle(forward_id)
+    obstacle = engine.not_ready_cause(forward_id)
     assert isinstance(obstacle, TransportError)
     assert obstacle.message == "cut in two"
     below.dials.set()
     await reached(engine, ForwardState.READY)
 
 
-async def test_a_tunnel_that_was_cut_on_purpose_is_no_trouble(engine: Engine, below: Below) -> None:
+async def test_a_tunnel_that_was_cut_on_purpose_is_no_trouble(
+    engine: Engine, below: FakeLowerHalf
+) -> None:
     forward_id = await ready(engine)
     below.dials.clear()
     engine.reconnect(forward_id)
     await reached(engine, ForwardState.RECONNECTING)
-    assert engine.obstacle(forward_id) is None
+    assert engine.not_ready_cause(forward_id) is None
     below.dials.set()
     await reached(engine, ForwardState.READY)
     below.dials.clear()
     below.pool.down("cut by others")
     await reached(engine, ForwardState.RECONNECTING)
-    assert isinstance(engine.obstacle(forward_id), TransportError)
+    assert isinstance(engine.not_ready_cause(forward_id), TransportError)
     below.dials.set()
 
 
 async def test_no_pod_comes_before_what_failed_earlier(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = TransportError("refused")
     forward_id = engine.start(SPEC)
-    await until(lambda: engine.obstacle(forward_id) is below.dial_error)
+    await until(lambda: engine.not_ready_cause(forward_id) is below.dial_error)
     missing = Unresolved(reason="web-1 is Pending")
     backend.watches["web"].set(missing)
-    await until(lambda: engine.obstacle(forward_id) is missing)
+    await until(lambda: engine.not_ready_cause(forward_id) is missing)
     backend.watches["web"].set(pod("web-2", 8080))
-    await until(lambda: engine.obstacle(forward_id) is below.dial_error)
+    await until(lambda: engine.not_ready_cause(forward_id) is below.dial_error)
 
 
 async def test_a_sandbox_that_is_gone_is_why_there_is_no_pod(
@@ -125,24 +127,24 @@ async def test_a_sandbox_that_is_gone_is_why_there_is_no_pod(
 ) -> None:
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     forward_id = await ready(engine)
-    engine._forwards[forward_id]._follower.distrust(GONE)
+    engine._forwards[forward_id]._follower.invalidate_pod(GONE)
     missing = Unresolved(reason="web-1 is Running, but its tunnel says that it is gone")
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)
-    assert engine.obstacle(forward_id) is GONE
+    assert engine.not_ready_cause(forward_id) is GONE
     monkeypatch.setattr(reconciler, "_EVIDENCE_S", 0.0)
-    assert engine.obstacle(forward_id) is missing
+    assert engine.not_ready_cause(forward_id) is missing
 
 
 async def test_a_target_that_cannot_be_followed(engine: Engine, backend: FakeBackend) -> None:
     error = backend.watch_error = ConfigError("there is no context here")
     forward_id = engine.start(SPEC)
     await reached(engine, ForwardState.BLOCKED)
-    assert engine.obstacle(forward_id) is error
+    assert engine.not_ready_cause(forward_id) is error
     backend.watch_error = None
-    engine.nudge("changed")
+    engine.retry_waiting("changed")
     await reached(engine, ForwardState.READY)
-    assert engine.obstacle(forward_id) is None
+    assert engine.not_ready_cause(forward_id) is None
 
 
 async def test_a_bug_is_an_obstacle_too(
@@ -151,7 +153,7 @@ async def test_a_bug_is_an_obstacle_too(
     forward_id = await ready(engine)
     backend.watches["web"].fail(ZeroDivisionError("bug"))
     await reached(engine, ForwardState.RECONNECTING)
-    obstacle = engine.obstacle(forward_id)
+    obstacle = engine.not_ready_cause(forward_id)
     assert type(obstacle) is TuiForwardError
     assert "ZeroDivisionError" in obstacle.message
     assert "fell over" in caplog.text

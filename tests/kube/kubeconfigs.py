@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tui_forward.kube import Cluster, KubeconfigSource
+from tui_forward.kube import ClusterClient, KubeconfigSource
 
 
 def kubeconfig(
@@ -35,8 +35,8 @@ def write(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def cluster_for(path: Path, **options: Any) -> Cluster:
-    return Cluster(KubeconfigSource(path, environ={}, **options))
+def cluster_for(path: Path, **options: Any) -> ClusterClient:
+    return ClusterClient(KubeconfigSource(path, environ={}, **options))
 
 
 def text_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import capture, pod
 from tests.support.waiting import until
 from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError
-from tui_forward.kube import PODS, Cluster, Clusters, KubeconfigSource, WatchEventType
+from tui_forward.kube import PODS, ClusterClient, ClusterClients, KubeconfigSource, WatchEventType
 from tui_forward.kube.api import watch as watch_module
 from tui_forward.kube.api.pager import Page
 from tui_forward.model import BlockedBy, Pod
@@ -26,12 +26,12 @@ def path(config_path: Path, api: ApiServer) -> Path:
     return write(config_path, kubeconfig(api.url))
 
 
-async def names(cluster: Cluster, namespace: str = "", **options: Any) -> list[str]:
+async def names(cluster: ClusterClient, namespace: str = "", **options: Any) -> list[str]:
     pages = cluster.list_pages(PODS, namespace, **options)
     return [item.name async for page in pages for item in page.items]
 
 
-async def events(cluster: Cluster, version: str, count: int) -> list[tuple[str, str, str]]:
+async def events(cluster: ClusterClient, version: str, count: int) -> list[tuple[str, str, str]]:
     found = []
     async with (
         asyncio.timeout(10),
@@ -150,7 +150,7 @@ async def test_the_server_may_move(config_path: Path, api: ApiServer) -> None:
 
 
 async def test_clusters_are_shared_by_context(path: Path) -> None:
-    clusters = Clusters(KubeconfigSource(path))
+    clusters = ClusterClients(KubeconfigSource(path))
     assert clusters.get() is clusters.get("test")
     with pytest.raises(ConfigError):
         clusters.get("other")
@@ -352,7 +352,7 @@ async def test_a_server_that_says_nothing(path: Path, api: ApiServer) -> None:
     api.stalled = True
     cluster = cluster_for(path)
     with pytest.raises(TransportError, match="does not answer"):
-        await cluster._requests.read("/version", "get the version", read_timeout_s=0.05)
+        await cluster._requests.get("/version", "get the version", read_timeout_s=0.05)
     await cluster.close()
 
 

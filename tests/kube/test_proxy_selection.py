@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from tui_forward.errors import ConfigError
-from tui_forward.kube.proxy_selection import proxy_for
+from tui_forward.kube.proxy_selection import select_proxy
 
 
 def chosen(host: str, environ: dict[str, str], *, port: int = 6443, tls: bool = True) -> str | None:
-    return proxy_for(host, port, tls=tls, proxy_url="", environ=environ, origin="x")
+    return select_proxy(host, port, tls=tls, proxy_url="", environ=environ, origin="x")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_plain_server_takes_http_proxy() -> None:
 
 def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
     environ = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}
-    found = proxy_for(
+    found = select_proxy(
         "127.0.0.1", 1, tls=True, proxy_url="socks5://q:2", environ=environ, origin="x"
     )
     assert found == "socks5://q:2"
@@ -73,6 +73,6 @@ def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
 )
 def test_an_unusable_proxy_is_an_error_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        proxy_for("h", 1, tls=True, proxy_url=url, environ={}, origin='cluster "c"')
+        select_proxy("h", 1, tls=True, proxy_url=url, environ={}, origin='cluster "c"')
     assert 'proxy-url of cluster "c"' in str(caught.value)
     assert "hunter2" not in str(caught.value) + caught.value.hint

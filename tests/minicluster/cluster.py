@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 
 PATIENCE_S = 30.0
 # Where Debian's kubernetes-client is unpacked, as it collides with another kubectl.
@@ -41,7 +41,7 @@ class Running:
     """A cluster in processes of its own."""
 
     kubeconfig: Path
-    control: Control
+    control: ControlClient
     folder: Path
     server: str
     process: subprocess.Popen[bytes]
@@ -62,7 +62,7 @@ def start(*options: str) -> Running:
     ready = json.loads(line)
     return Running(
         Path(ready["kubeconfig"]),
-        Control(ready["control"]),
+        ControlClient(ready["control"]),
         Path(ready["dir"]),
         ready["server"],
         process,

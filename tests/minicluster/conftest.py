@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.minicluster.cluster import Running, running_cluster
-from tests.minicluster.control_plane import Plane, control_plane
+from tests.minicluster.control_plane import ControlPlane, control_plane
 
 
 @pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
+async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
     """An empty control plane behind TLS, without nodes."""
     async with control_plane(tmp_path) as running:
         yield running

@@ -13,14 +13,14 @@ from typing import Any
 
 import h11
 
-from tui_forward.minicluster.apiserver.defaults import Identities
+from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.store import Store
-from tui_forward.minicluster.certificates import Authority
+from tui_forward.minicluster.certificates import CertificateAuthority
 from tui_forward.minicluster.config import ApiServerConfig, TokenUser
-from tui_forward.minicluster.controllers import Controllers
-from tui_forward.minicluster.relay import Wire, connect
+from tui_forward.minicluster.controllers import ControllerManager
+from tui_forward.minicluster.relay import SocketConnection, connect
 
 Object = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Answer:
 class Client:
     """One connection to the API server that speaks HTTP/1.1 by hand."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: SocketConnection) -> None:
         self.wire = wire
         self._http = h11.Connection(h11.CLIENT)
 
@@ -128,13 +128,13 @@ class Watching:
 
 
 @dataclass
-class Plane:
+class ControlPlane:
     """The running control plane."""
 
     server: ApiServer
     store: Store
-    controllers: Controllers
-    authority: Authority
+    controllers: ControllerManager
+    authority: CertificateAuthority
     folder: Path
     client_context: ssl.SSLContext | None
     clients: list[Client] = field(default_factory=list)
@@ -243,9 +243,9 @@ def deployment(name: str, replicas: int = 1) -> Object:
 @contextlib.asynccontextmanager
 async def control_plane(
     folder: Path, *, tls: bool = True, state: Path | None = None, **settings: Any
-) -> AsyncIterator[Plane]:
+) -> AsyncIterator[ControlPlane]:
     """Run a control plane."""
-    authority = Authority(folder / "pki")
+    authority = CertificateAuthority(folder / "pki")
     serving = authority.server("apiserver", "kube-apiserver", "127.0.0.1", "localhost")
     dialling = authority.client("dialling", "kube-apiserver-kubelet-client", "system:masters")
     tokens = folder / "tokens.json"
@@ -269,12 +269,12 @@ async def control_plane(
     )
     journal = Journal(config.state)
     store = Store(history=config.history, journal=journal, first_version=100)
-    server = ApiServer(config, store, Identities(config.seed))
-    controllers = Controllers(config, store, server.writer)
+    server = ApiServer(config, store, UidGenerator(config.seed))
+    controllers = ControllerManager(config, store, server.writer)
     controllers.start()
     server.start()
     context = ssl.create_default_context(cafile=authority.cert) if tls else None
-    plane = Plane(server, store, controllers, authority, folder, context)
+    plane = ControlPlane(server, store, controllers, authority, folder, context)
     try:
         yield plane
     finally:

@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from tests.minicluster.control_plane import Plane
+from tests.minicluster.control_plane import ControlPlane
 
 Script = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -45,7 +45,7 @@ class FakeKubelet:
 
 
 @contextlib.asynccontextmanager
-async def fake_kubelet(plane: Plane, script: Script) -> AsyncIterator[FakeKubelet]:
+async def fake_kubelet(plane: ControlPlane, script: Script) -> AsyncIterator[FakeKubelet]:
     """Serve as the kubelet of `node-a`."""
     kubelet = FakeKubelet(script)
     pair = plane.authority.server("kubelet", "system:node:node-a", "127.0.0.1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, Plane, control_plane, pod
+from tests.minicluster.control_plane import ADMIN, ControlPlane, control_plane, pod
 
 SHOP = "/api/v1/namespaces/shop/pods"
 
@@ -17,7 +17,7 @@ def bearer(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {name}-token"}
 
 
-async def test_a_client_certificate_is_enough(plane: Plane) -> None:
+async def test_a_client_certificate_is_enough(plane: ControlPlane) -> None:
     client = await plane.client(certificate=True)
     assert (await client.ask("GET", SHOP, {})).status == 200
 
@@ -44,7 +44,7 @@ async def test_a_client_certificate_is_enough(plane: Plane) -> None:
         ("node", "GET", "/apis/apps/v1/deployments", 403),
     ],
 )
-async def test_rights(plane: Plane, user: str, method: str, path: str, status: int) -> None:
+async def test_rights(plane: ControlPlane, user: str, method: str, path: str, status: int) -> None:
     assert (await plane.ask(method, path, bearer(user))).status == status
 
 
@@ -69,12 +69,12 @@ async def test_rights(plane: Plane, user: str, method: str, path: str, status: i
         ("/metrics", 'forbidden: User "alice" cannot get path "/metrics"'),
     ],
 )
-async def test_words_of_refusal(plane: Plane, path: str, message: str) -> None:
+async def test_words_of_refusal(plane: ControlPlane, path: str, message: str) -> None:
     answer = await plane.ask("GET", path, bearer("alice"))
     assert (answer.status, answer.json["message"]) == (403, message)
 
 
-async def test_anonymous_may_ask_for_the_version_only(plane: Plane) -> None:
+async def test_anonymous_may_ask_for_the_version_only(plane: ControlPlane) -> None:
     assert (await plane.ask("GET", "/version", {})).status == 200
     answer = await plane.ask("GET", "/api", {})
     assert (answer.status, answer.json["message"]) == (
@@ -84,12 +84,12 @@ async def test_anonymous_may_ask_for_the_version_only(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("value", ["Bearer nope", "Basic dTpw", "Bearer"])
-async def test_credentials_that_are_wrong(plane: Plane, value: str) -> None:
+async def test_credentials_that_are_wrong(plane: ControlPlane, value: str) -> None:
     answer = await plane.ask("GET", SHOP, {"Authorization": value})
     assert (answer.status, answer.json["reason"]) == (401, "Unauthorized")
 
 
-async def test_only_admins_impersonate(plane: Plane) -> None:
+async def test_only_admins_impersonate(plane: ControlPlane) -> None:
     groups = {"Impersonate-User": "boss", "Impersonate-Group": "system:masters"}
     assert (await plane.ask("GET", SHOP, {**ADMIN, **groups})).status == 200
     assert (await plane.ask("GET", SHOP, {**ADMIN, "Impersonate-User": "alice"})).status == 403
@@ -97,7 +97,7 @@ async def test_only_admins_impersonate(plane: Plane) -> None:
     assert 'User "porter" cannot impersonate resource "users"' in answer.json["message"]
 
 
-async def test_tokens_expire_and_are_replaced(plane: Plane) -> None:
+async def test_tokens_expire_and_are_replaced(plane: ControlPlane) -> None:
     assert plane.server.authenticator.expire("porter") == 1
     assert (await plane.ask("GET", SHOP, bearer("porter"))).status == 401
     assert (await plane.ask("GET", SHOP, ADMIN)).status == 200
@@ -111,7 +111,7 @@ async def test_tokens_expire_and_are_replaced(plane: Plane) -> None:
     assert (await plane.ask("GET", SHOP, bearer("porter"))).status == 200
 
 
-async def test_a_token_may_ride_as_a_subprotocol(plane: Plane) -> None:
+async def test_a_token_may_ride_as_a_subprotocol(plane: ControlPlane) -> None:
     encoded = base64.urlsafe_b64encode(b"alice-token").rstrip(b"=").decode()
     token = f"base64url.bearer.authorization.k8s.io.{encoded}"
     headers = {"Sec-WebSocket-Protocol": f"SPDY/3.1+portforward.k8s.io, {token}"}
@@ -122,7 +122,7 @@ async def test_a_token_may_ride_as_a_subprotocol(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(("user", "allowed"), [("porter", True), ("alice", False)])
-async def test_may_i(plane: Plane, user: str, *, allowed: bool) -> None:
+async def test_may_i(plane: ControlPlane, user: str, *, allowed: bool) -> None:
     attributes = {
         "verb": "create",
         "resource": "pods",
@@ -138,7 +138,7 @@ async def test_may_i(plane: Plane, user: str, *, allowed: bool) -> None:
     assert (answer.status, answer.json["status"]["allowed"]) == (201, allowed)
 
 
-async def test_who_am_i_and_what_may_i(plane: Plane) -> None:
+async def test_who_am_i_and_what_may_i(plane: ControlPlane) -> None:
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     answer = await plane.ask("POST", path, bearer("porter"), {})
     assert answer.json["status"]["userInfo"]["username"] == "porter"
@@ -156,7 +156,7 @@ async def test_plain_http_needs_no_credentials(tmp_path: Path) -> None:
         assert (await plane.ask("GET", SHOP, bearer("alice"))).status == 403
 
 
-async def test_a_stranger_without_tls_is_dropped(plane: Plane) -> None:
+async def test_a_stranger_without_tls_is_dropped(plane: ControlPlane) -> None:
     from tui_forward.minicluster.relay import connect
 
     wire = await connect("127.0.0.1", plane.server.port)

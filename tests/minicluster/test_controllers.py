@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.control_plane import Plane, control_plane, deployment, pod, until
+from tests.minicluster.control_plane import ControlPlane, control_plane, deployment, pod, until
 from tui_forward.minicluster.apiserver import resources
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -15,12 +15,12 @@ STATEFULSETS = "/apis/apps/v1/namespaces/default/statefulsets"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def names(plane: Plane, *, deleting: bool = False) -> list[str]:
+def names(plane: ControlPlane, *, deleting: bool = False) -> list[str]:
     found = plane.store.all(resources.PODS, "default")
     return [item.name for item in found if deleting or not item.deleting]
 
 
-async def run_all(plane: Plane) -> None:
+async def run_all(plane: ControlPlane) -> None:
     """Be the kubelet: run what is assigned, end what is to end."""
     for item in plane.store.all(resources.PODS, "default"):
         if item.deleting:
@@ -29,7 +29,7 @@ async def run_all(plane: Plane) -> None:
             await plane.run_pod("default", item.name)
 
 
-async def settle(plane: Plane, wanted: int) -> None:
+async def settle(plane: ControlPlane, wanted: int) -> None:
     async def there() -> bool:
         await run_all(plane)
         found = plane.store.all(resources.PODS, "default")
@@ -40,13 +40,13 @@ async def settle(plane: Plane, wanted: int) -> None:
 
 
 @pytest.fixture
-async def nodes(plane: Plane) -> Plane:
+async def nodes(plane: ControlPlane) -> ControlPlane:
     await plane.node("node-a")
     await plane.node("node-b")
     return plane
 
 
-async def test_a_deployment_becomes_pods_on_all_nodes(nodes: Plane) -> None:
+async def test_a_deployment_becomes_pods_on_all_nodes(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 4))
     await settle(nodes, 4)
     pods = await nodes.pods("default")
@@ -62,7 +62,7 @@ async def test_a_deployment_becomes_pods_on_all_nodes(nodes: Plane) -> None:
     await until(reported)
 
 
-async def test_a_deleted_pod_is_replaced_before_it_is_gone(nodes: Plane) -> None:
+async def test_a_deleted_pod_is_replaced_before_it_is_gone(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 1))
     await settle(nodes, 1)
     (old,) = names(nodes)
@@ -90,7 +90,7 @@ async def test_replacement_can_be_delayed(tmp_path: Path) -> None:
         await until(replaced)
 
 
-async def test_scaling(nodes: Plane) -> None:
+async def test_scaling(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 1))
     await settle(nodes, 1)
     await nodes.patch(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 3}})
@@ -99,7 +99,7 @@ async def test_scaling(nodes: Plane) -> None:
     await settle(nodes, 0)
 
 
-async def test_a_rollout_never_has_too_few(nodes: Plane) -> None:
+async def test_a_rollout_never_has_too_few(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 4))
     await settle(nodes, 4)
     fewest = 4
@@ -132,7 +132,7 @@ async def test_a_rollout_never_has_too_few(nodes: Plane) -> None:
     assert sorted(each["spec"]["replicas"] for each in sets) == [0, 4]
 
 
-async def test_statefulsets_go_in_order_and_keep_names(nodes: Plane) -> None:
+async def test_statefulsets_go_in_order_and_keep_names(nodes: ControlPlane) -> None:
     item = deployment("db", 2)
     item["spec"]["serviceName"] = "db"
     await nodes.add(STATEFULSETS, item)
@@ -159,7 +159,7 @@ async def test_statefulsets_go_in_order_and_keep_names(nodes: Plane) -> None:
     assert names(nodes) == ["db-0"]
 
 
-async def test_daemonsets_follow_the_nodes(nodes: Plane) -> None:
+async def test_daemonsets_follow_the_nodes(nodes: ControlPlane) -> None:
     item = deployment("agent")
     del item["spec"]["replicas"]
     await nodes.add("/apis/apps/v1/namespaces/default/daemonsets", item)
@@ -168,7 +168,7 @@ async def test_daemonsets_follow_the_nodes(nodes: Plane) -> None:
     await settle(nodes, 3)
 
 
-async def test_jobs_end(nodes: Plane) -> None:
+async def test_jobs_end(nodes: ControlPlane) -> None:
     spec = pod("job", restartPolicy="Never", schedulerName="default-scheduler")["spec"]
     await nodes.add(
         "/apis/batch/v1/namespaces/default/jobs",
@@ -187,7 +187,7 @@ async def test_jobs_end(nodes: Plane) -> None:
     assert names(nodes) == [name]
 
 
-async def test_what_belongs_to_a_deleted_owner_goes(nodes: Plane) -> None:
+async def test_what_belongs_to_a_deleted_owner_goes(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 2))
     await settle(nodes, 2)
     await nodes.ask("DELETE", f"{DEPLOYMENTS}/web")
@@ -195,7 +195,7 @@ async def test_what_belongs_to_a_deleted_owner_goes(nodes: Plane) -> None:
     assert nodes.store.all(resources.REPLICASETS, "default") == []
 
 
-async def test_orphans_stay(nodes: Plane) -> None:
+async def test_orphans_stay(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 2))
     await settle(nodes, 2)
     body = {"propagationPolicy": "Orphan"}
@@ -204,7 +204,7 @@ async def test_orphans_stay(nodes: Plane) -> None:
     assert len(names(nodes)) == 2
 
 
-async def test_a_namespace_goes_with_all_it_holds(nodes: Plane) -> None:
+async def test_a_namespace_goes_with_all_it_holds(nodes: ControlPlane) -> None:
     await nodes.add("/api/v1/namespaces", {"metadata": {"name": "tmp"}})
     await nodes.add("/apis/apps/v1/namespaces/tmp/deployments", deployment("web", 2))
     await nodes.ask("DELETE", "/api/v1/namespaces/tmp")
@@ -222,7 +222,7 @@ async def test_a_namespace_goes_with_all_it_holds(nodes: Plane) -> None:
     await until(gone)
 
 
-async def test_why_a_pod_cannot_be_scheduled(nodes: Plane) -> None:
+async def test_why_a_pod_cannot_be_scheduled(nodes: ControlPlane) -> None:
     spec: dict[str, Any] = {"schedulerName": "default-scheduler", "nodeSelector": {"disk": "nvme"}}
     await nodes.add(PODS, pod("p", **spec))
 
@@ -311,7 +311,7 @@ async def test_seeds_repeat_names(tmp_path: Path) -> None:
         folder.mkdir()
         async with control_plane(folder, seed=3, workloads=True) as plane:
 
-            async def all_there(running: Plane = plane) -> bool:
+            async def all_there(running: ControlPlane = plane) -> bool:
                 return len(running.store.all(resources.PODS, "shop")) == 9
 
             await until(all_there)

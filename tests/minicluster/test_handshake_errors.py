@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, Plane, pod
+from tests.minicluster.control_plane import ADMIN, ControlPlane, pod
 from tests.minicluster.fake_kubelet import fake_kubelet
 
 CAPTURED: dict[str, Any] = json.loads(
@@ -35,7 +35,7 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("case", CAPTURED)
-async def test_answers_as_a_real_chain(plane: Plane, case: str) -> None:
+async def test_answers_as_a_real_chain(plane: ControlPlane, case: str) -> None:
     recorded = CAPTURED[case]
     request = recorded["request"]
 
@@ -59,7 +59,7 @@ async def test_answers_as_a_real_chain(plane: Plane, case: str) -> None:
         assert answer.headers.get(name.lower()) == value
 
 
-async def test_says_why_the_kubelet_cannot_be_dialled(plane: Plane) -> None:
+async def test_says_why_the_kubelet_cannot_be_dialled(plane: ControlPlane) -> None:
     await plane.node("node-a", 1)  # nobody listens on port 1
     await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
     headers = {**ADMIN, "Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
@@ -76,7 +76,7 @@ async def test_says_why_the_kubelet_cannot_be_dialled(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "1.5", ""])
-async def test_ports_that_are_no_numbers(plane: Plane, value: str) -> None:
+async def test_ports_that_are_no_numbers(plane: ControlPlane, value: str) -> None:
     path = f"/api/v1/namespaces/default/pods/p/portforward?ports={value}"
     answer = await plane.ask("POST", path)
     assert answer.status == 400
@@ -85,7 +85,7 @@ async def test_ports_that_are_no_numbers(plane: Plane, value: str) -> None:
     )
 
 
-async def test_a_tunnel_protocol_nobody_knows(plane: Plane) -> None:
+async def test_a_tunnel_protocol_nobody_knows(plane: ControlPlane) -> None:
     await plane.node()
     await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
     headers = {
@@ -100,7 +100,7 @@ async def test_a_tunnel_protocol_nobody_knows(plane: Plane) -> None:
     assert (answer.status, answer.json["reason"]) == (400, "BadRequest")
 
 
-async def test_websocket_needs_create_as_well(plane: Plane) -> None:
+async def test_websocket_needs_create_as_well(plane: ControlPlane) -> None:
     path = "/api/v1/namespaces/default/pods/p/portforward"
     answer = await plane.ask("GET", path, {"Authorization": "Bearer viewer-token"})
     assert answer.status == 403

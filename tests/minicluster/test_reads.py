@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, TABLE, Plane, control_plane, pod
+from tests.minicluster.control_plane import ADMIN, TABLE, ControlPlane, control_plane, pod
 from tui_forward.minicluster.apiserver import resources
 
 CAPTURES = Path(__file__).parent.parent / "captures/api"
@@ -22,7 +22,7 @@ def captured(name: str) -> Any:
 
 
 @pytest.fixture
-async def ten(plane: Plane) -> Plane:
+async def ten(plane: ControlPlane) -> ControlPlane:
     """Ten pods p0 to p9, the even ones labelled."""
     for number in range(10):
         item = pod(f"p{number}")
@@ -40,7 +40,7 @@ def names(answer: Any) -> list[str]:
 @pytest.mark.parametrize(
     "name", ["pod-not-found", "list-continue-expired", "api", "api-v1", "apis", "apis-apps-v1"]
 )
-async def test_as_recorded(plane: Plane, name: str) -> None:
+async def test_as_recorded(plane: ControlPlane, name: str) -> None:
     recorded = captured(name)
     answer = await plane.ask("GET", recorded["request"]["path"])
     assert answer.status == recorded["status"]
@@ -62,7 +62,7 @@ async def test_as_recorded(plane: Plane, name: str) -> None:
         assert set(answer.json) == set(wanted)
 
 
-async def test_pages_are_one_version(ten: Plane) -> None:
+async def test_pages_are_one_version(ten: ControlPlane) -> None:
     first = await ten.ask("GET", f"{PODS}?limit=4")
     meta = first.json["metadata"]
     assert names(first) == ["p0", "p1", "p2", "p3"]
@@ -77,7 +77,7 @@ async def test_pages_are_one_version(ten: Plane) -> None:
     assert set(last.json["metadata"]) == {"resourceVersion"}
 
 
-async def test_the_token_reads_like_a_real_one(ten: Plane) -> None:
+async def test_the_token_reads_like_a_real_one(ten: ControlPlane) -> None:
     real = json.loads(captured("pods-page-1")["body"])["metadata"]["continue"]
     ours = (await ten.ask("GET", "/api/v1/pods?limit=2")).json["metadata"]["continue"]
 
@@ -88,7 +88,7 @@ async def test_the_token_reads_like_a_real_one(ten: Plane) -> None:
     assert decoded(ours)["start"] == "default/p1\0"
 
 
-async def test_an_expired_token_says_how_to_go_on(ten: Plane) -> None:
+async def test_an_expired_token_says_how_to_go_on(ten: ControlPlane) -> None:
     token = (await ten.ask("GET", f"{PODS}?limit=4")).json["metadata"]["continue"]
     await ten.ask("DELETE", f"{PODS}/p4")
     ten.store.compact()
@@ -99,7 +99,7 @@ async def test_an_expired_token_says_how_to_go_on(ten: Plane) -> None:
     assert names(rest) == ["p5", "p6", "p7", "p8"]
 
 
-async def test_selected_pages_count_nothing(ten: Plane) -> None:
+async def test_selected_pages_count_nothing(ten: ControlPlane) -> None:
     query = "limit=2&labelSelector=even"
     first = await ten.ask("GET", f"{PODS}?{query}")
     assert names(first) == ["p0", "p2"]
@@ -120,7 +120,7 @@ async def test_selected_pages_count_nothing(ten: Plane) -> None:
         ("nothing", ""),
     ],
 )
-async def test_label_selectors(ten: Plane, selector: str, found: str) -> None:
+async def test_label_selectors(ten: ControlPlane, selector: str, found: str) -> None:
     answer = await ten.ask("GET", f"{PODS}?labelSelector={selector.replace(' ', '%20')}")
     assert names(answer) == [f"p{number}" for number in found]
 
@@ -134,19 +134,19 @@ async def test_label_selectors(ten: Plane, selector: str, found: str) -> None:
         ("spec.nodeName=node-a", []),
     ],
 )
-async def test_field_selectors(ten: Plane, selector: str, found: list[str]) -> None:
+async def test_field_selectors(ten: ControlPlane, selector: str, found: list[str]) -> None:
     assert names(await ten.ask("GET", f"/api/v1/pods?fieldSelector={selector}")) == found
 
 
 @pytest.mark.parametrize(
     "query", ["labelSelector=a%20b%20c", "fieldSelector=spec.what=1", "limit=x", "continue=%21"]
 )
-async def test_what_cannot_be_understood(plane: Plane, query: str) -> None:
+async def test_what_cannot_be_understood(plane: ControlPlane, query: str) -> None:
     answer = await plane.ask("GET", f"{PODS}?{query}")
     assert (answer.status, answer.json["reason"]) == (400, "BadRequest")
 
 
-async def test_versions(ten: Plane) -> None:
+async def test_versions(ten: ControlPlane) -> None:
     now = int((await ten.ask("GET", PODS)).json["metadata"]["resourceVersion"])
     await ten.ask("DELETE", f"{PODS}/p0")
     exact = await ten.ask("GET", f"{PODS}?resourceVersion={now}&resourceVersionMatch=Exact")
@@ -165,7 +165,7 @@ async def test_versions(ten: Plane) -> None:
     assert (old.status, old.json["reason"]) == (410, "Expired")
 
 
-async def test_items_of_a_list_have_no_kind(ten: Plane) -> None:
+async def test_items_of_a_list_have_no_kind(ten: ControlPlane) -> None:
     answer = await ten.ask("GET", PODS)
     assert answer.json["kind"] == "PodList"
     assert list(answer.json["items"][0]) == ["metadata", "spec", "status"]
@@ -197,7 +197,7 @@ async def test_tables_have_the_real_columns(tmp_path: Path, name: str) -> None:
         assert row["object"]["kind"] == "PartialObjectMetadata"
 
 
-async def test_a_recorded_pod_looks_the_same_in_a_table(plane: Plane) -> None:
+async def test_a_recorded_pod_looks_the_same_in_a_table(plane: ControlPlane) -> None:
     for name, cells in (
         ("pod", ["1/1", "Running", "0"]),
         ("pod-crashloop", ["0/1", "Error"]),
@@ -211,27 +211,27 @@ async def test_a_recorded_pod_looks_the_same_in_a_table(plane: Plane) -> None:
         assert answer.json["rows"][0]["cells"][1 : 1 + len(cells)] == cells
 
 
-async def test_only_metadata(ten: Plane) -> None:
+async def test_only_metadata(ten: ControlPlane) -> None:
     accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
     answer = await ten.ask("GET", PODS, {**ADMIN, "Accept": accept})
     assert answer.json["kind"] == "PartialObjectMetadataList"
     assert set(answer.json["items"][0]) == {"kind", "apiVersion", "metadata"}
 
 
-async def test_protobuf_alone_is_not_acceptable(plane: Plane) -> None:
+async def test_protobuf_alone_is_not_acceptable(plane: ControlPlane) -> None:
     accept = "application/vnd.kubernetes.protobuf"
     assert (await plane.ask("GET", PODS, {**ADMIN, "Accept": accept})).status == 406
     accept += ",application/json"
     assert (await plane.ask("GET", PODS, {**ADMIN, "Accept": accept})).status == 200
 
 
-async def test_unknown_paths(plane: Plane) -> None:
+async def test_unknown_paths(plane: ControlPlane) -> None:
     for path in ("/api/v1/gizmos", "/apis/none/v1/x", "/apis/none", "/what", "/api/v1/pods/a/b/c"):
         answer = await plane.ask("GET", path)
         assert (answer.status, answer.json["reason"]) == (404, "NotFound"), path
 
 
-async def test_health_and_version(plane: Plane) -> None:
+async def test_health_and_version(plane: ControlPlane) -> None:
     for path in ("/healthz", "/livez", "/readyz"):
         answer = await plane.ask("GET", path, {})
         assert (answer.status, answer.body) == (200, b"ok")
@@ -239,13 +239,13 @@ async def test_health_and_version(plane: Plane) -> None:
     assert set((await plane.ask("GET", "/version", {})).json) == set(real)
 
 
-async def test_many_requests_on_one_connection(ten: Plane) -> None:
+async def test_many_requests_on_one_connection(ten: ControlPlane) -> None:
     client = await ten.client()
     for _ in range(20):
         assert (await client.ask("GET", f"{PODS}/p1")).status == 200
 
 
-async def test_bad_http_ends_that_connection_only(ten: Plane) -> None:
+async def test_bad_http_ends_that_connection_only(ten: ControlPlane) -> None:
     client = await ten.client()
     await client.wire.write(b"\x16\x03garbage\r\n\r\n")
     answer = await client.rest()
@@ -253,7 +253,7 @@ async def test_bad_http_ends_that_connection_only(ten: Plane) -> None:
     assert (await ten.ask("GET", f"{PODS}/p1")).status == 200
 
 
-async def test_a_body_that_is_too_big(plane: Plane) -> None:
+async def test_a_body_that_is_too_big(plane: ControlPlane) -> None:
     client = await plane.client()
     head = (
         b"POST /api/v1/namespaces/default/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, Client, Plane, pod, until
+from tests.minicluster.control_plane import ADMIN, Client, ControlPlane, pod, until
 from tests.minicluster.fake_kubelet import SWITCHED, fake_kubelet
 from tui_forward.minicluster.apiserver.websocket_tunnel import SpdyFields
 from tui_forward.protocol.spdy.connection import Side
@@ -37,7 +37,7 @@ async def echo(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWri
         await writer.drain()
 
 
-async def upgraded(plane: Plane, headers: dict[str, str] | None = None) -> Client:
+async def upgraded(plane: ControlPlane, headers: dict[str, str] | None = None) -> Client:
     await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
     client = await plane.client()
     method = "GET" if headers is WEBSOCKET else "POST"
@@ -71,7 +71,7 @@ class Payload:
         self.error = error
 
 
-async def test_passes_the_request_on_and_the_answer_back(plane: Plane) -> None:
+async def test_passes_the_request_on_and_the_answer_back(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo) as kubelet:
         client = await upgraded(
             plane,
@@ -92,7 +92,7 @@ async def test_passes_the_request_on_and_the_answer_back(plane: Plane) -> None:
     client.close()
 
 
-async def test_ports_become_port(plane: Plane) -> None:
+async def test_ports_become_port(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo) as kubelet:
         await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
         client = await plane.client()
@@ -101,7 +101,7 @@ async def test_ports_become_port(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 16384, 300_000, 5_000_000])
-async def test_bytes_go_both_ways_unchanged(plane: Plane, size: int) -> None:
+async def test_bytes_go_both_ways_unchanged(plane: ControlPlane, size: int) -> None:
     sent = bytes(range(256)) * (size // 256 + 1)
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane)
@@ -116,11 +116,11 @@ async def test_bytes_go_both_ways_unchanged(plane: Plane, size: int) -> None:
         await until(lambda: _none(plane))
 
 
-async def _none(plane: Plane) -> bool:
+async def _none(plane: ControlPlane) -> bool:
     return not plane.server.tunnels
 
 
-async def test_the_end_of_the_kubelet_ends_the_client(plane: Plane) -> None:
+async def test_the_end_of_the_kubelet_ends_the_client(plane: ControlPlane) -> None:
     async def bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(SWITCHED + b"bye")
         await writer.drain()
@@ -131,7 +131,7 @@ async def test_the_end_of_the_kubelet_ends_the_client(plane: Plane) -> None:
         await until(lambda: _none(plane))
 
 
-async def test_the_end_of_the_client_ends_the_kubelet(plane: Plane) -> None:
+async def test_the_end_of_the_client_ends_the_kubelet(plane: ControlPlane) -> None:
     ended = asyncio.Event()
 
     async def wait(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,7 +149,7 @@ async def test_the_end_of_the_client_ends_the_kubelet(plane: Plane) -> None:
 
 @pytest.mark.parametrize("headers", [SPDY, WEBSOCKET], ids=["spdy", "websocket"])
 async def test_a_client_that_does_not_read_stops_the_kubelet(
-    plane: Plane, headers: dict[str, str]
+    plane: ControlPlane, headers: dict[str, str]
 ) -> None:
     written = 0
 
@@ -177,7 +177,7 @@ async def test_a_client_that_does_not_read_stops_the_kubelet(
         client.wire.abort()
 
 
-async def test_stall_then_resume_loses_nothing(plane: Plane) -> None:
+async def test_stall_then_resume_loses_nothing(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane)
         plane.server.stall("tunnels")
@@ -189,7 +189,7 @@ async def test_stall_then_resume_loses_nothing(plane: Plane) -> None:
         assert await client.exactly(9) == b"held back"
 
 
-async def test_delay_delivers_later_and_in_order(plane: Plane) -> None:
+async def test_delay_delivers_later_and_in_order(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane)
         plane.server.delay(0.05)
@@ -204,7 +204,7 @@ async def test_delay_delivers_later_and_in_order(plane: Plane) -> None:
         assert await client.exactly(5) == b"three"
 
 
-async def test_cut_resets_tunnels(plane: Plane) -> None:
+async def test_cut_resets_tunnels(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane)
         await client.wire.write(b"x")
@@ -215,7 +215,7 @@ async def test_cut_resets_tunnels(plane: Plane) -> None:
         await until(lambda: _none(plane))
 
 
-async def test_refuse_so_many_times(plane: Plane) -> None:
+async def test_refuse_so_many_times(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
         plane.server.faults.set_refusal({"status": 503, "times": 1, "message": "not now"})
@@ -225,7 +225,7 @@ async def test_refuse_so_many_times(plane: Plane) -> None:
         assert (await client.send("POST", PATH, SPDY)).status_code == 101
 
 
-async def test_transports_can_be_switched_off(plane: Plane) -> None:
+async def test_transports_can_be_switched_off(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
         plane.server.faults.set_transports({"disable": ["spdy"], "status": 403})
@@ -235,7 +235,7 @@ async def test_transports_can_be_switched_off(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("like_go", [False, True])
-async def test_websocket_carries_the_stream(plane: Plane, *, like_go: bool) -> None:
+async def test_websocket_carries_the_stream(plane: ControlPlane, *, like_go: bool) -> None:
     plane.server.faults.like_go = like_go
     # A SYN_STREAM and three DATA frames, one of them big.
     frame = b"\x80\x03\x00\x01\x00\x00\x00\x0a" + bytes(10)
@@ -267,7 +267,7 @@ async def test_websocket_carries_the_stream(plane: Plane, *, like_go: bool) -> N
     assert "sec-websocket" not in request
 
 
-async def test_websocket_says_goodbye_when_the_kubelet_ends(plane: Plane) -> None:
+async def test_websocket_says_goodbye_when_the_kubelet_ends(plane: ControlPlane) -> None:
     async def bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(SWITCHED + b"bye")
         await writer.drain()
@@ -282,7 +282,7 @@ async def test_websocket_says_goodbye_when_the_kubelet_ends(plane: Plane) -> Non
         assert socket.error is None
 
 
-async def test_a_text_message_ends_the_tunnel(plane: Plane) -> None:
+async def test_a_text_message_ends_the_tunnel(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane, WEBSOCKET)
         socket = WebSocketConnection(Side.CLIENT, Payload())

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, TABLE, Plane, pod, until
+from tests.minicluster.control_plane import ADMIN, TABLE, ControlPlane, pod, until
 from tui_forward.minicluster.apiserver import resources, watch
 
 PODS = "/api/v1/namespaces/default/pods"
 CAPTURES = Path(__file__).parent.parent / "captures/api"
 
 
-async def version(plane: Plane) -> str:
+async def version(plane: ControlPlane) -> str:
     answer = await plane.ask("GET", PODS)
     return str(answer.json["metadata"]["resourceVersion"])
 
 
-async def test_from_a_version(plane: Plane) -> None:
+async def test_from_a_version(plane: ControlPlane) -> None:
     since = await version(plane)
     await plane.add(PODS, pod("a"))
     watching = await plane.watch(f"{PODS}?watch=true&resourceVersion={since}")
@@ -37,7 +37,7 @@ async def test_from_a_version(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("query", ["watch=1", "watch=True&resourceVersion=0", "watch="])
-async def test_without_a_version_begins_with_what_is(plane: Plane, query: str) -> None:
+async def test_without_a_version_begins_with_what_is(plane: ControlPlane, query: str) -> None:
     await plane.add(PODS, pod("b"))
     await plane.add(PODS, pod("a"))
     watching = await plane.watch(f"{PODS}?{query}")
@@ -46,11 +46,11 @@ async def test_without_a_version_begins_with_what_is(plane: Plane, query: str) -
 
 
 @pytest.mark.parametrize("query", ["watch=0", "watch=false", "watch=False"])
-async def test_watch_can_be_denied(plane: Plane, query: str) -> None:
+async def test_watch_can_be_denied(plane: ControlPlane, query: str) -> None:
     assert (await plane.ask("GET", f"{PODS}?{query}")).json["kind"] == "PodList"
 
 
-async def test_objects_are_whole_and_deletion_has_a_version_of_its_own(plane: Plane) -> None:
+async def test_objects_are_whole_and_deletion_has_a_version_of_its_own(plane: ControlPlane) -> None:
     made = await plane.add(PODS, pod("a"))
     since = made["metadata"]["resourceVersion"]
     watching = await plane.watch(f"{PODS}?watch=1&resourceVersion={since}")
@@ -64,7 +64,7 @@ async def test_objects_are_whole_and_deletion_has_a_version_of_its_own(plane: Pl
     assert int(event["object"]["metadata"]["resourceVersion"]) > int(since)
 
 
-async def test_too_old_is_said_as_recorded(plane: Plane) -> None:
+async def test_too_old_is_said_as_recorded(plane: ControlPlane) -> None:
     recorded = json.loads((CAPTURES / "watch-too-old.json").read_text())
     await plane.add(PODS, pod("a"))
     plane.store.compact()
@@ -76,14 +76,14 @@ async def test_too_old_is_said_as_recorded(plane: Plane) -> None:
     assert await watching.next() is None
 
 
-async def test_gone_by_status_on_request(plane: Plane) -> None:
+async def test_gone_by_status_on_request(plane: ControlPlane) -> None:
     plane.server.faults.gone = 1
     answer = await plane.ask("GET", f"{PODS}?watch=1&resourceVersion=5")
     assert (answer.status, answer.json["reason"]) == (410, "Expired")
     assert plane.server.faults.gone == 0
 
 
-async def test_a_selector_adds_and_removes(plane: Plane) -> None:
+async def test_a_selector_adds_and_removes(plane: ControlPlane) -> None:
     since = await version(plane)
     path = f"{PODS}?watch=1&labelSelector=x%3Dy&resourceVersion={since}"
     watching = await plane.watch(path)
@@ -98,7 +98,7 @@ async def test_a_selector_adds_and_removes(plane: Plane) -> None:
     assert int(last["resourceVersion"]) == plane.store.version
 
 
-async def test_a_field_selector_follows_a_node(plane: Plane) -> None:
+async def test_a_field_selector_follows_a_node(plane: ControlPlane) -> None:
     since = await version(plane)
     path = f"/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dnode-a&resourceVersion={since}"
     watching = await plane.watch(path)
@@ -107,14 +107,14 @@ async def test_a_field_selector_follows_a_node(plane: Plane) -> None:
     assert await watching.take(1) == [("ADDED", "a")]
 
 
-async def test_other_namespaces_are_not_seen(plane: Plane) -> None:
+async def test_other_namespaces_are_not_seen(plane: ControlPlane) -> None:
     watching = await plane.watch(f"{PODS}?watch=1")
     await plane.add("/api/v1/namespaces/shop/pods", pod("other", namespace="shop"))
     await plane.add(PODS, pod("mine"))
     assert await watching.take(1) == [("ADDED", "mine")]
 
 
-async def test_one_object(plane: Plane) -> None:
+async def test_one_object(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     watching = await plane.watch(f"{PODS}/a?watch=1")
     await plane.add(PODS, pod("b"))
@@ -122,23 +122,23 @@ async def test_one_object(plane: Plane) -> None:
     assert await watching.take(2) == [("ADDED", "a"), ("DELETED", "a")]
 
 
-async def test_ends_in_order_at_its_time(plane: Plane) -> None:
+async def test_ends_in_order_at_its_time(plane: ControlPlane) -> None:
     watching = await plane.watch(f"{PODS}?watch=1&timeoutSeconds=1")
     assert await watching.next() is None
     await until(lambda: _unwatched(plane))
 
 
-async def _unwatched(plane: Plane) -> bool:
+async def _unwatched(plane: ControlPlane) -> bool:
     return not plane.server.watches and not plane.store.tables[resources.PODS].listeners[1:]
 
 
-def _copy(plane: Plane) -> dict[str, Any]:
+def _copy(plane: ControlPlane) -> dict[str, Any]:
     item = plane.store.get(resources.PODS, "default", "a")
     assert item is not None
     return item.copy()
 
 
-async def test_bookmarks(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bookmarks(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "BOOKMARK_EVERY_S", 0.05)
     watching = await plane.watch(f"{PODS}?watch=1&allowWatchBookmarks=true")
     await plane.add("/api/v1/namespaces/shop/pods", pod("other", namespace="shop"))
@@ -153,7 +153,7 @@ async def test_bookmarks(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     await until(current)
 
 
-async def test_streamed_lists(plane: Plane) -> None:
+async def test_streamed_lists(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true"
     refused = await plane.ask("GET", f"{PODS}?{query}")
@@ -165,7 +165,7 @@ async def test_streamed_lists(plane: Plane) -> None:
     assert mark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-async def test_as_a_table(plane: Plane) -> None:
+async def test_as_a_table(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     watching = await plane.watch(f"{PODS}?watch=1", {**ADMIN, "Accept": TABLE})
     event = await watching.next()
@@ -174,7 +174,7 @@ async def test_as_a_table(plane: Plane) -> None:
     assert event["object"]["rows"][0]["cells"][0] == "a"
 
 
-async def test_a_client_that_leaves_is_forgotten(plane: Plane) -> None:
+async def test_a_client_that_leaves_is_forgotten(plane: ControlPlane) -> None:
     await plane.watch(f"{PODS}?watch=1")
     assert len(plane.server.watches) == 1
     plane.clients[-1].close()
@@ -182,7 +182,7 @@ async def test_a_client_that_leaves_is_forgotten(plane: Plane) -> None:
 
 
 async def test_a_client_that_is_too_slow_is_cut_off(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "BACKLOG", 100_000)
     await plane.watch(f"{PODS}?watch=1")
@@ -200,7 +200,7 @@ async def test_a_client_that_is_too_slow_is_cut_off(
     await until(cut, 20)
 
 
-async def test_stalled_watches_say_nothing_and_then_everything(plane: Plane) -> None:
+async def test_stalled_watches_say_nothing_and_then_everything(plane: ControlPlane) -> None:
     watching = await plane.watch(f"{PODS}?watch=1")
     plane.server.stall("watches")
     await plane.add(PODS, pod("a"))
@@ -211,14 +211,14 @@ async def test_stalled_watches_say_nothing_and_then_everything(plane: Plane) -> 
     assert await waiting == [("ADDED", "a")]
 
 
-async def test_cut_watches(plane: Plane) -> None:
+async def test_cut_watches(plane: ControlPlane) -> None:
     watching = await plane.watch(f"{PODS}?watch=1")
     assert plane.server.cut("watches") == 1
     with pytest.raises(ConnectionResetError):
         await watching.next()
 
 
-async def test_history_is_bounded(plane: Plane) -> None:
+async def test_history_is_bounded(plane: ControlPlane) -> None:
     table = plane.store.tables[resources.PODS]
     await plane.add(PODS, pod("a"))
     for _ in range(table.changes.maxlen or 0):

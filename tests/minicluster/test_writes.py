@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.minicluster.control_plane import ADMIN, Plane, deployment, pod
+from tests.minicluster.control_plane import ADMIN, ControlPlane, deployment, pod
 from tui_forward.minicluster.apiserver import patch
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 
 
-async def test_a_created_pod_has_its_defaults(plane: Plane) -> None:
+async def test_a_created_pod_has_its_defaults(plane: ControlPlane) -> None:
     made = await plane.add(PODS, pod("a"))
     assert made["metadata"]["uid"]
     assert made["metadata"]["creationTimestamp"]
@@ -25,7 +25,7 @@ async def test_a_created_pod_has_its_defaults(plane: Plane) -> None:
     assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
 
 
-async def test_names_can_be_generated(plane: Plane) -> None:
+async def test_names_can_be_generated(plane: ControlPlane) -> None:
     item = pod("x")
     item["metadata"] = {"generateName": "job-"}
     made = await plane.add(PODS, item)
@@ -45,14 +45,14 @@ async def test_names_can_be_generated(plane: Plane) -> None:
     ],
 )
 async def test_what_cannot_be_created(
-    plane: Plane, item: dict[str, Any], namespace: str, status: int, reason: str
+    plane: ControlPlane, item: dict[str, Any], namespace: str, status: int, reason: str
 ) -> None:
     await plane.add(PODS, pod("a"))
     answer = await plane.ask("POST", f"/api/v1/namespaces/{namespace}/pods", body=item)
     assert (answer.status, answer.json["reason"]) == (status, reason)
 
 
-async def test_bodies_that_are_not_json(plane: Plane) -> None:
+async def test_bodies_that_are_not_json(plane: ControlPlane) -> None:
     client = await plane.client()
     for body, status in ((b"{", 400), (b"[]", 400), (b"k8s\0", 415), (b"k8s\0\xff", 400)):
         response = await client.send("POST", PODS, ADMIN, body)
@@ -60,7 +60,7 @@ async def test_bodies_that_are_not_json(plane: Plane) -> None:
         client = await plane.client()
 
 
-async def test_dry_runs_change_nothing(plane: Plane) -> None:
+async def test_dry_runs_change_nothing(plane: ControlPlane) -> None:
     assert (await plane.ask("POST", f"{PODS}?dryRun=All", body=pod("a"))).status == 201
     assert (await plane.ask("GET", f"{PODS}/a")).status == 404
     await plane.add(PODS, pod("a"))
@@ -68,7 +68,7 @@ async def test_dry_runs_change_nothing(plane: Plane) -> None:
     assert (await plane.ask("GET", f"{PODS}/a")).status == 200
 
 
-async def test_an_update_of_something_newer_is_a_conflict(plane: Plane) -> None:
+async def test_an_update_of_something_newer_is_a_conflict(plane: ControlPlane) -> None:
     made = await plane.add(DEPLOYMENTS, deployment("d"))
     made["metadata"]["resourceVersion"] = "1"
     answer = await plane.ask("PUT", f"{DEPLOYMENTS}/d", body=made)
@@ -76,7 +76,7 @@ async def test_an_update_of_something_newer_is_a_conflict(plane: Plane) -> None:
     assert "the object has been modified" in answer.json["message"]
 
 
-async def test_identity_cannot_be_changed(plane: Plane) -> None:
+async def test_identity_cannot_be_changed(plane: ControlPlane) -> None:
     made = await plane.add(PODS, pod("a"))
     change = {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z", "labels": {"x": "y"}}}
     after = (await plane.patch(f"{PODS}/a", change)).json
@@ -85,7 +85,7 @@ async def test_identity_cannot_be_changed(plane: Plane) -> None:
     assert after["metadata"]["labels"]["x"] == "y"
 
 
-async def test_status_and_specification_are_separate(plane: Plane) -> None:
+async def test_status_and_specification_are_separate(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     change = {"status": {"phase": "Running"}, "spec": {"nodeName": "node-x"}}
     after = (await plane.patch(f"{PODS}/a/status", change)).json
@@ -95,14 +95,14 @@ async def test_status_and_specification_are_separate(plane: Plane) -> None:
     assert after["status"]["phase"] == "Running"
 
 
-async def test_a_change_of_nothing_makes_no_version(plane: Plane) -> None:
+async def test_a_change_of_nothing_makes_no_version(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     before = plane.store.version
     await plane.patch(f"{PODS}/a", {"metadata": {"labels": {"app": "a"}}})
     assert plane.store.version == before
 
 
-async def test_conditions_are_merged_by_type(plane: Plane) -> None:
+async def test_conditions_are_merged_by_type(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     for kind in ("Ready", "Initialized"):
         change = {"status": {"conditions": [{"type": kind, "status": "True"}]}}
@@ -111,7 +111,7 @@ async def test_conditions_are_merged_by_type(plane: Plane) -> None:
     assert [each["type"] for each in conditions] == ["Ready", "Initialized"]
 
 
-async def test_scale(plane: Plane) -> None:
+async def test_scale(plane: ControlPlane) -> None:
     await plane.add(DEPLOYMENTS, deployment("d"))
     scale = (await plane.ask("GET", f"{DEPLOYMENTS}/d/scale")).json
     assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == (
@@ -128,14 +128,14 @@ async def test_scale(plane: Plane) -> None:
     assert refused.status == 422
 
 
-async def test_a_pod_without_a_node_is_gone_at_once(plane: Plane) -> None:
+async def test_a_pod_without_a_node_is_gone_at_once(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     answer = await plane.ask("DELETE", f"{PODS}/a")
     assert (answer.status, answer.json["kind"]) == (200, "Pod")
     assert (await plane.ask("GET", f"{PODS}/a")).status == 404
 
 
-async def test_a_pod_with_a_node_is_asked_to_end(plane: Plane) -> None:
+async def test_a_pod_with_a_node_is_asked_to_end(plane: ControlPlane) -> None:
     made = await plane.add(PODS, pod("a", nodeName="node-a", terminationGracePeriodSeconds=7))
     watching = await plane.watch(
         f"{PODS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}"
@@ -156,7 +156,7 @@ async def test_a_pod_with_a_node_is_asked_to_end(plane: Plane) -> None:
     assert seen == [("MODIFIED", 7), ("MODIFIED", 3), ("MODIFIED", 0), ("DELETED", 0)]
 
 
-async def test_finalizers_hold_an_object(plane: Plane) -> None:
+async def test_finalizers_hold_an_object(plane: ControlPlane) -> None:
     item = {"metadata": {"name": "c", "finalizers": ["example.com/wait"]}, "data": {"a": "b"}}
     await plane.add("/api/v1/namespaces/default/configmaps", item)
     path = "/api/v1/namespaces/default/configmaps/c"
@@ -166,7 +166,7 @@ async def test_finalizers_hold_an_object(plane: Plane) -> None:
     assert (await plane.ask("GET", path)).status == 404
 
 
-async def test_a_collection_can_be_deleted(plane: Plane) -> None:
+async def test_a_collection_can_be_deleted(plane: ControlPlane) -> None:
     for name in ("a", "b", "c"):
         await plane.add(PODS, pod(name))
     answer = await plane.ask("DELETE", f"{PODS}?labelSelector=app!%3Db")
@@ -174,7 +174,7 @@ async def test_a_collection_can_be_deleted(plane: Plane) -> None:
     assert [item["metadata"]["name"] for item in await plane.pods("default")] == ["b"]
 
 
-async def test_server_side_apply_creates_and_changes(plane: Plane) -> None:
+async def test_server_side_apply_creates_and_changes(plane: ControlPlane) -> None:
     headers = {**ADMIN, "Content-Type": "application/apply-patch+yaml"}
     item = {"apiVersion": "v1", "kind": "Pod", **pod("a")}
     path = f"{PODS}/a?fieldManager=test"
@@ -184,7 +184,7 @@ async def test_server_side_apply_creates_and_changes(plane: Plane) -> None:
     assert (answer.status, answer.json["metadata"]["labels"]) == (200, {"app": "a", "x": "y"})
 
 
-async def test_unknown_patches(plane: Plane) -> None:
+async def test_unknown_patches(plane: ControlPlane) -> None:
     await plane.add(PODS, pod("a"))
     headers = {**ADMIN, "Content-Type": "application/json"}
     answer = await plane.ask("PATCH", f"{PODS}/a", headers, {})
@@ -192,7 +192,7 @@ async def test_unknown_patches(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "OPTIONS", "TRACE"])
-async def test_verbs_that_do_not_exist(plane: Plane, method: str) -> None:
+async def test_verbs_that_do_not_exist(plane: ControlPlane, method: str) -> None:
     answer = await plane.ask(method, PODS, body={})
     assert (answer.status, answer.json["reason"]) == (405, "MethodNotAllowed")
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
-from tui_forward.profiles.exporters import env, kubectl_lines, script
-from tui_forward.profiles.importers import LARGEST, imported
-from tui_forward.profiles.parser import read_profile
-from tui_forward.profiles.serializer import profile_text
+from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
+from tui_forward.profiles.importers import LARGEST, import_forwards
+from tui_forward.profiles.parser import parse_profile
+from tui_forward.profiles.serializer import serialize_profile
 
 FILE = Path("shop.yaml")
 PROFILE = """\
@@ -128,7 +128,7 @@ git push origin port-forward
 
 def found(text: str) -> list[tuple[str, str, int | None]]:
     return [(one.name, f"{one.target.context}/{one.target}", one.local_port)
-            for one in imported(text).specs]  # fmt: skip
+            for one in import_forwards(text).specs]  # fmt: skip
 
 
 def test_kubectl_lines_of_scripts_and_histories() -> None:
@@ -138,7 +138,7 @@ def test_kubectl_lines_of_scripts_and_histories() -> None:
         ("db", "prod/data/sts/db:5432", None),
         ("web-1", "//pod/web-1:8080", 0),
     ]
-    taken = imported(SCRIPT)
+    taken = import_forwards(SCRIPT)
     assert taken.specs[-1].addresses == ("0.0.0.0",)
     assert taken.notes == [
         'line 10 is left out: cannot forward to "cm/nothing": "cm" is not a kind of object that '
@@ -151,7 +151,7 @@ def test_kftray() -> None:
         ("service-tcp-8080", "kind/argocd/svc/argocd-server:8080", 8080),
         ("pod-tcp-8083", "kind/argocd/-l app.kubernetes.io/component=server:8083", 8083),
     ]
-    taken = imported(KFTRAY)
+    taken = import_forwards(KFTRAY)
     assert taken.specs[1].addresses == ("127.0.0.5",)
     assert [note.partition(":")[0] for note in taken.notes] == [
         "service-tcp-8080", "dns is left out", "elsewhere is left out",
@@ -165,7 +165,7 @@ def test_kportal() -> None:
         ("forward", "production/backend/-l app=web:80", 8080),
         ("api", "production/backend/pod/api:8080", 8081),
     ]
-    notes = imported(KPORTAL).notes
+    notes = import_forwards(KPORTAL).notes
     assert len(notes) == 2
     assert "here it is the whole name" in notes[0]
     assert notes[1] == "web is left out: only TCP can be forwarded"
@@ -178,7 +178,7 @@ def test_pods_of_one_workload_give_its_forwards_once() -> None:
         ("zorg-bozo", "/ops/deploy/zorg:8081", 9090),
         ("zorg-p2", "/ops/deploy/zorg:p2", 17000),
     ]
-    assert imported(KUBECTL_PODS).notes == [
+    assert import_forwards(KUBECTL_PODS).notes == [
         'ops/deploy/zorg: "bozo::nope" is left out: there is no port "nope"; there is p1',
         'ops/deploy/zorg: "zorg::dns" is left out: it is UDP, only TCP can be forwarded',
     ]
@@ -207,7 +207,7 @@ def annotated(annotation: str, **more: object) -> dict[str, object]:
     ],
 )
 def test_forms_of_k9s_annotations(annotation: str, wanted: tuple[str, int | None]) -> None:
-    spec = imported(json.dumps(annotated(annotation))).specs[0]
+    spec = import_forwards(json.dumps(annotated(annotation))).specs[0]
     assert (spec.target.port, spec.local_port) == wanted
 
 
@@ -225,7 +225,7 @@ def test_forms_of_k9s_annotations(annotation: str, wanted: tuple[str, int | None
     ],
 )
 def test_what_k9s_annotations_cannot_mean_is_told_of(annotation: str, why: str) -> None:
-    taken = imported(json.dumps(annotated(f"{annotation},bozo::p2")))
+    taken = import_forwards(json.dumps(annotated(f"{annotation},bozo::p2")))
     assert [one.target.port for one in taken.specs] == ["p2"]
     assert len(taken.notes) == 1
     assert taken.notes[0].startswith(f'pod/fred: "{annotation}" is left out: ')
@@ -303,10 +303,10 @@ kind: Pod
 metadata: {name: wrong, annotations: {k9scli.io/port-forwards: 5432}}
 """
     assert found(text) == [("web", "//deploy/web:http", 8080), ("seed", "//job/seed:http", 0)]
-    assert [note.partition(":")[0] for note in imported(text).notes] == [
+    assert [note.partition(":")[0] for note in import_forwards(text).notes] == [
         "seed", "CronJob nightly is left out", "sts/db is left out", "Pod wrong is left out",
     ]  # fmt: skip
-    assert "local port 8080 is that of web" in imported(text).notes[0]
+    assert "local port 8080 is that of web" in import_forwards(text).notes[0]
 
 
 def test_a_script_that_holds_a_manifest_is_a_script() -> None:
@@ -334,7 +334,7 @@ def many_times(line: str) -> str:
 @pytest.mark.timeout(20)
 def test_hostile_yaml_gets_one_sentence(begin: str, text: str, hint: str) -> None:
     with pytest.raises(UsageError, match="this YAML cannot be read") as raised:
-        imported(f"{begin}k0: &k0 {{}}\n{text}")
+        import_forwards(f"{begin}k0: &k0 {{}}\n{text}")
     assert raised.value.hint.startswith(hint)
 
 
@@ -347,9 +347,9 @@ def test_values_that_are_named_again_and_again_cost_nothing() -> None:
 
 def test_more_than_can_be_taken_is_said() -> None:
     with pytest.raises(UsageError, match="larger than 16 MiB"):
-        imported("x" * (LARGEST + 1))
+        import_forwards("x" * (LARGEST + 1))
     lines = [f"kubectl port-forward svc/web-{one} 80" for one in range(600)]
-    taken = imported("\n".join(lines * 2))
+    taken = import_forwards("\n".join(lines * 2))
     assert len(taken.specs) == 500
     assert taken.notes == ["only the first 500 of 600 are taken"]
 
@@ -359,7 +359,7 @@ def test_more_than_can_be_taken_is_said() -> None:
 )
 def test_what_holds_no_forward_says_so(text: str) -> None:
     with pytest.raises(UsageError) as raised:
-        imported(text)
+        import_forwards(text)
     assert raised.value.hint
 
 
@@ -367,23 +367,23 @@ def test_what_holds_no_forward_says_so(text: str) -> None:
 def test_any_text(text: str) -> None:
     for prefix in ("", "kubectl port-forward ", "[{", "contexts:\n- ", "kind: Pod\nx: "):
         try:
-            imported(prefix + text)
+            import_forwards(prefix + text)
         except UsageError as error:
             assert error.message  # noqa: PT017
 
 
 @pytest.mark.parametrize("text", [SCRIPT, KFTRAY, KPORTAL, KUBECTL_PODS])
 def test_what_was_imported_is_a_profile(text: str) -> None:
-    specs = imported(text).specs
-    profile = read_profile(profile_text(specs, FILE), FILE)
+    specs = import_forwards(text).specs
+    profile = parse_profile(serialize_profile(specs, FILE), FILE)
     assert [msgspec.structs.replace(one.spec, profile="") for one in profile.forwards] == specs
 
 
 def test_kubectl_lines_come_back_as_they_went() -> None:
-    profile = read_profile(PROFILE, FILE)
-    lines = list(kubectl_lines(profile))
+    profile = parse_profile(PROFILE, FILE)
+    lines = list(format_kubectl_commands(profile))
     assert lines[0].startswith("kubectl port-forward --context 'prod eu' --namespace data statef")
-    back = {str(one.target): one for one in imported("\n".join(lines)).specs}
+    back = {str(one.target): one for one in import_forwards("\n".join(lines)).specs}
     for one in profile.forwards:
         if one.spec.target.kind is not TargetKind.SELECTOR:  # a command inside the command
             again = back[str(one.spec.target)]
@@ -391,7 +391,7 @@ def test_kubectl_lines_come_back_as_they_went() -> None:
 
 
 def test_a_script_is_one(tmp_path: Path) -> None:
-    text = script(read_profile(PROFILE, FILE))
+    text = format_shell_script(parse_profile(PROFILE, FILE))
     assert text.count("kubectl port-forward") == 4
     file = tmp_path / "shop.sh"
     file.write_text(text)
@@ -401,6 +401,6 @@ def test_a_script_is_one(tmp_path: Path) -> None:
 
 
 def test_env_has_what_is_known_before() -> None:
-    assert list(env(read_profile(PROFILE, FILE))) == [
+    assert list(format_env(parse_profile(PROFILE, FILE))) == [
         "DB_HOST=127.0.0.1", "DB_PORT=15432", "ADMIN_HOST=127.0.0.1", "ADMIN_PORT=8443",
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
-from tui_forward.profiles.parser import LARGEST, ProfileError, document, read_profile
+from tui_forward.profiles.parser import LARGEST, ProfileError, load_roundtrip, parse_profile
 from tui_forward.profiles.profile import Profile
 
 FILE = Path("shop.yaml")
@@ -43,7 +43,7 @@ forwards:
 
 
 def read(text: str) -> Profile:
-    return read_profile(text, FILE)
+    return parse_profile(text, FILE)
 
 
 def problems(text: str) -> list[str]:
@@ -73,13 +73,13 @@ def test_everything_that_can_be_said() -> None:
     assert cache.env == "REDIS"
     assert one.spec.target.pin
     assert (one.spec.local_port, one.spec.transport) == (0, TransportChoice.WEBSOCKET)
-    assert (one.spec.park_s, one.spec.linger_s) == (0.5, 0.0)
+    assert (one.spec.queue_timeout_s, one.spec.half_close_timeout_s) == (0.5, 0.0)
     assert [forward.name for forward in profile.in_order()] == ["db", "cache", "api", "one"]
 
 
 def test_names() -> None:
     assert read("name: web\nforwards:").name == "web"
-    team = read_profile("forwards:", Path("/work/my shop/.tui-forward.yaml"), team=True)
+    team = parse_profile("forwards:", Path("/work/my shop/.tui-forward.yaml"), team=True)
     assert (team.name, team.id) == ("my-shop", "/work/my shop/.tui-forward.yaml")
     assert read("forwards: {my-db.2: {target: svc/db, port: 1}}").forwards[0].env == "MY_DB_2"
     assert read("forwards: {2nd: {target: svc/db, port: 1}}").forwards[0].env == "_2ND"
@@ -203,7 +203,7 @@ def test_comments_and_order_survive_an_edit() -> None:
 
     from ruamel.yaml import YAML
 
-    found = document(SHOP, FILE)
+    found = load_roundtrip(SHOP, FILE)
     found["forwards"]["db"]["local"] = 25432
     out = StringIO()
     YAML(typ="rt").dump(found, out)

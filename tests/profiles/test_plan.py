@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tui_forward.model import Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.parser import read_profile
-from tui_forward.profiles.plan import Manner, plan
+from tui_forward.profiles.parser import parse_profile
+from tui_forward.profiles.plan import ApplyMode, make_plan
 from tui_forward.profiles.profile import Profile
 
 TEXT = """\
@@ -19,7 +19,7 @@ forwards:
 
 
 def read(text: str) -> Profile:
-    return read_profile(text, Path("shop.yaml"))
+    return parse_profile(text, Path("shop.yaml"))
 
 
 def on(profile: Profile, **more: object) -> list[Forward]:
@@ -36,11 +36,11 @@ def on(profile: Profile, **more: object) -> list[Forward]:
 
 def test_nothing_is_to_be_done_twice() -> None:
     profile = read(TEXT)
-    again = plan(profile, on(profile))
+    again = make_plan(profile, on(profile))
     assert not again
     assert len(again.same) == 2
     # After a crash it was brought back on the port it had.
-    assert not plan(read(TEXT.replace(", local: 15432", "")), on(profile, local_port=15432))
+    assert not make_plan(read(TEXT.replace(", local: 15432", "")), on(profile, local_port=15432))
 
 
 def test_only_what_differs_is_touched() -> None:
@@ -48,7 +48,7 @@ def test_only_what_differs_is_touched() -> None:
     changed = TEXT.replace("15432", "25432").replace(
         "  api:", "  new: {target: svc/n, port: 1}\n  x:"
     )
-    found = plan(read(changed.replace("needs: db", "label: front")), forwards)
+    found = make_plan(read(changed.replace("needs: db", "label: front")), forwards)
     assert list(found.lines()) == [
         "+ new shop/svc/n:1",
         "+ x shop/deploy/api:http",
@@ -59,7 +59,7 @@ def test_only_what_differs_is_touched() -> None:
 
 
 def test_what_is_missing_comes_in_the_order_of_needs() -> None:
-    assert [one.name for one in plan(read(TEXT), []).added] == ["db", "api"]
+    assert [one.name for one in make_plan(read(TEXT), []).added] == ["db", "api"]
 
 
 def test_forwards_of_others_are_not_touched() -> None:
@@ -70,7 +70,7 @@ def test_forwards_of_others_are_not_touched() -> None:
             state=ForwardState.READY, reason="because",
         ),
     ]  # fmt: skip
-    found = plan(read(TEXT), others)
+    found = make_plan(read(TEXT), others)
     # The one of no profile is just what this one asks for: it is not begun twice.
     assert [one.name for one in found.added] == ["db"]
     assert found.same == (others[-1],)
@@ -88,13 +88,13 @@ def loose(target: str, id_: str, **more: object) -> Forward:
     ("manner", "lines", "stays"),
     [
         (
-            Manner.APPLY,
+            ApplyMode.APPLY,
             ["+ api shop/deploy/api:http", "~ db local port 15432 → 25432", "- old shop/svc/old:1"],
             {"f7", "f8", "f9"},
         ),
-        (Manner.MERGE, ["+ api shop/deploy/api:http"], {"f1", "f2", "f7", "f8", "f9"}),
+        (ApplyMode.MERGE, ["+ api shop/deploy/api:http"], {"f1", "f2", "f7", "f8", "f9"}),
         (
-            Manner.REPLACE,
+            ApplyMode.REPLACE,
             [
                 "+ api shop/deploy/api:http", "~ db local port 15432 → 25432",
                 "- old shop/svc/old:1", "- pg of profile other", "- shop/sts/db:5432",
@@ -104,7 +104,7 @@ def loose(target: str, id_: str, **more: object) -> Forward:
     ],
 )  # fmt: skip
 def test_what_each_manner_means_for_what_is_on(
-    manner: Manner, lines: list[str], stays: set[str]
+    manner: ApplyMode, lines: list[str], stays: set[str]
 ) -> None:
     before = read(f"{TEXT}  old: {{target: svc/old, port: 1}}\n")
     forwards = [
@@ -116,11 +116,11 @@ def test_what_each_manner_means_for_what_is_on(
         loose("svc/kept", "f9"),
     ]
     wanted = TEXT.replace("15432", "25432") + "  kept: {target: svc/kept, port: 5432}\n"
-    found = plan(read(wanted), forwards, manner)
+    found = make_plan(read(wanted), forwards, manner)
     assert list(found.lines()) == lines
-    assert {one.id for one in forwards} - {one.id for one in found.leaving} == stays
+    assert {one.id for one in forwards} - {one.id for one in found.to_stop} == stays
     assert {one.id for one in found.same} == stays - {"f7", "f8"}, "a loose one was adopted"
-    nothing = plan(before, on(before), manner)
+    nothing = make_plan(before, on(before), manner)
     assert not nothing
     assert len(nothing.same) == 3
 
@@ -128,9 +128,9 @@ def test_what_each_manner_means_for_what_is_on(
 def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
     forwards = on(read(TEXT))
     empty = read("name: empty\nforwards: {}")
-    assert not plan(empty, forwards)
-    assert not plan(empty, forwards, Manner.MERGE)
-    assert plan(empty, forwards, Manner.REPLACE).stopped == tuple(forwards)
+    assert not make_plan(empty, forwards)
+    assert not make_plan(empty, forwards, ApplyMode.MERGE)
+    assert make_plan(empty, forwards, ApplyMode.REPLACE).stopped == tuple(forwards)
 
 
 @pytest.mark.parametrize(
@@ -145,5 +145,5 @@ def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
     ],
 )
 def test_every_difference_has_words(edit: tuple[str, str], words: str) -> None:
-    found = plan(read(TEXT.replace(*edit)), on(read(TEXT)))
+    found = make_plan(read(TEXT.replace(*edit)), on(read(TEXT)))
     assert f"~ db {words}" in list(found.lines())

@@ -14,9 +14,9 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.profiles.parser import ProfileError, read_profile
-from tui_forward.profiles.plan import adopted, as_it_is, plan
-from tui_forward.profiles.serializer import profile_text
+from tui_forward.profiles.parser import ProfileError, parse_profile
+from tui_forward.profiles.plan import find_adoptable, make_plan, spec_with_bound_port
+from tui_forward.profiles.serializer import serialize_profile
 
 FILE = Path("shop.yaml")
 
@@ -44,14 +44,14 @@ def test_what_is_on_is_what_the_profile_switches_on() -> None:
         on("app=cache", "6379", kind=TargetKind.SELECTOR, addresses=("127.0.0.1", "::1"),
            transport=TransportChoice.WEBSOCKET, park_s=1.5, linger_s=0.0),
     ]  # fmt: skip
-    text = profile_text(map(as_it_is, forwards), FILE)
+    text = serialize_profile(map(spec_with_bound_port, forwards), FILE)
     assert text.startswith("version: 1\ncontext: here\nforwards:\n")
-    profile = read_profile(text, FILE)
+    profile = parse_profile(text, FILE)
     assert [one.name for one in profile.forwards] == ["web", "web-metrics", "db", "app-cache"]
     # They belong to it now, without being begun anew.
-    assert not plan(profile, forwards)
-    assert list(adopted(profile, forwards).values()) == forwards
-    assert len(plan(profile, ()).added) == 4
+    assert not make_plan(profile, forwards)
+    assert list(find_adoptable(profile, forwards).values()) == forwards
+    assert len(make_plan(profile, ()).added) == 4
 
 
 def test_comments_order_and_what_a_forward_does_not_know_survive() -> None:
@@ -74,28 +74,28 @@ forwards:
         on("db", "5432", 25432, kind=TargetKind.STATEFULSET, name="db"),
         on("vpn", "1", kind=TargetKind.SERVICE),
     ]
-    text = profile_text(map(as_it_is, forwards), FILE, before)
+    text = serialize_profile(map(spec_with_bound_port, forwards), FILE, before)
     assert text.index("# the shop") < text.index("# the database") < text.index("first things")
-    profile = read_profile(text, FILE)
+    profile = parse_profile(text, FILE)
     assert [one.name for one in profile.forwards] == ["db", "vpn", "new"]
     db = profile.forwards[0]
     assert (db.spec.local_port, db.env, db.needs) == (25432, "PG", ("vpn",))
     assert "old" not in text
     assert "namespace: shop   # ours" in text
-    again = profile_text(map(as_it_is, forwards), FILE, text)
+    again = serialize_profile(map(spec_with_bound_port, forwards), FILE, text)
     assert again == text
 
 
 def test_what_cannot_be_understood_is_not_written_over() -> None:
     with pytest.raises(ProfileError):
-        profile_text([on("web").spec], FILE, "a: b: c")
+        serialize_profile([on("web").spec], FILE, "a: b: c")
 
 
 def test_one_forward_is_adopted_once() -> None:
     text = "context: here\nnamespace: shop\nforwards:\n" + "".join(
         f"  {name}: {{target: deploy/web, port: 80}}\n" for name in ("a", "b")
     )
-    profile = read_profile(text, FILE)
-    assert list(adopted(profile, [on("web", local=8080)])) == ["a"]
+    profile = parse_profile(text, FILE)
+    assert list(find_adoptable(profile, [on("web", local=8080)])) == ["a"]
     others = [on("web", local=8080, profile="other", name="a")]
-    assert not adopted(profile, others)
+    assert not find_adoptable(profile, others)

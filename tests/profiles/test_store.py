@@ -8,7 +8,7 @@ import pytest
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.profiles.parser import LARGEST, ProfileError
 from tui_forward.profiles.store import ProfileFile, ProfileStore
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 
 GOOD = "forwards: {web: {target: svc/web, port: 80}}\n"
 
@@ -129,14 +129,14 @@ def test_only_what_is_right_is_written_and_in_one_step(store: ProfileStore) -> N
 
 def test_a_changed_profile_is_asked_about_again(tmp_path: Path) -> None:
     file = tmp_path / "tree" / ".tui-forward.yaml"
-    trust = Trust(tmp_path / "state" / "trusted.json")
-    assert not trust.is_agreed(file, GOOD)
-    trust.agree(file, GOOD)
-    assert trust.is_agreed(file, GOOD)
-    assert not trust.is_agreed(file, f"{GOOD}# a word more")
-    assert not trust.is_agreed(tmp_path / "another", GOOD)
+    trust = TrustStore(tmp_path / "state" / "trusted.json")
+    assert not trust.is_trusted(file, GOOD)
+    trust.trust(file, GOOD)
+    assert trust.is_trusted(file, GOOD)
+    assert not trust.is_trusted(file, f"{GOOD}# a word more")
+    assert not trust.is_trusted(tmp_path / "another", GOOD)
     (tmp_path / "state" / "trusted.json").write_text('{"version": 1, "profiles": 7}')
-    assert not trust.is_agreed(file, GOOD), "what cannot be read was not agreed to"
+    assert not trust.is_trusted(file, GOOD), "what cannot be read was not agreed to"
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
-        Trust(tmp_path / "file" / "x").agree(file, GOOD)
+        TrustStore(tmp_path / "file" / "x").trust(file, GOOD)

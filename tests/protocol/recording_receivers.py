@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.error_stream import PortForwardFailure
-from tui_forward.protocol.portforward_server import ServerPair
+from tui_forward.protocol.portforward_server import ServerStreamPair
 from tui_forward.protocol.spdy import Headers, SpdyStream
 
 # The machine that runs the tests may be busy: no deadlines. The folder every test gets is
@@ -113,7 +113,7 @@ class PairLog:
 class ServedPair:
     """A `ServerPairReceiver`, and the `ChannelReceiver` of the legacy server."""
 
-    def __init__(self, pair: ServerPair | None = None) -> None:
+    def __init__(self, pair: ServerStreamPair | None = None) -> None:
         self.pair = pair
         self.heard: list[str] = []
         self.data = bytearray()
@@ -138,11 +138,11 @@ class ServerLog:
     """A `TunnelServerHandler` that serves every pair with a `ServedPair`."""
 
     def __init__(self) -> None:
-        self.pairs: list[ServerPair] = []
+        self.pairs: list[ServerStreamPair] = []
         self.served: list[ServedPair] = []
         self.ends: list[ProtocolError | None] = []
 
-    def pair_opened(self, pair: ServerPair) -> None:
+    def pair_opened(self, pair: ServerStreamPair) -> None:
         self.pairs.append(pair)
         served = ServedPair(pair)
         self.served.append(served)

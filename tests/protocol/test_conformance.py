@@ -31,7 +31,11 @@ from tui_forward.protocol.spdy import (
 from tui_forward.protocol.spdy.fields import split_fields
 from tui_forward.protocol.spdy.frames import FrameType, control_frame
 from tui_forward.protocol.upgrade import ClientUpgrade, UpgradeKind, UpgradeRejected
-from tui_forward.protocol.upgrade_server import answer, spdy_switched, status_answer
+from tui_forward.protocol.upgrade_server import (
+    encode_response,
+    encode_status_response,
+    spdy_switching_protocols,
+)
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection, frame_head
 
 PATH = "/api/v1/namespaces/default/pods/web/portforward"
@@ -74,7 +78,7 @@ def test_client_01_says_nothing_before_the_101() -> None:
     request = ClientUpgrade(UpgradeKind.SPDY, PATH, authority="a").request()
     assert request.endswith(b"\r\n\r\n")
     assert request.count(b"\r\n\r\n") == 1
-    head = spdy_switched()
+    head = spdy_switching_protocols()
     upgrade.receive_data(head[:-1])
     assert not upgrade.done
     upgrade.receive_data(head[-1:])
@@ -84,8 +88,12 @@ def test_client_01_says_nothing_before_the_101() -> None:
 @pytest.mark.parametrize(
     ("raw", "status", "message"),
     [
-        (status_answer(404, 'pods "x" not found', reason="NotFound"), 404, 'pods "x" not found'),
-        (answer(404, "pod does not exist\n"), 404, "pod does not exist"),
+        (
+            encode_status_response(404, 'pods "x" not found', reason="NotFound"),
+            404,
+            'pods "x" not found',
+        ),
+        (encode_response(404, "pod does not exist\n"), 404, "pod does not exist"),
     ],
 )
 def test_client_03_reports_both_kinds_of_error(raw: bytes, status: int, message: str) -> None:
@@ -96,7 +104,7 @@ def test_client_03_reports_both_kinds_of_error(raw: bytes, status: int, message:
 
 def test_client_04_fails_when_the_echo_differs() -> None:
     with pytest.raises(UpgradeRejected, match=r"other\.k8s\.io"):
-        asked().receive_data(spdy_switched("other.k8s.io"))
+        asked().receive_data(spdy_switching_protocols("other.k8s.io"))
 
 
 @pytest.mark.parametrize("size", [1, 3, 100_000])
@@ -111,7 +119,7 @@ def test_client_05_reassembles_fragments_and_tiny_messages(size: int) -> None:
     server_log.pairs[0].finish()
     outer = WebSocketConnection(Side.SERVER, TunnelInWebSocket())
     outer.send(b"")
-    outer.send_like_go(split_fields(server.data_to_send()))
+    outer.send_fragmented(split_fields(server.data_to_send()))
     raw = wire(outer)
     for at in range(0, len(raw), size):
         end.websocket.receive_data(raw[at : at + size])
@@ -144,7 +152,12 @@ def test_client_06_answers_pings_masks_never_sends_text_closes_with_1000() -> No
 
 
 def test_client_07_only_an_answer_is_a_reason_to_fall_back() -> None:
-    for raw in (answer(200), answer(403), status_answer(500, "no"), spdy_switched("other")):
+    for raw in (
+        encode_response(200),
+        encode_response(403),
+        encode_status_response(500, "no"),
+        spdy_switching_protocols("other"),
+    ):
         with pytest.raises(UpgradeError):
             asked().receive_data(raw)
     with pytest.raises(TransportError):

@@ -17,7 +17,7 @@ from tests.protocol.recording_receivers import (
 )
 from tui_forward.errors import ForwardErrorCause, TransportError
 from tui_forward.protocol.error_stream import MAX_ERROR_TEXT_BYTES
-from tui_forward.protocol.portforward import ForwardedPair, TunnelClient
+from tui_forward.protocol.portforward import ClientStreamPair, TunnelClient
 from tui_forward.protocol.portforward_server import TunnelServer
 from tui_forward.protocol.spdy import HeaderCompressor, HeaderDecompressor, frames
 from tui_forward.protocol.spdy.frames import MAX_STREAM_ID, ResetStatus
@@ -267,7 +267,7 @@ def test_pairs_never_mix_and_always_end(actions: list[tuple[str, int]]) -> None:
     """Whatever both sides do in any order: every pair gets its own bytes, and one end."""
     client_log, server_log = TunnelLog(), ServerLog()
     client, server = TunnelClient(client_log), TunnelServer(server_log)
-    pairs: list[tuple[ForwardedPair, PairLog]] = []
+    pairs: list[tuple[ClientStreamPair, PairLog]] = []
     sent_up: dict[str, bytes] = {}
     sent_down: dict[str, bytes] = {}
     for step, (action, number) in enumerate(actions):

@@ -15,7 +15,7 @@ from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.protocol.portforward_server import (
     MAX_EARLY_BYTES,
     FailureStyle,
-    ServerPair,
+    ServerStreamPair,
     TunnelServer,
 )
 from tui_forward.protocol.spdy import HeaderCompressor, frames
@@ -152,7 +152,7 @@ def test_the_same_half_twice(half: str) -> None:
     assert served.sent == expected
 
 
-def opened() -> tuple[Served, ServerPair]:
+def opened() -> tuple[Served, ServerStreamPair]:
     served = Served()
     served.syn(1, streamtype="error", port="80", requestid="0")
     served.syn(3, streamtype="data", port="80", requestid="0")
@@ -231,7 +231,7 @@ def test_receivers_hear_reset_and_loss() -> None:
 
 def test_a_pair_without_a_receiver_loses_data_not_the_tunnel() -> None:
     class Deaf(ServerLog):
-        def pair_opened(self, pair: ServerPair) -> None:
+        def pair_opened(self, pair: ServerStreamPair) -> None:
             self.pairs.append(pair)
 
     handler = Deaf()

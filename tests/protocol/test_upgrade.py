@@ -20,9 +20,13 @@ from tui_forward.protocol.upgrade import (
     ClientUpgrade,
     UpgradeKind,
     UpgradeRejected,
-    websocket_accept,
+    accept_key,
 )
-from tui_forward.protocol.upgrade_server import answer, spdy_switched, websocket_switched
+from tui_forward.protocol.upgrade_server import (
+    encode_response,
+    spdy_switching_protocols,
+    websocket_switching_protocols,
+)
 
 PATH = "/api/v1/namespaces/shop/pods/web/portforward"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -113,7 +117,7 @@ def test_other_channel_protocols(protocol: str | None) -> None:
         websocket_key=KEY,
     )
     assert (b"Sec-WebSocket-Protocol" in upgrade.request()) is (protocol is not None)
-    upgrade.receive_data(websocket_switched(KEY, protocol) + b"rest")
+    upgrade.receive_data(websocket_switching_protocols(KEY, protocol) + b"rest")
     assert upgrade.leftover == b"rest"
 
 
@@ -125,7 +129,7 @@ def test_keys_are_random() -> None:
 
 
 def test_known_accept() -> None:
-    assert websocket_accept(KEY) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert accept_key(KEY) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 @pytest.mark.parametrize("header", ["Bearer a\nb", "Bearer a\r\nX: y", "Bearer a\0"])
@@ -147,7 +151,9 @@ def test_switch_in_any_chunking(sizes: list[int], rest: bytes, kind: UpgradeKind
         UpgradeKind.CHANNELS: "v4.channel.k8s.io",
     }
     switched = (
-        spdy_switched() if kind is UpgradeKind.SPDY else websocket_switched(KEY, protocols[kind])
+        spdy_switching_protocols()
+        if kind is UpgradeKind.SPDY
+        else websocket_switching_protocols(KEY, protocols[kind])
     )
     upgrade = asked(kind)
     feed(upgrade, chunked(switched + rest, sizes), eof=True)
@@ -190,14 +196,14 @@ def refusal(raw: bytes, *, eof: bool = True) -> UpgradeRejected:
 
 def test_status_error_of_the_api_server_cannot_reach_kubelet() -> None:
     body = json.dumps({"kind": "Status", "message": "error dialing backend: no", "code": 500})
-    error = refusal(answer(500, body, content_type="application/json"), eof=False)
+    error = refusal(encode_response(500, body, content_type="application/json"), eof=False)
     assert (str(error), error.reason) == ("error dialing backend: no", "")
 
 
 def test_retry_after() -> None:
-    error = refusal(answer(429, "busy", headers=[("Retry-After", "60")]))
+    error = refusal(encode_response(429, "busy", headers=[("Retry-After", "60")]))
     assert error.retry_after_s == 60.0
-    assert refusal(answer(429, headers=[("Retry-After", "soon")])).retry_after_s is None
+    assert refusal(encode_response(429, headers=[("Retry-After", "soon")])).retry_after_s is None
 
 
 def test_body_until_the_end_of_the_connection() -> None:
@@ -219,17 +225,17 @@ def test_a_body_that_breaks_off_or_is_malformed_is_judged_by_what_there_is() -> 
     "body", [b"<html>Blocked</html>", b"{not json", b'{"kind":"Pod"}', b"[" * 9999]
 )
 def test_a_proxy_s_own_page(body: bytes) -> None:
-    error = refusal(answer(502, body))
+    error = refusal(encode_response(502, body))
     assert error.status == 502
     assert len(str(error)) <= 500
 
 
 def test_deeply_nested_status() -> None:
-    assert refusal(answer(500, b'{"a":' * 10_000)).status == 500
+    assert refusal(encode_response(500, b'{"a":' * 10_000)).status == 500
 
 
 def test_status_with_fields_of_other_types() -> None:
-    error = refusal(answer(500, b'{"kind":"Status","message":{},"reason":7}'))
+    error = refusal(encode_response(500, b'{"kind":"Status","message":{},"reason":7}'))
     assert (error.status, error.reason) == (500, "")
 
 
@@ -253,14 +259,14 @@ def test_a_head_is_bounded(field: bytes) -> None:
 
 
 def test_redirects_are_refusals() -> None:
-    assert refusal(answer(302, headers=[("Location", "https://elsewhere/")])).status == 302
+    assert refusal(encode_response(302, headers=[("Location", "https://elsewhere/")])).status == 302
 
 
 def test_interim_answers_are_skipped() -> None:
     upgrade = asked()
     upgrade.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert not upgrade.done
-    upgrade.receive_data(spdy_switched())
+    upgrade.receive_data(spdy_switching_protocols())
     assert upgrade.done
 
 
@@ -276,20 +282,20 @@ def test_another_protocol_is_refused_and_allows_fallback(echo: bytes) -> None:
 def test_another_subprotocol_is_refused_and_allows_fallback() -> None:
     upgrade = asked(UpgradeKind.WEBSOCKET)
     with pytest.raises(UpgradeRejected) as caught:
-        upgrade.receive_data(websocket_switched(KEY, "v4.channel.k8s.io"))
+        upgrade.receive_data(websocket_switching_protocols(KEY, "v4.channel.k8s.io"))
     assert caught.value.status == 101
 
 
 @pytest.mark.parametrize(
     ("kind", "raw", "message"),
     [
-        ("spdy", websocket_switched(KEY, None), "not to spdy/3.1"),
-        ("websocket", spdy_switched(), "not to websocket"),
+        ("spdy", websocket_switching_protocols(KEY, None), "not to spdy/3.1"),
+        ("websocket", spdy_switching_protocols(), "not to websocket"),
         ("spdy", b"HTTP/1.1 101 x\r\nUpgrade: SPDY/3.1\r\n\r\n", "not to spdy"),
-        ("websocket", websocket_switched("other", None), "does not match our key"),
+        ("websocket", websocket_switching_protocols("other", None), "does not match our key"),
         (
             "websocket",
-            websocket_switched(KEY, None).replace(
+            websocket_switching_protocols(KEY, None).replace(
                 b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
             ),
             "extension nobody offered",

@@ -24,7 +24,7 @@ def body_of(raw: bytes) -> str:
 
 
 def test_switches_are_those_recorded() -> None:
-    assert upgrade_server.spdy_switched() == SPDY[0].head("server")
+    assert upgrade_server.spdy_switching_protocols() == SPDY[0].head("server")
     for recordings, protocol in (
         (WEBSOCKET, "SPDY/3.1+portforward.k8s.io"),
         (CHANNELS, "v4.channel.k8s.io"),
@@ -32,12 +32,14 @@ def test_switches_are_those_recorded() -> None:
         request = upgrade_server.RequestReader().receive_data(recordings[0].head("client"))
         assert request is not None
         key = request.header("Sec-WebSocket-Key")
-        assert upgrade_server.websocket_switched(key, protocol) == recordings[0].head("server")
+        assert upgrade_server.websocket_switching_protocols(key, protocol) == recordings[0].head(
+            "server"
+        )
 
 
 def test_no_common_protocol_is_that_recorded() -> None:
     recorded = ERRORS["unknown stream protocol"]
-    raw = upgrade_server.no_common_protocol(["nope.k8s.io"], ["portforward.k8s.io"])
+    raw = upgrade_server.unsupported_protocol_response(["nope.k8s.io"], ["portforward.k8s.io"])
     assert raw.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert b"X-Accepted-Stream-Protocol-Versions: portforward.k8s.io\r\n" in raw
     assert body_of(raw) == recorded["body"]
@@ -46,7 +48,7 @@ def test_no_common_protocol_is_that_recorded() -> None:
 @pytest.mark.parametrize("case", ["no such pod", "bad ports", "bad token", "no upgrade headers"])
 def test_status_bodies_are_those_recorded(case: str) -> None:
     recorded = json.loads(ERRORS[case]["body"])
-    raw = upgrade_server.status_answer(
+    raw = upgrade_server.encode_status_response(
         recorded["code"],
         recorded["message"],
         reason=recorded["reason"],

@@ -151,7 +151,7 @@ def test_pings_are_answered() -> None:
 )
 def test_fragments_like_go(size: int, expected: list[tuple[int, int]]) -> None:
     client, to_client, server, _ = connected()
-    server.send_like_go([bytes(size), b"field"])
+    server.send_fragmented([bytes(size), b"field"])
     sent = server.data_to_send()
     heads = [bytes(part) for part in sent if len(part) in (2, 4, 10)]
     assert [(head[0], _length(head)) for head in heads[:-1]] == expected

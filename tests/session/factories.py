@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tui_forward.kube.api.details import Node, PodDetails
+from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -22,7 +22,7 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.session.diagnosis import Known
+from tui_forward.session.diagnosis import ClusterFacts
 
 TARGET = Target(
     context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="http"
@@ -46,7 +46,7 @@ POD = Pod(
     ),
     container_ids=("containerd://abc",),
 )
-NODE = Node(
+NODE = NodeDetails(
     name="node-a",
     address="192.168.0.7",
     port=10250,
@@ -58,7 +58,7 @@ HEALTHY = ApiHealth(context="here", server="api:6443", ok=True, latency_s=0.012,
 DOWN = ApiHealth(
     context="here", ok=False, error="api:6443 refuses connections", hint="Check that it runs"
 )
-KNOWN = Known(
+KNOWN = ClusterFacts(
     server="api:6443",
     health=HEALTHY,
     pod=PodDetails(pod=POD, containers=("main", "exporter")),

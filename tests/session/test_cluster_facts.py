@@ -15,11 +15,11 @@ from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.session.factories import HEALTHY, TARGET, forward
 from tui_forward.errors import ApiError, ForwardError, TransportError
-from tui_forward.kube import Cluster
+from tui_forward.kube import ClusterClient
 from tui_forward.model import Forward, ForwardState, PodRef, TargetKind
 from tui_forward.session import cluster_facts as stations_module
 from tui_forward.session import refresh_cache
-from tui_forward.session.cluster_facts import MAX_LOG_LINES, Stations, pod_log
+from tui_forward.session.cluster_facts import MAX_LOG_LINES, ClusterInspector, pod_log
 
 NODE: dict[str, Any] = {
     "metadata": {"name": "node-a"},
@@ -27,11 +27,11 @@ NODE: dict[str, Any] = {
 }
 
 
-class World:
-    def __init__(self, api: ApiServer, cluster: Cluster) -> None:
+class Scenario:
+    def __init__(self, api: ApiServer, cluster: ClusterClient) -> None:
         self.api = api
         self.cluster = cluster
-        self.stations = Stations(lambda _: cluster)
+        self.stations = ClusterInspector(lambda _: cluster)
         api.put("nodes", NODE)
         api.intercept = self._answer
         self.log = b"one\ntwo\n"
@@ -48,10 +48,10 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[Scenario]:
     async with serving() as api:
         cluster = cluster_for(write(tmp_path / "config", kubeconfig(api.url)))
-        made = World(api, cluster)
+        made = Scenario(api, cluster)
         yield made
         await made.stations.close()
         await cluster.close()
@@ -63,7 +63,7 @@ def to(kind: TargetKind, name: str, state: ForwardState = ForwardState.WAITING) 
     return forward(state, spec=spec, pod=None)
 
 
-async def test_all_there_is_to_know_is_asked_for_once(world: World) -> None:
+async def test_all_there_is_to_know_is_asked_for_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     for _ in range(5):
         known = await world.stations.look(forward(), None)
@@ -77,12 +77,12 @@ async def test_all_there_is_to_know_is_asked_for_once(world: World) -> None:
     assert sum(one.path == "/version" for one in world.api.requests) == 1
 
 
-async def test_a_health_that_is_known_is_not_asked_for(world: World) -> None:
+async def test_a_health_that_is_known_is_not_asked_for(world: Scenario) -> None:
     assert (await world.stations.look(forward(), HEALTHY)).health is HEALTHY
     assert not any(one.path == "/version" for one in world.api.requests)
 
 
-async def test_who_may_read_nothing_knows_nothing_and_asks_once(world: World) -> None:
+async def test_who_may_read_nothing_knows_nothing_and_asks_once(world: Scenario) -> None:
     world.api.denied |= {("*", "pods"), ("*", "nodes")}
     for _ in range(5):
         known = await world.stations.look(forward(), HEALTHY)
@@ -91,7 +91,7 @@ async def test_who_may_read_nothing_knows_nothing_and_asks_once(world: World) ->
 
 
 async def test_a_server_that_is_silent_holds_nobody_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (refresh_cache, stations_module):
         monkeypatch.setattr(module, "PATIENCE_S", 0.1)
@@ -103,7 +103,7 @@ async def test_a_server_that_is_silent_holds_nobody_up(
     assert time.monotonic() - began < 1.5
 
 
-async def test_the_pod_to_come_is_shown_until_there_is_one(world: World) -> None:
+async def test_the_pod_to_come_is_shown_until_there_is_one(world: Scenario) -> None:
     world.api.put("deployments", workload("web"))
     world.api.put("services", service("web"))
     world.api.put("pods", pod("web-old", ready=False))
@@ -124,7 +124,7 @@ async def test_the_pod_to_come_is_shown_until_there_is_one(world: World) -> None
     assert known.pod.pod.name == "web-new"
 
 
-async def test_another_pod_behind_the_forward_is_asked_for_at_once(world: World) -> None:
+async def test_another_pod_behind_the_forward_is_asked_for_at_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.put("pods", pod("web-2"))
     first = await world.stations.look(forward(), HEALTHY)
@@ -149,7 +149,7 @@ def _several() -> dict[str, Any]:
     return made
 
 
-async def test_the_container_that_declares_the_port_is_read(world: World) -> None:
+async def test_the_container_that_declares_the_port_is_read(world: Scenario) -> None:
     world.api.put("pods", _several())
     log = await pod_log(world.cluster, forward(), "", 200)
     assert (log.pod, log.container, log.lines) == ("web-1", "second", ("one", "two"))
@@ -160,13 +160,13 @@ async def test_the_container_that_declares_the_port_is_read(world: World) -> Non
 
 
 @pytest.mark.parametrize(("lines", "asked"), [(-5, 1), (0, 1), (10**9, MAX_LOG_LINES)])
-async def test_how_many_lines_is_bounded(world: World, lines: int, asked: int) -> None:
+async def test_how_many_lines_is_bounded(world: Scenario, lines: int, asked: int) -> None:
     world.api.put("pods", pod("web-1"))
     assert len((await pod_log(world.cluster, forward(), "", lines)).lines) == min(asked, 2)
     assert world.logs[0]["tailLines"] == str(asked)
 
 
-async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: World) -> None:
+async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.intercept = lambda request: (
         Reply(200, b"hello\n", "text/plain") if request.path.endswith("/log") else Reply(403, b"no")
@@ -179,7 +179,7 @@ async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: World) -> 
     assert failed.value.forbidden
 
 
-async def test_a_log_one_may_not_read(world: World) -> None:
+async def test_a_log_one_may_not_read(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.intercept = lambda request: (
         Reply(403, b"no") if request.path.endswith("/log") else None
@@ -189,7 +189,7 @@ async def test_a_log_one_may_not_read(world: World) -> None:
     assert no.value.forbidden
 
 
-async def test_no_pod_no_log(world: World) -> None:
+async def test_no_pod_no_log(world: Scenario) -> None:
     world.api.put("deployments", workload("web"))
     with pytest.raises(ForwardError, match="there is no pod behind shop/deploy/web:http") as no:
         await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "web"), "", 10)

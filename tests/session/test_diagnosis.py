@@ -16,8 +16,17 @@ from tests.session.factories import (
     forward,
     refused,
 )
-from tui_forward.catalog.port_resolution import PortProblem, pod_port, service_port
-from tui_forward.catalog.target_resolution import missing, resolve_pod, why_none, without_selector
+from tui_forward.catalog.port_resolution import (
+    PortResolutionError,
+    resolve_pod_port,
+    resolve_service_port,
+)
+from tui_forward.catalog.target_resolution import (
+    no_usable_pod_reason,
+    resolve_pod,
+    selectorless,
+    target_not_found,
+)
 from tui_forward.engine.tunnels.dialer import _LAST_WORDS
 from tui_forward.errors import (
     ApiError,
@@ -30,7 +39,7 @@ from tui_forward.errors import (
     TuiForwardError,
     UpgradeError,
 )
-from tui_forward.kube.api.details import Node
+from tui_forward.kube.api.details import NodeDetails
 from tui_forward.model import (
     BlockedBy,
     ConnectionState,
@@ -49,7 +58,7 @@ from tui_forward.protocol.error_stream import (
     containerd_sandbox_missing,
     forwarding_error,
 )
-from tui_forward.session.diagnosis import SOUND, Known, judge, latest_refusal
+from tui_forward.session.diagnosis import HEALTHY, ClusterFacts, diagnose, latest_refusal
 
 LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
 RECONNECTING = ForwardState.RECONNECTING
@@ -108,58 +117,60 @@ DIALS: list[tuple[TuiForwardError, HopKind]] = [
 @pytest.mark.parametrize(("error", "hop"), DIALS, ids=lambda value: str(value)[:60])
 def test_where_an_error_arose(error: TuiForwardError, hop: HopKind) -> None:
     for known in (KNOWN, told_nothing(KNOWN)):
-        verdict = judge(forward(RECONNECTING), error, known)
+        verdict = diagnose(forward(RECONNECTING), error, known)
         if known is KNOWN or "upgrade request" not in error.message:
             assert verdict.hop is hop
         assert verdict.error
         assert verdict.hint
 
 
-def told_nothing(known: Known) -> Known:
+def told_nothing(known: ClusterFacts) -> ClusterFacts:
     """With nothing the API server tells, as for a person who may read nothing."""
-    return Known(server=known.server)
+    return ClusterFacts(server=known.server)
 
 
 @pytest.mark.parametrize("words", _LAST_WORDS)
 def test_every_last_word_of_the_dialler_is_placed(words: str) -> None:
-    verdict = judge(forward(RECONNECTING), server_error(f"{words} and more"), KNOWN)
+    verdict = diagnose(forward(RECONNECTING), server_error(f"{words} and more"), KNOWN)
     assert verdict.hop in (KUBELET, RUNTIME, POD_HOP)
 
 
 def test_the_kubelets_port_tells_it_from_its_runtime() -> None:
     text = "error dialing backend: dial tcp 127.0.0.1:43493: connect: connection refused"
-    here = Known(node=Node(name="node-a", address="127.0.0.1", port=43493))
-    assert judge(forward(RECONNECTING), server_error(text), here).hop is KUBELET
-    there = Known(node=Node(name="node-a", address="127.0.0.1", port=10250))
-    assert judge(forward(RECONNECTING), server_error(text), there).hop is RUNTIME
+    here = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=43493))
+    assert diagnose(forward(RECONNECTING), server_error(text), here).hop is KUBELET
+    there = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=10250))
+    assert diagnose(forward(RECONNECTING), server_error(text), there).hop is RUNTIME
 
 
-UNRESOLVED: list[tuple[Unresolved, Known, HopKind | None]] = [
-    (Unresolved(reason="looking for shop/deploy/web:http", pending=True), KNOWN, None),
-    (Unresolved(reason="looking for a pod", pending=True), Known(health=DOWN), API),
+UNRESOLVED: list[tuple[Unresolved, ClusterFacts, HopKind | None]] = [
+    (Unresolved(reason="looking for shop/deploy/web:http", is_loading=True), KNOWN, None),
+    (Unresolved(reason="looking for a pod", is_loading=True), ClusterFacts(health=DOWN), API),
     (Unresolved(reason="web-1 is Pending"), KNOWN, POD_HOP),
-    (Unresolved(reason="web-1 is Pending"), Known(), POD_HOP),
-    (Unresolved(reason="web-1 is Pending"), Known(health=DOWN), API),
+    (Unresolved(reason="web-1 is Pending"), ClusterFacts(), POD_HOP),
+    (Unresolved(reason="web-1 is Pending"), ClusterFacts(health=DOWN), API),
     (Unresolved(reason="api:6443 answered 503 to list pods"), KNOWN, API),
     (
         Unresolved(reason="web-1 is Running"),
-        Known(node=Node(name="node-a", ready=False, trouble="Kubelet stopped posting")),
+        ClusterFacts(
+            node=NodeDetails(name="node-a", ready=False, trouble="Kubelet stopped posting")
+        ),
         KUBELET,
     ),
     (Unresolved(reason="expired", blocked_by=BlockedBy.CREDENTIALS), KNOWN, API),
     (Unresolved(reason="may not list pods", blocked_by=BlockedBy.FORBIDDEN), KNOWN, API),
     (Unresolved(reason="no kubeconfig", blocked_by=BlockedBy.CONFIG), KNOWN, API),
-    (missing(TARGET), KNOWN, POD_HOP),
-    (without_selector(TARGET, service=True), KNOWN, POD_HOP),
-    (Unresolved(reason=why_none(TARGET, None, [])), KNOWN, POD_HOP),
+    (target_not_found(TARGET), KNOWN, POD_HOP),
+    (selectorless(TARGET, service=True), KNOWN, POD_HOP),
+    (Unresolved(reason=no_usable_pod_reason(TARGET, None, [])), KNOWN, POD_HOP),
 ]
 
 
 @pytest.mark.parametrize(("obstacle", "known", "hop"), UNRESOLVED)
-def test_no_pod_to_go_to(obstacle: Unresolved, known: Known, hop: HopKind | None) -> None:
+def test_no_pod_to_go_to(obstacle: Unresolved, known: ClusterFacts, hop: HopKind | None) -> None:
     by = obstacle.blocked_by
     stuck = blocked(by, obstacle.reason) if by else forward(ForwardState.WAITING, obstacle.reason)
-    verdict = judge(stuck, obstacle, known)
+    verdict = diagnose(stuck, obstacle, known)
     assert verdict.hop is hop
     assert bool(verdict.error) is bool(verdict.hint) is (hop is not None)
 
@@ -171,16 +182,16 @@ def _port_problems() -> list[str]:
         namespace="shop", name="web", ports=(DeclaredPort(number=80, name="http", target="web"),)
     )
     asks: list[Callable[[], int]] = [
-        lambda: pod_port(pod, "http"),
-        lambda: pod_port(pod, "53"),
-        lambda: pod_port(pod, "70000"),
-        lambda: service_port(service, pod, "81"),
-        lambda: service_port(service, pod, "https"),
-        lambda: service_port(service, pod, "80"),
+        lambda: resolve_pod_port(pod, "http"),
+        lambda: resolve_pod_port(pod, "53"),
+        lambda: resolve_pod_port(pod, "70000"),
+        lambda: resolve_service_port(service, pod, "81"),
+        lambda: resolve_service_port(service, pod, "https"),
+        lambda: resolve_service_port(service, pod, "80"),
     ]
     found = []
     for ask in asks:
-        with pytest.raises(PortProblem) as problem:
+        with pytest.raises(PortResolutionError) as problem:
             ask()
         found.append(problem.value.reason)
     return found
@@ -189,7 +200,7 @@ def _port_problems() -> list[str]:
 @pytest.mark.parametrize("reason", _port_problems())
 def test_no_such_port_is_the_ports_trouble(reason: str) -> None:
     obstacle = Unresolved(reason=reason, blocked_by=BlockedBy.TARGET)
-    assert judge(blocked(BlockedBy.TARGET, reason), obstacle, KNOWN).hop is PORT
+    assert diagnose(blocked(BlockedBy.TARGET, reason), obstacle, KNOWN).hop is PORT
 
 
 @pytest.mark.parametrize("name", ["port", "has-port", "no-port-number"])
@@ -197,7 +208,7 @@ def test_an_object_named_like_a_port_is_not_one(name: str) -> None:
     target = msgspec.structs.replace(TARGET, kind=TargetKind.POD, name=name)
     obstacle = resolve_pod(target, None)
     assert isinstance(obstacle, Unresolved)
-    assert judge(blocked(BlockedBy.TARGET), obstacle, KNOWN).hop is POD_HOP
+    assert diagnose(blocked(BlockedBy.TARGET), obstacle, KNOWN).hop is POD_HOP
 
 
 @pytest.mark.parametrize(
@@ -221,7 +232,7 @@ def test_an_object_named_like_a_port_is_not_one(name: str) -> None:
     ],
 )
 def test_what_needs_a_person(stuck: Forward, obstacle: Unresolved | None, hop: HopKind) -> None:
-    verdict = judge(stuck, obstacle, KNOWN)
+    verdict = diagnose(stuck, obstacle, KNOWN)
     assert verdict.hop is hop
     assert verdict.error
     assert verdict.hint
@@ -229,32 +240,35 @@ def test_what_needs_a_person(stuck: Forward, obstacle: Unresolved | None, hop: H
 
 def test_nothing_is_broken_that_has_not_failed() -> None:
     for state in (ForwardState.STARTING, ForwardState.CONNECTING, RECONNECTING):
-        assert judge(forward(state), None, KNOWN) == SOUND
+        assert diagnose(forward(state), None, KNOWN) == HEALTHY
     for state in (ForwardState.READY, ForwardState.STOPPED):
-        assert judge(forward(state), TransportError("an old story"), Known(health=DOWN)) == SOUND
+        assert (
+            diagnose(forward(state), TransportError("an old story"), ClusterFacts(health=DOWN))
+            == HEALTHY
+        )
 
 
 def test_the_words_for_people() -> None:
     away = forward(RECONNECTING)
-    kubelet = judge(away, server_error(KUBELET_GONE), KNOWN)
+    kubelet = diagnose(away, server_error(KUBELET_GONE), KNOWN)
     assert kubelet.error == (
         "the API server cannot reach the kubelet of node-a: "
         "dial tcp 192.168.0.7:10250: connect: connection refused"
     )
     assert "kubectl describe node node-a" in kubelet.hint
-    runtime = judge(away, server_error("rpc error: code = Unavailable desc = x"), KNOWN)
+    runtime = diagnose(away, server_error("rpc error: code = Unavailable desc = x"), KNOWN)
     assert runtime.error.startswith("the kubelet cannot reach the container runtime: rpc error")
     assert "node-a" in runtime.hint
     gone = PortForwardFailure(ForwardErrorCause.SANDBOX_GONE, "", 80).to_error()
-    sandbox = judge(away, gone, KNOWN)
+    sandbox = diagnose(away, gone, KNOWN)
     assert sandbox.error == "the pod's sandbox no longer exists"
     assert "kubectl delete pod -n shop web-1" in sandbox.hint
-    pending = judge(away, Unresolved(reason="web-1 is Pending"), KNOWN)
+    pending = diagnose(away, Unresolved(reason="web-1 is Pending"), KNOWN)
     assert "kubectl describe pod -n shop web-1" in pending.hint
-    node = Known(node=Node(name="node-a", ready=False, trouble="it is silent"))
-    silent = judge(away, Unresolved(reason="web-1 is Running"), node)
+    node = ClusterFacts(node=NodeDetails(name="node-a", ready=False, trouble="it is silent"))
+    silent = diagnose(away, Unresolved(reason="web-1 is Running"), node)
     assert silent.error == "node node-a is NotReady: it is silent"
-    forbidden = judge(
+    forbidden = diagnose(
         blocked(BlockedBy.FORBIDDEN, "not allowed to create pods/portforward in namespace shop"),
         ApiError("pods is forbidden: blah", status=403, hint="ask for a Role"),
         KNOWN,
@@ -262,8 +276,8 @@ def test_the_words_for_people() -> None:
     assert forbidden.error == "not allowed to create pods/portforward in namespace shop"
     assert forbidden.hint == "ask for a Role"
     silent_node = "the API server did not answer the upgrade request within 5 s"
-    assert "but nothing comes from" in judge(away, TransportError(silent_node), KNOWN).error
-    assert NODE.name in judge(away, TransportError(silent_node), KNOWN).error
+    assert "but nothing comes from" in diagnose(away, TransportError(silent_node), KNOWN).error
+    assert NODE.name in diagnose(away, TransportError(silent_node), KNOWN).error
 
 
 # Refusals -----------------------------------------------------------------------------------
@@ -287,7 +301,7 @@ def test_the_latest_connection_with_a_say_decides() -> None:
     ):
         refusal = latest_refusal(ready, connections)
         assert (refusal is not None) is is_refused
-        verdict = judge(ready, None, KNOWN, refusal)
+        verdict = diagnose(ready, None, KNOWN, refusal)
         assert verdict.hop is (PORT if is_refused else None)
         assert bool(verdict.error) is bool(verdict.hint) is is_refused
     assert latest_refusal(forward(remote_port=None), [refused(1)]) is None

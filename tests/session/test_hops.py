@@ -15,7 +15,7 @@ from tests.session.factories import (
     refused,
 )
 from tui_forward.errors import ApiError, TransportError, TuiForwardError
-from tui_forward.kube.api.details import Node, PodDetails
+from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
     BlockedBy,
     DeclaredPort,
@@ -28,18 +28,19 @@ from tui_forward.model import (
     TargetKind,
     Unresolved,
 )
-from tui_forward.session.diagnosis import Known, Obstacle
-from tui_forward.session.hops import hops
+from tui_forward.session.diagnosis import ClusterFacts, NotReadyCause
+from tui_forward.session.hops import build_hops
 
 OK, BAD, UNKNOWN = HopState
 LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
 
 
 def way(
-    of: Forward, obstacle: Obstacle = None, known: Known = KNOWN, *refusals: int
+    of: Forward, obstacle: NotReadyCause = None, known: ClusterFacts = KNOWN, *refusals: int
 ) -> dict[HopKind, Hop]:
     found = {
-        hop.kind: hop for hop in hops(of, obstacle, known, tuple(refused(n) for n in refusals))
+        hop.kind: hop
+        for hop in build_hops(of, obstacle, known, tuple(refused(n) for n in refusals))
     }
     assert tuple(found) == tuple(HopKind)
     return found
@@ -67,7 +68,7 @@ def test_a_way_that_works() -> None:
     assert not any(hop.error or hop.hint for hop in found.values())
 
 
-BREAKS: list[tuple[Forward, Obstacle, HopKind]] = [
+BREAKS: list[tuple[Forward, NotReadyCause, HopKind]] = [
     (blocked(BlockedBy.PORT, listening=()), None, LOCAL),
     (forward(ForwardState.RECONNECTING), TransportError("refused"), API),
     (
@@ -100,7 +101,7 @@ def test_exactly_one_station_is_broken(
 
 def test_a_pod_without_a_node_has_no_kubelet() -> None:
     pod = msgspec.structs.replace(POD, node="", ip="", status="Pending", ready=False)
-    known = Known(health=HEALTHY, pod=PodDetails(pod=pod))
+    known = ClusterFacts(health=HEALTHY, pod=PodDetails(pod=pod))
     waiting = forward(ForwardState.WAITING, pod=None, remote_port=None)
     found = way(waiting, Unresolved(reason="web-1 is Pending"), known)
     assert states(found) == [OK, OK, UNKNOWN, UNKNOWN, BAD, UNKNOWN]
@@ -116,7 +117,7 @@ def test_refused_connections() -> None:
     assert found[PORT].hint
     assert "refused 2 of the last 2 connections" in found[PORT].facts
     served = (refused(1), connection(2, first_byte_s=0.1))
-    port = hops(forward(), None, KNOWN, served)[-1]
+    port = build_hops(forward(), None, KNOWN, served)[-1]
     assert port.state is OK
     assert "refused 1 of the last 2 connections" in port.facts
 
@@ -143,14 +144,14 @@ def test_the_local_end() -> None:
 
 
 def test_an_api_server_that_is_ill_while_the_tunnel_holds() -> None:
-    found = way(forward(), None, Known(server="api:6443", health=DOWN))
+    found = way(forward(), None, ClusterFacts(server="api:6443", health=DOWN))
     assert states(found) == [OK] * 6
     assert (found[API].name, found[API].error) == ("api:6443", "api:6443 refuses connections")
     assert found[API].hint
 
 
 def test_with_nothing_to_tell() -> None:
-    found = way(forward(), None, Known())
+    found = way(forward(), None, ClusterFacts())
     assert [hop.name for hop in found.values()] == [
         "127.0.0.1:8080",
         "",
@@ -164,28 +165,30 @@ def test_with_nothing_to_tell() -> None:
     named = msgspec.structs.replace(TARGET, kind=TargetKind.POD, name="db-0")
     spec = msgspec.structs.replace(forward().spec, target=named)
     lost = forward(ForwardState.WAITING, pod=None, spec=spec)
-    assert way(lost, None, Known())[POD_HOP].name == "db-0"
+    assert way(lost, None, ClusterFacts())[POD_HOP].name == "db-0"
 
 
-def pod_alone() -> Known:
-    return Known(pod=KNOWN.pod)
+def pod_alone() -> ClusterFacts:
+    return ClusterFacts(pod=KNOWN.pod)
 
 
 def test_a_port_that_no_container_declares() -> None:
     udp = DeclaredPort(number=8080, protocol=PortProtocol.UDP, container="main")
     pod = msgspec.structs.replace(POD, ports=(udp,))
-    port = way(forward(), None, Known(pod=PodDetails(pod=pod)))[PORT]
+    port = way(forward(), None, ClusterFacts(pod=PodDetails(pod=pod)))[PORT]
     assert port.facts[0] == "declared by no container"
 
 
 def test_nothing_a_cluster_says_moves_the_cursor() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07a\rb\nc\u202ed" + "x" * 1000
-    node = Node(name=evil, address=evil, kubelet=evil, runtime=evil, ready=False, trouble=evil)
+    node = NodeDetails(
+        name=evil, address=evil, kubelet=evil, runtime=evil, ready=False, trouble=evil
+    )
     pod = msgspec.structs.replace(POD, name=evil, status=evil, ip=evil)
-    known = Known(server=evil, node=node, pod=PodDetails(pod=pod))
+    known = ClusterFacts(server=evil, node=node, pod=PodDetails(pod=pod))
     away = forward(ForwardState.RECONNECTING, evil)
     for obstacle in (Unresolved(reason=evil, hint=evil), ApiError(evil, status=500, hint=evil)):
-        for hop in hops(away, obstacle, known):
+        for hop in build_hops(away, obstacle, known):
             for text in (hop.name, hop.error, hop.hint, *hop.facts):
                 assert text.isprintable()
                 assert "[2J" not in text

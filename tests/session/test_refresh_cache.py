@@ -9,7 +9,7 @@ import pytest
 from tests.support.waiting import until
 from tui_forward.errors import ApiError, TransportError, TuiForwardError
 from tui_forward.session import refresh_cache as refresh_cache
-from tui_forward.session.refresh_cache import Memory
+from tui_forward.session.refresh_cache import StaleWhileRevalidateCache
 
 
 class Server:
@@ -30,26 +30,33 @@ class Server:
 
 
 @pytest.fixture
-async def memory() -> AsyncIterator[Memory[int]]:
-    made: Memory[int] = Memory()
+async def memory() -> AsyncIterator[StaleWhileRevalidateCache[int]]:
+    made: StaleWhileRevalidateCache[int] = StaleWhileRevalidateCache()
     yield made
     await made.close()
 
 
 async def get(
-    memory: Memory[int], server: Server, *, key: str = "k", lasts_s: float = 60.0, for_s: float = 9
+    memory: StaleWhileRevalidateCache[int],
+    server: Server,
+    *,
+    key: str = "k",
+    lasts_s: float = 60.0,
+    for_s: float = 9,
 ) -> int | None:
     return await memory.get(key, server.ask, lasts_s=lasts_s, until=time.monotonic() + for_s)
 
 
-async def test_what_is_fresh_is_not_asked_for_again(memory: Memory[int]) -> None:
+async def test_what_is_fresh_is_not_asked_for_again(memory: StaleWhileRevalidateCache[int]) -> None:
     server = Server()
     assert [await get(memory, server) for _ in range(5)] == [1] * 5
     assert server.asked == 1
     assert await get(memory, server, key="other") == 2
 
 
-async def test_what_is_old_is_returned_at_once_and_renewed(memory: Memory[int]) -> None:
+async def test_what_is_old_is_returned_at_once_and_renewed(
+    memory: StaleWhileRevalidateCache[int],
+) -> None:
     server = Server()
     assert await get(memory, server) == 1
     server.answers.clear()
@@ -62,7 +69,7 @@ async def test_what_is_old_is_returned_at_once_and_renewed(memory: Memory[int]) 
 
 
 async def test_patience_ends_once_and_for_all_who_look(
-    memory: Memory[int], monkeypatch: pytest.MonkeyPatch
+    memory: StaleWhileRevalidateCache[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refresh_cache, "PATIENCE_S", 0.05)
     server = Server()
@@ -78,7 +85,7 @@ async def test_patience_ends_once_and_for_all_who_look(
     assert await get(memory, server) == 1
 
 
-async def test_nobody_waits_past_his_own_deadline(memory: Memory[int]) -> None:
+async def test_nobody_waits_past_his_own_deadline(memory: StaleWhileRevalidateCache[int]) -> None:
     server = Server()
     server.answers.clear()
     began = time.monotonic()
@@ -88,7 +95,7 @@ async def test_nobody_waits_past_his_own_deadline(memory: Memory[int]) -> None:
 
 @pytest.mark.parametrize("status", [403, 404])
 async def test_a_refusal_is_remembered_and_takes_the_place_of_the_value(
-    memory: Memory[int], status: int
+    memory: StaleWhileRevalidateCache[int], status: int
 ) -> None:
     server = Server()
     assert await get(memory, server) == 1
@@ -100,7 +107,7 @@ async def test_a_refusal_is_remembered_and_takes_the_place_of_the_value(
 
 
 async def test_trouble_that_passes_leaves_the_value_and_is_looked_at_again_soon(
-    memory: Memory[int], monkeypatch: pytest.MonkeyPatch
+    memory: StaleWhileRevalidateCache[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server()
     assert await get(memory, server) == 1
@@ -116,7 +123,9 @@ async def test_trouble_that_passes_leaves_the_value_and_is_looked_at_again_soon(
 
 
 async def test_no_answer_and_bugs_are_failures_like_others(
-    memory: Memory[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    memory: StaleWhileRevalidateCache[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = Server()
     server.error = ZeroDivisionError("bug")
@@ -128,7 +137,9 @@ async def test_no_answer_and_bugs_are_failures_like_others(
     assert isinstance(memory._entries["slow"].error, TuiForwardError)
 
 
-async def test_it_does_not_grow(memory: Memory[int], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_does_not_grow(
+    memory: StaleWhileRevalidateCache[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = Server()
     for number in range(200):
         await get(memory, server, key=str(number))
@@ -139,7 +150,7 @@ async def test_it_does_not_grow(memory: Memory[int], monkeypatch: pytest.MonkeyP
     assert list(memory._entries) == ["new"]
 
 
-async def test_closing_ends_what_is_under_way(memory: Memory[int]) -> None:
+async def test_closing_ends_what_is_under_way(memory: StaleWhileRevalidateCache[int]) -> None:
     server = Server()
     server.answers.clear()
     await get(memory, server, for_s=0.0)

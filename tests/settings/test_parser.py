@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from tests.settings.samples import GOOD
 from tui_forward.model import ForwardDefaults
 from tui_forward.settings import parser
-from tui_forward.settings.parser import Habit, Notifications, Problem, Settings, load
+from tui_forward.settings.parser import (
+    AskPolicy,
+    Notifications,
+    Settings,
+    SettingsProblem,
+    load_settings,
+)
 
 
 def said(found: Settings) -> str:
@@ -19,7 +25,7 @@ def said(found: Settings) -> str:
 
 def test_what_is_good_is_taken(path: Path) -> None:
     path.write_text(GOOD)
-    found = load(path)
+    found = load_settings(path)
     assert found.theme == "forward-light"
     assert found.keys == {"forwards.stop": "ctrl+x,delete", "app.help": "f2"}
     assert found.lines == {"forwards.stop": 5, "app.help": 6}
@@ -29,12 +35,12 @@ def test_what_is_good_is_taken(path: Path) -> None:
 
 def test_habits(path: Path) -> None:
     path.write_text('leave_on = "always"\nresume = "never"\n')
-    found = load(path)
-    assert (found.leave_on, found.resume) == (Habit.ALWAYS, Habit.NEVER)
+    found = load_settings(path)
+    assert (found.leave_on, found.resume) == (AskPolicy.ALWAYS, AskPolicy.NEVER)
     assert not found.problems
     path.write_text('leave_on = "sometimes"\nresume = true\n')
-    found = load(path)
-    assert (found.leave_on, found.resume) == (Habit.ASK, Habit.ASK)
+    found = load_settings(path)
+    assert (found.leave_on, found.resume) == (AskPolicy.ASK, AskPolicy.ASK)
     assert said(found) == (
         'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"\n'
         'settings.toml, line 2: resume is not one of ask, always, never. Write resume = "ask"'
@@ -46,7 +52,7 @@ def test_what_counts_for_forwards_and_for_the_dashboard(path: Path) -> None:
         'address = ["127.0.0.1, ::1", "0.0.0.0"]\npark = "2m"\nlinger = 0.5\nrefresh = 1\n'
         'notifications = "problems"\n'
     )
-    found = load(path)
+    found = load_settings(path)
     assert not found.problems
     assert found.forwards == ForwardDefaults(
         addresses=("127.0.0.1", "::1", "0.0.0.0"), park_s=120.0, linger_s=0.5
@@ -62,13 +68,13 @@ def test_the_readme_s_example(path: Path) -> None:
     path.write_text(
         readme.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
     )
-    found = load(path)
+    found = load_settings(path)
     assert not found.problems
     assert found.said.keys() == parser._SETTINGS.keys()
 
 
 def test_no_file_is_no_problem(path: Path) -> None:
-    assert load(path) == Settings()
+    assert load_settings(path) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_no_file_is_no_problem(path: Path) -> None:
 )  # fmt: skip
 def test_what_is_bad_is_said(path: Path, content: bytes, line: int | None, says: str) -> None:
     path.write_bytes(content)
-    found = load(path)
+    found = load_settings(path)
     assert len(found.problems) == 1
     problem = found.problems[0]
     assert (problem.file, problem.line) == ("settings.toml", line)
@@ -119,7 +125,7 @@ def test_what_is_bad_is_said(path: Path, content: bytes, line: int | None, says:
 
 def test_a_fault_costs_only_itself(path: Path) -> None:
     path.write_text('theme = "mine"\ncolour = 1\n[keys]\n"app.help" = 3\n"app.quit" = "ctrl+d"\n')
-    found = load(path)
+    found = load_settings(path)
     assert (found.theme, found.said) == ("mine", {"theme": 1, "keys": 3})
     assert found.keys == {"app.quit": "ctrl+d"}
     assert len(found.problems) == 2
@@ -127,21 +133,21 @@ def test_a_fault_costs_only_itself(path: Path) -> None:
 
 def test_a_folder_is_no_file(path: Path) -> None:
     path.mkdir()
-    assert "cannot be read" in said(load(path))
+    assert "cannot be read" in said(load_settings(path))
 
 
 def test_a_byte_order_mark_and_windows_lines_do_no_harm(path: Path) -> None:
     path.write_bytes(b'\xef\xbb\xbftheme = "a"\r\n[keys]\r\n"app.quit" = "Q"\r\n')
-    found = load(path)
+    found = load_settings(path)
     assert (found.theme, dict(found.keys), dict(found.lines)) == ("a", {"app.quit": "Q"},
         {"app.quit": 3})  # fmt: skip
 
 
 def test_problems_in_words() -> None:
-    assert str(Problem("settings.toml", 3, "is odd", "Mend it")) == (
+    assert str(SettingsProblem("settings.toml", 3, "is odd", "Mend it")) == (
         "settings.toml, line 3: is odd. Mend it"
     )
-    assert str(Problem("settings.toml", None, "is odd")) == "settings.toml: is odd"
+    assert str(SettingsProblem("settings.toml", None, "is odd")) == "settings.toml: is odd"
 
 
 @given(
@@ -151,4 +157,4 @@ def test_problems_in_words() -> None:
 def test_garbage_never_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("garbage") / "settings.toml"
     path.write_bytes(data)
-    load(path)
+    load_settings(path)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tui_forward.cli.commands.config import schema_path
 from tui_forward.settings import parser as parser
-from tui_forward.settings.parser import Settings, load
+from tui_forward.settings.parser import Settings, load_settings
 
 SCHEMA: dict[str, Any] = json.loads(schema_path().read_text(encoding="utf-8"))
 _WORDS = {"$schema", "$defs", "title", "description", "default", "examples"}  # forbid nothing
@@ -64,7 +64,7 @@ def _holds(word: str, said: Any, schema: dict[str, Any], value: Any) -> bool:
 def reads(path: Path, name: str, value: object) -> Settings:
     """What the reader makes of one setting."""
     path.write_text(f"{json.dumps(name)} = {toml(value)}\n")
-    return load(path)
+    return load_settings(path)
 
 
 def toml(value: object) -> str:

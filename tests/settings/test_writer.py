@@ -9,7 +9,7 @@ import pytest
 
 from tests.settings.samples import GOOD
 from tui_forward.errors import ConfigError
-from tui_forward.settings.parser import load
+from tui_forward.settings.parser import load_settings
 from tui_forward.settings.writer import save_theme
 
 
@@ -23,7 +23,7 @@ def test_a_file_is_made(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.toml"
     save_theme(path, "forward-ember")
     assert path.read_text() == 'theme = "forward-ember"\n'
-    assert load(path).theme == "forward-ember"
+    assert load_settings(path).theme == "forward-ember"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_a_failure_leaves_the_old_file_whole(path: Path, monkeypatch: pytest.Mon
 
 def test_names_are_quoted(path: Path) -> None:
     save_theme(path, 'a"\\ü')
-    assert load(path).theme == 'a"\\ü'
+    assert load_settings(path).theme == 'a"\\ü'
     with pytest.raises(ConfigError, match="no name"):
         save_theme(path, "a\nb")

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from tui_forward.daemon import connect
-from tui_forward.daemon.reconnecting_session import LastingSession
+from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ConfigError
 
@@ -33,7 +33,7 @@ def engine_processes(path: Path) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.create_time())
 
 
-class Place:
+class EngineSandbox:
     """A kubeconfig and a socket, and all engines that ever served it."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,8 +55,8 @@ class Place:
         assert isinstance(session, RemoteSession)
         return session
 
-    async def lasting(self) -> LastingSession:
-        return LastingSession(await self.open(), lambda: self.open("--resume"))
+    async def lasting(self) -> ReconnectingSession:
+        return ReconnectingSession(await self.open(), lambda: self.open("--resume"))
 
     def engines(self) -> list[psutil.Process]:
         return engine_processes(self.socket)

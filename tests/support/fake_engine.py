@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tui_forward.engine.connections.connection import Gate
+from tui_forward.engine.connections.connection import ConnectionOwner
 from tui_forward.engine.forwards import connection_table
 from tui_forward.engine.forwards import reconciler as reconciler
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportMemory
+from tui_forward.engine.tunnels.pool import TransportCache
 from tui_forward.errors import (
     ConfigError,
     ForwardError,
@@ -43,8 +43,8 @@ from tui_forward.model import (
     TransportChoice,
     Unresolved,
 )
-from tui_forward.session.diagnosis import Known
-from tui_forward.transport.access import Access, Endpoint
+from tui_forward.session.diagnosis import ClusterFacts
+from tui_forward.transport.access import Endpoint, ServerAccess
 
 
 def pod(name: str, port: int = 80, *, ready: bool = True, incarnation: str = "1") -> Resolved:
@@ -79,7 +79,7 @@ class FakeWatch:
             await self._news.wait()
         return self.current
 
-    def distrust(self, pod_uid: str) -> None:
+    def invalidate(self, pod_uid: str) -> None:
         self.distrusted.append(pod_uid)
 
     def close(self) -> None:
@@ -109,24 +109,24 @@ class FakeBackend:
         self.pokes = 0
         self.closed = False
         self.scopes: list[tuple[CatalogScope, int]] = []
-        self.known = Known()
+        self.known = ClusterFacts()
         self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
         self.log_error: TuiForwardError | None = None
         self.logs_asked: list[tuple[str, str, int]] = []
 
-    def access(self, context: str) -> Access:
+    def access(self, context: str) -> ServerAccess:
         return FakeAccess(context)
 
     def watch(self, target: Target) -> FakeWatch:
         if self.watch_error is not None:
             raise self.watch_error
         meaning = self.meaning.get(
-            target.name, Unresolved(reason=f"looking for {target.name}", pending=True)
+            target.name, Unresolved(reason=f"looking for {target.name}", is_loading=True)
         )
         watch = self.watches[target.name] = FakeWatch(meaning)
         return watch
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         self.pokes += 1
 
     def contexts(self) -> tuple[Context, ...]:
@@ -152,7 +152,7 @@ class FakeBackend:
     def health(self) -> tuple[ApiHealth, ...]:
         return (ApiHealth(context="here", ok=True, latency_s=0.002),)
 
-    async def look(self, forward: Forward) -> Known:
+    async def inspect(self, forward: Forward) -> ClusterFacts:
         return self.known
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
@@ -164,7 +164,7 @@ class FakeBackend:
     def revision(self) -> int:
         return self.revision_now
 
-    def differ(self, before: int, now: int) -> bool:
+    def has_changed(self, before: int, now: int) -> bool:
         return before != now
 
     async def close(self) -> None:
@@ -176,11 +176,11 @@ class FakePool:
 
     def __init__(
         self,
-        below: Below,
-        access: Access,
+        below: FakeLowerHalf,
+        access: ServerAccess,
         *,
         transport: TransportChoice,
-        memory: TransportMemory,
+        memory: TransportCache,
         limits: Limits,
         on_change: Callable[[], None],
     ) -> None:
@@ -251,14 +251,14 @@ class FakeConnection:
         connection_id: int,
         forward_id: str,
         client: str,
-        gate: Gate,
+        gate: ConnectionOwner,
         limits: Limits,
         park_s: float,
         linger_s: float,
     ) -> None:
         self.process = ""
         self.id = connection_id
-        self.state = ConnectionState.PARKED
+        self.state = ConnectionState.QUEUED
         self._sock = sock
         self._forward_id = forward_id
         self._client = client
@@ -275,7 +275,7 @@ class FakeConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._park_s):
-                await self._gate.pool()
+                await self._gate.wait_for_pool()
             self.state = ConnectionState.OPEN
             while data := await loop.sock_recv(self._sock, 65536):
                 self._gate.counters.bytes_to_pod += len(data)
@@ -324,7 +324,7 @@ class FakeConnection:
         )
 
 
-class Below:
+class FakeLowerHalf:
     """The fake lower half of an engine.
 
     Attributes:
@@ -342,10 +342,10 @@ class Below:
         self.dial_errors: list[Exception] = []
 
         def make_pool(
-            access: Access,
+            access: ServerAccess,
             *,
             transport: TransportChoice,
-            memory: TransportMemory,
+            memory: TransportCache,
             limits: Limits,
             on_change: Callable[[], None],
         ) -> FakePool:

@@ -69,9 +69,9 @@ class FaultyStream(ByteStream):
     # ByteStream.
 
     @property
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """See `ByteStream`."""
-        return self._inner.backlog + sum(map(len, self._held))
+        return self._inner.write_buffer_size + sum(map(len, self._held))
 
     def set_handler(self, handler: StreamHandler) -> None:
         """See `ByteStream`."""

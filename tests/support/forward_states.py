@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import Session
 
-Do = Callable[["Stage"], Awaitable[object]]
+Do = Callable[["StateScenario"], Awaitable[object]]
 
 
 @dataclass
-class Stage:
+class StateScenario:
     """Where it happens.
 
     Attributes:
@@ -21,7 +21,7 @@ class Stage:
     """
 
     session: Session
-    control: Control
+    control: ControlClient
     context: str
     forward_id: str = ""
 
@@ -54,12 +54,12 @@ class Step:
     because: str
 
 
-async def _start_unheard(stage: Stage) -> None:
+async def _start_unheard(stage: StateScenario) -> None:
     await stage.control.request("stall", hop="apiserver", what="all", on=True)
     await stage.start("echo", "echo", TargetKind.POD, "default")
 
 
-async def _hear_all_but_tunnels(stage: Stage) -> None:
+async def _hear_all_but_tunnels(stage: StateScenario) -> None:
     await stage.stop()
     await stage.control.request("clear")
     await stage.control.request("stall", hop="apiserver", what="tunnels", on=True)

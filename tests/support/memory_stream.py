@@ -27,7 +27,7 @@ class MemoryStream(ByteStream):
         self._error: TransportError | None = None
 
     @property
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """Bytes the peer has not taken."""
         return len(self._peer._incoming) if self._peer is not None else 0
 
@@ -52,7 +52,7 @@ class MemoryStream(ByteStream):
         if self._over or peer is None or peer._over:
             return
         peer._take(bytes(data))
-        if self.backlog > self._write_limit and not self._write_paused:
+        if self.write_buffer_size > self._write_limit and not self._write_paused:
             self._write_paused = True
             if self._handler is not None:
                 self._handler.writing_paused()

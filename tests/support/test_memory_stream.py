@@ -13,7 +13,7 @@ async def test_a_pair_behaves_as_sockets_do() -> None:
     here = Listener(left)
     there = Listener(right, read=False)
     left.write(bytes(101))
-    assert (here.paused, left.backlog) == (1, 101)
+    assert (here.paused, left.write_buffer_size) == (1, 101)
     right.resume_reading()
     await there.hears(bytes(101))
     await until(lambda: here.resumed)
@@ -46,7 +46,7 @@ async def test_a_stalled_cable() -> None:
     await asyncio.sleep(0.01)
     assert not here.received
     assert not there.received
-    assert wire.backlog == 3
+    assert wire.write_buffer_size == 3
     wire.unstall()
     await here.hears(b"in")
     await there.hears(b"out")

@@ -94,7 +94,7 @@ async def test_no_proxy_there(scheme: str) -> None:
         await connect(endpoint, timeout_s=10)
 
 
-class Says(asyncio.Protocol):
+class CannedServer(asyncio.Protocol):
     def __init__(self, words: bytes) -> None:
         self._words = words
 
@@ -117,7 +117,7 @@ class Says(asyncio.Protocol):
 )
 async def test_answers_to_connect(answer: bytes, words: str) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Says(answer), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: CannedServer(answer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(TransportError, match=words):
         await connect(Endpoint(host="api", port=1, proxy=f"http://127.0.0.1:{port}"), timeout_s=10)

@@ -51,7 +51,7 @@ async def test_what_the_system_does_not_take_is_copied_queued_and_bounded() -> N
     stream.write(memoryview(buffer))
     buffer[:] = b"b" * 100_000
     assert listener.paused == 1
-    assert stream.backlog > 10_000
+    assert stream.write_buffer_size > 10_000
     stream.write(b"c" * 10)
     stream.close()
     got = bytearray()
@@ -67,7 +67,7 @@ async def test_what_the_system_does_not_take_is_copied_queued_and_bounded() -> N
     await until(read)
     assert bytes(got) == b"a" * 100_000 + b"c" * 10
     assert await listener.end() is None
-    assert stream.backlog == 0
+    assert stream.write_buffer_size == 0
     other.close()
 
 

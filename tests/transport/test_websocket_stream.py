@@ -63,7 +63,7 @@ async def test_bytes_there_and_back() -> None:
     stream.writelines([data[10:18], data[18:]])
     await until(lambda: server.received == data)
     assert server.messages == 2
-    server.websocket.send_like_go([data[:4], data[4:8], data[8:]])
+    server.websocket.send_fragmented([data[:4], data[4:8], data[8:]])
     server.flush()
     await listener.hears(data)
     stream.close()
@@ -144,7 +144,7 @@ async def test_back_pressure_passes_through() -> None:
     server.stream.pause_reading()
     while not listener.paused:
         stream.write(bytes(10_000))
-    assert stream.backlog
+    assert stream.write_buffer_size
     server.stream.resume_reading()
     await until(lambda: listener.resumed)
     wire.reset()
@@ -158,7 +158,7 @@ async def test_any_chunking(pieces: list[bytes], size: int) -> None:
     stream, server, wire = rig()
     wire.split(size)
     listener = Listener(stream)
-    server.websocket.send_like_go(pieces)
+    server.websocket.send_fragmented(pieces)
     server.flush()
     await listener.hears(b"".join(pieces))
     stream.abort()

@@ -28,7 +28,6 @@ from tui_forward.model import (
     ForwardDefaults,
     ForwardSpec,
     ForwardState,
-    History,
     Hop,
     HopKind,
     HopState,
@@ -39,9 +38,10 @@ from tui_forward.model import (
     TargetKind,
     TimelineEntry,
     TimelineKind,
+    TrafficHistory,
 )
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.controllers.forward_controller import Offer
+from tui_forward.tui.controllers.forward_controller import RestoreOffer
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.dialogs import QuitScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
@@ -49,7 +49,7 @@ from tui_forward.tui.screens.forward_form import ForwardForm
 from tui_forward.tui.screens.help import HelpScreen
 from tui_forward.tui.screens.paste_dialog import PasteDialog
 from tui_forward.tui.screens.picker import Picker
-from tui_forward.tui.storage.paths import Files
+from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.widgets.filter_bar import FilterBar
 from tui_forward.tui.widgets.row_table import RowTable
 
@@ -65,7 +65,7 @@ async def running(
     session: FakeSession,
     size: tuple[int, int] = (80, 24),
     namespace: str = "shop",
-    files: Files | None = None,
+    files: DashboardPaths | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(session, context="here", namespace=namespace, files=files)
     async with app.run_test(size=size, notifications=True) as pilot:
@@ -291,7 +291,7 @@ async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) ->
     session = shop()
     app = TuiForwardApp(
         session, context="here", namespace="shop", may_stay=False,
-        files=Files(settings=tmp_path / "settings.toml"),
+        files=DashboardPaths(settings=tmp_path / "settings.toml"),
     )  # fmt: skip
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(app, "web-1")
@@ -312,7 +312,7 @@ async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) ->
 async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
     tmp_path: Path, habit: str, kept: bool
 ) -> None:
-    files = Files(settings=tmp_path / "settings.toml")
+    files = DashboardPaths(settings=tmp_path / "settings.toml")
     (tmp_path / "settings.toml").write_text(f'leave_on = "{habit}"')
     session = shop()
     async with running(session, files=files) as (app, pilot):
@@ -339,7 +339,7 @@ async def test_what_was_on_before_a_crash_is_offered(key: str, back: bool) -> No
             await session.start(spec)
         return [ForwardError("one could not be begun")]
 
-    offer = Offer(specs, bring_back, lambda: forgotten.append(True))
+    offer = RestoreOffer(specs, bring_back, lambda: forgotten.append(True))
     app = TuiForwardApp(session, context="here", namespace="shop", offer=offer)
     async with app.run_test(size=(100, 34), notifications=True) as pilot:
         await shows(app, "12 forwards of the last session", "shop/deploy/web:80 ← 8080", "2 more")
@@ -359,8 +359,8 @@ async def test_what_was_on_before_can_wait(resume: str, tmp_path: Path) -> None:
     async def bring_back() -> list[TuiForwardError]:
         raise AssertionError
 
-    offer = Offer([ForwardSpec(target=target)], bring_back, lambda: forgotten.append(True))
-    files = Files(settings=tmp_path / "settings.toml")
+    offer = RestoreOffer([ForwardSpec(target=target)], bring_back, lambda: forgotten.append(True))
+    files = DashboardPaths(settings=tmp_path / "settings.toml")
     app = TuiForwardApp(session, context="here", namespace="shop", offer=offer, files=files)
     async with app.run_test(size=(100, 34)) as pilot:
         if resume == "ask":
@@ -383,7 +383,9 @@ async def test_what_flowed_before_the_screen_was_opened_is_on_it() -> None:
     target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web", port="80")
     forward_id = await session.start(ForwardSpec(target=target))
     session.make_ready(forward_id)
-    session.history_list = (History(forward_id=forward_id, seconds=((100, 0), (0, 0), (800, 0))),)
+    session.history_list = (
+        TrafficHistory(forward_id=forward_id, seconds=((100, 0), (0, 0), (800, 0))),
+    )
     async with running(session, (140, 34)) as (app, _pilot):
         await shows(app, "▁ █")
 
@@ -840,7 +842,7 @@ async def test_settings_are_put_on_and_what_is_wrong_with_them_is_said(tmp_path:
         'theme = "forward-light"\n[keys]\n"forwards.stop" = "ctrl+x"\n"no.such" = "z"\n'
     )
     session = shop()
-    async with running(session, (120, 40), files=Files(settings=file)) as (app, pilot):
+    async with running(session, (120, 40), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1", "no.such")
         assert app.theme == "forward-light"
         await pilot.press("1")
@@ -859,7 +861,7 @@ async def test_an_edit_of_the_settings_counts_at_once(
 ) -> None:
     monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
     file = tmp_path / "settings.toml"
-    async with running(shop(), (120, 34), files=Files(settings=file)) as (app, pilot):
+    async with running(shop(), (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         put(file, 'theme = "forward-light"\n[keys]\n"app.help" = "f2"\n')
         await until(lambda: app.theme == "forward-light")
@@ -885,9 +887,13 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
 
     def begun(forward_id: str) -> ForwardDefaults:
         spec = session.forwards[forward_id].spec
-        return ForwardDefaults(addresses=spec.addresses, park_s=spec.park_s, linger_s=spec.linger_s)
+        return ForwardDefaults(
+            addresses=spec.addresses,
+            park_s=spec.queue_timeout_s,
+            linger_s=spec.half_close_timeout_s,
+        )
 
-    async with running(session, (120, 34), files=Files(settings=file)) as (app, pilot):
+    async with running(session, (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await until(lambda: "f1" in session.forwards)
@@ -928,7 +934,7 @@ async def test_how_often_it_is_looked_can_be_changed_while_it_runs(
     file = tmp_path / "settings.toml"
     file.write_text("refresh = 5\n")
     session = shop()
-    async with running(session, (120, 34), files=Files(settings=file)) as (app, pilot):
+    async with running(session, (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
@@ -947,7 +953,7 @@ async def test_what_is_told_unasked_can_be_changed_while_it_runs(
     file = tmp_path / "settings.toml"
     file.write_text('notifications = "none"\n')
     session = shop()
-    async with running(session, (120, 44), files=Files(settings=file)) as (app, pilot):
+    async with running(session, (120, 44), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
@@ -977,7 +983,7 @@ def put(file: Path, text: str) -> None:
 
 
 async def test_favourites_outlive_the_program(tmp_path: Path) -> None:
-    files = Files(memory=tmp_path / "browse.json")
+    files = DashboardPaths(memory=tmp_path / "browse.json")
     async with running(shop(), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("end", "asterisk")
@@ -989,7 +995,7 @@ async def test_favourites_outlive_the_program(tmp_path: Path) -> None:
 async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     log.write_text("2026-01-01 10:00:00,000 INFO tui_forward: engine 4211 serves\n")
-    async with running(shop(), files=Files(log=log)) as (app, pilot):
+    async with running(shop(), files=DashboardPaths(log=log)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("ctrl+l")
         await shows(app, "engine 4211 serves")
@@ -1009,7 +1015,7 @@ async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
         await shows(app, "● ready")
         await pilot.press("d")
         await shows(app, "○ kubelet")
-        bad = Hop(kind=HopKind.POD, name="web-1", state=HopState.BAD, error="gone", hint="wait")
+        bad = Hop(kind=HopKind.POD, name="web-1", state=HopState.BROKEN, error="gone", hint="wait")
         session.hop_list = (bad,)
         await shows(app, "✗ pod", "✗ pod: gone", "→ wait")
         session.log = PodLog(
@@ -1039,7 +1045,7 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_pat
     session.context_list = tuple(
         Context(name=name, cluster=name, current=name == "here") for name in ("here", "there")
     )
-    files = Files(memory=tmp_path / "browse.json")
+    files = DashboardPaths(memory=tmp_path / "browse.json")
     async with running(session, (100, 30), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("n", *"kube", "ctrl+s", "escape")
@@ -1060,7 +1066,7 @@ async def test_a_change_of_state_does_not_wait_for_the_next_sample() -> None:
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
-        app._sampler.look_every(60.0)
+        app._sampler.set_interval(60.0)
         await pilot.press("1")
         await shows(app, "● ready")
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")

@@ -12,7 +12,7 @@ from tests.tui.test_app import running, screen_text, shows
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.profile import ProfileScreen
-from tui_forward.tui.storage.paths import Files
+from tui_forward.tui.storage.paths import DashboardPaths
 
 TEXT = """\
 # what the shop needs
@@ -26,11 +26,11 @@ forwards:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
+def files(tmp_path: Path) -> DashboardPaths:
     (tmp_path / "profiles").mkdir()
     (tmp_path / "tree" / ".git").mkdir(parents=True)
     (tmp_path / "profiles" / "shop.yaml").write_text(TEXT)
-    return Files(
+    return DashboardPaths(
         profiles=tmp_path / "profiles", trusted=tmp_path / "trusted", working=tmp_path / "tree"
     )
 
@@ -53,7 +53,7 @@ def ready_shop() -> FakeSession:
     return session
 
 
-async def test_a_profile_is_seen_then_switched_on_and_off(files: Files) -> None:
+async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths) -> None:
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
@@ -81,7 +81,7 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: Files) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (110, 36)])
 async def test_what_each_manner_would_change_is_seen_before(
-    files: Files, size: tuple[int, int]
+    files: DashboardPaths, size: tuple[int, int]
 ) -> None:
     assert files.profiles is not None
     session = ready_shop()
@@ -128,7 +128,7 @@ async def test_what_each_manner_would_change_is_seen_before(
         assert "" in {one.spec.profile for one in session.forwards.values()}
 
 
-async def test_what_is_carried_out_is_what_was_seen(files: Files) -> None:
+async def test_what_is_carried_out_is_what_was_seen(files: DashboardPaths) -> None:
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
@@ -146,7 +146,7 @@ async def test_what_is_carried_out_is_what_was_seen(files: Files) -> None:
         assert [one.spec for one in session.forwards.values()] == [spec]
 
 
-async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: Files) -> None:
+async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: DashboardPaths) -> None:
     assert files.working is not None
     team = files.working / ".tui-forward.yaml"
     write(team, TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0"))
@@ -164,7 +164,7 @@ async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: Files) -> N
             await until(lambda strange=strange: bool(session.forwards) is strange)  # type: ignore[misc]
 
 
-async def test_one_that_is_wrong_says_where_and_does_nothing(files: Files) -> None:
+async def test_one_that_is_wrong_says_where_and_does_nothing(files: DashboardPaths) -> None:
     assert files.profiles is not None
     write(files.profiles / "bad.yaml", "forwards:\n  a: {target: cm/x, port: 1}\n")
     session = shop()
@@ -181,7 +181,7 @@ async def test_one_that_is_wrong_says_where_and_does_nothing(files: Files) -> No
     assert not session.forwards
 
 
-async def test_what_is_on_is_written_as_a_profile(files: Files) -> None:
+async def test_what_is_on_is_written_as_a_profile(files: DashboardPaths) -> None:
     assert files.profiles is not None
     session = shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
@@ -209,7 +209,7 @@ async def test_what_is_on_is_written_as_a_profile(files: Files) -> None:
         assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
 
 
-async def test_what_cannot_be_written_is_said(files: Files, tmp_path: Path) -> None:
+async def test_what_cannot_be_written_is_said(files: DashboardPaths, tmp_path: Path) -> None:
     assert files.profiles is not None
     write(files.profiles / "bad.yaml", "a: b: c")
     session = shop()

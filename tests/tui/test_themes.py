@@ -185,8 +185,8 @@ def test_names_begin_with_ours() -> None:
 def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
     app = Bare("nope")
     assert app.theme == DEFAULT
-    assert "there is no theme 'nope'" in app.theme_trouble("nope")
-    assert not app.theme_trouble("textual-light")
+    assert "there is no theme 'nope'" in app.theme_error("nope")
+    assert not app.theme_error("textual-light")
     assert Bare("textual-light").theme == "textual-light"
 
 

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_forward.catalog.catalog import Catalog as Catalog
-    from tui_forward.catalog.target_watch import TargetResolver as TargetResolver
-    from tui_forward.catalog.target_watch import TargetWatch as TargetWatch
+    from tui_forward.catalog.target_watch import CatalogTargetResolver as CatalogTargetResolver
+    from tui_forward.catalog.target_watch import CatalogTargetWatch as CatalogTargetWatch
 
-_HOMES = {"Catalog": "catalog", "TargetResolver": "target_watch", "TargetWatch": "target_watch"}
+_HOMES = {
+    "Catalog": "catalog",
+    "CatalogTargetResolver": "target_watch",
+    "CatalogTargetWatch": "target_watch",
+}
 
-__all__ = ["Catalog", "TargetResolver", "TargetWatch"]
+__all__ = ["Catalog", "CatalogTargetResolver", "CatalogTargetWatch"]
 
 
 def __getattr__(name: str) -> object:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tui_forward.catalog.change_log import next_version
-from tui_forward.catalog.informer import LiveScope
+from tui_forward.catalog.informer import ScopeInformer
 from tui_forward.errors import ConfigError
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -28,7 +28,7 @@ _IDLE_S = 60.0
 
 
 class _Entry:
-    def __init__(self, live: LiveScope) -> None:
+    def __init__(self, live: ScopeInformer) -> None:
         self.live = live
         self.holds = 0
         self.asked_at = time.monotonic()
@@ -42,7 +42,9 @@ class Catalog:
         idle_s: How long a scope that nobody looks at or holds is kept.
     """
 
-    def __init__(self, cluster_of: Callable[[str], Cluster], *, idle_s: float = _IDLE_S) -> None:
+    def __init__(
+        self, cluster_of: Callable[[str], ClusterClient], *, idle_s: float = _IDLE_S
+    ) -> None:
         self._cluster_of = cluster_of
         self._idle_s = idle_s
         self._entries: dict[CatalogScope, _Entry] = {}
@@ -86,11 +88,11 @@ class Catalog:
         Raises:
             ConfigError: The scope's context cannot be used.
         """
-        with self.hold(scope):
+        with self.retain(scope):
             await self._entry(scope).live.wait(since)
 
     @contextmanager
-    def hold(self, scope: CatalogScope) -> Iterator[None]:
+    def retain(self, scope: CatalogScope) -> Iterator[None]:
         """Keep a scope followed, looked at or not.
 
         Raises:
@@ -115,10 +117,10 @@ class Catalog:
         """
         return self._entry(scope).live.pods_of(namespace, kind, name)
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Ask again now, on fresh connections: after a sleep or a change of network."""
         for entry in self._entries.values():
-            entry.live.poke()
+            entry.live.refresh()
 
     async def close(self) -> None:
         """Stop following everything."""
@@ -133,7 +135,7 @@ class Catalog:
     def _entry(self, scope: CatalogScope) -> _Entry:
         entry = self._entries.get(scope)
         if entry is None:
-            live = LiveScope(scope, self._cluster_of(scope.context))
+            live = ScopeInformer(scope, self._cluster_of(scope.context))
             live.start()
             entry = self._entries[scope] = _Entry(live)
             if self._sweep is None:

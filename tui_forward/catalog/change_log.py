@@ -31,7 +31,7 @@ class ChangeLog:
         self.version = next_version()
         self._complete_since = self.version
 
-    def note(self, key: str) -> None:
+    def record(self, key: str) -> None:
         """An object came, changed or went."""
         self.version = next_version()
         changed = self._changed
@@ -41,11 +41,11 @@ class ChangeLog:
             oldest = next(iter(changed))
             self._complete_since = changed.pop(oldest)
 
-    def touch(self) -> None:
+    def bump_version(self) -> None:
         """Something changed that is no object: a status, the server's health."""
         self.version = next_version()
 
-    def reaches(self, since: int) -> bool:
+    def covers(self, since: int) -> bool:
         """Whether all changes since a version are still known."""
         return self._complete_since <= since <= self.version
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from tui_forward.catalog.change_log import ChangeLog
 from tui_forward.catalog.pod_index import PodIndex
-from tui_forward.catalog.pod_selection import preference
+from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.catalog.reflector import Reflector, key_of
 from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.api.resources import (
@@ -22,7 +22,7 @@ from tui_forward.kube.api.resources import (
     AnyItem,
     Resource,
 )
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -45,7 +45,7 @@ _HEALTH_EVERY_S = 5.0
 _HEAD_START_S = 0.05
 
 
-class LiveScope:
+class ScopeInformer:
     """Follows every resource of a scope; trouble with one leaves the others alone.
 
     Args:
@@ -53,7 +53,7 @@ class LiveScope:
         cluster: Whom to ask.
     """
 
-    def __init__(self, scope: CatalogScope, cluster: Cluster) -> None:
+    def __init__(self, scope: CatalogScope, cluster: ClusterClient) -> None:
         self.scope = scope
         self._cluster = cluster
         self._log = ChangeLog()
@@ -92,10 +92,10 @@ class LiveScope:
         await asyncio.gather(*(reflector.stop() for reflector in self._reflectors))
         self._changed.set()
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Make every connection prove itself: after a sleep, a change of network."""
         for reflector in self._reflectors:
-            reflector.poke(relist=False)
+            reflector.refresh(relist=False)
 
     async def wait(self, since: int) -> None:
         """Wait until the version is later than `since`. Safe to cancel."""
@@ -107,7 +107,7 @@ class LiveScope:
 
     def view(self, since: int) -> CatalogView:
         """The whole picture, or what changed in it since a version. Never waits."""
-        if not self._log.reaches(since):
+        if not self._log.covers(since):
             return self._view(
                 complete=True, items=[i for r in self._reflectors for i in r.items.values()]
             )
@@ -154,8 +154,8 @@ class LiveScope:
             pod = self.pods.get(namespace, name)
             return [] if pod is None else [pod]
         selector = name if kind is TargetKind.SELECTOR else self._selector(namespace, kind, name)
-        pods = self.pods.selected(namespace, selector) if selector else []
-        return sorted(pods, key=preference)
+        pods = self.pods.matching(namespace, selector) if selector else []
+        return sorted(pods, key=pod_sort_key)
 
     def _selector(self, namespace: str, kind: TargetKind, name: str) -> str:
         for reflector in self._reflectors:
@@ -170,7 +170,7 @@ class LiveScope:
 
     def _reflector(self, resource: Resource[AnyItem]) -> Reflector[AnyItem]:
         prefix = resource.plural
-        note = self._log.note
+        note = self._log.record
         wake = self._changed.set
 
         def changed(old: AnyItem | None, new: AnyItem | None) -> None:
@@ -181,7 +181,7 @@ class LiveScope:
             wake()
 
         def pod_changed(old: AnyItem | None, new: AnyItem | None) -> None:
-            self.pods.change(cast("Pod | None", old), cast("Pod | None", new))
+            self.pods.update(cast("Pod | None", old), cast("Pod | None", new))
             changed(old, new)
 
         return Reflector(
@@ -193,7 +193,7 @@ class LiveScope:
         )
 
     def _touch(self) -> None:
-        self._log.touch()
+        self._log.bump_version()
         self._changed.set()
 
     @staticmethod
@@ -226,5 +226,5 @@ class LiveScope:
                 self._touch()
                 if health.ok and before.ok is False:
                     # It is back: what waits for a clock need not.
-                    self.poke()
+                    self.refresh()
             await asyncio.sleep(_HEALTH_EVERY_S)

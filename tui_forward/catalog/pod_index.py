@@ -35,7 +35,7 @@ class PodIndex:
         """One pod by name."""
         return self._pods.get((namespace, name))
 
-    def change(self, old: Pod | None, new: Pod | None) -> None:
+    def update(self, old: Pod | None, new: Pod | None) -> None:
         """Take note of a pod that came (no `old`), changed, or went (no `new`)."""
         if old is not None and new is not None:
             self._pods[new.namespace, new.name] = new
@@ -58,7 +58,7 @@ class PodIndex:
         """The pods a controller owns; a Deployment's include those of its ReplicaSets."""
         return [self._pods[key] for key in self._by_owner.get((namespace, owner), ())]
 
-    def selected(self, namespace: str, selector: str) -> list[Pod]:
+    def matching(self, namespace: str, selector: str) -> list[Pod]:
         """The pods of a namespace that a label selector selects.
 
         Args:

@@ -15,7 +15,7 @@ _PHASES = {"Running": 2, "Unknown": 1}
 _NEVER = float("inf")
 
 
-def preference(pod: Pod) -> tuple[object, ...]:
+def pod_sort_key(pod: Pod) -> tuple[object, ...]:
     """Sorts pods best first.
 
     Assigned, Running, Ready, staying, ready longest, fewest restarts, oldest; then by name, so
@@ -33,12 +33,12 @@ def preference(pod: Pod) -> tuple[object, ...]:
     )
 
 
-def usable(pod: Pod) -> bool:
+def is_usable(pod: Pod) -> bool:
     """Whether a tunnel to this pod makes sense: it runs and is meant to stay."""
     return bool(pod.node) and pod.phase == "Running" and not pod.deleting
 
 
-def choose(
+def select_pod(
     pods: Iterable[Pod], *, current: str = "", trusted: Callable[[Pod], bool] = lambda _: True
 ) -> Pod | None:
     """The pod to forward to, or None.
@@ -49,8 +49,8 @@ def choose(
             better one that appears later does not end working connections.
         trusted: False for a pod of which there is evidence that it is gone.
     """
-    candidates = [pod for pod in pods if usable(pod) and trusted(pod)]
+    candidates = [pod for pod in pods if is_usable(pod) and trusted(pod)]
     for pod in candidates:
         if pod.uid == current and pod.ready:
             return pod
-    return min(candidates, key=preference, default=None)
+    return min(candidates, key=pod_sort_key, default=None)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service
 
 
-class PortProblem(Exception):  # noqa: N818 - says what is wrong with a port, becomes a state
+class PortResolutionError(Exception):
     """The port cannot be forwarded, whatever happens to the pods.
 
     Args:
@@ -25,7 +25,7 @@ class PortProblem(Exception):  # noqa: N818 - says what is wrong with a port, be
         self.hint = hint
 
 
-def pod_port(pod: Pod, port: str) -> int:
+def resolve_pod_port(pod: Pod, port: str) -> int:
     """The number of a port of a pod, given by number or name.
 
     A number need not be declared: what listens counts, not what is written.
@@ -37,20 +37,22 @@ def pod_port(pod: Pod, port: str) -> int:
     if number is None:
         named = next((p for p in pod.ports if p.name == port), None)
         if named is None:
-            raise PortProblem(f'pod {pod.name} has no port named "{port}"', _choices(pod.ports))
+            raise PortResolutionError(
+                f'pod {pod.name} has no port named "{port}"', _choices(pod.ports)
+            )
         number = named.number
     _refuse_udp(pod.ports, number, port, f"pod {pod.name}")
     return number
 
 
-def service_port(service: Service, pod: Pod, port: str) -> int:
+def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
     """The number to dial in `pod` for a port of `service`, given by number or name.
 
     Raises:
         PortProblem: The service has no such port, only as UDP, or its `targetPort` is a name
             that the pod does not have.
     """
-    declared = declared_service_port(service, port)
+    declared = find_service_port(service, port)
     if service.headless:
         # Without a virtual address nothing maps ports: clients of the service use the same.
         return declared.number
@@ -61,7 +63,7 @@ def service_port(service: Service, pod: Pod, port: str) -> int:
         return number
     named = next((p for p in pod.ports if p.name == declared.target), None)
     if named is None:
-        raise PortProblem(
+        raise PortResolutionError(
             f'port {port} of svc/{service.name} leads to a port named "{declared.target}", '
             f"which pod {pod.name} does not have",
             _choices(pod.ports),
@@ -69,7 +71,7 @@ def service_port(service: Service, pod: Pod, port: str) -> int:
     return named.number
 
 
-def declared_service_port(service: Service, port: str) -> DeclaredPort:
+def find_service_port(service: Service, port: str) -> DeclaredPort:
     """The entry of a service's ports that a number or name means.
 
     Raises:
@@ -80,11 +82,13 @@ def declared_service_port(service: Service, port: str) -> DeclaredPort:
     if number is None:
         found = next((p for p in service.ports if p.name == port), None)
         if found is None:
-            raise PortProblem(f'{where} has no port named "{port}"', _choices(service.ports))
+            raise PortResolutionError(
+                f'{where} has no port named "{port}"', _choices(service.ports)
+            )
         number = found.number
     matching = [p for p in service.ports if p.number == number]
     if not matching:
-        raise PortProblem(f"{where} has no port {number}", _choices(service.ports))
+        raise PortResolutionError(f"{where} has no port {number}", _choices(service.ports))
     _refuse_udp(service.ports, number, port, where)
     # Two entries may share a number, one TCP and one UDP.
     return next((p for p in matching if p.protocol is not PortProtocol.UDP), matching[0])
@@ -95,7 +99,7 @@ def _number(port: str) -> int | None:
         return None
     number = int(port)
     if not 1 <= number <= 65535:
-        raise PortProblem(f"{port} is no port number", "Ports go from 1 to 65535")
+        raise PortResolutionError(f"{port} is no port number", "Ports go from 1 to 65535")
     return number
 
 
@@ -103,7 +107,7 @@ def _refuse_udp(ports: Iterable[DeclaredPort], number: int, port: str, where: st
     protocols = {p.protocol for p in ports if p.number == number}
     if protocols and PortProtocol.TCP not in protocols:
         protocol = sorted(protocols)[0]
-        raise PortProblem(
+        raise PortResolutionError(
             f"port {port} of {where} is {protocol}, which Kubernetes cannot forward",
             "Only TCP ports can be forwarded",
         )

@@ -23,7 +23,7 @@ from tui_forward.errors import (
 from tui_forward.kube.api.pager import PAGE_LIMIT
 from tui_forward.kube.api.resources import Item, Resource
 from tui_forward.kube.api.watch import WatchEventType
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 from tui_forward.model import Namespace
 
 Key = tuple[str, str]
@@ -63,7 +63,7 @@ class Reflector(Generic[Item]):
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterClient,
         resource: Resource[Item],
         namespace: str = "",
         *,
@@ -106,7 +106,7 @@ class Reflector(Generic[Item]):
         # The runner never raises anything else.
         await asyncio.wait({runner})
 
-    def poke(self, *, relist: bool = True) -> None:
+    def refresh(self, *, relist: bool = True) -> None:
         """Ask again now: give up any waiting, and a watch that may be dead.
 
         Args:

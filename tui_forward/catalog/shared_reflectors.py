@@ -9,16 +9,16 @@ from typing import Generic, cast
 from tui_forward.catalog.reflector import Reflector
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.kube.api.resources import AnyItem, Item, Resource
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 
 Question = tuple[str, str, str, str]
 
 
-class Lease(Generic[Item]):
+class ReflectorHandle(Generic[Item]):
     """One user's share in a reflector. `release` it when done."""
 
     def __init__(
-        self, sharing: _Sharing[Item], question: Question, listener: Callable[[], None]
+        self, sharing: _SharedReflector[Item], question: Question, listener: Callable[[], None]
     ) -> None:
         self._sharing = sharing
         self.question = question
@@ -42,9 +42,9 @@ class Lease(Generic[Item]):
         """One object, if it is known."""
         return self._sharing.reflector.items.get((namespace, name))
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Look again, now."""
-        self._sharing.reflector.poke()
+        self._sharing.reflector.refresh()
 
     def release(self) -> None:
         """Give the share back. Idempotent."""
@@ -54,10 +54,10 @@ class Lease(Generic[Item]):
                 self._sharing.close()
 
 
-class _Sharing(Generic[Item]):
+class _SharedReflector(Generic[Item]):
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterClient,
         resource: Resource[Item],
         question: Question,
         closed: Callable[[Question, Reflector[Item]], None],
@@ -91,12 +91,12 @@ class SharedReflectors:
         cluster: Whom they ask.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterClient) -> None:
         self.cluster = cluster
-        self._sharings: dict[Question, _Sharing[AnyItem]] = {}
+        self._sharings: dict[Question, _SharedReflector[AnyItem]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
-    def lease(
+    def acquire(
         self,
         resource: Resource[Item],
         namespace: str,
@@ -104,20 +104,20 @@ class SharedReflectors:
         *,
         label_selector: str = "",
         name: str = "",
-    ) -> Lease[Item]:
+    ) -> ReflectorHandle[Item]:
         """Follow something; `listener` is called after every change of the answer."""
         question = (resource.plural, namespace, label_selector, name)
-        sharing = cast("_Sharing[Item] | None", self._sharings.get(question))
+        sharing = cast("_SharedReflector[Item] | None", self._sharings.get(question))
         if sharing is None:
-            sharing = _Sharing(self.cluster, resource, question, self._close)
-            self._sharings[question] = cast("_Sharing[AnyItem]", sharing)
+            sharing = _SharedReflector(self.cluster, resource, question, self._close)
+            self._sharings[question] = cast("_SharedReflector[AnyItem]", sharing)
             sharing.reflector.start()
-        return Lease(sharing, question, listener)
+        return ReflectorHandle(sharing, question, listener)
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Make every connection prove itself: after a sleep, a change of network."""
         for sharing in [*self._sharings.values()]:
-            sharing.reflector.poke(relist=False)
+            sharing.reflector.refresh(relist=False)
 
     @property
     def unreachable(self) -> TransportError | None:

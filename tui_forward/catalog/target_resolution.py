@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from tui_forward.catalog.pod_selection import choose, preference, usable
+from tui_forward.catalog.pod_selection import is_usable, pod_sort_key, select_pod
 from tui_forward.catalog.port_resolution import (
-    PortProblem,
-    declared_service_port,
-    pod_port,
-    service_port,
+    PortResolutionError,
+    find_service_port,
+    resolve_pod_port,
+    resolve_service_port,
 )
 from tui_forward.model import (
     BlockedBy,
@@ -82,13 +82,13 @@ def resolve_selected(
     """
     if isinstance(anchor, Service):
         try:
-            declared_service_port(anchor, target.port)
-        except PortProblem as problem:
+            find_service_port(anchor, target.port)
+        except PortResolutionError as problem:
             return _blocked(problem)
-    pod = choose(pods, current=current, trusted=trusted)
+    pod = select_pod(pods, current=current, trusted=trusted)
     if pod is None:
         return Unresolved(
-            reason=why_none(target, anchor, pods, trusted), hint=_pod_hint(target, pods)
+            reason=no_usable_pod_reason(target, anchor, pods, trusted), hint=_pod_hint(target, pods)
         )
     return _with_port(target, anchor, pod)
 
@@ -112,14 +112,14 @@ def resolve_pod(
         current: UID of the pod in use.
         trusted: False for a pod of which there is evidence that it is gone.
     """
-    if pod is not None and usable(pod) and trusted(pod):
+    if pod is not None and is_usable(pod) and trusted(pod):
         return _with_port(target, None, pod)
     origin = pod or origin
     if target.pin or origin is None:
         siblings = ()
     elif origin.owner is not None:
-        siblings = [s for s in siblings if s.name != target.name and replaces(s, origin)]
-    replacement = choose(siblings, current=current, trusted=trusted) if siblings else None
+        siblings = [s for s in siblings if s.name != target.name and is_replacement_of(s, origin)]
+    replacement = select_pod(siblings, current=current, trusted=trusted) if siblings else None
     # A pod that is only starting is waited for; one that ends or has ended is replaced.
     starting = pod is not None and not pod.deleting and pod.phase in {"Pending", "Unknown", ""}
     if replacement is not None and not starting:
@@ -138,24 +138,24 @@ def resolve_pod(
 
 def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod], trusted: Trusted) -> Unresolved:
     if not trusted(pod):
-        return Unresolved(reason=f"{describe(pod)}, but its tunnel says that it is gone")
+        return Unresolved(reason=f"{describe_pod(pod)}, but its tunnel says that it is gone")
     follows = pod.owner is not None and not target.pin
     if pod.deleting:
         text = f"pod {pod.name} is Terminating"
         if follows or target.pin:
             text += "; waiting for its replacement"
         if siblings:
-            text += f": {describe(min(siblings, key=preference))}"
+            text += f": {describe_pod(min(siblings, key=pod_sort_key))}"
         return Unresolved(reason=text)
     if pod.phase in {"Succeeded", "Failed"}:
         if follows and pod.owner is not None and pod.owner.kind != "Job":
-            return Unresolved(reason=f"{describe(pod)}; waiting for its replacement")
+            return Unresolved(reason=f"{describe_pod(pod)}; waiting for its replacement")
         return Unresolved(
-            reason=f"{describe(pod)} and will not run again",
+            reason=f"{describe_pod(pod)} and will not run again",
             hint="Start it again, or forward to something that keeps running",
             blocked_by=BlockedBy.TARGET,
         )
-    return Unresolved(reason=describe(pod), hint=_reason_hint(pod))
+    return Unresolved(reason=describe_pod(pod), hint=_reason_hint(pod))
 
 
 def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresolved:
@@ -169,11 +169,11 @@ def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresol
         owner += f" on node {origin.node}"
     text = f"pod {target.name} is gone; waiting for its replacement by {owner}"
     if siblings:
-        text += f": {describe(min(siblings, key=preference))}"
+        text += f": {describe_pod(min(siblings, key=pod_sort_key))}"
     return Unresolved(reason=text)
 
 
-def follows_by_name(pod: Pod) -> bool:
+def replacement_keeps_name(pod: Pod) -> bool:
     """Whether a replacement has the same name: a StatefulSet's pod, or one without owner."""
     return pod.owner is None or pod.owner.kind not in {
         "Deployment",
@@ -184,9 +184,9 @@ def follows_by_name(pod: Pod) -> bool:
     }
 
 
-def replaces(candidate: Pod, origin: Pod) -> bool:
+def is_replacement_of(candidate: Pod, origin: Pod) -> bool:
     """Whether `candidate` does the work that `origin` did."""
-    if candidate.owner != origin.owner or follows_by_name(origin):
+    if candidate.owner != origin.owner or replacement_keeps_name(origin):
         return candidate.name == origin.name
     if origin.owner is not None and origin.owner.kind == "DaemonSet":
         # A DaemonSet's pod stands for its node.
@@ -204,7 +204,7 @@ def sibling_selector(pod: Pod) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def missing(target: Target) -> Unresolved:
+def target_not_found(target: Target) -> Unresolved:
     """The target names a service or workload that does not exist."""
     kind = _NAMES[target.kind]
     return Unresolved(
@@ -214,7 +214,7 @@ def missing(target: Target) -> Unresolved:
     )
 
 
-def without_selector(target: Target, service: bool) -> Unresolved:
+def selectorless(target: Target, service: bool) -> Unresolved:
     """The service or workload selects no pods of its own."""
     return Unresolved(
         reason=f"{_what(target)} has no selector, so it has no pods to forward to",
@@ -223,7 +223,7 @@ def without_selector(target: Target, service: bool) -> Unresolved:
     )
 
 
-def why_none(
+def no_usable_pod_reason(
     target: Target,
     anchor: Service | Workload | None,
     pods: Collection[Pod],
@@ -243,11 +243,11 @@ def why_none(
     if not staying:
         names = ", ".join(sorted(pod.name for pod in pods)[:3])
         return f"all pods of {what} are Terminating ({names}); waiting for their replacements"
-    gone = [pod for pod in staying if usable(pod) and not trusted(pod)]
+    gone = [pod for pod in staying if is_usable(pod) and not trusted(pod)]
     if gone:
         return f"pod {gone[0].name} is Running, but its tunnel says that it is gone"
     ready = sum(pod.ready for pod in staying)
-    worst = sorted(staying, key=preference)
+    worst = sorted(staying, key=pod_sort_key)
     told = ", ".join(f"{pod.name} is {pod.status or pod.phase or 'Pending'}" for pod in worst[:3])
     if len(worst) > 3:
         told += f" and {len(worst) - 3} more"
@@ -258,7 +258,7 @@ def why_none(
     return f"{text} ({_shortened(message)})" if message else text
 
 
-def describe(pod: Pod) -> str:
+def describe_pod(pod: Pod) -> str:
     """A pod's condition in words: "pod db-0 is Pending: 0/3 nodes are available"."""
     text = f"pod {pod.name} is {pod.status or pod.phase or 'Pending'}"
     return f"{text}: {_shortened(pod.message)}" if pod.message else text
@@ -267,10 +267,10 @@ def describe(pod: Pod) -> str:
 def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> Resolution:
     try:
         if isinstance(anchor, Service):
-            port = service_port(anchor, pod, target.port)
+            port = resolve_service_port(anchor, pod, target.port)
         else:
-            port = pod_port(pod, target.port)
-    except PortProblem as problem:
+            port = resolve_pod_port(pod, target.port)
+    except PortResolutionError as problem:
         return _blocked(problem)
     return Resolved(
         pod=PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node),
@@ -281,7 +281,7 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
     )
 
 
-def _blocked(problem: PortProblem) -> Unresolved:
+def _blocked(problem: PortResolutionError) -> Unresolved:
     return Unresolved(reason=problem.reason, hint=problem.hint, blocked_by=BlockedBy.TARGET)
 
 
@@ -304,7 +304,7 @@ def _shortened(message: str, limit: int = 160) -> str:
 def _pod_hint(target: Target, pods: Collection[Pod]) -> str:
     if not pods:
         return ""
-    hints = (_reason_hint(pod) for pod in sorted(pods, key=preference))
+    hints = (_reason_hint(pod) for pod in sorted(pods, key=pod_sort_key))
     del target
     return next(filter(None, hints), "")
 

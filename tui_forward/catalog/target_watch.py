@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable
 
 from tui_forward.catalog.label_selector import parse_selector
-from tui_forward.catalog.shared_reflectors import Lease, SharedReflectors
+from tui_forward.catalog.shared_reflectors import ReflectorHandle, SharedReflectors
 from tui_forward.catalog.target_resolution import (
     KINDS,
-    follows_by_name,
-    missing,
-    replaces,
+    is_replacement_of,
+    replacement_keeps_name,
     resolve_pod,
     resolve_selected,
+    selectorless,
     sibling_selector,
-    without_selector,
+    target_not_found,
 )
 from tui_forward.errors import (
     ApiError,
@@ -33,7 +33,7 @@ from tui_forward.errors import (
     UsageError,
 )
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
     BlockedBy,
     Pod,
@@ -52,23 +52,23 @@ from tui_forward.model import (
 _DISTRUST_S = 2.0
 
 
-class TargetResolver:
+class CatalogTargetResolver:
     """Makes target watches; one for all contexts.
 
     Args:
         cluster_of: The cluster of a context; may raise ConfigError.
     """
 
-    def __init__(self, cluster_of: Callable[[str], Cluster]) -> None:
+    def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
         self._cluster_of = cluster_of
         self._shared: dict[str, SharedReflectors] = {}
-        self._watches: set[TargetWatch] = set()
+        self._watches: set[CatalogTargetWatch] = set()
 
-    def watch(self, target: Target) -> TargetWatch:
+    def watch(self, target: Target) -> CatalogTargetWatch:
         """Begin to follow a target. Needs a running event loop; never raises."""
-        watch = TargetWatch(target, self._reflectors, self._watches.discard)
+        watch = CatalogTargetWatch(target, self._reflectors, self._watches.discard)
         self._watches.add(watch)
-        watch.begin()
+        watch.start()
         return watch
 
     def _reflectors(self, context: str) -> SharedReflectors:
@@ -81,12 +81,12 @@ class TargetResolver:
         troubles = {context: shared.unreachable for context, shared in self._shared.items()}
         return {context: error for context, error in troubles.items() if error is not None}
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Ask again now, on fresh connections: after a sleep or a change of network."""
         for shared in self._shared.values():
-            shared.poke()
+            shared.refresh()
         for watch in [*self._watches]:
-            watch.poke()
+            watch.refresh()
 
     async def close(self) -> None:
         """Stop following everything."""
@@ -97,25 +97,25 @@ class TargetResolver:
         self._shared.clear()
 
 
-class TargetWatch:
+class CatalogTargetWatch:
     """One target, followed. Made by `TargetResolver.watch`."""
 
     def __init__(
         self,
         target: Target,
         reflectors: Callable[[str], SharedReflectors],
-        closed: Callable[[TargetWatch], None],
+        closed: Callable[[CatalogTargetWatch], None],
     ) -> None:
         self._target = target
         self._reflectors = reflectors
         self._on_closed = closed
-        self._current: Resolution = Unresolved(reason=f"looking for {target}", pending=True)
+        self._current: Resolution = Unresolved(reason=f"looking for {target}", is_loading=True)
         self._waiters: set[asyncio.Future[None]] = set()
         self._distrusted: dict[str, tuple[str, float]] = {}
         self._shared: SharedReflectors | None = None
-        self._anchor: Lease[Service] | Lease[Workload] | None = None
-        self._pods: Lease[Pod] | None = None
-        self._named: Lease[Pod] | None = None
+        self._anchor: ReflectorHandle[Service] | ReflectorHandle[Workload] | None = None
+        self._pods: ReflectorHandle[Pod] | None = None
+        self._named: ReflectorHandle[Pod] | None = None
         self._origin: Pod | None = None
         self._owner_lookup: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -140,7 +140,7 @@ class TargetWatch:
                 self._waiters.discard(waiter)
         return self._current
 
-    def distrust(self, pod_uid: str) -> None:
+    def invalidate(self, pod_uid: str) -> None:
         """Evidence from a tunnel that this incarnation of the pod is gone: look again.
 
         The pod is not offered until the API has said something newer about it, or two
@@ -154,7 +154,7 @@ class TargetWatch:
         asyncio.get_running_loop().call_later(_DISTRUST_S + 0.1, self._schedule)
         for lease in (self._named, self._pods):
             if lease is not None:
-                lease.poke()
+                lease.refresh()
         self._resolve()
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class TargetWatch:
 
     # Following ------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Open the first watches."""
         self._retry = None
         if self._closed:
@@ -182,7 +182,7 @@ class TargetWatch:
             self._shared = self._reflectors(target.context)
         except ConfigError as error:
             self._set(_trouble(error))
-            self._retry = asyncio.get_running_loop().call_later(2.0, self.begin)
+            self._retry = asyncio.get_running_loop().call_later(2.0, self.start)
             return
         if target.kind is TargetKind.SELECTOR:
             try:
@@ -192,28 +192,28 @@ class TargetWatch:
                 return
             self._pods = self._lease_pods(target.name)
         elif target.kind is TargetKind.POD:
-            self._named = self._shared.lease(
+            self._named = self._shared.acquire(
                 PODS, target.namespace, self._schedule, name=target.name
             )
         elif target.kind is TargetKind.SERVICE:
-            self._anchor = self._shared.lease(
+            self._anchor = self._shared.acquire(
                 SERVICES, target.namespace, self._schedule, name=target.name
             )
         else:
-            self._anchor = self._shared.lease(
+            self._anchor = self._shared.acquire(
                 WORKLOADS[target.kind], target.namespace, self._schedule, name=target.name
             )
         self._resolve()
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Try now what waits for a clock."""
         if self._retry is not None:
             self._retry.cancel()
-            self.begin()
+            self.start()
 
-    def _lease_pods(self, selector: str) -> Lease[Pod]:
+    def _lease_pods(self, selector: str) -> ReflectorHandle[Pod]:
         assert self._shared is not None
-        return self._shared.lease(
+        return self._shared.acquire(
             PODS, self._target.namespace, self._schedule, label_selector=selector
         )
 
@@ -261,9 +261,9 @@ class TargetWatch:
                 self._pods = None
             if lease.error is not None:
                 return _trouble(lease.error)
-            return missing(self._target) if lease.synced else None
+            return target_not_found(self._target) if lease.synced else None
         if not anchor.selector:
-            return without_selector(self._target, isinstance(anchor, Service))
+            return selectorless(self._target, isinstance(anchor, Service))
         if self._pods is None or self._pods.question[2] != anchor.selector:
             # Leased before the old one is released, so that a shared watch lives on.
             old, self._pods = self._pods, self._lease_pods(anchor.selector)
@@ -294,7 +294,7 @@ class TargetWatch:
             return _trouble(source.error) if source.error is not None else None
         siblings: list[Pod] = []
         if self._pods is not None and self._origin is not None:
-            siblings = [s for s in self._pods if replaces(s, self._origin)]
+            siblings = [s for s in self._pods if is_replacement_of(s, self._origin)]
         resolution = resolve_pod(
             self._target,
             pod,
@@ -332,7 +332,7 @@ class TargetWatch:
         """Watch the pod's siblings too, unless its replacement has the same name."""
         if self._pods is not None or self._owner_lookup is not None:
             return
-        if self._target.pin or follows_by_name(pod):
+        if self._target.pin or replacement_keeps_name(pod):
             return
         self._owner_lookup = asyncio.create_task(self._find_siblings(pod))
 
@@ -370,7 +370,9 @@ class TargetWatch:
         del self._distrusted[pod.uid]
         return True
 
-    def _current_or_trouble(self, resolution: Resolution, lease: Lease[Pod] | None) -> Resolution:
+    def _current_or_trouble(
+        self, resolution: Resolution, lease: ReflectorHandle[Pod] | None
+    ) -> Resolution:
         """Without a pod, say first that the picture may be old; with one, go on with it."""
         if isinstance(resolution, Unresolved) and lease is not None and lease.error is not None:
             return _trouble(lease.error)

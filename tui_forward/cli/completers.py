@@ -25,7 +25,7 @@ _LOOK_S = 0.02
 T = TypeVar("T")
 
 
-def profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Names of profiles."""
     from tui_forward.cli import profile_lookup as profile_lookup
     from tui_forward.profiles.parser import ProfileError
@@ -40,7 +40,7 @@ def profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
     return _beginning(names, incomplete)
 
 
-def forwards(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_forwards(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Ids and names of forwards that are on."""
 
     async def ask() -> list[str]:
@@ -53,7 +53,7 @@ def forwards(ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
     return _beginning(_asked(ask, []), incomplete)
 
 
-def contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Contexts of the kubeconfig."""
 
     async def ask(session: Session) -> list[str]:
@@ -62,7 +62,7 @@ def contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
     return _beginning(_in_session(ctx, ask, []), incomplete)
 
 
-def namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Namespaces of the context."""
 
     async def ask(session: Session) -> list[str]:
@@ -72,7 +72,7 @@ def namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return _beginning(_in_session(ctx, ask, []), incomplete)
 
 
-def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Pods, services and workloads of the namespace."""
 
     async def ask(session: Session) -> list[str]:
@@ -84,7 +84,7 @@ def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
     return _beginning(_in_session(ctx, ask, []), incomplete)
 
 
-def ports(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_ports(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Ports that the target declares, by number and by name."""
     target = str(ctx.params.get("target") or "")
     kind, _, name = target.rpartition("/")
@@ -143,10 +143,10 @@ async def _view(
 ) -> CatalogView:
     import asyncio
 
-    from tui_forward.cli.sessions import chosen_context
+    from tui_forward.cli.sessions import resolve_context
     from tui_forward.model import CatalogScope
 
-    context = await chosen_context(session, _given(ctx, "context"))
+    context = await resolve_context(session, _given(ctx, "context"))
     namespace = _given(ctx, "namespace") or context.namespace
     scope = CatalogScope(context.name, "" if all_namespaces else namespace)
     while True:

@@ -74,7 +74,7 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    talk = _Talk()
+    talk = _StderrTail()
     listening = asyncio.create_task(talk.listen(process.stderr), name="embedded-cluster-talk")
     try:
         try:
@@ -121,7 +121,7 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
         os.kill(process.pid, number)
 
 
-class _Talk:
+class _StderrTail:
     """The end of what a process said on stderr."""
 
     def __init__(self) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tui_forward.common import atomic_file
-from tui_forward.common.links import Scheme, local_of, scheme_of, url
+from tui_forward.common.links import Scheme, local_endpoint, scheme_of, url
 from tui_forward.errors import ConfigError
 from tui_forward.model import Forward
 from tui_forward.profiles.profile import Profile
 
 
-def variables(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
+def env_vars(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
     """`DB_HOST`, `DB_PORT` and, where it is known what a browser would say, `DB_URL`."""
     prefixes = {one.name: one.env for one in profile.forwards}
     found: dict[str, str] = {}
     for forward in forwards:
-        local, prefix = local_of(forward), prefixes.get(forward.spec.name)
+        local, prefix = local_endpoint(forward), prefixes.get(forward.spec.name)
         if local is None or prefix is None:
             continue
         host, port = local
@@ -32,13 +32,13 @@ def variables(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
     return found
 
 
-def write_variables(path: Path, found: dict[str, str]) -> None:
+def write_env_file(path: Path, found: dict[str, str]) -> None:
     """Write NAME=VALUE lines.
 
     Raises:
         ConfigError: The file cannot be written.
     """
     try:
-        atomic_file.replace(path, "".join(f"{k}={v}\n" for k, v in found.items()).encode())
+        atomic_file.write_atomically(path, "".join(f"{k}={v}\n" for k, v in found.items()).encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}") from error

@@ -30,7 +30,7 @@ STATE_STYLES = {
 }
 
 
-class Report(Protocol):
+class EventPrinter(Protocol):
     """What `headless` tells, in whatever form."""
 
     def event(self, event: Event) -> None:
@@ -43,7 +43,7 @@ class Report(Protocol):
         """Something the person should know, once."""
 
 
-class JsonReport:
+class JsonEventPrinter:
     """`--json`: every event as it is, on stdout; stderr stays silent but for failures."""
 
     def __init__(self, output: Output) -> None:
@@ -61,7 +61,7 @@ class JsonReport:
         """Nothing: who reads JSON reads no talk."""
 
 
-class TextReport:
+class KubectlEventPrinter:
     """As kubectl on stdout; states in words on stderr.
 
     Args:
@@ -137,7 +137,7 @@ class TextReport:
 
     def ready(self, forward: Forward) -> None:
         """The lines of kubectl, which scripts wait for."""
-        for address in in_kubectl_order(forward.listening):
+        for address in ipv4_first(forward.listening):
             self._output.out(f"Forwarding from {address} -> {forward.remote_port}")
 
     def note(self, text: str, hint: str = "") -> None:
@@ -148,6 +148,6 @@ class TextReport:
                 self._output.err(f"{style('hint:', '1', color=self._color)}  {hint}")
 
 
-def in_kubectl_order(addresses: tuple[LocalAddress, ...]) -> list[LocalAddress]:
+def ipv4_first(addresses: tuple[LocalAddress, ...]) -> list[LocalAddress]:
     """IPv4 before IPv6, otherwise as opened."""
     return sorted(addresses, key=lambda address: ":" in address.host)

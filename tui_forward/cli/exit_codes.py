@@ -15,6 +15,6 @@ class ExitCode(IntEnum):
     USAGE = 2  # the command line itself makes no sense
 
 
-def exit_code_of(error: TuiForwardError) -> ExitCode:
+def exit_code_for(error: TuiForwardError) -> ExitCode:
     """The exit code an error leads to when nothing else can be done about it."""
     return ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.FAILED

@@ -10,13 +10,13 @@ import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
 from tui_forward.cli.output import one_line, style
-from tui_forward.common.formatting import plural, rate, short_age
+from tui_forward.common.formatting import format_rate, pluralize, short_age
 from tui_forward.model import Forward
 
 _WIDEST = 48
 
 
-def record(forward: Forward) -> dict[str, Any]:
+def forward_to_dict(forward: Forward) -> dict[str, Any]:
     """One forward for programs; the same keys in every command."""
     spec, counters = forward.spec, forward.counters
     return {
@@ -47,7 +47,7 @@ def json_line(record: dict[str, Any]) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
+def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
     """A line for each forward, and one above them; a reason beneath what is not ready."""
     now = time.time()
     rows = [("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "NOW", "AGE")]
@@ -59,7 +59,7 @@ def table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             f"{one.spec.target.context}/{one.spec.target}",
             "paused" if one.paused else one.state.value,
             str(one.counters.connections_open),
-            rate(one.counters.rate_from_pod + one.counters.rate_to_pod) or "-",
+            format_rate(one.counters.rate_from_pod + one.counters.rate_to_pod) or "-",
             short_age(now - one.started_at),
         )
         for one in forwards
@@ -82,8 +82,8 @@ def table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             yield style(f"    {why}", "2", color=color)
 
 
-def count(forwards: Sequence[Forward]) -> str:
+def format_ready_count(forwards: Sequence[Forward]) -> str:
     """`3 forwards, 2 ready`."""
     ready = sum(one.state.value == "ready" for one in forwards)
-    what = plural(len(forwards), "forward")
+    what = pluralize(len(forwards), "forward")
     return what if ready == len(forwards) else f"{what}, {ready} ready"

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from tui_forward.cli.event_output import Report
+from tui_forward.cli.event_output import EventPrinter
 from tui_forward.common.arguments import is_loopback
 from tui_forward.errors import ConfigError, ForwardError, TransportError, TuiForwardError
 from tui_forward.model import (
@@ -33,7 +33,7 @@ class StartError(ForwardError):
     """A forward will not become ready without a person."""
 
 
-class Headless:
+class HeadlessRunner:
     """Runs forwards on a session until told to stop.
 
     Args:
@@ -41,7 +41,7 @@ class Headless:
         report: Who is told.
     """
 
-    def __init__(self, session: Session, report: Report) -> None:
+    def __init__(self, session: Session, report: EventPrinter) -> None:
         self._session = session
         self._report = report
         self._pending: dict[str, ForwardSpec] = {}  # started, never ready yet

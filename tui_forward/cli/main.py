@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tui_forward.cli import completers as completers
-from tui_forward.cli.exit_codes import ExitCode, exit_code_of
+from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
 from tui_forward.errors import TuiForwardError, UsageError
@@ -113,7 +113,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 @click.option(
     "--profile",
     metavar="PROFILE",
-    shell_complete=completers.profiles,
+    shell_complete=completers.complete_profiles,
     help="Switch this profile's forwards on.",
 )
 @click.option("--resume", is_flag=True, help="Bring back what was on before a crash or reboot.")
@@ -153,7 +153,7 @@ def cli(
     if profile is not None:
         from tui_forward.cli import profile_lookup as profile_lookup
 
-        wanted = profile_lookup.chosen(profile, yes=False)
+        wanted = profile_lookup.find_trusted_profile(profile, yes=False)
     dashboard(kubeconfig, context=context, namespace=shown, resume=resume, profile=wanted)
 
 
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else ExitCode.DONE
     except TuiForwardError as error:
         print_error(error)
-        return exit_code_of(error)
+        return exit_code_for(error)
     except click.ClickException as error:
         print_error(UsageError(_sentence(error), hint=_help_of(error)))
         return ExitCode.USAGE

@@ -12,7 +12,7 @@ Labels = dict[str, str]
 Sample = tuple[str, Labels, float]  # suffix of the name, labels, value
 
 
-def text(snapshot: Snapshot) -> str:
+def format_openmetrics(snapshot: Snapshot) -> str:
     """All there is to know of a session, for Prometheus and its like."""
     lines: list[str] = []
     for name, kind, about, samples in _families(snapshot):
@@ -52,7 +52,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
     )  # fmt: skip
     yield (
         "tui_forward_connections_parked", "gauge", "Connections that wait for a pod.",
-        (("", labels, float(one.parked)) for one, labels in forwards),
+        (("", labels, float(one.queued)) for one, labels in forwards),
     )  # fmt: skip
     yield (
         "tui_forward_connections", "counter", "Connections so far.",

@@ -47,13 +47,13 @@ def cluster_options(command: F) -> F:
             "-n",
             "--namespace",
             metavar="NAME",
-            shell_complete=completers.namespaces,
+            shell_complete=completers.complete_namespaces,
             help="Namespace; the context's own by default.",
         ),
         click.option(
             "--context",
             metavar="NAME",
-            shell_complete=completers.contexts,
+            shell_complete=completers.complete_contexts,
             help="Context of the kubeconfig.",
         ),
     ):

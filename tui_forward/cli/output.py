@@ -23,14 +23,14 @@ _FLUSH_S = 1.0
 Write = Callable[[bytes], None]
 
 
-def wants_color(stream: TextIO) -> bool:
+def use_color(stream: TextIO) -> bool:
     """Whether to colour what goes to a stream (https://no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
 
 
-def speaks_unicode(stream: TextIO) -> bool:
+def supports_unicode(stream: TextIO) -> bool:
     """Whether a stream can show ticks, bars and box lines."""
     try:
         "✓✗─│↓↑●".encode(stream.encoding or "ascii")
@@ -63,7 +63,7 @@ def one_line(text: str) -> str:
 def print_error(error: TuiForwardError) -> None:
     """Show an error on stderr."""
     try:
-        for line in error_lines(error, color=wants_color(sys.stderr)):
+        for line in error_lines(error, color=use_color(sys.stderr)):
             print(line, file=sys.stderr)  # noqa: T201 - stderr is where talk goes
         sys.stderr.flush()
     except OSError:

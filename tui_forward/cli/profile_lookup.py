@@ -11,23 +11,23 @@ from tui_forward.cli.output import one_line
 from tui_forward.common import paths as paths
 from tui_forward.common.arguments import is_loopback
 from tui_forward.errors import UsageError
-from tui_forward.profiles.parser import read_profile
+from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 
 
 def store() -> ProfileStore:
     """The profiles of this person, here."""
-    return ProfileStore(paths.profiles(), Path.cwd())
+    return ProfileStore(paths.profiles_dir(), Path.cwd())
 
 
-def trust() -> Trust:
+def trust() -> TrustStore:
     """What this person has agreed to."""
-    return Trust(paths.trusted())
+    return TrustStore(paths.trusted_profiles_file())
 
 
-def chosen(name: str, *, yes: bool) -> Profile:
+def find_trusted_profile(name: str, *, yes: bool) -> Profile:
     """The profile of a name, agreed to if need be.
 
     Args:
@@ -40,14 +40,14 @@ def chosen(name: str, *, yes: bool) -> Profile:
     """
     file = store().find(name)
     text = file.text()
-    profile = read_profile(text, file.path, team=file.team)
+    profile = parse_profile(text, file.path, team=file.team)
     if file.team:
         _ask(file, text, profile, yes=yes)
     return profile
 
 
 def _ask(file: ProfileFile, text: str, profile: Profile, *, yes: bool) -> None:
-    if trust().is_agreed(file.path, text):
+    if trust().is_trusted(file.path, text):
         return
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -56,14 +56,14 @@ def _ask(file: ProfileFile, text: str, profile: Profile, *, yes: bool) -> None:
                 hint="look at it (tui-forward profile show), then say --yes",
             )
         click.echo(f"{file.path} is not one of your own profiles, or has changed:", err=True)
-        for line in described(profile):
+        for line in describe_forwards(profile):
             click.echo(f"  {one_line(line)}", err=True)
         if not click.confirm("Use it from now on?", default=False, err=True):
             raise UsageError("the profile was not agreed to", hint="nothing was changed")
-    trust().agree(file.path, text)
+    trust().trust(file.path, text)
 
 
-def described(profile: Profile) -> list[str]:
+def describe_forwards(profile: Profile) -> list[str]:
     """A line for each forward: what it listens on and where it leads."""
     lines = []
     for one in profile.forwards:

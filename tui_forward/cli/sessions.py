@@ -56,7 +56,7 @@ async def remote_session(
         TuiForwardError: The engine cannot be started.
     """
     from tui_forward.daemon import RemoteSession, connect
-    from tui_forward.daemon.reconnecting_session import LastingSession
+    from tui_forward.daemon.reconnecting_session import ReconnectingSession
 
     session = await _of_this_version(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
     if isinstance(session, RemoteSession):
@@ -66,7 +66,7 @@ async def remote_session(
             assert isinstance(again, RemoteSession)
             return again
 
-        session = LastingSession(session, reopen)
+        session = ReconnectingSession(session, reopen)
     try:
         yield session
     finally:
@@ -86,9 +86,9 @@ async def attached_session(
     Raises:
         TuiForwardError: It does not answer, or is of another version.
     """
-    from tui_forward.daemon import attach
+    from tui_forward.daemon import connect_if_running
 
-    opened = partial(attach, kubeconfig)
+    opened = partial(connect_if_running, kubeconfig)
     session = await (_of_this_version(kubeconfig, opened) if asks else opened())
     try:
         yield session
@@ -99,24 +99,24 @@ async def attached_session(
 
 async def _of_this_version(kubeconfig: str | None, opened: Callable[[], Awaitable[T]]) -> T:
     """A session, for which an engine of an older version is replaced if the person says so."""
-    from tui_forward.daemon.remote_session import OtherVersionError
+    from tui_forward.daemon.remote_session import VersionMismatchError
 
     try:
         return await opened()
-    except OtherVersionError as error:
+    except VersionMismatchError as error:
         if not (error.older and sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         click.echo(f"{error.message[0].upper()}{error.message[1:]}.", err=True)
         question = "Put a new one in its place? What is on goes on, on its ports"
         if not click.confirm(question, default=True, err=True):
             raise
-    from tui_forward.daemon.launcher import take_over
+    from tui_forward.daemon.launcher import replace_engine
 
-    await take_over(kubeconfig)
+    await replace_engine(kubeconfig)
     return await opened()
 
 
-async def chosen_context(session: Session, name: str | None) -> Context:
+async def resolve_context(session: Session, name: str | None) -> Context:
     """The context of a name, or the current one.
 
     Raises:
@@ -135,7 +135,7 @@ async def chosen_context(session: Session, name: str | None) -> Context:
     raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run_async(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, with an event loop that can do everything the program needs."""
     # The default loop of Windows (Proactor) knows no add_reader.
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
@@ -144,7 +144,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 @contextlib.contextmanager
-def told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def call_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` in the running loop on Ctrl-C, SIGTERM or SIGHUP; the second one kills.
 
     Not `loop.add_signal_handler`, which Windows does not have: a handler of Python's own
@@ -171,7 +171,7 @@ def told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def until_told(work: Coroutine[Any, Any, T]) -> T | None:
+async def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`, or None if a signal ended it first; it cleans up before."""
     task = asyncio.ensure_future(work)
     told = False
@@ -181,7 +181,7 @@ async def until_told(work: Coroutine[Any, Any, T]) -> T | None:
         told = True
         task.cancel()
 
-    with told_by_signals(tell):
+    with call_on_signals(tell):
         try:
             return await task
         except asyncio.CancelledError:

@@ -81,7 +81,7 @@ def _spellings_of_group(group: str) -> tuple[str, ...]:
     return ("", group, f"v1.{group}") if group else ("", "v1", "v1.")
 
 
-def parse_selector(text: str) -> str:
+def validate_selector(text: str) -> str:
     """A label selector, checked only as far as a typing mistake shows; the server knows best.
 
     Raises:
@@ -210,7 +210,7 @@ def parse_duration_s(text: str) -> float:
     return seconds
 
 
-def read_duration_s(value: object) -> float:
+def parse_duration_value(value: object) -> float:
     """A duration as it stands in a file: a number of seconds, or a text.
 
     Raises:
@@ -225,6 +225,6 @@ def read_duration_s(value: object) -> float:
     return float(value)
 
 
-def duration_text(seconds: float) -> str:
+def format_duration_arg(seconds: float) -> str:
     """`30s`: a duration as `parse_duration_s` understands it."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"

@@ -12,7 +12,7 @@ from pathlib import Path
 _ASIDE = 10
 
 
-def replace(target: Path, data: bytes) -> os.stat_result:
+def write_atomically(target: Path, data: bytes) -> os.stat_result:
     """Put a new file in place of a file, or where there was none; a link stays a link.
 
     Whoever reads meanwhile, or after a loss of power, finds the old one or the new one, whole.
@@ -48,12 +48,12 @@ def replace(target: Path, data: bytes) -> os.stat_result:
     return status
 
 
-def identity(status: os.stat_result) -> tuple[int, int, int]:
+def file_identity(status: os.stat_result) -> tuple[int, int, int]:
     """What is different as soon as somebody has written a file."""
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def put_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """Give a file that cannot be understood another name: somebody may want it back.
 
     Returns:

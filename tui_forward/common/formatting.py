@@ -8,7 +8,7 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-def amount(count: float) -> str:
+def format_bytes(count: float) -> str:
     """`0 B`, `999 B`, `1.2 kB`, `84.1 MB`, `1.20 GB`: at most 7 characters below 1000 PB."""
     value, unit = float(count), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
@@ -20,12 +20,12 @@ def amount(count: float) -> str:
     return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
-def rate(bytes_per_s: float) -> str:
+def format_rate(bytes_per_s: float) -> str:
     """`1.2 MB/s`; nothing at all when nothing moves."""
-    return f"{amount(bytes_per_s)}/s" if bytes_per_s >= 0.5 else ""
+    return f"{format_bytes(bytes_per_s)}/s" if bytes_per_s >= 0.5 else ""
 
 
-def age(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """`8s`, `4m12s`, `3h05m`, `12d`: at most 6 characters below 100 days."""
     whole = max(0, int(seconds))
     if whole < 60:
@@ -64,6 +64,6 @@ def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
     return "".join(_BLOCKS[-(-total * steps // highest)] for total in totals).rjust(width)
 
 
-def plural(count: int, noun: str, many: str = "") -> str:
+def pluralize(count: int, noun: str, many: str = "") -> str:
     """`1 forward`, `2 forwards`."""
     return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"

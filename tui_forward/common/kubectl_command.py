@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from tui_forward.common.arguments import (
-    duration_text,
+    format_duration_arg,
     parse_addresses,
     parse_duration_s,
     parse_ports,
-    parse_selector,
     parse_target,
+    validate_selector,
 )
 from tui_forward.errors import UsageError
 from tui_forward.model import (
@@ -62,12 +62,12 @@ class _Line:
         return self.options.get(name, [default])[-1]
 
 
-def looks_like_forward(text: str) -> bool:
+def is_forward_command(text: str) -> bool:
     """Whether it is worth trying `parse_lines` on something that was pasted."""
     return bool(_COMMANDS.search(text))
 
 
-def parse_lines(
+def parse_commands(
     text: str,
     *,
     context: str,
@@ -170,7 +170,7 @@ def _specs(
 ) -> list[ForwardSpec]:
     words = line.words
     if "selector" in line.options:
-        kind, name = TargetKind.SELECTOR, parse_selector(line.last("selector", ""))
+        kind, name = TargetKind.SELECTOR, validate_selector(line.last("selector", ""))
     elif words:
         kind, name = parse_target(words[0])
         words = words[1:]
@@ -200,14 +200,14 @@ def _specs(
             local_port=pair.local,
             addresses=addresses,
             transport=chosen,
-            park_s=park_s,
-            linger_s=linger_s,
+            queue_timeout_s=park_s,
+            half_close_timeout_s=linger_s,
         )
         for pair in parse_ports(words)
     ]
 
 
-def command_line(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str:
+def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str:
     """The command that makes the same forward, to copy into a script or a colleague's chat.
 
     Args:
@@ -219,10 +219,10 @@ def command_line(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str
     words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]
     if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
-    if not spec.park_s == defaults.park_s == BUILT_IN.park_s:
-        words += ["--park", duration_text(spec.park_s)]
-    if not spec.linger_s == defaults.linger_s == BUILT_IN.linger_s:
-        words += ["--linger", duration_text(spec.linger_s)]
+    if not spec.queue_timeout_s == defaults.park_s == BUILT_IN.park_s:
+        words += ["--park", format_duration_arg(spec.queue_timeout_s)]
+    if not spec.half_close_timeout_s == defaults.linger_s == BUILT_IN.linger_s:
+        words += ["--linger", format_duration_arg(spec.half_close_timeout_s)]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

@@ -48,7 +48,7 @@ class Scheme(StrEnum):
     HTTPS = "https"
 
 
-def guess(number: int, name: str = "", app_protocol: str = "") -> Scheme | bool:
+def guess_scheme(number: int, name: str = "", app_protocol: str = "") -> Scheme | bool:
     """What a port speaks, by what it declares, its name and its number.
 
     Args:
@@ -87,11 +87,11 @@ def scheme_of(forward: Forward) -> Scheme | bool:
     """What a forward leads to, as far as its port tells; see `guess`."""
     port = forward.spec.target.port
     if port.isdecimal():
-        return guess(forward.remote_port or int(port))
-    return guess(forward.remote_port or 0, port)
+        return guess_scheme(forward.remote_port or int(port))
+    return guess_scheme(forward.remote_port or 0, port)
 
 
-def local_of(forward: Forward) -> tuple[str, int] | None:
+def local_endpoint(forward: Forward) -> tuple[str, int] | None:
     """Host and port to connect to; IPv4 if there is one. None before it listens."""
     if not forward.listening:
         return None
@@ -101,7 +101,7 @@ def local_of(forward: Forward) -> tuple[str, int] | None:
 
 def address_text(forward: Forward) -> str:
     """What to paste: a URL where a browser takes it, else `host:port`; "" before it listens."""
-    local = local_of(forward)
+    local = local_endpoint(forward)
     if local is None:
         return ""
     scheme = scheme_of(forward)

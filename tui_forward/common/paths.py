@@ -9,41 +9,41 @@ from platformdirs import user_config_path, user_log_path, user_state_path
 _NAME = "tui-forward"
 
 
-def settings() -> Path:
+def settings_file() -> Path:
     """The file with theme, keys and habits."""
     return user_config_path(_NAME) / "settings.toml"
 
 
-def profiles() -> Path:
+def profiles_dir() -> Path:
     """The folder of the person's own profiles."""
     return user_config_path(_NAME) / "profiles"
 
 
-def trusted() -> Path:
+def trusted_profiles_file() -> Path:
     """The file that says which of somebody else's profiles were agreed to."""
     return user_state_path(_NAME) / "trusted.json"
 
 
-def memory() -> Path:
+def favorites_file() -> Path:
     """The file with favourites and what was used lately."""
     return user_state_path(_NAME) / "browse.json"
 
 
-def places() -> Path:
+def view_state_file() -> Path:
     """The file that says where the person was in the dashboard."""
     return user_state_path(_NAME) / "places.json"
 
 
-def sessions() -> Path:
+def sessions_dir() -> Path:
     """The folder where engine processes write down what is on."""
     return user_state_path(_NAME) / "sessions"
 
 
-def logs() -> Path:
+def logs_dir() -> Path:
     """The folder where engine processes log."""
     return user_log_path(_NAME, appauthor=False)
 
 
-def crash() -> Path:
+def crash_report_file() -> Path:
     """The file with the last bug of the dashboard."""
     return user_state_path(_NAME) / "crash.log"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tui_forward.model import Forward, History
+from tui_forward.model import Forward, TrafficHistory
 
 _KEPT = 600  # ten minutes of seconds
 
@@ -24,7 +24,7 @@ class _History:
     seconds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
 
-class Histories:
+class TrafficHistories:
     """The last ten minutes of every forward, second by second.
 
     Amounts are differences of the exact counters, so nothing is smoothed and nothing is lost
@@ -34,7 +34,7 @@ class Histories:
     def __init__(self) -> None:
         self._known: dict[str, _History] = {}
 
-    def take(self, forwards: Iterable[Forward], now: float) -> None:
+    def sample(self, forwards: Iterable[Forward], now: float) -> None:
         """Look at the counters.
 
         Args:
@@ -71,15 +71,15 @@ class Histories:
         history = self._known.get(forward_id)
         return list(history.seconds)[-seconds:] if history is not None else []
 
-    def told(self) -> tuple[History, ...]:
+    def export(self) -> tuple[TrafficHistory, ...]:
         """All of it, for somebody who comes later."""
         return tuple(
-            History(forward_id=forward_id, seconds=tuple(history.seconds))
+            TrafficHistory(forward_id=forward_id, seconds=tuple(history.seconds))
             for forward_id, history in self._known.items()
             if history.seconds
         )
 
-    def learn(self, told: Iterable[History]) -> None:
+    def merge(self, told: Iterable[TrafficHistory]) -> None:
         """What was before one began to look; of forwards one has looked at already."""
         for one in told:
             history = self._known.get(one.forward_id)

@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tui_forward.daemon.launcher import attach as attach
     from tui_forward.daemon.launcher import connect as connect
+    from tui_forward.daemon.launcher import connect_if_running as connect_if_running
     from tui_forward.daemon.remote_session import RemoteSession as RemoteSession
 
-__all__ = ["RemoteSession", "attach", "connect"]
+__all__ = ["RemoteSession", "connect", "connect_if_running"]
 
 
 def __getattr__(name: str) -> object:

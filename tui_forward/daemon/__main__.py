@@ -21,13 +21,13 @@ import msgspec
 
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon import watchdog
-from tui_forward.daemon.launcher import Readiness
+from tui_forward.daemon.launcher import ReadyMessage
 from tui_forward.errors import TransportError, TuiForwardError
 
 if TYPE_CHECKING:
-    from tui_forward.daemon.handover import Estate
-    from tui_forward.daemon.notices import Notices
-    from tui_forward.daemon.session_store import Keeper
+    from tui_forward.daemon.handover import HandoverState
+    from tui_forward.daemon.notices import NoticeLog
+    from tui_forward.daemon.session_store import SessionSaver
     from tui_forward.session import LocalSession, Session
 
 _log = logging.getLogger("tui_forward.daemon")
@@ -43,11 +43,11 @@ STAYING_S = 600.0
 def main(argv: list[str] | None = None) -> int:
     """Run the engine process; returns its exit code."""
     options = _parser().parse_args(argv)
-    said = _Readiness()
+    said = _ReadyNotifier()
     if options.detach:
         if not _detach():
             return 0
-        said = _Readiness(watchdog.engine())
+        said = _ReadyNotifier(watchdog.fork_supervised())
         if said.again:
             options.resume, options.take_over = True, False
     try:
@@ -95,18 +95,18 @@ def _detach() -> bool:
     return True
 
 
-class _Readiness:
+class _ReadyNotifier:
     """Tells whoever started this process how it went: once, in one line."""
 
-    def __init__(self, engine: watchdog.Engine | None = None) -> None:
+    def __init__(self, engine: watchdog.SupervisedProcess | None = None) -> None:
         self._engine = engine
-        self.again = engine is not None and engine.again
+        self.again = engine is not None and engine.is_restart
 
     def ready(self, pid: int, staying: int = 0) -> None:
         """Somebody serves the socket."""
-        self._say(Readiness(ready=True, pid=pid, staying=staying))
+        self._say(ReadyMessage(ready=True, pid=pid, staying=staying))
         if self._engine is not None:
-            self._engine.serves()
+            self._engine.notify_ready()
             null = os.open(os.devnull, os.O_RDWR)
             for standard in (0, 1, 2):
                 os.dup2(null, standard)
@@ -114,21 +114,21 @@ class _Readiness:
 
     def failed(self, error: TuiForwardError) -> None:
         """Nobody will."""
-        self._say(Readiness(ready=False, error=error.message, hint=error.hint))
+        self._say(ReadyMessage(ready=False, error=error.message, hint=error.hint))
 
-    def _say(self, readiness: Readiness) -> None:
+    def _say(self, readiness: ReadyMessage) -> None:
         with contextlib.suppress(OSError):  # nobody listens: a person started it by hand
             sys.stdout.write(msgspec.json.encode(readiness).decode() + "\n")
             sys.stdout.flush()
 
 
-def _run(options: argparse.Namespace, said: _Readiness) -> int:
+def _run(options: argparse.Namespace, said: _ReadyNotifier) -> int:
     from tui_forward.daemon import log
 
-    path: Path = options.socket or unix_socket.default_socket(options.kubeconfig, os.environ)
-    unix_socket.make_folder(path)
-    lock = unix_socket.Lock(path)
-    estate: Estate | None = None
+    path: Path = options.socket or unix_socket.default_socket_path(options.kubeconfig, os.environ)
+    unix_socket.ensure_private_dir(path)
+    lock = unix_socket.SocketLock(path)
+    estate: HandoverState | None = None
     if options.take_over:
         estate = _taken_over(lock, path, options)
     elif not _take(lock, path):
@@ -136,9 +136,9 @@ def _run(options: argparse.Namespace, said: _Readiness) -> int:
         return 0
     try:
         if options.detach or options.log:
-            options.log = options.log or log.path_of(path)
+            options.log = options.log or log.log_file(path)
             try:
-                log.to_file(options.log)
+                log.log_to_file(options.log)
             except OSError as error:
                 raise TransportError(
                     f"cannot write the log {options.log}: {error.strerror}"
@@ -152,7 +152,9 @@ def _run(options: argparse.Namespace, said: _Readiness) -> int:
     return 0
 
 
-def _taken_over(lock: unix_socket.Lock, path: Path, options: argparse.Namespace) -> Estate:
+def _taken_over(
+    lock: unix_socket.SocketLock, path: Path, options: argparse.Namespace
+) -> HandoverState:
     """Have everything the engine that runs has; it goes on if this process ends before it serves.
 
     Raises:
@@ -160,12 +162,12 @@ def _taken_over(lock: unix_socket.Lock, path: Path, options: argparse.Namespace)
     """
     from importlib import import_module
 
-    from tui_forward.daemon.handover import take_over
+    from tui_forward.daemon.handover import request_handover
 
     # While nobody waits: nothing is accepted from when it is asked until this one serves.
     for name in ("daemon.server", "engine.engine", "session.kubernetes_backend", "session.local"):
         import_module(f"tui_forward.{name}")
-    estate = take_over(path)
+    estate = request_handover(path)
     lock.adopt(estate.lock)
     handed = estate.handed
     options.context, options.linger = handed.context, handed.linger_s
@@ -176,7 +178,7 @@ def _taken_over(lock: unix_socket.Lock, path: Path, options: argparse.Namespace)
     return estate
 
 
-def _take(lock: unix_socket.Lock, path: Path) -> bool:
+def _take(lock: unix_socket.SocketLock, path: Path) -> bool:
     """Take the lock; False when an engine serves the socket already.
 
     Raises:
@@ -207,31 +209,31 @@ def _served(path: Path) -> bool:
 async def _serve(
     options: argparse.Namespace,
     path: Path,
-    lock: unix_socket.Lock,
-    said: _Readiness,
-    estate: Estate | None,
+    lock: unix_socket.SocketLock,
+    said: _ReadyNotifier,
+    estate: HandoverState | None,
 ) -> None:
     from tui_forward.daemon import rpc as rpc
     from tui_forward.daemon import session_store as session_store
-    from tui_forward.daemon.handover import Giver
+    from tui_forward.daemon.handover import HandoverSender
     from tui_forward.daemon.lifetime import Lifetime
-    from tui_forward.daemon.notices import Notices
-    from tui_forward.daemon.server import Server
-    from tui_forward.daemon.session_store import Keeper
+    from tui_forward.daemon.notices import NoticeLog
+    from tui_forward.daemon.server import SessionServer
+    from tui_forward.daemon.session_store import SessionSaver
     from tui_forward.session import LocalSession
 
     loop = asyncio.get_running_loop()
     session = LocalSession(options.kubeconfig, context=options.context)
-    session_file = options.session or session_store.path_of(path)
-    keeper = Keeper(session, session_file)
-    notices = Notices()
+    session_file = options.session or session_store.session_file(path)
+    keeper = SessionSaver(session, session_file)
+    notices = NoticeLog()
     following = loop.create_task(_follow_profiles(session, notices, keeper), name="profiles")
     lifetime = Lifetime(
         options.linger,
         first_s=max(options.linger, _FIRST_FRONT_END_S),
         # Those of the engine before come back within moments.
         least_s=_FIRST_FRONT_END_S if estate is not None else 0.0,
-        needed=lambda: keeper.goes_on and keeper.has_forwards,
+        needed=lambda: keeper.keep_running and keeper.has_forwards,
     )
     told = asyncio.Event()
 
@@ -241,21 +243,21 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell, number)
-    listening = estate.serving if estate is not None else unix_socket.listen(path)
-    handed = rpc.Handed(
+    listening = estate.serving if estate is not None else unix_socket.bind_socket(path)
+    handed = rpc.HandoverOffer(
         context=options.context,
         linger_s=options.linger,
         session_file=str(session_file),
         log_file=str(options.log or ""),
     )
-    giver = Giver(session, keeper, lock, listening, handed, on_given=lifetime.end)
-    server = Server(
+    giver = HandoverSender(session, keeper, lock, listening, handed, on_given=lifetime.end)
+    server = SessionServer(
         session,
         keeper,
         notices,
         giver,
         kubeconfig=options.kubeconfig or "",
-        on_front_ends=lifetime.front_ends,
+        on_front_ends=lifetime.set_client_count,
     )
     ours = estate is None  # the path: until it is taken, it is that of the engine before
     try:
@@ -269,18 +271,18 @@ async def _serve(
             notices.began.set()
         await server.start(listening)
         if estate is not None:
-            estate.taken()
+            estate.confirm()
             ours = True
         _log.info("engine %d serves %s", os.getpid(), path)
         said.ready(os.getpid(), estate.handed.connections if estate is not None else 0)
-        reason = await lifetime.over()
+        reason = await lifetime.wait()
         _log.info("engine %d ends: %s", os.getpid(), reason)
     finally:
         following.cancel()
         # First out of sight, then closed: whoever comes now starts an engine of its own, which
         # waits for the lock.
         if ours and not giver.given:
-            unix_socket.remove(path)
+            unix_socket.unlink_socket(path)
         await server.close()
         listening.close()
         # Before the forwards end: what was on is what the next one may bring back.
@@ -299,17 +301,19 @@ async def _stay(session: LocalSession, told: asyncio.Event) -> None:
         way.cancel()
 
 
-async def _follow_profiles(session: Session, notices: Notices, keeper: Keeper) -> None:
+async def _follow_profiles(session: Session, notices: NoticeLog, keeper: SessionSaver) -> None:
     """Let profiles that are on follow their files."""
     # Not before there is something: reading them takes a library that takes a while to load.
     await notices.began.wait()
     from tui_forward.common import paths as paths
-    from tui_forward.daemon.profile_watcher import LiveProfiles
+    from tui_forward.daemon.profile_watcher import ProfileWatcher
     from tui_forward.profiles.store import ProfileStore
-    from tui_forward.profiles.trust import Trust
+    from tui_forward.profiles.trust import TrustStore
 
-    store = ProfileStore(paths.profiles(), Path("/"))
-    await LiveProfiles(session, store, Trust(paths.trusted()), notices, keeper).run()
+    store = ProfileStore(paths.profiles_dir(), Path("/"))
+    await ProfileWatcher(
+        session, store, TrustStore(paths.trusted_profiles_file()), notices, keeper
+    ).run()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import msgspec
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
-from tui_forward.daemon.session_store import Keeper, SavedSession
+from tui_forward.daemon.session_store import SavedSession, SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, UsageError
 from tui_forward.model import ConnectionState, LocalAddress
 
@@ -39,10 +39,10 @@ _PATIENCE_S = 10.0
 # Linux takes 253 descriptors at once (SCM_MAX_FD), others fewer.
 _AT_ONCE = 100
 # Of others only the pod's last words are waited for.
-_IN_USE = frozenset({ConnectionState.PARKED, ConnectionState.OPEN})
+_IN_USE = frozenset({ConnectionState.QUEUED, ConnectionState.OPEN})
 
 
-class Giver:
+class HandoverSender:
     """The one that runs.
 
     Args:
@@ -62,10 +62,10 @@ class Giver:
     def __init__(
         self,
         session: LocalSession,
-        keeper: Keeper,
-        lock: unix_socket.Lock,
+        keeper: SessionSaver,
+        lock: unix_socket.SocketLock,
         serving: socket.socket,
-        handed: rpc.Handed,
+        handed: rpc.HandoverOffer,
         *,
         on_given: Callable[[str], None],
     ) -> None:
@@ -79,7 +79,7 @@ class Giver:
         self.undisturbed = asyncio.Event()
         self.undisturbed.set()
 
-    async def give(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand everything over to the engine at the other end.
 
         Raises:
@@ -91,7 +91,7 @@ class Giver:
         self.undisturbed.clear()
         try:
             held = self._session.hold()
-            now = msgspec.structs.replace(await self._keeper.now(), kept=self._keeper.goes_on)
+            now = msgspec.structs.replace(await self._keeper.now(), kept=self._keeper.keep_running)
             handed = msgspec.structs.replace(
                 self._handed,
                 version=rpc.VERSION,
@@ -106,7 +106,7 @@ class Giver:
                 await asyncio.to_thread(_send, bare, handed, sockets)
             async with asyncio.timeout(_PATIENCE_S):
                 body = await read_message(reader, rpc.MAX_REQUEST)
-            self.given = body is not None and isinstance(rpc.unpack_request(body), rpc.Taken)
+            self.given = body is not None and isinstance(rpc.unpack_request(body), rpc.HandoverDone)
             if self.given:
                 self._on_given("another engine has taken its place")
         finally:
@@ -116,15 +116,15 @@ class Giver:
                 self.undisturbed.set()
 
 
-def _send(bare: socket.socket, handed: rpc.Handed, descriptors: list[int]) -> None:
+def _send(bare: socket.socket, handed: rpc.HandoverOffer, descriptors: list[int]) -> None:
     bare.settimeout(_PATIENCE_S)
-    bare.sendall(rpc.pack(handed))
+    bare.sendall(rpc.encode_message(handed))
     for first in range(0, len(descriptors), _AT_ONCE):
         socket.send_fds(bare, [b"."], descriptors[first : first + _AT_ONCE])
 
 
 @dataclass
-class Estate:
+class HandoverState:
     """What was handed over.
 
     Attributes:
@@ -135,27 +135,27 @@ class Estate:
         listening: The sockets that forwards listen on.
     """
 
-    handed: rpc.Handed
+    handed: rpc.HandoverOffer
     session: SavedSession
     lock: int
     serving: socket.socket
     listening: dict[LocalAddress, socket.socket]
     _connection: socket.socket
 
-    def taken(self) -> None:
+    def confirm(self) -> None:
         """Tell the old one that it is not needed any more."""
         with self._connection, contextlib.suppress(OSError):  # it is gone: just as well
-            self._connection.sendall(rpc.pack(rpc.Taken()))
+            self._connection.sendall(rpc.encode_message(rpc.HandoverDone()))
 
 
-def take_over(path: Path) -> Estate:
+def request_handover(path: Path) -> HandoverState:
     """Ask the engine that runs for everything it has. Blocks. Call `Estate.taken` in the end.
 
     Raises:
         UsageError: None runs.
         TransportError: It does not answer, or cannot be understood.
     """
-    holder = unix_socket.Lock(path).holder
+    holder = unix_socket.SocketLock(path).holder
     hint = f"end it: kill {holder}; what is on is brought back" if holder else ""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_PATIENCE_S)
@@ -164,9 +164,9 @@ def take_over(path: Path) -> Estate:
             connection.connect(os.fspath(path))
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise UsageError("no engine runs", hint="there is nothing to begin anew") from error
-        if not unix_socket.is_ours(connection):
+        if not unix_socket.is_same_user(connection):
             raise TransportError(f"the engine at {path} belongs to another user")
-        connection.sendall(rpc.pack(rpc.TakeOver()))
+        connection.sendall(rpc.encode_message(rpc.HandoverRequest()))
         return _received(connection)
     except TimeoutError as error:
         connection.close()
@@ -182,19 +182,19 @@ def take_over(path: Path) -> Estate:
         raise
 
 
-def _received(connection: socket.socket) -> Estate:
+def _received(connection: socket.socket) -> HandoverState:
     size = int.from_bytes(_exactly(connection, rpc.LENGTH), "big")
     if size > rpc.MAX_ANSWER:
         raise ProtocolError("it says too much")
     handed = rpc.unpack_answer(_exactly(connection, size))
-    if not isinstance(handed, rpc.Handed):
+    if not isinstance(handed, rpc.HandoverOffer):
         raise ProtocolError("it does not know how to hand over")
     session = msgspec.json.decode(handed.session, type=SavedSession)
     descriptors = list(_descriptors(connection, 2 + len(handed.addresses)))
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
     for sock in sockets:
         sock.setblocking(False)
-    return Estate(
+    return HandoverState(
         handed=handed,
         session=session,
         lock=descriptors[0],

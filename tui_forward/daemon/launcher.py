@@ -35,7 +35,7 @@ _ATTEMPTS = 3
 _log = logging.getLogger(__name__)
 
 
-class Readiness(msgspec.Struct, omit_defaults=True):
+class ReadyMessage(msgspec.Struct, omit_defaults=True):
     """The one line an engine process prints, as JSON, before it lets go of its output.
 
     Attributes:
@@ -84,8 +84,8 @@ async def connect(
 
         return LocalSession(kubeconfig, context=context)
     environment = dict(os.environ if environ is None else environ)
-    path = socket_path or unix_socket.default_socket(kubeconfig, environment)
-    unix_socket.make_folder(path)
+    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
+    unix_socket.ensure_private_dir(path)
     deadline = time.monotonic() + _READY_S
     for attempt in range(1, _ATTEMPTS + 1):
         if path.exists():
@@ -110,7 +110,7 @@ async def connect(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def attach(
+async def connect_if_running(
     kubeconfig: str | None = None,
     *,
     socket_path: Path | None = None,
@@ -133,7 +133,7 @@ async def attach(
     """
     if sys.platform == "win32":
         return None
-    path = socket_path or unix_socket.default_socket(
+    path = socket_path or unix_socket.default_socket_path(
         kubeconfig, os.environ if environ is None else environ
     )
     try:
@@ -145,7 +145,7 @@ async def attach(
         if isinstance(error.__cause__, TimeoutError):
             raise  # one is there, and does not answer
         # Else it is a socket that was left behind, or an engine that is just ending.
-    before = session_store.read(session_store.path_of(path))
+    before = session_store.load_session(session_store.session_file(path))
     if not (before.kept and before.forwards):
         return None
     session = await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--resume"])
@@ -169,12 +169,12 @@ def _command(
     return command
 
 
-async def take_over(
+async def replace_engine(
     kubeconfig: str | None = None,
     *,
     socket_path: Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Readiness:
+) -> ReadyMessage:
     """Put a new engine process in the place of the one that runs; no port is closed in between.
 
     Args:
@@ -187,14 +187,14 @@ async def take_over(
         TransportError: It cannot be replaced; it goes on.
     """
     environment = dict(os.environ if environ is None else environ)
-    path = socket_path or unix_socket.default_socket(kubeconfig, environment)
+    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
     if sys.platform == "win32" or not path.exists():
         raise UsageError("no engine runs", hint="there is nothing to begin anew")
     command = _command(path, kubeconfig, "", 0.0, environment)
     return await _start([*command, "--take-over"], environment, time.monotonic() + _READY_S)
 
 
-async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> Readiness:
+async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> ReadyMessage:
     """Start an engine process and wait until somebody serves the socket.
 
     Raises:
@@ -222,7 +222,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
         )
         await asyncio.to_thread(process.wait)
     try:
-        readiness = msgspec.json.decode(said, type=Readiness)
+        readiness = msgspec.json.decode(said, type=ReadyMessage)
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = complained.decode(errors="replace").strip()[-_LONGEST_COMPLAINT:]
         last = text.splitlines()[-1] if text else "it said nothing"

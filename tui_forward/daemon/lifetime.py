@@ -34,7 +34,7 @@ class Lifetime:
         self._timer: asyncio.TimerHandle | None = None
         self._wait(first_s, "no front end came")
 
-    def front_ends(self, count: int) -> None:
+    def set_client_count(self, count: int) -> None:
         """There are so many front ends now."""
         if self._timer is not None:
             self._timer.cancel()
@@ -51,7 +51,7 @@ class Lifetime:
         if not self._over.done():
             self._over.set_result(reason)
 
-    async def over(self) -> str:
+    async def wait(self) -> str:
         """Wait for the end; returns why."""
         return await self._over
 

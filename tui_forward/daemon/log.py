@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tui_forward.common import paths as paths
 from tui_forward.common.redaction import redact
-from tui_forward.daemon.log_record import LogLine, written
+from tui_forward.daemon.log_record import LogEntry, encode_entry
 
 _SIZE = 1024 * 1024
 _KEPT = 3
@@ -36,8 +36,8 @@ class JsonFormatter(logging.Formatter):
         """One record, its traceback included."""
         failed = self.formatException(record.exc_info) if record.exc_info else ""
         at = datetime.fromtimestamp(record.created).astimezone()
-        return written(
-            LogLine(
+        return encode_entry(
+            LogEntry(
                 time=at.isoformat(timespec="milliseconds"),
                 level=record.levelname.lower(),
                 logger=record.name,
@@ -58,12 +58,12 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
-def path_of(socket: Path) -> Path:
+def log_file(socket: Path) -> Path:
     """The log of the engine that serves a socket in the background."""
-    return paths.logs() / f"{socket.stem}.log"
+    return paths.logs_dir() / f"{socket.stem}.log"
 
 
-def to_file(path: Path, *, level: int = logging.INFO) -> None:
+def log_to_file(path: Path, *, level: int = logging.INFO) -> None:
     """Send everything that is logged to a file, and nothing to the standard streams.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that was logged; a line of JSON in the file.
 
     Attributes:
@@ -25,15 +25,15 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
     exception: str = ""
 
 
-_decoder = msgspec.json.Decoder(LogLine)
+_decoder = msgspec.json.Decoder(LogEntry)
 
 
-def written(line: LogLine) -> str:
+def encode_entry(line: LogEntry) -> str:
     """As the file holds it, without the end of line."""
     return msgspec.json.encode(line).decode()
 
 
-def read(data: bytes) -> LogLine | None:
+def decode_entry(data: bytes) -> LogEntry | None:
     """What a line of the file says; None if it is something else."""
     try:
         return _decoder.decode(data)

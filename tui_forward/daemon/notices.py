@@ -7,14 +7,14 @@ import logging
 import time
 from collections import deque
 
-from tui_forward.model import Notice
+from tui_forward.model import EngineNotice
 
 _log = logging.getLogger(__name__)
 
 _KEPT = 20
 
 
-class Notices:
+class NoticeLog:
     """The latest few.
 
     Attributes:
@@ -24,14 +24,14 @@ class Notices:
     def __init__(self) -> None:
         self.began = asyncio.Event()
         self._number = 0
-        self._kept: deque[Notice] = deque(maxlen=_KEPT)
+        self._kept: deque[EngineNotice] = deque(maxlen=_KEPT)
 
     @property
-    def latest(self) -> tuple[Notice, ...]:
+    def latest(self) -> tuple[EngineNotice, ...]:
         """Those that are kept, the latest last."""
         return tuple(self._kept)
 
-    def tell(self, about: str, text: str, *, bad: bool = False) -> None:
+    def add(self, about: str, text: str, *, bad: bool = False) -> None:
         """One more.
 
         Args:
@@ -42,5 +42,7 @@ class Notices:
         self._number += 1
         _log.log(logging.WARNING if bad else logging.INFO, "profile %s: %s", about, text)
         self._kept.append(
-            Notice(number=self._number, at=time.time(), about=about, text=text, bad=bad)
+            EngineNotice(
+                number=self._number, at=time.time(), profile=about, text=text, is_problem=bad
+            )
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
-from tui_forward.profiles.plan import Manner, Plan, belonging, called, plan
+from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
 
@@ -19,7 +19,7 @@ _SETTLED = frozenset({ForwardState.READY, ForwardState.BLOCKED})
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ApplyResult:
     """What became of it.
 
     Attributes:
@@ -34,19 +34,21 @@ class Applied:
         return [one for one in self.forwards if one.state is not ForwardState.READY]
 
 
-async def compared(session: Session, profile: Profile, manner: Manner = Manner.APPLY) -> Plan:
+async def plan_profile(
+    session: Session, profile: Profile, manner: ApplyMode = ApplyMode.APPLY
+) -> Plan:
     """What is to be done so that what is on fits a profile.
 
     Raises:
         TuiForwardError: It cannot be done (see `check`), or the engine is gone.
     """
     forwards = (await session.snapshot()).forwards
-    found = plan(profile, forwards, manner)
-    await check(session, found, forwards)
+    found = make_plan(profile, forwards, manner)
+    await validate_plan(session, found, forwards)
     return found
 
 
-async def check(session: Session, found: Plan, forwards: Iterable[Forward]) -> None:
+async def validate_plan(session: Session, found: Plan, forwards: Iterable[Forward]) -> None:
     """See that all of a plan can be begun, before any of it is touched.
 
     Raises:
@@ -54,7 +56,7 @@ async def check(session: Session, found: Plan, forwards: Iterable[Forward]) -> N
         TuiForwardError: The kubeconfig cannot be read, or the engine is gone.
     """
     check_ports(found, forwards)
-    open_ones = [one for one in found.beginning if not one.spec.target.namespace]
+    open_ones = [one for one in found.to_start if not one.spec.target.namespace]
     if open_ones:
         check_contexts(open_ones, await session.contexts())
 
@@ -90,14 +92,18 @@ def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:
         ConfigError: With the names of both.
     """
     forwards = tuple(forwards)
-    leaving = {one.id for one in found.leaving}
+    leaving = {one.id for one in found.to_stop}
     held = {
         address.port: one for one in forwards if one.id not in leaving for address in one.listening
     }
-    for wanted in found.beginning:
+    for wanted in found.to_start:
         holder = held.get(wanted.spec.local_port or 0)
         if holder is not None:
-            whose = called(holder) if holder.spec.profile else f"the forward to {called(holder)}"
+            whose = (
+                qualified_name(holder)
+                if holder.spec.profile
+                else f"the forward to {qualified_name(holder)}"
+            )
             raise ConfigError(
                 f"{wanted.name} of profile {wanted.spec.profile} wants local port "
                 f"{wanted.spec.local_port}, which {whose} has",
@@ -105,9 +111,9 @@ def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:
             )
 
 
-async def apply(
+async def apply_plan(
     session: Session, profile: Profile, found: Plan, *, wait_s: float | None
-) -> Applied:
+) -> ApplyResult:
     """Carry out a plan.
 
     Args:
@@ -120,24 +126,24 @@ async def apply(
     Raises:
         TuiForwardError: A forward makes no sense, or the engine is gone.
     """
-    for gone in found.leaving:
+    for gone in found.to_stop:
         with contextlib.suppress(UsageError):  # somebody else has done so
             await session.stop(gone.id)
-    wanted = {one.name for one in found.beginning}
+    wanted = {one.name for one in found.to_start}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     for one in profile.in_order():
         if one.name in wanted:
             if wait_s is not None:
                 await _settled(session, profile, one.needs, deadline)
-            await begin(session, one.spec)
+            await start_forward(session, one.spec)
     names = [one.name for one in profile.forwards]
     if wait_s is not None:
         await _settled(session, profile, names, deadline)
-    on = belonging(profile, (await session.snapshot()).forwards)
-    return Applied(tuple(on[name] for name in names if name in on))
+    on = forwards_of(profile, (await session.snapshot()).forwards)
+    return ApplyResult(tuple(on[name] for name in names if name in on))
 
 
-async def begin(session: Session, spec: ForwardSpec) -> str:
+async def start_forward(session: Session, spec: ForwardSpec) -> str:
     """Switch a forward on, unless its profile has it on already; gives its id.
 
     Several may want the same at once: a command, and the engine that follows a file.
@@ -154,7 +160,7 @@ async def _settled(
 ) -> None:
     """Wait until these are ready, or need a person, or the time is over."""
     while asyncio.get_running_loop().time() < deadline:
-        on = belonging(profile, (await session.snapshot()).forwards)
+        on = forwards_of(profile, (await session.snapshot()).forwards)
         if all(on[name].state in _SETTLED for name in names if name in on):
             return
         await asyncio.sleep(_LOOK_S)

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import watchfiles
 
-from tui_forward.daemon.notices import Notices
-from tui_forward.daemon.profile_apply import apply, check
-from tui_forward.daemon.session_store import Keeper
+from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.profile_apply import apply_plan, validate_plan
+from tui_forward.daemon.session_store import SessionSaver
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward
-from tui_forward.profiles.parser import ProfileError, read_profile
-from tui_forward.profiles.plan import edits
+from tui_forward.profiles.parser import ProfileError, parse_profile
+from tui_forward.profiles.plan import plan_edit
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class _Content:
     fault: str = ""
 
 
-class LiveProfiles:
+class ProfileWatcher:
     """Watches the files of profiles that are on.
 
     Args:
@@ -64,9 +64,9 @@ class LiveProfiles:
         self,
         session: Session,
         store: ProfileStore,
-        trust: Trust,
-        notices: Notices,
-        keeper: Keeper,
+        trust: TrustStore,
+        notices: NoticeLog,
+        keeper: SessionSaver,
     ) -> None:
         self._session = session
         self._store = store
@@ -177,7 +177,7 @@ class LiveProfiles:
         try:
             # Of this very text: what the person agreed to is not to be another one by now. In a
             # thread, for a large file takes a while, and bytes flow through this one.
-            after = await asyncio.to_thread(read_profile, content.text, file.path, team=file.team)
+            after = await asyncio.to_thread(parse_profile, content.text, file.path, team=file.team)
             await self._carry_out(profile, file, content.text, after)
         except ProfileError as error:
             more = f" → {error.hint}" if error.hint else ""
@@ -192,32 +192,32 @@ class LiveProfiles:
             self._know(profile, after)
             return
         forwards = await self._forwards()
-        found = edits(before, after, forwards)
+        found = plan_edit(before, after, forwards)
         if after.id != profile:
             self._tell(profile, f"is called {after.name} now; its forwards stay", bad=True)
             return
-        if found and file.team and not self._trust.is_agreed(file.path, text):
+        if found and file.team and not self._trust.is_trusted(file.path, text):
             what = f"has changed; look at it and agree: tui-forward up {file.path}"
             self._tell(profile, what, bad=True)
             return
-        await check(self._session, found, forwards)
+        await validate_plan(self._session, found, forwards)
         if not found:
             self._know(profile, after)
             return
         with self._keeper.between():
             self._know(profile, after)
-            await apply(self._session, after, found, wait_s=None)
+            await apply_plan(self._session, after, found, wait_s=None)
         lines = list(found.lines())
         more = f", and {len(lines) - _LONGEST} more" if len(lines) > _LONGEST else ""
         self._tell(profile, f"{', '.join(lines[:_LONGEST])}{more}")
 
     def _know(self, profile: str, as_carried_out: Profile) -> None:
         self._known[profile] = as_carried_out
-        self._keeper.look()
+        self._keeper.check_profiles()
 
     def _tell(self, profile: str, text: str, *, bad: bool = False) -> None:
         name = self._known[profile].name if profile in self._known else profile
-        self._notices.tell(name, text, bad=bad)
+        self._notices.add(name, text, bad=bad)
 
 
 def _folders(files: Iterable[ProfileFile]) -> set[Path]:

@@ -20,11 +20,11 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
-    History,
     Hop,
     PodLog,
     Snapshot,
     TimelineEntry,
+    TrafficHistory,
 )
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ T = TypeVar("T")
 Open = Callable[[], Awaitable[RemoteSession]]
 
 
-class LastingSession:
+class ReconnectingSession:
     """A `Session` in whatever engine process there is.
 
     Args:
@@ -79,14 +79,14 @@ class LastingSession:
         """See `Session.reconnect`."""
         await self._tell(lambda session: session.reconnect(forward_id))
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         """See `Session.keep`."""
-        await self._tell(lambda session: session.keep(on))
+        await self._tell(lambda session: session.set_keep_running(on))
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         """See `Session.keep_if_lost`."""
         self._keep_if_lost = on
-        await self._tell(lambda session: session.keep_if_lost(on))
+        await self._tell(lambda session: session.set_keep_running_if_lost(on))
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
@@ -106,7 +106,7 @@ class LastingSession:
         """See `Session.timeline`."""
         return await self._ask(lambda session: session.timeline(forward_id))
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
         return await self._ask(lambda session: session.histories())
 
@@ -195,7 +195,7 @@ class LastingSession:
             try:
                 self._session = await self._reopen()
                 if self._keep_if_lost:
-                    await self._session.keep_if_lost(True)
+                    await self._session.set_keep_running_if_lost(True)
             except TuiForwardError as error:
                 raise TransportError(
                     f"the engine process is gone: {error.message}", hint=error.hint

@@ -24,11 +24,11 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
-    History,
     Hop,
     PodLog,
     Snapshot,
     TimelineEntry,
+    TrafficHistory,
 )
 
 _HELLO_S = 10.0
@@ -43,7 +43,7 @@ class EngineRefusedError(TransportError):
     """Somebody serves the socket, and will not serve us: trying again cannot help."""
 
 
-class OtherVersionError(EngineRefusedError):
+class VersionMismatchError(EngineRefusedError):
     """The engine is of another version. `older` says that it is the one to be replaced."""
 
     def __init__(self, version: int) -> None:
@@ -95,23 +95,23 @@ class RemoteSession:
             async with asyncio.timeout(_HELLO_S):
                 reader, writer = await asyncio.open_unix_connection(path)
                 sock = writer.get_extra_info("socket")
-                if sock is None or not unix_socket.is_ours(sock):
+                if sock is None or not unix_socket.is_same_user(sock):
                     raise EngineRefusedError(f"the engine at {path} belongs to another user")
-                writer.write(rpc.pack(rpc.Hello(rpc.VERSION)))
+                writer.write(rpc.encode_message(rpc.Hello(rpc.VERSION)))
                 await writer.drain()
                 body = await read_message(reader, rpc.MAX_ANSWER)
             if body is None:
                 raise TransportError("the engine hung up")
             answer = rpc.unpack_answer(body)
-            if isinstance(answer, rpc.Refused):
-                raise OtherVersionError(answer.version)
+            if isinstance(answer, rpc.VersionMismatch):
+                raise VersionMismatchError(answer.version)
             if not isinstance(answer, rpc.Welcome):
                 raise TransportError("what listens on the engine's socket is not an engine")
             return cls(reader, writer, answer)
         except TimeoutError as error:
             if writer is not None:
                 writer.transport.abort()
-            holder = unix_socket.Lock(path).holder
+            holder = unix_socket.SocketLock(path).holder
             raise TransportError(
                 f"the engine at {path} does not answer",
                 hint=f"end it: kill -9 {holder}" if holder else "",
@@ -152,13 +152,13 @@ class RemoteSession:
         """See `Session.reconnect`."""
         await self._tell(lambda number: rpc.Reconnect(number, forward_id))
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         """See `Session.keep`."""
-        await self._tell(lambda number: rpc.Keep(number, on))
+        await self._tell(lambda number: rpc.SetKeepRunning(number, on))
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         """See `Session.keep_if_lost`."""
-        await self._tell(lambda number: rpc.KeepIfLost(number, on))
+        await self._tell(lambda number: rpc.SetKeepRunningIfLost(number, on))
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
@@ -182,9 +182,9 @@ class RemoteSession:
             lambda number: rpc.GetTimeline(number, forward_id), tuple[TimelineEntry, ...]
         )
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
-        return await self._ask(rpc.GetHistories, tuple[History, ...])
+        return await self._ask(rpc.GetHistories, tuple[TrafficHistory, ...])
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""
@@ -254,13 +254,13 @@ class RemoteSession:
     def _forget(self, number: int) -> None:
         """Tell the engine that nobody waits for an answer any more, if it still listens."""
         if self._lost is None and not self._writer.is_closing():
-            self._writer.write(rpc.pack(rpc.Cancel(number)))
+            self._writer.write(rpc.encode_message(rpc.Cancel(number)))
 
     async def _send(self, message: rpc.FromFrontEnd) -> None:
         if self._lost is not None:
             raise self._lost
         try:
-            self._writer.write(rpc.pack(message))
+            self._writer.write(rpc.encode_message(message))
             await self._writer.drain()
         except OSError as error:
             # Whoever reads finds out as well, but maybe a moment later.
@@ -288,9 +288,9 @@ class RemoteSession:
             case rpc.Failure(id=number):
                 waiting = self._waiting.get(number)
                 if waiting is not None and not waiting.done():
-                    waiting.set_exception(rpc.error_of(answer))
+                    waiting.set_exception(rpc.to_exception(answer))
                 elif (stream := self._streams.get(number)) is not None:
-                    stream.end(rpc.error_of(answer))
+                    stream.end(rpc.to_exception(answer))
             case rpc.Item(id=number):
                 if (stream := self._streams.get(number)) is not None:
                     stream.put(answer)

@@ -47,11 +47,11 @@ class Hello(_Message, frozen=True):
     version: int
 
 
-class TakeOver(_Message, frozen=True):
+class HandoverRequest(_Message, frozen=True):
     """First message, in place of `Hello`: another engine wants to take this one's place."""
 
 
-class Taken(_Message, frozen=True):
+class HandoverDone(_Message, frozen=True):
     """It has: everything is there, and front ends are served."""
 
 
@@ -90,14 +90,14 @@ class Reconnect(_Message, frozen=True):
     forward: str
 
 
-class Keep(_Message, frozen=True):
+class SetKeepRunning(_Message, frozen=True):
     """`Session.keep`."""
 
     id: int
     on: bool
 
 
-class KeepIfLost(_Message, frozen=True):
+class SetKeepRunningIfLost(_Message, frozen=True):
     """`Session.keep_if_lost`."""
 
     id: int
@@ -187,8 +187,8 @@ Request = (
     | Resume
     | Reconnect
     | CloseConnection
-    | Keep
-    | KeepIfLost
+    | SetKeepRunning
+    | SetKeepRunningIfLost
     | GetSnapshot
     | GetConnections
     | GetTimeline
@@ -199,7 +199,7 @@ Request = (
     | GetCatalog
     | Subscribe
 )
-FromFrontEnd = Hello | TakeOver | Taken | Request | Cancel
+FromFrontEnd = Hello | HandoverRequest | HandoverDone | Request | Cancel
 
 
 # From the engine process --------------------------------------------------------------
@@ -213,14 +213,14 @@ class Welcome(_Message, frozen=True):
     kubeconfig: str
 
 
-class Refused(_Message, frozen=True):
+class VersionMismatch(_Message, frozen=True):
     """Answer to `Hello` from the wrong version; the connection ends."""
 
     version: int
     reason: str
 
 
-class Handed(_Message, frozen=True):
+class HandoverOffer(_Message, frozen=True):
     """Answer to `TakeOver`; descriptors follow: the lock, the served socket, those of `addresses`.
 
     Attributes:
@@ -276,7 +276,7 @@ class Failure(_Message, frozen=True):
     cause: str = ""
 
 
-FromEngine = Welcome | Refused | Handed | Result | Item | End | Failure
+FromEngine = Welcome | VersionMismatch | HandoverOffer | Result | Item | End | Failure
 
 # --------------------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ T = TypeVar("T")
 _UNINTELLIGIBLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def pack(message: FromFrontEnd | FromEngine) -> bytes:
+def encode_message(message: FromFrontEnd | FromEngine) -> bytes:
     """A message with its length."""
     buffer = bytearray(LENGTH)
     _encoder.encode_into(message, buffer, LENGTH)
@@ -298,7 +298,7 @@ def pack(message: FromFrontEnd | FromEngine) -> bytes:
     return bytes(buffer)
 
 
-def raw(value: object) -> msgspec.Raw:
+def encode_value(value: object) -> msgspec.Raw:
     """A value encoded on its own, to be put into `Result` or `Item`."""
     return msgspec.Raw(_encoder.encode(value))
 
@@ -356,7 +356,7 @@ _WITH_STATUS: dict[str, type[ApiError]] = {
 }
 
 
-def failure(request_id: int, error: TuiForwardError) -> Failure:
+def from_exception(request_id: int, error: TuiForwardError) -> Failure:
     """An error as a message; subclasses nobody else knows become the class they come from."""
     known = {*_PLAIN, *_WITH_STATUS, ForwardError.__name__}
     kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in known), "")
@@ -368,7 +368,7 @@ def failure(request_id: int, error: TuiForwardError) -> Failure:
     return Failure(request_id, kind, error.message, error.hint, **more)
 
 
-def error_of(failed: Failure) -> TuiForwardError:
+def to_exception(failed: Failure) -> TuiForwardError:
     """The error a message stands for."""
     if failed.kind in _WITH_STATUS:
         return _WITH_STATUS[failed.kind](

@@ -21,10 +21,10 @@ import msgspec
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
-from tui_forward.daemon.handover import Giver
-from tui_forward.daemon.notices import Notices
-from tui_forward.daemon.profile_apply import begin
-from tui_forward.daemon.session_store import Keeper
+from tui_forward.daemon.handover import HandoverSender
+from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.profile_apply import start_forward
+from tui_forward.daemon.session_store import SessionSaver
 from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
 from tui_forward.session import Session
 
@@ -37,7 +37,7 @@ _HELLO_S = 10.0
 _CLOSE_S = 2.0
 
 
-class Server:
+class SessionServer:
     """Serves a session on a listening unix socket.
 
     Args:
@@ -52,9 +52,9 @@ class Server:
     def __init__(
         self,
         session: Session,
-        keeper: Keeper,
-        notices: Notices,
-        giver: Giver,
+        keeper: SessionSaver,
+        notices: NoticeLog,
+        giver: HandoverSender,
         *,
         kubeconfig: str = "",
         on_front_ends: Callable[[int], None] = lambda _: None,
@@ -92,14 +92,14 @@ class Server:
         if self._server is None:  # accepted in the very moment of `close`
             writer.transport.abort()
             return
-        if sock is None or not unix_socket.is_ours(sock):
+        if sock is None or not unix_socket.is_same_user(sock):
             _log.warning("refused a front end of another user")
             writer.transport.abort()
             return
         self._front_ends.add(task)
         self._on_front_ends(len(self._front_ends))
         try:
-            front_end = _FrontEnd(
+            front_end = _ClientConnection(
                 self._session, self._keeper, self._notices, self._giver, reader, writer,
                 self._kubeconfig,
             )  # fmt: skip
@@ -115,15 +115,15 @@ class Server:
             writer.transport.abort()
 
 
-class _FrontEnd:
+class _ClientConnection:
     """One front end's requests."""
 
     def __init__(
         self,
         session: Session,
-        keeper: Keeper,
-        notices: Notices,
-        giver: Giver,
+        keeper: SessionSaver,
+        notices: NoticeLog,
+        giver: HandoverSender,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         kubeconfig: str,
@@ -171,20 +171,20 @@ class _FrontEnd:
         if body is None:
             return False
         hello = rpc.unpack_request(body)
-        if isinstance(hello, rpc.TakeOver):
-            await self._giver.give(self._reader, self._writer)
+        if isinstance(hello, rpc.HandoverRequest):
+            await self._giver.send(self._reader, self._writer)
             return False
         if not isinstance(hello, rpc.Hello):
             raise ProtocolError("the front end did not say hello")
         if hello.version != rpc.VERSION:
             reason = "front end and engine are of different versions"
-            await self._send(rpc.Refused(rpc.VERSION, reason))
+            await self._send(rpc.VersionMismatch(rpc.VERSION, reason))
             return False
         await self._send(rpc.Welcome(rpc.VERSION, os.getpid(), self._kubeconfig))
         return True
 
     async def _received(self, request: rpc.FromFrontEnd) -> None:
-        if isinstance(request, rpc.Hello | rpc.TakeOver | rpc.Taken):
+        if isinstance(request, rpc.Hello | rpc.HandoverRequest | rpc.HandoverDone):
             raise ProtocolError("the front end said hello twice")
         if isinstance(request, rpc.Cancel):
             task = self._running.get(request.id)
@@ -196,7 +196,7 @@ class _FrontEnd:
         if isinstance(request, rpc.Subscribe):
             if self._subscriptions >= _SUBSCRIPTIONS:
                 error = UsageError(f"more than {_SUBSCRIPTIONS} subscriptions at once")
-                await self._send(rpc.failure(request.id, error))
+                await self._send(rpc.from_exception(request.id, error))
                 return
             self._subscriptions += 1
         else:
@@ -222,19 +222,21 @@ class _FrontEnd:
                     await self._events(request)
                     await self._send(rpc.End(request.id))
                 else:
-                    await self._send(rpc.Result(request.id, rpc.raw(await self._do(request))))
+                    await self._send(
+                        rpc.Result(request.id, rpc.encode_value(await self._do(request)))
+                    )
             except TuiForwardError as error:
-                await self._send(rpc.failure(request.id, error))
+                await self._send(rpc.from_exception(request.id, error))
             except OSError:
                 raise
             except Exception as error:  # noqa: BLE001 - a bug must not leave it unanswered
                 _log.exception("a request failed: %s", type(request).__name__)
                 text = f"the engine failed: {type(error).__name__}: {error}"
-                await self._send(rpc.failure(request.id, TuiForwardError(text)))
+                await self._send(rpc.from_exception(request.id, TuiForwardError(text)))
 
     async def _events(self, request: rpc.Subscribe) -> None:
         async for event in self._session.events(request.since):
-            await self._send(rpc.Item(request.id, rpc.raw(event)))
+            await self._send(rpc.Item(request.id, rpc.encode_value(event)))
 
     async def _do(self, request: rpc.Request) -> object:
         session = self._session
@@ -242,7 +244,7 @@ class _FrontEnd:
             case rpc.GetSnapshot():
                 snapshot = await session.snapshot()
                 return msgspec.structs.replace(
-                    snapshot, kept=self._keeper.goes_on, notices=self._notices.latest
+                    snapshot, kept=self._keeper.keep_running, notices=self._notices.latest
                 )
             case rpc.GetConnections(forward=forward):
                 return await session.connections(forward)
@@ -262,7 +264,7 @@ class _FrontEnd:
                 try:
                     return await self._command(request)
                 finally:
-                    self._keeper.touch()
+                    self._keeper.schedule_save()
 
     async def _command(self, request: rpc.Request) -> str | None:
         """What changes what is on."""
@@ -273,10 +275,10 @@ class _FrontEnd:
                 if not spec.profile:
                     return await session.start(spec)
                 self._notices.began.set()
-                return await begin(session, spec)
-            case rpc.Keep(on=on):
+                return await start_forward(session, spec)
+            case rpc.SetKeepRunning(on=on):
                 self._keeper.kept, self._keeper.orphaned = on, False
-            case rpc.KeepIfLost(on=on):
+            case rpc.SetKeepRunningIfLost(on=on):
                 self._keeps_if_lost = on
             case rpc.Stop(forward=forward):
                 await session.stop(forward)
@@ -294,5 +296,5 @@ class _FrontEnd:
 
     async def _send(self, message: rpc.FromEngine) -> None:
         async with self._sending:
-            self._writer.write(rpc.pack(message))
+            self._writer.write(rpc.encode_message(message))
             await self._writer.drain()

@@ -21,7 +21,7 @@ from tui_forward.common import atomic_file as atomic_file
 from tui_forward.common import paths as paths
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import EventKind, Forward, ForwardSpec
-from tui_forward.profiles.plan import as_it_is
+from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
 
@@ -74,38 +74,38 @@ class SavedSession(msgspec.Struct, frozen=True):
     profiles: tuple[SavedProfile, ...] = ()
 
 
-NOTHING = SavedSession()
+EMPTY_SESSION = SavedSession()
 
 
-def path_of(socket: Path) -> Path:
+def session_file(socket: Path) -> Path:
     """The file of the engine process that serves a socket."""
-    return paths.sessions() / f"{socket.stem}.json"
+    return paths.sessions_dir() / f"{socket.stem}.json"
 
 
-def previous_of(path: Path) -> Path:
+def previous_session_file(path: Path) -> Path:
     """The file of the session before, beside that of the present one."""
     return path.with_name(f"{path.stem}.previous.json")
 
 
-def read(path: Path) -> SavedSession:
+def load_session(path: Path) -> SavedSession:
     """What a file holds. Never raises: what cannot be understood is put aside, and is nothing."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=SavedSession)
     except FileNotFoundError:
-        return NOTHING
+        return EMPTY_SESSION
     except OSError as error:
         _log.warning("%s cannot be read: %s", path, error.strerror)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             _log.warning(
-                "%s could not be understood; it is now %s", path, atomic_file.put_aside(path)
+                "%s could not be understood; it is now %s", path, atomic_file.quarantine(path)
             )
         except OSError as error:
             _log.warning("%s could not be understood: %s", path, error.strerror)
-    return NOTHING
+    return EMPTY_SESSION
 
 
-def forget(path: Path) -> None:
+def discard_session(path: Path) -> None:
     """Offer this session no more."""
     try:
         path.unlink(missing_ok=True)
@@ -123,7 +123,9 @@ def as_saved(
     on = {one.spec.profile for one in forwards}
     return SavedSession(
         kept=kept,
-        forwards=tuple(SavedForward(as_it_is(one), one.paused, one.id) for one in forwards),
+        forwards=tuple(
+            SavedForward(spec_with_bound_port(one), one.paused, one.id) for one in forwards
+        ),
         profiles=tuple(
             SavedProfile(one.name, str(one.file), one.team, one.forwards)
             for one in profiles
@@ -141,14 +143,14 @@ def profiles_of(saved: SavedSession) -> dict[str, Profile]:
     return {one.id: one for one in found}
 
 
-class Resuming(Session, Protocol):
+class RestorableSession(Session, Protocol):
     """A session whose forwards can be called what they were called before."""
 
     async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         """As `Session.start`, with the id it had, if that is free."""
 
 
-async def bring_back(
+async def restore(
     session: Session,
     saved: SavedSession,
     start: Callable[[SavedForward], Awaitable[str]] | None = None,
@@ -172,7 +174,7 @@ async def bring_back(
     return troubles
 
 
-class Keeper:
+class SessionSaver:
     """Writes down what is on, as long as it lives.
 
     Args:
@@ -189,13 +191,13 @@ class Keeper:
         before: Likewise of the session before, brought back or offered, until they are followed.
     """
 
-    def __init__(self, session: Resuming, path: Path) -> None:
+    def __init__(self, session: RestorableSession, path: Path) -> None:
         self._session = session
         self._path = path
         self._dirty = asyncio.Event()
         self._began = asyncio.Event()
-        self._written = NOTHING
-        self._latest = NOTHING
+        self._written = EMPTY_SESSION
+        self._latest = EMPTY_SESSION
         self._failed = False
         self._between = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -215,20 +217,20 @@ class Keeper:
         Returns:
             Whether anything was brought back.
         """
-        before = handed if handed is not None else await asyncio.to_thread(read, self._path)
+        before = handed if handed is not None else await asyncio.to_thread(load_session, self._path)
         back = bool(before.forwards) and (resume or before.kept)
         offered = before
         if not before.forwards:
-            offered = await asyncio.to_thread(read, previous_of(self._path))
+            offered = await asyncio.to_thread(load_session, previous_session_file(self._path))
         self.before = profiles_of(offered)
         if back:
             _log.info("bringing back %d forwards", len(before.forwards))
             self.kept, self._latest = before.kept, before
-            await bring_back(self._session, before, self._start)
-            self.touch()
+            await restore(self._session, before, self._start)
+            self.schedule_save()
         elif before.forwards:
             try:
-                await asyncio.to_thread(self._path.replace, previous_of(self._path))
+                await asyncio.to_thread(self._path.replace, previous_session_file(self._path))
             except OSError as error:
                 _log.warning("%s cannot be put by: %s", self._path, error.strerror)
         loop = asyncio.get_running_loop()
@@ -238,13 +240,13 @@ class Keeper:
     async def _start(self, one: SavedForward) -> str:
         return await self._session.start(one.spec, forward_id=one.id)
 
-    def touch(self) -> None:
+    def schedule_save(self) -> None:
         """Something was begun, ended or asked for."""
         self.has_forwards = True  # as far as is known before the next look
         self._began.set()
-        self.look()
+        self.check_profiles()
 
-    def look(self) -> None:
+    def check_profiles(self) -> None:
         """Write what is on, if it is something else."""
         self._dirty.set()
 
@@ -261,10 +263,10 @@ class Keeper:
             self._between = False
             raise
         self._between = False
-        self.look()
+        self.check_profiles()
 
     @property
-    def goes_on(self) -> bool:
+    def keep_running(self) -> bool:
         """Whether forwards go on without a front end, for whatever reason."""
         return self.kept or self.orphaned
 
@@ -315,7 +317,7 @@ class Keeper:
             return
         data = msgspec.json.format(msgspec.json.encode(now), indent=1)
         try:
-            await asyncio.to_thread(atomic_file.replace, self._path, data)
+            await asyncio.to_thread(atomic_file.write_atomically, self._path, data)
         except OSError as error:
             if not self._failed:
                 _log.warning("%s cannot be written: %s", self._path, error.strerror)

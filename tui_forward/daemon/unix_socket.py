@@ -36,7 +36,7 @@ def kubeconfig_files(kubeconfig: str | None, environ: Mapping[str, str]) -> tupl
     return () if files == (Path.home() / ".kube" / "config",) else files
 
 
-def default_socket(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
+def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
     """The socket of the engine process for a kubeconfig: one engine for each.
 
     Raises:
@@ -58,7 +58,7 @@ def _runtime_folder(environ: Mapping[str, str]) -> Path:
     return Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
 
 
-def make_folder(path: Path) -> None:
+def ensure_private_dir(path: Path) -> None:
     """Make the socket's folder, or make sure that it is ours and closed to others.
 
     Raises:
@@ -87,7 +87,7 @@ def make_folder(path: Path) -> None:
         raise ConfigError(f"{folder} is open to other users", hint=f"run: chmod 700 {folder}")
 
 
-class Lock:
+class SocketLock:
     """The right to serve a socket, held until `release` or the end of the process.
 
     Args:
@@ -145,9 +145,9 @@ class Lock:
             os.close(descriptor)
 
 
-def listen(path: Path) -> socket.socket:
+def bind_socket(path: Path) -> socket.socket:
     """A listening socket at `path`, in place of whatever was left there. Hold the lock."""
-    remove(path)
+    unlink_socket(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # Closed to others from the first moment, not only after a chmod.
@@ -164,7 +164,7 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-def remove(path: Path) -> None:
+def unlink_socket(path: Path) -> None:
     """Take a socket out of sight. Idempotent."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -187,7 +187,7 @@ def peer_uid(sock: socket.socket) -> int | None:
     return None
 
 
-def is_ours(sock: socket.socket) -> bool:
+def is_same_user(sock: socket.socket) -> bool:
     """Whether the process at the other end belongs to this user (or the system does not tell).
 
     Root is let through: it could read the memory of this process anyway.

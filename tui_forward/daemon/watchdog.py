@@ -19,24 +19,24 @@ _PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class SupervisedProcess:
     """What an engine knows of its parent.
 
     Attributes:
         again: It takes the place of one that was killed.
     """
 
-    again: bool
+    is_restart: bool
     _pipe: int
 
-    def serves(self) -> None:
+    def notify_ready(self) -> None:
         """Tell the parent that it was worth it."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, b"!")
             os.close(self._pipe)
 
 
-def engine(*, attempts: int = _ATTEMPTS) -> Engine:
+def fork_supervised(*, attempts: int = _ATTEMPTS) -> SupervisedProcess:
     """Fork. Returns in each engine; the parent ends when an engine has ended in order."""
     again, left = False, attempts
     while True:
@@ -44,7 +44,7 @@ def engine(*, attempts: int = _ATTEMPTS) -> Engine:
         child = os.fork()
         if child == 0:
             os.close(heard)
-            return Engine(again, said)
+            return SupervisedProcess(again, said)
         os.close(said)
         status = _watch(child)
         served = bool(os.read(heard, 1))  # at the end of the pipe, if it never did

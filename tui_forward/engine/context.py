@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tui_forward.engine.connections.listener import Inheritance
-from tui_forward.engine.host.process_lookup import ClientNames
+from tui_forward.engine.connections.listener import InheritedSockets
+from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.target_watch import TargetWatch
-from tui_forward.engine.tunnels.pool import TransportMemory
+from tui_forward.engine.tunnels.pool import TransportCache
 from tui_forward.model import Event, Target
-from tui_forward.transport.access import Access
+from tui_forward.transport.access import ServerAccess
 
 
-class Clusters(Protocol):
+class ClusterProvider(Protocol):
     """The clusters a session can reach, by context; `session` puts it together."""
 
-    def access(self, context: str) -> Access:
+    def access(self, context: str) -> ServerAccess:
         """The API server of a context.
 
         Raises:
@@ -30,15 +30,15 @@ class Clusters(Protocol):
             ConfigError: As above.
         """
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """Look at everything again now, on fresh connections: the world may have changed."""
 
 
-class World(Protocol):
+class EngineContext(Protocol):
     """What the engine gives to each of its forwards."""
 
     @property
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterProvider:
         """Where API servers and pods come from."""
 
     @property
@@ -46,15 +46,15 @@ class World(Protocol):
         """Bounds of the data path."""
 
     @property
-    def memory(self) -> TransportMemory:
+    def transport_cache(self) -> TransportCache:
         """Which transport worked where."""
 
     @property
-    def client_names(self) -> ClientNames:
+    def client_names(self) -> ClientProcessLookup:
         """Finds the processes of clients."""
 
     @property
-    def inherited(self) -> Inheritance:
+    def inherited_sockets(self) -> InheritedSockets:
         """Listening sockets of the process before that nobody has claimed yet."""
 
     def next_connection_id(self) -> int:
@@ -69,7 +69,7 @@ class World(Protocol):
     def became_ready(self, context: str) -> None:
         """The API server of a context lets us through: others of it need not wait."""
 
-    def trying(self, context: str) -> int:
+    def count_connecting(self, context: str) -> int:
         """How many forwards of a context are without a tunnel now, and not by intention."""
 
     def own_forward_on(self, port: int) -> str:

@@ -10,16 +10,20 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from tui_forward.common.traffic_history import Histories
-from tui_forward.engine.connections.listener import Inheritance, check_addresses, raise_file_limit
-from tui_forward.engine.context import Clusters
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.engine.connections.listener import (
+    InheritedSockets,
+    check_addresses,
+    raise_file_limit,
+)
+from tui_forward.engine.context import ClusterProvider
 from tui_forward.engine.event_log import EventLog
-from tui_forward.engine.forwards.forward import LiveForward
-from tui_forward.engine.host.heap_trimmer import Caretaker
-from tui_forward.engine.host.process_lookup import ClientNames
-from tui_forward.engine.host.system_monitor import Watchman, Woken
+from tui_forward.engine.forwards.forward import ActiveForward
+from tui_forward.engine.host.heap_trimmer import HeapTrimmer
+from tui_forward.engine.host.process_lookup import ClientProcessLookup
+from tui_forward.engine.host.system_monitor import SystemEvent, SystemMonitor
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportMemory
+from tui_forward.engine.tunnels.pool import TransportCache
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import (
     Connection,
@@ -28,8 +32,8 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
-    History,
     TimelineEntry,
+    TrafficHistory,
     Unresolved,
 )
 
@@ -57,32 +61,32 @@ class Engine:
 
     def __init__(
         self,
-        clusters: Clusters,
+        clusters: ClusterProvider,
         *,
         limits: Limits | None = None,
         watch_the_machine: bool = True,
     ) -> None:
         self._clusters = clusters
         self._limits = limits if limits is not None else Limits()
-        self._memory = TransportMemory()
-        self._client_names = ClientNames()
+        self._transport_cache = TransportCache()
+        self._client_names = ClientProcessLookup()
         self._events = EventLog()
-        self._forwards: dict[str, LiveForward] = {}
+        self._forwards: dict[str, ActiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._latest_number = 0
-        self._inherited: Inheritance = {}
+        self._inherited_sockets: InheritedSockets = {}
         self._connection_numbers = itertools.count(1)
         self._gone = _Totals()
         self._version = 0
         self._closed = False
         loop = asyncio.get_running_loop()
-        self._histories = Histories()
+        self._histories = TrafficHistories()
         self._helpers = [
-            loop.create_task(Caretaker(self._activity).run(), name="caretaker"),
+            loop.create_task(HeapTrimmer(self._activity).run(), name="caretaker"),
             loop.create_task(self._remember(), name="histories"),
         ]
         if watch_the_machine:
-            watching = Watchman(self._woken).run()
+            watching = SystemMonitor(self._woken).run()
             self._helpers.append(loop.create_task(watching, name="watchman"))
         limits_of_files = raise_file_limit()
         if limits_of_files is not None and limits_of_files[0] != limits_of_files[1]:
@@ -102,11 +106,11 @@ class Engine:
         Raises:
             UsageError: The spec itself makes no sense.
         """
-        check(spec)
+        validate_spec(spec)
         if self._closed:
             raise UsageError("the session is closed")
         forward_id = self._new_id(forward_id)
-        forward = LiveForward(forward_id, spec, self)
+        forward = ActiveForward(forward_id, spec, self)
         self._forwards[forward_id] = forward
         forward.begin()
         self.changed()
@@ -134,7 +138,7 @@ class Engine:
         # Whoever asked may go away; the forward must not stay, half stopped.
         await asyncio.shield(stopping)
 
-    async def _stop(self, forward: LiveForward) -> None:
+    async def _stop(self, forward: ActiveForward) -> None:
         try:
             await forward.stop()
         finally:
@@ -171,11 +175,11 @@ class Engine:
         """End one connection. One that has ended already is no error."""
         any(forward.close_connection(connection_id) for forward in self._forwards.values())
 
-    def nudge(self, reason: str) -> None:
+    def retry_waiting(self, reason: str) -> None:
         """The world has changed: nobody need wait for the clock, or trust what was true before."""
-        self._clusters.poke()
+        self._clusters.refresh()
         for forward in self._forwards.values():
-            forward.nudge(reason)
+            forward.retry_if_waiting(reason)
 
     async def close(self) -> None:
         """Stop everything. Idempotent."""
@@ -200,29 +204,29 @@ class Engine:
     # ----------------------------------------------------------------------------------
 
     @property
-    def inherited(self) -> Inheritance:
+    def inherited_sockets(self) -> InheritedSockets:
         """Listening sockets of the process before that nobody has claimed yet."""
-        return self._inherited
+        return self._inherited_sockets
 
-    def inherit(self, sockets: Inheritance) -> None:
+    def adopt_sockets(self, sockets: InheritedSockets) -> None:
         """Take what another process listened on; forwards that begin soon find it."""
-        self._inherited.update(sockets)
+        self._inherited_sockets.update(sockets)
         asyncio.get_running_loop().call_later(_CLAIM_S, self._disclaim)
 
     def _disclaim(self) -> None:
         """A socket that nobody accepts on must not pretend that somebody will."""
-        for sock in self._inherited.values():
+        for sock in self._inherited_sockets.values():
             sock.close()
-        self._inherited.clear()
+        self._inherited_sockets.clear()
 
-    def hold(self) -> Inheritance:
+    def pause_accepting(self) -> InheritedSockets:
         """Accept no connections for now; gives all sockets that listen."""
-        held: Inheritance = {}
+        held: InheritedSockets = {}
         for forward in self._forwards.values():
             held.update(forward.hold())
         return held
 
-    def release(self) -> None:
+    def resume_accepting(self) -> None:
         """Undo `hold`. Idempotent."""
         for forward in self._forwards.values():
             forward.release()
@@ -230,7 +234,7 @@ class Engine:
     async def drain(self, longest_s: float) -> None:
         """Listen no more, and wait until the connections there are have ended. Close afterwards."""
         for forward in self._forwards.values():
-            forward.let_go()
+            forward.detach()
         deadline = time.monotonic() + longest_s
         while self._forwards and time.monotonic() < deadline:
             idle = [forward for forward in self._forwards.values() if forward.is_idle]
@@ -238,7 +242,7 @@ class Engine:
             if not idle:
                 await asyncio.sleep(_LOOK_S)
 
-    def _forward(self, forward_id: str) -> LiveForward:
+    def _forward(self, forward_id: str) -> ActiveForward:
         forward = self._forwards.get(forward_id)
         if forward is None:
             raise UsageError(
@@ -252,9 +256,9 @@ class Engine:
         moved = totals.bytes_from_pod + totals.bytes_to_pod
         return moved + _BYTES_PER_CONNECTION * totals.connections_total
 
-    def _woken(self, woken: Woken) -> None:
+    def _woken(self, woken: SystemEvent) -> None:
         _log.info("%s", woken.text)
-        self.nudge(woken.text)
+        self.retry_waiting(woken.text)
 
     # ----------------------------------------------------------------------------------
     # Reading
@@ -277,7 +281,7 @@ class Engine:
         """
         return self._forward(forward_id).snapshot()
 
-    def obstacle(self, forward_id: str) -> TuiForwardError | Unresolved | None:
+    def not_ready_cause(self, forward_id: str) -> TuiForwardError | Unresolved | None:
         """What keeps a forward from being ready, for whoever wants more than words.
 
         None if nothing has failed. Means nothing while the forward is ready or stopped.
@@ -285,7 +289,7 @@ class Engine:
         Raises:
             UsageError: There is no such forward.
         """
-        return self._forward(forward_id).obstacle
+        return self._forward(forward_id).not_ready_cause
 
     def totals(self, forwards: tuple[Forward, ...]) -> Counters:
         """The counters of the whole session, those of forwards that are gone included."""
@@ -311,13 +315,13 @@ class Engine:
         """
         return self._forward(forward_id).timeline
 
-    def histories(self) -> tuple[History, ...]:
+    def histories(self) -> tuple[TrafficHistory, ...]:
         """What flowed through each forward lately."""
-        return self._histories.told()
+        return self._histories.export()
 
     async def _remember(self) -> None:
         while True:
-            self._histories.take(self.forwards(), time.monotonic())
+            self._histories.sample(self.forwards(), time.monotonic())
             await asyncio.sleep(_REMEMBER_S)
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
@@ -329,7 +333,7 @@ class Engine:
     # ----------------------------------------------------------------------------------
 
     @property
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterProvider:
         """Where API servers and pods come from."""
         return self._clusters
 
@@ -339,12 +343,12 @@ class Engine:
         return self._limits
 
     @property
-    def memory(self) -> TransportMemory:
+    def transport_cache(self) -> TransportCache:
         """Which transport worked where."""
-        return self._memory
+        return self._transport_cache
 
     @property
-    def client_names(self) -> ClientNames:
+    def client_names(self) -> ClientProcessLookup:
         """Finds the processes of clients."""
         return self._client_names
 
@@ -364,9 +368,9 @@ class Engine:
         """The API server lets us through: others that wait for just that need not."""
         for forward in self._forwards.values():
             if forward.spec.target.context == context:
-                forward.cluster_answers()
+                forward.cut_backoff()
 
-    def trying(self, context: str) -> int:
+    def count_connecting(self, context: str) -> int:
         """How many forwards of a context are without a tunnel now, and not by intention."""
         return sum(
             forward.state in _TRYING and forward.spec.target.context == context
@@ -410,7 +414,7 @@ def _sum(parts: list[Counters]) -> Counters:
     )
 
 
-def check(spec: ForwardSpec) -> None:
+def validate_spec(spec: ForwardSpec) -> None:
     """Refuse what can never work.
 
     Raises:
@@ -432,6 +436,6 @@ def check(spec: ForwardSpec) -> None:
             f"there is no local port {spec.local_port}",
             hint=f"ports go from 1 to {_LAST_PORT}; 0 means any",
         )
-    if spec.park_s < 0 or spec.linger_s < 0:
+    if spec.queue_timeout_s < 0 or spec.half_close_timeout_s < 0:
         raise UsageError("times cannot be negative")
     check_addresses(spec.addresses)

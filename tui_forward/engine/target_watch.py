@@ -21,7 +21,7 @@ class TargetWatch(Protocol):
     async def changed(self, since: Resolution) -> Resolution:
         """Wait until `current` differs from `since`, and return it. Safe to cancel."""
 
-    def distrust(self, pod_uid: str) -> None:
+    def invalidate(self, pod_uid: str) -> None:
         """Evidence from a tunnel that this incarnation of the pod is gone (sandbox errors).
 
         The watch may not have heard of it yet: it looks again, and does not offer that

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tui_forward.kube.api.resources import Resource as Resource
     from tui_forward.kube.api.watch import WatchEvent as WatchEvent
     from tui_forward.kube.api.watch import WatchEventType as WatchEventType
-    from tui_forward.kube.client import Cluster as Cluster
-    from tui_forward.kube.client import Clusters as Clusters
+    from tui_forward.kube.client import ClusterClient as ClusterClient
+    from tui_forward.kube.client import ClusterClients as ClusterClients
     from tui_forward.kube.kubeconfig.loader import Kubeconfig as Kubeconfig
     from tui_forward.kube.kubeconfig.source import KubeconfigSource as KubeconfigSource
 
@@ -63,8 +63,8 @@ __all__ = [
     "REPLICASETS",
     "SERVICES",
     "STATEFULSETS",
-    "Cluster",
-    "Clusters",
+    "ClusterClient",
+    "ClusterClients",
     "Kubeconfig",
     "KubeconfigSource",
     "Resource",

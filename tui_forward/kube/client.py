@@ -14,9 +14,15 @@ from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError,
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api import details
 from tui_forward.kube.api.api_types import ListMetadata
-from tui_forward.kube.api.pager import PAGE_LIMIT, Page, PageDecoder, PageFeed, not_understood
+from tui_forward.kube.api.pager import (
+    PAGE_LIMIT,
+    Page,
+    PageDecoder,
+    Pager,
+    unexpected_response_error,
+)
 from tui_forward.kube.api.resources import PODS, Item, Resource
-from tui_forward.kube.api.rest_client import Requests
+from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.api.watch import (
     BOOKMARK,
     EVENT,
@@ -25,7 +31,7 @@ from tui_forward.kube.api.watch import (
     WatchEvent,
     WatchEventType,
 )
-from tui_forward.kube.errors import api_error, status_of
+from tui_forward.kube.errors import parse_status, to_api_error
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
 from tui_forward.model import ApiHealth, BlockedBy
 
@@ -37,7 +43,7 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str = ""
 
 
-class Cluster(ClusterAccess):
+class ClusterClient(ClusterAccess):
     """One context's API server: access to it, and what it says.
 
     All methods are safe to cancel and to call concurrently.
@@ -52,7 +58,7 @@ class Cluster(ClusterAccess):
 
     def __init__(self, source: KubeconfigSource, context: str = "") -> None:
         super().__init__(source, context)
-        self._requests = Requests(self)
+        self._requests = RestClient(self)
 
     async def get(self, resource: Resource[Item], namespace: str, name: str) -> Item:
         """One object.
@@ -62,11 +68,11 @@ class Cluster(ClusterAccess):
             AuthError, ConfigError, TransportError: See `Requests.read`.
         """
         what = resource.words("get", namespace, name)
-        body = await self._requests.read(resource.path(namespace, name), what)
+        body = await self._requests.get(resource.path(namespace, name), what)
         try:
             return resource.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise not_understood(what, self.server, error) from error
+            raise unexpected_response_error(what, self.server, error) from error
 
     async def pod_details(self, namespace: str, name: str) -> details.PodDetails:
         """One pod and its containers.
@@ -75,24 +81,24 @@ class Cluster(ClusterAccess):
             ApiError, AuthError, ConfigError, TransportError: See `get`.
         """
         what = PODS.words("get", namespace, name)
-        body = await self._requests.read(PODS.path(namespace, name), what)
+        body = await self._requests.get(PODS.path(namespace, name), what)
         try:
             return details.pod_details(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise not_understood(what, self.server, error) from error
+            raise unexpected_response_error(what, self.server, error) from error
 
-    async def node(self, name: str) -> details.Node:
+    async def node(self, name: str) -> details.NodeDetails:
         """One node.
 
         Raises:
             ApiError, AuthError, ConfigError, TransportError: See `get`.
         """
         what = f'get nodes "{name}"'
-        body = await self._requests.read(f"/api/v1/nodes/{quote(name, safe='')}", what)
+        body = await self._requests.get(f"/api/v1/nodes/{quote(name, safe='')}", what)
         try:
-            return details.node(body)
+            return details.decode_node(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise not_understood(what, self.server, error) from error
+            raise unexpected_response_error(what, self.server, error) from error
 
     async def pod_log(
         self, namespace: str, name: str, *, container: str = "", lines: int, max_bytes: int
@@ -114,7 +120,7 @@ class Cluster(ClusterAccess):
             query: dict[str, str | int] = {"tailLines": lines, "limitBytes": max_bytes}
             if container:
                 query["container"] = container
-            body = await self._requests.read(
+            body = await self._requests.get(
                 f"{PODS.path(namespace, name)}/log?{urlencode(query)}",
                 what,
                 read_timeout_s=_LOG_TIMEOUT_S,
@@ -169,22 +175,22 @@ class Cluster(ClusterAccess):
                     on_head(page.head)
 
             try:
-                await self._requests.read(
+                await self._requests.get(
                     f"{path}?{urlencode(query)}" if query else path, what, receive=receive
                 )
                 page.finish()
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise not_understood(what, self.server, error) from error
+                raise unexpected_response_error(what, self.server, error) from error
             return page
 
         restarted = False
-        feed = PageFeed(fetch)
+        feed = Pager(fetch)
         feed.start()
         try:
             more = True
             while more:
                 try:
-                    page = await feed.take()
+                    page = await feed.next_page()
                 except ApiError as error:
                     if not error.expired or not limit:
                         raise
@@ -195,7 +201,7 @@ class Cluster(ClusterAccess):
                     feed.start()
                     continue
                 head = page.head or ListMetadata()
-                more = feed.more(head.continue_token)
+                more = feed.prefetch(head.continue_token)
                 yield Page(
                     items=tuple(page.items),
                     resource_version=head.resource_version,
@@ -243,7 +249,7 @@ class Cluster(ClusterAccess):
         if field_selector:
             query["fieldSelector"] = field_selector
         target = f"{resource.path(namespace)}?{urlencode(query)}"
-        async with self._requests.open(
+        async with self._requests.stream(
             target, what, read_timeout_s=stall_s, compress=False
         ) as response:
             yield WatchEvent(WatchEventType.BOOKMARK, None, resource_version)
@@ -258,8 +264,8 @@ class Cluster(ClusterAccess):
         try:
             raw = EVENT.decode(line)
             if raw.type == "ERROR":
-                status = status_of(bytes(raw.object))
-                raise api_error(
+                status = parse_status(bytes(raw.object))
+                raise to_api_error(
                     status.code or 500, bytes(raw.object), what=what, server=self.server
                 )
             if raw.type == WatchEventType.BOOKMARK:
@@ -269,7 +275,7 @@ class Cluster(ClusterAccess):
                 return None  # a kind of event this program does not know
             item = resource.decode(raw.object)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise not_understood(what, self.server, error) from error
+            raise unexpected_response_error(what, self.server, error) from error
         return WatchEvent(WatchEventType(raw.type), item, item.resource_version)
 
     async def health(self) -> ApiHealth:
@@ -277,7 +283,7 @@ class Cluster(ClusterAccess):
         began = time.monotonic()
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT_S):
-                body = await self._requests.read("/version", "get the version")
+                body = await self._requests.get("/version", "get the version")
         except TimeoutError:
             slow = f"{self.server} did not answer within {_HEALTH_TIMEOUT_S:.0f} s"
             return self._unhealthy(TransportError(slow, hint="Check the network and VPN"))
@@ -326,7 +332,7 @@ class Cluster(ClusterAccess):
 _CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
-class Clusters:
+class ClusterClients:
     """One `Cluster` per context, made when first asked for.
 
     Args:
@@ -335,9 +341,9 @@ class Clusters:
 
     def __init__(self, source: KubeconfigSource) -> None:
         self.source = source
-        self._clusters: dict[str, Cluster] = {}
+        self._clusters: dict[str, ClusterClient] = {}
 
-    def get(self, context: str = "") -> Cluster:
+    def get(self, context: str = "") -> ClusterClient:
         """The cluster of a context; an empty name means the current one.
 
         Raises:
@@ -345,7 +351,7 @@ class Clusters:
         """
         name = self.source.context_name(context)
         if name not in self._clusters:
-            self._clusters[name] = Cluster(self.source, name)
+            self._clusters[name] = ClusterClient(self.source, name)
         return self._clusters[name]
 
     async def close(self) -> None:

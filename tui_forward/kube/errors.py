@@ -42,7 +42,7 @@ _STATUS = msgspec.json.Decoder(Status, strict=False)
 _BY_ROLE = re.compile(r'is forbidden: User "(?P<user>[^"]*)" cannot [a-z]+ resource "[^"]*"')
 
 
-def status_of(body: bytes) -> Status:
+def parse_status(body: bytes) -> Status:
     """The Status in a response body; an empty one when there is none."""
     try:
         status = _STATUS.decode(body)
@@ -51,7 +51,7 @@ def status_of(body: bytes) -> Status:
     return status if status.kind == "Status" else Status()
 
 
-def api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiForwardError:
+def to_api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiForwardError:
     """The error for an HTTP answer that is not a success.
 
     Args:
@@ -60,7 +60,7 @@ def api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiFo
         what: Verb, resource and place ("list pods in namespace shop").
         server: Address of the API server, without credentials.
     """
-    status = status_of(body)
+    status = parse_status(body)
     said = redact(status.message or body[:2000].decode("utf-8", "replace"), limit=300)
     code = status_code if status_code >= 400 else status.code or status_code
     if code == 401:
@@ -109,7 +109,7 @@ def api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiFo
     )
 
 
-def transport_error(error: BaseException, *, server: str, proxy: str = "") -> TransportError:
+def to_transport_error(error: BaseException, *, server: str, proxy: str = "") -> TransportError:
     """The error for a request that got no HTTP answer.
 
     Args:

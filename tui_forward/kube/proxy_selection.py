@@ -16,7 +16,7 @@ from tui_forward.errors import ConfigError
 SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
-def proxy_for(
+def select_proxy(
     host: str, port: int, *, tls: bool, proxy_url: str, environ: Mapping[str, str], origin: str
 ) -> str | None:
     """The proxy URL for one API server, or None.

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.minicluster.control_socket import Control, parse_fields
+from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
-from tui_forward.minicluster.supervisor import RUNTIMES, Cluster, Options
+from tui_forward.minicluster.supervisor import RUNTIMES, ClusterOptions, ClusterSupervisor
 
 OWNER_POLL_S = 0.5
 
@@ -30,8 +30,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--dir", type=Path, help="folder for everything (a temporary one)")
     top.add_argument("--port", type=int, default=0, help="port of the API server (any)")
     top.add_argument("--runtime", choices=RUNTIMES, default="embedded")
-    top.add_argument("--containerd-socket", default=Options.containerd_socket)
-    top.add_argument("--nodes", default=",".join(Options.nodes), help="names of the nodes")
+    top.add_argument("--containerd-socket", default=ClusterOptions.containerd_socket)
+    top.add_argument("--nodes", default=",".join(ClusterOptions.nodes), help="names of the nodes")
     top.add_argument("--pods", type=int, default=0, help="generate so many pods besides")
     top.add_argument("--churn", type=float, default=0.0, help="changes per second among them")
     top.add_argument("--seed", type=int, help="the same names on every start")
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fault(options: argparse.Namespace) -> int:
     fields: dict[str, Any] = parse_fields(options.fields)
-    answer = Control(options.control, timeout_s=60.0).send(options.fault, **fields)
+    answer = ControlClient(options.control, timeout_s=60.0).send(options.fault, **fields)
     sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     return 0
 
@@ -79,8 +79,8 @@ async def _serve(options: argparse.Namespace) -> int:
         loop.add_signal_handler(signum, ending.set)
     if options.parent_pid is not None and options.parent_pid == os.getppid():
         signal_on_parent_death()
-    cluster = Cluster(
-        Options(
+    cluster = ClusterSupervisor(
+        ClusterOptions(
             folder=options.dir,
             port=options.port,
             runtime=options.runtime,
@@ -112,7 +112,7 @@ async def _serve(options: argparse.Namespace) -> int:
         await cluster.close()
 
 
-def _announce(cluster: Cluster, *, as_json: bool) -> None:
+def _announce(cluster: ClusterSupervisor, *, as_json: bool) -> None:
     if as_json:
         ready = {
             "ready": True,

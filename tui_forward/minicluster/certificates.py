@@ -29,7 +29,7 @@ class KeyPair:
     key: Path
 
 
-class Authority:
+class CertificateAuthority:
     """Issues certificates into a folder.
 
     Args:

@@ -27,7 +27,7 @@ STEADY_S = 10.0
 LOG_TAIL = 4000
 
 
-class Hop:
+class ComponentProcess:
     """See the module.
 
     Args:

@@ -72,7 +72,7 @@ Answer = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Answer | None]]
 
 
-class Control:
+class ControlClient:
     """Asks a control socket for something, and waits until it is done.
 
     Args:

@@ -72,7 +72,7 @@ class Lifetime:
             timer.start()
 
 
-def run_hop(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
+def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
     """Run a hop until it ends by itself or is asked to; gives its exit code.
 
     `main` serves until `Lifetime.ending` is set, then cleans up and returns. uvloop is used

@@ -44,7 +44,7 @@ class _Buffers(threading.local):
 _buffers = _Buffers()
 
 
-class Wire:
+class SocketConnection:
     """One end of a connection: a non-blocking socket, and TLS over it if there is any.
 
     There are two ways to use it, not both at the same time in one direction: the coroutines
@@ -325,7 +325,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-async def connect(host: str, port: int) -> Wire:
+async def connect(host: str, port: int) -> SocketConnection:
     """Connect to `host:port`, which is an address and not a name.
 
     Raises:
@@ -339,7 +339,7 @@ async def connect(host: str, port: int) -> Wire:
     except BaseException:
         sock.close()
         raise
-    return Wire(sock)
+    return SocketConnection(sock)
 
 
 class _Pump:
@@ -360,7 +360,9 @@ class _Pump:
         "stopped",
     )
 
-    def __init__(self, source: Wire, sink: Wire, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, source: SocketConnection, sink: SocketConnection, on_end: Callable[[], None]
+    ) -> None:
         self._source = source
         self._sink = sink
         self._on_end = on_end
@@ -502,7 +504,7 @@ class Relay:
         bytes_up: Bytes relayed towards the pod.
     """
 
-    def __init__(self, downstream: Wire, upstream: Wire) -> None:
+    def __init__(self, downstream: SocketConnection, upstream: SocketConnection) -> None:
         self.downstream = downstream
         self.upstream = upstream
         self._up = _Pump(downstream, upstream, self.cut)

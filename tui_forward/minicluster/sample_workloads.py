@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.create_update_delete import Writer
+from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
 from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.config import ApiServerConfig
 
@@ -241,7 +241,7 @@ def _rest() -> list[tuple[Resource, Object]]:
     ]
 
 
-def populate(config: ApiServerConfig, writer: Writer) -> None:
+def populate(config: ApiServerConfig, writer: ObjectWriter) -> None:
     """Create everything above; the namespaces even if nothing else is wanted."""
     for name in NAMESPACES:
         writer.add(resources.NAMESPACES, {"metadata": {"name": name}}, "")

@@ -29,9 +29,9 @@ from tui_forward.minicluster.apiserver.auth import (
     POWERLESS_USER,
     VIEWER,
 )
-from tui_forward.minicluster.certificates import Authority, KeyPair
-from tui_forward.minicluster.component_process import Hop
-from tui_forward.minicluster.control_socket import Control, ControlServer, Request
+from tui_forward.minicluster.certificates import CertificateAuthority, KeyPair
+from tui_forward.minicluster.component_process import ComponentProcess
+from tui_forward.minicluster.control_socket import ControlClient, ControlServer, Request
 
 RUNTIMES = ("embedded", "relay", "containerd")
 # A unix socket's path must fit into 108 bytes, of which macOS gives 104.
@@ -50,7 +50,7 @@ Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY13
 
 
 @dataclass(frozen=True)
-class Options:
+class ClusterOptions:
     """What can be chosen about a cluster.
 
     Attributes:
@@ -94,7 +94,7 @@ class _Account:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
-class Cluster:
+class ClusterSupervisor:
     """A running cluster.
 
     Args:
@@ -107,7 +107,7 @@ class Cluster:
         server: URL of the API server, once started.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ClusterOptions) -> None:
         if options.runtime not in RUNTIMES:
             raise UsageError(
                 f"unknown runtime {options.runtime!r}", hint=f"one of {', '.join(RUNTIMES)}"
@@ -120,7 +120,7 @@ class Cluster:
         self._temporary: list[Path] = []
         self._made: list[Path] = []
         self._reserved: socket.socket | None = None
-        self._authority: Authority | None = None
+        self._authority: CertificateAuthority | None = None
         self._admin: KeyPair | None = None
         self._accounts = [
             _Account("admin-token", "kubernetes-admin", (ADMINS,)),
@@ -129,9 +129,9 @@ class Cluster:
             _Account(NARROW_USER, NARROW_USER, namespace=NARROW_NAMESPACE),
             _Account(POWERLESS_USER, POWERLESS_USER),
         ]
-        self._apiserver: Hop | None = None
-        self._kubelets: dict[str, Hop] = {}
-        self._runtimes: dict[str, Hop] = {}
+        self._apiserver: ComponentProcess | None = None
+        self._kubelets: dict[str, ComponentProcess] = {}
+        self._runtimes: dict[str, ComponentProcess] = {}
         self._sockets = Path()
         self._control: ControlServer | None = None
 
@@ -246,7 +246,7 @@ class Cluster:
     def _make_files(self) -> None:
         options = self.options
         _replace(self.folder / "etc" / "openssl.cnf", OPENSSL_CONF.encode())
-        authority = self._authority = Authority(self.folder / "pki")
+        authority = self._authority = CertificateAuthority(self.folder / "pki")
         local = ("127.0.0.1", "::1", "localhost")
         self._admin = authority.client("admin", "kubernetes-admin", ADMINS)
         serving = authority.server(
@@ -275,7 +275,7 @@ class Cluster:
         self._write_credentials()
         self._apiserver = self._hop("apiserver", "apiserver", apiserver)
 
-    def _node_files(self, authority: Authority, node: str, number: int) -> None:
+    def _node_files(self, authority: CertificateAuthority, node: str, number: int) -> None:
         options = self.options
         client = authority.client(f"kubelet-{node}", f"system:node:{node}", NODES)
         serving = authority.server(
@@ -323,11 +323,11 @@ class Cluster:
 
         self._kubelets[node] = self._hop(f"kubelet-{node}", "kubelet", settings, keep_port)
 
-    def _hop(self, name: str, module: str, settings: Any, on_ready: Any = None) -> Hop:
+    def _hop(self, name: str, module: str, settings: Any, on_ready: Any = None) -> ComponentProcess:
         path = self.folder / "etc" / f"{name}.json"
         _write(path, settings)
         log = self.folder / "logs" / f"{name}.log"
-        return Hop(
+        return ComponentProcess(
             name,
             f"{PACKAGE}.{module}",
             path,
@@ -401,14 +401,14 @@ class Cluster:
                 return await self._ask_apiserver(fault, **fields)
         raise UsageError("the request names no fault")
 
-    def _chosen(self, request: Request) -> list[Hop]:
+    def _chosen(self, request: Request) -> list[ComponentProcess]:
         """The hops a request means.
 
         Raises:
             UsageError: There is no such hop.
         """
         name, node = str(request.get("hop", "")), str(request.get("node", ""))
-        found: list[Hop] = []
+        found: list[ComponentProcess] = []
         if name == "apiserver" and self._apiserver is not None:
             return [self._apiserver]
         groups = {"kubelet": self._kubelets, "runtime": self._runtimes}
@@ -428,11 +428,11 @@ class Cluster:
             raise UsageError(f"there is no hop {request.get('hop')!r}")
         return await self._all(group, request)
 
-    def _control_of(self, hop: Hop) -> Control:
-        return Control(self._sockets / f"{hop.name}.sock")
+    def _control_of(self, hop: ComponentProcess) -> ControlClient:
+        return ControlClient(self._sockets / f"{hop.name}.sock")
 
     async def _all(
-        self, group: dict[str, Hop], request: Request, *, lenient: bool = False
+        self, group: dict[str, ComponentProcess], request: Request, *, lenient: bool = False
     ) -> dict[str, Any]:
         """Pass a request on to the hops of a group, or to that of the node it names."""
         fields = {k: v for k, v in request.items() if k not in ("fault", "hop", "node")}
@@ -447,7 +447,7 @@ class Cluster:
                         raise
         return {"nodes": answers}
 
-    async def _first(self, group: dict[str, Hop], request: Request) -> dict[str, Any]:
+    async def _first(self, group: dict[str, ComponentProcess], request: Request) -> dict[str, Any]:
         """Pass a request on to whichever hop of a group can do it."""
         fields = {k: v for k, v in request.items() if k not in ("fault", "node")}
         failure: ApiError | TransportError | None = None

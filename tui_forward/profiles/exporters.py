@@ -15,7 +15,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-def kubectl_lines(profile: Profile) -> Iterator[str]:
+def format_kubectl_commands(profile: Profile) -> Iterator[str]:
     """A line for each forward, in the order in which they need each other."""
     for one in profile.in_order():
         yield kubectl_line(one.spec)
@@ -48,14 +48,14 @@ def _ports(spec: ForwardSpec) -> str:
     return f"{spec.local_port or ''}:{spec.target.port}"
 
 
-def script(profile: Profile) -> str:
+def format_shell_script(profile: Profile) -> str:
     """A shell script that forwards it all until Ctrl-C."""
     lines = ["#!/bin/sh", f"# {profile.name}", "trap 'kill 0' EXIT"]
-    lines += [f"{line} &" for line in kubectl_lines(profile)]
+    lines += [f"{line} &" for line in format_kubectl_commands(profile)]
     return "\n".join([*lines, "wait", ""])
 
 
-def env(profile: Profile) -> Iterator[str]:
+def format_env(profile: Profile) -> Iterator[str]:
     """NAME=VALUE lines, for forwards whose local port is fixed."""
     for one in profile.forwards:
         port = _fixed(one)

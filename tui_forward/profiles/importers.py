@@ -13,8 +13,13 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tui_forward.common.arguments import parse_addresses, parse_port, parse_selector, parse_target
-from tui_forward.common.kubectl_command import parse_lines
+from tui_forward.common.arguments import (
+    parse_addresses,
+    parse_port,
+    parse_target,
+    validate_selector,
+)
+from tui_forward.common.kubectl_command import parse_commands
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind
 from tui_forward.profiles import k9s_annotations
@@ -31,7 +36,7 @@ _LONGEST_NAME = 63
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What was found.
 
     Attributes:
@@ -43,7 +48,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def imported(text: str) -> Imported:
+def import_forwards(text: str) -> ImportResult:
     """Take forwards out of a text of any of these kinds.
 
     Args:
@@ -58,7 +63,7 @@ def imported(text: str) -> Imported:
             hint="take a part of it, for example the pods of one namespace",
         )
     read = _reader(text)
-    found = Imported()
+    found = ImportResult()
     seen: set[ForwardSpec] = set()  # a history says the same many times
     try:
         for name, spec in read(text, found):
@@ -82,18 +87,18 @@ _Entries = Iterator[tuple[str, ForwardSpec]]
 _OBJECT = re.compile(r"(?:\s|#[^\n]*\n|---)*(?:apiVersion|kind|metadata|spec|items)\s*:\s")
 
 
-def _reader(text: str) -> Callable[[str, Imported], _Entries]:
+def _reader(text: str) -> Callable[[str, ImportResult], _Entries]:
     stripped = text.lstrip()
     if stripped[:1] in "[{" and stripped:
         return _json
     if _OBJECT.match(text):
-        return lambda text, found: k9s_annotations.forwards(documents(text), found.notes)
+        return lambda text, found: k9s_annotations.read_annotations(documents(text), found.notes)
     if re.search(r"^contexts\s*:", text, re.MULTILINE):
         return _kportal
     return _commands
 
 
-def _add(found: Imported, name: str, spec: ForwardSpec) -> None:
+def _add(found: ImportResult, name: str, spec: ForwardSpec) -> None:
     """Take a forward, so that with those before it it makes a profile."""
     taken = {env_prefix(one.name) for one in found.specs}
     base = _NO_NAME.sub("-", name).strip("._-")[:_LONGEST_NAME].strip("._-") or "forward"
@@ -114,13 +119,13 @@ def _add(found: Imported, name: str, spec: ForwardSpec) -> None:
 # Lines of commands ------------------------------------------------------------------------
 
 
-def _commands(text: str, found: Imported) -> _Entries:
+def _commands(text: str, found: ImportResult) -> _Entries:
     for number, line in _whole_lines(text):
         match = _COMMAND.search(line)
         if match is None or not _FORWARDS.search(match[1]) or line.lstrip().startswith("#"):
             continue
         try:
-            for spec in parse_lines(match[1], context="", namespace=""):
+            for spec in parse_commands(match[1], context="", namespace=""):
                 yield spec.target.name.partition("=")[2] or spec.target.name, spec
         except UsageError as error:
             found.notes.append(f"line {number} is left out: {error.message}")
@@ -145,12 +150,12 @@ def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
 # JSON: objects of a cluster, or kftray ----------------------------------------------------
 
 
-def _json(text: str, found: Imported) -> _Entries:
+def _json(text: str, found: ImportResult) -> _Entries:
     values: list[Any] = []
     for value in _values(text):
         values += value if isinstance(value, list) else [value]
     if any(map(k9s_annotations.is_object, values)):
-        return k9s_annotations.forwards(values, found.notes)
+        return k9s_annotations.read_annotations(values, found.notes)
     return _kftray(values, found)
 
 
@@ -165,7 +170,7 @@ def _values(text: str) -> Iterator[Any]:
             at += 1
 
 
-def _kftray(entries: Iterable[Any], found: Imported) -> _Entries:
+def _kftray(entries: Iterable[Any], found: ImportResult) -> _Entries:
     for number, entry in enumerate(entries, 1):
         name = f"entry {number}"
         if not isinstance(entry, dict):
@@ -192,7 +197,7 @@ def _kftray(entries: Iterable[Any], found: Imported) -> _Entries:
 def _kftray_spec(entry: Mapping[str, Any], kind: str) -> ForwardSpec:
     address = str(entry.get("local_address") or "")
     if kind == "pod":
-        target_kind, target = TargetKind.SELECTOR, parse_selector(str(entry.get("target") or ""))
+        target_kind, target = TargetKind.SELECTOR, validate_selector(str(entry.get("target") or ""))
     else:
         target_kind, target = parse_target(f"svc/{entry.get('service') or ''}")
     return ForwardSpec(
@@ -211,7 +216,7 @@ def _kftray_spec(entry: Mapping[str, Any], kind: str) -> ForwardSpec:
 # kportal ----------------------------------------------------------------------------------
 
 
-def _kportal(text: str, found: Imported) -> _Entries:
+def _kportal(text: str, found: ImportResult) -> _Entries:
     content = next(documents(text), None)
     for context in _list(content, "contexts"):
         for namespace in _list(context, "namespaces"):
@@ -244,7 +249,7 @@ def _kportal_spec(
 ) -> ForwardSpec:
     selector = str(entry.get("selector") or "")
     if selector:
-        kind, name = TargetKind.SELECTOR, parse_selector(selector)
+        kind, name = TargetKind.SELECTOR, validate_selector(selector)
     else:
         kind, name = parse_target(resource)
     return ForwardSpec(

@@ -53,7 +53,7 @@ def is_object(value: Any) -> bool:
     )
 
 
-def forwards(values: Iterable[Any], notes: list[str]) -> Iterator[tuple[str, ForwardSpec]]:
+def read_annotations(values: Iterable[Any], notes: list[str]) -> Iterator[tuple[str, ForwardSpec]]:
     """What the annotations of some objects ask for.
 
     Args:
@@ -108,7 +108,7 @@ def _of_object(value: dict[str, Any], notes: list[str]) -> Iterator[tuple[str, F
     try:
         itself = msgspec.convert(metadata, _Metadata)
         template = msgspec.convert(_template(value), _Pod)
-        pod = decoding.pod(api_types.Pod(metadata=itself, spec=template.spec))
+        pod = decoding.decode_pod(api_types.Pod(metadata=itself, spec=template.spec))
         kind, name = _target(value, itself, pod)
         if pod.namespace and not NAMESPACE.fullmatch(pod.namespace):
             raise UsageError(f'"{pod.namespace}" cannot be a namespace')

@@ -20,10 +20,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tui_forward.common.arguments import (
     parse_addresses,
+    parse_duration_value,
     parse_port,
-    parse_selector,
     parse_target,
-    read_duration_s,
+    validate_selector,
 )
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
@@ -43,7 +43,7 @@ Place = tuple[int, int]  # line and column, both from 0, as ruamel counts
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ProfileProblem:
     """One thing that is wrong with a profile.
 
     Attributes:
@@ -71,7 +71,7 @@ class ProfileError(ConfigError):
         problems: All that is wrong with it, at least one.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[ProfileProblem]) -> None:
         self.problems = tuple(problems)
         first, more = self.problems[0], len(self.problems) - 1
         behind = f" (and {more} more)" if more else ""
@@ -87,7 +87,7 @@ class _WrongError(Exception):
         self.hint = hint
 
 
-def read_profile(text: str, file: Path, *, team: bool = False) -> Profile:
+def parse_profile(text: str, file: Path, *, team: bool = False) -> Profile:
     """Make a profile of what a file holds.
 
     Args:
@@ -101,7 +101,7 @@ def read_profile(text: str, file: Path, *, team: bool = False) -> Profile:
     return _Reader(file, team=team).read(text)
 
 
-def document(text: str, file: Path) -> CommentedMap:
+def load_roundtrip(text: str, file: Path) -> CommentedMap:
     """The YAML of a profile with its comments, to be changed and written again.
 
     Raises:
@@ -113,22 +113,22 @@ def document(text: str, file: Path) -> CommentedMap:
         raise ProfileError([_unreadable(error, file)]) from error
     except (YAMLError, ValueError, RecursionError) as error:
         what = _one_line(str(error)) or type(error).__name__
-        raise ProfileError([Problem(file, 1, 1, f"this is not YAML: {what}")]) from error
+        raise ProfileError([ProfileProblem(file, 1, 1, f"this is not YAML: {what}")]) from error
     if found is None:
         found = CommentedMap()
     if not isinstance(found, CommentedMap):
         hint = "write `forwards:` and beneath it one name for each forward"
-        raise ProfileError([Problem(file, 1, 1, "a profile is a mapping", hint)])
+        raise ProfileError([ProfileProblem(file, 1, 1, "a profile is a mapping", hint)])
     return found
 
 
-def _unreadable(error: MarkedYAMLError, file: Path) -> Problem:
+def _unreadable(error: MarkedYAMLError, file: Path) -> ProfileProblem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     problem = _one_line(str(error.problem or error.context or "it cannot be read"))
     if "duplicate key" in problem:
-        return Problem(file, line, column, problem, "give each of them a name of its own")
-    return Problem(
+        return ProfileProblem(file, line, column, problem, "give each of them a name of its own")
+    return ProfileProblem(
         file, line, column, f"this is not YAML: {problem}",
         "look at the indentation, and at quotation marks and brackets that are not closed",
     )  # fmt: skip
@@ -144,11 +144,11 @@ class _Reader:
     def __init__(self, file: Path, *, team: bool) -> None:
         self._file = file
         self._team = team
-        self._problems: list[Problem] = []
+        self._problems: list[ProfileProblem] = []
 
     def read(self, text: str) -> Profile:
         """See `read_profile`."""
-        top = document(text, self._file)
+        top = load_roundtrip(text, self._file)
         self._version(top)
         given = self._fields(top, _PROFILE)
         name = given.get("name", _name_of(self._file, team=self._team))
@@ -167,7 +167,7 @@ class _Reader:
         )
 
     def _wrong(self, place: Place, what: str, hint: str = "") -> None:
-        self._problems.append(Problem(self._file, place[0] + 1, place[1] + 1, what, hint))
+        self._problems.append(ProfileProblem(self._file, place[0] + 1, place[1] + 1, what, hint))
 
     def _version(self, top: CommentedMap) -> None:
         version = top.get("version", VERSION)
@@ -389,7 +389,7 @@ _PROFILE: Final[Mapping[str, _Parser]] = {
 }
 _FORWARD: Final[Mapping[str, _Parser]] = {
     "target": lambda value: parse_target(_text(value)),
-    "selector": lambda value: parse_selector(_text(value)),
+    "selector": lambda value: validate_selector(_text(value)),
     "port": _port,
     "local": _local,
     "address": lambda value: parse_addresses(_texts(value)),
@@ -397,8 +397,8 @@ _FORWARD: Final[Mapping[str, _Parser]] = {
     "namespace": _PROFILE["namespace"],
     "transport": _transport,
     "pin": _flag,
-    "park": read_duration_s,
-    "linger": read_duration_s,
+    "park": parse_duration_value,
+    "linger": parse_duration_value,
     "label": _text,
     "env": _matching(_ENV, "the beginning of a variable's name", "for example DB"),
     "needs": _texts,

@@ -8,12 +8,12 @@ from enum import StrEnum
 
 import msgspec
 
-from tui_forward.common.arguments import duration_text
+from tui_forward.common.arguments import format_duration_arg
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.profile import Profile, ProfileForward
 
 
-class Manner(StrEnum):
+class ApplyMode(StrEnum):
     """How what is on is made to fit a profile."""
 
     APPLY = "apply"  # its forwards become as it says; those of nobody and of others stay
@@ -57,12 +57,12 @@ class Plan:
         return self.removed + self.others
 
     @property
-    def leaving(self) -> tuple[Forward, ...]:
+    def to_stop(self) -> tuple[Forward, ...]:
         """What is switched off, be it to begin anew: their ports are free then."""
         return self.stopped + tuple(change.before for change in self.changed)
 
     @property
-    def beginning(self) -> tuple[ProfileForward, ...]:
+    def to_start(self) -> tuple[ProfileForward, ...]:
         """What is switched on."""
         return self.added + tuple(change.after for change in self.changed)
 
@@ -72,20 +72,22 @@ class Plan:
             yield f"+ {forward.name} {forward.spec.target}"
         for change in self.changed:
             before, after = change.before.spec, change.after.spec
-            yield f"~ {change.after.name} {', '.join(differences(before, after))}"
+            yield f"~ {change.after.name} {', '.join(describe_changes(before, after))}"
         for gone in self.removed:
             yield f"- {gone.spec.name} {gone.spec.target}"
         for other in self.others:
-            yield f"- {called(other)}"
+            yield f"- {qualified_name(other)}"
 
 
-def called(forward: Forward) -> str:
+def qualified_name(forward: Forward) -> str:
     """What a forward is called where several profiles meet."""
     spec = forward.spec
     return f"{spec.name} of profile {spec.profile}" if spec.profile else str(spec.target)
 
 
-def plan(profile: Profile, forwards: Iterable[Forward], manner: Manner = Manner.APPLY) -> Plan:
+def make_plan(
+    profile: Profile, forwards: Iterable[Forward], manner: ApplyMode = ApplyMode.APPLY
+) -> Plan:
     """Compare a profile with what is on.
 
     Args:
@@ -95,7 +97,7 @@ def plan(profile: Profile, forwards: Iterable[Forward], manner: Manner = Manner.
     """
     forwards = tuple(forwards)
     on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-    loose = adopted(profile, forwards)
+    loose = find_adoptable(profile, forwards)
     added, changed, same = [], [], []
     for wanted in profile.in_order():
         forward = on.pop(wanted.name, None)
@@ -103,28 +105,28 @@ def plan(profile: Profile, forwards: Iterable[Forward], manner: Manner = Manner.
             same.append(loose[wanted.name])
         elif forward is None:
             added.append(wanted)
-        elif differences(forward.spec, wanted.spec):
+        elif describe_changes(forward.spec, wanted.spec):
             changed.append(Change(forward, wanted))
         else:
             same.append(forward)
-    if manner is Manner.MERGE:
+    if manner is ApplyMode.MERGE:
         same += [*(change.before for change in changed), *on.values()]
         return Plan(added=tuple(added), same=tuple(same))
     others: list[Forward] = []
-    if manner is Manner.REPLACE:
+    if manner is ApplyMode.REPLACE:
         kept = {one.id for one in same}
         others = [one for one in forwards if one.spec.profile != profile.id and one.id not in kept]
     return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(others), tuple(same))
 
 
-def belonging(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
+def forwards_of(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
     """The forwards of a profile that are on, begun by it or adopted, by their names in it."""
     forwards = tuple(forwards)
     on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-    return on | adopted(profile, forwards)
+    return on | find_adoptable(profile, forwards)
 
 
-def adopted(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
+def find_adoptable(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
     """Forwards of no profile that are just what this one says, by the names they have in it.
 
     So what was saved as a profile belongs to it, without being begun anew.
@@ -137,21 +139,21 @@ def adopted(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]
         if wanted.name in taken:
             continue
         for one in free:
-            if not differences(as_it_is(one), wanted.spec):
+            if not describe_changes(spec_with_bound_port(one), wanted.spec):
                 found[wanted.name] = one
                 free.remove(one)
                 break
     return found
 
 
-def as_it_is(forward: Forward) -> ForwardSpec:
+def spec_with_bound_port(forward: Forward) -> ForwardSpec:
     """What was asked for, with the local port that it has become."""
     if not forward.listening:
         return forward.spec
     return msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)
 
 
-def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
+def plan_edit(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
     """What an edit of a profile means for what is on.
 
     What did not change in the file is not touched, whatever the person has done to it since:
@@ -172,17 +174,17 @@ def edits(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
         elif (
             forward is not None
             and (old is None or old.spec != wanted.spec)
-            and differences(forward.spec, wanted.spec)
+            and describe_changes(forward.spec, wanted.spec)
         ):
             changed.append(Change(forward, wanted))
     removed = [on[name] for name in was if name in on]
     found = Plan(tuple(added), tuple(changed), tuple(removed))
-    touched = {one.id for one in found.leaving}
+    touched = {one.id for one in found.to_stop}
     same = tuple(one for one in on.values() if one.id not in touched)
     return replace(found, same=same)
 
 
-def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:
+def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:
     """What is otherwise, in words.
 
     What the profile leaves open is whatever it has become: the context and the namespace that
@@ -212,7 +214,7 @@ def differences(before: ForwardSpec, after: ForwardSpec) -> list[str]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return duration_text(value) if isinstance(value, float) else str(value) or "none"
+    return format_duration_arg(value) if isinstance(value, float) else str(value) or "none"
 
 
 _WORDS = {

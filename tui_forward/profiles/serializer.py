@@ -11,9 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from tui_forward.common.arguments import duration_text
+from tui_forward.common.arguments import format_duration_arg
 from tui_forward.model import ForwardSpec, TargetKind
-from tui_forward.profiles.parser import VERSION, document
+from tui_forward.profiles.parser import VERSION, load_roundtrip
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 40
@@ -26,7 +26,7 @@ _KEYS = {
 }  # fmt: skip
 
 
-def profile_text(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
+def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
     """The file of a profile that would switch these on.
 
     Args:
@@ -37,7 +37,7 @@ def profile_text(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> 
     Raises:
         ProfileError: What it holds cannot be understood.
     """
-    top = document(before, file)
+    top = load_roundtrip(before, file)
     if not before.strip():
         top["version"] = VERSION
     specs = list(specs)
@@ -120,7 +120,7 @@ def _settings(spec: ForwardSpec) -> dict[str, Any]:
         if isinstance(value, tuple):
             said[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
         elif isinstance(value, float):
-            said[_KEYS[field]] = duration_text(value)
+            said[_KEYS[field]] = format_duration_arg(value)
         else:
             said[_KEYS[field]] = str(value)
     return said

@@ -12,7 +12,7 @@ from typing import Final
 
 from tui_forward.common import atomic_file as atomic_file
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.profiles.parser import LARGEST, Problem, ProfileError, read_profile
+from tui_forward.profiles.parser import LARGEST, ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
 
 TEAM_FILE: Final = ".tui-forward.yaml"
@@ -45,18 +45,22 @@ class ProfileFile:
                 _check_regular(self.path, os.fstat(stream.fileno()))
                 data = stream.read(LARGEST + 1)
             if len(data) > LARGEST:
-                raise ProfileError([Problem(self.path, 1, 1, "the file is too large")])
+                raise ProfileError([ProfileProblem(self.path, 1, 1, "the file is too large")])
             return data.decode("utf-8-sig")
         except FileNotFoundError as error:
-            raise ProfileError([Problem(self.path, 1, 1, "there is no such file")]) from error
+            raise ProfileError(
+                [ProfileProblem(self.path, 1, 1, "there is no such file")]
+            ) from error
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
-            problem = Problem(self.path, 1, 1, f"the file cannot be read: {why}")
+            problem = ProfileProblem(self.path, 1, 1, f"the file cannot be read: {why}")
             raise ProfileError([problem]) from error
         except UnicodeDecodeError as error:
             before = data[: error.start]
             line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-            problem = Problem(self.path, line, column, "this is not UTF-8", "save it as UTF-8")
+            problem = ProfileProblem(
+                self.path, line, column, "this is not UTF-8", "save it as UTF-8"
+            )
             raise ProfileError([problem]) from error
 
     def read(self) -> Profile:
@@ -65,7 +69,7 @@ class ProfileFile:
         Raises:
             ProfileError: It cannot be read, or there is something wrong in it.
         """
-        return read_profile(self.text(), self.path, team=self.team)
+        return parse_profile(self.text(), self.path, team=self.team)
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -74,7 +78,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def _check_regular(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ProfileError([Problem(path, 1, 1, "this is not a file with a text")])
+        raise ProfileError([ProfileProblem(path, 1, 1, "this is not a file with a text")])
 
 
 class ProfileStore:
@@ -157,9 +161,9 @@ class ProfileStore:
             ProfileError: It is no profile.
             ConfigError: The file cannot be written; the old one is untouched.
         """
-        read_profile(text, path)
+        parse_profile(text, path)
         try:
-            atomic_file.replace(path, text.encode("utf-8"))
+            atomic_file.write_atomically(path, text.encode("utf-8"))
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {path}: {why}") from error

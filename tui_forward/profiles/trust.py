@@ -23,7 +23,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     profiles: dict[str, str] = {}  # path: SHA-256 of what is in it
 
 
-class Trust:
+class TrustStore:
     """What was agreed to; kept in a file.
 
     Args:
@@ -33,11 +33,11 @@ class Trust:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def is_agreed(self, file: Path, text: str) -> bool:
+    def is_trusted(self, file: Path, text: str) -> bool:
         """Whether exactly this was agreed to. What cannot be read was not."""
         return self._read().profiles.get(str(file)) == _digest(text)
 
-    def agree(self, file: Path, text: str) -> None:
+    def trust(self, file: Path, text: str) -> None:
         """The person has seen it and said yes.
 
         Raises:
@@ -49,7 +49,7 @@ class Trust:
         while len(known.profiles) > _MOST:
             del known.profiles[next(iter(known.profiles))]
         try:
-            atomic_file.replace(self._path, msgspec.json.encode(known))
+            atomic_file.write_atomically(self._path, msgspec.json.encode(known))
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {self._path}: {why}") from error

@@ -23,7 +23,7 @@ from tui_forward.protocol.error_stream import (
     parse_failure,
 )
 from tui_forward.protocol.masking import Masker, apply_mask
-from tui_forward.protocol.portforward import PairReceiver, TunnelHandler
+from tui_forward.protocol.portforward import StreamPairReceiver, TunnelHandler
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection
 
@@ -136,7 +136,7 @@ class ChannelsClient:
     def __init__(
         self,
         port: int,
-        receiver: PairReceiver,
+        receiver: StreamPairReceiver,
         handler: TunnelHandler,
         *,
         base64: bool = False,

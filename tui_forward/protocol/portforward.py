@@ -49,7 +49,7 @@ TYPE_DATA: Final = "data"
 # --------------------------------------------------------------------------- client side
 
 
-class PairReceiver(Protocol):
+class StreamPairReceiver(Protocol):
     """Whoever wants to know what becomes of one forwarded connection (client side)."""
 
     def accepted(self) -> None:
@@ -72,7 +72,7 @@ class PairReceiver(Protocol):
         """
 
 
-class _Nobody:
+class _NullReceiver:
     """Receiver of a pair that has closed."""
 
     def accepted(self) -> None:
@@ -88,7 +88,7 @@ class _Nobody:
         """Ignore."""
 
 
-_NOBODY: Final = _Nobody()
+_NOBODY: Final = _NullReceiver()
 
 
 class TunnelHandler(Protocol):
@@ -101,7 +101,7 @@ class TunnelHandler(Protocol):
         """Nothing more will come or go. Every pair has heard `closed` before."""
 
 
-class ForwardedPair:
+class ClientStreamPair:
     """One forwarded connection, client side: made by `TunnelClient.open`.
 
     Attributes:
@@ -126,19 +126,19 @@ class ForwardedPair:
     )
 
     def __init__(
-        self, connection: SpdyConnection, port: int, request_id: int, receiver: PairReceiver
+        self, connection: SpdyConnection, port: int, request_id: int, receiver: StreamPairReceiver
     ) -> None:
         self.port = port
         self.request_id = request_id
         self.accepted = False
         self.closed = False
-        self._receiver: PairReceiver = receiver
+        self._receiver: StreamPairReceiver = receiver
         self._replies = 0
         self._text = b""
         self._data_ended = False
         self._error_ended = False
         headers = {STREAM_TYPE: TYPE_ERROR, PORT: str(port), REQUEST_ID: str(request_id)}
-        self._error = connection.open_stream(headers, _ErrorHalf(self), fin=True)
+        self._error = connection.open_stream(headers, _ErrorStreamReceiver(self), fin=True)
         headers[STREAM_TYPE] = TYPE_DATA
         try:
             self._data = connection.open_stream(headers, self)
@@ -260,12 +260,12 @@ class ForwardedPair:
             receiver.closed(failure)
 
 
-class _ErrorHalf:
+class _ErrorStreamReceiver:
     """Receiver of a pair's error stream."""
 
     __slots__ = ("_pair",)
 
-    def __init__(self, pair: ForwardedPair) -> None:
+    def __init__(self, pair: ClientStreamPair) -> None:
         self._pair = pair
 
     def stream_replied(self, headers: Headers) -> None:
@@ -311,7 +311,7 @@ class TunnelClient:
         """What the peer did wrong, if that ended the tunnel."""
         return self.spdy.error
 
-    def open(self, port: int, receiver: PairReceiver) -> ForwardedPair:
+    def open(self, port: int, receiver: StreamPairReceiver) -> ClientStreamPair:
         """Open a connection to a port of the pod: both SYN_STREAMs are queued.
 
         Data may be sent at once; it goes out in the same write.
@@ -319,7 +319,7 @@ class TunnelClient:
         Raises:
             TransportError: The tunnel has ended, or has used up its stream ids.
         """
-        pair = ForwardedPair(self.spdy, port, self._next_request_id, receiver)
+        pair = ClientStreamPair(self.spdy, port, self._next_request_id, receiver)
         self._next_request_id += 1
         return pair
 

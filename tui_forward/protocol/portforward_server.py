@@ -47,7 +47,7 @@ class FailureStyle(Enum):
     """containerd 2.1+, newer CRI-O: text, then RST CANCEL on what is not yet ended."""
 
 
-class ServerPairReceiver(Protocol):
+class ServerStreamPairReceiver(Protocol):
     """Whoever serves one pair."""
 
     def data_received(self, data: memoryview) -> None:
@@ -66,7 +66,7 @@ class ServerPairReceiver(Protocol):
 class TunnelServerHandler(Protocol):
     """Whoever owns the server end of a tunnel."""
 
-    def pair_opened(self, pair: ServerPair) -> None:
+    def pair_opened(self, pair: ServerStreamPair) -> None:
         """Both halves exist: set `pair.receiver`, then dial.
 
         DATA may follow at once, long before the dial is done. Without a receiver it is lost.
@@ -76,7 +76,7 @@ class TunnelServerHandler(Protocol):
         """Nothing more will come or go."""
 
 
-class ServerPair:
+class ServerStreamPair:
     """One forwarded connection, server side.
 
     Attributes:
@@ -90,7 +90,7 @@ class ServerPair:
     def __init__(self, port: int, request_id: str) -> None:
         self.port = port
         self.request_id = request_id
-        self.receiver: ServerPairReceiver | None = None
+        self.receiver: ServerStreamPairReceiver | None = None
         self._data: SpdyStream | None = None
         self._error: SpdyStream | None = None
         self._early = b""
@@ -255,7 +255,7 @@ class TunnelServer:
         self._clock = clock
         # Halves by request id, with their deadlines; in order of arrival. Invariant: every
         # entry lacks a half, so the table is as small as the streams that are open.
-        self._waiting: dict[str, tuple[float, ServerPair]] = {}
+        self._waiting: dict[str, tuple[float, ServerStreamPair]] = {}
         self.spdy = SpdyConnection(Side.SERVER, self, compressor=compressor)
 
     @property
@@ -315,7 +315,7 @@ class TunnelServer:
             # Clients before the header existed: error stream N, data stream N+2.
             request_id = str(stream.id if stream_type == TYPE_ERROR else stream.id - 2)
         _, pair = self._waiting.setdefault(
-            request_id, (self._clock() + self._pair_timeout_s, ServerPair(port, request_id))
+            request_id, (self._clock() + self._pair_timeout_s, ServerStreamPair(port, request_id))
         )
         if stream_type == TYPE_DATA:
             pair.port = port  # the data stream's port is the one that is dialled

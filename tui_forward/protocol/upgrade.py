@@ -68,7 +68,7 @@ class UpgradeRejected(UpgradeError):  # noqa: N818  # what the server did, not a
         self.retry_after_s = retry_after_s
 
 
-def websocket_accept(key: str) -> str:
+def accept_key(key: str) -> str:
     """`Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2)."""
     digest = hashlib.sha1(key.encode("ascii", "replace") + _WEBSOCKET_GUID, usedforsecurity=False)
     return base64.b64encode(digest.digest()).decode("ascii")
@@ -226,7 +226,7 @@ class ClientUpgrade:
         if self.kind is UpgradeKind.SPDY:
             echo = headers.get(STREAM_PROTOCOL_HEADER.lower(), "")
         else:
-            if headers.get("sec-websocket-accept", "") != websocket_accept(self._key):
+            if headers.get("sec-websocket-accept", "") != accept_key(self._key):
                 raise ProtocolError("the server's Sec-WebSocket-Accept does not match our key")
             if headers.get("sec-websocket-extensions"):
                 raise ProtocolError("the server negotiated a WebSocket extension nobody offered")

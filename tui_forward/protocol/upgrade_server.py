@@ -23,7 +23,7 @@ from tui_forward.protocol.upgrade import (
     SPDY_UPGRADE,
     STREAM_PROTOCOL,
     STREAM_PROTOCOL_HEADER,
-    websocket_accept,
+    accept_key,
 )
 
 ACCEPTED_PROTOCOLS_HEADER: Final = "X-Accepted-Stream-Protocol-Versions"
@@ -173,14 +173,14 @@ def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
     return _head(101, headers)
 
 
-def spdy_switched(protocol: str = STREAM_PROTOCOL) -> bytes:
+def spdy_switching_protocols(protocol: str = STREAM_PROTOCOL) -> bytes:
     """The 101 of a streaming server."""
     return switching_protocols(
         [("Connection", "Upgrade"), ("Upgrade", SPDY_UPGRADE), (STREAM_PROTOCOL_HEADER, protocol)]
     )
 
 
-def websocket_switched(key: str, protocol: str | None) -> bytes:
+def websocket_switching_protocols(key: str, protocol: str | None) -> bytes:
     """The 101 of a WebSocket server; no extension is ever negotiated.
 
     Args:
@@ -190,14 +190,14 @@ def websocket_switched(key: str, protocol: str | None) -> bytes:
     headers = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", websocket_accept(key)),
+        ("Sec-WebSocket-Accept", accept_key(key)),
     ]
     if protocol is not None:
         headers.append(("Sec-WebSocket-Protocol", protocol))
     return switching_protocols(headers)
 
 
-def answer(
+def encode_response(
     status: int,
     body: str | bytes = b"",
     *,
@@ -213,7 +213,7 @@ def answer(
     return _head(status, fields) + raw
 
 
-def status_answer(
+def encode_status_response(
     status: int, message: str, *, reason: str = "", details: Mapping[str, object] | None = None
 ) -> bytes:
     """A whole answer with a Status body, as the API server gives it."""
@@ -230,10 +230,10 @@ def status_answer(
         body["details"] = dict(details)
     body["code"] = status
     text = json.dumps(body, separators=(",", ":")) + "\n"
-    return answer(status, text, content_type="application/json")
+    return encode_response(status, text, content_type="application/json")
 
 
-def no_common_protocol(offered: Iterable[str], supported: Iterable[str]) -> bytes:
+def unsupported_protocol_response(offered: Iterable[str], supported: Iterable[str]) -> bytes:
     """The 403 of a SPDY streaming server that knows none of the client's protocols."""
     accepted = list(supported)
     text = (
@@ -241,7 +241,7 @@ def no_common_protocol(offered: Iterable[str], supported: Iterable[str]) -> byte
         f"[{' '.join(offered)}], server accepts [{' '.join(accepted)}]\n"
     )
     headers = [(ACCEPTED_PROTOCOLS_HEADER, protocol) for protocol in accepted]
-    return answer(403, text, headers=headers)
+    return encode_response(403, text, headers=headers)
 
 
 def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:

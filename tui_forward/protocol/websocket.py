@@ -177,7 +177,7 @@ class WebSocketConnection:
         self._queue(opcode, parts, fin=fin)
         return True
 
-    def send_like_go(self, parts: Iterable[Buffer]) -> bool:
+    def send_fragmented(self, parts: Iterable[Buffer]) -> bool:
         """Queue parts the way Go's API server does, to see that clients cope.
 
         Every part is a message of its own. A part above twice the write buffer becomes one

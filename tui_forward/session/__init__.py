@@ -23,11 +23,11 @@ from tui_forward.model import (
     Context,
     Event,
     ForwardSpec,
-    History,
     Hop,
     PodLog,
     Snapshot,
     TimelineEntry,
+    TrafficHistory,
 )
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class Session(Protocol):
     async def reconnect(self, forward_id: str) -> None:
         """Give up the present tunnels and any waiting, and try again now."""
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         """Let the forwards go on when no front end is left, or not any more.
 
         Raises:
             UsageError: The session is in this process, and its forwards end with it.
         """
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         """Likewise, should this front end be lost: disconnect without having said otherwise.
 
         One that is killed or has no terminal any more takes nothing along then.
@@ -90,7 +90,7 @@ class Session(Protocol):
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """What happened to a forward, oldest first."""
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         """What flowed through each forward in the last ten minutes, second by second."""
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:

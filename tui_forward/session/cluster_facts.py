@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 
-from tui_forward.catalog.pod_selection import preference
+from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.errors import ApiError, ForwardError, ForwardErrorCause
-from tui_forward.kube.api.details import Node, PodDetails
-from tui_forward.kube.api.log_text import log_lines
+from tui_forward.kube.api.details import NodeDetails, PodDetails
+from tui_forward.kube.api.log_text import split_log_lines
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
-from tui_forward.kube.client import Cluster
+from tui_forward.kube.client import ClusterClient
 from tui_forward.model import ApiHealth, Forward, ForwardState, Pod, PodLog, Target, TargetKind
-from tui_forward.session.diagnosis import Known
-from tui_forward.session.refresh_cache import PATIENCE_S, Memory
+from tui_forward.session.diagnosis import ClusterFacts
+from tui_forward.session.refresh_cache import FIRST_RESULT_TIMEOUT_S, StaleWhileRevalidateCache
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_LOG_LINES = 5000
@@ -32,20 +32,20 @@ _NODE_IN_DOUBT_S = 5.0
 _CANDIDATES = 50
 
 
-class Stations:
+class ClusterInspector:
     """Asks the clusters, and remembers for a while.
 
     Args:
         cluster_of: The cluster of a context; may raise ConfigError.
     """
 
-    def __init__(self, cluster_of: Callable[[str], Cluster]) -> None:
+    def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
         self._cluster_of = cluster_of
-        self._health: Memory[ApiHealth] = Memory()
-        self._pods: Memory[PodDetails] = Memory()
-        self._nodes: Memory[Node] = Memory()
+        self._health: StaleWhileRevalidateCache[ApiHealth] = StaleWhileRevalidateCache()
+        self._pods: StaleWhileRevalidateCache[PodDetails] = StaleWhileRevalidateCache()
+        self._nodes: StaleWhileRevalidateCache[NodeDetails] = StaleWhileRevalidateCache()
 
-    async def look(self, forward: Forward, health: ApiHealth | None) -> Known:
+    async def look(self, forward: Forward, health: ApiHealth | None) -> ClusterFacts:
         """What is known of a forward's stations; waits two seconds at most.
 
         Args:
@@ -56,14 +56,14 @@ class Stations:
             ConfigError: There is no such context.
         """
         cluster = self._cluster_of(forward.spec.target.context)
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + FIRST_RESULT_TIMEOUT_S
         health, (pod, node) = await asyncio.gather(
             self._health_of(cluster, health, until), self._pod_and_node(cluster, forward, until)
         )
-        return Known(server=cluster.server, health=health, pod=pod, node=node)
+        return ClusterFacts(server=cluster.server, health=health, pod=pod, node=node)
 
     async def _health_of(
-        self, cluster: Cluster, health: ApiHealth | None, until: float
+        self, cluster: ClusterClient, health: ApiHealth | None, until: float
     ) -> ApiHealth | None:
         if health is not None and health.ok is not None:
             return health
@@ -72,8 +72,8 @@ class Stations:
         )
 
     async def _pod_and_node(
-        self, cluster: Cluster, forward: Forward, until: float
-    ) -> tuple[PodDetails | None, Node | None]:
+        self, cluster: ClusterClient, forward: Forward, until: float
+    ) -> tuple[PodDetails | None, NodeDetails | None]:
         target, ref = forward.spec.target, forward.pod
         pod = await self._pods.get(
             (target, ref.uid if ref is not None else ""),
@@ -99,7 +99,7 @@ class Stations:
             await memory.close()
 
 
-async def find_pod(cluster: Cluster, forward: Forward) -> PodDetails:
+async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
     """The pod behind a forward; if it is gone, or none was found yet, the one to come.
 
     Raises:
@@ -131,7 +131,7 @@ async def find_pod(cluster: Cluster, forward: Forward) -> PodDetails:
     )
 
 
-async def _candidate(cluster: Cluster, target: Target) -> Pod | None:
+async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
     namespace, selector = target.namespace, target.name
     if target.kind is TargetKind.SERVICE:
         selector = (await cluster.get(SERVICES, namespace, target.name)).selector
@@ -142,11 +142,11 @@ async def _candidate(cluster: Cluster, target: Target) -> Pod | None:
     pages = cluster.list_pages(PODS, namespace, label_selector=selector, limit=_CANDIDATES)
     async with aclosing(pages):
         async for page in pages:
-            return min(page.items, key=preference, default=None)
+            return min(page.items, key=pod_sort_key, default=None)
     return None
 
 
-async def pod_log(cluster: Cluster, forward: Forward, container: str, lines: int) -> PodLog:
+async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
     """See `Session.pod_log`.
 
     Raises:
@@ -168,5 +168,5 @@ async def pod_log(cluster: Cluster, forward: Forward, container: str, lines: int
         namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES
     )
     return PodLog(
-        pod=name, container=container, containers=containers, lines=log_lines(body)[-lines:]
+        pod=name, container=container, containers=containers, lines=split_log_lines(body)[-lines:]
     )

@@ -22,7 +22,7 @@ from tui_forward.errors import (
     TransportError,
     TuiForwardError,
 )
-from tui_forward.kube.api.details import Node, PodDetails
+from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -35,12 +35,12 @@ from tui_forward.model import (
 )
 from tui_forward.protocol.error_stream import PortForwardFailure, parse_failure
 
-Obstacle = TuiForwardError | Unresolved | None
+NotReadyCause = TuiForwardError | Unresolved | None
 """What keeps a forward from being ready; see `engine.supervisor.Engine.obstacle`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ClusterFacts:
     """What the API server tells about the stations; whatever it does not tell is None.
 
     Attributes:
@@ -52,11 +52,11 @@ class Known:
     server: str = ""
     health: ApiHealth | None = None
     pod: PodDetails | None = None
-    node: Node | None = None
+    node: NodeDetails | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """The broken station, and what to say about it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Verdict:
     hint: str = ""
 
 
-SOUND: Final = Verdict()
+HEALTHY: Final = Diagnosis()
 
 _CAUSES: Final = {
     ForwardErrorCause.REFUSED: HopKind.PORT,
@@ -104,9 +104,12 @@ _UNAVAILABLE: Final = re.compile(r"rpc error: code = (?:Unavailable|DeadlineExce
 _NO_ANSWER: Final = "did not answer the upgrade request"
 
 
-def judge(
-    forward: Forward, obstacle: Obstacle, known: Known, refusal: ForwardError | None = None
-) -> Verdict:
+def diagnose(
+    forward: Forward,
+    obstacle: NotReadyCause,
+    known: ClusterFacts,
+    refusal: ForwardError | None = None,
+) -> Diagnosis:
     """Which station is broken.
 
     Args:
@@ -117,10 +120,10 @@ def judge(
     """
     if forward.state is ForwardState.READY:
         if refusal is None:
-            return SOUND
-        return Verdict(HopKind.PORT, refusal.message, refusal.hint)
+            return HEALTHY
+        return Diagnosis(HopKind.PORT, refusal.message, refusal.hint)
     if forward.state is ForwardState.STOPPED:
-        return SOUND
+        return HEALTHY
     if _is_local(forward, obstacle):
         hop, error, hint = HopKind.LOCAL, forward.reason, forward.hint
     elif isinstance(obstacle, Unresolved):
@@ -131,10 +134,10 @@ def judge(
     elif forward.blocked_by is not None:
         hop, error, hint = _BLOCKED[forward.blocked_by], forward.reason, forward.hint
     else:
-        return SOUND
+        return HEALTHY
     if not error:
-        return SOUND
-    return Verdict(hop, error, hint or _hint(hop, error, forward, known))
+        return HEALTHY
+    return Diagnosis(hop, error, hint or _hint(hop, error, forward, known))
 
 
 def latest_refusal(forward: Forward, connections: Sequence[Connection]) -> ForwardError | None:
@@ -167,7 +170,7 @@ _BLOCKED: Final = {
 }
 
 
-def _is_local(forward: Forward, obstacle: Obstacle) -> bool:
+def _is_local(forward: Forward, obstacle: NotReadyCause) -> bool:
     if forward.blocked_by is BlockedBy.PORT:
         return True
     # Addresses that this machine does not have are CONFIG, as a bad kubeconfig is.
@@ -179,7 +182,9 @@ def _is_local(forward: Forward, obstacle: Obstacle) -> bool:
     )
 
 
-def _unresolved(forward: Forward, obstacle: Unresolved, known: Known) -> tuple[HopKind, str, str]:
+def _unresolved(
+    forward: Forward, obstacle: Unresolved, known: ClusterFacts
+) -> tuple[HopKind, str, str]:
     """There is no pod: for want of one, or of an answer."""
     reason, hint = obstacle.reason, obstacle.hint or forward.hint
     by = obstacle.blocked_by
@@ -196,12 +201,12 @@ def _unresolved(forward: Forward, obstacle: Unresolved, known: Known) -> tuple[H
     if node is not None and node.ready is False:
         text = f"node {node.name} is NotReady"
         return HopKind.KUBELET, f"{text}: {node.trouble}" if node.trouble else text, ""
-    if obstacle.pending:
+    if obstacle.is_loading:
         return HopKind.POD, "", ""  # nothing is wrong yet
     return HopKind.POD, reason, hint
 
 
-def _station(error: TuiForwardError, known: Known) -> HopKind:
+def _station(error: TuiForwardError, known: ClusterFacts) -> HopKind:
     """Where an error arose."""
     if isinstance(error, ForwardError) and error.cause in _CAUSES:
         return _CAUSES[error.cause]
@@ -228,7 +233,7 @@ def _station(error: TuiForwardError, known: Known) -> HopKind:
     return HopKind.LOCAL  # the program itself
 
 
-def _dialled(words: re.Match[str], node: Node | None) -> HopKind:
+def _dialled(words: re.Match[str], node: NodeDetails | None) -> HopKind:
     """The API server dials the kubelet, and with the same words the kubelet the runtime."""
     host, port = words["host"], words["port"]
     if not host or int(port) == ((node.port if node is not None else 0) or _KUBELET_PORT):
@@ -247,7 +252,7 @@ def _station_of_status(error: ApiError) -> HopKind:
     return HopKind.KUBELET if error.status == 500 and not error.reason else HopKind.API
 
 
-def _words(hop: HopKind, error: TuiForwardError, forward: Forward, known: Known) -> str:
+def _words(hop: HopKind, error: TuiForwardError, forward: Forward, known: ClusterFacts) -> str:
     if forward.state is ForwardState.BLOCKED:
         return forward.reason  # names verb and resource
     text = " ".join(error.message.split()).rstrip(".")
@@ -265,13 +270,13 @@ def _words(hop: HopKind, error: TuiForwardError, forward: Forward, known: Known)
     return text
 
 
-def _node_of(forward: Forward, known: Known) -> str:
+def _node_of(forward: Forward, known: ClusterFacts) -> str:
     if known.node is not None:
         return known.node.name
     return forward.pod.node if forward.pod is not None else ""
 
 
-def _hint(hop: HopKind, error: str, forward: Forward, known: Known) -> str:
+def _hint(hop: HopKind, error: str, forward: Forward, known: ClusterFacts) -> str:
     """What to do about a station, where nobody has said it."""
     node = _node_of(forward, known)
     pod = "POD"

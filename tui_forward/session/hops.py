@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tui_forward.kube.api.log_text import plain
+from tui_forward.kube.api.log_text import strip_control_characters
 from tui_forward.model import (
     Connection,
     ConnectionState,
@@ -22,7 +22,13 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.session.diagnosis import Known, Obstacle, Verdict, judge, latest_refusal
+from tui_forward.session.diagnosis import (
+    ClusterFacts,
+    Diagnosis,
+    NotReadyCause,
+    diagnose,
+    latest_refusal,
+)
 
 _TRANSPORTS = {
     TransportChoice.SPDY: " by SPDY",
@@ -32,8 +38,11 @@ _TRANSPORTS = {
 _MAX_TEXT = 300
 
 
-def hops(
-    forward: Forward, obstacle: Obstacle, known: Known, connections: Sequence[Connection] = ()
+def build_hops(
+    forward: Forward,
+    obstacle: NotReadyCause,
+    known: ClusterFacts,
+    connections: Sequence[Connection] = (),
 ) -> tuple[Hop, ...]:
     """The six stations, in the order of `HopKind`.
 
@@ -43,15 +52,15 @@ def hops(
         known: What the API server tells.
         connections: Its connections, the recently closed ones included, oldest first.
     """
-    verdict = judge(forward, obstacle, known, latest_refusal(forward, connections))
-    way = _Way(forward, known, connections)
+    verdict = diagnose(forward, obstacle, known, latest_refusal(forward, connections))
+    way = _HopBuilder(forward, known, connections)
     return tuple(_marked(_DRAWN[kind](way), way, verdict) for kind in HopKind)
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _HopBuilder:
     forward: Forward
-    known: Known
+    known: ClusterFacts
     connections: Sequence[Connection]
 
     @property
@@ -67,9 +76,9 @@ class _Way:
 _ORDER = tuple(HopKind)
 
 
-def _marked(hop: Hop, way: _Way, verdict: Verdict) -> Hop:
+def _marked(hop: Hop, way: _HopBuilder, verdict: Diagnosis) -> Hop:
     state = _state(hop.kind, way, verdict)
-    broken = state is HopState.BAD
+    broken = state is HopState.BROKEN
     return Hop(
         kind=hop.kind,
         name=_text(hop.name),
@@ -81,12 +90,12 @@ def _marked(hop: Hop, way: _Way, verdict: Verdict) -> Hop:
     )
 
 
-def _state(kind: HopKind, way: _Way, verdict: Verdict) -> HopState:
+def _state(kind: HopKind, way: _HopBuilder, verdict: Diagnosis) -> HopState:
     forward, known = way.forward, way.known
     if verdict.hop is not None:
         distance = _ORDER.index(kind) - _ORDER.index(verdict.hop)
         if distance >= 0:
-            return HopState.BAD if distance == 0 else HopState.UNKNOWN
+            return HopState.BROKEN if distance == 0 else HopState.UNKNOWN
         # A pod that no node was found for has no kubelet that could be all right.
         nowhere = kind in (HopKind.KUBELET, HopKind.RUNTIME) and not way.node
         return HopState.UNKNOWN if nowhere else HopState.OK
@@ -103,7 +112,7 @@ def _state(kind: HopKind, way: _Way, verdict: Verdict) -> HopState:
 # Facts --------------------------------------------------------------------------------
 
 
-def _local(way: _Way) -> Hop:
+def _local(way: _HopBuilder) -> Hop:
     forward = way.forward
     spec = forward.spec
     if forward.listening:
@@ -112,12 +121,12 @@ def _local(way: _Way) -> Hop:
     else:
         port = f":{spec.local_port}" if spec.local_port else ""
         first, facts = f"{spec.addresses[0]}{port}", ["not listening"]
-    if forward.parked:
-        facts.append(f"{_count(forward.parked, 'connection')} waiting")
+    if forward.queued:
+        facts.append(f"{_count(forward.queued, 'connection')} waiting")
     return Hop(kind=HopKind.LOCAL, name=first, facts=tuple(facts))
 
 
-def _api(way: _Way) -> Hop:
+def _api(way: _HopBuilder) -> Hop:
     health = way.known.health
     context = f"context {way.forward.spec.target.context}"
     if health is None:
@@ -133,7 +142,7 @@ def _api(way: _Way) -> Hop:
     )
 
 
-def _kubelet(way: _Way) -> Hop:
+def _kubelet(way: _HopBuilder) -> Hop:
     node = way.known.node
     if node is None:
         return Hop(kind=HopKind.KUBELET, name=way.node)
@@ -142,7 +151,7 @@ def _kubelet(way: _Way) -> Hop:
     return Hop(kind=HopKind.KUBELET, name=way.node, facts=(node.address, version, ready))
 
 
-def _runtime(way: _Way) -> Hop:
+def _runtime(way: _HopBuilder) -> Hop:
     forward, known = way.forward, way.known
     name = known.node.runtime if known.node is not None else ""
     if not name and known.pod is not None:
@@ -155,7 +164,7 @@ def _runtime(way: _Way) -> Hop:
     return Hop(kind=HopKind.RUNTIME, name=name, facts=(tunnels,), latency_s=forward.round_trip_s)
 
 
-def _pod(way: _Way) -> Hop:
+def _pod(way: _HopBuilder) -> Hop:
     forward = way.forward
     if way.known.pod is None:
         target = forward.spec.target
@@ -173,7 +182,7 @@ def _pod(way: _Way) -> Hop:
     return Hop(kind=HopKind.POD, name=pod.name, facts=facts)
 
 
-def _port(way: _Way) -> Hop:
+def _port(way: _HopBuilder) -> Hop:
     forward = way.forward
     if forward.remote_port is None:
         return Hop(kind=HopKind.PORT, name=forward.spec.target.port)
@@ -183,7 +192,7 @@ def _port(way: _Way) -> Hop:
     return Hop(kind=HopKind.PORT, name=str(forward.remote_port), facts=tuple(facts))
 
 
-_DRAWN: dict[HopKind, Callable[[_Way], Hop]] = {
+_DRAWN: dict[HopKind, Callable[[_HopBuilder], Hop]] = {
     HopKind.LOCAL: _local,
     HopKind.API: _api,
     HopKind.KUBELET: _kubelet,
@@ -196,7 +205,7 @@ _DRAWN: dict[HopKind, Callable[[_Way], Hop]] = {
 # Words --------------------------------------------------------------------------------
 
 
-def _declaration(way: _Way, port: int) -> tuple[str, ...]:
+def _declaration(way: _HopBuilder, port: int) -> tuple[str, ...]:
     """Name of a port and its container, where a container declares it."""
     if way.known.pod is None:
         return ()
@@ -206,7 +215,7 @@ def _declaration(way: _Way, port: int) -> tuple[str, ...]:
     return ("declared by no container",)
 
 
-def _refused(way: _Way) -> str:
+def _refused(way: _HopBuilder) -> str:
     """How many of the connections that ended lately were refused; empty if none was."""
     ended = [one for one in way.connections if one.state is ConnectionState.CLOSED]
     refused = sum(latest_refusal(way.forward, (one,)) is not None for one in ended)
@@ -223,5 +232,5 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _text(text: str) -> str:
-    line = " ".join(plain(text).split())
+    line = " ".join(strip_control_characters(text).split())
     return line if len(line) <= _MAX_TEXT else line[: _MAX_TEXT - 1].rstrip() + "…"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui_forward.catalog import Catalog, TargetResolver
+from tui_forward.catalog import Catalog, CatalogTargetResolver
 from tui_forward.engine.target_watch import TargetWatch
-from tui_forward.kube import Clusters, KubeconfigSource
-from tui_forward.kube.kubeconfig.source import Signature, differs
+from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.kube.kubeconfig.source import Signature, has_changed
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -21,12 +21,12 @@ from tui_forward.model import (
     PodLog,
     Target,
 )
-from tui_forward.transport.access import Access
+from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
     # Loaded when somebody looks closely at a forward: the start need not wait for it.
-    from tui_forward.session.cluster_facts import Stations
-    from tui_forward.session.diagnosis import Known
+    from tui_forward.session.cluster_facts import ClusterInspector
+    from tui_forward.session.diagnosis import ClusterFacts
 
 # What is known of an API server is worth nothing once nobody asks it any more.
 _HEALTH_LASTS_S = 30.0
@@ -42,10 +42,10 @@ class KubernetesBackend:
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
         self._source = KubeconfigSource(kubeconfig, context=context)
-        self._clusters = Clusters(self._source)
-        self._resolver = TargetResolver(self._clusters.get)
+        self._clusters = ClusterClients(self._source)
+        self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
-        self._stations: Stations | None = None
+        self._stations: ClusterInspector | None = None
         self._health: dict[str, tuple[float, ApiHealth]] = {}
 
     def contexts(self) -> tuple[Context, ...]:
@@ -60,7 +60,7 @@ class KubernetesBackend:
         """See `Backend.namespace`."""
         return self._clusters.get(context).namespace
 
-    def access(self, context: str) -> Access:
+    def access(self, context: str) -> ServerAccess:
         """See `Clusters.access`."""
         return self._clusters.get(context)
 
@@ -88,7 +88,7 @@ class KubernetesBackend:
             if context not in self._health
         )
 
-    async def look(self, forward: Forward) -> Known:
+    async def inspect(self, forward: Forward) -> ClusterFacts:
         """See `Backend.look`."""
         context = forward.spec.target.context
         # What a forward's own watches meet now, before what was measured seconds ago.
@@ -103,9 +103,9 @@ class KubernetesBackend:
                 hint=error.hint,
             )
         if self._stations is None:
-            from tui_forward.session.cluster_facts import Stations
+            from tui_forward.session.cluster_facts import ClusterInspector
 
-            self._stations = Stations(self._clusters.get)
+            self._stations = ClusterInspector(self._clusters.get)
         return await self._stations.look(forward, health)
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
@@ -115,18 +115,18 @@ class KubernetesBackend:
         cluster = self._clusters.get(forward.spec.target.context)
         return await pod_log(cluster, forward, container, lines)
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """See `Clusters.poke`."""
-        self._resolver.poke()
-        self._catalog.poke()
+        self._resolver.refresh()
+        self._catalog.refresh()
 
     def revision(self) -> Signature:
         """See `Backend.revision`."""
         return self._source.revision()
 
-    def differ(self, before: Signature, now: Signature) -> bool:
+    def has_changed(self, before: Signature, now: Signature) -> bool:
         """See `Backend.differ`."""
-        return differs(before, now)
+        return has_changed(before, now)
 
     async def close(self) -> None:
         """See `Backend.close`."""

@@ -23,21 +23,21 @@ from tui_forward.model import (
     Event,
     Forward,
     ForwardSpec,
-    History,
     Hop,
     PodLog,
     Snapshot,
     Target,
     TimelineEntry,
+    TrafficHistory,
 )
 
 if TYPE_CHECKING:
-    from tui_forward.engine.connections.listener import Inheritance
+    from tui_forward.engine.connections.listener import InheritedSockets
     from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
     from tui_forward.engine.target_watch import TargetWatch
-    from tui_forward.session.diagnosis import Known
-    from tui_forward.transport.access import Access
+    from tui_forward.session.diagnosis import ClusterFacts
+    from tui_forward.transport.access import ServerAccess
 
 _log = logging.getLogger(__name__)
 
@@ -51,20 +51,20 @@ _ENGINE = "tui_forward.engine.engine"
 _LOAD_ENGINE_AFTER_S = 1.5
 
 
-class Backend(Protocol):
+class ClusterBackend(Protocol):
     """The clusters of a kubeconfig and the picture of them, as a session needs it.
 
     What the engine needs of it (`engine.world.Clusters`) is said here again, so that the engine
     need not be loaded to know.
     """
 
-    def access(self, context: str) -> Access:
+    def access(self, context: str) -> ServerAccess:
         """See `engine.world.Clusters.access`."""
 
     def watch(self, target: Target) -> TargetWatch:
         """See `engine.world.Clusters.watch`."""
 
-    def poke(self) -> None:
+    def refresh(self) -> None:
         """See `engine.world.Clusters.poke`."""
 
     def contexts(self) -> tuple[Context, ...]:
@@ -98,7 +98,7 @@ class Backend(Protocol):
     def health(self) -> tuple[ApiHealth, ...]:
         """What is known of the API servers in use."""
 
-    async def look(self, forward: Forward) -> Known:
+    async def inspect(self, forward: Forward) -> ClusterFacts:
         """What is known of a forward's stations. Waits for two seconds at most.
 
         Raises:
@@ -111,7 +111,7 @@ class Backend(Protocol):
     def revision(self) -> Any:
         """What the files with the credentials look like now."""
 
-    def differ(self, before: Any, now: Any) -> bool:
+    def has_changed(self, before: Any, now: Any) -> bool:
         """Whether they have changed between two revisions."""
 
     async def close(self) -> None:
@@ -135,7 +135,7 @@ class LocalSession:
         *,
         context: str = "",
         limits: Limits | None = None,
-        backend: Backend | None = None,
+        backend: ClusterBackend | None = None,
         watch_the_machine: bool = True,
     ) -> None:
         if backend is None:
@@ -199,14 +199,14 @@ class LocalSession:
         """See `Session.reconnect`."""
         self._engine.reconnect(forward_id)
 
-    async def keep(self, on: bool) -> None:
+    async def set_keep_running(self, on: bool) -> None:
         """See `Session.keep`."""
         if on:
             raise UsageError("these forwards end with the program that began them")
 
-    async def keep_if_lost(self, on: bool) -> None:
+    async def set_keep_running_if_lost(self, on: bool) -> None:
         """See `Session.keep_if_lost`."""
-        await self.keep(on)
+        await self.set_keep_running(on)
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
@@ -214,18 +214,18 @@ class LocalSession:
 
     # From process to process ----------------------------------------------------------
 
-    def inherit(self, sockets: Inheritance) -> None:
+    def inherit(self, sockets: InheritedSockets) -> None:
         """Take what another process listened on: forwards begun next need not bind it."""
-        self._engine.inherit(sockets)
+        self._engine.adopt_sockets(sockets)
 
-    def hold(self) -> Inheritance:
+    def hold(self) -> InheritedSockets:
         """Accept no connections for now; gives all sockets that listen."""
-        return self._engine.hold() if self._made is not None else {}
+        return self._engine.pause_accepting() if self._made is not None else {}
 
     def release(self) -> None:
         """Undo `hold`. Idempotent."""
         if self._made is not None:
-            self._made.release()
+            self._made.resume_accepting()
 
     async def drain(self, longest_s: float) -> None:
         """Listen no more; wait until the connections there are have ended. Close afterwards."""
@@ -259,23 +259,23 @@ class LocalSession:
         """See `Session.timeline`."""
         return self._engine.timeline(forward_id)
 
-    async def histories(self) -> tuple[History, ...]:
+    async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
         return self._made.histories() if self._made is not None else ()
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""
-        from tui_forward.session.diagnosis import Known
-        from tui_forward.session.hops import hops
+        from tui_forward.session.diagnosis import ClusterFacts
+        from tui_forward.session.hops import build_hops
 
         try:
-            known = await self._backend.look(self._engine.forward(forward_id))
+            known = await self._backend.inspect(self._engine.forward(forward_id))
         except ConfigError:
-            known = Known()  # the forward says so itself
+            known = ClusterFacts()  # the forward says so itself
         # As it stands now, not as it stood before the wait.
-        return hops(
+        return build_hops(
             self._engine.forward(forward_id),
-            self._engine.obstacle(forward_id),
+            self._engine.not_ready_cause(forward_id),
             known,
             self._engine.connections(forward_id),
         )
@@ -330,10 +330,10 @@ class LocalSession:
                 continue
             looked_at = time.monotonic()
             now = self._backend.revision()
-            changed, seen = self._backend.differ(seen, now), now
+            changed, seen = self._backend.has_changed(seen, now), now
             if changed:
                 _log.info("the kubeconfig or a file it names has changed")
                 if self._made is not None:
-                    self._made.nudge("the kubeconfig has changed")
+                    self._made.retry_waiting("the kubeconfig has changed")
                 else:
-                    self._backend.poke()
+                    self._backend.refresh()

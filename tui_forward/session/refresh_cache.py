@@ -16,7 +16,7 @@ from tui_forward.errors import ApiError, TuiForwardError
 
 _log = logging.getLogger(__name__)
 
-PATIENCE_S = 2.0
+FIRST_RESULT_TIMEOUT_S = 2.0
 """How long the first answer is waited for."""
 
 _ANSWER_S = 10.0
@@ -39,7 +39,7 @@ class _Entry(Generic[T]):
         self.task: asyncio.Task[None] | None = None
 
 
-class Memory(Generic[T]):
+class StaleWhileRevalidateCache(Generic[T]):
     """Values by key, each with its age and with the latest failure to renew it."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Memory(Generic[T]):
             entry.asked_at = now
             entry.task = asyncio.create_task(self._ask(entry, ask), name="asking the API server")
         if entry.task is not None and not entry.known:
-            patience_s = min(entry.asked_at + PATIENCE_S, until) - now
+            patience_s = min(entry.asked_at + FIRST_RESULT_TIMEOUT_S, until) - now
             if patience_s > 0:
                 await asyncio.wait({entry.task}, timeout=patience_s)
         return entry.value

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tui_forward.common import atomic_file as atomic_file
-from tui_forward.common.arguments import parse_addresses, read_duration_s
+from tui_forward.common.arguments import parse_addresses, parse_duration_value
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults
 
@@ -43,7 +43,7 @@ _LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingsProblem:
     """One thing that is wrong with the settings.
 
     Attributes:
@@ -63,7 +63,7 @@ class Problem:
         return f"{where}: {self.what}" + (f". {self.hint}" if self.hint else "")
 
 
-class Habit(StrEnum):
+class AskPolicy(StrEnum):
     """What is done without being asked about."""
 
     ASK = "ask"
@@ -98,19 +98,19 @@ class Settings:
     """
 
     theme: str = DEFAULT_THEME
-    leave_on: Habit = Habit.ASK
-    resume: Habit = Habit.ASK
+    leave_on: AskPolicy = AskPolicy.ASK
+    resume: AskPolicy = AskPolicy.ASK
     forwards: ForwardDefaults = BUILT_IN
     refresh_s: float = REFRESH_S
     notifications: Notifications = Notifications.ALL
     keys: Mapping[str, str] = field(default_factory=dict)
     said: Mapping[str, int | None] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SettingsProblem, ...] = ()
     file: str = FILE_NAME
 
 
-def load(path: Path) -> Settings:
+def load_settings(path: Path) -> Settings:
     """Read a settings file. Never raises; no file is no problem.
 
     Args:
@@ -147,22 +147,22 @@ def load(path: Path) -> Settings:
     return _Reader(file, text).read(content)
 
 
-def identity(path: Path) -> tuple[int, int, int] | None:
+def settings_identity(path: Path) -> tuple[int, int, int] | None:
     """What is different as soon as a file has been written; None while there is none."""
     try:
-        return atomic_file.identity(path.stat())
+        return atomic_file.file_identity(path.stat())
     except OSError:
         return None
 
 
-def meant(word: str, known: Collection[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """A hint at what is nearly called so, or ""."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
 def _nothing(file: str, line: int | None, what: str, hint: str) -> Settings:
-    return Settings(problems=(Problem(file, line, what, hint),), file=file)
+    return Settings(problems=(SettingsProblem(file, line, what, hint),), file=file)
 
 
 def _unreadable(file: str, line: int | None, what: str) -> Settings:
@@ -175,7 +175,7 @@ class _Reader:
     def __init__(self, file: str, text: str) -> None:
         self._file = file
         self._text = text
-        self._problems: list[Problem] = []
+        self._problems: list[SettingsProblem] = []
 
     def read(self, content: Mapping[str, object]) -> Settings:
         """Make settings of what the file holds."""
@@ -184,7 +184,7 @@ class _Reader:
         for name, value in content.items():
             line = _line_of(self._text, "", name)
             if name not in _SETTINGS:
-                hint = meant(name, _SETTINGS) or f"There are {', '.join(_SETTINGS)}"
+                hint = did_you_mean(name, _SETTINGS) or f"There are {', '.join(_SETTINGS)}"
                 self._wrong(line, f"there is no setting {name!r}", hint)
                 continue
             try:
@@ -206,7 +206,7 @@ class _Reader:
         # Values are the person's, and may be anything.
         plain = "".join(letter if letter.isprintable() else " " for letter in what)
         hint = hint[:1].upper() + hint[1:]
-        self._problems.append(Problem(self._file, line, plain[:_LONGEST_WORDS], hint))
+        self._problems.append(SettingsProblem(self._file, line, plain[:_LONGEST_WORDS], hint))
 
     def _keys(self, table: Mapping[str, object]) -> tuple[dict[str, str], dict[str, int]]:
         keys: dict[str, str] = {}
@@ -275,8 +275,8 @@ def _theme(name: str, value: object) -> str:
     return value or DEFAULT_THEME
 
 
-def _one_of(words: type[Habit] | type[Notifications]) -> _Parser:
-    def parse(name: str, value: object) -> Habit | Notifications:
+def _one_of(words: type[AskPolicy] | type[Notifications]) -> _Parser:
+    def parse(name: str, value: object) -> AskPolicy | Notifications:
         if not isinstance(value, str) or value not in list(words):
             first = next(iter(words))
             raise UsageError(
@@ -333,11 +333,11 @@ def _table(name: str, value: object) -> dict[str, object]:
 
 _SETTINGS: Final[Mapping[str, _Parser]] = {
     "theme": _theme,
-    "leave_on": _one_of(Habit),
-    "resume": _one_of(Habit),
+    "leave_on": _one_of(AskPolicy),
+    "resume": _one_of(AskPolicy),
     "address": _named(_addresses),
-    "park": _named(read_duration_s),
-    "linger": _named(read_duration_s),
+    "park": _named(parse_duration_value),
+    "linger": _named(parse_duration_value),
     "refresh": _refresh,
     "notifications": _one_of(Notifications),
     "keys": _table,

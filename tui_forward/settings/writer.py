@@ -40,7 +40,7 @@ def save_theme(path: Path, name: str) -> None:
         before = path.read_bytes().decode("utf-8") if path.exists() else ""
         after = _with_theme(before, name)
         if after != before:
-            atomic_file.replace(path, after.encode("utf-8"))
+            atomic_file.write_atomically(path, after.encode("utf-8"))
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ConfigError(f"cannot write {path}: {why}", hint=hint) from error

@@ -6,8 +6,8 @@ of pods, and nothing here reads a kubeconfig: see `access` for that seam.
 
 from __future__ import annotations
 
-from tui_forward.transport.access import Access, Endpoint
+from tui_forward.transport.access import Endpoint, ServerAccess
 from tui_forward.transport.connect import connect
 from tui_forward.transport.stream import ByteStream, StreamHandler
 
-__all__ = ["Access", "ByteStream", "Endpoint", "StreamHandler", "connect"]
+__all__ = ["ByteStream", "Endpoint", "ServerAccess", "StreamHandler", "connect"]

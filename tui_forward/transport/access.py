@@ -41,7 +41,7 @@ class Endpoint:
         return f"{host}:{self.port}"
 
 
-class Access(Protocol):
+class ServerAccess(Protocol):
     """One context's API server, with credentials."""
 
     @property

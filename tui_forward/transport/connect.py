@@ -8,7 +8,7 @@ from tui_forward.errors import TransportError
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
-from tui_forward.transport.tcp import dial_tcp, unanswered
+from tui_forward.transport.tcp import connect_timeout_error, dial_tcp
 from tui_forward.transport.tls_stream import TlsStream
 
 
@@ -31,11 +31,13 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
         async with asyncio.timeout(timeout_s):
             if endpoint.proxy:
                 # Brings two libraries along; few people have a proxy.
-                from tui_forward.transport.proxy_dialer import dial_through, parse_proxy_url
+                from tui_forward.transport.proxy_dialer import dial_via_proxy, parse_proxy_url
 
                 proxy = parse_proxy_url(endpoint.proxy)
                 stage = f" through the proxy {proxy}"
-                stream = await dial_through(proxy, endpoint.host, endpoint.port, trust=endpoint.tls)
+                stream = await dial_via_proxy(
+                    proxy, endpoint.host, endpoint.port, trust=endpoint.tls
+                )
             else:
                 stream = SocketStream(
                     await dial_tcp(endpoint.host, endpoint.port, what="the API server")
@@ -52,7 +54,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
             connected, stream = stream, None
             return connected
     except TimeoutError:
-        failure = unanswered(endpoint.authority, "the API server")
+        failure = connect_timeout_error(endpoint.authority, "the API server")
         raise TransportError(f"{failure.message}{stage}", hint=failure.hint) from None
     finally:
         if stream is not None:

@@ -61,7 +61,7 @@ class _Exchange(Generic[T]):
         )
 
 
-async def exchange(
+async def perform_handshake(
     stream: ByteStream,
     question: Buffer,
     feed: Callable[[bytes], T | None],

@@ -16,10 +16,10 @@ from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, Pr
 from python_socks.async_.asyncio import Proxy
 
 from tui_forward.errors import ConfigError, TransportError
-from tui_forward.transport.handshake import exchange
+from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
-from tui_forward.transport.tcp import dial_tcp, tune
+from tui_forward.transport.tcp import dial_tcp, set_socket_options
 from tui_forward.transport.tls_stream import TlsStream
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -81,7 +81,7 @@ def parse_proxy_url(url: str) -> ProxyAddress:
     )
 
 
-async def dial_through(
+async def dial_via_proxy(
     proxy: ProxyAddress, host: str, port: int, *, trust: ssl.SSLContext | None = None
 ) -> ByteStream:
     """Connect to `host`:`port` through a proxy. No time limit of its own.
@@ -144,7 +144,7 @@ async def _dial_socks(proxy: ProxyAddress, host: str, port: int) -> ByteStream:
             f"the proxy {proxy} does not connect to {host}:{port}: {_one_line(error)}",
             hint="Check its rules, and the user and password in proxy-url.",
         ) from error
-    tune(sock)
+    set_socket_options(sock)
     return SocketStream(sock)
 
 
@@ -172,7 +172,7 @@ async def _connect(stream: ByteStream, proxy: ProxyAddress, host: str, port: int
             ) from error
         return event if isinstance(event, h11.Response) else None
 
-    response = await exchange(stream, request, feed, what=f"the proxy {proxy}")
+    response = await perform_handshake(stream, request, feed, what=f"the proxy {proxy}")
     if response.status_code == 407:
         raise TransportError(
             f"the proxy {proxy} asks for a user and a password, or refuses the ones it got",

@@ -43,7 +43,7 @@ class SocketStream(ByteStream):
         self._error: TransportError | None = None
 
     @property
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """See `ByteStream`."""
         return self._backlog
 

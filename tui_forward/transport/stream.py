@@ -73,7 +73,7 @@ class ByteStream(ABC):
 
     @property
     @abstractmethod
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """Bytes queued by `write` and not taken by the system yet."""
 
     @abstractmethod

@@ -96,7 +96,7 @@ async def _connect(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        tune(sock)
+        set_socket_options(sock)
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()
@@ -104,7 +104,7 @@ async def _connect(address: Address) -> socket.socket:
     return sock
 
 
-def tune(sock: socket.socket) -> None:
+def set_socket_options(sock: socket.socket) -> None:
     """No delay for small frames; keep-alive, so that a dead path is noticed while idle."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -140,11 +140,11 @@ def describe_connect_error(error: OSError, host: str, port: int, what: str) -> T
             hint="Check the network (VPN?).",
         )
     if error.errno == errno.ETIMEDOUT:
-        return unanswered(where, what)
+        return connect_timeout_error(where, what)
     return TransportError(f"{what} at {where} cannot be reached: {error.strerror or error}")
 
 
-def unanswered(where: str, what: str) -> TransportError:
+def connect_timeout_error(where: str, what: str) -> TransportError:
     """Nobody answered in time.
 
     Args:

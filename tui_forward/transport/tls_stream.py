@@ -80,9 +80,9 @@ class TlsStream(ByteStream):
         return self._tls.selected_alpn_protocol()
 
     @property
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """See `ByteStream`."""
-        return self._inner.backlog
+        return self._inner.write_buffer_size
 
     def set_handler(self, handler: StreamHandler) -> None:
         """See `ByteStream`."""

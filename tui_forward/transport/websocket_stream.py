@@ -39,9 +39,9 @@ class WebSocketStream(ByteStream):
         inner.set_handler(self)
 
     @property
-    def backlog(self) -> int:
+    def write_buffer_size(self) -> int:
         """See `ByteStream`."""
-        return self._inner.backlog
+        return self._inner.write_buffer_size
 
     def set_handler(self, handler: StreamHandler) -> None:
         """See `ByteStream`."""

@@ -15,8 +15,8 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from tui_forward.common.formatting import plural
-from tui_forward.common.traffic_history import Histories
+from tui_forward.common.formatting import pluralize
+from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     CatalogScope,
@@ -28,29 +28,29 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.session import Session
-from tui_forward.settings.parser import Habit, Settings, identity, load
+from tui_forward.settings.parser import AskPolicy, Settings, load_settings, settings_identity
 from tui_forward.tui import messages as messages
-from tui_forward.tui.controllers.forward_controller import Action, Granter, Offer
-from tui_forward.tui.controllers.profile_controller import ProfileTalk
+from tui_forward.tui.controllers.forward_controller import Action, ForwardController, RestoreOffer
+from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.sampler import ANSWER_S, Sampler
-from tui_forward.tui.keys.key_names import known_ids
+from tui_forward.tui.keys.key_names import default_keys
 from tui_forward.tui.keys.keymap import KeyCheck, check_keys
 from tui_forward.tui.screens.dashboard import Dashboard
-from tui_forward.tui.screens.dialogs import Leave, QuitScreen, ResumeScreen
+from tui_forward.tui.screens.dialogs import QuitChoice, QuitScreen, RestoreScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
-from tui_forward.tui.storage.favorites import Memory
-from tui_forward.tui.storage.paths import Files
-from tui_forward.tui.storage.view_state import LastPlace
+from tui_forward.tui.storage.favorites import Favorites
+from tui_forward.tui.storage.paths import DashboardPaths
+from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
-from tui_forward.tui.viewmodel.cluster_state import Picture, key_of
-from tui_forward.tui.viewmodel.entry_list import Listing
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
+from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.entry_targets import target_of
-from tui_forward.tui.viewmodel.notifications import Notice, wanted
+from tui_forward.tui.viewmodel.notifications import Notification, filter_by_setting
 from tui_forward.tui.viewmodel.rows import Cell, header_cells, local_text, target_text
 from tui_forward.tui.widgets.filter_bar import FilterBar
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.status_line import Line
+from tui_forward.tui.widgets.status_line import StatusLine
 
 # What is opened when it is asked for is loaded then: the first screen need not wait for it.
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ _OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
 _ANYWHERE = ""  # where favourite contexts are kept: they are of no context
 
 
-def with_keys() -> tuple[type[DOMNode], ...]:
+def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Whose keys can be changed, and are in the help."""
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
@@ -78,14 +78,14 @@ def with_keys() -> tuple[type[DOMNode], ...]:
 
     return (
         Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
-        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, ResumeScreen,
+        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen,
     )  # fmt: skip
 
 
 def _actions() -> type[Provider]:
-    from tui_forward.tui.keys.palette import Actions
+    from tui_forward.tui.keys.palette import ActionProvider
 
-    return Actions
+    return ActionProvider
 
 
 class TuiForwardApp(ThemedApp[None]):
@@ -139,18 +139,18 @@ class TuiForwardApp(ThemedApp[None]):
         *,
         context: str,
         namespace: str,
-        files: Files | None = None,
+        files: DashboardPaths | None = None,
         clock: Callable[[], float] = time.time,
-        histories: Histories | None = None,
+        histories: TrafficHistories | None = None,
         news: str = "",
-        offer: Offer | None = None,
+        offer: RestoreOffer | None = None,
         may_stay: bool = True,
-        last: LastPlace | None = None,
+        last: ViewStateStore | None = None,
         origin: tuple[str, str] = ("", ""),
     ) -> None:
-        files = files if files is not None else Files()
-        seen = identity(files.settings) if files.settings is not None else None
-        settings = load(files.settings) if files.settings is not None else Settings()
+        files = files if files is not None else DashboardPaths()
+        seen = settings_identity(files.settings) if files.settings is not None else None
+        settings = load_settings(files.settings) if files.settings is not None else Settings()
         super().__init__(settings.theme)
         self.session = session
         self.crash: str | None = None
@@ -161,21 +161,23 @@ class TuiForwardApp(ThemedApp[None]):
         self._settings_seen: object = seen
         self.farewell = ""  # for the terminal, when the screen is gone
         self._files = files
-        self._memory = Memory(self._files.memory)
+        self._memory = Favorites(self._files.memory)
         self._clock = clock
-        histories = histories if histories is not None else Histories()
+        histories = histories if histories is not None else TrafficHistories()
         self._listing = self._listing_of(CatalogScope(context, namespace))
         self.dashboard = Dashboard(self._listing, histories, clock=clock)
         self._sampler = Sampler(
-            session, self.dashboard, screens=lambda: self.screen_stack, tell=self._tell,
+            session, self.dashboard, screens=lambda: self.screen_stack, tell=self._notify_all,
             clock=clock, histories=histories,
         )  # fmt: skip
-        self._granter = Granter(session, self._sampler, self._memory, self)
-        self._profiles = ProfileTalk(self, self, session, self._sampler, self._granter, self._files)
-        self._last = last if last is not None else LastPlace(None)
+        self._granter = ForwardController(session, self._sampler, self._memory, self)
+        self._profiles = ProfileController(
+            self, self, session, self._sampler, self._granter, self._files
+        )
+        self._last = last if last is not None else ViewStateStore(None)
         self._origin = origin
         if self._last.place is not None:
-            self.dashboard.take_up(self._last.place)
+            self.dashboard.restore_view_state(self._last.place)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -183,19 +185,19 @@ class TuiForwardApp(ThemedApp[None]):
         return self._sampler.snapshot
 
     @property
-    def picture(self) -> Picture:
+    def cluster_state(self) -> ClusterState:
         """The cluster on show."""
         return self._listing.picture
 
-    def _listing_of(self, scope: CatalogScope) -> Listing:
-        listing = Listing(Picture(scope))
+    def _listing_of(self, scope: CatalogScope) -> EntryList:
+        listing = EntryList(ClusterState(scope))
         listing.favourites = self._memory.favourites(scope.context)
         listing.recent = self._memory.recent(scope.context)
         return listing
 
     def get_default_screen(self) -> Dashboard:
         """The dashboard: no other screen lies beneath it."""
-        self.dashboard.suit(self.size)
+        self.dashboard.fit_to_size(self.size)
         return self.dashboard
 
     def on_mount(self) -> None:
@@ -212,65 +214,65 @@ class TuiForwardApp(ThemedApp[None]):
             if problem:
                 self.notify(problem, severity="warning", markup=False)
         if self._offer is not None:
-            self.offer_to_resume(self._offer)
+            self.offer_restore(self._offer)
 
     def _wrong_with(self, settings: Settings, keys: KeyCheck) -> list[str]:
         """What is wrong with the person's settings, in words."""
         problems = [str(one) for one in (*settings.problems, *keys.problems)]
-        theme = self.theme_trouble(settings.theme)
+        theme = self.theme_error(settings.theme)
         return [theme, *problems] if theme else problems
 
     def _checked(self, settings: Settings) -> KeyCheck:
-        ids = known_ids([type(self), *with_keys()]) if settings.keys else {}
+        ids = default_keys([type(self), *bindable_classes()]) if settings.keys else {}
         return check_keys(settings.keys, ids, lines=settings.lines, file=settings.file)
 
     def _follow(self, settings: Settings, keys: KeyCheck) -> None:
         """Do as these settings say from now on."""
         self._settings = settings
         self.set_keymap(keys.keymap)
-        self._sampler.look_every(settings.refresh_s)
+        self._sampler.set_interval(settings.refresh_s)
         if settings.theme in self.available_themes:
             self.theme = settings.theme
 
     @property
-    def is_outlived(self) -> bool:
+    def keeps_running_if_lost(self) -> bool:
         """Whether forwards go on if this screen is lost: unless the person has forbidden it."""
-        return self._may_stay and self._settings.leave_on is not Habit.NEVER
+        return self._may_stay and self._settings.leave_on is not AskPolicy.NEVER
 
-    async def outlive(self) -> None:
+    async def sync_keep_running(self) -> None:
         """Tell the engine so. Before the screen is shown, and when the settings change."""
         with contextlib.suppress(TuiForwardError, TimeoutError):  # the samples say so
             async with asyncio.timeout(ANSWER_S):
-                await self.session.keep_if_lost(self.is_outlived)
+                await self.session.set_keep_running_if_lost(self.keeps_running_if_lost)
 
     async def _follow_settings(self) -> None:
         """An edit counts at once; a bad one changes nothing, and says where it is wrong."""
         path = self._files.settings
         while path is not None:
             await asyncio.sleep(SETTINGS_S)
-            seen = await asyncio.to_thread(identity, path)
+            seen = await asyncio.to_thread(settings_identity, path)
             if seen == self._settings_seen:
                 continue
             self._settings_seen = seen
-            settings = await asyncio.to_thread(load, path)
+            settings = await asyncio.to_thread(load_settings, path)
             keys = self._checked(settings)
             wrong = self._wrong_with(settings, keys)
             for what in wrong:
                 self.notify(what, title="nothing was changed", severity="warning", markup=False)
             if not wrong:
                 self._follow(settings, keys)
-                await self.outlive()
-                self.say("the settings were read anew")
+                await self.sync_keep_running()
+                self.notify_info("the settings were read anew")
 
     async def _follow_place(self) -> None:
         """Write down where the person is, beside the keys: a disk may take its time."""
         while True:
             await asyncio.sleep(PLACE_S)
-            await asyncio.to_thread(self._last.keep, self.dashboard.place(self._origin))
+            await asyncio.to_thread(self._last.keep, self.dashboard.view_state(self._origin))
 
     def keep_place(self) -> None:
         """Write down where the person is. When the screen is gone; it blocks."""
-        self._last.keep(self.dashboard.place(self._origin))
+        self._last.keep(self.dashboard.view_state(self._origin))
 
     async def sample(self) -> None:
         """Fetch one sample and draw it, beside those that are taken anyway.
@@ -281,9 +283,9 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Telling.
 
-    def _tell(self, notices: Sequence[Notice]) -> None:
+    def _notify_all(self, notices: Sequence[Notification]) -> None:
         """What happens unasked, as far as the person wants to hear of it."""
-        notices = wanted(notices, self._settings.notifications)
+        notices = filter_by_setting(notices, self._settings.notifications)
         if len(notices) > _NOTICES_AT_ONCE:
             # Fifty forwards that lose one API server are one piece of news.
             worst = min(
@@ -297,16 +299,16 @@ class TuiForwardApp(ThemedApp[None]):
         for notice in notices:
             self.notify(notice.text, title=notice.title, severity=notice.severity, markup=False)
 
-    def say(self, text: str) -> None:
+    def notify_info(self, text: str) -> None:
         """What was done."""
         self.notify(text, markup=False)
 
-    def farewell_and_exit(self, text: str) -> None:
+    def exit_with_message(self, text: str) -> None:
         """Leave, with a word for the terminal."""
         self.farewell = text
         self.exit()
 
-    def complain(self, error: TuiForwardError) -> None:
+    def notify_error(self, error: TuiForwardError) -> None:
         """What could not be done, and why."""
         hint = f"\n{error.hint}" if error.hint else ""
         self.notify(f"{error.message}{hint}", severity="error", markup=False)
@@ -314,43 +316,43 @@ class TuiForwardApp(ThemedApp[None]):
     # Wishes of the screens.
 
     def _wish(self, action: Action) -> None:
-        if not self._granter.wish(action):
+        if not self._granter.enqueue(action):
             self.bell()
 
-    def on_ports_wished(self, event: messages.PortsWished) -> None:
+    def on_ports_wished(self, event: messages.ForwardPortsRequested) -> None:
         """Switch ports on; those that are on off, if that is wanted."""
-        context = self.picture.scope.context
+        context = self.cluster_state.scope.context
         switch, defaults = self._granter.switch_ports, self._settings.forwards
         self._wish(partial(switch, context, event.ports, defaults, toggle=event.toggle))
 
-    def on_forwards_wished(self, event: messages.ForwardsWished) -> None:
+    def on_forwards_wished(self, event: messages.ForwardActionRequested) -> None:
         """Stop, pause, resume, reconnect, open, copy or edit."""
         self._wish(partial(self._serve, event.forward_ids, event.wish))
 
-    async def _serve(self, forward_ids: Sequence[str], wish: messages.Wish) -> None:
+    async def _serve(self, forward_ids: Sequence[str], wish: messages.ForwardAction) -> None:
         forwards = self._granter.forwards(forward_ids)
-        if wish is messages.Wish.STOP:
+        if wish is messages.ForwardAction.STOP:
             await self._granter.stop(forward_ids)
-        elif wish is messages.Wish.COPY:
+        elif wish is messages.ForwardAction.COPY:
             self._copy(forwards)
-        elif wish is messages.Wish.EDIT:
+        elif wish is messages.ForwardAction.EDIT:
             self._edit(forwards[:1])
-        elif wish is messages.Wish.OPEN:
+        elif wish is messages.ForwardAction.OPEN:
             for forward in forwards:
                 self._open(forward)
         else:
-            await self._granter.serve(forward_ids, wish)
+            await self._granter.pause_or_reconnect(forward_ids, wish)
 
-    def on_connections_ended(self, event: messages.ConnectionsEnded) -> None:
+    def on_connections_ended(self, event: messages.CloseConnectionsRequested) -> None:
         """End connections."""
         self._wish(partial(self._granter.end_connections, event.connection_ids))
 
-    def on_star_toggled(self, event: messages.StarToggled) -> None:
+    def on_star_toggled(self, event: messages.FavoriteToggled) -> None:
         """Keep a favourite, or forget it."""
-        context = self.picture.scope.context
+        context = self.cluster_state.scope.context
         self._memory.toggle_favourite(context, event.key)
         self._listing.favourites = self._memory.favourites(context)
-        self._sampler.soon()
+        self._sampler.request_sample()
 
     def action_undo(self) -> None:
         """Bring back what was stopped last."""
@@ -358,18 +360,18 @@ class TuiForwardApp(ThemedApp[None]):
 
     # The form.
 
-    def on_form_wished(self, event: messages.FormWished) -> None:
+    def on_form_wished(self, event: messages.ForwardFormRequested) -> None:
         """Ask how a port is to be forwarded, then do it."""
         from tui_forward.tui.screens.forward_form import ForwardForm
 
-        entry, context = event.entry, self.picture.scope.context
+        entry, context = event.entry, self.cluster_state.scope.context
         port = event.port or DeclaredPort(number=80)
         item = entry.item
         owner = item.owner.name if isinstance(item, Pod) and item.owner is not None else ""
 
         def answered(spec: ForwardSpec | None) -> None:
             if spec is not None:
-                self._memory.use(context, entry.key)
+                self._memory.record_use(context, entry.key)
                 self._wish(partial(self._granter.start, (spec,), "started"))
 
         defaults = self._settings.forwards
@@ -388,7 +390,7 @@ class TuiForwardApp(ThemedApp[None]):
 
         for forward in forwards:
             key = key_of(TargetKind.POD, *_pod_of(forward))
-            pod = self.picture.pods.get(key)
+            pod = self.cluster_state.pods.get(key)
 
             def answered(spec: ForwardSpec | None, old: Forward = forward) -> None:
                 if spec is not None and spec != old.spec:
@@ -415,17 +417,17 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Everything about a forward.
 
-    def on_detail_wished(self, event: messages.DetailWished) -> None:
+    def on_detail_wished(self, event: messages.DetailRequested) -> None:
         """Show everything about one forward."""
         screen = DetailScreen(event.forward_id, self._settings.forwards, clock=self._clock)
         self.push_screen(screen)
-        self._sampler.soon()
-        self.run_worker(self._sampler.follow_way(screen), group="way", exclusive=True)
+        self._sampler.request_sample()
+        self.run_worker(self._sampler.poll_hops(screen), group="way", exclusive=True)
 
-    def on_log_wished(self, event: messages.LogWished) -> None:
+    def on_log_wished(self, event: messages.PodLogRequested) -> None:
         """Begin to show the pod's log, or end it."""
         if event.on and isinstance(self.screen, DetailScreen):
-            log = self._sampler.follow_log(self.screen, event.container)
+            log = self._sampler.poll_pod_log(self.screen, event.container)
             self.run_worker(log, group="log", exclusive=True)
 
     # Addresses.
@@ -438,15 +440,15 @@ class TuiForwardApp(ThemedApp[None]):
             self.notify("There is no local address yet", severity="warning")
             return
         self.copy_to_clipboard("\n".join(texts))
-        what = texts[0] if len(texts) == 1 else plural(len(texts), "address", "addresses")
-        self.say(f"copied {what}")
+        what = texts[0] if len(texts) == 1 else pluralize(len(texts), "address", "addresses")
+        self.notify_info(f"copied {what}")
 
     @work(group="open", exit_on_error=False)
     async def _open(self, forward: Forward) -> None:
         """Show a forward in the browser; asks the port what it speaks if its name does not say."""
         from tui_forward.common import links
 
-        local = links.local_of(forward)
+        local = links.local_endpoint(forward)
         if local is None:
             self.notify("There is no local address yet", severity="warning")
             return
@@ -460,11 +462,11 @@ class TuiForwardApp(ThemedApp[None]):
         try:
             await links.open_in_browser(links.url(scheme, *local))
         except TuiForwardError as error:
-            self.complain(error)
+            self.notify_error(error)
 
     # Other places.
 
-    def on_line_clicked(self, event: Line.Clicked) -> None:
+    def on_line_clicked(self, event: StatusLine.Clicked) -> None:
         """A click on the context or the namespace in the top line changes it; on its name, all."""
         if event.line.id == "header" and event.place < len(_OF_THE_TOP_LINE):
             self.call_later(self.run_action, _OF_THE_TOP_LINE[event.place])
@@ -478,10 +480,10 @@ class TuiForwardApp(ThemedApp[None]):
         from tui_forward.tui.screens.picker import Picker
         from tui_forward.tui.viewmodel import picker_options
 
-        picture, context = self.picture, self.picture.scope.context
+        picture, context = self.cluster_state, self.cluster_state.scope.context
         liked = self._memory.favourites(context)
-        options = picker_options.namespaces(picture, self.snapshot.forwards, liked)
-        trouble = picture.trouble("namespaces")
+        options = picker_options.namespace_options(picture, self.snapshot.forwards, liked)
+        trouble = picture.resource_error("namespaces")
         note = f"{trouble.error}. Type a name instead." if trouble is not None else ""
 
         def chosen(name: str | None) -> None:
@@ -504,13 +506,13 @@ class TuiForwardApp(ThemedApp[None]):
             async with asyncio.timeout(ANSWER_S):
                 known = await self.session.contexts()
         except TuiForwardError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         except TimeoutError:
             self.notify("The engine process does not answer", severity="error")
             return
         liked = self._memory.favourites(_ANYWHERE)
-        options = picker_options.contexts(known, self.picture.scope.context, liked)
+        options = picker_options.context_options(known, self.cluster_state.scope.context, liked)
 
         def chosen(name: str | None) -> None:
             context = next((one for one in known if one.name == name), None)
@@ -524,10 +526,10 @@ class TuiForwardApp(ThemedApp[None]):
 
     def _look_at(self, context: str, namespace: str) -> None:
         scope = CatalogScope(context, namespace)
-        if scope != self.picture.scope:
+        if scope != self.cluster_state.scope:
             self._listing = self._listing_of(scope)
             self.dashboard.show(self._listing)
-            self._sampler.hurry()
+            self._sampler.poll_fast()
 
     # Profiles.
 
@@ -547,13 +549,13 @@ class TuiForwardApp(ThemedApp[None]):
 
     def on_paste(self, event: events.Paste) -> None:
         """A kubectl line that is pasted anywhere becomes forwards; another shows what is wrong."""
-        from tui_forward.common.kubectl_command import looks_like_forward, parse_lines
+        from tui_forward.common.kubectl_command import is_forward_command, parse_commands
 
-        if self.screen is not self.dashboard or not looks_like_forward(event.text):
+        if self.screen is not self.dashboard or not is_forward_command(event.text):
             return
-        context, defaults = self.picture.scope.context, self._settings.forwards
+        context, defaults = self.cluster_state.scope.context, self._settings.forwards
         try:
-            specs = parse_lines(event.text, context=context, namespace="", defaults=defaults)
+            specs = parse_commands(event.text, context=context, namespace="", defaults=defaults)
         except TuiForwardError:
             self._ask_line(event.text)
         else:
@@ -566,7 +568,7 @@ class TuiForwardApp(ThemedApp[None]):
             if specs:
                 self._wish(partial(self._granter.start, specs, "started"))
 
-        scope = self.picture.scope
+        scope = self.cluster_state.scope
         dialog = PasteDialog(
             context=scope.context, namespace=scope.namespace, defaults=self._settings.forwards,
             text=text,
@@ -579,7 +581,7 @@ class TuiForwardApp(ThemedApp[None]):
         """Every key."""
         from tui_forward.tui.screens.help import HelpScreen, collect
 
-        self.push_screen(HelpScreen(collect(self, self.screen, also=with_keys())))
+        self.push_screen(HelpScreen(collect(self, self.screen, also=bindable_classes())))
 
     def action_log(self) -> None:
         """What the engine process has to say."""
@@ -591,8 +593,10 @@ class TuiForwardApp(ThemedApp[None]):
             self.push_screen(LogScreen(self._files.log, headline=self._headline))
 
     def _headline(self) -> tuple[Cell, ...]:
-        scope = self.picture.scope
-        return header_cells(scope.context, scope.namespace, self.picture.health, self.snapshot)
+        scope = self.cluster_state.scope
+        return header_cells(
+            scope.context, scope.namespace, self.cluster_state.health, self.snapshot
+        )
 
     def _wear(self, theme: str) -> None:
         """Another theme, also next time."""
@@ -602,16 +606,16 @@ class TuiForwardApp(ThemedApp[None]):
         if self._files.settings is not None:
             try:
                 save_theme(self._files.settings, theme)
-                self._settings_seen = identity(self._files.settings)
+                self._settings_seen = settings_identity(self._files.settings)
             except TuiForwardError as error:
-                self.complain(error)
+                self.notify_error(error)
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
         """See `palette.Commander`."""
         from tui_forward.tui.keys.palette import PaletteCommand
 
-        here = self.picture.scope
-        for name in self.picture.namespaces:
+        here = self.cluster_state.scope
+        for name in self.cluster_state.namespaces:
             if name != here.namespace:
                 yield PaletteCommand(
                     f"Namespace: {name}", "look at it", partial(self._look_at, here.context, name)
@@ -626,14 +630,14 @@ class TuiForwardApp(ThemedApp[None]):
 
     async def action_quit(self) -> None:
         """Leave; if forwards are on, ask once."""
-        on, kept = self.snapshot.forwards, self.snapshot.kept
+        on, kept = self.snapshot.forwards, self.snapshot.keep_running
         if not on:
             self.exit()
         elif isinstance(self.screen, QuitScreen):
-            self.screen.action_usual()
-        elif self._settings.leave_on is not Habit.ASK and self._may_stay:
-            always = self._settings.leave_on is Habit.ALWAYS
-            self._leave(Leave.GO_ON if always or kept else Leave.STOP)
+            self.screen.action_default()
+        elif self._settings.leave_on is not AskPolicy.ASK and self._may_stay:
+            always = self._settings.leave_on is AskPolicy.ALWAYS
+            self._leave(QuitChoice.KEEP_RUNNING if always or kept else QuitChoice.STOP)
         else:
             connections = sum(forward.counters.connections_open for forward in on)
             may_stay = self._may_stay
@@ -641,24 +645,24 @@ class TuiForwardApp(ThemedApp[None]):
                 QuitScreen(len(on), connections, kept=kept, may_stay=may_stay), self._leave
             )
 
-    def _leave(self, how: Leave | None) -> None:
+    def _leave(self, how: QuitChoice | None) -> None:
         if how is not None:
-            self.run_worker(self._granter.leave(how), group="leave", exclusive=True)
+            self.run_worker(self._granter.quit(how), group="leave", exclusive=True)
 
-    def offer_to_resume(self, offer: Offer) -> None:
+    def offer_restore(self, offer: RestoreOffer) -> None:
         """Ask whether what was on before is to be brought back, or do as the settings say."""
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._wish(partial(self._granter.bring_back, offer))
+                self._wish(partial(self._granter.restore, offer))
             elif yes is not None:
                 offer.forget()
 
-        if offer.unasked or self._settings.resume is Habit.ALWAYS:
+        if offer.unasked or self._settings.resume is AskPolicy.ALWAYS:
             answered(True)
-        elif self._settings.resume is Habit.ASK:
+        elif self._settings.resume is AskPolicy.ASK:
             lines = [f"{spec.target} ← {spec.local_port or 'any port'}" for spec in offer.specs]
-            self.push_screen(ResumeScreen(lines), answered)
+            self.push_screen(RestoreScreen(lines), answered)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Keys that would do nothing are not offered."""

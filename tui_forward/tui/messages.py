@@ -10,7 +10,7 @@ from tui_forward.model import DeclaredPort
 from tui_forward.tui.viewmodel.entries import Entry
 
 
-class Wish(StrEnum):
+class ForwardAction(StrEnum):
     """What is to become of forwards that there are."""
 
     STOP = "stop"
@@ -21,7 +21,7 @@ class Wish(StrEnum):
     EDIT = "edit"
 
 
-class PortsWished(Message):
+class ForwardPortsRequested(Message):
     """Ports are to be forwarded.
 
     Args:
@@ -35,7 +35,7 @@ class PortsWished(Message):
         self.toggle = toggle
 
 
-class FormWished(Message):
+class ForwardFormRequested(Message):
     """A port is to be forwarded as the person says in a form."""
 
     def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
@@ -44,7 +44,7 @@ class FormWished(Message):
         self.port = port
 
 
-class DetailWished(Message):
+class DetailRequested(Message):
     """Everything about one forward is to be shown."""
 
     def __init__(self, forward_id: str) -> None:
@@ -52,7 +52,7 @@ class DetailWished(Message):
         self.forward_id = forward_id
 
 
-class LogWished(Message):
+class PodLogRequested(Message):
     """The log of the pod behind a forward is to be shown, or not any more."""
 
     def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
@@ -62,16 +62,16 @@ class LogWished(Message):
         self.container = container
 
 
-class ForwardsWished(Message):
+class ForwardActionRequested(Message):
     """Something is to be done with forwards."""
 
-    def __init__(self, forward_ids: list[str], wish: Wish) -> None:
+    def __init__(self, forward_ids: list[str], wish: ForwardAction) -> None:
         super().__init__()
         self.forward_ids = forward_ids
         self.wish = wish
 
 
-class ConnectionsEnded(Message):
+class CloseConnectionsRequested(Message):
     """Connections are to be ended."""
 
     def __init__(self, connection_ids: list[int]) -> None:
@@ -79,7 +79,7 @@ class ConnectionsEnded(Message):
         self.connection_ids = connection_ids
 
 
-class StarToggled(Message):
+class FavoriteToggled(Message):
     """An entry is to be a favourite, or not any more."""
 
     def __init__(self, key: str) -> None:

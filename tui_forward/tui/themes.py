@@ -206,7 +206,7 @@ class ThemedApp(App[T]):
         """Of all themes there are: ours first, then Textual's by name."""
         return (*_OURS, *sorted(self.available_themes.keys() - _OURS.keys()))
 
-    def theme_trouble(self, name: str) -> str:
+    def theme_error(self, name: str) -> str:
         """What is wrong with a name from the settings, in words; empty when nothing is."""
         if name in self.available_themes:
             return ""

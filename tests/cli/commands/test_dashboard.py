@@ -42,7 +42,7 @@ def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(FakeSession()))
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     with pytest.raises(TuiForwardError, match="because of a bug") as caught:
-        sessions.run(dashboard.show_dashboard(None, context=None, namespace=None))
+        sessions.run_async(dashboard.show_dashboard(None, context=None, namespace=None))
     path = Path(caught.value.hint.split()[-1])
     assert path.read_text() == "Traceback: the details"
     assert own_home in path.parents
@@ -65,7 +65,7 @@ async def test_a_crash_opens_another_screen_and_touches_no_forward(
 
     async def run(app: TuiForwardApp) -> None:
         news.append(app._news)
-        scopes.append(app.picture.scope)
+        scopes.append(app.cluster_state.scope)
         if len(news) == 1:
             app._look_at("there", "default")
             app.crash = "Traceback: the details"
@@ -170,7 +170,7 @@ async def test_it_opens_where_the_person_was_unless_something_else_is_asked_for(
         )
 
     async def run(app: TuiForwardApp) -> None:
-        scopes.append((app.picture.scope.context, app.picture.scope.namespace))
+        scopes.append((app.cluster_state.scope.context, app.cluster_state.scope.namespace))
         if len(scopes) == 1:
             app._look_at("there", "data")
 

@@ -36,8 +36,8 @@ def session(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> FakeSession:
 
     monkeypatch.setattr(up, "remote_session", door)
     monkeypatch.setattr(up, "attached_session", door)
-    paths.profiles().mkdir(parents=True)
-    (paths.profiles() / "shop.yaml").write_text(TEXT)
+    paths.profiles_dir().mkdir(parents=True)
+    (paths.profiles_dir() / "shop.yaml").write_text(TEXT)
     return fake
 
 
@@ -67,9 +67,9 @@ def test_each_manner_is_seen_then_done(
     session: FakeSession, capsys: pytest.CaptureFixture[str], words: list[str],
     lines: list[str], then: set[str], said: str,
 ) -> None:  # fmt: skip
-    from tui_forward.cli.sessions import run
+    from tui_forward.cli.sessions import run_async
 
-    run(prepared(session))
+    run_async(prepared(session))
     assert main(["up", "shop", "--dry-run", *words]) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert names(session) == ["x", "db"]

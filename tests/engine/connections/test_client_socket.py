@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tui_forward.engine.connections import client_socket
-from tui_forward.engine.connections.client_socket import close_socket, send_pieces
+from tui_forward.engine.connections.client_socket import close_socket, send_vectored
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -21,8 +21,8 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 def test_pieces_leave_in_order(gather: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_socket, "_CAN_GATHER", gather)
     ours, theirs = tcp_pair()
-    assert send_pieces(ours, [memoryview(b"one")]) == 3
-    assert send_pieces(ours, [memoryview(b"two"), memoryview(b"three")]) == 8
+    assert send_vectored(ours, [memoryview(b"one")]) == 3
+    assert send_vectored(ours, [memoryview(b"two"), memoryview(b"three")]) == 8
     ours.close()
     assert theirs.recv(100, socket.MSG_WAITALL) == b"onetwothree"
     theirs.close()
@@ -34,7 +34,7 @@ def test_a_full_socket_says_so() -> None:
 
     def fill() -> None:
         while True:
-            assert 0 < send_pieces(ours, [piece, piece]) <= 2_000_000
+            assert 0 < send_vectored(ours, [piece, piece]) <= 2_000_000
 
     with pytest.raises(BlockingIOError):
         fill()

@@ -219,7 +219,7 @@ async def test_a_parked_connection_goes_through_when_a_pool_is_up() -> None:
         made.gate.open.clear()
         client = made.accept()
         client.send(b"early")
-        await until(lambda: made.connections[0].state is ConnectionState.PARKED)
+        await until(lambda: made.connections[0].state is ConnectionState.QUEUED)
         await made.open(ECHO)
         made.gate.open.set()
         assert await receive(client, 5) == b"early"

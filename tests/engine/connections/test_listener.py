@@ -13,9 +13,9 @@ from tests.support.waiting import until
 from tui_forward.engine.connections import listener
 from tui_forward.engine.connections.listener import (
     Listener,
+    PortRequest,
     PortTakenError,
-    PortWish,
-    bind,
+    bind_sockets,
     check_addresses,
     raise_file_limit,
 )
@@ -29,8 +29,8 @@ def undo() -> Iterator[ExitStack]:
         yield stack
 
 
-def bound(undo: ExitStack, wish: PortWish, *addresses: str) -> list[LocalAddress]:
-    sockets = bind(addresses or ("localhost",), wish)
+def bound(undo: ExitStack, wish: PortRequest, *addresses: str) -> list[LocalAddress]:
+    sockets = bind_sockets(addresses or ("localhost",), wish)
     for sock in sockets:
         undo.callback(sock.close)
     return [LocalAddress(*sock.getsockname()[:2]) for sock in sockets]
@@ -62,7 +62,7 @@ ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no ::1")
 
 
 def test_any_port_is_the_same_on_both_halves_of_localhost(undo: ExitStack) -> None:
-    addresses = bound(undo, PortWish(0, firm=True))
+    addresses = bound(undo, PortRequest(0, required=True))
     assert addresses[0].host == "127.0.0.1"
     assert addresses[0].port >= 1024
     assert {address.port for address in addresses} == {addresses[0].port}
@@ -71,26 +71,26 @@ def test_any_port_is_the_same_on_both_halves_of_localhost(undo: ExitStack) -> No
 
 
 def test_what_is_ours_already_is_not_bound_again(undo: ExitStack) -> None:
-    before = bind(("localhost",), PortWish(0, firm=True))
+    before = bind_sockets(("localhost",), PortRequest(0, required=True))
     inherited = {LocalAddress(*sock.getsockname()[:2]): sock for sock in before}
     port = before[0].getsockname()[1]
-    after = bind(("localhost",), PortWish(port, firm=True), inherited)
+    after = bind_sockets(("localhost",), PortRequest(port, required=True), inherited)
     for sock in after:
         undo.callback(sock.close)
     assert after == before
     assert not inherited
     with pytest.raises(PortTakenError):
-        bind(("localhost",), PortWish(port, firm=True), inherited)
+        bind_sockets(("localhost",), PortRequest(port, required=True), inherited)
 
 
 def test_an_inherited_address_is_found_however_it_is_written(undo: ExitStack) -> None:
     try:
-        (before,) = bind(("::1",), PortWish(0, firm=True))
+        (before,) = bind_sockets(("::1",), PortRequest(0, required=True))
     except OSError:
         pytest.skip("no ::1 here")
     port = before.getsockname()[1]
-    (after,) = bind(
-        ("0:0:0:0:0:0:0:1",), PortWish(port, firm=True), {LocalAddress("::1", port): before}
+    (after,) = bind_sockets(
+        ("0:0:0:0:0:0:0:1",), PortRequest(port, required=True), {LocalAddress("::1", port): before}
     )
     undo.callback(after.close)
     assert after is before
@@ -99,7 +99,7 @@ def test_an_inherited_address_is_found_however_it_is_written(undo: ExitStack) ->
 def test_a_firm_wish_for_a_taken_port_is_an_error(undo: ExitStack) -> None:
     port = occupy(undo)
     with pytest.raises(PortTakenError) as failed:
-        bound(undo, PortWish(port, firm=True))
+        bound(undo, PortRequest(port, required=True))
     assert failed.value.cause is ForwardErrorCause.PORT_TAKEN
     assert failed.value.address == LocalAddress("127.0.0.1", port)
     assert failed.value.hint
@@ -108,35 +108,35 @@ def test_a_firm_wish_for_a_taken_port_is_an_error(undo: ExitStack) -> None:
 def test_a_port_taken_on_all_addresses_is_taken(undo: ExitStack) -> None:
     port = occupy(undo, "0.0.0.0")
     with pytest.raises(PortTakenError):
-        bound(undo, PortWish(port, firm=True))
+        bound(undo, PortRequest(port, required=True))
 
 
 @ipv6
 def test_a_port_taken_on_one_half_is_used_on_the_other(undo: ExitStack) -> None:
     port = occupy(undo, "::1")
-    assert bound(undo, PortWish(port, firm=True)) == [LocalAddress("127.0.0.1", port)]
+    assert bound(undo, PortRequest(port, required=True)) == [LocalAddress("127.0.0.1", port)]
 
 
 @ipv6
 def test_a_wish_that_is_not_firm_wants_both_halves(undo: ExitStack) -> None:
     port = occupy(undo, "::1")
-    addresses = bound(undo, PortWish(port, firm=False))
+    addresses = bound(undo, PortRequest(port, required=False))
     assert [address.host for address in addresses] == ["127.0.0.1", "::1"]
     assert addresses[0].port > port
 
 
 def test_a_wish_is_granted_when_the_port_is_free(undo: ExitStack) -> None:
     port = free_port()
-    assert bound(undo, PortWish(port, firm=False))[0].port == port
+    assert bound(undo, PortRequest(port, required=False))[0].port == port
 
 
 def test_a_wish_gives_way_to_the_next_free_port(undo: ExitStack) -> None:
     port = occupy(undo)
-    assert port < bound(undo, PortWish(port, firm=False))[0].port <= port + 200
+    assert port < bound(undo, PortRequest(port, required=False))[0].port <= port + 200
 
 
 def test_a_privileged_wish_goes_to_its_unprivileged_twin(undo: ExitStack) -> None:
-    assert bound(undo, PortWish(443, firm=False))[0].port >= 8443
+    assert bound(undo, PortRequest(443, required=False))[0].port >= 8443
 
 
 def test_one_half_of_localhost_is_enough(undo: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_one_half_of_localhost_is_enough(undo: ExitStack, monkeypatch: pytest.Mo
         return real(host, number)
 
     monkeypatch.setattr(listener, "_bind_one", no_ipv6)
-    assert [address.host for address in bound(undo, PortWish(0, firm=True))] == ["127.0.0.1"]
+    assert [address.host for address in bound(undo, PortRequest(0, required=True))] == ["127.0.0.1"]
 
 
 def test_neither_half_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_neither_half_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(listener, "_bind_one", nothing)
     with pytest.raises(ForwardError, match="neither"):
-        bind(("localhost",), PortWish(0, firm=True))
+        bind_sockets(("localhost",), PortRequest(0, required=True))
 
 
 def test_a_privileged_port_names_what_would_help(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_privileged_port_names_what_would_help(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(listener, "_bind_one", not_allowed)
     with pytest.raises(ForwardError) as failed:
-        bind(("localhost",), PortWish(80, firm=True))
+        bind_sockets(("localhost",), PortRequest(80, required=True))
     assert failed.value.cause is ForwardErrorCause.PRIVILEGED
     assert "80" in failed.value.message
     assert "1024" in failed.value.hint
@@ -174,11 +174,11 @@ def test_a_privileged_port_names_what_would_help(monkeypatch: pytest.MonkeyPatch
 
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(ForwardError, match=r"192\.0\.2\.1 is not an address of this machine"):
-        bind(("192.0.2.1",), PortWish(0, firm=True))
+        bind_sockets(("192.0.2.1",), PortRequest(0, required=True))
 
 
 def test_all_named_addresses_are_needed(undo: ExitStack) -> None:
-    addresses = bound(undo, PortWish(0, firm=True), "127.0.0.1", "127.0.0.2")
+    addresses = bound(undo, PortRequest(0, required=True), "127.0.0.1", "127.0.0.2")
     assert [address.host for address in addresses] == ["127.0.0.1", "127.0.0.2"]
     assert addresses[0].port == addresses[1].port
 
@@ -199,7 +199,7 @@ def test_addresses_may_be_contained_in_each_other(
     port = free_port()
     there = [host for host in hosts if HAS_IPV6 or ":" not in host]
     if HAS_IPV6 or "::1" not in addresses:
-        assert bound(undo, PortWish(port, firm=True), *addresses) == [
+        assert bound(undo, PortRequest(port, required=True), *addresses) == [
             LocalAddress(host, port) for host in there
         ]
 
@@ -207,7 +207,7 @@ def test_addresses_may_be_contained_in_each_other(
 def test_a_failed_bind_leaves_nothing_behind(undo: ExitStack) -> None:
     port = occupy(undo, "127.0.0.2")
     with pytest.raises(PortTakenError):
-        bind(("127.0.0.1", "127.0.0.2"), PortWish(port, firm=True))
+        bind_sockets(("127.0.0.1", "127.0.0.2"), PortRequest(port, required=True))
     occupy(undo, "127.0.0.1", port)
 
 
@@ -236,7 +236,7 @@ class Accepted:
         self.complaints: list[str] = []
         self.undo = undo
         self.listener = Listener(
-            bind(("127.0.0.1",), PortWish(port, firm=True)),
+            bind_sockets(("127.0.0.1",), PortRequest(port, required=True)),
             on_accept=self.accepted,
             on_exhausted=self.complaints.append,
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tui_forward.engine.connections import peer_state
-from tui_forward.engine.connections.peer_state import has_left
+from tui_forward.engine.connections.peer_state import is_closed_by_peer
 
 KNOWS = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -30,21 +30,21 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket
 
 @KNOWS
 def test_one_that_is_there(pair: tuple[socket.socket, socket.socket]) -> None:
-    assert has_left(pair[1]) is False
+    assert is_closed_by_peer(pair[1]) is False
 
 
 @KNOWS
 def test_one_that_sends_no_more_is_still_there(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].shutdown(socket.SHUT_WR)
     assert pair[1].recv(1) == b""
-    assert has_left(pair[1]) is False
+    assert is_closed_by_peer(pair[1]) is False
 
 
 @KNOWS
 def test_one_that_closed(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].close()
     assert pair[1].recv(1) == b""
-    assert has_left(pair[1]) is True
+    assert is_closed_by_peer(pair[1]) is True
 
 
 @KNOWS
@@ -59,9 +59,9 @@ def test_one_that_closed_behind_data_nobody_read(
             client.send(piece)
         except BlockingIOError:
             break
-    assert has_left(ours) is False
+    assert is_closed_by_peer(ours) is False
     client.close()
-    assert has_left(ours) is True
+    assert is_closed_by_peer(ours) is True
 
 
 def test_where_the_system_does_not_tell(
@@ -69,4 +69,4 @@ def test_where_the_system_does_not_tell(
 ) -> None:
     monkeypatch.setattr(peer_state, "_closed_door", True)
     pair[0].close()
-    assert has_left(pair[1]) is None
+    assert is_closed_by_peer(pair[1]) is None

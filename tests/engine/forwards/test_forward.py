@@ -12,11 +12,11 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from tests.support.fake_engine import Below, FakeBackend, FakeWatch, echo, pod
+from tests.support.fake_engine import FakeBackend, FakeLowerHalf, FakeWatch, echo, pod
 from tests.support.waiting import until
 from tui_forward.engine import engine as engine_module
 from tui_forward.engine.connections import listener
-from tui_forward.engine.connections.listener import PortWish, bind
+from tui_forward.engine.connections.listener import PortRequest, bind_sockets
 from tui_forward.engine.engine import Engine
 from tui_forward.engine.forwards import connection_table, open_listener, reconciler
 from tui_forward.engine.forwards import forward as forward_module
@@ -55,7 +55,9 @@ def spec(
     target = Target(
         context=context, namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port=port
     )
-    return ForwardSpec(target=target, local_port=local_port, addresses=addresses, park_s=park_s)
+    return ForwardSpec(
+        target=target, local_port=local_port, addresses=addresses, queue_timeout_s=park_s
+    )
 
 
 @pytest.fixture
@@ -64,12 +66,12 @@ def backend() -> FakeBackend:
 
 
 @pytest.fixture
-async def below(monkeypatch: pytest.MonkeyPatch) -> Below:
-    return Below(monkeypatch)
+async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
+    return FakeLowerHalf(monkeypatch)
 
 
 @pytest.fixture
-async def engine(backend: FakeBackend, below: Below) -> AsyncIterator[Engine]:
+async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
     engine = Engine(backend, watch_the_machine=False)
     yield engine
     await engine.close()
@@ -118,7 +120,7 @@ async def events_of(engine: Engine) -> list[Event]:
 
 
 async def test_bytes_flow_and_are_counted(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     assert await echo(port, b"hello") == b"hello"
@@ -193,10 +195,10 @@ async def test_parked_connections_go_through_when_a_pod_is_there(
     await until(lambda: only(engine).listening)
     port = only(engine).listening[0].port
     echoes = [asyncio.create_task(echo(port)) for _ in range(3)]
-    await until(lambda: only(engine).parked == 3)
+    await until(lambda: only(engine).queued == 3)
     backend.watches["web"].set(pod("web-1"))
     assert await asyncio.gather(*echoes) == [b"hello"] * 3
-    assert only(engine).parked == 0
+    assert only(engine).queued == 0
     assert any("3 connections parked, all served" in text for text in texts(engine, forward_id))
 
 
@@ -213,7 +215,7 @@ async def test_a_connection_is_given_up_after_its_time(
     assert connection.failed
     assert connection.close_reason == "no tunnel within 0.05 s"
     assert connection.closed_at is not None
-    assert only(engine).last_incident == "no tunnel within 0.05 s"
+    assert only(engine).last_event == "no tunnel within 0.05 s"
     backend.watches["web"].set(pod("web-1"))
     await until(lambda: any("1 given up" in text for text in texts(engine, forward_id)))
 
@@ -227,10 +229,10 @@ async def test_more_connections_than_are_held_wait_in_the_kernel(
     await until(lambda: only(engine).listening)
     port = only(engine).listening[0].port
     echoes = [asyncio.create_task(echo(port)) for _ in range(20)]
-    await until(lambda: only(engine).parked >= 4)
+    await until(lambda: only(engine).queued >= 4)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert only(engine).parked <= 6
+    assert only(engine).queued <= 6
     backend.watches["web"].set(pod("web-1"))
     assert await asyncio.gather(*echoes) == [b"hello"] * 20
 
@@ -238,7 +240,9 @@ async def test_more_connections_than_are_held_wait_in_the_kernel(
 # Following ----------------------------------------------------------------------------
 
 
-async def test_follows_the_replacement(engine: Engine, backend: FakeBackend, below: Below) -> None:
+async def test_follows_the_replacement(
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+) -> None:
     forward_id, port, watch = await started(engine, backend)
     watch.set(Unresolved(reason="replacement web-2 is starting"))
     await until(state_is(engine, ForwardState.RECONNECTING))
@@ -246,7 +250,7 @@ async def test_follows_the_replacement(engine: Engine, backend: FakeBackend, bel
     assert below.pool.disconnects, "connections to the old pod may end in peace"
     assert not below.pool.aborts
     parked = asyncio.create_task(echo(port))
-    await until(lambda: only(engine).parked)
+    await until(lambda: only(engine).queued)
     watch.set(pod("web-2"))
     assert await parked == b"hello"
     assert only(engine).state is ForwardState.READY
@@ -254,11 +258,11 @@ async def test_follows_the_replacement(engine: Engine, backend: FakeBackend, bel
     told = texts(engine, forward_id)
     assert "web-1 → web-2" in told
     assert any(text.endswith("1 connection parked, served") for text in told)
-    assert only(engine).last_incident.startswith("was down ")
+    assert only(engine).last_event.startswith("was down ")
 
 
 async def test_moves_at_once_when_the_replacement_is_there(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, watch = await started(engine, backend)
     watch.set(pod("web-2"))
@@ -270,7 +274,7 @@ async def test_moves_at_once_when_the_replacement_is_there(
 
 
 async def test_a_pod_of_the_same_name_is_another_pod(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, _, watch = await started(engine, backend)
     again = pod("web-1", 8080)
@@ -282,7 +286,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(
 
 
 async def test_a_container_restart_keeps_the_tunnel(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     watch.set(pod("web-1", 8080, ready=False))
@@ -295,7 +299,7 @@ async def test_a_container_restart_keeps_the_tunnel(
 
 
 async def test_another_port_of_the_same_pod(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, _, watch = await started(engine, backend)
     watch.set(pod("web-1", 9090))
@@ -305,7 +309,7 @@ async def test_another_port_of_the_same_pod(
 
 
 async def test_a_pod_that_changes_interrupts_the_dial(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dials.clear()
     backend.meaning["web"] = pod("web-1")
@@ -331,7 +335,7 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
     gone = ForwardError("failed to find sandbox")
     live._gate.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1"]
-    assert only(engine).last_incident == "the sandbox of web-1 is gone: failed to find sandbox"
+    assert only(engine).last_event == "the sandbox of web-1 is gone: failed to find sandbox"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
@@ -343,7 +347,7 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
 
 
 async def test_a_pod_the_api_does_not_know_is_distrusted(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = ApiError('pods "web-1" not found', status=404, reason="NotFound")
     backend.meaning["web"] = pod("web-1")
@@ -359,18 +363,18 @@ async def test_a_pod_the_api_does_not_know_is_distrusted(
 
 
 async def test_a_lost_tunnel_is_dialled_again(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     below.dials.clear()
     below.pool.down("the API server closed the tunnel")
-    assert only(engine).parked == 0
+    assert only(engine).queued == 0
     parked = asyncio.create_task(echo(port))
     await until(state_is(engine, ForwardState.RECONNECTING))
     forward = only(engine)
     assert forward.reason.startswith("the API server closed the tunnel")
     assert (forward.tunnels, forward.transport, forward.round_trip_s) == (0, None, None)
-    await until(lambda: only(engine).parked == 1)
+    await until(lambda: only(engine).queued == 1)
     below.dials.set()
     assert await parked == b"hello"
     assert below.pool.dialled == [("web-1", 8080)] * 2
@@ -379,13 +383,13 @@ async def test_a_lost_tunnel_is_dialled_again(
 
 
 async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
     live = engine._forwards[forward_id]
     below.dials.clear()
     below.pool.up = False  # not even announced
-    waiting = asyncio.create_task(live._gate.pool())
+    waiting = asyncio.create_task(live._gate.wait_for_pool())
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -396,7 +400,7 @@ async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
 
 
 async def test_failing_dials_back_off_with_a_countdown(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = TransportError("connection refused", hint="is the VPN up?")
     backend.meaning["web"] = pod("web-1")
@@ -415,7 +419,7 @@ async def test_failing_dials_back_off_with_a_countdown(
 async def test_waiting_is_cut_short(
     engine: Engine,
     backend: FakeBackend,
-    below: Below,
+    below: FakeLowerHalf,
     wake: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -428,7 +432,7 @@ async def test_waiting_is_cut_short(
     await until(lambda: only(engine).retry_at is not None)
     below.dial_error = None
     if wake == "nudge":
-        engine.nudge("the machine slept for 8 h")
+        engine.retry_waiting("the machine slept for 8 h")
         assert backend.pokes == 1
         assert texts(engine, forward_id)[-1] == "the machine slept for 8 h: trying again"
     elif wake == "reconnect":
@@ -442,11 +446,11 @@ async def test_waiting_is_cut_short(
 
 
 async def test_a_nudge_makes_sure_of_what_seems_to_work(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
     before = texts(engine, forward_id)
-    engine.nudge("the network changed")
+    engine.retry_waiting("the network changed")
     assert below.pool.probes == 1
     assert texts(engine, forward_id) == before
     assert only(engine).state is ForwardState.READY
@@ -456,7 +460,7 @@ async def test_a_nudge_makes_sure_of_what_seems_to_work(
 
 
 async def test_credentials_block_and_all_forwards_go_on_at_once(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = AuthError("the token has expired", hint="run: kubelogin")
     for name in ("web", "db", "cache"):
@@ -469,15 +473,15 @@ async def test_credentials_block_and_all_forwards_go_on_at_once(
         assert forward.retry_at is not None
         assert forward.listening
     parked = asyncio.create_task(echo(engine.forwards()[0].listening[0].port))
-    await until(lambda: engine.forwards()[0].parked == 1)
+    await until(lambda: engine.forwards()[0].queued == 1)
     below.dial_error = None
-    engine.nudge("the kubeconfig has changed")
+    engine.retry_waiting("the kubeconfig has changed")
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
     assert await parked == b"hello"
 
 
 async def test_one_that_gets_through_wakes_the_others(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = AuthError("the token has expired")
     for name in ("web", "db"):
@@ -490,7 +494,7 @@ async def test_one_that_gets_through_wakes_the_others(
 
 
 async def test_forbidden_names_verb_and_resource(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = ApiError(
         'pods "web-1" is forbidden: User "eve" cannot create resource "pods/portforward" '
@@ -516,7 +520,7 @@ async def test_a_context_that_cannot_be_used_blocks(
     await until(state_is(engine, ForwardState.BLOCKED))
     assert only(engine).blocked_by is BlockedBy.CONFIG
     backend.watch_error = None
-    engine.nudge("the kubeconfig has changed")
+    engine.retry_waiting("the kubeconfig has changed")
     await until(state_is(engine, ForwardState.READY))
 
 
@@ -526,7 +530,7 @@ async def test_a_context_that_cannot_be_used_blocks(
 async def test_any_exception_is_a_state_and_a_retry(
     engine: Engine,
     backend: FakeBackend,
-    below: Below,
+    below: FakeLowerHalf,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _, other, _ = await started(engine, backend, spec("db"))
@@ -543,7 +547,7 @@ async def test_any_exception_is_a_state_and_a_retry(
 
 
 async def test_a_watch_that_fails_is_opened_again(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, watch = await started(engine, backend)
     watch.fail(RuntimeError("no more events"))
@@ -642,7 +646,7 @@ async def test_a_named_port_is_opened_when_its_number_is_known(
 
 
 async def test_a_pause_keeps_the_port_and_refuses(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -668,7 +672,7 @@ async def test_a_pause_keeps_the_port_and_refuses(
 
 
 async def test_reconnecting_cuts_and_dials_again(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     engine.reconnect(forward_id)
@@ -679,7 +683,7 @@ async def test_reconnecting_cuts_and_dials_again(
 
 
 async def test_reconnecting_while_a_dial_hangs(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dials.clear()
     backend.meaning["web"] = pod("web-1")
@@ -691,7 +695,9 @@ async def test_reconnecting_while_a_dial_hangs(
     await until(state_is(engine, ForwardState.READY))
 
 
-async def test_stopping_ends_everything(engine: Engine, backend: FakeBackend, below: Below) -> None:
+async def test_stopping_ends_everything(
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+) -> None:
     forward_id, port, watch = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -713,7 +719,7 @@ async def test_stopping_ends_everything(engine: Engine, backend: FakeBackend, be
 
 
 async def test_stopping_while_everything_hangs_is_bounded(
-    engine: Engine, backend: FakeBackend, below: Below, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "_CLOSE_S", 0.05)
     monkeypatch.setattr(connection_table, "_END_S", 0.05)
@@ -737,7 +743,7 @@ async def test_stopping_while_everything_hangs_is_bounded(
 
 @pytest.mark.parametrize("command", ["pause", "stop"])
 async def test_a_command_is_carried_out_even_if_nobody_waits(
-    engine: Engine, backend: FakeBackend, below: Below, command: str
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf, command: str
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -768,7 +774,7 @@ async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend)
     other = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: len(engine.connections()) == 2)
     first, second = engine.connections(forward_id)
-    assert first.state is ConnectionState.OPEN or first.state is ConnectionState.PARKED
+    assert first.state is ConnectionState.OPEN or first.state is ConnectionState.QUEUED
     engine.close_connection(first.id)
     engine.close_connection(99)
     await until(lambda: only(engine).counters.connections_open == 1)
@@ -851,28 +857,28 @@ async def test_the_version_grows_with_changes_but_not_with_bytes(
 
 
 async def test_held_connections_wait_and_are_served_after_all(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, _ = await started(engine, backend)
-    assert {address.port for address in engine.hold()} == {port}
+    assert {address.port for address in engine.pause_accepting()} == {port}
     late = asyncio.ensure_future(echo(port, b"late"))
     for _ in range(20):
         await asyncio.sleep(0)
     assert only(engine).counters.connections_total == 0
-    engine.release()
+    engine.resume_accepting()
     assert await late == b"late"
 
 
 async def test_another_engine_goes_on_with_the_port_and_the_id(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: only(engine).counters.connections_open == 1)
-    dup = {address: sock.dup() for address, sock in engine.hold().items()}
+    dup = {address: sock.dup() for address, sock in engine.pause_accepting().items()}
     other = Engine(backend, watch_the_machine=False)
     try:
-        other.inherit(dup)
+        other.adopt_sockets(dup)
         wanted = msgspec.structs.replace(spec(), local_port=port)
         assert other.start(wanted, forward_id="f7") == "f7"
         await until(state_is(other, ForwardState.READY))
@@ -893,7 +899,7 @@ async def test_another_engine_goes_on_with_the_port_and_the_id(
 
 
 async def test_what_stays_ends_after_a_while(
-    engine: Engine, backend: FakeBackend, below: Below
+    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -907,9 +913,9 @@ async def test_an_inheritance_nobody_claims_is_given_up(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_CLAIM_S", 0.01)
-    (sock,) = bind(("127.0.0.1",), PortWish(0, firm=True))
+    (sock,) = bind_sockets(("127.0.0.1",), PortRequest(0, required=True))
     address = LocalAddress(*sock.getsockname())
-    engine.inherit({address: sock})
-    await until(lambda: not engine.inherited)
+    engine.adopt_sockets({address: sock})
+    await until(lambda: not engine.inherited_sockets)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(address.host, address.port)

@@ -23,7 +23,7 @@ from tui_forward.engine.forwards.state_machine import (
     Stopped,
     TunnelLost,
     TunnelUp,
-    advance,
+    next_status,
 )
 from tui_forward.model import BlockedBy, ForwardState
 
@@ -52,7 +52,7 @@ ALL = [given for group in INPUTS.values() for given in group]
 
 def run(*given: Input, status: Status = state_machine.INITIAL) -> Status:
     for one in given:
-        status = advance(status, one)
+        status = next_status(status, one)
     return status
 
 
@@ -71,7 +71,7 @@ def test_what_is_shown_is_always_consistent(given: list[Input]) -> None:
     status = state_machine.INITIAL
     up = False
     for one in given:
-        before, status = status, advance(status, one)
+        before, status = status, next_status(status, one)
         assert status.reason
         assert (status.blocked_by is not None) == (status.state is ForwardState.BLOCKED)
         assert not status.paused or status.state is ForwardState.STOPPED
@@ -97,7 +97,7 @@ def test_what_is_shown_is_always_consistent(given: list[Input]) -> None:
 @pytest.mark.parametrize("one", ALL, ids=lambda one: type(one).__name__)
 def test_nothing_but_resume_leaves_a_pause_except_the_end(one: Input) -> None:
     paused = run(Paused(), status=READY)
-    after = advance(paused, one)
+    after = next_status(paused, one)
     if isinstance(one, Resumed):
         assert after.state is ForwardState.STARTING
         assert not after.paused
@@ -112,7 +112,7 @@ def test_nothing_but_resume_leaves_a_pause_except_the_end(one: Input) -> None:
 @pytest.mark.parametrize("one", ALL, ids=lambda one: type(one).__name__)
 def test_nothing_leaves_the_end(one: Input) -> None:
     over = run(Stopped("switched off"), status=READY)
-    assert advance(over, one).state is ForwardState.STOPPED
+    assert next_status(over, one).state is ForwardState.STOPPED
 
 
 def test_a_first_start_in_words() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui_forward.engine.forwards.timeline import Outage, Timeline, duration
+from tui_forward.engine.forwards.timeline import Outage, Timeline, format_duration
 from tui_forward.model import TimelineKind
 
 
@@ -43,7 +43,7 @@ def test_repetition_is_counted_instead_of_repeated() -> None:
     ],
 )
 def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_an_outage_is_settled_when_its_connections_are() -> None:

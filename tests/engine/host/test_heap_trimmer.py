@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.waiting import until
-from tui_forward.engine.host.heap_trimmer import Caretaker
+from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 
 MIB = 1 << 20
 
@@ -28,7 +28,7 @@ async def tended(activity: Iterator[int], looks: int) -> list[int]:
         trimmed.append(seen)
         return 1
 
-    task = asyncio.create_task(Caretaker(read, trim=trim, every_s=0.001).run())
+    task = asyncio.create_task(HeapTrimmer(read, trim=trim, every_s=0.001).run())
     try:
         await until(lambda: seen >= looks or task.done())
     finally:
@@ -74,7 +74,7 @@ async def test_the_system_gets_it_back() -> None:
     before = resident()
     del pieces
     moved = iter([0, 100 * MIB])
-    task = asyncio.create_task(Caretaker(lambda: next(moved, 100 * MIB), every_s=0.001).run())
+    task = asyncio.create_task(HeapTrimmer(lambda: next(moved, 100 * MIB), every_s=0.001).run())
     try:
         await until(lambda: resident() < before - 60 * MIB)
     finally:

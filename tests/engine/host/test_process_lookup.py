@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.waiting import until
 from tui_forward.engine.host.process_lookup import (
-    ClientNames,
-    Ends,
-    Holder,
-    client_processes,
-    port_holder,
+    ClientProcessLookup,
+    PortOwner,
+    SocketPair,
+    find_client_processes,
+    find_port_owner,
 )
 
 
@@ -51,15 +51,15 @@ def own_name() -> str:
 )
 def test_names_the_process_that_listens(way: str, undo: ExitStack, host: str, asked: str) -> None:
     port = listen(undo, host).getsockname()[1]
-    holder = port_holder(asked, port)
-    assert holder == Holder(name=own_name(), pid=os.getpid())
+    holder = find_port_owner(asked, port)
+    assert holder == PortOwner(name=own_name(), pid=os.getpid())
     assert str(holder) == f"{own_name()} ({os.getpid()})"
 
 
 def test_nobody_holds_a_free_port(way: str) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as sock:
         port = sock.getsockname()[1]
-    assert port_holder("127.0.0.1", port) is None
+    assert find_port_owner("127.0.0.1", port) is None
 
 
 def test_another_process_is_named_too(way: str, undo: ExitStack) -> None:
@@ -72,7 +72,7 @@ def test_another_process_is_named_too(way: str, undo: ExitStack) -> None:
     ) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        holder = port_holder("127.0.0.1", port)
+        holder = find_port_owner("127.0.0.1", port)
         assert process.stdin is not None
         process.stdin.close()
     assert holder is not None
@@ -80,8 +80,8 @@ def test_another_process_is_named_too(way: str, undo: ExitStack) -> None:
 
 
 def test_a_holder_that_cannot_be_seen() -> None:
-    assert str(Holder(user="www-data")) == "a process of user www-data"
-    assert str(Holder()) == "another process"
+    assert str(PortOwner(user="www-data")) == "a process of user www-data"
+    assert str(PortOwner()) == "another process"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -89,10 +89,10 @@ def test_names_the_client_of_a_connection(way: str, undo: ExitStack, host: str) 
     server = listen(undo, host)
     client = undo.enter_context(closing(socket.create_connection(server.getsockname()[:2])))
     ours = undo.enter_context(closing(server.accept()[0]))
-    ends = Ends(client.getsockname()[:2], ours.getsockname()[:2])
-    gone = Ends(("127.0.0.1", 1), ours.getsockname()[:2])
-    assert client_processes([gone, ends]) == {ends: f"{own_name()} ({os.getpid()})"}
-    assert client_processes([]) == {}
+    ends = SocketPair(client.getsockname()[:2], ours.getsockname()[:2])
+    gone = SocketPair(("127.0.0.1", 1), ours.getsockname()[:2])
+    assert find_client_processes([gone, ends]) == {ends: f"{own_name()} ({os.getpid()})"}
+    assert find_client_processes([]) == {}
 
 
 def test_a_client_with_a_mapped_address(undo: ExitStack) -> None:
@@ -101,8 +101,8 @@ def test_a_client_with_a_mapped_address(undo: ExitStack) -> None:
     client.connect(("::ffff:127.0.0.1", server.getsockname()[1]))
     ours, address = server.accept()
     undo.callback(ours.close)
-    ends = Ends(address, ours.getsockname())
-    assert client_processes([ends]) == {ends: f"{own_name()} ({os.getpid()})"}
+    ends = SocketPair(address, ours.getsockname())
+    assert find_client_processes([ends]) == {ends: f"{own_name()} ({os.getpid()})"}
 
 
 @dataclass
@@ -110,18 +110,18 @@ class Connection:
     process: str = ""
 
 
-def an_end(number: int) -> Ends:
-    return Ends(("127.0.0.1", number), ("127.0.0.1", 80))
+def an_end(number: int) -> SocketPair:
+    return SocketPair(("127.0.0.1", number), ("127.0.0.1", 80))
 
 
 async def test_looks_up_in_batches_and_each_connection_once() -> None:
-    batches: list[list[Ends]] = []
+    batches: list[list[SocketPair]] = []
 
-    def lookup(wanted: Sequence[Ends]) -> Mapping[Ends, str]:
+    def lookup(wanted: Sequence[SocketPair]) -> Mapping[SocketPair, str]:
         batches.append(list(wanted))
         return {ends: f"psql ({ends.client[1]})" for ends in wanted if ends.client[1] != 2}
 
-    names = ClientNames(lookup)
+    names = ClientProcessLookup(lookup)
     connections = [Connection() for _ in range(5)]
     for _ in range(3):
         for number, connection in enumerate(connections):
@@ -142,12 +142,12 @@ async def test_looks_up_in_batches_and_each_connection_once() -> None:
 async def test_a_look_up_that_fails_harms_nobody() -> None:
     calls = 0
 
-    def lookup(wanted: Sequence[Ends]) -> Mapping[Ends, str]:
+    def lookup(wanted: Sequence[SocketPair]) -> Mapping[SocketPair, str]:
         nonlocal calls
         calls += 1
         raise RuntimeError("no /proc today")
 
-    names = ClientNames(lookup)
+    names = ClientProcessLookup(lookup)
     names.ask(1, an_end(1), Connection())
     await until(lambda: calls)
     await names.close()
@@ -158,8 +158,8 @@ async def test_a_look_up_that_fails_harms_nobody() -> None:
 
 
 async def test_connections_that_wait_are_bounded() -> None:
-    names = ClientNames(lambda wanted: {})
+    names = ClientProcessLookup(lambda wanted: {})
     for number in range(6000):
         names.ask(number, an_end(number), Connection())
-    assert len(names._waiting) == ClientNames._WAITING
+    assert len(names._waiting) == ClientProcessLookup._WAITING
     await names.close()

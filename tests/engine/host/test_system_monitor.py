@@ -10,21 +10,21 @@ import pytest
 from tests.support.waiting import until
 from tui_forward.engine.host.system_monitor import (
     Fingerprint,
-    WakeCause,
-    Watchman,
-    Woken,
+    SystemEvent,
+    SystemEventKind,
+    SystemMonitor,
+    boottime,
     network_fingerprint,
-    running_clock,
 )
 
 
 @asynccontextmanager
 async def watching(
-    clock: Callable[[], float] = running_clock,
+    clock: Callable[[], float] = boottime,
     fingerprint: Callable[[], Fingerprint] = lambda: frozenset(),
-) -> AsyncIterator[list[Woken]]:
-    woken: list[Woken] = []
-    watchman = Watchman(
+) -> AsyncIterator[list[SystemEvent]]:
+    woken: list[SystemEvent] = []
+    watchman = SystemMonitor(
         woken.append, every_s=0.005, slack_s=5, clock=clock, fingerprint=fingerprint
     )
     task = asyncio.create_task(watchman.run())
@@ -45,11 +45,11 @@ async def test_notices_sleep() -> None:
         looks += 1
         return frozenset()
 
-    async with watching(lambda: running_clock() + slept, fingerprint) as woken:
+    async with watching(lambda: boottime() + slept, fingerprint) as woken:
         await until(lambda: looks > 1)
         slept = 3725.0
         await until(lambda: woken)
-        assert woken[0].cause is WakeCause.SLEPT
+        assert woken[0].cause is SystemEventKind.SLEPT
         assert "slept for 1 h 2 min" in woken[0].text
 
 
@@ -62,7 +62,7 @@ async def test_a_clock_set_back_is_no_sleep() -> None:
         looks += 1
         return frozenset()
 
-    async with watching(lambda: running_clock() + offset, fingerprint) as woken:
+    async with watching(lambda: boottime() + offset, fingerprint) as woken:
         offset = -3600.0
         await until(lambda: looks > 3)
         assert not woken
@@ -89,7 +89,7 @@ async def test_notices_another_network(before: set[str], after: set[str], words:
         await until(lambda: looks)
         network = after
         await until(lambda: woken)
-        assert woken[0].cause is WakeCause.NETWORK
+        assert woken[0].cause is SystemEventKind.NETWORK
         assert words in woken[0].text
 
 

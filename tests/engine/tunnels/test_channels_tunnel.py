@@ -60,7 +60,7 @@ class _Wire:
 
 
 @dataclass
-class Rig:
+class TunnelHarness:
     tunnel: ChannelsTunnel
     server: Server
     owner: Owner
@@ -68,14 +68,14 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(limits: Limits | None = None) -> AsyncIterator[Rig]:
+async def rig(limits: Limits | None = None) -> AsyncIterator[TunnelHarness]:
     limits = limits or Limits()
     ours, theirs = memory_pair()
     wire = FaultyStream(ours)
     owner = Owner(limits)
     tunnel = ChannelsTunnel(wire, b"", port=80, owner=owner, limits=limits)
     try:
-        yield Rig(tunnel, Server(theirs), owner, wire)
+        yield TunnelHarness(tunnel, Server(theirs), owner, wire)
     finally:
         tunnel.close()
         await tunnel.wait_closed()
@@ -163,12 +163,12 @@ async def test_a_slow_reader_stops_its_own_tunnel() -> None:
         local = Local()
         channel = made.tunnel.open(local)
         await until(lambda: channel.acknowledged)
-        channel.hold(1000)
+        channel.set_buffered(1000)
         made.server.codec.channels[0].send(b"later")
         made.server.flush()
         await asyncio.sleep(0.01)
         assert not local.received
-        channel.hold(0)
+        channel.set_buffered(0)
         await until(lambda: local.received == b"later")
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.fake_cluster import ECHO, Chain, FakeAccess, running_chain
+from tests.engine.fake_cluster import ECHO, FakeAccess, FakeCluster, running_chain
 from tests.engine.harness import POD, pool_to
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.dialer import TransportMemory
+from tui_forward.engine.tunnels.dialer import TransportCache
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import (
     ApiError,
@@ -34,14 +34,14 @@ QUICK = replace(Limits(), upgrade_timeout_s=0.2, spare=0)
 
 
 async def dialled(
-    chain: Chain, memory: TransportMemory | None = None, access: FakeAccess | None = None
+    chain: FakeCluster, memory: TransportCache | None = None, access: FakeAccess | None = None
 ) -> TransportChoice | None:
     async with pool_to(chain, QUICK, memory=memory, access=access) as pool:
         await pool.connect(POD, ECHO)
         return pool.transport
 
 
-async def failure_of(chain: Chain, access: FakeAccess | None = None) -> TuiForwardError:
+async def failure_of(chain: FakeCluster, access: FakeAccess | None = None) -> TuiForwardError:
     with pytest.raises(TuiForwardError) as caught:
         await dialled(chain, access=access)
     return caught.value
@@ -59,7 +59,7 @@ async def test_spdy_comes_first() -> None:
 
 async def test_what_refuses_spdy_is_asked_for_the_next_and_that_is_remembered() -> None:
     async with running_chain() as chain:
-        memory = TransportMemory()
+        memory = TransportCache()
         chain.refuse = {"spdy": (400, "no"), "websocket": (400, BAD)}
         assert await dialled(chain, memory) is CHANNELS
         assert len(chain.requests) == 3
@@ -69,11 +69,11 @@ async def test_what_refuses_spdy_is_asked_for_the_next_and_that_is_remembered() 
 
 async def test_what_was_remembered_may_stop_working() -> None:
     async with running_chain() as chain:
-        memory = TransportMemory()
-        memory.remember("test", WEBSOCKET)
+        memory = TransportCache()
+        memory.set("test", WEBSOCKET)
         chain.refuse = {"websocket": (403, "<html>blocked</html>")}
         assert await dialled(chain, memory) is SPDY
-        assert memory.recall("test") is SPDY
+        assert memory.get("test") is SPDY
 
 
 @pytest.mark.parametrize("trouble", ["hang", "mute"])
@@ -90,12 +90,12 @@ async def test_the_first_words_of_the_cluster_are_reported_when_nothing_works() 
             "websocket": (400, BAD),
             "channels": (500, "something else"),
         }
-        memory = TransportMemory()
+        memory = TransportCache()
         error = await failure_of(chain)
         assert isinstance(error, UpgradeError)
         assert error.message == "Upgrade request required (tried spdy, websocket, channels)"
         assert error.status == 400
-        assert memory.recall("test") is None
+        assert memory.get("test") is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_nobody_there_is_no_reason_to_try_other_transports() -> None:
     assert "refuses connections" in error.message
 
 
-class Says(asyncio.Protocol):
+class CannedServer(asyncio.Protocol):
     """Answers anything with the same words and waits."""
 
     def __init__(self, words: bytes) -> None:
@@ -170,9 +170,9 @@ class Says(asyncio.Protocol):
 
 async def failure_at_a_server_that_says(words: bytes) -> TuiForwardError:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Says(words), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: CannedServer(words), "127.0.0.1", 0)
     try:
-        return await failure_of(Chain(port=server.sockets[0].getsockname()[1]))
+        return await failure_of(FakeCluster(port=server.sockets[0].getsockname()[1]))
     finally:
         server.close()
         await server.wait_closed()
@@ -210,7 +210,7 @@ async def test_cancelling_a_dial_leaves_no_socket() -> None:
         pool = TunnelPool(
             FakeAccess(chain),
             transport=SPDY,
-            memory=TransportMemory(),
+            memory=TransportCache(),
             limits=Limits(),
             on_change=lambda: None,
         )

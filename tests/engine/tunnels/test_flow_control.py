@@ -12,17 +12,17 @@ from tui_forward.engine.tunnels.flow_control import (
     WINDOW_BYTES,
     WINDOW_FRAMES,
     WORKERS,
-    Lane,
-    Lanes,
+    WorkerWindow,
+    WorkerWindows,
 )
 
 
 def test_a_lane_asks_early_and_is_full_at_the_window() -> None:
-    lane = Lane()
+    lane = WorkerWindow()
     for _ in range(ASK_FRAMES - 1):
         assert not lane.sent(1)
     assert lane.sent(1)
-    lane.asked(1, 0.0)
+    lane.record_ping(1, 0.0)
     for _ in range(WINDOW_FRAMES - ASK_FRAMES - 1):
         lane.sent(1)
         assert not lane.full
@@ -31,37 +31,37 @@ def test_a_lane_asks_early_and_is_full_at_the_window() -> None:
 
 
 def test_a_lane_counts_bytes_as_well() -> None:
-    lane = Lane()
+    lane = WorkerWindow()
     assert lane.sent(ASK_BYTES)
     lane.sent(WINDOW_BYTES - ASK_BYTES)
     assert lane.full
 
 
 def test_an_answer_acknowledges_what_was_sent_before_the_question() -> None:
-    lane = Lane()
+    lane = WorkerWindow()
     lane.sent(100)
-    lane.asked(7, 1.5)
+    lane.record_ping(7, 1.5)
     lane.sent(10)
-    assert lane.outstanding == 110
-    assert lane.answered(9) is None
-    assert lane.answered(7) == 1.5
-    assert lane.outstanding == 10
+    assert lane.unacked_bytes == 110
+    assert lane.record_pong(9) is None
+    assert lane.record_pong(7) == 1.5
+    assert lane.unacked_bytes == 10
     assert not lane.unanswered
 
 
 def test_a_full_lane_opens_again_when_half_is_acknowledged() -> None:
-    lane = Lane()
+    lane = WorkerWindow()
     for number in range(WINDOW_FRAMES):
         if lane.sent(1):
-            lane.asked(number, 0.0)
+            lane.record_ping(number, 0.0)
     assert lane.full
     for ping, *_ in list(lane.unanswered):
-        lane.answered(ping)
+        lane.record_pong(ping)
     assert not lane.full
 
 
 def test_pings_go_to_the_workers_in_turn() -> None:
-    lanes = Lanes()
+    lanes = WorkerWindows()
     asked = []
     for ping in range(2 * WORKERS):
         following = lanes.next_asked()
@@ -71,49 +71,49 @@ def test_pings_go_to_the_workers_in_turn() -> None:
 
 
 def test_five_connections_in_a_row_have_workers_of_their_own() -> None:
-    lanes = Lanes()
+    lanes = WorkerWindows()
     next_id = 1
     for _ in range(WORKERS):
-        next_id += 4 * lanes.best_skip(next_id, slow_before=0.0)
-        lanes.of(next_id + 2).streams += 1
+        next_id += 4 * lanes.stream_ids_to_skip(next_id, slow_before=0.0)
+        lanes.window_for(next_id + 2).streams += 1
         next_id += 4
     assert [lane.streams for lane in lanes.all] == [1] * WORKERS
 
 
 def test_a_stopped_worker_is_avoided_by_both_streams_of_a_pair() -> None:
-    lanes = Lanes()
+    lanes = WorkerWindows()
     stopped = lanes.all[2]
-    stopped.asked(1, at := 5.0)
+    stopped.record_ping(1, at := 5.0)
     for next_id in range(1, 41, 2):
-        start = next_id + 4 * lanes.best_skip(next_id, slow_before=at + 1)
-        assert stopped not in (lanes.of(start), lanes.of(start + 2))
+        start = next_id + 4 * lanes.stream_ids_to_skip(next_id, slow_before=at + 1)
+        assert stopped not in (lanes.window_for(start), lanes.window_for(start + 2))
     assert lanes.any_stopped(at + 1)
     assert not lanes.any_stopped(at)
 
 
 def test_forgiving_begins_the_count_anew() -> None:
-    lanes = Lanes()
+    lanes = WorkerWindows()
     for _ in range(WINDOW_FRAMES):
         lanes.all[0].sent(1)
-    lanes.forgive()
+    lanes.acknowledge_all()
     assert not lanes.all[0].full
-    assert lanes.all[0].outstanding == 0
+    assert lanes.all[0].unacked_bytes == 0
 
 
 def test_the_oldest_question() -> None:
-    lanes = Lanes()
+    lanes = WorkerWindows()
     assert lanes.oldest_unanswered() is None
     lanes.ping_sent(1, 3.0)
     lanes.ping_sent(3, 4.0)
     assert lanes.oldest_unanswered() == 3.0
-    lanes.all[0].answered(1)
+    lanes.all[0].record_pong(1)
     assert lanes.oldest_unanswered() == 4.0
 
 
 @given(st.lists(st.sampled_from(["send", "work", "stop", "go"]), max_size=400))
 def test_the_queue_of_a_worker_never_fills_whatever_it_does(moves: list[str]) -> None:
     """A model of one worker: frames and PINGs queue, and are worked off in order."""
-    lane = Lane()
+    lane = WorkerWindow()
     queue: deque[int] = deque()  # ids of PINGs, 0 for DATA
     stopped = False
     next_ping = 1
@@ -121,7 +121,7 @@ def test_the_queue_of_a_worker_never_fills_whatever_it_does(moves: list[str]) ->
         if move == "send" and not lane.full:
             ask = lane.sent(1000)
             if ask:
-                lane.asked(next_ping, 0.0)
+                lane.record_ping(next_ping, 0.0)
             queue.append(0)
             if ask:
                 queue.append(next_ping)
@@ -130,7 +130,7 @@ def test_the_queue_of_a_worker_never_fills_whatever_it_does(moves: list[str]) ->
             while queue:
                 ping = queue.popleft()
                 if ping:
-                    lane.answered(ping)
+                    lane.record_pong(ping)
         elif move == "stop":
             stopped = True
         elif move == "go":
@@ -139,5 +139,5 @@ def test_the_queue_of_a_worker_never_fills_whatever_it_does(moves: list[str]) ->
     while queue:
         ping = queue.popleft()
         if ping:
-            lane.answered(ping)
+            lane.record_pong(ping)
     assert not lane.full

@@ -9,7 +9,7 @@ from tests.engine.fake_cluster import ECHO, running_chain
 from tests.engine.harness import OTHER_POD, POD, bench, pool_to, receive
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportMemory
+from tui_forward.engine.tunnels.pool import TransportCache
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
 from tui_forward.errors import TransportError
 from tui_forward.model import TransportChoice
@@ -29,7 +29,7 @@ async def test_up_from_connect_to_loss() -> None:
         assert pool.pod == POD
         assert pool.round_trip_s is not None
         assert changes[-1]
-        lost = asyncio.create_task(pool.lost())
+        lost = asyncio.create_task(pool.wait_lost())
         chain.cut()
         error = await lost
         assert isinstance(error, TransportError)
@@ -37,7 +37,7 @@ async def test_up_from_connect_to_loss() -> None:
         assert not changes[-1]
         assert pool.transport is None
         # Down already: answers at once.
-        assert await pool.lost() is error
+        assert await pool.wait_lost() is error
 
 
 async def test_a_spare_tunnel_is_kept_warm() -> None:
@@ -167,7 +167,7 @@ async def test_disconnect_and_abort() -> None:
         assert await receive(client, 1) == b"x"
         made.pool.disconnect("moving")
         assert not made.pool.up
-        assert (await made.pool.lost()).message == "moving"
+        assert (await made.pool.wait_lost()).message == "moving"
         assert made.pool.tunnels == 0
         assert not made.tasks[0].done()
         made.pool.abort("enough")
@@ -182,7 +182,7 @@ async def test_a_probe_finds_a_dead_path() -> None:
         for wire in made.chain.live:
             wire.muted = True
         made.pool.probe(0.1)
-        error = await asyncio.wait_for(made.pool.lost(), 5)
+        error = await asyncio.wait_for(made.pool.wait_lost(), 5)
         assert "nothing has come through the tunnel" in error.message
 
 
@@ -191,7 +191,7 @@ async def test_silence_ends_a_tunnel() -> None:
         await made.open(ECHO)
         for wire in made.chain.live:
             wire.muted = True
-        await asyncio.wait_for(made.pool.lost(), 5)
+        await asyncio.wait_for(made.pool.wait_lost(), 5)
 
 
 async def test_a_connection_that_waits_while_the_pool_goes_down_goes_to_the_next() -> None:
@@ -220,7 +220,7 @@ async def test_the_legacy_transport_dials_for_each_connection() -> None:
         await until(lambda: made.pool.tunnels == 0)
         assert made.pool.up
         made.chain.refuse = {"channels": (404, "pod does not exist")}
-        lost = asyncio.create_task(made.pool.lost())
+        lost = asyncio.create_task(made.pool.wait_lost())
         client = made.accept(park_s=0.2)
         assert "does not exist" in (await lost).message
         await made.tasks[1]
@@ -239,8 +239,8 @@ async def test_a_closed_pool_cannot_be_used() -> None:
 
 
 async def test_memory_is_per_cluster() -> None:
-    memory = TransportMemory()
-    memory.remember("a", TransportChoice.CHANNELS)
-    assert memory.recall("b") is None
-    memory.forget("a")
-    assert memory.recall("a") is None
+    memory = TransportCache()
+    memory.set("a", TransportChoice.CHANNELS)
+    assert memory.get("b") is None
+    memory.evict("a")
+    assert memory.get("a") is None

@@ -17,7 +17,7 @@ from tui_forward.engine.tunnels.base import Tunnel
 from tui_forward.engine.tunnels.flow_control import WINDOW_FRAMES
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardErrorCause, TransportError, TuiForwardError
 from tui_forward.model import TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
@@ -29,7 +29,7 @@ class Owner:
     """A pool that only listens."""
 
     def __init__(self, limits: Limits) -> None:
-        self.store = Store(limits)
+        self.store = BufferBudget(limits)
         self.ended: list[TuiForwardError] = []
         self.changes = 0
         self.others_answer = False
@@ -40,7 +40,7 @@ class Owner:
     def tunnel_ended(self, tunnel: Tunnel, error: TuiForwardError) -> None:
         self.ended.append(error)
 
-    def path_answers(self, tunnel: Tunnel) -> bool:
+    def path_is_alive(self, tunnel: Tunnel) -> bool:
         return self.others_answer
 
 
@@ -78,7 +78,7 @@ class Local:
 
 
 @dataclass
-class Rig:
+class TunnelHarness:
     """A tunnel in memory."""
 
     tunnel: SpdyTunnel
@@ -94,7 +94,7 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(limits: Limits | None = None, *, start: bool = True) -> AsyncIterator[Rig]:
+async def rig(limits: Limits | None = None, *, start: bool = True) -> AsyncIterator[TunnelHarness]:
     limits = limits or Limits()
     ours, theirs = memory_pair(write_limit=1_000_000)
     wire = FaultyStream(ours)
@@ -102,7 +102,7 @@ async def rig(limits: Limits | None = None, *, start: bool = True) -> AsyncItera
     tunnel = SpdyTunnel(
         wire, b"", port=80, transport=TransportChoice.SPDY, owner=owner, limits=limits
     )
-    made = Rig(tunnel, GoServer(theirs), owner, wire)
+    made = TunnelHarness(tunnel, GoServer(theirs), owner, wire)
     if start:
         await tunnel.start(5)
     try:
@@ -189,7 +189,7 @@ async def test_a_new_connection_avoids_the_worker_that_has_stopped() -> None:
         stopped_id = made.server.data_streams[0]
         made.server.stopped.add(stopped_id)
         send_until_paused(stopped, local)
-        assert made.tunnel.doubtful
+        assert made.tunnel.suspect
         for _ in range(8):
             made.open()
         await until(lambda: len(made.server.opened) == 20)
@@ -249,17 +249,17 @@ async def test_silence_without_anything_owed_is_death_whatever_others_say() -> N
 async def test_a_slow_reader_alone_stops_the_tunnel_from_being_read() -> None:
     async with rig(replace(Limits(), stream_buffer=1000)) as made:
         channel, local = made.open()
-        channel.hold(999)
+        channel.set_buffered(999)
         assert not made.tunnel.stalled
-        channel.hold(1000)
+        channel.set_buffered(1000)
         assert made.tunnel.stalled
         await until(lambda: len(made.server.opened) == 2)
         made.server.send_data(made.server.data_streams[0], b"later")
         await asyncio.sleep(0.01)
         assert not local.received
-        channel.hold(501)
+        channel.set_buffered(501)
         assert made.tunnel.stalled
-        channel.hold(500)
+        channel.set_buffered(500)
         assert not made.tunnel.stalled
         await until(lambda: local.received == b"later")
 
@@ -270,7 +270,7 @@ async def test_a_slow_reader_that_others_wait_for_must_yield() -> None:
         slow, slow_local = made.open()
         _, other_local = made.open()
         await until(lambda: len(made.server.opened) == 4)
-        slow.hold(5000)
+        slow.set_buffered(5000)
         assert made.tunnel.stalled
         made.server.send_data(made.server.data_streams[1], b"hello")
         await until(lambda: other_local.received == b"hello")
@@ -283,8 +283,8 @@ async def test_a_slow_reader_that_catches_up_in_time_is_spared() -> None:
     async with rig(limits) as made:
         slow, slow_local = made.open()
         made.open()
-        slow.hold(5000)
-        slow.hold(0)
+        slow.set_buffered(5000)
+        slow.set_buffered(0)
         await asyncio.sleep(0.2)
         assert not slow_local.evicted_for
 
@@ -294,9 +294,9 @@ async def test_those_who_only_linger_do_not_count() -> None:
     async with rig(limits) as made:
         slow, slow_local = made.open()
         lingering, _ = made.open()
-        lingering.linger()
+        lingering.mark_half_closed()
         assert (made.tunnel.load, made.tunnel.channels) == (1, 2)
-        slow.hold(5000)
+        slow.set_buffered(5000)
         await asyncio.sleep(0.1)
         assert not slow_local.evicted_for
 

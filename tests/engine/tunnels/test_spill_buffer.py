@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels import spill_buffer
-from tui_forward.engine.tunnels.spill_buffer import Backlog, Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget, SpillBuffer
 
 KIB = 1024
 SMALL = replace(Limits(), stream_buffer=0, forward_buffer=1000 * KIB, spill=2000 * KIB)
 
 
-def drain(backlog: Backlog) -> bytes:
+def drain(backlog: SpillBuffer) -> bytes:
     out = b""
     while len(piece := backlog.peek()):
         out += bytes(piece)
@@ -23,8 +23,8 @@ def drain(backlog: Backlog) -> bytes:
 
 
 def test_memory_first_then_disk_and_everything_in_order() -> None:
-    store = Store(SMALL)
-    backlog = Backlog(store)
+    store = BufferBudget(SMALL)
+    backlog = SpillBuffer(store)
     sent = b""
     for number in range(40):
         piece = bytes([number]) * (20 * KIB)
@@ -38,14 +38,14 @@ def test_memory_first_then_disk_and_everything_in_order() -> None:
 
 
 def test_a_full_disk_is_not_an_error_and_keeps_the_order() -> None:
-    store = Store(replace(SMALL, spill=300 * KIB))
-    backlog = Backlog(store)
+    store = BufferBudget(replace(SMALL, spill=300 * KIB))
+    backlog = SpillBuffer(store)
     sent = bytes(range(250)) * (4 * KIB)
     for start in range(0, len(sent), 50 * KIB):
         backlog.append(memoryview(sent)[start : start + 50 * KIB])
     assert store.disk <= 300 * KIB
     assert not store.disk_left
-    assert store.bound(shared=True) == store.share
+    assert store.max_backlog(shared=True) == store.memory_share
     assert drain(backlog) == sent
 
 
@@ -54,7 +54,7 @@ def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(spill_buffer, "_open_scratch", fail)
-    backlog = Backlog(Store(SMALL))
+    backlog = SpillBuffer(BufferBudget(SMALL))
     sent = bytes(600 * KIB)
     for start in range(0, len(sent), 50 * KIB):
         backlog.append(memoryview(sent)[start : start + 50 * KIB])
@@ -62,8 +62,8 @@ def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_closing_gives_everything_back() -> None:
-    store = Store(SMALL)
-    backlog = Backlog(store)
+    store = BufferBudget(SMALL)
+    backlog = SpillBuffer(store)
     backlog.append(memoryview(bytes(300 * KIB)))
     backlog.append(memoryview(bytes(300 * KIB)))
     assert store.disk
@@ -73,7 +73,7 @@ def test_closing_gives_everything_back() -> None:
 
 
 def test_what_is_kept_is_a_copy() -> None:
-    backlog = Backlog(Store(Limits()))
+    backlog = SpillBuffer(BufferBudget(Limits()))
     buffer = bytearray(b"abc")
     backlog.append(memoryview(buffer))
     buffer[:] = b"xyz"
@@ -82,15 +82,15 @@ def test_what_is_kept_is_a_copy() -> None:
 
 def test_alone_little_is_kept_shared_the_disk_helps_and_memory_is_shared_out() -> None:
     limits = Limits()
-    store = Store(limits)
-    assert store.bound(shared=False) == limits.stream_buffer
-    assert store.bound(shared=True) == limits.stream_buffer + limits.spill
+    store = BufferBudget(limits)
+    assert store.max_backlog(shared=False) == limits.stream_buffer
+    assert store.max_backlog(shared=True) == limits.stream_buffer + limits.spill
     store.memory = limits.forward_buffer
-    assert store.bound(shared=False) < limits.stream_buffer
+    assert store.max_backlog(shared=False) < limits.stream_buffer
 
 
 def test_room_for_replays_is_bounded() -> None:
-    store = Store(replace(Limits(), forward_replay=10))
+    store = BufferBudget(replace(Limits(), forward_replay=10))
     assert store.reserve_replay(10)
     assert not store.reserve_replay(1)
     store.release_replay(10)
@@ -100,8 +100,8 @@ def test_room_for_replays_is_bounded() -> None:
 @given(st.lists(st.tuples(st.integers(1, 90_000), st.integers(0, 120_000)), max_size=40))
 def test_first_in_first_out(moves: list[tuple[int, int]]) -> None:
     limits = replace(Limits(), stream_buffer=0, forward_buffer=0, spill=600_000)
-    store = Store(limits)
-    backlog = Backlog(store)
+    store = BufferBudget(limits)
+    backlog = SpillBuffer(store)
     expected = bytearray()
     for number, (put, take) in enumerate(moves):
         piece = bytes((number + index) % 251 for index in range(0, put, 97)) * 97

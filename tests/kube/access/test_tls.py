@@ -17,7 +17,7 @@ from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
 from tui_forward.errors import ConfigError, TransportError
-from tui_forward.kube import PODS, Cluster
+from tui_forward.kube import PODS, ClusterClient
 
 
 def b64(content: bytes) -> str:
@@ -36,7 +36,7 @@ async def named(tmp_path: Path, authority: Authority) -> AsyncIterator[ApiServer
 
 def cluster(
     path: Path, server: str, authority: Authority, options: dict[str, Any], *, client: bool = True
-) -> Cluster:
+) -> ClusterClient:
     user = {}
     if client:
         pair = authority.issue("me")
@@ -48,7 +48,7 @@ def cluster(
     return cluster_for(write(path, kubeconfig(server, user=user, cluster=options)))
 
 
-async def ok(cluster: Cluster) -> str:
+async def ok(cluster: ClusterClient) -> str:
     health = await cluster.health()
     await cluster.close()
     return health.error

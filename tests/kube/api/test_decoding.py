@@ -15,7 +15,7 @@ from tui_forward.kube import (
     REPLICASETS,
     SERVICES,
 )
-from tui_forward.kube.api.decoding import seconds
+from tui_forward.kube.api.decoding import parse_rfc3339
 from tui_forward.model import DeclaredPort, OwnerRef, Pod, PortProtocol, TargetKind
 
 
@@ -432,4 +432,4 @@ def test_namespaces() -> None:
     ],
 )
 def test_timestamps(text: str | None, expected: float) -> None:
-    assert seconds(text) == expected
+    assert parse_rfc3339(text) == expected

@@ -13,7 +13,7 @@ from tests.kube.api_server import ApiServer, Reply, Request, status_body
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod
 from tui_forward.errors import ApiError
-from tui_forward.kube.api.details import Node, node, pod_details
+from tui_forward.kube.api.details import NodeDetails, decode_node, pod_details
 
 NODE: dict[str, Any] = {
     "kind": "Node",
@@ -37,7 +37,7 @@ NODE: dict[str, Any] = {
 
 
 def test_a_node() -> None:
-    assert node(json.dumps(NODE).encode()) == Node(
+    assert decode_node(json.dumps(NODE).encode()) == NodeDetails(
         name="node-a",
         address="192.168.0.7",
         port=10250,
@@ -62,14 +62,14 @@ def test_a_node_that_is_not_ready(status: str) -> None:
             },
         }
     )
-    found = node(body)
+    found = decode_node(body)
     assert (found.ready, found.trouble) == (False, "NodeStatusUnknown")
     assert (found.address, found.runtime) == ("1.2.3.4", "strange")
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"status":{"conditions":null,"addresses":null}}'])
 def test_a_node_that_says_nothing(body: bytes) -> None:
-    assert node(body) == Node(name="")
+    assert decode_node(body) == NodeDetails(name="")
 
 
 def test_a_pod_and_its_containers() -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.auth.credentials import Authenticator, Credentials, HeaderList
-from tui_forward.kube.kubeconfig.loader import ClusterEntry, Login, UserEntry
+from tui_forward.kube.auth.credentials import Credentials, CredentialSource, HeaderList
+from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext, UserEntry
 
 CLUSTER = ClusterEntry(name="c", server="https://x")
 
 
-def authenticator(user: UserEntry, provider: Provider | None = None) -> Authenticator:
-    return Authenticator(Login("c", "default", CLUSTER, user), provider)
+def authenticator(user: UserEntry, provider: Provider | None = None) -> CredentialSource:
+    return CredentialSource(ResolvedContext("c", "default", CLUSTER, user), provider)
 
 
 class Provider:

@@ -8,12 +8,12 @@ import pytest
 
 from tests.kube.kubeconfigs import kubeconfig, text_of, write
 from tui_forward.errors import AuthError
-from tui_forward.kube import Cluster, KubeconfigSource
+from tui_forward.kube import ClusterClient, KubeconfigSource
 
 
-def cluster(path: Path, **config: Any) -> Cluster:
+def cluster(path: Path, **config: Any) -> ClusterClient:
     user = {"auth-provider": {"name": "gcp", "config": config}}
-    return Cluster(KubeconfigSource(write(path, kubeconfig("https://x", user=user))))
+    return ClusterClient(KubeconfigSource(write(path, kubeconfig("https://x", user=user))))
 
 
 def script(folder: Path, body: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kube.kubeconfigs import kubeconfig, write
 from tui_forward.errors import ConfigError
-from tui_forward.kube.kubeconfig.loader import Kubeconfig, merge
+from tui_forward.kube.kubeconfig.loader import Kubeconfig, load_merged
 from tui_forward.kube.kubeconfig.source import IN_CLUSTER, KubeconfigSource
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -62,12 +62,12 @@ users:
 
 def load(path: Path, text: str) -> Kubeconfig:
     path.write_text(text)
-    return merge((path,))
+    return load_merged((path,))
 
 
 def test_everything_kubectl_writes_is_understood(config_path: Path) -> None:
     config = load(config_path, FULL)
-    login = config.login()
+    login = config.resolve()
     folder = config_path.parent
     assert (login.context, login.namespace) == ("dev", "shop")
     assert login.cluster.server == "https://dev.example:6443/prefix"
@@ -87,8 +87,8 @@ def test_everything_kubectl_writes_is_understood(config_path: Path) -> None:
     assert user.auth_provider is not None
     # An unquoted date is the string it is.
     assert dict(user.auth_provider.config)["expiry"] == "2026-01-01T00:00:00Z"
-    assert config.login("open").cluster.insecure
-    assert config.login("open").user.name == ""
+    assert config.resolve("open").cluster.insecure
+    assert config.resolve("open").user.name == ""
 
 
 def test_contexts_are_listed_with_the_current_one(config_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_the_first_file_wins_and_paths_belong_to_their_file(tmp_path: Path) -> N
     )
     listed = os.pathsep.join([str(one / "config"), str(tmp_path / "none"), str(two / "config")])
     source = KubeconfigSource(environ={"KUBECONFIG": listed + os.pathsep})
-    login = source.kubeconfig().login()
+    login = source.kubeconfig().resolve()
     assert login.cluster.server == "https://one"
     assert login.user.token_file == str(two / "token")
-    assert source.kubeconfig().login("b").cluster.ca_file == str(two / "ca")
+    assert source.kubeconfig().resolve("b").cluster.ca_file == str(two / "ca")
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_no_representation_shows_a_secret(config_path: Path) -> None:
     }
     cluster = {"proxy-url": f"http://me:{SECRET}@proxy"}
     write(config_path, kubeconfig("https://x", user=user, cluster=cluster))
-    login = merge((config_path,)).login()
+    login = load_merged((config_path,)).resolve()
     assert SECRET not in repr(login)
-    assert SECRET not in repr(merge((config_path,)))
+    assert SECRET not in repr(load_merged((config_path,)))
 
 
 def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
 )
 def test_what_a_context_lacks_is_said(config_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        load(config_path, text).login()
+        load(config_path, text).resolve()
     assert caught.value.hint
 
 
@@ -236,7 +236,7 @@ def test_a_folder_or_an_unreadable_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
-        merge((tmp_path,))
+        load_merged((tmp_path,))
     path = tmp_path / "secret"
     path.write_text("x")
 
@@ -245,7 +245,7 @@ def test_a_folder_or_an_unreadable_file_is_an_error(
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ConfigError, match="cannot be read"):
-        merge((path,))
+        load_merged((path,))
 
 
 def account(tmp_path: Path) -> Path:
@@ -264,7 +264,7 @@ def test_a_pod_finds_its_service_account(tmp_path: Path, host: str, server: str)
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
     folder = account(tmp_path)
     source = KubeconfigSource(environ=environ, service_account=folder)
-    login = source.kubeconfig().login()
+    login = source.kubeconfig().resolve()
     assert login.context == IN_CLUSTER
     assert login.namespace == "apps"
     assert login.cluster.server == server

@@ -9,7 +9,7 @@ import pytest
 from tests.kube.kubeconfigs import kubeconfig, write
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig import source as source_module
-from tui_forward.kube.kubeconfig.source import KubeconfigSource, differs
+from tui_forward.kube.kubeconfig.source import KubeconfigSource, has_changed
 
 
 def test_a_changed_file_is_read_again(config_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_changed_file_is_read_again(config_path: Path) -> None:
     first = source.kubeconfig()
     assert source.kubeconfig() is first
     write(config_path, kubeconfig("https://number-two"))
-    assert source.kubeconfig().login().cluster.server == "https://number-two"
+    assert source.kubeconfig().resolve().cluster.server == "https://number-two"
 
 
 def test_a_file_that_is_half_written_does_not_interrupt(
@@ -28,12 +28,12 @@ def test_a_file_that_is_half_written_does_not_interrupt(
     source = KubeconfigSource(config_path)
     source.kubeconfig()
     config_path.write_text('{"clusters": [')
-    assert source.kubeconfig().login().cluster.server == "https://one"
+    assert source.kubeconfig().resolve().cluster.server == "https://one"
     monkeypatch.setattr(source_module, "_RELOAD_GRACE_S", 0.0)
     with pytest.raises(ConfigError, match="not valid YAML"):
         source.kubeconfig()
     write(config_path, kubeconfig("https://three"))
-    assert source.kubeconfig().login().cluster.server == "https://three"
+    assert source.kubeconfig().resolve().cluster.server == "https://three"
 
 
 async def test_waiting_ends_when_the_kubeconfig_is_replaced(config_path: Path) -> None:
@@ -68,13 +68,13 @@ def test_a_file_that_is_only_named_since_is_no_change(tmp_path: Path) -> None:
     source.kubeconfig()
     read = source.revision()
     assert read != unread
-    assert not differs(unread, read)
+    assert not has_changed(unread, read)
     token.write_text("number two")
-    assert differs(read, source.revision())
+    assert has_changed(read, source.revision())
     token.unlink()
-    assert differs(read, source.revision())
+    assert has_changed(read, source.revision())
     path.unlink()
-    assert differs(unread, source.revision())
+    assert has_changed(unread, source.revision())
 
 
 async def test_waiting_ends_when_a_token_file_changes(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from tests.support.waiting import until
 from tui_forward.errors import TuiForwardError
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.runtime import netns
@@ -43,7 +43,7 @@ NEEDS_NETNS = "needs root and network namespaces"
 
 def namespaces_work() -> bool:
     """Whether pods can have network namespaces here."""
-    return netns.supported()
+    return netns.is_supported()
 
 
 @dataclass
@@ -70,7 +70,7 @@ class RuntimeProcess:
             **settings,
         }
         self._config.write_bytes(msgspec.json.encode(settings))
-        self.control = Control(self.folder / "control.sock")
+        self.control = ControlClient(self.folder / "control.sock")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ from tests.minicluster.cluster import Running, running_cluster
 from tests.minicluster.node.harness import SPDY_HEADERS, WEBSOCKET_HEADERS
 from tui_forward.errors import ApiError
 from tui_forward.minicluster.kubelet.api_client import ApiClient, Object
-from tui_forward.minicluster.relay import Wire, connect
+from tui_forward.minicluster.relay import SocketConnection, connect
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "api"
 
@@ -314,7 +314,7 @@ class KubeletApi:
 
     async def send(
         self, method: str, target: str, headers: dict[str, str] | None = None, who: str = "admin"
-    ) -> Wire:
+    ) -> SocketConnection:
         name = {"admin": self.admin(), "node": "kubelet-one", "": ""}[who]
         wire = await connect("127.0.0.1", self._port)
         await wire.start_tls(self._context(name), server_side=False, server_hostname="127.0.0.1")

@@ -4,7 +4,7 @@ import pytest
 from textual.app import App
 from textual.binding import Binding
 
-from tui_forward.tui.keys.key_names import key_problem, normalised, shown
+from tui_forward.tui.keys.key_names import format_key, key_problem, normalize_key
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_keys_there_are_not(key: str, says: str, hint: str) -> None:
      ("+", "plus"), ("ctrl++", "ctrl+plus"), ("-", "minus"), ("*", "asterisk"), ("", "")],
 )  # fmt: skip
 def test_names(written: str, name: str) -> None:
-    assert normalised(written) == name
+    assert normalize_key(written) == name
 
 
 @pytest.mark.parametrize("key", ["?", "/", "+", "-", "*", "ctrl+x", "G", "comma", "f5", "€"])
 async def test_textual_knows_them_by_the_same_name(key: str) -> None:
     """A binding on the name is run when the key is pressed."""
-    name = normalised(key)
+    name = normalize_key(key)
     pressed = []
 
     class Pressed(App[None]):
@@ -77,4 +77,4 @@ async def test_textual_knows_them_by_the_same_name(key: str) -> None:
      ("space", "space"), ("ctrl+shift+up", "ctrl+shift+↑"), ("f1,f2", "f1 f2"), ("", "")],
 )  # fmt: skip
 def test_keys_as_people_read_them(keys: str, text: str) -> None:
-    assert shown(keys) == text
+    assert format_key(keys) == text

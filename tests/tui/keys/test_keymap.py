@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.settings.parser import Problem
+from tui_forward.settings.parser import SettingsProblem
 from tui_forward.tui.keys.keymap import KeyCheck, check_keys
 
 KNOWN = {
@@ -23,7 +23,7 @@ def said(found: KeyCheck) -> str:
 def test_ids_that_do_not_exist() -> None:
     check = check_keys({"forward.stop": "z", "zzz": "z"}, KNOWN, lines={"forward.stop": 9})
     assert not check.keymap
-    assert check.problems[0] == Problem(
+    assert check.problems[0] == SettingsProblem(
         "settings.toml", 9, "nothing is called 'forward.stop'", "Did you mean 'forwards.stop'?"
     )
     assert "help" in check.problems[1].hint

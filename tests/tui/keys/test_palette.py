@@ -15,7 +15,7 @@ from textual.style import Style
 from textual.widgets import Static
 
 from tests.support.waiting import until
-from tui_forward.tui.keys.palette import Actions, PaletteCommand, matched, spans
+from tui_forward.tui.keys.palette import ActionProvider, PaletteCommand, match_score, match_spans
 
 EVIL = "Context: [bold]prod[/nope] \x1b[2J[@click=app.bell]x"
 
@@ -50,7 +50,7 @@ class Place(Screen[None]):
 
 
 class Palettes(App[None]):
-    COMMANDS: ClassVar = {Actions}
+    COMMANDS: ClassVar = {ActionProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave"),
         Binding("s", "shadowed", "Shadowed", id="app.shadowed", tooltip="Its key is taken"),
@@ -72,11 +72,11 @@ class Palettes(App[None]):
         yield PaletteCommand(EVIL, "[/]", lambda: self.done.append("evil"))
 
 
-def by_title(provider: Actions) -> dict[str, PaletteCommand]:
+def by_title(provider: ActionProvider) -> dict[str, PaletteCommand]:
     return {command.title: command for command in provider.commands()}
 
 
-async def searched(provider: Actions, query: str) -> list[Hit]:
+async def searched(provider: ActionProvider, query: str) -> list[Hit]:
     return [hit async for hit in provider.search(query) if isinstance(hit, Hit)]
 
 
@@ -84,7 +84,7 @@ async def test_what_works_now_is_offered_with_its_key() -> None:
     app = Palettes()
     app.set_keymap({"forwards.stop": "ctrl+x,delete"})
     async with app.run_test():
-        found = by_title(Actions(app.screen))
+        found = by_title(ActionProvider(app.screen))
         assert found["Stop the forward"].help == "key: ctrl+x del"
         assert found["Another order"].help == "key: s"
         assert found["Leave"].help == "key: q"
@@ -97,7 +97,7 @@ async def test_what_works_now_is_offered_with_its_key() -> None:
 async def test_commands_do_what_they_say() -> None:
     app = Palettes()
     async with app.run_test() as pilot:
-        found = by_title(Actions(app.screen))
+        found = by_title(ActionProvider(app.screen))
         await found["Stop the forward"].run()  # type: ignore[misc]
         await found["Ring"].run()  # type: ignore[misc]
         found["Namespace: shop"].run()
@@ -108,7 +108,7 @@ async def test_commands_do_what_they_say() -> None:
 async def test_discover_lists_everything_and_reads_no_markup() -> None:
     app = Palettes()
     async with app.run_test():
-        provider = Actions(app.screen)
+        provider = ActionProvider(app.screen)
         hits = [hit async for hit in provider.discover() if isinstance(hit, DiscoveryHit)]
         assert len(hits) == len(provider.commands())
         evil = next(hit for hit in hits if "prod" in str(hit.display))
@@ -121,7 +121,7 @@ async def test_discover_lists_everything_and_reads_no_markup() -> None:
 async def test_search_finds_by_words_and_the_best_first() -> None:
     app = Palettes()
     async with app.run_test():
-        provider = Actions(app.screen, match_style=Style(bold=True))
+        provider = ActionProvider(app.screen, match_style=Style(bold=True))
         best = sorted(await searched(provider, "ns shop"), key=lambda hit: -hit.score)
         assert [hit.text for hit in best] == ["Namespace: shop"]
         assert [hit.text for hit in await searched(provider, "shop space")] == ["Namespace: shop"]
@@ -140,7 +140,7 @@ async def test_an_app_without_commands_of_its_own() -> None:
 
     app = Plain()
     async with app.run_test():
-        assert [command.title for command in Actions(app.screen).commands()] == ["Quit"]
+        assert [command.title for command in ActionProvider(app.screen).commands()] == ["Quit"]
 
 
 async def test_in_the_real_palette_odd_names_are_shown_as_they_are() -> None:
@@ -166,12 +166,14 @@ async def test_in_the_real_palette_odd_names_are_shown_as_they_are() -> None:
      ("zz", "Sort", "key: s", False)],
 )  # fmt: skip
 def test_matching(query: str, title: str, more: str, found: bool) -> None:
-    score = matched(query, title, more)
+    score = match_score(query, title, more)
     assert (score is not None) is found
     assert score is None or 0 < score <= 1
 
 
 def test_the_title_counts_more_than_the_help() -> None:
-    assert (matched("stop", "Stop x", "") or 0) > (matched("stop", "End x", "to stop it") or 0)
-    assert spans("b c", "a b") == [(2, 3)]
-    assert spans("i", "İx") == []
+    assert (match_score("stop", "Stop x", "") or 0) > (
+        match_score("stop", "End x", "to stop it") or 0
+    )
+    assert match_spans("b c", "a b") == [(2, 3)]
+    assert match_spans("i", "İx") == []

@@ -9,7 +9,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tests.support.waiting import until
-from tui_forward.daemon.log_record import LogLine, written
+from tui_forward.daemon.log_record import LogEntry, encode_entry
 from tui_forward.tui.screens.engine_log import LogScreen
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.rows import Cell
@@ -65,7 +65,7 @@ async def running(
 
 
 def line(level: str, message: str, exception: str = "") -> str:
-    return written(LogLine(TIME, level, "x", message, exception=exception)) + "\n"
+    return encode_entry(LogEntry(TIME, level, "x", message, exception=exception)) + "\n"
 
 
 def numbered(first: int, last: int) -> str:

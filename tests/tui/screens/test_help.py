@@ -13,31 +13,33 @@ from textual.widgets import Static
 
 from tests.support.waiting import until
 from tui_forward.model import ForwardState
-from tui_forward.tui.keys.key_names import bindings_of, known_ids
+from tui_forward.tui.keys.key_names import bindings_of, default_keys
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.engine_log import LogScreen
 from tui_forward.tui.screens.help import (
-    Entry,
-    Group,
+    HelpEntry,
+    HelpGroup,
     HelpScreen,
     Section,
     collect,
+    filter_groups,
     groups,
-    narrowed,
     sections,
 )
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
-from tui_forward.tui.widgets.help_body import laid_out
+from tui_forward.tui.widgets.help_body import layout_lines
 from tui_forward.tui.widgets.row_table import RowTable
 
 
 class Pane(Static, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "end", "Stop", id="forwards.stop", tooltip="Stop [b]the[/b] forward"),
-        *(Binding(str(n), f"nth({n})", "Port", id=f"ports.{n}", tooltip="Switch the port")
-          for n in range(1, 10)),
-    ]  # fmt: skip
+        *(
+            Binding(str(n), f"nth({n})", "Port", id=f"ports.{n}", tooltip="Switch the port")
+            for n in range(1, 10)
+        ),
+    ]
 
 
 class Hidden(Static):
@@ -60,9 +62,10 @@ class Place(Screen[None]):
 class Helped(App[None]):
     CSS_PATH = stylesheet("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?",
-                tooltip="This help"),
-    ]  # fmt: skip
+        Binding(
+            "question_mark,f1", "help", "Help", id="app.help", key_display="?", tooltip="This help"
+        ),
+    ]
 
     def on_mount(self) -> None:
         self.push_screen(Place())
@@ -117,14 +120,19 @@ def test_groups_come_in_their_order_and_each_id_once() -> None:
     ]
     found = groups(bindings)
     assert found[:2] == (
-        Group("Everywhere", (Entry("b", "B"),)), Group("Forwards", (Entry("a", "A"),)),
-    )  # fmt: skip
+        HelpGroup("Everywhere", (HelpEntry("b", "B"),)),
+        HelpGroup("Forwards", (HelpEntry("a", "A"),)),
+    )
     assert dict(found)["Names for settings.toml"] == (
-        Entry("a", "forwards.a"), Entry("b", "app.b"),
-    )  # fmt: skip
+        HelpEntry("a", "forwards.a"),
+        HelpEntry("b", "app.b"),
+    )
     assert [title for title, _ in found[2:]] == [
-        "States", "The filter: all terms must match", "Mouse", "Names for settings.toml",
-    ]  # fmt: skip
+        "States",
+        "The filter: all terms must match",
+        "Mouse",
+        "Names for settings.toml",
+    ]
 
 
 def test_every_state_is_explained_in_words() -> None:
@@ -148,43 +156,48 @@ def test_all_of_the_dashboards_keys_are_in_named_groups() -> None:
     for binding in bindings:
         if binding.id is not None:
             assert (binding.tooltip or binding.description) in words
-    known = known_ids(owners)
+    known = default_keys(owners)
     assert known["forwards.stop"] == "x"
     titles = {group.title for group in said}
     assert {"Forwards", "Ports", "In every list", "This help"} <= titles
     assert not titles & {name.partition(".")[0].capitalize() for name in known} - {
-        "Ports", "Forwards", "Connections", "Panes",
-    }  # fmt: skip
+        "Ports",
+        "Forwards",
+        "Connections",
+        "Panes",
+    }
 
 
 def test_narrowing() -> None:
     found = groups([Binding("x", "x", "", id="forwards.x", tooltip="Stop the forward")])
-    assert narrowed(found, "  ") == found
-    assert narrowed(found, "STOP forw") == (
-        Group("Forwards", (Entry("x", "Stop the forward"),)),
-    )  # fmt: skip
-    assert [title for title, _ in narrowed(found, "states")] == ["States"]
-    assert narrowed(found, "zebra") == ()
+    assert filter_groups(found, "  ") == found
+    assert filter_groups(found, "STOP forw") == (
+        HelpGroup("Forwards", (HelpEntry("x", "Stop the forward"),)),
+    )
+    assert [title for title, _ in filter_groups(found, "states")] == ["States"]
+    assert filter_groups(found, "zebra") == ()
 
 
 @pytest.mark.parametrize("width", [44, 60, 80, 103, 104, 146, 250])
 def test_layout_loses_nothing_and_fits(width: int) -> None:
     made = groups(binding for owner in (Dashboard, LogScreen) for binding in bindings_of(owner))
-    rows = ["".join(cell.text for cell in line) for line in laid_out(made, width)]
+    rows = ["".join(cell.text for cell in line) for line in layout_lines(made, width)]
     assert all(len(row) <= width for row in rows)
     together = " ".join(" ".join(rows).split())
     for group in made:
         assert group.title.split()[0] in together
         for entry in group.entries:
             assert all(word in together for word in entry.words.split())
-    one_column = len(laid_out(made, 103))
+    one_column = len(layout_lines(made, 103))
     if width >= 104:
         assert len(rows) < one_column * 0.75
 
 
 def test_keys_that_are_too_long_stand_above() -> None:
-    rows = ["".join(cell.text for cell in line).rstrip() for line in laid_out(
-        [("T", [("a" * 30, "words"), ("b", "more")])], 60)]  # fmt: skip
+    rows = [
+        "".join(cell.text for cell in line).rstrip()
+        for line in layout_lines([("T", [("a" * 30, "words"), ("b", "more")])], 60)
+    ]
     assert rows == ["T", "  " + "a" * 30, " " * 26 + "words", "  b" + " " * 23 + "more"]
 
 
@@ -204,11 +217,18 @@ async def test_two_columns_where_there_is_room() -> None:
     async with helped((160, 50)) as (app, pilot):
         titles = [line for line in lines(app) if "Everywhere" in line]
         assert titles
-        assert any("Mouse" in line or "States" in line or "filter" in line.lower()
-                   for line in lines(app)[:30])  # fmt: skip
+        assert any(
+            "Mouse" in line or "States" in line or "filter" in line.lower()
+            for line in lines(app)[:30]
+        )
         await pilot.resize_terminal(80, 50)
-        await until(lambda: all(len(line.split("Everywhere")[-1].strip(" │▊▎▁▔")) <= 1
-                                for line in lines(app) if "Everywhere" in line))  # fmt: skip
+        await until(
+            lambda: all(
+                len(line.split("Everywhere")[-1].strip(" │▊▎▁▔")) <= 1
+                for line in lines(app)
+                if "Everywhere" in line
+            )
+        )
 
 
 async def test_typing_narrows_and_escape_goes_back_in_steps() -> None:

@@ -9,15 +9,15 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tests.support.waiting import until
-from tui_forward.tui.screens.picker import Option, Picker, ranked
+from tui_forward.tui.screens.picker import Picker, PickerOption, rank_options
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.widgets.row_table import RowTable
 
 OPTIONS = (
-    Option("dev", "dev", "cluster a"),
-    Option("prod-eu", "prod-eu", "cluster b", current=True),
-    Option("prod-us", "prod-us", "cluster c", starred=True),
-    Option("[b]odd[/]", "[b]odd[/] \x1b[2J", "[/nope]"),
+    PickerOption("dev", "dev", "cluster a"),
+    PickerOption("prod-eu", "prod-eu", "cluster b", current=True),
+    PickerOption("prod-us", "prod-us", "cluster c", starred=True),
+    PickerOption("[b]odd[/]", "[b]odd[/] \x1b[2J", "[/nope]"),
 )
 
 
@@ -48,14 +48,16 @@ async def picking(
 
 def test_ranking() -> None:
     def texts(typed: str) -> list[str]:
-        return [option.key for option in ranked(OPTIONS, typed)]
+        return [option.key for option in rank_options(OPTIONS, typed)]
 
     assert texts("") == [option.key for option in OPTIONS]
     assert texts("prod") == ["prod-eu", "prod-us"]
     assert texts("PU") == ["prod-us", "prod-eu"]
     assert texts("us") == ["prod-us"]
     assert texts("zzz") == []
-    best = ranked([Option("1", "a-web"), Option("2", "web"), Option("3", "webhook")], "web")
+    best = rank_options(
+        [PickerOption("1", "a-web"), PickerOption("2", "web"), PickerOption("3", "webhook")], "web"
+    )
     assert [option.key for option in best] == ["2", "3", "1"]
 
 
@@ -150,11 +152,13 @@ async def test_without_a_keeper_there_are_no_favourites() -> None:
 
 @pytest.mark.parametrize("size", [(60, 20), (200, 60)])
 async def test_two_thousand_are_no_load(size: tuple[int, int]) -> None:
-    options = [Option(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)]
+    options = [
+        PickerOption(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)
+    ]
     async with picking(Picker("namespace", options), size) as (app, pilot):
         begun = perf_counter()
         for word in ("t", "te", "team-3", "33"):
-            ranked(options, word)
+            rank_options(options, word)
         assert perf_counter() - begun < 1  # 4 letters; on any machine
         await pilot.press(*"1999")
         await until(lambda: app.screen.query_one(RowTable).keys == ("ns-1999",))

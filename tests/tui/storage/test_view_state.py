@@ -14,7 +14,7 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import pod, shop, view
 from tui_forward.model import CatalogScope
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.storage.view_state import LastPlace, Place
+from tui_forward.tui.storage.view_state import Place, ViewStateStore
 from tui_forward.tui.widgets.row_table import RowTable
 
 ORIGIN = ("here", "shop")
@@ -37,7 +37,7 @@ async def running(
     session: FakeSession, file: Path, namespace: str = "shop"
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(
-        session, context="here", namespace=namespace, last=LastPlace(file), origin=ORIGIN
+        session, context="here", namespace=namespace, last=ViewStateStore(file), origin=ORIGIN
     )
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         yield app, pilot
@@ -49,7 +49,7 @@ def place(namespace: str = "shop", **more: str) -> Place:
 
 
 def kept(file: Path) -> Place | None:
-    return LastPlace(file).place
+    return ViewStateStore(file).place
 
 
 def row(app: TuiForwardApp) -> str | None:
@@ -71,17 +71,19 @@ async def test_the_next_dashboard_begins_where_this_one_was_left(file: Path) -> 
         await until(lambda: kept(file) == wanted)
     async with running(shop(*NAMES), file) as (app, pilot):
         await until(lambda: row(app) == WEB_2)
-        assert app.dashboard.place(ORIGIN) == wanted
+        assert app.dashboard.view_state(ORIGIN) == wanted
         # Only what is typed now counts from now on.
         await pilot.press("up")
         await until(lambda: kept(file) == msgspec.structs.replace(wanted, row="pod/shop/web-1"))
 
 
 async def test_elsewhere_things_are_shown_as_before_but_nothing_is_filtered(file: Path) -> None:
-    LastPlace(file).keep(place("data", view="pods", row=WEB_2, query="web", forward_group="label"))
+    ViewStateStore(file).keep(
+        place("data", view="pods", row=WEB_2, query="web", forward_group="label")
+    )
     async with running(shop(*NAMES), file) as (app, _):
         await until(lambda: row(app) == "pod/shop/api-1")
-        assert app.dashboard.place(ORIGIN) == place(
+        assert app.dashboard.view_state(ORIGIN) == place(
             view="pods", sort="name", row="pod/shop/api-1", forward_sort="started",
             forward_group="label",
         )  # fmt: skip
@@ -90,12 +92,12 @@ async def test_elsewhere_things_are_shown_as_before_but_nothing_is_filtered(file
 async def test_a_row_that_comes_late_is_chosen_unless_somebody_is_there_already(
     file: Path,
 ) -> None:
-    LastPlace(file).keep(place(row=WEB_2))
+    ViewStateStore(file).keep(place(row=WEB_2))
     for early in (False, True):
         session = shop("api-1", "db-1")
         async with running(session, file) as (app, pilot):
             await until(lambda app=app: row(app) == "pod/shop/api-1")  # type: ignore[misc]
-            assert app.dashboard.place(ORIGIN).row == WEB_2, "it may still come"
+            assert app.dashboard.view_state(ORIGIN).row == WEB_2, "it may still come"
             if early:
                 await pilot.press("down")
             scope = CatalogScope("here", "shop")
@@ -106,23 +108,23 @@ async def test_a_row_that_comes_late_is_chosen_unless_somebody_is_there_already(
 
 
 def test_there_is_one_place_for_each_kubeconfig(file: Path) -> None:
-    one, two = LastPlace(file, "engine"), LastPlace(file, "engine-1")
+    one, two = ViewStateStore(file, "engine"), ViewStateStore(file, "engine-1")
     one.keep(place("a"))
     two.keep(place("b"))
     one.keep(place("c"))
-    assert LastPlace(file, "engine").place == place("c")
-    assert LastPlace(file, "engine-1").place == place("b")
+    assert ViewStateStore(file, "engine").place == place("c")
+    assert ViewStateStore(file, "engine-1").place == place("b")
     for number in range(150):
-        LastPlace(file, f"engine-{number}").keep(place())
+        ViewStateStore(file, f"engine-{number}").keep(place())
     assert file.read_text().count('"origin"') == 100
-    assert LastPlace(None, "engine").place is None
+    assert ViewStateStore(None, "engine").place is None
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"places": {"": {"context": "x"}}}', b"\xff"])
 def test_a_file_that_cannot_be_understood_is_put_aside_and_told(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
-    last = LastPlace(file)
+    last = ViewStateStore(file)
     assert (last.place, "could not be understood" in last.trouble) == (None, True)
     assert file.with_name("places.json.bad").read_bytes() == content
     last.keep(place("a"))
@@ -130,7 +132,7 @@ def test_a_file_that_cannot_be_understood_is_put_aside_and_told(file: Path, cont
 
 
 async def test_what_a_later_version_calls_otherwise_is_left_alone(file: Path) -> None:
-    LastPlace(file).keep(place(view="galaxies", sort="beauty", forward_group="", row=WEB_2))
+    ViewStateStore(file).keep(place(view="galaxies", sort="beauty", forward_group="", row=WEB_2))
     async with running(shop(*NAMES), file) as (app, _):
         await until(lambda: row(app) == WEB_2)
-        assert app.dashboard.place(ORIGIN).view == "workloads"
+        assert app.dashboard.view_state(ORIGIN).view == "workloads"

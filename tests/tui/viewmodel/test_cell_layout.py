@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui_forward.tui.viewmodel.cell_layout import Column, column_widths, fit, fitted_spans
+from tui_forward.tui.viewmodel.cell_layout import Column, column_widths, fitted_spans, truncate
 from tui_forward.tui.viewmodel.rows import Cell
 
 COLUMNS = (
@@ -16,14 +16,14 @@ COLUMNS = (
 
 @given(st.text(), st.integers(1, 40), st.booleans(), st.booleans())
 def test_text_fits_exactly(text: str, width: int, right: bool, middle: bool) -> None:
-    assert cell_len(fit(text, width, right=right, middle=middle)) == width
+    assert cell_len(truncate(text, width, right=right, middle=middle)) == width
 
 
 def test_what_is_left_out_is_said() -> None:
-    assert fit("abcdef", 4) == "abc…"
-    assert fit("web-6d8c9f7b5-0001", 12, middle=True) == "web-6d…-0001"
-    assert fit("5", 3, right=True) == "  5"
-    assert fit("a\x1b[31m", 8) == "a [31m  "
+    assert truncate("abcdef", 4) == "abc…"
+    assert truncate("web-6d8c9f7b5-0001", 12, middle=True) == "web-6d…-0001"
+    assert truncate("5", 3, right=True) == "  5"
+    assert truncate("a\x1b[31m", 8) == "a [31m  "
 
 
 @given(st.integers(1, 300))
@@ -50,7 +50,7 @@ def test_highlights_stay_on_their_letters_when_a_name_is_cut(
     text = lead + name
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
-    shown = fit(text, width, middle=True)
+    shown = truncate(text, width, middle=True)
     marked = "".join(shown[a:b] for a, b in fitted_spans(Cell(text, "", ((start, end),)), width))
     letters = text[start:end]
     assert len(text) > width or marked == letters
@@ -68,7 +68,7 @@ def _joins(letters: str, marked: str) -> bool:
 
 def test_highlights_on_both_sides_of_what_was_cut() -> None:
     cell = Cell("abcdefghij", "", ((0, 1), (2, 9)))
-    shown = fit(cell.text, 7, middle=True)
+    shown = truncate(cell.text, 7, middle=True)
     assert shown == "abc…hij"
     assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
     assert fitted_spans(cell, 10) == cell.spans

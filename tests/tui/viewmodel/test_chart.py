@@ -4,26 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.tui.viewmodel.chart import area, highest, squeezed
+from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
 
 
 @pytest.mark.parametrize(
     ("value", "top"), [(0, 1), (1, 1), (3, 5), (10, 10), (11, 20), (4999, 5000), (5001, 10000)]
 )
 def test_highest_is_round(value: int, top: int) -> None:
-    assert highest([0, value]) == top
+    assert axis_maximum([0, value]) == top
 
 
 def test_a_curve_fills_from_the_bottom_and_ends_at_the_right() -> None:
-    assert area([4, 8], 2, 1, 8) == [" ⣼"]
-    assert area([8, 8], 1, 2, 8) == ["⣿", "⣿"]
-    assert area([4, 0], 1, 2, 8) == [" ", "⡇"]
-    assert area([], 3, 2, 1) == ["   ", "   "]
+    assert render_area([4, 8], 2, 1, 8) == [" ⣼"]
+    assert render_area([8, 8], 1, 2, 8) == ["⣿", "⣿"]
+    assert render_area([4, 0], 1, 2, 8) == [" ", "⡇"]
+    assert render_area([], 3, 2, 1) == ["   ", "   "]
 
 
 def test_whatever_flows_can_be_seen() -> None:
-    assert area([1, 1_000_000], 1, 3, 1_000_000)[-1] != " "
-    assert area([1], 1, 1, 10**9) == ["⢀"]
+    assert render_area([1, 1_000_000], 1, 3, 1_000_000)[-1] != " "
+    assert render_area([1], 1, 1, 10**9) == ["⢀"]
 
 
 amounts = st.lists(st.integers(0, 10**9), max_size=80)
@@ -31,13 +31,13 @@ amounts = st.lists(st.integers(0, 10**9), max_size=80)
 
 @given(amounts, st.integers(1, 30), st.integers(1, 6))
 def test_it_is_as_large_as_asked_for(values: list[int], width: int, height: int) -> None:
-    lines = area(values, width, height, highest(values))
+    lines = render_area(values, width, height, axis_maximum(values))
     assert [len(line) for line in lines] == [width] * height
 
 
 @given(amounts, st.integers(1, 40))
 def test_squeezing_loses_no_peak_and_keeps_the_latest_run(values: list[int], count: int) -> None:
-    found = squeezed(values, count)
+    found = downsample(values, count)
     assert len(found) <= count + 1
     assert max(found, default=0) == max(values, default=0)
     if len(values) <= count:

@@ -14,11 +14,11 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
-from tui_forward.tui.viewmodel.cluster_state import Picture, pod_key, port_word
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, pod_key, port_reference
 
 
 def test_a_whole_view_replaces_everything() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     assert picture.apply(view(pod("b"), pod("a")))
     assert set(picture.pods) == {"pod/shop/a", "pod/shop/b"}
     assert picture.apply(view(pod("c"), version=2))
@@ -28,7 +28,7 @@ def test_a_whole_view_replaces_everything() -> None:
 
 
 def test_changes_are_put_in_their_place() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     picture.apply(view(pod("a"), pod("c")))
     changed = msgspec.structs.replace(pod("a"), restarts=3)
     delta = CatalogView(
@@ -42,17 +42,17 @@ def test_changes_are_put_in_their_place() -> None:
 
 
 def test_no_change_is_no_change_but_trouble_is_kept() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     picture.apply(view(pod("a")))
     status = ResourceStatus(resource="pods", error="forbidden", hint="ask")
     same = CatalogView(scope=SHOP, version=1, complete=False, resources=(status,))
     assert not picture.apply(same)
-    assert picture.trouble("pods") == status
-    assert picture.trouble("services") is None
+    assert picture.resource_error("pods") == status
+    assert picture.resource_error("services") is None
 
 
 def test_an_answer_about_another_scope_is_ignored() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     assert not picture.apply(view(pod("a"), scope=CatalogScope("here", "other")))
     assert not picture.pods
 
@@ -60,13 +60,13 @@ def test_an_answer_about_another_scope_is_ignored() -> None:
 def test_ports_are_named_where_the_name_is_unique() -> None:
     twice = DeclaredPort(number=1, name="http"), DeclaredPort(number=2, name="http")
     ports = pod("a").ports
-    assert port_word(ports, ports[0]) == "http"
-    assert port_word(twice, twice[0]) == "1"
-    assert port_word(ports, DeclaredPort(number=7)) == "7"
+    assert port_reference(ports, ports[0]) == "http"
+    assert port_reference(twice, twice[0]) == "1"
+    assert port_reference(ports, DeclaredPort(number=7)) == "7"
 
 
 def test_changes_are_told_once_and_everything_at_first() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     picture.apply(view(owned("a", "web"), pod("b")))
     assert picture.changes() is None
     assert picture.changes() == set()
@@ -94,7 +94,7 @@ def test_changes_are_told_once_and_everything_at_first() -> None:
 
 
 def test_a_pod_that_gets_another_owner_moves() -> None:
-    picture = Picture(SHOP)
+    picture = ClusterState(SHOP)
     picture.apply(view(owned("a", "web")))
     picture.apply(view_of(owned("a", "api"), version=2))
     assert picture.pods_of("deploy/shop/web") == set()

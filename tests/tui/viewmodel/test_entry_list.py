@@ -15,10 +15,10 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
-from tui_forward.tui.viewmodel.cluster_state import Picture, owner_key
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.entries import entry_of
-from tui_forward.tui.viewmodel.entry_list import Listing, Sort, View
-from tui_forward.tui.viewmodel.filter_query import parse
+from tui_forward.tui.viewmodel.entry_list import EntryKind, EntryList, EntrySort
+from tui_forward.tui.viewmodel.filter_query import parse_query
 
 ALL = CatalogScope("here", "")
 
@@ -36,37 +36,50 @@ def owned(name: str, owner: str, namespace: str = "shop", **changes: object) -> 
 
 
 def listing(
-    *items: Pod | Workload | Service, view: View = View.WORKLOADS
-) -> tuple[Listing, Picture]:
-    picture = Picture(ALL)
+    *items: Pod | Workload | Service, view: EntryKind = EntryKind.WORKLOADS
+) -> tuple[EntryList, ClusterState]:
+    picture = ClusterState(ALL)
     picture.apply(seen(*items, complete=True))
-    made = Listing(picture)
+    made = EntryList(picture)
     made.view = view
     made.update()
     return made, picture
 
 
 def seen(
-    *items: Pod | Workload | Service, removed: tuple[str, ...] = (), version: int = 1,
+    *items: Pod | Workload | Service,
+    removed: tuple[str, ...] = (),
+    version: int = 1,
     complete: bool = False,
-) -> CatalogView:  # fmt: skip
+) -> CatalogView:
     return CatalogView(
-        scope=ALL, version=version, complete=complete, removed=removed,
+        scope=ALL,
+        version=version,
+        complete=complete,
+        removed=removed,
         pods=tuple(item for item in items if isinstance(item, Pod)),
         workloads=tuple(item for item in items if isinstance(item, Workload)),
         services=tuple(item for item in items if isinstance(item, Service)),
-    )  # fmt: skip
+    )
 
 
 def test_pods_stand_beneath_their_workload_and_alone_without_one() -> None:
     made, _ = listing(
-        workload("web"), owned("web-1", "web"), owned("web-2", "web"), pod("alone"),
-        owned("lost-1", "lost"), workload("api"),
-    )  # fmt: skip
+        workload("web"),
+        owned("web-1", "web"),
+        owned("web-2", "web"),
+        pod("alone"),
+        owned("lost-1", "lost"),
+        workload("api"),
+    )
     assert made.keys == (
-        "pod/shop/alone", "deploy/shop/api", "pod/shop/lost-1", "deploy/shop/web",
-        "pod/shop/web-1", "pod/shop/web-2",
-    )  # fmt: skip
+        "pod/shop/alone",
+        "deploy/shop/api",
+        "pod/shop/lost-1",
+        "deploy/shop/web",
+        "pod/shop/web-1",
+        "pod/shop/web-2",
+    )
     assert [made.depth(key) for key in made.keys] == [0, 0, 0, 0, 1, 1]
     assert made.folds("deploy/shop/web")
     assert not made.folds("deploy/shop/api")
@@ -85,7 +98,7 @@ def test_a_folded_workload_hides_its_pods_but_not_what_is_searched_for() -> None
     made.folded.add("deploy/shop/web")
     made.update()
     assert list(made.keys) == ["deploy/shop/web"]
-    made.query = parse("web-1")
+    made.query = parse_query("web-1")
     made.update()
     assert list(made.keys) == ["deploy/shop/web", "pod/shop/web-1"]
 
@@ -107,7 +120,7 @@ def test_a_workload_has_the_ports_and_restarts_of_its_pods() -> None:
 
 def test_services_are_listed_with_their_own_ports() -> None:
     port = DeclaredPort(number=80, name="http", target="8080")
-    made, _ = listing(Service(namespace="shop", name="web", ports=(port,)), view=View.SERVICES)
+    made, _ = listing(Service(namespace="shop", name="web", ports=(port,)), view=EntryKind.SERVICES)
     assert made.keys == ("svc/shop/web",)
     entry = made.entry("svc/shop/web")
     assert entry is not None
@@ -115,7 +128,7 @@ def test_services_are_listed_with_their_own_ports() -> None:
 
 
 def test_favourites_first_then_what_was_used_lately_then_the_sort() -> None:
-    made, _ = listing(*(pod(name) for name in "abcd"), view=View.PODS)
+    made, _ = listing(*(pod(name) for name in "abcd"), view=EntryKind.PODS)
     made.favourites = {"pod/shop/d"}
     made.recent = {"pod/shop/c": 0}
     made.update()
@@ -128,34 +141,44 @@ def test_sorts() -> None:
         msgspec.structs.replace(pod(name), created_at=at, restarts=int(at))
         for name, at in (("a", 5.0), ("b", 9.0))
     )
-    made, _ = listing(old, young, bad, view=View.PODS)
+    made, _ = listing(old, young, bad, view=EntryKind.PODS)
     orders = {}
-    for sort in Sort:
+    for sort in EntrySort:
         made.sort = sort
         made.update()
         orders[sort] = "".join(key[-1] for key in made.keys)
     assert orders == {
-        Sort.NAME: "abz", Sort.TROUBLE: "zab", Sort.AGE: "baz", Sort.RESTARTS: "baz",
-    }  # fmt: skip
+        EntrySort.NAME: "abz",
+        EntrySort.TROUBLE: "zab",
+        EntrySort.AGE: "baz",
+        EntrySort.RESTARTS: "baz",
+    }
 
 
 def test_the_best_match_comes_first() -> None:
-    made, _ = listing(pod("cobweb"), pod("web"), pod("a-web"), view=View.PODS)
-    made.query = parse("web")
+    made, _ = listing(pod("cobweb"), pod("web"), pod("a-web"), view=EntryKind.PODS)
+    made.query = parse_query("web")
     made.update()
     assert made.keys == ("pod/shop/web", "pod/shop/a-web", "pod/shop/cobweb")
 
 
 def test_a_workload_comes_as_early_as_its_best_pod() -> None:
     made, _ = listing(
-        workload("a-db"), owned("w-e-b-1", "a-db"), workload("other"), owned("web-1", "other"),
-        workload("nothing"), owned("nothing-1", "nothing"),
-    )  # fmt: skip
-    made.query = parse("web")
+        workload("a-db"),
+        owned("w-e-b-1", "a-db"),
+        workload("other"),
+        owned("web-1", "other"),
+        workload("nothing"),
+        owned("nothing-1", "nothing"),
+    )
+    made.query = parse_query("web")
     made.update()
     assert made.keys == (
-        "deploy/shop/other", "pod/shop/web-1", "deploy/shop/a-db", "pod/shop/w-e-b-1",
-    )  # fmt: skip
+        "deploy/shop/other",
+        "pod/shop/web-1",
+        "deploy/shop/a-db",
+        "pod/shop/w-e-b-1",
+    )
 
 
 def test_a_favourite_pod_lifts_its_workload() -> None:
@@ -169,7 +192,7 @@ def test_a_favourite_pod_lifts_its_workload() -> None:
 
 def test_a_pod_that_changes_hands_is_shown_once_while_one_searches() -> None:
     made, picture = listing(workload("web"), workload("api"), owned("x", "web"), owned("y", "web"))
-    made.query = parse("kind:pod")
+    made.query = parse_query("kind:pod")
     made.update()
     picture.apply(seen(owned("x", "api"), version=2))
     made.update()
@@ -178,7 +201,7 @@ def test_a_pod_that_changes_hands_is_shown_once_while_one_searches() -> None:
 
 def test_a_pod_that_does_not_match_any_more_goes_and_comes_back() -> None:
     made, picture = listing(workload("web"), owned("x", "web"), owned("y", "web"))
-    made.query = parse("status:run")
+    made.query = parse_query("status:run")
     made.update()
     everything = made.keys
     assert len(everything) == 3
@@ -223,18 +246,25 @@ def test_a_job_says_what_its_pods_tell() -> None:
 
 def test_what_is_shown_of_a_workload_can_be_searched() -> None:
     made, _ = listing(
-        workload("web"), owned("web-1", "web"), workload("api", ready=0),
+        workload("web"),
+        owned("web-1", "web"),
+        workload("api", ready=0),
         msgspec.structs.replace(workload("off", ready=0), replicas=0),
         msgspec.structs.replace(
             workload("tick-1", kind=TargetKind.JOB), owner=OwnerRef("CronJob", "tick-of-clock")
         ),
-    )  # fmt: skip
+    )
     for text, names in (
-        ("status:ready", ["web"]), ('status:"not ready"', ["api"]), ("status:scaled", ["off"]),
-        ("deploy/web", ["web"]), ("tick-of-clock", ["tick-1"]), ("shop/api", ["api"]),
-        ("metrics kind:deploy", ["web"]), ("port:8080 !kind:pod", ["web"]),
-    ):  # fmt: skip
-        made.query = parse(text)
+        ("status:ready", ["web"]),
+        ('status:"not ready"', ["api"]),
+        ("status:scaled", ["off"]),
+        ("deploy/web", ["web"]),
+        ("tick-of-clock", ["tick-1"]),
+        ("shop/api", ["api"]),
+        ("metrics kind:deploy", ["web"]),
+        ("port:8080 !kind:pod", ["web"]),
+    ):
+        made.query = parse_query(text)
         made.update()
         assert [key.rpartition("/")[2] for key in made.keys] == names, text
 
@@ -244,9 +274,10 @@ def test_a_port_that_moves_during_a_rollout_is_one_port() -> None:
     new = DeclaredPort(number=8081, name="http", container="web")
     more = DeclaredPort(number=9000, container="web")
     made, _ = listing(
-        workload("web"), owned("web-2", "web", ports=(new,), created_at=9.0),
+        workload("web"),
+        owned("web-2", "web", ports=(new,), created_at=9.0),
         owned("web-1", "web", ports=(old, more), created_at=1.0),
-    )  # fmt: skip
+    )
     entry = made.entry("deploy/shop/web")
     assert entry is not None
     assert entry.ports == (new, more)
@@ -268,44 +299,74 @@ NAMES = st.sampled_from(["web-1", "web-2", "api-1", "db", "w", "a-web", "cobweb"
 SPACES = st.sampled_from(["shop", "shop", "data"])
 PODS = st.builds(
     lambda name, space, owner, restarts, ready, at, status: msgspec.structs.replace(
-        pod(name, namespace=space), restarts=restarts, ready=ready, created_at=float(at),
+        pod(name, namespace=space),
+        restarts=restarts,
+        ready=ready,
+        created_at=float(at),
         status=status,
         owner=OwnerRef(*owner.split("/")) if owner else None,
     ),
-    NAMES, SPACES,
+    NAMES,
+    SPACES,
     st.sampled_from(["", *["Deployment/web"] * 2, "Deployment/api", "Node/x", "Job/web"]),
-    st.integers(0, 2), st.booleans(), st.integers(1, 3), st.sampled_from(["Running", "Webbing"]),
-)  # fmt: skip
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from(["Running", "Webbing"]),
+)
 WORKLOADS = st.builds(
-    workload, st.sampled_from(["web", "api"]), SPACES, ready=st.integers(0, 1),
+    workload,
+    st.sampled_from(["web", "api"]),
+    SPACES,
+    ready=st.integers(0, 1),
     kind=st.sampled_from([TargetKind.DEPLOYMENT, TargetKind.JOB]),
-)  # fmt: skip
+)
 SERVICES = st.builds(lambda name, space: Service(namespace=space, name=name), NAMES, SPACES)
 ITEMS = st.one_of(PODS, WORKLOADS, SERVICES)
 REMOVED = st.builds(
     lambda what, space, name: f"{what}/{space}/{name}",
-    st.sampled_from(["pods", "pods", "deployments", "deployments", "jobs", "services"]), SPACES,
+    st.sampled_from(["pods", "pods", "deployments", "deployments", "jobs", "services"]),
+    SPACES,
     st.one_of(NAMES, st.sampled_from(["web", "api"])),
-)  # fmt: skip
+)
 KEYS = st.builds(
     lambda kind, space, name: f"{kind}/{space}/{name}",
-    st.sampled_from(["pod", "pod", "pod", "deploy", "deploy", "job", "svc"]), SPACES,
+    st.sampled_from(["pod", "pod", "pod", "deploy", "deploy", "job", "svc"]),
+    SPACES,
     st.one_of(NAMES, st.sampled_from(["web", "api"])),
-)  # fmt: skip
+)
 QUERIES = [
-    "", " ", "w", "we", "web", "web n", "!web", "ns:da", "ns:data", "api", "web-1 ns:shop", "wb",
-    "status:run", "run", "kind:pod", "port:http", "kind:job", "x",
-]  # fmt: skip
+    "",
+    " ",
+    "w",
+    "we",
+    "web",
+    "web n",
+    "!web",
+    "ns:da",
+    "ns:data",
+    "api",
+    "web-1 ns:shop",
+    "wb",
+    "status:run",
+    "run",
+    "kind:pod",
+    "port:http",
+    "kind:job",
+    "x",
+]
 CHANGES = st.tuples(
-    st.just("apply"), st.lists(ITEMS, max_size=4), st.lists(REMOVED, max_size=3),
+    st.just("apply"),
+    st.lists(ITEMS, max_size=4),
+    st.lists(REMOVED, max_size=3),
     st.integers(0, 19).map(lambda dice: dice == 0),
-)  # fmt: skip
+)
 STEP = st.one_of(
     CHANGES,
     CHANGES,
     CHANGES,
-    st.tuples(st.just("view"), st.sampled_from([*View, View.WORKLOADS])),
-    st.tuples(st.just("sort"), st.sampled_from(Sort)),
+    st.tuples(st.just("view"), st.sampled_from([*EntryKind, EntryKind.WORKLOADS])),
+    st.tuples(st.just("sort"), st.sampled_from(EntrySort)),
     st.tuples(st.just("query"), st.sampled_from(QUERIES)),
     st.tuples(st.just("fold"), KEYS),
     st.tuples(st.just("star"), KEYS),
@@ -314,7 +375,7 @@ STEP = st.one_of(
 Step = tuple[object, ...]
 
 
-def take(made: Listing, step: Step) -> None:
+def take(made: EntryList, step: Step) -> None:
     what = step[0]
     picture = made.picture
     if what == "apply":
@@ -323,10 +384,12 @@ def take(made: Listing, step: Step) -> None:
         assert isinstance(removed, list)
         picture.apply(
             seen(
-                *items, removed=() if complete else tuple(removed),
-                version=picture.version + 1, complete=bool(complete),
+                *items,
+                removed=() if complete else tuple(removed),
+                version=picture.version + 1,
+                complete=bool(complete),
             )
-        )  # fmt: skip
+        )
     elif what == "fold":
         made.folded ^= {str(step[1])}
     elif what == "star":
@@ -336,18 +399,18 @@ def take(made: Listing, step: Step) -> None:
         others = [other for other in made.recent if other != key]
         made.recent = {one: place for place, one in enumerate([key, *others])}
     elif what == "query":
-        made.query = parse(str(step[1]))
+        made.query = parse_query(str(step[1]))
     else:
         setattr(made, str(what), step[1])
 
 
-def plainly(made: Listing) -> tuple[str, ...]:
+def plainly(made: EntryList) -> tuple[str, ...]:
     """What `Listing` is to show, said without a thought for time."""
     picture, query = made.picture, made.query
     base = {
-        View.PODS: [*picture.pods],
-        View.SERVICES: [*picture.services],
-        View.WORKLOADS: [*picture.workloads, *picture.pods],
+        EntryKind.PODS: [*picture.pods],
+        EntryKind.SERVICES: [*picture.services],
+        EntryKind.WORKLOADS: [*picture.workloads, *picture.pods],
     }[made.view]
     entries = {key: entry for key in base if (entry := entry_of(picture, key)) is not None}
     scores = {
@@ -358,16 +421,18 @@ def plainly(made: Listing) -> tuple[str, ...]:
     groups: dict[str, list[str]] = {}
     for key, entry in entries.items():
         owner = owner_key(entry.item) if isinstance(entry.item, Pod) else None
-        beneath = made.view is View.WORKLOADS and owner in picture.workloads
+        beneath = made.view is EntryKind.WORKLOADS and owner in picture.workloads
         groups.setdefault(owner if beneath and owner else key, []).append(key)
 
     def rank(keys: list[str], key: str) -> tuple[object, ...]:
         like = min((one not in made.favourites, made.recent.get(one, 10**9)) for one in keys)
         entry = entries[key]
         first = {
-            Sort.NAME: 0, Sort.TROUBLE: not entry.in_trouble, Sort.AGE: -entry.created_at,
-            Sort.RESTARTS: -entry.restarts,
-        }[made.sort]  # fmt: skip
+            EntrySort.NAME: 0,
+            EntrySort.TROUBLE: not entry.in_trouble,
+            EntrySort.AGE: -entry.created_at,
+            EntrySort.RESTARTS: -entry.restarts,
+        }[made.sort]
         best = max(scores.get(one, -1) for one in keys)
         kind, _, name = key.partition("/")
         return like, -best, first, name.split("/"), kind
@@ -384,18 +449,25 @@ def plainly(made: Listing) -> tuple[str, ...]:
 
 @settings(max_examples=700, deadline=None)
 @given(
-    st.lists(ITEMS, max_size=12), st.sampled_from(QUERIES), st.sampled_from(Sort),
+    st.lists(ITEMS, max_size=12),
+    st.sampled_from(QUERIES),
+    st.sampled_from(EntrySort),
     st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=2, max_size=8),
-)  # fmt: skip
+)
 def test_kept_current_is_the_same_as_said_plainly(
-    items: list[Pod | Workload | Service], text: str, sort: Sort, batches: list[list[Step]]
+    items: list[Pod | Workload | Service], text: str, sort: EntrySort, batches: list[list[Step]]
 ) -> None:
     made, picture = listing(
-        workload("web"), workload("api"), owned("web-1", "web", created_at=1.0, restarts=1),
-        owned("web-2", "web", created_at=2.0), owned("w", "web", created_at=3.0, ready=False),
-        owned("a-web", "api", created_at=3.0), owned("cobweb", "api", restarts=2), *items,
-    )  # fmt: skip
-    made.query, made.sort = parse(text), sort
+        workload("web"),
+        workload("api"),
+        owned("web-1", "web", created_at=1.0, restarts=1),
+        owned("web-2", "web", created_at=2.0),
+        owned("w", "web", created_at=3.0, ready=False),
+        owned("a-web", "api", created_at=3.0),
+        owned("cobweb", "api", restarts=2),
+        *items,
+    )
+    made.query, made.sort = parse_query(text), sort
     for batch in batches:
         for step in batch:
             take(made, step)
@@ -406,7 +478,7 @@ def test_kept_current_is_the_same_as_said_plainly(
 
 
 def test_another_scope_s_view_changes_nothing() -> None:
-    made, picture = listing(pod("a"), view=View.PODS)
+    made, picture = listing(pod("a"), view=EntryKind.PODS)
     assert not picture.apply(CatalogView(scope=SHOP, version=9, complete=True))
     made.update()
     assert made.keys == ("pod/shop/a",)

@@ -15,11 +15,11 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
-from tui_forward.tui.viewmodel.cluster_state import Picture
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import pod_entry, service_entry, workload_entry
 from tui_forward.tui.viewmodel.entry_rows import entry_row, port_row
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, target_of
-from tui_forward.tui.viewmodel.filter_query import parse
+from tui_forward.tui.viewmodel.filter_query import parse_query
 from tui_forward.tui.viewmodel.rows import Cell
 
 
@@ -40,7 +40,7 @@ def test_the_mark_is_that_of_the_forward_that_is_worst_off() -> None:
 
 
 def test_a_workload_and_a_service() -> None:
-    picture = Picture(ALL)
+    picture = ClusterState(ALL)
     picture.apply(seen(workload("web", ready=0), owned("web-1", "web", restarts=2), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
     assert texts(entry_row(entry, [], 1.0, fold="▾"))[:5] == [
@@ -52,7 +52,7 @@ def test_a_workload_and_a_service() -> None:
 
 def test_what_matched_is_highlighted_where_it_is_shown() -> None:
     entry = pod_entry(pod("web-1"))
-    spans = parse("b1").spans(entry.name)
+    spans = parse_query("b1").spans(entry.name)
     cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
     assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
     assert entry_row(entry, [], 1.0, spans=()).cells[1].spans == ()
@@ -108,7 +108,7 @@ def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
         DeclaredPort(number=number, name="http", container=container)
         for number, container in ((8080, "web"), (8081, "new"))
     )
-    picture = Picture(ALL)
+    picture = ClusterState(ALL)
     picture.apply(seen(workload("web"), owned("web-1", "web", ports=ports), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
     spec = ForwardSpec(target=target_of("here", entry, ports[0]))
@@ -122,7 +122,7 @@ def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
 
 
 def test_a_workload_s_forward_is_its_own_and_marks_its_pod_as_well() -> None:
-    picture = Picture(ALL)
+    picture = ClusterState(ALL)
     picture.apply(seen(workload("web"), owned("web-1", "web"), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
     target = target_of("here", entry, entry.ports[0])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_forward.model import DeclaredPort
-from tui_forward.tui.viewmodel.filter_query import BEST, fuzzy, parse
+from tui_forward.tui.viewmodel.filter_query import BEST, fuzzy_score, parse_query
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Thing:
     ],
 )  # fmt: skip
 def test_matches(text: str) -> None:
-    assert parse(text).score(Thing()) is not None
+    assert parse_query(text).score(Thing()) is not None
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_matches(text: str) -> None:
     ],
 )  # fmt: skip
 def test_does_not_match(text: str) -> None:
-    assert parse(text).score(Thing()) is None
+    assert parse_query(text).score(Thing()) is None
 
 
 def test_the_better_match_counts_more() -> None:
     names = ["web", "web-1", "my-web", "cobweb", "w-e-b"]
-    score = fuzzy("web")
+    score = fuzzy_score("web")
     assert score("cobweb-web") == score("my-web")
     scores = [score(name) for name in names]
     assert None not in scores
@@ -61,18 +61,18 @@ def test_the_better_match_counts_more() -> None:
 
 
 def test_letters_strewn_over_a_name_are_no_match() -> None:
-    assert fuzzy("abc")("xaxxbxxc") is None
-    assert fuzzy("pgw")("pay-gateway") is not None
-    assert fuzzy("paygw")("pay-gateway") is not None
+    assert fuzzy_score("abc")("xaxxbxxc") is None
+    assert fuzzy_score("pgw")("pay-gateway") is not None
+    assert fuzzy_score("paygw")("pay-gateway") is not None
 
 
 def test_a_name_made_to_be_searched_forever_is_not() -> None:
-    assert fuzzy("a" * 20 + "b")("a" * 253) is None
-    assert fuzzy("ab" * 20 + "c")("ab-" * 80) is None
+    assert fuzzy_score("a" * 20 + "b")("a" * 253) is None
+    assert fuzzy_score("ab" * 20 + "c")("ab-" * 80) is None
 
 
 def test_scores_stay_below_the_best() -> None:
-    assert parse("web " * 50).score(Thing(title="web")) == BEST
+    assert parse_query("web " * 50).score(Thing(title="web")) == BEST
 
 
 def possible(word: str, name: str, at: int = -1, gaps: int = 0) -> bool:
@@ -94,14 +94,14 @@ WORDS = st.text(alphabet="abc-", min_size=1, max_size=5)
 @settings(max_examples=300)
 @given(NAMES, WORDS)
 def test_fuzzy_finds_the_best_way_through_a_name(name: str, word: str) -> None:
-    assert (fuzzy(word)(name) is not None) == possible(word, name)
+    assert (fuzzy_score(word)(name) is not None) == possible(word, name)
 
 
 @settings(max_examples=300)
 @given(NAMES, WORDS)
 def test_what_is_highlighted_is_what_was_typed(name: str, word: str) -> None:
-    spans = parse(word).spans(name)
-    assert bool(spans) == (fuzzy(word)(name) is not None)
+    spans = parse_query(word).spans(name)
+    assert bool(spans) == (fuzzy_score(word)(name) is not None)
     if spans:
         assert "".join(name[start:end] for start, end in spans) == word
     assert all(a[1] < b[0] for a, b in pairwise(spans))
@@ -123,7 +123,7 @@ def test_what_is_highlighted_is_what_was_typed(name: str, word: str) -> None:
     ],
 )
 def test_spans(text: str, name: str, marked: str) -> None:
-    spans = parse(text).spans(name)
+    spans = parse_query(text).spans(name)
     assert "".join(name[start:end] for start, end in spans) == marked
     if text == "webx2k":
         assert spans == ((0, 3), (9, 12))
@@ -134,29 +134,29 @@ texts = st.text(alphabet='webapi-1:!"*\t nsportlabelkind=', max_size=14)
 
 @given(texts)
 def test_never_fails(text: str) -> None:
-    parse(text).score(Thing())
+    parse_query(text).score(Thing())
 
 
 @given(st.text(alphabet="abc-", min_size=1, max_size=12), st.text("abc-", min_size=1, max_size=5))
 def test_a_longer_word_matches_no_more(name: str, word: str) -> None:
     for end in range(1, len(word)):
-        if fuzzy(word)(name) is not None:
-            assert fuzzy(word[:end])(name) is not None
+        if fuzzy_score(word)(name) is not None:
+            assert fuzzy_score(word[:end])(name) is not None
 
 
 @settings(max_examples=300)
 @given(texts, st.text(alphabet='webapi-1:!"*\t nsport', max_size=4), st.data())
 def test_what_narrows_matches_no_more(text: str, more: str, data: st.DataObject) -> None:
-    before, after = parse(text), parse(text + more)
+    before, after = parse_query(text), parse_query(text + more)
     name = data.draw(st.sampled_from(["web-1", "api", "pay-gateway", "w"]))
     thing = Thing(title=name, words=name, namespace=data.draw(st.sampled_from(["shop", "web"])))
-    if after.narrows(before) and after.score(thing) is not None:
+    if after.is_narrower_than(before) and after.score(thing) is not None:
         assert before.score(thing) is not None
 
 
 def test_letters_close_together_are_meant_before_letters_far_apart() -> None:
     near, far, further = (
-        fuzzy("wb")(name) for name in ("web", "legacy-9z65wlhnvt-b6sg5", "gateway-8z-kbh")
+        fuzzy_score("wb")(name) for name in ("web", "legacy-9z65wlhnvt-b6sg5", "gateway-8z-kbh")
     )
     assert near is not None
     assert far is not None

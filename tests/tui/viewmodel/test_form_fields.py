@@ -8,18 +8,23 @@ import pytest
 from tests.tui.samples import PORTS
 from tests.tui.viewmodel.test_forward_list import forward
 from tui_forward.model import ForwardDefaults, ForwardSpec, TransportChoice
-from tui_forward.tui.viewmodel.form_fields import Judged, fields_of, judge, port_choices
+from tui_forward.tui.viewmodel.form_fields import (
+    ValidatedForm,
+    fields_of,
+    port_choices,
+    validate_form,
+)
 
 SPEC = forward(1).spec
 DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), park_s=60.0, linger_s=1.0)
 
 
-def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> Judged:
+def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
     def taken(port: int) -> str:
         return "the forward to shop/api:http" if port == 8081 else ""
 
     fields = replace(fields_of(spec), **typed)  # type: ignore[arg-type]
-    return judge(fields, spec, taken, DEFAULTS)
+    return validate_form(fields, spec, taken, DEFAULTS)
 
 
 def test_nothing_changed_is_the_same_forward() -> None:
@@ -38,7 +43,7 @@ def test_everything_can_be_said() -> None:
     ).spec  # fmt: skip
     assert made == ForwardSpec(
         target=msgspec.structs.replace(SPEC.target, port="metrics", pin=True), local_port=0,
-        addresses=("127.0.0.1", "::1"), park_s=60.0, linger_s=0.5,
+        addresses=("127.0.0.1", "::1"), queue_timeout_s=60.0, half_close_timeout_s=0.5,
         transport=TransportChoice.WEBSOCKET, label="work",
     )  # fmt: skip
 

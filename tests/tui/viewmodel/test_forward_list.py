@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tui_forward.model import Counters, Forward, ForwardSpec, ForwardState, Target, TargetKind
-from tui_forward.tui.viewmodel.forward_list import ForwardGroup, ForwardSort, arrange
+from tui_forward.tui.viewmodel.forward_list import ForwardGroup, ForwardSort, group_forwards
 
 
 def forward(
@@ -26,7 +26,7 @@ def forward(
 
 
 def ids(*forwards: Forward, sort: ForwardSort) -> list[str]:
-    return list(arrange(forwards, sort=sort).keys)
+    return list(group_forwards(forwards, sort=sort).keys)
 
 
 def test_the_oldest_comes_first_and_ten_comes_after_nine() -> None:
@@ -60,7 +60,7 @@ def test_traffic_that_is_about_the_same_changes_no_order() -> None:
 
 def test_groups_have_headings_and_what_has_no_label_comes_last() -> None:
     forwards = [forward(1), forward(2, label="work"), forward(3, label="home"), forward(4)]
-    made = arrange(forwards, group=ForwardGroup.LABEL)
+    made = group_forwards(forwards, group=ForwardGroup.LABEL)
     assert made.keys == ("#label:home", "f3", "#label:work", "f2", "#label:", "f1", "f4")
     assert made.headings["#label:"].title == "no label"
 
@@ -71,7 +71,7 @@ def test_profiles_of_working_trees_go_by_their_folder() -> None:
         forward(2, profile="shop"),
         forward(3, profile="/w/api/.tui-forward.yaml"),
     ]
-    made = arrange(forwards, group=ForwardGroup.PROFILE)
+    made = group_forwards(forwards, group=ForwardGroup.PROFILE)
     assert made.keys == (
         "#profile:api", "f3", "#profile:shop", "f2", "#profile:", "f1",
     )  # fmt: skip
@@ -80,14 +80,14 @@ def test_profiles_of_working_trees_go_by_their_folder() -> None:
 
 def test_a_folded_group_keeps_its_heading_and_its_members() -> None:
     forwards = [forward(1), forward(2, namespace="data")]
-    made = arrange(forwards, group=ForwardGroup.NAMESPACE, folded={"#namespace:shop"})
+    made = group_forwards(forwards, group=ForwardGroup.NAMESPACE, folded={"#namespace:shop"})
     assert made.keys == ("#namespace:data", "f2", "#namespace:shop")
     assert [one.id for one in made.headings["#namespace:shop"].members] == ["f1"]
 
 
 def test_what_is_not_wanted_has_no_heading_either() -> None:
     forwards = [forward(1), forward(2, namespace="data")]
-    made = arrange(
+    made = group_forwards(
         forwards,
         group=ForwardGroup.NAMESPACE,
         wanted=lambda one: one.spec.target.namespace == "data",

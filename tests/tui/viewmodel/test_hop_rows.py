@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from tests.tui.viewmodel.test_rows import texts
 from tui_forward.model import Hop, HopKind, HopState
-from tui_forward.tui.viewmodel.hop_rows import hop_row, trouble_text
+from tui_forward.tui.viewmodel.hop_rows import hop_error_text, hop_row
 
 API = Hop(
     kind=HopKind.API, name="10.0.0.1:6443", facts=("v1.36.2", "context prod"), state=HopState.OK,
     latency_s=0.012,
 )  # fmt: skip
 POD = Hop(
-    kind=HopKind.POD, name="web-1", facts=("Pending",), state=HopState.BAD,
+    kind=HopKind.POD, name="web-1", facts=("Pending",), state=HopState.BROKEN,
     error="no node has room", hint="look at its events",
 )  # fmt: skip
 PORT = Hop(kind=HopKind.PORT)
@@ -24,10 +24,10 @@ def test_a_station_shows_what_is_known() -> None:
 
 def test_the_broken_one_says_why_and_is_marked_without_colour() -> None:
     assert texts(hop_row(POD)) == ["✗", "pod", "web-1", "", "no node has room"]
-    assert trouble_text([API, POD, PORT]) == "✗ pod: no node has room  → look at its events"
+    assert hop_error_text([API, POD, PORT]) == "✗ pod: no node has room  → look at its events"
 
 
 def test_what_went_wrong_last_is_no_alarm() -> None:
     last = Hop(kind=HopKind.API, state=HopState.OK, error="timed out")
-    assert trouble_text([last, PORT]) == "API server, last: timed out"
-    assert trouble_text([API, PORT]) == ""
+    assert hop_error_text([last, PORT]) == "API server, last: timed out"
+    assert hop_error_text([API, PORT]) == ""

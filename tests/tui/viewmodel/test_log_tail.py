@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.daemon.log_record import LogLine, written
+from tui_forward.daemon.log_record import LogEntry, encode_entry
 from tui_forward.tui.viewmodel import log_tail
-from tui_forward.tui.viewmodel.log_tail import Level, LogTail, cleaned
+from tui_forward.tui.viewmodel.log_tail import LogLevel, LogTail, sanitize_terminal_text
 
 TIME = "2026-01-02T03:04:05.678+01:00"
 
@@ -23,12 +23,15 @@ def texts(tail: LogTail) -> list[str]:
 
 def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> None:
     said = [
-        ("info", "fine", ""), ("error", "broken", "Traceback:\n  ValueError"),
-        ("warning", "odd", ""), ("novel", "new", ""),
-    ]  # fmt: skip
+        ("info", "fine", ""),
+        ("error", "broken", "Traceback:\n  ValueError"),
+        ("warning", "odd", ""),
+        ("novel", "new", ""),
+    ]
     path.write_text(
         "".join(
-            written(LogLine(TIME, level, "tui_forward.daemon", message, exception=failed)) + "\n"
+            encode_entry(LogEntry(TIME, level, "tui_forward.daemon", message, exception=failed))
+            + "\n"
             for level, message, failed in said
         )
         + "something else\n"
@@ -36,13 +39,21 @@ def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> 
     tail = LogTail(path)
     assert tail.read()
     assert [line.level for line in tail.lines] == [
-        Level.INFO, Level.ERROR, Level.ERROR, Level.ERROR, Level.WARNING, Level.INFO, Level.INFO,
-    ]  # fmt: skip
+        LogLevel.INFO,
+        LogLevel.ERROR,
+        LogLevel.ERROR,
+        LogLevel.ERROR,
+        LogLevel.WARNING,
+        LogLevel.INFO,
+        LogLevel.INFO,
+    ]
     assert [line.number for line in tail.lines] == [1, 2, 3, 4, 5, 6, 7]
     assert texts(tail)[:4] == [
         "2026-01-02 03:04:05.678 INFO agent: fine",
-        "2026-01-02 03:04:05.678 ERROR agent: broken", "Traceback:", "  ValueError",
-    ]  # fmt: skip
+        "2026-01-02 03:04:05.678 ERROR agent: broken",
+        "Traceback:",
+        "  ValueError",
+    ]
     assert texts(tail)[-1] == "something else"
     assert not tail.read()
 
@@ -153,7 +164,7 @@ def test_strangers_text_is_tamed(path: Path) -> None:
     assert text.isprintable()
     assert "[b]x[/b]" in text
     assert "\x1b" not in text
-    assert cleaned("a\tb") == "a   b"
+    assert sanitize_terminal_text("a\tb") == "a   b"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

@@ -7,19 +7,19 @@ from textual.binding import Binding, BindingType
 
 from tests.cli.fake_session import until
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.widgets.key_bar import KeyBar, ShownKey, fitting
+from tui_forward.tui.widgets.key_bar import KeyBar, KeyHint, fit_keys
 
-COPY = ShownKey("y", "y", "Copy")
-STOP = ShownKey("x", "x", "Stop")
-HELP = ShownKey("question_mark", "?", "Help", kept=True)
+COPY = KeyHint("y", "y", "Copy")
+STOP = KeyHint("x", "x", "Stop")
+HELP = KeyHint("question_mark", "?", "Help", kept=True)
 
 
 def test_what_is_kept_stays_when_there_is_no_room() -> None:
     keys = (COPY, STOP, HELP)
-    assert fitting(keys, 100) == keys
-    assert fitting(keys, 6 + 2 + 6) == (COPY, HELP)
-    assert fitting(keys, 6) == (HELP,)
-    assert fitting(keys, 3) == ()
+    assert fit_keys(keys, 100) == keys
+    assert fit_keys(keys, 6 + 2 + 6) == (COPY, HELP)
+    assert fit_keys(keys, 6) == (HELP,)
+    assert fit_keys(keys, 3) == ()
 
 
 class KeyApp(App[None]):

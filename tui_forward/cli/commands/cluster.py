@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui_forward.cli.output import style, wants_color
+from tui_forward.cli.output import style, use_color
 from tui_forward.errors import TuiForwardError, UsageError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: boo
     churn = pods * _CHURN_PER_POD
     arguments = ["--runtime", runtime, "--pods", str(pods), "--port", str(port)]
     arguments += ["--churn", f"{churn:.3f}"]
-    from tui_forward.cli.sessions import run, until_told
+    from tui_forward.cli.sessions import run_async, run_until_signal
 
-    run(until_told(_serve(arguments, as_json=as_json)))
+    run_async(run_until_signal(_serve(arguments, as_json=as_json)))
 
 
 async def _serve(arguments: list[str], *, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
         click.echo(json.dumps({name: getattr(running, name) for name in fields}))
         return
     click.echo(f"export KUBECONFIG={shlex.quote(running.kubeconfig)}")
-    color = wants_color(sys.stderr)
+    color = use_color(sys.stderr)
     click.echo(
         f"{style('ready:', '32', color=color)} API server at {running.server}\n"
         f"faults: tui-forward cluster fault --control {shlex.quote(running.control)} NAME ...\n"
@@ -117,9 +117,9 @@ def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
     """
     import json
 
-    from tui_forward.minicluster.control_socket import Control, parse_fields
+    from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 
-    answer = Control(control or _control_beside_kubeconfig()).send(
+    answer = ControlClient(control or _control_beside_kubeconfig()).send(
         name, **parse_fields(list(fields))
     )
     click.echo(json.dumps(answer))

@@ -11,8 +11,8 @@ from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import one_line
 from tui_forward.common import paths as paths
-from tui_forward.common.arguments import duration_text
-from tui_forward.settings.parser import Settings, load
+from tui_forward.common.arguments import format_duration_arg
+from tui_forward.settings.parser import Settings, load_settings
 
 Value = str | float | list[str]
 
@@ -28,8 +28,8 @@ def config(as_json: bool, schema: bool) -> int:
     if schema:
         click.echo(schema_path().read_text(encoding="utf-8"), nl=False)
         return ExitCode.DONE
-    path = paths.settings()
-    settings = load(path)
+    path = paths.settings_file()
+    settings = load_settings(path)
     if not as_json:
         click.echo(f"# {path}{'' if path.exists() else ' (is not there)'}")
     for name, value in _values(settings).items():
@@ -73,7 +73,7 @@ def _as_written(name: str, value: Value) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     elif isinstance(value, float):
-        return f"{value:g}" if name == "refresh" else f'"{duration_text(value)}"'
+        return f"{value:g}" if name == "refresh" else f'"{format_duration_arg(value)}"'
     return json.dumps(value, ensure_ascii=False)
 
 

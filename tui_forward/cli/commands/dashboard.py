@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.sessions import chosen_context, remote_session, run, told_by_signals
+from tui_forward.cli.sessions import call_on_signals, remote_session, resolve_context, run_async
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
-from tui_forward.tui.storage.view_state import LastPlace
+from tui_forward.tui.storage.view_state import ViewStateStore
 
 if TYPE_CHECKING:
     from tui_forward.profiles.profile import Profile
     from tui_forward.tui.app import TuiForwardApp
-    from tui_forward.tui.controllers.forward_controller import Offer
-    from tui_forward.tui.storage.paths import Files
+    from tui_forward.tui.controllers.forward_controller import RestoreOffer
+    from tui_forward.tui.storage.paths import DashboardPaths
 
 
 # A dashboard that fails sooner than this, and this often in a row, is of no use.
@@ -39,7 +39,7 @@ _ENDS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Here:
+class _StartView:
     """Where a dashboard begins.
 
     Attributes:
@@ -50,7 +50,7 @@ class _Here:
 
     scope: CatalogScope
     origin: tuple[str, str]
-    last: LastPlace
+    last: ViewStateStore
 
 
 def has_terminal() -> bool:
@@ -84,7 +84,7 @@ def dashboard(
             "the dashboard needs a terminal",
             hint="without one, use tui-forward forward TARGET PORT",
         )
-    run(
+    run_async(
         show_dashboard(
             kubeconfig, context=context, namespace=namespace, resume=resume, profile=profile
         )
@@ -109,15 +109,15 @@ async def show_dashboard(
     importing = asyncio.create_task(asyncio.to_thread(_import_app))
     beside = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if passing else []
     async with remote_session(kubeconfig, arguments=beside) as session:
-        last = LastPlace(None) if passing else _last_place(kubeconfig)
+        last = ViewStateStore(None) if passing else _last_place(kubeconfig)
         here = await _where(session, context, namespace, last)
         # The engine lists while the screen is made.
         await session.catalog(here.scope)
         if profile is not None:
             await _switch_on(session, profile)
         await importing
-        _spare_the_collector()
-        offer = None if passing else _offer(session, kubeconfig, resume)
+        _freeze_gc()
+        offer = None if passing else _restore_offer(session, kubeconfig, resume)
         files = _files(kubeconfig)
         if passing:
             files = replace(files, log=Path(f"{kubeconfig}.log"))
@@ -125,8 +125,8 @@ async def show_dashboard(
 
 
 async def _where(
-    session: Session, context: str | None, namespace: str | None, last: LastPlace
-) -> _Here:
+    session: Session, context: str | None, namespace: str | None, last: ViewStateStore
+) -> _StartView:
     """What to show first.
 
     Where the person was last, unless something is asked for, or the kubeconfig says something else
@@ -145,48 +145,55 @@ async def _where(
         and place.origin == origin
         and any(one.name == place.context for one in contexts)
     ):
-        return _Here(CatalogScope(place.context, place.namespace), origin, last)
-    chosen = await chosen_context(session, context)
+        return _StartView(CatalogScope(place.context, place.namespace), origin, last)
+    chosen = await resolve_context(session, context)
     shown = chosen.namespace if namespace is None else namespace
-    return _Here(CatalogScope(chosen.name, shown), origin, last)
+    return _StartView(CatalogScope(chosen.name, shown), origin, last)
 
 
-def _last_place(kubeconfig: str | None) -> LastPlace:
+def _last_place(kubeconfig: str | None) -> ViewStateStore:
     from tui_forward.common import paths as paths
     from tui_forward.daemon import unix_socket as unix_socket
 
     # Like its engine: one for each kubeconfig.
-    return LastPlace(paths.places(), unix_socket.default_socket(kubeconfig, os.environ).stem)
+    return ViewStateStore(
+        paths.view_state_file(), unix_socket.default_socket_path(kubeconfig, os.environ).stem
+    )
 
 
 async def _switch_on(session: Session, profile: Profile) -> None:
-    from tui_forward.daemon.profile_apply import apply, compared
+    from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 
-    await apply(session, profile, await compared(session, profile), wait_s=None)
+    await apply_plan(session, profile, await plan_profile(session, profile), wait_s=None)
 
 
-def _offer(session: Session, kubeconfig: str | None, resume: bool) -> Offer | None:
+def _restore_offer(session: Session, kubeconfig: str | None, resume: bool) -> RestoreOffer | None:
     """What was on when the engine before was lost, if anything."""
     from tui_forward.daemon import session_store as session_store
     from tui_forward.daemon import unix_socket as unix_socket
-    from tui_forward.tui.controllers.forward_controller import Offer
+    from tui_forward.tui.controllers.forward_controller import RestoreOffer
 
-    path = session_store.previous_of(
-        session_store.path_of(unix_socket.default_socket(kubeconfig, os.environ))
+    path = session_store.previous_session_file(
+        session_store.session_file(unix_socket.default_socket_path(kubeconfig, os.environ))
     )
-    before = session_store.read(path)
+    before = session_store.load_session(path)
     if not before.forwards:
         return None
-    return Offer(
+    return RestoreOffer(
         specs=[one.spec for one in before.forwards],
-        bring_back=lambda: session_store.bring_back(session, before),
-        forget=lambda: session_store.forget(path),
+        restore=lambda: session_store.restore(session, before),
+        forget=lambda: session_store.discard_session(path),
         unasked=resume,
     )
 
 
 async def _show_until_left(
-    session: Session, here: _Here, files: Files, offer: Offer | None, *, may_stay: bool
+    session: Session,
+    here: _StartView,
+    files: DashboardPaths,
+    offer: RestoreOffer | None,
+    *,
+    may_stay: bool,
 ) -> None:
     """Show dashboards until the person leaves one.
 
@@ -197,10 +204,10 @@ async def _show_until_left(
     Raises:
         TuiForwardError: Every dashboard failed at once.
     """
-    from tui_forward.common.traffic_history import Histories
+    from tui_forward.common.traffic_history import TrafficHistories
     from tui_forward.tui.app import TuiForwardApp
 
-    histories, at_once, news, scope = Histories(), 0, "", here.scope
+    histories, at_once, news, scope = TrafficHistories(), 0, "", here.scope
     while True:
         app = TuiForwardApp(
             session, context=scope.context, namespace=scope.namespace, files=files,
@@ -211,12 +218,14 @@ async def _show_until_left(
         # The terminal must be put in order, whoever ends the program.
         impatient = threading.Timer(_ENDS_S, os._exit, (ExitCode.FAILED,))
         impatient.daemon = True
-        outliving = asyncio.create_task(app.outlive())  # the picture need not wait for that
+        outliving = asyncio.create_task(
+            app.sync_keep_running()
+        )  # the picture need not wait for that
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):
                 await app.sample()
         told = asyncio.Event()
-        with told_by_signals(partial(_end, app, impatient, told)):
+        with call_on_signals(partial(_end, app, impatient, told)):
             await app.run_async()
         await outliving
         impatient.cancel()
@@ -225,19 +234,19 @@ async def _show_until_left(
             app.keep_place()
             farewell = app.farewell
             if not told.is_set() and app.crash is None:
-                await _decided(session)
-            elif app.is_outlived:
+                await _disable_keep_running_if_lost(session)
+            elif app.keeps_running_if_lost:
                 farewell = await _going_on(session)
             with contextlib.suppress(OSError):  # there may be nobody to read it
                 sys.stderr.write(f"{farewell}\n" if farewell else "")
             return
-        scope, report = app.picture.scope, _keep(app.crash)
+        scope, report = app.cluster_state.scope, _keep(app.crash)
         here.last.place = None  # it may have been a row or a filter that it failed at
         at_once = at_once + 1 if time.monotonic() - begun < _AT_ONCE_S else 0
         if at_once == _ATTEMPTS:
             break
         news = f"A bug closed this screen; here it is again, and no forward was touched.\n{report}"
-    on = await _going_on(session) if app.is_outlived else ""
+    on = await _going_on(session) if app.keeps_running_if_lost else ""
     raise TuiForwardError(
         f"the dashboard had to close because of a bug{f'; {on}' if on else ''}", hint=report
     )
@@ -252,23 +261,23 @@ def _end(app: TuiForwardApp, impatient: threading.Timer, told: asyncio.Event) ->
 
 async def _going_on(session: Session) -> str:
     """What the person is told of forwards that go on without a dashboard; empty if none do."""
-    from tui_forward.tui.controllers.forward_controller import going_on
+    from tui_forward.tui.controllers.forward_controller import still_running_message
 
     try:
         async with asyncio.timeout(_ANSWER_S):
-            return going_on(len((await session.snapshot()).forwards))
+            return still_running_message(len((await session.snapshot()).forwards))
     except (TuiForwardError, TimeoutError):
         return ""
 
 
-async def _decided(session: Session) -> None:
+async def _disable_keep_running_if_lost(session: Session) -> None:
     """The person has left, and has been asked: nothing goes on because a screen was lost."""
     with contextlib.suppress(TuiForwardError, TimeoutError):
         async with asyncio.timeout(_ANSWER_S):
-            await session.keep_if_lost(False)
+            await session.set_keep_running_if_lost(False)
 
 
-def _spare_the_collector() -> None:
+def _freeze_gc() -> None:
     """No key is to wait for the garbage collector.
 
     What was imported stays, and is not looked at again; all the rest is looked at about once
@@ -289,18 +298,18 @@ def _import_app() -> None:
         gc.enable()
 
 
-def _files(kubeconfig: str | None) -> Files:
+def _files(kubeconfig: str | None) -> DashboardPaths:
     from tui_forward.common import paths as paths
     from tui_forward.daemon import log
     from tui_forward.daemon import unix_socket as unix_socket
-    from tui_forward.tui.storage.paths import Files
+    from tui_forward.tui.storage.paths import DashboardPaths
 
-    return Files(
-        memory=paths.memory(),
-        settings=paths.settings(),
-        log=log.path_of(unix_socket.default_socket(kubeconfig, os.environ)),
-        profiles=paths.profiles(),
-        trusted=paths.trusted(),
+    return DashboardPaths(
+        memory=paths.favorites_file(),
+        settings=paths.settings_file(),
+        log=log.log_file(unix_socket.default_socket_path(kubeconfig, os.environ)),
+        profiles=paths.profiles_dir(),
+        trusted=paths.trusted_profiles_file(),
         working=Path.cwd(),
     )
 
@@ -313,7 +322,7 @@ def _keep(crash: str) -> str:
     """
     from tui_forward.common import paths as paths
 
-    path = paths.crash()
+    path = paths.crash_report_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

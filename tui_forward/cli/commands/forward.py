@@ -10,12 +10,17 @@ import click
 
 from tui_forward.cli import completers
 from tui_forward.cli.options import Duration, cluster_options
-from tui_forward.cli.output import Output, one_line, wants_color
+from tui_forward.cli.output import Output, one_line, use_color
 from tui_forward.common import paths as paths
-from tui_forward.common.arguments import parse_addresses, parse_ports, parse_selector, parse_target
+from tui_forward.common.arguments import (
+    parse_addresses,
+    parse_ports,
+    parse_target,
+    validate_selector,
+)
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
-from tui_forward.settings.parser import load
+from tui_forward.settings.parser import load_settings
 
 EPILOG = """\
 \b
@@ -35,8 +40,12 @@ Examples:
 
 
 @click.command(epilog=EPILOG, short_help="Forward local ports to a pod, a service or a workload.")
-@click.argument("target", metavar="TARGET", required=False, shell_complete=completers.targets)
-@click.argument("ports", metavar="[LOCAL:]REMOTE...", nargs=-1, shell_complete=completers.ports)
+@click.argument(
+    "target", metavar="TARGET", required=False, shell_complete=completers.complete_targets
+)
+@click.argument(
+    "ports", metavar="[LOCAL:]REMOTE...", nargs=-1, shell_complete=completers.complete_ports
+)
 @click.option("-l", "--selector", metavar="LABELS", help="Pods with these labels, as TARGET.")
 @click.option(
     "--address",
@@ -85,7 +94,7 @@ def forward(
 
     Pods may come and go meanwhile: connections are held until there is one again.
     """
-    settings = load(paths.settings())
+    settings = load_settings(paths.settings_file())
     defaults = settings.forwards
     specs = _specs(
         target,
@@ -99,10 +108,10 @@ def forward(
         park_s=defaults.park_s if park is None else park,
         linger_s=defaults.linger_s if linger is None else linger,
     )
-    from tui_forward.cli.sessions import run
+    from tui_forward.cli.sessions import run_async
 
     notes = [one_line(str(problem)) for problem in settings.problems]
-    run(_forward(specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet))
+    run_async(_forward(specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet))
 
 
 def _specs(
@@ -129,7 +138,7 @@ def _specs(
                 hint="use one of them",
             )
         ports = (target, *ports) if target is not None else ports
-        kind, name = TargetKind.SELECTOR, parse_selector(selector)
+        kind, name = TargetKind.SELECTOR, validate_selector(selector)
         if pin:
             raise UsageError("--pin needs a pod, not a selector", hint="name the pod as TARGET")
     elif target is None:
@@ -149,8 +158,8 @@ def _specs(
             local_port=pair.local,
             addresses=addresses,
             transport=transport,
-            park_s=park_s,
-            linger_s=linger_s,
+            queue_timeout_s=park_s,
+            half_close_timeout_s=linger_s,
         )
         for pair in parse_ports(ports)
     )  # fmt: skip
@@ -165,9 +174,9 @@ async def _forward(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from tui_forward.cli.event_output import JsonReport, Report, TextReport
-    from tui_forward.cli.headless_runner import Headless
-    from tui_forward.cli.sessions import local_session, told_by_signals
+    from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
+    from tui_forward.cli.headless_runner import HeadlessRunner
+    from tui_forward.cli.sessions import call_on_signals, local_session
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -176,18 +185,18 @@ async def _forward(
         loop.call_soon_threadsafe(stop.set)
 
     output = Output(on_broken=on_broken)
-    report: Report
+    report: EventPrinter
     if as_json:
-        report = JsonReport(output)
+        report = JsonEventPrinter(output)
     else:
-        report = TextReport(
-            output, named=len(specs) > 1, quiet=quiet, color=wants_color(sys.stderr)
+        report = KubectlEventPrinter(
+            output, named=len(specs) > 1, quiet=quiet, color=use_color(sys.stderr)
         )
     for note in notes:
         report.note(note)
     try:
-        with told_by_signals(stop.set):
+        with call_on_signals(stop.set):
             async with local_session(kubeconfig, context=context) as session:
-                await Headless(session, report).run(specs, stop)
+                await HeadlessRunner(session, report).run(specs, stop)
     finally:
         output.close()

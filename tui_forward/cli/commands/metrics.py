@@ -11,7 +11,7 @@ import h11
 from tui_forward.cli import openmetrics
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.sessions import attached_session, run, told_by_signals
+from tui_forward.cli.sessions import attached_session, call_on_signals, run_async
 from tui_forward.common.arguments import is_loopback, parse_addresses, parse_port
 from tui_forward.errors import ForwardError, TuiForwardError, UsageError
 from tui_forward.model import Snapshot
@@ -28,7 +28,7 @@ _CHUNK = 65536
 def metrics(kubeconfig: str | None, listen: str | None) -> int:
     """Print the engine's metrics once, in the OpenMetrics text format, or serve them."""
     if listen is None:
-        return run(_print(kubeconfig))
+        return run_async(_print(kubeconfig))
     host, _, port = listen.rpartition(":")
     (address,) = parse_addresses([host or "127.0.0.1"])
     if not is_loopback(address):
@@ -37,7 +37,7 @@ def metrics(kubeconfig: str | None, listen: str | None) -> int:
             hint="metrics name clusters and pods: listen on 127.0.0.1",
         )
     number = int(parse_port(f"{port}:1").local or 0)
-    return run(_serve(kubeconfig, "127.0.0.1" if address == "localhost" else address, number))
+    return run_async(_serve(kubeconfig, "127.0.0.1" if address == "localhost" else address, number))
 
 
 async def _snapshot(kubeconfig: str | None, *, asks: bool) -> Snapshot:
@@ -46,7 +46,7 @@ async def _snapshot(kubeconfig: str | None, *, asks: bool) -> Snapshot:
 
 
 async def _print(kubeconfig: str | None) -> int:
-    click.echo(openmetrics.text(await _snapshot(kubeconfig, asks=True)), nl=False)
+    click.echo(openmetrics.format_openmetrics(await _snapshot(kubeconfig, asks=True)), nl=False)
     return ExitCode.DONE
 
 
@@ -63,7 +63,7 @@ async def _serve(kubeconfig: str | None, host: str, port: int) -> int:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise ForwardError(f"cannot listen on {host}:{port}: {why}") from error
-    with told_by_signals(stop.set):
+    with call_on_signals(stop.set):
         async with server:
             shown = server.sockets[0].getsockname()
             click.echo(f"http://{shown[0]}:{shown[1]}/metrics", err=True)
@@ -87,7 +87,10 @@ async def _answer(
     status, body = 404, "there is only /metrics\n"
     if event.target == b"/metrics":
         try:
-            status, body = 200, openmetrics.text(await _snapshot(kubeconfig, asks=False))
+            status, body = (
+                200,
+                openmetrics.format_openmetrics(await _snapshot(kubeconfig, asks=False)),
+            )
         except TuiForwardError as error:
             status, body = 503, f"{error}\n"
     data = body.encode()

@@ -14,14 +14,14 @@ from tui_forward.cli import completers as completers
 from tui_forward.cli import forward_output as forward_output
 from tui_forward.cli import profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.output import one_line, style, wants_color
-from tui_forward.common.formatting import plural
+from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError, UsageError
-from tui_forward.profiles.exporters import env, kubectl_lines, script
-from tui_forward.profiles.importers import LARGEST, imported
-from tui_forward.profiles.parser import Problem, ProfileError, read_profile
+from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
+from tui_forward.profiles.importers import LARGEST, import_forwards
+from tui_forward.profiles.parser import ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.serializer import profile_text
+from tui_forward.profiles.serializer import serialize_profile
 from tui_forward.profiles.store import ProfileFile
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
@@ -74,20 +74,20 @@ def list_(as_json: bool) -> int:
             }  # fmt: skip
             click.echo(forward_output.json_line(one))
         elif found is not None:
-            what = plural(len(found.forwards), "forward")
+            what = pluralize(len(found.forwards), "forward")
             whose = "  (of this working tree)" if file.team else ""
             about = f"  {one_line(found.description)}" if found.description else ""
             click.echo(f"{name:<20} {what:<12}{about}{whose}")
         else:
             click.echo(
-                f"{name:<20} {style('wrong', '1;31', color=wants_color(sys.stdout))}       "
+                f"{name:<20} {style('wrong', '1;31', color=use_color(sys.stdout))}       "
                 f" {one_line(trouble)}"
             )
     return ExitCode.DONE
 
 
 @profile.command()
-@click.argument("name", metavar="PROFILE", shell_complete=completers.profiles)
+@click.argument("name", metavar="PROFILE", shell_complete=completers.complete_profiles)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def show(name: str, as_json: bool) -> int:
     """Show what a profile would switch on."""
@@ -98,19 +98,21 @@ def show(name: str, as_json: bool) -> int:
     click.echo(f"{found.name}: {found.file}")
     if found.description:
         click.echo(one_line(found.description))
-    for line in profile_lookup.described(found):
+    for line in profile_lookup.describe_forwards(found):
         click.echo(f"  {one_line(line)}")
     return ExitCode.DONE
 
 
 @profile.command()
-@click.argument("names", metavar="[PROFILE...]", nargs=-1, shell_complete=completers.profiles)
+@click.argument(
+    "names", metavar="[PROFILE...]", nargs=-1, shell_complete=completers.complete_profiles
+)
 @click.option("--json", "as_json", is_flag=True, help="One object per fault.")
 def check(names: tuple[str, ...], as_json: bool) -> int:
     """Check profiles, all of them by default; every fault with its line and column."""
     store = profile_lookup.store()
     files = [store.find(name) for name in names] if names else store.files()
-    faults: list[Problem] = []
+    faults: list[ProfileProblem] = []
     for file in files:
         try:
             file.read()
@@ -126,16 +128,16 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
         else:
             click.echo(_shown(fault))
     if not faults and not as_json:
-        click.echo(f"{plural(len(files), 'profile')}, nothing wrong", err=True)
+        click.echo(f"{pluralize(len(files), 'profile')}, nothing wrong", err=True)
     return ExitCode.FAILED if faults else ExitCode.DONE
 
 
-def _shown(fault: Problem) -> str:
+def _shown(fault: ProfileProblem) -> str:
     return one_line(str(fault)) + (f" → {one_line(fault.hint)}" if fault.hint else "")
 
 
 @profile.command()
-@click.argument("name", metavar="PROFILE", shell_complete=completers.profiles)
+@click.argument("name", metavar="PROFILE", shell_complete=completers.complete_profiles)
 def edit(name: str) -> int:
     """Edit a profile in $VISUAL or $EDITOR; a new one begins with an example.
 
@@ -159,7 +161,7 @@ def edit(name: str) -> int:
             click.echo("nothing was changed", err=True)
             return ExitCode.DONE
         try:
-            read_profile(edited, file.path)
+            parse_profile(edited, file.path)
         except ProfileError as error:
             for fault in error.problems:
                 click.echo(_shown(fault), err=True)
@@ -184,11 +186,11 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     FILE may be a script, a shell's history, what `kubectl get pods -o yaml` prints, manifests,
     or - for what is piped in.
     """
-    found = imported(file.read(LARGEST + 1))
+    found = import_forwards(file.read(LARGEST + 1))
     store = profile_lookup.store()
     wanted = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
     path = store.path_for(wanted)
-    text = profile_text(found.specs, path)
+    text = serialize_profile(found.specs, path)
     for note in found.notes:
         click.echo(one_line(note), err=True)
     if print_only:
@@ -197,12 +199,12 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     if Path(wanted).name != wanted or path.exists():
         raise UsageError(f"{path} is there already", hint="choose another one with --name")
     store.write(path, text)
-    click.echo(f"{plural(len(found.specs), 'forward')} written to {path}", err=True)
+    click.echo(f"{pluralize(len(found.specs), 'forward')} written to {path}", err=True)
     return ExitCode.DONE
 
 
 @profile.command()
-@click.argument("name", metavar="PROFILE", shell_complete=completers.profiles)
+@click.argument("name", metavar="PROFILE", shell_complete=completers.complete_profiles)
 @click.option(
     "--format",
     "form",
@@ -214,9 +216,9 @@ def export(name: str, form: str) -> int:
     """Print a profile for those who do not have tui-forward."""
     found = profile_lookup.store().find(name).read()
     if form == "sh":
-        click.echo(script(found), nl=False)
+        click.echo(format_shell_script(found), nl=False)
         return ExitCode.DONE
-    for line in kubectl_lines(found) if form == "kubectl" else env(found):
+    for line in format_kubectl_commands(found) if form == "kubectl" else format_env(found):
         click.echo(line)
     return ExitCode.DONE
 

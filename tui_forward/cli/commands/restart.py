@@ -10,8 +10,8 @@ import click
 from tui_forward.cli import forward_output as forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.output import wants_color
-from tui_forward.cli.sessions import run
+from tui_forward.cli.output import use_color
+from tui_forward.cli.sessions import run_async
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, ForwardState
 from tui_forward.session import Session
@@ -30,29 +30,31 @@ def restart(kubeconfig: str | None) -> int:
     in the old process until they end, for ten minutes at most. Needed after an update of
     tui-forward.
     """
-    return run(_restart(kubeconfig))
+    return run_async(_restart(kubeconfig))
 
 
 async def _restart(kubeconfig: str | None) -> int:
-    from tui_forward.daemon import attach, connect
-    from tui_forward.daemon.launcher import take_over
-    from tui_forward.daemon.remote_session import OtherVersionError
+    from tui_forward.daemon import connect, connect_if_running
+    from tui_forward.daemon.launcher import replace_engine
+    from tui_forward.daemon.remote_session import VersionMismatchError
 
     try:
-        before = await attach(kubeconfig)
+        before = await connect_if_running(kubeconfig)
         if before is None:
             raise UsageError("no engine runs", hint="there is nothing to begin anew")
         await before.close()
-    except OtherVersionError as error:
+    except VersionMismatchError as error:
         if not error.older:
             raise
-    staying = (await take_over(kubeconfig)).staying
+    staying = (await replace_engine(kubeconfig)).staying
     session = await connect(kubeconfig)
     try:
         forwards = await _settled(session)
     finally:
         await session.close()
-    for line in forward_output.table(forwards, color=wants_color(sys.stdout)) if forwards else ():
+    for line in (
+        forward_output.format_table(forwards, color=use_color(sys.stdout)) if forwards else ()
+    ):
         click.echo(line)
     if not forwards:
         click.echo("nothing was on", err=True)

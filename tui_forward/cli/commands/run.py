@@ -13,12 +13,12 @@ import click
 
 from tui_forward.cli import completers as completers
 from tui_forward.cli import profile_lookup as profile_lookup
-from tui_forward.cli.env_vars import variables, write_variables
+from tui_forward.cli.env_vars import env_vars, write_env_file
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
 from tui_forward.cli.sessions import remote_session
-from tui_forward.cli.sessions import run as run_async
-from tui_forward.daemon.profile_apply import Applied, apply, compared
+from tui_forward.cli.sessions import run_async as run_async
+from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
@@ -29,7 +29,7 @@ _NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
 
 
 @click.command(short_help="Run a command with a profile's forwards up and ready.")
-@click.argument("profile", metavar="PROFILE", shell_complete=completers.profiles)
+@click.argument("profile", metavar="PROFILE", shell_complete=completers.complete_profiles)
 @click.argument("command", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
 @kubeconfig_option
 @click.option(
@@ -57,7 +57,7 @@ def run(
     """
     if not command:
         raise UsageError("no command given", hint="write it behind --, for example -- make test")
-    wanted = profile_lookup.chosen(profile, yes=yes)
+    wanted = profile_lookup.find_trusted_profile(profile, yes=yes)
     return run_async(_run(wanted, command, kubeconfig, timeout, env_file))
 
 
@@ -65,17 +65,17 @@ async def _run(
     profile: Profile, command: tuple[str, ...], kubeconfig: str | None, timeout_s: float,
     env_file: str | None,
 ) -> int:  # fmt: skip
-    told = Told()
+    told = SignalForwarder()
     try:
         async with remote_session(kubeconfig) as session:
-            found = await compared(session, profile)
+            found = await plan_profile(session, profile)
             try:
-                applied = await apply(session, profile, found, wait_s=timeout_s)
+                applied = await apply_plan(session, profile, found, wait_s=timeout_s)
                 if applied.unready:
                     raise _unready(applied)
-                more = variables(applied.forwards, profile)
+                more = env_vars(applied.forwards, profile)
                 if env_file:
-                    write_variables(Path(env_file), more)
+                    write_env_file(Path(env_file), more)
                 return await _command(command, more, told)
             finally:
                 # Also of what was begun before something failed. An engine that is gone has
@@ -98,7 +98,7 @@ async def _switch_off(session: Session, profile: Profile, found: Plan) -> None:
             await session.stop(one.id)
 
 
-class Told:
+class SignalForwarder:
     """What this process is told by signals: for the command if it runs, else to give up."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Told:
             asyncio.get_running_loop().remove_signal_handler(number)
 
 
-def _unready(applied: Applied) -> TuiForwardError:
+def _unready(applied: ApplyResult) -> TuiForwardError:
     first = applied.unready[0]
     others = len(applied.unready) - 1
     more = f" (and {others} more)" if others else ""
@@ -135,7 +135,7 @@ def _unready(applied: Applied) -> TuiForwardError:
     )
 
 
-async def _command(command: tuple[str, ...], more: dict[str, str], told: Told) -> int:
+async def _command(command: tuple[str, ...], more: dict[str, str], told: SignalForwarder) -> int:
     """Run a command to its end."""
     try:
         told.process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **more})

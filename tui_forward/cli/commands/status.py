@@ -14,9 +14,9 @@ from tui_forward.cli import completers as completers
 from tui_forward.cli import forward_output as forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.output import one_line, style, wants_color
-from tui_forward.cli.sessions import attached_session, run, told_by_signals
-from tui_forward.common.formatting import amount, short_age
+from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.cli.sessions import attached_session, call_on_signals, run_async
+from tui_forward.common.formatting import format_bytes, short_age
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, Snapshot
@@ -30,7 +30,7 @@ _NOTICES = 5
 @click.option("--json", "as_json", is_flag=True, help="One object per line.")
 def ls(kubeconfig: str | None, as_json: bool) -> int:
     """List the forwards that are on."""
-    return run(_ls(kubeconfig, as_json=as_json))
+    return run_async(_ls(kubeconfig, as_json=as_json))
 
 
 async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
@@ -42,10 +42,10 @@ async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
 
 def _print(forwards: tuple[Forward, ...], *, as_json: bool) -> None:
     if as_json:
-        for line in forward_output.json_lines(map(forward_output.record, forwards)):
+        for line in forward_output.json_lines(map(forward_output.forward_to_dict, forwards)):
             click.echo(line)
     elif forwards:
-        for line in forward_output.table(forwards, color=wants_color(sys.stdout)):
+        for line in forward_output.format_table(forwards, color=use_color(sys.stdout)):
             click.echo(line)
     else:
         click.echo("no forward is on", err=True)
@@ -61,7 +61,7 @@ def status(kubeconfig: str | None, as_json: bool, watch: bool) -> int:
         raise UsageError("--watch is for people", hint="leave --json out, or call it again")
     if watch and not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal", hint="leave it out, or call it again")
-    return run(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
+    return run_async(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
 
 
 async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
@@ -76,15 +76,15 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
     if as_json:
         engine = {
             "engine": {"pid": session.engine_pid, "kubeconfig": session.kubeconfig},
-            "kept": snapshot.kept,
+            "kept": snapshot.keep_running,
             "forwards": len(snapshot.forwards),
             "notices": [
-                {"time": one.at, "profile": one.about, "text": one.text, "bad": one.bad}
+                {"time": one.at, "profile": one.profile, "text": one.text, "bad": one.is_problem}
                 for one in snapshot.notices
             ],
         }
         for line in forward_output.json_lines(
-            [engine, *map(forward_output.record, snapshot.forwards)]
+            [engine, *map(forward_output.forward_to_dict, snapshot.forwards)]
         ):
             click.echo(line)
         return ExitCode.DONE
@@ -94,21 +94,23 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
 
 
 def _shown(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
-    color = wants_color(sys.stdout)
+    color = use_color(sys.stdout)
     totals = snapshot.totals
     yield f"engine {session.engine_pid}, {_since(session.engine_pid)}: " + (
-        f"{forward_output.count(snapshot.forwards)}, {totals.connections_open} connections, "
-        f"↓ {amount(totals.bytes_from_pod)} ↑ {amount(totals.bytes_to_pod)}"
-        + ("" if snapshot.kept else "; ends with its last front end")
+        f"{forward_output.format_ready_count(snapshot.forwards)}, {totals.connections_open} connections, "
+        f"↓ {format_bytes(totals.bytes_from_pod)} ↑ {format_bytes(totals.bytes_to_pod)}"
+        + ("" if snapshot.keep_running else "; ends with its last front end")
     )
     for health in snapshot.health:
         how = "answers" if health.ok else one_line(health.error) if health.ok is False else "…"
         yield f"API server of {one_line(health.context)}: {how}"
-    yield from forward_output.table(snapshot.forwards, color=color) if snapshot.forwards else ()
+    yield from (
+        forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
+    )
     for notice in snapshot.notices[-_NOTICES:]:
         at = time.strftime("%H:%M:%S", time.localtime(notice.at))
-        line = f"{at} profile {one_line(notice.about)}: {one_line(notice.text)}"
-        yield style(line, "33" if notice.bad else "2", color=color)
+        line = f"{at} profile {one_line(notice.profile)}: {one_line(notice.text)}"
+        yield style(line, "33" if notice.is_problem else "2", color=color)
 
 
 def _since(pid: int) -> str:
@@ -122,7 +124,7 @@ async def _watch(kubeconfig: str | None) -> int:
     """Draw over what was drawn before, in the terminal's own text."""
     stop = asyncio.Event()
     drawn = 0
-    with told_by_signals(stop.set):
+    with call_on_signals(stop.set):
         while not stop.is_set():
             async with attached_session(kubeconfig) as session:
                 lines = ["no engine runs"]
@@ -141,7 +143,7 @@ async def _watch(kubeconfig: str | None) -> int:
 
 
 @click.command(short_help="Switch forwards off.")
-@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=completers.forwards)
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=completers.complete_forwards)
 @kubeconfig_option
 @click.option("--all", "everything", is_flag=True, help="All that are on.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
@@ -154,7 +156,7 @@ def stop(ids: tuple[str, ...], kubeconfig: str | None, everything: bool, as_json
         raise UsageError(
             "say which forwards, or --all", hint="`tui-forward ls` shows those there are"
         )
-    return run(_stop(ids, kubeconfig, as_json=as_json))
+    return run_async(_stop(ids, kubeconfig, as_json=as_json))
 
 
 async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) -> int:
@@ -176,7 +178,7 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
             await asyncio.gather(*map(session.stop, chosen))
     for one in chosen.values():
         if as_json:
-            click.echo(forward_output.json_line(forward_output.record(one)))
+            click.echo(forward_output.json_line(forward_output.forward_to_dict(one)))
         else:
             click.echo(f"{one.id} off: {one_line(str(one.spec.target))}", err=True)
     if not chosen:

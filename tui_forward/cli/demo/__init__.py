@@ -7,7 +7,7 @@ import sys
 import click
 
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.output import speaks_unicode, wants_color
+from tui_forward.cli.output import supports_unicode, use_color
 
 
 @click.command(short_help="Try it all on the embedded cluster: dashboard, or a report.")
@@ -21,10 +21,10 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
     chain, with figures; the exit code is 0 only if every claim held.
     """
     from tui_forward.cli.commands.dashboard import has_terminal
-    from tui_forward.cli.sessions import run, until_told
+    from tui_forward.cli.sessions import run_async, run_until_signal
 
     if has_terminal() and not report and not as_json:
-        run(until_told(_dashboard()))
+        run_async(run_until_signal(_dashboard()))
         return
     from tui_forward.cli.demo.report import JsonRenderer, Renderer, TextRenderer
     from tui_forward.cli.demo.runner import run_demo
@@ -34,9 +34,9 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
         renderer = JsonRenderer(click.echo)
     else:
         renderer = TextRenderer(
-            click.echo, color=wants_color(sys.stdout), unicode=speaks_unicode(sys.stdout)
+            click.echo, color=use_color(sys.stdout), unicode=supports_unicode(sys.stdout)
         )
-    held = run(until_told(run_demo(renderer)))
+    held = run_async(run_until_signal(run_demo(renderer)))
     if held is False:  # None: stopped by the person, which is no failure
         ctx.exit(ExitCode.FAILED)
 

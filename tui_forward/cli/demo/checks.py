@@ -21,11 +21,11 @@ from tui_forward.cli.demo.environment import (
     RESETS,
     SINK,
     SOURCE,
-    Line,
-    Stage,
-    eventually,
+    DemoEnvironment,
+    DemoForward,
+    wait_until,
 )
-from tui_forward.common.formatting import amount, milliseconds, plural
+from tui_forward.common.formatting import format_bytes, milliseconds, pluralize
 from tui_forward.model import (
     Connection,
     ConnectionState,
@@ -44,39 +44,39 @@ _SETTLE_S = 5.0
 _OUTAGE_S = 15.0
 
 
-class Broken(Exception):  # noqa: N818 - "the claim is broken"
+class CheckFailedError(Exception):
     """A claim does not hold; the message says what was seen instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckResult:
     """What a test has to say when its claim held."""
 
     words: str
     figures: Figures = field(default_factory=dict)
 
 
-def demand(condition: object, otherwise: str) -> None:
+def require(condition: object, otherwise: str) -> None:
     """Raise `Broken` unless the condition holds."""
     if not condition:
-        raise Broken(otherwise)
+        raise CheckFailedError(otherwise)
 
 
-async def cluster_listed(stage: Stage) -> Outcome:
+async def check_cluster_listing(stage: DemoEnvironment) -> CheckResult:
     """Namespaces and pods are known soon after the start."""
     began = time.perf_counter()
     await stage.listed()
     seconds = time.perf_counter() - began
     await stage.toolbox()
     ready = sum(pod.ready for pod in stage.pods.values())
-    return Outcome(
-        f"{plural(len(stage.pods), 'pod')} ({ready} ready) in "
-        f"{plural(len(stage.namespaces), 'namespace')}, {milliseconds(seconds)}",
+    return CheckResult(
+        f"{pluralize(len(stage.pods), 'pod')} ({ready} ready) in "
+        f"{pluralize(len(stage.namespaces), 'namespace')}, {milliseconds(seconds)}",
         {"pods": len(stage.pods), "namespaces": len(stage.namespaces), "list_s": seconds},
     )
 
 
-async def moves_bytes(stage: Stage, transport: TransportChoice) -> Outcome:
+async def check_byte_counts(stage: DemoEnvironment, transport: TransportChoice) -> CheckResult:
     """Bytes go both ways unchanged, and both ends count the same."""
     async with (
         stage.forwarded(ECHO, transport=transport) as echo,
@@ -85,7 +85,7 @@ async def moves_bytes(stage: Stage, transport: TransportChoice) -> Outcome:
         stage.forwarded(COUNTERS, transport=transport) as counters,
     ):
         used = (await echo.forward()).transport
-        demand(used is transport, f"asked for {transport.value}, got {used}")
+        require(used is transport, f"asked for {transport.value}, got {used}")
         await traffic.echo(echo.address)  # the first one may still warm something up
         first_byte = await traffic.median_s(30, lambda: traffic.echo(echo.address))
         await traffic.echo(echo.address, bytes(range(256)) * 256)
@@ -96,8 +96,8 @@ async def moves_bytes(stage: Stage, transport: TransportChoice) -> Outcome:
         for line, then, now in zip((source, sink), before, after, strict=True):
             pod = (now[0] - then[0], now[1] - then[1])
             await counters_settle(line, pod)
-    return Outcome(
-        f"first byte {milliseconds(first_byte)} · ↓ {amount(BULK / down)}/s ↑ {amount(BULK / up)}/s"
+    return CheckResult(
+        f"first byte {milliseconds(first_byte)} · ↓ {format_bytes(BULK / down)}/s ↑ {format_bytes(BULK / up)}/s"
         " · counters equal the pod's",
         {
             "first_byte_s": first_byte,
@@ -107,7 +107,7 @@ async def moves_bytes(stage: Stage, transport: TransportChoice) -> Outcome:
     )
 
 
-async def counters_settle(line: Line, pod: tuple[int, int]) -> None:
+async def counters_settle(line: DemoForward, pod: tuple[int, int]) -> None:
     """The last bytes may still be on their way into a counter when a client has them."""
     ours = (0, 0)
 
@@ -116,13 +116,13 @@ async def counters_settle(line: Line, pod: tuple[int, int]) -> None:
         ours = await line.counted()
         return ours == pod
 
-    demand(
-        await eventually(equal, _SETTLE_S),
+    require(
+        await wait_until(equal, _SETTLE_S),
         f"counted {ours} bytes from and to the pod, the pod counted {pod}",
     )
 
 
-async def closed_connection(line: Line) -> Connection:
+async def closed_connection(line: DemoForward) -> Connection:
     """The latest connection of a forward, once it has ended."""
     connections: tuple[Connection, ...] = ()
 
@@ -131,46 +131,46 @@ async def closed_connection(line: Line) -> Connection:
         connections = await line.connections()
         return bool(connections) and connections[-1].state is ConnectionState.CLOSED
 
-    demand(await eventually(closed, _SETTLE_S), "the connection did not end")
+    require(await wait_until(closed, _SETTLE_S), "the connection did not end")
     return connections[-1]
 
 
-async def still_ready(line: Line) -> None:
+async def still_ready(line: DemoForward) -> None:
     """A forward that a bad connection did not harm."""
     state = (await line.forward()).state
-    demand(state is ForwardState.READY, f"the forward is {state.value}")
+    require(state is ForwardState.READY, f"the forward is {state.value}")
 
 
-async def refused_ends_alone(stage: Stage) -> Outcome:
+async def check_refused_connection(stage: DemoEnvironment) -> CheckResult:
     """A port nobody listens on costs one connection, with the reason shown."""
     async with stage.forwarded(ECHO) as echo, stage.forwarded(NOBODY) as nobody:
         async with traffic.connected(echo.address) as neighbour:
             with contextlib.suppress(ConnectionResetError):
                 async with traffic.connected(nobody.address) as client:
                     data = await client.receive()
-                    demand(not data, f"got {data[:20]!r} from a port nobody listens on")
+                    require(not data, f"got {data[:20]!r} from a port nobody listens on")
             ended = await closed_connection(nobody)
-            demand(ended.failed and ended.close_reason, "the connection did not say why it failed")
+            require(ended.failed and ended.close_reason, "the connection did not say why it failed")
             await neighbour.send(b"still there?")
             await neighbour.receive_exactly(12)
         await still_ready(nobody)
         await still_ready(echo)
-    return Outcome(f"“{ended.close_reason}”; forward and neighbours live on")
+    return CheckResult(f"“{ended.close_reason}”; forward and neighbours live on")
 
 
-async def reset_ends_alone(stage: Stage) -> Outcome:
+async def check_reset_connection(stage: DemoEnvironment) -> CheckResult:
     """A reset by the application reaches the client, and nobody else."""
     async with stage.forwarded(RESETS) as line:
         with contextlib.suppress(ConnectionResetError):
             async with traffic.connected(line.address) as client:
                 data = await client.receive()
-                demand(not data, f"got {data[:20]!r} from a port that resets")
+                require(not data, f"got {data[:20]!r} from a port that resets")
         ended = await closed_connection(line)
         await still_ready(line)
-    return Outcome(f"“{ended.close_reason or 'closed'}”; the forward lives on")
+    return CheckResult(f"“{ended.close_reason or 'closed'}”; the forward lives on")
 
 
-async def late_reply_arrives(stage: Stage) -> Outcome:
+async def check_late_reply(stage: DemoEnvironment) -> CheckResult:
     """An answer 3 s after the client's end of file still arrives."""
     async with stage.forwarded(LATE) as line, traffic.connected(line.address) as client:
         await client.send(b"hello 3\n")
@@ -178,8 +178,8 @@ async def late_reply_arrives(stage: Stage) -> Outcome:
         client.end_sending()
         answer = await client.line()
         seconds = time.perf_counter() - began
-        demand(answer == b"late hello", f"got {answer!r} after {seconds:.1f} s")
-    return Outcome(f"after {seconds:.1f} s, where kubectl loses it", {"reply_s": seconds})
+        require(answer == b"late hello", f"got {answer!r} after {seconds:.1f} s")
+    return CheckResult(f"after {seconds:.1f} s, where kubectl loses it", {"reply_s": seconds})
 
 
 async def _neighbour_s(address: LocalAddress) -> float:
@@ -191,7 +191,7 @@ async def _neighbour_s(address: LocalAddress) -> float:
     return time.perf_counter() - began
 
 
-async def stalled_reader_harms_nobody(stage: Stage) -> Outcome:
+async def check_stalled_reader(stage: DemoEnvironment) -> CheckResult:
     """Clients that stop reading slow down no neighbour on the same forward."""
     async with stage.forwarded(SOURCE) as line, contextlib.AsyncExitStack() as stack:
         await _neighbour_s(line.address)
@@ -204,7 +204,7 @@ async def stalled_reader_harms_nobody(stage: Stage) -> Outcome:
         return await _beside(line.address, _neighbour_s, quiet, "readers")
 
 
-async def stalled_server_harms_nobody(stage: Stage) -> Outcome:
+async def check_stalled_server(stage: DemoEnvironment) -> CheckResult:
     """Servers that stop reading slow down no neighbour in the same pod."""
     async with (
         stage.forwarded(NEVER_READS) as stuck,
@@ -226,7 +226,7 @@ async def stalled_server_harms_nobody(stage: Stage) -> Outcome:
             await asyncio.gather(*senders, return_exceptions=True)
 
 
-async def _buffers_fill(line: Line, *, from_pod: bool) -> None:
+async def _buffers_fill(line: DemoForward, *, from_pod: bool) -> None:
     """Wait until nothing moves any more: everything between the two ends is full."""
     deadline = time.monotonic() + _SETTLE_S
     before = -1
@@ -244,15 +244,15 @@ async def _beside(
     exchange: Callable[[LocalAddress], Awaitable[float]],
     quiet: float,
     who: str,
-) -> Outcome:
+) -> CheckResult:
     async with asyncio.timeout(10):
         beside = await traffic.median_s(40, lambda: exchange(address))
     # Within twice, and a little for the noise of a busy machine.
-    demand(
+    require(
         beside <= 2 * quiet + 0.003,
         f"neighbours took {milliseconds(beside)} instead of {milliseconds(quiet)}",
     )
-    return Outcome(
+    return CheckResult(
         f"{STALLED} stopped {who}: neighbours {milliseconds(beside)}, "
         f"undisturbed {milliseconds(quiet)}",
         {"beside_s": beside, "undisturbed_s": quiet, "stalled": STALLED},
@@ -318,13 +318,13 @@ _ARRIVAL_S = 0.025
 
 
 async def survives(
-    stage: Stage, harm: Callable[[Pod], Awaitable[object]], *, replaced: bool
-) -> Outcome:
+    stage: DemoEnvironment, harm: Callable[[Pod], Awaitable[object]], *, replaced: bool
+) -> CheckResult:
     """Under load, a pod or its container ends; every connection that can be served is."""
     async with stage.forwarded(ECHO) as line, under_load(line.address, WORKERS) as load:
         pod = await stage.toolbox()
-        await eventually(lambda: _served(load, 100), _SETTLE_S)
-        demand(load.served, "no connection was served at all")
+        await wait_until(lambda: _served(load, 100), _SETTLE_S)
+        require(load.served, "no connection was served at all")
         harmed_at = time.time()
         await harm(pod)
 
@@ -341,20 +341,20 @@ async def survives(
         # Long enough for anything that was delayed to show up as a failure.
         await asyncio.sleep(0.3)
         forward = await line.forward()
-    demand(not load.refused, f"{load.refused} local connections were refused")
+    require(not load.refused, f"{load.refused} local connections were refused")
     late = [(began, why) for began, why in load.lost if began > ready_at]
-    demand(not late, f"{len(late)} connections failed after the pod was ready: {late[:1]}")
-    demand(
+    require(not late, f"{len(late)} connections failed after the pod was ready: {late[:1]}")
+    require(
         len(load.lost) <= WORKERS + 2,
         f"{len(load.lost)} connections failed, more than can have been under way: {load.lost[-1:]}",
     )
     # The next connection to be served once the API server called the pod ready.
     after = min((ended for _, ended in load.served if ended >= ready_at), default=0.0) - ready_at
-    demand(after >= 0, "no connection was served after the pod was ready")
+    require(after >= 0, "no connection was served after the pod was ready")
     outage = max(ended - began for began, ended in held)
     moved = f" · now {forward.pod.name}" if replaced and forward.pod else ""
     cut = f", {len(load.lost)} cut with the pod" if load.lost else ""
-    return Outcome(
+    return CheckResult(
         f"{len(load.served)} served, 0 refused{cut} · held {milliseconds(outage)} at most, first "
         f"byte {milliseconds(after)} after ready{moved}",
         {
@@ -378,15 +378,15 @@ async def _served(load: Load, count: int) -> bool:
 async def _held_are_served(load: Load, since: float) -> list[tuple[float, float]]:
     """Connections that outlived the outage: those that took longest since it began."""
     seen = len(load.served) + WORKERS
-    await eventually(lambda: _served(load, seen), _SETTLE_S)
+    await wait_until(lambda: _served(load, seen), _SETTLE_S)
     held = sorted(
         (pair for pair in load.served if pair[1] > since), key=lambda pair: pair[0] - pair[1]
     )[:WORKERS]
-    demand(held, "no connection was served after the outage")
+    require(held, "no connection was served after the outage")
     return held
 
 
-async def pod_deleted(stage: Stage) -> Outcome:
+async def check_pod_deleted(stage: DemoEnvironment) -> CheckResult:
     """The pod is deleted; the forward moves to its replacement."""
 
     async def delete(pod: Pod) -> object:
@@ -397,7 +397,7 @@ async def pod_deleted(stage: Stage) -> Outcome:
     return await survives(stage, delete, replaced=True)
 
 
-async def container_crashed(stage: Stage) -> Outcome:
+async def check_container_crash(stage: DemoEnvironment) -> CheckResult:
     """The container ends and is restarted; the pod stays."""
 
     async def crash(pod: Pod) -> object:
@@ -406,7 +406,7 @@ async def container_crashed(stage: Stage) -> Outcome:
     return await survives(stage, crash, replaced=False)
 
 
-async def hop_restarted(stage: Stage, hop: str) -> Outcome:
+async def check_component_restart(stage: DemoEnvironment, hop: str) -> CheckResult:
     """A hop of the chain restarts; connections wait for it."""
     async with stage.forwarded(ECHO) as line:
         await traffic.echo(line.address)
@@ -417,9 +417,11 @@ async def hop_restarted(stage: Stage, hop: str) -> Outcome:
                 held = await traffic.echo(line.address)
         except (OSError, TimeoutError) as error:
             now = await line.forward()
-            raise Broken(
+            raise CheckFailedError(
                 f"{str(error) or 'no answer'} after {time.perf_counter() - began:.1f} s; "
                 f"the forward is {now.state.value}: {now.reason}"
             ) from error
         seconds = time.perf_counter() - began
-    return Outcome(f"working again after {seconds:.1f} s", {"outage_s": seconds, "held_s": held})
+    return CheckResult(
+        f"working again after {seconds:.1f} s", {"outage_s": seconds, "held_s": held}
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tui_forward.cli.demo import traffic
 from tui_forward.errors import ForwardError, TransportError
-from tui_forward.minicluster.control_socket import Control
+from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import (
     CatalogScope,
     CatalogView,
@@ -36,7 +36,7 @@ _READY_S = 20.0
 _POLL_S = 0.005
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
+async def wait_until(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
     """Wait until something in another process is so; whether it became so in time."""
     deadline = time.monotonic() + within_s
     while not await condition():
@@ -47,11 +47,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float) 
 
 
 @dataclass(slots=True)
-class Stage:
+class DemoEnvironment:
     """What every test of the demonstration works with."""
 
     session: Session
-    control: Control
+    control: ControlClient
     context: str
     pods: dict[str, Pod] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Stage:
             known = {s.resource for s in view.resources if s.synced}
             return {"pods", "namespaces"} <= known
 
-        if not await eventually(synced, _READY_S):
+        if not await wait_until(synced, _READY_S):
             raise TransportError("the cluster's pods were not listed in time")
 
     async def until(self, condition: Callable[[], bool], what: str) -> float:
@@ -102,7 +102,7 @@ class Stage:
             await self.look()
             return condition()
 
-        if not await eventually(seen, _READY_S):
+        if not await wait_until(seen, _READY_S):
             raise TransportError(f"waited in vain for {what}")
         return time.time()
 
@@ -130,7 +130,7 @@ class Stage:
     @contextlib.asynccontextmanager
     async def forwarded(
         self, port: int, *, transport: TransportChoice = TransportChoice.AUTO
-    ) -> AsyncIterator[Line]:
+    ) -> AsyncIterator[DemoForward]:
         """A forward to a port of the toolbox, ready, switched off at the end.
 
         Raises:
@@ -147,23 +147,23 @@ class Stage:
         forward_id = await self.session.start(
             ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), transport=transport)
         )
-        line = Line(self, forward_id)
+        line = DemoForward(self, forward_id)
         try:
             await line.ready()
             yield line
         finally:
             await self.session.stop(forward_id)
 
-    async def counted_by_pod(self, counters: Line, port: int) -> tuple[int, int]:
+    async def counted_by_pod(self, counters: DemoForward, port: int) -> tuple[int, int]:
         """Bytes that the test pod sent and received on a port, by its own count."""
         ledger = await traffic.get_json(counters.address, f"/counters?port={port}")
         return int(ledger["sent"]), int(ledger["received"])
 
 
-class Line:
+class DemoForward:
     """One forward of the stage."""
 
-    def __init__(self, stage: Stage, forward_id: str) -> None:
+    def __init__(self, stage: DemoEnvironment, forward_id: str) -> None:
         self._stage = stage
         self.id = forward_id
         self.address = LocalAddress("127.0.0.1", 0)
@@ -194,7 +194,7 @@ class Line:
                 raise ForwardError(forward.reason, hint=forward.hint)
             return forward.state is ForwardState.READY and bool(forward.listening)
 
-        if not await eventually(usable, _READY_S):
+        if not await wait_until(usable, _READY_S):
             state = forward.state.value
             raise ForwardError(f"not ready in time, still {state}: {forward.reason}")
         self.address = forward.listening[0]

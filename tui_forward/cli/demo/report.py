@@ -19,7 +19,7 @@ _ASCII = str.maketrans(
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Check:
     """One thing the program says of itself, put to the test.
 
     Attributes:
@@ -31,8 +31,8 @@ class Claim:
     """
 
     name: str
-    held: bool
-    words: str
+    passed: bool
+    summary: str
     seconds: float
     figures: dict[str, float | int | str] = field(default_factory=dict)
 
@@ -46,10 +46,10 @@ class Renderer(Protocol):
     def section(self, title: str, remark: str = "") -> None:
         """What the next claims are about."""
 
-    def claim(self, claim: Claim) -> None:
+    def claim(self, claim: Check) -> None:
         """One more claim was tested."""
 
-    def end(self, claims: list[Claim], seconds: float) -> None:
+    def end(self, claims: list[Check], seconds: float) -> None:
         """The verdict."""
 
 
@@ -88,16 +88,16 @@ class TextRenderer:
         self._line("")
         self._line(self._style(title, "1") + (f"  {self._style(remark, '2')}" if remark else ""))
 
-    def claim(self, claim: Claim) -> None:
+    def claim(self, claim: Check) -> None:
         """Tick, claim, figures."""
-        mark = self._style("✓", "32") if claim.held else self._style("✗", "1;31")
+        mark = self._style("✓", "32") if claim.passed else self._style("✗", "1;31")
         name = f"{claim.name:<{_NAME_WIDTH}}"
-        words = one_line(claim.words)
-        self._line(f"  {mark} {name} {words if claim.held else self._style(words, '31')}")
+        words = one_line(claim.summary)
+        self._line(f"  {mark} {name} {words if claim.passed else self._style(words, '31')}")
 
-    def end(self, claims: list[Claim], seconds: float) -> None:
+    def end(self, claims: list[Check], seconds: float) -> None:
         """How many held; which did not."""
-        failed = [claim for claim in claims if not claim.held]
+        failed = [claim for claim in claims if not claim.passed]
         self._line("")
         if failed:
             verdict = self._style(f"{len(failed)} of {len(claims)} claims failed", "1;31")
@@ -122,22 +122,22 @@ class JsonRenderer:
         """Remembered for the claims below it."""
         self._section = title
 
-    def claim(self, claim: Claim) -> None:
+    def claim(self, claim: Check) -> None:
         """One object."""
         self._emit(
             json.dumps(
                 {
                     "section": self._section,
                     "claim": claim.name,
-                    "held": claim.held,
-                    "words": claim.words,
+                    "held": claim.passed,
+                    "words": claim.summary,
                     "seconds": round(claim.seconds, 3),
                     "figures": claim.figures,
                 }
             )
         )
 
-    def end(self, claims: list[Claim], seconds: float) -> None:
+    def end(self, claims: list[Check], seconds: float) -> None:
         """The last object."""
-        held = sum(claim.held for claim in claims)
+        held = sum(claim.passed for claim in claims)
         self._emit(json.dumps({"claims": len(claims), "held": held, "seconds": round(seconds, 3)}))

@@ -16,7 +16,7 @@ _DRAIN_SIZE: Final = 64 * 1024
 _MOST_DRAINED: Final = 16
 
 
-def send_pieces(sock: socket.socket, pieces: list[memoryview]) -> int:
+def send_vectored(sock: socket.socket, pieces: list[memoryview]) -> int:
     """Send pieces as one, where the system can.
 
     Args:

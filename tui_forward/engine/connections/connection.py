@@ -21,19 +21,19 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from tui_forward.engine.connections.client_socket import close_socket, send_pieces
+from tui_forward.engine.connections.client_socket import close_socket, send_vectored
 from tui_forward.engine.connections.counters import ForwardCounters, Rate
-from tui_forward.engine.connections.peer_state import has_left
-from tui_forward.engine.connections.replay_buffer import Replay
+from tui_forward.engine.connections.peer_state import is_closed_by_peer
+from tui_forward.engine.connections.replay_buffer import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel
 from tui_forward.engine.tunnels.pool import TunnelPool
-from tui_forward.engine.tunnels.spill_buffer import Backlog
+from tui_forward.engine.tunnels.spill_buffer import SpillBuffer
 from tui_forward.errors import ForwardError, ForwardErrorCause, TuiForwardError
 from tui_forward.model import Connection, ConnectionState
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.stream import shared_buffer
-from tui_forward.transport.tcp import tune
+from tui_forward.transport.tcp import set_socket_options
 
 _LOOK_FIRST_S: Final = 0.1
 _LOOK_S: Final = 1.0
@@ -53,7 +53,7 @@ _POOL_GONE_PAUSE_S: Final = 0.01
 T = TypeVar("T")
 
 
-class Gate(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection needs of the forward it belongs to."""
 
     @property
@@ -64,7 +64,7 @@ class Gate(Protocol):
         forward counts open and total.
         """
 
-    async def pool(self) -> TunnelPool:
+    async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 
         Raises:
@@ -74,10 +74,10 @@ class Gate(Protocol):
     def refusal_is_final(self, failure: ForwardError) -> bool:
         """Whether a refusal is the application's last word: the pod's container is Ready."""
 
-    async def news(self) -> None:
+    async def wait_for_retry(self) -> None:
         """Wait until there is reason to believe that a refusal would not be repeated."""
 
-    def listens(self) -> None:
+    def pod_answered(self) -> None:
         """A connection that had been refused was answered."""
 
     def connection_failed(self, failure: ForwardError) -> None:
@@ -156,7 +156,7 @@ class LocalConnection:
         connection_id: int,
         forward_id: str,
         client: str,
-        gate: Gate,
+        gate: ConnectionOwner,
         limits: Limits,
         park_s: float,
         linger_s: float,
@@ -174,7 +174,7 @@ class LocalConnection:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()
-        self._state = ConnectionState.PARKED
+        self._state = ConnectionState.QUEUED
         self._opened_at = time.time()
         self._accepted_at = time.monotonic()
         self._heard_at = 0.0
@@ -189,10 +189,10 @@ class LocalConnection:
         self._rate_to_pod = Rate(self._accepted_at)
         self._channel: Channel | None = None
         self._acknowledged = False
-        self._backlog: Backlog | None = None
+        self._backlog: SpillBuffer | None = None
         self._buffer = shared_buffer("local", limits.frame_size)
         self._reading = False
-        self._replay = Replay(limits.replay)
+        self._replay = ReplayBuffer(limits.replay)
         self._local_ended = False
         self._eof_sent = False
         self._pod_ended = False
@@ -227,7 +227,7 @@ class LocalConnection:
             with contextlib.suppress(OSError):
                 self._sock.setblocking(False)
                 # Keep-alive finds clients that left while nothing was read from them.
-                tune(self._sock)
+                set_socket_options(self._sock)
             await self._serve()
         except asyncio.CancelledError:
             self._end("the forward was stopped", reset=True)
@@ -273,7 +273,7 @@ class LocalConnection:
         deadline = self._loop.time() + self._park_s
         pause_s = self._limits.retry_refused_s
         while not self._over:
-            self._state = ConnectionState.PARKED
+            self._state = ConnectionState.QUEUED
             channel = await self._parked(self._acquire(), deadline)
             if channel is None:
                 return
@@ -290,7 +290,7 @@ class LocalConnection:
                 self._gate.sandbox_gone(error)
             if not self._may_retry(failure, error) or self._loop.time() >= deadline:
                 raise error
-            self._state = ConnectionState.PARKED
+            self._state = ConnectionState.QUEUED
             self._was_refused = True
             if await self._parked(self._pause(pause_s), deadline):
                 pause_s = self._limits.retry_refused_s
@@ -301,7 +301,7 @@ class LocalConnection:
         """Wait, unless there is news; returns whether there is."""
         try:
             async with asyncio.timeout(seconds):
-                await self._gate.news()
+                await self._gate.wait_for_retry()
         except TimeoutError:
             return False
         return True
@@ -343,10 +343,10 @@ class LocalConnection:
 
     async def _acquire(self) -> Channel:
         while True:
-            pool = await self._gate.pool()
+            pool = await self._gate.wait_for_pool()
             try:
                 channel = await pool.open(self)
-                self._hesitate_s = pool.hesitate_s
+                self._hesitate_s = pool.grow_delay_s
                 return channel
             except ForwardError:
                 raise
@@ -436,7 +436,7 @@ class LocalConnection:
         self._to_pod += count
         self._counters.bytes_to_pod += count
         if self._replay.possible:
-            self._replay.keep(data, channel.store)
+            self._replay.append(data, channel.store)
         channel.send(data)
 
     def _read_more(self, count: int) -> int:
@@ -480,14 +480,14 @@ class LocalConnection:
         """The client sends no more: hold its end of file back as long as the pod may answer."""
         self._state = ConnectionState.CLOSING
         if self._channel is not None:
-            self._channel.linger()
+            self._channel.mark_half_closed()
         self._heard_at = self._loop.time()
         self._linger()
 
     def _linger(self) -> None:
         since = self._loop.time() - self._heard_at
         left = self._linger_s - since
-        if left > 0 and not has_left(self._sock):
+        if left > 0 and not is_closed_by_peer(self._sock):
             look_s = _LOOK_FIRST_S if since < _LOOK_FIRST_S else _LOOK_S
             self._timer = self._loop.call_later(min(left, look_s), self._linger)
         elif self._channel is not None:
@@ -503,16 +503,16 @@ class LocalConnection:
     def data_received(self, pieces: list[memoryview]) -> None:
         """See `ChannelHandler`."""
         if self._replay.possible:
-            self._replay.forget()
+            self._replay.clear()
             if self._was_refused:
-                self._gate.listens()
+                self._gate.pod_answered()
         if self._local_ended:
             self._heard_at = self._loop.time()
         if self._backlog is not None and self._backlog.size:
             self._keep(pieces, 0)
             return
         try:
-            count = send_pieces(self._sock, pieces)
+            count = send_vectored(self._sock, pieces)
         except (BlockingIOError, InterruptedError):
             count = 0
         except OSError:
@@ -529,14 +529,14 @@ class LocalConnection:
         if channel is None:
             return
         if self._backlog is None:
-            self._backlog = Backlog(channel.store)
+            self._backlog = SpillBuffer(channel.store)
         if not self._backlog.size:
             self._loop.add_writer(self._fd, self._write_ready)
         for piece in pieces:
             if taken < len(piece):
                 self._backlog.append(piece[taken:])
             taken = max(0, taken - len(piece))
-        channel.hold(self._backlog.size)
+        channel.set_buffered(self._backlog.size)
 
     def eof_received(self) -> None:
         """See `ChannelHandler`."""
@@ -567,7 +567,7 @@ class LocalConnection:
             self._end("the client reset the connection", reset=True)
         elif self._to_pod != to_pod:
             self._watch_paused(self._to_pod, 0.0)
-        elif still_s >= _ABANDONED_S and has_left(self._sock):
+        elif still_s >= _ABANDONED_S and is_closed_by_peer(self._sock):
             self._end(f"the client left, and the pod has not read for {still_s:g} s", reset=True)
         else:
             self._watch_paused(to_pod, still_s)
@@ -620,7 +620,7 @@ class LocalConnection:
 
     def _hold(self, size: int) -> None:
         if self._channel is not None:
-            self._channel.hold(size)
+            self._channel.set_buffered(size)
 
     def _write_ready(self) -> None:
         backlog = self._backlog
@@ -678,7 +678,7 @@ class LocalConnection:
             channel.abort()
         if self._backlog is not None:
             self._backlog.close()
-        self._replay.forget()
+        self._replay.clear()
         close_socket(self._sock, reset=reset)
         if self._parking is not None:
             self._parking.reschedule(self._loop.time())

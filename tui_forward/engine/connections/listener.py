@@ -58,7 +58,7 @@ _ONE_CONNECTION = frozenset(
 )
 
 
-Inheritance = MutableMapping[LocalAddress, socket.socket]
+InheritedSockets = MutableMapping[LocalAddress, socket.socket]
 """Listening sockets that are ours already; one that is used is taken out."""
 
 
@@ -80,7 +80,7 @@ class PortTakenError(ForwardError):
 
 
 @dataclass(frozen=True, slots=True)
-class PortWish:
+class PortRequest:
     """Which local port is wanted.
 
     Attributes:
@@ -89,7 +89,7 @@ class PortWish:
     """
 
     number: int
-    firm: bool
+    required: bool
 
 
 def check_addresses(addresses: Sequence[str]) -> None:
@@ -112,8 +112,8 @@ def check_addresses(addresses: Sequence[str]) -> None:
             ) from error
 
 
-def bind(
-    addresses: Sequence[str], wish: PortWish, inherited: Inheritance | None = None
+def bind_sockets(
+    addresses: Sequence[str], wish: PortRequest, inherited: InheritedSockets | None = None
 ) -> list[socket.socket]:
     """Bind one socket per address, all to the same port, and listen.
 
@@ -128,7 +128,7 @@ def bind(
         PortTakenError: A firm wish for a port that somebody has.
         ForwardError: With cause PRIVILEGED, or OTHER when an address is not this machine's.
     """
-    if wish.firm and wish.number:
+    if wish.required and wish.number:
         return _bind_all(addresses, wish.number, inherited=inherited)
     if wish.number:
         taken: PortTakenError | None = None
@@ -157,7 +157,7 @@ def _bind_all(
     number: int,
     *,
     everywhere: bool = False,
-    inherited: Inheritance | None = None,
+    inherited: InheritedSockets | None = None,
 ) -> list[socket.socket]:
     """Bind every address to `number` (0: one random number for all), or none.
 
@@ -208,7 +208,7 @@ def _bind_all(
     return bound
 
 
-def _inherit(inherited: Inheritance | None, host: str, number: int) -> socket.socket | None:
+def _inherit(inherited: InheritedSockets | None, host: str, number: int) -> socket.socket | None:
     if not inherited:
         return None
     # As getsockname(2) writes it.
@@ -333,7 +333,7 @@ class Listener:
         self._paused = False
         self._watch()
 
-    def hold(self) -> Inheritance:
+    def hold(self) -> InheritedSockets:
         """As `pause`, whoever pauses and resumes meanwhile; gives what may be handed over."""
         self._held = True
         self._unwatch()

@@ -30,7 +30,7 @@ _door: socket.socket | None = None
 _closed_door = sys.platform != "linux"
 
 
-def has_left(sock: socket.socket) -> bool | None:
+def is_closed_by_peer(sock: socket.socket) -> bool | None:
     """Whether the other end was closed, not only shut down for sending.
 
     Does not block.

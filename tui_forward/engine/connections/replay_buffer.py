@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 
 
-class Replay:
+class ReplayBuffer:
     """The beginning of one connection's upload.
 
     Args:
@@ -20,7 +20,7 @@ class Replay:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._data = bytearray()
-        self._store: Store | None = None
+        self._store: BufferBudget | None = None
         self.possible = True
 
     def __len__(self) -> int:
@@ -29,15 +29,15 @@ class Replay:
     def __bytes__(self) -> bytes:
         return bytes(self._data)
 
-    def keep(self, data: memoryview, store: Store) -> None:
+    def append(self, data: memoryview, store: BufferBudget) -> None:
         """More was sent; if there is no room for it, nothing can be repeated any more."""
         if len(self._data) + len(data) > self._limit or not store.reserve_replay(len(data)):
-            self.forget()
+            self.clear()
         else:
             self._store = store
             self._data += data
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """The application may have been reached, or the connection is over. Idempotent."""
         self.possible = False
         if self._store is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Alarm:
+class AutoResetEvent:
     """One waiter that anybody may wake. A ring while nobody waits ends the next wait at once."""
 
     __slots__ = ("_event",)
@@ -13,7 +13,7 @@ class Alarm:
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Wake the waiter. Idempotent until it waits again."""
         self._event.set()
 

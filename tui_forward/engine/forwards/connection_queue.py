@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.forwards import reasons
-from tui_forward.engine.forwards.status_recorder import Story
+from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardState, Resolved, TimelineKind
@@ -24,7 +24,7 @@ from tui_forward.model import ForwardState, Resolved, TimelineKind
 _DOUBT_S = 3.0
 
 
-class ForwardGate:
+class ConnectionQueue:
     """The gate of one forward. Implements `connection.Gate`.
 
     Args:
@@ -35,7 +35,7 @@ class ForwardGate:
 
     def __init__(
         self,
-        story: Story,
+        story: StatusRecorder,
         *,
         on_parked: Callable[[int], None],
         on_sandbox_gone: Callable[[ForwardError], None],
@@ -61,42 +61,42 @@ class ForwardGate:
 
     # What the forward says ------------------------------------------------------------
 
-    def open(self, pool: TunnelPool) -> None:
+    def admit(self, pool: TunnelPool) -> None:
         """A pool is up: let connections through."""
         self._pool = pool
         self._opened.set()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """No pool is up: park connections. Idempotent."""
         self._opened.clear()
 
-    def shut(self, reason: str) -> None:
+    def fail_waiting(self, reason: str) -> None:
         """There is no point in waiting: fail those that do, and those that come."""
         self._shut = reason
         self._opened.set()
 
-    def unshut(self) -> None:
+    def clear_failure(self) -> None:
         """Undo `shut`."""
         self._shut = ""
         self._opened.clear()
 
-    def arrived(self, resolved: Resolved) -> None:
+    def set_pod(self, resolved: Resolved) -> None:
         """The pool goes to this pod, in this incarnation."""
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
             self._last_refusal = -math.inf  # whatever refused before is gone
-            self.listens()
+            self.pod_answered()
         elif resolved.ready and not self._believed:
-            self.listens()
+            self.pod_answered()
         self._believed = resolved.ready
 
-    def doubt(self) -> None:
+    def mark_pod_stale(self) -> None:
         """The pod the pool goes to is not what the target means any more."""
         self._believed = False
 
     # What connections ask -------------------------------------------------------------
 
-    async def pool(self) -> TunnelPool:
+    async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 
         Raises:
@@ -122,7 +122,7 @@ class ForwardGate:
             if outage is not None:
                 outage.served += served
                 outage.given_up += not served
-                self._story.settle(outage)
+                self._story.finish_outage(outage)
 
     def _usable(self) -> TunnelPool | None:
         if self._shut:
@@ -146,18 +146,18 @@ class ForwardGate:
             return False
         return not self._counters.bytes_from_pod or now - self._first_refusal > _DOUBT_S
 
-    async def news(self) -> None:
+    async def wait_for_retry(self) -> None:
         """Wait until there is reason to believe that a refusal would not be repeated."""
         await self._news.wait()
 
-    def listens(self) -> None:
+    def pod_answered(self) -> None:
         """Those who were refused had better try now."""
         self._news.set()
         self._news = asyncio.Event()
 
     def connection_failed(self, failure: ForwardError) -> None:
         """A connection failed; one line in the timeline."""
-        self._story.trouble(TimelineKind.CONNECTION, reasons.sentence(failure))
+        self._story.record_problem(TimelineKind.CONNECTION, reasons.error_text(failure))
 
     def sandbox_gone(self, failure: ForwardError) -> None:
         """The runtime says the pod's sandbox is gone."""

@@ -11,10 +11,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from tui_forward.engine.connections.connection import Gate, LocalConnection
-from tui_forward.engine.context import World
-from tui_forward.engine.forwards.status_recorder import Story
-from tui_forward.engine.host.process_lookup import Ends
+from tui_forward.engine.connections.connection import ConnectionOwner, LocalConnection
+from tui_forward.engine.context import EngineContext
+from tui_forward.engine.forwards.status_recorder import StatusRecorder
+from tui_forward.engine.host.process_lookup import SocketPair
 from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress
 
 _log = logging.getLogger(__name__)
@@ -39,14 +39,20 @@ class ConnectionTable:
     """
 
     def __init__(
-        self, forward_id: str, spec: ForwardSpec, *, gate: Gate, story: Story, world: World
+        self,
+        forward_id: str,
+        spec: ForwardSpec,
+        *,
+        gate: ConnectionOwner,
+        story: StatusRecorder,
+        world: EngineContext,
     ) -> None:
         self._forward_id = forward_id
         self._spec = spec
         self._gate = gate
         self._story = story
         self._world = world
-        self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], Ends]] = {}
+        self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], SocketPair]] = {}
         self._recent: deque[Connection] = deque(maxlen=_RECENT_MAX)
 
     def __len__(self) -> int:
@@ -62,17 +68,17 @@ class ConnectionTable:
             client=str(client),
             gate=self._gate,
             limits=self._world.limits,
-            park_s=self._spec.park_s,
-            linger_s=self._spec.linger_s,
+            park_s=self._spec.queue_timeout_s,
+            linger_s=self._spec.half_close_timeout_s,
         )
         counters = self._gate.counters
         counters.connections_open += 1
         counters.connections_total += 1
         task = asyncio.create_task(connection.run(), name=f"connection {number}")
-        ends = Ends((client.host, client.port), (ours.host, ours.port))
+        ends = SocketPair((client.host, client.port), (ours.host, ours.port))
         self._live[number] = (connection, task, ends)
         task.add_done_callback(lambda done: self._ended(number, done))
-        self._story.tell(EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time()))
+        self._story.emit(EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time()))
 
     def _ended(self, number: int, task: asyncio.Task[None]) -> None:
         connection, _, _ = self._live.pop(number)
@@ -82,7 +88,7 @@ class ConnectionTable:
             _log.error("connection %d of %s fell over", number, self._forward_id, exc_info=error)
         last = connection.snapshot(time.time())
         self._recent.append(last)
-        self._story.tell(EventKind.CONNECTION_CLOSED, connection=last)
+        self._story.emit(EventKind.CONNECTION_CLOSED, connection=last)
 
     def close(self, number: int, reason: str) -> bool:
         """End one connection; False when it is not one of these, or has ended."""
@@ -119,7 +125,7 @@ class ConnectionTable:
             yield connection.snapshot(now)
 
 
-def refuse(sock: socket.socket) -> None:
+def reset_socket(sock: socket.socket) -> None:
     """Reset an accepted socket."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -10,15 +10,15 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Iterator
 
-from tui_forward.engine.connections.listener import Inheritance, Listener
-from tui_forward.engine.context import World
+from tui_forward.engine.connections.listener import InheritedSockets, Listener
+from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import state_machine as state_machine
-from tui_forward.engine.forwards.auto_reset_event import Alarm
-from tui_forward.engine.forwards.connection_queue import ForwardGate
-from tui_forward.engine.forwards.connection_table import ConnectionTable, refuse
+from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
+from tui_forward.engine.forwards.connection_queue import ConnectionQueue
+from tui_forward.engine.forwards.connection_table import ConnectionTable, reset_socket
 from tui_forward.engine.forwards.open_listener import open_listener
-from tui_forward.engine.forwards.reconciler import Follower
-from tui_forward.engine.forwards.status_recorder import Story
+from tui_forward.engine.forwards.reconciler import Reconciler
+from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Connection,
@@ -37,7 +37,7 @@ from tui_forward.model import (
 _MAX_PARKED = 2048
 
 
-class LiveForward:
+class ActiveForward:
     """A forward that is switched on.
 
     Args:
@@ -46,18 +46,18 @@ class LiveForward:
         world: The engine around it.
     """
 
-    def __init__(self, forward_id: str, spec: ForwardSpec, world: World) -> None:
+    def __init__(self, forward_id: str, spec: ForwardSpec, world: EngineContext) -> None:
         self.id = forward_id
         self.spec = spec
         self._world = world
-        self._alarm = Alarm()
-        self._story = Story(forward_id, spec, world, on_state=self._state_changed)
-        self._gate = ForwardGate(
+        self._alarm = AutoResetEvent()
+        self._story = StatusRecorder(forward_id, spec, world, on_state=self._state_changed)
+        self._gate = ConnectionQueue(
             self._story,
             on_parked=self._parked_changed,
-            on_sandbox_gone=lambda failure: self._follower.distrust(failure),
+            on_sandbox_gone=lambda failure: self._follower.invalidate_pod(failure),
         )
-        self._follower = Follower(
+        self._follower = Reconciler(
             spec,
             gate=self._gate,
             story=self._story,
@@ -95,12 +95,12 @@ class LiveForward:
             # Whoever waits for the port may have it at once.
             if self._listener is not None:
                 self._listener.close()
-            self._gate.shut(f"the forward was {reason}")
+            self._gate.fail_waiting(f"the forward was {reason}")
             await self._end_life()
             await self._table.end_all(f"the forward was {reason}")
             await self._follower.close()
             self._story.advance(state_machine.Stopped(reason))
-            self._story.tell(EventKind.STOPPED)
+            self._story.emit(EventKind.STOPPED)
 
     async def pause(self) -> None:
         """Stop forwarding; keep the forward and its port. Idempotent."""
@@ -110,9 +110,9 @@ class LiveForward:
         async with self._lifecycle:
             if self._over or self._story.status.paused:
                 return
-            self._gate.shut("the forward is paused")
+            self._gate.fail_waiting("the forward is paused")
             await self._end_life()
-            self._follower.cut("the forward was paused")
+            self._follower.abort("the forward was paused")
             await self._table.end_all("the forward was paused")
             self._story.advance(state_machine.Paused())
             if self._listener is not None:
@@ -130,35 +130,35 @@ class LiveForward:
         async with self._lifecycle:
             if self._over or not self._story.status.paused:
                 return
-            self._gate.unshut()
+            self._gate.clear_failure()
             self._story.advance(state_machine.Resumed())
             self._story.begin("switched on again")
-            self._follower.hurry()
+            self._follower.retry_now()
             self._live_on()
 
     def reconnect(self) -> None:
         """Cut the tunnels, forget every delay, and try again now."""
         if self._over or self._story.status.paused:
             return
-        self._story.note(TimelineKind.NOTE, "reconnect was asked for")
-        self._follower.start_over("reconnecting, as asked")
+        self._story.record(TimelineKind.NOTE, "reconnect was asked for")
+        self._follower.restart("reconnecting, as asked")
 
-    def nudge(self, reason: str) -> None:
+    def retry_if_waiting(self, reason: str) -> None:
         """The world has changed: try again if it waits, make sure if it seems to work."""
         status = self._story.status
         if self._over or status.paused:
             return
         if status.retry_at is not None or status.state is ForwardState.BLOCKED:
-            self._story.note(TimelineKind.NOTE, f"{reason}: trying again")
-            self._follower.hurry()
+            self._story.record(TimelineKind.NOTE, f"{reason}: trying again")
+            self._follower.retry_now()
         elif status.state is ForwardState.READY:
             self._follower.probe()
 
-    def cluster_answers(self) -> None:
+    def cut_backoff(self) -> None:
         """Another forward of the same context got through to the API server."""
         if not self._over and self._follower.waits_for_cluster:
-            self._story.note(TimelineKind.NOTE, "the API server answers others: trying again")
-            self._follower.hurry()
+            self._story.record(TimelineKind.NOTE, "the API server answers others: trying again")
+            self._follower.retry_now()
 
     def close_connection(self, connection_id: int) -> bool:
         """End one connection; False when it is not one of ours, or has ended."""
@@ -168,7 +168,7 @@ class LiveForward:
     # Being handed over to another process
     # ----------------------------------------------------------------------------------
 
-    def hold(self) -> Inheritance:
+    def hold(self) -> InheritedSockets:
         """Accept nothing for now; gives the sockets that listen."""
         return self._listener.hold() if self._listener is not None else {}
 
@@ -177,7 +177,7 @@ class LiveForward:
         if self._listener is not None:
             self._listener.release()
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Listen no more, for another process does; go on for the connections there are."""
         if self._listener is not None:
             self._listener.close()
@@ -207,9 +207,9 @@ class LiveForward:
         return self._story.timeline
 
     @property
-    def obstacle(self) -> TuiForwardError | Unresolved | None:
+    def not_ready_cause(self) -> TuiForwardError | Unresolved | None:
         """What keeps it from being ready; see `Follower.obstacle`."""
-        return self._follower.obstacle
+        return self._follower.not_ready_cause
 
     def snapshot(self) -> Forward:
         """The forward as it stands."""
@@ -232,9 +232,9 @@ class LiveForward:
             transport=pool.transport if pool is not None else None,
             tunnels=pool.tunnels if pool is not None else 0,
             round_trip_s=pool.round_trip_s if pool is not None else None,
-            parked=self._gate.parked,
+            queued=self._gate.parked,
             counters=self._gate.counters.snapshot(),
-            last_incident=story.incident,
+            last_event=story.last_event,
         )
 
     def connections(self, now: float) -> Iterator[Connection]:
@@ -260,10 +260,12 @@ class LiveForward:
             try:
                 watch = self._follower.watch()
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._follower.heed(watch), name=f"forward {self.id}: target")
+                    tasks.create_task(
+                        self._follower.follow_watch(watch), name=f"forward {self.id}: target"
+                    )
                     tasks.create_task(self._work(), name=f"forward {self.id}: work")
             except Exception as error:  # noqa: BLE001 - whatever it is becomes a state and a retry
-                delay = self._follower.fell_over(error)
+                delay = self._follower.record_crash(error)
             finally:
                 await self._follower.release()
             await self._alarm.wait(delay)
@@ -286,17 +288,17 @@ class LiveForward:
 
     def _accepted(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
         if self._story.status.paused or self._over:
-            refuse(sock)
-            self._story.note(TimelineKind.CONNECTION, "refused a connection while paused")
+            reset_socket(sock)
+            self._story.record(TimelineKind.CONNECTION, "refused a connection while paused")
             return
         self._table.add(sock, client, ours)
 
     def _state_changed(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY:
-            self._gate.hold()
+            self._gate.pause()
         if after is ForwardState.READY:
             assert self._follower.pool is not None
-            self._gate.open(self._follower.pool)
+            self._gate.admit(self._follower.pool)
             if self._listener is not None:
                 self._listener.resume()
             self._world.became_ready(self.spec.target.context)

@@ -6,13 +6,18 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from tui_forward.engine.connections.listener import Listener, PortTakenError, PortWish, bind
-from tui_forward.engine.context import World
+from tui_forward.engine.connections.listener import (
+    Listener,
+    PortRequest,
+    PortTakenError,
+    bind_sockets,
+)
+from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import reasons as reasons
 from tui_forward.engine.forwards import state_machine as state_machine
-from tui_forward.engine.forwards.auto_reset_event import Alarm
-from tui_forward.engine.forwards.status_recorder import Story
-from tui_forward.engine.host.process_lookup import port_holder
+from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
+from tui_forward.engine.forwards.status_recorder import StatusRecorder
+from tui_forward.engine.host.process_lookup import find_port_owner
 from tui_forward.errors import ForwardError, ForwardErrorCause
 from tui_forward.model import (
     BlockedBy,
@@ -33,9 +38,9 @@ async def open_listener(
     spec: ForwardSpec,
     *,
     resolution: Callable[[], Resolution],
-    alarm: Alarm,
-    story: Story,
-    world: World,
+    alarm: AutoResetEvent,
+    story: StatusRecorder,
+    world: EngineContext,
     on_accept: Callable[[socket.socket, LocalAddress, LocalAddress], None],
 ) -> Listener:
     """Bind the forward's addresses and accept on them; waits until the port can be had.
@@ -57,7 +62,7 @@ async def open_listener(
             await alarm.wait()
             continue
         try:
-            sockets = bind(spec.addresses, wish, world.inherited)
+            sockets = bind_sockets(spec.addresses, wish, world.inherited_sockets)
         except ForwardError as error:
             story.advance(await _trouble(error, world))
             await alarm.wait(_RETRY_S)
@@ -65,32 +70,32 @@ async def open_listener(
         listener = Listener(
             sockets,
             on_accept=on_accept,
-            on_exhausted=lambda text: story.trouble(TimelineKind.NOTE, text),
+            on_exhausted=lambda text: story.record_problem(TimelineKind.NOTE, text),
         )
         addresses = ", ".join(str(address) for address in listener.addresses)
-        story.note(TimelineKind.STATE, f"listening on {addresses}")
-        story.tell(EventKind.LISTENING, listening=listener.addresses)
+        story.record(TimelineKind.STATE, f"listening on {addresses}")
+        story.emit(EventKind.LISTENING, listening=listener.addresses)
         return listener
 
 
-def _wish(spec: ForwardSpec, resolution: Resolution) -> PortWish | None:
+def _wish(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
     """The local port to bind; None until the number behind a port's name is known."""
     if spec.local_port is not None:
-        return PortWish(spec.local_port, firm=True)
+        return PortRequest(spec.local_port, required=True)
     if spec.target.port.isdecimal():
-        return PortWish(int(spec.target.port), firm=False)
+        return PortRequest(int(spec.target.port), required=False)
     if isinstance(resolution, Resolved):
-        return PortWish(resolution.port, firm=False)
+        return PortRequest(resolution.port, required=False)
     return None
 
 
-async def _trouble(error: ForwardError, world: World) -> state_machine.ListenerBlocked:
+async def _trouble(error: ForwardError, world: EngineContext) -> state_machine.ListenerBlocked:
     if isinstance(error, PortTakenError):
         port = error.address.port
         who = world.own_forward_on(port)
         hint = "stop that forward, or choose another local port" if who else error.hint
         if not who:
-            holder = await asyncio.to_thread(port_holder, error.address.host, port)
+            holder = await asyncio.to_thread(find_port_owner, error.address.host, port)
             who = str(holder) if holder is not None else "another process"
         reason = f"{error.message} by {who}; starts as soon as it is free"
         return state_machine.ListenerBlocked(reason, hint, BlockedBy.PORT)

@@ -45,7 +45,7 @@ def blocked_by(error: TuiForwardError) -> BlockedBy | None:
     return None
 
 
-def concerns_cluster(error: TuiForwardError) -> bool:
+def affects_all_pods(error: TuiForwardError) -> bool:
     """Whether all forwards of the context meet the same trouble, whatever their pods."""
     return isinstance(error, AuthError | ConfigError | TransportError) or (
         isinstance(error, ApiError) and error.status == 401
@@ -56,7 +56,7 @@ def dial_failed(
     error: TuiForwardError, target: Target, pod: PodRef, retry_at: float
 ) -> state_machine.DialFailed:
     """The input for the state machine when no tunnel could be opened."""
-    reason, hint = sentence(error), error.hint
+    reason, hint = error_text(error), error.hint
     if isinstance(error, ApiError) and error.forbidden:
         refusal = _REFUSAL.search(error.message)
         verb = refusal["verb"] if refusal else "create"
@@ -84,7 +84,7 @@ def pod_missing(missing: Unresolved, before: PodRef | None) -> state_machine.Pod
         hint=missing.hint,
         blocked_by=missing.blocked_by,
         lost=lost,
-        pending=missing.pending,
+        pending=missing.is_loading,
     )
 
 
@@ -95,14 +95,14 @@ def pod_moved(before: PodRef, now: PodRef) -> str:
     return f"pod {before.name} was replaced by {now.name}"
 
 
-def ready(resolved: Resolved, transport: TransportChoice | None) -> str:
+def ready_reason(resolved: Resolved, transport: TransportChoice | None) -> str:
     """The reason of `READY`."""
     by = f" by {TRANSPORT_NAMES[transport]}" if transport is not None else ""
     text = f"forwarding to {resolved.pod.name}:{resolved.port}{by}"
     return text if resolved.ready else f"{text}; the pod is not Ready"
 
 
-def sentence(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error's message, fit to follow a colon."""
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__

@@ -18,13 +18,13 @@ import asyncio
 import logging
 import time
 
-from tui_forward.engine.context import World
+from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import reasons as reasons
 from tui_forward.engine.forwards import state_machine as state_machine
-from tui_forward.engine.forwards.auto_reset_event import Alarm
+from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.backoff import Backoff
-from tui_forward.engine.forwards.connection_queue import ForwardGate
-from tui_forward.engine.forwards.status_recorder import Story
+from tui_forward.engine.forwards.connection_queue import ConnectionQueue
+from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.target_watch import TargetWatch
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ApiError, ForwardError, TuiForwardError
@@ -52,7 +52,7 @@ _EVIDENCE_S = 3.0
 _PROBE_S = 3.0
 
 
-class Follower:
+class Reconciler:
     """Follows one target with one pool.
 
     Args:
@@ -68,10 +68,10 @@ class Follower:
         self,
         spec: ForwardSpec,
         *,
-        gate: ForwardGate,
-        story: Story,
-        alarm: Alarm,
-        world: World,
+        gate: ConnectionQueue,
+        story: StatusRecorder,
+        alarm: AutoResetEvent,
+        world: EngineContext,
         name: str,
     ) -> None:
         self._spec = spec
@@ -95,7 +95,7 @@ class Follower:
         self._failed_at = 0.0
         self._retry_at = 0.0  # monotonic; in the past is "now"
         self.waits_for_cluster = False  # the latest dial failed for no reason of the pod's
-        self.resolution: Resolution = Unresolved(reason="looking for a pod", pending=True)
+        self.resolution: Resolution = Unresolved(reason="looking for a pod", is_loading=True)
         self.pool: TunnelPool | None = None
 
     @property
@@ -106,7 +106,7 @@ class Follower:
         return self._connected.pod if self._connected is not None else None
 
     @property
-    def obstacle(self) -> TuiForwardError | Unresolved | None:
+    def not_ready_cause(self) -> TuiForwardError | Unresolved | None:
         """What keeps the pool down, as it was learnt; None if nothing has failed.
 
         Means nothing while the forward is ready or stopped.
@@ -133,7 +133,7 @@ class Follower:
         self._learn(self._watch.current)
         return self._watch
 
-    async def heed(self, watch: TargetWatch) -> None:
+    async def follow_watch(self, watch: TargetWatch) -> None:
         """Keep `resolution` up to date, until cancelled."""
         while True:
             self._learn(await watch.changed(self.resolution))
@@ -147,9 +147,9 @@ class Follower:
             self._story.remote_port = resolution.port
         connected = self._connected
         if connected is None or not _same(connected, resolution):
-            self._gate.doubt()
+            self._gate.mark_pod_stale()
 
-    def distrust(self, failure: ForwardError) -> None:
+    def invalidate_pod(self, failure: ForwardError) -> None:
         """A connection was told that the pod's sandbox is gone."""
         pod = self._connected.pod if self._connected is not None else None
         if pod is None or self._watch is None:
@@ -157,10 +157,10 @@ class Follower:
         if time.monotonic() - self._moved_at < _STALE_REPORT_S:
             return  # likely the previous pod's; the connection tries again and reports again
         self._sandbox_gone, self._sandbox_gone_at = failure, time.monotonic()
-        self._story.trouble(
-            TimelineKind.POD, f"the sandbox of {pod.name} is gone: {reasons.sentence(failure)}"
+        self._story.record_problem(
+            TimelineKind.POD, f"the sandbox of {pod.name} is gone: {reasons.error_text(failure)}"
         )
-        self._watch.distrust(pod.uid)
+        self._watch.invalidate(pod.uid)
 
     # ----------------------------------------------------------------------------------
     # The clock
@@ -168,9 +168,9 @@ class Follower:
 
     def _hurry(self, earliest: float) -> None:
         self._retry_at = min(self._retry_at, earliest)
-        self._alarm.ring()
+        self._alarm.set()
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """The world has changed: forget the delays and try now."""
         self._backoff.reset()
         self._blocked_tries = 0
@@ -181,17 +181,17 @@ class Follower:
         if self.pool is not None and self.pool.up:
             self.pool.probe(_PROBE_S)
 
-    def start_over(self, reason: str) -> None:
+    def restart(self, reason: str) -> None:
         """Cut the tunnels and whatever is being tried, and try again now."""
         if self._dial is not None:
             self._dial.cancel()
         self._cut_by_us = True
         if self.pool is not None:
             self.pool.abort(reason)
-        self.hurry()
+        self.retry_now()
 
     def _crowd(self) -> int:
-        return self._world.trying(self._spec.target.context)
+        return self._world.count_connecting(self._spec.target.context)
 
     def _delay_after(self, error: TuiForwardError, now: float) -> float:
         if reasons.blocked_by(error) is None:
@@ -227,13 +227,13 @@ class Follower:
         except TimeoutError:
             _log.warning("the tunnels of %s did not close in time", self._name)
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """Cut all tunnels at once; `follow` is not running."""
         self._was_up = False
         if self.pool is not None:
             self.pool.abort(reason)
 
-    def fell_over(self, error: Exception) -> float:
+    def record_crash(self, error: Exception) -> float:
         """Turn any exception into a state; returns the seconds until the next try."""
         cause: BaseException = error
         while isinstance(cause, BaseExceptionGroup):
@@ -245,13 +245,13 @@ class Follower:
             delay = self._delay_after(cause, now)
             by = reasons.blocked_by(cause)
             failed = state_machine.DialFailed(
-                reasons.sentence(cause), time.time() + delay, hint=cause.hint, blocked_by=by
+                reasons.error_text(cause), time.time() + delay, hint=cause.hint, blocked_by=by
             )
             self._story.advance(failed)
             return delay
         _log.error("%s fell over and starts over", self._name, exc_info=error)
         delay = max(1.0, self._backoff.failed(now, crowd=self._crowd()))
-        reason = f"the program failed ({type(cause).__name__}: {reasons.sentence(cause)})"
+        reason = f"the program failed ({type(cause).__name__}: {reasons.error_text(cause)})"
         self._failure = TuiForwardError(reason)
         self._story.advance(state_machine.Failed(f"{reason}; starting over", time.time() + delay))
         return delay
@@ -292,14 +292,14 @@ class Follower:
         self._goal = goal
         self._cut_by_us = False
         self._dial = asyncio.create_task(self._connect(goal), name=f"{self._name}: dial")
-        self._dial.add_done_callback(lambda _: self._alarm.ring())
+        self._dial.add_done_callback(lambda _: self._alarm.set())
 
     async def _connect(self, goal: Resolved) -> None:
         if self.pool is None:
             self.pool = TunnelPool(
                 self._world.clusters.access(self._spec.target.context),
                 transport=self._spec.transport,
-                memory=self._world.memory,
+                memory=self._world.transport_cache,
                 limits=self._world.limits,
                 on_change=self._pool_changed,
             )
@@ -326,10 +326,10 @@ class Follower:
             self._failed_at = now
             self._retry_at = now + delay
             if isinstance(error, ApiError) and error.not_found and self._watch is not None:
-                self._watch.distrust(goal.pod.uid)
-            self.waits_for_cluster = reasons.concerns_cluster(error)
+                self._watch.invalidate(goal.pod.uid)
+            self.waits_for_cluster = reasons.affects_all_pods(error)
             failed = reasons.dial_failed(error, self._spec.target, goal.pod, time.time() + delay)
-            self._story.incident = failed.reason
+            self._story.last_event = failed.reason
             self._story.advance(failed)
             return
         assert pool is not None
@@ -341,25 +341,25 @@ class Follower:
         self._backoff.succeeded(now)
         if before is not None and before.pod.uid != goal.pod.uid:
             self._moved_at = now
-            self._story.note(TimelineKind.POD, f"{before.pod.name} → {goal.pod.name}")
+            self._story.record(TimelineKind.POD, f"{before.pod.name} → {goal.pod.name}")
         self._was_up = True
 
     def _stay(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:
         """The pool goes where it should."""
         if before.incarnation != now.incarnation:
-            self._story.note(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
+            self._story.record(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
         self._connected = now
-        self._gate.arrived(now)
-        self._story.advance(state_machine.TunnelUp(reasons.ready(now, pool.transport)))
+        self._gate.set_pod(now)
+        self._story.advance(state_machine.TunnelUp(reasons.ready_reason(now, pool.transport)))
 
     async def _lost(self, pool: TunnelPool) -> None:
         self._was_up = False
-        error = await pool.lost()  # it is down: this does not wait
+        error = await pool.wait_lost()  # it is down: this does not wait
         self._failure = None if self._cut_by_us else error
         now = time.monotonic()
         self._failed_at = now
         self._retry_at = now + self._backoff.failed(now, crowd=self._crowd())
-        self._story.advance(state_machine.TunnelLost(reasons.sentence(error)))
+        self._story.advance(state_machine.TunnelLost(reasons.error_text(error)))
 
     def _let_go(self, reason: str) -> None:
         """New connections must not go to the pod there was; those it has may end in peace."""
@@ -370,9 +370,9 @@ class Follower:
     def _pool_changed(self) -> None:
         if self.pool is not None and not self.pool.up:
             # At once, not when the task gets its turn: nobody passes the gate to a dead pool.
-            self._gate.hold()
+            self._gate.pause()
         if self.pool is None or self.pool.up != self._was_up:
-            self._alarm.ring()
+            self._alarm.set()
         self._world.changed()
 
 

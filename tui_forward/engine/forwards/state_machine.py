@@ -326,6 +326,6 @@ TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
 }
 
 
-def advance(status: Status, given: Input) -> Status:
+def next_status(status: Status, given: Input) -> Status:
     """The status after an input. Total: every pair of state and input has an answer."""
     return TABLE[status.state][type(given)](status, given)

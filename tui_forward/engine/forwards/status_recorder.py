@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tui_forward.engine.context import World
+from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import state_machine as state_machine
 from tui_forward.engine.forwards.timeline import Outage, Timeline
 from tui_forward.model import (
@@ -24,7 +24,7 @@ from tui_forward.model import (
 )
 
 
-class Story:
+class StatusRecorder:
     """One forward's story.
 
     Args:
@@ -38,7 +38,7 @@ class Story:
         self,
         forward_id: str,
         spec: ForwardSpec,
-        world: World,
+        world: EngineContext,
         *,
         on_state: Callable[[ForwardState, ForwardState], None],
     ) -> None:
@@ -50,7 +50,7 @@ class Story:
         self._outage: Outage | None = None
         self.status = state_machine.INITIAL
         self.since = self.started_at = time.time()
-        self.incident = ""
+        self.last_event = ""
         self.remote_port: int | None = None
 
     @property
@@ -65,13 +65,13 @@ class Story:
 
     def begin(self, text: str) -> None:
         """It is switched on, or goes on after a pause."""
-        self.note(TimelineKind.STATE, text)
+        self.record(TimelineKind.STATE, text)
         self._outage = Outage(time.monotonic(), first=True)
 
     def advance(self, given: state_machine.Input) -> None:
         """Feed the state machine, and tell everybody if that changed what is shown."""
         before = self.status
-        after = self.status = state_machine.advance(before, given)
+        after = self.status = state_machine.next_status(before, given)
         if after == before:
             return
         moved = after.state is not before.state
@@ -80,45 +80,45 @@ class Story:
         if moved or after.reason != before.reason:
             # Every dial of a long outage would push everything else out of the timeline.
             if moved or not isinstance(given, state_machine.DialStarted):
-                self.note(TimelineKind.STATE, f"{after.state}: {after.reason}")
+                self.record(TimelineKind.STATE, f"{after.state}: {after.reason}")
             if after.state is not ForwardState.STOPPED or after.paused:
-                self.tell(EventKind.STATE)
+                self.emit(EventKind.STATE)
         if moved:
             self._moved(before.state, after.state)
         self._world.changed()
 
     def _moved(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY and after is not ForwardState.STOPPED:
-            self.incident = self.status.reason
+            self.last_event = self.status.reason
             self._outage = Outage(time.monotonic())
         if after is ForwardState.STOPPED:
             self._outage = None
         self._on_state(before, after)
         if after is ForwardState.READY and self._outage is not None:
             self._outage.ended = time.monotonic()
-            self.settle(self._outage)
+            self.finish_outage(self._outage)
 
-    def settle(self, outage: Outage) -> None:
+    def finish_outage(self, outage: Outage) -> None:
         """Say how long an outage was, once all connections it held are accounted for."""
         if outage is not self._outage or not outage.settled:
             return
         self._outage = None
         text = outage.summary(time.monotonic())
-        self.note(TimelineKind.NOTE, text)
+        self.record(TimelineKind.NOTE, text)
         if not outage.first:
-            self.incident = text
+            self.last_event = text
 
-    def note(self, kind: TimelineKind, text: str) -> None:
+    def record(self, kind: TimelineKind, text: str) -> None:
         """Add a line to the timeline."""
         self._timeline.add(time.time(), kind, text)
         self._world.changed()
 
-    def trouble(self, kind: TimelineKind, text: str) -> None:
+    def record_problem(self, kind: TimelineKind, text: str) -> None:
         """Add a line about something that went wrong."""
-        self.incident = text
-        self.note(kind, text)
+        self.last_event = text
+        self.record(kind, text)
 
-    def tell(
+    def emit(
         self,
         kind: EventKind,
         *,

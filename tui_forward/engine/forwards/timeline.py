@@ -70,7 +70,7 @@ class Outage:
 
     def summary(self, now: float) -> str:
         """One sentence on all of it ("was down 1.8 s, 3 connections parked, all served")."""
-        lasted = duration((self.ended if self.ended is not None else now) - self.began)
+        lasted = format_duration((self.ended if self.ended is not None else now) - self.began)
         text = f"ready after {lasted}" if self.first else f"was down {lasted}"
         if not self.parked:
             return text
@@ -83,7 +83,7 @@ class Outage:
         return f"{text}, served" if self.parked == 1 else f"{text}, all served"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as people say it: "350 ms", "1.8 s", "42 s", "3 min 5 s", "2 h 10 min"."""
     seconds = max(0.0, seconds)
     if seconds < 0.9995:

@@ -36,7 +36,7 @@ def _trim() -> Callable[[int], int] | None:
     return trim
 
 
-class Caretaker:
+class HeapTrimmer:
     """Trims the heap after traffic.
 
     Args:

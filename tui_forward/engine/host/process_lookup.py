@@ -32,7 +32,7 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp, see Documentation/networking/proc
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PortOwner:
     """Who has a port.
 
     Attributes:
@@ -53,14 +53,14 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class SocketPair:
     """The two ends of a TCP connection as the client sees them: its own, and ours."""
 
     client: tuple[str, int]
     ours: tuple[str, int]
 
 
-def port_holder(host: str, port: int) -> Holder | None:
+def find_port_owner(host: str, port: int) -> PortOwner | None:
     """Who listens on `port` at `host`, or on all addresses. Blocks; may take 100 ms.
 
     Returns:
@@ -72,7 +72,7 @@ def port_holder(host: str, port: int) -> Holder | None:
     return _psutil_port_holder(host, port)
 
 
-def client_processes(wanted: Sequence[Ends]) -> dict[Ends, str]:
+def find_client_processes(wanted: Sequence[SocketPair]) -> dict[SocketPair, str]:
     """Name and pid ("psql (4211)") of each connection's client that can be told. Blocks."""
     if not wanted:
         return {}
@@ -116,7 +116,7 @@ def _table() -> Iterator[list[str]]:
             continue  # IPv6 is off
 
 
-def _linux_port_holder(host: str, port: int) -> Holder | None:
+def _linux_port_holder(host: str, port: int) -> PortOwner | None:
     wildcard = {f"{'0' * 8}:{port:04X}", f"{'0' * 32}:{port:04X}"}
     addresses = wildcard | set(_kernel_forms(host, port))
     rows = [row for row in _table() if row[3] == _LISTEN and row[1] in addresses]
@@ -126,11 +126,11 @@ def _linux_port_holder(host: str, port: int) -> Holder | None:
     for row in rows:
         pid = owners.get(row[9])
         if pid is not None:
-            return Holder(name=_process_name(pid), pid=pid)
-    return Holder(user=_user_name(int(rows[0][7])))
+            return PortOwner(name=_process_name(pid), pid=pid)
+    return PortOwner(user=_user_name(int(rows[0][7])))
 
 
-def _linux_client_processes(wanted: Sequence[Ends]) -> dict[Ends, str]:
+def _linux_client_processes(wanted: Sequence[SocketPair]) -> dict[SocketPair, str]:
     by_addresses = {
         (client, ours): ends
         for ends in wanted
@@ -138,7 +138,7 @@ def _linux_client_processes(wanted: Sequence[Ends]) -> dict[Ends, str]:
             _kernel_forms(*ends.client), _kernel_forms(*ends.ours), strict=False
         )
     }
-    by_inode: dict[str, Ends] = {}
+    by_inode: dict[str, SocketPair] = {}
     for row in _table():
         ends = by_addresses.get((row[1], row[2]))
         if ends is not None and row[9] != "0":
@@ -216,20 +216,20 @@ def _psutil_rows() -> Iterator[tuple[int, str, _Address | None, _Address | None]
             )
 
 
-def _psutil_port_holder(host: str, port: int) -> Holder | None:
+def _psutil_port_holder(host: str, port: int) -> PortOwner | None:
     for pid, status, ours, _ in _psutil_rows():
         if status != psutil.CONN_LISTEN or ours is None or ours[1] != port:
             continue
         if ours[0] in ("0.0.0.0", "::", "*") or _same_host(ours[0], host):
-            return Holder(name=_process_name(pid), pid=pid)
+            return PortOwner(name=_process_name(pid), pid=pid)
     return None
 
 
-def _psutil_client_processes(wanted: Sequence[Ends]) -> dict[Ends, str]:
-    by_ports: dict[tuple[int, int], list[Ends]] = {}
+def _psutil_client_processes(wanted: Sequence[SocketPair]) -> dict[SocketPair, str]:
+    by_ports: dict[tuple[int, int], list[SocketPair]] = {}
     for ends in wanted:
         by_ports.setdefault((ends.client[1], ends.ours[1]), []).append(ends)
-    found: dict[Ends, int] = {}
+    found: dict[SocketPair, int] = {}
     for pid, _, ours, theirs in _psutil_rows():
         if ours is None or theirs is None:
             continue
@@ -248,7 +248,7 @@ def _process_name(pid: int) -> str:
         return ""
 
 
-def _named(pids: Mapping[Ends, int]) -> dict[Ends, str]:
+def _named(pids: Mapping[SocketPair, int]) -> dict[SocketPair, str]:
     names = {pid: _process_name(pid) for pid in set(pids.values())}
     return {ends: f"{names[pid]} ({pid})" for ends, pid in pids.items() if names[pid]}
 
@@ -258,13 +258,13 @@ def _named(pids: Mapping[Ends, int]) -> dict[Ends, str]:
 # --------------------------------------------------------------------------------------
 
 
-class Named(Protocol):
+class HasClientProcess(Protocol):
     """What carries the answer: a connection."""
 
     process: str
 
 
-class ClientNames:
+class ClientProcessLookup:
     """Finds client processes in the background, a batch at a time, each connection once.
 
     Nothing is looked up until `ask` is called, which front ends cause by looking at
@@ -277,14 +277,15 @@ class ClientNames:
     _WAITING = 4096
 
     def __init__(
-        self, lookup: Callable[[Sequence[Ends]], Mapping[Ends, str]] = client_processes
+        self,
+        lookup: Callable[[Sequence[SocketPair]], Mapping[SocketPair, str]] = find_client_processes,
     ) -> None:
         self._lookup = lookup
-        self._waiting: dict[int, tuple[Ends, Named]] = {}
+        self._waiting: dict[int, tuple[SocketPair, HasClientProcess]] = {}
         self._asked: set[int] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def ask(self, connection_id: int, ends: Ends, connection: Named) -> None:
+    def ask(self, connection_id: int, ends: SocketPair, connection: HasClientProcess) -> None:
         """Set `connection.process` some time soon, if it can be found out. Cheap, idempotent."""
         if connection_id in self._asked or len(self._waiting) >= self._WAITING:
             return

@@ -24,7 +24,7 @@ from enum import StrEnum
 
 import psutil
 
-from tui_forward.engine.forwards.timeline import duration
+from tui_forward.engine.forwards.timeline import format_duration
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
-class WakeCause(StrEnum):
+class SystemEventKind(StrEnum):
     """What was noticed."""
 
     SLEPT = "slept"
@@ -41,10 +41,10 @@ class WakeCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
+class SystemEvent:
     """What was noticed, with words for the timeline."""
 
-    cause: WakeCause
+    cause: SystemEventKind
     text: str
 
 
@@ -70,7 +70,7 @@ def network_fingerprint() -> Fingerprint:
     return frozenset(marks)
 
 
-def running_clock() -> float:
+def boottime() -> float:
     """Seconds on a clock that runs on while the machine sleeps."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -80,7 +80,7 @@ def running_clock() -> float:
     return time.time()
 
 
-class Watchman:
+class SystemMonitor:
     """Calls back when the machine woke up or the network changed.
 
     Args:
@@ -93,11 +93,11 @@ class Watchman:
 
     def __init__(
         self,
-        on_woken: Callable[[Woken], None],
+        on_woken: Callable[[SystemEvent], None],
         *,
         every_s: float = 2.0,
         slack_s: float = 5.0,
-        clock: Callable[[], float] = running_clock,
+        clock: Callable[[], float] = boottime,
         fingerprint: Callable[[], Fingerprint] = network_fingerprint,
     ) -> None:
         self._on_woken = on_woken
@@ -115,10 +115,14 @@ class Watchman:
             now = self._clock()
             passed, last = now - last, now
             if passed > self._every_s + self._slack_s:
-                self._on_woken(Woken(WakeCause.SLEPT, f"the machine slept for {duration(passed)}"))
+                self._on_woken(
+                    SystemEvent(
+                        SystemEventKind.SLEPT, f"the machine slept for {format_duration(passed)}"
+                    )
+                )
             seen = await self._look()
             if seen is not None and network is not None and seen != network:
-                self._on_woken(Woken(WakeCause.NETWORK, _change(network, seen)))
+                self._on_woken(SystemEvent(SystemEventKind.NETWORK, _change(network, seen)))
             network = seen if seen is not None else network
 
     async def _look(self) -> Fingerprint | None:

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
@@ -76,18 +76,18 @@ class Channel(ABC):
 
     @property
     @abstractmethod
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """Where the handler may keep bytes that its local reader has not taken."""
 
     @abstractmethod
-    def hold(self, size: int) -> None:
+    def set_buffered(self, size: int) -> None:
         """The handler keeps `size` bytes that its local reader has not taken.
 
         To be called whenever that changes; decides whether the tunnel is read.
         """
 
     @abstractmethod
-    def linger(self) -> None:
+    def mark_half_closed(self) -> None:
         """The local side has ended; only a late answer is awaited, so it counts as no load."""
 
 
@@ -95,7 +95,7 @@ class TunnelOwner(Protocol):
     """Who a tunnel reports to: the pool. Called synchronously; must not raise."""
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """Room for the bytes of slow readers, shared by all tunnels of the forward."""
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
@@ -104,7 +104,7 @@ class TunnelOwner(Protocol):
     def tunnel_ended(self, tunnel: Tunnel, error: TuiForwardError) -> None:
         """It is over; its channels have been told. Called once, if it was not `close`d."""
 
-    def path_answers(self, tunnel: Tunnel) -> bool:
+    def path_is_alive(self, tunnel: Tunnel) -> bool:
         """Whether another tunnel to the same pod has been heard of lately."""
 
 
@@ -142,17 +142,17 @@ class Tunnel(ABC):
 
     @property
     @abstractmethod
-    def doubtful(self) -> bool:
+    def suspect(self) -> bool:
         """Whether part of it owes an answer for longer than is usual."""
 
     @property
     @abstractmethod
-    def wedged(self) -> bool:
+    def stuck(self) -> bool:
         """Whether part of it has stopped for good, with no channel left to blame."""
 
     @property
     @abstractmethod
-    def heard_at(self) -> float:
+    def last_received_at(self) -> float:
         """When the last byte came, in the loop's time."""
 
     @abstractmethod

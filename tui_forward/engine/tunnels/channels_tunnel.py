@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import TransportChoice
 from tui_forward.protocol.channels import ChannelsClient
@@ -41,7 +41,7 @@ class LegacyChannel(Channel):
         return not self._tunnel.write_paused
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """See `Channel`."""
         return self._tunnel.store
 
@@ -65,12 +65,12 @@ class LegacyChannel(Channel):
             self.client.abort()
             self._tunnel.channel_over()
 
-    def hold(self, size: int) -> None:
+    def set_buffered(self, size: int) -> None:
         """See `Channel`."""
         if not self.over:
             self._tunnel.channel_holds(size)
 
-    def linger(self) -> None:
+    def mark_half_closed(self) -> None:
         """See `Channel`; nobody else is on this tunnel to care."""
 
     def pause_writing(self) -> None:
@@ -165,22 +165,22 @@ class ChannelsTunnel(Tunnel):
         return self._channel is not None
 
     @property
-    def doubtful(self) -> bool:
+    def suspect(self) -> bool:
         """See `Tunnel`."""
         return False
 
     @property
-    def wedged(self) -> bool:
+    def stuck(self) -> bool:
         """See `Tunnel`; it ends with its channel."""
         return False
 
     @property
-    def heard_at(self) -> float:
+    def last_received_at(self) -> float:
         """See `Tunnel`."""
         return self._heard_at
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """Room for the bytes of slow readers."""
         return self._owner.store
 
@@ -229,7 +229,7 @@ class ChannelsTunnel(Tunnel):
 
     def channel_holds(self, size: int) -> None:
         """Its reader is slow, or not any more."""
-        bound = self.store.bound(shared=False)
+        bound = self.store.max_backlog(shared=False)
         if not self._paused and size >= bound:
             self._paused = True
             self._stream.pause_reading()
@@ -334,7 +334,7 @@ class ChannelsTunnel(Tunnel):
             self._silent(self._loop.time() - self._heard_at)
 
     def _silent(self, seconds: float) -> None:
-        if (self._owed or self.write_paused) and self._owner.path_answers(self):
+        if (self._owed or self.write_paused) and self._owner.path_is_alive(self):
             return
         self._finish(
             TransportError(

@@ -25,8 +25,8 @@ from tui_forward.errors import (
 )
 from tui_forward.model import PodRef, TransportChoice
 from tui_forward.protocol.upgrade import ClientUpgrade, UpgradeKind, UpgradeRejected
-from tui_forward.transport import Access, ByteStream, connect
-from tui_forward.transport.handshake import exchange
+from tui_forward.transport import ByteStream, ServerAccess, connect
+from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.websocket_stream import WebSocketStream
 
 USER_AGENT: Final = "tui-forward"
@@ -48,7 +48,7 @@ _LAST_WORDS: Final = (
 Connect = Callable[..., Awaitable[ByteStream]]
 
 
-class TransportMemory:
+class TransportCache:
     """What worked for a cluster, so that `auto` need not find out again. In memory only.
 
     One instance is shared by all forwards of a session. Keys are `Access.context`.
@@ -57,20 +57,20 @@ class TransportMemory:
     def __init__(self) -> None:
         self._worked: dict[str, TransportChoice] = {}
 
-    def recall(self, context: str) -> TransportChoice | None:
+    def get(self, context: str) -> TransportChoice | None:
         """The transport that worked last, if any."""
         return self._worked.get(context)
 
-    def remember(self, context: str, transport: TransportChoice) -> None:
+    def set(self, context: str, transport: TransportChoice) -> None:
         """`transport` was upgraded."""
         self._worked[context] = transport
 
-    def forget(self, context: str) -> None:
+    def evict(self, context: str) -> None:
         """What worked does not any more: try them all again."""
         self._worked.pop(context, None)
 
 
-class Dialler:
+class Dialer:
     """Makes tunnels to the pods of one cluster.
 
     Args:
@@ -83,10 +83,10 @@ class Dialler:
 
     def __init__(
         self,
-        access: Access,
+        access: ServerAccess,
         *,
         choice: TransportChoice,
-        memory: TransportMemory,
+        memory: TransportCache,
         limits: Limits,
         connect: Connect = connect,
     ) -> None:
@@ -113,16 +113,16 @@ class Dialler:
         for transport in self._candidates():
             try:
                 tunnel = await self._try(transport, pod, port, owner)
-            except _NotThisWayError as obstacle:
+            except _TransportRejectedError as obstacle:
                 failures.append(obstacle.error)
                 tried.append(transport.value)
                 continue
             if self._choice is TransportChoice.AUTO:
-                self._memory.remember(self._access.context, transport)
+                self._memory.set(self._access.context, transport)
             return tunnel
         # What one forward insists on says nothing about what is best for the others.
         if self._choice is TransportChoice.AUTO:
-            self._memory.forget(self._access.context)
+            self._memory.evict(self._access.context)
         raise _most_telling(failures, tried)
 
     async def dial_by(
@@ -131,7 +131,7 @@ class Dialler:
         """Make one more tunnel by a transport that has worked; raises as `dial`."""
         try:
             return await self._try(transport, pod, port, owner)
-        except _NotThisWayError as obstacle:
+        except _TransportRejectedError as obstacle:
             raise obstacle.error from obstacle
 
     async def _try(
@@ -155,7 +155,7 @@ class Dialler:
     def _candidates(self) -> tuple[TransportChoice, ...]:
         if self._choice is not TransportChoice.AUTO:
             return (self._choice,)
-        worked = self._memory.recall(self._access.context)
+        worked = self._memory.get(self._access.context)
         if worked is None:
             return _ORDER
         return (worked, *(transport for transport in _ORDER if transport is not worked))
@@ -195,7 +195,7 @@ class Dialler:
 
         try:
             async with asyncio.timeout(self._limits.upgrade_timeout_s):
-                await exchange(
+                await perform_handshake(
                     stream,
                     upgrade.request(),
                     feed,
@@ -215,9 +215,9 @@ class Dialler:
                 f"{self._limits.upgrade_timeout_s:g} s",
                 hint="A proxy on the way may not know upgrades; or the node does not answer.",
             )
-            raise _NotThisWayError(error) from None
+            raise _TransportRejectedError(error) from None
         except TransportError as error:
-            raise _NotThisWayError(error) from error
+            raise _TransportRejectedError(error) from error
 
     async def _tunnel(
         self,
@@ -237,14 +237,14 @@ class Dialler:
         try:
             await tunnel.start(self._limits.upgrade_timeout_s)
         except (TransportError, ProtocolError) as error:
-            raise _NotThisWayError(error) from error
+            raise _TransportRejectedError(error) from error
         except BaseException:
             tunnel.abort(TransportError("the tunnel was given up before it began"))
             raise
         return tunnel
 
 
-class _NotThisWayError(TuiForwardError):
+class _TransportRejectedError(TuiForwardError):
     """Another transport might work."""
 
     def __init__(self, error: TuiForwardError) -> None:
@@ -262,7 +262,7 @@ def _judged(rejected: UpgradeRejected) -> TuiForwardError:
         or any(words in rejected.message for words in _LAST_WORDS)
     )
     if not final:
-        return _NotThisWayError(rejected)
+        return _TransportRejectedError(rejected)
     return ApiError(
         rejected.message, status=rejected.status, reason=rejected.reason, hint=rejected.hint
     )

@@ -48,7 +48,7 @@ MAX_UNANSWERED: Final = 8
 """PINGs that may lie in the queue of a worker that has stopped."""
 
 
-class Lane:
+class WorkerWindow:
     """What is known of one worker of the server.
 
     Attributes:
@@ -105,7 +105,7 @@ class Lane:
         self.sent_frames += 1
         self._sent_bytes += size
 
-    def asked(self, ping_id: int, now: float) -> None:
+    def record_ping(self, ping_id: int, now: float) -> None:
         """A PING was sent that this worker will answer."""
         self._asked_frames = self.sent_frames
         self._asked_bytes = self._sent_bytes
@@ -113,7 +113,7 @@ class Lane:
         if self.doubtful and not self._cleared_by:
             self._cleared_by = ping_id
 
-    def answered(self, ping_id: int) -> float | None:
+    def record_pong(self, ping_id: int) -> float | None:
         """A PONG came. Returns when its PING was sent, None if it was not this lane's."""
         for place, (asked_id, at, frames, size) in enumerate(self.unanswered):
             if asked_id == ping_id:
@@ -130,7 +130,7 @@ class Lane:
                 return at
         return None
 
-    def doubt(self, frame: int) -> None:
+    def mark_suspect(self, frame: int) -> None:
         """Do not rely on it before it has answered a PING that is sent after this.
 
         Args:
@@ -142,11 +142,11 @@ class Lane:
         self._cleared_by = 0
 
     @property
-    def outstanding(self) -> int:
+    def unacked_bytes(self) -> int:
         """Bytes sent and not acknowledged."""
         return self._sent_bytes - self._acked_bytes
 
-    def forgive(self) -> None:
+    def acknowledge_all(self) -> None:
         """Acknowledgements cannot be had any more: leave it to TCP."""
         self._acked_frames = self._asked_frames = self.sent_frames
         self._acked_bytes = self._asked_bytes = self._sent_bytes
@@ -159,31 +159,31 @@ class Lane:
         )
 
 
-class Lanes:
+class WorkerWindows:
     """The five workers of one tunnel's server."""
 
     __slots__ = ("_turn", "all")
 
     def __init__(self) -> None:
-        self.all = tuple(Lane() for _ in range(WORKERS))
+        self.all = tuple(WorkerWindow() for _ in range(WORKERS))
         self._turn = 0
 
-    def of(self, stream_id: int) -> Lane:
+    def window_for(self, stream_id: int) -> WorkerWindow:
         """The lane of a stream."""
         return self.all[stream_id % WORKERS]
 
-    def next_asked(self) -> Lane:
+    def next_asked(self) -> WorkerWindow:
         """The lane that answers the next PING."""
         return self.all[self._turn]
 
-    def ping_sent(self, ping_id: int, now: float) -> Lane:
+    def ping_sent(self, ping_id: int, now: float) -> WorkerWindow:
         """A PING was sent; returns the lane that will answer it."""
         lane = self.all[self._turn]
         self._turn = (self._turn + 1) % WORKERS
-        lane.asked(ping_id, now)
+        lane.record_ping(ping_id, now)
         return lane
 
-    def best_skip(self, next_id: int, slow_before: float) -> int:
+    def stream_ids_to_skip(self, next_id: int, slow_before: float) -> int:
         """How many pairs of stream ids to leave out so that the next pair is well placed.
 
         A pair takes `next_id` for its error stream and the id after it for its data stream.
@@ -194,18 +194,18 @@ class Lanes:
         """
         best, best_cost = 0, None
         for skip in range(WORKERS):
-            error = self.of(next_id + 4 * skip)
-            data = self.of(next_id + 4 * skip + 2)
+            error = self.window_for(next_id + 4 * skip)
+            data = self.window_for(next_id + 4 * skip + 2)
             stopped = (_stopped(data, slow_before), _stopped(error, slow_before))
-            cost = (max(stopped), data.streams, data.outstanding, skip)
+            cost = (max(stopped), data.streams, data.unacked_bytes, skip)
             if best_cost is None or cost < best_cost:
                 best, best_cost = skip, cost
         return best
 
-    def forgive(self) -> None:
+    def acknowledge_all(self) -> None:
         """Begin to meter now: what was sent before is TCP's business."""
         for lane in self.all:
-            lane.forgive()
+            lane.acknowledge_all()
 
     def any_stopped(self, slow_before: float) -> bool:
         """Whether a worker has stopped, as far as can be told."""
@@ -220,7 +220,7 @@ class Lanes:
         return min(times, default=None)
 
 
-def _stopped(lane: Lane, slow_before: float) -> bool:
+def _stopped(lane: WorkerWindow, slow_before: float) -> bool:
     if lane.full or lane.doubtful:
         return True
     return bool(lane.unanswered and lane.unanswered[0][1] < slow_before)

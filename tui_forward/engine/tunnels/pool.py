@@ -23,13 +23,13 @@ from collections.abc import Callable
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
-from tui_forward.engine.tunnels.dialer import Connect, Dialler, TransportMemory
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.dialer import Connect, Dialer, TransportCache
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import PodRef, TransportChoice
-from tui_forward.transport import Access, connect
+from tui_forward.transport import ServerAccess, connect
 
-__all__ = ["TransportMemory", "TunnelPool"]
+__all__ = ["TransportCache", "TunnelPool"]
 
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 30.0
@@ -62,21 +62,21 @@ class TunnelPool:
 
     def __init__(
         self,
-        access: Access,
+        access: ServerAccess,
         *,
         transport: TransportChoice,
-        memory: TransportMemory,
+        memory: TransportCache,
         limits: Limits,
         on_change: Callable[[], None],
         connect: Connect = connect,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._dialler = Dialler(
+        self._dialler = Dialer(
             access, choice=transport, memory=memory, limits=limits, connect=connect
         )
         self._limits = limits
         self._on_change = on_change
-        self._store = Store(limits)
+        self._store = BufferBudget(limits)
         self._pod: PodRef | None = None
         self._port = 0
         self._transport: TransportChoice | None = None
@@ -170,13 +170,13 @@ class TunnelPool:
         return self._pod
 
     @property
-    def hesitate_s(self) -> float:
+    def grow_delay_s(self) -> float:
         """How long to hold data back on a channel just opened; 0.0 unless others were refused."""
         if self._loop.time() - self._refused_at > _REFUSING_S:
             return 0.0
         return min(_HESITATE_S + 2 * (self._round_trip_s or 0.0), _HESITATE_MOST_S)
 
-    async def lost(self) -> TuiForwardError:
+    async def wait_lost(self) -> TuiForwardError:
         """Wait until the pool is no longer `up`, and return why. Safe to cancel.
 
         Returns at once when the pool is down already.
@@ -255,7 +255,7 @@ class TunnelPool:
     # ------------------------------------------------------------------ TunnelOwner
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """Room for the bytes of slow readers, shared by all tunnels of the forward."""
         return self._store
 
@@ -273,7 +273,7 @@ class TunnelPool:
                 self._tunnels[tunnel] = 0.0
             elif not self._tunnels[tunnel]:
                 self._tunnels[tunnel] = self._loop.time()
-            if tunnel.wedged:
+            if tunnel.stuck:
                 self._replace(tunnel)
             elif self._waiters and not tunnel.stalled:
                 self._wake_waiter()
@@ -295,11 +295,12 @@ class TunnelPool:
             self._grow()
         self._on_change()
 
-    def path_answers(self, tunnel: Tunnel) -> bool:
+    def path_is_alive(self, tunnel: Tunnel) -> bool:
         """See `TunnelOwner`."""
         since = self._loop.time() - self._limits.silence_s
         return any(
-            other is not tunnel and other.up and other.heard_at > since for other in self._tunnels
+            other is not tunnel and other.up and other.last_received_at > since
+            for other in self._tunnels
         )
 
     # ---------------------------------------------------------------------- private
@@ -327,7 +328,7 @@ class TunnelPool:
 
     def _replace(self, tunnel: Tunnel) -> None:
         """One that has stopped in part is closed once another can do its work."""
-        if any(other.up and not other.doubtful for other in self._tunnels):
+        if any(other.up and not other.suspect for other in self._tunnels):
             del self._tunnels[tunnel]
             tunnel.close()
             self._await_end(tunnel)
@@ -348,7 +349,7 @@ class TunnelPool:
 
     def _idle_tunnel(self) -> Tunnel | None:
         """An idle tunnel to use up, unless it is the last one and has to stand sentinel."""
-        idle = [one for one in self._tunnels if not (one.load or one.stalled or one.doubtful)]
+        idle = [one for one in self._tunnels if not (one.load or one.stalled or one.suspect)]
         if not idle or (len(idle) == 1 and len(self._tunnels) >= self._limits.max_tunnels > 1):
             return None
         # The most recently used first, so that the others age and can be closed.
@@ -372,7 +373,7 @@ class TunnelPool:
             if (
                 tunnel is not None
                 and tunnel.load < self._sharers(waited_s)
-                and not (tunnel.doubtful and waited_s < _DOUBTED_S)
+                and not (tunnel.suspect and waited_s < _DOUBTED_S)
             ):
                 return tunnel
             await self._change(began)
@@ -425,7 +426,7 @@ class TunnelPool:
     def _shared_tunnel(self) -> Tunnel | None:
         usable = [tunnel for tunnel in self._tunnels if not tunnel.stalled]
         # A busy one before the idle sentinel, and one that may be ill only if all others are.
-        return min(usable, key=lambda one: (one.doubtful, not one.load, one.load), default=None)
+        return min(usable, key=lambda one: (one.suspect, not one.load, one.load), default=None)
 
     async def _open_own(self, handler: ChannelHandler) -> Channel:
         assert self._pod is not None
@@ -451,7 +452,7 @@ class TunnelPool:
         """Dial until enough idle tunnels are there or under way."""
         if not self.up or self._one_each or self._loop.time() < self._retry_at:
             return
-        idle = sum(1 for one in self._tunnels if not (one.load or one.stalled or one.doubtful))
+        idle = sum(1 for one in self._tunnels if not (one.load or one.stalled or one.suspect))
         wanted = max(self._spare, len(self._waiters))
         while (
             idle + len(self._dials) < wanted

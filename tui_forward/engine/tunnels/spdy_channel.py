@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler
-from tui_forward.engine.tunnels.flow_control import Lane
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.flow_control import WorkerWindow
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardErrorCause
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.stream import Buffer
@@ -42,11 +42,11 @@ class SpdyChannel(Channel):
     )
 
     def __init__(
-        self, tunnel: SpdyTunnel, handler: ChannelHandler, port: int, lane: Lane, now: float
+        self, tunnel: SpdyTunnel, handler: ChannelHandler, port: int, lane: WorkerWindow, now: float
     ) -> None:
         self._tunnel = tunnel
         self._handler = handler
-        self._lane: Lane | None = lane
+        self._lane: WorkerWindow | None = lane
         self._home = lane
         self._frames = 0
         self._first_frame = self._last_frame = 0
@@ -72,7 +72,7 @@ class SpdyChannel(Channel):
         return not self._tunnel.write_paused and (lane is None or not lane.full)
 
     @property
-    def lane(self) -> Lane | None:
+    def lane(self) -> WorkerWindow | None:
         """The server's worker that its data goes through; None once it only lingers."""
         return self._lane
 
@@ -107,17 +107,17 @@ class SpdyChannel(Channel):
             self._tunnel.flush()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """See `Channel`."""
         return self._tunnel.store
 
-    def hold(self, size: int) -> None:
+    def set_buffered(self, size: int) -> None:
         """See `Channel`."""
         if not self.over:
             before, self._held = self._held, size
             self._tunnel.channel_holds(self, before, size)
 
-    def linger(self) -> None:
+    def mark_half_closed(self) -> None:
         """See `Channel`."""
         if self._lane is not None:
             self._leave_lane()

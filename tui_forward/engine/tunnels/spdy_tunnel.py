@@ -11,9 +11,9 @@ import asyncio
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import ChannelHandler, Tunnel, TunnelOwner
-from tui_forward.engine.tunnels.flow_control import MAX_UNANSWERED, Lane, Lanes
+from tui_forward.engine.tunnels.flow_control import MAX_UNANSWERED, WorkerWindow, WorkerWindows
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
-from tui_forward.engine.tunnels.spill_buffer import Store
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
@@ -55,7 +55,7 @@ class SpdyTunnel(Tunnel):
         self._leftover = leftover
         self._port = port
         self._owner = owner
-        self._lanes = Lanes()
+        self._lanes = WorkerWindows()
         self._channels: set[SpdyChannel] = set()
         self.load = 0
         self._slow: set[SpdyChannel] = set()
@@ -117,18 +117,18 @@ class SpdyTunnel(Tunnel):
         return bool(self._slow) or self.write_paused
 
     @property
-    def doubtful(self) -> bool:
+    def suspect(self) -> bool:
         """See `Tunnel`."""
         return self._lanes.any_stopped(self._slow_before())
 
     @property
-    def wedged(self) -> bool:
+    def stuck(self) -> bool:
         """See `Tunnel`."""
         asked_at = self._lanes.oldest_unanswered()
         return not self._channels and asked_at is not None and asked_at < self._slow_before()
 
     @property
-    def heard_at(self) -> float:
+    def last_received_at(self) -> float:
         """When the last byte came, in the loop's time."""
         return self._heard_at
 
@@ -139,15 +139,15 @@ class SpdyTunnel(Tunnel):
         spdy = self.client.spdy
         if self.load:
             if self.load == 1:
-                self._lanes.forgive()  # alone, the other one was not metered
-            skip = self._lanes.best_skip(spdy.next_stream_id, self._slow_before())
+                self._lanes.acknowledge_all()  # alone, the other one was not metered
+            skip = self._lanes.stream_ids_to_skip(spdy.next_stream_id, self._slow_before())
             spdy.skip_streams(2 * skip)
         error_id = spdy.next_stream_id
-        lane = self._lanes.of(error_id + 2)
+        lane = self._lanes.window_for(error_id + 2)
         channel = SpdyChannel(self, handler, self._port, lane, self.loop.time())
         self._channels.add(channel)
         self.opened += 1
-        self._lanes.of(error_id).sent_unmetered(0)
+        self._lanes.window_for(error_id).sent_unmetered(0)
         lane.sent_unmetered(0)
         return channel
 
@@ -193,7 +193,7 @@ class SpdyTunnel(Tunnel):
         """A channel has data in the present chunk."""
         self._received.append(channel)
 
-    def sent(self, lane: Lane | None, size: int) -> None:
+    def sent(self, lane: WorkerWindow | None, size: int) -> None:
         """A channel has queued `size` bytes of DATA: let them go, and meter them."""
         if lane is None or self.load < 2:
             # Alone, it can make nobody wait but itself, and the acknowledgements would cost
@@ -223,10 +223,10 @@ class SpdyTunnel(Tunnel):
             self._slow.discard(channel)
             self._update_reading()
 
-    def doubt(self, lane: Lane, frame: int) -> None:
+    def doubt(self, lane: WorkerWindow, frame: int) -> None:
         """A frame that was sent to this worker may never be taken: find out."""
         if not self._ended:
-            lane.doubt(frame)
+            lane.mark_suspect(frame)
             self._ask(lane)
             self.flush()
             if self._verdict is None:
@@ -306,7 +306,7 @@ class SpdyTunnel(Tunnel):
         """See `TunnelHandler`."""
         for lane in self._lanes.all:
             was_full, was_doubtful = lane.full, lane.doubtful
-            at = lane.answered(ping_id)
+            at = lane.record_pong(ping_id)
             if at is None:
                 continue
             self.round_trip_s = self.loop.time() - at
@@ -339,7 +339,7 @@ class SpdyTunnel(Tunnel):
             self._lanes.ping_sent(ping_id, self.loop.time())
         return bool(ping_id)
 
-    def _ask(self, lane: Lane) -> None:
+    def _ask(self, lane: WorkerWindow) -> None:
         """Send PINGs until one goes to `lane`: the workers take turns."""
         # A tunnel that has ended sends none, so nobody's turn would ever come.
         while not self.client.ended:
@@ -348,7 +348,7 @@ class SpdyTunnel(Tunnel):
                 if asked is not lane:
                     # The way to our worker's turn leads through one that has stopped.
                     was_full = lane.full
-                    lane.forgive()
+                    lane.acknowledge_all()
                     if was_full:
                         self._resume_lane(lane)
                 return
@@ -361,15 +361,15 @@ class SpdyTunnel(Tunnel):
             return
         for lane in self._lanes.all:
             if lane.full:
-                lane.forgive()
+                lane.acknowledge_all()
                 self._resume_lane(lane)
 
-    def _pause_lane(self, lane: Lane) -> None:
+    def _pause_lane(self, lane: WorkerWindow) -> None:
         for channel in list(self._channels):
             if channel.lane is lane:
                 channel.pause_writing()
 
-    def _resume_lane(self, lane: Lane) -> None:
+    def _resume_lane(self, lane: WorkerWindow) -> None:
         for channel in list(self._channels):
             if lane.full:
                 return
@@ -379,7 +379,7 @@ class SpdyTunnel(Tunnel):
     # Slow local readers.
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BufferBudget:
         """Room for the bytes of slow readers."""
         return self._owner.store
 
@@ -389,7 +389,7 @@ class SpdyTunnel(Tunnel):
         Alone, it waits for itself only, so little is kept. With others it must not make
         them wait, so there is room on disk, as long as that lasts.
         """
-        return self.store.bound(shared=self.load > 1)
+        return self.store.max_backlog(shared=self.load > 1)
 
     def _update_reading(self) -> None:
         if self._ended:
@@ -456,8 +456,8 @@ class SpdyTunnel(Tunnel):
     def _silent(self, seconds: float) -> None:
         # An application that does not read can silence a whole tunnel, if the server has
         # more to hand on than its queues hold. Then the other tunnels tell.
-        owed = self.write_paused or any(lane.outstanding for lane in self._lanes.all)
-        if owed and self._channels and self._owner.path_answers(self):
+        owed = self.write_paused or any(lane.unacked_bytes for lane in self._lanes.all)
+        if owed and self._channels and self._owner.path_is_alive(self):
             return
         self._finish(
             TransportError(

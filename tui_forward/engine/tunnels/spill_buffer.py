@@ -24,7 +24,7 @@ _LEAST = 64 * KIB
 _SLACK = 256 * KIB
 
 
-class Store:
+class BufferBudget:
     """Room for the backlogs of one forward, in memory and on disk.
 
     Args:
@@ -47,7 +47,7 @@ class Store:
         self.replay = 0
 
     @property
-    def share(self) -> int:
+    def memory_share(self) -> int:
         """Bytes that one backlog may keep in memory now."""
         if self.memory < self._limits.forward_buffer:
             return self._limits.stream_buffer
@@ -70,18 +70,18 @@ class Store:
         """Give such room back."""
         self.replay -= size
 
-    def bound(self, *, shared: bool) -> int:
+    def max_backlog(self, *, shared: bool) -> int:
         """How long a backlog may grow before its tunnel must wait.
 
         Args:
             shared: Other connections would have to wait, too.
         """
         if shared and self.disk_left > 0 and not self.disk_full:
-            return self.share + self._limits.spill
-        return self.share
+            return self.memory_share + self._limits.spill
+        return self.memory_share
 
 
-class Backlog:
+class SpillBuffer:
     """First in, first out. Not for use after `close`.
 
     Args:
@@ -99,7 +99,7 @@ class Backlog:
         "size",
     )
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BufferBudget) -> None:
         self._store = store
         # In this order: what is in memory, then the file, then what the disk had no room for.
         # Invariant: without a file the tail is empty.
@@ -115,7 +115,7 @@ class Backlog:
         """Keep a copy of `data`: in memory if there is room, else on disk if there is any."""
         self.size += len(data)
         if self._file is None:
-            room = self._memory < self._store.share + _SLACK
+            room = self._memory < self._store.memory_share + _SLACK
             if room or not self._spill(data):
                 self._head.append(self._remember(data))
         elif self._tail or not self._spill(data):

@@ -7,14 +7,19 @@ from urllib.parse import urlsplit
 
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.access.endpoints import make_endpoint
-from tui_forward.kube.access.tls import trusted
-from tui_forward.kube.auth.credentials import Authenticator, Credentials, HeaderList, Provider
-from tui_forward.kube.kubeconfig.loader import Login
-from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, signature
+from tui_forward.kube.access.tls import load_ca_pem
+from tui_forward.kube.auth.credentials import (
+    CredentialProvider,
+    Credentials,
+    CredentialSource,
+    HeaderList,
+)
+from tui_forward.kube.kubeconfig.loader import ResolvedContext
+from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.transport.access import Endpoint
 
 
-class Admission(NamedTuple):
+class RequestAuth(NamedTuple):
     """What one request needs.
 
     Attributes:
@@ -44,10 +49,10 @@ class ClusterAccess:
     def __init__(self, source: KubeconfigSource, context: str = "") -> None:
         self._source = source
         self._context = source.context_name(context)
-        self._login: Login | None = None
+        self._login: ResolvedContext | None = None
         self._files: Signature = ()
-        self._authenticator: Authenticator | None = None
-        self._provider: Provider | None = None
+        self._authenticator: CredentialSource | None = None
+        self._provider: CredentialProvider | None = None
         self._given: Credentials | None = None
         self._endpoint: Endpoint | None = None
         self._endpoint_for: tuple[object, ...] | None = None
@@ -64,7 +69,7 @@ class ClusterAccess:
         Raises:
             ConfigError: The kubeconfig cannot be used.
         """
-        return self._source.kubeconfig().login(self._context).namespace
+        return self._source.kubeconfig().resolve(self._context).namespace
 
     @property
     def server(self) -> str:
@@ -72,7 +77,7 @@ class ClusterAccess:
         if self._endpoint is not None:
             return self._endpoint.authority
         try:
-            server = self._source.kubeconfig().login(self._context).cluster.server
+            server = self._source.kubeconfig().resolve(self._context).cluster.server
         except ConfigError:
             return ""
         return urlsplit(server).netloc.rpartition("@")[2] or server
@@ -102,7 +107,7 @@ class ClusterAccess:
         authenticator = self._current()
         return authenticator.headers(await self._credentials(authenticator, refresh=refresh))
 
-    async def admission(self, *, refresh: bool = False) -> Admission:
+    async def request_auth(self, *, refresh: bool = False) -> RequestAuth:
         """Endpoint and headers that belong together.
 
         Raises:
@@ -110,19 +115,19 @@ class ClusterAccess:
         """
         authenticator = self._current()
         credentials = await self._credentials(authenticator, refresh=refresh)
-        return Admission(
+        return RequestAuth(
             self._endpoint_with(credentials),
             authenticator.headers(credentials),
-            authenticator.advice,
+            authenticator.hint,
         )
 
-    def authority_pem(self) -> bytes:
+    def ca_pem(self) -> bytes:
         """The cluster's own authority, as PEM; empty for the system's.
 
         Raises:
             ConfigError: It cannot be read.
         """
-        return trusted(self._login.cluster) if self._login is not None else b""
+        return load_ca_pem(self._login.cluster) if self._login is not None else b""
 
     async def credentials_changed(self, since: Signature | None = None) -> None:
         """Wait until a file that credentials come from changes. Safe to cancel.
@@ -137,28 +142,26 @@ class ClusterAccess:
         """What the kubeconfig and the files it names look like, for `credentials_changed`."""
         return self._source.revision()
 
-    async def _credentials(self, authenticator: Authenticator, *, refresh: bool) -> Credentials:
+    async def _credentials(self, authenticator: CredentialSource, *, refresh: bool) -> Credentials:
         refused = self._given
         credentials = await authenticator.credentials(refresh=refresh)
         if refresh and credentials == refused and not authenticator.can_refresh:
-            raise AuthError(
-                f"{self.server} refused the credentials (401)", hint=authenticator.advice
-            )
+            raise AuthError(f"{self.server} refused the credentials (401)", hint=authenticator.hint)
         self._given = credentials
         return credentials
 
-    def _current(self) -> Authenticator:
+    def _current(self) -> CredentialSource:
         """The authenticator for what the kubeconfig and the files it names say now."""
-        login = self._source.kubeconfig().login(self._context)
+        login = self._source.kubeconfig().resolve(self._context)
         user = login.user
-        files = signature((login.cluster.ca_file, user.certificate_file, user.key_file))
+        files = file_signatures((login.cluster.ca_file, user.certificate_file, user.key_file))
         if self._authenticator is not None and login == self._login and files == self._files:
             return self._authenticator
         before = self._login
         if before is None or (login.user, login.cluster) != (before.user, before.cluster):
             # A plugin's credentials outlive changes elsewhere in the file.
             self._provider = _provider(login, self._source)
-        self._authenticator = Authenticator(login, self._provider)
+        self._authenticator = CredentialSource(login, self._provider)
         self._login, self._files = login, files
         self._endpoint_for = None
         return self._authenticator
@@ -174,7 +177,7 @@ class ClusterAccess:
         return self._endpoint
 
 
-def _provider(login: Login, source: KubeconfigSource) -> Provider | None:
+def _provider(login: ResolvedContext, source: KubeconfigSource) -> CredentialProvider | None:
     """What gives out this user's credentials, if they are not in the kubeconfig itself."""
     if login.user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin

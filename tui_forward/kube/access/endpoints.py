@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from tui_forward.errors import ConfigError
-from tui_forward.kube.access.tls import client_context
+from tui_forward.kube.access.tls import create_client_context
 from tui_forward.kube.auth.credentials import ClientCertificate
 from tui_forward.kube.kubeconfig.loader import ClusterEntry
-from tui_forward.kube.proxy_selection import proxy_for
+from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.transport.access import Endpoint
 
 
@@ -44,10 +44,10 @@ def make_endpoint(
     return Endpoint(
         host=host,
         port=port,
-        tls=client_context(cluster, certificate) if secure else None,
+        tls=create_client_context(cluster, certificate) if secure else None,
         server_hostname=cluster.tls_server_name or None if secure else None,
         path_prefix=parts.path.rstrip("/"),
-        proxy=proxy_for(
+        proxy=select_proxy(
             host, port, tls=secure, proxy_url=cluster.proxy_url, environ=environ, origin=origin
         ),
     )

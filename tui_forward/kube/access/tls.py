@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tui_forward.errors import ConfigError
-from tui_forward.kube.auth.credentials import ClientCertificate, material
+from tui_forward.kube.auth.credentials import ClientCertificate, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry
 
 _PEM_CERTIFICATE = re.compile(
@@ -19,7 +19,7 @@ _PEM_CERTIFICATE = re.compile(
 )
 
 
-def trusted(cluster: ClusterEntry) -> bytes:
+def load_ca_pem(cluster: ClusterEntry) -> bytes:
     """The certificates of the cluster's own authority as PEM; empty means the system's.
 
     Raises:
@@ -27,7 +27,7 @@ def trusted(cluster: ClusterEntry) -> bytes:
     """
     where = f'certificate-authority of cluster "{cluster.name}"'
     source = str(cluster.source or "the kubeconfig")
-    pem = material(cluster.ca_data, cluster.ca_file, where, source)
+    pem = load_pem(cluster.ca_data, cluster.ca_file, where, source)
     if not pem:
         return b""
     # OpenSSL rejects the comments that many bundles carry unless they are plain ASCII.
@@ -40,13 +40,15 @@ def trusted(cluster: ClusterEntry) -> bytes:
     return b"\n".join(blocks) + b"\n"
 
 
-def client_context(cluster: ClusterEntry, certificate: ClientCertificate | None) -> ssl.SSLContext:
+def create_client_context(
+    cluster: ClusterEntry, certificate: ClientCertificate | None
+) -> ssl.SSLContext:
     """A context for requests and upgrades alike; offers ALPN `http/1.1` only.
 
     Raises:
         ConfigError: Trust or the client certificate cannot be used.
     """
-    authority = trusted(cluster)
+    authority = load_ca_pem(cluster)
     if cluster.insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False

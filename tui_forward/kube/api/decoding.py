@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from tui_forward.kube.api import api_types
-from tui_forward.kube.api.pod_status import is_sidecar, summarise
+from tui_forward.kube.api.pod_status import is_sidecar, summarize_pod
 from tui_forward.model import (
     DeclaredPort,
     Namespace,
@@ -23,7 +23,7 @@ _NO_LABELS: dict[str, str] = {}
 
 
 @lru_cache(maxsize=4096)
-def seconds(timestamp: str | None) -> float:
+def parse_rfc3339(timestamp: str | None) -> float:
     """RFC 3339 to seconds since the epoch; 0 when absent or unreadable."""
     if not timestamp:
         return 0.0
@@ -34,7 +34,7 @@ def seconds(timestamp: str | None) -> float:
 
 
 @lru_cache(maxsize=8192)
-def shared(text: str) -> str:
+def intern_text(text: str) -> str:
     """The same text as one object; unlike interned strings, forgotten when not used."""
     return text
 
@@ -52,9 +52,9 @@ def _ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
     return tuple(
         DeclaredPort(
             number=number,
-            name=shared(name),
+            name=intern_text(name),
             protocol=_PROTOCOLS.get(protocol, PortProtocol.TCP),
-            container=shared(container),
+            container=intern_text(container),
         )
         for number, name, protocol, container in ports
     )
@@ -67,7 +67,7 @@ def _owner_ref(kind: str, name: str) -> OwnerRef:
 
 @lru_cache(maxsize=4096)
 def _labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    return {shared(key): shared(value) for key, value in items}
+    return {intern_text(key): intern_text(value) for key, value in items}
 
 
 def _owner(metadata: api_types.Metadata) -> OwnerRef | None:
@@ -87,15 +87,15 @@ def _owner(metadata: api_types.Metadata) -> OwnerRef | None:
     return None
 
 
-def pod(raw: api_types.Pod) -> Pod:
+def decode_pod(raw: api_types.Pod) -> Pod:
     """A pod, with kubectl's columns."""
     metadata, spec, status = raw.metadata, raw.spec, raw.status
-    summary = summarise(raw)
+    summary = summarize_pod(raw)
     ready, ready_since = False, 0.0
     for condition in status.conditions or ():
         if condition.type == "Ready":
             ready = condition.status == "True"
-            ready_since = seconds(condition.last_transition_time)
+            ready_since = parse_rfc3339(condition.last_transition_time)
     containers = spec.containers or []
     if spec.init_containers:
         containers = [*containers, *filter(is_sidecar, spec.init_containers)]
@@ -119,12 +119,12 @@ def pod(raw: api_types.Pod) -> Pod:
             if s.container_id and s.name in sidecars
         ]
     return Pod(
-        namespace=shared(metadata.namespace),
+        namespace=intern_text(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        phase=shared(status.phase),
-        status=shared(summary.status),
+        phase=intern_text(status.phase),
+        status=intern_text(summary.status),
         message=summary.message,
         ready=ready,
         ready_since=ready_since,
@@ -132,9 +132,9 @@ def pod(raw: api_types.Pod) -> Pod:
         containers_total=summary.total,
         restarts=summary.restarts,
         max_restarts=max_restarts,
-        created_at=seconds(metadata.creation_timestamp),
+        created_at=parse_rfc3339(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
-        node=shared(spec.node_name),
+        node=intern_text(spec.node_name),
         ip=status.pod_ip,
         labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
@@ -143,17 +143,17 @@ def pod(raw: api_types.Pod) -> Pod:
     )
 
 
-def service(raw: api_types.Service) -> Service:
+def decode_service(raw: api_types.Service) -> Service:
     """A service."""
     metadata, spec = raw.metadata, raw.spec
     return Service(
-        namespace=shared(metadata.namespace),
+        namespace=intern_text(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        type=shared(spec.type),
+        type=intern_text(spec.type),
         cluster_ip=spec.cluster_ip,
-        selector=labels_selector(spec.selector),
+        selector=format_label_selector(spec.selector),
         ports=tuple(
             DeclaredPort(
                 number=port.port,
@@ -163,11 +163,11 @@ def service(raw: api_types.Service) -> Service:
             )
             for port in spec.ports or ()
         ),
-        created_at=seconds(metadata.creation_timestamp),
+        created_at=parse_rfc3339(metadata.creation_timestamp),
     )
 
 
-def workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
+def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
     """A Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
     metadata, spec, status = raw.metadata, raw.spec, raw.status
     if kind is TargetKind.DAEMONSET:
@@ -180,7 +180,7 @@ def workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
         replicas = 1 if replicas is None else replicas
     owner = next((o for o in metadata.owner_references or () if o.controller), None)
     return Workload(
-        namespace=shared(metadata.namespace),
+        namespace=intern_text(metadata.namespace),
         name=metadata.name,
         kind=kind,
         uid=metadata.uid,
@@ -188,23 +188,23 @@ def workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
         selector=_selector(spec.selector),
         replicas=replicas or 0,
         ready=ready or 0,
-        created_at=seconds(metadata.creation_timestamp),
+        created_at=parse_rfc3339(metadata.creation_timestamp),
         owner=_owner_ref(owner.kind, owner.name) if owner else None,
     )
 
 
-def namespace(raw: api_types.Namespace) -> Namespace:
+def decode_namespace(raw: api_types.Namespace) -> Namespace:
     """A namespace."""
     metadata = raw.metadata
     return Namespace(
         name=metadata.name,
         status=raw.status.phase,
-        created_at=seconds(metadata.creation_timestamp),
+        created_at=parse_rfc3339(metadata.creation_timestamp),
         resource_version=metadata.resource_version,
     )
 
 
-def labels_selector(labels: dict[str, str] | None) -> str:
+def format_label_selector(labels: dict[str, str] | None) -> str:
     """A selector in kubectl's syntax that asks for exactly these labels."""
     return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
 
@@ -212,7 +212,7 @@ def labels_selector(labels: dict[str, str] | None) -> str:
 def _selector(selector: api_types.LabelSelector | None) -> str:
     if selector is None:
         return ""
-    parts = [labels_selector(selector.match_labels)] if selector.match_labels else []
+    parts = [format_label_selector(selector.match_labels)] if selector.match_labels else []
     for requirement in selector.match_expressions or ():
         values = ",".join(sorted(requirement.values or ()))
         match requirement.operator:

@@ -48,7 +48,7 @@ class PodDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeDetails:
     """A node, as its kubelet reports it.
 
     Attributes:
@@ -78,12 +78,12 @@ def pod_details(body: bytes) -> PodDetails:
     names = _POD_NAMES.decode(body).spec
     groups = (names.containers, names.init_containers, names.ephemeral_containers)
     return PodDetails(
-        pod=decoding.pod(_POD.decode(body)),
+        pod=decoding.decode_pod(_POD.decode(body)),
         containers=tuple(one.name for group in groups for one in group or ()),
     )
 
 
-def node(body: bytes) -> Node:
+def decode_node(body: bytes) -> NodeDetails:
     """A node out of the answer to a GET.
 
     Raises:
@@ -100,7 +100,7 @@ def node(body: bytes) -> Node:
     addresses = status.addresses or []
     internal = next((one.address for one in addresses if one.type == "InternalIP"), "")
     name, _, version = status.node_info.container_runtime_version.partition("://")
-    return Node(
+    return NodeDetails(
         name=raw.metadata.name,
         address=internal or (addresses[0].address if addresses else ""),
         port=status.daemon_endpoints.kubelet_endpoint.port,

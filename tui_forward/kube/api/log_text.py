@@ -19,7 +19,7 @@ _ESCAPES = re.compile(
 )
 
 
-def plain(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """One line without escape sequences and control characters; tabs become spaces."""
     if text.isprintable():
         return text
@@ -27,9 +27,9 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text)
 
 
-def log_lines(body: bytes) -> tuple[str, ...]:
+def split_log_lines(body: bytes) -> tuple[str, ...]:
     """The lines of a log, oldest first; bytes that are no UTF-8 become U+FFFD."""
     lines = body.decode("utf-8", "replace").split("\n")
     if not lines[-1]:
         lines.pop()  # the end of the last line is not a line
-    return tuple(plain(line) for line in lines)
+    return tuple(strip_control_characters(line) for line in lines)

@@ -134,7 +134,7 @@ class PageDecoder(Generic[Item]):
 Fetch = Callable[[str, Callable[[ListMetadata], None]], Coroutine[None, None, PageDecoder[Item]]]
 
 
-class PageFeed(Generic[Item]):
+class Pager(Generic[Item]):
     """Fetches the pages of one list, one ahead of the page that is waited for.
 
     A page says in its first bytes where the next one begins, so that one is asked for while
@@ -164,7 +164,7 @@ class PageFeed(Generic[Item]):
         page = asyncio.create_task(self._fetch(token, on_head))
         self._pages.append(page)
 
-    async def take(self) -> PageDecoder[Item]:
+    async def next_page(self) -> PageDecoder[Item]:
         """The next page. Safe to cancel, then `close`.
 
         Raises:
@@ -176,7 +176,7 @@ class PageFeed(Generic[Item]):
             self._next = ""
         return await page
 
-    def more(self, token: str) -> bool:
+    def prefetch(self, token: str) -> bool:
         """Whether another page follows the one taken last, whose token this is."""
         if token and not self._pages:
             # Its head was not where it was expected.
@@ -193,7 +193,7 @@ class PageFeed(Generic[Item]):
         await asyncio.gather(*pages, return_exceptions=True)
 
 
-def not_understood(what: str, server: str, error: Exception) -> ApiError:
+def unexpected_response_error(what: str, server: str, error: Exception) -> ApiError:
     """The error for an answer that is not what was asked for."""
     return ApiError(
         f"{server} answered something that is no answer to {what} ({type(error).__name__})",

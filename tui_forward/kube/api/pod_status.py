@@ -24,7 +24,7 @@ class PodSummary(NamedTuple):
     message: str
 
 
-def summarise(pod: Pod) -> PodSummary:
+def summarize_pod(pod: Pod) -> PodSummary:
     """The columns of one pod."""
     spec, status = pod.spec, pod.status
     conditions = status.conditions or ()

@@ -79,24 +79,24 @@ class Resource(Generic[Item]):
 def _workload(kind: TargetKind) -> Callable[[api_types.Object], Workload]:
     def convert(raw: api_types.Object) -> Workload:
         assert isinstance(raw, api_types.Workload)
-        return decoding.workload(raw, kind)
+        return decoding.decode_workload(raw, kind)
 
     return convert
 
 
 def _pod(raw: api_types.Object) -> Pod:
     assert isinstance(raw, api_types.Pod)
-    return decoding.pod(raw)
+    return decoding.decode_pod(raw)
 
 
 def _service(raw: api_types.Object) -> Service:
     assert isinstance(raw, api_types.Service)
-    return decoding.service(raw)
+    return decoding.decode_service(raw)
 
 
 def _namespace(raw: api_types.Object) -> Namespace:
     assert isinstance(raw, api_types.Namespace)
-    return decoding.namespace(raw)
+    return decoding.decode_namespace(raw)
 
 
 def _apps(plural: str, kind: TargetKind) -> Resource[Workload]:

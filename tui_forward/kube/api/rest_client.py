@@ -13,7 +13,7 @@ from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api.pager import MAX_PAGE_BYTES
 from tui_forward.kube.auth.credentials import HeaderList
-from tui_forward.kube.errors import api_error, transport_error
+from tui_forward.kube.errors import to_api_error, to_transport_error
 from tui_forward.transport.access import Endpoint
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 _COMPRESS_ABOVE_S = 0.005
 
 
-class Requests:
+class RestClient:
     """GETs to one API server. Safe to use concurrently and to cancel.
 
     Args:
@@ -43,7 +43,7 @@ class Requests:
         self._closed = False
         self.latency_s: float | None = None
 
-    async def read(
+    async def get(
         self,
         target: str,
         what: str,
@@ -67,13 +67,13 @@ class Requests:
             ConfigError: The kubeconfig cannot be used.
             TransportError: There was no answer.
         """
-        async with self.open(
+        async with self.stream(
             target, what, read_timeout_s=read_timeout_s, compress=None, accept=accept
         ) as response:
             return await self._body(response, what, receive=receive)
 
     @asynccontextmanager
-    async def open(
+    async def stream(
         self,
         target: str,
         what: str,
@@ -98,7 +98,7 @@ class Requests:
         while True:
             if self._closed:
                 raise TransportError(f"the connection to {self._access.server} is closed")
-            endpoint, credentials, advice = await self._access.admission(refresh=refresh)
+            endpoint, credentials, advice = await self._access.request_auth(refresh=refresh)
             if compress is None:
                 compress = self._should_compress(endpoint)
             headers = HeaderList(
@@ -115,7 +115,9 @@ class Requests:
                     return
                 body = await self._body(response, what, limit=_MAX_ERROR_BYTES)
                 if response.status != 401 or refresh:
-                    error = api_error(response.status, body, what=what, server=self._access.server)
+                    error = to_api_error(
+                        response.status, body, what=what, server=self._access.server
+                    )
                     if isinstance(error, AuthError):
                         error.hint = advice
                     raise error
@@ -139,7 +141,7 @@ class Requests:
                 response.close()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             shown = urlsplit(endpoint.proxy or "").netloc.rpartition("@")[2]
-            raise transport_error(error, server=endpoint.authority, proxy=shown) from error
+            raise to_transport_error(error, server=endpoint.authority, proxy=shown) from error
         finally:
             session.users -= 1
             if session in self._retired and not session.users:
@@ -193,7 +195,7 @@ class Requests:
             return self._session
         from tui_forward.kube.api.http_session import HttpSession
 
-        old, self._session = self._session, HttpSession(endpoint, self._access.authority_pem())
+        old, self._session = self._session, HttpSession(endpoint, self._access.ca_pem())
         if old is not None:
             # What is under way (a watch, say) ends on the old connections.
             self._retired.add(old)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tui_forward.errors import AuthError
-from tui_forward.kube.auth.credentials import Provider
+from tui_forward.kube.auth.credentials import CredentialProvider
 from tui_forward.kube.kubeconfig.loader import UserEntry
 
 _SUCCESSORS = {
@@ -20,7 +20,7 @@ _SUCCESSORS = {
 }
 
 
-def make_provider(user: UserEntry, environ: Mapping[str, str]) -> Provider:
+def make_provider(user: UserEntry, environ: Mapping[str, str]) -> CredentialProvider:
     """The provider a user's `auth-provider` names.
 
     Raises:

@@ -15,7 +15,7 @@ from tui_forward.errors import AuthError
 _MAX_COMPLAINT_BYTES = 64 * 1024
 
 
-class Finished(NamedTuple):
+class CompletedCommand(NamedTuple):
     """What a command left behind.
 
     Attributes:
@@ -29,7 +29,7 @@ class Finished(NamedTuple):
     complaint: str
 
 
-async def run(
+async def run_command(
     command: Sequence[str],
     environ: Mapping[str, str],
     *,
@@ -37,7 +37,7 @@ async def run(
     timeout_s: float,
     output_limit: int,
     hint: str,
-) -> Finished:
+) -> CompletedCommand:
     """Run a command to its end. Cancelling kills it and everything it started.
 
     Args:
@@ -79,7 +79,7 @@ async def run(
         raise _too_slow(what, timeout_s) from None
     finally:
         await _end(process)
-    return Finished(code, output, complaint.decode("utf-8", "replace"))
+    return CompletedCommand(code, output, complaint.decode("utf-8", "replace"))
 
 
 async def _run_in_thread(
@@ -89,7 +89,7 @@ async def _run_in_thread(
     timeout_s: float,
     output_limit: int,
     hint: str,
-) -> Finished:
+) -> CompletedCommand:
     """The same where asyncio has no subprocesses: a thread waits for the command."""
     try:
         process = subprocess.Popen(  # noqa: ASYNC220 - there is nothing else here
@@ -113,7 +113,7 @@ async def _run_in_thread(
         # Its pipes end with it, and so does the thread.
         await asyncio.shield(asyncio.wait({waiting}))
     limited = complaint[:_MAX_COMPLAINT_BYTES].decode("utf-8", "replace")
-    return Finished(process.returncode, output[:output_limit], limited)
+    return CompletedCommand(process.returncode, output[:output_limit], limited)
 
 
 def _too_slow(what: str, timeout_s: float) -> AuthError:

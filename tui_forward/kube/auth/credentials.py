@@ -18,8 +18,8 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.kubeconfig.loader import Login, UserEntry
-from tui_forward.kube.kubeconfig.source import Signature, signature
+from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
+from tui_forward.kube.kubeconfig.source import Signature, file_signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Credentials:
     certificate: ClientCertificate | None = None
 
 
-class Provider(Protocol):
+class CredentialProvider(Protocol):
     """Something that must be asked for credentials: a plugin, an identity provider."""
 
     async def credentials(self, *, refresh: bool) -> Credentials:
@@ -102,14 +102,14 @@ class _Lines(ItemsView[str, str]):
         return len(self._lines)
 
 
-class Authenticator:
+class CredentialSource:
     """Credentials of one user of a kubeconfig.
 
     Concurrent callers share one run of a plugin; after a refresh, everybody whose request
     was refused meanwhile gets its result instead of a refresh of their own.
     """
 
-    def __init__(self, login: Login, provider: Provider | None) -> None:
+    def __init__(self, login: ResolvedContext, provider: CredentialProvider | None) -> None:
         self._user = login.user
         self._provider = provider
         self._token_file = _TokenFile(login.user.token_file) if login.user.token_file else None
@@ -150,7 +150,7 @@ class Authenticator:
         return self._provider is not None and not self._user.token and not self._user.username
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What the person can do when the server refuses these credentials."""
         user, where = self._user, self._user.source or "the kubeconfig"
         if user.token_file:
@@ -213,7 +213,7 @@ class _TokenFile:
         self._token = ""
 
     def read(self, *, refresh: bool) -> str:
-        now = signature((self._path,))
+        now = file_signatures((self._path,))
         if now != self._signature or refresh:
             try:
                 token = Path(self._path).read_text(encoding="utf-8").strip()
@@ -244,10 +244,10 @@ def _certificate(user: UserEntry) -> ClientCertificate | None:
 
 def _material(data: str, file: str, user: UserEntry, what: str) -> bytes:
     where = f'{what} of user "{user.name}"'
-    return material(data, file, where, str(user.source or "the kubeconfig"))
+    return load_pem(data, file, where, str(user.source or "the kubeconfig"))
 
 
-def material(data: str, file: str, where: str, source: str) -> bytes:
+def load_pem(data: str, file: str, where: str, source: str) -> bytes:
     """PEM from inline base64, else from a file, else nothing.
 
     Raises:

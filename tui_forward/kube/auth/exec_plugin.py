@@ -17,9 +17,9 @@ import msgspec
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.api.decoding import seconds
-from tui_forward.kube.auth.command_runner import run
-from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, material
+from tui_forward.kube.api.decoding import parse_rfc3339
+from tui_forward.kube.auth.command_runner import run_command
+from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
@@ -86,7 +86,7 @@ class ExecPlugin:
         if known is not None and not refresh and time.time() < self._expires_at:
             return known
         status = self._understood(await self._run())
-        expires_at = seconds(status.expiration_timestamp)
+        expires_at = parse_rfc3339(status.expiration_timestamp)
         self._expires_at = expires_at - _RENEW_BEFORE_S if expires_at else float("inf")
         certificate = None
         if status.client_certificate_data and status.client_key_data:
@@ -128,7 +128,7 @@ class ExecPlugin:
         if self._entry.provide_cluster_info:
             cluster = self._cluster
             where = f'certificate-authority of cluster "{cluster.name}"'
-            pem = material(cluster.ca_data, cluster.ca_file, where, str(cluster.source))
+            pem = load_pem(cluster.ca_data, cluster.ca_file, where, str(cluster.source))
             told: dict[str, object] = {
                 "server": cluster.server,
                 "tls-server-name": cluster.tls_server_name,
@@ -147,7 +147,7 @@ class ExecPlugin:
         environ = {**self._environ, **dict(self._entry.env)}
         command = self._command(environ.get("PATH"))
         environ["KUBERNETES_EXEC_INFO"] = self._request()
-        finished = await run(
+        finished = await run_command(
             command,
             environ,
             what=f'the exec plugin "{self._name}"',

@@ -16,8 +16,8 @@ import msgspec
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError
-from tui_forward.kube.api.decoding import seconds
-from tui_forward.kube.auth.command_runner import run
+from tui_forward.kube.api.decoding import parse_rfc3339
+from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 
@@ -39,7 +39,7 @@ class GcpProvider:
         self._config = dict(entry.config)
         self._environ = environ
         self._token = self._config.get("access-token", "")
-        self._expires_at = seconds(self._config.get("expiry")) or (
+        self._expires_at = parse_rfc3339(self._config.get("expiry")) or (
             float("inf") if self._token else 0.0
         )
 
@@ -62,7 +62,7 @@ class GcpProvider:
         found = shutil.which(program, path=self._environ.get("PATH"))
         if found is None:
             raise AuthError(f'the command "{program}" of the gcp auth-provider is not there')
-        finished = await run(
+        finished = await run_command(
             [found, *shlex.split(self._config.get("cmd-args", ""))],
             self._environ,
             what="the command of the gcp auth-provider",
@@ -78,7 +78,7 @@ class GcpProvider:
                 hint="Log in again: `gcloud auth login`",
             )
         self._token, expiry = self._understood(finished.output)
-        self._expires_at = seconds(expiry) or float("inf")
+        self._expires_at = parse_rfc3339(expiry) or float("inf")
 
     def _understood(self, output: bytes) -> tuple[str, str]:
         token_path = self._config.get("token-key") or "{.credential.access_token}"

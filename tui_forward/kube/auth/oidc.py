@@ -19,12 +19,12 @@ import msgspec
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError
-from tui_forward.kube.auth.credentials import Credentials, material
-from tui_forward.kube.errors import transport_error
+from tui_forward.kube.auth.credentials import Credentials, load_pem
+from tui_forward.kube.errors import to_transport_error
 from tui_forward.kube.kubeconfig.loader import UserEntry
-from tui_forward.kube.kubeconfig.token_writeback import write_tokens
+from tui_forward.kube.kubeconfig.token_writeback import write_back_tokens
 from tui_forward.kube.lazy_imports import load_aiohttp
-from tui_forward.kube.proxy_selection import proxy_for
+from tui_forward.kube.proxy_selection import select_proxy
 
 if TYPE_CHECKING:
     import aiohttp
@@ -96,7 +96,7 @@ class OidcProvider:
             self._refresh_token = tokens.refresh_token
             changes["refresh-token"] = tokens.refresh_token
         if self._user.source is not None:
-            await write_tokens(self._user.source, self._user.name, changes)
+            await write_back_tokens(self._user.source, self._user.name, changes)
 
     async def _exchange(self, issuer: str) -> _Tokens:
         """Find the token endpoint and use the refresh token there."""
@@ -120,7 +120,7 @@ class OidcProvider:
                     )
                 return await self._grant(session, endpoint)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            failure = transport_error(error, server=_shown(issuer))
+            failure = to_transport_error(error, server=_shown(issuer))
             raise AuthError(
                 f"the OIDC token cannot be refreshed: {failure.message}", hint=failure.hint
             ) from error
@@ -159,7 +159,7 @@ class OidcProvider:
     ) -> tuple[int, bytes]:
         parts = urlsplit(url)
         secure = parts.scheme == "https"
-        proxy = proxy_for(
+        proxy = select_proxy(
             parts.hostname or "",
             parts.port or (443 if secure else 80),
             tls=secure,
@@ -189,7 +189,7 @@ class OidcProvider:
         if file and self._user.source is not None:
             file = str(self._user.source.parent / file)
         data = self._config.get("idp-certificate-authority-data", "")
-        pem = material(data, file, where, str(self._user.source or "the kubeconfig"))
+        pem = load_pem(data, file, where, str(self._user.source or "the kubeconfig"))
         return ssl.create_default_context(cadata=pem.decode("ascii", "ignore") if pem else None)
 
 

@@ -111,7 +111,7 @@ class ContextEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class ResolvedContext:
     """Everything one context says: which cluster, as whom, in which namespace."""
 
     context: str
@@ -136,7 +136,7 @@ class Kubeconfig:
     users: dict[str, UserEntry] = field(default_factory=dict)
     in_cluster: bool = False
 
-    def listing(self, current: str = "") -> tuple[Context, ...]:
+    def list_contexts(self, current: str = "") -> tuple[Context, ...]:
         """All contexts in file order; `current` replaces the file's own current context."""
         chosen = current or self.current_context
         return tuple(
@@ -149,7 +149,7 @@ class Kubeconfig:
             for entry in self.contexts.values()
         )
 
-    def login(self, context: str = "") -> Login:
+    def resolve(self, context: str = "") -> ResolvedContext:
         """What a context (or the current one) means.
 
         Raises:
@@ -184,7 +184,7 @@ class Kubeconfig:
                 f'context "{name}" names the user "{entry.user}", which is not in {self._where()}',
                 hint=f"Users there: {_some(self.users) or 'none'}",
             )
-        return Login(
+        return ResolvedContext(
             context=name,
             namespace=entry.namespace or "default",
             cluster=cluster,
@@ -214,7 +214,7 @@ def _some(names: Iterable[str], limit: int = 8) -> str:
     return shown + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
 
 
-def merge(paths: tuple[Path, ...]) -> Kubeconfig:
+def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
     """Read and merge the files that exist among `paths`; the first to name something wins.
 
     Raises:

@@ -20,7 +20,7 @@ from tui_forward.kube.kubeconfig.loader import (
     ContextEntry,
     Kubeconfig,
     UserEntry,
-    merge,
+    load_merged,
 )
 from tui_forward.model import Context
 
@@ -33,7 +33,7 @@ _LOOK_EVERY_S = 2.0
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-def signature(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
+def file_signatures(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
     """What changes when one of the files is replaced, rewritten, created or removed."""
     found = []
     for path in paths:
@@ -46,7 +46,7 @@ def signature(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
     return tuple(found)
 
 
-def differs(before: Signature, now: Signature) -> bool:
+def has_changed(before: Signature, now: Signature) -> bool:
     """Whether a file that was looked at before is another one.
 
     One that is looked at since, because the kubeconfig was read meanwhile and names it, is none.
@@ -100,7 +100,7 @@ class KubeconfigSource:
             ConfigError: There is none, or a file cannot be read or understood.
         """
         paths = self.paths
-        now = signature(paths)
+        now = file_signatures(paths)
         if self._kubeconfig is not None and now == self._signature:
             return self._kubeconfig
         try:
@@ -124,7 +124,7 @@ class KubeconfigSource:
         Raises:
             ConfigError: There is no kubeconfig, or it cannot be understood.
         """
-        return self.kubeconfig().listing(self._context)
+        return self.kubeconfig().list_contexts(self._context)
 
     def current(self) -> str:
         """Name of the current context.
@@ -132,7 +132,7 @@ class KubeconfigSource:
         Raises:
             ConfigError: There is none, or the kubeconfig cannot be understood.
         """
-        return self.kubeconfig().login(self._context).context
+        return self.kubeconfig().resolve(self._context).context
 
     def context_name(self, name: str) -> str:
         """`name`, or the current context when it is empty, after checking that it exists.
@@ -140,7 +140,7 @@ class KubeconfigSource:
         Raises:
             ConfigError: See `Kubeconfig.login`.
         """
-        return self.kubeconfig().login(name or self._context).context
+        return self.kubeconfig().resolve(name or self._context).context
 
     def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:
         if self._explicit is not None and not self._explicit.exists():
@@ -148,7 +148,7 @@ class KubeconfigSource:
                 f"the kubeconfig {self._explicit} does not exist", hint="Check --kubeconfig"
             )
         if any(path.exists() for path in paths):
-            return merge(paths)
+            return load_merged(paths)
         in_cluster = self._in_cluster(paths)
         if in_cluster is not None:
             return in_cluster
@@ -204,7 +204,7 @@ class KubeconfigSource:
 
     def revision(self) -> Signature:
         """What the files look like now; compare, or give to `changed`."""
-        return signature(self._watched())
+        return file_signatures(self._watched())
 
     async def changed(self, since: Signature | None = None) -> Signature:
         """Wait until the files differ from `since` (default: from now). Safe to cancel.

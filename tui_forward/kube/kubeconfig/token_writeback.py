@@ -23,7 +23,7 @@ _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.05
 
 
-async def write_tokens(path: Path, user: str, changes: Mapping[str, str]) -> bool:
+async def write_back_tokens(path: Path, user: str, changes: Mapping[str, str]) -> bool:
     """Replace values of a user's `auth-provider` configuration in a file.
 
     Without the right to write there, or if the file has changed beyond recognition, nothing

@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--config", required=True, help="JSON file, see config.ApiServerConfig")
     options = parser.parse_args()
     settings = config.load(options.config, config.ApiServerConfig)
-    return process_lifecycle.run_hop(lambda lifetime: serve(settings, lifetime))
+    return process_lifecycle.run_component(lambda lifetime: serve(settings, lifetime))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tui_forward.minicluster.apiserver import timestamps
-from tui_forward.minicluster.apiserver.auth import RULES, Attributes, User, allowed
+from tui_forward.minicluster.apiserver.auth import RULES, Attributes, User, is_allowed
 from tui_forward.minicluster.apiserver.http import Request, Response
 from tui_forward.minicluster.apiserver.resources import Resource
 
@@ -22,7 +22,7 @@ def review(request: Request, resource: Resource, user: User) -> Response:
     metadata: Object = {"creationTimestamp": None}
     spec: Object = body.get("spec") or {}
     if resource.plural == "selfsubjectaccessreviews":
-        status: Object = {"allowed": allowed(user, _attributes(spec))}
+        status: Object = {"allowed": is_allowed(user, _attributes(spec))}
     elif resource.plural == "selfsubjectrulesreviews":
         status = _rules(user, spec.get("namespace", ""))
     else:

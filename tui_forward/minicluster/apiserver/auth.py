@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tui_forward.minicluster.apiserver.http import Request
-from tui_forward.minicluster.apiserver.status_errors import Failure, unauthorized
+from tui_forward.minicluster.apiserver.status_errors import StatusError, unauthorized
 from tui_forward.minicluster.config import TokenUser
 from tui_forward.protocol.upgrade_server import split_bearer_protocol
 
@@ -199,7 +199,7 @@ def _bearer(request: Request) -> str:
     return riding or "" if others else ""
 
 
-def allowed(user: User, wanted: Attributes) -> bool:
+def is_allowed(user: User, wanted: Attributes) -> bool:
     """Whether a user may do something."""
     if wanted.path:
         if ADMINS in user.groups:
@@ -217,14 +217,14 @@ def authorize(user: User, wanted: Attributes) -> None:
     Raises:
         Failure: 403, worded as a real API server words it.
     """
-    if not allowed(user, wanted):
+    if not is_allowed(user, wanted):
         raise forbidden(user, wanted)
 
 
-def forbidden(user: User, wanted: Attributes) -> Failure:
+def forbidden(user: User, wanted: Attributes) -> StatusError:
     """The refusal."""
     if wanted.path:
-        return Failure(
+        return StatusError(
             403,
             "Forbidden",
             f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"',
@@ -235,7 +235,7 @@ def forbidden(user: User, wanted: Attributes) -> Failure:
     what = f'{resource} "{wanted.name}" is forbidden' if wanted.name else f"{resource} is forbidden"
     where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     details = {"name": wanted.name, "group": wanted.group, "kind": plural}
-    return Failure(
+    return StatusError(
         403,
         "Forbidden",
         f'{what}: User "{user.name}" cannot {wanted.verb} resource "{wanted.resource}" in API '
@@ -244,7 +244,7 @@ def forbidden(user: User, wanted: Attributes) -> Failure:
     )
 
 
-def impersonated(user: User, request: Request) -> User:
+def impersonate(user: User, request: Request) -> User:
     """The user the request is to be carried out as.
 
     Raises:
@@ -254,7 +254,7 @@ def impersonated(user: User, request: Request) -> User:
     groups = request.values("impersonate-group")
     if not name:
         if groups:
-            raise Failure(
+            raise StatusError(
                 500,
                 "InternalError",
                 "Internal error occurred: requested [{Group  "

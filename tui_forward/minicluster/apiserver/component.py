@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster.apiserver.defaults import Identities
+from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
-from tui_forward.minicluster.controllers import Controllers
-from tui_forward.minicluster.controllers.startup_wait import settled as controllers_settled
+from tui_forward.minicluster.controllers import ControllerManager
+from tui_forward.minicluster.controllers.startup_wait import (
+    wait_until_settled as controllers_settled,
+)
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce
 
 # Objects of a fresh cluster begin at a version that looks like one.
@@ -30,9 +32,9 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
     store = Store(history=config.history, journal=journal, first_version=FIRST_VERSION)
     # A restart must not repeat the names and UIDs of the first start.
     seed = None if config.seed is None else config.seed + store.version
-    server = ApiServer(config, store, Identities(seed))
-    controllers = Controllers(config, store, server.writer)
-    hop = Hop(server)
+    server = ApiServer(config, store, UidGenerator(seed))
+    controllers = ControllerManager(config, store, server.writer)
+    hop = ApiServerComponent(server)
     control = ControlServer(config.control, hop.control)
     await control.start()
     try:
@@ -67,7 +69,7 @@ async def _remove(leftovers: tuple[str, ...]) -> None:
         await asyncio.sleep(0.1)
 
 
-class Hop:
+class ApiServerComponent:
     """Carries out what the control socket asks for; see `minicluster.control`."""
 
     def __init__(self, server: ApiServer) -> None:
@@ -151,7 +153,7 @@ class Hop:
             )
         except KeyError as error:
             raise UsageError(f"delete-pod needs {error}") from None
-        except Failure as failure:
+        except StatusError as failure:
             raise UsageError(failure.message) from None
 
     def _later(self, seconds: object, what: Any) -> None:

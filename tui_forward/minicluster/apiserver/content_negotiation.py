@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class MediaType:
     """A form of an answer.
 
     Attributes:
@@ -21,10 +21,10 @@ class Form:
     version: str = "v1"
 
 
-_PLAIN = Form()
+_PLAIN = MediaType()
 
 
-def negotiate(accept: str) -> Form:
+def negotiate(accept: str) -> MediaType:
     """The first form of an `Accept` header that can be produced.
 
     Raises:
@@ -45,8 +45,8 @@ def negotiate(accept: str) -> Form:
             and options.get("g") == "meta.k8s.io"
             and options.get("v") in ("v1", "v1beta1")
         ):
-            return Form(kind, options["v"])
-    raise Failure(
+            return MediaType(kind, options["v"])
+    raise StatusError(
         406,
         "NotAcceptable",
         "only the following media types are accepted: application/json",

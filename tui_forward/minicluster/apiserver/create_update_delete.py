@@ -14,12 +14,12 @@ import msgspec
 from tui_forward.minicluster.apiserver import defaults, get_and_list, patch, resources
 from tui_forward.minicluster.apiserver import timestamps as timestamps
 from tui_forward.minicluster.apiserver.content_negotiation import negotiate
-from tui_forward.minicluster.apiserver.defaults import Identities
+from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.get_and_list import Selection
 from tui_forward.minicluster.apiserver.http import Request, Response
 from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.apiserver.status_errors import (
-    Failure,
+    StatusError,
     already_exists,
     bad_request,
     conflict,
@@ -43,7 +43,7 @@ _FIXED = (
 )
 
 
-class Writer:
+class ObjectWriter:
     """Carries out writes.
 
     Args:
@@ -51,7 +51,7 @@ class Writer:
         identities: Makes UIDs and names.
     """
 
-    def __init__(self, store: Store, identities: Identities) -> None:
+    def __init__(self, store: Store, identities: UidGenerator) -> None:
         self.store = store
         self.identities = identities
 
@@ -89,7 +89,7 @@ class Writer:
             if home is None:
                 raise not_found("namespaces", namespace)
             if home.copy()["metadata"].get("deletionTimestamp"):
-                raise Failure(
+                raise StatusError(
                     403,
                     "Forbidden",
                     f'{resource.plural} "{name}" is forbidden: unable to create new content in '
@@ -132,7 +132,7 @@ class Writer:
         kind = request.header("content-type").partition(";")[0].strip()
         apply = _PATCHES.get(kind)
         if apply is None:
-            raise Failure(
+            raise StatusError(
                 415,
                 "UnsupportedMediaType",
                 "the body of the request was in an unknown format - accepted media types include: "
@@ -519,7 +519,7 @@ def _validate(resource: Resource, item: Object) -> None:
     """
     name = str(item["metadata"].get("name") or "")
 
-    def fail(field: str, cause: str) -> Failure:
+    def fail(field: str, cause: str) -> StatusError:
         return invalid(resource.kind, name, field, cause, resource.group)
 
     spec = item.get("spec") or {}

@@ -24,7 +24,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
 
-class Identities:
+class UidGenerator:
     """Makes UIDs and name suffixes, the same on every start when seeded.
 
     Names, UIDs and the rest are drawn apart: how many events there were must not change what
@@ -62,7 +62,7 @@ def template_hash(template: Object) -> str:
 
 
 def create(
-    store: Store, resource: Resource, item: Object, namespace: str, identities: Identities
+    store: Store, resource: Resource, item: Object, namespace: str, identities: UidGenerator
 ) -> Object:
     """Complete a new object in place.
 
@@ -108,7 +108,7 @@ def create(
     return item
 
 
-def complete(store: Store, resource: Resource, item: Object, identities: Identities) -> None:
+def complete(store: Store, resource: Resource, item: Object, identities: UidGenerator) -> None:
     """Fill in the defaults of a specification, new or changed."""
     if resource is resources.PODS:
         pod_spec(item.setdefault("spec", {}), in_template=False)
@@ -167,7 +167,7 @@ def _quality(spec: Object) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _service(store: Store, item: Object, identities: Identities) -> None:
+def _service(store: Store, item: Object, identities: UidGenerator) -> None:
     spec = item.setdefault("spec", {})
     for port in spec.get("ports") or ():
         port.setdefault("protocol", "TCP")

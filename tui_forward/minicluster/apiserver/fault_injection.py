@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 TRANSPORTS = ("spdy", "websocket", "channels")
 
@@ -87,7 +87,7 @@ class Faults:
             Failure: The refusal.
         """
         if (status := self.disabled.get(transport)) is not None:
-            raise Failure(status, _REASONS.get(status, ""), f"{transport} is switched off")
+            raise StatusError(status, _REASONS.get(status, ""), f"{transport} is switched off")
         refusal = self.refusal
         if refusal is None:
             return
@@ -96,7 +96,7 @@ class Faults:
             if refusal.times <= 0:
                 self.refusal = None
         reason = refusal.reason or _REASONS.get(refusal.status, "")
-        raise Failure(refusal.status, reason, refusal.message)
+        raise StatusError(refusal.status, reason, refusal.message)
 
     def take_gone(self) -> bool:
         """Whether this watch or continued list is to be answered with HTTP 410."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
-from tui_forward.minicluster.apiserver.content_negotiation import Form, negotiate
+from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response
 from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.apiserver.selectors import (
@@ -25,7 +25,7 @@ from tui_forward.minicluster.apiserver.selectors import (
     parse_labels,
 )
 from tui_forward.minicluster.apiserver.status_errors import (
-    Failure,
+    StatusError,
     bad_request,
     expired_continue,
     not_found,
@@ -129,7 +129,7 @@ def get(store: Store, request: Request, resource: Resource, namespace: str, name
     return render(form, item, request)
 
 
-def render(form: Form, item: Item, request: Request, status: int = 200) -> Response:
+def render(form: MediaType, item: Item, request: Request, status: int = 200) -> Response:
     """One object in the form the client wants."""
     if form.kind == "Table":
         body: bytes | list[bytes] = tables.table(
@@ -215,7 +215,7 @@ def _page(
     if found is None:
         if token:
             raise expired_continue(_encode_token(-1, start.removeprefix(prefix).rstrip("\0")))
-        raise Failure(410, "Expired", "The resourceVersion for the provided list is too old.")
+        raise StatusError(410, "Expired", "The resourceVersion for the provided list is too old.")
 
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
     if selection.everything:
@@ -240,7 +240,7 @@ def _version_of(store: Store, wanted: str, match: str) -> int:
     except ValueError:
         raise bad_request(f"invalid resource version: {wanted}") from None
     if version > store.version:
-        raise Failure(
+        raise StatusError(
             504,
             "Timeout",
             f"Timeout: Too large resource version: {version}, current: {store.version}",

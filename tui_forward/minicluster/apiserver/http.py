@@ -19,8 +19,8 @@ import h11
 import msgspec
 
 from tui_forward.minicluster.apiserver import protobuf
-from tui_forward.minicluster.apiserver.status_errors import JSON, Failure, bad_request
-from tui_forward.minicluster.relay import Wire
+from tui_forward.minicluster.apiserver.status_errors import JSON, StatusError, bad_request
+from tui_forward.minicluster.relay import SocketConnection
 from tui_forward.protocol.upgrade_server import header_values
 
 # etcd refuses larger requests; so does a real API server.
@@ -127,7 +127,7 @@ class Response:
         return cls(status, msgspec.json.encode(value) + b"\n")
 
     @classmethod
-    def failure(cls, failure: Failure) -> Response:
+    def failure(cls, failure: StatusError) -> Response:
         """An answer that says what went wrong."""
         return cls(failure.code, failure.body(), failure.content_type, failure.headers)
 
@@ -148,16 +148,16 @@ class Stream:
 
 
 @dataclass(slots=True)
-class Takeover:
+class Hijack:
     """The connection is handed over; `run` gets the wire and owns it until it returns.
 
     Bytes of the client that came behind the request's header are in `Wire.pushed_back`.
     """
 
-    run: Callable[[Wire], Awaitable[None]]
+    run: Callable[[SocketConnection], Awaitable[None]]
 
 
-Answer = Response | Stream | Takeover
+Answer = Response | Stream | Hijack
 Handler = Callable[[Request], Awaitable[Answer]]
 
 
@@ -170,7 +170,7 @@ class Connection:
         tunnel: Whether it was handed over to a tunnel.
     """
 
-    wire: Wire
+    wire: SocketConnection
     peer: Peer
     handler: Handler
     streaming: bool = False
@@ -185,7 +185,7 @@ class Connection:
                 if request is None:
                     return
                 answer = await self.handler(request)
-                if isinstance(answer, Takeover):
+                if isinstance(answer, Hijack):
                     self.tunnel = True
                     await answer.run(self.wire)
                     return
@@ -223,7 +223,7 @@ class Connection:
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > BODY_LIMIT:
-                    failure = Failure(
+                    failure = StatusError(
                         413,
                         "RequestEntityTooLarge",
                         f"Request entity too large: limit is {BODY_LIMIT}",

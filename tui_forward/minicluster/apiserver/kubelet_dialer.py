@@ -13,10 +13,10 @@ from typing import Any
 import h11
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import TlsFiles
-from tui_forward.minicluster.relay import Wire, connect
+from tui_forward.minicluster.relay import SocketConnection, connect
 
 DEFAULT_PORT = 10250
 DIAL_TIMEOUT_S = 30.0
@@ -57,7 +57,7 @@ class Head:
         return next((value for key, value in self.headers if key == name), "")
 
 
-class Kubelets:
+class KubeletDialer:
     """Finds and dials kubelets.
 
     Args:
@@ -81,7 +81,7 @@ class Kubelets:
         """
         item = self._store.get(resources.NODES, "", node)
         if item is None:
-            raise Failure(
+            raise StatusError(
                 404,
                 "NotFound",
                 f'nodes "{node}" not found',
@@ -91,7 +91,7 @@ class Kubelets:
         addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         if not host:
-            raise Failure(
+            raise StatusError(
                 500,
                 "InternalError",
                 f"no preferred addresses found; known addresses: {list(addresses.values())}",
@@ -99,13 +99,13 @@ class Kubelets:
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         return Backend(host, int(endpoint.get("Port") or DEFAULT_PORT))
 
-    async def dial(self, backend: Backend) -> Wire:
+    async def dial(self, backend: Backend) -> SocketConnection:
         """Connect to a kubelet and do the TLS handshake.
 
         Raises:
             Failure: 500, worded as Go words a failed dial.
         """
-        wire: Wire | None = None
+        wire: SocketConnection | None = None
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 wire = await connect(backend.host, backend.port)
@@ -114,7 +114,7 @@ class Kubelets:
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
             if wire is not None:
                 wire.abort()
-            raise Failure(
+            raise StatusError(
                 500, "", f"error dialing backend: {_dial_error(backend, error)}"
             ) from error
         except asyncio.CancelledError:
@@ -123,7 +123,7 @@ class Kubelets:
             raise
 
 
-async def read_head(wire: Wire) -> Head:
+async def read_head(wire: SocketConnection) -> Head:
     """Read the head of the answer to a request just sent; the rest is pushed back.
 
     Raises:
@@ -134,15 +134,17 @@ async def read_head(wire: Wire) -> Head:
         try:
             chunk = await wire.read()
         except OSError as error:
-            raise Failure(500, "", f"error reading backend response: {_words(error)}") from error
+            raise StatusError(
+                500, "", f"error reading backend response: {_words(error)}"
+            ) from error
         if not chunk:
-            raise Failure(500, "", "error reading backend response: unexpected EOF")
+            raise StatusError(500, "", "error reading backend response: unexpected EOF")
         data += chunk
         end = data.find(b"\r\n\r\n")
         if end >= 0:
             break
         if len(data) > HEAD_LIMIT:
-            raise Failure(500, "", "error reading backend response: header is too large")
+            raise StatusError(500, "", "error reading backend response: header is too large")
     raw, rest = bytes(data[: end + 4]), bytes(data[end + 4 :])
     parser = h11.Connection(h11.CLIENT)
     with contextlib.suppress(h11.LocalProtocolError):
@@ -158,9 +160,9 @@ async def read_head(wire: Wire) -> Head:
     try:
         event = parser.next_event()
     except h11.RemoteProtocolError as error:
-        raise Failure(500, "", f"error reading backend response: {error}") from error
+        raise StatusError(500, "", f"error reading backend response: {error}") from error
     if not isinstance(event, h11.Response | h11.InformationalResponse):
-        raise Failure(500, "", "error reading backend response: malformed HTTP response")
+        raise StatusError(500, "", "error reading backend response: malformed HTTP response")
     wire.pushed_back = rest
     headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in event.headers]
     found = dict(headers)

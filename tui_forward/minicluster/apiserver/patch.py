@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tui_forward.minicluster.apiserver.status_errors import Failure, bad_request
+from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request
 
 Object = dict[str, Any]
 
@@ -124,7 +124,7 @@ def json_patch(target: Any, operations: Any) -> Any:
         try:
             document = _operate(document, operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Failure(
+            raise StatusError(
                 422,
                 "Invalid",
                 f"the server rejected our request due to an error in our request: "

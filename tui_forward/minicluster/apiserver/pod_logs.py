@@ -11,10 +11,10 @@ import h11
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.http import Request, Response, Stream
-from tui_forward.minicluster.apiserver.kubelet_dialer import Kubelets
-from tui_forward.minicluster.apiserver.status_errors import Failure, bad_request, not_found
+from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
+from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, not_found
 from tui_forward.minicluster.apiserver.store import Store
-from tui_forward.minicluster.relay import Wire
+from tui_forward.minicluster.relay import SocketConnection
 
 _PASSED = (
     "follow",
@@ -30,7 +30,7 @@ HEAD_TIMEOUT_S = 30.0
 
 
 async def serve(
-    store: Store, kubelets: Kubelets, request: Request, namespace: str, name: str
+    store: Store, kubelets: KubeletDialer, request: Request, namespace: str, name: str
 ) -> Response | Stream:
     """A container's log, followed when asked.
 
@@ -57,13 +57,13 @@ async def serve(
         async with asyncio.timeout(HEAD_TIMEOUT_S):
             event = await _next(wire, http)
         if not isinstance(event, h11.Response):
-            raise Failure(500, "InternalError", "the kubelet did not answer")
+            raise StatusError(500, "InternalError", "the kubelet did not answer")
         if event.status_code != 200:
             text = b"".join([chunk async for chunk in _body(wire, http)]).decode(errors="replace")
             raise _failure(event.status_code, text.strip(), name)
     except (OSError, h11.RemoteProtocolError) as error:
         wire.close()
-        raise Failure(500, "InternalError", f"Internal error occurred: {error}") from error
+        raise StatusError(500, "InternalError", f"Internal error occurred: {error}") from error
     except BaseException:
         wire.close()
         raise
@@ -86,13 +86,13 @@ def _container(wanted: str, pod: str, spec: dict[str, list[dict[str, str]]]) -> 
     return wanted
 
 
-def _failure(code: int, text: str, pod: str) -> Failure:
+def _failure(code: int, text: str, pod: str) -> StatusError:
     reason = {400: "BadRequest", 404: "NotFound"}.get(code, "InternalError")
     details = {"name": pod, "kind": "pods"} if code == 404 else None
-    return Failure(code, reason, text or f"the kubelet answered {code}", details=details)
+    return StatusError(code, reason, text or f"the kubelet answered {code}", details=details)
 
 
-async def _next(wire: Wire, http: h11.Connection) -> object:
+async def _next(wire: SocketConnection, http: h11.Connection) -> object:
     while True:
         event = http.next_event()
         if event is not h11.NEED_DATA:
@@ -100,7 +100,7 @@ async def _next(wire: Wire, http: h11.Connection) -> object:
         http.receive_data(await wire.read())
 
 
-async def _body(wire: Wire, http: h11.Connection) -> AsyncIterator[bytes]:
+async def _body(wire: SocketConnection, http: h11.Connection) -> AsyncIterator[bytes]:
     try:
         with contextlib.suppress(OSError, h11.RemoteProtocolError):  # a log may end anywhere
             while True:

@@ -16,24 +16,24 @@ from urllib.parse import quote, urlencode
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.fault_injection import Faults
-from tui_forward.minicluster.apiserver.http import Request, Response, Takeover
-from tui_forward.minicluster.apiserver.kubelet_dialer import Backend, Head, Kubelets, read_head
+from tui_forward.minicluster.apiserver.http import Hijack, Request, Response
+from tui_forward.minicluster.apiserver.kubelet_dialer import Backend, Head, KubeletDialer, read_head
 from tui_forward.minicluster.apiserver.status_errors import (
-    Failure,
-    PlainFailure,
+    PlainTextError,
+    StatusError,
     bad_request,
     not_found,
 )
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.apiserver.websocket_tunnel import WebSocketTunnel
-from tui_forward.minicluster.relay import Relay, Wire
+from tui_forward.minicluster.relay import Relay, SocketConnection
 from tui_forward.protocol.upgrade_server import (
     is_tunnel_protocol,
     is_upgrade,
     is_websocket_upgrade,
     split_bearer_protocol,
     websocket_key_is_valid,
-    websocket_switched,
+    websocket_switching_protocols,
 )
 
 # How long a refusal of the kubelet may take to pass.
@@ -45,7 +45,7 @@ _OWN_HEADERS = frozenset(
 )
 
 
-class Running(Protocol):
+class ActivePortForward(Protocol):
     """An upgraded connection while it lasts.
 
     Attributes:
@@ -80,16 +80,16 @@ class PortForward:
     def __init__(
         self,
         store: Store,
-        kubelets: Kubelets,
+        kubelets: KubeletDialer,
         faults: Faults,
-        running: Callable[[Running], Callable[[], None]],
+        running: Callable[[ActivePortForward], Callable[[], None]],
     ) -> None:
         self._store = store
         self._kubelets = kubelets
         self._faults = faults
         self._running = running
 
-    async def handle(self, request: Request, namespace: str, name: str) -> Takeover | Response:
+    async def handle(self, request: Request, namespace: str, name: str) -> Hijack | Response:
         """Upgrade, or say why not.
 
         Raises:
@@ -123,7 +123,7 @@ class PortForward:
         upstream, head = await self._ask(request.method, path, backend, headers, request)
         if head.status != 101:
             return self._refused(upstream, head)
-        return Takeover(lambda wire: self._relay(wire, upstream, head.raw))
+        return Hijack(lambda wire: self._relay(wire, upstream, head.raw))
 
     async def _ask(
         self,
@@ -132,7 +132,7 @@ class PortForward:
         backend: Backend,
         headers: list[tuple[str, str]],
         request: Request,
-    ) -> tuple[Wire, Head]:
+    ) -> tuple[SocketConnection, Head]:
         forwarded = [*request.values("x-forwarded-for"), request.peer.address]
         lines = [
             f"{method} {path} HTTP/1.1",
@@ -148,18 +148,18 @@ class PortForward:
             return upstream, await read_head(upstream)
         except OSError as error:
             upstream.abort()
-            raise Failure(500, "", f"error dialing backend: {error}") from error
+            raise StatusError(500, "", f"error dialing backend: {error}") from error
         except BaseException:
             upstream.abort()
             raise
 
-    def _refused(self, upstream: Wire, head: Head) -> Takeover:
+    def _refused(self, upstream: SocketConnection, head: Head) -> Hijack:
         if head.status < 400:
             upstream.close()
-            raise PlainFailure(500, f"invalid upgrade response: status code {head.status}")
-        return Takeover(lambda wire: _echo(wire, upstream, head))
+            raise PlainTextError(500, f"invalid upgrade response: status code {head.status}")
+        return Hijack(lambda wire: _echo(wire, upstream, head))
 
-    async def _relay(self, wire: Wire, upstream: Wire, head: bytes) -> None:
+    async def _relay(self, wire: SocketConnection, upstream: SocketConnection, head: bytes) -> None:
         # What the client sent before it was told to is dropped, as by Go's hijack.
         wire.pushed_back = b""
         try:
@@ -169,7 +169,7 @@ class PortForward:
             raise
         await self._run(Relay(wire, upstream))
 
-    async def _run(self, relay: Running) -> None:
+    async def _run(self, relay: ActivePortForward) -> None:
         ended = self._running(relay)
         try:
             await relay.wait()
@@ -178,7 +178,7 @@ class PortForward:
 
     async def _tunnel(
         self, request: Request, backend: Backend, path: str, protocols: list[str]
-    ) -> Takeover:
+    ) -> Hijack:
         chosen = next(filter(is_tunnel_protocol, protocols), None)
         if chosen is None:
             raise bad_request("unable to upgrade: no supported tunneling protocol")
@@ -196,9 +196,9 @@ class PortForward:
         upstream, head = await self._ask("POST", path, backend, headers, request)
         if head.status != 101:
             return self._refused(upstream, head)
-        answer = websocket_switched(request.header("sec-websocket-key"), chosen)
+        answer = websocket_switching_protocols(request.header("sec-websocket-key"), chosen)
 
-        async def run(wire: Wire) -> None:
+        async def run(wire: SocketConnection) -> None:
             wire.pushed_back = b""
             try:
                 await wire.write(answer)
@@ -207,7 +207,7 @@ class PortForward:
                 raise
             await self._run(WebSocketTunnel(wire, upstream, like_go=self._faults.like_go))
 
-        return Takeover(run)
+        return Hijack(run)
 
 
 def _ports(request: Request) -> list[str]:
@@ -242,7 +242,7 @@ def _spelled(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-async def _echo(wire: Wire, upstream: Wire, head: Head) -> None:
+async def _echo(wire: SocketConnection, upstream: SocketConnection, head: Head) -> None:
     """Give the kubelet's refusal to the client as it is, then close."""
     try:
         await wire.write(head.raw)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 MAGIC: Final = b"k8s\0"
 
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Many:
+class _Repeated:
     """A repeated field."""
 
     of: Any
@@ -30,7 +30,7 @@ class _Map:
 
 
 @dataclass(frozen=True)
-class _Pick:
+class _OneOf:
     """A message that stands for the one of its fields that its first field names."""
 
     fields: dict[int, tuple[str, Any]] = field(default_factory=dict)
@@ -52,23 +52,23 @@ _META: _Schema = {
     6: ("resourceVersion", TEXT),
     11: ("labels", _MAP),
     12: ("annotations", _MAP),
-    14: ("finalizers", _Many(TEXT)),
+    14: ("finalizers", _Repeated(TEXT)),
 }
 _SELECTOR: _Schema = {
     1: ("matchLabels", _MAP),
     2: (
         "matchExpressions",
-        _Many({1: ("key", TEXT), 2: ("operator", TEXT), 3: ("values", _Many(TEXT))}),
+        _Repeated({1: ("key", TEXT), 2: ("operator", TEXT), 3: ("values", _Repeated(TEXT))}),
     ),
 }
 _CONTAINER: _Schema = {
     1: ("name", TEXT),
     2: ("image", TEXT),
-    3: ("command", _Many(TEXT)),
-    4: ("args", _Many(TEXT)),
+    3: ("command", _Repeated(TEXT)),
+    4: ("args", _Repeated(TEXT)),
     6: (
         "ports",
-        _Many(
+        _Repeated(
             {
                 1: ("name", TEXT),
                 2: ("hostPort", NUMBER),
@@ -77,25 +77,25 @@ _CONTAINER: _Schema = {
             }
         ),
     ),
-    7: ("env", _Many({1: ("name", TEXT), 2: ("value", TEXT)})),
+    7: ("env", _Repeated({1: ("name", TEXT), 2: ("value", TEXT)})),
     14: ("imagePullPolicy", TEXT),
 }
 _POD_SPEC: _Schema = {
-    2: ("containers", _Many(_CONTAINER)),
+    2: ("containers", _Repeated(_CONTAINER)),
     3: ("restartPolicy", TEXT),
     4: ("terminationGracePeriodSeconds", COUNT),
     6: ("dnsPolicy", TEXT),
     7: ("nodeSelector", _MAP),
     8: ("serviceAccountName", TEXT),
     10: ("nodeName", TEXT),
-    20: ("initContainers", _Many(_CONTAINER)),
+    20: ("initContainers", _Repeated(_CONTAINER)),
 }
 _TEMPLATE: _Schema = {1: ("metadata", _META), 2: ("spec", _POD_SPEC)}
 _SERVICE_PORT: _Schema = {
     1: ("name", TEXT),
     2: ("protocol", TEXT),
     3: ("port", NUMBER),
-    4: ("targetPort", _Pick({1: ("type", NUMBER), 2: ("int", COUNT), 3: ("text", TEXT)})),
+    4: ("targetPort", _OneOf({1: ("type", NUMBER), 2: ("int", COUNT), 3: ("text", TEXT)})),
     5: ("nodePort", NUMBER),
 }
 _WORKLOAD: _Schema = {
@@ -116,7 +116,7 @@ _KINDS: dict[str, _Schema] = {
     "Pod": _object(_POD_SPEC),
     "Service": _object(
         {
-            1: ("ports", _Many(_SERVICE_PORT)),
+            1: ("ports", _Repeated(_SERVICE_PORT)),
             2: ("selector", _MAP),
             3: ("clusterIP", TEXT),
             4: ("type", TEXT),
@@ -181,7 +181,7 @@ def decode(body: bytes) -> Object:
         kind = envelope.get("type", {}).get("kind", "")
         schema = _KINDS.get(kind)
         if schema is None:
-            raise Failure(
+            raise StatusError(
                 415,
                 "UnsupportedMediaType",
                 "the body of the request was in an unknown format - accepted media types "
@@ -190,7 +190,9 @@ def decode(body: bytes) -> Object:
             )
         return {**envelope["type"], **_message(envelope.get("raw", memoryview(b"")), schema)}
     except (IndexError, ValueError, UnicodeDecodeError) as error:
-        raise Failure(400, "BadRequest", f"the object provided is unrecognized: {error}") from None
+        raise StatusError(
+            400, "BadRequest", f"the object provided is unrecognized: {error}"
+        ) from None
 
 
 def _message(data: memoryview, schema: _Schema) -> Object:
@@ -219,7 +221,7 @@ def _message(data: memoryview, schema: _Schema) -> Object:
 
 
 def _put(found: Object, name: str, kind: Any, value: int | memoryview) -> None:
-    if isinstance(kind, _Many):
+    if isinstance(kind, _Repeated):
         holder: Object = {}
         _put(holder, name, kind.of, value)
         # An empty text is left out of an object, not out of a list.
@@ -239,7 +241,7 @@ def _put(found: Object, name: str, kind: Any, value: int | memoryview) -> None:
     elif isinstance(kind, _Map):
         entry = _message(value, {1: ("key", TEXT), 2: ("value", TEXT)})
         found.setdefault(name, {})[entry.get("key", "")] = entry.get("value", "")
-    elif isinstance(kind, _Pick):
+    elif isinstance(kind, _OneOf):
         picked = _message(value, kind.fields)
         chosen = picked.get("text") if picked.get("type") else picked.get("int")
         if chosen:

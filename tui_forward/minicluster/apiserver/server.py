@@ -13,23 +13,23 @@ from tui_forward.minicluster.apiserver import access_reviews, auth, openapi, pod
 from tui_forward.minicluster.apiserver import get_and_list as get_and_list
 from tui_forward.minicluster.apiserver import watch as watch_module
 from tui_forward.minicluster.apiserver.auth import Attributes, Authenticator, User
-from tui_forward.minicluster.apiserver.create_update_delete import Writer
-from tui_forward.minicluster.apiserver.defaults import Identities
+from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
+from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.get_and_list import Selection
 from tui_forward.minicluster.apiserver.http import Answer, Connection, Peer, Request, Response
-from tui_forward.minicluster.apiserver.kubelet_dialer import Kubelets
-from tui_forward.minicluster.apiserver.portforward import PortForward, Running
+from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
+from tui_forward.minicluster.apiserver.portforward import ActivePortForward, PortForward
 from tui_forward.minicluster.apiserver.router import Target, route
 from tui_forward.minicluster.apiserver.status_errors import (
-    Failure,
+    StatusError,
     bad_request,
     method_not_allowed,
     no_such_path,
 )
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.relay import Wire
+from tui_forward.minicluster.relay import SocketConnection
 
 HANDSHAKE_TIMEOUT_S = 10.0
 # Thousands of clients may come at once.
@@ -51,15 +51,15 @@ class ApiServer:
         connections: All connections that are up.
     """
 
-    def __init__(self, config: ApiServerConfig, store: Store, identities: Identities) -> None:
+    def __init__(self, config: ApiServerConfig, store: Store, identities: UidGenerator) -> None:
         self.config = config
         self.store = store
         self.faults = Faults()
         self.authenticator = Authenticator(config.tokens)
-        self.writer = Writer(store, identities)
-        self.kubelets = Kubelets(store, config.kubelet_tls)
+        self.writer = ObjectWriter(store, identities)
+        self.kubelets = KubeletDialer(store, config.kubelet_tls)
         self.portforward = PortForward(store, self.kubelets, self.faults, self._tunnel_started)
-        self.tunnels: set[Running] = set()
+        self.tunnels: set[ActivePortForward] = set()
         self.watches: set[watch_module.Watch] = set()
         self.connections: dict[asyncio.Task[None], Connection | None] = {}
         self.port = config.port
@@ -118,7 +118,7 @@ class ApiServer:
                 # Out of descriptors, most likely; those that wait are taken later.
                 sys.stderr.write(f"accept: {error}\n")
                 return
-            task = asyncio.ensure_future(self._serve(Wire(sock), str(address[0])))
+            task = asyncio.ensure_future(self._serve(SocketConnection(sock), str(address[0])))
             self.connections[task] = None
             task.add_done_callback(self._served)
 
@@ -127,7 +127,7 @@ class ApiServer:
         if not task.cancelled() and (error := task.exception()) is not None:
             sys.stderr.write(f"connection: {error!r}\n")
 
-    async def _serve(self, wire: Wire, address: str) -> None:
+    async def _serve(self, wire: SocketConnection, address: str) -> None:
         user = ""
         groups: tuple[str, ...] = ()
         try:
@@ -148,7 +148,7 @@ class ApiServer:
             self.connections[task] = connection
         await connection.run()
 
-    def _tunnel_started(self, tunnel: Running) -> Callable[[], None]:
+    def _tunnel_started(self, tunnel: ActivePortForward) -> Callable[[], None]:
         self.tunnels.add(tunnel)
         tunnel.delay_s = self.faults.delay_s
         if self.faults.stalled in ("tunnels", "all"):
@@ -162,13 +162,13 @@ class ApiServer:
         self.requests += 1
         await self._moving.wait()
         try:
-            user = auth.impersonated(self._authenticate(request), request)
+            user = auth.impersonate(self._authenticate(request), request)
             target = self._route(request, user)
             if target is None:
                 auth.authorize(user, Attributes(request.method.lower(), path=request.path))
                 return self._about(request)
             return await self._objects(request, user, target)
-        except Failure as failure:
+        except StatusError as failure:
             return Response.failure(failure)
         except OSError:
             raise
@@ -177,7 +177,7 @@ class ApiServer:
 
             traceback.print_exc()
             message = f"Internal error occurred: {error!r}"
-            return Response.failure(Failure(500, "InternalError", message))
+            return Response.failure(StatusError(500, "InternalError", message))
 
     def _authenticate(self, request: Request) -> User:
         user = self.authenticator.user(request)
@@ -189,7 +189,7 @@ class ApiServer:
     def _route(self, request: Request, user: User) -> Target | None:
         try:
             return route(request)
-        except Failure as failure:
+        except StatusError as failure:
             # Who may not look does not learn what is there.
             if failure.code == 404 and auth.ADMINS not in user.groups:
                 path = Attributes(request.method.lower(), path=request.path)
@@ -352,7 +352,7 @@ def _server_context(config: ApiServerConfig) -> ssl.SSLContext | None:
     return context
 
 
-def _certificate_user(wire: Wire) -> tuple[str, tuple[str, ...]]:
+def _certificate_user(wire: SocketConnection) -> tuple[str, tuple[str, ...]]:
     if wire.tls is None:
         return "", ()
     certificate = wire.tls.getpeercert()

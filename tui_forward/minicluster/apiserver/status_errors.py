@@ -14,7 +14,7 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 
-class Failure(Exception):  # noqa: N818 - it is an answer, named as the Status calls it
+class StatusError(Exception):
     """A request that is answered with an error.
 
     Args:
@@ -66,7 +66,7 @@ class Failure(Exception):  # noqa: N818 - it is an answer, named as the Status c
         return msgspec.json.encode(self.status()) + b"\n"
 
 
-class PlainFailure(Failure):
+class PlainTextError(StatusError):
     """A failure answered in plain text, as Go's `http.Error` does."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -78,36 +78,38 @@ class PlainFailure(Failure):
         return self.message.encode() + b"\n"
 
 
-def not_found(plural: str, name: str, group: str = "") -> Failure:
+def not_found(plural: str, name: str, group: str = "") -> StatusError:
     """No object of that name."""
     resource = f"{plural}.{group}" if group else plural
     details = {"name": name, "group": group, "kind": plural}
     if not group:
         del details["group"]
-    return Failure(404, "NotFound", f'{resource} "{name}" not found', details=details)
+    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=details)
 
 
-def no_such_path() -> Failure:
+def no_such_path() -> StatusError:
     """Nothing is served at this path."""
-    return Failure(404, "NotFound", "the server could not find the requested resource", details={})
+    return StatusError(
+        404, "NotFound", "the server could not find the requested resource", details={}
+    )
 
 
-def already_exists(plural: str, name: str, group: str = "") -> Failure:
+def already_exists(plural: str, name: str, group: str = "") -> StatusError:
     """An object of that name is there already."""
     resource = f"{plural}.{group}" if group else plural
     details = {"name": name, "group": group, "kind": plural}
     if not group:
         del details["group"]
-    return Failure(409, "AlreadyExists", f'{resource} "{name}" already exists', details=details)
+    return StatusError(409, "AlreadyExists", f'{resource} "{name}" already exists', details=details)
 
 
-def conflict(plural: str, name: str, cause: str, group: str = "") -> Failure:
+def conflict(plural: str, name: str, cause: str, group: str = "") -> StatusError:
     """The object is not in the state the request expects."""
     resource = f"{plural}.{group}" if group else plural
     details = {"name": name, "group": group, "kind": plural}
     if not group:
         del details["group"]
-    return Failure(
+    return StatusError(
         409,
         "Conflict",
         f'Operation cannot be fulfilled on {resource} "{name}": {cause}',
@@ -115,19 +117,19 @@ def conflict(plural: str, name: str, cause: str, group: str = "") -> Failure:
     )
 
 
-def bad_request(message: str) -> Failure:
+def bad_request(message: str) -> StatusError:
     """The request cannot be understood."""
-    return Failure(400, "BadRequest", message)
+    return StatusError(400, "BadRequest", message)
 
 
-def unauthorized() -> Failure:
+def unauthorized() -> StatusError:
     """The credentials are not valid."""
-    return Failure(401, "Unauthorized", "Unauthorized")
+    return StatusError(401, "Unauthorized", "Unauthorized")
 
 
-def method_not_allowed() -> Failure:
+def method_not_allowed() -> StatusError:
     """The resource does not support the verb."""
-    return Failure(
+    return StatusError(
         405,
         "MethodNotAllowed",
         "the server does not allow this method on the requested resource",
@@ -135,7 +137,7 @@ def method_not_allowed() -> Failure:
     )
 
 
-def invalid(kind: str, name: str, field: str, cause: str, group: str = "") -> Failure:
+def invalid(kind: str, name: str, field: str, cause: str, group: str = "") -> StatusError:
     """The object breaks a rule."""
     details: dict[str, Any] = {
         "name": name,
@@ -146,12 +148,14 @@ def invalid(kind: str, name: str, field: str, cause: str, group: str = "") -> Fa
     if not group:
         del details["group"]
     what = f"{kind}.{group}" if group else kind
-    return Failure(422, "Invalid", f'{what} "{name}" is invalid: {field}: {cause}', details=details)
+    return StatusError(
+        422, "Invalid", f'{what} "{name}" is invalid: {field}: {cause}', details=details
+    )
 
 
-def expired_continue(token: str) -> Failure:
+def expired_continue(token: str) -> StatusError:
     """A `continue` token whose version has been compacted away."""
-    return Failure(
+    return StatusError(
         410,
         "Expired",
         "The provided continue parameter is too old to display a consistent list result. You can "
@@ -163,6 +167,6 @@ def expired_continue(token: str) -> Failure:
     )
 
 
-def too_old(version: int, oldest: int) -> Failure:
+def too_old(version: int, oldest: int) -> StatusError:
     """A watch or exact list from before the remembered history."""
-    return Failure(410, "Expired", f"too old resource version: {version} ({oldest})")
+    return StatusError(410, "Expired", f"too old resource version: {version} ({oldest})")

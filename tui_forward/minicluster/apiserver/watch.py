@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
-from tui_forward.minicluster.apiserver.content_negotiation import Form, negotiate
+from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
 from tui_forward.minicluster.apiserver.get_and_list import Selection
 from tui_forward.minicluster.apiserver.http import Request, Response, Stream
-from tui_forward.minicluster.apiserver.status_errors import Failure, bad_request, too_old
+from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, too_old
 from tui_forward.minicluster.apiserver.store import (
     ADDED,
     DELETED,
@@ -59,7 +59,7 @@ class Watch:
         self,
         store: Store,
         selection: Selection,
-        form: Form,
+        form: MediaType,
         *,
         version: int | None,
         bookmarks: bool,
@@ -265,15 +265,15 @@ def start(store: Store, request: Request, selection: Selection) -> tuple[Watch |
             timeout_s=timeout_s,
             include=request.param("includeObject", "Metadata"),
         )
-    except Failure as failure:
+    except StatusError as failure:
         return None, Stream(_one(failure))
     return watch, Stream(watch.chunks(), on_close=watch.close)
 
 
-async def _one(failure: Failure) -> AsyncIterator[bytes]:
+async def _one(failure: StatusError) -> AsyncIterator[bytes]:
     yield msgspec.json.encode({"type": "ERROR", "object": failure.status()}) + b"\n"
 
 
 def gone() -> Response:
     """The answer that says "too old" by the HTTP status itself."""
-    return Response.failure(Failure(410, "Expired", "The resourceVersion is too old."))
+    return Response.failure(StatusError(410, "Expired", "The resourceVersion is too old."))

@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from tui_forward.errors import ProtocolError
-from tui_forward.minicluster.relay import CHUNK, Wire
+from tui_forward.minicluster.relay import CHUNK, SocketConnection
 from tui_forward.protocol.spdy.connection import Side
 from tui_forward.protocol.websocket import WebSocketConnection, frame_head
 
@@ -42,8 +42,8 @@ class _Direction:
 
     def __init__(
         self,
-        source: Wire,
-        sink: Wire,
+        source: SocketConnection,
+        sink: SocketConnection,
         forward: Callable[[memoryview, int], bool],
         on_end: Callable[[], None],
     ) -> None:
@@ -151,7 +151,9 @@ class WebSocketTunnel:
             WebSocket library does, to see that clients cope.
     """
 
-    def __init__(self, downstream: Wire, upstream: Wire, *, like_go: bool = False) -> None:
+    def __init__(
+        self, downstream: SocketConnection, upstream: SocketConnection, *, like_go: bool = False
+    ) -> None:
         self._downstream = downstream
         self._upstream = upstream
         self._fields = SpdyFields() if like_go else None
@@ -205,7 +207,7 @@ class WebSocketTunnel:
 
     def _forward_down(self, buffer: memoryview, got: int) -> bool:
         if self._fields is not None:
-            self._socket.send_like_go(self._fields.cut(bytes(buffer[HEAD : HEAD + got])))
+            self._socket.send_fragmented(self._fields.cut(bytes(buffer[HEAD : HEAD + got])))
             joined = b"".join(self._socket.data_to_send())
             return self._downstream.send(memoryview(joined))
         head = frame_head(_BINARY, got)

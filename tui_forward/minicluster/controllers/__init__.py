@@ -5,6 +5,6 @@ concerns, one task works the queue off. Every reconciliation looks at the whole 
 so a lost or repeated wake-up does no harm, and a restart begins by queueing everything.
 """
 
-from tui_forward.minicluster.controllers.manager import Controllers
+from tui_forward.minicluster.controllers.manager import ControllerManager
 
-__all__ = ["Controllers"]
+__all__ = ["ControllerManager"]

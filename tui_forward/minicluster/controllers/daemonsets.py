@@ -10,10 +10,10 @@ from tui_forward.minicluster.controllers import pod_control as pod_control
 from tui_forward.minicluster.controllers import scheduler
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Create what is missing on a node, delete what is too much."""
     owner = context.store.get(resources.DAEMONSETS, namespace, name)
     if owner is None or owner.deleting:

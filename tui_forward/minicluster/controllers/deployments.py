@@ -16,7 +16,7 @@ from tui_forward.minicluster.apiserver.store import Item
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 Object = dict[str, Any]
 
@@ -26,7 +26,7 @@ DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Move the ReplicaSets one step nearer to what the Deployment wants."""
     owner = context.store.get(resources.DEPLOYMENTS, namespace, name)
     if owner is None or owner.deleting:
@@ -67,7 +67,9 @@ class _Set:
         self.settled = status.get("observedGeneration") == body["metadata"].get("generation")
 
 
-def _create(context: Context, owner: Item, body: Object, digest: str, revision: int) -> _Set:
+def _create(
+    context: ControllerContext, owner: Item, body: Object, digest: str, revision: int
+) -> _Set:
     template = copy.deepcopy(body["spec"]["template"])
     labels = {**(template["metadata"].get("labels") or {}), HASH_LABEL: digest}
     template["metadata"]["labels"] = labels
@@ -95,7 +97,7 @@ def _annotations(spec: Object, revision: int) -> dict[str, str]:
     return {DESIRED: str(wanted), MAXIMUM: str(wanted + surge), REVISION: str(revision)}
 
 
-def _annotate(context: Context, which: _Set, revision: int) -> None:
+def _annotate(context: ControllerContext, which: _Set, revision: int) -> None:
     def changed(item: Object) -> Object:
         item["metadata"].setdefault("annotations", {})[REVISION] = str(revision)
         return item
@@ -120,7 +122,7 @@ def _bounds(spec: Object, wanted: int) -> tuple[int, int]:
     return surge, unavailable
 
 
-def _scale(context: Context, which: _Set, replicas: int) -> None:
+def _scale(context: ControllerContext, which: _Set, replicas: int) -> None:
     if which.replicas == replicas:
         return
 
@@ -134,7 +136,7 @@ def _scale(context: Context, which: _Set, replicas: int) -> None:
     which.settled = False
 
 
-def _roll(context: Context, spec: Object, current: _Set, old: list[_Set]) -> None:
+def _roll(context: ControllerContext, spec: Object, current: _Set, old: list[_Set]) -> None:
     wanted: int = spec.get("replicas", 1)
     living = [each for each in old if each.replicas or each.present]
     if (spec.get("strategy") or {}).get("type") == "Recreate":
@@ -174,7 +176,7 @@ def _roll(context: Context, spec: Object, current: _Set, old: list[_Set]) -> Non
         spare -= step
 
 
-def _forget(context: Context, spec: Object, old: list[_Set]) -> None:
+def _forget(context: ControllerContext, spec: Object, old: list[_Set]) -> None:
     """Delete the oldest empty ReplicaSets beyond the history limit."""
     empty = [
         each
@@ -185,7 +187,9 @@ def _forget(context: Context, spec: Object, old: list[_Set]) -> None:
         context.writer.end(resources.REPLICASETS, each.item.namespace, each.item.name)
 
 
-def _report(context: Context, owner: Item, body: Object, current: _Set, old: list[_Set]) -> None:
+def _report(
+    context: ControllerContext, owner: Item, body: Object, current: _Set, old: list[_Set]
+) -> None:
     wanted: int = body["spec"].get("replicas", 1)
     sets = [current, *old]
     present = sum(each.present for each in sets)

@@ -6,17 +6,17 @@ from collections import deque
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.create_update_delete import Writer
+from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
 from tui_forward.minicluster.apiserver.store import Item, Store
 
 # A real API server forgets events after an hour; this one when there are too many.
 KEPT = 500
 
 
-class Recorder:
+class EventRecorder:
     """Records events of the control plane."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Store, writer: ObjectWriter) -> None:
         self._store = store
         self._writer = writer
         self._names: deque[tuple[str, str]] = deque()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 
-def orphan(context: Context, _: str, uid: str) -> None:
+def delete_dependents(context: ControllerContext, _: str, uid: str) -> None:
     """Delete everything whose owner, of this UID, is gone."""
     for item in context.index.owned(uid):
         others = [other for other in item.owners if other != uid]
@@ -22,7 +22,7 @@ def orphan(context: Context, _: str, uid: str) -> None:
         _end(context, item.resource, item.namespace, item.name)
 
 
-def namespace(context: Context, _: str, name: str) -> None:
+def namespace(context: ControllerContext, _: str, name: str) -> None:
     """Empty a namespace that is being deleted; delete it once it is empty."""
     home = context.store.get(resources.NAMESPACES, "", name)
     if home is None or not home.deleting:
@@ -39,9 +39,9 @@ def namespace(context: Context, _: str, name: str) -> None:
         context.store.remove(resources.NAMESPACES, "", name)
 
 
-def _end(context: Context, resource: resources.Resource, place: str, name: str) -> None:
+def _end(context: ControllerContext, resource: resources.Resource, place: str, name: str) -> None:
     try:
         context.writer.end(resource, place, name)
-    except Failure as failure:
+    except StatusError as failure:
         if failure.code != 404:  # gone already is what was wanted
             raise

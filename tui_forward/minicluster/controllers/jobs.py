@@ -9,10 +9,10 @@ from tui_forward.minicluster.apiserver import timestamps as timestamps
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Start what is still to be done; say so when all is done, or too much has failed."""
     owner = context.store.get(resources.JOBS, namespace, name)
     if owner is None or owner.deleting:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.create_update_delete import Writer
+from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
 from tui_forward.minicluster.apiserver.resources import Resource
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers import (
@@ -23,9 +23,9 @@ from tui_forward.minicluster.controllers import (
     scheduler,
     statefulsets,
 )
-from tui_forward.minicluster.controllers.events import Recorder
-from tui_forward.minicluster.controllers.owner_index import Index
-from tui_forward.minicluster.controllers.synthetic_pods import Generated, is_generated
+from tui_forward.minicluster.controllers.events import EventRecorder
+from tui_forward.minicluster.controllers.owner_index import OwnerIndex
+from tui_forward.minicluster.controllers.synthetic_pods import SyntheticPods, is_generated
 
 # What a reconciliation is about: the kind of work, and namespace and name of the object.
 Key: TypeAlias = tuple[str, str, str]
@@ -46,7 +46,7 @@ _OWNERS: dict[Resource, str] = {
 }
 
 
-class Context:
+class ControllerContext:
     """What every controller works with.
 
     Attributes:
@@ -58,15 +58,15 @@ class Context:
     def __init__(
         self,
         store: Store,
-        writer: Writer,
-        index: Index,
+        writer: ObjectWriter,
+        index: OwnerIndex,
         requeue: Callable[[Key, float], None],
         config: ApiServerConfig,
     ) -> None:
         self.store = store
         self.writer = writer
         self.index = index
-        self.events = Recorder(store, writer)
+        self.events = EventRecorder(store, writer)
         self.replace_delay_s = config.replace_delay_s
         self._awaited = set(config.nodes)
         self._patience = time.monotonic() + NODES_TIMEOUT_S
@@ -94,7 +94,7 @@ class Context:
         return False
 
 
-class Controllers:
+class ControllerManager:
     """Runs the controllers.
 
     Args:
@@ -103,25 +103,25 @@ class Controllers:
         writer: Carries out writes with all rules of the API.
     """
 
-    def __init__(self, config: ApiServerConfig, store: Store, writer: Writer) -> None:
+    def __init__(self, config: ApiServerConfig, store: Store, writer: ObjectWriter) -> None:
         self._config = config
         self._store = store
-        self._index = Index(store)
-        self._context = Context(store, writer, self._index, self._after, config)
-        self._generated = Generated(config, store, writer)
+        self._index = OwnerIndex(store)
+        self._context = ControllerContext(store, writer, self._index, self._after, config)
+        self._generated = SyntheticPods(config, store, writer)
         self._dirty: dict[Key, None] = {}
         self._wake = asyncio.Event()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stops: list[Callable[[], None]] = []
-        self._reconcilers: dict[str, Callable[[Context, str, str], None]] = {
+        self._reconcilers: dict[str, Callable[[ControllerContext, str, str], None]] = {
             "deployment": deployments.reconcile,
             "replicaset": replicasets.reconcile,
             "statefulset": statefulsets.reconcile,
             "daemonset": daemonsets.reconcile,
             "job": jobs.reconcile,
             "pod": scheduler.reconcile,
-            "orphan": garbage_collector.orphan,
+            "orphan": garbage_collector.delete_dependents,
             "namespace": garbage_collector.namespace,
         }
 
@@ -227,7 +227,7 @@ class Controllers:
                 kind, namespace, name = key
                 try:
                     self._reconcilers[kind](self._context, namespace, name)
-                except Failure as failure:
+                except StatusError as failure:
                     sys.stderr.write(f"{kind} {namespace}/{name}: {failure.message}\n")
                     self._after(key, RETRY_S)
                 except (KeyError, TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ _OWNERS = (
 )
 
 
-class Index:
+class OwnerIndex:
     """Kept up to date by `Controllers`, one change at a time."""
 
     def __init__(self, store: Store) -> None:

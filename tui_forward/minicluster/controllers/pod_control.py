@@ -8,11 +8,11 @@ import msgspec
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Item, decode, encode
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 Object = dict[str, Any]
 
@@ -43,7 +43,7 @@ def from_template(owner: Item, template: Object) -> Object:
     }
 
 
-def create(context: Context, owner: Item, pod: Object) -> Item:
+def create(context: ControllerContext, owner: Item, pod: Object) -> Item:
     """Create a pod and record it.
 
     Raises:
@@ -60,11 +60,11 @@ def create(context: Context, owner: Item, pod: Object) -> Item:
     return item
 
 
-def delete(context: Context, owner: Item, pod: Item) -> None:
+def delete(context: ControllerContext, owner: Item, pod: Item) -> None:
     """Delete a pod, gracefully, and record it."""
     try:
         context.writer.end(resources.PODS, pod.namespace, pod.name)
-    except Failure as failure:
+    except StatusError as failure:
         if failure.code != 404:
             raise
         return
@@ -125,12 +125,12 @@ class Pod:
         return (bool(self.node), running, self.ready, -self.ready_at, self.item.name)
 
 
-def owned(context: Context, owner: Item) -> list[Pod]:
+def owned(context: ControllerContext, owner: Item) -> list[Pod]:
     """An owner's pods, by name."""
     return [Pod(item) for item in context.index.owned(owner.uid, resources.PODS)]
 
 
-def set_status(context: Context, item: Item, status: Object) -> None:
+def set_status(context: ControllerContext, item: Item, status: Object) -> None:
     """Report a workload's status, if it says anything new."""
     context.writer.change(
         item.resource, item.namespace, item.name, lambda old: {**old, "status": status}, "status"

@@ -8,13 +8,13 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 # As many as a real controller creates before it looks again.
 BURST = 500
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Create or delete pods until the number is right."""
     owner = context.store.get(resources.REPLICASETS, namespace, name)
     if owner is None or owner.deleting:

@@ -10,7 +10,7 @@ from tui_forward.minicluster.apiserver.create_update_delete import set_condition
 from tui_forward.minicluster.apiserver.store import Item
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 Object = dict[str, Any]
 
@@ -43,7 +43,7 @@ def same_node(before: Item, item: Item) -> bool:
     return _node(before) == _node(item)
 
 
-def nodes(context: Context) -> list[Node]:
+def nodes(context: ControllerContext) -> list[Node]:
     """All nodes."""
     return [_node(item) for item in context.store.all(resources.NODES)]
 
@@ -72,7 +72,7 @@ def fits(spec: Object, node: Node) -> bool:
     return _selected(spec, node) and _tolerated(spec, node)
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Assign one pod."""
     item = context.store.get(resources.PODS, namespace, name)
     if item is None or item.deleting or item.node:
@@ -130,7 +130,7 @@ def _why(spec: Object, known: list[Node]) -> str:
     )
 
 
-def _set_unschedulable(context: Context, item: Item, message: str) -> bool:
+def _set_unschedulable(context: ControllerContext, item: Item, message: str) -> bool:
     def changed(pod: Object) -> Object:
         status = pod.setdefault("status", {})
         conditions = status.get("conditions") or ()

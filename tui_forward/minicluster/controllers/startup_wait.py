@@ -54,7 +54,7 @@ def _resting(store: Store) -> bool:
     return True
 
 
-async def settled(store: Store, timeout_s: float) -> bool:
+async def wait_until_settled(store: Store, timeout_s: float) -> bool:
     """Wait until every pod that can run does; False when the time is up."""
     changed = asyncio.Event()
 

@@ -10,14 +10,14 @@ from tui_forward.minicluster.apiserver.store import Item
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import Context
+    from tui_forward.minicluster.controllers.manager import ControllerContext
 
 Object = dict[str, Any]
 
 REVISION_LABEL = "controller-revision-hash"
 
 
-def reconcile(context: Context, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     """Create, replace or delete the one pod whose turn it is."""
     owner = context.store.get(resources.STATEFULSETS, namespace, name)
     if owner is None or owner.deleting:
@@ -28,7 +28,7 @@ def reconcile(context: Context, namespace: str, name: str) -> None:
     _report(context, owner, body, revision)
 
 
-def _step(context: Context, owner: Item, spec: Object, revision: str) -> None:
+def _step(context: ControllerContext, owner: Item, spec: Object, revision: str) -> None:
     wanted: int = spec.get("replicas", 1)
     by_name = {pod.item.name: pod for pod in pod_control.owned(context, owner)}
     ordered = spec.get("podManagementPolicy") != "Parallel"
@@ -86,7 +86,7 @@ def _pod(owner: Item, spec: Object, name: str, ordinal: int, revision: str) -> O
     return pod
 
 
-def _report(context: Context, owner: Item, body: Object, revision: str) -> None:
+def _report(context: ControllerContext, owner: Item, body: Object, revision: str) -> None:
     active = [pod for pod in pod_control.owned(context, owner) if pod.active]
     ready = sum(pod.ready for pod in active)
     updated = sum(pod.item.labels.get(REVISION_LABEL) == revision for pod in active)

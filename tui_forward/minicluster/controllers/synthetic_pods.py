@@ -15,9 +15,9 @@ from typing import Any
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.create_update_delete import Writer, set_condition
+from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter, set_condition
 from tui_forward.minicluster.apiserver.defaults import template_hash
-from tui_forward.minicluster.apiserver.status_errors import Failure
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode, key_of
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers import pod_control
@@ -34,10 +34,10 @@ _ENVIRONMENT = 60
 _REACTION_S = 0.05
 
 
-class Generated:
+class SyntheticPods:
     """Makes the generated pods, and plays their kubelets."""
 
-    def __init__(self, config: ApiServerConfig, store: Store, writer: Writer) -> None:
+    def __init__(self, config: ApiServerConfig, store: Store, writer: ObjectWriter) -> None:
         self._count = config.pods
         self._churn = config.churn
         self._store = store
@@ -235,7 +235,7 @@ class Generated:
                 continue
             try:
                 self._disturb(item)
-            except Failure:
+            except StatusError:
                 continue  # somebody else was quicker
 
     def _disturb(self, item: Item) -> None:

@@ -18,8 +18,8 @@ from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.fault_injection import KubeletFaults
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.node_status import NodeReporter
-from tui_forward.minicluster.kubelet.server import KubeletServer, start_where_it_was
-from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_hop
+from tui_forward.minicluster.kubelet.server import KubeletServer, start_on_previous_port
+from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 
 
 async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
@@ -68,7 +68,7 @@ async def _prepare(
     kubelet: Kubelet, api: ApiClient, config: KubeletConfig
 ) -> tuple[KubeletServer, NodeReporter]:
     server = KubeletServer(kubelet)
-    start_where_it_was(server, config.port, Path(config.state_dir) / "port")
+    start_on_previous_port(server, config.port, Path(config.state_dir) / "port")
     await kubelet.connect()
     node = NodeReporter(api, config, server.port, kubelet.runtime_version)
     await node.register()
@@ -84,7 +84,7 @@ def main() -> int:
     try:
         config = load(arguments.config, KubeletConfig)
         Path(config.state_dir).mkdir(parents=True, exist_ok=True)
-        return run_hop(lambda lifetime: run(config, lifetime))
+        return run_component(lambda lifetime: run(config, lifetime))
     except (TuiForwardError, OSError) as error:
         sys.stderr.write(f"kubelet: {error}\n")
         return 1

@@ -12,7 +12,7 @@ import h11
 import msgspec
 
 from tui_forward.errors import ApiError, TransportError
-from tui_forward.minicluster.relay import Wire, connect
+from tui_forward.minicluster.relay import SocketConnection, connect
 
 Object = dict[str, Any]
 
@@ -26,7 +26,7 @@ _EVENT_LIMIT = 16 * 1024 * 1024
 class _Connection:
     """A keep-alive connection: a wire and its HTTP state."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: SocketConnection) -> None:
         self.wire = wire
         self.http = h11.Connection(h11.CLIENT)
 

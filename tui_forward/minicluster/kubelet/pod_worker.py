@@ -26,7 +26,7 @@ from tui_forward.minicluster.kubelet.backoff import CrashBackoff, PullBackoff
 from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
 from tui_forward.minicluster.kubelet.prober import Prober
-from tui_forward.minicluster.kubelet.status_manager import StatusReporter
+from tui_forward.minicluster.kubelet.status_manager import StatusManager
 
 _RETRY_S = (0.1, 5.0)
 _FLUSH_S = 5.0
@@ -94,7 +94,7 @@ class PodWorker:
         self._forced_unready: set[str] = set()
         self._waiting: dict[str, tuple[str, str]] = {}
         self._ips: dict[str, str] = {}
-        self._reporter = StatusReporter(node.api, pod)
+        self._reporter = StatusManager(node.api, pod)
         self._task = asyncio.create_task(self._run(), name=f"pod {cri_config.full_name(pod)}")
 
     # -- from outside --

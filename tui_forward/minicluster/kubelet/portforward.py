@@ -13,10 +13,10 @@ from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import cri_config as cri_config
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
-from tui_forward.minicluster.relay import Relay, Wire, connect
+from tui_forward.minicluster.relay import Relay, SocketConnection, connect
 from tui_forward.protocol.upgrade_server import (
     HttpRequest,
-    answer,
+    encode_response,
     is_upgrade,
     is_websocket_upgrade,
 )
@@ -44,14 +44,14 @@ def ports_of(request: HttpRequest) -> list[int]:
         return []
     texts = parse_qs(urlsplit(request.target).query, keep_blank_values=True).get("port", [])
     if not texts:
-        raise RefusalError(answer(400, 'query parameter "port" is required'))
+        raise RefusalError(encode_response(400, 'query parameter "port" is required'))
     ports = []
     for text in texts:
         for part in text.split(","):
             if not (part.isascii() and part.isdigit()) or int(part) > 0xFFFF:
-                raise RefusalError(answer(400, f'unable to parse "{part}" as a port'))
+                raise RefusalError(encode_response(400, f'unable to parse "{part}" as a port'))
             if int(part) == 0:
-                raise RefusalError(answer(400, f'port "{part}" must be > 0'))
+                raise RefusalError(encode_response(400, f'port "{part}" must be > 0'))
             ports.append(int(part))
     return ports
 
@@ -67,25 +67,27 @@ async def streaming_url(
     ports = ports_of(request)
     worker = kubelet.find(namespace, name)
     if worker is None:
-        raise RefusalError(answer(404, "pod does not exist"))
+        raise RefusalError(encode_response(404, "pod does not exist"))
     if uid and uid != worker.uid:
-        raise RefusalError(answer(404, "pod not found"))
+        raise RefusalError(encode_response(404, "pod not found"))
     full_name = cri_config.full_name(worker.pod)
     try:
         sandbox = await worker.newest_sandbox()
         if sandbox is None:
-            raise RefusalError(answer(500, f'pod not found ("{full_name}")'))
+            raise RefusalError(encode_response(500, f'pod not found ("{full_name}")'))
         return await kubelet.runtime.port_forward(sandbox.id, ports)
     except CriError as error:
         if error.not_found:
-            raise RefusalError(answer(404, str(error))) from error
+            raise RefusalError(encode_response(404, str(error))) from error
         if error.exhausted:
             headers = (("Retry-After", "60"),)
-            raise RefusalError(answer(429, str(error), headers=headers)) from error
-        raise RefusalError(answer(500, str(error))) from error
+            raise RefusalError(encode_response(429, str(error), headers=headers)) from error
+        raise RefusalError(encode_response(500, str(error))) from error
 
 
-async def join(wire: Wire, request: HttpRequest, url: str, peer: str) -> Relay:
+async def proxy_to_runtime(
+    wire: SocketConnection, request: HttpRequest, url: str, peer: str
+) -> Relay:
     """Connect the client to the runtime.
 
     Args:
@@ -133,7 +135,7 @@ async def join(wire: Wire, request: HttpRequest, url: str, peer: str) -> Relay:
 
 
 def _error(text: str) -> bytes:
-    return answer(500, text + "\n", headers=_NO_SNIFF)
+    return encode_response(500, text + "\n", headers=_NO_SNIFF)
 
 
 def _head(request: HttpRequest, path: str, authority: str, peer: str) -> bytes:
@@ -151,7 +153,7 @@ def _head(request: HttpRequest, path: str, authority: str, peer: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-async def _answer(upstream: Wire) -> tuple[bytes, bytes]:
+async def _answer(upstream: SocketConnection) -> tuple[bytes, bytes]:
     """The head of the runtime's answer, and what came behind it."""
     data = bytearray()
     while True:
@@ -166,7 +168,7 @@ async def _answer(upstream: Wire) -> tuple[bytes, bytes]:
             raise ProtocolError("header is too large")
 
 
-async def _remainder(upstream: Wire) -> bytes:
+async def _remainder(upstream: SocketConnection) -> bytes:
     """The rest of an error answer; the runtime closes behind it."""
     data = bytearray()
     while len(data) < _HEAD_LIMIT:

@@ -20,8 +20,8 @@ from tui_forward.minicluster.kubelet import logs, portforward
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.pod_worker import PodWorker
 from tui_forward.minicluster.kubelet.portforward import RefusalError
-from tui_forward.minicluster.relay import Relay, Wire
-from tui_forward.protocol.upgrade_server import HttpRequest, RequestReader, answer
+from tui_forward.minicluster.relay import Relay, SocketConnection
+from tui_forward.protocol.upgrade_server import HttpRequest, RequestReader, encode_response
 
 _HEAD_S = 30.0
 _METHODS = {
@@ -93,11 +93,13 @@ class KubeletServer:
                 sock, address = listener.accept()
             except OSError:
                 return
-            task = asyncio.get_running_loop().create_task(self._serve(Wire(sock), address[0]))
+            task = asyncio.get_running_loop().create_task(
+                self._serve(SocketConnection(sock), address[0])
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, wire: Wire, peer: str) -> None:
+    async def _serve(self, wire: SocketConnection, peer: str) -> None:
         try:
             async with asyncio.timeout(_HEAD_S):
                 await wire.start_tls(self._context, server_side=True)
@@ -112,12 +114,12 @@ class KubeletServer:
         finally:
             wire.close()
 
-    def _authorize(self, wire: Wire, request: HttpRequest) -> None:
+    def _authorize(self, wire: SocketConnection, request: HttpRequest) -> None:
         certificate: dict[str, Any] = {}
         if wire.tls is not None:
             certificate = dict(wire.tls.getpeercert() or {})
         if not certificate:
-            raise RefusalError(answer(401, "Unauthorized"))
+            raise RefusalError(encode_response(401, "Unauthorized"))
         subject: dict[str, list[str]] = {}
         for part in certificate.get("subject", ()):
             for key, value in part:
@@ -129,14 +131,14 @@ class KubeletServer:
                 request.method, request.method.lower()
             )
             raise RefusalError(
-                answer(
+                encode_response(
                     403,
                     f"Forbidden (user={user}, verb={verb}, resource=nodes, "
                     "subresource(s)=[proxy])\n",
                 )
             )
 
-    async def _answer(self, wire: Wire, request: HttpRequest, peer: str) -> None:
+    async def _answer(self, wire: SocketConnection, request: HttpRequest, peer: str) -> None:
         self._authorize(wire, request)
         parts = urlsplit(request.target)
         words = [unquote(word) for word in parts.path.split("/")[1:]]
@@ -145,9 +147,9 @@ class KubeletServer:
             rest.pop()
         allowed = _METHODS.get(name)
         if allowed is None:
-            raise RefusalError(answer(404, "404 page not found\n"))
+            raise RefusalError(encode_response(404, "404 page not found\n"))
         if request.method not in allowed:
-            raise RefusalError(answer(405, "405: Method Not Allowed"))
+            raise RefusalError(encode_response(405, "405: Method Not Allowed"))
         match [name, *rest]:
             case ["portForward", namespace, pod, *more] if len(more) <= 1:
                 await self._forward(wire, request, peer, namespace, pod, "".join(more))
@@ -158,19 +160,25 @@ class KubeletServer:
             case ["runningpods"]:
                 await wire.write(_json(await self._running_pods()))
             case ["healthz", *_]:
-                await wire.write(answer(200, "ok"))
+                await wire.write(encode_response(200, "ok"))
             case ["metrics"]:
-                await wire.write(answer(200, self._metrics()))
+                await wire.write(encode_response(200, self._metrics()))
             case _:
-                raise RefusalError(answer(404, "404: Page Not Found"))
+                raise RefusalError(encode_response(404, "404: Page Not Found"))
 
     # -- the endpoints --
 
     async def _forward(
-        self, wire: Wire, request: HttpRequest, peer: str, namespace: str, pod: str, uid: str
+        self,
+        wire: SocketConnection,
+        request: HttpRequest,
+        peer: str,
+        namespace: str,
+        pod: str,
+        uid: str,
     ) -> None:
         url = await portforward.streaming_url(self._kubelet, request, namespace, pod, uid)
-        relay = await portforward.join(wire, request, url, peer)
+        relay = await portforward.proxy_to_runtime(wire, request, url, peer)
         self.relays.add(relay)
         self.served += 1
         relay.delay_s = self.delay_s
@@ -202,7 +210,7 @@ class KubeletServer:
                     }
                 )
         except CriError as error:
-            raise RefusalError(answer(500, str(error))) from error
+            raise RefusalError(encode_response(500, str(error))) from error
         return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
 
     def _metrics(self) -> str:
@@ -215,14 +223,16 @@ class KubeletServer:
             f"kubelet_port_forwards_total {self.served}\n"
         )
 
-    async def _logs(self, wire: Wire, query: str, namespace: str, pod: str, container: str) -> None:
+    async def _logs(
+        self, wire: SocketConnection, query: str, namespace: str, pod: str, container: str
+    ) -> None:
         try:
             options = logs.LogOptions.parse(parse_qs(query))
         except UsageError as error:
-            raise RefusalError(answer(400, error.message)) from error
+            raise RefusalError(encode_response(400, error.message)) from error
         worker = self._kubelet.find(namespace, pod)
         if worker is None:
-            raise RefusalError(answer(404, f'pod "{pod}" does not exist\n'))
+            raise RefusalError(encode_response(404, f'pod "{pod}" does not exist\n'))
         path = _log_path(worker, container, options, Path(self._kubelet.config.state_dir))
         await wire.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -242,7 +252,7 @@ class KubeletServer:
             await asyncio.gather(watch, gone, pump, return_exceptions=True)
 
 
-async def _request(wire: Wire) -> HttpRequest | None:
+async def _request(wire: SocketConnection) -> HttpRequest | None:
     reader = RequestReader()
     while True:
         data = await wire.read()
@@ -255,7 +265,7 @@ async def _request(wire: Wire) -> HttpRequest | None:
 
 
 def _json(value: Any) -> bytes:
-    return answer(200, msgspec.json.encode(value), content_type="application/json")
+    return encode_response(200, msgspec.json.encode(value), content_type="application/json")
 
 
 def _log_path(worker: PodWorker, container: str, options: logs.LogOptions, root: Path) -> Path:
@@ -268,12 +278,14 @@ def _log_path(worker: PodWorker, container: str, options: logs.LogOptions, root:
     views = [*worker.view.init_containers, *worker.view.containers]
     view = next((each for each in views if each.name == container), None)
     if view is None:
-        raise RefusalError(answer(404, f'container "{container}" not found in pod "{name}"\n'))
+        raise RefusalError(
+            encode_response(404, f'container "{container}" not found in pod "{name}"\n')
+        )
     folder = cri_config.log_directory(root, worker.pod) / container
     if options.previous:
         if view.previous is None and not (view.ended and view.waiting):
             text = f'previous terminated container "{container}" in pod "{name}" not found\n'
-            raise RefusalError(answer(400, text))
+            raise RefusalError(encode_response(400, text))
         # While the newest waits for its restart, the newest is the previous one.
         attempt = view.restarts if view.ended else view.restarts - 1
         return folder / f"{attempt}.log"
@@ -284,7 +296,7 @@ def _log_path(worker: PodWorker, container: str, options: logs.LogOptions, root:
             "ImagePullBackOff": "trying and failing to pull image",
         }.get(reason, reason)
         text = f'container "{container}" in pod "{name}" is waiting to start: {why}\n'
-        raise RefusalError(answer(400, text))
+        raise RefusalError(encode_response(400, text))
     return folder / f"{view.restarts}.log"
 
 
@@ -302,14 +314,16 @@ async def _set_when_ended(
         await asyncio.sleep(0.1)
 
 
-async def _closed(wire: Wire) -> None:
+async def _closed(wire: SocketConnection) -> None:
     """Return when the client is gone; it has nothing more to say."""
     with contextlib.suppress(OSError):
         while await wire.read():
             pass
 
 
-async def _pump(wire: Wire, path: Path, options: logs.LogOptions, ended: asyncio.Event) -> None:
+async def _pump(
+    wire: SocketConnection, path: Path, options: logs.LogOptions, ended: asyncio.Event
+) -> None:
     async for piece in logs.read(path, options, ended):
         await wire.write(b"%x\r\n%b\r\n" % (len(piece), piece))
     await wire.write(b"0\r\n\r\n")
@@ -323,7 +337,7 @@ def last_port(path: Path) -> int:
         return 0
 
 
-def start_where_it_was(server: KubeletServer, config_port: int, path: Path) -> None:
+def start_on_previous_port(server: KubeletServer, config_port: int, path: Path) -> None:
     """Listen on the port wanted, else on that of the last time, else on any; remember it.
 
     Raises:

@@ -13,7 +13,7 @@ from tui_forward.minicluster.kubelet.api_client import MERGE_PATCH, ApiClient, O
 _RETRY_S = (0.1, 2.0)
 
 
-class StatusReporter:
+class StatusManager:
     """A mailbox of one letter, and the task that delivers it.
 
     Args:

@@ -11,7 +11,7 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.config import load
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.server import serve
-from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_hop
+from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.cri_service import EmbeddedRuntime
 from tui_forward.minicluster.runtime.dialer import Dialer
@@ -57,7 +57,7 @@ def main() -> int:
         config = load(arguments.config, RuntimeConfig)
         Path(config.state_dir).mkdir(parents=True, exist_ok=True)
         Path(config.listen).unlink(missing_ok=True)
-        return run_hop(lambda lifetime: run(config, lifetime))
+        return run_component(lambda lifetime: run(config, lifetime))
     except (TuiForwardError, OSError) as error:
         sys.stderr.write(f"runtime: {error}\n")
         return 1

@@ -10,14 +10,14 @@ from tui_forward.minicluster.runtime.shim_protocol import NetworkKind
 from tui_forward.protocol.portforward_server import FailureStyle
 
 
-class Driver(StrEnum):
+class DialMode(StrEnum):
     """How a forwarded connection reaches the application."""
 
     EMBEDDED = "embedded"  # the streaming server dials inside the pod's network
     RELAY = "relay"  # a helper process in the pod does (`nsenter … socat`), as in dockershim
 
 
-class Switches(msgspec.Struct, kw_only=True):
+class RuntimeBehavior(msgspec.Struct, kw_only=True):
     """Behaviour that differs between real runtimes, and faults; changeable at run time.
 
     Attributes:
@@ -74,10 +74,10 @@ class RuntimeConfig(msgspec.Struct, kw_only=True, frozen=True):
     listen: str
     control: str = ""
     owner_pid: int = 0
-    driver: Driver = Driver.EMBEDDED
+    driver: DialMode = DialMode.EMBEDDED
     network: NetworkKind | None = None
     pod_cidr: str = "10.244.1.0/24"
     streaming_host: str = "127.0.0.1"
     streaming_port: int = 0
     seed: int | None = None
-    switches: Switches = msgspec.field(default_factory=Switches)
+    switches: RuntimeBehavior = msgspec.field(default_factory=RuntimeBehavior)

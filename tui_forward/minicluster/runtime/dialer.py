@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from tui_forward.minicluster.runtime import netns
 from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
-from tui_forward.minicluster.runtime.config import Driver, Switches
+from tui_forward.minicluster.runtime.config import DialMode, RuntimeBehavior
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.protocol.error_stream import (
     containerd_copy_error,
@@ -57,7 +57,7 @@ def go_errno(number: int) -> str:
 
 
 @dataclass(slots=True)
-class Dialled:
+class DialedConnection:
     """A way to the application.
 
     Attributes:
@@ -88,11 +88,11 @@ class Dialer:
         switches: Looked at anew for every dial.
     """
 
-    def __init__(self, client: ShimClient, driver: Driver, switches: Switches) -> None:
+    def __init__(self, client: ShimClient, driver: DialMode, switches: RuntimeBehavior) -> None:
         self._client = client
         self._driver = driver
         self._switches = switches
-        self._door = netns.Door() if sys.platform == "linux" else None
+        self._door = netns.NamespaceSwitcher() if sys.platform == "linux" else None
         # What Go's resolver would say of "localhost" on this node.
         self._ipv6 = _localhost_has_ipv6()
         self.crio_texts = False
@@ -115,7 +115,7 @@ class Dialer:
             raise DialError(containerd_sandbox_closed(sandbox_id), dialled=False)
         return sandbox
 
-    async def dial(self, sandbox_id: str, port: int) -> Dialled:
+    async def dial(self, sandbox_id: str, port: int) -> DialedConnection:
         """Connect to `port` in the pod.
 
         Raises:
@@ -124,7 +124,7 @@ class Dialer:
         if self._switches.dial_delay_s > 0:
             await asyncio.sleep(self._switches.dial_delay_s)
         sandbox = self.network_of(sandbox_id)
-        if self._driver is Driver.RELAY:
+        if self._driver is DialMode.RELAY:
             return await self._dial_helper(sandbox, port)
         label = sandbox.label or f"/var/run/netns/{sandbox.host}"
         errors: list[OSError | None] = []
@@ -137,7 +137,7 @@ class Dialer:
             except OSError as error:
                 errors.append(error)
             else:
-                return Dialled(sock, label)
+                return DialedConnection(sock, label)
         raise self._refusal(sandbox, label, port, errors)
 
     def _open(
@@ -219,7 +219,7 @@ class Dialer:
 
     # -- through a helper, as dockershim did --
 
-    async def _dial_helper(self, sandbox: shim_protocol.Sandbox, port: int) -> Dialled:
+    async def _dial_helper(self, sandbox: shim_protocol.Sandbox, port: int) -> DialedConnection:
         running = [
             container
             for container in self._client.containers.values()
@@ -250,7 +250,7 @@ class Dialer:
                 start_new_session=True,
             )
         ours.setblocking(False)
-        return Dialled(ours, sandbox.label, helper)
+        return DialedConnection(ours, sandbox.label, helper)
 
 
 async def helper_failure(helper: asyncio.subprocess.Process) -> str:

@@ -29,7 +29,7 @@ import msgspec
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
-from tui_forward.minicluster.runtime.config import Switches
+from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
@@ -46,7 +46,11 @@ class RuntimeFaults:
     """
 
     def __init__(
-        self, client: ShimClient, streaming: StreamingServer, dialer: Dialer, switches: Switches
+        self,
+        client: ShimClient,
+        streaming: StreamingServer,
+        dialer: Dialer,
+        switches: RuntimeBehavior,
     ) -> None:
         self._client = client
         self._streaming = streaming
@@ -80,7 +84,7 @@ class RuntimeFaults:
                 for sandbox in self._sandboxes(request):
                     await self._client.ask(shim_protocol.StopSandbox(id=sandbox.id))
             case "end-pods":
-                await self._client.ask(shim_protocol.End())
+                await self._client.ask(shim_protocol.Shutdown())
             case "clear":
                 self._set(dict(self._original))
                 self._dialer.crio_texts = False
@@ -164,12 +168,14 @@ class RuntimeFaults:
         crio_texts = changes.pop("crio_texts", None)
         if crio_texts is not None:
             self._dialer.crio_texts = bool(crio_texts)
-        unknown = set(changes) - set(Switches.__struct_fields__)
+        unknown = set(changes) - set(RuntimeBehavior.__struct_fields__)
         if unknown:
             raise UsageError(f"no such switch: {', '.join(sorted(unknown))}")
         try:
-            new = msgspec.convert({**msgspec.to_builtins(self._switches), **changes}, Switches)
+            new = msgspec.convert(
+                {**msgspec.to_builtins(self._switches), **changes}, RuntimeBehavior
+            )
         except msgspec.ValidationError as error:
             raise UsageError(str(error)) from error
-        for field in Switches.__struct_fields__:
+        for field in RuntimeBehavior.__struct_fields__:
             setattr(self._switches, field, getattr(new, field))

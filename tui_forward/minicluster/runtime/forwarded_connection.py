@@ -14,15 +14,15 @@ import os
 import socket
 from typing import Protocol
 
-from tui_forward.minicluster.runtime.config import Switches
+from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import (
+    DialedConnection,
     Dialer,
     DialError,
-    Dialled,
     end_helper,
     helper_failure,
 )
-from tui_forward.minicluster.runtime.frame_workers import Workers
+from tui_forward.minicluster.runtime.frame_workers import FrameWorkers
 from tui_forward.protocol.error_stream import forwarding_error
 
 GO_COPY_BYTES = 32 * 1024
@@ -34,7 +34,7 @@ _EVERYTHING = 1 << 62
 _BUFFER = memoryview(bytearray(256 * 1024))
 
 
-class Wire(Protocol):
+class ClientStreams(Protocol):
     """The client's side of a connection: a pair of streams, or a pair of channels."""
 
     @property
@@ -55,21 +55,21 @@ class Tunnel(Protocol):
     """What a connection needs of the tunnel it belongs to."""
 
     dialer: Dialer
-    switches: Switches
-    workers: Workers
+    switches: RuntimeBehavior
+    workers: FrameWorkers
     sandbox_id: str
 
     def flush(self) -> None:
         """Send what is queued, or keep a copy of it until there is room."""
 
-    def room(self, waiting: Copying) -> bool:
+    def room(self, waiting: ForwardedConnection) -> bool:
         """Whether there is room to send; if not, `room_again` is called later."""
 
-    def copying_ended(self, copying: Copying) -> None:
+    def copying_ended(self, copying: ForwardedConnection) -> None:
         """The connection is over."""
 
 
-class Copying:
+class ForwardedConnection:
     """Dials, copies both ways, ends.
 
     Args:
@@ -99,7 +99,7 @@ class Copying:
         "wire",
     )
 
-    def __init__(self, tunnel: Tunnel, wire: Wire, port: int, key: int) -> None:
+    def __init__(self, tunnel: Tunnel, wire: ClientStreams, port: int, key: int) -> None:
         self.tunnel = tunnel
         self.wire = wire
         self.port = port
@@ -107,7 +107,7 @@ class Copying:
         self.loop = asyncio.get_running_loop()
         self.bytes_down = 0
         self.bytes_up = 0
-        self._dialled: Dialled | None = None
+        self._dialled: DialedConnection | None = None
         self._names = ("", "")
         self._rest = memoryview(b"")
         self._up_ended = False
@@ -154,7 +154,7 @@ class Copying:
             return self._swallow > 0
         return self._up_ended or (self._dialled is not None and not self._rest)
 
-    def take(self, data: memoryview) -> None:
+    def receive(self, data: memoryview) -> None:
         """See `backpressure.Taker`."""
         if self._ended:
             self._swallow -= 1
@@ -329,7 +329,7 @@ def _names(sock: socket.socket) -> tuple[str, str]:
     return f"{ours[0]}:{ours[1]}", f"{theirs[0]}:{theirs[1]}"
 
 
-def _discard(dialled: Dialled) -> None:
+def _discard(dialled: DialedConnection) -> None:
     dialled.sock.close()
     if dialled.helper is not None and dialled.helper.returncode is None:
         end_helper(dialled.helper)

@@ -25,7 +25,7 @@ SPDY_QUEUE = 50
 SOLO_QUEUE = 256
 
 
-class Taker(Protocol):
+class FrameSink(Protocol):
     """Where a worker delivers: one forwarded connection."""
 
     @property
@@ -35,14 +35,14 @@ class Taker(Protocol):
     def can_take(self) -> bool:
         """Whether `take` would not have to wait; call `Workers.unblocked` once that is so."""
 
-    def take(self, data: memoryview) -> None:
+    def receive(self, data: memoryview) -> None:
         """Take bytes for the application."""
 
     def take_eof(self) -> None:
         """The client sends no more."""
 
 
-class Workers:
+class FrameWorkers:
     """The workers of one tunnel.
 
     Args:
@@ -66,11 +66,11 @@ class Workers:
         self._pause = pause
         self._resume = resume
         # Only workers that wait for somebody have an entry.
-        self._queues: dict[int, deque[tuple[Taker, bytes | None]]] = {}
+        self._queues: dict[int, deque[tuple[FrameSink, bytes | None]]] = {}
         self._full: set[int] = set()
         self._turn = 0
 
-    def deliver(self, key: int, taker: Taker, data: memoryview | None) -> None:
+    def deliver(self, key: int, taker: FrameSink, data: memoryview | None) -> None:
         """Deliver bytes, or the end of them (None), in order with what is queued."""
         worker = key % self._count if self._count else key
         queue = self._queues.get(worker)
@@ -79,7 +79,7 @@ class Workers:
                 if data is None:
                     taker.take_eof()
                 else:
-                    taker.take(data)
+                    taker.receive(data)
                 return
             queue = self._queues[worker] = deque()
         queue.append((taker, None if data is None else bytes(data)))
@@ -100,7 +100,7 @@ class Workers:
             if data is None:
                 taker.take_eof()
             else:
-                taker.take(memoryview(data))
+                taker.receive(memoryview(data))
         if not queue:
             self._queues.pop(worker, None)
         if worker in self._full and len(queue) <= self._limit:
@@ -108,7 +108,7 @@ class Workers:
             if not self._full:
                 self._resume()
 
-    def take_turns(self, taker: Taker) -> None:
+    def take_turns(self, taker: FrameSink) -> None:
         """Have the next worker whose turn it is call `take_eof`: how PINGs go through."""
         self.deliver(self._turn, taker, None)
         self._turn = (self._turn + 1) % (self._count or 1)
@@ -124,5 +124,5 @@ class Workers:
         return bool(self._full)
 
 
-def _can_take(taker: Taker, data: bytes | memoryview | None) -> bool:
+def _can_take(taker: FrameSink, data: bytes | memoryview | None) -> bool:
     return taker.can_take() or (data is None and taker.over)

@@ -24,7 +24,7 @@ _IFF_UP = 1
 _SELF = "/proc/thread-self/ns/net"
 
 
-def supported() -> bool:
+def is_supported() -> bool:
     """Whether this process can make network namespaces; tries it."""
     if sys.platform != "linux":
         return False
@@ -62,7 +62,7 @@ def enter(namespace: int) -> None:
     _setns(namespace)
 
 
-class Door:
+class NamespaceSwitcher:
     """A way into other namespaces and back, for one thread.
 
     Opening a socket in another namespace takes two system calls more than here, about

@@ -16,13 +16,13 @@ from typing import Protocol
 
 from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.runtime import frame_workers
-from tui_forward.minicluster.runtime.config import Switches
+from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
-from tui_forward.minicluster.runtime.forwarded_connection import Copying
-from tui_forward.minicluster.runtime.frame_workers import Workers
+from tui_forward.minicluster.runtime.forwarded_connection import ForwardedConnection
+from tui_forward.minicluster.runtime.frame_workers import FrameWorkers
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
-from tui_forward.protocol.portforward_server import ServerPair, TunnelServer
+from tui_forward.protocol.portforward_server import ServerStreamPair, TunnelServer
 from tui_forward.protocol.spdy import SpdyConnection
 
 _MAX_BUFFERS = 512
@@ -59,7 +59,7 @@ class PortForwardTunnel:
         sock: socket.socket,
         sandbox_id: str,
         dialer: Dialer,
-        switches: Switches,
+        switches: RuntimeBehavior,
         on_end: Callable[[PortForwardTunnel], None],
     ) -> None:
         self.sandbox_id = sandbox_id
@@ -68,8 +68,8 @@ class PortForwardTunnel:
         self.loop = asyncio.get_running_loop()
         self._sock = sock
         self._on_end = on_end
-        self._copies: set[Copying] = set()
-        self._waiting: set[Copying] = set()
+        self._copies: set[ForwardedConnection] = set()
+        self._waiting: set[ForwardedConnection] = set()
         self._unsent: list[Buffer] = []
         self._blocked = False
         self._stalled = False
@@ -79,7 +79,7 @@ class PortForwardTunnel:
         self._last_frame = self.loop.time()
         self._idle = self.loop.call_later(switches.idle_s, self._check_idle)
         self._reading = False
-        self.workers = Workers(0, frame_workers.SOLO_QUEUE, self._pause, self._resume)
+        self.workers = FrameWorkers(0, frame_workers.SOLO_QUEUE, self._pause, self._resume)
         self._late_in = _Delay(self.loop, self._arrived_late)
         self._late_out = _Delay(self.loop, self._leaves_late)
         self._codec: _Codec | None = None
@@ -90,7 +90,7 @@ class PortForwardTunnel:
     def serve_spdy(self, early: bytes) -> None:
         """Speak SPDY from here on; `early` is what came behind the request."""
         if self.switches.backpressure:
-            self.workers = Workers(
+            self.workers = FrameWorkers(
                 frame_workers.SPDY_WORKERS, frame_workers.SPDY_QUEUE, self._pause, self._resume
             )
         self._tunnel = TunnelServer(
@@ -110,10 +110,10 @@ class PortForwardTunnel:
     def serve_channels(self, ports: tuple[int, ...], early: bytes, *, base64: bool) -> None:
         """Speak the legacy channels from here on, and dial every port at once."""
         # One goroutine reads the WebSocket and writes into unbuffered pipes.
-        self.workers = Workers(1, 1, self._pause, self._resume)
+        self.workers = FrameWorkers(1, 1, self._pause, self._resume)
         server = ChannelsServer(ports, base64=base64)
         for channel in server.channels:
-            copying = Copying(self, _ChannelWire(channel), channel.port, 0)
+            copying = ForwardedConnection(self, _ChannelWire(channel), channel.port, 0)
             channel.receiver = _ChannelReceiver(copying)
             self._copies.add(copying)
         self._start(server, early)
@@ -191,9 +191,11 @@ class PortForwardTunnel:
 
     # -- from the tunnel's codec --
 
-    def pair_opened(self, pair: ServerPair) -> None:
+    def pair_opened(self, pair: ServerStreamPair) -> None:
         """Both streams of a connection are there."""
-        copying = Copying(self, _PairWire(pair, self.switches), pair.port, pair.stream_id)
+        copying = ForwardedConnection(
+            self, _PairWire(pair, self.switches), pair.port, pair.stream_id
+        )
         pair.receiver = _PairReceiver(copying)
         self._copies.add(copying)
 
@@ -263,7 +265,7 @@ class PortForwardTunnel:
             for copying in waiting:
                 copying.room_again()
 
-    def room(self, waiting: Copying) -> bool:
+    def room(self, waiting: ForwardedConnection) -> bool:
         """Whether an application may be read now."""
         if self._blocked or self._stalled or self._late_out.full:
             self._waiting.add(waiting)
@@ -272,7 +274,7 @@ class PortForwardTunnel:
 
     # -- the end --
 
-    def copying_ended(self, copying: Copying) -> None:
+    def copying_ended(self, copying: ForwardedConnection) -> None:
         """A connection is over."""
         self._copies.discard(copying)
         self._waiting.discard(copying)
@@ -410,7 +412,7 @@ class _Ping:
     def can_take(self) -> bool:
         return True
 
-    def take(self, data: memoryview) -> None:
+    def receive(self, data: memoryview) -> None:
         """Never called."""
 
     def take_eof(self) -> None:
@@ -421,7 +423,7 @@ class _Ping:
 class _PairWire:
     """Two SPDY streams as `copying.Wire`."""
 
-    def __init__(self, pair: ServerPair, switches: Switches) -> None:
+    def __init__(self, pair: ServerStreamPair, switches: RuntimeBehavior) -> None:
         self._pair = pair
         self._switches = switches
 
@@ -443,7 +445,7 @@ class _PairWire:
 class _PairReceiver:
     """What the client does to a pair, through the tunnel's workers."""
 
-    def __init__(self, copying: Copying) -> None:
+    def __init__(self, copying: ForwardedConnection) -> None:
         self._copying = copying
         self._deliver = copying.tunnel.workers.deliver
 
@@ -483,7 +485,7 @@ class _ChannelWire:
 class _ChannelReceiver:
     """What the client sends on a channel; there is no end of it but the WebSocket's."""
 
-    def __init__(self, copying: Copying) -> None:
+    def __init__(self, copying: ForwardedConnection) -> None:
         self._copying = copying
         self._deliver = copying.tunnel.workers.deliver
 

@@ -111,7 +111,7 @@ class Shim:
         self._ending = False
         self._network = (
             shim_protocol.NetworkKind.NETNS
-            if netns.supported()
+            if netns.is_supported()
             else (
                 shim_protocol.NetworkKind.LOOPBACK
                 if sys.platform == "linux"
@@ -216,14 +216,14 @@ class Shim:
         try:
             request = shim_protocol.decode_request(line)
         except msgspec.MsgspecError as error:
-            client.send(shim_protocol.Answer(seq=0, error=str(error)))
+            client.send(shim_protocol.Reply(seq=0, error=str(error)))
             return
         try:
             self._carry_out(request)
         except (OSError, shim_protocol.ShimError, KeyError) as error:
-            client.send(shim_protocol.Answer(seq=request.seq, error=str(error) or repr(error)))
+            client.send(shim_protocol.Reply(seq=request.seq, error=str(error) or repr(error)))
         else:
-            client.send(shim_protocol.Answer(seq=request.seq))
+            client.send(shim_protocol.Reply(seq=request.seq))
 
     def _tell(self, message: msgspec.Struct) -> None:
         for client in self._clients:
@@ -259,7 +259,7 @@ class Shim:
                     raise shim_protocol.ShimError(f"container {request.id} is running")
                 del self._containers[request.id]
                 self._tell(shim_protocol.ContainerRemoved(id=request.id))
-            case shim_protocol.End():
+            case shim_protocol.Shutdown():
                 self._ending = True
                 self._kill_all()
 

@@ -162,7 +162,7 @@ class ShimClient:
 
     def _take(self, message: shim_protocol.AnyMessage) -> None:
         match message:
-            case shim_protocol.Answer():
+            case shim_protocol.Reply():
                 answer = self._answers.pop(message.seq, None)
                 if answer is not None and not answer.done():
                     answer.set_result(message.error)

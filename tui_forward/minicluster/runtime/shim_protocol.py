@@ -144,7 +144,7 @@ class RemoveContainer(Request, tag="remove-container"):
     id: str
 
 
-class End(Request, tag="end"):
+class Shutdown(Request, tag="end"):
     """Kill everything, answer, exit."""
 
 
@@ -156,7 +156,7 @@ AnyRequest = (
     | StartContainer
     | SignalContainer
     | RemoveContainer
-    | End
+    | Shutdown
 )
 
 # -- answers and events --
@@ -194,14 +194,14 @@ class ContainerRemoved(msgspec.Struct, kw_only=True, tag_field="event", tag="con
     id: str
 
 
-class Answer(msgspec.Struct, kw_only=True, tag_field="event", tag="answer"):
+class Reply(msgspec.Struct, kw_only=True, tag_field="event", tag="answer"):
     """The end of a request; `error` is empty if it was done."""
 
     seq: int
     error: str = ""
 
 
-AnyMessage = Hello | SandboxChanged | SandboxRemoved | ContainerChanged | ContainerRemoved | Answer
+AnyMessage = Hello | SandboxChanged | SandboxRemoved | ContainerChanged | ContainerRemoved | Reply
 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(AnyRequest).decode

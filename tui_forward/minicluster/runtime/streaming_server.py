@@ -11,7 +11,7 @@ import contextlib
 import socket
 
 from tui_forward.errors import ProtocolError
-from tui_forward.minicluster.runtime.config import Switches
+from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.port_forward_tunnel import PortForwardTunnel
 from tui_forward.minicluster.runtime.token_cache import PortForwardRequest, TokenCache
@@ -19,14 +19,14 @@ from tui_forward.protocol.upgrade import STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER
 from tui_forward.protocol.upgrade_server import (
     HttpRequest,
     RequestReader,
-    answer,
+    encode_response,
     is_spdy_upgrade,
     is_websocket_upgrade,
     negotiate,
-    no_common_protocol,
-    spdy_switched,
+    spdy_switching_protocols,
+    unsupported_protocol_response,
     websocket_key_is_valid,
-    websocket_switched,
+    websocket_switching_protocols,
 )
 
 _HEAD_S = 30.0
@@ -51,7 +51,7 @@ class StreamingServer:
         port: Where it listens, after `start`.
     """
 
-    def __init__(self, dialer: Dialer, switches: Switches) -> None:
+    def __init__(self, dialer: Dialer, switches: RuntimeBehavior) -> None:
         self._dialer = dialer
         self._switches = switches
         self.tokens = TokenCache(lambda: switches.token_life_s, lambda: switches.max_tokens)
@@ -138,7 +138,7 @@ class StreamingServer:
         except (OSError, ProtocolError):
             # TimeoutError is an OSError: too slow, gone, or no HTTP at all.
             with contextlib.suppress(OSError):
-                sock.send(answer(400, "bad request"))
+                sock.send(encode_response(400, "bad request"))
         finally:
             if not handed_over:
                 sock.close()
@@ -162,10 +162,10 @@ class StreamingServer:
         path = request.target.partition("?")[0]
         prefix, _, token = path.rpartition("/")
         if prefix != "/portforward" or request.method not in ("GET", "POST"):
-            return answer(404, "404: Page Not Found"), None
+            return encode_response(404, "404: Page Not Found"), None
         pending = self.tokens.consume(token)
         if pending is None:
-            return answer(404, "404 page not found\n", headers=_NO_SNIFF), None
+            return encode_response(404, "404 page not found\n", headers=_NO_SNIFF), None
         if is_websocket_upgrade(request.headers):
             return self._judge_websocket(request, pending)
         return self._judge_spdy(request, pending)
@@ -177,27 +177,27 @@ class StreamingServer:
         if not offered:
             # Old libraries return without having written anything: an empty 200.
             if self._switches.no_protocol_status == 200:
-                return answer(200), None
+                return encode_response(200), None
             text = f"unable to upgrade: {STREAM_PROTOCOL_HEADER} is required\n"
-            return answer(400, text, headers=_NO_SNIFF), None
+            return encode_response(400, text, headers=_NO_SNIFF), None
         chosen = negotiate(offered, (STREAM_PROTOCOL,))
         if chosen is None:
-            return no_common_protocol(offered, (STREAM_PROTOCOL,)), None
+            return unsupported_protocol_response(offered, (STREAM_PROTOCOL,)), None
         if not is_spdy_upgrade(request.headers):
             headers = " ".join(f"{name}:[{value}]" for name, value in request.headers)
             text = f"unable to upgrade: missing upgrade headers in request: map[{headers}]\n"
-            return answer(400, text, headers=_NO_SNIFF), None
-        return spdy_switched(chosen), pending
+            return encode_response(400, text, headers=_NO_SNIFF), None
+        return spdy_switching_protocols(chosen), pending
 
     def _judge_websocket(
         self, request: HttpRequest, pending: PortForwardRequest
     ) -> tuple[bytes, PortForwardRequest | None]:
         if request.method != "GET":
-            return answer(405), None
+            return encode_response(405), None
         if not websocket_key_is_valid(request.headers):
-            return answer(400), None
+            return encode_response(400), None
         offered = request.values("sec-websocket-protocol")
         chosen = negotiate(offered, (_CHANNELS, _CHANNELS_BASE64))
         if offered and chosen is None:
-            return answer(403), None
-        return websocket_switched(request.header("sec-websocket-key"), chosen), pending
+            return encode_response(403), None
+        return websocket_switching_protocols(request.header("sec-websocket-key"), chosen), pending

@@ -62,7 +62,7 @@ class ConnectionHandler(Protocol):
         """
 
 
-class Nobody:
+class NullStreamReceiver:
     """Receiver of a stream that nobody has claimed."""
 
     def stream_replied(self, headers: Headers) -> None:
@@ -81,4 +81,4 @@ class Nobody:
         """Ignore."""
 
 
-NOBODY: Final = Nobody()
+NOBODY: Final = NullStreamReceiver()

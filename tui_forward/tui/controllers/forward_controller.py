@@ -13,15 +13,15 @@ from typing import Protocol
 
 import msgspec
 
-from tui_forward.common.formatting import plural
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import DeclaredPort, Forward, ForwardDefaults, ForwardSpec
-from tui_forward.profiles.plan import as_it_is
+from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.session import Session
 from tui_forward.tui.controllers import sampler as sampler_module
-from tui_forward.tui.messages import Wish
-from tui_forward.tui.screens.dialogs import Leave
-from tui_forward.tui.storage.favorites import Memory
+from tui_forward.tui.messages import ForwardAction
+from tui_forward.tui.screens.dialogs import QuitChoice
+from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
 from tui_forward.tui.viewmodel.rows import target_text
@@ -32,21 +32,21 @@ _MAX_UNDO = 50
 Action = Callable[[], Awaitable[None]]
 
 
-class Mouth(Protocol):
+class Notifier(Protocol):
     """Tells the person something."""
 
-    def say(self, text: str) -> None:
+    def notify_info(self, text: str) -> None:
         """What was done."""
 
-    def complain(self, error: TuiForwardError) -> None:
+    def notify_error(self, error: TuiForwardError) -> None:
         """What could not be done, and why."""
 
-    def farewell_and_exit(self, text: str) -> None:
+    def exit_with_message(self, text: str) -> None:
         """The last word, and the end of the screen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class RestoreOffer:
     """What was on before a crash or a reboot, and is not.
 
     Attributes:
@@ -57,18 +57,18 @@ class Offer:
     """
 
     specs: Sequence[ForwardSpec]
-    bring_back: Callable[[], Awaitable[Sequence[TuiForwardError]]]
+    restore: Callable[[], Awaitable[Sequence[TuiForwardError]]]
     forget: Callable[[], None]
     unasked: bool = False
 
 
-def going_on(count: int) -> str:
+def still_running_message(count: int) -> str:
     """The last word about forwards that go on without a dashboard; empty if there are none."""
     go_on = "goes on" if count == 1 else "go on"
-    return f"{plural(count, 'forward')} {go_on}; see `tui-forward ls`" if count else ""
+    return f"{pluralize(count, 'forward')} {go_on}; see `tui-forward ls`" if count else ""
 
 
-class Granter:
+class ForwardController:
     """Grants wishes.
 
     Args:
@@ -79,7 +79,7 @@ class Granter:
     """
 
     def __init__(
-        self, session: Session, sampler: sampler_module.Sampler, memory: Memory, mouth: Mouth
+        self, session: Session, sampler: sampler_module.Sampler, memory: Favorites, mouth: Notifier
     ) -> None:
         self._session = session
         self._sampler = sampler
@@ -97,12 +97,12 @@ class Granter:
                     await wish()
                     self._sampler.snapshot = await self._session.snapshot()
             except TuiForwardError as error:
-                self._mouth.complain(error)
+                self._mouth.notify_error(error)
             except TimeoutError:
-                self._mouth.complain(TransportError("the engine process does not answer"))
-            self._sampler.soon()
+                self._mouth.notify_error(TransportError("the engine process does not answer"))
+            self._sampler.request_sample()
 
-    def wish(self, action: Action) -> bool:
+    def enqueue(self, action: Action) -> bool:
         """Do this when all that was wished before is done; False: there is too much of it."""
         try:
             self._wishes.put_nowait(action)
@@ -128,27 +128,27 @@ class Granter:
             forward = forward_on(self._sampler.snapshot.forwards, context, entry, port)
             if forward is None:
                 await self._session.start(defaults.spec(target_of(context, entry, port)))
-                self._memory.use(context, entry.key)
+                self._memory.record_use(context, entry.key)
             elif toggle:
                 await self._session.stop(forward.id)
                 stopped.append(forward)
-        self.remember(stopped)
+        self.push_undo(stopped)
 
     async def stop(self, forward_ids: Sequence[str]) -> None:
         """End forwards; `undo` brings them back."""
         forwards = self.forwards(forward_ids)
         for forward in forwards:
             await self._session.stop(forward.id)
-        self.remember(forwards)
+        self.push_undo(forwards)
         if forwards:
             one = len(forwards) == 1
-            named = target_text(forwards[0]) if one else plural(len(forwards), "forward")
-            self._mouth.say(f"stopped {named}; u brings {'it' if one else 'them'} back")
+            named = target_text(forwards[0]) if one else pluralize(len(forwards), "forward")
+            self._mouth.notify_info(f"stopped {named}; u brings {'it' if one else 'them'} back")
 
-    async def serve(self, forward_ids: Sequence[str], wish: Wish) -> None:
+    async def pause_or_reconnect(self, forward_ids: Sequence[str], wish: ForwardAction) -> None:
         """Pause or go on, or reconnect."""
         for forward in self.forwards(forward_ids):
-            if wish is Wish.RECONNECT:
+            if wish is ForwardAction.RECONNECT:
                 await self._session.reconnect(forward.id)
             elif forward.paused:
                 await self._session.resume(forward.id)
@@ -159,13 +159,13 @@ class Granter:
         """Begin forwards, and say how they came about."""
         for spec in specs:
             await self._session.start(spec)
-        what = str(specs[0].target) if len(specs) == 1 else plural(len(specs), "forward")
-        self._mouth.say(f"{what} {how}")
+        what = str(specs[0].target) if len(specs) == 1 else pluralize(len(specs), "forward")
+        self._mouth.notify_info(f"{what} {how}")
 
     async def replace(self, forward: Forward, spec: ForwardSpec) -> None:
         """End a forward and begin it otherwise, on its port if no other is asked for."""
         await self._session.stop(forward.id)
-        self.remember([forward])
+        self.push_undo([forward])
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
         await self.start((spec,), "changed")
@@ -175,35 +175,35 @@ class Granter:
         for connection_id in connection_ids:
             await self._session.close_connection(connection_id)
 
-    async def bring_back(self, offer: Offer) -> None:
+    async def restore(self, offer: RestoreOffer) -> None:
         """Switch on what was on before."""
-        troubles = await offer.bring_back()
+        troubles = await offer.restore()
         for trouble in troubles:
-            self._mouth.complain(trouble)
+            self._mouth.notify_error(trouble)
         if count := len(offer.specs) - len(troubles):
-            self._mouth.say(f"{plural(count, 'forward')} back")
+            self._mouth.notify_info(f"{pluralize(count, 'forward')} back")
         offer.forget()
 
-    async def leave(self, how: Leave) -> None:
+    async def quit(self, how: QuitChoice) -> None:
         """Stop all forwards or let them go on, then leave; an engine that is gone is no reason."""
         farewell = ""
         try:
             async with asyncio.timeout(sampler_module.ANSWER_S):
                 forwards = (await self._session.snapshot()).forwards
-                if how is Leave.STOP:
+                if how is QuitChoice.STOP:
                     await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
-                await self._session.keep(how is Leave.GO_ON)
-            if how is Leave.GO_ON:
-                farewell = going_on(len(forwards))
+                await self._session.set_keep_running(how is QuitChoice.KEEP_RUNNING)
+            if how is QuitChoice.KEEP_RUNNING:
+                farewell = still_running_message(len(forwards))
         except (TuiForwardError, TimeoutError) as error:
-            if how is Leave.GO_ON:
-                self._mouth.complain(
+            if how is QuitChoice.KEEP_RUNNING:
+                self._mouth.notify_error(
                     error
                     if isinstance(error, TuiForwardError)
                     else TransportError("the engine process does not answer")
                 )
                 return
-        self._mouth.farewell_and_exit(farewell)
+        self._mouth.exit_with_message(farewell)
 
     @property
     def can_undo(self) -> bool:
@@ -213,11 +213,11 @@ class Granter:
     def undo(self) -> None:
         """Bring back what was stopped last."""
         if self._undo:
-            self.wish(partial(self.start, self._undo.pop(), "back"))
+            self.enqueue(partial(self.start, self._undo.pop(), "back"))
 
-    def remember(self, stopped: Sequence[Forward]) -> None:
+    def push_undo(self, stopped: Sequence[Forward]) -> None:
         """What was stopped can come back on the port it had."""
-        specs = tuple(as_it_is(forward) for forward in stopped)
+        specs = tuple(spec_with_bound_port(forward) for forward in stopped)
         if specs:
             self._undo.append(specs)
             del self._undo[:-_MAX_UNDO]

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 from textual.app import App, SuspendNotSupported
 
-from tui_forward.common.formatting import plural
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
-from tui_forward.profiles.plan import Manner, belonging
+from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
-from tui_forward.tui.controllers.forward_controller import Granter, Mouth
+from tui_forward.tui.controllers.forward_controller import ForwardController, Notifier
 from tui_forward.tui.controllers.sampler import Sampler
-from tui_forward.tui.storage.paths import Files
+from tui_forward.tui.storage.paths import DashboardPaths
 
 if TYPE_CHECKING:
-    from tui_forward.tui.controllers.profile_service import Found, ProfileDesk
-    from tui_forward.tui.screens.profile import ProfileWish
+    from tui_forward.tui.controllers.profile_service import ProfileEntry, ProfileService
+    from tui_forward.tui.screens.profile import ProfileAction
 
 
-class ProfileTalk:
+class ProfileController:
     """Talks about profiles.
 
     Args:
@@ -43,11 +43,11 @@ class ProfileTalk:
     def __init__(
         self,
         app: App[None],
-        mouth: Mouth,
+        mouth: Notifier,
         session: Session,
         sampler: Sampler,
-        granter: Granter,
-        files: Files,
+        granter: ForwardController,
+        files: DashboardPaths,
     ) -> None:
         self._app = app
         self._mouth = mouth
@@ -76,28 +76,28 @@ class ProfileTalk:
             if name is not None:
                 self._app.run_worker(self._save(desk, name, forwards), group="profile")
 
-        note = f"{plural(len(forwards), 'forward')} will be written. Type a name."
+        note = f"{pluralize(len(forwards), 'forward')} will be written. Type a name."
         self._app.push_screen(Picker("profile", (), free=True, verb="write", note=note), chosen)
 
-    def _desk(self) -> ProfileDesk | None:
+    def _desk(self) -> ProfileService | None:
         files = self._files
         if files.profiles is None or files.trusted is None or files.working is None:
             self._app.notify("There are no profiles here", severity="warning")
             return None
         from tui_forward.profiles.store import ProfileStore
-        from tui_forward.profiles.trust import Trust
-        from tui_forward.tui.controllers.profile_service import ProfileDesk
+        from tui_forward.profiles.trust import TrustStore
+        from tui_forward.tui.controllers.profile_service import ProfileService
 
         store = ProfileStore(files.profiles, files.working)
-        return ProfileDesk(self._session, store, Trust(files.trusted))
+        return ProfileService(self._session, store, TrustStore(files.trusted))
 
-    async def _choose(self, desk: ProfileDesk) -> None:
+    async def _choose(self, desk: ProfileService) -> None:
         from tui_forward.tui.screens.picker import Picker
 
         try:
             found = await desk.found()
         except TuiForwardError as error:
-            self._mouth.complain(error)
+            self._mouth.notify_error(error)
             return
 
         def chosen(key: str | None) -> None:
@@ -108,36 +108,36 @@ class ProfileTalk:
         options = desk.options(found, self._sampler.snapshot.forwards)
         self._app.push_screen(Picker("profile", options, note=note), chosen)
 
-    def _show(self, desk: ProfileDesk, found: Found) -> None:
-        from tui_forward.tui.screens.profile import ProfileScreen, ProfileWish
+    def _show(self, desk: ProfileService, found: ProfileEntry) -> None:
+        from tui_forward.tui.screens.profile import ProfileAction, ProfileScreen
 
-        def answered(wish: Manner | ProfileWish | None) -> None:
-            if isinstance(wish, Manner):
+        def answered(wish: ApplyMode | ProfileAction | None) -> None:
+            if isinstance(wish, ApplyMode):
                 self._app.run_worker(
                     self._up(desk, found, wish, view.changes[wish]), group="profile"
                 )
-            elif wish is ProfileWish.EDIT:
+            elif wish is ProfileAction.EDIT:
                 self._edit(found.file.path)
-            elif wish is ProfileWish.DOWN and found.profile is not None:
-                on = belonging(found.profile, self._sampler.snapshot.forwards).values()
-                if not self._granter.wish(partial(self._granter.stop, [one.id for one in on])):
+            elif wish is ProfileAction.DOWN and found.profile is not None:
+                on = forwards_of(found.profile, self._sampler.snapshot.forwards).values()
+                if not self._granter.enqueue(partial(self._granter.stop, [one.id for one in on])):
                     self._app.bell()
 
         view = desk.view(found, self._sampler.snapshot.forwards)
         self._app.push_screen(ProfileScreen(view), answered)
 
     async def _up(
-        self, desk: ProfileDesk, found: Found, manner: Manner, seen: Sequence[str]
+        self, desk: ProfileService, found: ProfileEntry, manner: ApplyMode, seen: Sequence[str]
     ) -> None:
         try:
             done = await desk.up(found, manner, seen)
         except TuiForwardError as error:
-            self._mouth.complain(error)
+            self._mouth.notify_error(error)
         else:
-            self._granter.remember(done.stopped)
+            self._granter.push_undo(done.stopped)
             back = "; u brings back what was stopped" if done.stopped else ""
-            self._mouth.say(f"{found.name}: {plural(len(seen), 'change')}{back}")
-        self._sampler.soon()
+            self._mouth.notify_info(f"{found.name}: {pluralize(len(seen), 'change')}{back}")
+        self._sampler.request_sample()
 
     def _edit(self, path: Path) -> None:
         """In the person's editor, with the terminal to itself; forwards go on meanwhile."""
@@ -150,14 +150,14 @@ class ProfileTalk:
         except SuspendNotSupported:
             self._app.notify(f"Edit {path} yourself", severity="warning", markup=False)
         except TuiForwardError as error:
-            self._mouth.complain(error)
+            self._mouth.notify_error(error)
         except OSError as error:
-            self._mouth.complain(ConfigError(f"the editor cannot be started: {error.strerror}"))
+            self._mouth.notify_error(ConfigError(f"the editor cannot be started: {error.strerror}"))
 
-    async def _save(self, desk: ProfileDesk, name: str, forwards: Sequence[Forward]) -> None:
+    async def _save(self, desk: ProfileService, name: str, forwards: Sequence[Forward]) -> None:
         try:
             path = await desk.save(name, forwards)
         except TuiForwardError as error:
-            self._mouth.complain(error)
+            self._mouth.notify_error(error)
         else:
-            self._mouth.say(f"{plural(len(forwards), 'forward')} written to {path}")
+            self._mouth.notify_info(f"{pluralize(len(forwards), 'forward')} written to {path}")

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_forward.common.arguments import is_loopback
-from tui_forward.common.formatting import plural
-from tui_forward.daemon.profile_apply import apply, compared
+from tui_forward.common.formatting import pluralize
+from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward
-from tui_forward.profiles.parser import ProfileError, read_profile
-from tui_forward.profiles.plan import Manner, Plan, as_it_is, belonging, plan
+from tui_forward.profiles.parser import ProfileError, parse_profile
+from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.serializer import profile_text
+from tui_forward.profiles.serializer import serialize_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
-from tui_forward.profiles.trust import Trust
+from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
-from tui_forward.tui.screens.picker import Option
+from tui_forward.tui.screens.picker import PickerOption
 from tui_forward.tui.screens.profile import ProfileView
 
 _WAIT_S = 30.0  # for what others need
@@ -32,7 +32,7 @@ _EDITOR = "vi"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProfileEntry:
     """A file with a profile, or with what should be one."""
 
     file: ProfileFile
@@ -46,7 +46,7 @@ class Found:
         return self.profile.name if self.profile is not None else self.file.path.stem
 
 
-class ProfileDesk:
+class ProfileService:
     """Does with profiles what the dashboard wants.
 
     Args:
@@ -55,12 +55,12 @@ class ProfileDesk:
         trust: Which of somebody else's were agreed to.
     """
 
-    def __init__(self, session: Session, store: ProfileStore, trust: Trust) -> None:
+    def __init__(self, session: Session, store: ProfileStore, trust: TrustStore) -> None:
         self._session = session
         self._store = store
         self._trust = trust
 
-    async def found(self) -> dict[str, Found]:
+    async def found(self) -> dict[str, ProfileEntry]:
         """All profiles, by path.
 
         Raises:
@@ -68,35 +68,37 @@ class ProfileDesk:
         """
         return await asyncio.to_thread(self._found)
 
-    def _found(self) -> dict[str, Found]:
+    def _found(self) -> dict[str, ProfileEntry]:
         return {str(file.path): self._read(file) for file in self._store.files()}
 
     @staticmethod
-    def _read(file: ProfileFile) -> Found:
+    def _read(file: ProfileFile) -> ProfileEntry:
         text = ""
         try:
             text = file.text()
-            return Found(file, text, read_profile(text, file.path, team=file.team))
+            return ProfileEntry(file, text, parse_profile(text, file.path, team=file.team))
         except ProfileError as error:
-            return Found(file, text, None, error)
+            return ProfileEntry(file, text, None, error)
 
     @staticmethod
-    def options(found: Mapping[str, Found], forwards: Sequence[Forward]) -> list[Option]:
+    def options(
+        found: Mapping[str, ProfileEntry], forwards: Sequence[Forward]
+    ) -> list[PickerOption]:
         """For the picker."""
         options = []
         for key, one in found.items():
             if one.profile is None:
-                options.append(Option(key, one.name, "wrong"))
+                options.append(PickerOption(key, one.name, "wrong"))
                 continue
-            on = len(belonging(one.profile, forwards))
-            what = plural(len(one.profile.forwards), "forward")
+            on = len(forwards_of(one.profile, forwards))
+            what = pluralize(len(one.profile.forwards), "forward")
             detail = f"{what}, {on} on" if on else what
             if one.file.team:
                 detail += ", team"
-            options.append(Option(key, one.name, detail, current=bool(on)))
+            options.append(PickerOption(key, one.name, detail, current=bool(on)))
         return options
 
-    def view(self, found: Found, forwards: Sequence[Forward]) -> ProfileView:
+    def view(self, found: ProfileEntry, forwards: Sequence[Forward]) -> ProfileView:
         """What the person is shown before anything is done."""
         profile, file = found.profile, str(found.file.path)
         if profile is None:
@@ -118,12 +120,13 @@ class ProfileDesk:
                 for name, where in open_on.items()
                 if where
             ],
-            changes={one: list(plan(profile, forwards, one).lines()) for one in Manner},
-            on=len(belonging(profile, forwards)),
-            strange=found.file.team and not self._trust.is_agreed(found.file.path, found.text),
+            changes={one: list(make_plan(profile, forwards, one).lines()) for one in ApplyMode},
+            on=len(forwards_of(profile, forwards)),
+            is_untrusted=found.file.team
+            and not self._trust.is_trusted(found.file.path, found.text),
         )
 
-    async def up(self, found: Found, manner: Manner, seen: Sequence[str]) -> Plan:
+    async def up(self, found: ProfileEntry, manner: ApplyMode, seen: Sequence[str]) -> Plan:
         """Make what is on fit it; the person has seen what that changes, and said yes.
 
         Returns:
@@ -135,16 +138,16 @@ class ProfileDesk:
         """
         profile = found.profile
         assert profile is not None
-        wanted = await compared(self._session, profile, manner)
+        wanted = await plan_profile(self._session, profile, manner)
         if list(wanted.lines()) != list(seen):
             raise UsageError(
                 "nothing was done: what is on has changed meanwhile",
                 hint=f"look again at what {found.name} would change",
             )
         if found.file.team:
-            await asyncio.to_thread(self._trust.agree, found.file.path, found.text)
+            await asyncio.to_thread(self._trust.trust, found.file.path, found.text)
         needed = any(one.needs for one in profile.forwards)
-        await apply(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
+        await apply_plan(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
         return wanted
 
     async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
@@ -161,7 +164,9 @@ class ProfileDesk:
             raise ConfigError(f'"{name}" cannot be the name of a profile', hint="use letters")
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if path.exists() else ""
-        self._store.write(path, profile_text(map(as_it_is, forwards), path, before))
+        self._store.write(
+            path, serialize_profile(map(spec_with_bound_port, forwards), path, before)
+        )
         return path
 
 

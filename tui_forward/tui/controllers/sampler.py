@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 
 from textual.screen import Screen
 
-from tui_forward.common.traffic_history import Histories
+from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Connection, EventKind, Snapshot
 from tui_forward.session import Session
 from tui_forward.settings.parser import REFRESH_S
 from tui_forward.tui.screens.dashboard import Dashboard, Sample
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
-from tui_forward.tui.viewmodel.notifications import Notice, TransitionWatch
+from tui_forward.tui.viewmodel.notifications import Notification, StateChangeTracker
 
 # Of a cluster that was just turned to, the first rows are shown as soon as they are there.
 EAGER_S = 0.02
@@ -60,9 +60,9 @@ class Sampler:
         dashboard: Dashboard,
         *,
         screens: Screens,
-        tell: Callable[[Sequence[Notice]], None],
+        tell: Callable[[Sequence[Notification]], None],
         clock: Callable[[], float],
-        histories: Histories,
+        histories: TrafficHistories,
     ) -> None:
         self.snapshot = Snapshot(version=0, at=0.0)
         self._session = session
@@ -71,24 +71,24 @@ class Sampler:
         self._tell = tell
         self._clock = clock
         self._histories = histories
-        self._transitions = TransitionWatch()
+        self._transitions = StateChangeTracker()
         self._refresh_s = REFRESH_S
         self._trouble: TuiForwardError | None = None
         self._heard = clock()  # what the engine did unasked before is no news
         self._again = asyncio.Event()
         self._listening = asyncio.Event()
-        self.hurry()
+        self.poll_fast()
 
-    def soon(self) -> None:
+    def request_sample(self) -> None:
         """Look again at once, and not when it is time."""
         self._again.set()
 
-    def look_every(self, seconds: float) -> None:
+    def set_interval(self, seconds: float) -> None:
         """Look more often or more seldom, from now on."""
         self._refresh_s = seconds
         self._again.set()
 
-    def hurry(self) -> None:
+    def poll_fast(self) -> None:
         """Another part of a cluster is to be shown: look often until its first rows are here."""
         self._eager_until = time.monotonic() + _EAGER_FOR_S
         self._again.set()
@@ -101,7 +101,7 @@ class Sampler:
             # Before: what happens while a sample is taken deserves one of its own.
             self._again.clear()
             await self.sample()
-            eager = self._dashboard.picture.is_awaited and time.monotonic() < self._eager_until
+            eager = self._dashboard.picture.is_loading and time.monotonic() < self._eager_until
             if not eager:
                 # Not before the first rows are here: it makes the engine process load the engine.
                 self._listening.set()
@@ -117,7 +117,7 @@ class Sampler:
         if self.snapshot.forwards:
             with contextlib.suppress(TuiForwardError, TimeoutError):  # the samples say so
                 async with asyncio.timeout(ANSWER_S):
-                    self._histories.learn(await self._session.histories())
+                    self._histories.merge(await self._session.histories())
 
     async def listen(self) -> None:
         """A change of state is on the screen at once, not with the next sample."""
@@ -126,7 +126,7 @@ class Sampler:
             try:
                 async for event in self._session.events():
                     if event.event in _AT_ONCE:
-                        self.soon()
+                        self.request_sample()
             except TuiForwardError:
                 pass  # the samples say so
             await asyncio.sleep(_LISTEN_AGAIN_S)
@@ -148,7 +148,7 @@ class Sampler:
             self._trouble = error
         except TimeoutError:
             self._trouble = TransportError("the engine process does not answer")
-        self._histories.take(self.snapshot.forwards, time.monotonic())
+        self._histories.sample(self.snapshot.forwards, time.monotonic())
         self._tell(
             [*self._transitions.notice(self.snapshot.forwards, self._clock()), *self._news()]
         )
@@ -159,14 +159,14 @@ class Sampler:
         if isinstance(top, DetailScreen) and top.is_mounted:
             await self._draw_detail(top)
 
-    def _news(self) -> list[Notice]:
+    def _news(self) -> list[Notification]:
         """What the engine has done unasked since the last sample."""
         fresh = [one for one in self.snapshot.notices if one.at > self._heard]
         self._heard = max([self._heard, *(one.at for one in fresh)])
         return [
-            Notice(
-                f"profile {one.about}", one.text, "warning" if one.bad else "information",
-                shown_elsewhere=not one.bad,
+            Notification(
+                f"profile {one.profile}", one.text, "warning" if one.is_problem else "information",
+                shown_elsewhere=not one.is_problem,
             )
             for one in fresh
         ]  # fmt: skip
@@ -186,7 +186,7 @@ class Sampler:
         series = self._histories.series(wanted, _CHART_S)
         screen.draw(DetailSample(forward, series, timeline, connections))
 
-    async def follow_way(self, screen: DetailScreen) -> None:
+    async def poll_hops(self, screen: DetailScreen) -> None:
         """Keep the stations of a forward current as long as they are looked at."""
         while screen in self._screens():
             try:
@@ -196,10 +196,10 @@ class Sampler:
                 pass  # gone, or the engine is: the samples say so
             else:
                 if screen.is_mounted:
-                    screen.draw_way(hops)
+                    screen.draw_hops(hops)
             await asyncio.sleep(WAY_S)
 
-    async def follow_log(self, screen: DetailScreen, container: str) -> None:
+    async def poll_pod_log(self, screen: DetailScreen, container: str) -> None:
         """Keep the log of the pod current as long as it is looked at."""
         while screen in self._screens() and screen.log_is_on:
             try:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from textual import keys as textual_keys
 from textual.binding import Binding
-from textual.keys import KEY_NAME_REPLACEMENTS, Keys, format_key, key_to_character
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 
 _MODIFIERS: Final = ("ctrl", "shift", "alt", "super", "hyper", "meta")
 # In a terminal's bytes these are one and the same.
@@ -28,7 +29,7 @@ _OFTEN_MEANT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class KeyTrouble:
+class KeyProblemKind:
     """Why a key cannot be bound.
 
     Attributes:
@@ -40,7 +41,7 @@ class KeyTrouble:
     hint: str = ""
 
 
-def normalised(key: str) -> str:
+def normalize_key(key: str) -> str:
     """A key as Textual tells of it when it is pressed: `?` is `question_mark`."""
     bare = key.strip()
     if bare == "+" or bare.endswith("++"):
@@ -57,7 +58,7 @@ def _rank(modifier: str) -> int:
     return sorted(_MODIFIERS).index(modifier) if modifier in _MODIFIERS else len(_MODIFIERS)
 
 
-def key_problem(key: str) -> KeyTrouble | None:
+def key_problem(key: str) -> KeyProblemKind | None:
     """What is wrong with a key, if anything.
 
     Args:
@@ -65,24 +66,24 @@ def key_problem(key: str) -> KeyTrouble | None:
     """
     bare = key.strip()
     if not bare:
-        return KeyTrouble(
+        return KeyProblemKind(
             "there is no key between the commas", "The key , itself is written comma"
         )  # fmt: skip
-    name = normalised(bare)
+    name = normalize_key(bare)
     *modifiers, last = name.split("+")
     for modifier in modifiers:
         if modifier not in _MODIFIERS:
             meant = _OFTEN_MEANT.get(modifier)
             hint = f"Write {meant}" if meant else f"There are {', '.join(_MODIFIERS)}"
-            return KeyTrouble(f"no key holds {modifier!r}", hint)
+            return KeyProblemKind(f"no key holds {modifier!r}", hint)
     if not _exists(last):
-        return KeyTrouble(f"there is no key {last!r}", _instead(last))
+        return KeyProblemKind(f"there is no key {last!r}", _instead(last))
     if name in _SAME_BYTES:
-        return KeyTrouble(
+        return KeyProblemKind(
             f"terminals cannot tell {name} from {_SAME_BYTES[name]}", "Choose another key"
         )
     if modifiers == ["shift"] and len(last) == 1 and last.isalpha():
-        return KeyTrouble(f"terminals send {name} as {last.upper()}", f"Write {last.upper()}")
+        return KeyProblemKind(f"terminals send {name} as {last.upper()}", f"Write {last.upper()}")
     return None
 
 
@@ -93,7 +94,7 @@ def _exists(name: str) -> bool:
         return True
     character = key_to_character(name)
     # `latin_small_letter_a` is a character, but no key is called so.
-    return character is not None and not character.isalnum() and normalised(character) == name
+    return character is not None and not character.isalnum() and normalize_key(character) == name
 
 
 def _instead(name: str) -> str:
@@ -106,7 +107,7 @@ def _instead(name: str) -> str:
     return f"Did you mean {meant}?" if meant else "Write a letter, or a name such as f5 or delete"
 
 
-def shown(keys: str) -> str:
+def format_key(keys: str) -> str:
     """Keys as people read them: `↑ k`, `ctrl+x`, `? f1`, `1-9`.
 
     Args:
@@ -126,9 +127,9 @@ def shown(keys: str) -> str:
 
 
 def _shown_key(key: str) -> str:
-    *modifiers, last = normalised(key).split("+")
+    *modifiers, last = normalize_key(key).split("+")
     name = {"pageup": "page up", "pagedown": "page down", "enter": "enter"}.get(last)
-    return "+".join((*modifiers, name or format_key(last)))
+    return "+".join((*modifiers, name or textual_keys.format_key(last)))
 
 
 def bindings_of(owner: type[object]) -> Iterator[Binding]:
@@ -139,7 +140,7 @@ def bindings_of(owner: type[object]) -> Iterator[Binding]:
                 yield binding
 
 
-def known_ids(owners: Iterable[type[object]]) -> dict[str, str]:
+def default_keys(owners: Iterable[type[object]]) -> dict[str, str]:
     """Every binding id of some classes → its keys by default, for `keymap.check_keys`."""
     found: dict[str, str] = {}
     for owner in owners:

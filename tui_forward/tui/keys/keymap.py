@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from tui_forward.settings.parser import FILE_NAME, Problem, meant
-from tui_forward.tui.keys.key_names import key_problem, normalised
+from tui_forward.settings.parser import FILE_NAME, SettingsProblem, did_you_mean
+from tui_forward.tui.keys.key_names import key_problem, normalize_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class KeyCheck:
     """
 
     keymap: Mapping[str, str]
-    problems: tuple[Problem, ...]
+    problems: tuple[SettingsProblem, ...]
 
 
 def check_keys(
@@ -41,26 +41,26 @@ def check_keys(
         file: From `Settings.file`.
     """
     lines = lines or {}
-    problems: list[Problem] = []
+    problems: list[SettingsProblem] = []
     keymap: dict[str, str] = {}
     # What each key means so far: defaults of whatever the person did not touch, then theirs.
     owners: dict[str, list[str]] = {}
     for binding, default in known_ids.items():
         if binding not in keys:
             for key in default.split(","):
-                owners.setdefault(normalised(key), []).append(binding)
+                owners.setdefault(normalize_key(key), []).append(binding)
 
     def wrong(binding: str, what: str, hint: str = "") -> None:
-        problems.append(Problem(file, lines.get(binding), what, hint))
+        problems.append(SettingsProblem(file, lines.get(binding), what, hint))
 
     for binding, value in keys.items():
         if binding not in known_ids:
-            hint = meant(binding, known_ids) or "The help (?) shows what there is"
+            hint = did_you_mean(binding, known_ids) or "The help (?) shows what there is"
             wrong(binding, f"nothing is called {binding!r}", hint)
             continue
         good: list[str] = []
         for written in value.split(","):
-            key = normalised(written)
+            key = normalize_key(written)
             trouble = key_problem(written)
             if trouble is not None:
                 wrong(binding, f"{binding}: {trouble.what}", trouble.hint)
@@ -76,7 +76,7 @@ def check_keys(
         if good:
             keymap[binding] = ",".join(good)
         # With nothing usable left, its default keys count, and nobody else may have them.
-        for key in good or map(normalised, known_ids[binding].split(",")):
+        for key in good or map(normalize_key, known_ids[binding].split(",")):
             owners.setdefault(key, []).append(binding)
     return KeyCheck(keymap, tuple(problems))
 

@@ -18,8 +18,8 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.markup import escape
 
-from tui_forward.tui.keys.key_names import bindings_of, shown
-from tui_forward.tui.viewmodel.filter_query import fuzzy
+from tui_forward.tui.keys.key_names import bindings_of, format_key
+from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 
 # Moving about, and what the palette is itself: nobody looks for these here.
 _NOT_OFFERED: Final = ("table.", "filter.", "app.palette", "log.up", "log.down", "log.page")
@@ -42,14 +42,14 @@ class PaletteCommand:
     run: Callable[[], object]
 
 
-class Commander(Protocol):
+class CommandSource(Protocol):
     """What the app adds to the actions of the keys."""
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
         """Contexts, forwards: whatever there is only at this moment."""
 
 
-class Actions(Provider):
+class ActionProvider(Provider):
     """Offers the keys' actions and the app's own commands."""
 
     def commands(self) -> list[PaletteCommand]:
@@ -57,7 +57,7 @@ class Actions(Provider):
         # Nobody opens the palette for a digit, so those come last.
         found = sorted(self._of_keys(), key=lambda command: command.help[-1:].isdigit())
         if hasattr(self.app, "palette_commands"):
-            found += cast("Commander", self.app).palette_commands()
+            found += cast("CommandSource", self.app).palette_commands()
         return found
 
     def _of_keys(self) -> Iterator[PaletteCommand]:
@@ -77,7 +77,7 @@ class Actions(Provider):
                     what = f"{what}: {binding.key}"
                 yield PaletteCommand(
                     what,
-                    f"key: {shown(keymap.get(name, binding.key))}",
+                    f"key: {format_key(keymap.get(name, binding.key))}",
                     partial(self.app.run_action, binding.action, node),
                 )
 
@@ -103,17 +103,17 @@ class Actions(Provider):
         style = self.match_style
         for command in self.commands():
             title = _one_line(command.title)
-            score = matched(query, title, command.help)
+            score = match_score(query, title, command.help)
             if score is None:
                 continue
             content = Content(title)
             if style is not None:
-                for start, end in spans(query, title):
+                for start, end in match_spans(query, title):
                     content = content.stylize(style, start, end)
             yield Hit(score, content, command.run, title, help=escape(_one_line(command.help)))
 
 
-def matched(query: str, title: str, more: str = "") -> float | None:
+def match_score(query: str, title: str, more: str = "") -> float | None:
     """How well a command answers what was typed.
 
     Args:
@@ -128,7 +128,7 @@ def matched(query: str, title: str, more: str = "") -> float | None:
     words = query.lower().split()
     total = 0
     for word in words:
-        score = fuzzy(word)(low)
+        score = fuzzy_score(word)(low)
         if score is None and word in low_more:
             score = _IN_HELP
         if score is None:
@@ -137,7 +137,7 @@ def matched(query: str, title: str, more: str = "") -> float | None:
     return min(1.0, total / (_BEST * len(words))) if words else None
 
 
-def spans(query: str, title: str) -> list[tuple[int, int]]:
+def match_spans(query: str, title: str) -> list[tuple[int, int]]:
     """Where words of a query stand in a title, for marking them."""
     low = title.lower()
     if len(low) != len(title):

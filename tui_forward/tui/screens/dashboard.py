@@ -21,32 +21,32 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui_forward.common.formatting import sparkline
-from tui_forward.common.traffic_history import Histories
+from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, DeclaredPort, Forward, Snapshot
 from tui_forward.tui import messages
-from tui_forward.tui.messages import Wish
+from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.storage.view_state import Place
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, rows
-from tui_forward.tui.viewmodel.cluster_state import WORKLOADS, Picture
+from tui_forward.tui.viewmodel.cluster_state import WORKLOADS, ClusterState
 from tui_forward.tui.viewmodel.entries import Entry
-from tui_forward.tui.viewmodel.entry_list import Listing, Sort, View
+from tui_forward.tui.viewmodel.entry_list import EntryKind, EntryList, EntrySort
 from tui_forward.tui.viewmodel.entry_rows import DIGITS, entry_row, port_row
-from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, forwardable
-from tui_forward.tui.viewmodel.filter_query import Query, parse
-from tui_forward.tui.viewmodel.forward_filter import ForwardSubject
+from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, is_forwardable
+from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
+from tui_forward.tui.viewmodel.forward_filter import FilterableForward
 from tui_forward.tui.viewmodel.forward_list import (
     HEADING,
-    Arrangement,
     ForwardGroup,
     ForwardSort,
-    arrange,
+    GroupedForwards,
+    group_forwards,
 )
 from tui_forward.tui.widgets.filter_bar import FilterBar
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.status_line import Line
+from tui_forward.tui.widgets.status_line import StatusLine
 
 # Which key acts on which panes: the footer shows what works where one is.
 _BROWSING = frozenset({"browse", "ports"})
@@ -76,7 +76,7 @@ class Sample:
 
     snapshot: Snapshot
     connections: tuple[Connection, ...] = ()
-    trouble: TuiForwardError | None = None
+    error: TuiForwardError | None = None
 
 
 class Dashboard(Screen[None]):
@@ -146,7 +146,9 @@ class Dashboard(Screen[None]):
     # panes do so themselves.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def __init__(self, listing: Listing, histories: Histories, *, clock: Clock = time.time) -> None:
+    def __init__(
+        self, listing: EntryList, histories: TrafficHistories, *, clock: Clock = time.time
+    ) -> None:
         super().__init__()
         self._clock = clock
         self._listing = listing
@@ -154,22 +156,22 @@ class Dashboard(Screen[None]):
         self._sample = Sample(Snapshot(version=0, at=0.0))
         self._forwards: dict[str, Forward] = {}
         self._by_entry = ForwardsByEntry((), "", listing.picture)
-        self._arranged = Arrangement((), {})
+        self._arranged = GroupedForwards((), {})
         self._sort = ForwardSort.STARTED
         self._group = ForwardGroup.NONE
         self._folded: set[str] = set()
-        self._forward_query: Query = parse("")
+        self._forward_query: FilterQuery = parse_query("")
         self._connections: dict[str, Connection] = {}
         self._offered: tuple[object, ...] = ()
         self.of_all = False
         # Kept, not queried: a sample may come while the screen is being built or taken down.
-        self._header = Line(title_may_go=True, id="header")
+        self._header = StatusLine(title_may_go=True, id="header")
         self._keys = KeyBar()
         self._filter = FilterBar(self._keys, id="filter")
         self._browse = RowTable(columns.ENTRIES, id="browse")
         self._ports = RowTable(columns.PORTS, id="ports")
         self._forward_table = RowTable(columns.FORWARDS, id="forwards")
-        self._detail = Line(id="detail")
+        self._detail = StatusLine(id="detail")
         self._connection_table = RowTable(columns.CONNECTIONS, id="connections")
 
     def compose(self) -> ComposeResult:
@@ -187,7 +189,7 @@ class Dashboard(Screen[None]):
     # What is chosen.
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> ClusterState:
         """The cluster on show."""
         return self._listing.picture
 
@@ -222,7 +224,7 @@ class Dashboard(Screen[None]):
         place = int(key.rpartition("#")[2])
         return (entry, entry.ports[place]) if place < len(entry.ports) else None
 
-    def _acted_on(self) -> list[Forward]:
+    def _selected_forwards(self) -> list[Forward]:
         """The forwards that a key means where one is."""
         pane = self._pane
         if pane == "ports":
@@ -231,11 +233,11 @@ class Dashboard(Screen[None]):
             return [forward] if forward is not None else []
         if pane == "browse":
             found: dict[str, Forward] = {}
-            for key in self._browse.chosen:
+            for key in self._browse.selected_keys:
                 found.update({forward.id: forward for forward in self._by_entry.of(key)})
             return list(found.values())
         found = {}
-        for key in self._forward_table.chosen:
+        for key in self._forward_table.selected_keys:
             if (heading := self._arranged.headings.get(key)) is not None:
                 found.update({forward.id: forward for forward in heading.members})
             elif key in self._forwards:
@@ -248,15 +250,15 @@ class Dashboard(Screen[None]):
 
     # Drawing.
 
-    def show(self, listing: Listing) -> None:
+    def show(self, listing: EntryList) -> None:
         """Look at another part of a cluster, or at another cluster."""
         listing.view, listing.sort = self._listing.view, self._listing.sort
         listing.query = self._listing.query
         self._listing = listing
         self._browse.unmark()
-        self._browse.wished = None
+        self._browse.pending_cursor = None
 
-    def place(self, origin: tuple[str, str]) -> Place:
+    def view_state(self, origin: tuple[str, str]) -> Place:
         """Where the person is, to be taken up again.
 
         Args:
@@ -266,22 +268,22 @@ class Dashboard(Screen[None]):
         return Place(
             origin=origin, context=scope.context, namespace=scope.namespace,
             view=listing.view, sort=listing.sort, query=listing.query.text,
-            row=self._browse.wished or self._browse.cursor or "",
+            row=self._browse.pending_cursor or self._browse.cursor or "",
             forward_sort=self._sort, forward_group=self._group,
             forward_query=self._forward_query.text,
         )  # fmt: skip
 
-    def take_up(self, place: Place) -> None:
+    def restore_view_state(self, place: Place) -> None:
         """Show things as they were; what is filtered and chosen, only if it is the same place."""
         listing, scope = self._listing, self.picture.scope
-        listing.view = _known(View, place.view, listing.view)
-        listing.sort = _known(Sort, place.sort, listing.sort)
+        listing.view = _known(EntryKind, place.view, listing.view)
+        listing.sort = _known(EntrySort, place.sort, listing.sort)
         self._sort = _known(ForwardSort, place.forward_sort, self._sort)
         self._group = _known(ForwardGroup, place.forward_group, self._group)
         if (place.context, place.namespace) == (scope.context, scope.namespace):
-            listing.query = parse(place.query)
-            self._forward_query = parse(place.forward_query)
-            self._browse.wished = place.row or None
+            listing.query = parse_query(place.query)
+            self._forward_query = parse_query(place.forward_query)
+            self._browse.pending_cursor = place.row or None
 
     def draw(self, sample: Sample) -> None:
         """Show a sample; as soon as there is a screen, if there is none yet."""
@@ -308,8 +310,8 @@ class Dashboard(Screen[None]):
         sample, picture = self._sample, self.picture
         scope, health = picture.scope, picture.health
         cells = rows.header_cells(scope.context, scope.namespace, health, sample.snapshot)
-        if sample.trouble is not None:
-            cells = (cells[0], rows.Cell(f"■ {sample.trouble.message}", "bad"))
+        if sample.error is not None:
+            cells = (cells[0], rows.Cell(f"■ {sample.error.message}", "bad"))
         elif health is not None and health.ok is False:
             words = f"API ✗ {health.error}" + (f" → {health.hint}" if health.hint else "")
             cells = (*cells[:3], rows.Cell(words, "bad"))
@@ -339,8 +341,8 @@ class Dashboard(Screen[None]):
         table.show(listing.keys, row)
 
     def _why_empty(self) -> str:
-        what = "services" if self._listing.view is View.SERVICES else "pods"
-        trouble = self.picture.trouble(what)
+        what = "services" if self._listing.view is EntryKind.SERVICES else "pods"
+        trouble = self.picture.resource_error(what)
         if trouble is not None:
             hints = [trouble.hint] if trouble.hint else []
             if trouble.forbidden:
@@ -358,7 +360,7 @@ class Dashboard(Screen[None]):
         parts = [f"{listing.view.value} of {self.picture.scope.namespace or 'all namespaces'}"]
         if listing.query:
             parts.append(f"/{listing.query.text.strip()} ({len(listing.keys)})")
-        if listing.sort is not Sort.NAME:
+        if listing.sort is not EntrySort.NAME:
             parts.append(f"by {listing.sort.value}")
         if self._browse.marked:
             parts.append(f"{len(self._browse.marked)} marked")
@@ -370,9 +372,9 @@ class Dashboard(Screen[None]):
         listing = self._listing
         if not listing.keys:
             return []
-        what = "services" if listing.view is View.SERVICES else "pods"
-        parts = ["stale"] if self.picture.trouble(what) else []
-        if listing.view is View.WORKLOADS:
+        what = "services" if listing.view is EntryKind.SERVICES else "pods"
+        parts = ["stale"] if self.picture.resource_error(what) else []
+        if listing.view is EntryKind.WORKLOADS:
             hidden = [
                 status.resource
                 for status in self.picture.resources.values()
@@ -401,9 +403,9 @@ class Dashboard(Screen[None]):
 
     def _draw_forwards(self) -> None:
         table, now, query = self._forward_table, self._clock(), self._forward_query
-        self._arranged = arrange(
+        self._arranged = group_forwards(
             self._forwards.values(), sort=self._sort, group=self._group, folded=self._folded,
-            wanted=lambda forward: query.score(ForwardSubject(forward)) is not None,
+            wanted=lambda forward: query.score(FilterableForward(forward)) is not None,
         )  # fmt: skip
         table.title = self._forwards_title()
         table.empty = _NONE_FOUND if query and self._forwards else _NONE_ON
@@ -457,7 +459,7 @@ class Dashboard(Screen[None]):
     def _offer_keys(self) -> None:
         """Redraw the footer when other keys work now; it is not free."""
         # That another pane has other keys, Textual knows itself.
-        offered = bool(self._acted_on()), bool(self._connections), self.entry is not None
+        offered = bool(self._selected_forwards()), bool(self._connections), self.entry is not None
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
@@ -471,7 +473,7 @@ class Dashboard(Screen[None]):
         self.watch(self._filter, "text", self._search, init=False)
         self._draw()
 
-    def suit(self, size: Size) -> None:
+    def fit_to_size(self, size: Size) -> None:
         """Get ready for a terminal of this size, so that the first styles are the right ones."""
         for breakpoints, extent in (
             (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height),
@@ -497,7 +499,7 @@ class Dashboard(Screen[None]):
             if event.key.startswith(HEADING):
                 self.action_fold()
             else:
-                self.post_message(messages.DetailWished(event.key))
+                self.post_message(messages.DetailRequested(event.key))
 
     def on_row_table_head_clicked(self, event: RowTable.HeadClicked) -> None:
         """A click on a head changes the order."""
@@ -516,17 +518,17 @@ class Dashboard(Screen[None]):
 
     def _search(self, text: str) -> None:
         """Narrow while one types."""
-        query = parse(text)
+        query = parse_query(text)
         if self._filter.what == "forwards":
             self._forward_query = query
             self._draw_forwards()
         else:
             self._listing.query = query
-            self._browse.wished = None
+            self._browse.pending_cursor = None
             # Letters first: of ten thousand names, a few are judged in a millisecond.
             self.call_after_refresh(self._show_found, query)
 
-    def _show_found(self, query: Query) -> None:
+    def _show_found(self, query: FilterQuery) -> None:
         """The list, with the best match under the cursor; not if one has typed on meanwhile."""
         if query is self._listing.query:
             self._draw_browse()
@@ -547,7 +549,7 @@ class Dashboard(Screen[None]):
 
     def action_next_view(self) -> None:
         """Workloads, pods, services, and round again."""
-        views = list(View)
+        views = list(EntryKind)
         self._listing.view = views[(views.index(self._listing.view) + 1) % len(views)]
         self._browse.unmark()
         self._draw_browse()
@@ -556,7 +558,7 @@ class Dashboard(Screen[None]):
     def action_next_sort(self) -> None:
         """The next order of the table one is in."""
         if self._pane in _BROWSING:
-            sorts = list(Sort)
+            sorts = list(EntrySort)
             self._listing.sort = sorts[(sorts.index(self._listing.sort) + 1) % len(sorts)]
             self._draw_browse()
         else:
@@ -567,7 +569,7 @@ class Dashboard(Screen[None]):
     def action_star(self) -> None:
         """Make the entry a favourite, or not any more."""
         if self._browse.cursor is not None:
-            self.post_message(messages.StarToggled(self._browse.cursor))
+            self.post_message(messages.FavoriteToggled(self._browse.cursor))
 
     def action_mark(self) -> None:
         """Choose one more row."""
@@ -587,7 +589,7 @@ class Dashboard(Screen[None]):
                 self._draw_forwards()
             return
         key, listing = self._browse.cursor, self._listing
-        if key is None or listing.view is not View.WORKLOADS:
+        if key is None or listing.view is not EntryKind.WORKLOADS:
             return
         parent = next(
             (one for one in (key, listing.parent(key)) if one and listing.folds(one)), None
@@ -599,13 +601,13 @@ class Dashboard(Screen[None]):
 
     def action_toggle_nth(self, number: int) -> None:
         """Switch the n-th declared port of the chosen rows."""
-        keys = self._browse.chosen
+        keys = self._browse.selected_keys
         wanted: list[tuple[Entry, DeclaredPort]] = []
         for key in keys:
             entry = self._listing.entry(key)
             if entry is None:
                 continue
-            if number <= len(entry.ports) and forwardable(entry.ports[number - 1]):
+            if number <= len(entry.ports) and is_forwardable(entry.ports[number - 1]):
                 wanted.append((entry, entry.ports[number - 1]))
             elif len(keys) == 1:
                 self._cannot(entry, number)
@@ -625,13 +627,15 @@ class Dashboard(Screen[None]):
 
     def _wish_ports(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
         if ports:
-            self.post_message(messages.PortsWished(ports, toggle=toggle))
+            self.post_message(messages.ForwardPortsRequested(ports, toggle=toggle))
             self._browse.unmark()
 
     def action_all_ports(self) -> None:
         """Forward all ports of the chosen rows."""
-        entries = [entry for key in self._browse.chosen if (entry := self._listing.entry(key))]
-        ports = [(entry, port) for entry in entries for port in entry.ports if forwardable(port)]
+        entries = [
+            entry for key in self._browse.selected_keys if (entry := self._listing.entry(key))
+        ]
+        ports = [(entry, port) for entry in entries for port in entry.ports if is_forwardable(port)]
         if not ports and entries:
             self.notify("No port here can be forwarded", severity="warning")
         self._wish_ports(ports[: DIGITS * 20], toggle=False)
@@ -642,11 +646,11 @@ class Dashboard(Screen[None]):
         if entry is None:
             return
         chosen = self._port_under_cursor() if self._pane == "ports" else None
-        port = chosen[1] if chosen is not None else next(filter(forwardable, entry.ports), None)
-        if port is not None and not forwardable(port):
+        port = chosen[1] if chosen is not None else next(filter(is_forwardable, entry.ports), None)
+        if port is not None and not is_forwardable(port):
             self._cannot(entry, entry.ports.index(port) + 1)
             return
-        self.post_message(messages.FormWished(entry, port))
+        self.post_message(messages.ForwardFormRequested(entry, port))
 
     def action_switch(self) -> None:
         """Switch what the cursor is on."""
@@ -657,36 +661,36 @@ class Dashboard(Screen[None]):
             chosen = self._port_under_cursor()
             if chosen is not None:
                 entry, port = chosen
-                if forwardable(port):
+                if is_forwardable(port):
                     self._wish_ports([chosen], toggle=True)
                 else:
                     self._cannot(entry, entry.ports.index(port) + 1)
         elif pane == "forwards":
-            self.action_wish(Wish.PAUSE.value)
+            self.action_forward(ForwardAction.PAUSE.value)
 
     # Keys: forwards and connections.
 
-    def action_wish(self, wish: str) -> None:
+    def action_forward(self, wish: str) -> None:
         """Do something with the forwards that are meant."""
-        forwards = self._acted_on()
+        forwards = self._selected_forwards()
         if forwards:
             ids = [forward.id for forward in forwards]
-            self.post_message(messages.ForwardsWished(ids, Wish(wish)))
+            self.post_message(messages.ForwardActionRequested(ids, ForwardAction(wish)))
             self._forward_table.unmark()
 
     def action_detail(self) -> None:
         """Show everything about a forward."""
-        forwards = self._acted_on()
+        forwards = self._selected_forwards()
         if forwards:
-            self.post_message(messages.DetailWished(forwards[0].id))
+            self.post_message(messages.DetailRequested(forwards[0].id))
 
     def action_end(self) -> None:
         """Stop forwards, or end connections."""
         if self._pane != "connections":
-            self.action_wish(Wish.STOP.value)
+            self.action_forward(ForwardAction.STOP.value)
         elif self._connection_table.cursor is not None:
-            ids = [int(key) for key in self._connection_table.chosen]
-            self.post_message(messages.ConnectionsEnded(ids))
+            ids = [int(key) for key in self._connection_table.selected_keys]
+            self.post_message(messages.CloseConnectionsRequested(ids))
 
     def action_next_group(self) -> None:
         """By namespace, profile, label, context, or not at all."""
@@ -715,10 +719,10 @@ class Dashboard(Screen[None]):
         elif self._browse.unmark() or self._forward_table.unmark():
             self.draw(self._sample)
         elif self._pane in ("forwards", "connections") and self._forward_query:
-            self._forward_query = parse("")
+            self._forward_query = parse_query("")
             self._draw_forwards()
         elif self._listing.query:
-            self._listing.query = parse("")
+            self._listing.query = parse_query("")
             self._draw_browse()
             self._draw_ports()
 
@@ -728,9 +732,13 @@ class Dashboard(Screen[None]):
         if action == "filter":
             return not isinstance(self.focused, Input)
         if action in ("wish", "detail"):
-            return bool(self._acted_on())
+            return bool(self._selected_forwards())
         if action == "end":
-            return bool(self._connections) if pane == "connections" else bool(self._acted_on())
+            return (
+                bool(self._connections)
+                if pane == "connections"
+                else bool(self._selected_forwards())
+            )
         if action in ("toggle_nth", "all_ports", "star", "form"):
             return self.entry is not None
         if action == "next_view":

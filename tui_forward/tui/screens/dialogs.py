@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui_forward.common.formatting import plural
+from tui_forward.common.formatting import pluralize
 
 _SHOWN = 10  # forwards named in a question
 
@@ -23,14 +23,14 @@ class Dialog(ModalScreen[T], Generic[T]):
     """A box in the middle of the dashboard."""
 
 
-class Leave(Enum):
+class QuitChoice(Enum):
     """What becomes of the forwards when the dashboard is left."""
 
     STOP = auto()
-    GO_ON = auto()
+    KEEP_RUNNING = auto()
 
 
-class QuitScreen(Dialog[Leave | None]):
+class QuitScreen(Dialog[QuitChoice | None]):
     """Asked once, if forwards are on; answers with what becomes of them, None to stay.
 
     Args:
@@ -60,9 +60,9 @@ class QuitScreen(Dialog[Leave | None]):
 
     def compose(self) -> ComposeResult:
         """The question and the two answers."""
-        what = plural(self._forwards, "forward")
+        what = pluralize(self._forwards, "forward")
         if self._connections:
-            what += f" with {plural(self._connections, 'open connection')}"
+            what += f" with {pluralize(self._connections, 'open connection')}"
         with Vertical() as box:
             if self._kept:
                 box.border_subtitle = "enter  leave on · y  stop all · n  stay"
@@ -74,23 +74,23 @@ class QuitScreen(Dialog[Leave | None]):
 
     def action_stop(self) -> None:
         """End them all."""
-        self.dismiss(Leave.STOP)
+        self.dismiss(QuitChoice.STOP)
 
     def action_leave_on(self) -> None:
         """Let them go on."""
         if self._may_stay:
-            self.dismiss(Leave.GO_ON)
+            self.dismiss(QuitChoice.KEEP_RUNNING)
 
-    def action_usual(self) -> None:
+    def action_default(self) -> None:
         """As the question has it."""
-        self.dismiss(Leave.GO_ON if self._kept else Leave.STOP)
+        self.dismiss(QuitChoice.KEEP_RUNNING if self._kept else QuitChoice.STOP)
 
     def action_stay(self) -> None:
         """Go back."""
         self.dismiss(None)
 
 
-class ResumeScreen(Dialog[bool | None]):
+class RestoreScreen(Dialog[bool | None]):
     """Asked once, if a crash or a reboot has ended what was on.
 
     Args:
@@ -114,7 +114,7 @@ class ResumeScreen(Dialog[bool | None]):
         shown, more = self._what[:_SHOWN], len(self._what) - _SHOWN
         with Vertical() as box:
             box.border_subtitle = "enter  bring back · n  forget · esc  later"
-            yield Static(f"{plural(len(self._what), 'forward')} of the last session:\n")
+            yield Static(f"{pluralize(len(self._what), 'forward')} of the last session:\n")
             lines = [*shown, f"… and {more} more"] if more > 0 else shown
             yield Static("\n".join(f"  {line}" for line in lines), markup=False)
 

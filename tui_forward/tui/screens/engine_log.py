@@ -15,14 +15,14 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.viewmodel.log_tail import Level, LogTail, cleaned
+from tui_forward.tui.viewmodel.log_tail import LogLevel, LogTail, sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.log_view import LogView
-from tui_forward.tui.widgets.status_line import Line
+from tui_forward.tui.widgets.status_line import StatusLine
 
 POLL_S = 0.5
-_LEVELS: Final = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
+_LEVELS: Final = (LogLevel.DEBUG, LogLevel.INFO, LogLevel.WARNING, LogLevel.ERROR)
 
 Headline = Callable[[], tuple[Cell, ...]]
 
@@ -59,9 +59,9 @@ class LogScreen(Screen[None]):
         super().__init__()
         self._tail = LogTail(path)
         self._headline = headline
-        self._level = Level.DEBUG
-        self._top = Line(title_may_go=True, id="log-headline")
-        self._state = Line(id="log-state")
+        self._level = LogLevel.DEBUG
+        self._top = StatusLine(title_may_go=True, id="log-headline")
+        self._state = StatusLine(id="log-state")
         self._view = LogView()
         self._input = Input(
             placeholder="text to find", compact=True, select_on_focus=False, id="log-search"
@@ -97,7 +97,7 @@ class LogScreen(Screen[None]):
     def _nothing(self) -> str:
         """What an empty view says."""
         if self._tail.trouble:
-            return f"{cleaned(self._tail.trouble)}. {self._tail.hint}."
+            return f"{sanitize_terminal_text(self._tail.trouble)}. {self._tail.hint}."
         if not self._tail.lines:
             return "The log is empty. What the engine writes appears here."
         return f"Nothing in the log is as grave as {self._level.name.lower()}. l shows less grave."
@@ -108,15 +108,19 @@ class LogScreen(Screen[None]):
         cells = [Cell("log", "strong")]
         if self._tail.trouble:
             cells.append(Cell("✗ not readable now", "warn"))
-        if self._level > Level.DEBUG:
+        if self._level > LogLevel.DEBUG:
             cells.append(Cell(f"≥ {self._level.name.lower()}", "warn"))
         if self.searched:
             place, count = self._view.found
             what = f"{place} of {count}" if count else "nowhere"
-            cells.append(Cell(f"“{cleaned(self.searched)}” {what}", "" if count else "warn"))
+            cells.append(
+                Cell(f"“{sanitize_terminal_text(self.searched)}” {what}", "" if count else "warn")
+            )
         following = self._view.following
         cells.append(Cell("▼ follows" if following else "‖ stays", "ok" if following else "dim"))
-        cells.append(Cell(cleaned(str(self._tail.path)), "dim"))  # last: long paths are cut off
+        cells.append(
+            Cell(sanitize_terminal_text(str(self._tail.path)), "dim")
+        )  # last: long paths are cut off
         self._state.show(cells)
 
     # Keys.

@@ -15,8 +15,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tui_forward.common.formatting import age, amount, plural
-from tui_forward.common.kubectl_command import command_line
+from tui_forward.common.formatting import format_age, format_bytes, pluralize
+from tui_forward.common.kubectl_command import format_command
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Connection,
@@ -28,14 +28,14 @@ from tui_forward.model import (
     TimelineKind,
 )
 from tui_forward.tui import messages as messages
-from tui_forward.tui.messages import Wish
+from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.rate_chart import RateChart
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.status_line import Line
+from tui_forward.tui.widgets.status_line import StatusLine
 
 _TIMELINE = (
     Column("time", 8),
@@ -117,14 +117,14 @@ class DetailScreen(Screen[None]):
         self._gone = False
         self._entries: dict[str, TimelineEntry] = {}
         self._connections: dict[str, Connection] = {}
-        self._head = Line(id="detail-head")
+        self._head = StatusLine(id="detail-head")
         self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", head=False, id="way")
         self._way.can_focus = False
         self._hops: dict[str, Hop] = {}
         self._trouble = Static("", id="trouble", markup=False)
         self._told = ""
         self._trouble.display = False
-        self._facts = [Line(classes="facts") for _ in range(3)]
+        self._facts = [StatusLine(classes="facts") for _ in range(3)]
         self._chart = RateChart(id="chart")
         self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
         self._table = RowTable(columns.CONNECTIONS, empty="No connection yet", id="detail-conns")
@@ -163,7 +163,9 @@ class DetailScreen(Screen[None]):
         self._head.show(
             (rows.Cell(rows.target_text(forward), "strong"), *rows.detail_text(forward, now))
         )
-        for line, cells in zip(self._facts, facts(forward, now, self._defaults), strict=True):
+        for line, cells in zip(
+            self._facts, summary_lines(forward, now, self._defaults), strict=True
+        ):
             line.show(cells)
         self._chart.show(sample.series)
         self._draw_timeline(sample.timeline)
@@ -180,13 +182,13 @@ class DetailScreen(Screen[None]):
         }
         self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
 
-    def draw_way(self, hops: Sequence[Hop]) -> None:
+    def draw_hops(self, hops: Sequence[Hop]) -> None:
         """Show the stations; they are asked for less often than the rest."""
         if self._gone:
             return
         self._hops = {hop.kind.value: hop for hop in hops}
         self._way.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
-        text = hop_rows.trouble_text(hops)
+        text = hop_rows.hop_error_text(hops)
         if text != self._told:
             self._told = text
             self._trouble.display = bool(text)
@@ -235,23 +237,23 @@ class DetailScreen(Screen[None]):
 
     def _wish_log(self) -> None:
         self.post_message(
-            messages.LogWished(self.forward_id, on=self.log_is_on, container=self._container)
+            messages.PodLogRequested(self.forward_id, on=self.log_is_on, container=self._container)
         )
 
     def action_back(self) -> None:
         """To the dashboard."""
         self.dismiss()
 
-    def action_wish(self, wish: str) -> None:
+    def action_forward(self, wish: str) -> None:
         """Do something with the forward."""
-        self.post_message(messages.ForwardsWished([self.forward_id], Wish(wish)))
+        self.post_message(messages.ForwardActionRequested([self.forward_id], ForwardAction(wish)))
 
     def action_end(self) -> None:
         """End the chosen connection, or stop the forward."""
         if self.focused is not self._table:
-            self.action_wish(Wish.STOP.value)
+            self.action_forward(ForwardAction.STOP.value)
         elif self._table.cursor is not None:
-            self.post_message(messages.ConnectionsEnded([int(self._table.cursor)]))
+            self.post_message(messages.CloseConnectionsRequested([int(self._table.cursor)]))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Nothing can be done with what is gone."""
@@ -260,14 +262,14 @@ class DetailScreen(Screen[None]):
         return not (self._gone and action in ("wish", "end", "log"))
 
 
-def facts(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
+def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
     """Three lines: the figures, how it was asked for, and its command."""
     spec, counters = forward.spec, forward.counters
     figures = [
-        rows.Cell(f"↓ {amount(counters.bytes_from_pod)}"),
-        rows.Cell(f"↑ {amount(counters.bytes_to_pod)}"),
+        rows.Cell(f"↓ {format_bytes(counters.bytes_from_pod)}"),
+        rows.Cell(f"↑ {format_bytes(counters.bytes_to_pod)}"),
         rows.Cell(
-            f"{plural(counters.connections_total, 'connection')}, {counters.connections_open} open"
+            f"{pluralize(counters.connections_total, 'connection')}, {counters.connections_open} open"
         ),
         rows.Cell(
             f"{counters.connections_failed} failed",
@@ -275,15 +277,15 @@ def facts(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[
         ),
     ]
     if forward.started_at:
-        figures.append(rows.Cell(f"on for {age(now - forward.started_at)}", "dim"))
+        figures.append(rows.Cell(f"on for {format_age(now - forward.started_at)}", "dim"))
     asked = [
         rows.Cell(f"context {spec.target.context}", "dim"),
-        rows.Cell(f"holds connections for {spec.park_s:g} s", "dim"),
+        rows.Cell(f"holds connections for {spec.queue_timeout_s:g} s", "dim"),
         rows.Cell("stays with this pod" if spec.target.pin else "follows its owner", "dim"),
     ]
     if spec.label:
         asked.insert(0, rows.Cell(f"label {spec.label}", "strong"))
-    return [figures, asked, [rows.Cell(command_line(spec, defaults), "dim")]]
+    return [figures, asked, [rows.Cell(format_command(spec, defaults), "dim")]]
 
 
 def timeline_row(entry: TimelineEntry) -> rows.Row:

@@ -11,11 +11,17 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
-from tui_forward.common.kubectl_command import command_line
+from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.viewmodel.form_fields import Fields, Judged, fields_of, judge, port_choices
+from tui_forward.tui.viewmodel.form_fields import (
+    Fields,
+    ValidatedForm,
+    fields_of,
+    port_choices,
+    validate_form,
+)
 
 _TRANSPORTS = {
     TransportChoice.AUTO: "auto: the fastest that works",
@@ -89,7 +95,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         )  # fmt: skip
         self._start = Button("start", id="start", variant="primary", compact=True)
         self._preview = Static("", id="preview", markup=False)
-        self._judged = Judged(None, {}, {})
+        self._judged = ValidatedForm(None, {}, {})
 
     def compose(self) -> ComposeResult:
         """One line for each field, what is to be said about it below."""
@@ -158,7 +164,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def _judge(self) -> None:
         values = {name: widget.value for name, widget in self._inputs.items()}
         fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
-        judged = self._judged = judge(fields, self._spec, self._taken, self._defaults)
+        judged = self._judged = validate_form(fields, self._spec, self._taken, self._defaults)
         for name, says in self._says.items():
             problem = judged.problems.get(name)
             text = f"✗ {problem}" if problem else judged.notes.get(name, "")
@@ -167,5 +173,5 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             says.display = bool(text)
         self._start.disabled = judged.spec is None
         self._preview.update(
-            command_line(judged.spec, self._defaults) if judged.spec is not None else ""
+            format_command(judged.spec, self._defaults) if judged.spec is not None else ""
         )

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.widgets import Input
 
-from tui_forward.tui.keys.key_names import bindings_of, shown
+from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
@@ -71,14 +71,14 @@ _MOUSE: Final = (
 )
 
 
-class Entry(NamedTuple):
+class HelpEntry(NamedTuple):
     """One line: keys, or a mark or a term; and what it means."""
 
     keys: str
     words: str
 
 
-class Group(NamedTuple):
+class HelpGroup(NamedTuple):
     """Lines that belong together.
 
     Attributes:
@@ -87,14 +87,16 @@ class Group(NamedTuple):
     """
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[HelpEntry, ...]
 
 
 # Also plain tuples of the same shape.
 Section = tuple[str, tuple[tuple[str, str], ...]]
 
 
-def collect(app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()) -> tuple[Group, ...]:
+def collect(
+    app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()
+) -> tuple[HelpGroup, ...]:
     """What the help says of an app as it is now: its keys as they are mapped, and the rest.
 
     Args:
@@ -110,7 +112,7 @@ def collect(app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()) -> 
 
 def groups(
     bindings: Iterable[Binding], keymap: Mapping[str, str] | None = None
-) -> tuple[Group, ...]:
+) -> tuple[HelpGroup, ...]:
     """What the help says: groups of keys, then marks, the filter's language, the mouse.
 
     Args:
@@ -119,7 +121,7 @@ def groups(
     """
     found: dict[str, dict[str, list[str]]] = {title: {} for title in _GROUPS.values()}
     seen: set[str] = set()
-    names: list[Entry] = []
+    names: list[HelpEntry] = []
     for binding in bindings:
         words = binding.tooltip or binding.description
         if binding.id is None or binding.id in seen or not words:
@@ -128,25 +130,28 @@ def groups(
         prefix = binding.id.partition(".")[0]
         title = _GROUPS.get(prefix, prefix.capitalize())
         mapped = (keymap or {}).get(binding.id)
-        names.append(Entry(shown(mapped or binding.key), binding.id))
+        names.append(HelpEntry(format_key(mapped or binding.key), binding.id))
         # Ports have nine bindings with the same words: they are one line.
         found.setdefault(title, {}).setdefault(words, []).append(mapped or binding.key)
     made = [
-        Group(title, tuple(Entry(shown(",".join(keys)), words) for words, keys in lines.items()))
+        HelpGroup(
+            title,
+            tuple(HelpEntry(format_key(",".join(keys)), words) for words, keys in lines.items()),
+        )
         for title, lines in found.items()
         if lines
     ]
     states = [
-        Entry(f"{mark} {state.value}", _STATES[state.value])
+        HelpEntry(f"{mark} {state.value}", _STATES[state.value])
         for state, (mark, _) in STATE_MARKS.items()
     ]
-    states.append(Entry("‖ paused", "switched off for now, keeps its local port"))
+    states.append(HelpEntry("‖ paused", "switched off for now, keeps its local port"))
     return (
         *made,
-        Group("States", tuple(states)),
-        Group("The filter: all terms must match", tuple(Entry(*pair) for pair in _FILTER)),
-        Group("Mouse", tuple(Entry(*pair) for pair in _MOUSE)),
-        Group(NAMES, tuple(names)),
+        HelpGroup("States", tuple(states)),
+        HelpGroup("The filter: all terms must match", tuple(HelpEntry(*pair) for pair in _FILTER)),
+        HelpGroup("Mouse", tuple(HelpEntry(*pair) for pair in _MOUSE)),
+        HelpGroup(NAMES, tuple(names)),
     )
 
 
@@ -155,7 +160,7 @@ def sections(bindings: Iterable[Binding]) -> list[Section]:
     return list(groups(bindings))
 
 
-def narrowed(all_groups: Iterable[Section], text: str) -> tuple[Group, ...]:
+def filter_groups(all_groups: Iterable[Section], text: str) -> tuple[HelpGroup, ...]:
     """The lines in which every word of a text stands; the title of their group counts too.
 
     Args:
@@ -168,10 +173,10 @@ def narrowed(all_groups: Iterable[Section], text: str) -> tuple[Group, ...]:
         line = f"{title} {' '.join(entry)}".lower()
         return all(word in line for word in words)
 
-    def kept() -> Iterator[Group]:
+    def kept() -> Iterator[HelpGroup]:
         for title, entries in all_groups:
-            if lines := tuple(Entry(*entry) for entry in entries if fits(title, entry)):
-                yield Group(title, lines)
+            if lines := tuple(HelpEntry(*entry) for entry in entries if fits(title, entry)):
+                yield HelpGroup(title, lines)
 
     return tuple(kept())
 
@@ -235,7 +240,9 @@ class HelpScreen(Dialog[None]):
         self._show(event.value)
 
     def _show(self, text: str) -> None:
-        self._body.show(narrowed(self._groups, text), none=f"Nothing here says “{text.strip()}”")
+        self._body.show(
+            filter_groups(self._groups, text), none=f"Nothing here says “{text.strip()}”"
+        )
 
     def action_back(self) -> None:
         """Forget what is searched, or else leave."""

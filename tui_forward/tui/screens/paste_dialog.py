@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from tui_forward.common.kubectl_command import parse_lines
+from tui_forward.common.kubectl_command import parse_commands
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardDefaults, ForwardSpec
 from tui_forward.tui.screens.dialogs import Dialog
@@ -88,7 +88,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
             )
             return
         try:
-            self._specs = parse_lines(
+            self._specs = parse_commands(
                 text, context=self._in_context, namespace=self._in_namespace, bare=True,
                 defaults=self._defaults,
             )  # fmt: skip

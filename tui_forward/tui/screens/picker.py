@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.cell_layout import Column
-from tui_forward.tui.viewmodel.filter_query import fuzzy
+from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.row_table import RowTable
 
@@ -22,7 +22,7 @@ _TYPED = "+"
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class PickerOption:
     """One thing to choose.
 
     Attributes:
@@ -40,12 +40,12 @@ class Option:
     starred: bool = False
 
 
-def ranked(options: Sequence[Option], text: str) -> list[Option]:
+def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOption]:
     """The options that match, the best first; in the given order as long as nothing is typed."""
     word = text.strip().lower()
     if not word:
         return list(options)
-    score = fuzzy(word)
+    score = fuzzy_score(word)
     found = [
         (-points, place, option)
         for place, option in enumerate(options)
@@ -84,7 +84,7 @@ class Picker(Dialog[str | None]):
     def __init__(
         self,
         title: str,
-        options: Sequence[Option],
+        options: Sequence[PickerOption],
         *,
         free: bool = False,
         verb: str = "show",
@@ -100,7 +100,7 @@ class Picker(Dialog[str | None]):
         self._note = note
         self._star = star
         self._starred = {option.key for option in options if option.starred}
-        self._shown: dict[str, Option] = {}
+        self._shown: dict[str, PickerOption] = {}
         self._table = RowTable(
             (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 24, drop=1)),
             empty="Nothing matches", head=False, id="options",
@@ -126,10 +126,10 @@ class Picker(Dialog[str | None]):
             self._table.cursor = current
 
     def _show(self, text: str) -> None:
-        found = ranked(self._options, text)
+        found = rank_options(self._options, text)
         typed = text.strip()
         if self._free and typed and all(option.key != typed for option in found):
-            found.append(Option(_TYPED + typed, f"{self._verb} {self._title} “{typed}”"))
+            found.append(PickerOption(_TYPED + typed, f"{self._verb} {self._title} “{typed}”"))
         self._shown = {option.key: option for option in found}
         self._table.show(tuple(self._shown), self._row)
 

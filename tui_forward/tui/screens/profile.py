@@ -14,21 +14,21 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from tui_forward.profiles.plan import Manner
+from tui_forward.profiles.plan import ApplyMode
 from tui_forward.tui.screens.dialogs import Dialog
 
 _MEANINGS: Final = {
-    Manner.APPLY: "Its forwards become as it says; all others stay as they are.",
-    Manner.MERGE: "What is missing is added; what is on is not touched.",
-    Manner.REPLACE: "It is on as it says, and nothing else is.",
+    ApplyMode.APPLY: "Its forwards become as it says; all others stay as they are.",
+    ApplyMode.MERGE: "What is missing is added; what is on is not touched.",
+    ApplyMode.REPLACE: "It is on as it says, and nothing else is.",
 }
 # An ornament, as everywhere: the mark before a line says the same.
 _COLOURS: Final = {"+": "$success", "~": "$warning", "-": "$error"}
 _QUIET: Final = "$text-muted"
-_KEYS: Final = {Manner.APPLY: "a", Manner.MERGE: "m", Manner.REPLACE: "r"}
+_KEYS: Final = {ApplyMode.APPLY: "a", ApplyMode.MERGE: "m", ApplyMode.REPLACE: "r"}
 
 
-class ProfileWish(Enum):
+class ProfileAction(Enum):
     """What is to become of a profile, unless it is to be carried out in a `Manner`."""
 
     DOWN = auto()
@@ -56,13 +56,13 @@ class ProfileView:
     about: str = ""
     lines: Sequence[str] = ()
     exposed: Sequence[str] = ()
-    changes: Mapping[Manner, Sequence[str]] = field(default_factory=dict)
+    changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
     on: int = 0
-    strange: bool = False
+    is_untrusted: bool = False
     wrong: bool = False
 
 
-class ProfileScreen(Dialog[Manner | ProfileWish | None]):
+class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
     """Shows a profile and what it would change; answers with what to do.
 
     Args:
@@ -85,7 +85,7 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
                 tooltip="Leave everything as it is"),
     ]  # fmt: skip
 
-    manner: reactive[Manner] = reactive(Manner.APPLY, bindings=True)
+    manner: reactive[ApplyMode] = reactive(ApplyMode.APPLY, bindings=True)
 
     def __init__(self, view: ProfileView) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
             parts.append(Content.styled(view.about, "$error" if view.wrong else ""))
         if view.exposed:
             parts.append(Content.styled("\n".join(view.exposed), "bold $error"))
-        if view.strange:
+        if view.is_untrusted:
             strange = (
                 "It is not one of your own, or has changed since you agreed to it: enter agrees."
             )
@@ -134,7 +134,7 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
             Content.styled(f"● {_KEYS[manner]} {manner}", "bold $primary")
             if manner is self.manner
             else Content.styled(f"○ {_KEYS[manner]} {manner}", _QUIET)
-            for manner in Manner
+            for manner in ApplyMode
         ]
         return Content("   ").join(choices) + Content(f"\n{_MEANINGS[self.manner]}")
 
@@ -143,7 +143,7 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
         if lines:
             changes = [Content.styled(f"  {line}", _COLOURS.get(line[:1], "")) for line in lines]
             return Content("\n").join([Content.styled("What would change:", _QUIET), *changes])
-        if self.manner is Manner.MERGE and view.on:
+        if self.manner is ApplyMode.MERGE and view.on:
             return Content("Nothing of it is missing.")
         return Content("All of it is on as it says." if view.on else "It switches nothing on.")
 
@@ -154,11 +154,11 @@ class ProfileScreen(Dialog[Manner | ProfileWish | None]):
 
     def action_choose(self, manner: str) -> None:
         """See another manner."""
-        self.manner = Manner[manner]
+        self.manner = ApplyMode[manner]
 
     def action_answer(self, wish: str) -> None:
         """Close with the answer."""
-        self.dismiss(ProfileWish[wish])
+        self.dismiss(ProfileAction[wish])
 
     def action_cancel(self) -> None:
         """Close without one."""

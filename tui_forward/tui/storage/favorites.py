@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tui_forward.tui.storage.json_file import KeptFile
+from tui_forward.tui.storage.json_file import JsonFile
 
 _RECENT = 200  # per context
 _CONTEXTS = 200
@@ -25,7 +25,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     contexts: dict[str, _Context] = {}
 
 
-class Memory:
+class Favorites:
     """Favourites and what was used lately. Keys are those of `Picture`.
 
     Args:
@@ -33,7 +33,7 @@ class Memory:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._kept = KeptFile(path, _File(1))
+        self._kept = JsonFile(path, _File(1))
 
     @property
     def trouble(self) -> str:
@@ -62,7 +62,7 @@ class Memory:
         self._kept.save()
         return starred
 
-    def use(self, context: str, key: str) -> None:
+    def record_use(self, context: str, key: str) -> None:
         """It was just used."""
         self._kept.refresh()
         recent = self._context(context).recent

@@ -16,7 +16,7 @@ from tui_forward.common import atomic_file as atomic_file
 T = TypeVar("T")
 
 
-class KeptFile(Generic[T]):
+class JsonFile(Generic[T]):
     """What is in a file.
 
     Args:
@@ -41,7 +41,7 @@ class KeptFile(Generic[T]):
         if self._path is None:
             return
         try:
-            now = atomic_file.identity(self._path.stat())
+            now = atomic_file.file_identity(self._path.stat())
             if now == self._seen:
                 return
             self.content = msgspec.json.decode(self._path.read_bytes(), type=self._type)
@@ -60,13 +60,13 @@ class KeptFile(Generic[T]):
             return
         data = msgspec.json.format(msgspec.json.encode(self.content), indent=1)
         try:
-            self._seen = atomic_file.identity(atomic_file.replace(self._path, data))
+            self._seen = atomic_file.file_identity(atomic_file.write_atomically(self._path, data))
         except OSError as error:
             self.trouble = f"{self._path} cannot be written: {error.strerror}"
 
     def _put_aside(self, path: Path) -> None:
         try:
-            aside = atomic_file.put_aside(path)
+            aside = atomic_file.quarantine(path)
         except OSError as error:
             self.trouble = f"{path} could not be understood, nor put aside: {error.strerror}"
             self._path = None

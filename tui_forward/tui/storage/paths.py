@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class DashboardPaths:
     """Where things are kept; None keeps nothing.
 
     Attributes:

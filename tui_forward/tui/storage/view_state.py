@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tui_forward.tui.storage.json_file import KeptFile
+from tui_forward.tui.storage.json_file import JsonFile
 
 _MOST = 100
 
@@ -40,7 +40,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     places: dict[str, Place] = {}  # the one used last is the last one
 
 
-class LastPlace:
+class ViewStateStore:
     """The place in one kubeconfig.
 
     Args:
@@ -52,7 +52,7 @@ class LastPlace:
     """
 
     def __init__(self, path: Path | None, kubeconfig: str = "") -> None:
-        self._kept = KeptFile(path, _File())
+        self._kept = JsonFile(path, _File())
         self._kubeconfig = kubeconfig
         self.place = self._kept.content.places.get(kubeconfig)
 

@@ -57,7 +57,7 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
-def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
+def truncate(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
     """Text in exactly `width` cells; an ellipsis says that something was left out.
 
     Args:

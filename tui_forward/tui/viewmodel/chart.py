@@ -11,7 +11,7 @@ _RIGHT = (0x80, 0x20, 0x10, 0x08)
 _DOTS = 4
 
 
-def highest(values: Sequence[int]) -> int:
+def axis_maximum(values: Sequence[int]) -> int:
     """A round number not below any value: 1, 2 or 5 times a power of ten."""
     top = max(values, default=0)
     if top <= 0:
@@ -22,7 +22,7 @@ def highest(values: Sequence[int]) -> int:
     return next(factor * size for factor in (1, 2, 5, 10) if factor * size >= top)
 
 
-def area(values: Sequence[int], width: int, height: int, top: int) -> list[str]:
+def render_area(values: Sequence[int], width: int, height: int, top: int) -> list[str]:
     """A filled curve, the latest value at the right edge.
 
     Args:
@@ -55,7 +55,7 @@ def _column(level: int, bits: Sequence[int]) -> int:
     return sum(bits[: max(0, min(level, _DOTS))])
 
 
-def squeezed(values: Sequence[int], count: int) -> list[int]:
+def downsample(values: Sequence[int], count: int) -> list[int]:
     """At most so many values: the highest of each run, so that no peak is lost."""
     if count <= 0:
         return []

@@ -38,7 +38,7 @@ WORKLOADS = _KINDS.keys() - {"services", "pods"}
 _NOTHING: frozenset[str] = frozenset()
 
 
-class Picture:
+class ClusterState:
     """Keeps what `CatalogView`s tell about one scope.
 
     Objects are known by keys `kind/namespace/name`, with kubectl's short name of the kind.
@@ -116,13 +116,13 @@ class Picture:
         """Keys of the pods that a workload's key stands for."""
         return self._pods_of.get(key, _NOTHING)
 
-    def trouble(self, resource: str) -> ResourceStatus | None:
+    def resource_error(self, resource: str) -> ResourceStatus | None:
         """What keeps a resource from being live, if anything."""
         status = self.resources.get(resource)
         return status if status is not None and status.error else None
 
     @property
-    def is_awaited(self) -> bool:
+    def is_loading(self) -> bool:
         """Whether the pods are on their way: nothing of them was heard yet, good or bad."""
         status = self.resources.get("pods")
         return not self.pods and (status is None or not (status.synced or status.error))
@@ -187,7 +187,7 @@ def owner_key(pod: Pod) -> str | None:
     return key_of(kind, pod.namespace, owner.name) if owner is not None and kind else None
 
 
-def port_word(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:
+def port_reference(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:
     """How a forward should name a port: by its name, which survives a change of the number."""
     same_name = sum(1 for other in ports if other.name == port.name)
     return port.name if port.name and same_name == 1 else str(port.number)

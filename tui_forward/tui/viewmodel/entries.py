@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service, TargetKind, Workload
-from tui_forward.tui.viewmodel.cluster_state import Picture, key_of, pod_key
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of, pod_key
 
 Item = Pod | Service | Workload
 _NO_LABELS: Final[Mapping[str, str]] = {}
@@ -194,7 +194,7 @@ def service_entry(service: Service) -> Entry:
     return Entry(key, TargetKind.SERVICE, service)
 
 
-def workload_entry(workload: Workload, picture: Picture) -> Entry:
+def workload_entry(workload: Workload, picture: ClusterState) -> Entry:
     """A workload, with what its pods declare."""
     key = key_of(workload.kind, workload.namespace, workload.name)
     pods = [picture.pods[one] for one in picture.pods_of(key)]
@@ -207,7 +207,7 @@ def _age_order(pod: Pod) -> tuple[float, str]:
     return pod.created_at, pod.name
 
 
-def entry_of(picture: Picture, key: str) -> Entry | None:
+def entry_of(picture: ClusterState, key: str) -> Entry | None:
     """The entry of a key, None if there is no such object now."""
     if (pod := picture.pods.get(key)) is not None:
         return Entry(key, TargetKind.POD, pod)

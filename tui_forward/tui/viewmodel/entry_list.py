@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from enum import StrEnum
 
 from tui_forward.model import TargetKind
-from tui_forward.tui.viewmodel.cluster_state import Picture, owner_key
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.entries import Entry, entry_of
-from tui_forward.tui.viewmodel.filter_query import Query, parse
+from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 
 _TOP = ""  # the list of what stands beneath nothing
 _NEVER = 1 << 30
@@ -25,7 +25,7 @@ _NONE: tuple[list[str], int] = ([], -1)  # no pod that matches
 _POD = "pod/"
 
 
-class View(StrEnum):
+class EntryKind(StrEnum):
     """What is listed."""
 
     WORKLOADS = "workloads"  # a tree, with their pods beneath
@@ -33,7 +33,7 @@ class View(StrEnum):
     SERVICES = "services"
 
 
-class Sort(StrEnum):
+class EntrySort(StrEnum):
     """What comes first, behind favourites and what was used lately."""
 
     NAME = "name"
@@ -42,7 +42,7 @@ class Sort(StrEnum):
     RESTARTS = "restarts"
 
 
-class Listing:
+class EntryList:
     """One list over a picture.
 
     Change its attributes as you like, then call `update`. It is the only one to call the
@@ -61,11 +61,11 @@ class Listing:
         keys: What is shown now, in order.
     """
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: ClusterState) -> None:
         self.picture = picture
-        self.view = View.WORKLOADS
-        self.sort = Sort.NAME
-        self.query: Query = parse("")
+        self.view = EntryKind.WORKLOADS
+        self.sort = EntrySort.NAME
+        self.query: FilterQuery = parse_query("")
         self.favourites: Set[str] = frozenset()
         self.recent: Mapping[str, int] = {}
         self.folded: set[str] = set()
@@ -73,7 +73,7 @@ class Listing:
         self._entries: dict[str, Entry] = {}
         # The lists know nothing of favourites, folds and the query: a letter typed, or a pod
         # that is liked, sorts nothing again.
-        self._made: tuple[View, Sort] | None = None
+        self._made: tuple[EntryKind, EntrySort] | None = None
         self._lists: dict[str, list[str]] = {}  # in order: at the top, and beneath each workload
         self._place: dict[str, str] = {}  # in which list each one stands
         self._first: dict[str, float] = {}  # what the sort looks at before the name
@@ -91,11 +91,11 @@ class Listing:
 
     def depth(self, key: str) -> int:
         """0, or 1 for a pod beneath its workload."""
-        return int(self.view is View.WORKLOADS and self.parent(key) is not None)
+        return int(self.view is EntryKind.WORKLOADS and self.parent(key) is not None)
 
     def folds(self, key: str) -> bool:
         """Whether it is a workload with pods to fold away."""
-        return self.view is View.WORKLOADS and bool(self.picture.pods_of(key))
+        return self.view is EntryKind.WORKLOADS and bool(self.picture.pods_of(key))
 
     def parent(self, key: str) -> str | None:
         """The workload a pod stands beneath, if it is there."""
@@ -116,7 +116,7 @@ class Listing:
         stale = True
         if changed is None or self._made is None or made[0] is not self._made[0]:
             self._make()
-            self._asked, self._scores = parse(""), {}
+            self._asked, self._scores = parse_query(""), {}
         else:
             # Judged by what was asked before, so that the answer can be narrowed.
             judged = bool(changed) and self._judge(changed)
@@ -212,8 +212,8 @@ class Listing:
     def _homes(self) -> dict[str, str]:
         """As `_home`, of everything in this view."""
         picture = self.picture
-        if self.view is not View.WORKLOADS:
-            services = self.view is View.SERVICES
+        if self.view is not EntryKind.WORKLOADS:
+            services = self.view is EntryKind.SERVICES
             return dict.fromkeys(picture.services if services else picture.pods, _TOP)
         homes = dict.fromkeys((*picture.workloads, *picture.pods), _TOP)
         for key in picture.workloads:
@@ -223,10 +223,10 @@ class Listing:
     def _home(self, key: str) -> str | None:
         """In which list it belongs, None if in none of this view."""
         picture = self.picture
-        if self.view is View.SERVICES:
+        if self.view is EntryKind.SERVICES:
             return _TOP if key in picture.services else None
         pod = picture.pods.get(key)
-        if self.view is View.PODS:
+        if self.view is EntryKind.PODS:
             return _TOP if pod is not None else None
         if pod is None:
             return _TOP if key in picture.workloads else None
@@ -235,26 +235,26 @@ class Listing:
 
     @property
     def _sorts(self) -> bool:
-        return self.sort is not Sort.NAME
+        return self.sort is not EntrySort.NAME
 
     def _first_of(self, key: str) -> float:
         entry = self.entry(key)
         if entry is None:
             return 0
-        if self.sort is Sort.TROUBLE:
+        if self.sort is EntrySort.TROUBLE:
             return not entry.in_trouble
-        return -entry.created_at if self.sort is Sort.AGE else -entry.restarts
+        return -entry.created_at if self.sort is EntrySort.AGE else -entry.restarts
 
     def _names(self, home: str) -> Callable[[str], str]:
         # Keys of one kind are in order as they are; pods and workloads go by their names.
-        mixed = self.view is View.WORKLOADS and home == _TOP
+        mixed = self.view is EntryKind.WORKLOADS and home == _TOP
         return _by_name if mixed else _as_it_is
 
     # What matches ---------------------------------------------------------------------------
 
     def _ask(self) -> None:
         """Judge everything, or what is left of it if one has typed on."""
-        narrower = bool(self._asked) and self.query.narrows(self._asked)
+        narrower = bool(self._asked) and self.query.is_narrower_than(self._asked)
         keys = self._scores if narrower else self._place
         self._beneath.clear()
         self._asked, scores = self.query, {}
@@ -299,7 +299,7 @@ class Listing:
             for key in (*self.favourites, *self.recent)
             if key in place
         }
-        if self.view is not View.WORKLOADS:
+        if self.view is not EntryKind.WORKLOADS:
             return _in_order(self._lists[_TOP], scores, liked)
         # A workload is shown with its pods, and comes as early as the best of them deserves.
         for key, like in list(liked.items()):

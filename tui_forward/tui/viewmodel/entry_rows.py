@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tui_forward.common.formatting import short_age
 from tui_forward.model import DeclaredPort, Forward, Pod, TargetKind
 from tui_forward.tui.viewmodel.entries import Entry
-from tui_forward.tui.viewmodel.entry_targets import forwardable
+from tui_forward.tui.viewmodel.entry_targets import is_forwardable
 from tui_forward.tui.viewmodel.filter_query import Span
 from tui_forward.tui.viewmodel.rows import EMPTY, STATE_MARKS, Cell, Row, mark_cell
 
@@ -104,7 +104,7 @@ def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
     """
     key = Cell(str(place + 1) if place < DIGITS else " ", "dim")
     name = port.name or port.container
-    if not forwardable(port):
+    if not is_forwardable(port):
         words = f"{port.protocol.value}, not forwardable"
         return Row((EMPTY, Cell("–", "dim"), Cell(name, "dim"), _number(port), Cell(words, "dim")))
     if forward is None:

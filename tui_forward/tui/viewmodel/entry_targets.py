@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tui_forward.model import DeclaredPort, Forward, Pod, PortProtocol, Target, TargetKind
-from tui_forward.tui.viewmodel.cluster_state import Picture, owner_key, port_word
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key, port_reference
 from tui_forward.tui.viewmodel.entries import Entry
 
 
-def forwardable(port: DeclaredPort) -> bool:
+def is_forwardable(port: DeclaredPort) -> bool:
     """Whether the chain can carry it: only TCP."""
     return port.protocol is PortProtocol.TCP
 
@@ -21,7 +21,7 @@ def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
         namespace=entry.namespace,
         kind=entry.kind,
         name=entry.name,
-        port=port_word(entry.ports, port),
+        port=port_reference(entry.ports, port),
     )
 
 
@@ -33,7 +33,7 @@ def forward_on(
     One that was asked for by this very name, or, of a pod, whichever leads there now.
     """
     number = str(port.number)
-    alone = bool(port.name) and port_word(entry.ports, port) == port.name
+    alone = bool(port.name) and port_reference(entry.ports, port) == port.name
     for forward in forwards:
         target = forward.spec.target
         if (target.context, target.namespace) != (context, entry.namespace):
@@ -60,7 +60,7 @@ class ForwardsByEntry:
         picture: Which pods belong to which workload.
     """
 
-    def __init__(self, forwards: Iterable[Forward], context: str, picture: Picture) -> None:
+    def __init__(self, forwards: Iterable[Forward], context: str, picture: ClusterState) -> None:
         self._by_key: dict[str, list[Forward]] = {}
         for forward in forwards:
             target = forward.spec.target

@@ -40,7 +40,7 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 
 
-class Subject(Protocol):
+class Filterable(Protocol):
     """What can be searched; all texts in lower case."""
 
     @property
@@ -77,7 +77,7 @@ class Subject(Protocol):
 
 
 # A score, higher is better, or None.
-_Match = Callable[[Subject], int | None]
+_Match = Callable[[Filterable], int | None]
 Span = tuple[int, int]  # from, and up to but without
 _Spans = Callable[[str], list[Span]]
 BEST: Final = 1000  # no score is higher, however many words there are
@@ -91,7 +91,7 @@ class _Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class FilterQuery:
     """A filter, taken apart.
 
     Attributes:
@@ -109,7 +109,7 @@ class Query:
     def __bool__(self) -> bool:
         return self.asks
 
-    def score(self, subject: Subject) -> int | None:
+    def score(self, subject: Filterable) -> int | None:
         """How well something matches (higher is better, up to `BEST`), or None."""
         return self.scorer(subject)
 
@@ -131,7 +131,7 @@ class Query:
                 joined.append((start, end))
         return tuple(joined)
 
-    def narrows(self, other: Query) -> bool:
+    def is_narrower_than(self, other: FilterQuery) -> bool:
         """Whether whatever matches this matched `other` as well, as when somebody types on."""
         if not self.text.startswith(other.text) or '"' in self.text:
             return False
@@ -148,7 +148,7 @@ class Query:
         )
 
 
-def parse(text: str) -> Query:
+def parse_query(text: str) -> FilterQuery:
     """Take a filter apart. Never fails."""
     terms: list[_Term] = []
     for negated, where, quoted, plain in _TERM.findall(text.lower()):
@@ -165,7 +165,7 @@ def parse(text: str) -> Query:
         elif value != "!":
             terms.append(_Term(_fuzzily(value), bool(negated), partial(_spans, value)))
     marks = tuple(term.spans for term in terms if term.spans is not None and not term.negated)
-    return Query(text, _all_of(terms), marks, bool(terms))
+    return FilterQuery(text, _all_of(terms), marks, bool(terms))
 
 
 def _all_of(terms: list[_Term]) -> _Match:
@@ -174,7 +174,7 @@ def _all_of(terms: list[_Term]) -> _Match:
     if len(wanted) == 1 and not unwanted:
         return wanted[0]  # as most are, and each letter typed asks for thousands
 
-    def match(subject: Subject) -> int | None:
+    def match(subject: Filterable) -> int | None:
         total = 0
         for term in wanted:
             found = term(subject)
@@ -189,7 +189,7 @@ def _all_of(terms: list[_Term]) -> _Match:
     return match
 
 
-def fuzzy(word: str) -> Callable[[str], int | None]:
+def fuzzy_score(word: str) -> Callable[[str], int | None]:
     """How well a word matches a name: whole, at the beginning, within, or letter by letter.
 
     A jump to the beginning of a part of the name costs nothing; one other gap is forgiven.
@@ -309,7 +309,7 @@ def _spans(word: str, text: str) -> list[Span]:
 def _fuzzily(word: str) -> _Match:
     size = len(word)
 
-    def match(subject: Subject) -> int | None:  # `fuzzy`, without a call for each subject
+    def match(subject: Filterable) -> int | None:  # `fuzzy`, without a call for each subject
         text = subject.title
         place = text.find(word)
         if place == 0:
@@ -328,7 +328,7 @@ def _exactly(text: str) -> _Match:
     )
 
 
-def _pattern(value: str, get: Callable[[Subject], str]) -> _Match:
+def _pattern(value: str, get: Callable[[Filterable], str]) -> _Match:
     if _GLOB & set(value):
         return lambda subject: 1 if fnmatchcase(get(subject), value) else None
     return lambda subject: 1 if get(subject).startswith(value) else None
@@ -337,7 +337,7 @@ def _pattern(value: str, get: Callable[[Subject], str]) -> _Match:
 def _label(value: str) -> _Match:
     key, _, wanted = value.partition("=")  # "app=" is still being typed
 
-    def match(subject: Subject) -> int | None:
+    def match(subject: Filterable) -> int | None:
         labels = subject.labels
         found = labels.get(key)
         if found is None:

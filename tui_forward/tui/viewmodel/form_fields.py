@@ -10,7 +10,7 @@ import msgspec
 from tui_forward.common.arguments import is_loopback, parse_addresses, parse_duration_s, parse_port
 from tui_forward.errors import UsageError
 from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
-from tui_forward.tui.viewmodel.cluster_state import port_word
+from tui_forward.tui.viewmodel.cluster_state import port_reference
 
 _LAST_PORT = 65535
 _PRIVILEGED = 1024
@@ -41,7 +41,7 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidatedForm:
     """What became of it.
 
     Attributes:
@@ -62,8 +62,8 @@ def fields_of(spec: ForwardSpec) -> Fields:
         local="" if spec.local_port is None else str(spec.local_port),
         address=",".join(spec.addresses),
         pin=spec.target.pin,
-        park=f"{spec.park_s:g}",
-        linger=f"{spec.linger_s:g}",
+        park=f"{spec.queue_timeout_s:g}",
+        linger=f"{spec.half_close_timeout_s:g}",
         transport=spec.transport.value,
         label=spec.label,
     )
@@ -71,12 +71,12 @@ def fields_of(spec: ForwardSpec) -> Fields:
 
 def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
     """How the declared ports are called, for suggestions."""
-    return [port_word(tuple(ports), port) for port in ports]
+    return [port_reference(tuple(ports), port) for port in ports]
 
 
-def judge(
+def validate_form(
     fields: Fields, spec: ForwardSpec, taken: Callable[[int], str], defaults: ForwardDefaults
-) -> Judged:
+) -> ValidatedForm:
     """Understand a form.
 
     Args:
@@ -117,7 +117,7 @@ def judge(
     if isinstance(addresses, tuple) and not all(map(is_loopback, addresses)):
         notes["address"] = "! other machines can reach it: the pod's port is open to the network"
     if problems:
-        return Judged(None, problems, notes)
+        return ValidatedForm(None, problems, notes)
     made = msgspec.structs.replace(
         spec,
         target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
@@ -128,7 +128,7 @@ def judge(
         transport=TransportChoice(fields.transport),
         label=label,
     )
-    return Judged(made, problems, notes)
+    return ValidatedForm(made, problems, notes)
 
 
 def _choice(port: object) -> str:

@@ -10,7 +10,7 @@ from tui_forward.tui.viewmodel.rows import local_text, target_text
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardSubject:
+class FilterableForward:
     """Implements `browse.query.Subject`: `status:` is the state, `label:` the person's word."""
 
     forward: Forward

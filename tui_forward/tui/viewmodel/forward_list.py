@@ -64,21 +64,21 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrangement:
+class GroupedForwards:
     """The rows: keys in order, and what each heading stands for."""
 
     keys: tuple[str, ...]
     headings: dict[str, Heading]
 
 
-def arrange(
+def group_forwards(
     forwards: Iterable[Forward],
     *,
     sort: ForwardSort = ForwardSort.STARTED,
     group: ForwardGroup = ForwardGroup.NONE,
     folded: Collection[str] = (),
     wanted: Callable[[Forward], bool] = lambda _forward: True,
-) -> Arrangement:
+) -> GroupedForwards:
     """Put forwards in order.
 
     Args:
@@ -90,7 +90,7 @@ def arrange(
     """
     chosen = sorted(filter(wanted, forwards), key=_SORTS[sort])
     if group is ForwardGroup.NONE:
-        return Arrangement(tuple(forward.id for forward in chosen), {})
+        return GroupedForwards(tuple(forward.id for forward in chosen), {})
     groups: dict[str, list[Forward]] = {}
     for forward in chosen:
         groups.setdefault(_group_of(forward, group), []).append(forward)
@@ -104,7 +104,7 @@ def arrange(
         keys.append(key)
         if not heading.folded:
             keys += [forward.id for forward in heading.members]
-    return Arrangement(tuple(keys), headings)
+    return GroupedForwards(tuple(keys), headings)
 
 
 def _group_of(forward: Forward, group: ForwardGroup) -> str:

@@ -26,7 +26,7 @@ _NAMES = {
 }
 _MARKS = {
     HopState.OK: ("●", "ok"),
-    HopState.BAD: ("✗", "bad"),
+    HopState.BROKEN: ("✗", "bad"),
     HopState.UNKNOWN: ("○", "dim"),
 }
 
@@ -35,23 +35,23 @@ def hop_row(hop: Hop) -> Row:
     """One station; a broken one says what is wrong in place of its facts."""
     mark, style = _MARKS[hop.state]
     facts = Cell(" · ".join(hop.facts), "dim")
-    if hop.state is HopState.BAD and hop.error:
+    if hop.state is HopState.BROKEN and hop.error:
         facts = Cell(hop.error, "bad")
     return Row(
         (
             Cell(mark, style),
             Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
-            Cell(hop.name or "–", "bad" if hop.state is HopState.BAD else ""),
+            Cell(hop.name or "–", "bad" if hop.state is HopState.BROKEN else ""),
             Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"),
             facts,
         )
     )
 
 
-def trouble_text(hops: Iterable[Hop]) -> str:
+def hop_error_text(hops: Iterable[Hop]) -> str:
     """What is wrong and what to do about it, in full; empty if nothing is."""
     for hop in hops:
-        if hop.state is HopState.BAD:
+        if hop.state is HopState.BROKEN:
             hint = f"  → {hop.hint}" if hop.hint else ""
             return f"✗ {_NAMES[hop.kind]}: {hop.error}{hint}"
     for hop in hops:

@@ -22,7 +22,7 @@ _FINGERPRINT_BYTES = 64
 _TO_THE_MILLISECOND = len("2026-01-02T03:04:05.678")
 
 
-class Level(IntEnum):
+class LogLevel(IntEnum):
     """How grave a line is, as `logging` counts."""
 
     DEBUG = 10
@@ -43,11 +43,11 @@ class LogLine:
     """
 
     number: int
-    level: Level
+    level: LogLevel
     text: str
 
 
-def cleaned(text: str) -> str:
+def sanitize_terminal_text(text: str) -> str:
     """Text that a terminal can be shown: nothing in it moves a cursor or changes a direction."""
     text = text.expandtabs(4)
     if not text.isprintable():
@@ -152,17 +152,17 @@ class LogTail:
         self._rest = b""
 
     def _add(self, line: bytes) -> None:
-        said = log_record.read(line)
+        said = log_record.decode_entry(line)
         if said is None:  # somebody else's
-            self._append(line.decode("utf-8", "replace").rstrip("\r"), Level.INFO)
+            self._append(line.decode("utf-8", "replace").rstrip("\r"), LogLevel.INFO)
             return
-        level = Level.__members__.get(said.level.upper(), Level.INFO)
+        level = LogLevel.__members__.get(said.level.upper(), LogLevel.INFO)
         at = said.time[:_TO_THE_MILLISECOND].replace("T", " ")
         part = said.logger.removeprefix("tui_forward.")
         self._append(f"{at} {said.level.upper()} {part}: {said.message}", level)
         for more in said.exception.splitlines():
             self._append(more, level)
 
-    def _append(self, text: str, level: Level) -> None:
+    def _append(self, text: str, level: LogLevel) -> None:
         self._numbers += 1
-        self._lines.append(LogLine(self._numbers, level, cleaned(text)))
+        self._lines.append(LogLine(self._numbers, level, sanitize_terminal_text(text)))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tui_forward.common.formatting import age
+from tui_forward.common.formatting import format_age
 from tui_forward.model import Forward, ForwardState
 from tui_forward.settings.parser import Notifications
 
@@ -20,7 +20,7 @@ Severity = Literal["information", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One notification.
 
     Attributes:
@@ -35,7 +35,9 @@ class Notice:
     shown_elsewhere: bool = True
 
 
-def wanted(notices: Iterable[Notice], notifications: Notifications) -> list[Notice]:
+def filter_by_setting(
+    notices: Iterable[Notification], notifications: Notifications
+) -> list[Notification]:
     """Those that a person wants to be told, and those that must not be missed."""
     return [
         one
@@ -55,13 +57,13 @@ class _Known:
     told: ForwardState | None = None
 
 
-class TransitionWatch:
+class StateChangeTracker:
     """Remembers what each forward was, and says what is new."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def notice(self, forwards: Iterable[Forward], now: float) -> list[Notice]:
+    def notice(self, forwards: Iterable[Forward], now: float) -> list[Notification]:
         """What is new since the last call.
 
         Args:
@@ -81,7 +83,7 @@ class TransitionWatch:
         return notices
 
 
-def _judged(forward: Forward, known: _Known, now: float) -> Notice | None:
+def _judged(forward: Forward, known: _Known, now: float) -> Notification | None:
     state, title = forward.state, str(forward.spec.target)
     if forward.paused:
         known.down_since = known.told = None
@@ -91,8 +93,8 @@ def _judged(forward: Forward, known: _Known, now: float) -> Notice | None:
         known.was_ready, known.down_since, known.told = True, None, None
         if told is None:
             return None
-        lasted = f" after {age(now - since)}" if since is not None else ""
-        return Notice(title, f"ready again{lasted}", "information")
+        lasted = f" after {format_age(now - since)}" if since is not None else ""
+        return Notification(title, f"ready again{lasted}", "information")
     if known.down_since is None:
         known.down_since = forward.since or now
     if state is ForwardState.BLOCKED:
@@ -100,8 +102,8 @@ def _judged(forward: Forward, known: _Known, now: float) -> Notice | None:
             return None
         known.told = state
         hint = f"\n{forward.hint}" if forward.hint else ""
-        return Notice(title, f"blocked: {forward.reason}{hint}", "error")
+        return Notification(title, f"blocked: {forward.reason}{hint}", "error")
     if known.was_ready and known.told is None and now - known.down_since >= _LASTS_S:
         known.told = state
-        return Notice(title, f"{state.value}: {forward.reason}", "warning")
+        return Notification(title, f"{state.value}: {forward.reason}", "warning")
     return None

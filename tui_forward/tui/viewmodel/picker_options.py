@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-from tui_forward.common.formatting import plural
+from tui_forward.common.formatting import pluralize
 from tui_forward.model import Context, Forward
-from tui_forward.tui.screens.picker import Option
-from tui_forward.tui.viewmodel.cluster_state import Picture
+from tui_forward.tui.screens.picker import PickerOption
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
 
 ALL = "*"  # no namespace has this name
 
@@ -22,7 +22,9 @@ def context_key(name: str) -> str:
     return f"context/{name}"
 
 
-def namespaces(picture: Picture, forwards: Iterable[Forward], liked: Set[str]) -> list[Option]:
+def namespace_options(
+    picture: ClusterState, forwards: Iterable[Forward], liked: Set[str]
+) -> list[PickerOption]:
     """All of them first, then each, favourites before others.
 
     Args:
@@ -38,10 +40,10 @@ def namespaces(picture: Picture, forwards: Iterable[Forward], liked: Set[str]) -
             used[forward.spec.target.namespace] = used.get(forward.spec.target.namespace, 0) + 1
     starred = {name for name in (ALL, *names) if namespace_key(name) in liked}
     return [
-        Option(ALL, "all namespaces", current=not shown, starred=ALL in starred),
+        PickerOption(ALL, "all namespaces", current=not shown, starred=ALL in starred),
         *(
-            Option(
-                name, name, plural(used[name], "forward") if name in used else "",
+            PickerOption(
+                name, name, pluralize(used[name], "forward") if name in used else "",
                 current=name == shown, starred=name in starred,
             )
             for name in sorted(names, key=lambda name: (name not in starred, name))
@@ -49,7 +51,7 @@ def namespaces(picture: Picture, forwards: Iterable[Forward], liked: Set[str]) -
     ]  # fmt: skip
 
 
-def contexts(known: Iterable[Context], here: str, liked: Set[str]) -> list[Option]:
+def context_options(known: Iterable[Context], here: str, liked: Set[str]) -> list[PickerOption]:
     """Each, favourites before others, else as the kubeconfig has them.
 
     Args:
@@ -58,7 +60,7 @@ def contexts(known: Iterable[Context], here: str, liked: Set[str]) -> list[Optio
         liked: Keys of favourites.
     """
     return [
-        Option(
+        PickerOption(
             one.name, one.name, f"cluster {one.cluster}",
             current=one.name == here, starred=context_key(one.name) in liked,
         )

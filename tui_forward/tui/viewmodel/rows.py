@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_forward.common.formatting import age, amount, milliseconds, plural, rate, short_age
+from tui_forward.common.formatting import (
+    format_age,
+    format_bytes,
+    format_rate,
+    milliseconds,
+    pluralize,
+    short_age,
+)
 from tui_forward.model import (
     ApiHealth,
     Connection,
@@ -79,16 +86,16 @@ def heading_row(heading: Heading) -> Row:
     members = heading.members
     working = sum(forward.state is ForwardState.READY for forward in members)
     words = f"{'▸' if heading.folded else '▾'} {heading.title}"
-    parts = [plural(len(members), "forward")]
+    parts = [pluralize(len(members), "forward")]
     if working < len(members):
         parts.append(f"{working} ready")
     flow = [
-        f"{arrow} {rate(total)}"
+        f"{arrow} {format_rate(total)}"
         for arrow, total in (
             ("↓", sum(forward.counters.rate_from_pod for forward in members)),
             ("↑", sum(forward.counters.rate_to_pod for forward in members)),
         )
-        if rate(total)
+        if format_rate(total)
     ]
     return Row((EMPTY, Cell(" · ".join([words, *parts, *flow]), "strong")))
 
@@ -110,14 +117,14 @@ def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bo
         (
             *head,
             Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
-            Cell(rate(counters.rate_from_pod), "ok"),
-            Cell(rate(counters.rate_to_pod), "ok"),
+            Cell(format_rate(counters.rate_from_pod), "ok"),
+            Cell(format_rate(counters.rate_to_pod), "ok"),
             Cell(sparkline, "ok"),
-            Cell(amount(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
-            Cell(amount(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
+            Cell(format_bytes(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
+            Cell(format_bytes(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
             Cell(forward.pod.name if forward.pod else "", "dim"),
             Cell(short_age(now - forward.since) if forward.since else "", "dim"),
-            Cell(forward.last_incident, "dim"),
+            Cell(forward.last_event, "dim"),
         )
     )
 
@@ -138,7 +145,7 @@ def target_text(forward: Forward) -> str:
 
 def waiting_text(forward: Forward, now: float) -> str:
     """Who is waiting with it, the countdown and the reason, which may be long."""
-    parts = [f"{forward.parked} parked"] if forward.parked else []
+    parts = [f"{forward.queued} parked"] if forward.queued else []
     if forward.retry_at is not None and forward.retry_at > now:
         parts.append(f"next try in {forward.retry_at - now:.0f} s")
     parts.append(forward.reason)
@@ -158,11 +165,11 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
         if forward.round_trip_s is not None:
             parts.append(Cell(milliseconds(forward.round_trip_s), "dim"))
         counters = forward.counters
-        parts.append(Cell(plural(counters.connections_total, "connection"), "dim"))
+        parts.append(Cell(pluralize(counters.connections_total, "connection"), "dim"))
         if counters.connections_failed:
             parts.append(Cell(f"{counters.connections_failed} failed", "warn"))
-        if forward.last_incident:
-            parts.append(Cell(forward.last_incident, "warn"))
+        if forward.last_event:
+            parts.append(Cell(forward.last_event, "warn"))
     return tuple(parts)
 
 
@@ -180,24 +187,24 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
         text = connection.close_reason or "closed"
         last = Cell(text, "bad" if connection.failed else "dim")
     else:
-        style = "warn" if connection.state is ConnectionState.PARKED else "ok"
+        style = "warn" if connection.state is ConnectionState.QUEUED else "ok"
         last = Cell(connection.state.value, style)
     return Row(
         (
             Cell(connection.client),
             *((Cell(target),) if target is not None else ()),
             Cell(connection.process, "dim"),
-            Cell(age(end - connection.opened_at), "dim"),
+            Cell(format_age(end - connection.opened_at), "dim"),
             Cell(
                 milliseconds(connection.first_byte_s)
                 if connection.first_byte_s is not None
                 else "",
                 "dim",
             ),
-            Cell(amount(connection.bytes_from_pod)),
-            Cell(amount(connection.bytes_to_pod)),
-            Cell(rate(connection.rate_from_pod), "ok"),
-            Cell(rate(connection.rate_to_pod), "ok"),
+            Cell(format_bytes(connection.bytes_from_pod)),
+            Cell(format_bytes(connection.bytes_to_pod)),
+            Cell(format_rate(connection.rate_from_pod), "ok"),
+            Cell(format_rate(connection.rate_to_pod), "ok"),
             last,
         )
     )
@@ -213,8 +220,8 @@ def header_cells(
         Cell(f"{context or '–'} ▾"),
         Cell(f"ns: {namespace or 'all'} ▾"),
         health_cell(health),
-        Cell(f"{len(snapshot.forwards)} on, {plural(totals.connections_open, 'conn')}"),
-        Cell(f"↓ {amount(totals.rate_from_pod)}/s ↑ {amount(totals.rate_to_pod)}/s"),
+        Cell(f"{len(snapshot.forwards)} on, {pluralize(totals.connections_open, 'conn')}"),
+        Cell(f"↓ {format_bytes(totals.rate_from_pod)}/s ↑ {format_bytes(totals.rate_to_pod)}/s"),
     )
 
 

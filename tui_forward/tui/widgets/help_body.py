@@ -23,7 +23,7 @@ _Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 _Line = tuple[Cell, ...]
 
 
-def laid_out(groups: _Groups, width: int) -> list[_Line]:
+def layout_lines(groups: _Groups, width: int) -> list[_Line]:
     """Lines of cells; styles are "title", "keys" and none.
 
     Args:
@@ -97,7 +97,7 @@ class HelpBody(ScrollView, can_focus=False):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        self._lines = laid_out(self._groups, max(1, self.scrollable_content_region.width))
+        self._lines = layout_lines(self._groups, max(1, self.scrollable_content_region.width))
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()
 

@@ -20,7 +20,7 @@ _KEPT = ("app.help", "app.quit", "detail.back", "log.back")
 
 
 @dataclass(frozen=True, slots=True)
-class ShownKey:
+class KeyHint:
     """A key and what it does.
 
     Attributes:
@@ -43,7 +43,7 @@ class ShownKey:
         return cell_len(self.label) + 1 + cell_len(self.words)
 
 
-def fitting(keys: tuple[ShownKey, ...], width: int) -> tuple[ShownKey, ...]:
+def fit_keys(keys: tuple[KeyHint, ...], width: int) -> tuple[KeyHint, ...]:
     """Those that fit side by side; the last ones go first, but for those that are kept."""
     shown = list(keys)
     while shown and sum(key.width + _GAP for key in shown) - _GAP > width:
@@ -68,7 +68,7 @@ class KeyBar(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: tuple[ShownKey, ...] = ()
+        self._keys: tuple[KeyHint, ...] = ()
 
     def on_mount(self) -> None:
         """Follow the screen."""
@@ -80,13 +80,13 @@ class KeyBar(Widget):
 
     def _take(self) -> None:
         actions: set[str] = set()
-        keys: list[ShownKey] = []
+        keys: list[KeyHint] = []
         for _node, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show and enabled and binding.action not in actions:
                 actions.add(binding.action)
                 label = self.app.get_key_display(binding)
                 kept = binding.id in _KEPT
-                keys.append(ShownKey(binding.key, label, binding.description, tooltip, kept))
+                keys.append(KeyHint(binding.key, label, binding.description, tooltip, kept))
         if tuple(keys) != self._keys:
             self._keys = tuple(keys)
             self.refresh()
@@ -103,16 +103,16 @@ class KeyBar(Widget):
         strong = base + self.get_component_rich_style("keybar--key", partial=True)
         plain = base + self.get_component_rich_style("keybar--words", partial=True)
         segments: list[Segment] = []
-        for key in fitting(self._keys, width):
+        for key in fit_keys(self._keys, width):
             if segments:
                 segments.append(Segment(" " * _GAP, base))
             segments += [Segment(key.label, strong), Segment(f" {key.words}", plain)]
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _key_at(self, x: int) -> ShownKey | None:
+    def _key_at(self, x: int) -> KeyHint | None:
         if self.aside:
             return None
-        for key in fitting(self._keys, self.size.width):
+        for key in fit_keys(self._keys, self.size.width):
             if 0 <= x < key.width:
                 return key
             x -= key.width + _GAP

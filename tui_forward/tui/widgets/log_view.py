@@ -19,13 +19,13 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_forward.tui.viewmodel.log_tail import Level, LogLine
+from tui_forward.tui.viewmodel.log_tail import LogLevel, LogLine
 
 _STYLES = {
-    Level.DEBUG: "debug",
-    Level.WARNING: "warning",
-    Level.ERROR: "error",
-    Level.CRITICAL: "error",
+    LogLevel.DEBUG: "debug",
+    LogLevel.WARNING: "warning",
+    LogLevel.ERROR: "error",
+    LogLevel.CRITICAL: "error",
 }
 
 

@@ -9,8 +9,8 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_forward.common.formatting import rate
-from tui_forward.tui.viewmodel.chart import area, highest, squeezed
+from tui_forward.common.formatting import format_rate
+from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
 
 _AXIS = 11  # letters of the scale
 
@@ -59,11 +59,11 @@ class RateChart(Widget):
         base = self.rich_style
         axis = base + self.get_component_rich_style("chart--axis", partial=True)
         style = base + self.get_component_rich_style(name, partial=True)
-        shown = squeezed(values, 2 * room)
-        top = highest(shown)
-        scale = f"{arrow} {rate(top)}" if any(shown) else f"{arrow} nothing"
+        shown = downsample(values, 2 * room)
+        top = axis_maximum(shown)
+        scale = f"{arrow} {format_rate(top)}" if any(shown) else f"{arrow} nothing"
         strips = []
-        for place, line in enumerate(area(shown, room, height, top)):
+        for place, line in enumerate(render_area(shown, room, height, top)):
             label = scale if place == 0 else ""
             strips.append(
                 Strip([Segment(label.rjust(_AXIS)[:_AXIS] + " ", axis), Segment(line, style)])

@@ -26,9 +26,9 @@ from textual.widget import Widget
 from tui_forward.tui.viewmodel.cell_layout import (
     Column,
     column_widths,
-    fit,
     fitted_spans,
     printable,
+    truncate,
 )
 from tui_forward.tui.viewmodel.rows import Cell, Row
 
@@ -124,7 +124,7 @@ class RowTable(ScrollView, can_focus=True):
     class Clicked(_OfRow):
         """A row was clicked, once."""
 
-    class Asked(_OfRow):
+    class ContextMenuRequested(_OfRow):
         """A row was clicked with the right button: what can be done with it?"""
 
     class Chosen(_OfRow):
@@ -157,12 +157,12 @@ class RowTable(ScrollView, can_focus=True):
         self._looks: dict[str, Style] = {}  # until the theme or the focus changes
 
     @property
-    def wished(self) -> str | None:
+    def pending_cursor(self) -> str | None:
         """The row that gets the cursor when it comes, unless somebody has been here by then."""
         return self._wished if self._untouched else None
 
-    @wished.setter
-    def wished(self, key: str | None) -> None:
+    @pending_cursor.setter
+    def pending_cursor(self, key: str | None) -> None:
         self._wished = key
 
     @property
@@ -202,7 +202,7 @@ class RowTable(ScrollView, can_focus=True):
                 self.refresh()
 
     @property
-    def chosen(self) -> tuple[str, ...]:
+    def selected_keys(self) -> tuple[str, ...]:
         """The marked rows in order, or the one under the cursor if none is marked."""
         if self.marked:
             return tuple(key for key in self._keys if key in self.marked)
@@ -379,7 +379,7 @@ class RowTable(ScrollView, can_focus=True):
         if key is not None:
             self.cursor = key
             if event.button == _RIGHT:
-                self.post_message(self.Asked(self, key))
+                self.post_message(self.ContextMenuRequested(self, key))
                 return
             self.post_message(self.Clicked(self, key))
             if event.chain >= 2:
@@ -410,7 +410,7 @@ class RowTable(ScrollView, can_focus=True):
         if self._title and width > _LEAST_TITLE:
             text = printable(f" {self._title} ")
             room = min(cell_len(text), width - 2)
-            parts.append(Segment(fit(text, room), self._style(f"title{suffix}")))
+            parts.append(Segment(truncate(text, room), self._style(f"title{suffix}")))
         parts.append(Segment(edge * max(0, width - sum(part.cell_length for part in parts)), rule))
         return Strip(parts).adjust_cell_length(width)
 
@@ -504,7 +504,7 @@ class RowTable(ScrollView, can_focus=True):
             if room <= 0:
                 continue
             style = self._style(cell.style, line) if cell.style and not plain else base
-            text = fit(
+            text = truncate(
                 cell.text,
                 room,
                 right=column.right and not spans,

@@ -18,7 +18,7 @@ from tui_forward.tui.viewmodel.rows import Cell
 _GAP = "  "
 
 
-class Line(Widget):
+class StatusLine(Widget):
     """Cells side by side; what does not fit is cut off.
 
     Args:
@@ -38,13 +38,13 @@ class Line(Widget):
     class Clicked(Message):
         """A cell was clicked."""
 
-        def __init__(self, line: Line, place: int) -> None:
+        def __init__(self, line: StatusLine, place: int) -> None:
             super().__init__()
             self.line = line
             self.place = place
 
         @property
-        def control(self) -> Line:
+        def control(self) -> StatusLine:
             """The line, for selectors in `on`."""
             return self.line
 

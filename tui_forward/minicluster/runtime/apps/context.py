@@ -113,7 +113,9 @@ class AppContext:
             self._report(f"{port} {host} {real}")
         return sock
 
-    def serve(self, ledger: Ledger, port: int, handler: Callable[[Conn], Awaitable[None]]) -> None:
+    def serve(
+        self, ledger: ConnectionLog, port: int, handler: Callable[[AppConnection], Awaitable[None]]
+    ) -> None:
         """Serve `port` from now on, one task per connection.
 
         What ends a handler ends its connection, and nothing else.
@@ -132,7 +134,7 @@ class AppContext:
                     sock, _ = listener.accept()
                 except OSError:
                     return
-                task = loop.create_task(_handle(Conn(sock, ledger.opened(port)), handler))
+                task = loop.create_task(_handle(AppConnection(sock, ledger.opened(port)), handler))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
@@ -145,7 +147,7 @@ class AppContext:
         return 0
 
 
-async def _handle(conn: Conn, handler: Callable[[Conn], Awaitable[None]]) -> None:
+async def _handle(conn: AppConnection, handler: Callable[[AppConnection], Awaitable[None]]) -> None:
     try:
         await handler(conn)
     except OSError as error:
@@ -175,7 +177,7 @@ class Record(msgspec.Struct):
     peer: str = ""
 
 
-class Ledger:
+class ConnectionLog:
     """The connections of an application: totals for ever, records up to a bound."""
 
     def __init__(self) -> None:
@@ -209,7 +211,7 @@ class Ledger:
         )
 
 
-class Conn:
+class AppConnection:
     """One accepted connection.
 
     Args:

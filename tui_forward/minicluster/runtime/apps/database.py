@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from tui_forward.minicluster.runtime.apps.context import AppContext, Conn, Ledger
+from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
 
 MAX_KEYS = 10_000
 MAX_DUMP = 1 << 40
@@ -19,10 +19,10 @@ _PATTERN = memoryview(bytes(range(32, 127)) * 2760)  # just over 256 KiB
 class _Store:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ledger = Ledger()
+        self.ledger = ConnectionLog()
         self.values: dict[str, str] = {"motd": "hello from inside the pod", "version": "1.0"}
 
-    async def serve(self, conn: Conn) -> None:
+    async def serve(self, conn: AppConnection) -> None:
         await conn.write(f"+tiny-db 1.0 ready, this is {self.name}\n".encode())
         while True:
             try:
@@ -35,7 +35,7 @@ class _Store:
                 return
             await self._answer(conn, command.upper(), rest)
 
-    async def _answer(self, conn: Conn, command: str, rest: str) -> None:
+    async def _answer(self, conn: AppConnection, command: str, rest: str) -> None:
         key, _, value = rest.partition(" ")
         match command:
             case "SET" if key:
@@ -60,7 +60,7 @@ class _Store:
             case _:
                 await conn.write(b"-ERR unknown command; try SET GET DEL KEYS DUMP PING QUIT\n")
 
-    async def _dump(self, conn: Conn, count: int) -> None:
+    async def _dump(self, conn: AppConnection, count: int) -> None:
         await conn.write(f"+{count}\n".encode())
         while count:
             piece = _PATTERN[:count]

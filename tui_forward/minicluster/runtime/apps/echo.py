@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tui_forward.minicluster.runtime.apps.context import AppContext, Conn, Ledger
+from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
 
 _CHUNK = 256 * 1024
 
@@ -13,11 +13,11 @@ async def main(context: AppContext) -> int:
     """Serve for ever."""
     port = context.port(7000)
     context.log(f"echo: serving port {port}")
-    context.serve(Ledger(), port, echo)
+    context.serve(ConnectionLog(), port, echo)
     return await context.forever()
 
 
-async def echo(conn: Conn) -> None:
+async def echo(conn: AppConnection) -> None:
     """Echo until the client ends.
 
     The reader stays registered for the life of the connection: a round trip costs one wake-up

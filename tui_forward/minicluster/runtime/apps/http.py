@@ -12,7 +12,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from tui_forward.minicluster.runtime.apps.context import Conn
+from tui_forward.minicluster.runtime.apps.context import AppConnection
 
 MAX_HEADERS: Final = 100
 _CHUNK: Final = 256 * 1024
@@ -25,7 +25,7 @@ class Request:
     method: str
     target: str
     headers: dict[str, str]
-    conn: Conn
+    conn: AppConnection
     left: int = 0
     chunked: bool = False
     expects_continue: bool = False
@@ -78,10 +78,10 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def serving(handler: Handler) -> Callable[[Conn], Awaitable[None]]:
+def serving(handler: Handler) -> Callable[[AppConnection], Awaitable[None]]:
     """A connection handler that answers every request with `handler`."""
 
-    async def serve(conn: Conn) -> None:
+    async def serve(conn: AppConnection) -> None:
         while True:
             request = await _request(conn)
             if request is None:
@@ -96,7 +96,7 @@ def serving(handler: Handler) -> Callable[[Conn], Awaitable[None]]:
     return serve
 
 
-async def _request(conn: Conn) -> Request | None:
+async def _request(conn: AppConnection) -> Request | None:
     try:
         start = (await conn.line()).decode("latin-1")
     except EOFError:
@@ -121,7 +121,9 @@ async def _request(conn: Conn) -> Request | None:
     return request
 
 
-async def _respond(conn: Conn, request: Request, response: Response, *, close: bool) -> None:
+async def _respond(
+    conn: AppConnection, request: Request, response: Response, *, close: bool
+) -> None:
     reason = HTTPStatus(response.status).phrase
     head = (
         f"HTTP/1.1 {response.status} {reason}\r\n"

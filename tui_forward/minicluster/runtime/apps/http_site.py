@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppContext, Ledger
+from tui_forward.minicluster.runtime.apps.context import AppContext, ConnectionLog
 
 MAX_DOWNLOAD = 1 << 40
 
@@ -57,7 +57,7 @@ or send something: <code>curl -T file http://…/upload</code>.</p>
 
 class _Site:
     def __init__(self, context: AppContext) -> None:
-        self.ledger = Ledger()
+        self.ledger = ConnectionLog()
         self._started = time.monotonic()
         self._requests = 0
         self._title = context.setting("TITLE", "The corner shop")

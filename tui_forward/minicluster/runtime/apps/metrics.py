@@ -10,7 +10,7 @@ import math
 import time
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppContext, Ledger
+from tui_forward.minicluster.runtime.apps.context import AppContext, ConnectionLog
 
 
 def _page(series: int, started: float, scrapes: int) -> bytes:
@@ -65,7 +65,7 @@ async def main(context: AppContext) -> int:
             await asyncio.sleep(1.0)
             context.log(f'level=info msg="tick" scrapes={scrapes}')
 
-    context.serve(Ledger(), port, http.serving(answer))
+    context.serve(ConnectionLog(), port, http.serving(answer))
     async with asyncio.TaskGroup() as group:
         group.create_task(chat())
         return await context.forever()

@@ -29,7 +29,7 @@ import os
 from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppContext, Conn, Ledger
+from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
 from tui_forward.minicluster.runtime.apps.echo import echo
 
 _CHUNK = 1024 * 1024
@@ -44,7 +44,7 @@ def _number(words: list[bytes], at: int, default: float) -> float:
         return default
 
 
-async def sink(conn: Conn) -> None:
+async def sink(conn: AppConnection) -> None:
     """A count, that many bytes, the count again."""
     buffer = memoryview(bytearray(_CHUNK))
     while True:
@@ -64,7 +64,7 @@ async def sink(conn: Conn) -> None:
         await conn.write(b"%d\n" % expected)
 
 
-async def sink_until_end(conn: Conn) -> None:
+async def sink_until_end(conn: AppConnection) -> None:
     """Everything until the client's end, then the count."""
     buffer = memoryview(bytearray(_CHUNK))
     total = 0
@@ -73,7 +73,7 @@ async def sink_until_end(conn: Conn) -> None:
     await conn.write(b"%d\n" % total)
 
 
-async def source(conn: Conn) -> None:
+async def source(conn: AppConnection) -> None:
     """As many bytes as asked for."""
     while True:
         try:
@@ -89,24 +89,24 @@ async def source(conn: Conn) -> None:
             return
 
 
-async def never_read(conn: Conn) -> None:
+async def never_read(conn: AppConnection) -> None:
     """Nothing; only an error of the socket ends it."""
     await asyncio.Event().wait()
     conn.close()
 
 
-async def reset(conn: Conn) -> None:
+async def reset(conn: AppConnection) -> None:
     """A reset at once."""
     conn.reset()
 
 
-async def reset_later(conn: Conn) -> None:
+async def reset_later(conn: AppConnection) -> None:
     """A reset after the first byte."""
     await conn.read(1)
     conn.reset()
 
 
-async def slow(conn: Conn) -> None:
+async def slow(conn: AppConnection) -> None:
     """Bytes, one by one."""
     words = (await conn.line()).split()
     for _ in range(int(_number(words, 0, 10))):
@@ -114,14 +114,14 @@ async def slow(conn: Conn) -> None:
         await asyncio.sleep(_number(words, 1, 0.1))
 
 
-async def late(conn: Conn) -> None:
+async def late(conn: AppConnection) -> None:
     """An answer after a while."""
     words = (await conn.line()).split()
     await asyncio.sleep(_number(words, 1, 3.0))
     await conn.write(b"late " + (words[0] if words else b"") + b"\n")
 
 
-async def half_close(conn: Conn) -> None:
+async def half_close(conn: AppConnection) -> None:
     """An end of its own half, then only reading."""
     await conn.write(b"bye\n")
     conn.sock.shutdown(1)
@@ -130,7 +130,7 @@ async def half_close(conn: Conn) -> None:
         pass
 
 
-async def hold(conn: Conn) -> None:
+async def hold(conn: AppConnection) -> None:
     """Silence."""
     buffer = memoryview(bytearray(65536))
     while await conn.read_into(buffer):
@@ -139,7 +139,7 @@ async def hold(conn: Conn) -> None:
 
 async def main(context: AppContext) -> int:
     """Serve for ever."""
-    ledger = Ledger()
+    ledger = ConnectionLog()
     offset = int(context.setting("OFFSET", "0"))
 
     async def counters(request: http.Request) -> http.Response:
@@ -169,7 +169,7 @@ async def main(context: AppContext) -> int:
         8080: http.serving(page),
     }
     # The counters must not count the connections that ask for them.
-    asking = Ledger()
+    asking = ConnectionLog()
     for port, service in services.items():
         context.serve(asking if port == COUNTERS_PORT else ledger, port + offset, service)
     context.log(f"toolbox: serving {len(services)} ports")
