@@ -97,7 +97,8 @@ def _shown(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
     color = use_color(sys.stdout)
     totals = snapshot.totals
     yield f"engine {session.engine_pid}, {_since(session.engine_pid)}: " + (
-        f"{forward_output.format_ready_count(snapshot.forwards)}, {totals.connections_open} connections, "
+        f"{forward_output.format_ready_count(snapshot.forwards)}, "
+        f"{totals.connections_open} connections, "
         f"↓ {format_bytes(totals.bytes_from_pod)} ↑ {format_bytes(totals.bytes_to_pod)}"
         + ("" if snapshot.keep_running else "; ends with its last front end")
     )

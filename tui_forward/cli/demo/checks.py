@@ -97,7 +97,8 @@ async def check_byte_counts(stage: DemoEnvironment, transport: TransportChoice) 
             pod = (now[0] - then[0], now[1] - then[1])
             await counters_settle(line, pod)
     return CheckResult(
-        f"first byte {milliseconds(first_byte)} · ↓ {format_bytes(BULK / down)}/s ↑ {format_bytes(BULK / up)}/s"
+        f"first byte {milliseconds(first_byte)}"
+        f" · ↓ {format_bytes(BULK / down)}/s ↑ {format_bytes(BULK / up)}/s"
         " · counters equal the pod's",
         {
             "first_byte_s": first_byte,

@@ -269,7 +269,8 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
         rows.Cell(f"↓ {format_bytes(counters.bytes_from_pod)}"),
         rows.Cell(f"↑ {format_bytes(counters.bytes_to_pod)}"),
         rows.Cell(
-            f"{pluralize(counters.connections_total, 'connection')}, {counters.connections_open} open"
+            f"{pluralize(counters.connections_total, 'connection')},"
+            f" {counters.connections_open} open"
         ),
         rows.Cell(
             f"{counters.connections_failed} failed",
