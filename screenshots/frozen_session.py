@@ -128,7 +128,7 @@ class FrozenSession:
             listening=self._listening(forward),
             reason=self._said(forward.reason),
             hint=self._said(forward.hint),
-            last_incident=self._said(forward.last_event),
+            last_event=self._said(forward.last_event),
             since=NOW - age,
             started_at=NOW - 11_000,
             retry_at=NOW + 2 if forward.retry_at is not None else None,

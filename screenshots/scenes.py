@@ -208,7 +208,7 @@ async def _reconnecting(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[No
     for _ in range(2):
         await stage.call(target, b"hello\n", 0)
     await pilot.press("tab", "tab", "end")
-    await shows(app, "2 parked", "connections of ops/deploy/toolbox:echo", "● ready")
+    await shows(app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready")
 
 
 async def _filter(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:

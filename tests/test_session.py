@@ -318,7 +318,7 @@ async def test_follows_a_replaced_pod_and_serves_who_waited(world: Scenario) -> 
     assert forward.pod.name == "web-2"
     texts = [entry.text for entry in await world.session.timeline(forward_id)]
     assert "web-1 → web-2" in texts
-    assert any("5 connections parked, all served" in text for text in texts)
+    assert any("5 connections queued, all served" in text for text in texts)
 
 
 async def test_a_cut_tunnel_is_replaced(world: Scenario) -> None:
@@ -545,7 +545,7 @@ async def test_a_kubeconfig_that_is_gone_leaves_the_stations(
     async def gone(_: Forward) -> ClusterFacts:
         raise ConfigError("there is no kubeconfig")
 
-    monkeypatch.setattr(world.backend, "look", gone)
+    monkeypatch.setattr(world.backend, "inspect", gone)
     assert _marks(await world.session.hops(forward_id)) == "++++++"
 
 

@@ -366,7 +366,7 @@ async def test_the_picture_of_the_cluster(world: Scenario) -> None:
 
 
 async def test_a_thousand_connections_at_once(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo", linger_s=0.0)
+    forward_id, port = await world.ready("echo", "echo", half_close_timeout_s=0.0)
     answers = await asyncio.gather(*(echo(port, b"%04d" % number) for number in range(1000)))
     assert answers == [b"%04d" % number for number in range(1000)]
     forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)

@@ -76,16 +76,16 @@ class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     addresses: tuple[str, ...] = ("localhost",)
-    park_s: float = 30.0
-    linger_s: float = 5.0
+    queue_timeout_s: float = 30.0
+    half_close_timeout_s: float = 5.0
 
     def spec(self, target: Target) -> ForwardSpec:
         """A forward of which nothing is said but where it goes."""
         return ForwardSpec(
             target=target,
             addresses=self.addresses,
-            queue_timeout_s=self.park_s,
-            half_close_timeout_s=self.linger_s,
+            queue_timeout_s=self.queue_timeout_s,
+            half_close_timeout_s=self.half_close_timeout_s,
         )
 
 
@@ -103,8 +103,8 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
         addresses: Local addresses to listen on; "localhost" means 127.0.0.1 and ::1, of
             which only one is needed.
         transport: Force a transport, or let the program choose.
-        park_s: How long a connection is held while no tunnel is up.
-        linger_s: How long the pod may stay silent after the client's end of file before
+        queue_timeout_s: How long a connection is held while no tunnel is up.
+        half_close_timeout_s: How long the pod may stay silent after the client's end of file before
             the connection is closed towards the pod.
         label: A word of the person's own to group and find forwards by.
         name: What it is called in its profile, if it is of one.
@@ -115,8 +115,8 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     local_port: int | None = None
     addresses: tuple[str, ...] = BUILT_IN.addresses
     transport: TransportChoice = TransportChoice.AUTO
-    queue_timeout_s: float = BUILT_IN.park_s
-    half_close_timeout_s: float = BUILT_IN.linger_s
+    queue_timeout_s: float = BUILT_IN.queue_timeout_s
+    half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
     label: str = ""
     name: str = ""
     profile: str = ""
@@ -220,8 +220,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
         transport: The transport in use, None without a tunnel.
         tunnels: How many tunnels are up.
         round_trip_s: Latest PING round trip through the whole chain.
-        parked: Connections held until a tunnel is up.
-        last_incident: The latest timeline text about something that went wrong.
+        queued: Connections held until a tunnel is up.
+        last_event: The latest timeline text about something that went wrong.
     """
 
     id: str
@@ -260,7 +260,7 @@ class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectionState(StrEnum):
     """Where one local connection stands."""
 
-    QUEUED = "parked"  # accepted, no tunnel yet
+    QUEUED = "queued"  # accepted, no tunnel yet
     OPEN = "open"
     CLOSING = "closing"  # one side has ended
     CLOSED = "closed"

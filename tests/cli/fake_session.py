@@ -60,7 +60,7 @@ class FakeSession:
         self.on_start = on_start
         self.closed = False
         self.history_list: tuple[TrafficHistory, ...] = ()
-        self.kept = False
+        self.keep_running = False
         self.kept_if_lost = False
         self.expected = 1  # how many forwards a test waits for
         self.broken: TuiForwardError | None = None
@@ -162,7 +162,7 @@ class FakeSession:
 
     async def set_keep_running(self, on: bool) -> None:
         self.calls.append(("keep", on))
-        self.kept = on
+        self.keep_running = on
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
         self.calls.append(("keep_if_lost", on))
@@ -177,7 +177,7 @@ class FakeSession:
         return Snapshot(
             version=len(self._log),
             at=1.0,
-            keep_running=self.kept,
+            keep_running=self.keep_running,
             forwards=tuple(self.forwards.values()),
             totals=Counters(),
             health=self.health,

@@ -115,14 +115,14 @@ SPECS = st.builds(
     local_port=st.one_of(st.none(), st.integers(0, 65535)),
     addresses=st.sampled_from([("localhost",), ("127.0.0.1", "::1"), ("0.0.0.0",)]),
     transport=st.sampled_from(list(TransportChoice)),
-    park_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
-    linger_s=st.sampled_from([5.0, 0.5]),
+    queue_timeout_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
+    half_close_timeout_s=st.sampled_from([5.0, 0.5]),
 )
 DEFAULTS = st.builds(
     ForwardDefaults,
     addresses=st.sampled_from([("localhost",), ("0.0.0.0",)]),
-    park_s=st.sampled_from([30.0, 60.0]),
-    linger_s=st.sampled_from([5.0, 1.0]),
+    queue_timeout_s=st.sampled_from([30.0, 60.0]),
+    half_close_timeout_s=st.sampled_from([5.0, 1.0]),
 )
 
 

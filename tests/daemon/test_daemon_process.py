@@ -45,11 +45,11 @@ class EngineProcesses:
         self.sessions: list[RemoteSession] = []
         self.pids: set[int] = set()
 
-    async def open(self, linger_s: float = 0.0) -> RemoteSession:
+    async def open(self, idle_timeout_s: float = 0.0) -> RemoteSession:
         session = await connect(
             str(self.kubeconfig),
             socket_path=self.path,
-            linger_s=linger_s,
+            idle_timeout_s=idle_timeout_s,
             arguments=["--log", str(self.log)],
         )
         assert isinstance(session, RemoteSession)
@@ -106,7 +106,7 @@ async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: Engin
 
 
 async def test_an_engine_lingers(engines: EngineProcesses) -> None:
-    session = await engines.open(linger_s=60)
+    session = await engines.open(idle_timeout_s=60)
     await session.close()
     again = await engines.open()
     assert again.engine_pid == session.engine_pid

@@ -46,7 +46,7 @@ def ports(snapshot: Snapshot) -> dict[str, int]:
     return {one.id: one.listening[0].port for one in snapshot.forwards}
 
 
-async def parked(session: Session) -> None:
+async def queued(session: Session) -> None:
     """Wait until there is one connection, and it waits."""
     async with asyncio.timeout(10):
         while True:
@@ -72,7 +72,7 @@ async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbo
     assert list(before) == ["f2", "f3"]
     old = session.engine_pid
     with closing(socket.create_connection(("127.0.0.1", before["f2"]))) as client:
-        await parked(session)
+        await queued(session)
         readiness = await replaced(place)
         assert readiness.staying == 1
         # The same session, asked again: soon it is another process that answers.
@@ -84,7 +84,7 @@ async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbo
         assert [one.paused for one in snapshot.forwards] == [False, True]
         assert snapshot.keep_running
         with closing(socket.create_connection(("127.0.0.1", before["f2"]))):
-            await parked(session)
+            await queued(session)
         # Nobody has closed the one that was open; its process stays for it, and for nothing else.
         client.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -104,7 +104,7 @@ async def test_one_that_stays_for_connections_can_be_told_to_end(place: EngineSa
     port = ports(await listening(session))["f1"]
     old = session.engine_pid
     with closing(socket.create_connection(("127.0.0.1", port))):
-        await parked(session)
+        await queued(session)
         new = (await replaced(place)).pid
         os.kill(old, signal.SIGTERM)
         await until(lambda: not psutil.pid_exists(old))
@@ -230,5 +230,5 @@ async def test_a_successor_that_cannot_serve_leaves_all_to_the_one_before(
     assert ports(await session.snapshot()) == before
     assert place.socket.exists()
     with closing(socket.create_connection(("127.0.0.1", before["f1"]))):
-        await parked(session)
+        await queued(session)
     await session.close()

@@ -52,7 +52,7 @@ async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: EngineS
     path = session_store.session_file(place.socket)
     await until(
         lambda: (
-            session_store.load_session(path).kept
+            session_store.load_session(path).keep_running
             and session_store.load_session(path).forwards[0].spec.local_port
         )
     )
@@ -165,7 +165,9 @@ async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(
     await session.start(spec())
     await session.set_keep_running(True)
     port = await listening(session)
-    await until(lambda: session_store.load_session(session_store.session_file(place.socket)).kept)
+    await until(
+        lambda: session_store.load_session(session_store.session_file(place.socket)).keep_running
+    )
     await session.close()
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
     again = await connect_if_running(str(place.kubeconfig), socket_path=place.socket)

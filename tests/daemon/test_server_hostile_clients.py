@@ -113,7 +113,7 @@ async def test_a_front_end_that_is_lost_leaves_the_forwards_on_until_somebody_de
     assert not keeper.keep_running, "it is still there"
     lost._writer.transport.abort()
     await until(lambda: keeper.keep_running)
-    assert not keeper.kept, (
+    assert not keeper.keep_requested, (
         "it is not what the person asked for, and not to be brought back unasked"
     )
     later = await door.open()
@@ -191,7 +191,7 @@ async def test_who_says_nothing_is_let_go(
 
 
 async def test_another_user_is_let_go(door: ServerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unix_socket, "is_ours", lambda sock: False)
+    monkeypatch.setattr(unix_socket, "is_same_user", lambda sock: False)
     with pytest.raises(TransportError, match="belongs to another user"):
         await RemoteSession.open(door.path)
     assert not door.counts

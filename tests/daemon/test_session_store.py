@@ -73,11 +73,11 @@ async def test_what_is_on_is_written_down_with_its_port_and_pauses(path: Path) -
         session.change(forward_id, ForwardState.READY)
         await until(lambda: session_store.load_session(path).forwards[0].spec.local_port == 8080)
         session.update(forward_id, paused=True)
-        keeper.kept = True
+        keeper.keep_requested = True
         keeper.schedule_save()
         await until(
             lambda: (
-                session_store.load_session(path).kept
+                session_store.load_session(path).keep_running
                 and session_store.load_session(path).forwards[0].paused
             )
         )
@@ -97,15 +97,15 @@ async def test_the_end_of_the_engine_is_not_the_end_of_what_was_on(path: Path) -
     assert names(path) == ["web"]
 
 
-@pytest.mark.parametrize("why", ["asked", "kept"])
+@pytest.mark.parametrize("why", ["asked", "keep_running"])
 async def test_it_is_brought_back(path: Path, why: str) -> None:
     was = (SavedForward(spec("web", local_port=8080)), SavedForward(spec("db"), paused=True))
-    put(path, SavedSession(kept=why == "kept", forwards=was))
+    put(path, SavedSession(keep_running=why == "keep_running", forwards=was))
     session = FakeSession()
     async with keeping(session, path, resume=why == "asked") as keeper:
         assert [one.spec for one in session.forwards.values()] == [one.spec for one in was]
         assert [call for call in session.calls if call[0] == "pause"] == [("pause", "f2")]
-        assert keeper.kept is (why == "kept")
+        assert keeper.keep_requested is (why == "keep_running")
         assert not there(session_store.previous_session_file(path))
         await until(lambda: names(path) == ["web", "db"])
 
@@ -181,8 +181,8 @@ async def test_what_a_profile_said_last_is_kept_while_it_is_on(path: Path) -> No
 
 
 async def test_a_file_of_before_there_were_profiles_in_it(path: Path) -> None:
-    put(path, b'{"version":1,"kept":true,"forwards":[],"profiles_of_tomorrow":[]}')
-    assert session_store.load_session(path) == SavedSession(kept=True)
+    put(path, b'{"version":1,"keep_running":true,"forwards":[],"profiles_of_tomorrow":[]}')
+    assert session_store.load_session(path) == SavedSession(keep_running=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version": 9}', b"\xff", b"[" * 100_000])

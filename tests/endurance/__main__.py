@@ -73,7 +73,7 @@ async def scene(cluster: Chain, running: EngineProcess, context: str) -> AsyncIt
     async with (
         Pods.watching(cluster) as pods,
         session_with(running) as session,
-        forwarded(session, ECHO, context=context, park_s=60) as line,
+        forwarded(session, ECHO, context=context, queue_timeout_s=60) as line,
         Load(line.port).running() as load,
     ):
         yield Scene(cluster, pods, line, load)

@@ -217,7 +217,7 @@ async def forwarded(
     context: str = "minicluster",
     transport: TransportChoice = TransportChoice.AUTO,
     ready: bool = True,
-    park_s: float = 30.0,
+    queue_timeout_s: float = 30.0,
 ) -> AsyncIterator[Line]:
     """A forward, switched off at the end."""
     target = Target(context=context, namespace=namespace, kind=kind, name=name, port=str(port))
@@ -227,7 +227,7 @@ async def forwarded(
             local_port=0,
             addresses=("127.0.0.1",),
             transport=transport,
-            queue_timeout_s=park_s,
+            queue_timeout_s=queue_timeout_s,
         )
     )
     line = Line(session, forward_id)

@@ -270,7 +270,12 @@ async def forwards(session: Session) -> AsyncIterator[dict[int, list[Line]]]:
 
         async def add(port: int, transport: TransportChoice, context: str) -> None:
             line = forwarded(
-                session, port, transport=transport, context=context, ready=False, park_s=60.0
+                session,
+                port,
+                transport=transport,
+                context=context,
+                ready=False,
+                queue_timeout_s=60.0,
             )
             lines[port].append(await stack.enter_async_context(line))
 

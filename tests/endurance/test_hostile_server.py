@@ -173,7 +173,7 @@ async def test_an_endless_message(
         async with forwarded(
             battle.session, 80, kind=TargetKind.POD, name="endless-websocket",
             namespace=NAMESPACE, context="hostile", transport=transport, ready=False,
-            park_s=2.0,
+            queue_timeout_s=2.0,
         ) as line:  # fmt: skip
             if transport is TransportChoice.WEBSOCKET:
                 await failed(line)

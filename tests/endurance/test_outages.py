@@ -119,7 +119,7 @@ async def test_a_token_that_was_rotated_is_read_again(
 async def test_a_token_that_expired_is_a_state_and_holds_connections(
     cluster: Chain, session: RemoteSession
 ) -> None:
-    async with forwarded(session, 7000, context="admin-tokenfile", park_s=60) as line:
+    async with forwarded(session, 7000, context="admin-tokenfile", queue_timeout_s=60) as line:
         await echo(line.port)
         await cluster.fault("expire-token")
         await cluster.fault("cut", hop="apiserver", what="all")

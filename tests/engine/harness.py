@@ -87,7 +87,11 @@ class EngineHarness:
         self.tasks: list[asyncio.Task[None]] = []
 
     def accept(
-        self, *, park_s: float = 5.0, linger_s: float = 0.2, small: bool = False
+        self,
+        *,
+        queue_timeout_s: float = 5.0,
+        half_close_timeout_s: float = 0.2,
+        small: bool = False,
     ) -> socket.socket:
         """A client's socket whose other end is a running connection; `small` kernel buffers."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -107,8 +111,8 @@ class EngineHarness:
             client="127.0.0.1:1",
             gate=self.gate,
             limits=self.limits,
-            park_s=park_s,
-            linger_s=linger_s,
+            queue_timeout_s=queue_timeout_s,
+            half_close_timeout_s=half_close_timeout_s,
         )
         self.connections.append(connection)
         self.tasks.append(asyncio.create_task(connection.run()))

@@ -94,7 +94,7 @@ async def test_a_server_that_is_silent_holds_nobody_up(
     world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (refresh_cache, stations_module):
-        monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+        monkeypatch.setattr(module, "FIRST_RESULT_TIMEOUT_S", 0.1)
     world.api.stalled = True
     began = time.monotonic()
     for _ in range(10):

@@ -139,8 +139,8 @@ def test_the_local_end() -> None:
     assert paused.facts[0] == "paused: connections are refused"
     closed = way(forward(ForwardState.STARTING, listening=()))[LOCAL]
     assert (closed.name, closed.facts) == ("localhost:8080", ("not listening",))
-    parked = way(forward(ForwardState.RECONNECTING, parked=1))[LOCAL]
-    assert "1 connection waiting" in parked.facts
+    queued = way(forward(ForwardState.RECONNECTING, queued=1))[LOCAL]
+    assert "1 connection waiting" in queued.facts
 
 
 def test_an_api_server_that_is_ill_while_the_tunnel_holds() -> None:

@@ -71,7 +71,7 @@ async def test_what_is_old_is_returned_at_once_and_renewed(
 async def test_patience_ends_once_and_for_all_who_look(
     memory: StaleWhileRevalidateCache[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh_cache, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(refresh_cache, "FIRST_RESULT_TIMEOUT_S", 0.05)
     server = Server()
     server.answers.clear()
     began = time.monotonic()

@@ -55,7 +55,7 @@ def test_what_counts_for_forwards_and_for_the_dashboard(path: Path) -> None:
     found = load_settings(path)
     assert not found.problems
     assert found.forwards == ForwardDefaults(
-        addresses=("127.0.0.1", "::1", "0.0.0.0"), park_s=120.0, linger_s=0.5
+        addresses=("127.0.0.1", "::1", "0.0.0.0"), queue_timeout_s=120.0, half_close_timeout_s=0.5
     )
     assert (found.refresh_s, found.notifications) == (1.0, Notifications.PROBLEMS)
     assert found.said == {

@@ -253,8 +253,8 @@ class FakeConnection:
         client: str,
         gate: ConnectionOwner,
         limits: Limits,
-        park_s: float,
-        linger_s: float,
+        queue_timeout_s: float,
+        half_close_timeout_s: float,
     ) -> None:
         self.process = ""
         self.id = connection_id
@@ -263,7 +263,7 @@ class FakeConnection:
         self._forward_id = forward_id
         self._client = client
         self._gate = gate
-        self._park_s = park_s
+        self._queue_timeout_s = queue_timeout_s
         self._opened_at = time.time()
         self._bytes = 0
         self._reason = ""
@@ -274,7 +274,7 @@ class FakeConnection:
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._park_s):
+            async with asyncio.timeout(self._queue_timeout_s):
                 await self._gate.wait_for_pool()
             self.state = ConnectionState.OPEN
             while data := await loop.sock_recv(self._sock, 65536):
@@ -284,7 +284,7 @@ class FakeConnection:
                 self._bytes += len(data)
             self._reason = "closed"
         except TimeoutError:
-            self._fail(f"no tunnel within {self._park_s:g} s")
+            self._fail(f"no tunnel within {self._queue_timeout_s:g} s")
         except ForwardError as error:
             self._fail(error.message)
         except asyncio.CancelledError:

@@ -237,8 +237,8 @@ async def test_states_are_words_with_reasons() -> None:
         await pilot.press("1")
         await shows(app, "● ready")
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
-        session.update("f1", retry_at=time.time() + 5, parked=2)
-        await shows(app, "◐ reconnecting", "pod web-1 was deleted", "next try in", "2 parked")
+        session.update("f1", retry_at=time.time() + 5, queued=2)
+        await shows(app, "◐ reconnecting", "pod web-1 was deleted", "next try in", "2 queued")
 
 
 async def test_quitting_asks_once_if_forwards_are_on() -> None:
@@ -257,7 +257,7 @@ async def test_quitting_asks_once_if_forwards_are_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "key", "stops", "keeps"),
+    ("keep_running", "key", "stops", "keeps"),
     [
         (False, "enter", True, False),
         (False, "y", True, False),
@@ -268,21 +268,21 @@ async def test_quitting_asks_once_if_forwards_are_on() -> None:
     ],
 )
 async def test_forwards_go_on_or_end_when_one_leaves(
-    kept: bool, key: str, stops: bool, keeps: bool
+    keep_running: bool, key: str, stops: bool, keeps: bool
 ) -> None:
     session = shop()
-    session.kept = kept
+    session.keep_running = keep_running
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
         await pilot.press("q")
-        what = "leave 1 forward on?" if kept else "stop 1 forward?"
+        what = "leave 1 forward on?" if keep_running else "stop 1 forward?"
         await shows(app, f"Quit and {what}", "leave on", "n  stay")
         await pilot.press(key)
         await until(lambda: app._exit)
     assert (not session.forwards) is stops
-    assert session.kept is keeps
+    assert session.keep_running is keeps
     assert ("1 forward goes on" in app.farewell) is keeps
 
 
@@ -305,12 +305,12 @@ async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) ->
         await pilot.press("y")
         await until(lambda: app._exit)
     assert not session.forwards
-    assert not session.kept
+    assert not session.keep_running
 
 
-@pytest.mark.parametrize(("habit", "kept"), [("always", True), ("never", False)])
+@pytest.mark.parametrize(("habit", "keep_running"), [("always", True), ("never", False)])
 async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
-    tmp_path: Path, habit: str, kept: bool
+    tmp_path: Path, habit: str, keep_running: bool
 ) -> None:
     files = DashboardPaths(settings=tmp_path / "settings.toml")
     (tmp_path / "settings.toml").write_text(f'leave_on = "{habit}"')
@@ -321,8 +321,8 @@ async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
         await shows(app, "● ready")
         await pilot.press("q")
         await until(lambda: app._exit)
-    assert session.kept is kept
-    assert bool(session.forwards) is kept
+    assert session.keep_running is keep_running
+    assert bool(session.forwards) is keep_running
 
 
 @pytest.mark.parametrize(("key", "back"), [("enter", True), ("n", False)])
@@ -890,22 +890,24 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         spec = session.forwards[forward_id].spec
         return ForwardDefaults(
             addresses=spec.addresses,
-            park_s=spec.queue_timeout_s,
-            linger_s=spec.half_close_timeout_s,
+            queue_timeout_s=spec.queue_timeout_s,
+            half_close_timeout_s=spec.half_close_timeout_s,
         )
 
     async with running(session, (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
         await until(lambda: "f1" in session.forwards)
-        assert begun("f1") == ForwardDefaults(park_s=60.0)
+        assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
         put(file, 'address = "0.0.0.0"\npark = 7\nlinger = "500ms"\n')
         await shows(app, "the settings were read anew")
         put(file, 'address = "nowhere"\npark = 8\n')
         await shows(app, "nothing was changed", "settings.toml, line 1: address: ")
-        assert begun("f1") == ForwardDefaults(park_s=60.0)
+        assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
         # By a digit.
-        edited = ForwardDefaults(addresses=("0.0.0.0",), park_s=7.0, linger_s=0.5)
+        edited = ForwardDefaults(
+            addresses=("0.0.0.0",), queue_timeout_s=7.0, half_close_timeout_s=0.5
+        )
         await pilot.press("2")
         await until(lambda: "f2" in session.forwards)
         assert begun("f2") == edited
@@ -915,7 +917,7 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         await shows(app, "! other machines can reach it", "--address 0.0.0.0 --park 7s")
         await pilot.press("tab", "tab", "backspace", "5", "tab", *["backspace"] * 3, "enter")
         await until(lambda: "f3" in session.forwards)
-        assert begun("f3") == msgspec.structs.replace(edited, park_s=5.0)
+        assert begun("f3") == msgspec.structs.replace(edited, queue_timeout_s=5.0)
         # By a line, in the dialog and pasted; what it says itself counts.
         await pilot.press("v", *"pod/web-2 9000:http")
         await shows(app, "on 0.0.0.0")
@@ -1041,7 +1043,9 @@ async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
         assert not names & {"hops", "pod_log"}
 
 
-async def test_favourite_namespaces_and_contexts_come_first_and_are_kept(tmp_path: Path) -> None:
+async def test_favourite_namespaces_and_contexts_come_first_and_are_keep_running(
+    tmp_path: Path,
+) -> None:
     session = shop()
     session.context_list = tuple(
         Context(name=name, cluster=name, current=name == "here") for name in ("here", "there")

@@ -42,7 +42,7 @@ async def two_forwards() -> FakeSession:
     session.update("f1", counters=flowing, since=NOW - 7_300, started_at=NOW - 9_000)
     session.update(
         "f2", state=ForwardState.RECONNECTING, reason="pod web-2 was deleted", since=NOW - 3,
-        retry_at=NOW + 2, parked=3, started_at=NOW - 9_000,
+        retry_at=NOW + 2, queued=3, started_at=NOW - 9_000,
     )  # fmt: skip
     session.connection_list = [connection(1)]
     return session

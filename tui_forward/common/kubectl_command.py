@@ -186,8 +186,12 @@ def _specs(
         ) from None
     said = line.options
     addresses = parse_addresses(said["address"]) if "address" in said else defaults.addresses
-    park_s = parse_duration_s(said["park"][-1]) if "park" in said else defaults.park_s
-    linger_s = parse_duration_s(said["linger"][-1]) if "linger" in said else defaults.linger_s
+    queue_timeout_s = (
+        parse_duration_s(said["park"][-1]) if "park" in said else defaults.queue_timeout_s
+    )
+    half_close_timeout_s = (
+        parse_duration_s(said["linger"][-1]) if "linger" in said else defaults.half_close_timeout_s
+    )
     return [
         ForwardSpec(
             target=Target(
@@ -200,8 +204,8 @@ def _specs(
             local_port=pair.local,
             addresses=addresses,
             transport=chosen,
-            queue_timeout_s=park_s,
-            half_close_timeout_s=linger_s,
+            queue_timeout_s=queue_timeout_s,
+            half_close_timeout_s=half_close_timeout_s,
         )
         for pair in parse_ports(words)
     ]
@@ -219,9 +223,13 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
     words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]
     if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
-    if not spec.queue_timeout_s == defaults.park_s == BUILT_IN.park_s:
+    if not spec.queue_timeout_s == defaults.queue_timeout_s == BUILT_IN.queue_timeout_s:
         words += ["--park", format_duration_arg(spec.queue_timeout_s)]
-    if not spec.half_close_timeout_s == defaults.linger_s == BUILT_IN.linger_s:
+    if (
+        not spec.half_close_timeout_s
+        == defaults.half_close_timeout_s
+        == BUILT_IN.half_close_timeout_s
+    ):
         words += ["--linger", format_duration_arg(spec.half_close_timeout_s)]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]

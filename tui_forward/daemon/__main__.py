@@ -1,7 +1,7 @@
 """The engine process: `python -m tui_forward.daemon`.
 
 Serves one session on a unix socket until it is told to end (SIGTERM, SIGINT), or until the
-last front end has been gone for `--linger` seconds.
+last front end has been gone for `--idle-timeout` seconds.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--context", default="", help="what counts as the current context")
     parser.add_argument("--socket", type=Path, help="where to listen")
     parser.add_argument(
-        "--linger",
+        "--idle-timeout",
         type=float,
         default=0.0,
         metavar="SECONDS",
@@ -170,7 +170,7 @@ def _taken_over(
     estate = request_handover(path)
     lock.adopt(estate.lock)
     handed = estate.handed
-    options.context, options.linger = handed.context, handed.linger_s
+    options.context, options.idle_timeout = handed.context, handed.idle_timeout_s
     options.session = options.session or (
         Path(handed.session_file) if handed.session_file else None
     )
@@ -229,8 +229,8 @@ async def _serve(
     notices = NoticeLog()
     following = loop.create_task(_follow_profiles(session, notices, keeper), name="profiles")
     lifetime = Lifetime(
-        options.linger,
-        first_s=max(options.linger, _FIRST_FRONT_END_S),
+        options.idle_timeout,
+        first_s=max(options.idle_timeout, _FIRST_FRONT_END_S),
         # Those of the engine before come back within moments.
         least_s=_FIRST_FRONT_END_S if estate is not None else 0.0,
         needed=lambda: keeper.keep_running and keeper.has_forwards,
@@ -246,7 +246,7 @@ async def _serve(
     listening = estate.serving if estate is not None else unix_socket.bind_socket(path)
     handed = rpc.HandoverOffer(
         context=options.context,
-        linger_s=options.linger,
+        idle_timeout_s=options.idle_timeout,
         session_file=str(session_file),
         log_file=str(options.log or ""),
     )
@@ -265,7 +265,7 @@ async def _serve(
             session.inherit(estate.listening)
             await keeper.open(resume=True, handed=estate.session)
             # A front end of another version cannot come back; what is on must not end for that.
-            keeper.kept |= estate.handed.version != rpc.VERSION
+            keeper.keep_requested |= estate.handed.version != rpc.VERSION
             notices.began.set()
         elif await keeper.open(resume=options.resume):
             notices.began.set()

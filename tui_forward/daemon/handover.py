@@ -91,7 +91,9 @@ class HandoverSender:
         self.undisturbed.clear()
         try:
             held = self._session.hold()
-            now = msgspec.structs.replace(await self._keeper.now(), kept=self._keeper.keep_running)
+            now = msgspec.structs.replace(
+                await self._keeper.now(), keep_running=self._keeper.keep_running
+            )
             handed = msgspec.structs.replace(
                 self._handed,
                 version=rpc.VERSION,

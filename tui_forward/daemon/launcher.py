@@ -58,7 +58,7 @@ async def connect(
     *,
     context: str = "",
     socket_path: Path | None = None,
-    linger_s: float = 0.0,
+    idle_timeout_s: float = 0.0,
     environ: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
 ) -> Session:
@@ -70,7 +70,7 @@ async def connect(
         kubeconfig: `--kubeconfig`; default: as kubectl.
         context: What counts as the current context of an engine that is started here.
         socket_path: Where the engine listens; default: one place per kubeconfig.
-        linger_s: How long an engine that is started here goes on without front ends.
+        idle_timeout_s: How long an engine that is started here goes on without front ends.
         environ: Its environment; default: this process's.
         arguments: More arguments for `python -m tui_forward.daemon`.
 
@@ -97,7 +97,7 @@ async def connect(
                 # A socket that was left behind, or an engine that is just ending: it may
                 # still hold the lock, and the new one waits for that.
                 _log.debug("starting an engine: %s", error)
-        command = _command(path, kubeconfig, context, linger_s, environment)
+        command = _command(path, kubeconfig, context, idle_timeout_s, environment)
         await _start([*command, *arguments], environment, deadline)
         try:
             return await RemoteSession.open(path)
@@ -146,7 +146,7 @@ async def connect_if_running(
             raise  # one is there, and does not answer
         # Else it is a socket that was left behind, or an engine that is just ending.
     before = session_store.load_session(session_store.session_file(path))
-    if not (before.kept and before.forwards):
+    if not (before.keep_running and before.forwards):
         return None
     session = await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--resume"])
     assert isinstance(session, RemoteSession)
@@ -154,10 +154,10 @@ async def connect_if_running(
 
 
 def _command(
-    path: Path, kubeconfig: str | None, context: str, linger_s: float, environ: dict[str, str]
+    path: Path, kubeconfig: str | None, context: str, idle_timeout_s: float, environ: dict[str, str]
 ) -> list[str]:
     command = [sys.executable, "-m", "tui_forward.daemon", "--detach", "--socket", str(path)]
-    command += ["--linger", str(linger_s)]
+    command += ["--idle-timeout", str(idle_timeout_s)]
     if context:
         command += ["--context", context]
     # The engine lives in another folder: relative names must not change their meaning.

@@ -13,7 +13,7 @@ class Lifetime:
     """Ends when asked to, or when the last front end has been gone for a while.
 
     Args:
-        linger_s: How long to go on without front ends; infinity is for ever.
+        idle_timeout_s: How long to go on without front ends; infinity is for ever.
         first_s: How long to wait for the first one.
         least_s: How long to go on in any case.
         needed: Whether there is work to go on with that needs no front end.
@@ -21,14 +21,14 @@ class Lifetime:
 
     def __init__(
         self,
-        linger_s: float,
+        idle_timeout_s: float,
         *,
         first_s: float,
         least_s: float = 0.0,
         needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._needed = needed
-        self._linger_s = linger_s
+        self._idle_timeout_s = idle_timeout_s
         self._least = asyncio.get_running_loop().time() + least_s
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -41,7 +41,7 @@ class Lifetime:
             self._timer = None
         if not count:
             left = self._least - asyncio.get_running_loop().time()
-            self._wait(max(self._linger_s, left), "the last front end has gone")
+            self._wait(max(self._idle_timeout_s, left), "the last front end has gone")
 
     def end(self, reason: str) -> None:
         """End now. Idempotent."""

@@ -229,7 +229,7 @@ class HandoverOffer(_Message, frozen=True):
         addresses: Where forwards listen.
         connections: How many are open; they stay.
         context: What the engine was begun with, as the next three.
-        linger_s: How long it goes on without front ends.
+        idle_timeout_s: How long it goes on without front ends.
         session_file: Where it writes what is on.
         log_file: Where it logs; empty for standard error.
     """
@@ -239,7 +239,7 @@ class HandoverOffer(_Message, frozen=True):
     addresses: tuple[LocalAddress, ...] = ()
     connections: int = 0
     context: str = ""
-    linger_s: float = 0.0
+    idle_timeout_s: float = 0.0
     session_file: str = ""
     log_file: str = ""
 

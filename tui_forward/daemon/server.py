@@ -244,7 +244,7 @@ class _ClientConnection:
             case rpc.GetSnapshot():
                 snapshot = await session.snapshot()
                 return msgspec.structs.replace(
-                    snapshot, kept=self._keeper.keep_running, notices=self._notices.latest
+                    snapshot, keep_running=self._keeper.keep_running, notices=self._notices.latest
                 )
             case rpc.GetConnections(forward=forward):
                 return await session.connections(forward)
@@ -277,7 +277,7 @@ class _ClientConnection:
                 self._notices.began.set()
                 return await start_forward(session, spec)
             case rpc.SetKeepRunning(on=on):
-                self._keeper.kept, self._keeper.orphaned = on, False
+                self._keeper.keep_requested, self._keeper.orphaned = on, False
             case rpc.SetKeepRunningIfLost(on=on):
                 self._keeps_if_lost = on
             case rpc.Stop(forward=forward):

@@ -63,13 +63,13 @@ class SavedSession(msgspec.Struct, frozen=True):
     """A session as a file holds it.
 
     Attributes:
-        kept: Forwards go on without a front end.
+        keep_running: Forwards go on without a front end.
         forwards: In the order in which they were begun.
         profiles: Those that forwards belong to.
     """
 
     version: Literal[1] = 1
-    kept: bool = False
+    keep_running: bool = False
     forwards: tuple[SavedForward, ...] = ()
     profiles: tuple[SavedProfile, ...] = ()
 
@@ -114,7 +114,7 @@ def discard_session(path: Path) -> None:
 
 
 def as_saved(
-    forwards: Sequence[Forward], profiles: Iterable[Profile] = (), *, kept: bool
+    forwards: Sequence[Forward], profiles: Iterable[Profile] = (), *, keep_running: bool
 ) -> SavedSession:
     """A session as it is to be brought back: each forward on the port it has.
 
@@ -122,7 +122,7 @@ def as_saved(
     """
     on = {one.spec.profile for one in forwards}
     return SavedSession(
-        kept=kept,
+        keep_running=keep_running,
         forwards=tuple(
             SavedForward(spec_with_bound_port(one), one.paused, one.id) for one in forwards
         ),
@@ -182,7 +182,7 @@ class SessionSaver:
         path: The file.
 
     Attributes:
-        kept: Forwards are to go on without a front end. Call `touch` when it changes.
+        keep_requested: Forwards are to go on without a front end. Call `touch` when it changes.
         orphaned: They go on because a front end was lost, until somebody decides; that is not
             written down: what a reboot ends is offered, and not brought back unasked.
         has_forwards: Whether any were on when it looked last.
@@ -201,7 +201,7 @@ class SessionSaver:
         self._failed = False
         self._between = False
         self._tasks: list[asyncio.Task[None]] = []
-        self.kept = False
+        self.keep_requested = False
         self.orphaned = False
         self.has_forwards = False
         self.profiles: dict[str, Profile] = {}
@@ -218,14 +218,14 @@ class SessionSaver:
             Whether anything was brought back.
         """
         before = handed if handed is not None else await asyncio.to_thread(load_session, self._path)
-        back = bool(before.forwards) and (resume or before.kept)
+        back = bool(before.forwards) and (resume or before.keep_running)
         offered = before
         if not before.forwards:
             offered = await asyncio.to_thread(load_session, previous_session_file(self._path))
         self.before = profiles_of(offered)
         if back:
             _log.info("bringing back %d forwards", len(before.forwards))
-            self.kept, self._latest = before.kept, before
+            self.keep_requested, self._latest = before.keep_running, before
             await restore(self._session, before, self._start)
             self.schedule_save()
         elif before.forwards:
@@ -268,7 +268,7 @@ class SessionSaver:
     @property
     def keep_running(self) -> bool:
         """Whether forwards go on without a front end, for whatever reason."""
-        return self.kept or self.orphaned
+        return self.keep_requested or self.orphaned
 
     async def now(self) -> SavedSession:
         """What is on; in the middle of an edit, what was on before.
@@ -279,7 +279,7 @@ class SessionSaver:
         forwards = (await self._session.snapshot()).forwards
         if not self._between:
             profiles = {**self.before, **self.profiles}.values()
-            self._latest = as_saved(forwards, profiles, kept=self.kept)
+            self._latest = as_saved(forwards, profiles, keep_running=self.keep_requested)
         return self._latest
 
     async def close(self, *, write: bool = True) -> None:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from tui_forward.kube.kubeconfig.source import KubeconfigSource as KubeconfigSource
 
 _HOMES = {
-    "Cluster": "client",
-    "Clusters": "client",
+    "ClusterClient": "client",
+    "ClusterClients": "client",
     "Kubeconfig": "kubeconfig.loader",
     "KubeconfigSource": "kubeconfig.source",
     "Resource": "api.resources",

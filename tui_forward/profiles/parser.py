@@ -129,9 +129,12 @@ def _unreadable(error: MarkedYAMLError, file: Path) -> ProfileProblem:
     if "duplicate key" in problem:
         return ProfileProblem(file, line, column, problem, "give each of them a name of its own")
     return ProfileProblem(
-        file, line, column, f"this is not YAML: {problem}",
+        file,
+        line,
+        column,
+        f"this is not YAML: {problem}",
         "look at the indentation, and at quotation marks and brackets that are not closed",
-    )  # fmt: skip
+    )
 
 
 def _one_line(text: str) -> str:
@@ -174,9 +177,11 @@ class _Reader:
         if version == VERSION and not isinstance(version, bool):
             return
         newer = isinstance(version, int) and version > VERSION
-        what = f"version {version!r} is not known here" if not newer else (
-            f"the file is of version {version}; this tui-forward knows up to {VERSION}"
-        )  # fmt: skip
+        what = (
+            f"version {version!r} is not known here"
+            if not newer
+            else (f"the file is of version {version}; this tui-forward knows up to {VERSION}")
+        )
         self._wrong(top.lc.value("version"), _one_line(what), "update tui-forward" if newer else "")
 
     def _fields(self, found: CommentedMap, known: Mapping[str, _Parser]) -> dict[str, Any]:
@@ -219,9 +224,10 @@ class _Reader:
         for name, entry in found.items():
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 self._wrong(
-                    found.lc.key(name), f"`{_one_line(str(name))}` cannot be a name",
+                    found.lc.key(name),
+                    f"`{_one_line(str(name))}` cannot be a name",
                     "use letters, digits, dots, dashes and underscores",
-                )  # fmt: skip
+                )
             elif not isinstance(entry, CommentedMap):
                 hint = "write `target:` and `port:` beneath it, one on each line"
                 self._wrong(found.lc.value(name), f"{name} is a mapping", hint)
@@ -236,9 +242,13 @@ class _Reader:
         return forwards
 
     def _forward(
-        self, name: str, values: dict[str, Any], given: Mapping[str, Any], profile: str,
+        self,
+        name: str,
+        values: dict[str, Any],
+        given: Mapping[str, Any],
+        profile: str,
         place: Place,
-    ) -> ProfileForward | None:  # fmt: skip
+    ) -> ProfileForward | None:
         target, selector = values.get("target"), values.get("selector")
         if (target is None) == (selector is None):
             what = "has both a target and a selector" if target else "has no target"
@@ -291,9 +301,10 @@ class _Reader:
         except CycleError as error:
             circle = error.args[1]  # each needs the one before it, the last is the first
             self._wrong(
-                _key_place(top, circle[0]), f"{circle[0]} needs itself: {' → '.join(circle[::-1])}",
+                _key_place(top, circle[0]),
+                f"{circle[0]} needs itself: {' → '.join(circle[::-1])}",
                 "leave one of these needs out",
-            )  # fmt: skip
+            )
 
     def _check_clashes(self, top: CommentedMap, forwards: Mapping[str, ProfileForward]) -> None:
         ports: dict[int, str] = {}
@@ -405,5 +416,8 @@ _FORWARD: Final[Mapping[str, _Parser]] = {
 }
 # Settings that are fields of a spec as they are.
 _SPEC: Final = {
-    "address": "addresses", "transport": "transport", "park": "park_s", "linger": "linger_s",
-}  # fmt: skip
+    "address": "addresses",
+    "transport": "transport",
+    "park": "queue_timeout_s",
+    "linger": "half_close_timeout_s",
+}

@@ -218,6 +218,9 @@ def _shown(value: object) -> str:
 
 
 _WORDS = {
-    "addresses": "address", "transport": "transport", "park_s": "park", "linger_s": "linger",
+    "addresses": "address",
+    "transport": "transport",
+    "queue_timeout_s": "park",
+    "half_close_timeout_s": "linger",
     "label": "label",
-}  # fmt: skip
+}

@@ -18,12 +18,19 @@ from tui_forward.profiles.parser import VERSION, load_roundtrip
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 40
 _DEFAULTS = {
-    "addresses": ("localhost",), "transport": "auto", "park_s": 30.0, "linger_s": 5.0, "label": "",
-}  # fmt: skip
+    "addresses": ("localhost",),
+    "transport": "auto",
+    "queue_timeout_s": 30.0,
+    "half_close_timeout_s": 5.0,
+    "label": "",
+}
 _KEYS = {
-    "addresses": "address", "transport": "transport", "park_s": "park", "linger_s": "linger",
+    "addresses": "address",
+    "transport": "transport",
+    "queue_timeout_s": "park",
+    "half_close_timeout_s": "linger",
     "label": "label",
-}  # fmt: skip
+}
 
 
 def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:

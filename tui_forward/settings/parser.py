@@ -343,4 +343,4 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "keys": _table,
 }
 # Settings that are defaults of a forward.
-_SPEC: Final = {"address": "addresses", "park": "park_s", "linger": "linger_s"}
+_SPEC: Final = {"address": "addresses", "park": "queue_timeout_s", "linger": "half_close_timeout_s"}

@@ -63,7 +63,7 @@ PLACE_S = 1.0  # and where the person is
 _NOTICES_AT_ONCE = 3
 # What a click on its cells does, from the left; all but the last ones.
 _OF_THE_TOP_LINE = ("command_palette", "context", "namespace", "log")
-_ANYWHERE = ""  # where favourite contexts are kept: they are of no context
+_ANYWHERE = ""  # where favorite contexts are kept: they are of no context
 
 
 def bindable_classes() -> tuple[type[DOMNode], ...]:
@@ -95,7 +95,7 @@ class TuiForwardApp(ThemedApp[None]):
         session: The engine's door; closed by whoever opened it.
         context: The context to show.
         namespace: The namespace to show, "" for all of them.
-        files: Where settings and favourites are kept, and the engine's log.
+        files: Where settings and favorites are kept, and the engine's log.
         clock: Seconds since the epoch, for ages and countdowns.
         histories: What flowed before; kept current from now on.
         news: What the person is told first.
@@ -630,19 +630,20 @@ class TuiForwardApp(ThemedApp[None]):
 
     async def action_quit(self) -> None:
         """Leave; if forwards are on, ask once."""
-        on, kept = self.snapshot.forwards, self.snapshot.keep_running
+        on, keep_running = self.snapshot.forwards, self.snapshot.keep_running
         if not on:
             self.exit()
         elif isinstance(self.screen, QuitScreen):
             self.screen.action_default()
         elif self._settings.leave_on is not AskPolicy.ASK and self._may_stay:
             always = self._settings.leave_on is AskPolicy.ALWAYS
-            self._leave(QuitChoice.KEEP_RUNNING if always or kept else QuitChoice.STOP)
+            self._leave(QuitChoice.KEEP_RUNNING if always or keep_running else QuitChoice.STOP)
         else:
             connections = sum(forward.counters.connections_open for forward in on)
             may_stay = self._may_stay
             self.push_screen(
-                QuitScreen(len(on), connections, kept=kept, may_stay=may_stay), self._leave
+                QuitScreen(len(on), connections, keep_running=keep_running, may_stay=may_stay),
+                self._leave,
             )
 
     def _leave(self, how: QuitChoice | None) -> None:

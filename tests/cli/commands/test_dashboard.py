@@ -108,7 +108,7 @@ async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
     from tui_forward.tui.app import TuiForwardApp
 
     (tmp_path / "settings.toml").write_text(f'leave_on = "{leave_on}"\n')
-    monkeypatch.setattr(paths, "settings", lambda: tmp_path / "settings.toml")
+    monkeypatch.setattr(paths, "settings_file", lambda: tmp_path / "settings.toml")
 
     async def run(app: TuiForwardApp) -> None:
         signal.raise_signal(signal.SIGTERM)

@@ -113,7 +113,7 @@ async def test_a_server_that_speaks_first_is_heard() -> None:
 async def test_a_late_answer_after_the_clients_end_of_file_arrives() -> None:
     async with bench() as made:
         await made.open(LATE)
-        client = made.accept(linger_s=5.0)
+        client = made.accept(half_close_timeout_s=5.0)
         client.send(b"question")
         client.shutdown(socket.SHUT_WR)
         assert await receive(client, 100) == b"late answer"
@@ -126,7 +126,7 @@ async def test_a_late_answer_after_the_clients_end_of_file_arrives() -> None:
 async def test_the_end_of_file_is_passed_on_when_the_pod_stays_silent() -> None:
     async with bench() as made:
         await made.open(SINK)
-        client = made.accept(linger_s=0.05)
+        client = made.accept(half_close_timeout_s=0.05)
         client.send(b"data")
         client.shutdown(socket.SHUT_WR)
         assert await receive(client, 1) == b""
@@ -168,7 +168,7 @@ async def test_retries_of_refusals_end_with_the_time_to_park() -> None:
     async with bench() as made:
         await made.open(REFUSED)
         made.gate.ready = False
-        client = made.accept(park_s=0.2)
+        client = made.accept(queue_timeout_s=0.2)
         await made.tasks[0]
         assert made.connections[0].failed
         client.close()
@@ -229,7 +229,7 @@ async def test_a_parked_connection_goes_through_when_a_pool_is_up() -> None:
 async def test_a_parked_client_that_leaves_is_let_go() -> None:
     async with bench() as made:
         made.gate.open.clear()
-        client = made.accept(park_s=60)
+        client = made.accept(queue_timeout_s=60)
         client.close()
         await asyncio.wait_for(made.tasks[0], 5)
         assert not made.connections[0].failed
@@ -238,7 +238,7 @@ async def test_a_parked_client_that_leaves_is_let_go() -> None:
 async def test_parking_ends_with_a_reason() -> None:
     async with bench() as made:
         made.gate.open.clear()
-        client = made.accept(park_s=0.1)
+        client = made.accept(queue_timeout_s=0.1)
         await made.tasks[0]
         assert made.connections[0].failed
         assert "no tunnel to the pod within 0.1 s" in made.connections[0].snapshot(0).close_reason

@@ -48,7 +48,7 @@ def spec(
     *,
     port: str = "8080",
     local_port: int | None = 0,
-    park_s: float = 30.0,
+    queue_timeout_s: float = 30.0,
     context: str = "here",
     addresses: tuple[str, ...] = ("127.0.0.1",),
 ) -> ForwardSpec:
@@ -56,7 +56,7 @@ def spec(
         context=context, namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port=port
     )
     return ForwardSpec(
-        target=target, local_port=local_port, addresses=addresses, queue_timeout_s=park_s
+        target=target, local_port=local_port, addresses=addresses, queue_timeout_s=queue_timeout_s
     )
 
 
@@ -199,13 +199,13 @@ async def test_parked_connections_go_through_when_a_pod_is_there(
     backend.watches["web"].set(pod("web-1"))
     assert await asyncio.gather(*echoes) == [b"hello"] * 3
     assert only(engine).queued == 0
-    assert any("3 connections parked, all served" in text for text in texts(engine, forward_id))
+    assert any("3 connections queued, all served" in text for text in texts(engine, forward_id))
 
 
 async def test_a_connection_is_given_up_after_its_time(
     engine: Engine, backend: FakeBackend
 ) -> None:
-    forward_id = engine.start(spec(park_s=0.05))
+    forward_id = engine.start(spec(queue_timeout_s=0.05))
     await until(lambda: only(engine).listening)
     reader, writer = await asyncio.open_connection("127.0.0.1", only(engine).listening[0].port)
     assert await reader.read() == b""
@@ -223,7 +223,7 @@ async def test_a_connection_is_given_up_after_its_time(
 async def test_more_connections_than_are_held_wait_in_the_kernel(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward_module, "_MAX_PARKED", 4)
+    monkeypatch.setattr(forward_module, "_MAX_QUEUED", 4)
     monkeypatch.setattr(listener, "_ACCEPTS_PER_WAKE", 2)
     engine.start(spec())
     await until(lambda: only(engine).listening)
@@ -249,15 +249,15 @@ async def test_follows_the_replacement(
     assert only(engine).reason == "pod web-1 can no longer be used; replacement web-2 is starting"
     assert below.pool.disconnects, "connections to the old pod may end in peace"
     assert not below.pool.aborts
-    parked = asyncio.create_task(echo(port))
+    queued = asyncio.create_task(echo(port))
     await until(lambda: only(engine).queued)
     watch.set(pod("web-2"))
-    assert await parked == b"hello"
+    assert await queued == b"hello"
     assert only(engine).state is ForwardState.READY
     assert only(engine).listening[0].port == port
     told = texts(engine, forward_id)
     assert "web-1 → web-2" in told
-    assert any(text.endswith("1 connection parked, served") for text in told)
+    assert any(text.endswith("1 connection queued, served") for text in told)
     assert only(engine).last_event.startswith("was down ")
 
 
@@ -369,14 +369,14 @@ async def test_a_lost_tunnel_is_dialled_again(
     below.dials.clear()
     below.pool.down("the API server closed the tunnel")
     assert only(engine).queued == 0
-    parked = asyncio.create_task(echo(port))
+    queued = asyncio.create_task(echo(port))
     await until(state_is(engine, ForwardState.RECONNECTING))
     forward = only(engine)
     assert forward.reason.startswith("the API server closed the tunnel")
     assert (forward.tunnels, forward.transport, forward.round_trip_s) == (0, None, None)
     await until(lambda: only(engine).queued == 1)
     below.dials.set()
-    assert await parked == b"hello"
+    assert await queued == b"hello"
     assert below.pool.dialled == [("web-1", 8080)] * 2
     assert len(below.pools) == 1
     assert any("was down" in text for text in texts(engine, forward_id))
@@ -472,12 +472,12 @@ async def test_credentials_block_and_all_forwards_go_on_at_once(
         assert (forward.reason, forward.hint) == ("the token has expired", "run: kubelogin")
         assert forward.retry_at is not None
         assert forward.listening
-    parked = asyncio.create_task(echo(engine.forwards()[0].listening[0].port))
+    queued = asyncio.create_task(echo(engine.forwards()[0].listening[0].port))
     await until(lambda: engine.forwards()[0].queued == 1)
     below.dial_error = None
     engine.retry_waiting("the kubeconfig has changed")
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
-    assert await parked == b"hello"
+    assert await queued == b"hello"
 
 
 async def test_one_that_gets_through_wakes_the_others(
@@ -824,7 +824,7 @@ async def test_clients_are_named_when_somebody_looks(engine: Engine, backend: Fa
         (spec(port="70000"), "no port 70000"),
         (spec(local_port=70000), "no local port 70000"),
         (spec(local_port=-1), "no local port -1"),
-        (spec(park_s=-1), "negative"),
+        (spec(queue_timeout_s=-1), "negative"),
         (spec(context=""), "no context"),
         (spec(""), "no name"),
         (spec(addresses=()), "local address"),

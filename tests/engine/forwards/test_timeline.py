@@ -48,20 +48,20 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
 
 def test_an_outage_is_settled_when_its_connections_are() -> None:
     outage = Outage(10.0)
-    outage.parked = 3
+    outage.queued = 3
     outage.served = 1
     outage.ended = 11.8
     assert not outage.settled
-    assert outage.summary(12) == "was down 1.8 s, 3 connections parked"
+    assert outage.summary(12) == "was down 1.8 s, 3 connections queued"
     outage.served = 3
     assert outage.settled
-    assert outage.summary(99) == "was down 1.8 s, 3 connections parked, all served"
+    assert outage.summary(99) == "was down 1.8 s, 3 connections queued, all served"
 
 
 def test_an_outage_tells_of_connections_that_were_given_up() -> None:
     outage = Outage(0.0)
-    outage.parked, outage.served, outage.given_up, outage.ended = 3, 2, 1, 31.0
-    assert outage.summary(99) == "was down 31 s, 3 connections parked, 2 served, 1 given up"
+    outage.queued, outage.served, outage.given_up, outage.ended = 3, 2, 1, 31.0
+    assert outage.summary(99) == "was down 31 s, 3 connections queued, 2 served, 1 given up"
 
 
 def test_other_summaries() -> None:
@@ -69,6 +69,6 @@ def test_other_summaries() -> None:
     outage.ended = 0.3
     assert outage.summary(5) == "ready after 300 ms"
     outage = Outage(0.0)
-    outage.parked = outage.served = 1
+    outage.queued = outage.served = 1
     outage.ended = 2.0
-    assert outage.summary(5) == "was down 2.0 s, 1 connection parked, served"
+    assert outage.summary(5) == "was down 2.0 s, 1 connection queued, served"

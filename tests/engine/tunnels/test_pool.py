@@ -221,7 +221,7 @@ async def test_the_legacy_transport_dials_for_each_connection() -> None:
         assert made.pool.up
         made.chain.refuse = {"channels": (404, "pod does not exist")}
         lost = asyncio.create_task(made.pool.wait_lost())
-        client = made.accept(park_s=0.2)
+        client = made.accept(queue_timeout_s=0.2)
         assert "does not exist" in (await lost).message
         await made.tasks[1]
         client.close()

@@ -16,7 +16,7 @@ from tui_forward.tui.viewmodel.form_fields import (
 )
 
 SPEC = forward(1).spec
-DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), park_s=60.0, linger_s=1.0)
+DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), queue_timeout_s=60.0, half_close_timeout_s=1.0)
 
 
 def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
@@ -30,36 +30,55 @@ def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
 def test_nothing_changed_is_the_same_forward() -> None:
     assert judged().spec == SPEC
     full = msgspec.structs.replace(
-        SPEC, local_port=9000, addresses=("127.0.0.1", "::1"), park_s=90.0, linger_s=0.5,
-        transport=TransportChoice.SPDY, label="work",
-    )  # fmt: skip
+        SPEC,
+        local_port=9000,
+        addresses=("127.0.0.1", "::1"),
+        queue_timeout_s=90.0,
+        half_close_timeout_s=0.5,
+        transport=TransportChoice.SPDY,
+        label="work",
+    )
     assert judged(full).spec == full
 
 
 def test_everything_can_be_said() -> None:
     made = judged(
-        port="metrics", local="0", address="127.0.0.1, ::1", pin=True, park="1m", linger="500ms",
-        transport="websocket", label=" work ",
-    ).spec  # fmt: skip
+        port="metrics",
+        local="0",
+        address="127.0.0.1, ::1",
+        pin=True,
+        park="1m",
+        linger="500ms",
+        transport="websocket",
+        label=" work ",
+    ).spec
     assert made == ForwardSpec(
-        target=msgspec.structs.replace(SPEC.target, port="metrics", pin=True), local_port=0,
-        addresses=("127.0.0.1", "::1"), queue_timeout_s=60.0, half_close_timeout_s=0.5,
-        transport=TransportChoice.WEBSOCKET, label="work",
-    )  # fmt: skip
+        target=msgspec.structs.replace(SPEC.target, port="metrics", pin=True),
+        local_port=0,
+        addresses=("127.0.0.1", "::1"),
+        queue_timeout_s=60.0,
+        half_close_timeout_s=0.5,
+        transport=TransportChoice.WEBSOCKET,
+        label="work",
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("port", "", "number or a name"), ("port", "1:2", "number or a name"),
-        ("port", "99999", "out of range"), ("local", "x", "not a local port"),
+        ("port", "", "number or a name"),
+        ("port", "1:2", "number or a name"),
+        ("port", "99999", "out of range"),
+        ("local", "x", "not a local port"),
         ("local", "70000", "not a local port"),
         ("local", "8081", "taken by the forward to shop/api"),
-        ("address", "nowhere", "not an address"), ("park", "soon", "not a duration"),
-        ("linger", "-1", "not a duration"), ("label", "x" * 41, "short"),
+        ("address", "nowhere", "not an address"),
+        ("park", "soon", "not a duration"),
+        ("linger", "-1", "not a duration"),
+        ("label", "x" * 41, "short"),
         ("label", "a\x1b[31m", "plain"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_at_the_field(field: str, text: str, words: str) -> None:
     found = judged(**{field: text})
     assert found.spec is None

@@ -47,7 +47,7 @@ def test_ready_forward_shows_figures() -> None:
     counters = Counters(
         bytes_from_pod=12_000_000, rate_from_pod=1e6, connections_open=3, bytes_to_pod=99
     )
-    ready = forward(counters=counters, since=100.0, last_incident="refused once")
+    ready = forward(counters=counters, since=100.0, last_event="refused once")
     row = rows.forward_row(ready, now=3700.0, sparkline="▁█", marked=True)
     assert texts(row) == [
         "✓", "● ready", "shop/web-1:http", "127.0.0.1:8080", "3", "1.0 MB/s", "", "▁█", "12.0 MB",
@@ -66,12 +66,12 @@ def test_a_heading_sums_up_its_group() -> None:
 @pytest.mark.parametrize("state", [s for s in ForwardState if s is not ForwardState.READY])
 def test_any_other_state_shows_its_reason(state: ForwardState) -> None:
     shown = forward(
-        state, reason="pod web-1 was deleted", retry_at=12.4, parked=3,
+        state, reason="pod web-1 was deleted", retry_at=12.4, queued=3,
         blocked_by=BlockedBy.TARGET if state is ForwardState.BLOCKED else None,
     )  # fmt: skip
     row = rows.forward_row(shown, now=10.0)
     assert row.cells[1].text.endswith(state.value)
-    assert row.cells[-1].text == "3 parked · next try in 2 s · pod web-1 was deleted"
+    assert row.cells[-1].text == "3 queued · next try in 2 s · pod web-1 was deleted"
 
 
 def test_every_state_has_a_mark_of_its_own_word() -> None:
@@ -88,7 +88,7 @@ def test_detail_names_the_hint() -> None:
     assert [c.text for c in cells] == ["■ blocked", "the token has expired", "→ log in again"]
     ready = forward(
         transport=TransportChoice.SPDY, tunnels=2, round_trip_s=0.0021,
-        counters=Counters(connections_total=5, connections_failed=1), last_incident="refused once",
+        counters=Counters(connections_total=5, connections_failed=1), last_event="refused once",
     )  # fmt: skip
     assert [c.text for c in rows.detail_text(ready, 0.0)] == [
         "● ready", "pod web-1", "spdy ×2", "2.1 ms", "5 connections", "1 failed", "refused once",

@@ -49,8 +49,8 @@ def _values(settings: Settings) -> dict[str, Value]:
         "leave_on": settings.leave_on.value,
         "resume": settings.resume.value,
         "address": list(forwards.addresses),
-        "park": forwards.park_s,
-        "linger": forwards.linger_s,
+        "park": forwards.queue_timeout_s,
+        "linger": forwards.half_close_timeout_s,
         "refresh": settings.refresh_s,
         "notifications": settings.notifications.value,
     }

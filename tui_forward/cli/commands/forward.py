@@ -105,8 +105,8 @@ def forward(
         pin=pin,
         addresses=parse_addresses(address) if address else defaults.addresses,
         transport=TransportChoice(transport),
-        park_s=defaults.park_s if park is None else park,
-        linger_s=defaults.linger_s if linger is None else linger,
+        queue_timeout_s=defaults.queue_timeout_s if park is None else park,
+        half_close_timeout_s=defaults.half_close_timeout_s if linger is None else linger,
     )
     from tui_forward.cli.sessions import run_async
 
@@ -124,8 +124,8 @@ def _specs(
     pin: bool,
     addresses: tuple[str, ...],
     transport: TransportChoice,
-    park_s: float,
-    linger_s: float,
+    queue_timeout_s: float,
+    half_close_timeout_s: float,
 ) -> tuple[ForwardSpec, ...]:
     """One spec for each port.
 
@@ -158,8 +158,8 @@ def _specs(
             local_port=pair.local,
             addresses=addresses,
             transport=transport,
-            queue_timeout_s=park_s,
-            half_close_timeout_s=linger_s,
+            queue_timeout_s=queue_timeout_s,
+            half_close_timeout_s=half_close_timeout_s,
         )
         for pair in parse_ports(ports)
     )  # fmt: skip

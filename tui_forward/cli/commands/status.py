@@ -76,7 +76,7 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
     if as_json:
         engine = {
             "engine": {"pid": session.engine_pid, "kubeconfig": session.kubeconfig},
-            "kept": snapshot.keep_running,
+            "keep_running": snapshot.keep_running,
             "forwards": len(snapshot.forwards),
             "notices": [
                 {"time": one.at, "profile": one.profile, "text": one.text, "bad": one.is_problem}

@@ -8,7 +8,7 @@ they were read from it, once each, however often they are sent again.
 
 The client's end of file is held back. A runtime that hears of it closes the application's
 socket one second later, answer or not; so it is told only when the pod has been silent for
-`linger_s`, and hears nothing at all if the application ends first. A client that is known to
+`half_close_timeout_s`, and not at all if the application ends first. A client that is known to
 have gone altogether waits for no answer, so there the end of file goes out at once.
 """
 
@@ -97,8 +97,8 @@ class LocalConnection:
         client: "host:port" of the client.
         gate: The forward.
         limits: Bounds.
-        park_s: `ForwardSpec.park_s`.
-        linger_s: `ForwardSpec.linger_s`.
+        queue_timeout_s: `ForwardSpec.queue_timeout_s`.
+        half_close_timeout_s: `ForwardSpec.half_close_timeout_s`.
 
     Attributes:
         process: "psql (4211)", set by whoever finds out.
@@ -121,18 +121,18 @@ class LocalConnection:
         "_forward_id",
         "_from_pod",
         "_gate",
+        "_half_close_timeout_s",
         "_heard_at",
         "_hesitate_s",
         "_hesitating",
         "_id",
         "_limits",
-        "_linger_s",
         "_local_ended",
         "_loop",
         "_opened_at",
-        "_park_s",
         "_parking",
         "_pod_ended",
+        "_queue_timeout_s",
         "_rate_from_pod",
         "_rate_to_pod",
         "_reading",
@@ -158,8 +158,8 @@ class LocalConnection:
         client: str,
         gate: ConnectionOwner,
         limits: Limits,
-        park_s: float,
-        linger_s: float,
+        queue_timeout_s: float,
+        half_close_timeout_s: float,
     ) -> None:
         self.process = ""
         self.failed = False
@@ -169,8 +169,8 @@ class LocalConnection:
         self._gate = gate
         self._counters = gate.counters
         self._limits = limits
-        self._park_s = park_s
-        self._linger_s = linger_s
+        self._queue_timeout_s = queue_timeout_s
+        self._half_close_timeout_s = half_close_timeout_s
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()
@@ -270,7 +270,7 @@ class LocalConnection:
         Raises:
             TuiForwardError: The connection has failed.
         """
-        deadline = self._loop.time() + self._park_s
+        deadline = self._loop.time() + self._queue_timeout_s
         pause_s = self._limits.retry_refused_s
         while not self._over:
             self._state = ConnectionState.QUEUED
@@ -321,7 +321,7 @@ class LocalConnection:
             if self._over:
                 return None
             raise ForwardError(
-                f"no tunnel to the pod within {self._park_s:g} s",
+                f"no tunnel to the pod within {self._queue_timeout_s:g} s",
                 cause=ForwardErrorCause.TIMEOUT,
                 hint="See the state of the forward.",
             ) from None
@@ -486,7 +486,7 @@ class LocalConnection:
 
     def _linger(self) -> None:
         since = self._loop.time() - self._heard_at
-        left = self._linger_s - since
+        left = self._half_close_timeout_s - since
         if left > 0 and not is_closed_by_peer(self._sock):
             look_s = _LOOK_FIRST_S if since < _LOOK_FIRST_S else _LOOK_S
             self._timer = self._loop.call_later(min(left, look_s), self._linger)

@@ -52,7 +52,7 @@ class ForwardCounters:
     Attributes:
         bytes_from_pod: What the local sockets took.
         bytes_to_pod: What was read from local sockets and handed to a tunnel, each byte once.
-        connections_open: Accepted and not ended, the parked ones included.
+        connections_open: Accepted and not ended, the queued ones included.
         connections_total: Ever accepted.
         connections_failed: Ended otherwise than by both sides' wish.
     """

@@ -1,6 +1,6 @@
 """What connections ask of their forward: when they may go, and whether a refusal is final.
 
-Connections that arrive while no tunnel is up wait here ("parked"); their bytes stay in the
+Connections that arrive while no tunnel is up wait here ("queued"); their bytes stay in the
 kernel. How long each of them waits is its own business.
 """
 
@@ -41,7 +41,7 @@ class ConnectionQueue:
         on_sandbox_gone: Callable[[ForwardError], None],
     ) -> None:
         self._story = story
-        self._on_parked = on_parked
+        self._on_queued = on_parked
         self._on_sandbox_gone = on_sandbox_gone
         self._counters = ForwardCounters()
         self._pool: TunnelPool | None = None
@@ -52,7 +52,7 @@ class ConnectionQueue:
         self._first_refusal = -math.inf
         self._last_refusal = -math.inf
         self._news = asyncio.Event()
-        self.parked = 0
+        self.queued = 0
 
     @property
     def counters(self) -> ForwardCounters:
@@ -106,7 +106,7 @@ class ConnectionQueue:
             return pool
         outage = self._story.outage
         if outage is not None:
-            outage.parked += 1
+            outage.queued += 1
         served = False
         self._park(1)
         try:
@@ -133,8 +133,8 @@ class ConnectionQueue:
         return pool if self._story.status.state is ForwardState.READY else None
 
     def _park(self, change: int) -> None:
-        self.parked += change
-        self._on_parked(self.parked)
+        self.queued += change
+        self._on_queued(self.queued)
 
     def refusal_is_final(self, failure: ForwardError) -> bool:  # noqa: ARG002 - part of the seam
         """Whether "connection refused" is the application's last word."""

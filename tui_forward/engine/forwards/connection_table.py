@@ -68,8 +68,8 @@ class ConnectionTable:
             client=str(client),
             gate=self._gate,
             limits=self._world.limits,
-            park_s=self._spec.queue_timeout_s,
-            linger_s=self._spec.half_close_timeout_s,
+            queue_timeout_s=self._spec.queue_timeout_s,
+            half_close_timeout_s=self._spec.half_close_timeout_s,
         )
         counters = self._gate.counters
         counters.connections_open += 1

@@ -34,7 +34,7 @@ from tui_forward.model import (
 
 # Connections accepted and held in this process while no tunnel is up; more wait in the
 # kernel's backlog, where they cost no descriptor of ours.
-_MAX_PARKED = 2048
+_MAX_QUEUED = 2048
 
 
 class ActiveForward:
@@ -54,7 +54,7 @@ class ActiveForward:
         self._story = StatusRecorder(forward_id, spec, world, on_state=self._state_changed)
         self._gate = ConnectionQueue(
             self._story,
-            on_parked=self._parked_changed,
+            on_parked=self._queued_changed,
             on_sandbox_gone=lambda failure: self._follower.invalidate_pod(failure),
         )
         self._follower = Reconciler(
@@ -232,7 +232,7 @@ class ActiveForward:
             transport=pool.transport if pool is not None else None,
             tunnels=pool.tunnels if pool is not None else 0,
             round_trip_s=pool.round_trip_s if pool is not None else None,
-            queued=self._gate.parked,
+            queued=self._gate.queued,
             counters=self._gate.counters.snapshot(),
             last_event=story.last_event,
         )
@@ -303,10 +303,10 @@ class ActiveForward:
                 self._listener.resume()
             self._world.became_ready(self.spec.target.context)
 
-    def _parked_changed(self, parked: int) -> None:
+    def _queued_changed(self, queued: int) -> None:
         if self._listener is not None:
-            if parked >= _MAX_PARKED:
+            if queued >= _MAX_QUEUED:
                 self._listener.pause()
-            elif parked <= _MAX_PARKED // 2:
+            elif queued <= _MAX_QUEUED // 2:
                 self._listener.resume()
         self._world.changed()

@@ -53,34 +53,34 @@ class Outage:
         first: True when the forward has never been ready: then it is a start, not an outage.
     """
 
-    __slots__ = ("began", "ended", "first", "given_up", "parked", "served")
+    __slots__ = ("began", "ended", "first", "given_up", "queued", "served")
 
     def __init__(self, began: float, *, first: bool = False) -> None:
         self.began = began
         self.ended: float | None = None
         self.first = first
-        self.parked = 0
+        self.queued = 0
         self.served = 0
         self.given_up = 0
 
     @property
     def settled(self) -> bool:
         """Whether a tunnel is up again and every held connection has gone one way or the other."""
-        return self.ended is not None and self.served + self.given_up >= self.parked
+        return self.ended is not None and self.served + self.given_up >= self.queued
 
     def summary(self, now: float) -> str:
-        """One sentence on all of it ("was down 1.8 s, 3 connections parked, all served")."""
+        """One sentence on all of it ("was down 1.8 s, 3 connections queued, all served")."""
         lasted = format_duration((self.ended if self.ended is not None else now) - self.began)
         text = f"ready after {lasted}" if self.first else f"was down {lasted}"
-        if not self.parked:
+        if not self.queued:
             return text
-        noun = "connection" if self.parked == 1 else "connections"
-        text = f"{text}, {self.parked} {noun} parked"
+        noun = "connection" if self.queued == 1 else "connections"
+        text = f"{text}, {self.queued} {noun} queued"
         if self.given_up:
             return f"{text}, {self.served} served, {self.given_up} given up"
         if not self.settled:
             return text
-        return f"{text}, served" if self.parked == 1 else f"{text}, all served"
+        return f"{text}, served" if self.queued == 1 else f"{text}, all served"
 
 
 def format_duration(seconds: float) -> str:

@@ -36,7 +36,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
     Args:
         forwards: How many are on.
         connections: How many connections are open.
-        kept: They are to go on as things stand.
+        keep_running: They are to go on as things stand.
         may_stay: They can go on at all.
     """
 
@@ -50,12 +50,12 @@ class QuitScreen(Dialog[QuitChoice | None]):
     ]  # fmt: skip
 
     def __init__(
-        self, forwards: int, connections: int, *, kept: bool, may_stay: bool = True
+        self, forwards: int, connections: int, *, keep_running: bool, may_stay: bool = True
     ) -> None:
         super().__init__()
         self._forwards = forwards
         self._connections = connections
-        self._kept = kept and may_stay
+        self._keep_running = keep_running and may_stay
         self._may_stay = may_stay
 
     def compose(self) -> ComposeResult:
@@ -64,7 +64,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
         if self._connections:
             what += f" with {pluralize(self._connections, 'open connection')}"
         with Vertical() as box:
-            if self._kept:
+            if self._keep_running:
                 box.border_subtitle = "enter  leave on · y  stop all · n  stay"
                 yield Static(f"Quit and leave {what} on?")
             else:
@@ -83,7 +83,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
 
     def action_default(self) -> None:
         """As the question has it."""
-        self.dismiss(QuitChoice.KEEP_RUNNING if self._kept else QuitChoice.STOP)
+        self.dismiss(QuitChoice.KEEP_RUNNING if self._keep_running else QuitChoice.STOP)
 
     def action_stay(self) -> None:
         """Go back."""

@@ -100,10 +100,10 @@ def validate_form(
     addresses: object = defaults.addresses
     if fields.address.strip():
         addresses = understood("address", fields.address, lambda text: parse_addresses([text]))
-    park: object = defaults.park_s
+    park: object = defaults.queue_timeout_s
     if fields.park.strip():
         park = understood("park", fields.park, parse_duration_s)
-    linger: object = defaults.linger_s
+    linger: object = defaults.half_close_timeout_s
     if fields.linger.strip():
         linger = understood("linger", fields.linger, parse_duration_s)
     label = understood("label", fields.label, _label)
@@ -123,8 +123,8 @@ def validate_form(
         target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
         local_port=local,
         addresses=addresses,
-        park_s=park,
-        linger_s=linger,
+        queue_timeout_s=park,
+        half_close_timeout_s=linger,
         transport=TransportChoice(fields.transport),
         label=label,
     )

@@ -145,7 +145,7 @@ def target_text(forward: Forward) -> str:
 
 def waiting_text(forward: Forward, now: float) -> str:
     """Who is waiting with it, the countdown and the reason, which may be long."""
-    parts = [f"{forward.queued} parked"] if forward.queued else []
+    parts = [f"{forward.queued} queued"] if forward.queued else []
     if forward.retry_at is not None and forward.retry_at > now:
         parts.append(f"next try in {forward.retry_at - now:.0f} s")
     parts.append(forward.reason)
