@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tui_forward.common.logging_levels import TRACE
 from tui_forward.daemon import log, log_record
 
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    loggers = [logging.getLogger(name) for name in ("", "tui_forward", "watchfiles")]
+    handlers, levels = list(loggers[0].handlers), [logger.level for logger in loggers]
     yield
+    root = loggers[0]
     for handler in list(root.handlers):
         if handler not in handlers:
             root.removeHandler(handler)
@@ -24,11 +26,12 @@ def restored_logging() -> Iterator[None]:
     for handler in handlers:
         if handler not in root.handlers:
             root.addHandler(handler)
-    root.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     logging.captureWarnings(False)
 
 
-def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
+def test_log_file_is_private_and_free_of_secrets(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "engine.log"
     log.log_to_file(path)
     logging.getLogger("some").warning("Authorization: Bearer abcdef0123456789")
@@ -47,12 +50,12 @@ def test_the_log_is_private_and_holds_no_secret(tmp_path: Path) -> None:
     assert datetime.fromisoformat(first.time).tzinfo is not None
     lines = second.exception.splitlines()
     assert (second.message, lines[0][:9]) == ("failed", "Traceback")
-    assert lines[1].startswith("  File "), "it is indented as tracebacks are"
+    assert lines[1].startswith("  File "), "traceback lines keep their indentation"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_log_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "_SIZE", 1000)
+def test_log_file_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_MAX_BYTES", 1000)
     path = tmp_path / "engine.log"
     log.log_to_file(path)
     for number in range(200):
@@ -63,11 +66,20 @@ def test_the_log_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
 
 
-def test_standard_error_can_have_it(capsys: pytest.CaptureFixture[str]) -> None:
-    log.to_stderr()
+def test_log_on_stderr_is_free_of_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    log.log_to_stderr()
     logging.getLogger("some").info("password=hunter2hunter2")
     assert "hunter2" not in capsys.readouterr().err
 
 
-def test_there_is_a_default_place() -> None:
+def test_trace_level_applies_to_own_loggers_only(capsys: pytest.CaptureFixture[str]) -> None:
+    log.log_to_stderr(level=TRACE)
+    logging.getLogger("tui_forward.engine").log(TRACE, "a frame")
+    logging.getLogger("kubernetes").debug("response body: a secret")
+    err = capsys.readouterr().err
+    assert "TRACE tui_forward.engine: a frame" in err
+    assert "response body" not in err
+
+
+def test_default_log_file_is_absolute() -> None:
     assert log.log_file(Path("engine.sock")).is_absolute()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui_forward.common.logging_levels import LEVELS
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon import watchdog
 from tui_forward.daemon.launcher import ReadyMessage
@@ -80,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log", type=Path, help="log file; default: the system's place for logs")
     parser.add_argument(
+        "--log-level", choices=LEVELS, default="info", help="lowest level to log (default: info)"
+    )
+    parser.add_argument(
         "--detach", action="store_true", help="go into the background, log to a file"
     )
     return parser
@@ -134,17 +138,18 @@ def _run(options: argparse.Namespace, said: _ReadyNotifier) -> int:
     elif not _take(lock, path):
         said.ready(0)
         return 0
+    level = LEVELS[options.log_level]
     try:
         if options.detach or options.log:
             options.log = options.log or log.log_file(path)
             try:
-                log.log_to_file(options.log)
+                log.log_to_file(options.log, level=level)
             except OSError as error:
                 raise TransportError(
                     f"cannot write the log {options.log}: {error.strerror}"
                 ) from error
         else:
-            log.to_stderr()
+            log.log_to_stderr(level=level)
         with asyncio.Runner() as runner:
             runner.run(_serve(options, path, lock, said, estate))
     finally:

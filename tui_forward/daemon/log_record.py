@@ -1,4 +1,4 @@
-"""What a line of the engine's log holds, for who writes it and who reads it."""
+"""Format of a line in the engine's log file, for its writer and its readers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import msgspec
 
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was logged; a line of JSON in the file.
+    """One log record; a line of JSON in the file.
 
     Attributes:
-        time: RFC 3339, in milliseconds, in the zone of the machine.
-        level: "info", "warning", …
-        logger: What part of the program.
-        message: In one line.
-        process: The one that wrote it: two may, while one takes the other's place.
-        exception: A traceback, if there was one.
+        time: RFC 3339, in milliseconds, in the machine's time zone.
+        level: "trace", "debug", "info", "warning", "error" or "critical".
+        logger: Name of the logger.
+        message: One line.
+        process: Process id; two engines write to one file during a handover.
+        exception: Traceback, or "".
     """
 
     time: str
@@ -28,13 +28,13 @@ class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(LogEntry)
 
 
-def encode_entry(line: LogEntry) -> str:
-    """As the file holds it, without the end of line."""
-    return msgspec.json.encode(line).decode()
+def encode_entry(entry: LogEntry) -> str:
+    """Return the line of an entry, without its line end."""
+    return msgspec.json.encode(entry).decode()
 
 
 def decode_entry(data: bytes) -> LogEntry | None:
-    """What a line of the file says; None if it is something else."""
+    """Return the entry of a line, or None if the line is not one."""
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -25,6 +25,7 @@ _TO_THE_MILLISECOND = len("2026-01-02T03:04:05.678")
 class LogLevel(IntEnum):
     """How grave a line is, as `logging` counts."""
 
+    TRACE = 5
     DEBUG = 10
     INFO = 20
     WARNING = 30

@@ -1,0 +1,56 @@
+"""Log levels of the program, and the one handler that its processes log to.
+
+Modules log through `logging.getLogger(__name__)`. Entry points choose a handler and a level.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from tui_forward.common.redaction import redact
+
+TRACE: Final = 5
+"""Below `logging.DEBUG`: frames and requests, without secrets and without payload."""
+
+LEVELS: Final = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_PACKAGE = "tui_forward"
+_MAX_LINE = 8000
+
+logging.addLevelName(TRACE, "TRACE")
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats records as text and removes whatever looks like a secret, line by line."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record, including its traceback."""
+        text = super().format(record)
+        return "\n".join(redact(line, limit=_MAX_LINE) for line in text.splitlines())
+
+
+def install_handler(handler: logging.Handler, level: int) -> None:
+    """Make `handler` the only one, and log this package's records from `level` on.
+
+    Libraries log from INFO on at most: at DEBUG the Kubernetes client logs response bodies, which
+    may contain secrets.
+    """
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(max(level, logging.INFO))
+    logging.getLogger(_PACKAGE).setLevel(level)
+    # watchfiles logs every change it sees at INFO.
+    logging.getLogger("watchfiles").setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(True)
