@@ -112,7 +112,7 @@ def test_help_texts_of_the_group_are_those_of_the_commands() -> None:
         (["forward", "node/web", "80"], "not a kind of object"),
         (["forward", "Web", "80"], "cannot be the name"),
         (["forward", "web", "80", "--address", "nowhere"], "not an address"),
-        (["forward", "web", "80", "--park", "soon"], "not a duration"),
+        (["forward", "web", "80", "--queue-timeout", "soon"], "not a duration"),
         (["forward", "web", "80", "--transport", "quic"], "'quic' is not one of"),
         (["forward", "svc/web", "80", "--pin"], "--pin needs a pod"),
         (["forward", "-l", "app=web", "svc/web", "80"], "both a target"),
@@ -161,8 +161,8 @@ def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
     session.expected = 3
     result = run(
         "forward", "deploy/web", "8080:http", ":9090", "7000", "--context", "prod", "-n", "shop",
-        "--kubeconfig", "/etc/kc", "--transport", "websocket", "--park", "1m", "--linger", "500ms",
-        "--address", "127.0.0.1,::1",
+        "--kubeconfig", "/etc/kc", "--transport", "websocket", "--queue-timeout", "1m",
+        "--half-close-timeout", "500ms", "--address", "127.0.0.1,::1",
     )  # fmt: skip
     assert result.code == ExitCode.DONE
     assert session.closed
@@ -329,7 +329,7 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
     again = run("config")
     assert (again.code, again.err) == (0, ""), "what is printed can be the file"
     file.write_text(
-        'leave_on = "always"\naddress = ["127.0.0.1", "::1"]\npark = 90\n'
+        'leave_on = "always"\naddress = ["127.0.0.1", "::1"]\nqueue_timeout = 90\n'
         '[keys]\n"forwards.stop" = "ctrl+x"\n'
     )
     lines = [" ".join(line.split()) for line in run("config").out.splitlines()]
@@ -338,8 +338,8 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
         'leave_on = "always" # line 1',
         'resume = "ask" # default',
         'address = ["127.0.0.1", "::1"] # line 2',
-        'park = "90s" # line 3',
-        'linger = "5s" # default',
+        'queue_timeout = "90s" # line 3',
+        'half_close_timeout = "5s" # default',
         "refresh = 0.25 # default",
         'notifications = "all" # default',
         'keys."forwards.stop" = "ctrl+x" # line 5',
@@ -349,20 +349,23 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
     assert found["address"] == {
         "setting": "address", "value": ["127.0.0.1", "::1"], "line": 2, "file": str(file),
     }  # fmt: skip
-    assert (found["park"]["value"], found["refresh"]["value"]) == (90.0, 0.25)
-    assert (found["linger"]["line"], found["linger"]["file"]) == (None, None)
+    assert (found["queue_timeout"]["value"], found["refresh"]["value"]) == (90.0, 0.25)
+    assert (found["half_close_timeout"]["line"], found["half_close_timeout"]["file"]) == (
+        None,
+        None,
+    )
 
 
 def test_config_says_what_is_wrong_and_what_counts_instead(run: Run, own_home: Path) -> None:
     file = own_home / ".config/tui-forward/settings.toml"
     file.parent.mkdir()
-    file.write_text('leave_on = 5\npark = "soon"\n')
+    file.write_text('leave_on = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
     assert done.out.count("# default") == 8
     assert done.err.splitlines() == [
         'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"',
-        'settings.toml, line 2: park: "soon" is not a duration. '
+        'settings.toml, line 2: queue_timeout: "soon" is not a duration. '
         "Write seconds or a unit, for example 30 or 500ms",
     ]
     file.unlink()
@@ -383,9 +386,9 @@ def test_config_prints_the_schema(run: Run) -> None:
     ("options", "counts"),
     [
         ([], (("0.0.0.0",), 120.0, 1.0)),
-        (["--linger", "7s"], (("0.0.0.0",), 120.0, 7.0)),
+        (["--half-close-timeout", "7s"], (("0.0.0.0",), 120.0, 7.0)),
         # What is the default of the program is said as well.
-        (["--address", "localhost", "--park", "30s"], (("localhost",), 30.0, 1.0)),
+        (["--address", "localhost", "--queue-timeout", "30s"], (("localhost",), 30.0, 1.0)),
     ],
 )
 def test_settings_count_where_no_option_says_otherwise(
@@ -397,7 +400,9 @@ def test_settings_count_where_no_option_says_otherwise(
 ) -> None:
     file = own_home / ".config/tui-forward/settings.toml"
     file.parent.mkdir()
-    file.write_text('address = "0.0.0.0"\npark = "2m"\nlinger = 1\ntheme = 3\n')
+    file.write_text(
+        'address = "0.0.0.0"\nqueue_timeout = "2m"\nhalf_close_timeout = 1\ntheme = 3\n'
+    )
     done = run("forward", "web", "80", *options)
     assert done.code == ExitCode.DONE
     (spec,) = started(session)

@@ -30,7 +30,7 @@ class Row:
     port: str
     local: int = 0
     label: str = ""
-    park: int = 30
+    queue_timeout: int = 30
 
     def differs(self, wanted: Row) -> bool:
         """Whether a forward like this is to be begun anew to be as wanted."""
@@ -41,7 +41,7 @@ class Row:
     def flow(self) -> str:
         parts = [f"target: {self.target}", f"port: {self.port}", f"local: {self.local or 'any'}"]
         parts += [f"label: {self.label}"] if self.label else []
-        parts += [f"park: {self.park}s"] if self.park != 30 else []
+        parts += [f"queue_timeout: {self.queue_timeout}s"] if self.queue_timeout != 30 else []
         return ", ".join(parts)
 
 
@@ -166,7 +166,7 @@ class ProfileEditor:
         return Row(
             dice.choice(_TARGETS), str(dice.randint(1, 999)),
             local=dice.choice(free) if free and dice.random() < 0.5 else 0,
-            label=dice.choice(["", "", "a", "b"]), park=dice.choice([30, 30, 45]),
+            label=dice.choice(["", "", "a", "b"]), queue_timeout=dice.choice([30, 30, 45]),
         )  # fmt: skip
 
     def text(self, version: dict[str, Row]) -> str:

@@ -36,8 +36,8 @@ forwards:
     local: any
     pin: true
     transport: websocket
-    park: 500ms
-    linger: 0
+    queue_timeout: 500ms
+    half_close_timeout: 0
     needs: api
 """
 
@@ -112,7 +112,10 @@ def test_names() -> None:
         ("forwards:\n  a: {target: svc/x, port: 1, local: 70000}", "2:38: local: must be a port"),
         ("forwards:\n  a: {target: svc/x, port: 1, pin: true}", "2:3: a can be pinned to a pod"),
         ("forwards:\n  a: {target: svc/x, port: 1, pin: 1}", "2:36: pin: must be true or false"),
-        ("forwards:\n  a: {target: svc/x, port: 1, park: soon}", '2:37: park: "soon" is not a'),
+        (
+            "forwards:\n  a: {target: svc/x, port: 1, queue_timeout: soon}",
+            '2:46: queue_timeout: "soon" is not a',
+        ),
         ("forwards:\n  a: {target: svc/x, port: 1, address: here}", '2:40: address: "here" is'),
         ("forwards:\n  a: {target: svc/x, port: 1, needs: b}", "2:3: a needs `b`, which is not"),
         ("forwards:\n  a: {target: svc/x, port: 1, needs: a}", "2:3: a needs itself: a → a"),

@@ -138,7 +138,7 @@ def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
     [
         (("namespace: shop", "namespace: shop\ncontext: there"), "context here → there"),
         (("sts/db", "sts/pg"), "shop/sts/db:5432 → shop/sts/pg:5432"),
-        (("local: 15432", "local: 15432, park: 1m"), "park 30s → 60s"),
+        (("local: 15432", "local: 15432, queue_timeout: 1m"), "queue_timeout 30s → 60s"),
         (("local: 15432", "local: 15432, address: ::1"), "address localhost → ::1"),
         (("local: 15432", "local: 15432, label: x"), "label none → x"),
         (("local: 15432", "local: 15432, transport: spdy"), "transport auto → spdy"),

@@ -49,8 +49,8 @@ def test_habits(path: Path) -> None:
 
 def test_what_counts_for_forwards_and_for_the_dashboard(path: Path) -> None:
     path.write_text(
-        'address = ["127.0.0.1, ::1", "0.0.0.0"]\npark = "2m"\nlinger = 0.5\nrefresh = 1\n'
-        'notifications = "problems"\n'
+        'address = ["127.0.0.1, ::1", "0.0.0.0"]\nqueue_timeout = "2m"\n'
+        'half_close_timeout = 0.5\nrefresh = 1\nnotifications = "problems"\n'
     )
     found = load_settings(path)
     assert not found.problems
@@ -59,7 +59,7 @@ def test_what_counts_for_forwards_and_for_the_dashboard(path: Path) -> None:
     )
     assert (found.refresh_s, found.notifications) == (1.0, Notifications.PROBLEMS)
     assert found.said == {
-        "address": 1, "park": 2, "linger": 3, "refresh": 4, "notifications": 5,
+        "address": 1, "queue_timeout": 2, "half_close_timeout": 3, "refresh": 4, "notifications": 5,
     }  # fmt: skip
 
 
@@ -96,17 +96,17 @@ def test_no_file_is_no_problem(path: Path) -> None:
         (b"address = []\n", 1, "address: must be an address in quotes"),
         (b'address = ["::1", 1]\n', 1, "address: must be an address in quotes"),
         (b'address = "\\u001b[31m"\n', 1, 'address: " [31m" is not an address'),
-        (b'# \npark = "soon"\n', 2, 'park: "soon" is not a duration'),
-        (b'park = "25h"\n', 1, 'park: "25h" is too long'),
-        (b"park = -1\n", 1, "park: must be a duration of at most 24h"),
-        (b"park = nan\n", 1, "park: must be a duration"),
-        (b"linger = true\n", 1, "linger: must be a duration"),
-        (b"linger = 0x" + b"f" * 9_000, 1, "linger: must be a duration"),
+        (b'# \nqueue_timeout = "soon"\n', 2, 'queue_timeout: "soon" is not a duration'),
+        (b'queue_timeout = "25h"\n', 1, 'queue_timeout: "25h" is too long'),
+        (b"queue_timeout = -1\n", 1, "queue_timeout: must be a duration of at most 24h"),
+        (b"queue_timeout = nan\n", 1, "queue_timeout: must be a duration"),
+        (b"half_close_timeout = true\n", 1, "half_close_timeout: must be a duration"),
+        (b"half_close_timeout = 0x" + b"f" * 9_000, 1, "half_close_timeout: must be a duration"),
         (b"refresh = 0.05\n", 1, "refresh is not a number from 0.1 to 5"),
         (b'refresh = "1s"\n', 1, "refresh is not a number from 0.1 to 5"),
         (b"refresh = true\n", 1, "refresh is not a number from 0.1 to 5"),
         (b'notifications = "some"\n', 1, "notifications is not one of all, problems, none"),
-        (b'[keys]\npark = "1m"\n', 2, "park is not a key"),
+        (b'[keys]\nqueue_timeout = "1m"\n', 2, "queue_timeout is not a key"),
         (b"#" * 300_000, None, "too large"),
     ],
 )  # fmt: skip

@@ -883,7 +883,7 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
 ) -> None:
     monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
     file = tmp_path / "settings.toml"
-    file.write_text('park = "1m"\n')
+    file.write_text('queue_timeout = "1m"\n')
     session = shop()
 
     def begun(forward_id: str) -> ForwardDefaults:
@@ -899,9 +899,9 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         await pilot.press("1")
         await until(lambda: "f1" in session.forwards)
         assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
-        put(file, 'address = "0.0.0.0"\npark = 7\nlinger = "500ms"\n')
+        put(file, 'address = "0.0.0.0"\nqueue_timeout = 7\nhalf_close_timeout = "500ms"\n')
         await shows(app, "the settings were read anew")
-        put(file, 'address = "nowhere"\npark = 8\n')
+        put(file, 'address = "nowhere"\nqueue_timeout = 8\n')
         await shows(app, "nothing was changed", "settings.toml, line 1: address: ")
         assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
         # By a digit.
@@ -914,7 +914,7 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         # By the form; what is emptied there is what the settings say.
         await pilot.press("f")
         await until(lambda: isinstance(app.screen, ForwardForm))
-        await shows(app, "! other machines can reach it", "--address 0.0.0.0 --park 7s")
+        await shows(app, "! other machines can reach it", "--address 0.0.0.0 --queue-timeout 7s")
         await pilot.press("tab", "tab", "backspace", "5", "tab", *["backspace"] * 3, "enter")
         await until(lambda: "f3" in session.forwards)
         assert begun("f3") == msgspec.structs.replace(edited, queue_timeout_s=5.0)

@@ -46,7 +46,7 @@ _IGNORED_VALUES = frozenset(
 _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
-    "--park": "park", "--linger": "linger",
+    "--queue-timeout": "queue_timeout", "--half-close-timeout": "half_close_timeout",
 }  # fmt: skip
 
 
@@ -187,10 +187,14 @@ def _specs(
     said = line.options
     addresses = parse_addresses(said["address"]) if "address" in said else defaults.addresses
     queue_timeout_s = (
-        parse_duration_s(said["park"][-1]) if "park" in said else defaults.queue_timeout_s
+        parse_duration_s(said["queue_timeout"][-1])
+        if "queue_timeout" in said
+        else defaults.queue_timeout_s
     )
     half_close_timeout_s = (
-        parse_duration_s(said["linger"][-1]) if "linger" in said else defaults.half_close_timeout_s
+        parse_duration_s(said["half_close_timeout"][-1])
+        if "half_close_timeout" in said
+        else defaults.half_close_timeout_s
     )
     return [
         ForwardSpec(
@@ -224,13 +228,13 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
     if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
     if not spec.queue_timeout_s == defaults.queue_timeout_s == BUILT_IN.queue_timeout_s:
-        words += ["--park", format_duration_arg(spec.queue_timeout_s)]
+        words += ["--queue-timeout", format_duration_arg(spec.queue_timeout_s)]
     if (
         not spec.half_close_timeout_s
         == defaults.half_close_timeout_s
         == BUILT_IN.half_close_timeout_s
     ):
-        words += ["--linger", format_duration_arg(spec.half_close_timeout_s)]
+        words += ["--half-close-timeout", format_duration_arg(spec.half_close_timeout_s)]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

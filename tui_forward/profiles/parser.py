@@ -408,8 +408,8 @@ _FORWARD: Final[Mapping[str, _Parser]] = {
     "namespace": _PROFILE["namespace"],
     "transport": _transport,
     "pin": _flag,
-    "park": parse_duration_value,
-    "linger": parse_duration_value,
+    "queue_timeout": parse_duration_value,
+    "half_close_timeout": parse_duration_value,
     "label": _text,
     "env": _matching(_ENV, "the beginning of a variable's name", "for example DB"),
     "needs": _texts,
@@ -418,6 +418,6 @@ _FORWARD: Final[Mapping[str, _Parser]] = {
 _SPEC: Final = {
     "address": "addresses",
     "transport": "transport",
-    "park": "queue_timeout_s",
-    "linger": "half_close_timeout_s",
+    "queue_timeout": "queue_timeout_s",
+    "half_close_timeout": "half_close_timeout_s",
 }

@@ -220,7 +220,7 @@ def _shown(value: object) -> str:
 _WORDS = {
     "addresses": "address",
     "transport": "transport",
-    "queue_timeout_s": "park",
-    "half_close_timeout_s": "linger",
+    "queue_timeout_s": "queue_timeout",
+    "half_close_timeout_s": "half_close_timeout",
     "label": "label",
 }

@@ -27,8 +27,8 @@ _DEFAULTS = {
 _KEYS = {
     "addresses": "address",
     "transport": "transport",
-    "queue_timeout_s": "park",
-    "half_close_timeout_s": "linger",
+    "queue_timeout_s": "queue_timeout",
+    "half_close_timeout_s": "half_close_timeout",
     "label": "label",
 }
 

@@ -4,8 +4,8 @@
     leave_on = "ask"         # quitting leaves forwards on: ask, always, never
     resume = "ask"           # what was on before a crash is brought back: ask, always, never
     address = "localhost"    # where forwards listen that say nothing else; several: ["…", "…"]
-    park = "30s"             # how long connections are held while no pod can take them
-    linger = "5s"            # how long the pod may answer after the client's end of file
+    queue_timeout = "30s"    # how long a connection waits for a ready pod
+    half_close_timeout = "5s"  # how long the pod may keep sending after the client closes its side
     refresh = 0.25           # seconds between two looks of the dashboard, 0.1 to 5
     notifications = "all"    # what it tells unasked: all, problems, none
 
@@ -336,11 +336,15 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "leave_on": _one_of(AskPolicy),
     "resume": _one_of(AskPolicy),
     "address": _named(_addresses),
-    "park": _named(parse_duration_value),
-    "linger": _named(parse_duration_value),
+    "queue_timeout": _named(parse_duration_value),
+    "half_close_timeout": _named(parse_duration_value),
     "refresh": _refresh,
     "notifications": _one_of(Notifications),
     "keys": _table,
 }
 # Settings that are defaults of a forward.
-_SPEC: Final = {"address": "addresses", "park": "queue_timeout_s", "linger": "half_close_timeout_s"}
+_SPEC: Final = {
+    "address": "addresses",
+    "queue_timeout": "queue_timeout_s",
+    "half_close_timeout": "half_close_timeout_s",
+}

@@ -47,8 +47,8 @@ def test_everything_can_be_said() -> None:
         local="0",
         address="127.0.0.1, ::1",
         pin=True,
-        park="1m",
-        linger="500ms",
+        queue_timeout="1m",
+        half_close_timeout="500ms",
         transport="websocket",
         label=" work ",
     ).spec
@@ -73,8 +73,8 @@ def test_everything_can_be_said() -> None:
         ("local", "70000", "not a local port"),
         ("local", "8081", "taken by the forward to shop/api"),
         ("address", "nowhere", "not an address"),
-        ("park", "soon", "not a duration"),
-        ("linger", "-1", "not a duration"),
+        ("queue_timeout", "soon", "not a duration"),
+        ("half_close_timeout", "-1", "not a duration"),
         ("label", "x" * 41, "short"),
         ("label", "a\x1b[31m", "plain"),
     ],
@@ -103,5 +103,5 @@ def test_choices() -> None:
 
 
 def test_what_is_left_empty_is_the_default() -> None:
-    made = judged(address="", park=" ", linger="").spec
+    made = judged(address="", queue_timeout=" ", half_close_timeout="").spec
     assert made == DEFAULTS.spec(SPEC.target)

@@ -49,8 +49,8 @@ def _values(settings: Settings) -> dict[str, Value]:
         "leave_on": settings.leave_on.value,
         "resume": settings.resume.value,
         "address": list(forwards.addresses),
-        "park": forwards.queue_timeout_s,
-        "linger": forwards.half_close_timeout_s,
+        "queue_timeout": forwards.queue_timeout_s,
+        "half_close_timeout": forwards.half_close_timeout_s,
         "refresh": settings.refresh_s,
         "notifications": settings.notifications.value,
     }

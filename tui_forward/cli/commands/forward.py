@@ -62,16 +62,16 @@ Examples:
 )
 @click.option("--pin", is_flag=True, help="Keep to this very pod; do not follow its successor.")
 @click.option(
-    "--park",
+    "--queue-timeout",
     type=Duration(),
     metavar="TIME",
-    help="How long connections are held while no pod can take them. [default: 30s *]",
+    help="How long a connection waits for a ready pod. [default: 30s *]",
 )
 @click.option(
-    "--linger",
+    "--half-close-timeout",
     type=Duration(),
     metavar="TIME",
-    help="How long the pod may take to answer after the client's end of file. [default: 5s *]",
+    help="How long the pod may keep sending after the client closes its side. [default: 5s *]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one object per line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only where to connect, and failures.")
@@ -85,8 +85,8 @@ def forward(
     namespace: str | None,
     transport: str,
     pin: bool,
-    park: float | None,
-    linger: float | None,
+    queue_timeout: float | None,
+    half_close_timeout: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -105,8 +105,10 @@ def forward(
         pin=pin,
         addresses=parse_addresses(address) if address else defaults.addresses,
         transport=TransportChoice(transport),
-        queue_timeout_s=defaults.queue_timeout_s if park is None else park,
-        half_close_timeout_s=defaults.half_close_timeout_s if linger is None else linger,
+        queue_timeout_s=defaults.queue_timeout_s if queue_timeout is None else queue_timeout,
+        half_close_timeout_s=defaults.half_close_timeout_s
+        if half_close_timeout is None
+        else half_close_timeout,
     )
     from tui_forward.cli.sessions import run_async
 

@@ -34,8 +34,8 @@ _TEXTS = (
     ("port", "port", "number or name"),
     ("local", "local port", "chosen for you; 0 is any free one"),
     ("address", "address", ""),
-    ("park", "park for", ""),
-    ("linger", "linger for", ""),
+    ("queue_timeout", "queue timeout", ""),
+    ("half_close_timeout", "half-close timeout", ""),
     ("label", "label", "a word of your own, to group and find it by"),
 )
 

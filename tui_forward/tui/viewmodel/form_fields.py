@@ -26,16 +26,16 @@ class Fields:
         local: Local port; empty is the program's choice, 0 any.
         address: Local addresses, separated by commas; empty is the default, as below.
         pin: Stay with this very pod.
-        park: How long connections are held without a tunnel.
-        linger: How long the pod may be silent after the client's end.
+        queue_timeout: How long connections are held without a tunnel.
+        half_close_timeout: How long the pod may be silent after the client's end.
     """
 
     port: str
     local: str
     address: str
     pin: bool
-    park: str
-    linger: str
+    queue_timeout: str
+    half_close_timeout: str
     transport: str
     label: str
 
@@ -62,8 +62,8 @@ def fields_of(spec: ForwardSpec) -> Fields:
         local="" if spec.local_port is None else str(spec.local_port),
         address=",".join(spec.addresses),
         pin=spec.target.pin,
-        park=f"{spec.queue_timeout_s:g}",
-        linger=f"{spec.half_close_timeout_s:g}",
+        queue_timeout=f"{spec.queue_timeout_s:g}",
+        half_close_timeout=f"{spec.half_close_timeout_s:g}",
         transport=spec.transport.value,
         label=spec.label,
     )
@@ -100,12 +100,14 @@ def validate_form(
     addresses: object = defaults.addresses
     if fields.address.strip():
         addresses = understood("address", fields.address, lambda text: parse_addresses([text]))
-    park: object = defaults.queue_timeout_s
-    if fields.park.strip():
-        park = understood("park", fields.park, parse_duration_s)
-    linger: object = defaults.half_close_timeout_s
-    if fields.linger.strip():
-        linger = understood("linger", fields.linger, parse_duration_s)
+    queue_timeout: object = defaults.queue_timeout_s
+    if fields.queue_timeout.strip():
+        queue_timeout = understood("queue_timeout", fields.queue_timeout, parse_duration_s)
+    half_close_timeout: object = defaults.half_close_timeout_s
+    if fields.half_close_timeout.strip():
+        half_close_timeout = understood(
+            "half_close_timeout", fields.half_close_timeout, parse_duration_s
+        )
     label = understood("label", fields.label, _label)
     if isinstance(local, int) and local:
         if (who := taken(local)) and local != spec.local_port:
@@ -123,8 +125,8 @@ def validate_form(
         target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
         local_port=local,
         addresses=addresses,
-        queue_timeout_s=park,
-        half_close_timeout_s=linger,
+        queue_timeout_s=queue_timeout,
+        half_close_timeout_s=half_close_timeout,
         transport=TransportChoice(fields.transport),
         label=label,
     )
