@@ -157,7 +157,7 @@ async def test_plain_http_needs_no_credentials(tmp_path: Path) -> None:
 
 
 async def test_a_stranger_without_tls_is_dropped(plane: ControlPlane) -> None:
-    from tui_forward.minicluster.relay import connect
+    from tui_forward.minicluster.socket_connection import connect
 
     wire = await connect("127.0.0.1", plane.server.port)
     await wire.write(b"GET / HTTP/1.1\r\n\r\n")

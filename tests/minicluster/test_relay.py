@@ -9,7 +9,7 @@ import pytest
 
 from tests.minicluster.control_plane import ADMIN, Client, ControlPlane, pod, until
 from tests.minicluster.fake_kubelet import SWITCHED, fake_kubelet
-from tui_forward.minicluster.apiserver.websocket_tunnel import SpdyFields
+from tui_forward.minicluster.apiserver.websocket_tunnel import SpdyFieldSplitter
 from tui_forward.protocol.spdy.connection import Side
 from tui_forward.protocol.websocket import WebSocketConnection
 
@@ -234,9 +234,9 @@ async def test_transports_can_be_switched_off(plane: ControlPlane) -> None:
         assert (await client.send("GET", PATH, WEBSOCKET)).status_code == 101
 
 
-@pytest.mark.parametrize("like_go", [False, True])
-async def test_websocket_carries_the_stream(plane: ControlPlane, *, like_go: bool) -> None:
-    plane.server.faults.like_go = like_go
+@pytest.mark.parametrize("go_framing", [False, True])
+async def test_websocket_carries_the_stream(plane: ControlPlane, *, go_framing: bool) -> None:
+    plane.server.faults.go_framing = go_framing
     # A SYN_STREAM and three DATA frames, one of them big.
     frame = b"\x80\x03\x00\x01\x00\x00\x00\x0a" + bytes(10)
     data = [b"\x00\x00\x00\x01\x00" + n.to_bytes(3, "big") + bytes(n) for n in (0, 5, 100_000)]
@@ -253,7 +253,7 @@ async def test_websocket_carries_the_stream(plane: ControlPlane, *, like_go: boo
             while len(payload.data) < len(sent):
                 socket.receive_data(await client.wire.read())
         assert bytes(payload.data) == sent
-        if like_go:
+        if go_framing:
             assert payload.messages > 8
         socket.close()
         await client.wire.write(b"".join(socket.data_to_send()))
@@ -297,7 +297,7 @@ def test_fields_are_cut_as_go_writes_them() -> None:
     data = b"\x00\x00\x00\x01\x00\x00\x00\x02hi"
     whole = [b"\x80\x03", b"\x00\x06", b"\x00\x00\x00\x04", b"\x00\x00\x00\x01"]
     whole += [b"\x00\x00\x00\x01", b"\x00\x00\x00\x02", b"hi"]
-    assert list(SpdyFields().cut(frame + data)) == whole
-    fields = SpdyFields()
-    pieces = [piece for byte in frame + data for piece in fields.cut(bytes([byte]))]
+    assert list(SpdyFieldSplitter().split(frame + data)) == whole
+    fields = SpdyFieldSplitter()
+    pieces = [piece for byte in frame + data for piece in fields.split(bytes([byte]))]
     assert b"".join(pieces) == frame + data

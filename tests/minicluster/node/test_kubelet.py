@@ -18,7 +18,7 @@ from tests.minicluster.cluster import Running, running_cluster
 from tests.minicluster.node.harness import SPDY_HEADERS, WEBSOCKET_HEADERS
 from tui_forward.errors import ApiError
 from tui_forward.minicluster.kubelet.api_client import ApiClient, Object
-from tui_forward.minicluster.relay import SocketConnection, connect
+from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "api"
 

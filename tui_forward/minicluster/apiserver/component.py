@@ -117,7 +117,7 @@ class ApiServerComponent:
             case "gone":
                 faults.gone = int(request.get("times", 1))
             case "granularity":
-                faults.like_go = bool(request.get("go", True))
+                faults.go_framing = bool(request.get("go", True))
             case "clear":
                 server.stall("")
                 server.delay(0)

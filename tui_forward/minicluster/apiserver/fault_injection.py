@@ -35,7 +35,7 @@ class Faults:
         gone: How many more watches and continued lists are answered with HTTP 410.
         delay_s: Every byte of a tunnel is this much later.
         stalled: What stands still: "tunnels", "watches", "all", or nothing.
-        like_go: Write the WebSocket tunnel field by field.
+        go_framing: Write the WebSocket tunnel field by field.
     """
 
     refusal: Refusal | None = None
@@ -43,7 +43,7 @@ class Faults:
     gone: int = 0
     delay_s: float = 0.0
     stalled: str = ""
-    like_go: bool = False
+    go_framing: bool = False
 
     def clear(self) -> None:
         """End every lasting fault."""
@@ -52,7 +52,7 @@ class Faults:
         self.gone = 0
         self.delay_s = 0.0
         self.stalled = ""
-        self.like_go = False
+        self.go_framing = False
 
     def set_refusal(self, request: dict[str, Any]) -> None:
         """`refuse`: `status` 0 ends it."""

@@ -20,7 +20,7 @@ import msgspec
 
 from tui_forward.minicluster.apiserver import protobuf
 from tui_forward.minicluster.apiserver.status_errors import JSON, StatusError, bad_request
-from tui_forward.minicluster.relay import SocketConnection
+from tui_forward.minicluster.socket_connection import SocketConnection
 from tui_forward.protocol.upgrade_server import header_values
 
 # etcd refuses larger requests; so does a real API server.

@@ -16,7 +16,7 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import TlsFiles
-from tui_forward.minicluster.relay import SocketConnection, connect
+from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 DEFAULT_PORT = 10250
 DIAL_TIMEOUT_S = 30.0

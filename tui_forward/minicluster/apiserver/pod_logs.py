@@ -14,7 +14,7 @@ from tui_forward.minicluster.apiserver.http import Request, Response, Stream
 from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, not_found
 from tui_forward.minicluster.apiserver.store import Store
-from tui_forward.minicluster.relay import SocketConnection
+from tui_forward.minicluster.socket_connection import SocketConnection
 
 _PASSED = (
     "follow",

@@ -26,7 +26,8 @@ from tui_forward.minicluster.apiserver.status_errors import (
 )
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.apiserver.websocket_tunnel import WebSocketTunnel
-from tui_forward.minicluster.relay import Relay, SocketConnection
+from tui_forward.minicluster.relay import Relay
+from tui_forward.minicluster.socket_connection import SocketConnection
 from tui_forward.protocol.upgrade_server import (
     is_tunnel_protocol,
     is_upgrade,
@@ -205,7 +206,7 @@ class PortForward:
             except BaseException:
                 upstream.abort()
                 raise
-            await self._run(WebSocketTunnel(wire, upstream, like_go=self._faults.like_go))
+            await self._run(WebSocketTunnel(wire, upstream, go_framing=self._faults.go_framing))
 
         return Hijack(run)
 

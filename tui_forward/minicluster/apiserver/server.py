@@ -29,7 +29,7 @@ from tui_forward.minicluster.apiserver.status_errors import (
 )
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.relay import SocketConnection
+from tui_forward.minicluster.socket_connection import SocketConnection
 
 HANDSHAKE_TIMEOUT_S = 10.0
 # Thousands of clients may come at once.

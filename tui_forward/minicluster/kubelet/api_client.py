@@ -12,7 +12,7 @@ import h11
 import msgspec
 
 from tui_forward.errors import ApiError, TransportError
-from tui_forward.minicluster.relay import SocketConnection, connect
+from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 Object = dict[str, Any]
 

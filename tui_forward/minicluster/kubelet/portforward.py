@@ -13,7 +13,8 @@ from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import cri_config as cri_config
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
-from tui_forward.minicluster.relay import Relay, SocketConnection, connect
+from tui_forward.minicluster.relay import Relay
+from tui_forward.minicluster.socket_connection import SocketConnection, connect
 from tui_forward.protocol.upgrade_server import (
     HttpRequest,
     encode_response,

@@ -20,7 +20,8 @@ from tui_forward.minicluster.kubelet import logs, portforward
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.pod_worker import PodWorker
 from tui_forward.minicluster.kubelet.portforward import RefusalError
-from tui_forward.minicluster.relay import Relay, SocketConnection
+from tui_forward.minicluster.relay import Relay
+from tui_forward.minicluster.socket_connection import SocketConnection
 from tui_forward.protocol.upgrade_server import HttpRequest, RequestReader, encode_response
 
 _HEAD_S = 30.0
