@@ -319,13 +319,13 @@ class TuiForwardApp(ThemedApp[None]):
         if not self._granter.enqueue(action):
             self.bell()
 
-    def on_ports_wished(self, event: messages.ForwardPortsRequested) -> None:
+    def on_forward_ports_requested(self, event: messages.ForwardPortsRequested) -> None:
         """Switch ports on; those that are on off, if that is wanted."""
         context = self.cluster_state.scope.context
         switch, defaults = self._granter.switch_ports, self._settings.forwards
         self._wish(partial(switch, context, event.ports, defaults, toggle=event.toggle))
 
-    def on_forwards_wished(self, event: messages.ForwardActionRequested) -> None:
+    def on_forward_action_requested(self, event: messages.ForwardActionRequested) -> None:
         """Stop, pause, resume, reconnect, open, copy or edit."""
         self._wish(partial(self._serve, event.forward_ids, event.wish))
 
@@ -343,11 +343,11 @@ class TuiForwardApp(ThemedApp[None]):
         else:
             await self._granter.pause_or_reconnect(forward_ids, wish)
 
-    def on_connections_ended(self, event: messages.CloseConnectionsRequested) -> None:
+    def on_close_connections_requested(self, event: messages.CloseConnectionsRequested) -> None:
         """End connections."""
         self._wish(partial(self._granter.end_connections, event.connection_ids))
 
-    def on_star_toggled(self, event: messages.FavoriteToggled) -> None:
+    def on_favorite_toggled(self, event: messages.FavoriteToggled) -> None:
         """Keep a favourite, or forget it."""
         context = self.cluster_state.scope.context
         self._memory.toggle_favourite(context, event.key)
@@ -360,7 +360,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     # The form.
 
-    def on_form_wished(self, event: messages.ForwardFormRequested) -> None:
+    def on_forward_form_requested(self, event: messages.ForwardFormRequested) -> None:
         """Ask how a port is to be forwarded, then do it."""
         from tui_forward.tui.screens.forward_form import ForwardForm
 
@@ -417,14 +417,14 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Everything about a forward.
 
-    def on_detail_wished(self, event: messages.DetailRequested) -> None:
+    def on_detail_requested(self, event: messages.DetailRequested) -> None:
         """Show everything about one forward."""
         screen = DetailScreen(event.forward_id, self._settings.forwards, clock=self._clock)
         self.push_screen(screen)
         self._sampler.request_sample()
         self.run_worker(self._sampler.poll_hops(screen), group="way", exclusive=True)
 
-    def on_log_wished(self, event: messages.PodLogRequested) -> None:
+    def on_pod_log_requested(self, event: messages.PodLogRequested) -> None:
         """Begin to show the pod's log, or end it."""
         if event.on and isinstance(self.screen, DetailScreen):
             log = self._sampler.poll_pod_log(self.screen, event.container)
@@ -466,12 +466,12 @@ class TuiForwardApp(ThemedApp[None]):
 
     # Other places.
 
-    def on_line_clicked(self, event: StatusLine.Clicked) -> None:
+    def on_status_line_clicked(self, event: StatusLine.Clicked) -> None:
         """A click on the context or the namespace in the top line changes it; on its name, all."""
         if event.line.id == "header" and event.place < len(_OF_THE_TOP_LINE):
             self.call_later(self.run_action, _OF_THE_TOP_LINE[event.place])
 
-    def on_row_table_asked(self) -> None:
+    def on_row_table_context_menu_requested(self) -> None:
         """What can be done with the row that was clicked: the palette knows."""
         self.action_command_palette()
 

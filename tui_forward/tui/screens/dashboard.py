@@ -119,15 +119,15 @@ class Dashboard(Screen[None]):
                 tooltip="Fold the pods of a workload or a group of forwards away, or unfold them"),
         Binding("d", "detail", "Detail", show=False, id="forwards.detail",
                 tooltip="Everything about the forward: chart, timeline, connections"),
-        Binding("o", "wish('open')", "Open", show=False, id="forwards.open",
+        Binding("o", "forward('open')", "Open", show=False, id="forwards.open",
                 tooltip="Show it in the browser"),
-        Binding("y", "wish('copy')", "Copy", id="forwards.copy",
+        Binding("y", "forward('copy')", "Copy", id="forwards.copy",
                 tooltip="Copy the local address to the clipboard"),
-        Binding("p", "wish('pause')", "Pause", show=False, id="forwards.pause",
+        Binding("p", "forward('pause')", "Pause", show=False, id="forwards.pause",
                 tooltip="Stop forwarding but keep the local port; again to go on"),
-        Binding("e", "wish('edit')", "Edit", show=False, id="forwards.edit",
+        Binding("e", "forward('edit')", "Edit", show=False, id="forwards.edit",
                 tooltip="Change local port, address, label, …; starts it anew"),
-        Binding("r", "wish('reconnect')", "Reconnect", show=False, id="forwards.reconnect",
+        Binding("r", "forward('reconnect')", "Reconnect", show=False, id="forwards.reconnect",
                 tooltip="Try again now"),
         Binding("x", "end", "Stop", id="forwards.stop",
                 tooltip="Stop the forward, or end the connection; u brings a forward back"),
@@ -731,7 +731,7 @@ class Dashboard(Screen[None]):
         pane = self._pane
         if action == "filter":
             return not isinstance(self.focused, Input)
-        if action in ("wish", "detail"):
+        if action in ("forward", "detail"):
             return bool(self._selected_forwards())
         if action == "end":
             return (

@@ -44,7 +44,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
         Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and leave"),
         Binding("l", "leave_on", "Leave on", id="quit.leave-on",
                 tooltip="Leave; the forwards go on without the dashboard"),
-        Binding("q,enter,ctrl+c,ctrl+q", "usual", "Quit", id="quit.usual",
+        Binding("q,enter,ctrl+c,ctrl+q", "default", "Quit", id="quit.usual",
                 tooltip="Leave; forwards that were to go on do, others are stopped"),
         Binding("n,escape", "stay", "Stay", id="quit.no", tooltip="Leave everything as it is"),
     ]  # fmt: skip

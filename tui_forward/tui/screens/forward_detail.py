@@ -82,14 +82,14 @@ class DetailScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (32, "-tall")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "back", "Back", id="detail.back", tooltip="To the dashboard"),
-        Binding("space,p", "wish('pause')", "Pause", id="detail.pause",
+        Binding("space,p", "forward('pause')", "Pause", id="detail.pause",
                 tooltip="Stop forwarding but keep the local port; again to go on"),
-        Binding("r", "wish('reconnect')", "Reconnect", id="detail.reconnect",
+        Binding("r", "forward('reconnect')", "Reconnect", id="detail.reconnect",
                 tooltip="Try again now"),
-        Binding("e", "wish('edit')", "Edit", id="detail.edit",
+        Binding("e", "forward('edit')", "Edit", id="detail.edit",
                 tooltip="Change local port, address, label, …; starts it anew"),
-        Binding("o", "wish('open')", "Open", id="detail.open", tooltip="Show it in the browser"),
-        Binding("y", "wish('copy')", "Copy", id="detail.copy",
+        Binding("o", "forward('open')", "Open", id="detail.open", tooltip="Show it in the browser"),
+        Binding("y", "forward('copy')", "Copy", id="detail.copy",
                 tooltip="Copy the local address to the clipboard"),
         Binding("l", "log", "Log", id="detail.log",
                 tooltip="What the container behind it has written, or not any more"),
@@ -259,7 +259,7 @@ class DetailScreen(Screen[None]):
         """Nothing can be done with what is gone."""
         if action == "container":
             return self.log_is_on and len(self._containers) > 1
-        return not (self._gone and action in ("wish", "end", "log"))
+        return not (self._gone and action in ("forward", "end", "log"))
 
 
 def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
