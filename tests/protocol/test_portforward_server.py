@@ -170,7 +170,7 @@ def test_a_good_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "dialled", "broken", "expected"),
+    ("style", "dialed", "broken", "expected"),
     [
         ("text-then-fin", False, False, data(1, b"T") + data(1, fin=True) + data(3, fin=True)),
         ("text-then-fin", True, False, data(3, fin=True) + data(1, b"T") + data(1, fin=True)),
@@ -182,20 +182,20 @@ def test_a_good_end() -> None:
         ("text-then-reset", False, False, data(1, b"T")),
     ],
 )
-def test_every_bad_end(style: str, dialled: bool, broken: bool, expected: bytes) -> None:
+def test_every_bad_end(style: str, dialed: bool, broken: bool, expected: bytes) -> None:
     served, pair = opened()
-    pair.fail("T", style=FailureStyle(style), dialled=dialled, broken=broken)
+    pair.fail("T", style=FailureStyle(style), dialed=dialed, broken=broken)
     if style == "text-then-reset":
         expected += frames.rst_stream(1, 5)
-        expected += b"" if dialled else frames.rst_stream(3, 5)
+        expected += b"" if dialed else frames.rst_stream(3, 5)
     assert served.sent == expected
 
 
 @pytest.mark.parametrize("style", FailureStyle)
 @pytest.mark.parametrize("broken", [False, True])
-@pytest.mark.parametrize("dialled", [False, True])
+@pytest.mark.parametrize("dialed", [False, True])
 def test_our_client_understands_every_bad_end(
-    style: FailureStyle, broken: bool, dialled: bool
+    style: FailureStyle, broken: bool, dialed: bool
 ) -> None:
     log, server_log = PairLog(), ServerLog()
     client, server = TunnelClient(TunnelLog()), TunnelServer(server_log)
@@ -207,7 +207,7 @@ def test_our_client_understands_every_bad_end(
         else containerd_dial_error(80, "/run/netns/x", "x", "connect: connection refused", "no")
     )
     text = forwarding_error(80, "x", cause)
-    server_log.pairs[0].fail(text, style=style, broken=broken, dialled=dialled)
+    server_log.pairs[0].fail(text, style=style, broken=broken, dialed=dialed)
     pump(client, server)
     assert log.failure is not None
     expected = ForwardErrorCause.RESET if broken else ForwardErrorCause.REFUSED

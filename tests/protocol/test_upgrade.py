@@ -298,7 +298,7 @@ def test_another_subprotocol_is_refused_and_allows_fallback() -> None:
             websocket_switching_protocols(KEY, None).replace(
                 b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
             ),
-            "extension nobody offered",
+            "extension that was not offered",
         ),
         ("spdy", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP"),
         ("spdy", b"\x15\x03\x01\x00\x02\x02\x16\n\n", "not HTTP"),

@@ -16,7 +16,7 @@ from tests.protocol.recording_receivers import (
 )
 from tests.protocol.recordings import WEBSOCKET, Recording
 from tui_forward.protocol.spdy import Side
-from tui_forward.protocol.spdy.connection import MAX_ANSWERS
+from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES
 from tui_forward.protocol.spdy.fields import split_fields
 from tui_forward.protocol.websocket import (
     GO_WRITE_BUFFER_BYTES,
@@ -284,7 +284,7 @@ def test_largest_frame() -> None:
 
 def test_pings_without_reading_are_bounded() -> None:
     client, _, _, _ = connected()
-    client.receive_data(frame(b"", Opcode.PING) * MAX_ANSWERS)
+    client.receive_data(frame(b"", Opcode.PING) * MAX_QUEUED_REPLIES)
     assert client.error is None
     client.receive_data(frame(b"", Opcode.PING))
     assert "pings without reading" in str(client.error)

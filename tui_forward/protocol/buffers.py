@@ -1,8 +1,8 @@
-"""The one type for bytes in any form, shared by every codec."""
+"""The type of binary data in all codecs."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes a caller hands over. Codecs neither change nor copy them where they can help it."""
+"""Bytes passed by a caller. Codecs do not change them and avoid copying them."""

@@ -3,8 +3,8 @@
 `v4.channel.k8s.io` (binary messages), `v4.base64.channel.k8s.io` (text messages) or no
 subprotocol (binary): byte 0 of every message is the channel, the rest its bytes. Port
 number i of the request has data channel 2i and error channel 2i+1; the server's first
-message on each is the port, two bytes little-endian. After `wsstream` and the streaming
-server of the CRI (`portforward/websocket.go`).
+message on each is the port, two bytes little-endian. The behavior is that of `wsstream` and
+the streaming server of the CRI (`portforward/websocket.go`).
 
 The server dials every port at once, and there is no half-close: one WebSocket is one
 forwarded connection. So `ChannelsClient` is a tunnel and its only pair in one.
@@ -28,16 +28,16 @@ from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection
 
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
-"""Go's server ends the connection on a frame above this."""
+"""The Go server ends the connection on a larger frame."""
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
-"""Ours: more data than this is sent as several messages."""
+"""Own limit: more data is sent as several messages."""
 
 PORT_BYTES: Final = 2
 
 
 class ChannelCodec:
-    """Cuts the payload of WebSocket messages into channel number and bytes, piece by piece.
+    """Incremental codec of WebSocket messages: channel number and bytes.
 
     Args:
         base64: Whether messages are text: a digit and base64.
@@ -53,14 +53,14 @@ class ChannelCodec:
 
     @property
     def opcode(self) -> int:
-        """The type of every message."""
+        """Return the opcode of every message."""
         return Opcode.TEXT if self._base64 else Opcode.BINARY
 
     def start(self, opcode: int) -> None:
-        """A message begins.
+        """Start decoding a message.
 
         Raises:
-            ProtocolError: It is text where binary was agreed on, or the reverse.
+            ProtocolError: It is text although binary was negotiated, or vice versa.
         """
         if opcode != self.opcode:
             raise ProtocolError(f"channel message with opcode {opcode} instead of {self.opcode}")
@@ -69,7 +69,7 @@ class ChannelCodec:
         self._padded = False
 
     def decode(self, piece: memoryview) -> memoryview:
-        """More of the message; returns bytes for `channel`, perhaps none.
+        """Decode a piece of the message; return bytes for `channel`, possibly none.
 
         Raises:
             ProtocolError: Not base64.
@@ -91,16 +91,16 @@ class ChannelCodec:
             raise ProtocolError(f"channel message is not base64: {error}") from None
 
     def end(self) -> None:
-        """The message is complete.
+        """Finish the message.
 
         Raises:
-            ProtocolError: Its base64 is not.
+            ProtocolError: Its base64 is incomplete.
         """
         if self._carry:
             raise ProtocolError("channel message ends inside base64")
 
     def encode(self, channel: int, data: Buffer) -> tuple[Buffer, ...]:
-        """The payload of one message, in parts."""
+        """Encode the payload of one message, in parts."""
         if not self._base64:
             return bytes((channel,)), data
         return bytes((channel + ord("0"),)), binascii.b2a_base64(data, newline=False)
@@ -109,14 +109,14 @@ class ChannelCodec:
 class ChannelsClient:
     """One forwarded connection over one legacy WebSocket.
 
-    Has the sending methods of `ForwardedPair` and the receiving ones of `TunnelClient`.
+    Has the sending methods of `ClientStreamPair` and the receiving ones of `TunnelClient`.
 
     Args:
         port: The port named in the upgrade request.
-        receiver: Hears of the connection.
-        handler: Hears of the WebSocket under it.
-        base64: Whether `v4.base64.channel.k8s.io` was agreed on.
-        mask: Does the XOR; see `protocol.masking`.
+        receiver: Receives the events of the connection.
+        handler: Receives the events of the WebSocket.
+        base64: Whether `v4.base64.channel.k8s.io` was negotiated.
+        mask: Function for the XOR; see `protocol.masking`.
     """
 
     __slots__ = (
@@ -149,7 +149,7 @@ class ChannelsClient:
         self._receiver = receiver
         self._handler = handler
         self._codec = ChannelCodec(base64=base64)
-        # Bytes of each channel's first message that have come, until both are whole.
+        # Bytes received of each channel's first message, until both are complete.
         self._opening = [b"", b""]
         self._text = b""
         self._ping_id = 0
@@ -157,21 +157,19 @@ class ChannelsClient:
 
     @property
     def ended(self) -> bool:
-        """Whether the WebSocket is over."""
+        """Return whether the WebSocket has ended."""
         return self.websocket.ended
 
     @property
     def error(self) -> ProtocolError | None:
-        """What the server did wrong, if that ended the WebSocket."""
+        """Return the protocol violation that ended the WebSocket, if any."""
         return self.websocket.error
 
     def send(self, data: Buffer) -> bool:
-        """Queue bytes for the application. Never fragmented: Go's server takes every
-        frame for a message.
+        """Queue bytes for the application; return False once this direction has ended.
 
-        Returns:
-            False once this direction has ended.
-        """  # noqa: D205
+        Never fragmented: the Go server treats every frame as a message.
+        """
         if not self.writable:
             return False
         view = memoryview(data)
@@ -183,7 +181,7 @@ class ChannelsClient:
     def send_eof(self) -> bool:
         """End the connection: there is no half-close, so this closes the WebSocket.
 
-        What was on its way from the application may still arrive; then `closed` follows.
+        Data in flight from the application may still arrive; then `closed` follows.
         """
         sent = self.writable
         self.writable = False
@@ -191,48 +189,48 @@ class ChannelsClient:
         return sent
 
     def abort(self) -> None:
-        """Give the connection up. Nothing more is called on the receiver. Idempotent."""
+        """Close the connection. Nothing more is called on the receiver. Idempotent."""
         self.closed = True
         self.send_eof()
 
     def expire(self) -> None:
-        """`REPLY_TIMEOUT_S` went by without `accepted`: give up, and say so."""
+        """Fail the connection if it was not accepted; call after `REPLY_TIMEOUT_S`."""
         if not self.accepted:
             self.fail(ForwardErrorCause.TIMEOUT, "no reply from the server for the new channels")
 
     def fail(self, cause: ForwardErrorCause, text: str) -> None:
-        """Give the connection up for a reason of our own; calls `closed`."""
+        """Close the connection for a local reason and call `closed`."""
         self._close(PortForwardFailure(cause=cause, text=text, port=self.port))
 
     def send_ping(self) -> int:
-        """Queue a WebSocket ping and return its number; 0 if nothing can be sent."""
+        """Queue a WebSocket ping and return its id; 0 if nothing can be sent."""
         self._ping_id += 1
         return self._ping_id if self.websocket.ping(b"%d" % self._ping_id) else 0
 
     def close(self) -> None:
-        """Queue the closing frame. No receiver is called."""
+        """Queue a close frame. No receiver is called."""
         self.abort()
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        """Return the queued frames; see `SpdyConnection.data_to_send`."""
         return self.websocket.data_to_send()
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes of the WebSocket; see `SpdyConnection.receive_data`."""
+        """Process bytes of the WebSocket; see `SpdyConnection.receive_data`."""
         self.websocket.receive_data(chunk)
 
     def receive_eof(self) -> None:
-        """The transport delivered its last byte."""
+        """Process the end of the transport's data."""
         self.websocket.receive_eof()
 
-    # From the WebSocket. A ProtocolError raised here ends it.
+    # Called by the WebSocket. A ProtocolError raised here ends it.
 
     def message_started(self, opcode: int) -> None:
-        """A message begins."""
+        """Start a message."""
         self._codec.start(opcode)
 
     def payload_received(self, data: memoryview) -> None:
-        """More of a message."""
+        """Process a piece of a message."""
         data = self._codec.decode(data)
         channel = self._codec.channel
         if channel not in (0, 1) or not len(data) or self.closed:
@@ -251,19 +249,19 @@ class ChannelsClient:
             self._text += bytes(data[: MAX_ERROR_TEXT_BYTES - len(self._text)])
 
     def message_ended(self) -> None:
-        """A message is complete."""
+        """Finish a message."""
         self._codec.end()
         if self._text and self._codec.channel == 1:
-            # One message is the whole error, and the last thing the server has to say.
+            # The error text is one message, and the last one from the server.
             self._close(parse_failure(self._text, self.port))
 
     def pong_received(self, payload: bytes) -> None:
-        """The answer to a ping."""
+        """Pass the pong to the handler."""
         if payload.isdigit() and len(payload) < 16:
             self._handler.pong_received(int(payload))
 
     def websocket_ended(self, error: ProtocolError | None) -> None:
-        """Nothing more will come."""
+        """Close the connection and pass the end to the handler."""
         if not self.closed:
             if error is None and self.accepted:
                 self.writable = False

@@ -1,6 +1,7 @@
 """Legacy port-forward channels over WebSocket, server side, without I/O.
 
-See `protocol.channels` for the wire. Behaviour after the streaming server of the CRI.
+See `protocol.channels` for the wire format. The behavior is that of the streaming server of
+the CRI.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import WebSocketConnection
 
 MAX_PORTS: Final = 100
-"""Channel numbers are one byte, and a digit's distance from `0` in base64."""
+"""Channel numbers are one byte; in base64 messages an offset from the digit `0`."""
 
 
 class ChannelReceiver(Protocol):
-    """Whoever serves one port of a legacy WebSocket."""
+    """Receiver of the events of one port of a legacy WebSocket."""
 
     def data_received(self, data: memoryview) -> None:
-        """Bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
 
     def channels_lost(self) -> None:
-        """The WebSocket ended: close the application's connection. The last call."""
+        """Handle the end of the WebSocket: close the application's connection. Last call."""
 
 
 class ServerChannel:
-    """One port of a legacy WebSocket, server side: dial it at once.
+    """One port of a legacy WebSocket, server side; the port is dialed immediately.
 
     Attributes:
         index: Position in the request; the data channel is twice this.
         port: Port to dial.
-        receiver: Hears what the client sends; without one it is lost.
+        receiver: Receives the client's data; without one it is dropped.
         done: Whether the port has ended.
     """
 
@@ -53,7 +54,7 @@ class ServerChannel:
         return not self.done and self._server._send(2 * self.index, data)  # noqa: SLF001
 
     def finish(self) -> None:
-        """The port has ended. The WebSocket is closed when every port has. Idempotent."""
+        """Mark the port as ended and close the WebSocket after the last one. Idempotent."""
         self.done = True
         self._server._finished()  # noqa: SLF001
 
@@ -65,12 +66,12 @@ class ServerChannel:
 
 
 class ChannelsServer:
-    """The server end of one legacy WebSocket; the port messages are queued at once.
+    """Server end of one legacy WebSocket; the port messages are queued immediately.
 
     Args:
         ports: As in the request, repeats included.
-        base64: Whether `v4.base64.channel.k8s.io` was agreed on.
-        mask: Does the XOR; see `protocol.masking`.
+        base64: Whether `v4.base64.channel.k8s.io` was negotiated.
+        mask: Function for the XOR; see `protocol.masking`.
 
     Attributes:
         channels: One per port.
@@ -96,38 +97,38 @@ class ChannelsServer:
 
     @property
     def ended(self) -> bool:
-        """Whether the WebSocket is over."""
+        """Return whether the WebSocket has ended."""
         return self.websocket.ended
 
     @property
     def error(self) -> ProtocolError | None:
-        """What the client did wrong, if that ended the WebSocket."""
+        """Return the protocol violation that ended the WebSocket, if any."""
         return self.websocket.error
 
     def close(self, code: int = 1000) -> None:
-        """Queue a closing frame. No receiver is called."""
+        """Queue a close frame. No receiver is called."""
         self.websocket.close(code)
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        """Return the queued frames; see `SpdyConnection.data_to_send`."""
         return self.websocket.data_to_send()
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes of the WebSocket; see `SpdyConnection.receive_data`."""
+        """Process bytes of the WebSocket; see `SpdyConnection.receive_data`."""
         self.websocket.receive_data(chunk)
 
     def receive_eof(self) -> None:
-        """The transport delivered its last byte."""
+        """Process the end of the transport's data."""
         self.websocket.receive_eof()
 
-    # From the WebSocket. A ProtocolError raised here ends it.
+    # Called by the WebSocket. A ProtocolError raised here ends it.
 
     def message_started(self, opcode: int) -> None:
-        """A message begins."""
+        """Start a message."""
         self._codec.start(opcode)
 
     def payload_received(self, data: memoryview) -> None:
-        """More of a message; unknown channels are ignored."""
+        """Process a piece of a message; ignore unknown channels."""
         data = self._codec.decode(data)
         number = self._codec.channel
         if number % 2 == 0 and 0 <= number < 2 * len(self.channels) and len(data):
@@ -136,14 +137,14 @@ class ChannelsServer:
                 channel.receiver.data_received(data)
 
     def message_ended(self) -> None:
-        """A message is complete."""
+        """Finish a message."""
         self._codec.end()
 
     def pong_received(self, payload: bytes) -> None:
-        """Nobody asked for one."""
+        """Ignore: this server sends no pings."""
 
     def websocket_ended(self, error: ProtocolError | None) -> None:  # noqa: ARG002
-        """Nothing more will come; `error` stays readable."""
+        """Notify the receivers of the end; `error` stays readable."""
         for channel in self.channels:
             if channel.receiver is not None:
                 channel.receiver.channels_lost()

@@ -2,12 +2,11 @@
 
 Each forwarded connection is a pair of streams with the same `requestid`: an error stream,
 opened first and half-closed at once, on which the server may explain a failure, and a data
-stream for the bytes. Behaviour after client-go's `tools/portforward` and the streaming
-server of the CRI (`cri-streaming`, containerd); texts of errors in `protocol.failures`.
+stream for the bytes. The behavior is that of client-go's `tools/portforward` and the streaming
+server of the CRI (`cri-streaming`, containerd); error texts are in `protocol.error_stream`.
 
-The client's `TunnelClient` writes both SYN_STREAMs (and what data there is) at once
-instead of waiting for the replies in between: servers accept that, and it saves a round
-trip per stream.
+`TunnelClient` sends both SYN_STREAMs and the first data without waiting for the replies:
+servers accept that, and it saves a round trip per stream.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from tui_forward.protocol.spdy import (
 )
 
 REPLY_TIMEOUT_S: Final = 30.0
-"""How long client-go waits for a SYN_REPLY; then the tunnel is taken to be wedged."""
+"""How long client-go waits for a SYN_REPLY before it gives up the tunnel."""
 
 PAIR_TIMEOUT_S: Final = 30.0
 """How long the streaming server waits for the other half of a pair."""
 
 PING_PERIOD_S: Final = 5.0
-"""How often a Go client sends SPDY PINGs."""
+"""Interval of the SPDY PINGs of a Go client."""
 
 STREAM_TYPE: Final = "streamtype"
 PORT: Final = "port"
@@ -50,25 +49,25 @@ TYPE_DATA: Final = "data"
 
 
 class StreamPairReceiver(Protocol):
-    """Whoever wants to know what becomes of one forwarded connection (client side)."""
+    """Receiver of the events of one forwarded connection, client side."""
 
     def accepted(self) -> None:
-        """The server took the pair on. The application has *not* been dialled yet."""
+        """Handle the server's acceptance. The application has *not* been dialed yet."""
 
     def data_received(self, data: memoryview) -> None:
-        """Bytes from the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes from the application; see `StreamReceiver.data_received` for their lifetime."""
 
     def eof_received(self) -> None:
-        """The application sends no more, and nothing reads what is sent to it any more.
+        """Handle the end of the application's data.
 
-        Sending is over, too (the reader on the other side is gone). `closed` follows when
-        the error stream has ended and tells whether this was a failure.
+        Sending has ended, too: nothing reads on the other side. `closed` follows when the
+        error stream has ended, and reports whether this was a failure.
         """
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        """The connection is over; None if both sides ended it as they wished.
+        """Handle the end of the connection; `failure` is None for a regular end.
 
-        Called exactly once and last, unless `ForwardedPair.abort` was called.
+        Called exactly once and last, unless `ClientStreamPair.abort` was called.
         """
 
 
@@ -88,27 +87,27 @@ class _NullReceiver:
         """Ignore."""
 
 
-_NOBODY: Final = _NullReceiver()
+_NULL_RECEIVER: Final = _NullReceiver()
 
 
 class TunnelHandler(Protocol):
-    """Whoever owns the client end of a tunnel."""
+    """Owner of the client end of a tunnel."""
 
     def pong_received(self, ping_id: int) -> None:
-        """The answer to `TunnelClient.send_ping`."""
+        """Handle the reply to `TunnelClient.send_ping`."""
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
-        """Nothing more will come or go. Every pair has heard `closed` before."""
+        """Handle the end of the tunnel. Every pair's receiver got `closed` before."""
 
 
 class ClientStreamPair:
-    """One forwarded connection, client side: made by `TunnelClient.open`.
+    """One forwarded connection, client side; created by `TunnelClient.open`.
 
     Attributes:
         port: The port in the pod.
         request_id: Number of the pair within its tunnel.
         accepted: Whether both streams were accepted.
-        closed: Whether `PairReceiver.closed` was called, or `abort`.
+        closed: Whether `StreamPairReceiver.closed` or `abort` was called.
     """
 
     __slots__ = (
@@ -142,17 +141,17 @@ class ClientStreamPair:
         headers[STREAM_TYPE] = TYPE_DATA
         try:
             self._data = connection.open_stream(headers, self)
-        except TransportError:  # no id left for it
+        except TransportError:  # no stream id left
             self._error.reset()
             raise
 
     @property
     def writable(self) -> bool:
-        """Whether `send` still takes data."""
+        """Return whether `send` accepts data."""
         return self._data.local_open
 
     def send(self, data: Buffer) -> bool:
-        """Queue bytes for the application; `data` must not change until it was sent.
+        """Queue bytes for the application; `data` must not change until it has been sent.
 
         Returns:
             False once this direction has ended, by `send_eof` or by the other side.
@@ -162,58 +161,58 @@ class ClientStreamPair:
     def send_eof(self) -> bool:
         """Queue FIN.
 
-        The application never sees it as such: the runtime lets it go on for one second,
-        then closes its socket. So hold it back while the application may still answer.
+        The application never sees it as a half-close: the runtime closes its socket one
+        second later. So delay it while the application may still respond.
         """
         return self._data.send_eof()
 
     def abort(self) -> None:
-        """Give the connection up with RST CANCEL. Nothing more is called. Idempotent."""
+        """Reset the connection with RST CANCEL. Nothing more is called. Idempotent."""
         if not self.closed:
             self.closed = True
-            # A receiver usually holds its pair: without the cycle both are freed at once.
-            self._receiver = _NOBODY
+            # A receiver usually references its pair: break the cycle so that both are freed now.
+            self._receiver = _NULL_RECEIVER
             self._error.reset()
             self._data.reset()
 
     def expire(self) -> None:
-        """`REPLY_TIMEOUT_S` went by without `accepted`: RST the pair, and say so."""
+        """Fail the pair if it was not accepted; call after `REPLY_TIMEOUT_S`."""
         if not self.accepted:
             self.fail(ForwardErrorCause.TIMEOUT, "no reply from the server for the new streams")
 
     def fail(self, cause: ForwardErrorCause, text: str) -> None:
-        """Give the connection up with RST CANCEL for a reason of our own; calls `closed`."""
+        """Reset the connection with RST CANCEL for a local reason and call `closed`."""
         self._close(PortForwardFailure(cause=cause, text=text, port=self.port))
 
-    # The data stream's receiver is the pair itself: DATA goes straight through.
+    # The pair itself is the receiver of the data stream: no extra call per DATA frame.
 
     def stream_replied(self, headers: Headers) -> None:  # noqa: ARG002  # empty from Go
-        """One half was accepted."""
+        """Handle SYN_REPLY on either stream."""
         self._replies += 1
         if self._replies == 2:
             self.accepted = True
             self._receiver.accepted()
 
     def data_received(self, data: memoryview) -> None:
-        """DATA of the data stream."""
+        """Handle DATA on the data stream."""
         self._receiver.data_received(data)
 
     def eof_received(self) -> None:
-        """FIN on the data stream."""
+        """Handle FIN on the data stream."""
         self._data_ended = True
-        # Its reader is gone: two more DATA frames would block a worker of the Go server
-        # for good. RST says that nothing more comes (no-op after our own FIN).
+        # Nothing reads there any more: two more DATA frames would block a worker of the Go
+        # server forever. RST ends this direction (no-op after our own FIN).
         self._data.reset()
         self._receiver.eof_received()
-        self._judge()
+        self._close_if_ended()
 
     def stream_reset(self, status: int) -> None:
-        """RST_STREAM on the data stream."""
-        # Servers write the text before they reset either stream, so nothing is to come.
+        """Handle RST_STREAM on the data stream."""
+        # Servers send the error text before they reset either stream.
         self._close(self._failure() or self._reset_failure(status))
 
     def stream_lost(self, error: ProtocolError | None) -> None:
-        """The tunnel ended under the connection."""
+        """Handle the end of the tunnel."""
         text = "the tunnel ended" if error is None else f"the tunnel ended: {error}"
         failure = self._failure() or PortForwardFailure(
             cause=ForwardErrorCause.OTHER, text=text, port=self.port, tunnel_lost=True
@@ -226,18 +225,18 @@ class ClientStreamPair:
 
     def _error_eof(self) -> None:
         self._error_ended = True
-        self._judge()
+        self._close_if_ended()
 
     def _error_reset(self, status: int) -> None:
         self._error_ended = True
         self._close(self._failure() or self._reset_failure(status))
 
-    def _judge(self) -> None:
-        """Decide whether the connection is over, after either stream ended in order."""
+    def _close_if_ended(self) -> None:
+        """Close the connection if both streams have ended in order."""
         if self.closed or not self._error_ended:
             return
         if self._text:
-            # The server's copying is over before it writes: no DATA is on its way.
+            # The server has stopped copying before it writes the text: no DATA follows.
             self._close(self._failure())
         elif self._data_ended:
             self._close(None)
@@ -249,7 +248,7 @@ class ClientStreamPair:
         if not self.accepted:
             text = f"the server refused the stream (status {status})"
             return PortForwardFailure(cause=ForwardErrorCause.OTHER, text=text, port=self.port)
-        # Newer runtimes say so, without a word, when the application reset the connection.
+        # Newer runtimes send RST without a text when the application reset the connection.
         text = "the connection was reset in the pod"
         return PortForwardFailure(cause=ForwardErrorCause.RESET, text=text, port=self.port)
 
@@ -272,7 +271,7 @@ class _ErrorStreamReceiver:
         self._pair.stream_replied(headers)
 
     def data_received(self, data: memoryview) -> None:
-        self._pair._error_text(data)  # noqa: SLF001  # half of the same thing
+        self._pair._error_text(data)  # noqa: SLF001  # part of the same pair
 
     def eof_received(self) -> None:
         self._pair._error_eof()  # noqa: SLF001
@@ -285,11 +284,11 @@ class _ErrorStreamReceiver:
 
 
 class TunnelClient:
-    """The client end of a tunnel: opens pairs, sends PINGs, reads what comes.
+    """Client end of a tunnel: opens pairs, sends PINGs, processes received bytes.
 
     Args:
-        handler: Hears what concerns the tunnel as a whole.
-        compressor: For tests that compare bytes.
+        handler: Receives what concerns the tunnel as a whole.
+        compressor: Only for tests that compare bytes.
     """
 
     __slots__ = ("_handler", "_next_request_id", "spdy")
@@ -303,18 +302,18 @@ class TunnelClient:
 
     @property
     def ended(self) -> bool:
-        """Whether the tunnel is over."""
+        """Return whether the tunnel has ended."""
         return self.spdy.ended
 
     @property
     def error(self) -> ProtocolError | None:
-        """What the peer did wrong, if that ended the tunnel."""
+        """Return the protocol violation that ended the tunnel, if any."""
         return self.spdy.error
 
     def open(self, port: int, receiver: StreamPairReceiver) -> ClientStreamPair:
-        """Open a connection to a port of the pod: both SYN_STREAMs are queued.
+        """Open a connection to a port of the pod and queue both SYN_STREAMs.
 
-        Data may be sent at once; it goes out in the same write.
+        Data may be sent immediately; it goes out in the same write.
 
         Raises:
             TransportError: The tunnel has ended, or has used up its stream ids.
@@ -328,29 +327,29 @@ class TunnelClient:
         return self.spdy.send_ping()
 
     def close(self) -> None:
-        """Queue RST CANCEL on what is open, and GOAWAY. No receiver is called."""
+        """Queue RST CANCEL for every open stream, then GOAWAY. No receiver is called."""
         self.spdy.close()
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        """Return the queued frames; see `SpdyConnection.data_to_send`."""
         return self.spdy.data_to_send()
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes of the tunnel; see `SpdyConnection.receive_data`."""
+        """Process bytes of the tunnel; see `SpdyConnection.receive_data`."""
         self.spdy.receive_data(chunk)
 
     def receive_eof(self) -> None:
-        """The tunnel's transport delivered its last byte."""
+        """Process the end of the transport's data."""
         self.spdy.receive_eof()
 
     def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:  # noqa: ARG002
-        """Never called on a client: servers open no streams."""
+        """Refuse the stream: servers do not open streams."""
         stream.reset(ResetStatus.REFUSED_STREAM)
 
     def pong_received(self, ping_id: int) -> None:
-        """From the connection."""
+        """Pass the pong to the handler."""
         self._handler.pong_received(ping_id)
 
     def connection_ended(self, error: ProtocolError | None) -> None:
-        """From the connection."""
+        """Pass the end to the handler."""
         self._handler.tunnel_ended(error)

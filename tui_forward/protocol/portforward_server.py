@@ -1,8 +1,8 @@
-"""The server side of `portforward.k8s.io`: streams into pairs, and how a pair ends.
+"""The server side of `portforward.k8s.io`, without I/O: pairing of streams, end of a pair.
 
-Behaviour after the streaming server of the CRI (`cri-streaming`, `portforward/httpstream.go`,
-the same code in containerd and CRI-O). Without I/O: who dials the application, and what
-happens to its bytes, is the business of the pair's receiver.
+The behavior is that of the streaming server of the CRI (`cri-streaming`,
+`portforward/httpstream.go`, the same code in containerd and CRI-O). Dialing the application
+and copying its bytes belong to the receiver of the pair.
 """
 
 from __future__ import annotations
@@ -31,49 +31,49 @@ from tui_forward.protocol.spdy import (
 )
 
 MAX_EARLY_BYTES: Final = 64 * 1024
-"""DATA kept for a data stream whose error stream has not come; more resets it."""
+"""DATA buffered for a data stream without its error stream; more resets it."""
 
 
 class FailureStyle(Enum):
-    """How a runtime ends both streams of a pair that failed; differs by version."""
+    """How a runtime ends both streams of a failed pair; differs by version."""
 
     TEXT_THEN_FIN = "text-then-fin"
     """containerd 1.6.0-21, 1.7.0-2, 2.0: text, FIN on error, FIN on data."""
 
     SILENT_RESET = "silent-reset"
-    """containerd 1.6.22+, 1.7.3+: a broken connection is RST without a text, else as above."""
+    """containerd 1.6.22+, 1.7.3+: a broken connection is RST without a text, otherwise as above."""
 
     TEXT_THEN_RESET = "text-then-reset"
-    """containerd 2.1+, newer CRI-O: text, then RST CANCEL on what is not yet ended."""
+    """containerd 2.1+, newer CRI-O: text, then RST CANCEL on streams that have not ended."""
 
 
 class ServerStreamPairReceiver(Protocol):
-    """Whoever serves one pair."""
+    """Receiver of the events of one pair."""
 
     def data_received(self, data: memoryview) -> None:
-        """Bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
 
     def eof_received(self) -> None:
-        """The client sends no more."""
+        """Handle the end of the client's data."""
 
     def pair_reset(self) -> None:
-        """The client reset the data stream. What is sent from now on is dropped."""
+        """Handle a reset of the data stream. Data sent from now on is dropped."""
 
     def pair_lost(self) -> None:
-        """The tunnel ended under the pair. Nothing more is called."""
+        """Handle the end of the tunnel. Nothing more is called."""
 
 
 class TunnelServerHandler(Protocol):
-    """Whoever owns the server end of a tunnel."""
+    """Owner of the server end of a tunnel."""
 
     def pair_opened(self, pair: ServerStreamPair) -> None:
-        """Both halves exist: set `pair.receiver`, then dial.
+        """Handle a complete pair: set `pair.receiver`, then dial.
 
-        DATA may follow at once, long before the dial is done. Without a receiver it is lost.
+        DATA may follow before the dial is done. Without a receiver it is dropped.
         """
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
-        """Nothing more will come or go."""
+        """Handle the end of the tunnel."""
 
 
 class ServerStreamPair:
@@ -81,8 +81,8 @@ class ServerStreamPair:
 
     Attributes:
         port: Port to dial.
-        request_id: As the client (or the pairing by stream ids) has it.
-        receiver: Hears what the client does.
+        request_id: From the client, or derived from the stream ids.
+        receiver: Receives what the client does.
     """
 
     __slots__ = ("_data", "_early", "_early_eof", "_error", "port", "receiver", "request_id")
@@ -98,17 +98,17 @@ class ServerStreamPair:
 
     @property
     def writable(self) -> bool:
-        """Whether `send` still takes data."""
+        """Return whether `send` accepts data."""
         return self._data is not None and self._data.local_open
 
     @property
     def stream_id(self) -> int:
-        """Id of the data stream: what a Go server chooses the frame worker by."""
+        """Return the id of the data stream, by which a Go server selects the frame worker."""
         return self._data.id if self._data is not None else 0
 
     @property
     def remote_open(self) -> bool:
-        """Whether the client may still send data."""
+        """Return whether the client may still send data."""
         return self._data is not None and self._data.remote_open
 
     def send(self, data: Buffer) -> bool:
@@ -120,7 +120,7 @@ class ServerStreamPair:
         return self._data is not None and self._data.send_eof()
 
     def finish(self) -> None:
-        """A good end: FIN on data, then FIN on error. Idempotent."""
+        """End the pair regularly: FIN on data, then FIN on error. Idempotent."""
         for stream in (self._data, self._error):
             if stream is not None:
                 stream.send_eof()
@@ -130,23 +130,23 @@ class ServerStreamPair:
         text: str,
         *,
         style: FailureStyle = FailureStyle.TEXT_THEN_FIN,
-        dialled: bool = True,
+        dialed: bool = True,
         broken: bool = False,
     ) -> None:
-        """A bad end.
+        """End the pair with an error.
 
         Args:
-            text: Whole text for the error stream, see `failures.forwarding_error`.
-            style: Which runtime to act like.
-            dialled: The dial was attempted: FIN on data comes before the text.
-            broken: The cause was EPIPE or ECONNRESET on the application's socket.
+            text: Text for the error stream, see `error_stream.forwarding_error`.
+            style: The runtime to reproduce.
+            dialed: Whether the dial was attempted: FIN on data precedes the text.
+            broken: Whether the cause was EPIPE or ECONNRESET on the application's socket.
         """
         streams = [stream for stream in (self._error, self._data) if stream is not None]
-        if dialled:
+        if dialed:
             self.send_eof()
         if style is FailureStyle.SILENT_RESET and broken:
             for stream in streams:
-                if stream.local_open:  # spdystream sends no RST behind its own FIN
+                if stream.local_open:  # spdystream sends no RST after its own FIN
                     stream.reset()
             return
         if self._error is not None:
@@ -158,18 +158,18 @@ class ServerStreamPair:
                 stream.send_eof()
 
     def reset(self) -> None:
-        """RST CANCEL on both streams, without a word."""
+        """Reset both streams with RST CANCEL, without a text."""
         for stream in (self._error, self._data):
             if stream is not None:
                 stream.reset()
 
-    # The data stream's receiver is the pair itself.
+    # The pair itself is the receiver of the data stream.
 
     def stream_replied(self, headers: Headers) -> None:
-        """Never called on a server."""
+        """Ignore: never called on a server."""
 
     def data_received(self, data: memoryview) -> None:
-        """DATA of the data stream."""
+        """Handle DATA on the data stream."""
         if self.receiver is not None:
             self.receiver.data_received(data)
         elif len(self._early) + len(data) <= MAX_EARLY_BYTES:
@@ -178,19 +178,19 @@ class ServerStreamPair:
             self._data.reset()
 
     def eof_received(self) -> None:
-        """FIN on the data stream."""
+        """Handle FIN on the data stream."""
         if self.receiver is not None:
             self.receiver.eof_received()
         else:
             self._early_eof = True
 
     def stream_reset(self, status: int) -> None:  # noqa: ARG002  # CANCEL from every client
-        """RST_STREAM on the data stream."""
+        """Handle RST_STREAM on the data stream."""
         if self.receiver is not None:
             self.receiver.pair_reset()
 
     def stream_lost(self, error: ProtocolError | None) -> None:  # noqa: ARG002
-        """The tunnel ended under the pair; the handler hears why."""
+        """Handle the end of the tunnel; the handler gets the cause."""
         if self.receiver is not None:
             self.receiver.pair_lost()
 
@@ -199,7 +199,7 @@ class ServerStreamPair:
         return self._data is not None and self._error is not None
 
     def _add(self, stream: SpdyStream, stream_type: str) -> str:
-        """Add a half; returns what is wrong with it, if anything."""
+        """Add a stream of the pair; return the problem, or an empty string."""
         if stream_type == TYPE_ERROR:
             if self._error is not None:
                 return "error stream already assigned"
@@ -212,7 +212,7 @@ class ServerStreamPair:
         return ""
 
     def _print_error(self, text: str) -> None:
-        """As the Go server: into the error stream if it is there; nothing is closed."""
+        """Write to the error stream if there is one; like the Go server, close nothing."""
         if self._error is not None:
             self._error.send_data(text.encode())
 
@@ -226,16 +226,16 @@ class ServerStreamPair:
 
 
 class TunnelServer:
-    """The server end of a tunnel.
+    """Server end of a tunnel.
 
-    Call `expire` when `deadline` is reached: halves without a partner time out.
+    Call `expire` when `deadline` is reached: streams without a partner time out.
 
     Args:
-        handler: Is given every complete pair.
-        name: Stands for the connection in the time-out text, as an address does in Go's.
-        pair_timeout_s: How long a half waits for its partner.
+        handler: Receives every complete pair.
+        name: Name of the connection in the timeout text, where Go prints an address.
+        pair_timeout_s: How long a stream waits for its partner.
         clock: Monotonic seconds.
-        compressor: For tests that compare bytes.
+        compressor: Only for tests that compare bytes.
     """
 
     __slots__ = ("_clock", "_handler", "_name", "_pair_timeout_s", "_waiting", "spdy")
@@ -253,30 +253,30 @@ class TunnelServer:
         self._name = name
         self._pair_timeout_s = pair_timeout_s
         self._clock = clock
-        # Halves by request id, with their deadlines; in order of arrival. Invariant: every
-        # entry lacks a half, so the table is as small as the streams that are open.
+        # Incomplete pairs by request id, with deadlines, in order of arrival. Invariant: every
+        # entry lacks a stream, so the table is bounded by the number of open streams.
         self._waiting: dict[str, tuple[float, ServerStreamPair]] = {}
         self.spdy = SpdyConnection(Side.SERVER, self, compressor=compressor)
 
     @property
     def ended(self) -> bool:
-        """Whether the tunnel is over."""
+        """Return whether the tunnel has ended."""
         return self.spdy.ended
 
     @property
     def error(self) -> ProtocolError | None:
-        """What the client did wrong, if that ended the tunnel."""
+        """Return the protocol violation that ended the tunnel, if any."""
         return self.spdy.error
 
     @property
     def deadline(self) -> float | None:
-        """When to call `expire`, by the clock given; None if nothing waits."""
+        """Return when to call `expire`, by the clock; None if no stream waits."""
         for deadline, _ in self._waiting.values():
             return deadline
         return None
 
     def expire(self) -> None:
-        """Give up halves whose time is over: a text if the error stream came, no close."""
+        """Drop incomplete pairs past their deadline: send a text, close nothing."""
         now = self._clock()
         while (deadline := self.deadline) is not None and deadline <= now:
             request_id = next(iter(self._waiting))
@@ -286,23 +286,23 @@ class TunnelServer:
             )
 
     def close(self) -> None:
-        """Queue RST CANCEL on what is open, and GOAWAY. No receiver is called."""
+        """Queue RST CANCEL for every open stream, then GOAWAY. No receiver is called."""
         self.spdy.close()
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued; see `SpdyConnection.data_to_send`."""
+        """Return the queued frames; see `SpdyConnection.data_to_send`."""
         return self.spdy.data_to_send()
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes of the tunnel; see `SpdyConnection.receive_data`."""
+        """Process bytes of the tunnel; see `SpdyConnection.receive_data`."""
         self.spdy.receive_data(chunk)
 
     def receive_eof(self) -> None:
-        """The tunnel's transport delivered its last byte."""
+        """Process the end of the transport's data."""
         self.spdy.receive_eof()
 
     def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:
-        """From the connection: check a new stream and find its partner."""
+        """Check a new stream and find its partner."""
         port_text = headers.get(PORT, "")
         stream_type = headers.get(STREAM_TYPE, "")
         port = _parse_port(port_text)
@@ -318,7 +318,7 @@ class TunnelServer:
             request_id, (self._clock() + self._pair_timeout_s, ServerStreamPair(port, request_id))
         )
         if stream_type == TYPE_DATA:
-            pair.port = port  # the data stream's port is the one that is dialled
+            pair.port = port  # the data stream's port is the one that is dialed
         problem = pair._add(stream, stream_type)  # noqa: SLF001
         if problem:
             pair._print_error(  # noqa: SLF001
@@ -330,16 +330,16 @@ class TunnelServer:
             pair._deliver_early()  # noqa: SLF001
 
     def pong_received(self, ping_id: int) -> None:
-        """Never called: Go servers send no PING, and neither does this one."""
+        """Ignore: never called, because this server sends no PING, like Go servers."""
 
     def connection_ended(self, error: ProtocolError | None) -> None:
-        """From the connection."""
+        """Pass the end to the handler."""
         self._waiting.clear()
         self._handler.tunnel_ended(error)
 
 
 def _parse_port(text: str) -> int:
-    """As `strconv.ParseUint(text, 10, 16)`, with 0 for everything that is no port."""
+    """Parse like `strconv.ParseUint(text, 10, 16)`; return 0 if it is no port."""
     if not text.isascii() or not text.isdigit() or len(text) > 32:
         return 0
     port = int(text)

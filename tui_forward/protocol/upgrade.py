@@ -1,9 +1,9 @@
-"""The HTTP/1.1 upgrade that begins every tunnel, client side, without I/O.
+"""The HTTP/1.1 upgrade that starts every tunnel, client side, without I/O.
 
-One request, one answer: 101 and the bytes behind it, or a refusal whose body is either a
+One request, one response: 101 and the bytes behind it, or a refusal whose body is either a
 Kubernetes Status (from the API server) or plain text (from the kubelet and the runtime,
-relayed unchanged). Header names and values as client-go, kubectl and `httpstream` have
-them; the WebSocket handshake after RFC 6455, section 4, by hand because the `/` in
+relayed unchanged). Header names and values are those of client-go, kubectl and
+`httpstream`; the WebSocket handshake (RFC 6455, section 4) is written by hand because the `/` in
 `SPDY/3.1+portforward.k8s.io` is outside its token grammar.
 """
 
@@ -37,22 +37,22 @@ _MAX_TEXT: Final = 500
 
 
 class UpgradeKind(StrEnum):
-    """What the connection becomes; the values are those of `TransportChoice`."""
+    """Protocol after the upgrade; the values are those of `TransportChoice`."""
 
     SPDY = "spdy"
     WEBSOCKET = "websocket"
     CHANNELS = "channels"
 
 
-class UpgradeRejected(UpgradeError):  # noqa: N818  # what the server did, not an error of ours
-    """The answer to an upgrade request was not the 101 asked for.
+class UpgradeRejected(UpgradeError):  # noqa: N818  # a server response, not a local error
+    """The response to an upgrade request was not the requested 101.
 
     Args:
-        message: The server's words where it had any.
-        status: HTTP status; 101 if the server switched to something else than was asked.
+        message: The server's text, if any.
+        status: HTTP status; 101 if the server switched to another protocol.
         reason: The Status body's reason, or empty.
         hint: As in the root.
-        retry_after_s: What `Retry-After` said (the kubelet's token cache is full, 429).
+        retry_after_s: Value of `Retry-After` (the kubelet's token cache is full, 429).
     """
 
     def __init__(
@@ -69,28 +69,28 @@ class UpgradeRejected(UpgradeError):  # noqa: N818  # what the server did, not a
 
 
 def accept_key(key: str) -> str:
-    """`Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2)."""
+    """Return `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2)."""
     digest = hashlib.sha1(key.encode("ascii", "replace") + _WEBSOCKET_GUID, usedforsecurity=False)
     return base64.b64encode(digest.digest()).decode("ascii")
 
 
 class ClientUpgrade:
-    """One upgrade request and its answer.
+    """One upgrade request and its response.
 
     Args:
-        kind: What to ask for.
+        kind: The protocol to request.
         path: `/api/v1/namespaces/{ns}/pods/{pod}/portforward`, with the server URL's prefix
             in front and without a query.
         authority: For the `Host` header.
         headers: More headers (`Authorization`, `Impersonate-*`, `User-Agent`), line by line: a
             name may occur more than once.
         ports: For `CHANNELS`, where the ports are part of the request.
-        channel_protocol: For `CHANNELS`: which protocol to ask for, None for none at all.
-        websocket_key: For tests; random otherwise.
+        channel_protocol: For `CHANNELS`: the subprotocol to request, None for none.
+        websocket_key: Only for tests; otherwise random.
 
     Attributes:
         done: Whether 101 arrived; from then on bytes belong to the tunnel.
-        leftover: Bytes of the tunnel that came with the answer. Valid once `done`.
+        leftover: Bytes of the tunnel that came with the response. Valid once `done`.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class ClientUpgrade:
         self._body = b""
 
     def request(self) -> bytes:
-        """The request's bytes. Nothing may follow them before the answer. Call it once.
+        """Return the bytes of the request. Send nothing more before the response. Call once.
 
         Raises:
-            ProtocolError: A header cannot be written (a line break in a token, say).
+            ProtocolError: A header cannot be encoded (a line break in a token, for example).
         """
         method = "POST" if self.kind is UpgradeKind.SPDY else "GET"
         try:
@@ -131,20 +131,20 @@ class ClientUpgrade:
             written = self._http.send(request) or b""
             written += self._http.send(h11.EndOfMessage()) or b""
         except h11.LocalProtocolError:
-            # h11 quotes the value, which may be a token: neither repeat it nor chain to it.
+            # h11 quotes the value, which may be a token: neither repeat nor chain its error.
             raise ProtocolError(
-                "the upgrade request cannot be written: a header or the path has a character "
+                "the upgrade request cannot be encoded: a header or the path has a character "
                 "that HTTP does not allow",
                 hint="Check the token and the user names for line breaks",
             ) from None
         return written
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes of the answer.
+        """Process bytes of the response.
 
         Raises:
-            UpgradeRejected: The answer is complete and is not the 101 asked for.
-            ProtocolError: It is not HTTP, or a 101 that breaks its own protocol.
+            UpgradeRejected: The response is complete and is not the requested 101.
+            ProtocolError: It is not HTTP, or a 101 that violates the requested protocol.
         """
         if self.done:
             self.leftover += bytes(chunk)
@@ -152,11 +152,11 @@ class ClientUpgrade:
             self._http_receive(bytes(chunk))
 
     def receive_eof(self) -> None:
-        """The connection ended (or nobody wants to wait for the rest of a body).
+        """Process the end of the connection, or of the wait for the rest of a body.
 
         Raises:
-            UpgradeRejected: A refusal had begun: judged by what there is of it.
-            TransportError: Not even a head.
+            UpgradeRejected: A refusal was received, possibly with an incomplete body.
+            TransportError: No response head was received.
             ProtocolError: Not HTTP.
         """
         if self.done:
@@ -207,12 +207,12 @@ class ClientUpgrade:
                 elif self._response is not None:  # the body is complete
                     raise self._rejection(self._response)
                 else:
-                    raise ProtocolError("the answer to the upgrade request has no head")
+                    raise ProtocolError("the response to the upgrade request has no head")
         except h11.RemoteProtocolError as error:
-            if self._response is not None:  # the head is sound: believe it
+            if self._response is not None:  # the head is valid
                 raise self._rejection(self._response) from error
             raise ProtocolError(
-                f"the answer to the upgrade request is not HTTP: {str(error)[:200]}",
+                f"the response to the upgrade request is not HTTP: {str(error)[:200]}",
                 hint="Check that the server address of the kubeconfig is that of an API server",
             ) from error
 
@@ -229,7 +229,9 @@ class ClientUpgrade:
             if headers.get("sec-websocket-accept", "") != accept_key(self._key):
                 raise ProtocolError("the server's Sec-WebSocket-Accept does not match our key")
             if headers.get("sec-websocket-extensions"):
-                raise ProtocolError("the server negotiated a WebSocket extension nobody offered")
+                raise ProtocolError(
+                    "the server negotiated a WebSocket extension that was not offered"
+                )
             echo = headers.get("sec-websocket-protocol", "")
         if echo != (self._protocol or ""):
             raise UpgradeRejected(
@@ -244,8 +246,8 @@ class ClientUpgrade:
         headers = _texts(response.headers)
         message, reason = _read_body(self._body[:MAX_BODY_BYTES])
         if not message:
-            words = response.reason.decode("latin-1") or "without a word"
-            message = f"the server answered the upgrade request with {status} {words}"
+            phrase = response.reason.decode("latin-1")
+            message = f"the server answered the upgrade request with {status} {phrase}".rstrip()
         retry_after = headers.get("retry-after", "")
         return UpgradeRejected(
             message,
@@ -265,7 +267,7 @@ _HINTS: Final = {
 
 
 def _read_body(body: bytes) -> tuple[str, str]:
-    """Message and reason of a refusal: of a Status, or plain text with an empty reason."""
+    """Return message and reason of a Status body, or plain text and an empty reason."""
     text = body.decode("utf-8", "replace").strip()
     if text.startswith("{"):
         try:
@@ -278,7 +280,7 @@ def _read_body(body: bytes) -> tuple[str, str]:
                 message[:_MAX_TEXT] if isinstance(message, str) else "",
                 reason[:100] if isinstance(reason, str) else "",
             )
-    if text.startswith("<"):  # a proxy's page is no message
+    if text.startswith("<"):  # the HTML page of a proxy is no message
         return "", ""
     return " ".join(text[:_MAX_TEXT].split()), ""
 
@@ -288,7 +290,7 @@ def _is_seconds(text: str) -> bool:
 
 
 def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers as text, names in lower case, repeated ones joined by commas."""
+    """Return headers as text, names in lower case, repeated ones joined by commas."""
     joined: dict[str, str] = {}
     for name, value in headers:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -297,5 +299,5 @@ def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _contains(headers: Mapping[str, str], name: str, word: str) -> bool:
-    """Go's test: the value contains the word, in any case."""
+    """Return whether the value contains the word, in any case, as Go does."""
     return word in headers.get(name, "").lower()

@@ -1,7 +1,7 @@
-"""The HTTP/1.1 upgrade, server side, without I/O: reading the offer, writing the answer.
+"""The HTTP/1.1 upgrade, server side, without I/O: requests and responses.
 
-For whoever serves port-forward requests: an API server, a kubelet, a streaming server.
-Statuses and texts after `httpstream`, `wsstream` and the tunnelling proxy of the API server.
+For servers of port-forward requests: API server, kubelet, streaming server. Statuses and
+texts are those of `httpstream`, `wsstream` and the tunneling proxy of the API server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ACCEPTED_PROTOCOLS_HEADER: Final = "X-Accepted-Stream-Protocol-Versions"
 _BEARER_PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 
 RawHeaders: TypeAlias = list[tuple[str, str]]
-"""Header fields in the order and the case they came in; repeated ones stay apart."""
+"""Header fields in the order and case received; repeated ones stay separate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,20 @@ class HttpRequest:
     headers: RawHeaders
 
     def values(self, name: str) -> list[str]:
-        """Every value of a header, comma-separated lists taken apart."""
+        """Return every value of a header; comma-separated lists are split."""
         return header_values(self.headers, name)
 
     def header(self, name: str) -> str:
-        """The first field of that name, whole, or an empty string."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), "")
+        """Return the first field of that name, unsplit, or an empty string."""
+        key_name = name.lower()
+        return next((value for key, value in self.headers if key.lower() == key_name), "")
 
 
 class RequestReader:
-    """Reads one request without a body, and keeps what comes behind it.
+    """Reader of one request without a body.
 
     Attributes:
-        leftover: Bytes behind the head. Valid once a request was returned.
+        leftover: Bytes after the head. Valid once a request was returned.
     """
 
     def __init__(self) -> None:
@@ -68,10 +68,10 @@ class RequestReader:
         self.leftover = b""
 
     def receive_data(self, chunk: Buffer) -> HttpRequest | None:
-        """Take bytes; returns the request once its head is complete.
+        """Process bytes; return the request once its head is complete.
 
         Raises:
-            ProtocolError: Not HTTP, or a head beyond `MAX_HEAD_BYTES`.
+            ProtocolError: Not HTTP, or a head larger than `MAX_HEAD_BYTES`.
         """
         if not len(chunk):  # to h11 an empty chunk is the end of the connection
             return None
@@ -94,39 +94,39 @@ class RequestReader:
 
 
 def header_values(headers: RawHeaders, name: str) -> list[str]:
-    """Every value of a header, comma-separated lists taken apart."""
-    wanted = name.lower()
+    """Return every value of a header; comma-separated lists are split."""
+    key_name = name.lower()
     return [
         part.strip()
         for key, value in headers
-        if key.lower() == wanted
+        if key.lower() == key_name
         for part in value.split(",")
         if part.strip()
     ]
 
 
-def _says(headers: RawHeaders, name: str, word: str) -> bool:
-    wanted = name.lower()
-    return any(key.lower() == wanted and word in value.lower() for key, value in headers)
+def _has_word(headers: RawHeaders, name: str, word: str) -> bool:
+    key_name = name.lower()
+    return any(key.lower() == key_name and word in value.lower() for key, value in headers)
 
 
 def is_upgrade(headers: RawHeaders) -> bool:
-    """What the API server asks of a port-forward request (else `Upgrade request required`)."""
-    return _says(headers, "connection", "upgrade")
+    """Return whether this is an upgrade (else the API server: `Upgrade request required`)."""
+    return _has_word(headers, "connection", "upgrade")
 
 
 def is_spdy_upgrade(headers: RawHeaders) -> bool:
-    """Whether the request wants SPDY/3.1."""
-    return is_upgrade(headers) and _says(headers, "upgrade", SPDY_UPGRADE.lower())
+    """Return whether the request is for SPDY/3.1."""
+    return is_upgrade(headers) and _has_word(headers, "upgrade", SPDY_UPGRADE.lower())
 
 
 def is_websocket_upgrade(headers: RawHeaders) -> bool:
-    """Whether the request wants a WebSocket."""
-    return is_upgrade(headers) and _says(headers, "upgrade", "websocket")
+    """Return whether the request is for a WebSocket."""
+    return is_upgrade(headers) and _has_word(headers, "upgrade", "websocket")
 
 
 def websocket_key_is_valid(headers: RawHeaders) -> bool:
-    """Version 13 and a key of 16 bytes (RFC 6455, section 4.2.1); 400 otherwise."""
+    """Return whether version is 13 and the key has 16 bytes (RFC 6455, 4.2.1)."""
     if header_values(headers, "sec-websocket-version") != ["13"]:
         return False
     keys = header_values(headers, "sec-websocket-key")
@@ -137,21 +137,21 @@ def websocket_key_is_valid(headers: RawHeaders) -> bool:
 
 
 def negotiate(offered: Iterable[str], supported: Iterable[str]) -> str | None:
-    """The first protocol of the client's that the server knows."""
+    """Return the first offered protocol that the server supports."""
     known = frozenset(supported)
     return next((protocol for protocol in offered if protocol in known), None)
 
 
 def is_tunnel_protocol(protocol: str) -> bool:
-    """What the tunnelling proxy of the API server intercepts."""
+    """Return whether the tunneling proxy of the API server handles the protocol."""
     return protocol.startswith(SPDY_UPGRADE + "+") and protocol.endswith(".k8s.io")
 
 
 def split_bearer_protocol(offered: Iterable[str]) -> tuple[str | None, list[str]]:
-    """Take a bearer token out of the offered subprotocols, as the API server does.
+    """Separate a bearer token from the offered subprotocols, as the API server does.
 
     Returns:
-        The token or None, and the other subprotocols; a token needs at least one beside it.
+        The token or None, and the other subprotocols; a token requires at least one of them.
     """
     token: str | None = None
     others: list[str] = []
@@ -169,23 +169,23 @@ def split_bearer_protocol(offered: Iterable[str]) -> tuple[str | None, list[str]
 
 
 def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
-    """A 101 with these headers."""
+    """Encode a 101 with these headers."""
     return _head(101, headers)
 
 
 def spdy_switching_protocols(protocol: str = STREAM_PROTOCOL) -> bytes:
-    """The 101 of a streaming server."""
+    """Encode the 101 of a streaming server."""
     return switching_protocols(
         [("Connection", "Upgrade"), ("Upgrade", SPDY_UPGRADE), (STREAM_PROTOCOL_HEADER, protocol)]
     )
 
 
 def websocket_switching_protocols(key: str, protocol: str | None) -> bytes:
-    """The 101 of a WebSocket server; no extension is ever negotiated.
+    """Encode the 101 of a WebSocket server, without extensions.
 
     Args:
         key: The request's `Sec-WebSocket-Key`.
-        protocol: The subprotocol chosen, None if none was offered.
+        protocol: The selected subprotocol, None if none was offered.
     """
     headers = [
         ("Upgrade", "websocket"),
@@ -204,7 +204,7 @@ def encode_response(
     content_type: str = "text/plain; charset=utf-8",
     headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """A whole answer that ends the connection."""
+    """Encode a complete response that ends the connection."""
     raw = body.encode() if isinstance(body, str) else body
     fields = [*headers]
     if raw:
@@ -216,7 +216,7 @@ def encode_response(
 def encode_status_response(
     status: int, message: str, *, reason: str = "", details: Mapping[str, object] | None = None
 ) -> bytes:
-    """A whole answer with a Status body, as the API server gives it."""
+    """Encode a complete response with a Status body, as the API server does."""
     body: dict[str, object] = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -234,7 +234,7 @@ def encode_status_response(
 
 
 def unsupported_protocol_response(offered: Iterable[str], supported: Iterable[str]) -> bytes:
-    """The 403 of a SPDY streaming server that knows none of the client's protocols."""
+    """Encode the 403 of a SPDY streaming server without a common protocol."""
     accepted = list(supported)
     text = (
         f"unable to upgrade: unable to negotiate protocol: client supports "

@@ -1,8 +1,8 @@
 """WebSocket frames (RFC 6455, section 5) without I/O, for both sides.
 
-Made for byte streams: payload is handed on in pieces as it arrives, as views into the
-chunk (or, where it had to be unmasked, into a copy); nobody waits for the end of a frame
-or of a message. No extensions. The handshake is in `protocol.upgrade`.
+For byte streams: payload is passed on in pieces as it arrives, as views into the chunk (or,
+if it was masked, into a copy), without waiting for the end of a frame or message. No
+extensions. The handshake is in `protocol.upgrade`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final, Protocol
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.masking import Masker, apply_mask, rotate_key
-from tui_forward.protocol.spdy.connection import MAX_ANSWERS, Side
+from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES, Side
 
 MAX_CONTROL_PAYLOAD: Final = 125
 
 GO_WRITE_BUFFER_BYTES: Final = 4096
-"""The write buffer of gorilla/websocket in the API server; see `send_like_go`."""
+"""The write buffer of gorilla/websocket in the API server; see `send_fragmented`."""
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_PROTOCOL_ERROR: Final = 1002
@@ -50,28 +50,28 @@ _U64: Final = struct.Struct(">Q")
 
 
 class WebSocketReceiver(Protocol):
-    """Whoever reads a WebSocket."""
+    """Receiver of the events of a WebSocket."""
 
     def message_started(self, opcode: int) -> None:
-        """A text or binary message begins."""
+        """Handle the start of a text or binary message."""
 
     def payload_received(self, data: memoryview) -> None:
-        """More of the message; never empty, any number of pieces.
+        """Handle a piece of the message; never empty, any number of pieces.
 
         A view into the chunk given to `receive_data`, under the conditions of
         `StreamReceiver.data_received`.
         """
 
     def message_ended(self) -> None:
-        """The message is complete."""
+        """Handle the end of the message."""
 
     def pong_received(self, payload: bytes) -> None:
-        """The answer to a `ping`, or a pong nobody asked for."""
+        """Handle the reply to a `ping`, or an unsolicited pong."""
 
     def websocket_ended(self, error: ProtocolError | None) -> None:
-        """Nothing more will come; None after close code 1000 or a plain end of file.
+        """Handle the end; `error` is None after close code 1000 or a plain end of file.
 
-        Send what is queued (the answering close frame), then close the transport.
+        Send the queued frames (the replying close frame), then close the transport.
         """
 
 
@@ -80,23 +80,22 @@ class WebSocketConnection:
 
     Args:
         side: The client masks what it sends, the server must not.
-        receiver: Hears what arrives.
-        binary_only: Treat a text message as a broken protocol, as the SPDY tunnel does.
-        frame_is_message: Take each frame for a message, even a continuation, as Go's
+        receiver: Receives messages.
+        binary_only: Treat a text message as a protocol violation, as the SPDY tunnel does.
+        frame_is_message: Treat each frame as a message, even a continuation, as Go's
             `golang.org/x/net/websocket` (the legacy server) does.
         max_frame: Largest payload length accepted in one frame; None for no limit.
-        mask: Does the XOR; see `protocol.masking`.
+        mask: Function for the XOR; see `protocol.masking`.
         random_bytes: Source of masking keys.
 
     Attributes:
-        ended: Whether nothing more will come.
-        error: Why, if the other side broke the protocol or closed with a code but 1000.
+        ended: Whether the connection has ended.
+        error: Why, if the peer violated the protocol or closed with a code other than 1000.
         close_code: Code of the peer's close frame, if there was one; 1005 if it had none.
         close_reason: Its text.
     """
 
     __slots__ = (
-        "_answers",
         "_binary_only",
         "_close_sent",
         "_control",
@@ -114,6 +113,7 @@ class WebSocketConnection:
         "_outgoing",
         "_random_bytes",
         "_receiver",
+        "_replies",
         "close_code",
         "close_reason",
         "ended",
@@ -139,10 +139,10 @@ class WebSocketConnection:
         self._masks = side is Side.CLIENT
         self._random_bytes = random_bytes
         self._outgoing: list[Buffer] = []
-        self._answers = 0
+        self._replies = 0
         self._close_sent = False
-        # Receiving. Invariant: either `_head` holds an incomplete frame head, or `_left`
-        # bytes of the current frame's payload are to come, or neither.
+        # Receiving. Invariant: either `_head` has an incomplete frame head, or `_left` bytes of
+        # the current frame's payload are missing, or neither.
         self._head = bytearray()
         self._left = 0
         self._offset = 0
@@ -150,7 +150,7 @@ class WebSocketConnection:
         self._opcode = 0
         self._fin = False
         self._control = bytearray()
-        self._open_message = 0  # opcode of the message under way, 0 for none
+        self._open_message = 0  # opcode of the incomplete message, 0 for none
         self.ended = False
         self.error: ProtocolError | None = None
         self.close_code: int | None = None
@@ -159,10 +159,10 @@ class WebSocketConnection:
     # ----------------------------------------------------------------- sending
 
     def send(self, *parts: Buffer, opcode: int = Opcode.BINARY, fin: bool = True) -> bool:
-        """Queue one frame whose payload is all parts together.
+        """Queue one frame whose payload is the concatenation of all parts.
 
-        A server's parts are not copied and must not change until they were sent; a
-        client's are masked into a copy at once.
+        A server's parts are not copied and must not change until they have been sent; a
+        client's are masked into a copy immediately.
 
         Args:
             parts: Payload.
@@ -178,10 +178,10 @@ class WebSocketConnection:
         return True
 
     def send_fragmented(self, parts: Iterable[Buffer]) -> bool:
-        """Queue parts the way Go's API server does, to see that clients cope.
+        """Queue parts with the fragmentation of the Go API server.
 
-        Every part is a message of its own. A part above twice the write buffer becomes one
-        frame without FIN and an empty continuation; one above the buffer is cut into
+        Every part is a separate message. A part above twice the write buffer becomes one
+        frame without FIN and an empty continuation; one above the buffer is split into
         pieces of the buffer's size (gorilla/websocket, `messageWriter.Write`).
         """
         sent = True
@@ -200,27 +200,27 @@ class WebSocketConnection:
         return sent
 
     def ping(self, payload: bytes = b"") -> bool:
-        """Queue a ping. Kubernetes never does; SPDY PINGs do that job."""
+        """Queue a ping. Kubernetes uses SPDY PINGs instead."""
         return self.send(payload[:MAX_CONTROL_PAYLOAD], opcode=Opcode.PING)
 
     def close(self, code: int = CLOSE_NORMAL, reason: str = "") -> None:
         """Queue a close frame; nothing can be sent after it. Idempotent.
 
-        Kubernetes closes the TCP connection right behind it, without waiting for the answer.
+        Kubernetes then closes the TCP connection without waiting for the reply.
         """
         if not self._close_sent and not self.ended:
             self._queue_close(code, reason)
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued, in order; see `SpdyConnection.data_to_send`."""
+        """Return the queued frames in order; see `SpdyConnection.data_to_send`."""
         taken = self._outgoing
         self._outgoing = []
-        self._answers = 0
+        self._replies = 0
         return taken
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would return anything."""
+        """Return whether `data_to_send` would return frames."""
         return bool(self._outgoing)
 
     def _queue_close(self, code: int, reason: str) -> None:
@@ -237,14 +237,14 @@ class WebSocketConnection:
                 self._mask(key, body)
                 self._outgoing.append(body)
             return
-        kept = [part for part in parts if len(part)]
-        self._outgoing.append(frame_head(opcode, sum(map(len, kept)), fin=fin))
-        self._outgoing += kept
+        nonempty = [part for part in parts if len(part)]
+        self._outgoing.append(frame_head(opcode, sum(map(len, nonempty)), fin=fin))
+        self._outgoing += nonempty
 
     # --------------------------------------------------------------- receiving
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes as they came, cut anywhere. Never raises on what a peer can do."""
+        """Process received bytes, cut anywhere. Never raise on the input of a peer."""
         if self.ended:
             return
         try:
@@ -255,7 +255,7 @@ class WebSocketConnection:
             self._end(error)
 
     def receive_eof(self) -> None:
-        """The transport delivered its last byte."""
+        """Process the end of the transport's data."""
         if self.ended:
             return
         cut = self._left or self._head or self._open_message
@@ -288,9 +288,9 @@ class WebSocketConnection:
                 return
 
     def _continue_head(self, view: memoryview, size: int) -> int:
-        """More of a frame's head; returns how much of the chunk was its."""
+        """Continue a frame head; return how many bytes of the chunk belong to it."""
         head = self._head
-        # A head has at most 14 bytes: take what may belong to it and look again.
+        # A head has at most 14 bytes: append what may belong to it and parse again.
         had = len(head)
         head += view[: 14 - had]
         begin = self._begin_frame(memoryview(bytes(head)), 0, len(head))
@@ -302,7 +302,7 @@ class WebSocketConnection:
         return begin - had if not self.ended else size
 
     def _begin_frame(self, view: memoryview, at: int, size: int) -> int:
-        """Read a frame's head; returns where its payload begins, or -1 if it is incomplete."""
+        """Parse a frame head; return the offset of the payload, or -1 if incomplete."""
         if size - at < 2:
             return -1
         first = view[at]
@@ -384,9 +384,9 @@ class WebSocketConnection:
     def _control_frame(self, payload: bytes) -> None:
         if self._opcode == Opcode.PING:
             if not self._close_sent:
-                self._answers += 1
-                if self._answers > MAX_ANSWERS:
-                    raise ProtocolError(f"peer sent {MAX_ANSWERS} pings without reading")
+                self._replies += 1
+                if self._replies > MAX_QUEUED_REPLIES:
+                    raise ProtocolError(f"peer sent {MAX_QUEUED_REPLIES} pings without reading")
                 self._queue(Opcode.PONG, (payload,), fin=True)
         elif self._opcode == Opcode.PONG:
             self._receiver.pong_received(payload)
@@ -402,8 +402,8 @@ class WebSocketConnection:
             self._queue_close(CLOSE_NORMAL, "")
         error = None
         if self.close_code != CLOSE_NORMAL:
-            words = f": {self.close_reason}" if self.close_reason else ""
-            error = ProtocolError(f"WebSocket closed with code {self.close_code}{words}")
+            suffix = f": {self.close_reason}" if self.close_reason else ""
+            error = ProtocolError(f"WebSocket closed with code {self.close_code}{suffix}")
         self._end(error)
 
     def _end(self, error: ProtocolError | None) -> None:
@@ -415,7 +415,7 @@ class WebSocketConnection:
 
 
 def frame_head(opcode: int, length: int, *, fin: bool = True, masked: bool = False) -> bytes:
-    """The bytes in front of a payload, without the masking key."""
+    """Encode a frame head, without the masking key."""
     first = (_FIN if fin else 0) | opcode
     mask = _MASKED if masked else 0
     if length <= MAX_CONTROL_PAYLOAD:

@@ -16,7 +16,7 @@ from tests.protocol.recording_receivers import (
 )
 from tests.protocol.spdy.test_connection import data, served
 from tui_forward.protocol.spdy import HeaderCompressor, Side, SpdyConnection, frames
-from tui_forward.protocol.spdy.connection import MAX_ANSWERS, MAX_STREAMS
+from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES, MAX_STREAMS
 from tui_forward.protocol.spdy.frames import (
     MAX_CONTROL_LENGTH,
     FrameType,
@@ -76,7 +76,7 @@ def test_a_zlib_bomb_costs_the_connection_only() -> None:
 
 
 def test_pings_without_reading_are_bounded() -> None:
-    server, _ = served(b"".join(frames.ping(1) for _ in range(MAX_ANSWERS)))
+    server, _ = served(b"".join(frames.ping(1) for _ in range(MAX_QUEUED_REPLIES)))
     assert server.error is None
     server.receive_data(frames.ping(1))
     assert "without reading" in str(server.error)
@@ -85,7 +85,7 @@ def test_pings_without_reading_are_bounded() -> None:
 def test_pings_with_reading_are_not() -> None:
     server, _ = served(b"")
     for _ in range(3):
-        server.receive_data(b"".join(frames.ping(1) for _ in range(MAX_ANSWERS)))
+        server.receive_data(b"".join(frames.ping(1) for _ in range(MAX_QUEUED_REPLIES)))
         server.data_to_send()
     assert server.error is None
 

@@ -100,7 +100,7 @@ class PortForwardTunnel:
             clock=self.loop.time,
         )
         if self.switches.backpressure:
-            self._tunnel.spdy.hold_pings(self._ping)
+            self._tunnel.spdy.delegate_pings(self._ping)
         self._start(self._tunnel, early)
 
     def _ping(self, ping_id: int) -> None:
@@ -416,7 +416,7 @@ class _Ping:
         """Never called."""
 
     def take_eof(self) -> None:
-        self._spdy.answer_ping(self._id)
+        self._spdy.reply_to_ping(self._id)
         self._flush()
 
 
@@ -439,7 +439,7 @@ class _PairWire:
 
     def fail(self, text: str, *, dialled: bool, broken: bool) -> None:
         style = self._switches.failure_style
-        self._pair.fail(text, style=style, dialled=dialled, broken=broken)
+        self._pair.fail(text, style=style, dialed=dialled, broken=broken)
 
 
 class _PairReceiver:

@@ -1,17 +1,17 @@
 """A SPDY/3.1 connection without I/O, for both sides, as spdystream speaks it.
 
-Bytes go in through `SpdyConnection.receive_data`; what they mean comes out at once, as
-calls on the receivers of streams and on the connection's handler. What is to be sent is
-collected and taken with `data_to_send`.
+Bytes go in through `SpdyConnection.receive_data`; events come out immediately, as calls on
+the receivers of streams and on the connection's handler. Frames to send are queued and
+returned by `data_to_send`.
 
 Calls instead of a list of events, because DATA is the hot path: a piece of DATA costs one
-look-up and one call with a view into the caller's own chunk, and the order of everything
-that happens is the order of the calls. A receiver may call any sending method from
-within; it must not call `receive_data`, and must not raise.
+look-up and one call with a view into the caller's chunk, and calls keep the order of
+events. A receiver may call any sending method; it must not call `receive_data`, and must
+not raise.
 
-There is no flow control: spdystream neither grants nor awaits credit, and neither do we.
-SETTINGS and WINDOW_UPDATE are checked and ignored. This module knows nothing of ports and
-pods; see `protocol.portforward`.
+There is no flow control: spdystream neither grants nor awaits credit, and neither does this
+module. SETTINGS and WINDOW_UPDATE are checked and ignored. Ports and pods belong to
+`protocol.portforward`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from tui_forward.errors import ProtocolError, TransportError
 from tui_forward.protocol.buffers import Buffer
@@ -35,117 +35,63 @@ from tui_forward.protocol.spdy.frames import (
     FrameType,
     GoawayStatus,
     ResetStatus,
-    pack_head,
     unpack_head,
 )
-from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor
-from tui_forward.protocol.spdy.receivers import NOBODY, ConnectionHandler, StreamReceiver
+from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
+from tui_forward.protocol.spdy.receivers import NULL_RECEIVER, StreamReceiver
+from tui_forward.protocol.spdy.stream import SpdyStream
 
 MAX_STREAMS: Final = 65_536
-"""How many streams a peer may have open at once; more are refused. spdystream has no limit."""
+"""Open streams per peer; more are refused. spdystream has no limit."""
 
-MAX_ANSWERS: Final = 4096
-"""How many frames a peer may provoke (pongs, refusals) before any of them is taken to be sent."""
+MAX_QUEUED_REPLIES: Final = 4096
+"""Replies (pongs, refusals) that may be queued before any of them is sent."""
 
 _FIN_BIT: Final = FLAG_FIN << 24
 _U32: Final = struct.Struct(">I")
 
 
 class Side(Enum):
-    """Which end of the connection this is: the client has the odd ids."""
+    """End of the connection: the client has the odd stream ids."""
 
     CLIENT = 1
     SERVER = 2
 
 
-class SpdyStream:
-    """One stream, from SYN_STREAM until both directions ended.
+class ConnectionHandler(Protocol):
+    """Owner of a connection: receives what concerns the connection as a whole."""
 
-    Attributes:
-        id: Stream id.
-        receiver: Hears what the peer does with the stream.
-        replied: Whether SYN_REPLY was received (client) or sent (server).
-        local_open: Whether this side may still send.
-        remote_open: Whether the peer may still send.
-    """
+    def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:
+        """Handle a stream that the peer opened. Server only.
 
-    __slots__ = ("_connection", "id", "local_open", "receiver", "remote_open", "replied")
-
-    def __init__(
-        self, connection: SpdyConnection, stream_id: int, receiver: StreamReceiver
-    ) -> None:
-        self._connection = connection
-        self.id = stream_id
-        self.receiver = receiver
-        self.replied = False
-        self.local_open = True
-        self.remote_open = True
-
-    def send_data(self, data: Buffer, *, fin: bool = False) -> bool:
-        """Queue DATA; `data` is not copied and must not change until it was sent.
-
-        Returns:
-            Whether it was queued: False once this direction has ended. A peer may reset a
-            stream at any moment, so that is no error.
+        Set `stream.receiver` and call `stream.reply()`, or call `stream.reset()`. If the
+        frame carried FIN, the receiver's `eof_received` follows immediately.
         """
-        if not self.local_open:
-            return False
-        size = len(data)
-        outgoing = self._connection._outgoing  # noqa: SLF001  # one class in two
-        if size <= MAX_DATA_LENGTH:
-            outgoing.append(pack_head(self.id, (_FIN_BIT | size) if fin else size))
-            if size:
-                outgoing.append(data)
-        else:
-            self._send_large(data, fin=fin)
-        if fin:
-            self._end_local()
-        return True
 
-    def send_eof(self) -> bool:
-        """Queue an empty DATA frame with FIN. Returns False if this direction has ended."""
-        return self.send_data(b"", fin=True)
+    def pong_received(self, ping_id: int) -> None:
+        """Handle the reply to a `send_ping`."""
 
-    def reply(self) -> None:
-        """Accept the stream with an empty SYN_REPLY, before any DATA. Server only."""
-        if self.local_open and not self.replied:
-            self.replied = True
-            self._connection._send_reply(self.id)  # noqa: SLF001
+    def connection_ended(self, error: ProtocolError | None) -> None:
+        """Handle the end: GOAWAY, end of file, or a violation of the protocol (`error`).
 
-    def reset(self, status: int = ResetStatus.CANCEL) -> None:
-        """Give the stream up in both directions. Nothing more is received. Idempotent."""
-        self._connection._reset(self, status)  # noqa: SLF001
-
-    def _send_large(self, data: Buffer, *, fin: bool) -> None:
-        view = memoryview(data)
-        last = (len(view) - 1) // MAX_DATA_LENGTH * MAX_DATA_LENGTH
-        outgoing = self._connection._outgoing  # noqa: SLF001
-        for at in range(0, len(view), MAX_DATA_LENGTH):
-            piece = view[at : at + MAX_DATA_LENGTH]
-            outgoing.append(frames.data_header(self.id, len(piece), fin=fin and at == last))
-            outgoing.append(piece)
-
-    def _end_local(self) -> None:
-        self.local_open = False
-        if not self.remote_open:
-            self._connection._forget(self)  # noqa: SLF001
+        The last call of all; every stream's receiver got `stream_lost` before.
+        """
 
 
 class SpdyConnection:
     """One end of a SPDY/3.1 connection.
 
-    What arrives for streams that are unknown or have ended is ignored, as spdystream does;
-    an ended stream leaves nothing behind. Memory is bounded by the open streams, one
-    control frame, and `MAX_ANSWERS` frames that the peer provoked.
+    Frames for streams that are unknown or have ended are ignored, as in spdystream; an ended
+    stream leaves no state behind. Memory is bounded by the open streams, one control frame,
+    and `MAX_QUEUED_REPLIES` queued replies.
 
     Args:
-        side: Which end this is.
-        handler: Hears what concerns the connection as a whole.
-        compressor: For tests that compare bytes; otherwise the default is right.
+        side: The end of this object.
+        handler: Receives what concerns the connection as a whole.
+        compressor: Only for tests that compare bytes.
     """
 
     __slots__ = (
-        "_answers",
         "_compressor",
         "_data_left",
         "_data_stream_id",
@@ -156,14 +102,15 @@ class SpdyConnection:
         "_need",
         "_next_id",
         "_next_ping_id",
-        "_outgoing",
         "_partial",
         "_pings",
+        "_replies",
         "_side",
         "_streams",
         "ended",
         "error",
         "goaway_status",
+        "outgoing",
     )
 
     def __init__(
@@ -178,14 +125,14 @@ class SpdyConnection:
         self._compressor = compressor or HeaderCompressor()
         self._decompressor = HeaderDecompressor()
         self._streams: dict[int, SpdyStream] = {}
-        self._outgoing: list[Buffer] = []
-        self._answers = 0
+        self.outgoing: list[Buffer] = []
+        self._replies = 0
         self._next_id = 1 if side is Side.CLIENT else 2
         self._next_ping_id = self._next_id
         self._last_peer_id = 0
-        # Receiving. Invariant: at most one of these is under way between two chunks:
-        # a DATA frame with `_data_left` > 0 bytes to come, or `_partial` bytes of a frame
-        # of which `_need` bytes must be there to go on.
+        # Receiving. Invariant between two chunks: at most one of a DATA frame with
+        # `_data_left` > 0 bytes missing, and `_partial` bytes of a frame of which
+        # `_need` bytes are required to continue.
         self._data_left = 0
         self._data_stream_id = 0
         self._data_word = 0
@@ -200,18 +147,18 @@ class SpdyConnection:
 
     @property
     def stream_count(self) -> int:
-        """How many streams are open in at least one direction."""
+        """Return how many streams are open in at least one direction."""
         return len(self._streams)
 
     def open_stream(
         self, headers: Mapping[str, str], receiver: StreamReceiver, *, fin: bool = False
     ) -> SpdyStream:
-        """Open a stream; SYN_STREAM is queued.
+        """Open a stream and queue its SYN_STREAM.
 
         Args:
             headers: Names in lower case.
-            receiver: Hears of everything that happens to the stream.
-            fin: This side sends nothing on it.
+            receiver: Receives the events of the stream.
+            fin: This side sends no data on it.
 
         Raises:
             TransportError: The connection has ended, or has used up its stream ids.
@@ -224,17 +171,17 @@ class SpdyConnection:
         self._next_id += 2
         self._streams[stream.id] = stream
         block = self._compressor.compress(headers)
-        self._outgoing.append(frames.syn_stream(stream.id, block, fin=fin))
+        self.outgoing.append(frames.syn_stream(stream.id, block, fin=fin))
         stream.local_open = not fin
         return stream
 
     def skip_streams(self, count: int) -> None:
-        """Leave out the next `count` stream ids; they only have to increase."""
+        """Skip the next `count` stream ids; ids only have to increase."""
         self._next_id += 2 * count
 
     @property
     def next_stream_id(self) -> int:
-        """The id of the stream that `open_stream` opens next."""
+        """Return the id of the stream that `open_stream` opens next."""
         return self._next_id
 
     def send_ping(self) -> int:
@@ -243,80 +190,88 @@ class SpdyConnection:
             return 0
         ping_id = self._next_ping_id
         self._next_ping_id = ping_id + 2 if ping_id + 2 <= MAX_STREAM_ID else 2 - ping_id % 2
-        self._outgoing.append(frames.ping(ping_id))
+        self.outgoing.append(frames.ping(ping_id))
         return ping_id
 
     def close(self, status: int = GoawayStatus.OK) -> None:
         """End the connection: RST CANCEL on every open stream, then GOAWAY, as Go does.
 
-        Neither receivers nor handler are called. Send what is queued, then close the
-        transport. Idempotent.
+        Neither receivers nor handler are called. The caller sends the queued frames, then
+        closes the transport. Idempotent.
         """
         if self.ended:
             return
         for stream in list(self._streams.values()):
-            self._reset(stream, ResetStatus.CANCEL)
-        self._outgoing.append(frames.goaway(self._last_peer_id, status))
+            self.reset_stream(stream, ResetStatus.CANCEL)
+        self.outgoing.append(frames.goaway(self._last_peer_id, status))
         self.ended = True
 
     def data_to_send(self) -> list[Buffer]:
-        """Take what is queued, in order, to be written at once (`writelines`, `sendmsg`).
+        """Return the queued frames in order and empty the queue.
 
-        Take it only while the transport has room: what the peer provokes is bounded here
-        as long as it is not taken.
+        Write them with one `writelines` or `sendmsg`. Call it only while the transport has room: replies to the peer are bounded only
+        while they stay in this queue.
         """
-        taken = self._outgoing
-        self._outgoing = []
-        self._answers = 0
+        taken = self.outgoing
+        self.outgoing = []
+        self._replies = 0
         return taken
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would return anything."""
-        return bool(self._outgoing)
+        """Return whether `data_to_send` would return frames."""
+        return bool(self.outgoing)
 
-    def _send_reply(self, stream_id: int) -> None:
-        self._outgoing.append(frames.syn_reply(stream_id, self._compressor.compress({})))
+    def send_reply(self, stream_id: int) -> None:
+        """Queue SYN_REPLY."""
+        self.outgoing.append(frames.syn_reply(stream_id, self._compressor.compress({})))
 
-    def _reset(self, stream: SpdyStream, status: int) -> None:
+    def reset_stream(self, stream: SpdyStream, status: int) -> None:
+        """Queue RST_STREAM and forget the stream; do nothing if it has ended."""
         if self._streams.get(stream.id) is stream:
-            self._forget(stream)
-            self._outgoing.append(frames.rst_stream(stream.id, status))
+            self.forget_stream(stream)
+            self.outgoing.append(frames.rst_stream(stream.id, status))
 
-    def _forget(self, stream: SpdyStream) -> StreamReceiver:
-        """Drop a stream that has ended; returns who may still have to hear of it."""
+    def forget_stream(self, stream: SpdyStream) -> StreamReceiver:
+        """Drop a stream that has ended and return its receiver."""
         self._streams.pop(stream.id, None)
         stream.local_open = stream.remote_open = False
         receiver = stream.receiver
-        # A receiver usually holds its stream: without the cycle both are freed at once.
-        stream.receiver = NOBODY
+        # A receiver usually references its stream: break the cycle so that both are freed now.
+        stream.receiver = NULL_RECEIVER
         return receiver
 
-    def _answer(self, frame: bytes) -> None:
-        """Queue a frame that the peer provoked."""
-        self._answers += 1
-        if self._answers > MAX_ANSWERS:
-            raise ProtocolError(f"peer provoked more than {MAX_ANSWERS} answers without reading")
-        self._outgoing.append(frame)
+    def _queue_reply(self, frame: bytes) -> None:
+        """Queue a reply to the peer.
 
-    def hold_pings(self, receiver: Callable[[int], None]) -> None:
-        """Answer the peer's PINGs no longer: `receiver` gets their ids, for `answer_ping`.
+        Raises:
+            ProtocolError: The peer does not read the replies.
+        """
+        self._replies += 1
+        if self._replies > MAX_QUEUED_REPLIES:
+            raise ProtocolError(
+                f"peer caused more than {MAX_QUEUED_REPLIES} replies without reading them"
+            )
+        self.outgoing.append(frame)
 
-        For servers that answer in the order in which their workers get to it.
+    def delegate_pings(self, receiver: Callable[[int], None]) -> None:
+        """Pass the ids of the peer's PINGs to `receiver`, which calls `reply_to_ping`.
+
+        For servers that reply in the order in which their workers reach the PING.
         """
         self._pings = receiver
 
-    def answer_ping(self, ping_id: int) -> None:
-        """Queue the answer to a PING that was held; nothing once the connection has ended."""
+    def reply_to_ping(self, ping_id: int) -> None:
+        """Queue the reply to a delegated PING; do nothing once the connection has ended."""
         if not self.ended:
-            self._outgoing.append(frames.ping(ping_id))
+            self.outgoing.append(frames.ping(ping_id))
 
     # --------------------------------------------------------------- receiving
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Take bytes as they came, cut anywhere. Never raises on what a peer can do.
+        """Process received bytes, cut anywhere. Never raise on the input of a peer.
 
-        A broken protocol ends the connection: see `error` and `connection_ended`.
+        A protocol violation ends the connection: see `error` and `connection_ended`.
         """
         if self.ended:
             return
@@ -327,7 +282,7 @@ class SpdyConnection:
             self._end(error)
 
     def receive_eof(self) -> None:
-        """The transport delivered its last byte."""
+        """Process the end of the transport's data."""
         if self.ended:
             return
         cut = self._data_left or self._partial
@@ -371,7 +326,7 @@ class SpdyConnection:
             self._need = FRAME_HEAD_BYTES
 
     def _begin_data(self, word: int, rest: int, piece: memoryview) -> None:
-        """A DATA frame that goes on in the next chunk."""
+        """Start a DATA frame that continues in the next chunk."""
         if not word:
             raise ProtocolError("DATA on stream 0")
         self._data_stream_id = word
@@ -382,9 +337,9 @@ class SpdyConnection:
             stream.receiver.data_received(piece)
 
     def _continue_data(self, view: memoryview, size: int) -> int:
-        """More of a DATA frame; returns how much of the chunk was its."""
+        """Continue a DATA frame; return how many bytes of the chunk belong to it."""
         left = self._data_left
-        # The stream is looked up again for every piece: it may have been reset meanwhile.
+        # Look up the stream for every piece: it may have been reset between two chunks.
         stream = self._streams.get(self._data_stream_id)
         if size < left:
             self._data_left = left - size
@@ -399,7 +354,7 @@ class SpdyConnection:
         return left
 
     def _continue_frame(self, view: memoryview, size: int) -> int:
-        """More of a head or of a control frame; returns how much of the chunk was its."""
+        """Continue a frame head or control frame; return how many bytes belong to it."""
         partial = self._partial
         at = min(self._need - len(partial), size)
         partial += view[:at]
@@ -437,16 +392,16 @@ class SpdyConnection:
 
     def _remote_ended(self, stream: SpdyStream) -> None:
         stream.remote_open = False
-        receiver = stream.receiver if stream.local_open else self._forget(stream)
+        receiver = stream.receiver if stream.local_open else self.forget_stream(stream)
         receiver.eof_received()
 
     def _end(self, error: ProtocolError | None) -> None:
-        """Record the end, then tell everybody. Order: state first, calls after."""
+        """Record the end, then call receivers and handler: state first, calls after."""
         self.ended = True
         self.error = error
         self._partial.clear()
         self._data_left = 0
-        receivers = [self._forget(stream) for stream in list(self._streams.values())]
+        receivers = [self.forget_stream(stream) for stream in list(self._streams.values())]
         for receiver in receivers:
             receiver.stream_lost(error)
         self._handler.connection_ended(error)
@@ -454,7 +409,7 @@ class SpdyConnection:
     # ---------------------------------------------------------- control frames
 
     def _control(self, frame_type: int, flags: int, payload: memoryview) -> None:
-        # The version field is not looked at, as in spdystream.
+        # The version field is ignored, as in spdystream.
         self._control_size(len(payload))
         if frame_type == FrameType.SYN_REPLY:
             self._syn_reply(flags, payload)
@@ -479,25 +434,27 @@ class SpdyConnection:
     def _syn_stream(self, flags: int, payload: memoryview) -> None:
         _check(len(payload) >= 10, "SYN_STREAM too short")
         stream_id = _U32.unpack_from(payload)[0] & MAX_STREAM_ID
-        # Also of a stream that is refused: the zlib stream is the connection's.
+        # Also for a refused stream: the zlib stream belongs to the connection.
         headers = self._decompressor.decompress(payload[10:])
         _check(stream_id != 0, "SYN_STREAM for stream 0")
         if self._side is Side.CLIENT:
-            self._answer(frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM))
+            self._queue_reply(frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM))
             return
         if stream_id % 2 == 0 or stream_id <= self._last_peer_id:
-            self._answer(frames.rst_stream(stream_id, ResetStatus.PROTOCOL_ERROR))
+            self._queue_reply(frames.rst_stream(stream_id, ResetStatus.PROTOCOL_ERROR))
             return
         self._last_peer_id = stream_id
         if len(self._streams) >= MAX_STREAMS:
-            self._answer(frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM))
+            self._queue_reply(frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM))
             return
-        stream = SpdyStream(self, stream_id, NOBODY)
+        stream = SpdyStream(self, stream_id, NULL_RECEIVER)
         stream.local_open = not flags & FLAG_UNIDIRECTIONAL
         self._streams[stream_id] = stream
-        # One answer, SYN_REPLY or RST_STREAM, is certain.
-        self._answers += 1
-        _check(self._answers <= MAX_ANSWERS, "peer opens streams without reading the answers")
+        # Exactly one reply follows: SYN_REPLY or RST_STREAM.
+        self._replies += 1
+        _check(
+            self._replies <= MAX_QUEUED_REPLIES, "peer opens streams without reading the replies"
+        )
         self._handler.stream_opened(stream, headers)
         if flags & FLAG_FIN and stream.remote_open:
             self._remote_ended(stream)
@@ -526,7 +483,7 @@ class SpdyConnection:
         _check(status != 0, "RST_STREAM with status 0")
         stream = self._streams.get(stream_id & MAX_STREAM_ID)
         if stream is not None:
-            self._forget(stream).stream_reset(status)
+            self.forget_stream(stream).stream_reset(status)
 
     def _ping(self, flags: int, payload: memoryview) -> None:
         _check(len(payload) == 4 and flags == 0, "PING of wrong length or with flags")
@@ -537,15 +494,15 @@ class SpdyConnection:
         elif self._pings is not None:
             self._pings(ping_id)
         else:
-            self._answer(frames.ping(ping_id))
+            self._queue_reply(frames.ping(ping_id))
 
     def _goaway(self, flags: int, payload: memoryview) -> None:
         _check(len(payload) == 8 and flags == 0, "GOAWAY of wrong length or with flags")
-        # A Go peer stops reading and writing here: nothing after it counts.
+        # A Go peer stops reading and writing here: ignore what follows.
         self.goaway_status = unpack_head(payload)[1]
         self._end(None)
 
 
-def _check(held: bool, otherwise: str) -> None:
-    if not held:
-        raise ProtocolError(otherwise)
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ProtocolError(message)

@@ -1,8 +1,8 @@
-"""The dictionary both ends prime their header compression with.
+"""The preset dictionary of SPDY header compression.
 
 Published in the SPDY/3 draft (draft-mbelshe-httpbis-spdy-00, section 2.6.10.1); the same bytes
 are in Chromium and in spdystream. A length-prefixed list of common header names and values:
-any other byte anywhere, and no peer can read our header blocks.
+if one byte differs, no peer can read the header blocks.
 """
 
 from __future__ import annotations

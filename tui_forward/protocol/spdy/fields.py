@@ -1,8 +1,8 @@
-"""SPDY frames cut into the fields that Go's writer emits one by one.
+"""SPDY frames split into the fields that Go's writer emits one by one.
 
-spdystream writes every field of a frame by itself. Over TCP nobody can tell; inside a
-WebSocket each becomes a message: one DATA frame is three (4, 4 and n bytes), a
-SYN_STREAM eight. For servers that want to be as hard on a client as the real ones.
+spdystream writes every field of a frame with a call of its own. Over TCP this is invisible;
+inside a WebSocket each field becomes a message: one DATA frame is three (4, 4 and n bytes), a
+SYN_STREAM eight. For servers that reproduce this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tui_forward.protocol.spdy.frames import (
     unpack_head,
 )
 
-# Sizes of the payload's fields; what is left over is one field more (a header block).
+# Sizes of the payload's fields; the remainder is one more field (a header block).
 _FIELDS: Final[dict[int, tuple[int, ...]]] = {
     FrameType.SYN_STREAM: (4, 4, 1, 1),
     FrameType.SYN_REPLY: (4,),
@@ -33,21 +33,21 @@ _FIELDS: Final[dict[int, tuple[int, ...]]] = {
 
 
 def split_fields(queued: Iterable[Buffer]) -> Iterator[memoryview]:
-    """Cut what `SpdyConnection.data_to_send` returned into Go's writes.
+    """Split the result of `SpdyConnection.data_to_send` into Go's writes.
 
     Args:
-        queued: Whole frames; a DATA frame's payload may be a buffer of its own.
+        queued: Whole frames; the payload of a DATA frame may be a separate buffer.
 
     Raises:
-        ProtocolError: The buffers do not begin and end at frames.
+        ProtocolError: The buffers do not begin and end at frame boundaries.
     """
-    owed = 0  # bytes of a DATA payload that follow in the next buffer
+    missing = 0  # bytes of a DATA payload that follow in the next buffer
     for buffer in queued:
         view = memoryview(buffer)
-        if owed:
-            if len(view) != owed:
+        if missing:
+            if len(view) != missing:
                 raise ProtocolError("DATA payload is not one buffer")
-            owed = 0
+            missing = 0
             yield view
             continue
         at = 0
@@ -61,7 +61,7 @@ def split_fields(queued: Iterable[Buffer]) -> Iterator[memoryview]:
                 if end > len(view):
                     if at + FRAME_HEAD_BYTES != len(view):
                         raise ProtocolError("DATA payload is cut")
-                    owed = length
+                    missing = length
                 else:  # also an empty one, as Go does
                     yield view[at + FRAME_HEAD_BYTES : end]
                 at = end

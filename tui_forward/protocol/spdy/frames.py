@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames as bytes: constants, and one builder per frame that anybody sends.
+"""SPDY/3.1 frames as bytes: constants, and one encoder per frame type that is sent.
 
 Stateless. Layout (big-endian), after the SPDY/3 draft, section 2.2::
 
@@ -13,13 +13,13 @@ from enum import IntEnum
 from typing import Final
 
 FRAME_HEAD_BYTES: Final = 8
-"""Every frame starts with eight bytes: two words, the second of which is flags and length."""
+"""Every frame starts with eight bytes: two words, the second with flags and length."""
 
 MAX_DATA_LENGTH: Final = 0xFF_FFFF
 """The length field has 24 bits; spdystream sets no smaller limit for DATA."""
 
 MAX_CONTROL_LENGTH: Final = 64 * 1024
-"""Ours, for control frames of a peer: they are buffered whole. Real ones stay below 100 bytes."""
+"""Limit for received control frames, which are buffered whole. Real ones have < 100 bytes."""
 
 MAX_STREAM_ID: Final = 0x7FFF_FFFF
 
@@ -29,7 +29,7 @@ FLAG_UNIDIRECTIONAL: Final = 0x02
 
 
 class FrameType(IntEnum):
-    """Types of control frames that spdystream knows; it ends the connection on any other."""
+    """Control frame types of spdystream, which ends the connection on any other."""
 
     SYN_STREAM = 1
     SYN_REPLY = 2
@@ -69,42 +69,42 @@ _TWO_WORDS: Final = struct.Struct(">II")
 _CONTROL: Final = CONTROL_BIT | 3 << 16
 
 pack_head: Final = _TWO_WORDS.pack
-"""`pack_head(first word, flags << 24 | length)`: what the hot path calls itself."""
+"""`pack_head(first word, flags << 24 | length)`: called directly on the hot path."""
 
 unpack_head: Final = _TWO_WORDS.unpack_from
 
 
 def data_header(stream_id: int, length: int, *, fin: bool = False) -> bytes:
-    """The eight bytes in front of `length` bytes of DATA; the payload is the caller's buffer."""
+    """Encode the head of a DATA frame; the payload of `length` bytes is the caller's buffer."""
     return pack_head(stream_id, (FLAG_FIN << 24 if fin else 0) | length)
 
 
 def control_frame(frame_type: int, payload: bytes, *, flags: int = 0) -> bytes:
-    """Any control frame."""
+    """Encode a control frame of any type."""
     return pack_head(_CONTROL | frame_type, flags << 24 | len(payload)) + payload
 
 
 def syn_stream(stream_id: int, block: bytes, *, fin: bool = False) -> bytes:
-    """SYN_STREAM with priority 0 and no associated stream, as Go sends it."""
+    """Encode SYN_STREAM with priority 0 and no associated stream, as Go sends it."""
     payload = struct.pack(">IIH", stream_id, 0, 0) + block
     return control_frame(FrameType.SYN_STREAM, payload, flags=FLAG_FIN if fin else 0)
 
 
 def syn_reply(stream_id: int, block: bytes) -> bytes:
-    """SYN_REPLY without FIN, as Go sends it."""
+    """Encode SYN_REPLY without FIN, as Go sends it."""
     return control_frame(FrameType.SYN_REPLY, struct.pack(">I", stream_id) + block)
 
 
 def rst_stream(stream_id: int, status: int) -> bytes:
-    """RST_STREAM; a status of 0 is not allowed by the draft, and kills a Go peer."""
+    """Encode RST_STREAM. The draft forbids status 0, and a Go peer crashes on it."""
     return control_frame(FrameType.RST_STREAM, _TWO_WORDS.pack(stream_id, status))
 
 
 def ping(ping_id: int) -> bytes:
-    """PING; odd ids belong to the client, even ids to the server."""
+    """Encode PING. Odd ids belong to the client, even ids to the server."""
     return control_frame(FrameType.PING, struct.pack(">I", ping_id))
 
 
 def goaway(last_good_stream_id: int, status: int) -> bytes:
-    """GOAWAY."""
+    """Encode GOAWAY."""
     return control_frame(FrameType.GOAWAY, _TWO_WORDS.pack(last_good_stream_id, status))

@@ -1,8 +1,8 @@
-"""Header blocks of SPDY/3: their layout, their rules, and the zlib streams they travel in.
+"""Header blocks of SPDY/3: layout, rules, and compression.
 
 There is one zlib stream per direction for the life of a connection. So blocks must be
-compressed in exactly the order they are sent, and every block that arrives must be
-decompressed, also one of a stream that is refused (SPDY/3 draft, section 2.6.10.1).
+compressed in exactly the order in which they are sent, and every received block must be
+decompressed, also that of a refused stream (SPDY/3 draft, section 2.6.10.1).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Headers: TypeAlias = dict[str, str]
 """Names in lower case. Several values of one name are joined by NUL, as on the wire."""
 
 MAX_BLOCK_BYTES: Final = 64 * 1024
-"""What one block may inflate to; real ones have 60 bytes. spdystream: a mebibyte per field."""
+"""Limit of one inflated block; real ones have 60 bytes. spdystream: 1 MiB per field."""
 
 MAX_HEADERS: Final = 1000
-"""As spdystream 0.5.1 has it."""
+"""The limit of spdystream 0.5.1."""
 
-# HTTP/1 hop-by-hop names have no place in SPDY; spdystream ends the connection on them.
+# SPDY forbids HTTP/1 hop-by-hop names; spdystream ends the connection on them.
 _FORBIDDEN: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding"}
 )
@@ -34,7 +34,7 @@ _U32: Final = struct.Struct(">I")
 
 
 def encode_block(headers: Mapping[str, str]) -> bytes:
-    """A header block before compression. Names must be in lower case."""
+    """Encode an uncompressed header block. Names must be in lower case."""
     parts = [_U32.pack(len(headers))]
     for name, value in headers.items():
         for text in (name, value):
@@ -44,10 +44,10 @@ def encode_block(headers: Mapping[str, str]) -> bytes:
 
 
 def decode_block(block: Buffer) -> Headers:
-    """Read a header block after decompression.
+    """Decode an uncompressed header block.
 
     Raises:
-        ProtocolError: It is malformed, or holds a name that SPDY forbids.
+        ProtocolError: It is malformed, or contains a name that SPDY forbids.
     """
     block = bytes(block)
     try:
@@ -82,13 +82,13 @@ def decode_block(block: Buffer) -> Headers:
 
 
 class HeaderCompressor:
-    """One direction's zlib stream, sending end.
+    """Zlib stream of one direction, sending end.
 
     Args:
-        level: Effort of zlib. The blocks are tiny and repeat: 6 gives Go's sizes at a
+        level: Compression level. The blocks are tiny and repeat: 6 gives Go's sizes at a
             fraction of the time of 9.
-        window_bits: Size of the history. The dictionary and some sixty blocks fit into
-            2**12 bytes; zlib's default of 15 costs a quarter of a mebibyte per tunnel.
+        window_bits: Size of the window. The dictionary and about 60 blocks fit into 2**12
+            bytes; the default of 15 costs 256 KiB per tunnel.
     """
 
     __slots__ = ("_zlib",)
@@ -104,13 +104,13 @@ class HeaderCompressor:
         )
 
     def compress(self, headers: Mapping[str, str]) -> bytes:
-        """The next block of this direction. The frame made of it must be sent next, too."""
-        # Go's inflater hands data out only at the empty stored block of a sync flush.
+        """Compress the next block. Its frame must be the next one sent with a block."""
+        # Go's inflater returns data only at the empty stored block of a sync flush.
         return self._zlib.compress(encode_block(headers)) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
 
 
 class HeaderDecompressor:
-    """One direction's zlib stream, receiving end."""
+    """Zlib stream of one direction, receiving end."""
 
     __slots__ = ("_zlib",)
 
@@ -118,10 +118,10 @@ class HeaderDecompressor:
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS, zdict=SPDY3_DICTIONARY)
 
     def decompress(self, block: Buffer) -> Headers:
-        """Read the next block. After an error the stream is lost, and the connection with it.
+        """Decode the next block. After an error the connection cannot continue.
 
         Raises:
-            ProtocolError: Not zlib, malformed, or it inflates beyond `MAX_BLOCK_BYTES`.
+            ProtocolError: Not zlib data, malformed, or larger than `MAX_BLOCK_BYTES`.
         """
         try:
             plain = self._zlib.decompress(block, MAX_BLOCK_BYTES + 1)

@@ -1,0 +1,99 @@
+"""One stream of a SPDY connection, without I/O."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.spdy import frames
+from tui_forward.protocol.spdy.frames import FLAG_FIN, MAX_DATA_LENGTH, ResetStatus, pack_head
+from tui_forward.protocol.spdy.receivers import StreamReceiver
+
+_FIN_BIT: Final = FLAG_FIN << 24
+
+
+class StreamOwner(Protocol):
+    """The connection of a stream, as far as the stream needs it."""
+
+    outgoing: list[Buffer]
+    """Frames that are queued for sending, in order."""
+
+    def send_reply(self, stream_id: int) -> None:
+        """Queue SYN_REPLY."""
+
+    def reset_stream(self, stream: SpdyStream, status: int) -> None:
+        """Queue RST_STREAM and forget the stream; do nothing if it has ended."""
+
+    def forget_stream(self, stream: SpdyStream) -> StreamReceiver:
+        """Drop a stream that has ended and return its receiver."""
+
+
+class SpdyStream:
+    """One stream, from SYN_STREAM until both directions ended.
+
+    Attributes:
+        id: Stream id.
+        receiver: Receives what the peer does with the stream.
+        replied: Whether SYN_REPLY was received (client) or sent (server).
+        local_open: Whether this side may still send.
+        remote_open: Whether the peer may still send.
+    """
+
+    __slots__ = ("_owner", "id", "local_open", "receiver", "remote_open", "replied")
+
+    def __init__(self, owner: StreamOwner, stream_id: int, receiver: StreamReceiver) -> None:
+        self._owner = owner
+        self.id = stream_id
+        self.receiver = receiver
+        self.replied = False
+        self.local_open = True
+        self.remote_open = True
+
+    def send_data(self, data: Buffer, *, fin: bool = False) -> bool:
+        """Queue DATA. `data` is not copied and must not change until it has been sent.
+
+        Returns:
+            Whether it was queued: False once this direction has ended, which is no error,
+            because the peer may reset a stream at any moment.
+        """
+        if not self.local_open:
+            return False
+        size = len(data)
+        outgoing = self._owner.outgoing
+        if size <= MAX_DATA_LENGTH:
+            outgoing.append(pack_head(self.id, (_FIN_BIT | size) if fin else size))
+            if size:
+                outgoing.append(data)
+        else:
+            self._send_large(data, fin=fin)
+        if fin:
+            self._end_local()
+        return True
+
+    def send_eof(self) -> bool:
+        """Queue an empty DATA frame with FIN. Return False if this direction has ended."""
+        return self.send_data(b"", fin=True)
+
+    def reply(self) -> None:
+        """Accept the stream with an empty SYN_REPLY, before any DATA. Server only."""
+        if self.local_open and not self.replied:
+            self.replied = True
+            self._owner.send_reply(self.id)
+
+    def reset(self, status: int = ResetStatus.CANCEL) -> None:
+        """Reset both directions. Nothing more is received. Idempotent."""
+        self._owner.reset_stream(self, status)
+
+    def _send_large(self, data: Buffer, *, fin: bool) -> None:
+        view = memoryview(data)
+        last = (len(view) - 1) // MAX_DATA_LENGTH * MAX_DATA_LENGTH
+        outgoing = self._owner.outgoing
+        for at in range(0, len(view), MAX_DATA_LENGTH):
+            piece = view[at : at + MAX_DATA_LENGTH]
+            outgoing.append(frames.data_header(self.id, len(piece), fin=fin and at == last))
+            outgoing.append(piece)
+
+    def _end_local(self) -> None:
+        self.local_open = False
+        if not self.remote_open:
+            self._owner.forget_stream(self)
