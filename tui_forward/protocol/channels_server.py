@@ -24,7 +24,7 @@ class ChannelReceiver(Protocol):
     """Receiver of the events of one port of a legacy WebSocket."""
 
     def data_received(self, data: memoryview) -> None:
-        """Handle bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes for the application; see `StreamReceiver.data_received`."""
 
     def channels_lost(self) -> None:
         """Handle the end of the WebSocket: close the application's connection. Last call."""

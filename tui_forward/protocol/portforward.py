@@ -55,7 +55,7 @@ class StreamPairReceiver(Protocol):
         """Handle the server's acceptance. The application has *not* been dialed yet."""
 
     def data_received(self, data: memoryview) -> None:
-        """Handle bytes from the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes from the application; see `StreamReceiver.data_received`."""
 
     def eof_received(self) -> None:
         """Handle the end of the application's data.

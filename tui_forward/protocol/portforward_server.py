@@ -51,7 +51,7 @@ class ServerStreamPairReceiver(Protocol):
     """Receiver of the events of one pair."""
 
     def data_received(self, data: memoryview) -> None:
-        """Handle bytes for the application; see `StreamReceiver.data_received` for their lifetime."""
+        """Handle bytes for the application; see `StreamReceiver.data_received`."""
 
     def eof_received(self) -> None:
         """Handle the end of the client's data."""

@@ -209,8 +209,8 @@ class SpdyConnection:
     def data_to_send(self) -> list[Buffer]:
         """Return the queued frames in order and empty the queue.
 
-        Write them with one `writelines` or `sendmsg`. Call it only while the transport has room: replies to the peer are bounded only
-        while they stay in this queue.
+        Write them with one `writelines` or `sendmsg`. Call it only while the transport has
+        room: replies to the peer are bounded only while they stay in this queue.
         """
         taken = self.outgoing
         self.outgoing = []
