@@ -1,4 +1,4 @@
-"""Pure parts of the kubelet: status against recorded ones, specs, back-off, logs."""
+"""Kubelet without I/O: pod status, CRI configuration, back-off, logs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ import pytest
 
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.cri import api_pb2 as cri
-from tui_forward.minicluster.kubelet import cri_config as cri_config
-from tui_forward.minicluster.kubelet import pod_status as pod_status
+from tui_forward.minicluster.kubelet import cri_config, pod_status
 from tui_forward.minicluster.kubelet.backoff import CrashBackoff, PullBackoff
 from tui_forward.minicluster.kubelet.config import KubeletConfig
-from tui_forward.minicluster.kubelet.logs import LogOptions, read
+from tui_forward.minicluster.kubelet.log_reader import LogOptions, read_log
+from tui_forward.minicluster.kubelet.objects import Object
 from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
-from tui_forward.minicluster.kubelet.portforward import RefusalError, ports_of
-from tui_forward.minicluster.runtime.logs import LogWriter
+from tui_forward.minicluster.kubelet.portforward import parse_ports
+from tui_forward.minicluster.kubelet.refusal import RefusalError
+from tui_forward.minicluster.runtime.log_writer import LogWriter
 from tui_forward.protocol.upgrade_server import HttpRequest
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "api"
 HOST = "192.0.2.2"
 
-Object = dict[str, Any]
-
 
 def recorded(name: str) -> Object:
-    """A Pod object as a real API server gave it."""
+    """Return a Pod object recorded from a real API server."""
     body: Object = json.loads(json.loads((CAPTURES / f"{name}.json").read_text())["body"])
     return body
 
@@ -38,31 +37,31 @@ def nanoseconds(stamp: str) -> int:
     return int(datetime.fromisoformat(stamp).timestamp()) * 1_000_000_000
 
 
-def from_state(name: str, recorded: Object, state: Object, attempt: int) -> cri.ContainerStatus:
-    """What the runtime must have said for this to be reported."""
+def runtime_status(name: str, recorded: Object, state: Object, attempt: int) -> cri.ContainerStatus:
+    """Return the runtime's status from which a kubelet reports `state`."""
     kind = next(iter(state))
-    found = state[kind]
-    container_id = found.get("containerID", recorded.get("containerID", ""))
+    fields = state[kind]
+    container_id = fields.get("containerID", recorded.get("containerID", ""))
     return cri.ContainerStatus(
         id=container_id.removeprefix("containerd://"),
         metadata=cri.ContainerMetadata(name=name, attempt=attempt),
         state=cri.CONTAINER_RUNNING if kind == "running" else cri.CONTAINER_EXITED,
-        started_at=nanoseconds(found["startedAt"]),
-        finished_at=nanoseconds(found["finishedAt"]) if kind == "terminated" else 0,
-        exit_code=found.get("exitCode", 0),
-        reason=found.get("reason", ""),
+        started_at=nanoseconds(fields["startedAt"]),
+        finished_at=nanoseconds(fields["finishedAt"]) if kind == "terminated" else 0,
+        exit_code=fields.get("exitCode", 0),
+        reason=fields.get("reason", ""),
         image=cri.ImageSpec(image=recorded["image"]),
         image_ref=recorded["imageID"],
     )
 
 
 @pytest.mark.parametrize("name", ["pod", "pod-crashloop", "pod-image-missing"])
-def test_status_is_what_a_real_kubelet_reports(name: str) -> None:
+def test_status_equals_that_of_a_real_kubelet(name: str) -> None:
     pod = recorded(name)
-    wanted = pod["status"]
+    expected = pod["status"]
     views = []
-    for container in wanted["containerStatuses"]:
-        view = ContainerView(
+    for container in expected["containerStatuses"]:
+        container_view = ContainerView(
             name=container["name"],
             image=container["image"],
             restarts=container["restartCount"],
@@ -70,22 +69,29 @@ def test_status_is_what_a_real_kubelet_reports(name: str) -> None:
         )
         state, last = container["state"], container["lastState"]
         if "waiting" in state:
-            view.waiting = (state["waiting"]["reason"], state["waiting"].get("message", ""))
+            container_view.waiting = (
+                state["waiting"]["reason"],
+                state["waiting"].get("message", ""),
+            )
         else:
-            view.current = from_state(view.name, container, state, view.restarts)
+            container_view.current = runtime_status(
+                container_view.name, container, state, container_view.restarts
+            )
         if last:
-            view.previous = from_state(view.name, container, last, view.restarts - 1)
-        views.append(view)
-    picture = PodView(sandbox_ready=True, ip=wanted["podIP"], containers=views)
-    # The times of transitions come from the old status.
-    assert pod_status.build(pod, picture, host_ip=HOST, now_s=0.0) == wanted
+            container_view.previous = runtime_status(
+                container_view.name, container, last, container_view.restarts - 1
+            )
+        views.append(container_view)
+    view = PodView(sandbox_ready=True, ip=expected["podIP"], containers=views)
+    # Transition times come from the old status.
+    assert pod_status.build(pod, view, host_ip=HOST, now_s=0.0) == expected
 
 
-def test_a_new_pod() -> None:
+def test_new_pod_is_pending() -> None:
     pod = recorded("pod")
     pod["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
-    picture = PodView(containers=[ContainerView(name="one", image="i")])
-    built = pod_status.build(pod, picture, host_ip=HOST, now_s=1_800_000_000.0)
+    view = PodView(containers=[ContainerView(name="one", image="i")])
+    built = pod_status.build(pod, view, host_ip=HOST, now_s=1_800_000_000.0)
     assert built["phase"] == "Pending"
     assert built["containerStatuses"] == [
         {
@@ -144,7 +150,7 @@ def test_phase(policy: str, containers: list[ContainerView], terminating: bool, 
     pod: Object = {"metadata": {}, "spec": {"restartPolicy": policy}}
     if terminating:
         pod["metadata"]["deletionTimestamp"] = "2026-11-23T02:27:09Z"
-    assert pod_status.phase(pod, PodView(containers=containers)) == phase
+    assert pod_status.get_phase(pod, PodView(containers=containers)) == phase
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,7 @@ def test_phase(policy: str, containers: list[ContainerView], terminating: bool, 
 def test_phase_with_init_containers(policy: str, init: ContainerView, phase: str) -> None:
     pod: Object = {"metadata": {}, "spec": {"restartPolicy": policy}}
     view = PodView(containers=[RUNNING], init_containers=[init])
-    assert pod_status.phase(pod, view) == phase
+    assert pod_status.get_phase(pod, view) == phase
 
 
 def config(*, crash_backoff_s: float = 1.0, crash_backoff_max_s: float = 20.0) -> KubeletConfig:
@@ -175,36 +181,34 @@ def config(*, crash_backoff_s: float = 1.0, crash_backoff_max_s: float = 20.0) -
     )
 
 
-def crash(number: int, lived_s: float = 0.1) -> cri.ContainerStatus:
-    begun = number * 1_000_000_000_000
+def crash(number: int, uptime_s: float = 0.1) -> cri.ContainerStatus:
+    started_ns = number * 1_000_000_000_000
     return cri.ContainerStatus(
-        id=f"c{number}", started_at=begun, finished_at=begun + int(lived_s * 1e9)
+        id=f"c{number}", started_at=started_ns, finished_at=started_ns + int(uptime_s * 1e9)
     )
 
 
-def test_crashes_in_a_row_wait_longer_each_time() -> None:
+def test_restart_delay_doubles_and_resets() -> None:
     backoff = CrashBackoff(config(crash_backoff_s=1.0, crash_backoff_max_s=5.0))
-    waits = [backoff.due("c", crash(number))[1] for number in range(6)]
-    assert waits == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]
-    # Asked twice about the same end, the answer is the same.
-    assert backoff.due("c", crash(5)) == (5000.1 + 5.0, 5.0)
-    # A long life forgives everything; another container was never at fault.
-    assert backoff.due("c", crash(6, lived_s=60.0))[1] == 0.0
-    assert backoff.due("other", crash(7))[1] == 0.0
+    delays = [backoff.next_start("c", crash(number))[1] for number in range(6)]
+    assert delays == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]
+    # The result for the same exit does not change.
+    assert backoff.next_start("c", crash(5)) == (5000.1 + 5.0, 5.0)
+    # A long uptime resets the delay; other containers have their own.
+    assert backoff.next_start("c", crash(6, uptime_s=60.0))[1] == 0.0
+    assert backoff.next_start("other", crash(7))[1] == 0.0
 
 
-def test_pulls_that_fail() -> None:
+def test_failed_pull_backs_off_until_success() -> None:
     backoff = PullBackoff(config())
-    assert not backoff.waits("c")
-    backoff.failed("c", "not found")
-    assert backoff.waits("c")
-    _, why = backoff.state("c", "image")
-    assert why == ("ErrImagePull", "not found")
-    backoff.succeeded("c")
-    assert backoff.state("c", "image") == (0.0, None)
+    assert backoff.waiting_state("c", "image") is None
+    retry_s = backoff.record_failure("c", "not found")
+    assert backoff.waiting_state("c", "image") == (retry_s, "ErrImagePull", "not found")
+    backoff.record_success("c")
+    assert backoff.waiting_state("c", "image") is None
 
 
-def test_environment() -> None:
+def test_environment_resolves_field_references() -> None:
     pod = {
         "metadata": {"name": "web-1", "namespace": "shop", "uid": "u"},
         "spec": {"nodeName": "node-a"},
@@ -217,24 +221,24 @@ def test_environment() -> None:
             {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
         ]
     }
-    found = cri_config.environment(pod, spec, pod_ip="10.0.0.1", host_ip=HOST)
-    assert found == {"A": "1", "NAME": "web-1", "IP": "10.0.0.1", "SECRET": ""}
+    variables = cri_config.environment(pod, spec, pod_ip="10.0.0.1", host_ip=HOST)
+    assert variables == {"A": "1", "NAME": "web-1", "IP": "10.0.0.1", "SECRET": ""}
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (10, "10s"), (60, "1m0s"), (160.2, "2m40s")]
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_go_duration_format(seconds: float, text: str) -> None:
     assert cri_config.go_duration(seconds) == text
 
 
 async def collect(path: Path, options: LogOptions) -> bytes:
-    ended = asyncio.Event()
-    ended.set()
-    return b"".join([piece async for piece in read(path, options, ended)])
+    exited = asyncio.Event()
+    exited.set()
+    return b"".join([chunk async for chunk in read_log(path, options, exited)])
 
 
-async def test_logs(tmp_path: Path) -> None:
+async def test_log_reader_applies_options(tmp_path: Path) -> None:
     path = tmp_path / "0.log"
     writer = LogWriter(str(path))
     writer.feed("stdout", b"one\ntwo\nthr")
@@ -255,29 +259,29 @@ async def test_logs(tmp_path: Path) -> None:
     assert await collect(tmp_path / "missing", LogOptions()) == b""
 
 
-async def test_logs_are_followed_until_the_container_has_ended(tmp_path: Path) -> None:
+async def test_log_is_followed_until_container_exits(tmp_path: Path) -> None:
     path = tmp_path / "0.log"
     writer = LogWriter(str(path))
-    ended = asyncio.Event()
-    pieces: list[bytes] = []
+    exited = asyncio.Event()
+    chunks: list[bytes] = []
 
     async def follow() -> None:
-        async for piece in read(path, LogOptions(follow=True), ended):
-            pieces.append(piece)  # noqa: PERF401 - seen as they come
+        async for chunk in read_log(path, LogOptions(follow=True), exited):
+            chunks.append(chunk)  # noqa: PERF401 - checked while it grows
 
     async with asyncio.timeout(10):
         task = asyncio.create_task(follow())
         for number in range(3):
             writer.feed("stdout", b"%d\n" % number)
-            while len(pieces) <= number:  # noqa: ASYNC110 - it is a file
+            while len(chunks) <= number:  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
-        ended.set()
+        exited.set()
         await task
     writer.close()
-    assert b"".join(pieces) == b"0\n1\n2\n"
+    assert b"".join(chunks) == b"0\n1\n2\n"
 
 
-def test_log_options() -> None:
+def test_log_options_are_parsed_and_validated() -> None:
     options = LogOptions.parse({"follow": ["true"], "tailLines": ["5"], "sinceSeconds": ["3"]})
     assert (options.follow, options.tail_lines) == (True, 5)
     assert options.since is not None
@@ -298,12 +302,12 @@ def test_log_options() -> None:
         ("port=70000", [], 'unable to parse "70000" as a port'),
     ],
 )
-def test_ports_of_legacy_requests(query: str, ports: list[int], text: str) -> None:
+def test_ports_of_legacy_requests_are_parsed(query: str, ports: list[int], text: str) -> None:
     headers = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
     request = HttpRequest("GET", f"/portForward/a/b?{query}", headers)
     if text:
         with pytest.raises(RefusalError) as caught:
-            ports_of(request)
+            parse_ports(request)
         assert caught.value.raw.endswith(text.encode())
     else:
-        assert ports_of(request) == ports
+        assert parse_ports(request) == ports

@@ -1,7 +1,7 @@
-"""A typed client of `RuntimeService` and `ImageService`, for the kubelet.
+"""Typed client of `RuntimeService` and `ImageService`, for the kubelet.
 
-Speaks to our runtime and to a real one alike. Every call has a deadline, is safe to cancel,
-and raises `CriError` only.
+Works with the embedded runtime and with a real one. Every call has a deadline, is safe to
+cancel, and raises only `CriError`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 class RuntimeClient:
-    """A channel to one runtime.
+    """Client of one runtime, over one gRPC channel.
 
     Args:
         endpoint: `unix:///path` or a path.
-        timeout_s: Deadline of a call, where the call itself implies no longer one.
+        timeout_s: Deadline of calls that have none of their own.
     """
 
     def __init__(self, endpoint: str, *, timeout_s: float = 120.0) -> None:
@@ -36,9 +36,10 @@ class RuntimeClient:
         self._channel = grpc.aio.insecure_channel(
             target,
             options=(
-                # The default would be the path in percent-encoding, which Go's server refuses.
+                # The default is the percent-encoded path, which Go's server rejects.
                 ("grpc.default_authority", "localhost"),
-                # A restarted runtime is back within milliseconds; the defaults wait seconds.
+                # A restarted runtime is back within milliseconds; the default backoff is
+                # seconds.
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.min_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 200),
@@ -47,7 +48,7 @@ class RuntimeClient:
         )
 
     async def close(self) -> None:
-        """End the channel and every call on it."""
+        """Close the channel and end every call on it."""
         await self._channel.close(None)
 
     async def _call(
@@ -64,56 +65,56 @@ class RuntimeClient:
             response_deserializer=response.FromString,
         )
         try:
-            answer: ResponseT = await call(request, timeout=timeout_s or self._timeout_s)
+            result: ResponseT = await call(request, timeout=timeout_s or self._timeout_s)
         except grpc.aio.AioRpcError as error:
             raise CriError(error.details() or error.code().name, code=error.code()) from error
-        return answer
+        return result
 
     # -- runtime --
 
     async def version(self) -> cri.VersionResponse:
-        """Name and version of the runtime."""
+        """Return the name and version of the runtime."""
         return await self._call(
             RUNTIME, "Version", cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0
         )
 
     async def status(self) -> cri.StatusResponse:
-        """Conditions `RuntimeReady` and `NetworkReady`."""
+        """Return the conditions `RuntimeReady` and `NetworkReady`."""
         return await self._call(RUNTIME, "Status", cri.StatusRequest(), cri.StatusResponse, 5.0)
 
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
-        """Create and start a sandbox; gives its id."""
+        """Create and start a sandbox and return its id."""
         request = cri.RunPodSandboxRequest(config=config)
-        answer = await self._call(RUNTIME, "RunPodSandbox", request, cri.RunPodSandboxResponse)
-        return answer.pod_sandbox_id
+        response = await self._call(RUNTIME, "RunPodSandbox", request, cri.RunPodSandboxResponse)
+        return response.pod_sandbox_id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
-        """End every process of a sandbox and its network; idempotent."""
+        """Kill the processes of a sandbox and release its network; idempotent."""
         request = cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
         await self._call(RUNTIME, "StopPodSandbox", request, cri.StopPodSandboxResponse)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
-        """Forget a sandbox and its containers; idempotent."""
+        """Remove a sandbox and its containers; idempotent."""
         request = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
         await self._call(RUNTIME, "RemovePodSandbox", request, cri.RemovePodSandboxResponse)
 
     async def pod_sandbox_status(self, sandbox_id: str) -> cri.PodSandboxStatus:
-        """State and addresses of a sandbox."""
+        """Return state and addresses of a sandbox."""
         request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
-        answer = await self._call(
+        response = await self._call(
             RUNTIME, "PodSandboxStatus", request, cri.PodSandboxStatusResponse
         )
-        return answer.status
+        return response.status
 
     async def list_pod_sandboxes(
         self, labels: Mapping[str, str] | None = None
     ) -> list[cri.PodSandbox]:
-        """Sandboxes with these labels, stopped ones too."""
+        """Return sandboxes with these labels, stopped ones included."""
         request = cri.ListPodSandboxRequest(
             filter=cri.PodSandboxFilter(label_selector=dict(labels or {}))
         )
-        answer = await self._call(RUNTIME, "ListPodSandbox", request, cri.ListPodSandboxResponse)
-        return list(answer.items)
+        response = await self._call(RUNTIME, "ListPodSandbox", request, cri.ListPodSandboxResponse)
+        return list(response.items)
 
     async def create_container(
         self,
@@ -121,12 +122,14 @@ class RuntimeClient:
         config: cri.ContainerConfig,
         sandbox_config: cri.PodSandboxConfig,
     ) -> str:
-        """Create a container in a sandbox; gives its id."""
+        """Create a container in a sandbox and return its id."""
         request = cri.CreateContainerRequest(
             pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config
         )
-        answer = await self._call(RUNTIME, "CreateContainer", request, cri.CreateContainerResponse)
-        return answer.container_id
+        response = await self._call(
+            RUNTIME, "CreateContainer", request, cri.CreateContainerResponse
+        )
+        return response.container_id
 
     async def start_container(self, container_id: str) -> None:
         """Start a created container."""
@@ -134,51 +137,53 @@ class RuntimeClient:
         await self._call(RUNTIME, "StartContainer", request, cri.StartContainerResponse)
 
     async def stop_container(self, container_id: str, grace_s: int) -> None:
-        """SIGTERM, and SIGKILL after `grace_s` seconds; returns when it has ended."""
+        """Send SIGTERM, then SIGKILL after `grace_s` seconds; return when it has exited."""
         request = cri.StopContainerRequest(container_id=container_id, timeout=grace_s)
         await self._call(
             RUNTIME, "StopContainer", request, cri.StopContainerResponse, grace_s + 30.0
         )
 
     async def remove_container(self, container_id: str) -> None:
-        """Forget a container; ends it first if need be."""
+        """Remove a container, killing it first if it runs."""
         request = cri.RemoveContainerRequest(container_id=container_id)
         await self._call(RUNTIME, "RemoveContainer", request, cri.RemoveContainerResponse)
 
     async def list_containers(self, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
-        """Containers with these labels, ended ones too."""
+        """Return containers with these labels, exited ones included."""
         request = cri.ListContainersRequest(
             filter=cri.ContainerFilter(label_selector=dict(labels or {}))
         )
-        answer = await self._call(RUNTIME, "ListContainers", request, cri.ListContainersResponse)
-        return list(answer.containers)
+        response = await self._call(RUNTIME, "ListContainers", request, cri.ListContainersResponse)
+        return list(response.containers)
 
     async def container_status(self, container_id: str) -> cri.ContainerStatus:
-        """State of a container."""
+        """Return the state of a container."""
         request = cri.ContainerStatusRequest(container_id=container_id)
-        answer = await self._call(RUNTIME, "ContainerStatus", request, cri.ContainerStatusResponse)
-        return answer.status
+        response = await self._call(
+            RUNTIME, "ContainerStatus", request, cri.ContainerStatusResponse
+        )
+        return response.status
 
     async def exec_sync(
         self, container_id: str, command: list[str], timeout_s: int
     ) -> cri.ExecSyncResponse:
-        """Run a command in a container and wait for its end."""
+        """Run a command in a container and wait until it exits."""
         request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=timeout_s)
         return await self._call(
             RUNTIME, "ExecSync", request, cri.ExecSyncResponse, timeout_s + 10.0
         )
 
     async def port_forward(self, sandbox_id: str, ports: list[int]) -> str:
-        """Ask for a port-forward; gives the URL of the streaming server, good for one request."""
+        """Return a streaming server URL for one port-forward request."""
         request = cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=ports)
-        answer = await self._call(RUNTIME, "PortForward", request, cri.PortForwardResponse, 30.0)
-        return answer.url
+        response = await self._call(RUNTIME, "PortForward", request, cri.PortForwardResponse, 30.0)
+        return response.url
 
     async def container_events(self) -> AsyncIterator[cri.ContainerEventResponse]:
-        """What happens to containers, from now on, for ever.
+        """Yield container events from now on, without end.
 
         Raises:
-            CriError: The stream ended; `unimplemented` when this runtime offers none.
+            CriError: The stream ended; `unimplemented` if the runtime has no events.
         """
         call = self._channel.unary_stream(
             f"/{RUNTIME}/GetContainerEvents",
@@ -197,13 +202,13 @@ class RuntimeClient:
     # -- images --
 
     async def image_status(self, image: str) -> cri.Image | None:
-        """The image if it is on the node, else None."""
+        """Return the image if it is on the node, else None."""
         request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image))
-        answer = await self._call(IMAGE, "ImageStatus", request, cri.ImageStatusResponse)
-        return answer.image if answer.HasField("image") else None
+        response = await self._call(IMAGE, "ImageStatus", request, cri.ImageStatusResponse)
+        return response.image if response.HasField("image") else None
 
     async def pull_image(self, image: str) -> str:
-        """Fetch an image; gives its reference."""
+        """Pull an image and return its reference."""
         request = cri.PullImageRequest(image=cri.ImageSpec(image=image))
-        answer = await self._call(IMAGE, "PullImage", request, cri.PullImageResponse)
-        return answer.image_ref
+        response = await self._call(IMAGE, "PullImage", request, cri.PullImageResponse)
+        return response.image_ref

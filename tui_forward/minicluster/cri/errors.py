@@ -1,4 +1,4 @@
-"""What a CRI call can end with, as one exception on both sides of the socket."""
+"""The error of a CRI call, the same on both sides of the socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tui_forward.errors import TuiForwardError
 
 
 class CriError(TuiForwardError):
-    """A call was answered with a gRPC status other than OK.
+    """A gRPC status other than OK.
 
     Args:
         message: The status's details.
@@ -26,20 +26,20 @@ class CriError(TuiForwardError):
 
     @property
     def unavailable(self) -> bool:
-        """Whether nobody answered: the runtime is down or restarting."""
+        """Whether the runtime is down or restarting."""
         return self.code is grpc.StatusCode.UNAVAILABLE
 
     @property
     def unimplemented(self) -> bool:
-        """Whether this runtime does not know the call."""
+        """Whether the runtime does not implement the call."""
         return self.code is grpc.StatusCode.UNIMPLEMENTED
 
     @property
     def exhausted(self) -> bool:
-        """Whether the runtime has too much of something (pending streaming requests)."""
+        """Whether a limit of the runtime was reached (pending streaming requests)."""
         return self.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
     def __str__(self) -> str:
-        """As Go's status errors print: a kubelet passes this text on to its clients."""
+        """Return the text of Go's status errors, which a kubelet forwards to its clients."""
         name = "".join(word.capitalize() for word in self.code.name.split("_"))
         return f"rpc error: code = {name} desc = {self.message}"

@@ -2,8 +2,8 @@
 
     python -m tui_forward.minicluster.cri.generate
 
-The generated code asks for a protobuf runtime at least as new as the compiler that made it, so
-the lower bound of `protobuf` in pyproject.toml goes with it.
+The generated code requires a protobuf runtime at least as new as its compiler, so raise the
+lower bound of `protobuf` in pyproject.toml with it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run the compiler; gives its exit code."""
+    """Run the compiler and return its exit code."""
     source = Path(__file__).with_name("api.proto")
-    # The whole path is the file's name in protobuf's registry, where a bare "api.proto" could
-    # collide with somebody else's.
+    # The path is the file's name in protobuf's registry, where a bare "api.proto" could
+    # collide with that of another package.
     root = source.parents[3]
     return subprocess.run(
         [

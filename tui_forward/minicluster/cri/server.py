@@ -1,13 +1,13 @@
-"""Serves `RuntimeService` and `ImageService` with a typed implementation."""
+"""Server of `RuntimeService` and `ImageService` for typed implementations."""
 
-# The calls are described by the interface itself; `client` says what each is for.
+# `client` documents each call.
 # ruff: noqa: D102
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -16,11 +16,9 @@ from google.protobuf.message import Message
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.errors import CriError
 
-SERVICES: Final = ("RuntimeService", "ImageService")
 
-
-class CriService(Protocol):
-    """Both services: one coroutine per call, which raises `CriError` for anything but OK."""
+class RuntimeService(Protocol):
+    """Sandboxes, containers and streaming; every call may raise `CriError`."""
 
     async def version(self, request: cri.VersionRequest) -> cri.VersionResponse: ...
     async def status(self, request: cri.StatusRequest) -> cri.StatusResponse: ...
@@ -65,28 +63,34 @@ class CriService(Protocol):
     def get_container_events(
         self, request: cri.GetEventsRequest
     ) -> AsyncIterator[cri.ContainerEventResponse]: ...
+
+
+class ImageService(Protocol):
+    """Images of the node; every call may raise `CriError`."""
+
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse: ...
     async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse: ...
     async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse: ...
 
 
-def serve(path: str, service: CriService) -> grpc.aio.Server:
-    """A server for `service` on the unix socket `path`; `start` and `stop` are the caller's."""
+def make_server(path: str, runtime: RuntimeService, images: ImageService) -> grpc.aio.Server:
+    """Return a server on the unix socket `path`; the caller starts and stops it."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    for name in SERVICES:
+    services: dict[str, object] = {"RuntimeService": runtime, "ImageService": images}
+    for name, service in services.items():
         descriptor = cri.DESCRIPTOR.services_by_name[name]
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method in descriptor.methods:
             snake = re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
             request_type = getattr(cri, method.input_type.name)
             response_type = getattr(cri, method.output_type.name)
-            make = (
+            make_handler = (
                 grpc.unary_stream_rpc_method_handler
                 if method.server_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
             wrap = _stream if method.server_streaming else _unary
-            handlers[method.name] = make(
+            handlers[method.name] = make_handler(
                 wrap(getattr(service, snake)),
                 request_deserializer=request_type.FromString,
                 response_serializer=response_type.SerializeToString,

@@ -1,6 +1,6 @@
-"""The kubelet of an embedded node: an API client above, a CRI client below, a server beside.
+"""The kubelet of an embedded node: API client, CRI client and HTTPS server.
 
-It watches the pods assigned to its node (`source`), makes the runtime match them (`worker`),
-reports what became of them (`status`), and serves port-forwards and logs to the API server
-(`server`). It knows the runtime through CRI only and works with a real containerd as well.
+It watches the pods assigned to its node (`pod_source`), makes the runtime match them
+(`pod_worker`), reports their status (`status_manager`), and serves port-forwards and logs to
+the API server (`server`). It uses the runtime through CRI only and works with a real containerd.
 """

@@ -1,4 +1,4 @@
-"""The process of a kubelet: `python -m tui_forward.minicluster.kubelet --config FILE`."""
+"""Process of a kubelet: `python -m tui_forward.minicluster.kubelet --config FILE`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_co
 
 
 async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
-    """Work until the lifetime ends; pods are left running."""
+    """Serve until the lifetime ends; pods keep running."""
     api = ApiClient(
         config.server,
         ca=config.ca,
@@ -35,22 +35,22 @@ async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
     kubelet = Kubelet(config, api, runtime)
     server: KubeletServer | None = None
     control: ControlServer | None = None
-    heart: asyncio.Task[None] | None = None
-    working = asyncio.create_task(_prepare(kubelet, api, config))
+    heartbeat: asyncio.Task[None] | None = None
+    startup = asyncio.create_task(_start(kubelet, api, config))
     ending = asyncio.create_task(lifetime.ending.wait())
     try:
-        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await asyncio.wait({startup, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not startup.done():
             return
-        server, node = working.result()
-        heart = asyncio.create_task(node.run(), name="heartbeat")
+        server, node = startup.result()
+        heartbeat = asyncio.create_task(node.run(), name="heartbeat")
         if config.control:
             control = ControlServer(config.control, KubeletFaults(kubelet, server).handle)
             await control.start()
         announce(pid=os.getpid(), port=server.port, node=config.node)
         await ending
     finally:
-        for task in (working, ending, heart):
+        for task in (startup, ending, heartbeat):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -64,7 +64,7 @@ async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
         await runtime.close()
 
 
-async def _prepare(
+async def _start(
     kubelet: Kubelet, api: ApiClient, config: KubeletConfig
 ) -> tuple[KubeletServer, NodeReporter]:
     server = KubeletServer(kubelet)
@@ -77,7 +77,7 @@ async def _prepare(
 
 
 def main() -> int:
-    """Entry point of the process."""
+    """Run the process."""
     parser = argparse.ArgumentParser(prog="python -m tui_forward.minicluster.kubelet")
     parser.add_argument("--config", required=True)
     arguments = parser.parse_args()

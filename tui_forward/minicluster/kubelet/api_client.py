@@ -1,4 +1,4 @@
-"""The kubelet's client of the API server: JSON over HTTP/1.1 with a client certificate."""
+"""Client of the API server for the kubelet: JSON over HTTP/1.1 with a client certificate."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ import h11
 import msgspec
 
 from tui_forward.errors import ApiError, TransportError
+from tui_forward.minicluster.kubelet.objects import Object
 from tui_forward.minicluster.socket_connection import SocketConnection, connect
-
-Object = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 
-_REQUEST_S = 30.0
-_IDLE_CONNECTIONS = 4
-_EVENT_LIMIT = 16 * 1024 * 1024
+_REQUEST_TIMEOUT_S = 30.0
+_MAX_IDLE_CONNECTIONS = 4
+_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 class _Connection:
-    """A keep-alive connection: a wire and its HTTP state."""
+    """A keep-alive connection: the socket and its HTTP state."""
 
-    def __init__(self, wire: SocketConnection) -> None:
-        self.wire = wire
+    def __init__(self, socket: SocketConnection) -> None:
+        self.socket = socket
         self.http = h11.Connection(h11.CLIENT)
 
     async def send(self, *events: h11.Event) -> None:
         data = b"".join(self.http.send(event) or b"" for event in events)
-        await self.wire.write(data)
+        await self.socket.write(data)
 
-    async def event(self) -> Any:
+    async def next_event(self) -> Any:
         while True:
             event = self.http.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self.http.receive_data(await self.wire.read(256 * 1024))
+            self.http.receive_data(await self.socket.read(256 * 1024))
 
 
 class ApiClient:
-    """Requests to one API server.
+    """Client of one API server.
 
     Args:
         server: `https://host:port` with an address as host, or `http://…`.
-        ca: Authority of the server.
+        ca: CA certificate of the server.
         cert: Client certificate.
         key: Its key.
         agent: `User-Agent`.
@@ -67,20 +66,20 @@ class ApiClient:
         self._idle: list[_Connection] = []
 
     def close(self) -> None:
-        """Drop idle connections."""
+        """Close idle connections."""
         for connection in self._idle:
-            connection.wire.close()
+            connection.socket.close()
         self._idle.clear()
 
     async def _connect(self) -> _Connection:
-        wire = await connect(self._host, self._port)
+        socket = await connect(self._host, self._port)
         try:
             if self._tls is not None:
-                await wire.start_tls(self._tls, server_side=False, server_hostname=self._host)
+                await socket.start_tls(self._tls, server_side=False, server_hostname=self._host)
         except BaseException:
-            wire.abort()
+            socket.abort()
             raise
-        return _Connection(wire)
+        return _Connection(socket)
 
     async def request(
         self,
@@ -90,32 +89,32 @@ class ApiClient:
         *,
         content_type: str = "application/json",
     ) -> Object:
-        """One request; gives the object in the answer.
+        """Send one request and return the object in the response.
 
         Raises:
             ApiError: An error status.
-            TransportError: No answer.
+            TransportError: No response.
         """
         while True:
             reused = bool(self._idle)
             connection: _Connection | None = None
             try:
-                async with asyncio.timeout(_REQUEST_S):
+                async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                     connection = self._idle.pop() if reused else await self._connect()
                     status, data = await self._exchange(
                         connection, method, path, body, content_type
                     )
             except (OSError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
                 if connection is not None:
-                    connection.wire.abort()
+                    connection.socket.abort()
                 if reused and not isinstance(error, TimeoutError):
                     continue  # the server closed it while it was idle
                 raise TransportError(f"{method} {path}: {error}") from error
             except BaseException:
                 if connection is not None:
-                    connection.wire.abort()
+                    connection.socket.abort()
                 raise
-            return _decode(status, data, f"{method} {path}")
+            return _decode_object(status, data, f"{method} {path}")
 
     async def _exchange(
         self,
@@ -140,7 +139,7 @@ class ApiClient:
         status = 0
         data = bytearray()
         while True:
-            event = await connection.event()
+            event = await connection.next_event()
             if isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.Data):
@@ -152,16 +151,16 @@ class ApiClient:
         if (
             connection.http.our_state is h11.DONE
             and connection.http.their_state is h11.DONE
-            and len(self._idle) < _IDLE_CONNECTIONS
+            and len(self._idle) < _MAX_IDLE_CONNECTIONS
         ):
             connection.http.start_next_cycle()
             self._idle.append(connection)
         else:
-            connection.wire.close()
+            connection.socket.close()
         return status, bytes(data)
 
     async def watch(self, path: str) -> AsyncIterator[tuple[str, Object]]:
-        """Events of a watch, as (type, object), until the server ends it.
+        """Yield (type, object) of each watch event until the server ends the watch.
 
         Raises:
             ApiError: An error status, or an ERROR event.
@@ -169,7 +168,7 @@ class ApiClient:
         """
         connection: _Connection | None = None
         try:
-            async with asyncio.timeout(_REQUEST_S):
+            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 connection = await self._connect()
                 headers = [
                     ("Host", self._authority),
@@ -179,26 +178,26 @@ class ApiClient:
                 await connection.send(
                     h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()
                 )
-                response = await connection.event()
+                response = await connection.next_event()
             if not isinstance(response, h11.Response):
                 raise TransportError(f"watch {path}: the server closed the connection")
             buffer = bytearray()
             while True:
-                event = await connection.event()
+                event = await connection.next_event()
                 if isinstance(event, h11.Data):
                     buffer += event.data
                     if response.status_code != 200:
                         continue
                     *lines, rest = bytes(buffer).split(b"\n")
                     buffer = bytearray(rest)
-                    if len(buffer) > _EVENT_LIMIT:
-                        raise TransportError(f"watch {path}: endless event")
+                    if len(buffer) > _MAX_EVENT_BYTES:
+                        raise TransportError(f"watch {path}: event is too large")
                     for line in lines:
                         if line.strip():
-                            yield _event(line, path)
+                            yield _decode_event(line, path)
                 elif isinstance(event, h11.EndOfMessage):
                     if response.status_code != 200:
-                        _decode(response.status_code, bytes(buffer), f"watch {path}")
+                        _decode_object(response.status_code, bytes(buffer), f"watch {path}")
                     return
                 else:
                     raise TransportError(f"watch {path}: the connection ended")
@@ -206,10 +205,10 @@ class ApiClient:
             raise TransportError(f"watch {path}: {error}") from error
         finally:
             if connection is not None:
-                connection.wire.close()
+                connection.socket.close()
 
 
-def _event(line: bytes, path: str) -> tuple[str, Object]:
+def _decode_event(line: bytes, path: str) -> tuple[str, Object]:
     try:
         event = msgspec.json.decode(line, type=Object)
         kind, item = str(event["type"]), event["object"]
@@ -224,15 +223,15 @@ def _event(line: bytes, path: str) -> tuple[str, Object]:
     return kind, item
 
 
-def _decode(status: int, data: bytes, what: str) -> Object:
+def _decode_object(status: int, data: bytes, request: str) -> Object:
     try:
-        answer = msgspec.json.decode(data, type=Object) if data else {}
+        body = msgspec.json.decode(data, type=Object) if data else {}
     except msgspec.MsgspecError:
-        answer = {"message": data[:500].decode("utf-8", "replace")}
+        body = {"message": data[:500].decode("utf-8", "replace")}
     if status >= 400:
         raise ApiError(
-            f"{what}: {answer.get('message', '')}",
+            f"{request}: {body.get('message', '')}",
             status=status,
-            reason=str(answer.get("reason", "")),
+            reason=str(body.get("reason", "")),
         )
-    return answer
+    return body

@@ -1,4 +1,4 @@
-"""What a kubelet is told at its start."""
+"""Configuration of a kubelet process."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import msgspec
 
 
 class KubeletConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One kubelet.
+    """Configuration of one kubelet.
 
-    Its ready line: `{"ready": true, "pid": …, "port": 10250}`, said once it serves and its Node
-    has been reported.
+    Its ready line: `{"ready": true, "pid": …, "port": 10250}`, printed once it serves and its
+    Node has been registered.
 
     Attributes:
-        node: Name of the node, and of the Node object it keeps.
-        state_dir: A folder of its own: logs of containers, its last port.
+        node: Name of the node and of its Node object.
+        state_dir: Folder for container logs and the last port.
         server: URL of the API server.
-        ca: The API server's authority, empty for plain http.
-        client_cert: Towards the API server: `O=system:nodes, CN=system:node:<node>`.
+        ca: CA certificate of the API server, empty for plain http.
+        client_cert: Client certificate for the API server: `O=system:nodes, CN=system:node:<node>`.
         client_key: Its key.
-        serving_cert: For its own HTTPS API.
+        serving_cert: Certificate of the HTTPS API.
         serving_key: Its key.
-        client_ca: Authority of those who may ask it.
+        client_ca: CA certificate of clients of the HTTPS API.
         runtime_endpoint: CRI socket, `unix:///…`.
-        control: Path of its control socket, empty for none.
-        listen: Address of its API, also reported as the node's InternalIP.
-        port: 0 takes the port of the last time if it is free, else any.
-        allowed_groups: Organisations of client certificates that may do everything.
+        control: Path of the control socket, empty for none.
+        listen: Address of the HTTPS API, also reported as the node's InternalIP.
+        port: 0 picks the previous port if it is free, else any.
+        allowed_groups: Organizations of client certificates that are authorized.
         labels: Labels of the Node.
-        relist_s: How often the runtime is looked at if it sends no events.
-        heartbeat_s: How often the Node's status is reported.
-        crash_backoff_s: Wait before the second restart in a row; doubles from then on.
-        crash_backoff_max_s: The longest such wait.
-        crash_reset_s: A container that lived this long has not crashed in a row.
-        pull_backoff_s: Wait after a failed pull; doubles up to `crash_backoff_max_s`.
-        probe_fast_s: Readiness probes of a container that was never ready are this close,
-            however long their period is.
+        relist_s: Poll interval for runtimes that send no events.
+        heartbeat_s: Interval between reports of the Node's status.
+        crash_backoff_s: Delay before the second consecutive restart; doubles from then on.
+        crash_backoff_max_s: Longest such delay.
+        crash_reset_s: Uptime of a container after which the delay starts over.
+        pull_backoff_s: Delay after a failed pull; doubles up to `crash_backoff_max_s`.
+        probe_fast_s: Longest period of readiness probes until the first success.
     """
 
     node: str

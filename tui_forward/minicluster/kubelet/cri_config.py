@@ -1,31 +1,23 @@
-"""Pure: from a Pod object to what the CRI wants to know of its sandbox and containers."""
+"""Conversion of a Pod object to the CRI configuration of its sandbox and containers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.kubelet import labels
-
-Object = dict[str, Any]
-
-
-def full_name(pod: Object) -> str:
-    """`name_namespace`, as a kubelet's messages call a pod."""
-    metadata = pod["metadata"]
-    return f"{metadata['name']}_{metadata['namespace']}"
+from tui_forward.minicluster.kubelet.objects import Object
 
 
 def log_directory(root: Path, pod: Object) -> Path:
-    """Where the logs of a pod are."""
+    """Return the folder of a pod's logs."""
     metadata = pod["metadata"]
     name = f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
     return root / "pods" / name
 
 
 def runtime_labels(pod: Object) -> dict[str, str]:
-    """What identifies a pod in the runtime."""
+    """Return the labels that identify a pod in the runtime."""
     metadata = pod["metadata"]
     return {
         labels.POD_NAME: metadata["name"],
@@ -35,7 +27,7 @@ def runtime_labels(pod: Object) -> dict[str, str]:
 
 
 def sandbox_config(pod: Object, root: Path, attempt: int) -> cri.PodSandboxConfig:
-    """The sandbox of a pod; `attempt` counts its sandboxes."""
+    """Return the configuration of a pod's sandbox; `attempt` counts its sandboxes."""
     metadata, spec = pod["metadata"], pod["spec"]
     network = cri.NODE if spec.get("hostNetwork") else cri.POD
     return cri.PodSandboxConfig(
@@ -59,7 +51,7 @@ def sandbox_config(pod: Object, root: Path, attempt: int) -> cri.PodSandboxConfi
 def container_config(
     pod: Object, container: Object, root: Path, attempt: int, *, pod_ip: str, host_ip: str
 ) -> cri.ContainerConfig:
-    """A container; `attempt` is its restart count."""
+    """Return the configuration of a container; `attempt` is its restart count."""
     spec = pod["spec"]
     network = cri.NODE if spec.get("hostNetwork") else cri.POD
     return cri.ContainerConfig(
@@ -85,7 +77,7 @@ def container_config(
 
 
 def environment(pod: Object, container: Object, *, pod_ip: str, host_ip: str) -> dict[str, str]:
-    """`env` with field references resolved; other sources do not exist in this cluster."""
+    """Return `env` with field references resolved; other sources do not exist here."""
     metadata, spec = pod["metadata"], pod["spec"]
     fields = {
         "metadata.name": metadata["name"],
@@ -95,17 +87,17 @@ def environment(pod: Object, container: Object, *, pod_ip: str, host_ip: str) ->
         "status.podIP": pod_ip,
         "status.hostIP": host_ip,
     }
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for entry in container.get("env") or ():
         source = (entry.get("valueFrom") or {}).get("fieldRef") or {}
-        found[entry["name"]] = str(
+        variables[entry["name"]] = str(
             fields.get(str(source.get("fieldPath")), "") if source else entry.get("value") or ""
         )
-    return found
+    return variables
 
 
 def _mounts(pod: Object, container: Object, root: Path) -> list[cri.Mount]:
-    volumes = {each["name"]: each for each in pod["spec"].get("volumes") or ()}
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
     mounts = []
     for mount in container.get("volumeMounts") or ():
         volume = volumes.get(mount["name"]) or {}
@@ -128,6 +120,6 @@ def _mounts(pod: Object, container: Object, root: Path) -> list[cri.Mount]:
 
 
 def go_duration(seconds: float) -> str:
-    """Whole seconds as Go prints a duration."""
+    """Format whole seconds as Go prints a duration."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,14 +1,14 @@
-"""What the control socket of a kubelet can be asked for.
+"""Faults that the control socket of a kubelet injects.
 
 ============= ======================================================================
 ``fault``     fields and effect
 ============= ======================================================================
 ``status``    pods, port-forwards
 ``not-ready`` ``namespace pod [container] ready`` (false): containers are not ready,
-              whatever probes say; ``ready`` = true ends it
-``cut``       port-forwards end with a reset; ``what`` = ``eof``: in order
-``stall``     ``on`` (true), ``for_s``: port-forwards move no byte
-``delay``     ``seconds``: every byte of a port-forward is later by this
+              whatever probes report; ``ready`` = true ends it
+``cut``       port-forwards end with a reset, or with ``what`` = ``eof`` by a close
+``stall``     ``on`` (true), ``for_s``: port-forwards transfer no bytes
+``delay``     ``seconds``: bytes of port-forwards are delayed
 ``clear``     ends all of the above
 ============= ======================================================================
 """
@@ -25,23 +25,23 @@ from tui_forward.minicluster.kubelet.server import KubeletServer
 
 
 class KubeletFaults:
-    """Carries out requests of the control socket.
+    """Injects the faults requested at the control socket.
 
     Args:
-        kubelet: Its pods.
-        server: Its port-forwards.
+        kubelet: The pods.
+        server: The port-forwards.
     """
 
     def __init__(self, kubelet: Kubelet, server: KubeletServer) -> None:
         self._kubelet = kubelet
         self._server = server
-        self._unstall: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Carry out one request.
+        """Inject or end one fault.
 
         Raises:
-            UsageError: It cannot be understood or done.
+            UsageError: The request is invalid or cannot be carried out.
         """
         match request.get("fault"):
             case "status":
@@ -61,7 +61,7 @@ class KubeletFaults:
                     if worker.forced_unready:
                         worker.force_unready(None, unready=False)
             case other:
-                raise UsageError(f"a kubelet does not know the fault {other!r}")
+                raise UsageError(f"unknown kubelet fault: {other!r}")
         return None
 
     def _status(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class KubeletFaults:
             "pid": os.getpid(),
             "pods": len(self._kubelet.workers),
             "tunnels": len(self._server.relays),
-            "tunnels_total": self._server.served,
+            "tunnels_total": self._server.port_forwards_total,
             "bytes_down": sum(relay.bytes_down for relay in self._server.relays),
             "bytes_up": sum(relay.bytes_up for relay in self._server.relays),
         }
@@ -78,11 +78,11 @@ class KubeletFaults:
         namespace, name = str(request.get("namespace", "default")), str(request.get("pod"))
         worker = self._kubelet.find(namespace, name)
         if worker is None:
-            raise UsageError(f"no pod {namespace}/{name} is on this node")
+            raise UsageError(f"no such pod on this node: {namespace}/{name}")
         container = request.get("container")
         names = [each["name"] for each in worker.pod["spec"]["containers"]]
         if container and container not in names:
-            raise UsageError(f"pod {namespace}/{name} has no container {container}")
+            raise UsageError(f"no such container in pod {namespace}/{name}: {container}")
         worker.force_unready(container or None, unready=not request.get("ready", False))
 
     def _cut(self, what: str) -> dict[str, Any]:
@@ -100,9 +100,9 @@ class KubeletFaults:
             relay.delay_s = seconds
 
     def _stall(self, *, on: bool, for_s: object) -> None:
-        if self._unstall is not None:
-            self._unstall.cancel()
-            self._unstall = None
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
         self._server.stalled = on
         for relay in self._server.relays:
             if on:
@@ -110,6 +110,6 @@ class KubeletFaults:
             else:
                 relay.resume()
         if on and isinstance(for_s, int | float):
-            self._unstall = asyncio.get_running_loop().call_later(
+            self._stall_timer = asyncio.get_running_loop().call_later(
                 float(for_s), lambda: self._stall(on=False, for_s=None)
             )

@@ -1,4 +1,4 @@
-"""Labels by which a kubelet finds its sandboxes and containers again; crictl shows them, too."""
+"""Labels of sandboxes and containers, as a real kubelet sets them and crictl shows them."""
 
 from __future__ import annotations
 

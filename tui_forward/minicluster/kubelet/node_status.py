@@ -1,4 +1,4 @@
-"""The Node object: created once, its status reported at every heartbeat."""
+"""The Node object: created once, its status reported with every heartbeat."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from tui_forward.errors import ApiError, TransportError
-from tui_forward.minicluster.kubelet.api_client import MERGE_PATCH, ApiClient, Object
+from tui_forward.minicluster.kubelet.api_client import MERGE_PATCH, ApiClient
 from tui_forward.minicluster.kubelet.config import KubeletConfig
-from tui_forward.minicluster.kubelet.pod_status import stamp
+from tui_forward.minicluster.kubelet.objects import Object
+from tui_forward.minicluster.kubelet.pod_status import format_timestamp
 
 VERSION = "v1.36.2-minicluster"
 _RETRY_S = (0.05, 2.0)
@@ -27,13 +28,13 @@ _CONDITIONS = (
 
 
 class NodeReporter:
-    """Keeps the Node object of this kubelet.
+    """Creates and updates the Node object of this kubelet.
 
     Args:
         api: The API server.
         config: Name, address, labels.
-        port: Where the kubelet's API listens.
-        runtime: What the node runs pods with (`containerd://1.6.20`).
+        port: Port of the kubelet's HTTPS API.
+        runtime: Name and version of the runtime (`containerd://1.6.20`).
     """
 
     def __init__(self, api: ApiClient, config: KubeletConfig, port: int, runtime: str) -> None:
@@ -41,11 +42,11 @@ class NodeReporter:
         self._config = config
         self._port = port
         self._runtime = runtime
-        self._since = stamp(time.time())
+        self._since = format_timestamp(time.time())
 
     async def register(self) -> None:
-        """Report the node, as often as it takes."""
-        wait_s = _RETRY_S[0]
+        """Create the Node and report its status, retrying until it succeeds."""
+        retry_s = _RETRY_S[0]
         while True:
             try:
                 await self._create()
@@ -54,11 +55,11 @@ class NodeReporter:
                 sys.stderr.write(f"node: {error}\n")
             else:
                 return
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, _RETRY_S[1])
+            await asyncio.sleep(retry_s)
+            retry_s = min(retry_s * 2, _RETRY_S[1])
 
     async def run(self) -> None:
-        """Report the status at every heartbeat until cancelled."""
+        """Report the status with every heartbeat until canceled."""
         while True:
             await asyncio.sleep(self._config.heartbeat_s)
             try:
@@ -95,8 +96,8 @@ class NodeReporter:
         """Report the status once.
 
         Raises:
-            ApiError: It was refused.
-            TransportError: No answer.
+            ApiError: An error status.
+            TransportError: No response.
         """
         path = f"/api/v1/nodes/{quote(self._config.node)}/status"
         body: Object = {"status": self._status()}
@@ -109,7 +110,7 @@ class NodeReporter:
             "ephemeral-storage": "64Gi",
             "pods": "110",
         }
-        now = stamp(time.time())
+        now = format_timestamp(time.time())
         conditions: list[dict[str, Any]] = [
             {
                 "type": kind,

@@ -1,4 +1,4 @@
-"""The pods assigned to the node: a list, then a watch from its version, for ever."""
+"""The pods assigned to the node: a list, then a watch from its version, without end."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from tui_forward.errors import ApiError, TransportError
-from tui_forward.minicluster.kubelet.api_client import ApiClient, Object
+from tui_forward.minicluster.kubelet.api_client import ApiClient
+from tui_forward.minicluster.kubelet.objects import Object
 
 _RETRY_S = (0.05, 2.0)
 
 
 class PodSource:
-    """Reports every pod of the node, and its changes.
+    """Reports the pods of the node and their changes.
 
     Args:
         api: The API server.
         node: Name of the node.
-        changed: Called with the new state of a pod.
-        removed: Called with the UID of a pod that no longer exists.
+        on_change: Called with the new state of a pod.
+        on_removal: Called with the UID of a pod that no longer exists.
+
+    Attributes:
+        synced: Set after the first list.
     """
 
     def __init__(
         self,
         api: ApiClient,
         node: str,
-        changed: Callable[[Object], None],
-        removed: Callable[[str], None],
+        on_change: Callable[[Object], None],
+        on_removal: Callable[[str], None],
     ) -> None:
         self._api = api
         self._query = f"fieldSelector={quote(f'spec.nodeName={node}')}"
-        self._changed = changed
-        self._removed = removed
-        self._known: set[str] = set()
+        self._on_change = on_change
+        self._on_removal = on_removal
+        self._uids: set[str] = set()
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow the pods until cancelled."""
-        wait_s = _RETRY_S[0]
+        """List and watch the pods until canceled."""
+        retry_s = _RETRY_S[0]
         while True:
             version = ""
             try:
                 version = await self._list()
-                wait_s = _RETRY_S[0]
+                retry_s = _RETRY_S[0]
                 while True:
                     version = await self._watch(version)
             except ApiError as error:
@@ -53,8 +57,8 @@ class PodSource:
                     sys.stderr.write(f"pods: {error}\n")
             except TransportError as error:
                 sys.stderr.write(f"pods: {error}\n")
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(wait_s * 2, _RETRY_S[1])
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
+            retry_s = min(retry_s * 2, _RETRY_S[1])
 
     async def _list(self) -> str:
         pods = await self._api.request("GET", f"/api/v1/pods?{self._query}")
@@ -63,15 +67,15 @@ class PodSource:
             pod.setdefault("apiVersion", "v1")
             pod.setdefault("kind", "Pod")
             seen.add(pod["metadata"]["uid"])
-            self._changed(pod)
-        for uid in self._known - seen:
-            self._removed(uid)
-        self._known = seen
+            self._on_change(pod)
+        for uid in self._uids - seen:
+            self._on_removal(uid)
+        self._uids = seen
         self.synced.set()
         return str(pods["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str) -> str:
-        """Follow one watch to its end; gives the version to go on from."""
+        """Process one watch to its end; return the version to continue from."""
         path = (
             f"/api/v1/pods?{self._query}&watch=true&allowWatchBookmarks=true"
             f"&resourceVersion={version}&timeoutSeconds={random.randint(300, 600)}"
@@ -82,9 +86,9 @@ class PodSource:
                 continue
             uid = pod["metadata"]["uid"]
             if kind == "DELETED":
-                self._known.discard(uid)
-                self._removed(uid)
+                self._uids.discard(uid)
+                self._on_removal(uid)
             else:
-                self._known.add(uid)
-                self._changed(pod)
+                self._uids.add(uid)
+                self._on_change(pod)
         return version

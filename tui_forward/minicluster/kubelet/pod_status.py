@@ -1,31 +1,29 @@
-"""Pure: from what the runtime says of a pod's containers to `status` of the Pod object.
+"""Conversion of the runtime's state of a pod to the `status` of its Pod object.
 
-Shapes and reasons are those of a kubelet 1.36.
+Shapes and reasons are those of kubelet 1.36.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from tui_forward.minicluster.cri import api_pb2 as cri
-
-Object = dict[str, Any]
+from tui_forward.minicluster.kubelet.objects import Object
 
 
 @dataclass(slots=True)
 class ContainerView:
-    """One container of a pod, through all its incarnations.
+    """One container of a pod, across its incarnations.
 
     Attributes:
         name: Name in the pod.
         image: As in the pod.
         current: The newest incarnation, None before the first.
-        previous: The one before.
-        waiting: (reason, message) while it should run and cannot yet; wins over `current`
-            unless that runs.
-        ready: Whether its readiness probe is content; counts only while it runs.
+        previous: The incarnation before it.
+        waiting: (reason, message) while it should run and cannot yet; takes precedence over
+            an exited `current`.
+        ready: Whether its readiness probe succeeds; counts only while it runs.
         restarts: How often it was restarted.
     """
 
@@ -44,46 +42,46 @@ class ContainerView:
 
     @property
     def ended(self) -> bool:
-        """Whether its newest incarnation has ended."""
+        """Whether its newest incarnation has exited."""
         return self.current is not None and self.current.state == cri.CONTAINER_EXITED
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended with exit code 0."""
+        """Whether its newest incarnation exited with code 0."""
         return self.ended and self.current is not None and self.current.exit_code == 0
 
 
 @dataclass(slots=True)
 class PodView:
-    """A pod as the runtime has it.
+    """State of a pod in the runtime.
 
     Attributes:
-        sandbox_ready: Its sandbox is up.
+        sandbox_ready: Whether its sandbox is ready.
         ip: Its address, empty without a sandbox.
         containers: In the order of the pod's spec.
-        init_containers: Likewise.
-        scheme: What container ids start with ("containerd").
+        init_containers: In the order of the spec.
+        id_scheme: What container ids start with ("containerd").
     """
 
     sandbox_ready: bool = False
     ip: str = ""
     containers: list[ContainerView] = field(default_factory=list)
     init_containers: list[ContainerView] = field(default_factory=list)
-    scheme: str = "containerd"
+    id_scheme: str = "containerd"
 
     @property
     def initialized(self) -> bool:
-        """Whether every init container has done its work."""
+        """Whether every init container has succeeded."""
         return all(view.succeeded for view in self.init_containers)
 
 
-def stamp(at_s: float) -> str:
-    """A time as Kubernetes writes it."""
+def format_timestamp(at_s: float) -> str:
+    """Return a time as the Kubernetes API writes it."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def phase(pod: Object, view: PodView) -> str:
-    """The phase of a pod, as the kubelet's `getPhase` has it."""
+def get_phase(pod: Object, view: PodView) -> str:
+    """Return the phase of a pod, as the kubelet's `getPhase` does."""
     policy = pod["spec"].get("restartPolicy", "Always")
     terminating = "deletionTimestamp" in pod["metadata"]
     for init in view.init_containers:
@@ -117,22 +115,22 @@ def _terminated(view: PodView, status: cri.ContainerStatus) -> Object:
     state: Object = {
         "exitCode": status.exit_code,
         "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
-        "startedAt": stamp(status.started_at / 1e9) if status.started_at else None,
-        "finishedAt": stamp(status.finished_at / 1e9),
-        "containerID": f"{view.scheme}://{status.id}",
+        "startedAt": format_timestamp(status.started_at / 1e9) if status.started_at else None,
+        "finishedAt": format_timestamp(status.finished_at / 1e9),
+        "containerID": f"{view.id_scheme}://{status.id}",
     }
     if status.message:
         state["message"] = status.message
     return {"terminated": state}
 
 
-def container_status(view: PodView, container: ContainerView) -> Object:
-    """One entry of `containerStatuses`."""
+def _container_status(view: PodView, container: ContainerView) -> Object:
+    """Return one entry of `containerStatuses`."""
     current, previous = container.current, container.previous
     state: Object
     last: Object = {}
     if current is not None and container.running:
-        state = {"running": {"startedAt": stamp(current.started_at / 1e9)}}
+        state = {"running": {"startedAt": format_timestamp(current.started_at / 1e9)}}
         if previous is not None:
             last = _terminated(view, previous)
     elif current is not None and container.ended and container.waiting is None:
@@ -157,7 +155,7 @@ def container_status(view: PodView, container: ContainerView) -> Object:
         "imageID": current.image_ref if current is not None else "",
     }
     if current is not None:
-        status["containerID"] = f"{view.scheme}://{current.id}"
+        status["containerID"] = f"{view.id_scheme}://{current.id}"
     status["started"] = container.running
     if current is not None:
         status["resources"] = {}
@@ -165,49 +163,49 @@ def container_status(view: PodView, container: ContainerView) -> Object:
 
 
 def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
-    """The whole `status`.
+    """Return the whole `status`.
 
     Args:
-        pod: The Pod object, whose old status gives times of transitions.
-        view: What the runtime has.
+        pod: The Pod object; transition times are taken from its old status.
+        view: State in the runtime.
         host_ip: Address of the node.
         now_s: Epoch seconds.
     """
     old: Object = pod.get("status") or {}
-    now_phase = phase(pod, view)
+    phase = get_phase(pod, view)
     generation = pod["metadata"].get("generation")
     status: Object = {}
     if generation is not None:
         status["observedGeneration"] = generation
-    status["phase"] = now_phase
-    status["conditions"] = _conditions(pod, view, now_phase, generation, now_s)
+    status["phase"] = phase
+    status["conditions"] = _conditions(pod, view, phase, generation, now_s)
     status["hostIP"] = host_ip
     status["hostIPs"] = [{"ip": host_ip}]
     ip = view.ip or old.get("podIP") or ""
     if ip:
         status["podIP"] = ip
         status["podIPs"] = [{"ip": ip}]
-    status["startTime"] = old.get("startTime") or stamp(now_s)
+    status["startTime"] = old.get("startTime") or format_timestamp(now_s)
     if view.init_containers:
         status["initContainerStatuses"] = [
-            {**container_status(view, init), "ready": init.succeeded}
+            {**_container_status(view, init), "ready": init.succeeded}
             for init in view.init_containers
         ]
-    status["containerStatuses"] = [container_status(view, each) for each in view.containers]
+    status["containerStatuses"] = [_container_status(view, each) for each in view.containers]
     status["qosClass"] = old.get("qosClass") or "BestEffort"
     status["resources"] = {}
     return status
 
 
 def _conditions(
-    pod: Object, view: PodView, now_phase: str, generation: int | None, now_s: float
+    pod: Object, view: PodView, phase: str, generation: int | None, now_s: float
 ) -> list[Object]:
     old = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
     unready = [each.name for each in view.containers if not (each.running and each.ready)]
     uninitialized = [each.name for each in view.init_containers if not each.succeeded]
-    done = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(now_phase)
-    if done:
-        readiness = ("False", done, "")
+    completion = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
+    if completion:
+        readiness = ("False", completion, "")
     elif not unready:
         readiness = ("True", "", "")
     else:
@@ -217,7 +215,7 @@ def _conditions(
             "ContainersNotReady",
             f"containers with unready status: [{names}]",
         )
-    initialized = ("True", "PodCompleted" if now_phase == "Succeeded" else "", "")
+    initialized = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if uninitialized:
         names = " ".join(uninitialized)
         initialized = (
@@ -225,7 +223,7 @@ def _conditions(
             "ContainersNotInitialized",
             f"containers with incomplete status: [{names}]",
         )
-    wanted = {
+    states = {
         "PodReadyToStartContainers": ("True" if view.sandbox_ready else "False", "", ""),
         "Initialized": initialized,
         "Ready": readiness,
@@ -233,7 +231,7 @@ def _conditions(
         "PodScheduled": ("True", "", ""),
     }
     conditions = []
-    for kind, (value, reason, message) in wanted.items():
+    for kind, (value, reason, message) in states.items():
         condition: Object = {"type": kind}
         if generation is not None:
             condition["observedGeneration"] = generation
@@ -242,12 +240,12 @@ def _conditions(
         before = old.get(kind)
         same = before is not None and before.get("status") == value
         since = before.get("lastTransitionTime") if same and before is not None else None
-        condition["lastTransitionTime"] = since or stamp(now_s)
+        condition["lastTransitionTime"] = since or format_timestamp(now_s)
         if reason:
             condition["reason"] = reason
         if message:
             condition["message"] = message
         conditions.append(condition)
-    # Conditions of others (readiness gates, disruption targets) are not the kubelet's to drop.
-    conditions += [each for kind, each in old.items() if kind not in wanted]
+    # Keep conditions that other components set (readiness gates, disruption targets).
+    conditions += [each for kind, each in old.items() if kind not in states]
     return conditions

@@ -1,7 +1,8 @@
-"""`/portForward/{namespace}/{pod}[/{uid}]`: from the API server's request to the runtime's URL.
+"""The endpoint `/portForward/{namespace}/{pod}[/{uid}]`: proxies a request to the runtime.
 
-The kubelet asks the runtime for a URL, hands the request to it nearly unchanged, and from the
-101 on relays bytes. Statuses and texts after `pkg/kubelet/server` and `UpgradeAwareHandler`.
+The kubelet requests a streaming URL from the runtime, forwards the request to it nearly
+unchanged, and relays bytes after the 101. Statuses and texts follow `pkg/kubelet/server` and
+`UpgradeAwareHandler`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import cri_config as cri_config
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
+from tui_forward.minicluster.kubelet.objects import full_name
+from tui_forward.minicluster.kubelet.refusal import RefusalError
 from tui_forward.minicluster.relay import Relay
 from tui_forward.minicluster.socket_connection import SocketConnection, connect
 from tui_forward.protocol.upgrade_server import (
@@ -22,24 +24,16 @@ from tui_forward.protocol.upgrade_server import (
     is_websocket_upgrade,
 )
 
-HEAD_S = 30.0
-_HEAD_LIMIT = 64 * 1024
+_HEAD_TIMEOUT_S = 30.0
+_MAX_HEAD_BYTES = 64 * 1024
 _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 
 
-class RefusalError(Exception):
-    """The answer to a request that goes no further."""
-
-    def __init__(self, raw: bytes) -> None:
-        super().__init__(raw.partition(b"\r\n")[0].decode())
-        self.raw = raw
-
-
-def ports_of(request: HttpRequest) -> list[int]:
-    """The ports of a legacy WebSocket request; empty for everything else.
+def parse_ports(request: HttpRequest) -> list[int]:
+    """Return the ports of a legacy WebSocket request, empty for any other.
 
     Raises:
-        RefusalError: 400, as `NewV4Options` has it.
+        RefusalError: 400, as from `NewV4Options`.
     """
     if not is_websocket_upgrade(request.headers):
         return []
@@ -57,25 +51,24 @@ def ports_of(request: HttpRequest) -> list[int]:
     return ports
 
 
-async def streaming_url(
+async def get_streaming_url(
     kubelet: Kubelet, request: HttpRequest, namespace: str, name: str, uid: str
 ) -> str:
-    """Where the runtime waits for this request.
+    """Return the runtime's URL for this request.
 
     Raises:
-        RefusalError: There is no such pod, it does not run, or the runtime refuses.
+        RefusalError: There is no such pod, it is not running, or the runtime refused.
     """
-    ports = ports_of(request)
+    ports = parse_ports(request)
     worker = kubelet.find(namespace, name)
     if worker is None:
         raise RefusalError(encode_response(404, "pod does not exist"))
     if uid and uid != worker.uid:
         raise RefusalError(encode_response(404, "pod not found"))
-    full_name = cri_config.full_name(worker.pod)
     try:
         sandbox = await worker.newest_sandbox()
         if sandbox is None:
-            raise RefusalError(encode_response(500, f'pod not found ("{full_name}")'))
+            raise RefusalError(encode_response(500, f'pod not found ("{full_name(worker.pod)}")'))
         return await kubelet.runtime.port_forward(sandbox.id, ports)
     except CriError as error:
         if error.not_found:
@@ -87,75 +80,77 @@ async def streaming_url(
 
 
 async def proxy_to_runtime(
-    wire: SocketConnection, request: HttpRequest, url: str, peer: str
+    client: SocketConnection, request: HttpRequest, url: str, client_ip: str
 ) -> Relay:
-    """Connect the client to the runtime.
+    """Send the request to the runtime and relay bytes between both.
 
     Args:
-        wire: The API server's connection, its request read.
+        client: Connection of the API server, after its request.
         request: The request.
         url: The runtime's URL for it.
-        peer: Address of the API server, for `X-Forwarded-For`.
+        client_ip: Address of the API server, for `X-Forwarded-For`.
 
     Returns:
-        The running relay; the 101 has been passed on.
+        The running relay; the 101 has been sent to the client.
 
     Raises:
-        RefusalError: There was no 101; the runtime's own answer, if it has one.
+        RefusalError: There was no 101; holds the runtime's own response if there is one.
         OSError: The client's connection broke.
     """
     if not is_upgrade(request.headers):
-        raise RefusalError(_error("Upgrade request required"))
+        raise RefusalError(_encode_error("Upgrade request required"))
     parts = urlsplit(url)
     authority, path = parts.netloc, parts.path
     try:
-        async with asyncio.timeout(HEAD_S):
+        async with asyncio.timeout(_HEAD_TIMEOUT_S):
             upstream = await connect(parts.hostname or "127.0.0.1", parts.port or 80)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         text = f"error dialing backend: dial tcp {authority}: connect: {reason}"
-        raise RefusalError(_error(text)) from error
+        raise RefusalError(_encode_error(text)) from error
     try:
-        async with asyncio.timeout(HEAD_S):
-            await upstream.write(_head(request, path, authority, peer))
-            head, rest = await _answer(upstream)
+        async with asyncio.timeout(_HEAD_TIMEOUT_S):
+            await upstream.write(_encode_head(request, path, authority, client_ip))
+            head, rest = await _read_head(upstream)
             status = int(head.split(b" ", 2)[1])
             if status != 101:
                 if status < 400:
-                    raise RefusalError(_error(f"invalid upgrade response: status code {status}"))
-                raise RefusalError(head + rest + await _remainder(upstream))
+                    raise RefusalError(
+                        _encode_error(f"invalid upgrade response: status code {status}")
+                    )
+                raise RefusalError(head + rest + await _read_rest(upstream))
         upstream.pushed_back = rest
-        await wire.write(head)
-        return Relay(wire, upstream)
+        await client.write(head)
+        return Relay(client, upstream)
     except (TimeoutError, ProtocolError, ValueError, IndexError) as error:
         upstream.close()
-        raise RefusalError(_error(f"error reading backend response: {error}")) from error
+        raise RefusalError(_encode_error(f"error reading backend response: {error}")) from error
     except BaseException:
         upstream.close()
         raise
 
 
-def _error(text: str) -> bytes:
+def _encode_error(text: str) -> bytes:
     return encode_response(500, text + "\n", headers=_NO_SNIFF)
 
 
-def _head(request: HttpRequest, path: str, authority: str, peer: str) -> bytes:
+def _encode_head(request: HttpRequest, path: str, authority: str, client_ip: str) -> bytes:
     lines = [f"{request.method} {path} HTTP/1.1", f"Host: {authority}"]
-    forwarded = peer
+    forwarded = client_ip
     for name, value in request.headers:
         lower = name.lower()
         if lower == "host":
             continue
         if lower == "x-forwarded-for":
-            forwarded = f"{value}, {peer}"
+            forwarded = f"{value}, {client_ip}"
             continue
         lines.append(f"{name}: {value}")
     lines.append(f"X-Forwarded-For: {forwarded}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-async def _answer(upstream: SocketConnection) -> tuple[bytes, bytes]:
-    """The head of the runtime's answer, and what came behind it."""
+async def _read_head(upstream: SocketConnection) -> tuple[bytes, bytes]:
+    """Return the head of the runtime's response and the bytes that followed it."""
     data = bytearray()
     while True:
         chunk = await upstream.read()
@@ -165,14 +160,14 @@ async def _answer(upstream: SocketConnection) -> tuple[bytes, bytes]:
         end = data.find(b"\r\n\r\n")
         if end >= 0:
             return bytes(data[: end + 4]), bytes(data[end + 4 :])
-        if len(data) > _HEAD_LIMIT:
+        if len(data) > _MAX_HEAD_BYTES:
             raise ProtocolError("header is too large")
 
 
-async def _remainder(upstream: SocketConnection) -> bytes:
-    """The rest of an error answer; the runtime closes behind it."""
+async def _read_rest(upstream: SocketConnection) -> bytes:
+    """Return the rest of an error response, after which the runtime closes."""
     data = bytearray()
-    while len(data) < _HEAD_LIMIT:
+    while len(data) < _MAX_HEAD_BYTES:
         chunk = await upstream.read()
         if not chunk:
             break

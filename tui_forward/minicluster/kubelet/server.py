@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS API: port-forwards, logs, pods, health."""
+"""The kubelet's HTTPS server: authorization and routing of requests."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import ssl
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from tui_forward.errors import ProtocolError, UsageError
+from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import cri_config as cri_config
-from tui_forward.minicluster.kubelet import logs, portforward
+from tui_forward.minicluster.kubelet import container_logs, portforward
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
-from tui_forward.minicluster.kubelet.pod_worker import PodWorker
-from tui_forward.minicluster.kubelet.portforward import RefusalError
+from tui_forward.minicluster.kubelet.refusal import RefusalError
+from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.relay import Relay
 from tui_forward.minicluster.socket_connection import SocketConnection
 from tui_forward.protocol.upgrade_server import HttpRequest, RequestReader, encode_response
 
-_HEAD_S = 30.0
+_HEAD_TIMEOUT_S = 30.0
 _METHODS = {
     "portForward": ("GET", "POST"),
     "containerLogs": ("GET",),
@@ -36,89 +35,70 @@ _METHODS = {
 
 
 class KubeletServer:
-    """Serves one kubelet.
+    """HTTPS server of one kubelet.
 
     Args:
-        kubelet: Its pods.
+        kubelet: The pods to serve.
 
     Attributes:
-        port: Where it listens, after `start`.
-        relays: Port-forwards under way.
-        stalled: New port-forwards move no byte either.
-        delay_s: Every byte of new port-forwards is later by this.
-        served: Port-forwards so far.
+        relays: Open port-forwards.
+        port_forwards_total: Port-forwards so far.
+        stalled: Fault: new port-forwards transfer no bytes.
+        delay_s: Fault: bytes of new port-forwards are delayed by this.
     """
 
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
-        self.port = 0
         self.relays: set[Relay] = set()
         self.stalled = False
         self.delay_s = 0.0
-        self.served = 0
-        self._listener: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.port_forwards_total = 0
+        self._listener = Listener(self._serve)
         config = kubelet.config
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.client_ca)
         context.load_cert_chain(config.serving_cert, config.serving_key)
-        # Without a certificate the answer is a 401, not a failed handshake.
+        # Without a client certificate the response is 401, not a failed handshake.
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
-        self._context = context
+        self._tls = context
+
+    @property
+    def port(self) -> int:
+        """Port it listens on, after `start`."""
+        return self._listener.port
 
     def start(self, port: int) -> None:
-        """Listen; 0 picks a port.
+        """Listen; 0 picks a free port.
 
         Raises:
             OSError: The port is taken.
         """
-        listener = socket.create_server((self._kubelet.config.listen, port), backlog=1024)
-        listener.setblocking(False)
-        self._listener = listener
-        self.port = listener.getsockname()[1]
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        self._listener.start(self._kubelet.config.listen, port)
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._listener.close()
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(64):
-            try:
-                sock, address = listener.accept()
-            except OSError:
-                return
-            task = asyncio.get_running_loop().create_task(
-                self._serve(SocketConnection(sock), address[0])
-            )
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, wire: SocketConnection, peer: str) -> None:
+    async def _serve(self, sock: socket.socket, client_ip: str) -> None:
+        connection = SocketConnection(sock)
         try:
-            async with asyncio.timeout(_HEAD_S):
-                await wire.start_tls(self._context, server_side=True)
-                request = await _request(wire)
+            async with asyncio.timeout(_HEAD_TIMEOUT_S):
+                await connection.start_tls(self._tls, server_side=True)
+                request = await _read_request(connection)
             if request is not None:
-                await self._answer(wire, request, peer)
+                await self._route(connection, request, client_ip)
         except RefusalError as refusal:
             with contextlib.suppress(OSError):
-                await wire.write(refusal.raw)
+                await connection.write(refusal.raw)
         except (OSError, ProtocolError):
-            pass  # gone, too slow, or no HTTP: nobody is there to be told
+            pass  # disconnected, too slow, or not HTTP
         finally:
-            wire.close()
+            connection.close()
 
-    def _authorize(self, wire: SocketConnection, request: HttpRequest) -> None:
+    def _authorize(self, connection: SocketConnection, request: HttpRequest) -> None:
         certificate: dict[str, Any] = {}
-        if wire.tls is not None:
-            certificate = dict(wire.tls.getpeercert() or {})
+        if connection.tls is not None:
+            certificate = dict(connection.tls.getpeercert() or {})
         if not certificate:
             raise RefusalError(encode_response(401, "Unauthorized"))
         subject: dict[str, list[str]] = {}
@@ -139,11 +119,12 @@ class KubeletServer:
                 )
             )
 
-    async def _answer(self, wire: SocketConnection, request: HttpRequest, peer: str) -> None:
-        self._authorize(wire, request)
+    async def _route(
+        self, connection: SocketConnection, request: HttpRequest, client_ip: str
+    ) -> None:
+        self._authorize(connection, request)
         parts = urlsplit(request.target)
-        words = [unquote(word) for word in parts.path.split("/")[1:]]
-        name, *rest = words
+        name, *rest = (unquote(segment) for segment in parts.path.split("/")[1:])
         if rest and not rest[-1]:
             rest.pop()
         allowed = _METHODS.get(name)
@@ -153,35 +134,37 @@ class KubeletServer:
             raise RefusalError(encode_response(405, "405: Method Not Allowed"))
         match [name, *rest]:
             case ["portForward", namespace, pod, *more] if len(more) <= 1:
-                await self._forward(wire, request, peer, namespace, pod, "".join(more))
+                await self._port_forward(
+                    connection, request, client_ip, namespace, pod, "".join(more)
+                )
             case ["containerLogs", namespace, pod, container]:
-                await self._logs(wire, parts.query, namespace, pod, container)
+                await container_logs.serve_logs(
+                    self._kubelet, connection, parts.query, namespace, pod, container
+                )
             case ["pods"]:
-                await wire.write(_json(self._pods()))
+                await connection.write(_encode_json(self._pods()))
             case ["runningpods"]:
-                await wire.write(_json(await self._running_pods()))
+                await connection.write(_encode_json(await self._running_pods()))
             case ["healthz", *_]:
-                await wire.write(encode_response(200, "ok"))
+                await connection.write(encode_response(200, "ok"))
             case ["metrics"]:
-                await wire.write(encode_response(200, self._metrics()))
+                await connection.write(encode_response(200, self._metrics()))
             case _:
                 raise RefusalError(encode_response(404, "404: Page Not Found"))
 
-    # -- the endpoints --
-
-    async def _forward(
+    async def _port_forward(
         self,
-        wire: SocketConnection,
+        connection: SocketConnection,
         request: HttpRequest,
-        peer: str,
+        client_ip: str,
         namespace: str,
         pod: str,
         uid: str,
     ) -> None:
-        url = await portforward.streaming_url(self._kubelet, request, namespace, pod, uid)
-        relay = await portforward.proxy_to_runtime(wire, request, url, peer)
+        url = await portforward.get_streaming_url(self._kubelet, request, namespace, pod, uid)
+        relay = await portforward.proxy_to_runtime(connection, request, url, client_ip)
         self.relays.add(relay)
-        self.served += 1
+        self.port_forwards_total += 1
         relay.delay_s = self.delay_s
         if self.stalled:
             relay.stall()
@@ -221,117 +204,28 @@ class KubeletServer:
             "# TYPE kubelet_port_forwards gauge\n"
             f"kubelet_port_forwards {len(self.relays)}\n"
             "# TYPE kubelet_port_forwards_total counter\n"
-            f"kubelet_port_forwards_total {self.served}\n"
+            f"kubelet_port_forwards_total {self.port_forwards_total}\n"
         )
 
-    async def _logs(
-        self, wire: SocketConnection, query: str, namespace: str, pod: str, container: str
-    ) -> None:
-        try:
-            options = logs.LogOptions.parse(parse_qs(query))
-        except UsageError as error:
-            raise RefusalError(encode_response(400, error.message)) from error
-        worker = self._kubelet.find(namespace, pod)
-        if worker is None:
-            raise RefusalError(encode_response(404, f'pod "{pod}" does not exist\n'))
-        path = _log_path(worker, container, options, Path(self._kubelet.config.state_dir))
-        await wire.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-        )
-        ended = asyncio.Event()
-        watch = asyncio.create_task(_set_when_ended(worker, container, path, ended))
-        gone = asyncio.create_task(_closed(wire))
-        pump = asyncio.create_task(_pump(wire, path, options, ended))
-        try:
-            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
-        finally:
-            for task in (watch, gone, pump):
-                task.cancel()
-            await asyncio.gather(watch, gone, pump, return_exceptions=True)
 
-
-async def _request(wire: SocketConnection) -> HttpRequest | None:
+async def _read_request(connection: SocketConnection) -> HttpRequest | None:
     reader = RequestReader()
     while True:
-        data = await wire.read()
+        data = await connection.read()
         if not data:
             return None
         request = reader.receive_data(data)
         if request is not None:
-            wire.pushed_back = reader.leftover
+            connection.pushed_back = reader.leftover
             return request
 
 
-def _json(value: Any) -> bytes:
+def _encode_json(value: Any) -> bytes:
     return encode_response(200, msgspec.json.encode(value), content_type="application/json")
 
 
-def _log_path(worker: PodWorker, container: str, options: logs.LogOptions, root: Path) -> Path:
-    """The file of the incarnation that is asked for.
-
-    Raises:
-        RefusalError: 400, in a kubelet's words.
-    """
-    name = worker.pod["metadata"]["name"]
-    views = [*worker.view.init_containers, *worker.view.containers]
-    view = next((each for each in views if each.name == container), None)
-    if view is None:
-        raise RefusalError(
-            encode_response(404, f'container "{container}" not found in pod "{name}"\n')
-        )
-    folder = cri_config.log_directory(root, worker.pod) / container
-    if options.previous:
-        if view.previous is None and not (view.ended and view.waiting):
-            text = f'previous terminated container "{container}" in pod "{name}" not found\n'
-            raise RefusalError(encode_response(400, text))
-        # While the newest waits for its restart, the newest is the previous one.
-        attempt = view.restarts if view.ended else view.restarts - 1
-        return folder / f"{attempt}.log"
-    if view.current is None:
-        reason = (view.waiting or ("ContainerCreating", ""))[0]
-        why = {
-            "ErrImagePull": "image can't be pulled",
-            "ImagePullBackOff": "trying and failing to pull image",
-        }.get(reason, reason)
-        text = f'container "{container}" in pod "{name}" is waiting to start: {why}\n'
-        raise RefusalError(encode_response(400, text))
-    return folder / f"{view.restarts}.log"
-
-
-async def _set_when_ended(
-    worker: PodWorker, container: str, path: Path, ended: asyncio.Event
-) -> None:
-    """Set `ended` once the incarnation that writes `path` has."""
-    attempt = int(path.stem)
-    while True:
-        views = [*worker.view.init_containers, *worker.view.containers]
-        view = next((each for each in views if each.name == container), None)
-        if view is None or view.restarts != attempt or not view.running or worker.ended:
-            ended.set()
-            return
-        await asyncio.sleep(0.1)
-
-
-async def _closed(wire: SocketConnection) -> None:
-    """Return when the client is gone; it has nothing more to say."""
-    with contextlib.suppress(OSError):
-        while await wire.read():
-            pass
-
-
-async def _pump(
-    wire: SocketConnection, path: Path, options: logs.LogOptions, ended: asyncio.Event
-) -> None:
-    async for piece in logs.read(path, options, ended):
-        await wire.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-    await wire.write(b"0\r\n\r\n")
-
-
-def last_port(path: Path) -> int:
-    """The port written there; 0 if there is none."""
+def _read_port(path: Path) -> int:
+    """Return the port saved in a file, 0 if there is none."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -339,17 +233,17 @@ def last_port(path: Path) -> int:
 
 
 def start_on_previous_port(server: KubeletServer, config_port: int, path: Path) -> None:
-    """Listen on the port wanted, else on that of the last time, else on any; remember it.
+    """Listen on the configured port, else on the previous one, else on any, and save it.
 
     Raises:
-        OSError: The port wanted is taken.
+        OSError: The configured port is taken.
     """
     if config_port:
         server.start(config_port)
     else:
         try:
-            server.start(last_port(path))
+            server.start(_read_port(path))
         except OSError as error:
-            sys.stderr.write(f"kubelet: the last port is taken: {error}\n")
+            sys.stderr.write(f"kubelet: cannot listen on the previous port: {error}\n")
             server.start(0)
     path.write_text(str(server.port))

@@ -10,7 +10,7 @@ from pathlib import Path
 from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.config import load
 from tui_forward.minicluster.control_socket import ControlServer
-from tui_forward.minicluster.cri.server import serve
+from tui_forward.minicluster.cri.server import make_server
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.cri_service import EmbeddedRuntime
@@ -29,7 +29,7 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
     streaming = StreamingServer(dialer, switches)
     service = EmbeddedRuntime(config, client, dialer, streaming)
     await streaming.start(config.streaming_host, config.streaming_port)
-    server = serve(config.listen, service)
+    server = make_server(config.listen, service, service)
     await server.start()
     control: ControlServer | None = None
     if config.control:

@@ -31,7 +31,7 @@ import msgspec
 from tui_forward.minicluster.runtime import apps, netns
 from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
 from tui_forward.minicluster.runtime.apps.context import AppContext
-from tui_forward.minicluster.runtime.logs import LogWriter
+from tui_forward.minicluster.runtime.log_writer import LogWriter
 
 _OWNER_POLL_S = 0.5
 

@@ -1,4 +1,4 @@
-"""Reads container logs in the CRI's format for `/containerLogs`."""
+"""Reader of container logs in the CRI's format."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from tui_forward.errors import UsageError
 
 _CHUNK = 64 * 1024
-_FOLLOW_S = 0.1
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What of a log is wanted; fields as in the API's `PodLogOptions`."""
+    """Which part of a log to read; fields as in the API's `PodLogOptions`."""
 
     follow: bool = False
     previous: bool = False
@@ -29,10 +29,10 @@ class LogOptions:
 
     @classmethod
     def parse(cls, query: dict[str, list[str]]) -> LogOptions:
-        """From a query string.
+        """Return the options of a query string.
 
         Raises:
-            UsageError: A value is no number or no time.
+            UsageError: A number or time is malformed.
         """
 
         def first(key: str) -> str:
@@ -65,8 +65,8 @@ class LogOptions:
         )
 
 
-def _line(raw: bytes, options: LogOptions) -> bytes:
-    """One line of output out of one line of the file; empty if it is not wanted."""
+def _format_line(raw: bytes, options: LogOptions) -> bytes:
+    """Return the output for one line of the file, empty if it is filtered out."""
     stamp, _, rest = raw.partition(b" ")
     _, _, rest = rest.partition(b" ")
     flag, _, text = rest.partition(b" ")
@@ -80,67 +80,66 @@ def _line(raw: bytes, options: LogOptions) -> bytes:
     return (stamp + b" " if options.timestamps else b"") + text.rstrip(b"\n") + end
 
 
-async def read(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    """The log at `path`, as a client sees it.
+async def read_log(path: Path, options: LogOptions, exited: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the log at `path` in chunks of one or more whole lines.
 
     Args:
-        path: The file; it may not exist yet when it is followed.
-        options: What of it is wanted.
-        ended: Set once the container has ended: following stops at the file's end then.
-
-    Yields:
-        Pieces of one or more whole lines.
+        path: The file; it need not exist yet.
+        options: Which part to read.
+        exited: Set once the container has exited; following stops at the end of the file then.
     """
-    left = options.limit_bytes
-    async for piece in _pieces(path, options, ended):
-        if left is not None:
-            piece = piece[:left]
-            left -= len(piece)
-        if piece:
-            yield piece
-        if left == 0:
+    remaining = options.limit_bytes
+    async for chunk in _read_chunks(path, options, exited):
+        if remaining is not None:
+            chunk = chunk[:remaining]
+            remaining -= len(chunk)
+        if chunk:
+            yield chunk
+        if remaining == 0:
             return
 
 
-async def _pieces(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
+async def _read_chunks(
+    path: Path, options: LogOptions, exited: asyncio.Event
+) -> AsyncIterator[bytes]:
     position = 0
     rest = b""
     inode = 0
     first = True
     while True:
-        # Order matters: what was written before the end is read after it is known.
-        over = ended.is_set() or not options.follow
-        data, position, inode = await asyncio.to_thread(_more, path, position, inode)
+        # Check first, then read: lines written before the exit must not be missed.
+        complete = exited.is_set() or not options.follow
+        data, position, inode = await asyncio.to_thread(_read_more, path, position, inode)
         lines = (rest + data).split(b"\n")
         rest = lines.pop()
-        wanted = [out for raw in lines if (out := _line(raw, options))]
+        output = [out for raw in lines if (out := _format_line(raw, options))]
         if first:
-            # The tail is that of the whole file, which is bounded.
+            # The tail is taken from the whole file, whose size is bounded.
             while data:
-                data, position, inode = await asyncio.to_thread(_more, path, position, inode)
+                data, position, inode = await asyncio.to_thread(_read_more, path, position, inode)
                 lines = (rest + data).split(b"\n")
                 rest = lines.pop()
-                wanted += [out for raw in lines if (out := _line(raw, options))]
+                output += [out for raw in lines if (out := _format_line(raw, options))]
             if options.tail_lines is not None:
-                wanted = list(deque(wanted, maxlen=options.tail_lines))
+                output = list(deque(output, maxlen=options.tail_lines))
             first = False
-        if wanted:
-            yield b"".join(wanted)
-        if over and not data:
+        if output:
+            yield b"".join(output)
+        if complete and not data:
             return
         if not data:
-            await asyncio.sleep(_FOLLOW_S)
+            await asyncio.sleep(_POLL_S)
 
 
-def _more(path: Path, position: int, inode: int) -> tuple[bytes, int, int]:
-    """The next piece of the file; starts over when it was rotated."""
+def _read_more(path: Path, position: int, inode: int) -> tuple[bytes, int, int]:
+    """Return the next chunk, the new position and the inode; start over after a rotation."""
     try:
         with path.open("rb") as file:
-            now = os.fstat(file.fileno())
-            if inode and now.st_ino != inode:
+            stat = os.fstat(file.fileno())
+            if inode and stat.st_ino != inode:
                 position = 0
             file.seek(position)
             data = file.read(_CHUNK)
-            return data, position + len(data), now.st_ino
+            return data, position + len(data), stat.st_ino
     except FileNotFoundError:
         return b"", position, inode

@@ -1,0 +1,133 @@
+"""Starts the containers of a pod when restart policy, back-off and image allow it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from tui_forward.minicluster.cri import api_pb2 as cri
+from tui_forward.minicluster.cri.errors import CriError
+from tui_forward.minicluster.kubelet import cri_config
+from tui_forward.minicluster.kubelet.backoff import CrashBackoff, PullBackoff
+from tui_forward.minicluster.kubelet.dependencies import Dependencies
+from tui_forward.minicluster.kubelet.objects import Object, full_name
+from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
+from tui_forward.minicluster.kubelet.runtime_pod import RuntimePod
+
+
+class ContainerStarter:
+    """Starts containers of one pod, and keeps the reasons why others wait.
+
+    Args:
+        dependencies: The runtime and the back-off settings.
+        runtime_pod: The pod in the runtime.
+        retry_at: Called with the epoch seconds at which to try again.
+
+    Attributes:
+        waiting: (reason, message) of containers that cannot start yet, by name.
+    """
+
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        runtime_pod: RuntimePod,
+        retry_at: Callable[[float], None],
+    ) -> None:
+        self.waiting: dict[str, tuple[str, str]] = {}
+        self._config = dependencies.config
+        self._runtime = dependencies.runtime
+        self._runtime_pod = runtime_pod
+        self._retry_at = retry_at
+        self._crash_backoff = CrashBackoff(dependencies.config)
+        self._pull_backoff = PullBackoff(dependencies.config)
+
+    async def start_due(self, pod: Object, view: PodView, sandbox: cri.PodSandbox) -> bool:
+        """Start containers that are due; return whether any was started.
+
+        Init containers run one after the other, before all others.
+        """
+        for container, init in zip(
+            pod["spec"].get("initContainers") or (), view.init_containers, strict=True
+        ):
+            if not init.succeeded:
+                return not init.running and await self._start_if_due(
+                    pod, container, init, sandbox, view.ip
+                )
+        started = await asyncio.gather(
+            *(
+                self._start_if_due(pod, container, each, sandbox, view.ip)
+                for container, each in zip(pod["spec"]["containers"], view.containers, strict=True)
+                if not each.running
+            )
+        )
+        return any(started)
+
+    async def _start_if_due(
+        self,
+        pod: Object,
+        container: Object,
+        view: ContainerView,
+        sandbox: cri.PodSandbox,
+        pod_ip: str,
+    ) -> bool:
+        name = view.name
+        if view.current is not None and view.ended:
+            policy = pod["spec"].get("restartPolicy", "Always")
+            if policy == "Never" or (policy == "OnFailure" and view.succeeded):
+                return False
+            due_s, wait_s = self._crash_backoff.next_start(name, view.current)
+            if due_s > time.time():
+                text = (
+                    f"back-off {cri_config.go_duration(wait_s)} restarting failed container={name} "
+                    f"pod={full_name(pod)}({pod['metadata']['uid']})"
+                )
+                self._wait(view, "CrashLoopBackOff", text, due_s)
+                return False
+        if not await self._ensure_image(container, view):
+            return False
+        self.waiting.pop(name, None)
+        attempt = 0
+        if view.current is not None:
+            # A container that was created and never started is created again as that attempt.
+            attempt = view.current.metadata.attempt + (1 if view.ended else 0)
+            if not view.ended:
+                await self._runtime_pod.remove_container(view.current.id)
+        try:
+            await self._runtime_pod.start_container(pod, container, sandbox, attempt, pod_ip)
+        except CriError as error:
+            retry_s = time.time() + self._config.pull_backoff_s
+            self._wait(view, "CreateContainerError", error.message, retry_s)
+            return False
+        return True
+
+    async def _ensure_image(self, container: Object, view: ContainerView) -> bool:
+        """Pull the image if the policy requires it; return whether it is there."""
+        image, name = container["image"], view.name
+        policy = container.get("imagePullPolicy", "IfNotPresent")
+        backoff = self._pull_backoff.waiting_state(name, image)
+        if backoff is not None:
+            retry_s, reason, message = backoff
+            self._wait(view, reason, message, retry_s)
+            return False
+        if policy != "Always" and await self._runtime.image_status(image) is not None:
+            return True
+        if policy == "Never":
+            text = f'Container image "{image}" is not present with pull policy of Never'
+            retry_s = time.time() + self._config.crash_backoff_max_s
+            self._wait(view, "ErrImageNeverPull", text, retry_s)
+            return False
+        try:
+            await self._runtime.pull_image(image)
+        except CriError as error:
+            if error.unavailable:
+                raise
+            retry_s = self._pull_backoff.record_failure(name, str(error))
+            self._wait(view, "ErrImagePull", str(error), retry_s)
+            return False
+        self._pull_backoff.record_success(name)
+        return True
+
+    def _wait(self, view: ContainerView, reason: str, message: str, retry_s: float) -> None:
+        self.waiting[view.name] = view.waiting = (reason, message)
+        self._retry_at(retry_s)

@@ -1,0 +1,182 @@
+"""One pod in the runtime: the CRI calls for its sandboxes and containers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tui_forward.minicluster.cri import api_pb2 as cri
+from tui_forward.minicluster.cri.errors import CriError
+from tui_forward.minicluster.kubelet import cri_config, labels
+from tui_forward.minicluster.kubelet.dependencies import Dependencies
+from tui_forward.minicluster.kubelet.objects import Object
+
+
+@dataclass(slots=True)
+class RuntimeStatus:
+    """Sandboxes and containers of a pod, newest first.
+
+    Attributes:
+        containers: Status of each incarnation, by container name.
+        ip: Address of the ready sandbox, empty without one.
+    """
+
+    sandboxes: list[cri.PodSandbox]
+    containers: dict[str, list[cri.ContainerStatus]] = field(default_factory=dict)
+    ip: str = ""
+
+    @property
+    def ready_sandbox(self) -> cri.PodSandbox | None:
+        """The newest sandbox if it is ready."""
+        newest = self.sandboxes[0] if self.sandboxes else None
+        return newest if newest is not None and newest.state == cri.SANDBOX_READY else None
+
+    @property
+    def running_ids(self) -> list[str]:
+        """Ids of containers that run."""
+        return [
+            container.id
+            for incarnations in self.containers.values()
+            for container in incarnations
+            if container.state == cri.CONTAINER_RUNNING
+        ]
+
+
+class RuntimePod:
+    """Reads and changes one pod in the runtime. Every method may raise `CriError`.
+
+    Args:
+        dependencies: The runtime, and the kubelet's folder and address.
+        uid: UID of the pod, by which its sandboxes and containers are found.
+    """
+
+    def __init__(self, dependencies: Dependencies, uid: str) -> None:
+        self._runtime = dependencies.runtime
+        self._root = dependencies.root
+        self._host_ip = dependencies.config.listen
+        self._selector = {labels.POD_UID: uid}
+        # The address of the newest sandbox, which never changes.
+        self._ips: dict[str, str] = {}
+
+    async def list_sandboxes(self) -> list[cri.PodSandbox]:
+        """Return the pod's sandboxes, newest first."""
+        sandboxes = await self._runtime.list_pod_sandboxes(self._selector)
+        sandboxes.sort(key=lambda sandbox: sandbox.created_at, reverse=True)
+        return sandboxes
+
+    async def read_status(self) -> RuntimeStatus:
+        """Return the state of all sandboxes and containers."""
+        status = RuntimeStatus(await self.list_sandboxes())
+        listed = await self._runtime.list_containers(self._selector)
+        for container in await asyncio.gather(
+            *(self._runtime.container_status(container.id) for container in listed)
+        ):
+            status.containers.setdefault(container.metadata.name, []).append(container)
+        for incarnations in status.containers.values():
+            incarnations.sort(key=lambda container: container.created_at, reverse=True)
+        sandbox = status.ready_sandbox
+        if sandbox is not None:
+            if sandbox.id not in self._ips:
+                state = await self._runtime.pod_sandbox_status(sandbox.id)
+                self._ips = {sandbox.id: state.network.ip}
+            status.ip = self._ips[sandbox.id]
+        return status
+
+    async def create_sandbox(self, pod: Object, status: RuntimeStatus) -> None:
+        """Create a sandbox, stop older ones, and put the new one into `status`."""
+        old = list(status.sandboxes)
+        attempt = old[0].metadata.attempt + 1 if old else 0
+        config = cri_config.sandbox_config(pod, self._root, attempt)
+        sandbox_id = await self._runtime.run_pod_sandbox(config)
+        state = await self._runtime.pod_sandbox_status(sandbox_id)
+        self._ips = {sandbox_id: state.network.ip}
+        status.ip = state.network.ip
+        status.sandboxes.insert(
+            0,
+            cri.PodSandbox(
+                id=sandbox_id,
+                metadata=state.metadata,
+                state=state.state,
+                created_at=state.created_at,
+            ),
+        )
+        for sandbox in old:
+            # Stopped, not removed: last state and logs of its containers are needed until the
+            # pod has newer ones.
+            with contextlib.suppress(CriError):
+                await self._runtime.stop_pod_sandbox(sandbox.id)
+
+    async def start_container(
+        self, pod: Object, container: Object, sandbox: cri.PodSandbox, attempt: int, pod_ip: str
+    ) -> None:
+        """Create and start an incarnation of a container."""
+        config = cri_config.container_config(
+            pod, container, self._root, attempt, pod_ip=pod_ip, host_ip=self._host_ip
+        )
+        folder = cri_config.log_directory(self._root, pod) / container["name"]
+        folder.mkdir(parents=True, exist_ok=True)
+        sandbox_config = cri_config.sandbox_config(pod, self._root, sandbox.metadata.attempt)
+        container_id = await self._runtime.create_container(sandbox.id, config, sandbox_config)
+        await self._runtime.start_container(container_id)
+
+    async def remove_container(self, container_id: str) -> None:
+        """Remove one container."""
+        await self._runtime.remove_container(container_id)
+
+    async def remove_old_containers(self, status: RuntimeStatus) -> None:
+        """Remove all but the two newest incarnations of each container, with their logs."""
+        for incarnations in status.containers.values():
+            for old in incarnations[2:]:
+                await self._runtime.remove_container(old.id)
+                _remove_log(old.log_path)
+
+    async def stop_containers(
+        self, status: RuntimeStatus, grace_s: Callable[[], int], changed: asyncio.Event
+    ) -> None:
+        """Stop all running containers at once.
+
+        Args:
+            status: Their state.
+            grace_s: Returns the current grace period; a deletion may shorten it.
+            changed: Set when the grace period may have changed; cleared here.
+        """
+        running = status.running_ids
+        if not running:
+            return
+        grace = grace_s()
+        tasks = {self._stop_task(container_id, grace) for container_id in running}
+        try:
+            while tasks:
+                changed.clear()
+                waiter = asyncio.ensure_future(changed.wait())
+                done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
+                waiter.cancel()
+                for task in done & tasks:
+                    tasks.discard(task)
+                    task.result()
+                if grace_s() < grace:
+                    grace = grace_s()
+                    tasks |= {self._stop_task(container_id, grace) for container_id in running}
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop_task(self, container_id: str, grace_s: int) -> asyncio.Task[None]:
+        return asyncio.create_task(self._runtime.stop_container(container_id, grace_s))
+
+    async def stop_sandbox(self, sandbox: cri.PodSandbox) -> None:
+        """Stop a sandbox with everything in it."""
+        await self._runtime.stop_pod_sandbox(sandbox.id)
+
+    async def remove_sandbox(self, sandbox: cri.PodSandbox) -> None:
+        """Remove a sandbox with its containers."""
+        await self._runtime.remove_pod_sandbox(sandbox.id)
+
+
+def _remove_log(path: str) -> None:
+    if path:
+        Path(path).unlink(missing_ok=True)

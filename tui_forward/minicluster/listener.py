@@ -1,0 +1,64 @@
+"""TCP listener that runs one task per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+# Connections accepted per wake-up: a burst is accepted at once and cannot starve other tasks.
+_ACCEPT_BATCH = 64
+
+
+class Listener:
+    """Accepts TCP connections and serves each in a task of its own.
+
+    Args:
+        serve: Serves one connection, given its non-blocking socket and the client's address.
+
+    Attributes:
+        host: Address it listens on, after `start`.
+        port: Port it listens on, after `start`.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket, str], Coroutine[Any, Any, None]]) -> None:
+        self.host = ""
+        self.port = 0
+        self._serve = serve
+        self._socket: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, host: str, port: int) -> None:
+        """Listen; port 0 picks a free one.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        listener = socket.create_server((host, port), backlog=1024)
+        listener.setblocking(False)
+        self._socket = listener
+        self.host, self.port = listener.getsockname()[:2]
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def close(self) -> None:
+        """Stop listening and cancel the tasks of all connections."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPT_BATCH):
+            try:
+                sock, address = listener.accept()
+            except OSError:
+                return
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = asyncio.get_running_loop().create_task(self._serve(sock, address[0]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
