@@ -109,7 +109,7 @@ class EngineHarness:
             connection_id=len(self.connections) + 1,
             forward_id="f1",
             client="127.0.0.1:1",
-            gate=self.gate,
+            owner=self.gate,
             limits=self.limits,
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,

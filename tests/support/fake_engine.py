@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tui_forward.engine.connections.connection import ConnectionOwner
+from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.forwards import connection_table
 from tui_forward.engine.forwards import reconciler as reconciler
 from tui_forward.engine.limits import Limits
@@ -215,7 +216,7 @@ class FakePool:
         self.up = True
         self._on_change()
 
-    async def lost(self) -> TuiForwardError:
+    async def wait_lost(self) -> TuiForwardError:
         assert not self.up, "waiting for a pool that is up is not needed here"
         return self._reason
 
@@ -251,18 +252,18 @@ class FakeConnection:
         connection_id: int,
         forward_id: str,
         client: str,
-        gate: ConnectionOwner,
+        owner: ConnectionOwner,
         limits: Limits,
         queue_timeout_s: float,
         half_close_timeout_s: float,
     ) -> None:
-        self.process = ""
         self.id = connection_id
+        self.record = ConnectionRecord(connection_id, forward_id, client)
         self.state = ConnectionState.QUEUED
         self._sock = sock
         self._forward_id = forward_id
         self._client = client
-        self._gate = gate
+        self._owner = owner
         self._queue_timeout_s = queue_timeout_s
         self._opened_at = time.time()
         self._bytes = 0
@@ -275,12 +276,12 @@ class FakeConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._queue_timeout_s):
-                await self._gate.wait_for_pool()
+                await self._owner.wait_for_pool()
             self.state = ConnectionState.OPEN
             while data := await loop.sock_recv(self._sock, 65536):
-                self._gate.counters.bytes_to_pod += len(data)
+                self._owner.counters.bytes_to_pod += len(data)
                 await loop.sock_sendall(self._sock, data)
-                self._gate.counters.bytes_from_pod += len(data)
+                self._owner.counters.bytes_from_pod += len(data)
                 self._bytes += len(data)
             self._reason = "closed"
         except TimeoutError:
@@ -297,8 +298,8 @@ class FakeConnection:
     def _fail(self, reason: str) -> None:
         self._failed = True
         self._reason = reason
-        self._gate.counters.connections_failed += 1
-        self._gate.connection_failed(ForwardError(reason, cause=ForwardErrorCause.TIMEOUT))
+        self._owner.counters.connections_failed += 1
+        self._owner.connection_failed(ForwardError(reason, cause=ForwardErrorCause.TIMEOUT))
 
     def abort(self, reason: str) -> None:
         if self._reason:
@@ -313,7 +314,7 @@ class FakeConnection:
             id=self.id,
             forward_id=self._forward_id,
             client=self._client,
-            process=self.process,
+            process=self.record.process,
             state=self.state,
             opened_at=self._opened_at,
             closed_at=now if closed else None,

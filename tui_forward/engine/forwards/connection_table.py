@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from tui_forward.engine.connections.connection import ConnectionOwner, LocalConnection
+from tui_forward.engine.connections.connection import LocalConnection
+from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.process_lookup import SocketPair
@@ -66,7 +67,7 @@ class ConnectionTable:
             connection_id=number,
             forward_id=self._forward_id,
             client=str(client),
-            gate=self._gate,
+            owner=self._gate,
             limits=self._world.limits,
             queue_timeout_s=self._spec.queue_timeout_s,
             half_close_timeout_s=self._spec.half_close_timeout_s,
@@ -120,8 +121,8 @@ class ConnectionTable:
             recent.popleft()
         yield from recent
         for connection, _, ends in self._live.values():
-            if not connection.process:
-                self._world.client_names.ask(connection.id, ends, connection)
+            if not connection.record.process:
+                self._world.client_names.ask(connection.id, ends, connection.record)
             yield connection.snapshot(now)
 
 

@@ -170,7 +170,7 @@ class TunnelPool:
         return self._pod
 
     @property
-    def grow_delay_s(self) -> float:
+    def upload_delay_s(self) -> float:
         """How long to hold data back on a channel just opened; 0.0 unless others were refused."""
         if self._loop.time() - self._refused_at > _REFUSING_S:
             return 0.0

@@ -1,0 +1,154 @@
+"""The pod-to-client direction of one connection: channel to local socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+from tui_forward.engine.connections.client_socket import send_vectored
+from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.tunnels.base import Channel
+from tui_forward.engine.tunnels.spill_buffer import SpillBuffer
+
+
+class Download:
+    """Writes what a channel receives to a client's socket, and buffers what that does not take.
+
+    The channel is told how much is buffered; it pauses its tunnel when that is too much.
+
+    Args:
+        sock: Non-blocking.
+        counters: The forward's totals.
+        on_data: Called for data that comes while `reports_data` is set.
+        on_drained: Called when the buffer is empty and the channel is detached.
+        on_broken: Called when the client's socket takes no more data.
+
+    Attributes:
+        bytes_from_pod: Bytes that the client's socket took.
+        first_byte_s: Time from accept to the first of them.
+        reports_data: Whether to call `on_data`.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_channel",
+        "_counters",
+        "_fd",
+        "_loop",
+        "_on_broken",
+        "_on_data",
+        "_on_drained",
+        "_sock",
+        "_started_at",
+        "bytes_from_pod",
+        "first_byte_s",
+        "reports_data",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        counters: ForwardCounters,
+        on_data: Callable[[], None],
+        on_drained: Callable[[], None],
+        on_broken: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._counters = counters
+        self._on_data = on_data
+        self._on_drained = on_drained
+        self._on_broken = on_broken
+        self._started_at = time.monotonic()
+        self._backlog: SpillBuffer | None = None
+        self._channel: Channel | None = None
+        self.bytes_from_pod = 0
+        self.first_byte_s: float | None = None
+        self.reports_data = True
+
+    def attach(self, channel: Channel) -> None:
+        """Receive from a channel."""
+        self._channel = channel
+
+    def detach(self) -> None:
+        """Receive no more; what is buffered is still delivered."""
+        self._channel = None
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the client's socket took everything."""
+        return self._backlog is None or not self._backlog.size
+
+    def close(self) -> None:
+        """Drop what is buffered. Idempotent."""
+        self._channel = None
+        self._loop.remove_writer(self._fd)
+        if self._backlog is not None:
+            self._backlog.close()
+
+    def data_received(self, pieces: list[memoryview]) -> None:
+        """See `ChannelHandler`."""
+        if self.reports_data:
+            self._on_data()
+        if self._backlog is not None and self._backlog.size:
+            self._buffer(pieces, 0)
+            return
+        try:
+            count = send_vectored(self._sock, pieces)
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        except OSError:
+            self._on_broken()
+            return
+        if count:
+            self._count(count)
+        if count < sum(map(len, pieces)):
+            self._buffer(pieces, count)
+
+    def _count(self, count: int) -> None:
+        self.bytes_from_pod += count
+        self._counters.bytes_from_pod += count
+        if self.first_byte_s is None:
+            self.first_byte_s = time.monotonic() - self._started_at
+
+    def _buffer(self, pieces: list[memoryview], skip: int) -> None:
+        """Buffer all but the first `skip` bytes, which the client's socket took."""
+        channel = self._channel
+        if channel is None:
+            return
+        if self._backlog is None:
+            self._backlog = SpillBuffer(channel.store)
+        if not self._backlog.size:
+            self._loop.add_writer(self._fd, self._write_ready)
+        for piece in pieces:
+            if skip < len(piece):
+                self._backlog.append(piece[skip:])
+            skip = max(0, skip - len(piece))
+        channel.set_buffered(self._backlog.size)
+
+    def _write_ready(self) -> None:
+        backlog = self._backlog
+        assert backlog is not None
+        try:
+            while backlog.size:
+                piece = backlog.peek()
+                count = self._sock.send(piece)
+                backlog.consume(count)
+                self._count(count)
+                if count < len(piece):
+                    break
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._on_broken()
+            return
+        if not backlog.size:
+            self._loop.remove_writer(self._fd)
+        if self._channel is not None:
+            self._channel.set_buffered(backlog.size)
+        elif not backlog.size:
+            self._on_drained()

@@ -1,0 +1,46 @@
+"""Interface of a forward to its connections."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.tunnels.pool import TunnelPool
+from tui_forward.errors import ForwardError
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of the forward it belongs to."""
+
+    @property
+    def counters(self) -> ForwardCounters:
+        """Return the forward's totals.
+
+        The connection adds the bytes, and one to `connections_failed` when it fails; the
+        forward counts open and total.
+        """
+
+    async def wait_for_pool(self) -> TunnelPool:
+        """Wait until a pool is up, and return it. The caller applies the time limit.
+
+        Raises:
+            ForwardError: Waiting is pointless: the forward is stopping, paused or blocked.
+        """
+
+    def refusal_is_final(self, failure: ForwardError) -> bool:
+        """Return whether "connection refused" should be passed on to the client.
+
+        Called once per refusal.
+        """
+
+    async def wait_for_retry(self) -> None:
+        """Wait until something changed that makes a retry after a refusal worthwhile."""
+
+    def pod_answered(self) -> None:
+        """Record that a connection that was refused before received data."""
+
+    def connection_failed(self, failure: ForwardError) -> None:
+        """Record a failed connection in the timeline. Called once per failed connection."""
+
+    def sandbox_gone(self, failure: ForwardError) -> None:
+        """Record that the runtime reports the pod's sandbox as gone: the pod is over."""

@@ -1,0 +1,79 @@
+"""What is shown of one connection."""
+
+from __future__ import annotations
+
+import time
+
+from tui_forward.engine.connections.counters import Rate
+from tui_forward.engine.connections.download import Download
+from tui_forward.engine.connections.upload import Upload
+from tui_forward.model import Connection, ConnectionState
+
+
+class ConnectionRecord:
+    """Identity, times and outcome of one connection.
+
+    Args:
+        connection_id: Unique within the session.
+        forward_id: The forward's id.
+        client: "host:port" of the client.
+
+    Attributes:
+        process: "psql (4211)", set by `ClientProcessLookup`.
+        failed: Ended by a failure.
+    """
+
+    __slots__ = (
+        "_client",
+        "_close_reason",
+        "_closed_at",
+        "_forward_id",
+        "_opened_at",
+        "_rate_from_pod",
+        "_rate_to_pod",
+        "failed",
+        "id",
+        "process",
+    )
+
+    def __init__(self, connection_id: int, forward_id: str, client: str) -> None:
+        now = time.monotonic()
+        self.id = connection_id
+        self.process = ""
+        self.failed = False
+        self._forward_id = forward_id
+        self._client = client
+        self._opened_at = time.time()
+        self._closed_at: float | None = None
+        self._close_reason = ""
+        self._rate_from_pod = Rate(now)
+        self._rate_to_pod = Rate(now)
+
+    def close(self, reason: str) -> None:
+        """Record the end."""
+        self._close_reason = reason
+        self._closed_at = time.time()
+
+    def snapshot(
+        self, state: ConnectionState, upload: Upload, download: Download, now: float
+    ) -> Connection:
+        """Return the connection at `now` (seconds since the epoch), also after its end."""
+        from_pod, to_pod = download.bytes_from_pod, upload.bytes_to_pod
+        clock = time.monotonic()
+        closed = self._closed_at is not None
+        return Connection(
+            id=self.id,
+            forward_id=self._forward_id,
+            client=self._client,
+            process=self.process,
+            state=state,
+            opened_at=self._opened_at,
+            closed_at=None if self._closed_at is None else min(self._closed_at, now),
+            bytes_from_pod=from_pod,
+            bytes_to_pod=to_pod,
+            rate_from_pod=0.0 if closed else self._rate_from_pod.sample(from_pod, clock),
+            rate_to_pod=0.0 if closed else self._rate_to_pod.sample(to_pod, clock),
+            first_byte_s=download.first_byte_s,
+            close_reason=self._close_reason,
+            failed=self.failed,
+        )

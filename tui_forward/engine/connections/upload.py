@@ -1,0 +1,142 @@
+"""The client-to-pod direction of one connection: local socket to channel."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.replay_buffer import ReplayBuffer
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.base import Channel
+from tui_forward.transport.stream import shared_buffer
+
+_BULK_READ_BYTES: Final = 16 * 1024
+
+
+class Upload:
+    """Reads a client's socket and sends to a channel, with nothing queued in between.
+
+    Args:
+        sock: Non-blocking.
+        counters: The forward's totals.
+        limits: Bounds.
+        on_eof: Called when the client's FIN was read, and again at each later `start`.
+        on_reset: Called when the client reset the connection.
+
+    Attributes:
+        replay: What was sent, kept for another channel.
+        bytes_to_pod: Bytes read from the client, each once, however often they are sent.
+        client_ended: The client's FIN was read.
+        is_reading: The socket is read whenever it has data.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_channel",
+        "_counters",
+        "_fd",
+        "_loop",
+        "_on_eof",
+        "_on_reset",
+        "_sock",
+        "bytes_to_pod",
+        "client_ended",
+        "is_reading",
+        "replay",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        counters: ForwardCounters,
+        limits: Limits,
+        on_eof: Callable[[], None],
+        on_reset: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._counters = counters
+        self._buffer = shared_buffer("local", limits.frame_size)
+        self._channel: Channel | None = None
+        self._on_eof = on_eof
+        self._on_reset = on_reset
+        self.replay = ReplayBuffer(limits.replay)
+        self.bytes_to_pod = 0
+        self.client_ended = False
+        self.is_reading = False
+
+    def start(self, channel: Channel) -> None:
+        """Send to a new channel, beginning with what earlier ones did not deliver.
+
+        What the client has sent already travels with the opening of the channel.
+        """
+        self._channel = channel
+        if self.replay:
+            channel.send(bytes(self.replay))
+        if self.client_ended:
+            self._on_eof()
+            return
+        if channel.writable:
+            self._read_ready()
+        # Either the read or the first send may have closed the channel or filled it.
+        if self._channel is channel and channel.writable and not self.client_ended:
+            self.resume()
+
+    def resume(self) -> None:
+        """Read again after `pause`. Idempotent; does nothing without a channel."""
+        if not self.is_reading and self._channel is not None:
+            self.is_reading = True
+            self._loop.add_reader(self._fd, self._read_ready)
+
+    def pause(self) -> None:
+        """Leave what the client sends in the kernel. Idempotent."""
+        if self.is_reading:
+            self.is_reading = False
+            self._loop.remove_reader(self._fd)
+
+    def stop(self) -> None:
+        """Send no more to the channel. Idempotent."""
+        self.pause()
+        self._channel = None
+
+    def _read_ready(self) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            count = self._sock.recv_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._on_reset()
+            return
+        if not count:
+            self.pause()
+            self.client_ended = True
+            self._on_eof()
+            return
+        if count >= _BULK_READ_BYTES:
+            count = self._read_more(count)
+        data = self._buffer[:count]
+        self.bytes_to_pod += count
+        self._counters.bytes_to_pod += count
+        if self.replay.possible:
+            self.replay.append(data, channel.store)
+        channel.send(data)
+
+    def _read_more(self, count: int) -> int:
+        """Fill the frame of a long upload with what the client wrote meanwhile."""
+        buffer = self._buffer
+        size = len(buffer)
+        try:
+            # An end of file or an error is met again at the next read.
+            while count < size and (more := self._sock.recv_into(buffer[count:])):
+                count += more
+        except OSError:
+            pass
+        return count
