@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -153,7 +152,6 @@ class TuiForwardApp(ThemedApp[None]):
         settings = load_settings(files.settings) if files.settings is not None else Settings()
         super().__init__(settings.theme)
         self.session = session
-        self.crash: str | None = None
         self._news = news
         self._offer = offer
         self._may_stay = may_stay
@@ -674,11 +672,6 @@ class TuiForwardApp(ThemedApp[None]):
         if action in ("namespace", "context", "paste", "profiles"):
             return self.screen is self.dashboard
         return True
-
-    def _fatal_error(self) -> None:
-        """Instead of Textual's traceback on the terminal: remember it, restore the terminal."""
-        self.crash = traceback.format_exc()
-        self._close_messages_no_wait()
 
 
 def _pod_of(forward: Forward) -> tuple[str, str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
 
 from tui_forward.settings.parser import DEFAULT_THEME
+from tui_forward.tui.textual_internals import CrashCapturingApp, preset_theme
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ THEMES: Final[tuple[Theme, ...]] = (DARK, LIGHT, CONTRAST, EMBER)
 _OURS: Final = {theme.name: theme for theme in THEMES}
 
 
-class ThemedApp(App[T]):
+class ThemedApp(CrashCapturingApp[T]):
     """An app that knows our themes and wears one of them from its first moment.
 
     Put on later, a theme makes Textual read every style sheet and compute every style again.
@@ -191,9 +191,8 @@ class ThemedApp(App[T]):
     """
 
     def __init__(self, theme: str = DEFAULT) -> None:
-        # Before Textual's own, which computes the first colours.
         known = {**BUILTIN_THEMES, **_OURS}
-        self.set_reactive(App.theme, theme if theme in known else DEFAULT)
+        preset_theme(self, theme if theme in known else DEFAULT)
         super().__init__()
 
     @property

@@ -19,6 +19,7 @@ from textual.dom import DOMNode
 from textual.markup import escape
 
 from tui_forward.tui.keys.key_names import bindings_of, format_key
+from tui_forward.tui.textual_internals import active_keymap
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 
 # Moving about, and what the palette is itself: nobody looks for these here.
@@ -62,7 +63,7 @@ class ActionProvider(Provider):
 
     def _of_keys(self) -> Iterator[PaletteCommand]:
         """The actions of whatever has the focus, of its ancestors, the screen and the app."""
-        keymap = self.app._keymap  # noqa: SLF001 - Textual offers no other way to ask for it
+        keymap = active_keymap(self.app)
         seen: set[str] = set()
         for node in (self.focused or self.screen).ancestors_with_self:
             for binding in bindings_of(type(node)):

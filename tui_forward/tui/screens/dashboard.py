@@ -15,9 +15,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.geometry import Size
-from textual.reactive import Reactive
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Input
 
 from tui_forward.common.formatting import sparkline
@@ -28,6 +25,7 @@ from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.storage.view_state import Place
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import StaticFocusScreen
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.cluster_state import WORKLOADS, ClusterState
 from tui_forward.tui.viewmodel.entries import Entry
@@ -79,7 +77,7 @@ class Sample:
     error: TuiForwardError | None = None
 
 
-class Dashboard(Screen[None]):
+class Dashboard(StaticFocusScreen[None]):
     """Workloads, pods, services and their ports; forwards; connections.
 
     Args:
@@ -142,9 +140,6 @@ class Dashboard(Screen[None]):
     ]  # fmt: skip
     CSS_PATH = stylesheet("dashboard.tcss")
     AUTO_FOCUS = "#browse"
-    # Textual's own draws the whole screen anew whenever another pane gets the focus; the two
-    # panes do so themselves.
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(
         self, listing: EntryList, histories: TrafficHistories, *, clock: Clock = time.time
@@ -501,7 +496,7 @@ class Dashboard(Screen[None]):
             else:
                 self.post_message(messages.DetailRequested(event.key))
 
-    def on_row_table_head_clicked(self, event: RowTable.HeadClicked) -> None:
+    def on_row_table_header_clicked(self, event: RowTable.HeaderClicked) -> None:
         """A click on a head changes the order."""
         event.table.focus()
         if event.table in (self._browse, self._forward_table):

@@ -118,7 +118,7 @@ class DetailScreen(Screen[None]):
         self._entries: dict[str, TimelineEntry] = {}
         self._connections: dict[str, Connection] = {}
         self._head = StatusLine(id="detail-head")
-        self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", head=False, id="way")
+        self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", header=False, id="way")
         self._way.can_focus = False
         self._hops: dict[str, Hop] = {}
         self._trouble = Static("", id="trouble", markup=False)
@@ -128,7 +128,7 @@ class DetailScreen(Screen[None]):
         self._chart = RateChart(id="chart")
         self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
         self._table = RowTable(columns.CONNECTIONS, empty="No connection yet", id="detail-conns")
-        self._log = RowTable(_LOG, empty="Asking for the log …", head=False, id="pod-log")
+        self._log = RowTable(_LOG, empty="Asking for the log …", header=False, id="pod-log")
         self._log.display = False
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()

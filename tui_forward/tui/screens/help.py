@@ -17,6 +17,7 @@ from textual.widgets import Input
 from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import active_keymap
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 from tui_forward.tui.widgets.help_body import HelpBody
 
@@ -106,8 +107,7 @@ def collect(
     """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
-    keymap = app._keymap  # noqa: SLF001 - Textual offers no other way to ask for it
-    return groups(found, keymap)
+    return groups(found, active_keymap(app))
 
 
 def groups(

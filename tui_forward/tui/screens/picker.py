@@ -103,7 +103,7 @@ class Picker(Dialog[str | None]):
         self._shown: dict[str, PickerOption] = {}
         self._table = RowTable(
             (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 24, drop=1)),
-            empty="Nothing matches", head=False, id="options",
+            empty="Nothing matches", header=False, id="options",
         )  # fmt: skip
         self._table.can_focus = False
 

@@ -7,18 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.geometry import Size
-from textual.reactive import Reactive, reactive
+from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from tui_forward.tui.textual_internals import FixedLayoutInput
 from tui_forward.tui.widgets.key_bar import KeyBar
-
-
-class _Line(Input):
-    """As Textual's, which lays the whole screen out anew for each letter typed."""
-
-    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
 
 
 class FilterBar(Horizontal):
@@ -50,7 +44,7 @@ class FilterBar(Horizontal):
         self.what = "browse"
         self._return_to: Widget | None = None
         self._label = Static("/", id="filter-label")
-        self._input = _Line(
+        self._input = FixedLayoutInput(
             placeholder="words  ns:  label:  port:  node:  status:  kind:  !not  \"exactly\"",
             compact=True, select_on_focus=False, id="filter-input",
         )  # fmt: skip
