@@ -28,7 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that a person would not notice are long for a test."""
     monkeypatch.setattr(reflector, "_FIRST_DELAY_S", 0.01)
     monkeypatch.setattr(reflector, "_POLL_S", 0.02)
-    monkeypatch.setattr(reflector, "_POLL_MANY_S", 0.02)
+    monkeypatch.setattr(reflector, "_POLL_LARGE_S", 0.02)
 
 
 @pytest.fixture

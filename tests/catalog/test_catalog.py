@@ -227,7 +227,7 @@ def rewrite(setup: Setup) -> None:
 async def test_health_of_a_server_that_comes_back(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(informer, "_HEALTH_EVERY_S", 0.02)
+    monkeypatch.setattr(informer, "_HEALTH_INTERVAL_S", 0.02)
     fill(setup)
     await view(setup, SHOP, lambda v: v.health is not None and v.health.ok is True)
     port = setup.server.port

@@ -201,7 +201,7 @@ def test_what_does_not_exist() -> None:
 def test_a_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
     resolution = resolve_selected(target(), workload(), [pod()], trusted=gone)
     assert refused(resolution).reason == (
-        "pod web-1 is Running, but its tunnel says that it is gone"
+        "pod web-1 is Running, but its tunnel reported it as gone"
     )
     two = resolve_selected(
         target(), workload(), [pod(), pod("web-2")], trusted=lambda p: p.name != "web-1"
@@ -351,7 +351,7 @@ def test_a_pod_of_a_deployment_that_failed_is_replaced_in_time() -> None:
 def test_a_named_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
     one, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
     assert (
-        "its tunnel says that it is gone" in refused(resolve_pod(PINNED, one, trusted=gone)).reason
+        "its tunnel reported it as gone" in refused(resolve_pod(PINNED, one, trusted=gone)).reason
     )
     moved = resolve_pod(BY_NAME, one, siblings=[one, other], trusted=lambda p: p is not one)
     assert found(moved)[0] == "web-2"

@@ -323,7 +323,7 @@ async def test_whose_siblings_may_not_be_listed(setup: Setup) -> None:
 
 
 async def test_a_right_that_is_granted_later(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "_FORBIDDEN_AGAIN_S", 0.05)
+    monkeypatch.setattr(reflector, "_FORBIDDEN_RETRY_S", 0.05)
     setup.server.denied = {("*", "pods")}
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
@@ -455,7 +455,7 @@ async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
     watch.invalidate("uid-web-1")
-    assert "its tunnel says" in (await reason(watch, "web-1 is Running")).reason
+    assert "its tunnel reported" in (await reason(watch, "web-1 is Running")).reason
     setup.server.put("pods", pod("web-1", restarts=1))
     await pod_named(watch, "web-1")
 
@@ -463,12 +463,12 @@ async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup
 async def test_a_distrusted_pod_is_offered_again_when_the_api_has_no_news(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(target_watch, "_DISTRUST_S", 0.05)
+    monkeypatch.setattr(target_watch, "_INVALIDATION_S", 0.05)
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
     watch.invalidate("uid-web-1")
-    await reason(watch, "its tunnel says")
+    await reason(watch, "its tunnel reported")
     await pod_named(watch, "web-1")
 
 
@@ -513,7 +513,7 @@ async def test_the_same_question_is_asked_once(setup: Setup) -> None:
     server.delete("pods", "shop", "web-1")
     await pod_named(watches[2], "web-2")
     watches[2].close()
-    await until(lambda: not setup.resolver._shared["test"]._sharings)
+    await until(lambda: not setup.resolver._shared["test"]._shared)
 
 
 async def test_a_closed_watch_says_nothing_more(setup: Setup) -> None:

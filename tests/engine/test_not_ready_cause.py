@@ -128,7 +128,7 @@ async def test_a_sandbox_that_is_gone_is_why_there_is_no_pod(
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     forward_id = await ready(engine)
     engine._forwards[forward_id]._follower.invalidate_pod(GONE)
-    missing = Unresolved(reason="web-1 is Running, but its tunnel says that it is gone")
+    missing = Unresolved(reason="web-1 is Running, but its tunnel reported it as gone")
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)
     assert engine.not_ready_cause(forward_id) is GONE

@@ -1,11 +1,11 @@
-"""The live picture of a cluster, and what a target means in it.
+"""Live view of clusters, and resolution of targets to pods.
 
-Knows `kube` and the model; knows nothing of forwards. The names below load on first use.
+Uses `kube` and the model; independent of forwards. The names below are imported on first use.
 
-    resolver = TargetResolver(clusters.get)        # clusters: kube.Clusters
-    watch = resolver.watch(target)                 # engine.targets.TargetWatch
+    resolver = CatalogTargetResolver(clusters.get)  # clusters: kube.ClusterClients
+    watch = resolver.watch(target)                  # engine.target_watch.TargetWatch
     catalog = Catalog(clusters.get)
-    catalog.view(CatalogScope("prod", "shop"))     # -> CatalogView, never waits
+    catalog.view(CatalogScope("prod", "shop"))      # -> CatalogView, never waits
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tui_forward.catalog.target_watch import CatalogTargetResolver as CatalogTargetResolver
     from tui_forward.catalog.target_watch import CatalogTargetWatch as CatalogTargetWatch
 
-_HOMES = {
+_MODULES = {
     "Catalog": "catalog",
     "CatalogTargetResolver": "target_watch",
     "CatalogTargetWatch": "target_watch",
@@ -28,9 +28,9 @@ __all__ = ["Catalog", "CatalogTargetResolver", "CatalogTargetWatch"]
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value

@@ -1,7 +1,7 @@
-"""The live picture of the clusters a person looks at.
+"""Live view of the scopes that front ends show.
 
-A scope is opened by looking at it and dropped when nobody has looked for a while. Looking
-never waits: trouble is part of the picture.
+A scope is followed from its first view and dropped when it has not been viewed for a while.
+A view never waits: errors are part of it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _IDLE_S = 60.0
 
 
 class _Entry:
-    def __init__(self, live: ScopeInformer) -> None:
-        self.live = live
-        self.holds = 0
-        self.asked_at = time.monotonic()
+    def __init__(self, informer: ScopeInformer) -> None:
+        self.informer = informer
+        self.retain_count = 0
+        self.viewed_at = time.monotonic()
 
 
 class Catalog:
-    """Live scopes, opened when first looked at.
+    """Informers of scopes, started at the first view.
 
     Args:
-        cluster_of: The cluster of a context; may raise ConfigError.
-        idle_s: How long a scope that nobody looks at or holds is kept.
+        cluster_of: Returns the client of a context; may raise ConfigError.
+        idle_s: How long a scope is followed without being viewed or retained.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class Catalog:
 
     @property
     def scopes(self) -> tuple[CatalogScope, ...]:
-        """The scopes that are followed now."""
+        """Return the scopes that are followed now."""
         return tuple(self._entries)
 
     def view(self, scope: CatalogScope, since: int = 0) -> CatalogView:
-        """The picture of a scope, or its changes since a version. Never waits, never raises.
+        """Return the content of a scope, or its changes since a version. Never waits or raises.
 
-        Needs a running event loop. The first call for a scope begins to follow it.
+        Needs a running event loop. The first call for a scope starts to follow it.
 
         Args:
-            scope: What to look at; its context must not be empty.
-            since: Version of an earlier view; a complete view is the answer where the
-                changes since then are not all known.
+            scope: The scope; its context must not be empty.
+            since: Version of an earlier view; the result is a complete view if the
+                changes since then are not all recorded.
         """
         try:
-            return self._entry(scope).live.view(since)
+            return self._entry(scope).informer.view(since)
         except ConfigError as error:
             return CatalogView(
                 scope=scope,
@@ -83,44 +83,44 @@ class Catalog:
             )
 
     async def wait(self, scope: CatalogScope, since: int) -> None:
-        """Wait until there is something newer than `since`. Safe to cancel.
+        """Wait until the version is newer than `since`. Safe to cancel.
 
         Raises:
             ConfigError: The scope's context cannot be used.
         """
         with self.retain(scope):
-            await self._entry(scope).live.wait(since)
+            await self._entry(scope).informer.wait(since)
 
     @contextmanager
     def retain(self, scope: CatalogScope) -> Iterator[None]:
-        """Keep a scope followed, looked at or not.
+        """Follow a scope while the context manager is open, even if it is not viewed.
 
         Raises:
             ConfigError: The scope's context cannot be used.
         """
         entry = self._entry(scope)
-        entry.holds += 1
+        entry.retain_count += 1
         try:
             yield
         finally:
-            entry.holds -= 1
-            entry.asked_at = time.monotonic()
+            entry.retain_count -= 1
+            entry.viewed_at = time.monotonic()
 
     def pods_of(
         self, scope: CatalogScope, namespace: str, kind: TargetKind, name: str
     ) -> list[Pod]:
-        """The pods behind an object, the one a forward would take first.
+        """Return the pods behind an object, the preferred one first.
 
         Raises:
             ConfigError: The scope's context cannot be used.
-            UsageError: A selector cannot be understood.
+            UsageError: The selector is invalid.
         """
-        return self._entry(scope).live.pods_of(namespace, kind, name)
+        return self._entry(scope).informer.pods_of(namespace, kind, name)
 
     def refresh(self) -> None:
-        """Ask again now, on fresh connections: after a sleep or a change of network."""
+        """Check every connection now, after a sleep or a network change."""
         for entry in self._entries.values():
-            entry.live.refresh()
+            entry.informer.refresh()
 
     async def close(self) -> None:
         """Stop following everything."""
@@ -128,19 +128,19 @@ class Catalog:
             self._sweep.cancel()
             self._sweep = None
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*(entry.live.stop() for entry in entries))
+        await asyncio.gather(*(entry.informer.stop() for entry in entries))
         if self._stopping:
             await asyncio.wait(self._stopping)
 
     def _entry(self, scope: CatalogScope) -> _Entry:
         entry = self._entries.get(scope)
         if entry is None:
-            live = ScopeInformer(scope, self._cluster_of(scope.context))
-            live.start()
-            entry = self._entries[scope] = _Entry(live)
+            informer = ScopeInformer(scope, self._cluster_of(scope.context))
+            informer.start()
+            entry = self._entries[scope] = _Entry(informer)
             if self._sweep is None:
                 self._sweep_later()
-        entry.asked_at = time.monotonic()
+        entry.viewed_at = time.monotonic()
         return entry
 
     def _sweep_later(self) -> None:
@@ -148,12 +148,12 @@ class Catalog:
         self._sweep = loop.call_later(max(self._idle_s / 4, 0.01), self._drop_idle)
 
     def _drop_idle(self) -> None:
-        """Drop what nobody has looked at for long enough."""
+        """Drop scopes that have not been viewed for `idle_s`."""
         now = time.monotonic()
         for scope, entry in list(self._entries.items()):
-            if not entry.holds and now - entry.asked_at > self._idle_s:
+            if not entry.retain_count and now - entry.viewed_at > self._idle_s:
                 del self._entries[scope]
-                task = asyncio.create_task(entry.live.stop())
+                task = asyncio.create_task(entry.informer.stop())
                 self._stopping.add(task)
                 task.add_done_callback(self._stopping.discard)
         self._sweep = None

@@ -1,4 +1,4 @@
-"""The live picture of one scope: a namespace of a cluster, or all of them."""
+"""Informer of one scope: a namespace of a cluster, or all of them."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from tui_forward.model import (
     Workload,
 )
 
-# Pods first: their first page is what a person waits for.
+# Pods first: the first rows on the screen need their first page.
 _RESOURCES: tuple[Resource[AnyItem], ...] = cast(
     "tuple[Resource[AnyItem], ...]",
     (PODS, NAMESPACES, SERVICES, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS, JOBS),
 )
-_HEALTH_EVERY_S = 5.0
-# The other lists begin when pods have been asked for; a head start of one round trip.
+_HEALTH_INTERVAL_S = 5.0
+# The other lists start one round trip later, so that pods are listed first.
 _HEAD_START_S = 0.05
 
 
 class ScopeInformer:
-    """Follows every resource of a scope; trouble with one leaves the others alone.
+    """Reflectors of every resource of a scope; an error of one does not affect the others.
 
     Args:
-        scope: What to look at.
-        cluster: Whom to ask.
+        scope: The scope to follow.
+        cluster: The client of its context.
     """
 
     def __init__(self, scope: CatalogScope, cluster: ClusterClient) -> None:
@@ -66,20 +66,20 @@ class ScopeInformer:
 
     @property
     def version(self) -> int:
-        """Grows with every change."""
+        """Return the version, which grows with every change."""
         return self._log.version
 
     def start(self) -> None:
-        """Begin to follow. Needs a running event loop."""
+        """Start to follow. Needs a running event loop."""
         first, *others = self._reflectors
         first.start()
 
-        def begin_others() -> None:
+        def start_others() -> None:
             for reflector in others:
                 reflector.start()
             self._tasks.append(asyncio.create_task(self._watch_health(), name="api health"))
 
-        self._head_start = asyncio.get_running_loop().call_later(_HEAD_START_S, begin_others)
+        self._head_start = asyncio.get_running_loop().call_later(_HEAD_START_S, start_others)
 
     async def stop(self) -> None:
         """Stop following."""
@@ -93,7 +93,7 @@ class ScopeInformer:
         self._changed.set()
 
     def refresh(self) -> None:
-        """Make every connection prove itself: after a sleep, a change of network."""
+        """Reconnect every watch, after a sleep or a network change."""
         for reflector in self._reflectors:
             reflector.refresh(relist=False)
 
@@ -106,7 +106,7 @@ class ScopeInformer:
     # Views ----------------------------------------------------------------------------
 
     def view(self, since: int) -> CatalogView:
-        """The whole picture, or what changed in it since a version. Never waits."""
+        """Return the complete content, or the changes since a version. Never waits."""
         if not self._log.covers(since):
             return self._view(
                 complete=True, items=[i for r in self._reflectors for i in r.items.values()]
@@ -140,15 +140,15 @@ class ScopeInformer:
         )
 
     def pods_of(self, namespace: str, kind: TargetKind, name: str) -> list[Pod]:
-        """The pods behind an object of this scope, the one a forward would take first.
+        """Return the pods behind an object of this scope, the preferred one first.
 
         Args:
-            namespace: Where the object is.
-            kind: What it is.
+            namespace: Namespace of the object.
+            kind: Kind of the object.
             name: Its name, or a label selector for `SELECTOR`.
 
         Raises:
-            UsageError: The selector cannot be understood.
+            UsageError: The selector is invalid.
         """
         if kind is TargetKind.POD:
             pod = self.pods.get(namespace, name)
@@ -170,14 +170,14 @@ class ScopeInformer:
 
     def _reflector(self, resource: Resource[AnyItem]) -> Reflector[AnyItem]:
         prefix = resource.plural
-        note = self._log.record
+        record = self._log.record
         wake = self._changed.set
 
         def changed(old: AnyItem | None, new: AnyItem | None) -> None:
             item = old if new is None else new
             assert item is not None
             namespace, name = key_of(item)
-            note(f"{prefix}/{namespace}/{name}")
+            record(f"{prefix}/{namespace}/{name}")
             wake()
 
         def pod_changed(old: AnyItem | None, new: AnyItem | None) -> None:
@@ -189,10 +189,10 @@ class ScopeInformer:
             resource,
             self.scope.namespace if resource.namespaced else "",
             on_change=pod_changed if resource.plural == "pods" else changed,
-            on_status=self._touch,
+            on_status=self._bump_version,
         )
 
-    def _touch(self) -> None:
+    def _bump_version(self) -> None:
         self._log.bump_version()
         self._changed.set()
 
@@ -217,14 +217,14 @@ class ScopeInformer:
     async def _watch_health(self) -> None:
         while True:
             health = await self._cluster.health()
-            before, self._health = self._health, health
-            if (before.ok, before.error, before.version) != (
+            previous, self._health = self._health, health
+            if (previous.ok, previous.error, previous.version) != (
                 health.ok,
                 health.error,
                 health.version,
             ):
-                self._touch()
-                if health.ok and before.ok is False:
-                    # It is back: what waits for a clock need not.
+                self._bump_version()
+                if health.ok and previous.ok is False:
+                    # The server responds again: cut every backoff.
                     self.refresh()
-            await asyncio.sleep(_HEALTH_EVERY_S)
+            await asyncio.sleep(_HEALTH_INTERVAL_S)

@@ -1,6 +1,6 @@
-"""Label selectors: kubectl's syntax, understood and applied. Pure.
+"""Label selectors in kubectl's syntax: parse and match. Pure.
 
-Grammar and meaning follow apimachinery `pkg/labels/selector.go`.
+Grammar and semantics follow apimachinery `pkg/labels/selector.go`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it."""
+        """Return whether the labels meet the requirement."""
         value = labels.get(self.key)
         match self.operator:
             case "in":
@@ -50,17 +50,17 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """All of its requirements must be met; none at all means everything matches."""
+    """Conjunction of requirements; without any, everything matches."""
 
     requirements: tuple[Requirement, ...]
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     @property
     def equalities(self) -> tuple[tuple[str, str], ...]:
-        """Labels an object must have exactly so to match; an index can start from one."""
+        """Return the labels with one required value, which an index can look up."""
         return tuple(
             (requirement.key, next(iter(requirement.values)))
             for requirement in self.requirements
@@ -70,10 +70,10 @@ class Selector:
 
 @lru_cache(maxsize=4096)
 def parse_selector(text: str) -> Selector:
-    """Understand a selector in kubectl's syntax; empty text selects everything.
+    """Parse a selector in kubectl's syntax; empty text selects everything.
 
     Raises:
-        UsageError: It cannot be understood.
+        UsageError: It is invalid.
     """
     return _Parser(text).parse()
 
@@ -81,16 +81,16 @@ def parse_selector(text: str) -> Selector:
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = self._tokenise(text)
+        self._tokens = self._tokenize(text)
         self._at = 0
 
-    def _error(self, what: str) -> UsageError:
+    def _error(self, problem: str) -> UsageError:
         return UsageError(
-            f'the label selector "{self._text}" is not valid: {what}',
+            f'the label selector "{self._text}" is not valid: {problem}',
             hint="For example: app=web,tier!=cache or 'env in (dev,test)'",
         )
 
-    def _tokenise(self, text: str) -> list[str]:
+    def _tokenize(self, text: str) -> list[str]:
         tokens = []
         position = 0
         while position < len(text) and not text[position:].isspace():
@@ -146,15 +146,15 @@ class _Parser:
     def _key(self) -> str:
         key = self._take()
         if len(key) > 317 or not _KEY.fullmatch(key):
-            raise self._error(f'"{key}" is no label name')
+            raise self._error(f'"{key}" is not a label name')
         return key
 
     def _value(self) -> str:
         if self._peek() in {"", ","}:
-            return ""  # `key=` asks for the empty value
+            return ""  # `key=` requires the empty value
         value = self._take()
         if len(value) > 63 or not _VALUE.fullmatch(value):
-            raise self._error(f'"{value}" is no label value')
+            raise self._error(f'"{value}" is not a label value')
         return value
 
     def _values(self) -> frozenset[str]:

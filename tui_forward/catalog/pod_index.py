@@ -1,4 +1,4 @@
-"""Pods found by name, owner or labels without looking at all of them. Pure."""
+"""Index of pods by name, owner and label. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Term = TypeVar("Term")
 
 
 class PodIndex:
-    """The pods of a scope. A change costs a few dictionary operations, whatever the size.
+    """Pods of a scope. An update costs a few dictionary operations, whatever the size.
 
-    A pod's status changes far more often than its labels or owner, so those are compared
-    first and nearly always left alone.
+    A pod's status changes far more often than its labels or owner, so labels and owner are
+    reindexed only when they differ.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class PodIndex:
         return iter(self._pods.values())
 
     def get(self, namespace: str, name: str) -> Pod | None:
-        """One pod by name."""
+        """Return a pod by name."""
         return self._pods.get((namespace, name))
 
     def update(self, old: Pod | None, new: Pod | None) -> None:
-        """Take note of a pod that came (no `old`), changed, or went (no `new`)."""
+        """Apply an added (`old` is None), changed, or removed (`new` is None) pod."""
         if old is not None and new is not None:
             self._pods[new.namespace, new.name] = new
             if old.labels is not new.labels and old.labels != new.labels:
@@ -55,23 +55,23 @@ class PodIndex:
             self._disown(old)
 
     def owned_by(self, namespace: str, owner: OwnerRef) -> list[Pod]:
-        """The pods a controller owns; a Deployment's include those of its ReplicaSets."""
+        """Return the pods of a controller; a Deployment has those of its ReplicaSets."""
         return [self._pods[key] for key in self._by_owner.get((namespace, owner), ())]
 
     def matching(self, namespace: str, selector: str) -> list[Pod]:
-        """The pods of a namespace that a label selector selects.
+        """Return the pods of a namespace that match a label selector.
 
         Args:
-            namespace: Where; a selector never reaches beyond its namespace.
+            namespace: The namespace; a selector never matches beyond it.
             selector: In kubectl's syntax.
 
         Raises:
-            UsageError: The selector cannot be understood.
+            UsageError: The selector is invalid.
         """
         parsed = parse_selector(selector)
-        nothing: dict[Key, None] = {}
+        empty: dict[Key, None] = {}
         candidates = [
-            self._by_label.get((namespace, key, value), nothing) for key, value in parsed.equalities
+            self._by_label.get((namespace, key, value), empty) for key, value in parsed.equalities
         ]
         if candidates:
             pods = [self._pods[key] for key in min(candidates, key=len)]

@@ -1,8 +1,8 @@
-"""Which of several pods is forwarded to. Pure.
+"""Selection of the pod to forward to. Pure.
 
-The order is that of `ActivePods` in kubectl (`pkg/util/podutils`), best first; the difference
-is that a pod which is going away or does not run is never chosen, where kubectl would take it
-for want of a better one and then fail.
+The order is that of `ActivePods` in kubectl (`pkg/util/podutils`), best first. Unlike
+kubectl, a pod that is terminating or not running is never selected: kubectl falls back to it
+and then fails.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _NEVER = float("inf")
 
 
 def pod_sort_key(pod: Pod) -> tuple[object, ...]:
-    """Sorts pods best first.
+    """Return a key that sorts pods best first.
 
-    Assigned, Running, Ready, staying, ready longest, fewest restarts, oldest; then by name, so
-    that the choice among equals does not change by itself.
+    Assigned, Running, Ready, not terminating, ready longest, fewest restarts, oldest; then by
+    name, so that the order of equal pods is stable.
     """
     return (
         not pod.node,
@@ -34,20 +34,20 @@ def pod_sort_key(pod: Pod) -> tuple[object, ...]:
 
 
 def is_usable(pod: Pod) -> bool:
-    """Whether a tunnel to this pod makes sense: it runs and is meant to stay."""
+    """Return whether a tunnel to this pod is possible: it runs and is not terminating."""
     return bool(pod.node) and pod.phase == "Running" and not pod.deleting
 
 
 def select_pod(
     pods: Iterable[Pod], *, current: str = "", trusted: Callable[[Pod], bool] = lambda _: True
 ) -> Pod | None:
-    """The pod to forward to, or None.
+    """Return the pod to forward to, or None.
 
     Args:
         pods: The candidates.
-        current: UID of the pod in use: it stays while it is usable and Ready, so that a
-            better one that appears later does not end working connections.
-        trusted: False for a pod of which there is evidence that it is gone.
+        current: UID of the pod in use. It is kept while it is usable and Ready, so that a
+            better pod that appears later does not end working connections.
+        trusted: Returns False for a pod whose tunnel reported that it is gone.
     """
     candidates = [pod for pod in pods if is_usable(pod) and trusted(pod)]
     for pod in candidates:

@@ -1,4 +1,4 @@
-"""From the port a person named to the port number to dial in a pod. Pure.
+"""Resolution of a port name or number to the port number to dial in a pod. Pure.
 
 Follows kubectl: `translateServicePortToTargetPort`, `convertPodNamedPortToNumber` and the UDP
 checks of `pkg/cmd/portforward/portforward.go`, and `pkg/util/service_port.go`.
@@ -26,12 +26,12 @@ class PortResolutionError(Exception):
 
 
 def resolve_pod_port(pod: Pod, port: str) -> int:
-    """The number of a port of a pod, given by number or name.
+    """Return the number of a port of a pod, given by number or name.
 
-    A number need not be declared: what listens counts, not what is written.
+    A number need not be declared: a container may listen on undeclared ports.
 
     Raises:
-        PortProblem: No such name, or only UDP.
+        PortResolutionError: No such name, or only UDP.
     """
     number = _number(port)
     if number is None:
@@ -46,15 +46,15 @@ def resolve_pod_port(pod: Pod, port: str) -> int:
 
 
 def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
-    """The number to dial in `pod` for a port of `service`, given by number or name.
+    """Return the number to dial in `pod` for a port of `service` (number or name).
 
     Raises:
-        PortProblem: The service has no such port, only as UDP, or its `targetPort` is a name
-            that the pod does not have.
+        PortResolutionError: The service has no such port, has it only with UDP, or its
+            `targetPort` is a name that the pod does not have.
     """
     declared = find_service_port(service, port)
     if service.headless:
-        # Without a virtual address nothing maps ports: clients of the service use the same.
+        # Without a virtual address no port is mapped: clients use the container port.
         return declared.number
     if not declared.target:
         return declared.number
@@ -72,10 +72,10 @@ def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
 
 
 def find_service_port(service: Service, port: str) -> DeclaredPort:
-    """The entry of a service's ports that a number or name means.
+    """Return the service port with a number or name.
 
     Raises:
-        PortProblem: There is none, or only as UDP.
+        PortResolutionError: There is none, or only with UDP.
     """
     number = _number(port)
     where = f"svc/{service.name}"

@@ -1,8 +1,8 @@
-"""One resource, kept current: list, then watch, and again whatever happens in between.
+"""Reflector of one resource: list, then watch, and again after any failure.
 
-What is known is never thrown away because of trouble: a new list is compared with it, and
-only the differences are told. Used for the narrow sets behind a single forward as well as
-for whole namespaces.
+Items are never dropped because of an error: a new list is compared with them, and only the
+differences are reported. Used for the narrow sets behind a single forward as well as for
+whole namespaces.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from tui_forward.kube.client import ClusterClient
 from tui_forward.model import Namespace
 
 Key = tuple[str, str]
-# Told once per change, in order: what was known, what is known now.
+# Called once per change, in order, with the previous and the new item.
 OnChange = Callable[[Item | None, Item | None], None]
 
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 15.0
-# Credentials that a person must renew: their files are watched, this is for those that
-# live elsewhere (an exec plugin's cache).
-_LOOK_FOR_CREDENTIALS_S = 20.0
-# Where watching is forbidden or impossible.
+# Credentials that the user must renew: their files are watched; this interval is for those
+# stored elsewhere (the cache of an exec plugin).
+_CREDENTIALS_RETRY_S = 20.0
+# Where watch is forbidden or not supported.
 _POLL_S = 2.0
-_POLL_MANY_S = 10.0
-# What RBAC forbids today may be allowed later.
-_FORBIDDEN_AGAIN_S = 60.0
+_POLL_LARGE_S = 10.0
+# RBAC rules may change.
+_FORBIDDEN_RETRY_S = 60.0
 
 
 def key_of(item: Item) -> Key:
-    """Namespace and name; a namespace has no namespace."""
+    """Return namespace and name; the namespace of a Namespace is empty."""
     return ("" if isinstance(item, Namespace) else item.namespace, item.name)
 
 
@@ -51,14 +51,13 @@ class Reflector(Generic[Item]):
     """Follows one resource in one scope until stopped.
 
     Args:
-        cluster: Whom to ask.
-        resource: What to follow.
-        namespace: Where; empty for everywhere.
+        cluster: The client of the cluster.
+        resource: The resource to follow.
+        namespace: The namespace; empty for all namespaces.
         label_selector: Only objects with these labels.
         name: Only this object. It can then be followed by `get` where `list` is forbidden.
-        on_change: Called in the event loop for every difference, as soon as it is known.
+        on_change: Called in the event loop for every difference.
         on_status: Called when `synced` or `error` may have changed.
-        wake: Set by the owner to be told of a person's return, a network change: asks anew.
     """
 
     def __init__(
@@ -84,58 +83,58 @@ class Reflector(Generic[Item]):
         self.error: TuiForwardError | None = None
         self._version = ""
         self._failures = 0
-        self._may_list = True
-        self._may_watch = True
+        self._can_list = True
+        self._can_watch = True
         self._following: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._poked = False
+        self._refresh_requested = False
 
     def start(self) -> None:
-        """Begin. Needs a running event loop."""
+        """Start to follow. Needs a running event loop."""
         if self._runner is None:
             self._runner = asyncio.create_task(
                 self._run(), name=f"reflect {self.resource.plural} {self.namespace}{self._name}"
             )
 
     async def stop(self) -> None:
-        """End; afterwards nothing is called any more."""
+        """Stop to follow. Afterwards no callback is called."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
         runner.cancel()
-        # The runner never raises anything else.
+        # The runner raises nothing but CancelledError.
         await asyncio.wait({runner})
 
     def refresh(self, *, relist: bool = True) -> None:
-        """Ask again now: give up any waiting, and a watch that may be dead.
+        """Retry now: end a backoff, and replace a watch that may be dead.
 
         Args:
-            relist: Also doubt what is known, not only the connection.
+            relist: List again as well, not only reconnect the watch.
         """
         if relist:
             self._version = ""
         self._failures = 0
-        self._poked = True
+        self._refresh_requested = True
         if self._following is not None:
             self._following.cancel()
 
     async def _run(self) -> None:
-        """Keep one `_follow` going; a poke replaces it."""
+        """Run `_follow` until it is canceled; `refresh` restarts it."""
         following: asyncio.Task[None] | None = None
         try:
             while True:
-                self._poked = False
+                self._refresh_requested = False
                 following = self._following = asyncio.create_task(self._follow())
                 await asyncio.wait({following})
-                if following.cancelled() and self._poked:
+                if following.cancelled() and self._refresh_requested:
                     continue
                 error = None if following.cancelled() else following.exception()
                 if error is not None:
-                    # A fault of ours. It must not end the picture, nor spin.
+                    # An internal error must neither end the reflector nor spin.
                     self._failed(
                         TuiForwardError(
                             f"{self.resource.plural} could not be followed: {error!r}",
-                            hint="This is a fault in tui-forward; it is tried again",
+                            hint="This is a bug in tui-forward; it is retried",
                         )
                     )
                     await asyncio.sleep(self._delay())
@@ -154,44 +153,44 @@ class Reflector(Generic[Item]):
                     self._version = await self._list()
                 await self._watch()
             except ApiError as error:
-                await self._refused(error)
+                await self._handle_api_error(error)
             except (AuthError, ConfigError) as error:
                 self._failed(error)
                 try:
-                    async with asyncio.timeout(self._jittered(_LOOK_FOR_CREDENTIALS_S)):
+                    async with asyncio.timeout(self._jittered(_CREDENTIALS_RETRY_S)):
                         await self._cluster.credentials_changed(revision)
                 except TimeoutError:
                     pass
             except TransportError as error:
-                # One broken connection is no news; a second failure in a row is.
+                # Report only the second failure in a row.
                 if self._failures or not self.synced:
                     self._failed(error)
                 self._failures += 1
                 await asyncio.sleep(self._delay())
 
-    async def _refused(self, error: ApiError) -> None:
+    async def _handle_api_error(self, error: ApiError) -> None:
         if error.expired:
-            # Not trouble: the history is gone, so list again and tell the difference.
+            # 410: the watch history is gone, so list again and report the differences.
             self._version = ""
             self._failures += 1
             if self._failures > 1:
                 await asyncio.sleep(self._delay())
             return
-        if error.forbidden and self._name and self._may_list:
-            self._may_list = False
+        if error.forbidden and self._name and self._can_list:
+            self._can_list = False
             return
         self._failed(error)
         self._failures += 1
         if error.forbidden:
-            await asyncio.sleep(self._jittered(_FORBIDDEN_AGAIN_S))
-            self._may_list = True
+            await asyncio.sleep(self._jittered(_FORBIDDEN_RETRY_S))
+            self._can_list = True
         else:
             await asyncio.sleep(self._delay())
 
-    # Looking ---------------------------------------------------------------------------
+    # Requests --------------------------------------------------------------------------
 
     async def _list(self) -> str:
-        if self._name and not self._may_list:
+        if self._name and not self._can_list:
             return await self._get()
         seen: set[Key] = set()
         version = ""
@@ -208,11 +207,11 @@ class Reflector(Generic[Item]):
                     seen.clear()
                 for item in page.items:
                     seen.add(key_of(item))
-                    self._keep(item)
+                    self._store(item)
                 version = page.resource_version
                 if not page.last:
                     self._on_status()
-        self._forget(self.items.keys() - seen)
+        self._remove(self.items.keys() - seen)
         self._succeeded()
         return version
 
@@ -222,21 +221,21 @@ class Reflector(Generic[Item]):
         except ApiError as error:
             if not error.not_found:
                 raise
-            self._forget(list(self.items))
+            self._remove(list(self.items))
             self._succeeded()
             return ""
-        self._keep(item)
-        self._forget(self.items.keys() - {key_of(item)})
+        self._store(item)
+        self._remove(self.items.keys() - {key_of(item)})
         self._succeeded()
         return item.resource_version
 
     async def _watch(self) -> None:
-        """Follow until the watch ends; without the right (or a version) to, wait a while."""
-        if not self._may_watch or not self._version:
+        """Follow until the watch ends; poll if watch is forbidden or there is no version."""
+        if not self._can_watch or not self._version:
             await self._poll()
             return
-        began = asyncio.get_running_loop().time()
-        heard = False
+        started_at = asyncio.get_running_loop().time()
+        has_events = False
         try:
             events = self._cluster.watch(
                 self.resource,
@@ -252,45 +251,45 @@ class Reflector(Generic[Item]):
                         up = True
                         self._succeeded()
                         continue
-                    heard = True
+                    has_events = True
                     if event.resource_version:
                         self._version = event.resource_version
                     if event.item is None:
                         continue
                     if event.type is WatchEventType.DELETED:
-                        self._forget([key_of(event.item)])
+                        self._remove([key_of(event.item)])
                     else:
-                        self._keep(event.item)
+                        self._store(event.item)
         except ApiError as error:
             if not error.forbidden and error.status != 405:
                 raise
-            self._may_watch = False
+            self._can_watch = False
             return
-        if not heard and asyncio.get_running_loop().time() - began < 1.0:
-            # A server that ends every watch at once must not be asked in a tight loop.
+        if not has_events and asyncio.get_running_loop().time() - started_at < 1.0:
+            # Back off from a server that ends every watch immediately.
             self._failures += 1
             await asyncio.sleep(self._delay())
 
     async def _poll(self) -> None:
-        many = not self._name and len(self.items) > PAGE_LIMIT
-        await asyncio.sleep(self._jittered(_POLL_MANY_S if many else _POLL_S))
+        is_large = not self._name and len(self.items) > PAGE_LIMIT
+        await asyncio.sleep(self._jittered(_POLL_LARGE_S if is_large else _POLL_S))
         self._version = ""
 
-    # Knowing ---------------------------------------------------------------------------
+    # Items -----------------------------------------------------------------------------
 
-    def _keep(self, item: Item) -> None:
+    def _store(self, item: Item) -> None:
         key = key_of(item)
-        known = self.items.get(key)
-        if known is not None and known.resource_version == item.resource_version:
+        previous = self.items.get(key)
+        if previous is not None and previous.resource_version == item.resource_version:
             return
         self.items[key] = item
-        self._on_change(known, item)
+        self._on_change(previous, item)
 
-    def _forget(self, keys: set[Key] | list[Key]) -> None:
+    def _remove(self, keys: set[Key] | list[Key]) -> None:
         for key in list(keys):
-            known = self.items.pop(key, None)
-            if known is not None:
-                self._on_change(known, None)
+            previous = self.items.pop(key, None)
+            if previous is not None:
+                self._on_change(previous, None)
 
     def _succeeded(self) -> None:
         self._failures = 0

@@ -1,4 +1,4 @@
-"""Reflectors that several forwards share: same question, one watch."""
+"""Reflectors shared by several forwards: one watch per query."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.kube.api.resources import AnyItem, Item, Resource
 from tui_forward.kube.client import ClusterClient
 
-Question = tuple[str, str, str, str]
+Query = tuple[str, str, str, str]
 
 
 class ReflectorHandle(Generic[Item]):
-    """One user's share in a reflector. `release` it when done."""
+    """Handle of a shared reflector. `release` it when done."""
 
     def __init__(
-        self, sharing: _SharedReflector[Item], question: Question, listener: Callable[[], None]
+        self, shared: _SharedReflector[Item], query: Query, listener: Callable[[], None]
     ) -> None:
-        self._sharing = sharing
-        self.question = question
+        self._shared = shared
+        self.query = query
         self._listener = listener
-        sharing.listeners.append(listener)
+        shared.listeners.append(listener)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._sharing.reflector.items.values())
+        return iter(self._shared.reflector.items.values())
 
     @property
     def synced(self) -> bool:
-        """Whether what is known is (or once was) the whole answer."""
-        return self._sharing.reflector.synced
+        """Return whether the items are, or once were, complete."""
+        return self._shared.reflector.synced
 
     @property
     def error(self) -> TuiForwardError | None:
-        """Why the answer may be out of date, if it may."""
-        return self._sharing.reflector.error
+        """Return why the items may be out of date, if there is an error."""
+        return self._shared.reflector.error
 
     def get(self, namespace: str, name: str) -> Item | None:
-        """One object, if it is known."""
-        return self._sharing.reflector.items.get((namespace, name))
+        """Return an object, if it is known."""
+        return self._shared.reflector.items.get((namespace, name))
 
     def refresh(self) -> None:
-        """Look again, now."""
-        self._sharing.reflector.refresh()
+        """List and watch again now."""
+        self._shared.reflector.refresh()
 
     def release(self) -> None:
-        """Give the share back. Idempotent."""
-        if self._listener in self._sharing.listeners:
-            self._sharing.listeners.remove(self._listener)
-            if not self._sharing.listeners:
-                self._sharing.close()
+        """Release the reflector, which stops with its last handle. Idempotent."""
+        if self._listener in self._shared.listeners:
+            self._shared.listeners.remove(self._listener)
+            if not self._shared.listeners:
+                self._shared.close()
 
 
 class _SharedReflector(Generic[Item]):
@@ -59,41 +59,41 @@ class _SharedReflector(Generic[Item]):
         self,
         cluster: ClusterClient,
         resource: Resource[Item],
-        question: Question,
-        closed: Callable[[Question, Reflector[Item]], None],
+        query: Query,
+        closed: Callable[[Query, Reflector[Item]], None],
     ) -> None:
         self.listeners: list[Callable[[], None]] = []
-        self._question = question
+        self._query = query
         self._closed = closed
-        _, namespace, labels, name = question
+        _, namespace, labels, name = query
         self.reflector: Reflector[Item] = Reflector(
             cluster,
             resource,
             namespace,
             label_selector=labels,
             name=name,
-            on_change=lambda _old, _new: self._tell(),
-            on_status=self._tell,
+            on_change=lambda _old, _new: self._notify(),
+            on_status=self._notify,
         )
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in [*self.listeners]:
             listener()
 
     def close(self) -> None:
-        self._closed(self._question, self.reflector)
+        self._closed(self._query, self.reflector)
 
 
 class SharedReflectors:
-    """The reflectors of one cluster that targets need, each asked for once.
+    """The reflectors of one cluster that targets use, one per query.
 
     Args:
-        cluster: Whom they ask.
+        cluster: The client of the cluster.
     """
 
     def __init__(self, cluster: ClusterClient) -> None:
         self.cluster = cluster
-        self._sharings: dict[Question, _SharedReflector[AnyItem]] = {}
+        self._shared: dict[Query, _SharedReflector[AnyItem]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     def acquire(
@@ -105,37 +105,41 @@ class SharedReflectors:
         label_selector: str = "",
         name: str = "",
     ) -> ReflectorHandle[Item]:
-        """Follow something; `listener` is called after every change of the answer."""
-        question = (resource.plural, namespace, label_selector, name)
-        sharing = cast("_SharedReflector[Item] | None", self._sharings.get(question))
-        if sharing is None:
-            sharing = _SharedReflector(self.cluster, resource, question, self._close)
-            self._sharings[question] = cast("_SharedReflector[AnyItem]", sharing)
-            sharing.reflector.start()
-        return ReflectorHandle(sharing, question, listener)
+        """Follow a resource; `listener` is called after every change."""
+        query = (resource.plural, namespace, label_selector, name)
+        shared = cast("_SharedReflector[Item] | None", self._shared.get(query))
+        if shared is None:
+            shared = _SharedReflector(self.cluster, resource, query, self._close)
+            self._shared[query] = cast("_SharedReflector[AnyItem]", shared)
+            shared.reflector.start()
+        return ReflectorHandle(shared, query, listener)
 
     def refresh(self) -> None:
-        """Make every connection prove itself: after a sleep, a change of network."""
-        for sharing in [*self._sharings.values()]:
-            sharing.reflector.refresh(relist=False)
+        """Reconnect every watch, after a sleep or a network change."""
+        for shared in [*self._shared.values()]:
+            shared.reflector.refresh(relist=False)
 
     @property
     def unreachable(self) -> TransportError | None:
-        """Why the API server cannot be reached, if none of the watches can."""
-        errors = [sharing.reflector.error for sharing in self._sharings.values()]
-        troubles = [error for error in errors if isinstance(error, TransportError)]
-        return troubles[0] if troubles and len(troubles) == len(errors) else None
+        """Return why the API server is unreachable, if every watch fails."""
+        errors = [shared.reflector.error for shared in self._shared.values()]
+        transport_errors = [error for error in errors if isinstance(error, TransportError)]
+        return (
+            transport_errors[0]
+            if transport_errors and len(transport_errors) == len(errors)
+            else None
+        )
 
-    def _close(self, question: Question, reflector: Reflector[Item]) -> None:
-        self._sharings.pop(question, None)
+    def _close(self, query: Query, reflector: Reflector[Item]) -> None:
+        self._shared.pop(query, None)
         task = asyncio.create_task(reflector.stop())
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
     async def close(self) -> None:
-        """Stop them all."""
-        reflectors = [sharing.reflector for sharing in self._sharings.values()]
-        self._sharings.clear()
+        """Stop all reflectors."""
+        reflectors = [shared.reflector for shared in self._shared.values()]
+        self._shared.clear()
         await asyncio.gather(*(reflector.stop() for reflector in reflectors))
         if self._stopping:
             await asyncio.wait(self._stopping)

@@ -1,6 +1,6 @@
-"""From a target and what is known of the cluster to one pod and one port. Pure.
+"""Resolution of a target to one pod and one port. Pure.
 
-Nothing here waits or asks: `targets` keeps the knowledge current and calls in again.
+Nothing here waits or sends requests: `target_watch` follows the cluster and calls again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NAMES = {
     TargetKind.JOB: "job",
 }
 # Labels that differ between a pod and its replacement.
-_OWN_LABELS = frozenset(
+_POD_SPECIFIC_LABELS = frozenset(
     {
         "pod-template-hash",
         "controller-revision-hash",
@@ -59,7 +59,7 @@ _OWN_LABELS = frozenset(
 )
 
 
-def _anyone(_: Pod) -> bool:
+def _trust_all(_: Pod) -> bool:
     return True
 
 
@@ -69,16 +69,16 @@ def resolve_selected(
     pods: Collection[Pod],
     *,
     current: str = "",
-    trusted: Trusted = _anyone,
+    trusted: Trusted = _trust_all,
 ) -> Resolution:
-    """A service, a workload or a selector: the best of the pods it selects.
+    """Resolve a service, a workload or a selector to the best pod that it selects.
 
     Args:
-        target: What the person asked for.
+        target: The target.
         anchor: The service or workload it names; None for a bare selector.
         pods: The pods selected.
         current: UID of the pod in use.
-        trusted: False for a pod of which there is evidence that it is gone.
+        trusted: Returns False for a pod whose tunnel reported that it is gone.
     """
     if isinstance(anchor, Service):
         try:
@@ -100,17 +100,17 @@ def resolve_pod(
     origin: Pod | None = None,
     siblings: Collection[Pod] = (),
     current: str = "",
-    trusted: Trusted = _anyone,
+    trusted: Trusted = _trust_all,
 ) -> Resolution:
-    """A pod by name, or what has replaced it.
+    """Resolve a pod name to the pod, or to its replacement.
 
     Args:
-        target: What the person asked for.
+        target: The target.
         pod: The pod of that name now, if there is one.
-        origin: The last pod seen under that name: says whose replacement counts.
+        origin: The last pod seen under that name; its owner determines replacements.
         siblings: Pods of the same owner, if the owner is followed.
         current: UID of the pod in use.
-        trusted: False for a pod of which there is evidence that it is gone.
+        trusted: Returns False for a pod whose tunnel reported that it is gone.
     """
     if pod is not None and is_usable(pod) and trusted(pod):
         return _with_port(target, None, pod)
@@ -120,7 +120,7 @@ def resolve_pod(
     elif origin.owner is not None:
         siblings = [s for s in siblings if s.name != target.name and is_replacement_of(s, origin)]
     replacement = select_pod(siblings, current=current, trusted=trusted) if siblings else None
-    # A pod that is only starting is waited for; one that ends or has ended is replaced.
+    # Wait for a pod that is starting; replace one that is terminating or has ended.
     starting = pod is not None and not pod.deleting and pod.phase in {"Pending", "Unknown", ""}
     if replacement is not None and not starting:
         return _with_port(target, None, replacement)
@@ -138,7 +138,7 @@ def resolve_pod(
 
 def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod], trusted: Trusted) -> Unresolved:
     if not trusted(pod):
-        return Unresolved(reason=f"{describe_pod(pod)}, but its tunnel says that it is gone")
+        return Unresolved(reason=f"{describe_pod(pod)}, but its tunnel reported it as gone")
     follows = pod.owner is not None and not target.pin
     if pod.deleting:
         text = f"pod {pod.name} is Terminating"
@@ -174,7 +174,7 @@ def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresol
 
 
 def replacement_keeps_name(pod: Pod) -> bool:
-    """Whether a replacement has the same name: a StatefulSet's pod, or one without owner."""
+    """Return whether a replacement has the same name: StatefulSet pods, pods without owner."""
     return pod.owner is None or pod.owner.kind not in {
         "Deployment",
         "ReplicaSet",
@@ -185,27 +185,27 @@ def replacement_keeps_name(pod: Pod) -> bool:
 
 
 def is_replacement_of(candidate: Pod, origin: Pod) -> bool:
-    """Whether `candidate` does the work that `origin` did."""
+    """Return whether `candidate` replaces `origin`."""
     if candidate.owner != origin.owner or replacement_keeps_name(origin):
         return candidate.name == origin.name
     if origin.owner is not None and origin.owner.kind == "DaemonSet":
-        # A DaemonSet's pod stands for its node.
+        # The replacement of a DaemonSet pod is the pod on the same node.
         return not origin.node or candidate.node == origin.node
     return True
 
 
 def sibling_selector(pod: Pod) -> str:
-    """A selector for a pod's siblings made of its own labels, for who may not read the owner."""
+    """Return a selector for a pod's siblings from its labels, if the owner is unreadable."""
     labels = {
         key: value
         for key, value in pod.labels.items()
-        if key not in _OWN_LABELS and not key.endswith("pod-template-hash")
+        if key not in _POD_SPECIFIC_LABELS and not key.endswith("pod-template-hash")
     }
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def target_not_found(target: Target) -> Unresolved:
-    """The target names a service or workload that does not exist."""
+    """Return the resolution of a service or workload that does not exist."""
     kind = _NAMES[target.kind]
     return Unresolved(
         reason=f'there is no {kind} "{target.name}" in namespace {target.namespace}',
@@ -215,7 +215,7 @@ def target_not_found(target: Target) -> Unresolved:
 
 
 def selectorless(target: Target, service: bool) -> Unresolved:
-    """The service or workload selects no pods of its own."""
+    """Return the resolution of a service or workload without a selector."""
     return Unresolved(
         reason=f"{_what(target)} has no selector, so it has no pods to forward to",
         hint="Forward to what it points at instead" if service else "",
@@ -227,11 +227,11 @@ def no_usable_pod_reason(
     target: Target,
     anchor: Service | Workload | None,
     pods: Collection[Pod],
-    trusted: Trusted = _anyone,
+    trusted: Trusted = _trust_all,
 ) -> str:
-    """Why none of the selected pods will do, in words."""
+    """Return why none of the selected pods is usable."""
     what = _what(target)
-    staying = [pod for pod in pods if not pod.deleting]
+    remaining = [pod for pod in pods if not pod.deleting]
     if isinstance(anchor, Workload) and anchor.kind is not TargetKind.JOB and not anchor.replicas:
         return f"{what} is scaled to 0 replicas"
     if not pods:
@@ -240,26 +240,26 @@ def no_usable_pod_reason(
         if isinstance(anchor, Service):
             return f"no pod matches the selector of {what} ({anchor.selector})"
         return f"no pod in namespace {target.namespace} matches {what}"
-    if not staying:
+    if not remaining:
         names = ", ".join(sorted(pod.name for pod in pods)[:3])
         return f"all pods of {what} are Terminating ({names}); waiting for their replacements"
-    gone = [pod for pod in staying if is_usable(pod) and not trusted(pod)]
+    gone = [pod for pod in remaining if is_usable(pod) and not trusted(pod)]
     if gone:
-        return f"pod {gone[0].name} is Running, but its tunnel says that it is gone"
-    ready = sum(pod.ready for pod in staying)
-    worst = sorted(staying, key=pod_sort_key)
-    told = ", ".join(f"{pod.name} is {pod.status or pod.phase or 'Pending'}" for pod in worst[:3])
+        return f"pod {gone[0].name} is Running, but its tunnel reported it as gone"
+    ready = sum(pod.ready for pod in remaining)
+    worst = sorted(remaining, key=pod_sort_key)
+    states = ", ".join(f"{pod.name} is {pod.status or pod.phase or 'Pending'}" for pod in worst[:3])
     if len(worst) > 3:
-        told += f" and {len(worst) - 3} more"
-    verb = "is" if len(staying) == 1 else "are"
-    noun = "pod" if len(staying) == 1 else "pods"
-    text = f"{ready} of {len(staying)} {noun} of {what} {verb} ready: {told}"
+        states += f" and {len(worst) - 3} more"
+    verb = "is" if len(remaining) == 1 else "are"
+    noun = "pod" if len(remaining) == 1 else "pods"
+    text = f"{ready} of {len(remaining)} {noun} of {what} {verb} ready: {states}"
     message = next((pod.message for pod in worst if pod.message), "")
     return f"{text} ({_shortened(message)})" if message else text
 
 
 def describe_pod(pod: Pod) -> str:
-    """A pod's condition in words: "pod db-0 is Pending: 0/3 nodes are available"."""
+    """Describe a pod's condition: "pod db-0 is Pending: 0/3 nodes are available"."""
     text = f"pod {pod.name} is {pod.status or pod.phase or 'Pending'}"
     return f"{text}: {_shortened(pod.message)}" if pod.message else text
 
@@ -276,7 +276,7 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
         pod=PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node),
         port=port,
         ready=pod.ready,
-        # Unlike the container IDs this does not change when a second container first starts.
+        # Unlike the container IDs it does not change when a second container first starts.
         incarnation=str(pod.restarts),
     )
 

@@ -1,8 +1,7 @@
-"""Targets followed live: implements `TargetResolver` and `TargetWatch` of the engine's seam.
+"""Targets followed live: implements `TargetResolver` and `TargetWatch` of the engine.
 
 Each target watches only what it needs: one service or workload by name, the pods it selects,
-or a single pod. That is all a person's role must allow, and all that ten thousand other pods
-cannot slow down.
+or a single pod. So a narrow role is enough, and 10,000 other pods cost nothing.
 """
 
 from __future__ import annotations
@@ -46,17 +45,17 @@ from tui_forward.model import (
     Workload,
 )
 
-# Evidence against a pod counts until the API says something newer about it. An API that has
-# nothing new to say may be right, though (a kubelet that has just been restarted knows no pod
-# for a moment), so the pod is offered again after this long.
-_DISTRUST_S = 2.0
+# A pod that a tunnel reported as gone is not used until the API reports a newer version of
+# it. The API may be right, though (a restarted kubelet does not know its pods for a moment),
+# so the pod is used again after this time.
+_INVALIDATION_S = 2.0
 
 
 class CatalogTargetResolver:
-    """Makes target watches; one for all contexts.
+    """Factory of target watches; one for all contexts.
 
     Args:
-        cluster_of: The cluster of a context; may raise ConfigError.
+        cluster_of: Returns the client of a context; may raise ConfigError.
     """
 
     def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
@@ -65,7 +64,7 @@ class CatalogTargetResolver:
         self._watches: set[CatalogTargetWatch] = set()
 
     def watch(self, target: Target) -> CatalogTargetWatch:
-        """Begin to follow a target. Needs a running event loop; never raises."""
+        """Start to follow a target. Needs a running event loop; never raises."""
         watch = CatalogTargetWatch(target, self._reflectors, self._watches.discard)
         self._watches.add(watch)
         watch.start()
@@ -77,12 +76,12 @@ class CatalogTargetResolver:
         return self._shared[context]
 
     def unreachable(self) -> dict[str, TransportError]:
-        """Contexts whose API server no target can reach now, and why."""
-        troubles = {context: shared.unreachable for context, shared in self._shared.items()}
-        return {context: error for context, error in troubles.items() if error is not None}
+        """Return the contexts whose API server no target can reach now, and why."""
+        transport_errors = {context: shared.unreachable for context, shared in self._shared.items()}
+        return {context: error for context, error in transport_errors.items() if error is not None}
 
     def refresh(self) -> None:
-        """Ask again now, on fresh connections: after a sleep or a change of network."""
+        """Check every connection now, after a sleep or a network change."""
         for shared in self._shared.values():
             shared.refresh()
         for watch in [*self._watches]:
@@ -98,7 +97,7 @@ class CatalogTargetResolver:
 
 
 class CatalogTargetWatch:
-    """One target, followed. Made by `TargetResolver.watch`."""
+    """Live resolution of one target. Created by `CatalogTargetResolver.watch`."""
 
     def __init__(
         self,
@@ -111,7 +110,7 @@ class CatalogTargetWatch:
         self._on_closed = closed
         self._current: Resolution = Unresolved(reason=f"looking for {target}", is_loading=True)
         self._waiters: set[asyncio.Future[None]] = set()
-        self._distrusted: dict[str, tuple[str, float]] = {}
+        self._invalidated: dict[str, tuple[str, float]] = {}
         self._shared: SharedReflectors | None = None
         self._anchor: ReflectorHandle[Service] | ReflectorHandle[Workload] | None = None
         self._pods: ReflectorHandle[Pod] | None = None
@@ -122,11 +121,11 @@ class CatalogTargetWatch:
         self._scheduled: asyncio.Handle | None = None
         self._closed = False
 
-    # The seam -------------------------------------------------------------------------
+    # TargetWatch ----------------------------------------------------------------------
 
     @property
     def current(self) -> Resolution:
-        """What the target means now. Never blocks."""
+        """Return the present resolution. Never blocks."""
         return self._current
 
     async def changed(self, since: Resolution) -> Resolution:
@@ -141,20 +140,20 @@ class CatalogTargetWatch:
         return self._current
 
     def invalidate(self, pod_uid: str) -> None:
-        """Evidence from a tunnel that this incarnation of the pod is gone: look again.
+        """Stop using a pod that its tunnel reported as gone, and read it again.
 
-        The pod is not offered until the API has said something newer about it, or two
-        seconds have passed without a word.
+        The pod is not used until the API reports a newer version of it, or two seconds
+        have passed.
         """
         if self._closed:
             return
         pod = next((p for p in self._known() if p.uid == pod_uid), None)
         version = pod.resource_version if pod is not None else ""
-        self._distrusted[pod_uid] = (version, time.monotonic() + _DISTRUST_S)
-        asyncio.get_running_loop().call_later(_DISTRUST_S + 0.1, self._schedule)
-        for lease in (self._named, self._pods):
-            if lease is not None:
-                lease.refresh()
+        self._invalidated[pod_uid] = (version, time.monotonic() + _INVALIDATION_S)
+        asyncio.get_running_loop().call_later(_INVALIDATION_S + 0.1, self._schedule)
+        for handle in (self._named, self._pods):
+            if handle is not None:
+                handle.refresh()
         self._resolve()
 
     def close(self) -> None:
@@ -181,16 +180,16 @@ class CatalogTargetWatch:
         try:
             self._shared = self._reflectors(target.context)
         except ConfigError as error:
-            self._set(_trouble(error))
+            self._set(_unresolved_error(error))
             self._retry = asyncio.get_running_loop().call_later(2.0, self.start)
             return
         if target.kind is TargetKind.SELECTOR:
             try:
                 parse_selector(target.name)
             except UsageError as error:
-                self._set(_trouble(error))
+                self._set(_unresolved_error(error))
                 return
-            self._pods = self._lease_pods(target.name)
+            self._pods = self._acquire_pods(target.name)
         elif target.kind is TargetKind.POD:
             self._named = self._shared.acquire(
                 PODS, target.namespace, self._schedule, name=target.name
@@ -206,25 +205,25 @@ class CatalogTargetWatch:
         self._resolve()
 
     def refresh(self) -> None:
-        """Try now what waits for a clock."""
+        """Retry now if a retry is scheduled."""
         if self._retry is not None:
             self._retry.cancel()
             self.start()
 
-    def _lease_pods(self, selector: str) -> ReflectorHandle[Pod]:
+    def _acquire_pods(self, selector: str) -> ReflectorHandle[Pod]:
         assert self._shared is not None
         return self._shared.acquire(
             PODS, self._target.namespace, self._schedule, label_selector=selector
         )
 
     def _release(self) -> None:
-        for lease in (self._anchor, self._pods, self._named):
-            if lease is not None:
-                lease.release()
+        for handle in (self._anchor, self._pods, self._named):
+            if handle is not None:
+                handle.release()
         self._anchor = self._pods = self._named = None
 
     def _schedule(self) -> None:
-        """Resolve once after a batch of changes, in the same turn of the event loop."""
+        """Resolve once after a batch of changes, in the same iteration of the event loop."""
         if self._scheduled is None and not self._closed:
             self._scheduled = asyncio.get_running_loop().call_soon(self._resolve)
 
@@ -252,35 +251,35 @@ class CatalogTargetWatch:
                 waiter.set_result(None)
 
     def _resolve_anchored(self) -> Resolution | None:
-        lease = self._anchor
-        assert lease is not None
-        anchor = lease.get(self._target.namespace, self._target.name)
+        handle = self._anchor
+        assert handle is not None
+        anchor = handle.get(self._target.namespace, self._target.name)
         if anchor is None:
             if self._pods is not None:
                 self._pods.release()
                 self._pods = None
-            if lease.error is not None:
-                return _trouble(lease.error)
-            return target_not_found(self._target) if lease.synced else None
+            if handle.error is not None:
+                return _unresolved_error(handle.error)
+            return target_not_found(self._target) if handle.synced else None
         if not anchor.selector:
             return selectorless(self._target, isinstance(anchor, Service))
-        if self._pods is None or self._pods.question[2] != anchor.selector:
-            # Leased before the old one is released, so that a shared watch lives on.
-            old, self._pods = self._pods, self._lease_pods(anchor.selector)
+        if self._pods is None or self._pods.query[2] != anchor.selector:
+            # Acquire before releasing the old one, so that a shared watch continues.
+            old, self._pods = self._pods, self._acquire_pods(anchor.selector)
             if old is not None:
                 old.release()
         return self._resolve_selected(anchor)
 
     def _resolve_selected(self, anchor: Service | Workload | None) -> Resolution | None:
-        lease = self._pods
-        if lease is None:
+        handle = self._pods
+        if handle is None:
             return None
-        if not lease.synced:
-            return _trouble(lease.error) if lease.error is not None else None
+        if not handle.synced:
+            return _unresolved_error(handle.error) if handle.error is not None else None
         resolution = resolve_selected(
-            self._target, anchor, list(lease), current=self._uid, trusted=self._trusted
+            self._target, anchor, list(handle), current=self._uid, trusted=self._trusted
         )
-        return self._current_or_trouble(resolution, lease)
+        return self._current_or_unresolved_error(resolution, handle)
 
     def _resolve_pod(self) -> Resolution | None:
         pod = self._by_name()
@@ -291,7 +290,7 @@ class CatalogTargetWatch:
             self._origin = pod
             self._follow_owner(pod)
         elif not source.synced:
-            return _trouble(source.error) if source.error is not None else None
+            return _unresolved_error(source.error) if source.error is not None else None
         siblings: list[Pod] = []
         if self._pods is not None and self._origin is not None:
             siblings = [s for s in self._pods if is_replacement_of(s, self._origin)]
@@ -304,15 +303,15 @@ class CatalogTargetWatch:
             trusted=self._trusted,
         )
         if pod is None and self._pods is not None and not self._pods.synced:
-            # Whoever may not list the siblings cannot be shown the replacement.
+            # Without permission to list the siblings the replacement is unknown.
             source = self._pods
-        return self._current_or_trouble(resolution, source)
+        return self._current_or_unresolved_error(resolution, source)
 
     def _by_name(self) -> Pod | None:
-        """The pod the target names.
+        """Return the pod that the target names.
 
-        As soon as the siblings' watch knows it as well, the pod's own watch is given back: one
-        source at a time, so that two cannot contradict each other.
+        As soon as the watch of the siblings has it as well, the pod's own watch is released:
+        one source at a time, so that two cannot contradict each other.
         """
         target = self._target
         if self._named is None:
@@ -341,45 +340,45 @@ class CatalogTargetWatch:
         selector = sibling_selector(pod)
         kind = KINDS.get(pod.owner.kind) if pod.owner is not None else None
         if kind is not None and pod.owner is not None and self._shared is not None:
-            # Forbidden or unreachable: the pod's own labels nearly always say the same.
+            # If forbidden or unreachable: the pod's labels nearly always give the same result.
             with contextlib.suppress(TuiForwardError):
                 owner = await self._shared.cluster.get(
                     WORKLOADS[kind], pod.namespace, pod.owner.name
                 )
                 selector = owner.selector or selector
         if not self._closed and selector:
-            self._pods = self._lease_pods(selector)
+            self._pods = self._acquire_pods(selector)
             self._schedule()
 
-    # Judging --------------------------------------------------------------------------
+    # Evaluation -----------------------------------------------------------------------
 
     @property
     def _uid(self) -> str:
         return self._current.pod.uid if isinstance(self._current, Resolved) else ""
 
     def _known(self) -> list[Pod]:
-        return [pod for lease in (self._named, self._pods) if lease is not None for pod in lease]
+        return [pod for handle in (self._named, self._pods) if handle is not None for pod in handle]
 
     def _trusted(self, pod: Pod) -> bool:
-        evidence = self._distrusted.get(pod.uid)
-        if evidence is None:
+        invalidation = self._invalidated.get(pod.uid)
+        if invalidation is None:
             return True
-        version, until = evidence
+        version, until = invalidation
         if pod.resource_version == version and time.monotonic() < until:
             return False
-        del self._distrusted[pod.uid]
+        del self._invalidated[pod.uid]
         return True
 
-    def _current_or_trouble(
-        self, resolution: Resolution, lease: ReflectorHandle[Pod] | None
+    def _current_or_unresolved_error(
+        self, resolution: Resolution, handle: ReflectorHandle[Pod] | None
     ) -> Resolution:
-        """Without a pod, say first that the picture may be old; with one, go on with it."""
-        if isinstance(resolution, Unresolved) and lease is not None and lease.error is not None:
-            return _trouble(lease.error)
+        """Return the error of the watch if there is no pod; a known pod stays in use."""
+        if isinstance(resolution, Unresolved) and handle is not None and handle.error is not None:
+            return _unresolved_error(handle.error)
         return resolution
 
 
-def _trouble(error: TuiForwardError) -> Unresolved:
+def _unresolved_error(error: TuiForwardError) -> Unresolved:
     blocked_by = None
     if isinstance(error, AuthError):
         blocked_by = BlockedBy.CREDENTIALS
