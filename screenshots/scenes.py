@@ -20,7 +20,8 @@ from tui_forward.cli.embedded_cluster import EmbeddedCluster
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
-from tui_forward.session import LocalSession, Session
+from tui_forward.session import Session
+from tui_forward.session.local import LocalSession
 from tui_forward.tui.app import TuiForwardApp
 
 SEED = 7

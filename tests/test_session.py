@@ -66,8 +66,9 @@ from tui_forward.model import (
     TransportChoice,
     Unresolved,
 )
-from tui_forward.session import LocalSession, Session
+from tui_forward.session import Session
 from tui_forward.session.diagnosis import ClusterFacts
+from tui_forward.session.local import LocalSession
 from tui_forward.transport.access import Endpoint, ServerAccess
 
 

@@ -36,7 +36,8 @@ from tui_forward.model import (
     TargetKind,
     TransportChoice,
 )
-from tui_forward.session import LocalSession, Session
+from tui_forward.session import Session
+from tui_forward.session.local import LocalSession
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tui_forward.common.formatting import (
     format_age,
     format_bytes,
+    format_duration,
     format_rate,
     milliseconds,
     pluralize,
@@ -54,3 +55,23 @@ def test_sparkline() -> None:
     assert sparkline(series[-2:], 2) == "▄█"
     assert not sparkline([(0, 0)], 6)
     assert not sparkline([], 6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 ms"),
+        (0.0241, "24 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (1.84, "1.8 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (7860, "2 h 11 min"),
+    ],
+)
+def test_format_duration_uses_two_units_at_most(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -23,7 +23,7 @@ from tui_forward.daemon.server import SessionServer
 from tui_forward.daemon.session_store import SessionSaver
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Event, EventKind, Snapshot
-from tui_forward.session import LocalSession
+from tui_forward.session.local import LocalSession
 
 
 class ServerHarness:

@@ -12,7 +12,7 @@ import pytest
 from tests.endurance.cluster import Chain
 from tests.endurance.engine_process import eventually
 from tests.endurance.leaks import exercised, judge, soaked
-from tui_forward.session import LocalSession
+from tui_forward.session.local import LocalSession
 
 
 @pytest.mark.timeout(180)

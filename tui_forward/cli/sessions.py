@@ -31,7 +31,7 @@ async def local_session(
     Raises:
         ConfigError: The kubeconfig cannot be used.
     """
-    from tui_forward.session import LocalSession
+    from tui_forward.session.local import LocalSession
 
     session = LocalSession(kubeconfig, context=context or "")
     try:

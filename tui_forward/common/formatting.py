@@ -67,3 +67,20 @@ def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
 def pluralize(count: int, noun: str, many: str = "") -> str:
     """`1 forward`, `2 forwards`."""
     return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in at most two units: "350 ms", "1.8 s", "3 min 5 s", "2 h 10 min"."""
+    seconds = max(0.0, seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tui_forward.daemon.handover import HandoverState
     from tui_forward.daemon.notices import NoticeLog
     from tui_forward.daemon.session_store import SessionSaver
-    from tui_forward.session import LocalSession, Session
+    from tui_forward.session import Session
+    from tui_forward.session.local import LocalSession
 
 _log = logging.getLogger("tui_forward.daemon")
 
@@ -225,7 +226,7 @@ async def _serve(
     from tui_forward.daemon.notices import NoticeLog
     from tui_forward.daemon.server import SessionServer
     from tui_forward.daemon.session_store import SessionSaver
-    from tui_forward.session import LocalSession
+    from tui_forward.session.local import LocalSession
 
     loop = asyncio.get_running_loop()
     session = LocalSession(options.kubeconfig, context=options.context)

@@ -30,7 +30,7 @@ from tui_forward.errors import ProtocolError, TransportError, UsageError
 from tui_forward.model import ConnectionState, LocalAddress
 
 if TYPE_CHECKING:
-    from tui_forward.session import LocalSession
+    from tui_forward.session.local import LocalSession
 
 _log = logging.getLogger(__name__)
 

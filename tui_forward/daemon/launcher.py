@@ -80,7 +80,7 @@ async def connect(
         TransportError: No engine could be started, with what it said.
     """
     if sys.platform == "win32":
-        from tui_forward.session import LocalSession
+        from tui_forward.session.local import LocalSession
 
         return LocalSession(kubeconfig, context=context)
     environment = dict(os.environ if environ is None else environ)

@@ -11,10 +11,10 @@ all faults are described in `control`. Nothing here imports the rest of the prog
 
 Control plane
 -------------
-`python -m tui_forward.minicluster.apiserver --config FILE` (`config.ApiServerConfig`) is the API
-server together with the scheduler and the controllers, one process as in k3s. It ends on SIGTERM,
-on SIGINT and when its stdin reaches its end: the supervisor holds the other end of that pipe
-(`lifecycle`). All other hops are started with such a pipe as well.
+`python -m tui_forward.minicluster.control_plane --config FILE` (`config.ApiServerConfig`) is the
+API server together with the scheduler and the controllers, one process as in k3s. It ends on
+SIGTERM, on SIGINT and when its stdin reaches its end: the supervisor holds the other end of that
+pipe (`process_lifecycle`). All other components are started with such a pipe as well.
 
 It reaches a kubelet at `status.addresses[InternalIP]` and
 `status.daemonEndpoints.kubeletEndpoint.Port` of the Node with a client certificate of the

@@ -273,7 +273,7 @@ class ClusterSupervisor:
             replace_delay_s=options.replace_delay_s,
         )
         self._write_credentials()
-        self._apiserver = self._hop("apiserver", "apiserver", apiserver)
+        self._apiserver = self._hop("apiserver", "control_plane", apiserver)
 
     def _node_files(self, authority: CertificateAuthority, node: str, number: int) -> None:
         options = self.options

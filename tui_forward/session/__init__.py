@@ -7,14 +7,14 @@ pass the same tests. Front ends see this protocol and `model`, nothing below.
 Every method may raise `TransportError` (the engine process is gone) besides what it names.
 Methods that take the id of a forward raise `UsageError` when there is no such forward.
 
-`LocalSession` is loaded when it is first asked for: the screen's process imports this module
-for the protocol, and must not load the engine or a Kubernetes client with it.
+This module imports `model` only: the dashboard's process imports it and must load neither the
+engine nor a Kubernetes client.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tui_forward.model import (
     CatalogScope,
@@ -29,11 +29,6 @@ from tui_forward.model import (
     TimelineEntry,
     TrafficHistory,
 )
-
-if TYPE_CHECKING:
-    from tui_forward.session.local import LocalSession as LocalSession
-
-__all__ = ["LocalSession", "Session"]
 
 
 class Session(Protocol):
@@ -137,11 +132,3 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Release this door. In process: stop everything. Remote: only disconnect."""
-
-
-def __getattr__(name: str) -> object:
-    if name != "LocalSession":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tui_forward.session.local import LocalSession
-
-    return LocalSession

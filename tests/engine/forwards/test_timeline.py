@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from tui_forward.engine.forwards.timeline import Outage, Timeline, format_duration
+from tui_forward.engine.forwards.timeline import Outage, Timeline
 from tui_forward.model import TimelineKind
 
 
@@ -24,26 +22,6 @@ def test_repetition_is_counted_instead_of_repeated() -> None:
     ]
     timeline.add(20, TimelineKind.NOTE, "connection refused")
     assert timeline.entries[-1].text == "connection refused"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 ms"),
-        (0.0241, "24 ms"),
-        (0.9994, "999 ms"),
-        (0.9996, "1.0 s"),
-        (1.84, "1.8 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (185, "3 min 5 s"),
-        (3600, "1 h"),
-        (7860, "2 h 11 min"),
-    ],
-)
-def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert format_duration(seconds) == words
 
 
 def test_an_outage_is_settled_when_its_connections_are() -> None:

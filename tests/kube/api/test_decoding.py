@@ -15,7 +15,7 @@ from tui_forward.kube import (
     REPLICASETS,
     SERVICES,
 )
-from tui_forward.kube.api.decoding import parse_rfc3339
+from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import DeclaredPort, OwnerRef, Pod, PortProtocol, TargetKind
 
 

@@ -9,8 +9,9 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tests.support.waiting import until
-from tui_forward.tui.screens.picker import Picker, PickerOption, rank_options
+from tui_forward.tui.screens.picker import Picker, rank_options
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.widgets.row_table import RowTable
 
 OPTIONS = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from tui_forward.common.formatting import format_duration
 from tui_forward.model import TimelineEntry, TimelineKind
 
 _LIMIT = 200
@@ -81,20 +82,3 @@ class Outage:
         if not self.settled:
             return text
         return f"{text}, served" if self.queued == 1 else f"{text}, all served"
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as people say it: "350 ms", "1.8 s", "42 s", "3 min 5 s", "2 h 10 min"."""
-    seconds = max(0.0, seconds)
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, rest = divmod(whole, 3600)
-    return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"

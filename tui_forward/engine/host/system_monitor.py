@@ -24,7 +24,7 @@ from enum import StrEnum
 
 import psutil
 
-from tui_forward.engine.forwards.timeline import format_duration
+from tui_forward.common.formatting import format_duration
 
 _log = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import lru_cache
 
 from tui_forward.kube.api import api_types
 from tui_forward.kube.api.pod_status import is_sidecar, summarize_pod
+from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
     DeclaredPort,
     Namespace,
@@ -20,17 +20,6 @@ from tui_forward.model import (
 
 _PROTOCOLS = {protocol.value: protocol for protocol in PortProtocol}
 _NO_LABELS: dict[str, str] = {}
-
-
-@lru_cache(maxsize=4096)
-def parse_rfc3339(timestamp: str | None) -> float:
-    """RFC 3339 to seconds since the epoch; 0 when absent or unreadable."""
-    if not timestamp:
-        return 0.0
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except ValueError:
-        return 0.0
 
 
 @lru_cache(maxsize=8192)

@@ -17,10 +17,10 @@ import msgspec
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.api.decoding import parse_rfc3339
 from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
+from tui_forward.kube.timestamps import parse_rfc3339
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 # A plugin may talk to an identity provider, but nobody can type into it: it must not ask.

@@ -16,10 +16,10 @@ import msgspec
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError
-from tui_forward.kube.api.decoding import parse_rfc3339
 from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
+from tui_forward.kube.timestamps import parse_rfc3339
 
 _TIMEOUT_S = 60.0
 _RENEW_BEFORE_S = 60.0

@@ -1,79 +1,27 @@
-"""The API server's process: store, server, controllers and control socket put together."""
+"""Fault injection and status of the API server, as requested through its control socket."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import shutil
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster.apiserver.defaults import UidGenerator
-from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.status_errors import StatusError
-from tui_forward.minicluster.apiserver.store import Store
-from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.control_socket import ControlServer
-from tui_forward.minicluster.controllers import ControllerManager
-from tui_forward.minicluster.controllers.startup_wait import (
-    wait_until_settled as controllers_settled,
-)
-from tui_forward.minicluster.process_lifecycle import Lifetime, announce
-
-# Objects of a fresh cluster begin at a version that looks like one.
-FIRST_VERSION = 600
-
-
-async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
-    """Serve until asked to end."""
-    journal = Journal(config.state)
-    store = Store(history=config.history, journal=journal, first_version=FIRST_VERSION)
-    # A restart must not repeat the names and UIDs of the first start.
-    seed = None if config.seed is None else config.seed + store.version
-    server = ApiServer(config, store, UidGenerator(seed))
-    controllers = ControllerManager(config, store, server.writer)
-    hop = ApiServerComponent(server)
-    control = ControlServer(config.control, hop.control)
-    await control.start()
-    try:
-        controllers.start()
-        server.start()
-        # Everything built so far stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        announce(port=server.port)
-        await lifetime.ending.wait()
-    finally:
-        hop.close()
-        await controllers.close()
-        await server.close()
-        await control.close()
-        journal.close()
-        if lifetime.orphaned:
-            await _remove(config.leftovers)
-
-
-async def _remove(leftovers: tuple[str, ...]) -> None:
-    """Remove what the supervisor left behind; the other hops may still be writing."""
-    for _ in range(20):
-        there = [path for path in map(Path, leftovers) if path.exists()]
-        if not there:
-            return
-        for path in there:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        await asyncio.sleep(0.1)
 
 
 class ApiServerComponent:
-    """Carries out what the control socket asks for; see `minicluster.control`."""
+    """Handler of the control socket's requests; see `minicluster.control_socket`.
 
-    def __init__(self, server: ApiServer) -> None:
+    Args:
+        server: The API server.
+        settle: Waits at most the given seconds; returns whether the controllers are idle.
+    """
+
+    def __init__(self, server: ApiServer, settle: Callable[[float], Awaitable[bool]]) -> None:
         self._server = server
+        self._settle = settle
         self._timers: list[asyncio.TimerHandle] = []
 
     def close(self) -> None:
@@ -93,10 +41,7 @@ class ApiServerComponent:
             case "status":
                 return self._status()
             case "settle":
-                settled = await controllers_settled(
-                    server.store, float(request.get("timeout_s", 10))
-                )
-                return {"settled": settled}
+                return {"settled": await self._settle(float(request.get("timeout_s", 10)))}
             case "delete-pod":
                 self._delete_pod(request)
             case "cut":

@@ -10,7 +10,7 @@ from tui_forward.minicluster.controllers import pod_control as pod_control
 from tui_forward.minicluster.controllers import scheduler
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 
 def reconcile(context: ControllerContext, namespace: str, name: str) -> None:

@@ -16,7 +16,7 @@ from tui_forward.minicluster.apiserver.store import Item
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 Object = dict[str, Any]
 

@@ -8,7 +8,7 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 
 def delete_dependents(context: ControllerContext, _: str, uid: str) -> None:

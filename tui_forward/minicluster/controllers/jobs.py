@@ -9,7 +9,7 @@ from tui_forward.minicluster.apiserver import timestamps as timestamps
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 
 def reconcile(context: ControllerContext, namespace: str, name: str) -> None:

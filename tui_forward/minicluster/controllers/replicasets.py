@@ -8,7 +8,7 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.controllers import pod_control as pod_control
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 # As many as a real controller creates before it looks again.
 BURST = 500

@@ -10,7 +10,7 @@ from tui_forward.minicluster.apiserver.create_update_delete import set_condition
 from tui_forward.minicluster.apiserver.store import Item
 
 if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.manager import ControllerContext
+    from tui_forward.minicluster.controllers.context import ControllerContext
 
 Object = dict[str, Any]
 

@@ -24,8 +24,8 @@ from tui_forward.profiles.serializer import serialize_profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
-from tui_forward.tui.screens.picker import PickerOption
 from tui_forward.tui.screens.profile import ProfileView
+from tui_forward.tui.viewmodel.picker_options import PickerOption
 
 _WAIT_S = 30.0  # for what others need
 _EDITOR = "vi"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,29 +14,11 @@ from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
+from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.row_table import RowTable
 
 _TYPED = "+"
-
-
-@dataclass(frozen=True, slots=True)
-class PickerOption:
-    """One thing to choose.
-
-    Attributes:
-        key: What the picker answers with.
-        text: What it is called.
-        detail: A few words about it.
-        current: It is the present choice.
-        starred: It is a favourite.
-    """
-
-    key: str
-    text: str
-    detail: str = ""
-    current: bool = False
-    starred: bool = False
 
 
 def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOption]:

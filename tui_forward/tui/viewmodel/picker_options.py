@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.model import Context, Forward
-from tui_forward.tui.screens.picker import PickerOption
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 
 ALL = "*"  # no namespace has this name
+
+
+@dataclass(frozen=True, slots=True)
+class PickerOption:
+    """One entry of a picker.
+
+    Attributes:
+        key: Result of the picker.
+        text: Name that is shown.
+        detail: Short description.
+        current: Whether it is the current choice.
+        starred: Whether it is a favorite.
+    """
+
+    key: str
+    text: str
+    detail: str = ""
+    current: bool = False
+    starred: bool = False
 
 
 def namespace_key(name: str) -> str:
