@@ -24,8 +24,8 @@ async def nothing_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits that a person would not notice are long for a test."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten intervals that are long for a test."""
     monkeypatch.setattr(reflector, "_FIRST_DELAY_S", 0.01)
     monkeypatch.setattr(reflector, "_POLL_S", 0.02)
     monkeypatch.setattr(reflector, "_POLL_LARGE_S", 0.02)

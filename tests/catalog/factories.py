@@ -20,7 +20,7 @@ DNS = DeclaredPort(number=53, name="dns", protocol=PortProtocol.UDP, container="
 
 
 def pod(name: str = "web-1", **fields: Any) -> Pod:
-    """A pod that runs and is ready, but for `fields`."""
+    """A pod that is running and ready, except for `fields`."""
     defaults: dict[str, Any] = {
         "namespace": "shop",
         "name": name,

@@ -1,4 +1,4 @@
-"""A test API server with a resolver and a catalogue in front of it."""
+"""A test API server with a resolver and a catalog in front of it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def fill(setup: Setup) -> None:
         server.put(plural, workload("web"))
 
 
-async def test_looking_opens_a_scope_and_never_waits(setup: Setup) -> None:
+async def test_view_follows_a_scope_and_never_waits(setup: Setup) -> None:
     fill(setup)
     first = setup.catalog.view(SHOP)
     assert first.complete
@@ -84,7 +84,7 @@ async def test_changes_since_a_version(setup: Setup) -> None:
     assert names(found) == ["web-1", "web-3"]
     assert set(found.removed) == {"pods/shop/web-2", "services/shop/web", "namespaces//other"}
     assert found.services == ()
-    # A replica that applies the changes has the picture.
+    # A replica that applies the changes has the complete content.
     replica = {f"pods/{p.namespace}/{p.name}": p for p in before.pods}
     replica |= {f"pods/{p.namespace}/{p.name}": p for p in found.pods}
     for key in found.removed:
@@ -94,7 +94,7 @@ async def test_changes_since_a_version(setup: Setup) -> None:
     assert {p.name: p for p in complete.pods} == {p.name: p for p in replica.values()}
 
 
-async def test_a_version_of_another_picture_gets_everything(setup: Setup) -> None:
+async def test_version_of_another_scope_gets_a_complete_view(setup: Setup) -> None:
     fill(setup)
     found = await view(setup, SHOP, synced)
     assert setup.catalog.view(SHOP, found.version + 1_000_000).complete
@@ -104,13 +104,13 @@ async def test_a_version_of_another_picture_gets_everything(setup: Setup) -> Non
     assert again.complete
 
 
-async def test_a_view_survives_its_way_to_a_front_end(setup: Setup) -> None:
+async def test_view_survives_encoding(setup: Setup) -> None:
     fill(setup)
     found = await view(setup, SHOP, lambda v: synced(v) and v.health is not None)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=CatalogView) == found
 
 
-async def test_the_first_page_is_seen_before_the_rest(
+async def test_first_page_is_visible_before_the_rest(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui_forward.catalog.reflector.PAGE_LIMIT", 2)
@@ -134,7 +134,7 @@ async def test_the_first_page_is_seen_before_the_rest(
 
 
 @pytest.mark.parametrize("as_http", [True, False])
-async def test_a_compacted_history_never_empties_the_picture(setup: Setup, as_http: bool) -> None:
+async def test_compacted_history_never_empties_a_view(setup: Setup, as_http: bool) -> None:
     server = setup.server
     server.too_old_as_http = as_http
     fill(setup)
@@ -150,7 +150,7 @@ async def test_a_compacted_history_never_empties_the_picture(setup: Setup, as_ht
             await setup.catalog.wait(SHOP, version)
 
     looking = asyncio.create_task(look())
-    # What happens while nobody watches is part of the difference.
+    # Changes between two watches are part of the difference.
     server.delete("pods", "shop", "web-2")
     server.put("pods", pod("web-3"))
     server.compact()
@@ -168,7 +168,7 @@ async def test_a_compacted_history_never_empties_the_picture(setup: Setup, as_ht
         await asyncio.wait({looking})
 
 
-async def test_one_forbidden_resource_does_not_hide_the_others(setup: Setup) -> None:
+async def test_forbidden_resource_does_not_hide_the_others(setup: Setup) -> None:
     fill(setup)
     setup.server.denied = {("*", "jobs"), ("*", "namespaces")}
     found = await view(setup, SHOP, synced)
@@ -182,7 +182,7 @@ async def test_one_forbidden_resource_does_not_hide_the_others(setup: Setup) -> 
     assert status(found, "services") == (True, 1, "", False)
 
 
-async def test_whoever_may_not_see_all_namespaces_is_told_to_choose(setup: Setup) -> None:
+async def test_forbidden_namespaces_hint_to_type_a_name(setup: Setup) -> None:
     fill(setup)
     setup.server.denied_all_namespaces = {"pods"}
     found = await view(setup, ALL, synced)
@@ -192,7 +192,7 @@ async def test_whoever_may_not_see_all_namespaces_is_told_to_choose(setup: Setup
     assert names(await view(setup, SHOP, synced)) == ["web-1", "web-2"]
 
 
-async def test_a_resource_the_server_does_not_know(setup: Setup) -> None:
+async def test_resource_unknown_to_the_server(setup: Setup) -> None:
     fill(setup)
 
     def unknown(request: Request) -> None:
@@ -224,9 +224,7 @@ def rewrite(setup: Setup) -> None:
     write(setup.path, kubeconfig(setup.server.url, user={"token": "good"}))
 
 
-async def test_health_of_a_server_that_comes_back(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_health_of_a_recovered_server(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(informer, "_HEALTH_INTERVAL_S", 0.02)
     fill(setup)
     await view(setup, SHOP, lambda v: v.health is not None and v.health.ok is True)
@@ -243,7 +241,7 @@ async def test_health_of_a_server_that_comes_back(
     assert found.health is not None
 
 
-async def test_an_unknown_context_is_part_of_the_picture(setup: Setup) -> None:
+async def test_unknown_context_is_part_of_the_view(setup: Setup) -> None:
     found = setup.catalog.view(CatalogScope("nope", "shop"))
     assert found.health is not None
     assert found.health.blocked_by is BlockedBy.CONFIG
@@ -253,7 +251,7 @@ async def test_an_unknown_context_is_part_of_the_picture(setup: Setup) -> None:
         await setup.catalog.wait(CatalogScope("nope", "shop"), 0)
 
 
-async def test_a_scope_nobody_looks_at_is_dropped(setup: Setup) -> None:
+async def test_unused_scope_is_dropped(setup: Setup) -> None:
     catalog = Catalog(setup.clusters.get, idle_s=0.05)
     catalog.view(SHOP)
     with catalog.retain(ALL):
@@ -280,7 +278,7 @@ async def test_pods_behind_an_object(setup: Setup) -> None:
     assert behind(TargetKind.SERVICE, "x") == []
 
 
-async def test_poking_proves_every_connection(setup: Setup) -> None:
+async def test_refresh_reconnects_every_watch(setup: Setup) -> None:
     fill(setup)
     await view(setup, SHOP, synced)
     await until(lambda: setup.server.count("watch", "pods") == 1)

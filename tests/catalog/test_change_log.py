@@ -3,7 +3,7 @@ from __future__ import annotations
 from tui_forward.catalog.change_log import ChangeLog, next_version
 
 
-def test_versions_grow_over_all_logs() -> None:
+def test_versions_grow_across_logs() -> None:
     one, two = ChangeLog(), ChangeLog()
     assert one.version < two.version < next_version()
     one.record("a")
@@ -25,7 +25,7 @@ def test_changes_since_a_version_latest_first() -> None:
     assert log.version > middle
 
 
-def test_what_a_log_can_answer() -> None:
+def test_covered_versions() -> None:
     log = ChangeLog()
     start = log.version
     log.record("a")
@@ -36,7 +36,7 @@ def test_what_a_log_can_answer() -> None:
     assert not log.covers(log.version + 1)
 
 
-def test_a_log_is_bounded() -> None:
+def test_log_is_bounded() -> None:
     log = ChangeLog(limit=3)
     start = log.version
     for key in "abc":

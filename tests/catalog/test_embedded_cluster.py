@@ -1,4 +1,4 @@
-"""Targets and pictures on the embedded cluster: a real API server, and its faults."""
+"""Targets and views on the embedded cluster: a real API server, and its faults."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Scenario:
 
 
 @pytest.fixture
-async def world(embedded: _Ready) -> AsyncIterator[Scenario]:
+async def scenario(embedded: _Ready) -> AsyncIterator[Scenario]:
     clusters = ClusterClients(KubeconfigSource(Path(embedded.kubeconfig)))
     made = Scenario(
         ControlClient(embedded.control),
@@ -108,38 +108,38 @@ async def another(watch: CatalogTargetWatch, before: Resolved) -> Resolved:
     return found
 
 
-async def picture(world: Scenario, scope: CatalogScope) -> CatalogView:
+async def complete_view(scenario: Scenario, scope: CatalogScope) -> CatalogView:
     async with asyncio.timeout(30):
         while True:
-            view = world.catalog.view(scope)
+            view = scenario.catalog.view(scope)
             if all(r.synced or r.error for r in view.resources) and view.health is not None:
                 return view
-            await world.catalog.wait(scope, view.version)
+            await scenario.catalog.wait(scope, view.version)
 
 
 @pytest.mark.parametrize("kind", [TargetKind.DEPLOYMENT, TargetKind.SERVICE, TargetKind.POD])
-async def test_a_deleted_pod_is_followed(world: Scenario, kind: TargetKind) -> None:
-    first = await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))
+async def test_deleted_pod_is_replaced(scenario: Scenario, kind: TargetKind) -> None:
+    first = await ready(scenario.watch(TargetKind.DEPLOYMENT, "web", "http"))
     name = first.pod.name if kind is TargetKind.POD else "web"
-    watch = world.watch(kind, name, "http")
+    watch = scenario.watch(kind, name, "http")
     before = await ready(watch)
-    await world.control.request("delete-pod", namespace="shop", pod=before.pod.name)
+    await scenario.control.request("delete-pod", namespace="shop", pod=before.pod.name)
     after = await another(watch, before)
     assert after.port == before.port
 
 
-async def test_a_stateful_pod_comes_back_under_its_name(world: Scenario) -> None:
-    watch = world.watch(TargetKind.POD, "db-0", "5432", namespace="data")
+async def test_statefulset_pod_returns_with_the_same_name(scenario: Scenario) -> None:
+    watch = scenario.watch(TargetKind.POD, "db-0", "5432", namespace="data")
     before = await ready(watch)
-    await world.control.request("delete-pod", namespace="data", pod="db-0")
+    await scenario.control.request("delete-pod", namespace="data", pod="db-0")
     assert (await another(watch, before)).pod.name == "db-0"
 
 
-async def test_a_crashed_container_changes_the_incarnation(world: Scenario) -> None:
-    pod = (await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
-    watch = world.watch(TargetKind.POD, pod, "http")
+async def test_crashed_container_changes_the_incarnation(scenario: Scenario) -> None:
+    pod = (await ready(scenario.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
+    watch = scenario.watch(TargetKind.POD, pod, "http")
     before = await ready(watch)
-    await world.control.request("crash-pod", namespace="shop", pod=before.pod.name)
+    await scenario.control.request("crash-pod", namespace="shop", pod=before.pod.name)
     after = await resolution(
         watch,
         lambda r: isinstance(r, Resolved) and r.ready and r.incarnation != before.incarnation,
@@ -147,19 +147,19 @@ async def test_a_crashed_container_changes_the_incarnation(world: Scenario) -> N
     assert isinstance(after, Resolved)
 
 
-async def test_the_person_with_few_rights_can_forward(world: Scenario) -> None:
-    await ready(world.watch(TargetKind.SELECTOR, "app=web", "8080", context="porter"))
-    pod = (await ready(world.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
-    found = await ready(world.watch(TargetKind.POD, pod, "http", context="porter"))
+async def test_narrow_rbac_can_forward(scenario: Scenario) -> None:
+    await ready(scenario.watch(TargetKind.SELECTOR, "app=web", "8080", context="porter"))
+    pod = (await ready(scenario.watch(TargetKind.DEPLOYMENT, "web", "http"))).pod.name
+    found = await ready(scenario.watch(TargetKind.POD, pod, "http", context="porter"))
     assert found.pod.name == pod
     refused = await reason(
-        world.watch(TargetKind.SERVICE, "web", "http", context="porter"), "you may not"
+        scenario.watch(TargetKind.SERVICE, "web", "http", context="porter"), "you may not"
     )
     assert refused.blocked_by is BlockedBy.FORBIDDEN
 
 
-async def test_the_picture_of_the_person_with_few_rights(world: Scenario) -> None:
-    view = await picture(world, CatalogScope("porter", "shop"))
+async def test_view_with_narrow_rbac(scenario: Scenario) -> None:
+    view = await complete_view(scenario, CatalogScope("porter", "shop"))
     assert view.pods
     status = {r.resource: r for r in view.resources}
     assert status["pods"].synced
@@ -167,8 +167,8 @@ async def test_the_picture_of_the_person_with_few_rights(world: Scenario) -> Non
     assert status["services"].forbidden
 
 
-async def test_the_whole_picture(world: Scenario) -> None:
-    view = await picture(world, CatalogScope(ADMIN, "shop"))
+async def test_complete_view(scenario: Scenario) -> None:
+    view = await complete_view(scenario, CatalogScope(ADMIN, "shop"))
     assert not [r for r in view.resources if r.error]
     assert view.health is not None
     assert {"web"} <= {w.name for w in view.workloads if w.kind is TargetKind.DEPLOYMENT}
@@ -176,77 +176,77 @@ async def test_the_whole_picture(world: Scenario) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-async def test_a_compacted_history_disturbs_nobody(world: Scenario, gone: bool) -> None:
+async def test_compacted_history_keeps_resolutions(scenario: Scenario, gone: bool) -> None:
     scope = CatalogScope(ADMIN, "shop")
-    before = await picture(world, scope)
-    watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
+    before = await complete_view(scenario, scope)
+    watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http")
     current = await ready(watch)
-    await world.control.request("compact")
+    await scenario.control.request("compact")
     if gone:
-        await world.control.request("gone", times=4)
-    await world.control.request("cut", hop="apiserver", what="watches")
-    after = await another_pod_known(world, watch, current)
-    view = await picture(world, scope)
+        await scenario.control.request("gone", times=4)
+    await scenario.control.request("cut", hop="apiserver", what="watches")
+    after = await another_pod_known(scenario, watch, current)
+    view = await complete_view(scenario, scope)
     assert after.pod.uid in {p.uid for p in view.pods}
     assert not [r for r in view.resources if r.error]
-    assert world.catalog.view(scope, before.version).version >= before.version
+    assert scenario.catalog.view(scope, before.version).version >= before.version
 
 
 async def another_pod_known(
-    world: Scenario, watch: CatalogTargetWatch, before: Resolved
+    scenario: Scenario, watch: CatalogTargetWatch, before: Resolved
 ) -> Resolved:
-    await world.control.request("delete-pod", namespace="shop", pod=before.pod.name)
+    await scenario.control.request("delete-pod", namespace="shop", pod=before.pod.name)
     return await another(watch, before)
 
 
-async def test_a_restarted_api_server_is_found_again(world: Scenario) -> None:
-    watch = world.watch(TargetKind.SERVICE, "web", "http")
+async def test_restarted_api_server_is_reconnected(scenario: Scenario) -> None:
+    watch = scenario.watch(TargetKind.SERVICE, "web", "http")
     before = await ready(watch)
-    await world.control.request("restart-hop", hop="apiserver")
+    await scenario.control.request("restart-hop", hop="apiserver")
     assert isinstance(watch.current, Resolved)
-    await another_pod_known(world, watch, before)
+    await another_pod_known(scenario, watch, before)
 
 
-async def test_a_stalled_watch_is_proven_dead_by_distrust(world: Scenario) -> None:
-    watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
+async def test_invalidate_detects_a_stalled_watch(scenario: Scenario) -> None:
+    watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http")
     before = await ready(watch)
-    await world.control.request("stall", hop="apiserver", what="watches")
-    await world.control.request("delete-pod", namespace="shop", pod=before.pod.name)
+    await scenario.control.request("stall", hop="apiserver", what="watches")
+    await scenario.control.request("delete-pod", namespace="shop", pod=before.pod.name)
     watch.invalidate(before.pod.uid)
     await resolution(watch, lambda r: not isinstance(r, Resolved) or r.pod.uid != before.pod.uid)
-    await world.control.request("clear")
-    world.resolver.refresh()
+    await scenario.control.request("clear")
+    scenario.resolver.refresh()
     await another(watch, before)
 
 
-async def test_an_expired_token_blocks_and_a_new_one_goes_on(world: Scenario) -> None:
-    await world.control.request("expire-token")
-    watch = world.watch(TargetKind.DEPLOYMENT, "web", "http", context="admin-tokenfile")
+async def test_expired_token_blocks_until_it_is_renewed(scenario: Scenario) -> None:
+    await scenario.control.request("expire-token")
+    watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http", context="admin-tokenfile")
     found = await reason(watch, "refused the credentials")
     assert found.blocked_by is BlockedBy.CREDENTIALS
-    await world.control.request("rotate-token")
+    await scenario.control.request("rotate-token")
     await ready(watch)
 
 
-async def test_what_cannot_be_forwarded_says_why(world: Scenario) -> None:
+async def test_unforwardable_targets_have_a_reason(scenario: Scenario) -> None:
     for name, text in {
         "search": "deploy/search is ready: search-",
         "recommender": "ImagePull",
         "nothing": 'there is no deployment "nothing"',
     }.items():
-        await reason(world.watch(TargetKind.DEPLOYMENT, name, "80"), text)
-    await reason(world.watch(TargetKind.DEPLOYMENT, "web", "none"), 'no port named "none"')
+        await reason(scenario.watch(TargetKind.DEPLOYMENT, name, "80"), text)
+    await reason(scenario.watch(TargetKind.DEPLOYMENT, "web", "none"), 'no port named "none"')
 
 
-async def test_news_is_fresh(world: Scenario) -> None:
-    """From the delete request until the resolver knows: the API server's work included."""
-    watch = world.watch(TargetKind.DEPLOYMENT, "web", "http")
+async def test_change_is_visible_quickly(scenario: Scenario) -> None:
+    """Measure from the delete request to the new resolution, the API server included."""
+    watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http")
     took = []
     for _ in range(3):
         before = await ready(watch)
         began = time.monotonic()
         await asyncio.gather(
-            world.control.request("delete-pod", namespace="shop", pod=before.pod.name),
+            scenario.control.request("delete-pod", namespace="shop", pod=before.pod.name),
             watch.changed(before),
         )
         took.append(time.monotonic() - began)

@@ -78,18 +78,18 @@ def test_matching(text: str, expected: bool) -> None:
         "app=wéb",
     ],
 )
-def test_what_is_no_selector_is_an_error(text: str) -> None:
+def test_invalid_selector_is_an_error(text: str) -> None:
     with pytest.raises(UsageError, match="is not valid") as caught:
         parse_selector(text)
     assert caught.value.hint
 
 
 @given(st.text(alphabet="ab=!,() <>in\t", max_size=20))
-def test_nothing_else_is_ever_raised(text: str) -> None:
+def test_parser_raises_only_usage_errors(text: str) -> None:
     with contextlib.suppress(UsageError):
         parse_selector(text).matches({"a": "b"})
 
 
-def test_equalities_are_what_an_index_can_use() -> None:
+def test_equalities_of_a_selector() -> None:
     selector = parse_selector("app=web,tier in (front),x in (a,b),y!=z,n")
     assert selector.equalities == (("app", "web"), ("tier", "front"))

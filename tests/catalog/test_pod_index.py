@@ -24,7 +24,7 @@ CHANGES = st.lists(
 
 @given(CHANGES)
 @settings(max_examples=60)
-def test_the_index_knows_what_looking_at_everything_would_find(
+def test_index_matches_a_full_scan(
     changes: list[tuple[str, str, tuple[dict[str, str], str | None] | None]],
 ) -> None:
     index = PodIndex()
@@ -59,7 +59,7 @@ def test_the_index_knows_what_looking_at_everything_would_find(
     for one in list(pods.values()):
         assert index.get(one.namespace, one.name) is one
         index.update(one, None)
-    # Nothing is left behind that could grow for ever.
+    # No state is left that could grow without bound.
     assert not index._pods
     assert not index._by_label
     assert not index._by_owner
@@ -86,5 +86,5 @@ def test_ten_thousand_pods_and_many_changes_a_second() -> None:
         pods[number] = pod(old.name, labels=old.labels, owner=old.owner, resource_version="2")
         index.update(old, pods[number])
         index.matching("shop", f"app=a{number % 200},hash=h")
-    # Ten seconds' worth of 500 changes a second, each followed by a question.
+    # Ten seconds' worth of 500 changes a second, each followed by a query.
     assert time.process_time() - began < 5

@@ -33,11 +33,11 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("better", "worse"), PAIRS)
-def test_the_order_of_kubectl(better: Pod, worse: Pod) -> None:
+def test_order_is_that_of_kubectl(better: Pod, worse: Pod) -> None:
     assert pod_sort_key(better) < pod_sort_key(worse)
 
 
-def test_the_choice_does_not_depend_on_the_order_of_the_list() -> None:
+def test_selection_is_independent_of_list_order() -> None:
     pods = [pod("a", ready_since=3), pod("b", ready_since=1), pod("c", ready=False)]
     assert {select_pod(p).name for p in itertools.permutations(pods) if select_pod(p)} == {"b"}  # type: ignore[union-attr]
 
@@ -55,12 +55,12 @@ def test_the_choice_does_not_depend_on_the_order_of_the_list() -> None:
         (pod(node=""), False),
     ],
 )
-def test_what_can_be_used(candidate: Pod, expected: bool) -> None:
+def test_usable_pods(candidate: Pod, expected: bool) -> None:
     assert is_usable(candidate) is expected
     assert (select_pod([candidate]) is not None) is expected
 
 
-def test_the_pod_in_use_stays_while_it_is_ready() -> None:
+def test_pod_in_use_is_kept_while_ready() -> None:
     better, current = pod("a", ready_since=1), pod("b", ready_since=2)
     assert select_pod([better, current], current="uid-b") is current
     unready = pod("b", ready=False)
@@ -70,7 +70,7 @@ def test_the_pod_in_use_stays_while_it_is_ready() -> None:
     assert select_pod([unready], current="uid-b") is unready
 
 
-def test_a_pod_that_is_said_to_be_gone_is_not_chosen() -> None:
+def test_untrusted_pod_is_not_selected() -> None:
     one, two = pod("a"), pod("b")
     assert select_pod([one, two], current="uid-a", trusted=lambda p: p.name != "a") is two
     assert select_pod([one], trusted=lambda _: False) is None

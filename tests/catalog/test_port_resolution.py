@@ -22,15 +22,15 @@ def test_ports_of_a_pod(port: str, expected: int) -> None:
     assert resolve_pod_port(pod(), port) == expected
 
 
-def test_udp_beside_tcp_is_no_obstacle() -> None:
+def test_port_with_udp_and_tcp_is_accepted() -> None:
     assert resolve_pod_port(pod(ports=BOTH), "53") == 53
     assert find_service_port(service(*BOTH), "53").name == "dns"
-    # kubectl goes by the number, and that exists as TCP too.
+    # kubectl compares the number, and that exists as TCP too.
     assert find_service_port(service(*BOTH), "dns-udp").number == 53
 
 
 @pytest.mark.parametrize(
-    ("port", "said", "hint"),
+    ("port", "expected", "hint"),
     [
         ("https", 'pod web-1 has no port named "https"', "http (8080)"),
         ("dns", "is UDP", "TCP"),
@@ -41,14 +41,14 @@ def test_udp_beside_tcp_is_no_obstacle() -> None:
         ("٣", "no port named", "http"),
     ],
 )
-def test_ports_a_pod_does_not_have(port: str, said: str, hint: str) -> None:
+def test_unknown_pod_ports(port: str, expected: str, hint: str) -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_pod_port(pod(), port)
-    assert said in caught.value.reason
+    assert expected in caught.value.reason
     assert hint in caught.value.hint
 
 
-def test_the_hint_of_a_pod_without_ports() -> None:
+def test_hint_for_a_pod_without_ports() -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_pod_port(pod(ports=()), "http")
     assert "can be given by number" in caught.value.hint
@@ -68,13 +68,13 @@ def test_ports_of_a_service(declared: DeclaredPort, port: str, expected: int) ->
 
 
 @pytest.mark.parametrize("port", ["80", "www"])
-def test_a_headless_service_maps_nothing(port: str) -> None:
+def test_headless_service_does_not_map_ports(port: str) -> None:
     declared = DeclaredPort(number=80, name="www", target="http")
     assert resolve_service_port(service(declared, cluster_ip="None"), pod(), port) == 80
 
 
 @pytest.mark.parametrize(
-    ("declared", "port", "said", "hint"),
+    ("declared", "port", "expected", "hint"),
     [
         (DeclaredPort(number=80, name="www"), "81", "svc/web has no port 81", "www (80)"),
         (DeclaredPort(number=80), "web", 'no port named "web"', "80"),
@@ -86,19 +86,17 @@ def test_a_headless_service_maps_nothing(port: str) -> None:
             'leads to a port named "admin", which pod web-1 does not have',
             "http (8080)",
         ),
-        # A pod's port that the service does not declare: kubectl refuses, and so do we.
+        # A pod's port that the service does not declare: kubectl refuses it, too.
         (DeclaredPort(number=80, target="http"), "8080", "has no port 8080", "80"),
     ],
 )
-def test_ports_a_service_does_not_have(
-    declared: DeclaredPort, port: str, said: str, hint: str
-) -> None:
+def test_unknown_service_ports(declared: DeclaredPort, port: str, expected: str, hint: str) -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_service_port(service(declared), pod(), port)
-    assert said in caught.value.reason
+    assert expected in caught.value.reason
     assert hint in caught.value.hint
 
 
-def test_a_headless_service_must_declare_the_port_too() -> None:
+def test_headless_service_must_declare_the_port() -> None:
     with pytest.raises(PortResolutionError, match="no port 8080"):
         resolve_service_port(service(cluster_ip="None"), pod(), "8080")

@@ -61,14 +61,14 @@ def gone(pod: Pod) -> bool:
         (TargetKind.SELECTOR, None, "http", 8080),
     ],
 )
-def test_every_kind_leads_to_a_pod_and_a_port(
+def test_every_kind_resolves_to_a_pod_and_port(
     kind: TargetKind, anchor: Service | Workload | None, port: str, expected: int
 ) -> None:
     resolution = resolve_selected(target(kind, port=port), anchor, [pod("b"), pod("a")])
     assert found(resolution) == ("a", expected)
 
 
-def test_what_is_told_about_the_pod() -> None:
+def test_resolved_pod_attributes() -> None:
     one = pod(node="n1", ready=False, restarts=3)
     resolution = resolve_selected(target(), workload(), [one])
     assert isinstance(resolution, Resolved)
@@ -79,7 +79,7 @@ def test_what_is_told_about_the_pod() -> None:
     assert restarted != resolution
 
 
-def test_a_second_container_that_first_starts_is_no_restart() -> None:
+def test_first_start_of_a_second_container_is_no_restart() -> None:
     before = resolve_selected(target(), workload(), [pod(container_ids=("a",))])
     after = resolve_selected(target(), workload(), [pod(container_ids=("a", "b"))])
     assert before == after
@@ -128,7 +128,7 @@ CRASHED = pod("web-2", phase="Failed", status="Error")
         ),
     ],
 )
-def test_why_there_is_none(anchor: Workload, pods: list[Pod], reason: str) -> None:
+def test_reasons_without_a_usable_pod(anchor: Workload, pods: list[Pod], reason: str) -> None:
     resolution = refused(resolve_selected(target(), anchor, pods))
     assert resolution.reason == reason
     assert resolution.blocked_by is None
@@ -147,7 +147,7 @@ def test_why_there_is_none(anchor: Workload, pods: list[Pod], reason: str) -> No
         (TargetKind.JOB, "web", workload(TargetKind.JOB, replicas=0), "job/web has no pods yet"),
     ],
 )
-def test_why_nothing_is_selected(
+def test_reasons_without_a_selected_pod(
     kind: TargetKind, name: str, anchor: Service | Workload | None, reason: str
 ) -> None:
     assert refused(resolve_selected(target(kind, name), anchor, [])).reason == reason
@@ -174,14 +174,14 @@ def test_hints(status: str, hint: str) -> None:
     ("kind", "anchor", "port", "pods"),
     [
         (TargetKind.SERVICE, service(), "81", [pod()]),
-        (TargetKind.SERVICE, service(), "81", []),  # said before there is any pod
+        (TargetKind.SERVICE, service(), "81", []),  # reported before there is any pod
         (TargetKind.SERVICE, service(DeclaredPort(number=80, target="admin")), "80", [pod()]),
         (TargetKind.DEPLOYMENT, workload(), "admin", [pod()]),
         (TargetKind.DEPLOYMENT, workload(), "dns", [pod()]),
         (TargetKind.SELECTOR, None, "53", [pod()]),
     ],
 )
-def test_a_port_that_is_not_there_is_for_a_person(
+def test_missing_port_blocks(
     kind: TargetKind, anchor: Service | Workload | None, port: str, pods: list[Pod]
 ) -> None:
     resolution = refused(resolve_selected(target(kind, port=port), anchor, pods))
@@ -189,7 +189,7 @@ def test_a_port_that_is_not_there_is_for_a_person(
     assert resolution.hint
 
 
-def test_what_does_not_exist() -> None:
+def test_missing_objects() -> None:
     resolution = target_not_found(target(TargetKind.SERVICE, "web"))
     assert resolution.reason == 'there is no service "web" in namespace shop'
     assert resolution.blocked_by is BlockedBy.TARGET
@@ -198,7 +198,7 @@ def test_what_does_not_exist() -> None:
     assert bare.blocked_by is BlockedBy.TARGET
 
 
-def test_a_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
+def test_selected_pod_reported_gone_by_its_tunnel() -> None:
     resolution = resolve_selected(target(), workload(), [pod()], trusted=gone)
     assert refused(resolution).reason == (
         "pod web-1 is Running, but its tunnel reported it as gone"
@@ -218,11 +218,11 @@ DEPLOYED: dict[str, Any] = {"owner": owner("Deployment")}
 
 @pytest.mark.parametrize("by_name", [BY_NAME, PINNED])
 @pytest.mark.parametrize("one", [pod(), pod(ready=False), pod(status="CrashLoopBackOff")])
-def test_a_pod_that_runs_is_used(by_name: Any, one: Pod) -> None:
+def test_running_pod_is_used(by_name: Any, one: Pod) -> None:
     assert found(resolve_pod(by_name, one)) == ("web-1", 80)
 
 
-def test_a_pod_that_runs_is_kept_though_a_sibling_is_better() -> None:
+def test_running_pod_is_kept_despite_a_better_sibling() -> None:
     one, other = pod(ready=False, **DEPLOYED), pod("web-2", **DEPLOYED)
     assert found(resolve_pod(BY_NAME, one, siblings=[one, other]))[0] == "web-1"
 
@@ -235,13 +235,13 @@ def test_a_pod_that_runs_is_kept_though_a_sibling_is_better() -> None:
         pod(phase="Succeeded", **DEPLOYED),
     ],
 )
-def test_a_pod_that_ends_is_replaced_by_a_sibling(one: Pod) -> None:
+def test_terminating_pod_is_replaced_by_a_sibling(one: Pod) -> None:
     other = pod("web-2", **DEPLOYED)
     assert found(resolve_pod(BY_NAME, one, siblings=[one, other]))[0] == "web-2"
     assert isinstance(resolve_pod(PINNED, one, siblings=[one, other]), Unresolved)
 
 
-def test_a_pod_that_is_gone_is_replaced_by_a_sibling() -> None:
+def test_missing_pod_is_replaced_by_a_sibling() -> None:
     origin, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
     assert found(resolve_pod(BY_NAME, None, origin=origin, siblings=[other]))[0] == "web-2"
     stranger = pod("web-3", owner=owner("Deployment", "other"))
@@ -251,7 +251,7 @@ def test_a_pod_that_is_gone_is_replaced_by_a_sibling() -> None:
     )
 
 
-def test_the_replacement_stays_while_it_is_ready() -> None:
+def test_replacement_is_kept_while_ready() -> None:
     origin = pod(**DEPLOYED)
     two, three = pod("web-2", ready_since=2, **DEPLOYED), pod("web-3", ready_since=1, **DEPLOYED)
     resolution = resolve_pod(
@@ -260,7 +260,7 @@ def test_the_replacement_stays_while_it_is_ready() -> None:
     assert found(resolution)[0] == "web-2"
 
 
-def test_a_pod_that_is_starting_is_waited_for() -> None:
+def test_starting_pod_is_awaited() -> None:
     one = pod(phase="Pending", status="ContainerCreating", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one, siblings=[one, pod("web-2", **DEPLOYED)]))
     assert resolution.reason == "pod web-1 is ContainerCreating"
@@ -282,7 +282,7 @@ def test_a_pod_that_is_starting_is_waited_for() -> None:
         ("Rollout", "node-a", False),  # nothing is known about what is unknown
     ],
 )
-def test_who_replaces_whom(kind: str, node: str, follows: bool) -> None:
+def test_is_replacement_of(kind: str, node: str, follows: bool) -> None:
     origin = pod(owner=owner(kind))
     assert is_replacement_of(pod("web-2", owner=owner(kind), node=node), origin) is follows
     assert (
@@ -308,14 +308,14 @@ def test_who_replaces_whom(kind: str, node: str, follows: bool) -> None:
         ),
     ],
 )
-def test_a_pod_that_is_gone_is_waited_for(origin: Pod, pin: bool, reason: str) -> None:
+def test_missing_pod_is_awaited(origin: Pod, pin: bool, reason: str) -> None:
     by_name = PINNED if pin else BY_NAME
     resolution = refused(resolve_pod(by_name, None, origin=origin))
     assert resolution.reason == reason
     assert resolution.blocked_by is None
 
 
-def test_the_replacement_that_is_starting_is_named() -> None:
+def test_starting_replacement_is_named() -> None:
     other = pod("web-2", phase="Pending", status="ContainerCreating", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, None, origin=pod(**DEPLOYED), siblings=[other]))
     assert resolution.reason.endswith("by deploy/web: pod web-2 is ContainerCreating")
@@ -326,7 +326,7 @@ def test_the_replacement_that_is_starting_is_named() -> None:
     )
 
 
-def test_a_pod_that_never_was() -> None:
+def test_pod_that_never_existed() -> None:
     resolution = refused(resolve_pod(BY_NAME, None))
     assert resolution.reason == 'there is no pod "web-1" in namespace shop'
     assert resolution.blocked_by is BlockedBy.TARGET
@@ -334,21 +334,21 @@ def test_a_pod_that_never_was() -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "Job"])
-def test_a_pod_that_will_not_run_again(kind: str | None) -> None:
+def test_completed_pod_blocks(kind: str | None) -> None:
     one = pod(phase="Succeeded", status="Completed", owner=OwnerRef(kind, "x") if kind else None)
     resolution = refused(resolve_pod(BY_NAME, one))
     assert resolution.reason == "pod web-1 is Completed and will not run again"
     assert resolution.blocked_by is BlockedBy.TARGET
 
 
-def test_a_pod_of_a_deployment_that_failed_is_replaced_in_time() -> None:
+def test_failed_deployment_pod_waits_for_its_replacement() -> None:
     one = pod(phase="Failed", status="Evicted", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one))
     assert resolution.reason == "pod web-1 is Evicted; waiting for its replacement"
     assert resolution.blocked_by is None
 
 
-def test_a_named_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
+def test_named_pod_reported_gone_by_its_tunnel() -> None:
     one, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
     assert (
         "its tunnel reported it as gone" in refused(resolve_pod(PINNED, one, trusted=gone)).reason
@@ -357,7 +357,7 @@ def test_a_named_pod_that_only_its_tunnel_knows_to_be_gone() -> None:
     assert found(moved)[0] == "web-2"
 
 
-def test_a_sibling_selector_leaves_out_what_is_the_pods_own() -> None:
+def test_sibling_selector_omits_pod_specific_labels() -> None:
     labels = {
         "app": "web",
         "tier": "front",

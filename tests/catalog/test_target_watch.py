@@ -25,14 +25,14 @@ PLURALS = {
 DEPLOYED = {"owner": ("ReplicaSet", "web-1"), "labels": {"app": "web", "pod-template-hash": "1"}}
 
 
-async def test_it_fits_the_seam(setup: Setup) -> None:
+async def test_classes_implement_the_protocols(setup: Setup) -> None:
     resolver: engine_target_watch.TargetResolver = setup.resolver
     watch: engine_target_watch.TargetWatch = setup.watch(TargetKind.POD, "web-1")
     assert isinstance(watch.current, Unresolved)
     assert resolver is setup.resolver
 
 
-async def test_a_pod_by_name(setup: Setup) -> None:
+async def test_pod_by_name(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     found = await pod_named(setup.watch(TargetKind.POD, "web-1", "http"), "web-1")
     assert (found.port, found.pod.uid, found.pod.node, found.ready) == (
@@ -44,24 +44,24 @@ async def test_a_pod_by_name(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize("kind", list(PLURALS))
-async def test_a_workload(setup: Setup, kind: TargetKind) -> None:
+async def test_workload(setup: Setup, kind: TargetKind) -> None:
     setup.server.put(PLURALS[kind], workload("web"))
     setup.server.put("pods", pod("other", labels={"app": "other"}))
     setup.server.put("pods", pod("web-1"))
     assert (await pod_named(setup.watch(kind, "web", "http"), "web-1")).port == 8080
 
 
-async def test_a_selector(setup: Setup) -> None:
+async def test_selector(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     await pod_named(setup.watch(TargetKind.SELECTOR, "app=web"), "web-1")
 
 
-async def test_a_selector_that_is_none(setup: Setup) -> None:
+async def test_invalid_selector_blocks(setup: Setup) -> None:
     found = await reason(setup.watch(TargetKind.SELECTOR, "app in"), "is not valid")
     assert found.blocked_by is BlockedBy.TARGET
 
 
-async def test_a_service_follows_through_a_rollout(setup: Setup) -> None:
+async def test_service_is_followed_through_a_rollout(setup: Setup) -> None:
     server = setup.server
     server.put("services", service())
     server.put("pods", pod("web-1"))
@@ -77,7 +77,7 @@ async def test_a_service_follows_through_a_rollout(setup: Setup) -> None:
     server.delete("pods", "shop", "web-1")
 
 
-async def test_a_named_port_may_move_with_the_pod(setup: Setup) -> None:
+async def test_named_port_may_change_with_the_pod(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "http")
@@ -87,7 +87,7 @@ async def test_a_named_port_may_move_with_the_pod(setup: Setup) -> None:
     assert (await pod_named(watch, "web-2")).port == 9999
 
 
-async def test_a_service_that_appears_later(setup: Setup) -> None:
+async def test_service_that_appears_later(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")
     found = await reason(watch, 'there is no service "web"')
@@ -98,7 +98,7 @@ async def test_a_service_that_appears_later(setup: Setup) -> None:
     await reason(watch, 'there is no service "web"')
 
 
-async def test_a_port_that_appears_later(setup: Setup) -> None:
+async def test_port_that_appears_later(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "admin")
@@ -108,7 +108,7 @@ async def test_a_port_that_appears_later(setup: Setup) -> None:
     assert (await pod_named(watch, "web-1")).port == 9000
 
 
-async def test_a_selector_that_changes(setup: Setup) -> None:
+async def test_selector_that_changes(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
     setup.server.put("pods", pod("green-1", labels={"app": "green"}))
@@ -118,20 +118,20 @@ async def test_a_selector_that_changes(setup: Setup) -> None:
     await pod_named(watch, "green-1")
 
 
-async def test_a_service_without_selector(setup: Setup) -> None:
+async def test_service_without_selector(setup: Setup) -> None:
     setup.server.put("services", service(selector={}))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")
     assert (await reason(watch, "has no selector")).blocked_by is BlockedBy.TARGET
 
 
-async def test_a_pod_that_never_was_and_then_is(setup: Setup) -> None:
+async def test_pod_that_appears_later(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1")
     assert (await reason(watch, 'there is no pod "web-1"')).blocked_by is BlockedBy.TARGET
     setup.server.put("pods", pod("web-1"))
     await pod_named(watch, "web-1")
 
 
-async def test_a_pod_of_a_deployment_is_followed_over_a_rollout(setup: Setup) -> None:
+async def test_deployment_pod_is_followed_through_a_rollout(setup: Setup) -> None:
     server = setup.server
     server.put("deployments", workload("web"))
     server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ async def test_a_pod_of_a_deployment_is_followed_over_a_rollout(setup: Setup) ->
     await pod_named(watch, "web-2-c")
 
 
-async def test_without_the_right_to_read_the_deployment(setup: Setup) -> None:
+async def test_siblings_without_permission_to_read_the_deployment(setup: Setup) -> None:
     server = setup.server
     server.denied = {("*", "deployments"), ("*", "replicasets")}
     server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ async def test_without_the_right_to_read_the_deployment(setup: Setup) -> None:
     await pod_named(watch, "web-1-b")
 
 
-async def test_a_pinned_pod_is_not_replaced(setup: Setup) -> None:
+async def test_pinned_pod_is_not_replaced(setup: Setup) -> None:
     server = setup.server
     server.put("deployments", workload("web"))
     server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ async def test_a_pinned_pod_is_not_replaced(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize("owner", [None, ("StatefulSet", "db")])
-async def test_a_pod_comes_back_under_its_name(setup: Setup, owner: tuple[str, str] | None) -> None:
+async def test_pod_returns_with_the_same_name(setup: Setup, owner: tuple[str, str] | None) -> None:
     server = setup.server
     server.put("pods", pod("db-0", uid="one", owner=owner))
     server.put("pods", pod("db-1", owner=owner))
@@ -193,7 +193,7 @@ async def test_a_pod_comes_back_under_its_name(setup: Setup, owner: tuple[str, s
     await pod_named(watch, "db-0", "two")
 
 
-async def test_a_pod_of_a_daemonset_stays_on_its_node(setup: Setup) -> None:
+async def test_daemonset_pod_stays_on_its_node(setup: Setup) -> None:
     server = setup.server
     server.put("daemonsets", workload("agent"))
     owner = ("DaemonSet", "agent")
@@ -208,7 +208,7 @@ async def test_a_pod_of_a_daemonset_stays_on_its_node(setup: Setup) -> None:
     await pod_named(watch, "agent-c")
 
 
-async def test_a_restarted_container_changes_the_incarnation(setup: Setup) -> None:
+async def test_restarted_container_changes_the_incarnation(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     before = await pod_named(watch, "web-1")
@@ -219,7 +219,7 @@ async def test_a_restarted_container_changes_the_incarnation(setup: Setup) -> No
     assert after.incarnation != before.incarnation
 
 
-async def test_what_changes_nothing_wakes_nobody(setup: Setup) -> None:
+async def test_irrelevant_changes_wake_no_waiter(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     current = await pod_named(watch, "web-1")
@@ -231,7 +231,7 @@ async def test_what_changes_nothing_wakes_nobody(setup: Setup) -> None:
     assert watch.current == await waiting
 
 
-async def test_waiting_can_be_cancelled(setup: Setup) -> None:
+async def test_waiting_can_be_canceled(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1")
     waiting = asyncio.create_task(watch.changed(await reason(watch, "there is no pod")))
     await asyncio.sleep(0)
@@ -242,10 +242,10 @@ async def test_waiting_can_be_cancelled(setup: Setup) -> None:
     await pod_named(watch, "web-1")
 
 
-# Rights ------------------------------------------------------------------------------------
+# Permissions---------------------------------------------------------------------------------
 
 
-async def test_nothing_beyond_the_target_is_asked_for(setup: Setup) -> None:
+async def test_requests_are_limited_to_the_target(setup: Setup) -> None:
     server = setup.server
     server.denied_all_namespaces = {"pods", "services", "namespaces"}
     server.put("services", service())
@@ -261,7 +261,7 @@ async def test_nothing_beyond_the_target_is_asked_for(setup: Setup) -> None:
     }
 
 
-async def test_with_get_alone_a_pod_is_followed(setup: Setup) -> None:
+async def test_pod_is_followed_with_get_alone(setup: Setup) -> None:
     server = setup.server
     server.denied = {("list", "pods"), ("watch", "pods")}
     server.put("pods", pod("web-1"))
@@ -273,7 +273,7 @@ async def test_with_get_alone_a_pod_is_followed(setup: Setup) -> None:
     await pod_named(watch, "web-1", "new")
 
 
-async def test_with_get_and_watch_but_without_list(setup: Setup) -> None:
+async def test_pod_is_followed_with_get_and_watch_without_list(setup: Setup) -> None:
     server = setup.server
     server.denied = {("list", "pods")}
     server.put("pods", pod("web-1"))
@@ -285,7 +285,7 @@ async def test_with_get_and_watch_but_without_list(setup: Setup) -> None:
     assert server.count("get", "pods") == 1
 
 
-async def test_without_watch_a_service_is_followed_by_asking(setup: Setup) -> None:
+async def test_service_is_polled_without_watch(setup: Setup) -> None:
     server = setup.server
     server.denied = {("watch", "pods"), ("watch", "services")}
     server.put("services", service())
@@ -297,7 +297,7 @@ async def test_without_watch_a_service_is_followed_by_asking(setup: Setup) -> No
     await pod_named(watch, "web-2")
 
 
-async def test_a_right_that_is_missing_is_named(setup: Setup) -> None:
+async def test_missing_permission_is_named(setup: Setup) -> None:
     setup.server.denied = {("*", "services")}
     watch = setup.watch(TargetKind.SERVICE, "web")
     found = await reason(watch, 'you may not get services "web" in namespace shop')
@@ -309,7 +309,7 @@ async def test_a_right_that_is_missing_is_named(setup: Setup) -> None:
     assert found.blocked_by is BlockedBy.FORBIDDEN
 
 
-async def test_whose_siblings_may_not_be_listed(setup: Setup) -> None:
+async def test_forbidden_siblings(setup: Setup) -> None:
     server = setup.server
     server.denied = {("*", "deployments"), ("list", "pods")}
     server.put("pods", pod("web-1-a", **DEPLOYED))  # type: ignore[arg-type]
@@ -322,7 +322,7 @@ async def test_whose_siblings_may_not_be_listed(setup: Setup) -> None:
     await pod_named(watch, "web-1-a", "again")
 
 
-async def test_a_right_that_is_granted_later(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_permission_granted_later(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector, "_FORBIDDEN_RETRY_S", 0.05)
     setup.server.denied = {("*", "pods")}
     setup.server.put("pods", pod("web-1"))
@@ -332,7 +332,7 @@ async def test_a_right_that_is_granted_later(setup: Setup, monkeypatch: pytest.M
     await pod_named(watch, "web-1")
 
 
-# Trouble -----------------------------------------------------------------------------------
+# Errors ------------------------------------------------------------------------------------
 
 
 async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Setup) -> None:
@@ -351,14 +351,14 @@ def rewrite(setup: Setup, **user: str) -> None:
     write(setup.path, kubeconfig(setup.server.url, user=user))
 
 
-async def test_an_unknown_context_is_a_state(setup: Setup) -> None:
+async def test_unknown_context_is_a_resolution(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1", context="nope")
     found = await reason(watch, 'no context "nope"')
     assert found.blocked_by is BlockedBy.CONFIG
     watch.close()
 
 
-async def test_a_server_that_is_away_keeps_what_is_known(setup: Setup) -> None:
+async def test_unreachable_server_keeps_the_resolution(setup: Setup) -> None:
     server = setup.server
     server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
@@ -372,7 +372,7 @@ async def test_a_server_that_is_away_keeps_what_is_known(setup: Setup) -> None:
     await pod_named(watch, "web-1", "two")
 
 
-async def test_a_server_that_was_never_there(tmp_path: Path) -> None:
+async def test_server_that_was_never_reachable(tmp_path: Path) -> None:
     server = ApiServer()
     await server.start()
     live = Setup(server, tmp_path / "config")
@@ -392,7 +392,7 @@ async def test_a_server_that_was_never_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_http", [True, False])
-async def test_a_compacted_history_does_not_disturb(setup: Setup, as_http: bool) -> None:
+async def test_compacted_history_keeps_the_resolution(setup: Setup, as_http: bool) -> None:
     server = setup.server
     server.too_old_as_http = as_http
     server.put("services", service())
@@ -420,7 +420,7 @@ async def test_a_compacted_history_does_not_disturb(setup: Setup, as_http: bool)
     await asyncio.wait({recording})
 
 
-async def test_watches_that_end_at_once_do_not_spin(setup: Setup) -> None:
+async def test_watches_that_end_immediately_do_not_spin(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
@@ -432,10 +432,10 @@ async def test_watches_that_end_at_once_do_not_spin(setup: Setup) -> None:
     assert setup.server.count("list", "pods") == 1
 
 
-# Evidence from tunnels ---------------------------------------------------------------------
+# Invalidation by tunnels ---------------------------------------------------------------------
 
 
-async def test_a_distrusted_pod_is_looked_at_again(setup: Setup) -> None:
+async def test_invalidated_pod_is_read_again(setup: Setup) -> None:
     server = setup.server
     server.put("services", service())
     server.put("pods", pod("web-1", ready_at="2026-01-01T00:00:01Z"))
@@ -450,7 +450,7 @@ async def test_a_distrusted_pod_is_looked_at_again(setup: Setup) -> None:
     assert watch.current.pod.name == "web-2"
 
 
-async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup) -> None:
+async def test_invalidated_pod_is_used_again_after_a_change(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
@@ -460,7 +460,7 @@ async def test_a_distrusted_pod_is_offered_again_when_there_is_news(setup: Setup
     await pod_named(watch, "web-1")
 
 
-async def test_a_distrusted_pod_is_offered_again_when_the_api_has_no_news(
+async def test_invalidated_pod_is_used_again_after_the_timeout(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(target_watch, "_INVALIDATION_S", 0.05)
@@ -472,12 +472,12 @@ async def test_a_distrusted_pod_is_offered_again_when_the_api_has_no_news(
     await pod_named(watch, "web-1")
 
 
-async def test_distrust_finds_what_the_watch_missed(setup: Setup) -> None:
+async def test_invalidate_finds_a_missed_change(setup: Setup) -> None:
     server = setup.server
     server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
-    # The watch is deaf: it is told of nothing.
+    # The watch delivers no events.
     server.history.clear()
     server.objects["pods"]["shop", "web-1"]["metadata"]["uid"] = "two"
     server.objects["pods"]["shop", "web-1"]["metadata"]["resourceVersion"] = "5000"
@@ -485,18 +485,18 @@ async def test_distrust_finds_what_the_watch_missed(setup: Setup) -> None:
     await pod_named(watch, "web-1", "two")
 
 
-async def test_distrust_of_a_stranger_is_harmless(setup: Setup) -> None:
+async def test_invalidate_ignores_unknown_pods(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     current = await pod_named(watch, "web-1")
-    watch.invalidate("nobody")
+    watch.invalidate("unknown")
     assert watch.current == current
 
 
 # Sharing and ending ------------------------------------------------------------------------
 
 
-async def test_the_same_question_is_asked_once(setup: Setup) -> None:
+async def test_equal_queries_share_a_watch(setup: Setup) -> None:
     server = setup.server
     server.put("services", service())
     server.put("pods", pod("web-1"))
@@ -516,7 +516,7 @@ async def test_the_same_question_is_asked_once(setup: Setup) -> None:
     await until(lambda: not setup.resolver._shared["test"]._shared)
 
 
-async def test_a_closed_watch_says_nothing_more(setup: Setup) -> None:
+async def test_closed_watch_reports_nothing(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     current = await pod_named(watch, "web-1")
@@ -527,7 +527,7 @@ async def test_a_closed_watch_says_nothing_more(setup: Setup) -> None:
     assert watch.current == current
 
 
-async def test_poking_asks_again_on_fresh_connections(setup: Setup) -> None:
+async def test_refresh_uses_fresh_connections(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
@@ -537,7 +537,7 @@ async def test_poking_asks_again_on_fresh_connections(setup: Setup) -> None:
     assert setup.server.count("list", "pods") == 1
 
 
-async def test_news_arrives_within_milliseconds(setup: Setup) -> None:
+async def test_change_arrives_within_milliseconds(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
     watch: CatalogTargetWatch = setup.watch(TargetKind.SERVICE, "web")

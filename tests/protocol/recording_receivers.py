@@ -1,4 +1,4 @@
-"""Receivers that write down what they hear, and a way to run two ends against each other."""
+"""Receivers that record their events, and helpers to connect two ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.protocol.portforward_server import ServerStreamPair
 from tui_forward.protocol.spdy import Headers, SpdyStream
 
-# The machine that runs the tests may be busy: no deadlines. The folder every test gets is
-# shared by the examples of one test, which do not look at it.
+# No deadlines, because the machine may be busy. The temporary folder of a test is shared by
+# its examples, which do not use it.
 codec_settings = settings(
     max_examples=60,
     deadline=None,
@@ -27,27 +27,27 @@ class StreamLog:
     """A `StreamReceiver`."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.events: list[str] = []
         self.data = bytearray()
         self.pieces = 0
 
     def stream_replied(self, headers: Headers) -> None:
-        self.heard.append("replied")
+        self.events.append("replied")
 
     def data_received(self, data: memoryview) -> None:
         assert len(data)
-        assert "eof" not in self.heard
+        assert "eof" not in self.events
         self.pieces += 1
         self.data += data
 
     def eof_received(self) -> None:
-        self.heard.append("eof")
+        self.events.append("eof")
 
     def stream_reset(self, status: int) -> None:
-        self.heard.append(f"reset {status}")
+        self.events.append(f"reset {status}")
 
     def stream_lost(self, error: ProtocolError | None) -> None:
-        self.heard.append("lost" if error is None else f"lost: {error}")
+        self.events.append("lost" if error is None else f"lost: {error}")
 
 
 class ConnectionLog:
@@ -87,51 +87,51 @@ class TunnelLog:
 
 
 class PairLog:
-    """A `PairReceiver`."""
+    """A `StreamPairReceiver`."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.events: list[str] = []
         self.data = bytearray()
         self.failure: PortForwardFailure | None = None
 
     def accepted(self) -> None:
-        self.heard.append("accepted")
+        self.events.append("accepted")
 
     def data_received(self, data: memoryview) -> None:
-        assert "closed" not in self.heard
+        assert "closed" not in self.events
         self.data += data
 
     def eof_received(self) -> None:
-        self.heard.append("eof")
+        self.events.append("eof")
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        assert "closed" not in self.heard
-        self.heard.append("closed")
+        assert "closed" not in self.events
+        self.events.append("closed")
         self.failure = failure
 
 
 class ServedPair:
-    """A `ServerPairReceiver`, and the `ChannelReceiver` of the legacy server."""
+    """A `ServerStreamPairReceiver`, and the `ChannelReceiver` of the legacy server."""
 
     def __init__(self, pair: ServerStreamPair | None = None) -> None:
         self.pair = pair
-        self.heard: list[str] = []
+        self.events: list[str] = []
         self.data = bytearray()
 
     def data_received(self, data: memoryview) -> None:
         self.data += data
 
     def eof_received(self) -> None:
-        self.heard.append("eof")
+        self.events.append("eof")
 
     def pair_reset(self) -> None:
-        self.heard.append("reset")
+        self.events.append("reset")
 
     def pair_lost(self) -> None:
-        self.heard.append("lost")
+        self.events.append("lost")
 
     def channels_lost(self) -> None:
-        self.heard.append("lost")
+        self.events.append("lost")
 
 
 class ServerLog:
@@ -185,7 +185,7 @@ class WebSocketLog:
 
 
 class End(Protocol):
-    """Anything with the shape all connections here have."""
+    """The methods that all sans-I/O connections share."""
 
     def receive_data(self, chunk: Buffer) -> None: ...
 
@@ -193,12 +193,12 @@ class End(Protocol):
 
 
 def wire(end: End) -> bytes:
-    """What an end has to send, as one piece."""
+    """Return the queued bytes of one end."""
     return b"".join(end.data_to_send())
 
 
 def pump(left: End, right: End) -> None:
-    """Carry bytes both ways until neither end has more to say."""
+    """Pass bytes both ways until neither end has more to send."""
     while True:
         there, back = wire(left), wire(right)
         if not there and not back:
@@ -208,7 +208,7 @@ def pump(left: End, right: End) -> None:
 
 
 def chunked(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
-    """Cut data into chunks of these sizes; what is left over is one chunk more."""
+    """Cut data into chunks of these sizes; the remainder is one more chunk."""
     at = 0
     for size in sizes:
         if at >= len(data):

@@ -14,7 +14,7 @@ DOWNLOAD = bytes(7 * index % 256 for index in range(100_000))
 
 @dataclass(frozen=True)
 class Recording:
-    """One TCP connection: what each side sent, in the chunks it was seen in."""
+    """One TCP connection: what each side sent, in the recorded chunks."""
 
     client: str  # "kubectl-1.33-spdy"
     case: str  # "echo"
@@ -53,7 +53,7 @@ class Recording:
 
     @property
     def sent(self) -> bytes:
-        """What the local application sent; for `http`, only how that began."""
+        """What the local application sent; for `http`, only the beginning."""
         return {
             "echo": self._hello,
             "http": b"GET /x HTTP/1.1\r\n",
@@ -66,7 +66,7 @@ class Recording:
 
     @property
     def answered(self) -> bytes:
-        """What the application in the pod sent; for `http`, only how that began."""
+        """What the application in the pod sent; for `http`, only the beginning."""
         return {
             "echo": self._hello,
             "http": b"HTTP/1.1 200 OK\r\n",

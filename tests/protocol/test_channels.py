@@ -63,11 +63,11 @@ def test_round_trip_in_any_chunking(
         client.receive_data(chunk)
     assert served.data == b"".join(payload for up, payload in sends if up)
     assert log.data == b"".join(payload for up, payload in sends if not up)
-    assert log.heard == ["accepted"]
+    assert log.events == ["accepted"]
     assert client.error is server.error is None
 
 
-def test_the_pod_ends() -> None:
+def test_pod_closes_the_connection() -> None:
     client, log, handler, server, served = connected()
     server.channels[0].send(b"bye")
     server.channels[0].finish()
@@ -75,14 +75,14 @@ def test_the_pod_ends() -> None:
     assert not server.channels[0].send(b"late")
     pump(client, server)
     assert log.data == b"bye"
-    assert log.heard == ["accepted", "eof", "closed"]
+    assert log.events == ["accepted", "eof", "closed"]
     assert log.failure is None
     assert handler.ends == [None]
-    assert served.heard == ["lost"]
+    assert served.events == ["lost"]
     assert not client.send(b"x")
 
 
-def test_the_client_ends() -> None:
+def test_client_closes_the_connection() -> None:
     client, log, handler, server, served = connected()
     pump(client, server)
     client.send(b"last words")
@@ -91,32 +91,32 @@ def test_the_client_ends() -> None:
     assert not client.send(b"late")
     pump(client, server)
     assert served.data == b"last words"
-    assert served.heard == ["lost"]
-    assert log.heard == ["accepted", "eof", "closed"]
+    assert served.events == ["lost"]
+    assert log.events == ["accepted", "eof", "closed"]
     assert handler.ends == [None]
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_an_error_text(encoded: bool) -> None:
+def test_error_text(encoded: bool) -> None:
     client, log, handler, server, _ = connected(encoded=encoded)
     text = forwarding_error(80, "a4bb", "dial tcp4 127.0.0.1:80: connect: connection refused")
     server.channels[0].fail(text)
     server.channels[0].fail("twice")
     pump(client, server)
-    assert log.heard == ["accepted", "closed"]
+    assert log.events == ["accepted", "closed"]
     assert log.failure is not None
     assert log.failure.cause is ForwardErrorCause.REFUSED
     assert log.failure.text == text
     assert handler.ends == [None]
 
 
-def test_abort_calls_nobody() -> None:
+def test_abort_calls_no_receiver() -> None:
     client, log, handler, server, _ = connected()
     server.channels[0].send(b"x")
     client.abort()
     client.abort()
     pump(client, server)
-    assert log.heard == []
+    assert log.events == []
     assert log.data == b""
     assert handler.ends == [None]
 
@@ -129,7 +129,7 @@ def test_expiry() -> None:
     client, log, _, server, _ = connected()
     pump(client, server)
     client.expire()
-    assert log.heard == ["accepted"]
+    assert log.events == ["accepted"]
 
 
 def test_pings() -> None:
@@ -141,7 +141,7 @@ def test_pings() -> None:
     assert client.send_ping() == 0
 
 
-def test_large_data_is_several_messages_none_of_them_fragmented() -> None:
+def test_large_data_is_sent_as_unfragmented_messages() -> None:
     client, _, _, server, served = connected()
     payload = bytes(2 * MAX_MESSAGE_BYTES + 5)
     client.send(payload)
@@ -167,7 +167,7 @@ def test_port_messages_in_base64() -> None:
     assert wire(server) == expected
 
 
-def test_closed_only_when_every_port_is_done() -> None:
+def test_websocket_closes_after_the_last_port() -> None:
     server = ChannelsServer([80, 81, 80])
     wire(server)
     server.channels[0].finish()
@@ -199,7 +199,7 @@ def test_other_channels_are_ignored() -> None:
     assert server.error is None
 
 
-def test_a_fragment_is_a_message_of_its_own_as_in_go() -> None:
+def test_fragment_is_a_message_as_in_go() -> None:
     server = ChannelsServer([80])
     server.channels[0].receiver = served = ServedPair()
     server.receive_data(client_frames(b"\x00one", b"\x00two", b"\x63lost", fragmented=True))
@@ -212,7 +212,7 @@ def test_frames_above_32_mib_end_the_connection() -> None:
     assert "frame of 33554433 bytes" in str(server.error)
 
 
-def test_text_where_binary_was_agreed_on() -> None:
+def test_text_message_in_a_binary_protocol() -> None:
     for encoded, opcode in ((False, Opcode.TEXT), (True, Opcode.BINARY)):
         raw = WebSocketConnection(Side.CLIENT, WebSocketLog())
         raw.send(b"0YQ==", opcode=opcode)
@@ -238,10 +238,10 @@ OPENING = message(b"\x00\x50\x00") + message(b"\x01\x50\x00")
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-def test_data_may_follow_the_port_in_the_same_message(size: int) -> None:
+def test_data_may_follow_the_port_in_one_message(size: int) -> None:
     _, log = received(message(b"\x01\x50\x00"), message(b"\x00\x50\x00data"), size=size)
     assert log.data == b"data"
-    assert log.heard == ["accepted"]
+    assert log.events == ["accepted"]
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -255,7 +255,7 @@ def test_fragments_of_a_message_are_joined(size: int) -> None:
     assert log.data == b"one\x00two"
 
 
-def test_another_port_is_an_error() -> None:
+def test_wrong_port_is_an_error() -> None:
     client, log = received(message(b"\x00\x51\x00"))
     assert str(client.error) == "channel 0 is for port 81 instead of 80"
     assert log.failure is not None
@@ -264,14 +264,14 @@ def test_another_port_is_an_error() -> None:
 
 @pytest.mark.parametrize("text", [b"0!!!!", b"0YQ", b"0YQ=", b"0YQ==YQ=="])
 @pytest.mark.parametrize("size", [1, 1000])
-def test_what_is_not_base64_is_an_error(text: bytes, size: int) -> None:
+def test_invalid_base64_is_an_error(text: bytes, size: int) -> None:
     client, _ = received(message(text, Opcode.TEXT), encoded=True, size=size)
     assert "base64" in str(client.error)
 
 
 def test_unknown_channels_and_empty_messages_are_ignored() -> None:
     client, log = received(OPENING, message(b"\x07x"), message(b""), message(b"\x00"))
-    assert log.heard == ["accepted"]
+    assert log.events == ["accepted"]
     assert client.error is None
 
 
@@ -283,7 +283,7 @@ def test_ends(code: int | None, accepted: bool) -> None:
         client.receive_data(message(code.to_bytes(2, "big"), Opcode.CLOSE))
     client.receive_eof()
     good = accepted and code != 1011
-    assert log.heard[-1] == "closed"
+    assert log.events[-1] == "closed"
     assert (log.failure is None) is good
     if log.failure is not None:
         assert log.failure.tunnel_lost
@@ -300,5 +300,5 @@ def test_garbage_never_raises(garbage: bytes, sizes: list[int], encoded: bool) -
         for chunk in chunked(message(garbage[:50], opcode) + garbage, sizes):
             end.receive_data(chunk)
         end.receive_eof()
-    assert log.heard[-1:] == ["closed"]
+    assert log.events[-1:] == ["closed"]
     assert len(handler.ends) == 1

@@ -49,7 +49,7 @@ def asked(kind: UpgradeKind = UpgradeKind.SPDY) -> ClientUpgrade:
 
 
 class TunnelInWebSocket:
-    """A client's tunnel inside a WebSocket, against a server as picky as Go's."""
+    """A client's tunnel inside a WebSocket, with a server as strict as Go's."""
 
     def __init__(self) -> None:
         self.log = PairLog()
@@ -72,8 +72,8 @@ class TunnelInWebSocket:
 # -------------------------------------------------------------------------------- client
 
 
-def test_client_01_says_nothing_before_the_101() -> None:
-    """The request is all there is to send; tunnels exist only after `done`."""
+def test_client_01_sends_nothing_before_the_101() -> None:
+    """Only the request is sent; tunnels exist only after `done`."""
     upgrade = asked()
     request = ClientUpgrade(UpgradeKind.SPDY, PATH, authority="a").request()
     assert request.endswith(b"\r\n\r\n")
@@ -124,7 +124,7 @@ def test_client_05_reassembles_fragments_and_tiny_messages(size: int) -> None:
     for at in range(0, len(raw), size):
         end.websocket.receive_data(raw[at : at + size])
     assert end.log.data == payload
-    assert end.log.heard == ["accepted", "eof", "closed"]
+    assert end.log.events == ["accepted", "eof", "closed"]
 
 
 def test_client_06_answers_pings_masks_never_sends_text_closes_with_1000() -> None:
@@ -151,7 +151,7 @@ def test_client_06_answers_pings_masks_never_sends_text_closes_with_1000() -> No
     assert server.close_code == 1000
 
 
-def test_client_07_only_an_answer_is_a_reason_to_fall_back() -> None:
+def test_client_07_falls_back_only_on_a_response() -> None:
     for raw in (
         encode_response(200),
         encode_response(403),
@@ -197,7 +197,7 @@ def test_client_10_opens_the_error_stream_first_and_half_closes_it() -> None:
     assert len(server_log.pairs) == 1
 
 
-def test_client_11_gives_up_and_resets_without_a_reply() -> None:
+def test_client_11_resets_a_pair_without_reply() -> None:
     script = Scripted(accepted=False)
     assert REPLY_TIMEOUT_S == 30
     script.pair.expire()
@@ -206,10 +206,10 @@ def test_client_11_gives_up_and_resets_without_a_reply() -> None:
     assert script.log.failure.cause is ForwardErrorCause.TIMEOUT
 
 
-def test_client_12_a_reply_is_no_connection() -> None:
+def test_client_12_reply_does_not_mean_connected() -> None:
     script = Scripted(accepted=False)
     script.receive(script.reply(1), script.reply(3))
-    assert script.log.heard == ["accepted"]
+    assert script.log.events == ["accepted"]
     script.receive(data(3, fin=True), data(1, REFUSED, fin=True))
     assert script.log.failure is not None
 
@@ -217,13 +217,13 @@ def test_client_12_a_reply_is_no_connection() -> None:
 def test_client_13_reads_the_error_stream_to_its_end() -> None:
     script = Scripted()
     script.receive(data(3, fin=True), data(1, REFUSED[:100]))
-    assert "closed" not in script.log.heard
+    assert "closed" not in script.log.events
     script.receive(data(1, REFUSED[100:]), data(1, fin=True))
     assert script.log.failure is not None
     assert script.log.failure.text == REFUSED.decode().strip()
 
 
-def test_client_14_one_failure_leaves_the_others_alone() -> None:
+def test_client_14_failure_does_not_affect_other_pairs() -> None:
     script = Scripted()
     other = PairLog()
     alive = script.tunnel.open(80, other)
@@ -257,7 +257,7 @@ def test_client_17_ignores_frames_for_unknown_and_closed_streams() -> None:
     script.pair.abort()
     script.receive(data(3, b"x", fin=True), frames.rst_stream(3, 1), data(1, b"text", fin=True))
     assert not script.tunnel.ended
-    assert script.log.heard == []
+    assert script.log.events == []
 
 
 def test_client_18_ignores_settings_and_window_updates_and_needs_no_credit() -> None:
@@ -266,7 +266,7 @@ def test_client_18_ignores_settings_and_window_updates_and_needs_no_credit() -> 
         control_frame(FrameType.SETTINGS, b"\0\0\0\1" + b"\1\0\0\7" + b"\0\0\0\1"),
         control_frame(FrameType.WINDOW_UPDATE, b"\0\0\0\3\0\0\0\1"),
     )
-    assert script.log.heard == []
+    assert script.log.events == []
     for _ in range(100):
         assert script.pair.send(bytes(65536))
     assert len(script.sent) == 100 * (65536 + 8)
@@ -294,7 +294,7 @@ def test_client_20_goaway_and_eof_end_every_connection(goaway: bool) -> None:
     assert script.handler.ends == [None]
 
 
-def test_client_21_keeps_nothing_of_what_passes_through() -> None:
+def test_client_21_retains_no_payload() -> None:
     script = Scripted()
     chunk = frames.data_header(7, 2**24 - 1)
     piece = bytes(65536)
@@ -309,7 +309,7 @@ def test_client_21_keeps_nothing_of_what_passes_through() -> None:
         tracemalloc.stop()
 
 
-def test_client_21_ended_connections_leave_nothing_behind() -> None:
+def test_client_21_ended_connections_leave_no_state() -> None:
     server_log = ServerLog()
     tunnel, server = TunnelClient(TunnelLog()), TunnelServer(server_log)
 
@@ -348,7 +348,7 @@ def test_client_23_decompresses_headers_of_refused_streams() -> None:
         script.reply(1),
         script.reply(3),
     )
-    assert script.log.heard == ["accepted"]
+    assert script.log.events == ["accepted"]
     assert script.sent == frames.rst_stream(2, frames.ResetStatus.REFUSED_STREAM)
 
 
@@ -385,7 +385,7 @@ def test_server_30_pairs_and_times_out() -> None:
     assert served.sent.endswith(data(5, b"(conn=0xc0, request=5) timed out waiting for streams"))
 
 
-def test_server_31_opens_a_pair_only_when_both_halves_exist() -> None:
+def test_server_31_opens_a_pair_only_with_both_streams() -> None:
     served = Served()
     served.syn(1, streamtype="error", port="80", requestid="0")
     assert served.log.pairs == []
@@ -403,7 +403,7 @@ def test_server_34_accepts_pipelined_data_and_large_frames() -> None:
     payload = bytes(2**24 - 1)
     served.tunnel.receive_data(b"".join(syns) + data(3, payload, fin=True))
     assert served.log.served[0].data == payload
-    assert served.log.served[0].heard == ["eof"]
+    assert served.log.served[0].events == ["eof"]
 
 
 def test_server_35_echoes_odd_pings_and_originates_none() -> None:
@@ -424,7 +424,7 @@ def test_server_37_drops_the_connection_on_unknown_types_and_upper_case() -> Non
 
 
 def test_headers_are_those_recorded_from_kubectl() -> None:
-    """What our client asks for is what every recorded kubectl asked for, but for the order."""
+    """Request headers equal those of every recorded kubectl, except for the order."""
     for recording in SPDY:
         handler = ServedHeaders()
         server = SpdyConnection(Side.SERVER, handler)
@@ -440,13 +440,13 @@ def test_headers_are_those_recorded_from_kubectl() -> None:
 
 
 class Forgetful(PairLog):
-    """A `PairReceiver` that keeps no data."""
+    """A `StreamPairReceiver` that keeps no data."""
 
     def data_received(self, data: memoryview) -> None: ...
 
 
 class ServedHeaders:
-    """A `ConnectionHandler` that writes down the headers of streams."""
+    """A `ConnectionHandler` that records the headers of streams."""
 
     def __init__(self) -> None:
         self.headers: list[dict[str, str]] = []

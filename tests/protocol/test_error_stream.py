@@ -86,7 +86,7 @@ def test_recorded_wording() -> None:
     )
 
 
-def test_words_for_a_person() -> None:
+def test_error_messages() -> None:
     refused = parse_failure(error_stream.forwarding_error(80, "x", REFUSED4), 80)
     assert refused.summary == "nothing listens on port 80 in the pod"
     assert refused.to_error().hint

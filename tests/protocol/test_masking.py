@@ -15,7 +15,7 @@ def by_definition(key: bytes, data: bytes) -> bytes:
 
 @given(st.binary(min_size=4, max_size=4), st.integers(0, 1000))
 @codec_settings
-def test_is_the_xor_of_the_standard(key: bytes, size: int) -> None:
+def test_matches_the_standard(key: bytes, size: int) -> None:
     data = bytes(index * 31 % 256 for index in range(size))
     masked = bytearray(data)
     apply_mask(key, masked)
@@ -26,7 +26,7 @@ def test_is_the_xor_of_the_standard(key: bytes, size: int) -> None:
 
 @given(st.binary(min_size=4, max_size=4), st.binary(max_size=900), st.integers(0, 900))
 @codec_settings
-def test_pieces_with_a_rotated_key_are_the_whole(key: bytes, data: bytes, cut: int) -> None:
+def test_pieces_with_a_rotated_key(key: bytes, data: bytes, cut: int) -> None:
     first, second = bytearray(data[:cut]), bytearray(data[cut:])
     apply_mask(key, first)
     apply_mask(rotate_key(key, len(first)), second)

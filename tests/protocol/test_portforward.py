@@ -46,7 +46,7 @@ class Scripted:
         self.opening = wire(self.tunnel)
         if accepted:
             self.receive(self.reply(1), self.reply(3))
-            self.log.heard.clear()
+            self.log.events.clear()
 
     def reply(self, stream_id: int) -> bytes:
         return frames.syn_reply(stream_id, self.compressor.compress({}))
@@ -59,7 +59,7 @@ class Scripted:
         return wire(self.tunnel)
 
 
-def test_opening_is_one_write_error_stream_first_and_half_closed() -> None:
+def test_open_sends_half_closed_error_stream_first_in_one_write() -> None:
     decompressor = HeaderDecompressor()
     tunnel = TunnelClient(TunnelLog())
     for request_id in range(2):
@@ -78,45 +78,45 @@ def test_opening_is_one_write_error_stream_first_and_half_closed() -> None:
         assert b"".join(rest) == data(first + 2, b"first bytes")
 
 
-def test_accepted_when_both_streams_are() -> None:
+def test_accepted_after_both_replies() -> None:
     script = Scripted(accepted=False)
     script.receive(script.reply(3))
-    assert script.log.heard == []
+    assert script.log.events == []
     script.receive(script.reply(1))
-    assert script.log.heard == ["accepted"]
+    assert script.log.events == ["accepted"]
     assert script.pair.accepted
 
 
-def test_a_good_end_that_the_pod_begins() -> None:
+def test_regular_end_started_by_the_pod() -> None:
     script = Scripted()
     script.receive(data(3, b"bye", fin=True))
     assert script.log.data == b"bye"
-    assert script.log.heard == ["eof"]
+    assert script.log.events == ["eof"]
     assert not script.pair.writable
     assert script.sent == frames.rst_stream(3, ResetStatus.CANCEL)
     script.receive(data(1, fin=True))
-    assert script.log.heard == ["eof", "closed"]
+    assert script.log.events == ["eof", "closed"]
     assert script.log.failure is None
     assert script.tunnel.spdy.stream_count == 0
 
 
-def test_a_good_end_that_the_client_begins() -> None:
+def test_regular_end_started_by_the_client() -> None:
     script = Scripted()
     assert script.pair.send_eof()
     assert not script.pair.send(b"late")
     script.receive(data(3, b"still coming"), data(3, fin=True), data(1, fin=True))
     assert script.log.data == b"still coming"
-    assert script.log.heard == ["eof", "closed"]
+    assert script.log.events == ["eof", "closed"]
     assert script.log.failure is None
     assert script.sent == data(3, fin=True)
 
 
-def test_error_stream_ending_first_waits_for_the_data() -> None:
+def test_end_of_error_stream_waits_for_the_data() -> None:
     script = Scripted()
     script.receive(data(1, fin=True), data(3, b"x"))
-    assert script.log.heard == []
+    assert script.log.events == []
     script.receive(data(3, fin=True))
-    assert script.log.heard == ["eof", "closed"]
+    assert script.log.events == ["eof", "closed"]
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_error_stream_ending_first_waits_for_the_data() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_every_way_runtimes_refuse(end: list[bytes], size: int) -> None:
+def test_refusals_of_every_runtime(end: list[bytes], size: int) -> None:
     script = Scripted()
     for chunk in chunked(b"".join(end), [size] * 5000):
         script.receive(chunk)
-    assert script.log.heard[-1] == "closed"
+    assert script.log.events[-1] == "closed"
     failure = script.log.failure
     assert failure is not None
     assert failure.cause is ForwardErrorCause.REFUSED
@@ -156,8 +156,8 @@ def test_every_way_runtimes_refuse(end: list[bytes], size: int) -> None:
         [data(3, fin=True), frames.rst_stream(1, 5)],
     ],
 )
-def test_a_reset_without_a_word_is_the_application_s(end: list[bytes]) -> None:
-    # containerd 1.6.22+: EPIPE and ECONNRESET are not put in words.
+def test_reset_without_text_is_attributed_to_the_application(end: list[bytes]) -> None:
+    # containerd 1.6.22+: EPIPE and ECONNRESET are reported without a text.
     script = Scripted()
     script.receive(data(3, b"before"), *end)
     assert script.log.data == b"before"
@@ -165,14 +165,14 @@ def test_a_reset_without_a_word_is_the_application_s(end: list[bytes]) -> None:
     assert script.log.failure.cause is ForwardErrorCause.RESET
 
 
-def test_a_refused_stream() -> None:
+def test_refused_stream() -> None:
     script = Scripted(accepted=False)
     script.receive(script.reply(1), frames.rst_stream(3, 5))
     assert script.log.failure is not None
     assert "refused the stream (status 5)" in script.log.failure.text
 
 
-def test_data_after_the_text_of_an_error_is_not_sent() -> None:
+def test_nothing_is_sent_after_an_error_text() -> None:
     script = Scripted()
     script.receive(data(1, REFUSED, fin=True))
     assert not script.pair.send(b"x")
@@ -188,7 +188,7 @@ def test_error_texts_are_bounded() -> None:
     assert len(script.log.failure.text) == MAX_ERROR_TEXT_BYTES
 
 
-def test_abort_resets_both_and_calls_nobody() -> None:
+def test_abort_resets_both_streams_and_calls_no_receiver() -> None:
     script = Scripted()
     script.pair.abort()
     script.pair.abort()
@@ -196,11 +196,11 @@ def test_abort_resets_both_and_calls_nobody() -> None:
     assert script.sent == resets
     script.receive(data(3, b"x"), data(1, b"y", fin=True))
     script.tunnel.receive_eof()
-    assert script.log.heard == []
+    assert script.log.events == []
     assert script.log.data == b""
 
 
-def test_expiry_of_a_pair_nobody_answers() -> None:
+def test_expiry_of_a_pair_without_reply() -> None:
     script = Scripted(accepted=False)
     script.receive(script.reply(1))
     script.pair.expire()
@@ -212,11 +212,11 @@ def test_expiry_of_a_pair_nobody_answers() -> None:
 def test_expiry_of_an_accepted_pair_does_nothing() -> None:
     script = Scripted()
     script.pair.expire()
-    assert script.log.heard == []
+    assert script.log.events == []
 
 
 @pytest.mark.parametrize("end", [None, frames.goaway(0, 0), b"\x80\x03\x00\x63\x00\x00\x00\x00"])
-def test_a_lost_tunnel_closes_every_pair_once(end: bytes | None) -> None:
+def test_lost_tunnel_closes_every_pair_once(end: bytes | None) -> None:
     script = Scripted()
     other = PairLog()
     script.tunnel.open(81, other)
@@ -225,7 +225,7 @@ def test_a_lost_tunnel_closes_every_pair_once(end: bytes | None) -> None:
     else:
         script.receive(end)
     for log in (script.log, other):
-        assert log.heard == ["closed"]
+        assert log.events == ["closed"]
         assert log.failure is not None
         assert log.failure.tunnel_lost
         assert log.failure.summary.startswith("the tunnel ended")
@@ -234,21 +234,21 @@ def test_a_lost_tunnel_closes_every_pair_once(end: bytes | None) -> None:
         script.tunnel.open(80, PairLog())
 
 
-def test_a_lost_tunnel_keeps_the_text_that_came_before() -> None:
+def test_lost_tunnel_keeps_the_error_text() -> None:
     script = Scripted()
     script.receive(data(1, REFUSED), frames.goaway(0, 0))
     assert script.log.failure is not None
     assert script.log.failure.cause is ForwardErrorCause.REFUSED
 
 
-def test_an_ended_pair_does_not_notice_the_end_of_the_tunnel() -> None:
+def test_ended_pair_ignores_the_end_of_the_tunnel() -> None:
     script = Scripted()
     script.receive(data(3, fin=True), data(1, fin=True))
     script.tunnel.receive_eof()
-    assert script.log.heard == ["eof", "closed"]
+    assert script.log.events == ["eof", "closed"]
 
 
-def test_no_id_left_for_the_second_stream() -> None:
+def test_stream_ids_exhausted_by_the_second_stream() -> None:
     tunnel = TunnelClient(TunnelLog())
     tunnel.spdy._next_id = MAX_STREAM_ID
     with pytest.raises(TransportError, match="used up"):
@@ -263,8 +263,8 @@ ACTIONS = ("open", "send", "eof", "abort", "serve", "finish", "fail", "reset", "
 
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), max_size=60))
 @codec_settings
-def test_pairs_never_mix_and_always_end(actions: list[tuple[str, int]]) -> None:
-    """Whatever both sides do in any order: every pair gets its own bytes, and one end."""
+def test_pairs_are_isolated_and_always_end(actions: list[tuple[str, int]]) -> None:
+    """In any order of actions every pair gets its own bytes and exactly one end."""
     client_log, server_log = TunnelLog(), ServerLog()
     client, server = TunnelClient(client_log), TunnelServer(server_log)
     pairs: list[tuple[ClientStreamPair, PairLog]] = []
@@ -313,13 +313,13 @@ def test_pairs_never_mix_and_always_end(actions: list[tuple[str, int]]) -> None:
     for pair, log in pairs:
         key = str(pair.request_id)
         assert pair.closed
-        assert log.heard.count("closed") <= 1
+        assert log.events.count("closed") <= 1
         assert sent_down.get(key, b"").startswith(bytes(log.data))
-        if log.heard[-1:] == ["closed"] and log.failure is None:
+        if log.events[-1:] == ["closed"] and log.failure is None:
             assert bytes(log.data) == sent_down.get(key, b"")
     for receiver, served in zip(server_log.served, server_log.pairs, strict=True):
         assert sent_up.get(served.request_id, b"").startswith(bytes(receiver.data))
-    # What is left on the server are data streams that clients have not ended.
+    # Streams left on the server are data streams that clients have not ended.
     client.close()
     pump(client, server)
     assert server.spdy.stream_count == 0

@@ -102,7 +102,7 @@ def test_bad_headers_are_reset_without_reply(headers: dict[str, str]) -> None:
     assert served.tunnel.spdy.stream_count == 0
 
 
-def test_data_half_first_and_data_before_the_pair() -> None:
+def test_data_stream_first_with_early_data() -> None:
     served = Served()
     served.syn(1, streamtype="data", port="80", requestid="0")
     served.data(1, b"early ")
@@ -110,7 +110,7 @@ def test_data_half_first_and_data_before_the_pair() -> None:
     assert served.log.pairs == []
     served.syn(3, streamtype="error", port="80", requestid="0")
     assert served.log.served[0].data == b"early bird"
-    assert served.log.served[0].heard == ["eof"]
+    assert served.log.served[0].events == ["eof"]
 
 
 def test_early_data_is_bounded() -> None:
@@ -121,7 +121,7 @@ def test_early_data_is_bounded() -> None:
     assert served.sent == reply(1) + frames.rst_stream(1, 5)
 
 
-def test_half_a_pair_times_out_with_a_text_on_the_error_stream() -> None:
+def test_incomplete_pair_times_out_with_a_text() -> None:
     served = Served()
     served.syn(1, streamtype="error", port="80", requestid="5")
     served.clock.now += 10
@@ -143,7 +143,7 @@ def test_half_a_pair_times_out_with_a_text_on_the_error_stream() -> None:
 
 
 @pytest.mark.parametrize("half", ["error", "data"])
-def test_the_same_half_twice(half: str) -> None:
+def test_duplicate_stream_of_a_pair(half: str) -> None:
     served = Served()
     served.syn(1, streamtype=half, port="80", requestid="0")
     served.syn(3, streamtype=half, port="80", requestid="0")
@@ -160,7 +160,7 @@ def opened() -> tuple[Served, ServerStreamPair]:
     return served, served.log.pairs[0]
 
 
-def test_a_good_end() -> None:
+def test_regular_end() -> None:
     served, pair = opened()
     assert pair.send(b"answer")
     pair.finish()
@@ -182,7 +182,7 @@ def test_a_good_end() -> None:
         ("text-then-reset", False, False, data(1, b"T")),
     ],
 )
-def test_every_bad_end(style: str, dialed: bool, broken: bool, expected: bytes) -> None:
+def test_every_failure_style(style: str, dialed: bool, broken: bool, expected: bytes) -> None:
     served, pair = opened()
     pair.fail("T", style=FailureStyle(style), dialed=dialed, broken=broken)
     if style == "text-then-reset":
@@ -194,9 +194,7 @@ def test_every_bad_end(style: str, dialed: bool, broken: bool, expected: bytes) 
 @pytest.mark.parametrize("style", FailureStyle)
 @pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize("dialed", [False, True])
-def test_our_client_understands_every_bad_end(
-    style: FailureStyle, broken: bool, dialed: bool
-) -> None:
+def test_client_parses_every_failure_style(style: FailureStyle, broken: bool, dialed: bool) -> None:
     log, server_log = PairLog(), ServerLog()
     client, server = TunnelClient(TunnelLog()), TunnelServer(server_log)
     client.open(80, log)
@@ -216,20 +214,20 @@ def test_our_client_understands_every_bad_end(
     assert not client.ended
 
 
-def test_receivers_hear_reset_and_loss() -> None:
+def test_receivers_get_reset_and_loss() -> None:
     served, pair = opened()
     log = served.log.served[0]
     served.tunnel.receive_data(frames.rst_stream(3, 5))
-    assert log.heard == ["reset"]
+    assert log.events == ["reset"]
     assert not pair.send(b"x")
     served, pair = opened()
     log = served.log.served[0]
     served.tunnel.receive_eof()
-    assert log.heard == ["lost"]
+    assert log.events == ["lost"]
     assert served.log.ends == [None]
 
 
-def test_a_pair_without_a_receiver_loses_data_not_the_tunnel() -> None:
+def test_pair_without_receiver_drops_data_only() -> None:
     class Deaf(ServerLog):
         def pair_opened(self, pair: ServerStreamPair) -> None:
             self.pairs.append(pair)

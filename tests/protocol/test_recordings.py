@@ -57,8 +57,8 @@ def check(recording: Recording, data: bytearray, expected: bytes) -> None:
 
 def check_pair(recording: Recording, pair: PairLog) -> None:
     check(recording, pair.data, recording.answered)
-    assert pair.heard[0] == "accepted"
-    assert pair.heard[-1] == "closed"
+    assert pair.events[0] == "accepted"
+    assert pair.events[-1] == "closed"
     expected = {"refused": ForwardErrorCause.REFUSED, "reset": ForwardErrorCause.RESET}
     assert (pair.failure.cause if pair.failure else None) == expected.get(recording.case)
     if pair.failure is not None:
@@ -87,7 +87,7 @@ class Unframed:
 
 
 def port_of(recording: Recording) -> int:
-    """The port the recorded client asked for, as our server reads it."""
+    """The port the recorded client asked for, as the server end reads it."""
     handler = ServerLog()
     tunnel = TunnelServer(handler)
     end: TunnelServer | WebSocketConnection = tunnel
@@ -171,7 +171,7 @@ def test_channels_client_is_understood(recording: Recording, chunking: str) -> N
     assert server.error is None
     # The recorded client was too late to send anything to a port that refuses.
     check(recording, served.data, b"" if recording.case == "refused" else recording.sent)
-    assert served.heard == ["lost"]
+    assert served.events == ["lost"]
 
 
 @each_chunking
@@ -232,13 +232,13 @@ def test_upgrade_answer_is_understood(recording: Recording) -> None:
     assert upgrade.leftover == b"".join(recording.body("server"))
 
 
-def test_every_client_and_case_is_there() -> None:
+def test_every_client_and_case_is_recorded() -> None:
     assert len(SPDY) == 3 * 7
     assert len(WEBSOCKET) == 7
     assert len(CHANNELS) == 6
 
 
-def test_views_are_not_needed_after_the_call() -> None:
+def test_views_are_not_used_after_the_call() -> None:
     """A chunk's memory may be reused as soon as `receive_data` returns."""
     recording = next(one for one in SPDY if one.name == "kubectl-1.33-spdy.download")
     pair = PairLog()

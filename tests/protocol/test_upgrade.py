@@ -1,4 +1,4 @@
-"""The upgrade, client side: what is asked, and every answer there can be."""
+"""The upgrade, client side: requests, and every kind of response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def feed(upgrade: ClientUpgrade, chunks: Iterable[bytes], *, eof: bool = False) 
 
 
 def endless(piece: bytes, taken: list[int]) -> Iterator[bytes]:
-    """The same bytes for ever; how many were taken is added up."""
+    """Repeat the same bytes forever and count how many were read."""
     while True:
         yield piece
         taken[0] += len(piece)
@@ -100,7 +100,7 @@ def test_websocket_requests(kind: UpgradeKind, target: str, protocol: str) -> No
     ]
 
 
-def test_a_header_may_be_sent_more_than_once() -> None:
+def test_repeated_headers() -> None:
     groups = [("Impersonate-Group", "devs"), ("Impersonate-Group", "ops")]
     request = ClientUpgrade(UpgradeKind.SPDY, PATH, authority="a", headers=groups).request()
     assert b"Impersonate-Group: devs\r\nImpersonate-Group: ops\r\n" in request
@@ -133,7 +133,7 @@ def test_known_accept() -> None:
 
 
 @pytest.mark.parametrize("header", ["Bearer a\nb", "Bearer a\r\nX: y", "Bearer a\0"])
-def test_a_header_that_cannot_be_written_is_not_repeated(header: str) -> None:
+def test_invalid_header_is_not_quoted(header: str) -> None:
     upgrade = ClientUpgrade(
         UpgradeKind.SPDY, PATH, authority="a", headers=[("Authorization", header)]
     )
@@ -206,7 +206,7 @@ def test_retry_after() -> None:
     assert refusal(encode_response(429, headers=[("Retry-After", "soon")])).retry_after_s is None
 
 
-def test_body_until_the_end_of_the_connection() -> None:
+def test_body_ended_by_the_connection() -> None:
     assert str(refusal(b"HTTP/1.1 400 Bad Request\r\n\r\npod not found")) == "pod not found"
 
 
@@ -215,7 +215,7 @@ def test_chunked_body() -> None:
     assert str(refusal(raw, eof=False)) == "pod off"
 
 
-def test_a_body_that_breaks_off_or_is_malformed_is_judged_by_what_there_is() -> None:
+def test_incomplete_or_malformed_body() -> None:
     assert refusal(b"HTTP/1.1 503 x\r\nContent-Length: 99\r\n\r\nsorry").status == 503
     raw = b"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnot\r\nzzz\r\n"
     assert refusal(raw, eof=False).status == 503
@@ -224,7 +224,7 @@ def test_a_body_that_breaks_off_or_is_malformed_is_judged_by_what_there_is() -> 
 @pytest.mark.parametrize(
     "body", [b"<html>Blocked</html>", b"{not json", b'{"kind":"Pod"}', b"[" * 9999]
 )
-def test_a_proxy_s_own_page(body: bytes) -> None:
+def test_html_page_of_a_proxy(body: bytes) -> None:
     error = refusal(encode_response(502, body))
     assert error.status == 502
     assert len(str(error)) <= 500
@@ -239,7 +239,7 @@ def test_status_with_fields_of_other_types() -> None:
     assert (error.status, error.reason) == (500, "")
 
 
-def test_a_body_is_bounded() -> None:
+def test_body_is_bounded() -> None:
     upgrade = asked()
     upgrade.receive_data(b"HTTP/1.1 500 x\r\nContent-Length: 99999999\r\n\r\n")
     taken = [0]
@@ -249,7 +249,7 @@ def test_a_body_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("field", [b"a: b\r\n", b"x" * 1000, b" "])
-def test_a_head_is_bounded(field: bytes) -> None:
+def test_head_is_bounded(field: bytes) -> None:
     upgrade = asked()
     upgrade.receive_data(b"HTTP/1.1 101 Switching Protocols\r\n")
     taken = [0]
@@ -262,7 +262,7 @@ def test_redirects_are_refusals() -> None:
     assert refusal(encode_response(302, headers=[("Location", "https://elsewhere/")])).status == 302
 
 
-def test_interim_answers_are_skipped() -> None:
+def test_interim_responses_are_skipped() -> None:
     upgrade = asked()
     upgrade.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert not upgrade.done
@@ -305,7 +305,7 @@ def test_another_subprotocol_is_refused_and_allows_fallback() -> None:
         ("spdy", b"HTTP/1.1 101 \xff\r\nno colon\r\n\r\n", "not HTTP"),
     ],
 )
-def test_broken_answers(kind: str, raw: bytes, message: str) -> None:
+def test_malformed_responses(kind: str, raw: bytes, message: str) -> None:
     upgrade = asked(UpgradeKind(kind))
     with pytest.raises(ProtocolError, match=message) as caught:
         upgrade.receive_data(raw)
@@ -313,7 +313,7 @@ def test_broken_answers(kind: str, raw: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 101 Switching Proto"])
-def test_no_answer_is_not_a_reason_to_fall_back(raw: bytes) -> None:
+def test_missing_response_is_no_reason_to_fall_back(raw: bytes) -> None:
     upgrade = asked()
     upgrade.receive_data(raw)
     with pytest.raises(TransportError) as caught:
@@ -323,7 +323,7 @@ def test_no_answer_is_not_a_reason_to_fall_back(raw: bytes) -> None:
 
 @given(st.binary(max_size=300), chunk_sizes)
 @codec_settings
-def test_garbage_raises_nothing_else(garbage: bytes, sizes: list[int]) -> None:
+def test_garbage_raises_only_documented_errors(garbage: bytes, sizes: list[int]) -> None:
     for prefix in (
         b"",
         b"HTTP/1.1 101 x\r\n",

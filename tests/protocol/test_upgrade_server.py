@@ -1,4 +1,4 @@
-"""The upgrade, server side: offers read, answers written as the recorded servers did."""
+"""The upgrade, server side: requests, and responses as recorded from real servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def body_of(raw: bytes) -> str:
     return raw.partition(b"\r\n\r\n")[2].decode()
 
 
-def test_switches_are_those_recorded() -> None:
+def test_switching_protocols_match_recordings() -> None:
     assert upgrade_server.spdy_switching_protocols() == SPDY[0].head("server")
     for recordings, protocol in (
         (WEBSOCKET, "SPDY/3.1+portforward.k8s.io"),
@@ -37,7 +37,7 @@ def test_switches_are_those_recorded() -> None:
         )
 
 
-def test_no_common_protocol_is_that_recorded() -> None:
+def test_unsupported_protocol_matches_recordings() -> None:
     recorded = ERRORS["unknown stream protocol"]
     raw = upgrade_server.unsupported_protocol_response(["nope.k8s.io"], ["portforward.k8s.io"])
     assert raw.startswith(b"HTTP/1.1 403 Forbidden\r\n")
@@ -46,7 +46,7 @@ def test_no_common_protocol_is_that_recorded() -> None:
 
 
 @pytest.mark.parametrize("case", ["no such pod", "bad ports", "bad token", "no upgrade headers"])
-def test_status_bodies_are_those_recorded(case: str) -> None:
+def test_status_bodies_match_recordings(case: str) -> None:
     recorded = json.loads(ERRORS[case]["body"])
     raw = upgrade_server.encode_status_response(
         recorded["code"],
@@ -58,7 +58,7 @@ def test_status_bodies_are_those_recorded(case: str) -> None:
     assert b"Content-Type: application/json\r\n" in raw
 
 
-def test_headers_may_repeat_and_hold_lists() -> None:
+def test_repeated_headers_and_lists() -> None:
     headers = [("x-stream-protocol-version", "a, b"), ("X-Stream-Protocol-Version", "c,,")]
     offered = upgrade_server.header_values(headers, "X-Stream-Protocol-Version")
     assert offered == ["a", "b", "c"]
@@ -66,7 +66,7 @@ def test_headers_may_repeat_and_hold_lists() -> None:
     assert upgrade_server.negotiate(offered, ["d"]) is None
 
 
-def test_upgrade_tests_are_case_insensitive_and_look_for_words() -> None:
+def test_upgrade_detection_is_case_insensitive() -> None:
     headers = [("connection", "keep-alive, UPGRADE"), ("UPGRADE", "Spdy/3.1")]
     assert upgrade_server.is_upgrade(headers)
     assert upgrade_server.is_spdy_upgrade(headers)
@@ -144,7 +144,7 @@ def test_leftover_in_any_chunking(sizes: list[int], rest: bytes) -> None:
     assert received == rest
 
 
-def test_an_endless_head_is_refused() -> None:
+def test_endless_head_is_refused() -> None:
     reader = upgrade_server.RequestReader()
     assert reader.receive_data(b"GET / HTTP/1.1\r\nX: " + b"x" * (MAX_HEAD_BYTES - 100)) is None
     with pytest.raises(ProtocolError, match="not HTTP"):
@@ -153,14 +153,14 @@ def test_an_endless_head_is_refused() -> None:
 
 @given(st.binary(max_size=200))
 @codec_settings
-def test_garbage_raises_nothing_else(garbage: bytes) -> None:
+def test_garbage_raises_only_documented_errors(garbage: bytes) -> None:
     reader = upgrade_server.RequestReader()
     assert reader.receive_data(b"") is None
     with contextlib.suppress(ProtocolError):
         reader.receive_data(garbage + b"\r\n\r\n")
 
 
-def test_messages_do_not_repeat_everything() -> None:
+def test_messages_do_not_quote_long_input() -> None:
     with pytest.raises(ProtocolError) as caught:
         upgrade_server.RequestReader().receive_data(b"x" * 10_000 + b"\r\n\r\n")
     assert len(str(caught.value)) < 300

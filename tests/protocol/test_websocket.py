@@ -1,4 +1,4 @@
-"""WebSocket frames: both sides, cut anywhere, and what a bad peer costs."""
+"""WebSocket frames: both sides, cut anywhere, and malformed input."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_lengths(length: int, head: str) -> None:
     assert frame_head(Opcode.BINARY, length).hex() == head
 
 
-def test_every_client_frame_has_a_key_of_its_own() -> None:
+def test_every_client_frame_has_its_own_key() -> None:
     client = WebSocketConnection(Side.CLIENT, WebSocketLog())
     for _ in range(3):
         client.send(b"")
@@ -107,7 +107,7 @@ def test_every_client_frame_has_a_key_of_its_own() -> None:
     assert len({frames[2:6], frames[8:12], frames[14:18]}) == 3
 
 
-def test_fragments_are_joined_and_control_frames_come_between() -> None:
+def test_fragments_with_interleaved_control_frames() -> None:
     client, to_client, _, _ = connected()
     client.receive_data(
         frame(b"one ", fin=False)
@@ -135,7 +135,7 @@ def test_pings_are_answered() -> None:
     assert to_client.pongs == [b"and you"]
 
 
-# ------------------------------------------------------------------------------ Go's ways
+# ------------------------------------------------------------------------------ Go servers
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_recorded_kubectl_writes_field_by_field(recording: Recording) -> None:
 # ------------------------------------------------------------------------------ the end
 
 
-def test_normal_close_is_answered_and_reads_as_end() -> None:
+def test_normal_close_is_confirmed() -> None:
     client, to_client, server, to_server = connected()
     client.close()
     client.close()
@@ -210,14 +210,14 @@ def test_other_codes_are_errors(payload: bytes, code: int, message: str) -> None
     assert to_client.ends == [client.error]
 
 
-def test_reasons_are_bounded() -> None:
+def test_close_reasons_are_bounded() -> None:
     client, _, server, _ = connected()
     server.close(1011, "x" * 500)
     pump(client, server)
     assert client.close_reason == "x" * 123
 
 
-def test_plain_eof_is_an_end() -> None:
+def test_plain_eof_is_a_regular_end() -> None:
     client, to_client, _, _ = connected()
     client.receive_eof()
     assert to_client.ends == [None]
@@ -314,7 +314,7 @@ def test_garbage_never_raises(garbage: bytes, sizes: list[int], side: Side) -> N
     chunk_sizes,
 )
 @codec_settings
-def test_sound_frames_in_any_order_never_raise(frames: list[bytes], sizes: list[int]) -> None:
+def test_valid_frames_in_any_order_never_raise(frames: list[bytes], sizes: list[int]) -> None:
     outcomes = []
     for cut in ([], sizes):
         log = WebSocketLog()

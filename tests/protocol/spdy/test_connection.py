@@ -1,4 +1,4 @@
-"""One SPDY connection: frames in every state, cut anywhere, and what a bad peer costs."""
+"""One SPDY connection: frames in every state, cut anywhere, and malformed input."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def data(stream_id: int, payload: bytes, *, fin: bool = False) -> bytes:
 # --------------------------------------------------------------- both sides together
 
 
-def test_streams_open_talk_and_end() -> None:
+def test_streams_open_exchange_data_and_end() -> None:
     client, _, server, to_server = connected()
     log = StreamLog()
     stream = client.open_stream({"port": "80"}, log)
@@ -52,16 +52,16 @@ def test_streams_open_talk_and_end() -> None:
     ((served, headers),) = to_server.opened
     assert headers == {"port": "80"}
     assert to_server.logs[1].data == b"early"
-    assert log.heard == ["replied"]
+    assert log.events == ["replied"]
     served.send_data(b"answer")
     served.send_eof()
     pump(client, server)
     assert log.data == b"answer"
-    assert log.heard == ["replied", "eof"]
+    assert log.events == ["replied", "eof"]
     stream.send_data(b"more", fin=True)
     pump(client, server)
     assert to_server.logs[1].data == b"earlymore"
-    assert to_server.logs[1].heard == ["eof"]
+    assert to_server.logs[1].events == ["eof"]
     assert client.stream_count == server.stream_count == 0
 
 
@@ -70,7 +70,7 @@ def test_stream_ids_are_odd_and_grow() -> None:
     assert [client.open_stream({}, StreamLog()).id for _ in range(3)] == [1, 3, 5]
 
 
-def test_ended_streams_leave_nothing_behind() -> None:
+def test_ended_streams_leave_no_state() -> None:
     client, _, server, to_server = connected()
     for round_number in range(300):
         stream = client.open_stream({"requestid": str(round_number)}, StreamLog())
@@ -115,7 +115,7 @@ def test_data_above_the_largest_frame_is_split() -> None:
     pump(client, server)
     log = to_server.logs[1]
     assert log.data == payload
-    assert log.heard == ["eof"]
+    assert log.events == ["eof"]
     assert client.error is server.error is None
 
 
@@ -141,14 +141,14 @@ def test_stream_ids_run_out() -> None:
         client.open_stream({}, StreamLog())
 
 
-def test_close_resets_what_is_open_and_says_goodbye() -> None:
+def test_close_resets_open_streams_and_sends_goaway() -> None:
     client, to_client, server, to_server = connected()
     client.open_stream({}, StreamLog())
     pump(client, server)
     client.close()
     client.close()
     pump(client, server)
-    assert to_server.logs[1].heard == [f"reset {ResetStatus.CANCEL}"]
+    assert to_server.logs[1].events == [f"reset {ResetStatus.CANCEL}"]
     assert to_server.ends == [None]
     assert server.goaway_status == 0
     assert to_client.ends == []
@@ -157,7 +157,7 @@ def test_close_resets_what_is_open_and_says_goodbye() -> None:
     assert client.send_ping() == 0
 
 
-def test_goaway_ends_every_stream_and_what_follows_counts_no_more() -> None:
+def test_goaway_ends_every_stream_and_later_frames_are_ignored() -> None:
     client, to_client, _, _ = connected()
     logs = [StreamLog(), StreamLog()]
     for log in logs:
@@ -166,7 +166,7 @@ def test_goaway_ends_every_stream_and_what_follows_counts_no_more() -> None:
     client.receive_data(data(1, b"z"))
     client.receive_eof()
     assert logs[0].data == b"x"
-    assert [log.heard for log in logs] == [["lost"], ["lost"]]
+    assert [log.events for log in logs] == [["lost"], ["lost"]]
     assert to_client.ends == [None]
     assert client.goaway_status == 2
 
@@ -176,7 +176,7 @@ def test_eof_ends_every_stream() -> None:
     log = StreamLog()
     client.open_stream({}, log)
     client.receive_eof()
-    assert log.heard == ["lost"]
+    assert log.events == ["lost"]
     assert to_client.ends == [None]
     assert client.error is None
 
@@ -213,7 +213,7 @@ class Closer(StreamLog):
 
 @pytest.mark.parametrize("close", [False, True])
 @pytest.mark.parametrize("size", [1, 5, 1000])
-def test_a_receiver_may_end_its_stream_or_all(close: bool, size: int) -> None:
+def test_receiver_may_end_its_stream_or_the_connection(close: bool, size: int) -> None:
     client, to_client, _, _ = connected()
     log = Closer(client, 1, close=close)
     client.open_stream({}, log)
@@ -249,7 +249,7 @@ def conversation() -> bytes:
             ),
             data(5, b"x" * 100, fin=True),
             frames.rst_stream(7, 3),
-            data(99, b"nobody's"),
+            data(99, b"unknown"),
             data(7, b"too late"),
             frames.ping(2),
             frames.syn_reply(9, compressor.compress({"last": "1"})),
@@ -259,7 +259,7 @@ def conversation() -> bytes:
     )
 
 
-def hear(chunks: list[bytes]) -> tuple[list[tuple[list[str], bytes]], list[int], bytes]:
+def receive_events(chunks: list[bytes]) -> tuple[list[tuple[list[str], bytes]], list[int], bytes]:
     handler = ConnectionLog()
     client = SpdyConnection(Side.CLIENT, handler)
     logs = [StreamLog() for _ in range(5)]
@@ -270,21 +270,21 @@ def hear(chunks: list[bytes]) -> tuple[list[tuple[list[str], bytes]], list[int],
         client.receive_data(chunk)
     assert client.error is None
     assert handler.ends == [None]
-    return [(log.heard, bytes(log.data)) for log in logs], handler.pongs, wire(client)
+    return [(log.events, bytes(log.data)) for log in logs], handler.pongs, wire(client)
 
 
 @given(chunk_sizes)
 @codec_settings
-def test_any_chunking_means_the_same(sizes: list[int]) -> None:
+def test_any_chunking_gives_the_same_events(sizes: list[int]) -> None:
     received = conversation()
-    assert hear(list(chunked(received, sizes))) == hear([received])
+    assert receive_events(list(chunked(received, sizes))) == receive_events([received])
 
 
-def test_bytewise_means_the_same() -> None:
+def test_bytewise_input_gives_the_same_events() -> None:
     received = conversation()
-    heard = hear(list(chunked(received, [1] * len(received))))
-    assert heard == hear([received])
-    streams, pongs, sent = heard
+    observed = receive_events(list(chunked(received, [1] * len(received))))
+    assert observed == receive_events([received])
+    streams, pongs, sent = observed
     assert streams == [
         (["replied", "lost"], b"abc"),
         (["replied", "eof", "lost"], b""),
@@ -317,12 +317,12 @@ def client_in(state: str) -> tuple[SpdyConnection, StreamLog, HeaderCompressor]:
         if state == "reset":
             stream.reset()
     client.data_to_send()
-    log.heard.clear()
+    log.events.clear()
     return client, log, compressor
 
 
-# What the stream's receiver hears of a frame, by state; nothing where nothing is listed.
-HEARD: dict[str, dict[str, tuple[list[str], bytes]]] = {
+# Events of the receiver for a frame, by state of the stream; none where not listed.
+EXPECTED_EVENTS: dict[str, dict[str, tuple[list[str], bytes]]] = {
     "DATA": dict.fromkeys(("opening", "open", "local ended"), ([], b"hi")),
     "DATA FIN": dict.fromkeys(("opening", "open", "local ended"), (["eof"], b"hi")),
     "SYN_REPLY": {"opening": (["replied"], b"")},
@@ -337,7 +337,7 @@ HEARD: dict[str, dict[str, tuple[list[str], bytes]]] = {
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("frame", HEARD)
+@pytest.mark.parametrize("frame", EXPECTED_EVENTS)
 def test_every_frame_in_every_state(frame: str, state: str) -> None:
     client, log, compressor = client_in(state)
     flags = frames.FLAG_FIN if frame.endswith("FIN") else 0
@@ -358,16 +358,16 @@ def test_every_frame_in_every_state(frame: str, state: str) -> None:
         ),
     )()
     client.receive_data(received)
-    assert (log.heard, bytes(log.data)) == HEARD[frame].get(state, ([], b""))
+    assert (log.events, bytes(log.data)) == EXPECTED_EVENTS[frame].get(state, ([], b""))
     assert client.error is None
     # No state and no frame loses the compression: a second stream still works.
     second = StreamLog()
     opened = client.open_stream({}, second)
     client.receive_data(frames.syn_reply(opened.id, compressor.compress({"z": "1"})))
-    assert second.heard == ["replied"]
+    assert second.events == ["replied"]
 
 
-def test_a_stream_opened_by_a_server_is_refused() -> None:
+def test_stream_opened_by_a_server_is_refused() -> None:
     client, _, compressor = client_in("open")
     client.receive_data(frames.syn_stream(2, compressor.compress({"port": "80"})))
     assert wire(client) == frames.rst_stream(2, ResetStatus.REFUSED_STREAM)
@@ -390,7 +390,7 @@ def test_reply_is_an_empty_block_before_any_data() -> None:
     assert wire(server) == empty + data(1, b"x")
 
 
-def test_ids_that_do_not_grow_are_reset_with_protocol_error() -> None:
+def test_non_increasing_ids_are_reset() -> None:
     compressor = HeaderCompressor()
     received = [frames.syn_stream(number, compressor.compress({})) for number in (3, 3, 1, 4, 5)]
     server, handler = served(b"".join(received))
@@ -405,17 +405,17 @@ def test_data_pipelined_behind_syn_stream_with_fin() -> None:
     syn = frames.syn_stream(1, HeaderCompressor().compress({}))
     _, handler = served(syn + data(1, b"GET /", fin=True))
     assert handler.logs[1].data == b"GET /"
-    assert handler.logs[1].heard == ["eof"]
+    assert handler.logs[1].events == ["eof"]
 
 
 def test_fin_on_syn_stream() -> None:
     server, handler = served(frames.syn_stream(1, HeaderCompressor().compress({}), fin=True))
-    assert handler.logs[1].heard == ["eof"]
+    assert handler.logs[1].events == ["eof"]
     handler.opened[0][0].send_eof()
     assert server.stream_count == 0
 
 
-def test_unidirectional_stream_takes_no_answer() -> None:
+def test_unidirectional_stream_gets_no_data() -> None:
     block = struct.pack(">IIH", 1, 0, 0) + HeaderCompressor().compress({})
     _, handler = served(control_frame(FrameType.SYN_STREAM, block, flags=2))
     assert not handler.opened[0][0].send_data(b"x")
@@ -429,10 +429,10 @@ def test_largest_data_frame_passes_through_in_pieces() -> None:
         server.receive_data(piece)
     log = handler.logs[1]
     assert log.pieces == MAX_DATA_LENGTH // len(piece)
-    assert log.heard == []
+    assert log.events == []
     server.receive_data(piece[: MAX_DATA_LENGTH % len(piece)])
     assert len(log.data) == MAX_DATA_LENGTH
-    assert log.heard == ["eof"]
+    assert log.events == ["eof"]
 
 
 @pytest.mark.parametrize("frame_type", [0, 5, 10, 77])
@@ -447,7 +447,7 @@ def test_upper_case_header_ends_the_connection() -> None:
     assert "not in lower case" in str(server.error)
 
 
-def test_version_is_not_looked_at() -> None:
+def test_version_is_ignored() -> None:
     ping = bytearray(frames.ping(1))
     ping[1] = 2
     server, _ = served(bytes(ping))

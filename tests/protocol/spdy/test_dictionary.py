@@ -8,7 +8,7 @@ import zlib
 from tui_forward.protocol.spdy.dictionary import SPDY3_DICTIONARY
 
 
-def test_is_the_published_one() -> None:
+def test_dictionary_is_the_published_one() -> None:
     assert len(SPDY3_DICTIONARY) == 1423
     assert zlib.adler32(SPDY3_DICTIONARY) == 0xE3C6A7C2
     assert (

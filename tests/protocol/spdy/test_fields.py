@@ -14,7 +14,7 @@ def sizes(*buffers: bytes) -> list[int]:
     return [len(field) for field in split_fields(buffers)]
 
 
-def test_as_recorded_from_kubectl() -> None:
+def test_split_matches_kubectl_recording() -> None:
     assert sizes(frames.syn_stream(1, b"b" * 52)) == [2, 2, 4, 4, 4, 1, 1, 52]
     assert sizes(frames.rst_stream(3, 5)) == [2, 2, 4, 4, 4]
     assert sizes(frames.goaway(0, 0)) == [2, 2, 4, 4, 4]
@@ -24,11 +24,11 @@ def test_as_recorded_from_kubectl() -> None:
     assert sizes(frames.ping(2)) == [2, 2, 4, 4]
 
 
-def test_payload_in_a_buffer_of_its_own() -> None:
+def test_payload_in_a_separate_buffer() -> None:
     assert sizes(frames.data_header(3, 5), b"hello", frames.ping(1)) == [4, 4, 5, 2, 2, 4, 4]
 
 
-def test_nothing_is_lost() -> None:
+def test_no_bytes_are_lost() -> None:
     connection = SpdyConnection(Side.CLIENT, ConnectionLog())
     stream = connection.open_stream({"port": "80"}, StreamLog())
     stream.send_data(b"some data")
