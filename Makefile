@@ -1,64 +1,82 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first, from
-# the lock file; all they need is CPython 3.11 or newer with venv.
+# `make demo` and `make test` work on a fresh clone: each creates .venv from the lock file first.
+# All they need is CPython 3.11 or newer with venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# Tests run side by side; each has its own folders, ports and kubeconfig.
+# Each test has its own folders, ports and kubeconfig, so tests run in parallel.
 WORKERS ?= auto
+PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
+# Tests of other Python versions leave out what takes minutes and does not depend on the version.
+SLOW_TESTS := tests/containerd tests/e2e tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench bench-ui screenshots soak lock proto clean
+.PHONY: help demo run test check check-words format bench bench-ui screenshots soak lock proto clean
+.SECONDARY:
 
-help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## show this text
+	@awk -F ':.*## ' '/^[a-z0-9.%-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+define install
+	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tui-forward needs Python 3.11 or newer; $(1) is $$($(1) -V)." >&2; \
+	  echo "Hint: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(@D)/bin/python || $(1) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+endef
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "tui-forward needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V)." >&2; \
-	  echo "Hint: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	$(call install,$(PYTHON))
 
-demo: $(INSTALLED) ## the embedded cluster and the dashboard; without a terminal, a report
+.venv-%/.installed: requirements.lock pyproject.toml
+	$(call install,$(or $(PYTHON_$*),python$*))
+
+demo: $(INSTALLED) ## start the embedded cluster and the dashboard; without a terminal, run the self-test
 	$(BIN)/tui-forward demo
 
-run: $(INSTALLED) ## the dashboard on your current kubeconfig context
+run: $(INSTALLED) ## start the dashboard on your current kubeconfig context
 	$(BIN)/tui-forward
 
-test: check ## linters, types, import contracts, then every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+test: check ## run linters, types, import contracts, then all tests
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
-check: $(INSTALLED) ## linters, types and import contracts only
+test-%: .venv-%/.installed ## run all but the slow tests on Python 3.12, ... (PYTHON_3.12=path: its interpreter)
+	.venv-$*/bin/python -m pytest $(PYTEST_OPTIONS) $(addprefix --ignore=,$(SLOW_TESTS))
+
+check: $(INSTALLED) ## run linters, types and import contracts only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(INSTALLED) ## let ruff format and mend what it can
+check-words: $(INSTALLED) ## check docstrings and word choice
+	$(BIN)/ruff check --select D401 .
+	@! git grep -nwiEf tests/forbidden_words.txt -- '*.py' '*.md' '*.tcss' Makefile
+
+format: $(INSTALLED) ## format the code and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## speed and memory beside kubectl and kr8s, in one run
+bench: $(INSTALLED) ## compare speed and memory with kubectl and kr8s
 	$(BIN)/python -m tests.bench
 
-bench-ui: $(INSTALLED) ## start-up, fact and key to screen, CPU and memory of the dashboard
+bench-ui: $(INSTALLED) ## measure start-up, latency, CPU and memory of the dashboard
 	$(BIN)/python -m tests.bench.dashboard_benchmark
 
-screenshots: $(INSTALLED) ## take the README's pictures anew
+screenshots: $(INSTALLED) ## take the README's screenshots again
 	$(BIN)/python -m screenshots
 
-soak: $(INSTALLED) ## all that breaks, kills and edits at random, then ten minutes of it mixed
+soak: $(INSTALLED) ## run all outages, random kills and edits, then ten minutes of mixed load
 	$(BIN)/python -m tests.endurance
 
-lock: ## resolve requirements.lock anew (needs uv)
+lock: ## resolve requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --group dev --group bench --universal --python-version 3.11 \
 	  --generate-hashes --no-header --quiet --upgrade -o requirements.lock
 
 proto: $(INSTALLED) ## regenerate the CRI messages from api.proto
 	$(BIN)/python -m tui_forward.minicluster.cri.generate
 
-clean: ## remove everything that was set up or built
-	rm -rf .venv .cache dist build *.egg-info
+clean: ## remove everything that was installed or built
+	rm -rf .venv .venv-* .cache dist build *.egg-info

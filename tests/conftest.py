@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, and no excuse for skipping in CI."""
+"""Fixtures of all tests: a home folder of its own; no skips in CI."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-# Tests with these markers need something a person's machine may lack, so there they skip
-# with a reason. CI installs all of it: a skip there would be a hole in the proof.
-MARKERS_THAT_NEED_A_MACHINE = ("kubectl", "containerd", "netns")
+# Tests with these markers need programs or rights that a developer's machine may lack, where they
+# are skipped. CI has all of them, so a skip is a failure there.
+MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="also run the minutes-long soak tests")
+    parser.addoption("--soak", action="store_true", help="also run the soak tests (minutes)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,17 +33,17 @@ def pytest_runtest_makereport(
     if (
         report.skipped
         and os.environ.get("CI") == "true"
-        and any(item.get_closest_marker(name) for name in MARKERS_THAT_NEED_A_MACHINE)
+        and any(item.get_closest_marker(name) for name in MARKERS_OF_REQUIREMENTS)
     ):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"skipped in CI, where nothing may be missing: {reason}"
+        report.longrepr = f"skipped, which CI does not allow: {reason}"
     return report
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder that belongs to one test, so that nobody's ~/.kube is ever touched."""
+    """Return a home folder of this test, without the user's kubeconfig and proxies."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in (
