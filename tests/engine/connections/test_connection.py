@@ -293,11 +293,11 @@ async def test_a_slow_reader_alone_on_its_tunnel_gets_every_byte_later() -> None
     async with bench(limits) as made:
         await made.open(SOURCE)
         client = made.accept(small=True)
-        await until(lambda: made.pool.store.memory >= 100_000)
-        assert made.pool.store.memory < 100_000 + 262_144
+        await until(lambda: made.pool.budget.memory >= 100_000)
+        assert made.pool.budget.memory < 100_000 + 262_144
         assert len(await receive(client, SOURCE_BYTES + 1)) == SOURCE_BYTES
         await made.tasks[0]
-        assert made.pool.store.memory == 0
+        assert made.pool.budget.memory == 0
         client.close()
 
 
@@ -309,12 +309,12 @@ async def test_a_slow_reader_on_a_shared_tunnel_is_kept_on_disk_and_nobody_waits
         fast = made.accept()
         assert made.pool.tunnels == 1
         assert len(await receive(fast, SOURCE_BYTES + 1)) == SOURCE_BYTES
-        await until(lambda: made.pool.store.disk)
-        assert made.pool.store.memory < 600_000
+        await until(lambda: made.pool.budget.disk)
+        assert made.pool.budget.memory < 600_000
         assert len(await receive(slow, SOURCE_BYTES + 1)) == SOURCE_BYTES
         await asyncio.gather(*made.tasks)
         assert not any(connection.failed for connection in made.connections)
-        assert (made.pool.store.memory, made.pool.store.disk) == (0, 0)
+        assert (made.pool.budget.memory, made.pool.budget.disk) == (0, 0)
 
 
 async def test_a_slow_reader_on_a_shared_tunnel_yields_when_there_is_no_more_room() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.engine.tunnels.flow_control import (
-    ASK_BYTES,
-    ASK_FRAMES,
+    PING_BYTES,
+    PING_FRAMES,
     QUEUE_FRAMES,
     WINDOW_BYTES,
     WINDOW_FRAMES,
@@ -19,11 +19,11 @@ from tui_forward.engine.tunnels.flow_control import (
 
 def test_a_lane_asks_early_and_is_full_at_the_window() -> None:
     lane = WorkerWindow()
-    for _ in range(ASK_FRAMES - 1):
+    for _ in range(PING_FRAMES - 1):
         assert not lane.sent(1)
     assert lane.sent(1)
     lane.record_ping(1, 0.0)
-    for _ in range(WINDOW_FRAMES - ASK_FRAMES - 1):
+    for _ in range(WINDOW_FRAMES - PING_FRAMES - 1):
         lane.sent(1)
         assert not lane.full
     lane.sent(1)
@@ -32,8 +32,8 @@ def test_a_lane_asks_early_and_is_full_at_the_window() -> None:
 
 def test_a_lane_counts_bytes_as_well() -> None:
     lane = WorkerWindow()
-    assert lane.sent(ASK_BYTES)
-    lane.sent(WINDOW_BYTES - ASK_BYTES)
+    assert lane.sent(PING_BYTES)
+    lane.sent(WINDOW_BYTES - PING_BYTES)
     assert lane.full
 
 
@@ -64,8 +64,8 @@ def test_pings_go_to_the_workers_in_turn() -> None:
     lanes = WorkerWindows()
     asked = []
     for ping in range(2 * WORKERS):
-        following = lanes.next_asked()
-        assert lanes.ping_sent(ping, 0.0) is following
+        following = lanes.next_pinged
+        assert lanes.record_ping(ping, 0.0) is following
         asked.append(lanes.all.index(following))
     assert asked == [0, 1, 2, 3, 4] * 2
 
@@ -75,9 +75,9 @@ def test_five_connections_in_a_row_have_workers_of_their_own() -> None:
     next_id = 1
     for _ in range(WORKERS):
         next_id += 4 * lanes.stream_ids_to_skip(next_id, slow_before=0.0)
-        lanes.window_for(next_id + 2).streams += 1
+        lanes.window_for(next_id + 2).open_streams += 1
         next_id += 4
-    assert [lane.streams for lane in lanes.all] == [1] * WORKERS
+    assert [lane.open_streams for lane in lanes.all] == [1] * WORKERS
 
 
 def test_a_stopped_worker_is_avoided_by_both_streams_of_a_pair() -> None:
@@ -102,12 +102,12 @@ def test_forgiving_begins_the_count_anew() -> None:
 
 def test_the_oldest_question() -> None:
     lanes = WorkerWindows()
-    assert lanes.oldest_unanswered() is None
-    lanes.ping_sent(1, 3.0)
-    lanes.ping_sent(3, 4.0)
-    assert lanes.oldest_unanswered() == 3.0
+    assert lanes.oldest_ping_at is None
+    lanes.record_ping(1, 3.0)
+    lanes.record_ping(3, 4.0)
+    assert lanes.oldest_ping_at == 3.0
     lanes.all[0].record_pong(1)
-    assert lanes.oldest_unanswered() == 4.0
+    assert lanes.oldest_ping_at == 4.0
 
 
 @given(st.lists(st.sampled_from(["send", "work", "stop", "go"]), max_size=400))

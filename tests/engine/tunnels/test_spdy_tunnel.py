@@ -29,7 +29,7 @@ class Owner:
     """A pool that only listens."""
 
     def __init__(self, limits: Limits) -> None:
-        self.store = BufferBudget(limits)
+        self.budget = BufferBudget(limits)
         self.ended: list[TuiForwardError] = []
         self.changes = 0
         self.others_answer = False

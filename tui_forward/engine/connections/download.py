@@ -121,7 +121,7 @@ class Download:
         if channel is None:
             return
         if self._backlog is None:
-            self._backlog = SpillBuffer(channel.store)
+            self._backlog = SpillBuffer(channel.budget)
         if not self._backlog.size:
             self._loop.add_writer(self._fd, self._write_ready)
         for piece in pieces:

@@ -126,7 +126,7 @@ class Upload:
         self.bytes_to_pod += count
         self._counters.bytes_to_pod += count
         if self.replay.possible:
-            self.replay.append(data, channel.store)
+            self.replay.append(data, channel.budget)
         channel.send(data)
 
     def _read_more(self, count: int) -> int:

@@ -1,7 +1,6 @@
-"""What a tunnel is to the rest of the engine, whatever it is spoken in.
+"""Interfaces of tunnels, channels and their users, independent of the transport.
 
-A tunnel leads to one pod and carries channels, one per forwarded connection. This module
-holds the vocabulary; `spdy_tunnel` and `channels_tunnel` speak.
+A tunnel leads to one pod and carries channels, one per forwarded connection.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from tui_forward.transport.stream import Buffer
 
 
 class ChannelHandler(Protocol):
-    """Who a channel talks to: one local connection. None of these may raise."""
+    """Receiver of a channel's events: one local connection. No method may raise."""
 
     def data_received(self, pieces: list[memoryview]) -> None:
-        """Bytes from the application, no piece empty; valid during the call only."""
+        """Process bytes from the application, no piece empty; valid during the call only."""
 
     def eof_received(self) -> None:
-        """The application sends no more, and nothing reads what is sent to it any more.
+        """Process the end of the application's data; it reads no more either.
 
-        `closed` follows, and tells whether this was a failure.
+        `closed` follows, and reports whether this was a failure.
         """
 
     def writing_paused(self) -> None:
-        """The way to the application is full: read no more from the local socket."""
+        """Stop reading from the local socket: the tunnel takes no more data."""
 
     def writing_resumed(self) -> None:
-        """There is room again."""
+        """Read from the local socket again."""
 
     def evicted(self, reason: str) -> None:
-        """The channel must end at once, because others suffer from it. Call `abort`."""
+        """End the channel at once with `Channel.abort`: it blocks others."""
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        """The channel is over; None if both sides ended as they wished. Last call of all.
+        """Process the end of the channel; None if both sides ended in order. The last call.
 
         Not called after `Channel.abort`.
         """
@@ -51,12 +50,12 @@ class Channel(ABC):
     @property
     @abstractmethod
     def acknowledged(self) -> bool:
-        """Whether the server took it on. The application need not have been dialled."""
+        """Whether the server accepted it. The application need not have been dialed."""
 
     @property
     @abstractmethod
     def writable(self) -> bool:
-        """Whether there is room for more to send."""
+        """Whether more data should be sent now."""
 
     @abstractmethod
     def send(self, data: Buffer) -> None:
@@ -64,59 +63,60 @@ class Channel(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Let go what opening the channel has queued, if there is nothing to send with it."""
+        """Send the opening of the channel, if there is no data to send with it."""
 
     @abstractmethod
     def send_eof(self) -> None:
-        """Nothing more follows. The runtime cuts the connection a second later."""
+        """Send the end of the data. The runtime cuts the connection a second later."""
 
     @abstractmethod
     def abort(self) -> None:
-        """End it at once; the handler hears nothing more. Idempotent."""
+        """End it at once; the handler is not called again. Idempotent."""
 
     @property
     @abstractmethod
-    def store(self) -> BufferBudget:
-        """Where the handler may keep bytes that its local reader has not taken."""
+    def budget(self) -> BufferBudget:
+        """Memory and disk for bytes that the local reader has not taken."""
 
     @abstractmethod
     def set_buffered(self, size: int) -> None:
-        """The handler keeps `size` bytes that its local reader has not taken.
+        """Record that the handler buffers `size` bytes for a slow local reader.
 
         To be called whenever that changes; decides whether the tunnel is read.
         """
 
     @abstractmethod
     def mark_half_closed(self) -> None:
-        """The local side has ended; only a late answer is awaited, so it counts as no load."""
+        """Record that the client ended; waiting for a late answer counts as no load."""
 
 
 class TunnelOwner(Protocol):
-    """Who a tunnel reports to: the pool. Called synchronously; must not raise."""
+    """Receiver of a tunnel's events: the pool. Called synchronously; must not raise."""
 
     @property
-    def store(self) -> BufferBudget:
-        """Room for the bytes of slow readers, shared by all tunnels of the forward."""
+    def budget(self) -> BufferBudget:
+        """Memory and disk for the bytes of slow readers, shared by all tunnels of the forward."""
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
-        """It became idle, busy, stalled or unstalled, or its round trip was measured."""
+        """Process a change of load, stall or round trip."""
 
     def tunnel_ended(self, tunnel: Tunnel, error: TuiForwardError) -> None:
-        """It is over; its channels have been told. Called once, if it was not `close`d."""
+        """Process the end of a tunnel and its channels. Called once, unless it was `close`d."""
 
     def path_is_alive(self, tunnel: Tunnel) -> bool:
-        """Whether another tunnel to the same pod has been heard of lately."""
+        """Return whether another tunnel to the same pod has received something lately."""
 
 
 class Tunnel(ABC):
-    """One way to a pod.
+    """One connection to a pod's port through the API server.
 
     Attributes:
-        transport: What it is spoken in.
+        transport: Its transport.
         round_trip_s: The latest measurement, None before the first.
         opened: How many channels it has carried.
-        load: Channels that matter: open, and not lingering.
-        refused_at: When a channel was told last that nobody listens, in the loop's time.
+        load: Open channels, except those that were marked half closed.
+        refused_at: When a channel was refused last by the application, in the loop's time.
+        last_received_at: When the last byte was received, in the loop's time.
     """
 
     transport: TransportChoice
@@ -124,6 +124,7 @@ class Tunnel(ABC):
     opened: int = 0
     load: int = 0
     refused_at: float = -math.inf
+    last_received_at: float = -math.inf
 
     @property
     @abstractmethod
@@ -133,7 +134,7 @@ class Tunnel(ABC):
     @property
     @abstractmethod
     def channels(self) -> int:
-        """All channels, the lingering ones included."""
+        """How many channels are open, including half-closed ones."""
 
     @property
     @abstractmethod
@@ -143,21 +144,16 @@ class Tunnel(ABC):
     @property
     @abstractmethod
     def suspect(self) -> bool:
-        """Whether part of it owes an answer for longer than is usual."""
+        """Whether part of the server's end has not answered for longer than usual."""
 
     @property
     @abstractmethod
     def stuck(self) -> bool:
-        """Whether part of it has stopped for good, with no channel left to blame."""
-
-    @property
-    @abstractmethod
-    def last_received_at(self) -> float:
-        """When the last byte came, in the loop's time."""
+        """Whether part of the server's end has stopped for good, with no channel open."""
 
     @abstractmethod
     def open(self, handler: ChannelHandler) -> Channel:
-        """Begin a channel. It leaves with the first `send`, or with `flush`.
+        """Open a channel. It leaves with the first `send`, or with `flush`.
 
         Raises:
             TransportError: The tunnel has ended meanwhile.
@@ -165,15 +161,15 @@ class Tunnel(ABC):
 
     @abstractmethod
     def probe(self, within_s: float) -> None:
-        """Ask for a sign of life; without one within that time the tunnel is dead."""
+        """Send a PING now; end the tunnel if nothing is received within that time."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it in order. Its owner hears no more of it; its channels are lost. Idempotent."""
+        """End it in order; its channels are lost, and the owner is not called. Idempotent."""
 
     @abstractmethod
     def abort(self, error: TuiForwardError) -> None:
-        """Cut it for a reason, which the owner is told. Idempotent."""
+        """End it now for a reason, which the owner receives. Idempotent."""
 
     @abstractmethod
     async def wait_closed(self) -> None:

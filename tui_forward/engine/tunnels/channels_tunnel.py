@@ -1,7 +1,7 @@
-"""The legacy tunnel: one WebSocket per connection, for servers that upgrade to nothing else.
+"""Legacy tunnel: one WebSocket per connection, for servers that upgrade to nothing else.
 
 No half-close, no second connection on it, and the server dials the application as part of
-the handshake. In return nobody shares a TCP stream, so nobody waits for anybody.
+the handshake. In return connections do not share a TCP stream, so none waits for another.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner
+from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import TransportChoice
@@ -20,14 +21,21 @@ from tui_forward.transport.stream import Buffer, ByteStream
 
 
 class LegacyChannel(Channel):
-    """The one connection of a `ChannelsTunnel`."""
+    """The one connection of a `ChannelsTunnel`.
 
-    __slots__ = ("_handler", "_tunnel", "client", "over")
+    Attributes:
+        client: The codec.
+        opened_at: When it was opened, in the loop's time.
+        ended: No more events follow.
+    """
+
+    __slots__ = ("_handler", "_tunnel", "client", "ended", "opened_at")
 
     def __init__(self, tunnel: ChannelsTunnel, handler: ChannelHandler, port: int) -> None:
         self._tunnel = tunnel
         self._handler = handler
-        self.over = False
+        self.opened_at = asyncio.get_running_loop().time()
+        self.ended = False
         self.client = ChannelsClient(port, self, tunnel)
 
     @property
@@ -41,9 +49,9 @@ class LegacyChannel(Channel):
         return not self._tunnel.write_paused
 
     @property
-    def store(self) -> BufferBudget:
+    def budget(self) -> BufferBudget:
         """See `Channel`."""
-        return self._tunnel.store
+        return self._tunnel.budget
 
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
@@ -60,48 +68,48 @@ class LegacyChannel(Channel):
 
     def abort(self) -> None:
         """See `Channel`."""
-        if not self.over:
-            self.over = True
+        if not self.ended:
+            self.ended = True
             self.client.abort()
-            self._tunnel.channel_over()
+            self._tunnel.channel_ended()
 
     def set_buffered(self, size: int) -> None:
         """See `Channel`."""
-        if not self.over:
-            self._tunnel.channel_holds(size)
+        if not self.ended:
+            self._tunnel.channel_buffered(size)
 
     def mark_half_closed(self) -> None:
-        """See `Channel`; nobody else is on this tunnel to care."""
+        """See `Channel`; there is no other channel that it could matter to."""
 
     def pause_writing(self) -> None:
-        """No room."""
+        """Have the handler send no more."""
         self._handler.writing_paused()
 
     def resume_writing(self) -> None:
-        """Room again."""
+        """Have the handler send again."""
         self._handler.writing_resumed()
 
-    # PairReceiver.
+    # `StreamPairReceiver`.
 
     def accepted(self) -> None:
-        """See `PairReceiver`."""
+        """See `StreamPairReceiver`."""
 
     def data_received(self, data: memoryview) -> None:
-        """See `PairReceiver`."""
+        """See `StreamPairReceiver`."""
         self._handler.data_received([data])
 
     def eof_received(self) -> None:
-        """See `PairReceiver`."""
+        """See `StreamPairReceiver`."""
         self._handler.eof_received()
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        """See `PairReceiver`."""
-        if self.over:
+        """See `StreamPairReceiver`."""
+        if self.ended:
             return
-        self.over = True
+        self.ended = True
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
             failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
-        self._tunnel.channel_over()
+        self._tunnel.channel_ended()
         self._handler.closed(failure)
 
 
@@ -110,10 +118,14 @@ class ChannelsTunnel(Tunnel):
 
     Args:
         stream: Upgraded; owned from now on. Reading is paused.
-        leftover: What came behind the 101.
+        leftover: What was received after the 101.
         port: Port in the pod, as named in the request.
         owner: The pool.
         limits: Bounds.
+
+    Attributes:
+        error: Why it ended.
+        write_paused: The stream takes no more data.
     """
 
     transport = TransportChoice.CHANNELS
@@ -136,18 +148,20 @@ class ChannelsTunnel(Tunnel):
         self._owner = owner
         self._limits = limits
         self._channel: LegacyChannel | None = None
-        self._opened_at = self._heard_at = self._loop.time()
-        # When the oldest unanswered ping was sent; and whether payload was sent since the
-        # last pong: an application that does not read delays pongs, too.
-        self._asked_at: float | None = None
-        self._owed = False
-        self._paused = False
+        self.last_received_at = self._loop.time()
+        self._ping_at: float | None = None
+        # Payload was sent since the last pong; an application that does not read it delays
+        # pongs, too.
+        self._has_sent_payload = False
+        self._is_paused = False
         self._ended = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._timer = self._loop.call_later(limits.ping_every_s, self._tick)
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._liveness = LivenessMonitor(self, limits)
+        self._liveness.start()
         stream.set_handler(self)
 
-    # Tunnel.
+    # `Tunnel`.
 
     @property
     def up(self) -> bool:
@@ -157,7 +171,7 @@ class ChannelsTunnel(Tunnel):
     @property
     def channels(self) -> int:
         """See `Tunnel`."""
-        return 0 if self._channel is None or self._channel.over else 1
+        return 0 if self._channel is None or self._channel.ended else 1
 
     @property
     def stalled(self) -> bool:
@@ -175,14 +189,9 @@ class ChannelsTunnel(Tunnel):
         return False
 
     @property
-    def last_received_at(self) -> float:
-        """See `Tunnel`."""
-        return self._heard_at
-
-    @property
-    def store(self) -> BufferBudget:
-        """Room for the bytes of slow readers."""
-        return self._owner.store
+    def budget(self) -> BufferBudget:
+        """Memory and disk for the bytes of slow readers."""
+        return self._owner.budget
 
     def open(self, handler: ChannelHandler) -> Channel:
         """See `Tunnel`; once."""
@@ -190,24 +199,21 @@ class ChannelsTunnel(Tunnel):
             raise TransportError("the tunnel has ended")
         channel = self._channel = LegacyChannel(self, handler, self._port)
         self.opened = self.load = 1
-        # Not from within: the caller does not know its channel yet.
+        # Not from within: the caller does not have its channel yet.
         self._loop.call_soon(self._begin)
         return channel
 
     def probe(self, within_s: float) -> None:
         """See `Tunnel`."""
-        if self._channel is not None and not self._ended and not self._paused:
-            asked_at = self._loop.time()
-            self._ask(self._channel)
-            self._loop.call_later(within_s, self._judge_probe, asked_at)
+        self._liveness.probe(within_s)
 
     def close(self) -> None:
         """See `Tunnel`."""
         if not self._ended:
             self.error = TransportError("the tunnel was closed")
             self._ended = True
-            self._lose_channel()
-            self._leave()
+            self._close_channel()
+            self._close_in_order()
 
     def abort(self, error: TuiForwardError) -> None:
         """See `Tunnel`."""
@@ -217,40 +223,40 @@ class ChannelsTunnel(Tunnel):
         """See `Tunnel`."""
         await asyncio.shield(self._closed)
 
-    # What the channel calls.
+    # For its channel.
 
     def flush(self, *, payload: bool = False) -> None:
         """Send what is queued."""
-        self._owed = self._owed or payload
+        self._has_sent_payload = self._has_sent_payload or payload
         if self._channel is not None:
             parts = self._channel.client.data_to_send()
             if parts:
                 self._stream.writelines(parts)
 
-    def channel_holds(self, size: int) -> None:
-        """Its reader is slow, or not any more."""
-        bound = self.store.max_backlog(shared=False)
-        if not self._paused and size >= bound:
-            self._paused = True
+    def channel_buffered(self, size: int) -> None:
+        """Pause reading while the local reader is too far behind."""
+        bound = self.budget.max_backlog(shared=False)
+        if not self._is_paused and size >= bound:
+            self._is_paused = True
             self._stream.pause_reading()
-        elif self._paused and size <= bound // 2:
-            self._paused = False
-            self._heard_at = self._loop.time()
-            self._update_reading()
+        elif self._is_paused and size <= bound // 2:
+            self._is_paused = False
+            self.last_received_at = self._loop.time()
+            self._resume_reading()
 
-    def channel_over(self) -> None:
-        """Nothing is left to do here: leave."""
+    def channel_ended(self) -> None:
+        """End the tunnel: it carries no second channel."""
         self.load = 0
         if not self._ended:
             self._ended = True
-            self._leave()
+            self._close_in_order()
             self._owner.tunnel_ended(self, TransportError("the connection is over"))
 
-    # StreamHandler.
+    # `StreamHandler`.
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
-        self._heard_at = self._loop.time()
+        self.last_received_at = self._loop.time()
         if self._channel is not None:
             self._channel.client.receive_data(data)
             if not self.write_paused:
@@ -259,41 +265,72 @@ class ChannelsTunnel(Tunnel):
     def writing_paused(self) -> None:
         """See `StreamHandler`."""
         self.write_paused = True
-        if self._channel is not None and not self._channel.over:
+        if self._channel is not None and not self._channel.ended:
             self._channel.pause_writing()
 
     def writing_resumed(self) -> None:
         """See `StreamHandler`."""
         self.write_paused = False
         self.flush()
-        if self._channel is not None and not self._channel.over:
+        if self._channel is not None and not self._channel.ended:
             self._channel.resume_writing()
 
     def closed(self, error: TransportError | None) -> None:
         """See `StreamHandler`."""
-        self._timer.cancel()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         if not self._closed.done():
             self._closed.set_result(None)
         if error is None and self._channel is not None and not self._ended:
-            # An end of file without a closing frame is how some servers say it is over.
+            # Some servers end with an end of file instead of a closing frame.
             self._channel.client.receive_eof()
         self._finish(error or TransportError("the server closed the tunnel"))
 
-    # TunnelHandler.
+    # `TunnelHandler`.
 
     def pong_received(self, ping_id: int) -> None:
         """See `TunnelHandler`."""
-        if ping_id and self._asked_at is not None:
-            self.round_trip_s = self._loop.time() - self._asked_at
-            self._asked_at = None
-            self._owed = False
+        if ping_id and self._ping_at is not None:
+            self.round_trip_s = self._loop.time() - self._ping_at
+            self._ping_at = None
+            self._has_sent_payload = False
             self._owner.tunnel_changed(self)
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """See `TunnelHandler`."""
         self._finish(error or TransportError("the server ended the tunnel"))
 
-    # Liveness.
+    # `MonitoredTunnel`.
+
+    @property
+    def is_monitored(self) -> bool:
+        """See `MonitoredTunnel`."""
+        return self._channel is not None and not self._ended and not self._is_paused
+
+    @property
+    def oldest_ping_at(self) -> float | None:
+        """See `MonitoredTunnel`."""
+        return self._ping_at
+
+    def send_ping(self) -> None:
+        """See `MonitoredTunnel`."""
+        channel = self._channel
+        if channel is not None and self._ping_at is None and channel.client.send_ping():
+            self._ping_at = self._loop.time()
+            self.flush()
+
+    def expire_channels(self, opened_before: float) -> None:
+        """See `MonitoredTunnel`."""
+        channel = self._channel
+        if channel is not None and not channel.acknowledged and channel.opened_at < opened_before:
+            channel.client.expire()
+
+    def may_be_blocked(self) -> bool:
+        """See `MonitoredTunnel`."""
+        unread = self._has_sent_payload or self.write_paused
+        return unread and self._owner.path_is_alive(self)
+
+    # Private.
 
     def _begin(self) -> None:
         if self._ended:
@@ -301,49 +338,11 @@ class ChannelsTunnel(Tunnel):
         if self._leftover:
             leftover, self._leftover = self._leftover, b""
             self.data_received(memoryview(leftover))
-        self._update_reading()
+        self._resume_reading()
 
-    def _update_reading(self) -> None:
-        if not self._ended and not self._paused:
+    def _resume_reading(self) -> None:
+        if not self._ended and not self._is_paused:
             self._stream.resume_reading()
-
-    def _ask(self, channel: LegacyChannel) -> None:
-        if self._asked_at is None and channel.client.send_ping():
-            self._asked_at = self._loop.time()
-            self.flush()
-
-    def _tick(self) -> None:
-        if self._ended:
-            return
-        now = self._loop.time()
-        self._timer = self._loop.call_later(self._limits.ping_every_s, self._tick)
-        channel = self._channel
-        if channel is None or self._paused:
-            return
-        if not channel.acknowledged and now - self._opened_at > self._limits.open_timeout_s:
-            channel.client.expire()
-            return
-        asked_at = self._asked_at
-        if asked_at is None:
-            self._ask(channel)
-        elif now - max(asked_at, self._heard_at) >= self._limits.silence_s:
-            self._silent(now - self._heard_at)
-
-    def _judge_probe(self, asked_at: float) -> None:
-        if not self._ended and not self._paused and self._heard_at < asked_at:
-            self._silent(self._loop.time() - self._heard_at)
-
-    def _silent(self, seconds: float) -> None:
-        if (self._owed or self.write_paused) and self._owner.path_is_alive(self):
-            return
-        self._finish(
-            TransportError(
-                f"nothing has come through the tunnel for {seconds:.0f} s",
-                hint="Check the network (VPN, sleep?).",
-            )
-        )
-
-    # The end.
 
     def _finish(self, error: TuiForwardError) -> None:
         if self._ended:
@@ -351,12 +350,12 @@ class ChannelsTunnel(Tunnel):
         self._ended = True
         self.error = error
         self.load = 0
-        self._lose_channel()
-        self._timer.cancel()
+        self._close_channel()
+        self._liveness.stop()
         self._stream.abort()
         self._owner.tunnel_ended(self, error)
 
-    def _lose_channel(self) -> None:
+    def _close_channel(self) -> None:
         if self._channel is not None:
             self._channel.closed(
                 PortForwardFailure(
@@ -364,11 +363,11 @@ class ChannelsTunnel(Tunnel):
                 )
             )
 
-    def _leave(self) -> None:
-        """Say goodbye, in bounded time."""
+    def _close_in_order(self) -> None:
+        """Send a closing frame, and close the stream in bounded time."""
         if self._channel is not None:
             self._channel.client.close()
         self.flush()
         self._stream.close()
-        self._timer.cancel()
-        self._timer = self._loop.call_later(self._limits.close_s, self._stream.abort)
+        self._liveness.stop()
+        self._close_timer = self._loop.call_later(self._limits.close_s, self._stream.abort)

@@ -76,7 +76,7 @@ class TunnelPool:
         )
         self._limits = limits
         self._on_change = on_change
-        self._store = BufferBudget(limits)
+        self._budget = BufferBudget(limits)
         self._pod: PodRef | None = None
         self._port = 0
         self._transport: TransportChoice | None = None
@@ -255,9 +255,9 @@ class TunnelPool:
     # ------------------------------------------------------------------ TunnelOwner
 
     @property
-    def store(self) -> BufferBudget:
+    def budget(self) -> BufferBudget:
         """Room for the bytes of slow readers, shared by all tunnels of the forward."""
-        return self._store
+        return self._budget
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """See `TunnelOwner`."""

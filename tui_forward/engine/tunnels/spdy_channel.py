@@ -1,64 +1,115 @@
-"""One forwarded connection inside a SPDY tunnel: a pair of streams, and where it stands.
+"""One forwarded connection inside a SPDY tunnel: a pair of streams and its accounting.
 
-A channel keeps the books of one connection (bytes held, frames sent, the server's worker it
-occupies); what follows from them for everybody on the tunnel is `spdy_tunnel`'s business.
+What follows from the accounting for the other channels is up to the tunnel.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler
 from tui_forward.engine.tunnels.flow_control import WorkerWindow
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
-from tui_forward.errors import ForwardErrorCause
+from tui_forward.errors import ForwardErrorCause, TuiForwardError
 from tui_forward.protocol.error_stream import PortForwardFailure
+from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.transport.stream import Buffer
 
-if TYPE_CHECKING:
-    from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
+
+class SpdyChannelOwner(Protocol):
+    """What a channel needs of its tunnel.
+
+    Attributes:
+        client: The codec.
+        error: Why the tunnel ended.
+        write_paused: The tunnel's stream takes no more data.
+        load: See `Tunnel`.
+        refused_at: See `Tunnel`.
+    """
+
+    client: TunnelClient
+    limits: Limits
+    error: TuiForwardError | None
+    write_paused: bool
+    load: int
+    refused_at: float
+
+    @property
+    def budget(self) -> BufferBudget:
+        """Return the memory and disk for the bytes of slow readers."""
+
+    def received(self, channel: SpdyChannel) -> None:
+        """Have the channel's `deliver` called when the present chunk is processed."""
+
+    def sent(self, window: WorkerWindow | None, size: int) -> None:
+        """Send the `size` bytes of DATA that were queued, and meter them."""
+
+    def flush(self) -> None:
+        """Send what is queued, unless that happens anyway after the present chunk."""
+
+    def channel_buffered(self, channel: SpdyChannel, before: int, size: int) -> None:
+        """Record that a channel's handler buffers `size` bytes, `before` until now."""
+
+    def channel_half_closed(self) -> None:
+        """Record that a channel counts as no load any more."""
+
+    def channel_ended(self, channel: SpdyChannel) -> None:
+        """Forget a channel."""
+
+    def suspect_worker(self, window: WorkerWindow, frame: int) -> None:
+        """Find out whether a frame has stopped a worker of the server."""
 
 
 class SpdyChannel(Channel):
-    """One pair of streams; made by `SpdyTunnel.open`."""
+    """One pair of streams; created by `SpdyTunnel.open`.
+
+    Attributes:
+        window: Window of the server's worker that its data goes through; None once it is
+            half closed.
+        buffered: Bytes that its handler buffers.
+        ended: No more events follow.
+    """
 
     __slots__ = (
         "_first_frame",
         "_frames",
+        "_half_close_timer",
         "_handler",
-        "_heard",
-        "_held",
-        "_home",
-        "_lane",
+        "_has_received",
         "_last_frame",
+        "_loop",
         "_opened_at",
         "_pair",
         "_pieces",
         "_tunnel",
-        "_waiter",
-        "over",
+        "_worker",
+        "buffered",
+        "ended",
+        "window",
     )
 
     def __init__(
-        self, tunnel: SpdyTunnel, handler: ChannelHandler, port: int, lane: WorkerWindow, now: float
+        self, tunnel: SpdyChannelOwner, handler: ChannelHandler, port: int, window: WorkerWindow
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._tunnel = tunnel
         self._handler = handler
-        self._lane: WorkerWindow | None = lane
-        self._home = lane
+        self._worker = window
         self._frames = 0
         self._first_frame = self._last_frame = 0
-        self._heard = False
-        self._opened_at = now
-        self._held = 0
+        self._has_received = False
+        self._opened_at = self._loop.time()
         self._pieces: list[memoryview] = []
-        self._waiter: asyncio.TimerHandle | None = None
-        self.over = False
-        lane.streams += 1
-        tunnel.load += 1
+        self._half_close_timer: asyncio.TimerHandle | None = None
+        self.window: WorkerWindow | None = window
+        self.buffered = 0
+        self.ended = False
         self._pair = tunnel.client.open(port, self)
+        window.open_streams += 1
+        tunnel.load += 1
 
     @property
     def acknowledged(self) -> bool:
@@ -68,25 +119,15 @@ class SpdyChannel(Channel):
     @property
     def writable(self) -> bool:
         """See `Channel`."""
-        lane = self._lane
-        return not self._tunnel.write_paused and (lane is None or not lane.full)
-
-    @property
-    def lane(self) -> WorkerWindow | None:
-        """The server's worker that its data goes through; None once it only lingers."""
-        return self._lane
-
-    @property
-    def held(self) -> int:
-        """See `Channel.hold`."""
-        return self._held
+        window = self.window
+        return not self._tunnel.write_paused and (window is None or not window.full)
 
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
         if self._pair.send(data):
-            self._tunnel.sent(self._lane, len(data))
+            self._tunnel.sent(self.window, len(data))
             self._frames += 1
-            self._last_frame = self._home.sent_frames
+            self._last_frame = self._worker.sent_frames
             if self._frames == 1:
                 self._first_frame = self._last_frame
 
@@ -101,126 +142,135 @@ class SpdyChannel(Channel):
 
     def abort(self) -> None:
         """See `Channel`."""
-        if not self.over:
+        if not self.ended:
             self._pair.abort()
             self._end()
             self._tunnel.flush()
 
     @property
-    def store(self) -> BufferBudget:
+    def budget(self) -> BufferBudget:
         """See `Channel`."""
-        return self._tunnel.store
+        return self._tunnel.budget
 
     def set_buffered(self, size: int) -> None:
         """See `Channel`."""
-        if not self.over:
-            before, self._held = self._held, size
-            self._tunnel.channel_holds(self, before, size)
+        if not self.ended:
+            before, self.buffered = self.buffered, size
+            self._tunnel.channel_buffered(self, before, size)
 
     def mark_half_closed(self) -> None:
         """See `Channel`."""
-        if self._lane is not None:
-            self._leave_lane()
-            self._tunnel.channel_lingers()
+        if self.window is not None:
+            self._leave_window()
+            self._tunnel.channel_half_closed()
 
-    def _leave_lane(self) -> None:
-        if self._lane is not None:
-            self._lane.streams -= 1
-            self._lane = None
+    def _leave_window(self) -> None:
+        if self.window is not None:
+            self.window.open_streams -= 1
+            self.window = None
             self._tunnel.load -= 1
 
-    # What the tunnel asks of it.
+    # For the tunnel.
 
     def expire(self, opened_before: float) -> None:
-        """Give up if it was opened before then and is still not accepted."""
-        if self._opened_at < opened_before:
+        """End it if it was opened before then and is still not acknowledged."""
+        if self._opened_at < opened_before and not self.acknowledged:
             self._pair.expire()
 
-    def give_back(self, opened_before: float) -> None:
-        """Have it tried elsewhere if what was sent for it will never be taken here."""
-        behind = self._home.doubtful and self._first_frame > self._home.doubted_from
-        waits = not self._heard and self._opened_at < opened_before
-        if waits and (behind or not self._pair.accepted):
+    def return_undelivered(self, opened_before: float) -> None:
+        """End it as undelivered if its worker will never process what was sent.
+
+        The connection can then be retried on another tunnel.
+        """
+        worker = self._worker
+        blocked = worker.suspect and self._first_frame > worker.suspect_frame
+        waiting = not self._has_received and self._opened_at < opened_before
+        if waiting and (blocked or not self._pair.accepted):
             self._pair.abort()
             self._end()
-            text = "the server's end of the tunnel has stopped in part"
-            cause = ForwardErrorCause.OTHER
             self._handler.closed(
-                PortForwardFailure(cause=cause, text=text, port=self._pair.port, undelivered=True)
+                PortForwardFailure(
+                    cause=ForwardErrorCause.OTHER,
+                    text="the server's end of the tunnel has stopped in part",
+                    port=self._pair.port,
+                    undelivered=True,
+                )
             )
 
     def evict(self, reason: str) -> None:
-        """Others suffer from it."""
+        """Have the handler end it, because others wait for it."""
         self._handler.evicted(reason)
 
     def pause_writing(self) -> None:
-        """No room."""
+        """Have the handler send no more."""
         self._handler.writing_paused()
 
     def resume_writing(self) -> None:
-        """Room again."""
+        """Have the handler send again, unless something else speaks against it."""
         if self.writable:
             self._handler.writing_resumed()
 
-    # What the pair calls (`PairReceiver`).
+    # `StreamPairReceiver`.
 
     def accepted(self) -> None:
-        """See `PairReceiver`. Nothing waits for it; `acknowledged` remembers."""
+        """See `StreamPairReceiver`. Nothing waits for it; `acknowledged` reports it."""
 
     def data_received(self, data: memoryview) -> None:
-        """See `PairReceiver`; collected, so that a chunk costs one system call per channel."""
-        self._heard = True
+        """See `StreamPairReceiver`. Collects: a chunk costs one system call per channel."""
+        self._has_received = True
         if not self._pieces:
             self._tunnel.received(self)
         self._pieces.append(data)
 
     def deliver(self) -> None:
-        """Hand on what was collected."""
+        """Pass the collected data to the handler."""
         if self._pieces:
             pieces, self._pieces = self._pieces, []
-            if not self.over:
+            if not self.ended:
                 self._handler.data_received(pieces)
 
     def eof_received(self) -> None:
-        """See `PairReceiver`."""
+        """See `StreamPairReceiver`."""
         self.deliver()
-        self._waiter = self._tunnel.loop.call_later(
-            self._tunnel.limits.half_close_s, self._half_closed_for_long
+        self._half_close_timer = self._loop.call_later(
+            self._tunnel.limits.half_close_s, self._end_half_closed
         )
         self._handler.eof_received()
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        """See `PairReceiver`."""
+        """See `StreamPairReceiver`."""
         self.deliver()
-        if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
-            failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
-        if failure is not None and failure.cause is not ForwardErrorCause.RESET and self._frames:
-            # The application was not reached, so there never was a reader.
-            self._frames += 1
-            self._last_frame = self._first_frame
-        if failure is not None and failure.cause is ForwardErrorCause.REFUSED:
-            self._tunnel.refused_at = self._tunnel.loop.time()
+        if failure is not None:
+            if failure.tunnel_lost and self._tunnel.error is not None:
+                text = f"the tunnel was lost: {self._tunnel.error.message}"
+                failure = replace(failure, text=text)
+            if failure.cause is not ForwardErrorCause.RESET and self._frames:
+                # The application was not reached, so there never was a reader.
+                self._frames += 1
+                self._last_frame = self._first_frame
+            if failure.cause is ForwardErrorCause.REFUSED:
+                self._tunnel.refused_at = self._loop.time()
         self._end()
         self._handler.closed(failure)
 
-    def _half_closed_for_long(self) -> None:
+    def _end_half_closed(self) -> None:
         # The data is complete; a server that does not end the error stream has nothing
-        # to say on it.
-        if not self.over:
+        # to send on it.
+        if not self.ended:
             self._pair.abort()
             self._end()
             self._tunnel.flush()
             self._handler.closed(None)
 
     def _end(self) -> None:
-        if self.over:
+        if self.ended:
             return
-        self.over = True
-        if self._waiter is not None:
-            self._waiter.cancel()
-        self._held = 0
-        self._leave_lane()
+        self.ended = True
+        if self._half_close_timer is not None:
+            self._half_close_timer.cancel()
+        self.buffered = 0
+        self._leave_window()
         # The reader of an application that has ended still takes one frame, and no other.
         if self._frames > 1:
-            self._tunnel.doubt(self._home, self._last_frame)
-        self._tunnel.channel_over(self)
+            self._tunnel.suspect_worker(self._worker, self._last_frame)
+        self._tunnel.channel_ended(self)
