@@ -146,12 +146,12 @@ async def test_a_bad_edit_meanwhile_is_told_with_its_place_and_changes_nothing(
     for _ in range(2):  # each engine says so, for its notices end with it
         shop.profile.write_text(SHOP.replace("port: http", "prot: http"))
         async with shop.running() as running:
-            notice = await running.told("shop.yaml:4:29: `prot` is not known here")
+            notice = await running.told("shop.yaml:4:29: unknown key `prot`")
             assert notice.is_problem
             assert running.ids().keys() == {"web", "db"}
     shop.profile.unlink()
     async with shop.running() as running:
-        assert (await running.told("there is no such file; its forwards stay")).profile == "shop"
+        assert (await running.told("no such file; its forwards stay")).profile == "shop"
         shop.profile.write_text(MORE)
         await running.told("+ more")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tui_forward.common import paths as paths
 from tui_forward.model import Forward, ForwardSpec
-from tui_forward.profiles.parser import LARGEST, ProfileError, parse_profile
+from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, parse_profile
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.trust import TrustStore
 
@@ -104,7 +104,7 @@ class ProfileEditor:
         for name, row in after.items():
             begins = name in leaving or (name not in self.begun and name not in self.version)
             if begins and row.local in held:
-                return ExpectRejected("wants local port ")
+                return ExpectRejected("have the same local port ")
         return outcome
 
     def _touched(self, name: str, after: dict[str, Row]) -> bool:
@@ -208,7 +208,7 @@ class ProfileEditor:
         what = dice.randrange(11)
         if what == 0:
             place, lines[at] = (at, line.index("label")), line.replace("label", "lable")
-            said = "`lable` is not known here"
+            said = "unknown key `lable`"
         elif what == 1:
             place = (at, line.index("80"))
             lines[at] = line.replace("port: 80", f"port: {99999 + serial}")
@@ -221,7 +221,7 @@ class ProfileEditor:
             place, said = (at + 1, 2), 'found duplicate key "anchor"'
         elif what == 4:
             lines[at] = line.replace("}", f", needs: nobody-{serial}}}")
-            place, said = (at, 2), f"anchor needs `nobody-{serial}`, which is not here"
+            place, said = (at, 2), f"anchor needs `nobody-{serial}`, which does not exist"
         elif what == 5:
             place, lines[at] = (at, line.index("svc/")), line.replace("svc/", "cm/")
             said = 'target: cannot forward to "cm/anchor"'
@@ -270,7 +270,7 @@ class ProfileEditor:
             first = error.problems[0]
             place = f"{first.file.name}:{first.line}:{first.column}"
             self.put(text)
-            return f"{kind}, wrong", ExpectRejected(f"{place}: {first.what}")
+            return f"{kind}, wrong", ExpectRejected(f"{place}: {first.message}")
         rows = {}
         for one in profile.forwards:
             spec = one.spec
@@ -294,11 +294,11 @@ class ProfileEditor:
              *(["closed"] if os.geteuid() else [])]
         )  # fmt: skip
         kinds = {
-            "gone": "there is no such file", "dangling": "there is no such file",
-            "loop": "the file cannot be read: too many levels", "huge": "the file is too large",
-            "bytes": "this is not UTF-8", "empty": "there are no `forwards:` here",
-            "comment": "there are no `forwards:` here",
-            "closed": "the file cannot be read: permission",
+            "gone": "no such file", "dangling": "no such file",
+            "loop": "cannot read the file: too many levels", "huge": "the file is too large",
+            "bytes": "this is not UTF-8", "empty": "`forwards:` is missing",
+            "comment": "`forwards:` is missing",
+            "closed": "cannot read the file: permission",
         }  # fmt: skip
         said = kinds.get(what, "this is not a file with a text")
         if said == self.fault:
@@ -309,7 +309,7 @@ class ProfileEditor:
             place = f"{before.count(chr(10)) + 1}:4"
             self._write(before.encode() + b"abc\xff\n")
         elif what in ("huge", "empty", "comment"):
-            huge = b"a: b\n" * (LARGEST // 4)
+            huge = b"a: b\n" * (MAX_FILE_BYTES // 4)
             self._write({"huge": huge, "empty": b"", "comment": b"# off\n"}[what])
         else:
             self._clear()

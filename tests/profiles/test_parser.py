@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
-from tui_forward.profiles.parser import LARGEST, ProfileError, load_roundtrip, parse_profile
+from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, load_roundtrip, parse_profile
 from tui_forward.profiles.profile import Profile
 
 FILE = Path("shop.yaml")
@@ -52,7 +52,7 @@ def problems(text: str) -> list[str]:
     return [str(one).removeprefix("shop.yaml:") for one in raised.value.problems]
 
 
-def test_everything_that_can_be_said() -> None:
+def test_all_keys() -> None:
     profile = read(SHOP)
     assert (profile.name, profile.id, profile.description) == ("shop", "shop", "the shop")
     api, db, cache, one = profile.forwards
@@ -86,55 +86,64 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a: b: c", "1:5: this is not YAML: mapping values are not allowed here"),
         ("x: 1\nx: 2", '2:1: found duplicate key "x" with value "2" (original value: "1")'),
         ("[1]", "1:1: a profile is a mapping"),
-        ("", "1:1: there are no `forwards:` here"),
-        ("name: cut", "1:1: there are no `forwards:` here"),
-        ("version: 2", "1:10: the file is of version 2; this tui-forward knows up to 1"),
-        ("version: one", "1:10: version 'one' is not known here"),
-        ("version: true", "1:10: version True is not known here"),
-        ("forward: {}", "1:1: `forward` is not known here"),
-        ("forwards: [a]", "1:11: forwards is a mapping of names"),
-        ("forwards:\n  a b: {}", "2:3: `a b` cannot be a name"),
-        ("forwards:\n  1: {}", "2:3: `1` cannot be a name"),
-        ("forwards:\n  a: svc/web", "2:6: a is a mapping"),
+        ("", "1:1: `forwards:` is missing"),
+        ("name: cut", "1:1: `forwards:` is missing"),
+        ("version: 2", "1:10: the file has version 2; this tui-forward supports up to 1"),
+        ("version: one", "1:10: version 'one' is unknown"),
+        ("version: true", "1:10: version True is unknown"),
+        ("forward: {}", "1:1: unknown key `forward`"),
+        ("forwards: [a]", "1:11: forwards must be a mapping of names"),
+        ("forwards:\n  a b: {}", "2:3: `a b` is not a valid name"),
+        ("forwards:\n  1: {}", "2:3: `1` is not a valid name"),
+        ("forwards:\n  a: svc/web", "2:6: a must be a mapping"),
         ("forwards:\n  a:\n    port: 1", "2:3: a has no target"),
         ("forwards:\n  a:\n    target: svc/x", "2:3: a has no port"),
         ("forwards:\n  a: {target: svc/x, selector: a=b, port: 1}", "2:3: a has both a target"),
         ("forwards:\n  a: {target: cm/x, port: 1}", '2:15: target: cannot forward to "cm/x"'),
-        ("forwards:\n  a: {target: 5, port: 1}", "2:15: target: must be a text"),
+        ("forwards:\n  a: {target: 5, port: 1}", "2:15: target: must be a string"),
         ("forwards:\n  a: {target: svc/x, port: 99999}", "2:28: port: "),
         ("forwards:\n  a: {target: svc/x, port: [1]}", "2:28: port: must be a number or a name"),
         ("forwards:\n  a: {target: svc/x, port: '1:2', local: 3}", "2:3: a has two local ports"),
         ("forwards:\n  a: {target: svc/x, port: 1, local: 70000}", "2:38: local: must be a port"),
-        ("forwards:\n  a: {target: svc/x, port: 1, pin: true}", "2:3: a can be pinned to a pod"),
+        (
+            "forwards:\n  a: {target: svc/x, port: 1, pin: true}",
+            "2:3: a can only be pinned to a pod",
+        ),
         ("forwards:\n  a: {target: svc/x, port: 1, pin: 1}", "2:36: pin: must be true or false"),
         (
             "forwards:\n  a: {target: svc/x, port: 1, queue_timeout: soon}",
             '2:46: queue_timeout: "soon" is not a',
         ),
         ("forwards:\n  a: {target: svc/x, port: 1, address: here}", '2:40: address: "here" is'),
-        ("forwards:\n  a: {target: svc/x, port: 1, needs: b}", "2:3: a needs `b`, which is not"),
+        (
+            "forwards:\n  a: {target: svc/x, port: 1, needs: b}",
+            "2:3: a needs `b`, which does not exist",
+        ),
         ("forwards:\n  a: {target: svc/x, port: 1, needs: a}", "2:3: a needs itself: a → a"),
-        ("namespace: My Shop", '1:12: namespace: "My Shop" cannot be a namespace'),
-        ("name: 'a\\tb'", '1:7: name: "a\\tb" cannot be a name'),
-        ('description: "a\\eb"', "1:14: description: is empty, or has characters"),
-        ("forwards:\n  a: {target: svc/x, port: 1, env: a-b}", '2:36: env: "a-b" cannot be the'),
-        ("a: !!python/object/apply:os.system [ls]", "1:1: `a` is not known here"),
+        ("namespace: My Shop", '1:12: namespace: "My Shop" is not a valid namespace name'),
+        ("name: 'a\\tb'", '1:7: name: "a\\tb" is not a valid name'),
+        ('description: "a\\eb"', "1:14: description: is empty or has unprintable characters"),
+        (
+            "forwards:\n  a: {target: svc/x, port: 1, env: a-b}",
+            '2:36: env: "a-b" is not a valid variable prefix',
+        ),
+        ("a: !!python/object/apply:os.system [ls]", "1:1: unknown key `a`"),
         ("\x00", "1:1: this is not YAML"),
         ("{" * 20_000, "1:1: this is not YAML"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+def test_problem_has_its_position(text: str, expected: str) -> None:
     first = problems(text)[0]
-    assert first.startswith(said)
+    assert first.startswith(expected)
     assert first.isprintable()
 
 
-def test_everything_that_is_wrong_is_said_at_once_in_order() -> None:
+def test_all_problems_are_reported_in_order() -> None:
     text = """\
 nmespace: shop
 forwards:
@@ -144,25 +153,25 @@ forwards:
   b: {target: svc/b, port: 1, needs: [a, zz]}
 """
     assert problems(text) == [
-        "1:1: `nmespace` is not known here",
-        "4:3: other wants local port 5432, as db does",
+        "1:1: unknown key `nmespace`",
+        "4:3: other and db have the same local port 5432",
         "4:3: other and db would both be DB_PORT in the environment",
         "5:3: a needs itself: a → b → a",
-        "6:3: b needs `zz`, which is not here",
+        "6:3: b needs `zz`, which does not exist",
     ]
     with pytest.raises(ProfileError, match=r"\(and 4 more\)") as raised:
         read(text)
     assert raised.value.hint == "did you mean `namespace`?"
 
 
-def test_aliases_without_end_do_no_harm() -> None:
+def test_recursive_aliases_are_harmless() -> None:
     layers = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
     assert problems(f"a0: &a0 [x]\n{layers}")
     assert problems("forwards: &f\n  a: {target: *f, port: 1}")
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_a_profile_or_an_error_with_a_place(text: str) -> None:
+def test_any_text_is_a_profile_or_an_error_with_a_position(text: str) -> None:
     for prefix in ("", "forwards:\n  a:\n    "):
         try:
             read(prefix + text)
@@ -170,7 +179,7 @@ def test_any_text_is_a_profile_or_an_error_with_a_place(text: str) -> None:
             assert all(one.line >= 1 and one.column >= 1 for one in error.problems)  # noqa: PT017
 
 
-def test_a_thousand_damaged_profiles() -> None:
+def test_thousand_damaged_profiles() -> None:
     dice = random.Random(4)
     whole = {forward.name: forward for forward in read(SHOP).forwards}
     understood = 0
@@ -215,7 +224,7 @@ def test_comments_and_order_survive_an_edit() -> None:
     assert [one.name for one in read(out.getvalue()).forwards] == ["api", "db", "cache", "one"]
 
 
-def test_too_many() -> None:
+def test_too_many_forwards() -> None:
     many = "".join(f"  f{n}: {{target: svc/x, port: 1}}\n" for n in range(501))
-    assert problems(f"forwards:\n{many}")[0].endswith("501 forwards are more than 500")
-    assert len(many) < LARGEST
+    assert problems(f"forwards:\n{many}")[0].endswith("501 forwards exceed the limit of 500")
+    assert len(many) < MAX_FILE_BYTES

@@ -34,7 +34,7 @@ def on(profile: Profile, **more: object) -> list[Forward]:
     return forwards
 
 
-def test_nothing_is_to_be_done_twice() -> None:
+def test_applied_plan_leaves_no_changes() -> None:
     profile = read(TEXT)
     again = make_plan(profile, on(profile))
     assert not again
@@ -43,7 +43,7 @@ def test_nothing_is_to_be_done_twice() -> None:
     assert not make_plan(read(TEXT.replace(", local: 15432", "")), on(profile, local_port=15432))
 
 
-def test_only_what_differs_is_touched() -> None:
+def test_only_differences_are_planned() -> None:
     forwards = on(read(TEXT))
     changed = TEXT.replace("15432", "25432").replace(
         "  api:", "  new: {target: svc/n, port: 1}\n  x:"
@@ -58,11 +58,11 @@ def test_only_what_differs_is_touched() -> None:
     assert found.same == ()
 
 
-def test_what_is_missing_comes_in_the_order_of_needs() -> None:
+def test_added_forwards_are_in_dependency_order() -> None:
     assert [one.name for one in make_plan(read(TEXT), []).added] == ["db", "api"]
 
 
-def test_forwards_of_others_are_not_touched() -> None:
+def test_other_forwards_stay_unchanged() -> None:
     others = [
         *on(read(f"name: other\n{TEXT}")),
         Forward(
@@ -85,7 +85,7 @@ def loose(target: str, id_: str, **more: object) -> Forward:
 
 
 @pytest.mark.parametrize(
-    ("manner", "lines", "stays"),
+    ("mode", "lines", "stays"),
     [
         (
             ApplyMode.APPLY,
@@ -103,9 +103,7 @@ def loose(target: str, id_: str, **more: object) -> Forward:
         ),
     ],
 )  # fmt: skip
-def test_what_each_manner_means_for_what_is_on(
-    manner: ApplyMode, lines: list[str], stays: set[str]
-) -> None:
+def test_apply_modes(mode: ApplyMode, lines: list[str], stays: set[str]) -> None:
     before = read(f"{TEXT}  old: {{target: svc/old, port: 1}}\n")
     forwards = [
         *on(before)[1:],  # api was stopped
@@ -115,17 +113,17 @@ def test_what_each_manner_means_for_what_is_on(
         loose("sts/db", "f8", local_port=1234),  # its target, but not as the profile has it
         loose("svc/kept", "f9"),
     ]
-    wanted = TEXT.replace("15432", "25432") + "  kept: {target: svc/kept, port: 5432}\n"
-    found = make_plan(read(wanted), forwards, manner)
+    changed = TEXT.replace("15432", "25432") + "  kept: {target: svc/kept, port: 5432}\n"
+    found = make_plan(read(changed), forwards, mode)
     assert list(found.lines()) == lines
     assert {one.id for one in forwards} - {one.id for one in found.to_stop} == stays
     assert {one.id for one in found.same} == stays - {"f7", "f8"}, "a loose one was adopted"
-    nothing = make_plan(before, on(before), manner)
+    nothing = make_plan(before, on(before), mode)
     assert not nothing
     assert len(nothing.same) == 3
 
 
-def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
+def test_replace_with_an_empty_profile_stops_everything() -> None:
     forwards = on(read(TEXT))
     empty = read("name: empty\nforwards: {}")
     assert not make_plan(empty, forwards)
@@ -144,6 +142,6 @@ def test_a_profile_of_nothing_replaces_all_by_nothing() -> None:
         (("local: 15432", "local: 15432, transport: spdy"), "transport auto → spdy"),
     ],
 )
-def test_every_difference_has_words(edit: tuple[str, str], words: str) -> None:
+def test_every_difference_has_a_description(edit: tuple[str, str], words: str) -> None:
     found = make_plan(read(TEXT.replace(*edit)), on(read(TEXT)))
     assert f"~ db {words}" in list(found.lines())

@@ -15,7 +15,7 @@ def schema() -> dict[str, Any]:
     return found
 
 
-def test_the_schema_knows_what_the_reader_knows() -> None:
+def test_schema_has_the_keys_of_the_parser() -> None:
     top = schema()["properties"]
     assert list(top) == list(parser._PROFILE)
     forwards = top["forwards"]
@@ -23,7 +23,7 @@ def test_the_schema_knows_what_the_reader_knows() -> None:
     assert list(forward) == list(parser._FORWARD)
     assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
     assert top["version"]["const"] == parser.VERSION
-    assert forwards["maxProperties"] == parser.MOST_FORWARDS
+    assert forwards["maxProperties"] == parser.MAX_FORWARDS
     for pattern, known in (
         (top["name"]["pattern"], parser._NAME),
         (forwards["propertyNames"]["pattern"], parser._NAME),

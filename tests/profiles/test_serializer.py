@@ -36,7 +36,7 @@ def on(what: str, port: str = "80", local: int = 0, **more: object) -> Forward:
     )
 
 
-def test_what_is_on_is_what_the_profile_switches_on() -> None:
+def test_serialized_forwards_equal_the_parsed_profile() -> None:
     forwards = [
         on("web", "http", 8080),
         on("web", "metrics", 9090),
@@ -48,13 +48,13 @@ def test_what_is_on_is_what_the_profile_switches_on() -> None:
     assert text.startswith("version: 1\ncontext: here\nforwards:\n")
     profile = parse_profile(text, FILE)
     assert [one.name for one in profile.forwards] == ["web", "web-metrics", "db", "app-cache"]
-    # They belong to it now, without being begun anew.
+    # They belong to it now, without a restart.
     assert not make_plan(profile, forwards)
     assert list(find_adoptable(profile, forwards).values()) == forwards
     assert len(make_plan(profile, ()).added) == 4
 
 
-def test_comments_order_and_what_a_forward_does_not_know_survive() -> None:
+def test_comments_order_and_profile_only_keys_survive() -> None:
     before = """\
 # the shop, see the wiki
 version: 1
@@ -86,12 +86,12 @@ forwards:
     assert again == text
 
 
-def test_what_cannot_be_understood_is_not_written_over() -> None:
+def test_invalid_content_is_not_overwritten() -> None:
     with pytest.raises(ProfileError):
         serialize_profile([on("web").spec], FILE, "a: b: c")
 
 
-def test_one_forward_is_adopted_once() -> None:
+def test_forward_is_adopted_once() -> None:
     text = "context: here\nnamespace: shop\nforwards:\n" + "".join(
         f"  {name}: {{target: deploy/web, port: 80}}\n" for name in ("a", "b")
     )

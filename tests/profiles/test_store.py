@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.profiles.parser import LARGEST, ProfileError
+from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError
 from tui_forward.profiles.store import ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 
@@ -51,7 +51,7 @@ def test_only_the_root_of_a_working_tree_counts(store: ProfileStore) -> None:
     assert store.team_file() is not None
 
 
-def test_where_one_may_not_look_there_is_no_working_tree(
+def test_unreadable_folder_has_no_working_tree(
     store: ProfileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not by taking the permission away: root has it nevertheless.
@@ -62,7 +62,7 @@ def test_where_one_may_not_look_there_is_no_working_tree(
     assert store.team_file() is None
 
 
-def test_found_by_file_name_by_path_and_by_what_it_is_called(store: ProfileStore) -> None:
+def test_find_by_file_name_path_and_profile_name(store: ProfileStore) -> None:
     plain, named = put(store, "web.yaml"), put(store, "x.yaml", f"name: shop\n{GOOD}")
     tree = team(store)
     assert store.find("web").path == plain
@@ -73,37 +73,37 @@ def test_found_by_file_name_by_path_and_by_what_it_is_called(store: ProfileStore
     assert store.find("../../.tui-forward.yaml") == ProfileFile(tree, team=True)
     with pytest.raises(UsageError, match='no profile "db"') as raised:
         store.find("db")
-    assert raised.value.hint == "there are: shop, tree, web"
+    assert raised.value.hint == "available: shop, tree, web"
     put(store, "other.yaml", f"name: shop\n{GOOD}")
-    with pytest.raises(UsageError, match='two profiles are called "shop"'):
+    with pytest.raises(UsageError, match='two profiles have the name "shop"'):
         store.find("shop")
 
 
-def test_a_file_by_its_path_is_anybodys(store: ProfileStore, tmp_path: Path) -> None:
+def test_file_found_by_path_is_untrusted(store: ProfileStore, tmp_path: Path) -> None:
     (tmp_path / "loot.yaml").write_text(GOOD)
     assert store.find(str(tmp_path / "loot.yaml")).team
 
 
-def test_one_that_is_wrong_is_found_to_be_told_so(store: ProfileStore) -> None:
+def test_invalid_profile_is_found(store: ProfileStore) -> None:
     put(store, "bad.yaml", "forwards: 5")
     with pytest.raises(ProfileError, match=r"bad.yaml:1:11: "):
         store.find("bad").read()
 
 
-def test_what_cannot_be_read_is_said(store: ProfileStore, tmp_path: Path) -> None:
-    def said(path: Path) -> str:
+def test_unreadable_file_is_reported(store: ProfileStore, tmp_path: Path) -> None:
+    def problem(path: Path) -> str:
         with pytest.raises(ProfileError) as raised:
             ProfileFile(path).read()
         return str(raised.value).removeprefix(f"{path}:")
 
-    assert said(tmp_path / "none") == "1:1: there is no such file"
-    assert said(tmp_path) == "1:1: this is not a file with a text"
+    assert problem(tmp_path / "none") == "1:1: no such file"
+    assert problem(tmp_path) == "1:1: this is not a regular file"
     os.mkfifo(tmp_path / "pipe")
-    assert said(tmp_path / "pipe") == "1:1: this is not a file with a text"
-    (tmp_path / "large").write_bytes(b"#" * (LARGEST + 1))
-    assert said(tmp_path / "large") == "1:1: the file is too large"
+    assert problem(tmp_path / "pipe") == "1:1: this is not a regular file"
+    (tmp_path / "large").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    assert problem(tmp_path / "large") == "1:1: the file is too large"
     (tmp_path / "latin").write_bytes(b"a: 1\nname: caf\xe9\n")
-    assert said(tmp_path / "latin") == "2:10: this is not UTF-8"
+    assert problem(tmp_path / "latin") == "2:10: this is not UTF-8"
     (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert ProfileFile(tmp_path / "bom.yaml").read().forwards
     store.folder.write_text("no folder")
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_said(store: ProfileStore, tmp_path: Path) -> Non
         store.files()
 
 
-def test_only_what_is_right_is_written_and_in_one_step(store: ProfileStore) -> None:
+def test_only_valid_profiles_are_written_atomically(store: ProfileStore) -> None:
     path = store.path_for("web")
     store.write(path, GOOD)
     assert path.read_text() == GOOD
@@ -127,7 +127,7 @@ def test_only_what_is_right_is_written_and_in_one_step(store: ProfileStore) -> N
     assert path.read_text().startswith("# again")
 
 
-def test_a_changed_profile_is_asked_about_again(tmp_path: Path) -> None:
+def test_changed_profile_is_untrusted(tmp_path: Path) -> None:
     file = tmp_path / "tree" / ".tui-forward.yaml"
     trust = TrustStore(tmp_path / "state" / "trusted.json")
     assert not trust.is_trusted(file, GOOD)
@@ -136,7 +136,7 @@ def test_a_changed_profile_is_asked_about_again(tmp_path: Path) -> None:
     assert not trust.is_trusted(file, f"{GOOD}# a word more")
     assert not trust.is_trusted(tmp_path / "another", GOOD)
     (tmp_path / "state" / "trusted.json").write_text('{"version": 1, "profiles": 7}')
-    assert not trust.is_trusted(file, GOOD), "what cannot be read was not agreed to"
+    assert not trust.is_trusted(file, GOOD), "an unreadable store trusts nothing"
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
         TrustStore(tmp_path / "file" / "x").trust(file, GOOD)

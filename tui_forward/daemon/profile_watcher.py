@@ -240,4 +240,4 @@ def _content(file: ProfileFile) -> _Content:
 def _brief(error: ProfileError) -> str:
     """The first fault, with the name of the file instead of its path."""
     first = error.problems[0]
-    return f"{first.file.name}:{first.line}:{first.column}: {first.what}"
+    return f"{first.file.name}:{first.line}:{first.column}: {first.message}"

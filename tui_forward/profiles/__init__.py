@@ -1,7 +1,7 @@
-"""Profiles: forwards that belong together, kept in YAML files. Pure, but for `store` and `trust`.
+"""Profiles: forwards that belong together, in YAML files. Pure, except for `store` and `trust`.
 
-`profile` says what there is in one, `reading` makes one of a text and tells what is wrong with it
-by line and column, `schema` describes the files to editors, `store` knows where they are,
-`trust` remembers which of somebody else's were agreed to, and `plan` compares one with what is on.
-`importing` makes one of what other programs keep, `exporting` the other way round.
+`profile` has the types, `parser` and `serializer` convert text and report problems by line and
+column, `profile.schema.json` describes the files to editors, `store` finds and writes files,
+`trust` records which profiles of others the user trusts, and `plan` compares a profile with the
+active forwards. `importers` and `exporters` convert the formats of other programs.
 """

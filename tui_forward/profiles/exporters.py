@@ -1,4 +1,4 @@
-"""A profile for those who do not have this program: kubectl lines, a script, an .env file. Pure."""
+"""Exporters of profiles: kubectl commands, a shell script, an .env file. Pure."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _KINDS = {
 
 
 def format_kubectl_commands(profile: Profile) -> Iterator[str]:
-    """A line for each forward, in the order in which they need each other."""
+    """Yield one command line per forward, in the order of their dependencies."""
     for one in profile.in_order():
         yield kubectl_line(one.spec)
 
 
 def kubectl_line(spec: ForwardSpec) -> str:
-    """`kubectl port-forward` for one forward. A selector is looked up in the shell."""
+    """Return the `kubectl port-forward` command; a selector is resolved by the shell."""
     target = spec.target
-    words = ["kubectl", "port-forward"]
-    where: list[str] = []
+    command = ["kubectl", "port-forward"]
+    scope: list[str] = []
     if target.context:
-        where += ["--context", target.context]
+        scope += ["--context", target.context]
     if target.namespace:
-        where += ["--namespace", target.namespace]
-    words += where
+        scope += ["--namespace", target.namespace]
+    command += scope
     if spec.addresses != ("localhost",):
-        words += ["--address", ",".join(spec.addresses)]
+        command += ["--address", ",".join(spec.addresses)]
     if target.kind is TargetKind.SELECTOR:
-        # kubectl takes no selector here.
-        found = shlex.join(["kubectl", "get", "pod", *where, "-l", target.name, "-o", "name"])
-        what = f'"$({found} | head -n 1)"'
+        # kubectl port-forward does not accept a selector.
+        query = shlex.join(["kubectl", "get", "pod", *scope, "-l", target.name, "-o", "name"])
+        target_arg = f'"$({query} | head -n 1)"'
     else:
-        what = shlex.quote(f"{_KINDS[target.kind]}/{target.name}")
-    return f"{shlex.join(words)} {what} {shlex.quote(_ports(spec))}"
+        target_arg = shlex.quote(f"{_KINDS[target.kind]}/{target.name}")
+    return f"{shlex.join(command)} {target_arg} {shlex.quote(_ports(spec))}"
 
 
 def _ports(spec: ForwardSpec) -> str:
@@ -49,16 +49,16 @@ def _ports(spec: ForwardSpec) -> str:
 
 
 def format_shell_script(profile: Profile) -> str:
-    """A shell script that forwards it all until Ctrl-C."""
+    """Return a shell script that runs all forwards until Ctrl-C."""
     lines = ["#!/bin/sh", f"# {profile.name}", "trap 'kill 0' EXIT"]
     lines += [f"{line} &" for line in format_kubectl_commands(profile)]
     return "\n".join([*lines, "wait", ""])
 
 
 def format_env(profile: Profile) -> Iterator[str]:
-    """NAME=VALUE lines, for forwards whose local port is fixed."""
+    """Yield NAME=VALUE lines for forwards with a fixed local port."""
     for one in profile.forwards:
-        port = _fixed(one)
+        port = _fixed_port(one)
         if port is None:
             continue
         host = next((a for a in one.spec.addresses if a not in ("localhost", "0.0.0.0", "::")), "")
@@ -66,8 +66,8 @@ def format_env(profile: Profile) -> Iterator[str]:
         yield f"{one.env}_PORT={port}"
 
 
-def _fixed(one: ProfileForward) -> int | None:
-    """The local port, if it is known before the forward is on."""
+def _fixed_port(one: ProfileForward) -> int | None:
+    """Return the local port, if it is known before the forward starts."""
     if one.spec.local_port:
         return one.spec.local_port
     port = one.spec.target.port

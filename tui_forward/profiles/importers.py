@@ -1,6 +1,6 @@
-"""Forwards out of what other programs keep: kubectl lines, and files of kftray, kportal, k9s. Pure.
+"""Importers of forwards: kubectl commands, and files of kftray, kportal and k9s. Pure.
 
-Whatever cannot be forwarded here (UDP, proxies) is told of and left out; the rest is taken.
+Entries that cannot be forwarded (UDP, proxies) are skipped with a note.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from tui_forward.profiles import k9s_annotations
 from tui_forward.profiles.plain_yaml import documents
 from tui_forward.profiles.profile import env_prefix
 
-LARGEST: Final = 16 * 1024 * 1024  # a shell's history may be long, and so may a list of pods
-_MOST = 500
-# Where a command begins behind what shells put before it: numbers, times, prompts.
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # shell histories and lists of pods may be long
+_MAX_FORWARDS = 500
+# Start of a command after what shells print before it: numbers, times, prompts.
 _COMMAND = re.compile(r"(?:^|[\s;&|(])((?:\S*/)?(?:kubectl|kubecolor|oc|k|tui-forward)\s.*)$")
 _FORWARDS = re.compile(r"\s(?:port-forward|forward)\s")
-_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_NAME = 63
+_NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_MAX_NAME_LENGTH = 63
 
 
 @dataclass(slots=True)
 class ImportResult:
-    """What was found.
+    """Result of an import.
 
     Attributes:
-        specs: Each with a name of its own.
-        notes: What was left out, and why; what a person should look at.
+        specs: The forwards, each with a unique name.
+        notes: Skipped entries with the reason, and differences to check.
     """
 
     specs: list[ForwardSpec] = field(default_factory=list)
@@ -49,41 +49,43 @@ class ImportResult:
 
 
 def import_forwards(text: str) -> ImportResult:
-    """Take forwards out of a text of any of these kinds.
+    """Import forwards from a text in any supported format.
 
     Args:
-        text: A shell script, a history, kftray's JSON, kportal's YAML, or objects of a cluster.
+        text: A shell script, a history, kftray JSON, kportal YAML, or Kubernetes objects.
 
     Raises:
-        UsageError: It is none of them, or there is no forward in it.
+        UsageError: The format is not supported, or there is no forward in it.
     """
-    if len(text) > LARGEST:
+    if len(text) > MAX_FILE_BYTES:
         raise UsageError(
-            f"the file is larger than {LARGEST >> 20} MiB",
-            hint="take a part of it, for example the pods of one namespace",
+            f"the file is larger than {MAX_FILE_BYTES >> 20} MiB",
+            hint="import a part of it, for example the pods of one namespace",
         )
     read = _reader(text)
     found = ImportResult()
-    seen: set[ForwardSpec] = set()  # a history says the same many times
+    seen: set[ForwardSpec] = set()  # a history repeats commands
     try:
         for name, spec in read(text, found):
-            if spec not in seen and len(seen) < _MOST:
+            if spec not in seen and len(seen) < _MAX_FORWARDS:
                 _add(found, name, spec)
             seen.add(spec)
     except RecursionError as error:
-        raise UsageError("the file cannot be read", hint="it is nested too deeply") from error
+        raise UsageError("cannot read the file: it is nested too deeply") from error
     except ValueError as error:
-        raise UsageError("the file cannot be read", hint=str(error).splitlines()[0]) from error
-    if len(seen) > _MOST:
-        found.notes.append(f"only the first {_MOST} of {len(seen)} are taken")
+        raise UsageError(f"cannot read the file: {str(error).splitlines()[0]}") from error
+    if len(seen) > _MAX_FORWARDS:
+        found.notes.append(f"only the first {_MAX_FORWARDS} of {len(seen)} forwards are imported")
     if not found.specs:
-        known = "kubectl lines, kftray JSON, kportal YAML, objects that k9s has annotations on"
-        raise UsageError("there is no forward in it", hint=found.notes[0] if found.notes else known)
+        formats = (
+            "Supported: kubectl commands, kftray JSON, kportal YAML, objects with k9s annotations"
+        )
+        raise UsageError("no forward found", hint=found.notes[0] if found.notes else formats)
     return found
 
 
 _Entries = Iterator[tuple[str, ForwardSpec]]
-# The line that objects of a cluster begin with; a script may hold one, but begins otherwise.
+# First line of Kubernetes objects; a script may contain one, but does not start with it.
 _OBJECT = re.compile(r"(?:\s|#[^\n]*\n|---)*(?:apiVersion|kind|metadata|spec|items)\s*:\s")
 
 
@@ -99,28 +101,28 @@ def _reader(text: str) -> Callable[[str, ImportResult], _Entries]:
 
 
 def _add(found: ImportResult, name: str, spec: ForwardSpec) -> None:
-    """Take a forward, so that with those before it it makes a profile."""
+    """Add a forward with a unique name, environment prefix and local port."""
     taken = {env_prefix(one.name) for one in found.specs}
-    base = _NO_NAME.sub("-", name).strip("._-")[:_LONGEST_NAME].strip("._-") or "forward"
+    base = _NON_NAME.sub("-", name).strip("._-")[:_MAX_NAME_LENGTH].strip("._-") or "forward"
     unique, number = base, 2
     if env_prefix(unique) in taken:
-        base = unique = f"{base}-{_NO_NAME.sub('-', spec.target.port)}"
+        base = unique = f"{base}-{_NON_NAME.sub('-', spec.target.port)}"
     while env_prefix(unique) in taken:
         unique, number = f"{base}-{number}", number + 1
-    holder = next((one for one in found.specs if one.local_port == spec.local_port), None)
-    if spec.local_port and holder is not None:
+    owner = next((one for one in found.specs if one.local_port == spec.local_port), None)
+    if spec.local_port and owner is not None:
         found.notes.append(
-            f"{unique}: local port {spec.local_port} is that of {holder.name}; it gets any free one"
+            f"{unique}: local port {spec.local_port} is used by {owner.name}; any free port is used instead"
         )
         spec = replace(spec, local_port=0)
     found.specs.append(replace(spec, name=unique))
 
 
-# Lines of commands ------------------------------------------------------------------------
+# Commands ---------------------------------------------------------------------------------
 
 
 def _commands(text: str, found: ImportResult) -> _Entries:
-    for number, line in _whole_lines(text):
+    for number, line in _logical_lines(text):
         match = _COMMAND.search(line)
         if match is None or not _FORWARDS.search(match[1]) or line.lstrip().startswith("#"):
             continue
@@ -128,26 +130,26 @@ def _commands(text: str, found: ImportResult) -> _Entries:
             for spec in parse_commands(match[1], context="", namespace=""):
                 yield spec.target.name.partition("=")[2] or spec.target.name, spec
         except UsageError as error:
-            found.notes.append(f"line {number} is left out: {error.message}")
+            found.notes.append(f"line {number} skipped: {error.message}")
 
 
-def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with those that go on in the next one put together; numbered from 1, by the first."""
-    whole, first = "", 1
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield lines with continuation lines joined, numbered from 1 by the first line."""
+    joined, first = "", 1
     for number, line in enumerate(text.splitlines(), 1):
-        if not whole:
+        if not joined:
             first = number
-        whole += line
-        if whole.endswith("\\"):
-            whole = f"{whole[:-1]} "
+        joined += line
+        if joined.endswith("\\"):
+            joined = f"{joined[:-1]} "
             continue
-        yield first, whole
-        whole = ""
-    if whole:
-        yield first, whole
+        yield first, joined
+        joined = ""
+    if joined:
+        yield first, joined
 
 
-# JSON: objects of a cluster, or kftray ----------------------------------------------------
+# JSON: Kubernetes objects, or kftray ----------------------------------------------------
 
 
 def _json(text: str, found: ImportResult) -> _Entries:
@@ -160,7 +162,7 @@ def _json(text: str, found: ImportResult) -> _Entries:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """One behind the other, as `jq '.items[]'` prints them."""
+    """Yield concatenated JSON values, as `jq '.items[]'` prints them."""
     decoder, text = json.JSONDecoder(), text.strip()
     at = 0
     while at < len(text):
@@ -174,23 +176,23 @@ def _kftray(entries: Iterable[Any], found: ImportResult) -> _Entries:
     for number, entry in enumerate(entries, 1):
         name = f"entry {number}"
         if not isinstance(entry, dict):
-            found.notes.append(f"{name} is left out: it is no object")
+            found.notes.append(f"{name} skipped: not an object")
             continue
         name = str(entry.get("alias") or entry.get("service") or name)
         kind = str(entry.get("workload_type") or "service")
         if str(entry.get("protocol") or "tcp").lower() != "tcp":
-            found.notes.append(f"{name} is left out: UDP cannot be forwarded")
+            found.notes.append(f"{name} skipped: UDP cannot be forwarded")
         elif kind not in ("service", "pod"):
-            found.notes.append(f"{name} is left out: {kind} is not a forward to a pod")
+            found.notes.append(f"{name} skipped: {kind} is not a forward to a pod")
         else:
             try:
                 yield name, _kftray_spec(entry, kind)
             except UsageError as error:
-                found.notes.append(f"{name} is left out: {error.message}")
+                found.notes.append(f"{name} skipped: {error.message}")
                 continue
             if kind == "service":
                 found.notes.append(
-                    f"{name}: kftray means the container's port, a service's own port is meant here"
+                    f"{name}: in kftray this is the container port, here it is the service port"
                 )
 
 
@@ -226,7 +228,7 @@ def _kportal(text: str, found: ImportResult) -> _Entries:
                 resource = str(entry.get("resource") or "")
                 name = str(entry.get("alias") or resource.partition("/")[2] or "forward")
                 if str(entry.get("protocol") or "tcp").lower() != "tcp":
-                    found.notes.append(f"{name} is left out: only TCP can be forwarded")
+                    found.notes.append(f"{name} skipped: only TCP can be forwarded")
                     continue
                 try:
                     spec = _kportal_spec(
@@ -234,12 +236,12 @@ def _kportal(text: str, found: ImportResult) -> _Entries:
                         str(namespace.get("name") or "default"),
                     )  # fmt: skip
                 except UsageError as error:
-                    found.notes.append(f"{name} is left out: {error.message}")
+                    found.notes.append(f"{name} skipped: {error.message}")
                     continue
                 if spec.target.kind is TargetKind.POD:
                     found.notes.append(
-                        f"{name}: for kportal, pod/{spec.target.name} is the beginning of a name; "
-                        "here it is the whole name"
+                        f"{name}: in kportal pod/{spec.target.name} is the prefix of a name, "
+                        "here it is the full name"
                     )
                 yield name, spec
 

@@ -1,9 +1,9 @@
-"""Forwards out of the annotations by which k9s knows the port-forwards of a pod. Pure.
+"""Import of the annotations that k9s uses for port-forwards of a pod. Pure.
 
 `k9scli.io/auto-port-forwards` and `k9scli.io/port-forwards` hold `CONTAINER::[LOCAL:]PORT`,
-several with commas between them; PORT is a number or a name, and without CONTAINER it is that of
-any container. They stand on pods, and in the pod templates of what makes pods. What owns a pod
-outlives it, and is what is forwarded to.
+several with commas between them; PORT is a number or a name, without CONTAINER it is that of
+any container. They are on pods and in pod templates. The forward goes to the owner of a pod,
+which outlives it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tui_forward.kube.api import decoding
 from tui_forward.model import DeclaredPort, ForwardSpec, Pod, PortProtocol, Target, TargetKind
 from tui_forward.profiles.parser import NAMESPACE
 
-# k9s itself uses the first alone where there are both; here nothing need be chosen.
+# Where both exist k9s uses only the first; here both are imported.
 _KEYS: Final = ("k9scli.io/auto-port-forwards", "k9scli.io/port-forwards")
-# `/NUMBER` behind a name is what k9s tells itself; it says nothing new.
+# `/NUMBER` after a name is redundant data of k9s.
 _FORM = re.compile(r"(?:([\w-]+)::)?(?:(\d*):)?([\w-]*)(?:/\d+)?", re.ASCII)
-_MOST_NOTES: Final = 500
-_LONGEST_NOTE: Final = 300
+_MAX_NOTES: Final = 500
+_MAX_NOTE_LENGTH: Final = 300
 
 
 class _Owner(api_types.Owner, gc=False, rename="camel"):
@@ -40,32 +40,32 @@ class _Metadata(api_types.Metadata, gc=False, rename="camel"):
 
 
 class _Pod(msgspec.Struct):
-    """A pod or the template of one, as far as it says something here."""
+    """A pod or pod template, with the fields used here."""
 
     metadata: _Metadata = msgspec.field(default_factory=_Metadata)
     spec: api_types.PodSpec = msgspec.field(default_factory=api_types.PodSpec)
 
 
 def is_object(value: Any) -> bool:
-    """Whether this is something of a cluster, or a list of such."""
+    """Return whether this is a Kubernetes object or list."""
     return isinstance(value, dict) and all(
         isinstance(value.get(key), str) for key in ("apiVersion", "kind")
     )
 
 
 def read_annotations(values: Iterable[Any], notes: list[str]) -> Iterator[tuple[str, ForwardSpec]]:
-    """What the annotations of some objects ask for.
+    """Yield the forwards in the annotations of objects.
 
     Args:
-        values: Objects and lists of them, as JSON or YAML has them.
-        notes: Gets a line for each thing that is left out.
+        values: Objects and lists of them, decoded from JSON or YAML.
+        notes: Receives a line for each skipped entry.
 
     Yields:
-        What a forward may be called, and the forward; as often as there are pods that say so.
+        Name and forward, repeated for every pod that has it.
     """
     for value in values:
         for one in _objects(value):
-            if _annotated(one):
+            if _has_annotation(one):
                 yield from _of_object(one, notes)
 
 
@@ -77,20 +77,20 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         yield value
         return
     for item in items:
-        if isinstance(item, dict):  # those of a PodList do not repeat that they are pods
+        if isinstance(item, dict):  # items of a PodList have no kind
             one = {"apiVersion": value["apiVersion"], "kind": kind.removesuffix("List"), **item}
             if is_object(one):
                 yield one
 
 
-def _annotated(value: dict[str, Any]) -> bool:
-    places = (value, _template(value))
-    return any(key in _dict(_dict(one, "metadata"), "annotations") for one in places
+def _has_annotation(value: dict[str, Any]) -> bool:
+    sources = (value, _template(value))
+    return any(key in _dict(_dict(one, "metadata"), "annotations") for one in sources
                for key in _KEYS)  # fmt: skip
 
 
 def _template(value: dict[str, Any]) -> dict[str, Any]:
-    """What a pod of it looks like."""
+    """Return the pod, or the pod template of the object."""
     if value["kind"] == "Pod":
         return value
     spec = _dict(value, "spec")
@@ -104,46 +104,46 @@ def _dict(value: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _of_object(value: dict[str, Any], notes: list[str]) -> Iterator[tuple[str, ForwardSpec]]:
     metadata = _dict(value, "metadata")
-    where = f"{value['kind']} {metadata.get('name') or 'without a name'}"
+    label = f"{value['kind']} {metadata.get('name') or 'without a name'}"
     try:
-        itself = msgspec.convert(metadata, _Metadata)
+        object_metadata = msgspec.convert(metadata, _Metadata)
         template = msgspec.convert(_template(value), _Pod)
-        pod = decoding.decode_pod(api_types.Pod(metadata=itself, spec=template.spec))
-        kind, name = _target(value, itself, pod)
+        pod = decoding.decode_pod(api_types.Pod(metadata=object_metadata, spec=template.spec))
+        kind, name = _target(value, object_metadata, pod)
         if pod.namespace and not NAMESPACE.fullmatch(pod.namespace):
-            raise UsageError(f'"{pod.namespace}" cannot be a namespace')
+            raise UsageError(f'"{pod.namespace}" is not a valid namespace name')
     except (UsageError, msgspec.ValidationError) as error:
-        _note(notes, f"{where} is left out: {error}")
+        _note(notes, f"{label} skipped: {error}")
         return
-    where = f"{pod.namespace}/{kind}/{name}".removeprefix("/")
-    said = [(template.metadata.annotations or {}).get(key, "") for key in _KEYS]
-    if not any(said):
-        _note(notes, f"{where} is left out: the annotation belongs into its pod template")
-    parts = [part.strip() for text in said for part in text.split(",") if part.strip()]
+    label = f"{pod.namespace}/{kind}/{name}".removeprefix("/")
+    texts = [(template.metadata.annotations or {}).get(key, "") for key in _KEYS]
+    if not any(texts):
+        _note(notes, f"{label} skipped: the annotation belongs in its pod template")
+    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     containers = [*(template.spec.containers or ()), *(template.spec.init_containers or ())]
     names = [one.name for one in containers]
     for part in dict.fromkeys(parts):
         try:
-            local, port, called = _parsed(part, pod, names)
+            local, port, port_name = _parse_annotation(part, pod, names)
         except UsageError as error:
-            _note(notes, f'{where}: "{part}" is left out: {error.message}')
+            _note(notes, f'{label}: "{part}" skipped: {error.message}')
             continue
         target = Target(context="", namespace=pod.namespace, kind=kind, name=name, port=port)
         spec = ForwardSpec(target=target, local_port=local)
-        yield name if len(parts) == 1 else f"{name}-{called}", spec
+        yield name if len(parts) == 1 else f"{name}-{port_name}", spec
 
 
 def _note(notes: list[str], text: str) -> None:
-    text = text[:_LONGEST_NOTE]
-    if text not in notes and len(notes) < _MOST_NOTES:  # every pod of a workload says the same
+    text = text[:_MAX_NOTE_LENGTH]
+    if text not in notes and len(notes) < _MAX_NOTES:  # every pod of a workload repeats it
         notes.append(text)
 
 
 def _target(value: dict[str, Any], metadata: _Metadata, pod: Pod) -> tuple[TargetKind, str]:
-    """The object itself, or what owns it if that can be forwarded to.
+    """Return the owner if it can be a target, otherwise the object itself.
 
     Raises:
-        UsageError: Neither can be.
+        UsageError: Neither can be a target.
     """
     owner, kind = pod.owner, value["kind"]
     if owner is not None and kind in ("Pod", "ReplicaSet") and owner.kind in KINDS:
@@ -160,8 +160,8 @@ def _group(api_version: str) -> str:
     return api_version.rpartition("/")[0]
 
 
-def _parsed(part: str, pod: Pod, containers: list[str]) -> tuple[int | None, str, str]:
-    """The local port, the port as the forward's target has it, and a word for it.
+def _parse_annotation(part: str, pod: Pod, containers: list[str]) -> tuple[int | None, str, str]:
+    """Return the local port, the port of the target, and a name for it.
 
     Raises:
         UsageError: It cannot be understood, or not be forwarded.
@@ -169,7 +169,7 @@ def _parsed(part: str, pod: Pod, containers: list[str]) -> tuple[int | None, str
     form = _FORM.fullmatch(part)
     port = form and (form[3] or form[2])
     if form is None or not port:
-        raise UsageError("it is not CONTAINER::[LOCAL:]PORT")
+        raise UsageError("not in the form CONTAINER::[LOCAL:]PORT")
     container, local = form[1], form[2] if form[3] else ""
     pair = parse_port(f"{local}:{port}" if local else port)
     if container and container not in containers:
@@ -177,23 +177,23 @@ def _parsed(part: str, pod: Pod, containers: list[str]) -> tuple[int | None, str
     declared = [one for one in pod.ports if container in (None, one.container)]
     if pair.remote.isdecimal():
         number = int(pair.remote)
-        called = next((one.name for one in declared if one.number == number and one.name), "")
+        port_name = next((one.name for one in declared if one.number == number and one.name), "")
     else:
-        number, called = _numbered(pair.remote, declared), pair.remote
+        number, port_name = _port_number(pair.remote, declared), pair.remote
     protocols = {one.protocol for one in pod.ports if one.number == number}
     if protocols and PortProtocol.TCP not in protocols:
         raise UsageError(f"it is {min(protocols)}, only TCP can be forwarded")
-    # Two containers may have ports of one name: by that, the forward would lead to the first.
-    numbers = [one.number for one in pod.ports if one.name == called]
+    # Two containers may have ports of the same name; resolution would use the first.
+    numbers = [one.number for one in pod.ports if one.name == port_name]
     if len(numbers) > 1 and container:
-        called = container
+        port_name = container
     remote = pair.remote if pair.remote.isdecimal() or numbers[0] == number else str(number)
-    return pair.local, remote, called or container or pair.remote
+    return pair.local, remote, port_name or container or pair.remote
 
 
-def _numbered(name: str, declared: list[DeclaredPort]) -> int:
+def _port_number(name: str, declared: list[DeclaredPort]) -> int:
     for one in declared:
         if one.name == name:
             return one.number
-    known = ", ".join(one.name for one in declared if one.name) or "none with a name"
-    raise UsageError(f'there is no port "{name}"; there is {known}')
+    known = ", ".join(one.name for one in declared if one.name) or "no named port"
+    raise UsageError(f'there is no port "{name}"; available: {known}')

@@ -1,8 +1,8 @@
-"""YAML that somebody else wrote, as plain values. Pure.
+"""Bounded parser of untrusted YAML to plain values. Pure.
 
-Whatever it says, it costs no more than its length: nesting is bounded, an alias is one more name
-of a value and no copy of it, and what `<<` merges is counted. A text that goes beyond that is
-refused, and so is nothing that kubectl prints or that a person would write.
+The cost is proportional to the length: nesting is bounded, an alias references a value without
+copying it, and values merged by `<<` are counted. Text beyond these limits is refused; output
+of kubectl and handwritten files stay far below them.
 """
 
 from __future__ import annotations
@@ -15,73 +15,73 @@ import yaml
 
 from tui_forward.errors import UsageError
 
-_DEEPEST: Final = 100
-_MOST_MERGED: Final = 100_000
+_MAX_DEPTH: Final = 100
+_MAX_MERGED: Final = 100_000
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
-_WORDS: Final[dict[str, bool | None]] = {
+_CONSTANTS: Final[dict[str, bool | None]] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 
 
 def documents(text: str) -> Iterator[Any]:
-    """Every document of a text: mappings, lists, texts, whole numbers, true, false and null.
+    """Yield every document: mappings, lists, strings, integers, true, false and null.
 
     Raises:
-        UsageError: It is no YAML, or out of proportion.
+        UsageError: It is not YAML, or exceeds the limits.
     """
     loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    building = _Building()
+    builder = _DocumentBuilder()
     try:
         for event in yaml.parse(text, Loader=loader):
             if isinstance(event, yaml.DocumentEndEvent):
-                yield building.root
-                building = _Building()
+                yield builder.root
+                builder = _DocumentBuilder()
             else:
-                building.take(event)
+                builder.add(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise _refused(f"{where}{error.problem or error.context}") from error
+        position = f"line {mark.line + 1}: " if mark is not None else ""
+        raise _parse_error(f"{position}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise _refused(str(error).splitlines()[0]) from error
+        raise _parse_error(str(error).splitlines()[0]) from error
 
 
-def _refused(why: str) -> UsageError:
-    return UsageError("this YAML cannot be read", hint=why)
+def _parse_error(cause: str) -> UsageError:
+    return UsageError(f"cannot parse this YAML: {cause}")
 
 
-class _Building:
-    """One document, built without recursion."""
+class _DocumentBuilder:
+    """Builder of one document, without recursion."""
 
     def __init__(self) -> None:
         self.root: Any = None
         self._open: list[Any] = []
-        self._keys: list[Any] = []  # of each open mapping the key that waits for its value
+        self._keys: list[Any] = []  # per open mapping, the key whose value is next
         self._anchors: dict[str, Any] = {}
         self._merged = 0
 
-    def take(self, event: yaml.Event) -> None:
-        """One event of the parser."""
+    def add(self, event: yaml.Event) -> None:
+        """Process one event of the parser."""
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if len(self._open) == _DEEPEST:
-                raise _refused("it is nested too deeply")
+            if len(self._open) == _MAX_DEPTH:
+                raise _parse_error("it is nested too deeply")
             self._open.append({} if isinstance(event, yaml.MappingStartEvent) else [])
             self._keys.append(_NO_KEY)
-            self._called(event.anchor, self._open[-1])
+            self._set_anchor(event.anchor, self._open[-1])
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._keys.pop()
             self._put(self._open.pop())
         elif isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
-            self._called(event.anchor, value)
+            self._set_anchor(event.anchor, value)
             self._put(value)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise _refused(f"*{event.anchor} is not defined before")
+                raise _parse_error(f"*{event.anchor} is not defined before")
             self._put(self._anchors[event.anchor])
 
-    def _called(self, anchor: str | None, value: Any) -> None:
+    def _set_anchor(self, anchor: str | None, value: Any) -> None:
         if anchor:
             self._anchors[anchor] = value
 
@@ -89,37 +89,37 @@ class _Building:
         if not self._open:
             self.root = value
             return
-        place = self._open[-1]
-        if isinstance(place, list):
-            place.append(value)
+        container = self._open[-1]
+        if isinstance(container, list):
+            container.append(value)
         elif self._keys[-1] is _NO_KEY:
-            self._keys[-1] = value if isinstance(value, str | int | None) else _NO_TEXT
+            self._keys[-1] = value if isinstance(value, str | int | None) else _COMPLEX_KEY
         else:
             key, self._keys[-1] = self._keys[-1], _NO_KEY
             if key == "<<":
-                self._merge(place, value)
-            elif key is not _NO_TEXT:
-                place[key] = value
+                self._merge(container, value)
+            elif key is not _COMPLEX_KEY:
+                container[key] = value
 
-    def _merge(self, place: dict[Any, Any], value: Any) -> None:
+    def _merge(self, container: dict[Any, Any], value: Any) -> None:
         for source in value if isinstance(value, list) else [value]:
             if not isinstance(source, dict):
                 continue
             self._merged += len(source)
-            if self._merged > _MOST_MERGED:
-                raise _refused("its aliases make far more of it than it is")
+            if self._merged > _MAX_MERGED:
+                raise _parse_error("its aliases expand to too many values")
             for key, one in source.items():
-                place.setdefault(key, one)
+                container.setdefault(key, one)
 
 
 _NO_KEY: Final = object()
-_NO_TEXT: Final = object()  # a key that is a list or a mapping: nothing here is called so
+_COMPLEX_KEY: Final = object()  # a list or mapping as a key; ignored
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
     value = event.value
     if not event.implicit[0]:
         return value
-    if value in _WORDS:
-        return _WORDS[value]
+    if value in _CONSTANTS:
+        return _CONSTANTS[value]
     return int(value) if _INTEGER.fullmatch(value) else value

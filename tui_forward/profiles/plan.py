@@ -1,4 +1,4 @@
-"""What has to be done so that what is on is what a profile says. Pure."""
+"""Difference between a profile and the active forwards. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tui_forward.profiles.profile import Profile, ProfileForward
 
 
 class ApplyMode(StrEnum):
-    """How what is on is made to fit a profile."""
+    """How a profile is applied to the active forwards."""
 
-    APPLY = "apply"  # its forwards become as it says; those of nobody and of others stay
-    MERGE = "merge"  # what is missing is added, what is on is not touched
-    REPLACE = "replace"  # it is on as it says, and nothing else is
+    APPLY = "apply"  # its forwards become as in the profile; other forwards stay
+    MERGE = "merge"  # missing forwards are added, active ones stay unchanged
+    REPLACE = "replace"  # its forwards become as in the profile; others are stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A forward that is on, and how it is to be."""
+    """An active forward, and the definition that replaces it."""
 
     before: Forward
     after: ProfileForward
@@ -31,14 +31,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The difference.
+    """Changes that apply a profile.
 
     Attributes:
-        added: To be switched on, in the order in which they need each other.
-        changed: To be switched off and on again, otherwise.
-        removed: To be switched off, as they are in the profile no more.
-        others: To be switched off, though they are not of this profile.
-        same: Of the profile, and not to be touched.
+        added: Forwards to start, in the order of their dependencies.
+        changed: Forwards to restart with another definition.
+        removed: Forwards to stop because the profile no longer has them.
+        others: Forwards to stop that do not belong to this profile.
+        same: Forwards of the profile that stay unchanged.
     """
 
     added: tuple[ProfileForward, ...] = ()
@@ -48,176 +48,178 @@ class Plan:
     same: tuple[Forward, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything is to be done."""
+        """Return whether there are changes."""
         return bool(self.added or self.changed or self.removed or self.others)
 
     @property
     def stopped(self) -> tuple[Forward, ...]:
-        """What is on now and will not be."""
+        """Return the active forwards that will not be active afterwards."""
         return self.removed + self.others
 
     @property
     def to_stop(self) -> tuple[Forward, ...]:
-        """What is switched off, be it to begin anew: their ports are free then."""
+        """Return all forwards to stop, also those to restart; their ports become free."""
         return self.stopped + tuple(change.before for change in self.changed)
 
     @property
     def to_start(self) -> tuple[ProfileForward, ...]:
-        """What is switched on."""
+        """Return all forwards to start."""
         return self.added + tuple(change.after for change in self.changed)
 
     def lines(self) -> Iterator[str]:
-        """The difference in words, a line for each forward that is touched."""
+        """Yield one line of text for each forward that changes."""
         for forward in self.added:
             yield f"+ {forward.name} {forward.spec.target}"
         for change in self.changed:
             before, after = change.before.spec, change.after.spec
             yield f"~ {change.after.name} {', '.join(describe_changes(before, after))}"
-        for gone in self.removed:
-            yield f"- {gone.spec.name} {gone.spec.target}"
+        for removed in self.removed:
+            yield f"- {removed.spec.name} {removed.spec.target}"
         for other in self.others:
             yield f"- {qualified_name(other)}"
 
 
 def qualified_name(forward: Forward) -> str:
-    """What a forward is called where several profiles meet."""
+    """Return the name of a forward together with its profile."""
     spec = forward.spec
     return f"{spec.name} of profile {spec.profile}" if spec.profile else str(spec.target)
 
 
 def make_plan(
-    profile: Profile, forwards: Iterable[Forward], manner: ApplyMode = ApplyMode.APPLY
+    profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY
 ) -> Plan:
-    """Compare a profile with what is on.
+    """Compare a profile with the active forwards.
 
     Args:
-        profile: As it is to be.
-        forwards: All that are on.
-        manner: What may become of those that are on.
+        profile: The profile to apply.
+        forwards: All active forwards.
+        mode: How to treat active forwards.
     """
     forwards = tuple(forwards)
-    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-    loose = find_adoptable(profile, forwards)
+    active = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    adoptable = find_adoptable(profile, forwards)
     added, changed, same = [], [], []
-    for wanted in profile.in_order():
-        forward = on.pop(wanted.name, None)
-        if forward is None and wanted.name in loose:
-            same.append(loose[wanted.name])
+    for entry in profile.in_order():
+        forward = active.pop(entry.name, None)
+        if forward is None and entry.name in adoptable:
+            same.append(adoptable[entry.name])
         elif forward is None:
-            added.append(wanted)
-        elif describe_changes(forward.spec, wanted.spec):
-            changed.append(Change(forward, wanted))
+            added.append(entry)
+        elif describe_changes(forward.spec, entry.spec):
+            changed.append(Change(forward, entry))
         else:
             same.append(forward)
-    if manner is ApplyMode.MERGE:
-        same += [*(change.before for change in changed), *on.values()]
+    if mode is ApplyMode.MERGE:
+        same += [*(change.before for change in changed), *active.values()]
         return Plan(added=tuple(added), same=tuple(same))
     others: list[Forward] = []
-    if manner is ApplyMode.REPLACE:
-        kept = {one.id for one in same}
-        others = [one for one in forwards if one.spec.profile != profile.id and one.id not in kept]
-    return Plan(tuple(added), tuple(changed), tuple(on.values()), tuple(others), tuple(same))
+    if mode is ApplyMode.REPLACE:
+        same_ids = {one.id for one in same}
+        others = [
+            one for one in forwards if one.spec.profile != profile.id and one.id not in same_ids
+        ]
+    return Plan(tuple(added), tuple(changed), tuple(active.values()), tuple(others), tuple(same))
 
 
 def forwards_of(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
-    """The forwards of a profile that are on, begun by it or adopted, by their names in it."""
+    """Return the active forwards of a profile, started by it or adopted, by name."""
     forwards = tuple(forwards)
-    on = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
-    return on | find_adoptable(profile, forwards)
+    active = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
+    return active | find_adoptable(profile, forwards)
 
 
 def find_adoptable(profile: Profile, forwards: Iterable[Forward]) -> dict[str, Forward]:
-    """Forwards of no profile that are just what this one says, by the names they have in it.
+    """Return forwards without a profile that equal entries of this one, by entry name.
 
-    So what was saved as a profile belongs to it, without being begun anew.
+    So forwards that were saved as a profile belong to it without a restart.
     """
     forwards = tuple(forwards)
     taken = {one.spec.name for one in forwards if one.spec.profile == profile.id}
     free = [one for one in forwards if not one.spec.profile]
     found: dict[str, Forward] = {}
-    for wanted in profile.forwards:
-        if wanted.name in taken:
+    for entry in profile.forwards:
+        if entry.name in taken:
             continue
         for one in free:
-            if not describe_changes(spec_with_bound_port(one), wanted.spec):
-                found[wanted.name] = one
+            if not describe_changes(spec_with_bound_port(one), entry.spec):
+                found[entry.name] = one
                 free.remove(one)
                 break
     return found
 
 
 def spec_with_bound_port(forward: Forward) -> ForwardSpec:
-    """What was asked for, with the local port that it has become."""
+    """Return the spec of a forward with its actual local port."""
     if not forward.listening:
         return forward.spec
     return msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)
 
 
 def plan_edit(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
-    """What an edit of a profile means for what is on.
+    """Plan the effect of an edited profile on the active forwards.
 
-    What did not change in the file is not touched, whatever the person has done to it since:
-    one that was stopped stays off.
+    Entries that the edit did not change are not touched, so a forward that the user stopped
+    stays stopped.
 
     Args:
-        before: As it was read before the edit.
-        after: As it is now.
-        forwards: All that are on.
+        before: The profile before the edit.
+        after: The profile after the edit.
+        forwards: All active forwards.
     """
-    was = {one.name: one for one in before.forwards}
-    on = {one.spec.name: one for one in forwards if one.spec.profile == after.id}
+    previous = {one.name: one for one in before.forwards}
+    active = {one.spec.name: one for one in forwards if one.spec.profile == after.id}
     added, changed = [], []
-    for wanted in after.in_order():
-        old, forward = was.pop(wanted.name, None), on.get(wanted.name)
+    for entry in after.in_order():
+        old, forward = previous.pop(entry.name, None), active.get(entry.name)
         if old is None and forward is None:
-            added.append(wanted)
+            added.append(entry)
         elif (
             forward is not None
-            and (old is None or old.spec != wanted.spec)
-            and describe_changes(forward.spec, wanted.spec)
+            and (old is None or old.spec != entry.spec)
+            and describe_changes(forward.spec, entry.spec)
         ):
-            changed.append(Change(forward, wanted))
-    removed = [on[name] for name in was if name in on]
-    found = Plan(tuple(added), tuple(changed), tuple(removed))
-    touched = {one.id for one in found.to_stop}
-    same = tuple(one for one in on.values() if one.id not in touched)
-    return replace(found, same=same)
+            changed.append(Change(forward, entry))
+    removed = [active[name] for name in previous if name in active]
+    plan = Plan(tuple(added), tuple(changed), tuple(removed))
+    touched = {one.id for one in plan.to_stop}
+    same = tuple(one for one in active.values() if one.id not in touched)
+    return replace(plan, same=same)
 
 
 def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:
-    """What is otherwise, in words.
+    """Describe each difference between two specs.
 
-    What the profile leaves open is whatever it has become: the context and the namespace that
-    were current, the local port that was free.
+    Fields that the profile leaves open are never different: current context and namespace,
+    any free local port.
     """
     target = msgspec.structs.replace(
         after.target,
         context=after.target.context or before.target.context,
         namespace=after.target.namespace or before.target.namespace,
     )
-    found = []
+    changes = []
     if before.target.context != target.context:
-        found.append(f"context {before.target.context} → {target.context}")
+        changes.append(f"context {before.target.context} → {target.context}")
     if str(before.target) != str(target):
-        found.append(f"{before.target} → {target}")
+        changes.append(f"{before.target} → {target}")
     if before.target.pin != target.pin:
-        found.append("pinned" if target.pin else "follows its owner")
+        changes.append("pinned" if target.pin else "follows its owner")
     if after.local_port not in (None, 0, before.local_port):
-        found.append(f"local port {before.local_port or 'any'} → {after.local_port or 'any'}")
-    for field, words in _WORDS.items():
-        was, will_be = getattr(before, field), getattr(after, field)
-        if was != will_be:
-            found.append(f"{words} {_shown(was)} → {_shown(will_be)}")
-    return found
+        changes.append(f"local port {before.local_port or 'any'} → {after.local_port or 'any'}")
+    for field, label in _LABELS.items():
+        old, new = getattr(before, field), getattr(after, field)
+        if old != new:
+            changes.append(f"{label} {_format_value(old)} → {_format_value(new)}")
+    return changes
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return format_duration_arg(value) if isinstance(value, float) else str(value) or "none"
 
 
-_WORDS = {
+_LABELS = {
     "addresses": "address",
     "transport": "transport",
     "queue_timeout_s": "queue_timeout",

@@ -1,4 +1,4 @@
-"""What a profile says."""
+"""Types of a profile."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import msgspec
 
 from tui_forward.model import ForwardSpec
 
-_NO_LETTER = re.compile(r"[^A-Za-z0-9]+")
+_NON_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]+")
 
 
 class ProfileForward(msgspec.Struct, frozen=True, kw_only=True):
     """One forward of a profile.
 
     Attributes:
-        spec: As it is started; its `name` and `profile` say where it comes from. An empty context
-            or namespace is the current one.
-        env: What the names of its environment variables begin with: `DB` makes `DB_PORT`.
-        needs: Names of forwards that are to be ready before this one is begun.
+        spec: The spec, with `name` and `profile` set. An empty context or namespace is the
+            current one.
+        env: Prefix of the names of its environment variables: `DB` gives `DB_PORT`.
+        needs: Names of forwards that must be ready before this one starts.
     """
 
     spec: ForwardSpec
@@ -28,18 +28,18 @@ class ProfileForward(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Unique in its profile."""
+        """Return the name, unique in its profile."""
         return self.spec.name
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Forwards that are switched on and off together.
+    """Forwards that are started and stopped together.
 
     Attributes:
-        name: What people call it.
-        file: Where it was read.
-        team: It belongs to a working tree, and may be somebody else's.
-        description: A line about it.
+        name: Name of the profile.
+        file: File of the profile.
+        team: Whether it belongs to a working tree, so that others may have written it.
+        description: One line.
         forwards: In the order of the file.
     """
 
@@ -51,11 +51,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """What its forwards carry as `ForwardSpec.profile`."""
+        """Return the value of `ForwardSpec.profile` of its forwards."""
         return profile_id(self.name, self.file, team=self.team)
 
     def in_order(self) -> list[ProfileForward]:
-        """Each behind those it needs, else as in the file."""
+        """Return the forwards in the order of their dependencies, otherwise of the file."""
         done: dict[str, ProfileForward] = {}
         waiting = list(self.forwards)
         while waiting:
@@ -66,11 +66,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def profile_id(name: str, file: Path, *, team: bool) -> str:
-    """Profiles of a person's own have names; of working trees there may be many of one name."""
+    """Return the id: the name, or the path for a team profile, whose name may repeat."""
     return str(file) if team else name
 
 
 def env_prefix(name: str) -> str:
-    """`my-db` as the beginning of a variable's name: `MY_DB`."""
-    prefix = _NO_LETTER.sub("_", name).strip("_").upper()
+    """Return the environment variable prefix of a name: `my-db` gives `MY_DB`."""
+    prefix = _NON_ALPHANUMERIC.sub("_", name).strip("_").upper()
     return f"_{prefix}" if prefix[:1].isdigit() else prefix

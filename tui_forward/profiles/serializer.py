@@ -1,4 +1,4 @@
-"""A profile out of forwards that are on; comments and order of one there is already survive."""
+"""Serializer of profiles; keeps comments and order of an existing file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tui_forward.common.arguments import format_duration_arg
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.parser import VERSION, load_roundtrip
 
-_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST = 40
+_NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_MAX_NAME_LENGTH = 40
 _DEFAULTS = {
     "addresses": ("localhost",),
     "transport": "auto",
@@ -34,21 +34,21 @@ _KEYS = {
 
 
 def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
-    """The file of a profile that would switch these on.
+    """Return the text of a profile with these forwards.
 
     Args:
-        specs: What is to be in it; names are made where there are none.
-        file: For messages.
-        before: What the file holds already; its comments and its order are kept.
+        specs: The forwards; missing names are generated.
+        file: Path for messages.
+        before: Present content of the file; its comments and order are kept.
 
     Raises:
-        ProfileError: What it holds cannot be understood.
+        ProfileError: The present content is invalid.
     """
     top = load_roundtrip(before, file)
     if not before.strip():
         top["version"] = VERSION
     specs = list(specs)
-    # What all have in common stands above, if nothing else does already.
+    # Common values go to the top level, unless the file already has others there.
     common: dict[str, str] = {}
     for key in ("context", "namespace"):
         values = {getattr(one.target, key) for one in specs}
@@ -59,36 +59,36 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     found = top.get("forwards")
     if not isinstance(found, CommentedMap):
         found = top["forwards"] = CommentedMap()
-    named = _named(specs)
+    named = _unique_names(specs)
     for name in [name for name in found if name not in named]:
         del found[name]
     for name, spec in named.items():
         entry = found.get(name)
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
-        _write(entry, _entry(spec, common))
+        _update_entry(entry, _entry(spec, common))
     out = StringIO()
     YAML(typ="rt").dump(top, out)
     return out.getvalue()
 
 
-def _write(entry: CommentedMap, wanted: dict[str, Any]) -> None:
-    kept = {"needs", "env"}  # a forward that is on does not know these
-    for key in [key for key in entry if key not in wanted and key not in kept]:
+def _update_entry(entry: CommentedMap, values: dict[str, Any]) -> None:
+    preserved = {"needs", "env"}  # not part of a spec
+    for key in [key for key in entry if key not in values and key not in preserved]:
         del entry[key]
-    for key, value in wanted.items():
+    for key, value in values.items():
         if entry.get(key) != value:
             entry[key] = value
 
 
-def _named(specs: Iterable[ForwardSpec]) -> dict[str, ForwardSpec]:
+def _unique_names(specs: Iterable[ForwardSpec]) -> dict[str, ForwardSpec]:
     named: dict[str, ForwardSpec] = {}
     for spec in specs:
         target = spec.target
-        raw = spec.name or _NO_NAME.sub("-", target.name).strip("._-")[:_LONGEST]
+        raw = spec.name or _NON_NAME.sub("-", target.name).strip("._-")[:_MAX_NAME_LENGTH]
         base = name = raw.strip("._-") or "forward"
         if name in named:  # several ports of one target
-            base = name = f"{name}-{_NO_NAME.sub('-', target.port)}"
+            base = name = f"{name}-{_NON_NAME.sub('-', target.port)}"
         number = 2
         while name in named:
             name, number = f"{base}-{number}", number + 1
@@ -119,15 +119,15 @@ def _entry(spec: ForwardSpec, common: dict[str, str]) -> dict[str, Any]:
 
 
 def _settings(spec: ForwardSpec) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for field, default in _DEFAULTS.items():
         value = getattr(spec, field)
         if value == default:
             continue
         if isinstance(value, tuple):
-            said[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
+            settings[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
         elif isinstance(value, float):
-            said[_KEYS[field]] = format_duration_arg(value)
+            settings[_KEYS[field]] = format_duration_arg(value)
         else:
-            said[_KEYS[field]] = str(value)
-    return said
+            settings[_KEYS[field]] = str(value)
+    return settings

@@ -1,4 +1,4 @@
-"""Where profiles are: a folder of the person's own, and the root of the working tree one is in."""
+"""Store of profile files: the user's folder, and the root of the current working tree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from tui_forward.common import atomic_file as atomic_file
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.profiles.parser import LARGEST, ProfileError, ProfileProblem, parse_profile
+from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
 
 TEAM_FILE: Final = ".tui-forward.yaml"
@@ -21,39 +21,37 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class ProfileFile:
-    """A file that should hold a profile.
+    """A profile file, possibly invalid.
 
     Attributes:
-        path: The file.
-        team: It is a working tree's.
+        path: Path of the file.
+        team: Whether it belongs to a working tree.
     """
 
     path: Path
     team: bool = False
 
     def text(self) -> str:
-        """What is in it.
+        """Return the content.
 
         Raises:
             ProfileError: It cannot be read.
         """
         data = b""
         try:
-            # To open a pipe, or to read of it, might wait for ever; it may become one in between.
+            # Opening or reading a FIFO may block forever; the file may become one after stat().
             _check_regular(self.path, self.path.stat())
-            with open(self.path, "rb", opener=_open_without_waiting) as stream:
+            with open(self.path, "rb", opener=_open_nonblocking) as stream:
                 _check_regular(self.path, os.fstat(stream.fileno()))
-                data = stream.read(LARGEST + 1)
-            if len(data) > LARGEST:
+                data = stream.read(MAX_FILE_BYTES + 1)
+            if len(data) > MAX_FILE_BYTES:
                 raise ProfileError([ProfileProblem(self.path, 1, 1, "the file is too large")])
             return data.decode("utf-8-sig")
         except FileNotFoundError as error:
-            raise ProfileError(
-                [ProfileProblem(self.path, 1, 1, "there is no such file")]
-            ) from error
+            raise ProfileError([ProfileProblem(self.path, 1, 1, "no such file")]) from error
         except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
-            problem = ProfileProblem(self.path, 1, 1, f"the file cannot be read: {why}")
+            cause = (error.strerror or type(error).__name__).lower()
+            problem = ProfileProblem(self.path, 1, 1, f"cannot read the file: {cause}")
             raise ProfileError([problem]) from error
         except UnicodeDecodeError as error:
             before = data[: error.start]
@@ -64,29 +62,29 @@ class ProfileFile:
             raise ProfileError([problem]) from error
 
     def read(self) -> Profile:
-        """The profile.
+        """Return the parsed profile.
 
         Raises:
-            ProfileError: It cannot be read, or there is something wrong in it.
+            ProfileError: It cannot be read, or is invalid.
         """
         return parse_profile(self.text(), self.path, team=self.team)
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check_regular(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ProfileError([ProfileProblem(path, 1, 1, "this is not a file with a text")])
+        raise ProfileError([ProfileProblem(path, 1, 1, "this is not a regular file")])
 
 
 class ProfileStore:
-    """Finds profiles, and writes the person's own.
+    """Finds profile files, and writes the user's profiles.
 
     Args:
-        folder: The person's own; need not exist.
-        working: Where one is, for the profile of a working tree.
+        folder: The user's profile folder; need not exist.
+        working: The current folder, to find the profile of a working tree.
     """
 
     def __init__(self, folder: Path, working: Path) -> None:
@@ -94,25 +92,25 @@ class ProfileStore:
         self.working = working
 
     def files(self) -> list[ProfileFile]:
-        """All there are, the person's own by name, then the working tree's.
+        """Return all profile files: the user's by name, then that of the working tree.
 
         Raises:
-            ConfigError: The folder cannot be looked into.
+            ConfigError: The folder cannot be read.
         """
         try:
             found = sorted(path for path in self.folder.iterdir() if path.suffix in _SUFFIXES)
         except FileNotFoundError:
             found = []
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ConfigError(f"cannot look into {self.folder}: {why}") from error
+            cause = (error.strerror or str(error)).lower()
+            raise ConfigError(f"cannot read {self.folder}: {cause}") from error
         team = self.team_file()
         own = [ProfileFile(path) for path in found if not path.name.startswith(".")]
         return own + ([team] if team is not None else [])
 
     def team_file(self) -> ProfileFile | None:
-        """The profile of the working tree one is in, if it has one."""
-        with contextlib.suppress(PermissionError):  # one may be where one may not look
+        """Return the profile file of the current working tree, if it has one."""
+        with contextlib.suppress(PermissionError):  # the folders may be unreadable
             for folder in (self.working, *self.working.parents):
                 if (folder / ".git").exists():
                     path = folder / TEAM_FILE
@@ -120,18 +118,18 @@ class ProfileStore:
         return None
 
     def find(self, name: str) -> ProfileFile:
-        """The file that is meant: by name, by path, or by the name in a file.
+        """Find a file by path, by file name, or by the name in the profile.
 
         Raises:
-            UsageError: There is none, or there are two.
+            UsageError: There is none, or the name is ambiguous.
         """
         if os.sep in name or name.endswith(_SUFFIXES):
             path = (self.working / Path(name).expanduser()).resolve()
             team = self.team_file()
-            # A file that is named by its path may be anybody's.
+            # A file outside the user's profile folder may be written by others.
             own = path.parent == self.folder.resolve()
             if not path.is_file():
-                raise UsageError(f"there is no file {path}", hint="see tui-forward profile list")
+                raise UsageError(f"no such file: {path}", hint="see tui-forward profile list")
             return team if team is not None and team.path == path else ProfileFile(path, not own)
         files = self.files()
         named = [file for file in files if name in self._names(file)]
@@ -139,31 +137,35 @@ class ProfileStore:
             return named[0]
         if named:
             paths = " and ".join(str(file.path) for file in named)
-            raise UsageError(f'two profiles are called "{name}": {paths}', hint="give its path")
-        known = ", ".join(sorted({next(self._names(file)) for file in files})) or "none yet"
-        raise UsageError(f'there is no profile "{name}"', hint=f"there are: {known}")
+            raise UsageError(
+                f'two profiles have the name "{name}": {paths}', hint="specify the path"
+            )
+        known = ", ".join(sorted({next(self._names(file)) for file in files})) or "none"
+        raise UsageError(f'there is no profile "{name}"', hint=f"available: {known}")
 
     @staticmethod
     def _names(file: ProfileFile) -> Iterator[str]:
-        """What a file is called: inside first."""
-        with contextlib.suppress(ProfileError):  # still to be found, to be told what is wrong
+        """Yield the names of a file: the name in the profile first."""
+        with contextlib.suppress(
+            ProfileError
+        ):  # findable by file name, so that its problems can be shown
             yield file.read().name
         yield file.path.stem if not file.team else "team"
 
     def path_for(self, name: str) -> Path:
-        """Where a new profile of the person's own belongs."""
+        """Return the path of a new profile of the user."""
         return self.folder / f"{name}.yaml"
 
     def write(self, path: Path, text: str) -> None:
-        """Write a profile, in one step; what is wrong is never written.
+        """Write a profile atomically, unless it is invalid.
 
         Raises:
-            ProfileError: It is no profile.
-            ConfigError: The file cannot be written; the old one is untouched.
+            ProfileError: The text is invalid.
+            ConfigError: The file cannot be written; the old one is unchanged.
         """
         parse_profile(text, path)
         try:
             atomic_file.write_atomically(path, text.encode("utf-8"))
         except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
-            raise ConfigError(f"cannot write {path}: {why}") from error
+            cause = (error.strerror or type(error).__name__).lower()
+            raise ConfigError(f"cannot write {path}: {cause}") from error

@@ -1,7 +1,7 @@
-"""Which profiles of working trees were agreed to: by path, and by what is in them.
+"""Store of trusted profiles of working trees, by path and content.
 
-A profile that somebody else can change starts nothing before the person has seen it and said
-yes; a changed one is another one, and is asked about again.
+A profile that others can change starts nothing before the user has seen and trusted it; a
+changed one must be trusted again.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ import msgspec
 from tui_forward.common import atomic_file as atomic_file
 from tui_forward.errors import ConfigError
 
-_MOST = 500
+_MAX_ENTRIES = 500
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1] = 1
-    profiles: dict[str, str] = {}  # path: SHA-256 of what is in it
+    profiles: dict[str, str] = {}  # path: SHA-256 of the content
 
 
 class TrustStore:
-    """What was agreed to; kept in a file.
+    """Trusted profiles, kept in a file.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def is_trusted(self, file: Path, text: str) -> bool:
-        """Whether exactly this was agreed to. What cannot be read was not."""
+        """Return whether this content is trusted; False if the store is unreadable."""
         return self._read().profiles.get(str(file)) == _digest(text)
 
     def trust(self, file: Path, text: str) -> None:
-        """The person has seen it and said yes.
+        """Trust this content.
 
         Raises:
-            ConfigError: That cannot be written down.
+            ConfigError: The store cannot be written.
         """
         known = self._read()
         known.profiles.pop(str(file), None)
         known.profiles[str(file)] = _digest(text)
-        while len(known.profiles) > _MOST:
+        while len(known.profiles) > _MAX_ENTRIES:
             del known.profiles[next(iter(known.profiles))]
         try:
             atomic_file.write_atomically(self._path, msgspec.json.encode(known))
         except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
-            raise ConfigError(f"cannot write {self._path}: {why}") from error
+            cause = (error.strerror or type(error).__name__).lower()
+            raise ConfigError(f"cannot write {self._path}: {cause}") from error
 
     def _read(self) -> _File:
         try:

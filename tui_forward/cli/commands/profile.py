@@ -18,7 +18,7 @@ from tui_forward.cli.output import one_line, style, use_color
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
-from tui_forward.profiles.importers import LARGEST, import_forwards
+from tui_forward.profiles.importers import MAX_FILE_BYTES, import_forwards
 from tui_forward.profiles.parser import ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.serializer import serialize_profile
@@ -122,7 +122,7 @@ def check(names: tuple[str, ...], as_json: bool) -> int:
         if as_json:
             one = {
                 "file": str(fault.file), "line": fault.line, "column": fault.column,
-                "error": fault.what, "hint": fault.hint,
+                "error": fault.message, "hint": fault.hint,
             }  # fmt: skip
             click.echo(forward_output.json_line(one))
         else:
@@ -186,7 +186,7 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     FILE may be a script, a shell's history, what `kubectl get pods -o yaml` prints, manifests,
     or - for what is piped in.
     """
-    found = import_forwards(file.read(LARGEST + 1))
+    found = import_forwards(file.read(MAX_FILE_BYTES + 1))
     store = profile_lookup.store()
     wanted = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
     path = store.path_for(wanted)

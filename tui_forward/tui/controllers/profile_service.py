@@ -103,7 +103,7 @@ class ProfileService:
         profile, file = found.profile, str(found.file.path)
         if profile is None:
             faults = found.trouble.problems if found.trouble is not None else ()
-            lines = [f"line {one.line}, column {one.column}: {one.what}" for one in faults]
+            lines = [f"line {one.line}, column {one.column}: {one.message}" for one in faults]
             return ProfileView(found.name, file, "It cannot be used:", lines, wrong=True)
         open_on = {
             one.name: ", ".join(a for a in one.spec.addresses if not is_loopback(a))
