@@ -300,7 +300,7 @@ class ProfileEditor:
             "comment": "`forwards:` is missing",
             "closed": "cannot read the file: permission",
         }  # fmt: skip
-        said = kinds.get(what, "this is not a file with a text")
+        said = kinds.get(what, "this is not a regular file")
         if said == self.fault:
             return None  # is said once
         place = "1:1"

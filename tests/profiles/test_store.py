@@ -107,7 +107,7 @@ def test_unreadable_file_is_reported(store: ProfileStore, tmp_path: Path) -> Non
     (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert ProfileFile(tmp_path / "bom.yaml").read().forwards
     store.folder.write_text("no folder")
-    with pytest.raises(ConfigError, match="cannot look into"):
+    with pytest.raises(ConfigError, match="cannot read"):
         store.files()
 
 

@@ -112,7 +112,8 @@ def _add(found: ImportResult, name: str, spec: ForwardSpec) -> None:
     owner = next((one for one in found.specs if one.local_port == spec.local_port), None)
     if spec.local_port and owner is not None:
         found.notes.append(
-            f"{unique}: local port {spec.local_port} is used by {owner.name}; any free port is used instead"
+            f"{unique}: local port {spec.local_port} is used by {owner.name};"
+            " any free port is used instead"
         )
         spec = replace(spec, local_port=0)
     found.specs.append(replace(spec, name=unique))
