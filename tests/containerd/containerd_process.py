@@ -60,7 +60,7 @@ elif command == "ADD":
     path = os.environ["CNI_NETNS"]
     with open(path, "rb") as namespace:
         netns.enter(namespace.fileno())
-    netns.loopback_up()
+    netns.enable_loopback()
     number = hashlib.sha256(os.environ["CNI_CONTAINERID"].encode()).digest()
     loopback = os.path.basename(sys.argv[0]) == "loopback"
     address = "127.0.0.1/8" if loopback else f"10.99.{{number[0]}}.{{number[1] or 1}}/16"

@@ -239,7 +239,7 @@ def test_every_hop_can_be_disturbed(small: Running) -> None:
         small.control.send("cut", hop=hop)
     for hop in ("apiserver", "kubelet"):
         small.control.send("delay", hop=hop, seconds=0.01)
-    small.control.send("streaming", linger_s=0.5)
+    small.control.send("streaming", drain_timeout_s=0.5)
     small.control.send("expire-tokens")
     small.control.send("clear")
     for wrong in ({"hop": "nowhere"}, {"hop": "kubelet", "node": "node-z"}):

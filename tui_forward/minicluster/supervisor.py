@@ -292,7 +292,6 @@ class ClusterSupervisor:
             endpoint = f"unix://{options.containerd_socket}"
         else:
             settings = {
-                "name": node,
                 "state_dir": str(folder / "runtime"),
                 "listen": str(runtime_socket),
                 "control": str(self._socket(f"runtime-{node}")),

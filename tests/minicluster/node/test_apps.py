@@ -9,7 +9,7 @@ import pytest
 
 from tests.minicluster.node.harness import RuntimeHarness, received
 from tests.support.waiting import until
-from tui_forward.minicluster.runtime import apps
+from tui_forward.minicluster.runtime.apps.registry import find_app
 
 
 async def ask(runtime: RuntimeHarness, image: str, port: int, request: bytes) -> bytes:
@@ -77,7 +77,7 @@ async def test_metrics(runtime: RuntimeHarness) -> None:
 
 
 async def test_toolbox_counts_every_byte(runtime: RuntimeHarness) -> None:
-    await runtime.control.request("streaming", linger_s=0.05)
+    await runtime.control.request("streaming", drain_timeout_s=0.05)
     pod = await runtime.pod("toolbox")
     async with runtime.tunnel(pod) as client:
 
@@ -115,4 +115,4 @@ async def test_toolbox_counts_every_byte(runtime: RuntimeHarness) -> None:
     ],
 )
 def test_images(image: str, app: str | None) -> None:
-    assert apps.app_of(image) == app
+    assert find_app(image) == app

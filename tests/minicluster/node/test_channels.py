@@ -123,7 +123,7 @@ async def test_base64(runtime: RuntimeHarness) -> None:
 
 
 async def test_the_socket_closes_when_every_port_has_ended(runtime: RuntimeHarness) -> None:
-    await runtime.control.request("streaming", linger_s=0.05)
+    await runtime.control.request("streaming", drain_timeout_s=0.05)
     pod = await runtime.pod()
     async with channels(runtime, pod, 7002, 7002, 7999) as client:
         await until(lambda: client.channel(5))

@@ -241,9 +241,9 @@ async def collect(path: Path, options: LogOptions) -> bytes:
 async def test_log_reader_applies_options(tmp_path: Path) -> None:
     path = tmp_path / "0.log"
     writer = LogWriter(str(path))
-    writer.feed("stdout", b"one\ntwo\nthr")
-    writer.feed("stderr", b"oops\n")
-    writer.feed("stdout", b"ee\n" + b"x" * 40_000)
+    writer.write("stdout", b"one\ntwo\nthr")
+    writer.write("stderr", b"oops\n")
+    writer.write("stdout", b"ee\n" + b"x" * 40_000)
     writer.close()
     everything = await collect(path, LogOptions())
     assert everything == b"one\ntwo\noops\nthree\n" + b"x" * 40_000 + b"\n"
@@ -272,7 +272,7 @@ async def test_log_is_followed_until_container_exits(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         task = asyncio.create_task(follow())
         for number in range(3):
-            writer.feed("stdout", b"%d\n" % number)
+            writer.write("stdout", b"%d\n" % number)
             while len(chunks) <= number:  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
         exited.set()

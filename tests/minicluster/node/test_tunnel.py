@@ -34,7 +34,7 @@ async def test_the_end_of_the_client_never_reaches_the_application(
     runtime: RuntimeHarness,
 ) -> None:
     """And both streams end a second later, whatever the application still has to say."""
-    await runtime.control.request("streaming", linger_s=0.2)
+    await runtime.control.request("streaming", drain_timeout_s=0.2)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         error, data = await client.open(7006, 0, b"hello 30\n")
@@ -48,7 +48,7 @@ async def test_the_end_of_the_client_never_reaches_the_application(
 
 
 async def test_the_end_of_the_application_is_a_second_late(runtime: RuntimeHarness) -> None:
-    await runtime.control.request("streaming", linger_s=0.3)
+    await runtime.control.request("streaming", drain_timeout_s=0.3)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7007, 0)
@@ -105,7 +105,7 @@ async def test_refused(runtime: RuntimeHarness) -> None:
 async def test_three_ways_to_fail(
     runtime: RuntimeHarness, style: str, error_ends: str, data_ends: str, has_text: bool
 ) -> None:
-    await runtime.control.request("streaming", failure_style=style, linger_s=0.05)
+    await runtime.control.request("streaming", failure_style=style, drain_timeout_s=0.05)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         error, data = await client.open(7010, 0, b"x")

@@ -1,4 +1,4 @@
-"""The process of a runtime: `python -m tui_forward.minicluster.runtime --config FILE`."""
+"""Process of a runtime: `python -m tui_forward.minicluster.runtime --config FILE`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.cri_service import EmbeddedRuntime
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.fault_injection import RuntimeFaults
+from tui_forward.minicluster.runtime.image_service import EmbeddedImages
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
 
 async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
-    """Serve until the lifetime ends; pods are left to the shim."""
-    switches = config.switches
-    client = ShimClient(config.state_dir, config.owner_pid or os.getppid())
-    await client.start()
-    dialer = Dialer(client, config.driver, switches)
-    streaming = StreamingServer(dialer, switches)
-    service = EmbeddedRuntime(config, client, dialer, streaming)
-    await streaming.start(config.streaming_host, config.streaming_port)
-    server = make_server(config.listen, service, service)
+    """Serve until the lifetime ends; pods keep running in the shim."""
+    behavior = config.behavior
+    shim = ShimClient(config.state_dir, config.owner_pid or os.getppid())
+    await shim.start()
+    dialer = Dialer(shim, config.driver, behavior)
+    streaming = StreamingServer(dialer, behavior)
+    runtime = EmbeddedRuntime(config, shim, dialer, streaming)
+    streaming.start(config.streaming_host, config.streaming_port)
+    server = make_server(config.listen, runtime, EmbeddedImages())
     await server.start()
     control: ControlServer | None = None
     if config.control:
-        faults = RuntimeFaults(client, streaming, dialer, switches)
+        faults = RuntimeFaults(shim, streaming, dialer, behavior)
         control = ControlServer(config.control, faults.handle)
         await control.start()
     announce(pid=os.getpid(), streaming_port=streaming.port, socket=config.listen)
@@ -44,12 +45,12 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
             await control.close()
         await streaming.close()
         await server.stop(grace=0.0)
-        await client.close()
+        await shim.close()
         dialer.close()
 
 
 def main() -> int:
-    """Entry point of the process."""
+    """Run the process."""
     parser = argparse.ArgumentParser(prog="python -m tui_forward.minicluster.runtime")
     parser.add_argument("--config", required=True)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The commands that can be run in a pod of the embedded cluster: enough for probes.
+"""Commands that can be run in a pod of the embedded cluster: enough for probes.
 
-`true`, `false`, `hostname`; `/probe tcp PORT` and `/probe http PORT PATH`, which look at a port
-from inside the pod: a kubelet cannot, for a pod's address leads nowhere outside its namespace.
+`true`, `false`, `hostname`; `/probe tcp PORT` and `/probe http PORT PATH`, which probe a port from
+inside the pod, since a pod's address is not reachable from outside its namespace.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
+from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.dialer import Dialer, DialError
 
 
 async def run(
     command: list[str], container: shim_protocol.Container, dialer: Dialer, timeout_s: float
 ) -> cri.ExecSyncResponse:
-    """Run a command; a probe that fails ends with 1 and says why on stderr.
+    """Run a command; a failed probe exits with 1 and writes the cause to stderr.
 
     Raises:
         CriError: There is no such command.
@@ -45,24 +45,24 @@ async def run(
 async def _probe(
     sandbox_id: str, port: int, path: str | None, dialer: Dialer, timeout_s: float
 ) -> str:
-    """What is wrong with the port; empty if nothing is."""
+    """Return the cause of a failed probe, empty if it succeeded."""
     try:
         async with asyncio.timeout(timeout_s):
-            dialled = await dialer.dial(sandbox_id, port)
+            dialed = await dialer.dial(sandbox_id, port)
             try:
                 if path is None:
                     return ""
                 loop = asyncio.get_running_loop()
                 request = f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
-                await loop.sock_sendall(dialled.sock, request.encode())
+                await loop.sock_sendall(dialed.sock, request.encode())
                 start = b""
                 while b"\r\n" not in start and len(start) < 1024:
-                    data = await loop.sock_recv(dialled.sock, 1024)
+                    data = await loop.sock_recv(dialed.sock, 1024)
                     if not data:
                         break
                     start += data
             finally:
-                dialled.sock.close()
+                dialed.sock.close()
     except DialError as error:
         return error.cause
     except TimeoutError:

@@ -1,19 +1,19 @@
-"""What the control socket of a runtime can be asked for.
+"""Faults that the control socket of a runtime injects.
 
 =================== ================================================================
 ``fault``           fields and effect
 =================== ================================================================
 ``status``          tunnels, connections, sandboxes, pids
-``crash-pod``       ``namespace pod [container]``: SIGKILL to its container(s)
-``cut``             every tunnel ends with a reset; ``what`` = ``connections``: every
-                    forwarded connection breaks instead
-``stall``           ``on`` (true), ``for_s``: tunnels move no byte
-``delay``           ``seconds``: every byte of a tunnel is later by this, 0 ends it
-``streaming``       any field of `config.Switches`, and ``crio_texts``
-``expire-tokens``   pending streaming URLs are forgotten
-``stop-sandbox``    ``namespace pod``: its network goes, its name stays
-``end-pods``        every pod ends, and the shim
-``clear``           switches back to the configuration, stalls off
+``crash-pod``       ``namespace pod [container]``: SIGKILL to its containers
+``cut``             tunnels end with a reset; ``what`` = ``connections``: forwarded
+                    connections break instead
+``stall``           ``on`` (true), ``for_s``: tunnels transfer no bytes
+``delay``           ``seconds``: bytes of tunnels are delayed, 0 ends it
+``streaming``       any field of `config.RuntimeBehavior`, and ``crio_texts``
+``expire-tokens``   pending streaming URLs become invalid
+``stop-sandbox``    ``namespace pod``: its network is removed, its name stays
+``end-pods``        all pods and the shim end
+``clear``           behavior as configured, no stall, no delay
 =================== ================================================================
 """
 
@@ -28,7 +28,7 @@ import msgspec
 
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.cri import api_pb2 as cri
-from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
+from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.shim_client import ShimClient
@@ -36,39 +36,39 @@ from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
 
 class RuntimeFaults:
-    """Carries out requests of the control socket.
+    """Injects the faults requested at the control socket.
 
     Args:
-        client: The shim.
+        shim: The pods.
         streaming: The streaming server and its tunnels.
-        dialer: For the wording of its errors.
-        switches: The switches in use; changed in place.
+        dialer: Its `crio_texts` is set here.
+        behavior: The behavior in use; changed in place.
     """
 
     def __init__(
         self,
-        client: ShimClient,
+        shim: ShimClient,
         streaming: StreamingServer,
         dialer: Dialer,
-        switches: RuntimeBehavior,
+        behavior: RuntimeBehavior,
     ) -> None:
-        self._client = client
+        self._shim = shim
         self._streaming = streaming
         self._dialer = dialer
-        self._switches = switches
-        self._original = msgspec.to_builtins(switches)
-        self._unstall: asyncio.TimerHandle | None = None
+        self._behavior = behavior
+        self._configured = msgspec.to_builtins(behavior)
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Carry out one request.
+        """Inject or end one fault.
 
         Raises:
-            UsageError: It cannot be understood or done.
+            UsageError: The request is invalid or cannot be carried out.
         """
         match request.get("fault"):
             case "status":
                 return self._status()
-            case "crash-pod" | "crash":
+            case "crash-pod":
                 return await self._crash(request)
             case "cut":
                 return self._cut(str(request.get("what", "tunnels")))
@@ -77,21 +77,21 @@ class RuntimeFaults:
             case "delay":
                 self._delay(float(request.get("seconds", 0)))
             case "streaming":
-                self._set(request)
+                self._set_behavior(request)
             case "expire-tokens":
                 self._streaming.tokens.expire_all()
             case "stop-sandbox":
                 for sandbox in self._sandboxes(request):
-                    await self._client.ask(shim_protocol.StopSandbox(id=sandbox.id))
+                    await self._shim.request(shim_protocol.StopSandbox(id=sandbox.id))
             case "end-pods":
-                await self._client.ask(shim_protocol.Shutdown())
+                await self._shim.request(shim_protocol.Shutdown())
             case "clear":
-                self._set(dict(self._original))
+                self._set_behavior(dict(self._configured))
                 self._dialer.crio_texts = False
                 self._stall(on=False, for_s=None)
                 self._delay(0.0)
             case other:
-                raise UsageError(f"a runtime does not know the fault {other!r}")
+                raise UsageError(f"unknown runtime fault: {other!r}")
         return None
 
     def _status(self) -> dict[str, Any]:
@@ -101,39 +101,39 @@ class RuntimeFaults:
             "tunnels_total": self._streaming.tunnels_total,
             "connections": sum(tunnel.connections for tunnel in self._streaming.tunnels),
             "tokens": len(self._streaming.tokens),
-            "sandboxes": len(self._client.sandboxes),
+            "sandboxes": len(self._shim.sandboxes),
             "containers": {
-                container.id: container.pid for container in self._client.containers.values()
+                container.id: container.pid for container in self._shim.containers.values()
             },
-            "switches": msgspec.to_builtins(self._switches),
+            "behavior": msgspec.to_builtins(self._behavior),
         }
 
     def _sandboxes(self, request: dict[str, Any]) -> list[shim_protocol.Sandbox]:
         namespace, pod = request.get("namespace", "default"), request.get("pod")
-        found = []
-        for sandbox in self._client.sandboxes.values():
+        sandboxes = []
+        for sandbox in self._shim.sandboxes.values():
             metadata = cri.PodSandboxConfig.FromString(sandbox.config).metadata
             if sandbox.ready and (metadata.namespace, metadata.name) == (namespace, pod):
-                found.append(sandbox)
-        if not found:
-            raise UsageError(f"no pod {namespace}/{pod} runs here")
-        return found
+                sandboxes.append(sandbox)
+        if not sandboxes:
+            raise UsageError(f"no such pod: {namespace}/{pod}")
+        return sandboxes
 
     async def _crash(self, request: dict[str, Any]) -> dict[str, Any]:
-        wanted = request.get("container")
+        container_name = request.get("container")
         crashed = []
         sandboxes = {sandbox.id for sandbox in self._sandboxes(request)}
-        for container in list(self._client.containers.values()):
+        for container in list(self._shim.containers.values()):
             name = cri.ContainerConfig.FromString(container.config).metadata.name
             if container.sandbox_id not in sandboxes or not container.running:
                 continue
-            if wanted in (None, "", name):
-                await self._client.ask(
+            if container_name in (None, "", name):
+                await self._shim.request(
                     shim_protocol.SignalContainer(id=container.id, signal=signal.SIGKILL)
                 )
                 crashed.append(container.id)
         if not crashed:
-            raise UsageError("no such container runs")
+            raise UsageError("no such container is running")
         return {"containers": crashed}
 
     def _cut(self, what: str) -> dict[str, Any]:
@@ -146,22 +146,24 @@ class RuntimeFaults:
         return {"cut": len(tunnels)}
 
     def _stall(self, *, on: bool, for_s: object) -> None:
-        if self._unstall is not None:
-            self._unstall.cancel()
-            self._unstall = None
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
         self._streaming.stalled = on
         for tunnel in list(self._streaming.tunnels):
             tunnel.stall(on=on)
         if on and isinstance(for_s, int | float):
             loop = asyncio.get_running_loop()
-            self._unstall = loop.call_later(float(for_s), lambda: self._stall(on=False, for_s=None))
+            self._stall_timer = loop.call_later(
+                float(for_s), lambda: self._stall(on=False, for_s=None)
+            )
 
     def _delay(self, seconds: float) -> None:
         self._streaming.delay_s = seconds
         for tunnel in self._streaming.tunnels:
             tunnel.delay(seconds)
 
-    def _set(self, request: dict[str, Any]) -> None:
+    def _set_behavior(self, request: dict[str, Any]) -> None:
         changes = {
             key: value for key, value in request.items() if key not in ("fault", "hop", "node")
         }
@@ -170,12 +172,12 @@ class RuntimeFaults:
             self._dialer.crio_texts = bool(crio_texts)
         unknown = set(changes) - set(RuntimeBehavior.__struct_fields__)
         if unknown:
-            raise UsageError(f"no such switch: {', '.join(sorted(unknown))}")
+            raise UsageError(f"unknown setting: {', '.join(sorted(unknown))}")
         try:
-            new = msgspec.convert(
-                {**msgspec.to_builtins(self._switches), **changes}, RuntimeBehavior
+            changed = msgspec.convert(
+                {**msgspec.to_builtins(self._behavior), **changes}, RuntimeBehavior
             )
         except msgspec.ValidationError as error:
             raise UsageError(str(error)) from error
         for field in RuntimeBehavior.__struct_fields__:
-            setattr(self._switches, field, getattr(new, field))
+            setattr(self._behavior, field, getattr(changed, field))

@@ -1,9 +1,9 @@
-"""One forwarded connection in the runtime: the application's socket and its two streams.
+"""One forwarded connection in the runtime: the application's socket and the client's streams.
 
-The behaviour is containerd's, whose port-forward copies both ways and then thinks as follows:
-whichever direction ends first starts a timer of one second; when the other has ended, or the
-timer has, the application's socket is closed and both streams end. The client's end of file is
-never passed on to the application. dockershim's helper (`socat`) does pass it on.
+The behavior is containerd's, whose port-forward copies in both directions: the direction that
+ends first starts a timer of one second (`drain_timeout_s`); when the other direction ends or the
+timer expires, the application's socket is closed and both streams end. The client's end of file
+is never forwarded to the application. dockershim's helper (`socat`) does forward it.
 """
 
 from __future__ import annotations
@@ -19,317 +19,309 @@ from tui_forward.minicluster.runtime.dialer import (
     DialedConnection,
     Dialer,
     DialError,
-    end_helper,
-    helper_failure,
+    kill_helper,
+    wait_for_helper,
 )
 from tui_forward.minicluster.runtime.frame_workers import FrameWorkers
 from tui_forward.protocol.error_stream import forwarding_error
 
 GO_COPY_BYTES = 32 * 1024
-"""What `io.Copy` moves at once, and hence the size of DATA frames from a Go server."""
+"""Buffer size of `io.Copy`, and hence the size of DATA frames from a Go server."""
 
-_EVERYTHING = 1 << 62
+_UNLIMITED = 1 << 62
 
-# One event loop runs on one thread and every use of the buffer ends before the next begins.
+# Shared by all connections: the event loop has one thread, and no use outlives a callback.
 _BUFFER = memoryview(bytearray(256 * 1024))
 
 
 class ClientStreams(Protocol):
-    """The client's side of a connection: a pair of streams, or a pair of channels."""
+    """Client side of a connection: a pair of streams or a pair of channels."""
 
     @property
     def remote_open(self) -> bool:
-        """Whether the client may still send on it."""
+        """Whether the client may still send data."""
 
     def send(self, data: memoryview) -> None:
-        """Queue bytes of the application; they must not change until `Tunnel.flush`."""
+        """Queue bytes of the application, which must not change until `Tunnel.flush`."""
 
     def finish(self) -> None:
-        """End both streams, as after a good connection."""
+        """End both streams, as after a successful connection."""
 
-    def fail(self, text: str, *, dialled: bool, broken: bool) -> None:
-        """End both streams with a reason."""
+    def fail(self, text: str, *, dialed: bool, broken: bool) -> None:
+        """End both streams with an error text."""
 
 
 class Tunnel(Protocol):
-    """What a connection needs of the tunnel it belongs to."""
+    """What a connection uses of its tunnel."""
 
     dialer: Dialer
-    switches: RuntimeBehavior
+    behavior: RuntimeBehavior
     workers: FrameWorkers
     sandbox_id: str
 
     def flush(self) -> None:
-        """Send what is queued, or keep a copy of it until there is room."""
+        """Send what is queued, or keep a copy until there is room."""
 
-    def room(self, waiting: ForwardedConnection) -> bool:
-        """Whether there is room to send; if not, `room_again` is called later."""
+    def has_room(self, connection: ForwardedConnection) -> bool:
+        """Return whether there is room to send; if not, `resume_reading` is called later."""
 
-    def copying_ended(self, copying: ForwardedConnection) -> None:
-        """The connection is over."""
+    def connection_closed(self, connection: ForwardedConnection) -> None:
+        """Remove a connection that has ended."""
 
 
 class ForwardedConnection:
-    """Dials, copies both ways, ends.
+    """A connection that dials the application and copies in both directions.
+
+    It is the `frame_workers.FrameSink` of its client's data.
 
     Args:
-        tunnel: Where it belongs.
-        wire: The client's side.
+        tunnel: The tunnel it belongs to.
+        streams: The client's side.
         port: Port in the pod.
-        key: Which of the tunnel's workers serves it.
+        key: Chooses the worker of the tunnel that serves it.
     """
 
     __slots__ = (
-        "_dialled",
+        "_dialed",
         "_down_ended",
+        "_drain_timer",
         "_ended",
         "_failure",
+        "_loop",
         "_names",
-        "_rest",
-        "_swallow",
+        "_port",
+        "_receivable_after_end",
+        "_streams",
         "_task",
-        "_timer",
+        "_unsent",
         "_up_ended",
-        "bytes_down",
-        "bytes_up",
         "key",
-        "loop",
-        "port",
         "tunnel",
-        "wire",
     )
 
-    def __init__(self, tunnel: Tunnel, wire: ClientStreams, port: int, key: int) -> None:
+    def __init__(self, tunnel: Tunnel, streams: ClientStreams, port: int, key: int) -> None:
         self.tunnel = tunnel
-        self.wire = wire
-        self.port = port
         self.key = key
-        self.loop = asyncio.get_running_loop()
-        self.bytes_down = 0
-        self.bytes_up = 0
-        self._dialled: DialedConnection | None = None
+        self._streams = streams
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        self._dialed: DialedConnection | None = None
         self._names = ("", "")
-        self._rest = memoryview(b"")
+        self._unsent = memoryview(b"")
         self._up_ended = False
         self._down_ended = False
         self._ended = False
         self._failure = ""
-        self._timer: asyncio.TimerHandle | None = None
-        # What is taken after the end. Nothing, unless there was a copier.
-        self._swallow = 0
-        self._task = self.loop.create_task(self._dial())
-
-    # -- the beginning --
+        self._drain_timer: asyncio.TimerHandle | None = None
+        # Frames that a worker can deliver after the end: none before the dial.
+        self._receivable_after_end = 0
+        self._task = self._loop.create_task(self._dial())
 
     async def _dial(self) -> None:
         try:
-            dialled = await self.tunnel.dialer.dial(self.tunnel.sandbox_id, self.port)
+            dialed = await self.tunnel.dialer.dial(self.tunnel.sandbox_id, self._port)
         except DialError as error:
-            self._fail(error.cause, dialled=error.dialled, broken=error.broken)
+            self._fail(error.cause, dialed=error.dialed, broken=error.broken)
             return
         except OSError as error:
-            self._fail(str(error), dialled=True, broken=False)
+            self._fail(str(error), dialed=True, broken=False)
             return
         if self._ended:
-            _discard(dialled)
+            _close_dialed(dialed)
             return
-        self._dialled = dialled
-        # After the end the copier may still hang in its read of the stream: it takes one
-        # more piece, and nobody takes the next.
-        self._swallow = 1
-        self._names = _names(dialled.sock)
-        self.loop.add_reader(dialled.sock, self._app_readable)
-        self.tunnel.workers.unblocked(self.key)
+        self._dialed = dialed
+        # In Go the copier still waits in its read of the stream after the end: it consumes one
+        # more frame, and the next one blocks the worker.
+        self._receivable_after_end = 1
+        self._names = _endpoint_names(dialed.sock)
+        self._loop.add_reader(dialed.sock, self._read_app)
+        self.tunnel.workers.retry(self.key)
 
     # -- from the client to the application --
 
     @property
-    def over(self) -> bool:
-        """See `backpressure.Taker`."""
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
         return self._ended
 
-    def can_take(self) -> bool:
-        """See `backpressure.Taker`."""
+    def can_receive(self) -> bool:
+        """Return whether `receive` may be called."""
         if self._ended:
-            return self._swallow > 0
-        return self._up_ended or (self._dialled is not None and not self._rest)
+            return self._receivable_after_end > 0
+        return self._up_ended or (self._dialed is not None and not self._unsent)
 
     def receive(self, data: memoryview) -> None:
-        """See `backpressure.Taker`."""
+        """Send bytes to the application, or drop them after its end."""
         if self._ended:
-            self._swallow -= 1
+            self._receivable_after_end -= 1
             return
-        if self._up_ended or self._dialled is None:
+        if self._up_ended or self._dialed is None:
             return
         try:
-            sent = self._dialled.sock.send(data)
+            sent = self._dialed.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._copy_failed("write", error)
             return
-        self.bytes_up += sent
         if sent < len(data):
-            self._rest = memoryview(bytes(data[sent:]))
-            self.loop.add_writer(self._dialled.sock, self._app_writable)
+            self._unsent = memoryview(bytes(data[sent:]))
+            self._loop.add_writer(self._dialed.sock, self._write_unsent)
 
-    def take_eof(self) -> None:
-        """See `backpressure.Taker`."""
-        # What is left unread of a stream that has ended harms nobody.
-        self._swallow = _EVERYTHING
+    def receive_eof(self) -> None:
+        """Handle the end of the client's data."""
+        # Unread data of a stream that has ended does not block its worker.
+        self._receivable_after_end = _UNLIMITED
         if self._ended or self._up_ended:
             return
-        if self._dialled is not None and self._dialled.helper is not None:
-            # The helper's stdin ends; it hands that on, and ends itself soon after.
-            self._dialled.sock.shutdown(socket.SHUT_WR)
+        if self._dialed is not None and self._dialed.helper is not None:
+            # The helper forwards the end of its stdin, and exits soon after.
+            self._dialed.sock.shutdown(socket.SHUT_WR)
             self._up_ended = True
             return
         self._direction_ended(up=True)
 
-    def reset(self) -> None:
-        """The client reset the data stream: what it would be told is lost from here on."""
-        self.tunnel.workers.deliver(self.key, self, None)
-
-    def _app_writable(self) -> None:
-        if self._dialled is None:
+    def _write_unsent(self) -> None:
+        if self._dialed is None:
             return
         try:
-            sent = self._dialled.sock.send(self._rest)
+            sent = self._dialed.sock.send(self._unsent)
         except BlockingIOError:
             return
         except OSError as error:
             self._copy_failed("write", error)
             return
-        self.bytes_up += sent
-        self._rest = self._rest[sent:]
-        if not self._rest:
-            self.loop.remove_writer(self._dialled.sock)
-            self.tunnel.workers.unblocked(self.key)
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._loop.remove_writer(self._dialed.sock)
+            self.tunnel.workers.retry(self.key)
 
     # -- from the application to the client --
 
-    def _app_readable(self) -> None:
-        dialled = self._dialled
-        if dialled is None or self._down_ended:
+    def _read_app(self) -> None:
+        dialed = self._dialed
+        if dialed is None or self._down_ended:
             return
-        if not self.tunnel.room(self):
-            self.loop.remove_reader(dialled.sock)
+        if not self.tunnel.has_room(self):
+            self._loop.remove_reader(dialed.sock)
             return
         try:
-            count = dialled.sock.recv_into(_BUFFER)
+            count = dialed.sock.recv_into(_BUFFER)
         except BlockingIOError:
             return
         except OSError as error:
             self._copy_failed("read", error)
             return
         if not count:
-            self.loop.remove_reader(dialled.sock)
-            if dialled.helper is not None:
+            self._loop.remove_reader(dialed.sock)
+            if dialed.helper is not None:
                 self._down_ended = True
-                self._task = self.loop.create_task(self._helper_ended(dialled.helper))
+                self._task = self._loop.create_task(self._finish_helper(dialed.helper))
                 return
             self._direction_ended(up=False)
             return
-        self.bytes_down += count
         for at in range(0, count, GO_COPY_BYTES):
-            self.wire.send(_BUFFER[at : min(at + GO_COPY_BYTES, count)])
+            self._streams.send(_BUFFER[at : min(at + GO_COPY_BYTES, count)])
         self.tunnel.flush()
 
-    def room_again(self) -> None:
-        """The tunnel has room after it had none."""
-        if self._dialled is not None and not self._down_ended and not self._ended:
-            self.loop.add_reader(self._dialled.sock, self._app_readable)
+    def resume_reading(self) -> None:
+        """Read the application again: the tunnel has room."""
+        if self._dialed is not None and not self._down_ended and not self._ended:
+            self._loop.add_reader(self._dialed.sock, self._read_app)
 
-    async def _helper_ended(self, helper: asyncio.subprocess.Process) -> None:
-        cause = await helper_failure(helper)
+    async def _finish_helper(self, helper: asyncio.subprocess.Process) -> None:
+        cause = await wait_for_helper(helper)
         if cause:
-            self._fail(cause, dialled=False, broken=False)
+            self._fail(cause, dialed=False, broken=False)
         else:
             self._finish()
 
     # -- the end --
 
     def _copy_failed(self, operation: str, error: OSError) -> None:
-        if self._dialled is not None and not self._failure:
-            self._failure = self._dialled.copy_error(operation, error, self._names)
+        if self._dialed is not None and not self._failure:
+            self._failure = self._dialed.copy_error(operation, error, self._names)
         self._direction_ended(up=operation == "write")
 
     def _direction_ended(self, *, up: bool) -> None:
         if up:
             self._up_ended = True
-            if self._rest and self._dialled is not None:
-                self.loop.remove_writer(self._dialled.sock)
-                self._rest = memoryview(b"")
-            # Whatever else the client sends is taken and dropped until the end.
-            self.tunnel.workers.unblocked(self.key)
+            if self._unsent and self._dialed is not None:
+                self._loop.remove_writer(self._dialed.sock)
+                self._unsent = memoryview(b"")
+            # From here to the end, what the client sends is dropped.
+            self.tunnel.workers.retry(self.key)
         else:
             self._down_ended = True
         if self._up_ended and self._down_ended:
-            self._over()
-        elif self._timer is None and not self._ended:
-            self._timer = self.loop.call_later(self.tunnel.switches.linger_s, self._over)
+            self._complete()
+        elif self._drain_timer is None and not self._ended:
+            self._drain_timer = self._loop.call_later(
+                self.tunnel.behavior.drain_timeout_s, self._complete
+            )
 
-    def _over(self) -> None:
+    def _complete(self) -> None:
         if self._failure:
-            self._fail(self._failure, dialled=True, broken=True)
+            self._fail(self._failure, dialed=True, broken=True)
         else:
             self._finish()
 
     def _finish(self) -> None:
         if not self._ended:
             self._close()
-            self.wire.finish()
-            self._tell()
+            self._streams.finish()
+            self._leave_tunnel()
 
-    def _fail(self, cause: str, *, dialled: bool, broken: bool) -> None:
+    def _fail(self, cause: str, *, dialed: bool, broken: bool) -> None:
         if not self._ended:
             self._close()
-            text = forwarding_error(self.port, self.tunnel.sandbox_id, cause)
-            self.wire.fail(text, dialled=dialled, broken=broken)
-            self._tell()
+            text = forwarding_error(self._port, self.tunnel.sandbox_id, cause)
+            self._streams.fail(text, dialed=dialed, broken=broken)
+            self._leave_tunnel()
 
-    def _tell(self) -> None:
-        if not self.wire.remote_open:
-            self._swallow = _EVERYTHING
+    def _leave_tunnel(self) -> None:
+        if not self._streams.remote_open:
+            self._receivable_after_end = _UNLIMITED
         self.tunnel.flush()
-        self.tunnel.workers.unblocked(self.key)
-        self.tunnel.copying_ended(self)
+        self.tunnel.workers.retry(self.key)
+        self.tunnel.connection_closed(self)
 
     def _close(self) -> None:
         self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rest = memoryview(b"")
-        if self._dialled is not None:
-            self.loop.remove_reader(self._dialled.sock)
-            self.loop.remove_writer(self._dialled.sock)
-            _discard(self._dialled)
-            self._dialled = None
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+        self._unsent = memoryview(b"")
+        if self._dialed is not None:
+            self._loop.remove_reader(self._dialed.sock)
+            self._loop.remove_writer(self._dialed.sock)
+            _close_dialed(self._dialed)
+            self._dialed = None
 
-    def abandon(self) -> None:
-        """The tunnel is gone: end without a word."""
+    def abort(self) -> None:
+        """Close the application's socket without ending the streams: the tunnel has ended."""
         if not self._ended:
             self._close()
             self._task.cancel()
 
     def cut(self) -> None:
-        """Fault: the application's connection breaks, as if the application had reset it."""
+        """Fault: end the connection as if the application had reset it."""
         self._copy_failed(
             "read", ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         )
 
 
-def _names(sock: socket.socket) -> tuple[str, str]:
+def _endpoint_names(sock: socket.socket) -> tuple[str, str]:
+    """Return local and remote address as Go prints them, empty for other than TCP."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return "", ""
     try:
-        ours, theirs = sock.getsockname(), sock.getpeername()
+        local, remote = sock.getsockname(), sock.getpeername()
     except OSError:
         return "", ""
-    return f"{ours[0]}:{ours[1]}", f"{theirs[0]}:{theirs[1]}"
+    return f"{local[0]}:{local[1]}", f"{remote[0]}:{remote[1]}"
 
 
-def _discard(dialled: DialedConnection) -> None:
-    dialled.sock.close()
-    if dialled.helper is not None and dialled.helper.returncode is None:
-        end_helper(dialled.helper)
+def _close_dialed(dialed: DialedConnection) -> None:
+    dialed.sock.close()
+    if dialed.helper is not None and dialed.helper.returncode is None:
+        kill_helper(dialed.helper)

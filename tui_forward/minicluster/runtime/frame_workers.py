@@ -1,17 +1,17 @@
-"""Who waits for whom inside a tunnel: the frame workers of spdystream.
+"""Frame workers of a tunnel, which decide who waits for whom, as in spdystream.
 
 A Go server has one reader per tunnel and five workers, chosen by stream id modulo five. Each
-worker has a queue of 50 frames and hands one frame at a time to the stream's reader. A reader
-that stops therefore blocks its worker after one frame, every stream of that worker behind it,
-and, once 50 more frames are queued, the reader of the tunnel: everything stalls. PINGs take
-the workers in turn, and wait in their queues like everything else.
+worker has a queue of 50 frames and delivers one frame at a time to the stream's reader. A reader
+that stops therefore blocks its worker after one frame, every other stream of that worker, and,
+once 50 more frames are queued, the reader of the tunnel: everything stalls. PINGs are assigned
+to the workers in turn and wait in their queues like other frames.
 
-Only DATA waits for a reader: the end or the reset of a stream is done by the worker itself,
-though not before what is queued ahead of it. So DATA for a connection that was refused, which
-nobody will ever read, stops its worker for as long as the tunnel lives.
+Only DATA waits for a reader: the worker itself handles the end or the reset of a stream, but not
+before the frames queued ahead of it. So DATA for a connection that was refused, which is never
+read, blocks its worker for as long as the tunnel exists.
 
-`Workers` has the same effects with queues of calls and no threads. Legacy channels are one
-worker without a queue; without the faithful behaviour each connection has a worker of its own.
+`FrameWorkers` has the same effects with queues of calls and no threads. Legacy channels are one
+worker without a queue; without this backpressure each connection has a worker of its own.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class FrameSink(Protocol):
     """Where a worker delivers: one forwarded connection."""
 
     @property
-    def over(self) -> bool:
-        """Whether `take_eof` is all that can still be done, and at any time."""
+    def closed(self) -> bool:
+        """Whether only `receive_eof` is left to call, which is then possible at any time."""
 
-    def can_take(self) -> bool:
-        """Whether `take` would not have to wait; call `Workers.unblocked` once that is so."""
+    def can_receive(self) -> bool:
+        """Return whether `receive` may be called; `FrameWorkers.retry` is called once it may."""
 
     def receive(self, data: memoryview) -> None:
-        """Take bytes for the application."""
+        """Handle bytes for the application."""
 
-    def take_eof(self) -> None:
-        """The client sends no more."""
+    def receive_eof(self) -> None:
+        """Handle the end of the client's data."""
 
 
 class FrameWorkers:
@@ -49,10 +49,10 @@ class FrameWorkers:
         count: How many; 0 gives every key one of its own.
         queue: How many frames each queues before the tunnel's reader stops.
         pause: Called when the reader has to stop.
-        resume: Called when it may go on.
+        resume: Called when it may continue.
     """
 
-    __slots__ = ("_count", "_full", "_limit", "_pause", "_queues", "_resume", "_turn")
+    __slots__ = ("_count", "_full", "_limit", "_next", "_pause", "_queues", "_resume")
 
     def __init__(
         self,
@@ -65,42 +65,42 @@ class FrameWorkers:
         self._limit = queue
         self._pause = pause
         self._resume = resume
-        # Only workers that wait for somebody have an entry.
+        # Only blocked workers have an entry.
         self._queues: dict[int, deque[tuple[FrameSink, bytes | None]]] = {}
         self._full: set[int] = set()
-        self._turn = 0
+        self._next = 0
 
-    def deliver(self, key: int, taker: FrameSink, data: memoryview | None) -> None:
-        """Deliver bytes, or the end of them (None), in order with what is queued."""
+    def deliver(self, key: int, sink: FrameSink, data: memoryview | None) -> None:
+        """Deliver bytes, or the end of data (None), after what is queued for the same worker."""
         worker = key % self._count if self._count else key
         queue = self._queues.get(worker)
         if queue is None:
-            if _can_take(taker, data):
+            if _can_deliver(sink, data):
                 if data is None:
-                    taker.take_eof()
+                    sink.receive_eof()
                 else:
-                    taker.receive(data)
+                    sink.receive(data)
                 return
             queue = self._queues[worker] = deque()
-        queue.append((taker, None if data is None else bytes(data)))
-        # The one in the worker's hands does not count.
+        queue.append((sink, None if data is None else bytes(data)))
+        # The frame that the worker is delivering does not count.
         if len(queue) > self._limit and worker not in self._full:
             self._full.add(worker)
             if len(self._full) == 1:
                 self._pause()
 
-    def unblocked(self, key: int) -> None:
-        """The connection with this key can take again."""
+    def retry(self, key: int) -> None:
+        """Deliver queued frames after the connection with this key can receive again."""
         worker = key % self._count if self._count else key
         queue = self._queues.get(worker)
         if queue is None:
             return
-        while queue and _can_take(*queue[0]):
-            taker, data = queue.popleft()
+        while queue and _can_deliver(*queue[0]):
+            sink, data = queue.popleft()
             if data is None:
-                taker.take_eof()
+                sink.receive_eof()
             else:
-                taker.receive(memoryview(data))
+                sink.receive(memoryview(data))
         if not queue:
             self._queues.pop(worker, None)
         if worker in self._full and len(queue) <= self._limit:
@@ -108,21 +108,16 @@ class FrameWorkers:
             if not self._full:
                 self._resume()
 
-    def take_turns(self, taker: FrameSink) -> None:
-        """Have the next worker whose turn it is call `take_eof`: how PINGs go through."""
-        self.deliver(self._turn, taker, None)
-        self._turn = (self._turn + 1) % (self._count or 1)
+    def deliver_in_turn(self, sink: FrameSink) -> None:
+        """Have the next worker in turn call `receive_eof`, as for PINGs."""
+        self.deliver(self._next, sink, None)
+        self._next = (self._next + 1) % (self._count or 1)
 
     def clear(self) -> None:
-        """Forget everything: the tunnel has ended."""
+        """Drop all queued frames: the tunnel has ended."""
         self._queues.clear()
         self._full.clear()
 
-    @property
-    def stalled(self) -> bool:
-        """Whether the tunnel's reader is stopped."""
-        return bool(self._full)
 
-
-def _can_take(taker: FrameSink, data: bytes | memoryview | None) -> bool:
-    return taker.can_take() or (data is None and taker.over)
+def _can_deliver(sink: FrameSink, data: bytes | memoryview | None) -> bool:
+    return sink.can_receive() or (data is None and sink.closed)

@@ -1,7 +1,7 @@
-"""Container logs in the format of the CRI: `<time> <stream> <F|P> <text>` per line.
+"""Writer of container logs in the CRI's format: `<time> <stream> <F|P> <text>` per line.
 
-Written by the shim, read by the kubelet. A log is bounded: at `MAX_BYTES` the file moves to
-`<name>.old`, replacing an older one, and a new one begins.
+The shim writes them, the kubelet reads them. A log is bounded: at `MAX_BYTES` the file is renamed
+to `<name>.old`, replacing an older one, and a new one is started.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_LINE = 16 * 1024
 
 
-def timestamp(at_ns: int) -> bytes:
-    """RFC 3339 with nanoseconds, as Go writes it."""
+def _timestamp(at_ns: int) -> bytes:
+    """Return RFC 3339 with nanoseconds, as Go writes it."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
     stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{stamp}.{rest:09d}Z".encode()
 
 
 class LogWriter:
-    """The log of one container.
+    """Log of one container.
 
     Args:
         path: The file; empty discards everything.
@@ -41,38 +41,38 @@ class LogWriter:
     def _open(self) -> None:
         if self._path is None:
             return
-        # A log that cannot be written must not end the container.
+        # A log that cannot be opened must not end the container.
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab", buffering=0)
             self._size = os.fstat(self._file.fileno()).st_size
 
-    def feed(self, stream: str, data: bytes) -> None:
-        """Take output as it came; `stream` is "stdout" or "stderr"."""
+    def write(self, stream: str, data: bytes) -> None:
+        """Write output in any chunks; `stream` is "stdout" or "stderr"."""
         *lines, rest = (self._partial.get(stream, b"") + data).split(b"\n")
-        stamp = timestamp(time.time_ns()) + b" " + stream.encode()
+        stamp = _timestamp(time.time_ns()) + b" " + stream.encode()
         out = [stamp + b" F " + line + b"\n" for line in lines]
         while len(rest) > MAX_LINE:
             out.append(stamp + b" P " + rest[:MAX_LINE] + b"\n")
             rest = rest[MAX_LINE:]
         self._partial[stream] = rest
-        self._write(b"".join(out))
+        self._append(b"".join(out))
 
     def close(self) -> None:
-        """Write what had no end of line, and close the file."""
+        """Write unfinished lines and close the file."""
         for stream, rest in self._partial.items():
             if rest:
-                stamp = timestamp(time.time_ns()) + b" " + stream.encode()
-                self._write(stamp + b" F " + rest + b"\n")
+                stamp = _timestamp(time.time_ns()) + b" " + stream.encode()
+                self._append(stamp + b" F " + rest + b"\n")
         self._partial.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _write(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         if self._file is None or not data:
             return
-        # A full disk costs lines, not the container.
+        # On a full disk, lines are lost and the container continues.
         with contextlib.suppress(OSError):
             self._file.write(data)
             self._size += len(data)

@@ -1,9 +1,9 @@
-"""Network namespaces of Linux: make one, look at it, open a socket inside.
+"""Network namespaces of Linux: create one, open a socket in it.
 
-A namespace lives as long as somebody holds a file descriptor of it or a process runs in it;
-nothing is mounted anywhere, so nothing can be left behind. `setns` changes the calling thread
-only. Everything here is synchronous and leaves the thread where it was, even on failure: that
-is why an event loop may use it between two awaits.
+A namespace exists as long as a file descriptor of it is open or a process runs in it; nothing is
+mounted, so nothing is left behind. `setns` changes only the calling thread. All functions but
+`enter` are synchronous and restore the thread's namespace, even on failure, so an event loop can
+call them between two awaits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SELF = "/proc/thread-self/ns/net"
 
 
 def is_supported() -> bool:
-    """Whether this process can make network namespaces; tries it."""
+    """Return whether this process can create network namespaces, by creating one."""
     if sys.platform != "linux":
         return False
     try:
@@ -36,7 +36,7 @@ def is_supported() -> bool:
 
 
 def create() -> int:
-    """Make a namespace with its loopback interface up; gives a descriptor that holds it.
+    """Create a namespace with its loopback interface up; return a descriptor that keeps it.
 
     Raises:
         OSError: Missing privileges, or the system has no namespaces.
@@ -45,7 +45,7 @@ def create() -> int:
     try:
         _check(_libc().unshare(_CLONE_NEWNET))
         try:
-            loopback_up()
+            enable_loopback()
             return os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
         finally:
             _setns(home)
@@ -54,7 +54,7 @@ def create() -> int:
 
 
 def enter(namespace: int) -> None:
-    """Move the calling thread into a namespace for good.
+    """Move the calling thread into a namespace permanently.
 
     Raises:
         OSError: Missing privileges.
@@ -63,10 +63,9 @@ def enter(namespace: int) -> None:
 
 
 class NamespaceSwitcher:
-    """A way into other namespaces and back, for one thread.
+    """Switches one thread into other namespaces and back.
 
-    Opening a socket in another namespace takes two system calls more than here, about
-    10 µs.
+    Opening a socket in another namespace costs two more system calls, about 10 µs.
     """
 
     def __init__(self) -> None:
@@ -74,10 +73,10 @@ class NamespaceSwitcher:
 
     @contextlib.contextmanager
     def inside(self, namespace: int) -> Iterator[None]:
-        """Run the body inside; it must not await.
+        """Run the body inside a namespace; it must not await.
 
         Raises:
-            OSError: The namespace could not be entered.
+            OSError: The namespace cannot be entered.
         """
         _setns(namespace)
         try:
@@ -86,12 +85,12 @@ class NamespaceSwitcher:
             _setns(self._home)
 
     def close(self) -> None:
-        """Forget the way home."""
+        """Close the descriptor of the thread's own namespace."""
         os.close(self._home)
 
 
-def loopback_up() -> None:
-    """Switch the loopback interface of the thread's namespace on."""
+def enable_loopback() -> None:
+    """Enable the loopback interface of the thread's namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]

@@ -1,4 +1,4 @@
-"""The runtime's end of the shim's socket: starts the shim if need be, mirrors what it knows."""
+"""Client of the shim, for the runtime: starts the shim if needed and mirrors its state."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.minicluster.runtime import shim_protocol as shim_protocol
+from tui_forward.minicluster.runtime import shim_protocol
 
-_LINE_LIMIT = 64 * 1024 * 1024
-_START_S = 15.0
-_ANSWER_S = 30.0
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+_START_TIMEOUT_S = 15.0
+_REPLY_TIMEOUT_S = 30.0
 
 
 class ShimClient:
-    """A mirror of the shim's sandboxes and containers, and a way to change them.
+    """Mirror of the shim's sandboxes and containers, and the requests that change them.
 
-    If the shim itself is lost, so is every pod: the mirror empties and a new shim is started.
+    If the shim is lost, so is every pod: the mirror is emptied and a new shim is started.
 
     Args:
         state_dir: Folder of the shim's socket and log.
-        owner_pid: Whose end ends the shim.
+        owner_pid: The shim ends when this process does.
 
     Attributes:
         sandboxes: By id; entries are replaced, never changed in place.
-        containers: By id; likewise.
-        on_container: Called with (old, new) whenever a container changed; None for absent.
+        containers: By id; entries are replaced, never changed in place.
+        on_container: Called with (old, new) when a container changed; None if absent.
     """
 
     def __init__(self, state_dir: str, owner_pid: int) -> None:
@@ -43,7 +43,7 @@ class ShimClient:
             [shim_protocol.Container | None, shim_protocol.Container | None], None
         ] = lambda _old, _new: None
         self._changed = asyncio.Event()
-        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._replies: dict[int, asyncio.Future[str]] = {}
         self._seq = 0
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -54,17 +54,25 @@ class ShimClient:
     def _socket(self) -> str:
         return str(self._folder / "shim.sock")
 
+    def containers_of(self, sandbox_id: str) -> list[shim_protocol.Container]:
+        """Return the containers of a sandbox."""
+        return [
+            container
+            for container in self.containers.values()
+            if container.sandbox_id == sandbox_id
+        ]
+
     async def start(self) -> None:
-        """Connect, after starting a shim if none is there.
+        """Connect, after starting a shim if none is running.
 
         Raises:
-            ShimError: It does not come up.
+            ShimError: The shim does not start.
         """
         reader = await self._connect()
         self._task = asyncio.create_task(self._run(reader), name="shim-client")
 
     async def close(self) -> None:
-        """Disconnect; the shim and its pods live on."""
+        """Disconnect; the shim and its pods keep running."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()
@@ -75,18 +83,20 @@ class ShimClient:
 
     async def _connect(self) -> asyncio.StreamReader:
         try:
-            async with asyncio.timeout(_START_S):
-                return await self._reach()
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                return await self._connect_or_spawn()
         except TimeoutError as error:
             raise shim_protocol.ShimError(
-                f"the shim does not come up within {_START_S:.0f} s"
+                f"the shim did not start within {_START_TIMEOUT_S:.0f} s"
             ) from error
 
-    async def _reach(self) -> asyncio.StreamReader:
+    async def _connect_or_spawn(self) -> asyncio.StreamReader:
         spawned = False
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(self._socket, limit=_LINE_LIMIT)
+                reader, writer = await asyncio.open_unix_connection(
+                    self._socket, limit=_MAX_LINE_BYTES
+                )
                 line = await reader.readline()
                 if line:
                     break
@@ -97,23 +107,23 @@ class ShimClient:
                 spawned = True
             elif self._process is not None and self._process.poll() is not None:
                 raise shim_protocol.ShimError(
-                    f"the shim ended with exit code {self._process.returncode}",
+                    f"the shim exited with code {self._process.returncode}",
                     hint=f"See {self._folder / 'shim.log'}",
                 )
             await asyncio.sleep(0.01)
-        hello = shim_protocol.decode_message(line)
-        if not isinstance(hello, shim_protocol.Hello):
-            raise shim_protocol.ShimError("the shim did not say hello")
+        snapshot = shim_protocol.decode_message(line)
+        if not isinstance(snapshot, shim_protocol.Snapshot):
+            raise shim_protocol.ShimError("unexpected first message from the shim")
         self._writer = writer
-        self.sandboxes = {sandbox.id: sandbox for sandbox in hello.sandboxes}
-        self.containers = {container.id: container for container in hello.containers}
+        self.sandboxes = {sandbox.id: sandbox for sandbox in snapshot.sandboxes}
+        self.containers = {container.id: container for container in snapshot.containers}
         return reader
 
     def _spawn(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         log = (self._folder / "shim.log").open("ab")
         with log:
-            # A session of its own: what ends this process must not end the pods.
+            # A new session, so that signals to this process group do not end the pods.
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -132,24 +142,24 @@ class ShimClient:
         while True:
             try:
                 while line := await reader.readline():
-                    self._take(shim_protocol.decode_message(line))
+                    self._apply(shim_protocol.decode_message(line))
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 sys.stderr.write(f"shim connection: {error!r}\n")
-            self._lost()
+            self._clear()
             if self._closed:
                 return
             try:
                 reader = await self._connect()
             except (OSError, shim_protocol.ShimError) as error:
-                sys.stderr.write(f"no shim, no pods: {error}\n")
+                sys.stderr.write(f"cannot restart the shim: {error}\n")
                 return
 
-    def _lost(self) -> None:
-        """Without the shim there are no pods."""
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result("the shim is gone")
-        self._answers.clear()
+    def _clear(self) -> None:
+        """Empty the mirror: without the shim there are no pods."""
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_result("the shim is not running")
+        self._replies.clear()
         containers, self.containers = self.containers, {}
         self.sandboxes = {}
         for container in containers.values():
@@ -160,12 +170,12 @@ class ShimClient:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _take(self, message: shim_protocol.AnyMessage) -> None:
+    def _apply(self, message: shim_protocol.AnyMessage) -> None:
         match message:
             case shim_protocol.Reply():
-                answer = self._answers.pop(message.seq, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(message.error)
+                reply = self._replies.pop(message.seq, None)
+                if reply is not None and not reply.done():
+                    reply.set_result(message.error)
                 return
             case shim_protocol.SandboxChanged():
                 self.sandboxes[message.sandbox.id] = message.sandbox
@@ -180,35 +190,35 @@ class ShimClient:
                 old = self.containers.pop(message.id, None)
                 if old is not None:
                     self.on_container(old, None)
-            case shim_protocol.Hello():
+            case shim_protocol.Snapshot():
                 pass
         self._notify()
 
-    async def ask(self, request: shim_protocol.Request) -> None:
-        """Have something done. Cancellation drops the answer, not the request.
+    async def request(self, request: shim_protocol.Request) -> None:
+        """Send a request and wait for its reply. Cancellation does not undo the request.
 
         Raises:
-            ShimError: It cannot be done, or the shim is gone.
+            ShimError: The request failed, or the shim is not running.
         """
         if self._writer is None:
-            raise shim_protocol.ShimError("the shim is gone")
+            raise shim_protocol.ShimError("the shim is not running")
         self._seq += 1
         request.seq = self._seq
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._answers[request.seq] = answer
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._replies[request.seq] = reply
         try:
             self._writer.write(shim_protocol.encode(request) + b"\n")
-            async with asyncio.timeout(_ANSWER_S):
-                error = await answer
-        except OSError as failure:  # TimeoutError is one
-            raise shim_protocol.ShimError(f"the shim does not answer: {failure}") from failure
+            async with asyncio.timeout(_REPLY_TIMEOUT_S):
+                error = await reply
+        except OSError as failure:  # TimeoutError is an OSError
+            raise shim_protocol.ShimError(f"no reply from the shim: {failure}") from failure
         finally:
-            self._answers.pop(request.seq, None)
+            self._replies.pop(request.seq, None)
         if error:
             raise shim_protocol.ShimError(error)
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until something is true of the mirror; False when time ran out first."""
+        """Wait until a condition of the mirror holds; return False after the timeout."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not condition():

@@ -1,8 +1,8 @@
-"""What runtime and shim say to each other: one JSON object per line over a unix socket.
+"""Messages between runtime and shim: one JSON object per line over a unix socket.
 
-The shim is the memory of a node: it holds every sandbox and container with the configuration
-it was made from, so that a new runtime process knows what the old one knew. It sends the new
-state of an object to everybody whenever it changes, and then answers the request that caused it.
+The shim keeps the state of a node: every sandbox and container with its configuration, so that a
+new runtime process can continue. It sends the new state of an object to all clients whenever it
+changes, and then the reply to the request that caused it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ Address = tuple[str, int]
 
 
 class ShimError(TuiForwardError):
-    """The shim cannot do what was asked, or is gone."""
+    """The shim cannot carry out a request, or is not running."""
 
 
 class NetworkKind(StrEnum):
     """How a pod gets a network of its own."""
 
-    NETNS = "netns"  # a network namespace; ports are the application's own
-    LOOPBACK = "loopback"  # an address of 127.0.0.0/8; ports are its own where it may bind them
-    MAPPED = "mapped"  # 127.0.0.1; every port is somewhere else
+    NETNS = "netns"  # a network namespace; ports are the application's
+    LOOPBACK = "loopback"  # an address of 127.0.0.0/8; ports are the application's if permitted
+    MAPPED = "mapped"  # 127.0.0.1; every port is mapped to another one
 
 
 class Sandbox(msgspec.Struct, kw_only=True):
     """A pod sandbox.
 
     Attributes:
-        config: The CRI's `PodSandboxConfig`, serialised.
+        config: The CRI's `PodSandboxConfig`, serialized.
         created_at: Nanoseconds since the epoch, as everywhere in the CRI.
-        ip: The pod's address as the cluster sees it.
-        host: Where its applications listen, as far as the node is concerned.
+        ip: Address of the pod in the cluster.
+        host: Address its applications listen on, without a network namespace.
         netns: Path through which the namespace can be opened, empty without one.
-        label: What error texts call the namespace.
+        label: Name of the namespace in error texts.
     """
 
     id: str
@@ -55,30 +55,28 @@ class Container(msgspec.Struct, kw_only=True):
     """A container.
 
     Attributes:
-        config: The CRI's `ContainerConfig`, serialised.
-        log: Path of its log, empty for none.
+        config: The CRI's `ContainerConfig`, serialized.
+        log_path: Path of its log, empty for none.
         pid: 0 unless it runs.
-        up: The application said that it is ready to serve.
-        listening: Where each port of the pod really is, for networks that map ports.
+        ready: Whether the application reported that it is ready to serve.
+        listening: Address of each port of the pod, for networks that map ports.
     """
 
     id: str
     sandbox_id: str
     config: bytes
     created_at: int
-    log: str = ""
+    log_path: str = ""
     started_at: int = 0
     finished_at: int = 0
     exit_code: int = 0
-    signalled: bool = False
-    error: str = ""
     pid: int = 0
-    up: bool = False
+    ready: bool = False
     listening: dict[int, Address] = {}
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether its process exists."""
         return self.pid > 0
 
 
@@ -86,13 +84,13 @@ class Container(msgspec.Struct, kw_only=True):
 
 
 class Request(msgspec.Struct, kw_only=True, tag_field="op"):
-    """Asked by the runtime; `seq` comes back with the answer."""
+    """A request of the runtime; the reply has the same `seq`."""
 
     seq: int = 0
 
 
 class RunSandbox(Request, tag="run-sandbox"):
-    """Make a sandbox; `network` None picks the best this system has."""
+    """Create a sandbox; `network` None picks the best available kind."""
 
     id: str
     config: bytes
@@ -102,24 +100,24 @@ class RunSandbox(Request, tag="run-sandbox"):
 
 
 class StopSandbox(Request, tag="stop-sandbox"):
-    """Kill its containers, give up its network."""
+    """Kill the containers of a sandbox and release its network."""
 
     id: str
 
 
 class RemoveSandbox(Request, tag="remove-sandbox"):
-    """Forget a stopped sandbox with its containers."""
+    """Stop and remove a sandbox with its containers."""
 
     id: str
 
 
 class CreateContainer(Request, tag="create-container"):
-    """Take note of a container."""
+    """Create a container without starting it."""
 
     id: str
     sandbox_id: str
     config: bytes
-    log: str
+    log_path: str
 
 
 class StartContainer(Request, tag="start-container"):
@@ -132,20 +130,20 @@ class StartContainer(Request, tag="start-container"):
 
 
 class SignalContainer(Request, tag="signal-container"):
-    """Send a signal to a container's processes; nothing happens if it has ended."""
+    """Send a signal to a container's processes; no effect if it has exited."""
 
     id: str
     signal: int
 
 
 class RemoveContainer(Request, tag="remove-container"):
-    """Forget a container that does not run."""
+    """Remove a container that is not running."""
 
     id: str
 
 
-class Shutdown(Request, tag="end"):
-    """Kill everything, answer, exit."""
+class Shutdown(Request, tag="shutdown"):
+    """Kill all containers, reply, and exit."""
 
 
 AnyRequest = (
@@ -159,11 +157,11 @@ AnyRequest = (
     | Shutdown
 )
 
-# -- answers and events --
+# -- replies and events --
 
 
-class Hello(msgspec.Struct, kw_only=True, tag_field="event", tag="hello"):
-    """The first message to every client: everything there is."""
+class Snapshot(msgspec.Struct, kw_only=True, tag_field="event", tag="snapshot"):
+    """All sandboxes and containers: the first message to every client."""
 
     pid: int
     sandboxes: list[Sandbox]
@@ -171,37 +169,39 @@ class Hello(msgspec.Struct, kw_only=True, tag_field="event", tag="hello"):
 
 
 class SandboxChanged(msgspec.Struct, kw_only=True, tag_field="event", tag="sandbox"):
-    """The new state of a sandbox."""
+    """New state of a sandbox."""
 
     sandbox: Sandbox
 
 
 class SandboxRemoved(msgspec.Struct, kw_only=True, tag_field="event", tag="sandbox-removed"):
-    """A sandbox was forgotten."""
+    """Removal of a sandbox."""
 
     id: str
 
 
 class ContainerChanged(msgspec.Struct, kw_only=True, tag_field="event", tag="container"):
-    """The new state of a container."""
+    """New state of a container."""
 
     container: Container
 
 
 class ContainerRemoved(msgspec.Struct, kw_only=True, tag_field="event", tag="container-removed"):
-    """A container was forgotten."""
+    """Removal of a container."""
 
     id: str
 
 
-class Reply(msgspec.Struct, kw_only=True, tag_field="event", tag="answer"):
-    """The end of a request; `error` is empty if it was done."""
+class Reply(msgspec.Struct, kw_only=True, tag_field="event", tag="reply"):
+    """Outcome of a request; `error` is empty if it succeeded."""
 
     seq: int
     error: str = ""
 
 
-AnyMessage = Hello | SandboxChanged | SandboxRemoved | ContainerChanged | ContainerRemoved | Reply
+AnyMessage = (
+    Snapshot | SandboxChanged | SandboxRemoved | ContainerChanged | ContainerRemoved | Reply
+)
 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(AnyRequest).decode

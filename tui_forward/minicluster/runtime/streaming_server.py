@@ -1,7 +1,7 @@
-"""The streaming server of the runtime: plain HTTP on loopback, one token per request.
+"""Streaming server of the runtime: plain HTTP on loopback, one token per request.
 
-A kubelet gets a URL over CRI and relays its client's request to it unchanged. Statuses and
-texts after `cri-streaming`; what follows an upgrade is `tunnel`'s.
+A kubelet gets a URL through the CRI and relays its client's request to it. Statuses and texts
+follow `cri-streaming`; after the upgrade, `PortForwardTunnel` serves the connection.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import socket
 
 from tui_forward.errors import ProtocolError
+from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.port_forward_tunnel import PortForwardTunnel
@@ -29,86 +30,65 @@ from tui_forward.protocol.upgrade_server import (
     websocket_switching_protocols,
 )
 
-_HEAD_S = 30.0
+_HEAD_TIMEOUT_S = 30.0
 _CHANNELS = "v4.channel.k8s.io"
 _CHANNELS_BASE64 = "v4.base64.channel.k8s.io"
 _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 
 
 class StreamingServer:
-    """Serves `/portforward/<token>`.
+    """Server of `/portforward/<token>`.
 
     Args:
-        dialer: Reaches the applications.
-        switches: See `Switches`.
+        dialer: Dials the applications.
+        behavior: Read at each use, so that changes apply immediately.
 
     Attributes:
-        tokens: Pending requests.
-        tunnels: Upgraded connections.
-        tunnels_total: How many there ever were.
-        stalled: New tunnels are stalled from their first byte.
-        delay_s: Every byte of new tunnels is later by this.
-        port: Where it listens, after `start`.
+        tokens: Pending streaming URLs.
+        tunnels: Open tunnels.
+        tunnels_total: Tunnels so far.
+        stalled: Fault: new tunnels are stalled.
+        delay_s: Fault: bytes of new tunnels are delayed by this.
     """
 
-    def __init__(self, dialer: Dialer, switches: RuntimeBehavior) -> None:
+    def __init__(self, dialer: Dialer, behavior: RuntimeBehavior) -> None:
         self._dialer = dialer
-        self._switches = switches
-        self.tokens = TokenCache(lambda: switches.token_life_s, lambda: switches.max_tokens)
+        self._behavior = behavior
+        self._listener = Listener(self._serve)
+        self.tokens = TokenCache(lambda: behavior.token_life_s, lambda: behavior.max_tokens)
         self.tunnels: set[PortForwardTunnel] = set()
-        self.port = 0
-        self._host = ""
-        self._listener: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self.tunnels_total = 0
         self.stalled = False
         self.delay_s = 0.0
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen.
+    @property
+    def port(self) -> int:
+        """Port it listens on, after `start`."""
+        return self._listener.port
+
+    def start(self, host: str, port: int) -> None:
+        """Listen; port 0 picks a free one.
 
         Raises:
             OSError: The port is taken.
         """
-        listener = socket.create_server((host, port), backlog=1024)
-        listener.setblocking(False)
-        self._listener = listener
-        self._host, self.port = listener.getsockname()[:2]
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        self._listener.start(host, port)
 
     def url(self, token: str) -> str:
-        """The URL that a kubelet is given."""
-        return f"http://{self._host}:{self.port}/portforward/{token}"
+        """Return the streaming URL for a token."""
+        return f"http://{self._listener.host}:{self.port}/portforward/{token}"
 
     async def close(self) -> None:
-        """Stop listening and end every tunnel at once, as the end of the process would."""
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop listening and end every tunnel."""
+        await self._listener.close()
         for tunnel in list(self.tunnels):
             tunnel.close()
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(64):
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = asyncio.get_running_loop().create_task(self._serve(sock))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, client_ip: str) -> None:  # noqa: ARG002
         loop = asyncio.get_running_loop()
         handed_over = False
         try:
-            async with asyncio.timeout(_HEAD_S):
+            async with asyncio.timeout(_HEAD_TIMEOUT_S):
                 reader = RequestReader()
                 request: HttpRequest | None = None
                 while request is None:
@@ -116,49 +96,44 @@ class StreamingServer:
                     if not data:
                         return
                     request = reader.receive_data(data)
-                refusal, pending = self._judge(request)
+                response, pending = self._respond(request)
+                await loop.sock_sendall(sock, response)
                 if pending is None:
-                    await loop.sock_sendall(sock, refusal)
                     return
-                tunnel = PortForwardTunnel(
-                    sock,
-                    pending.sandbox_id,
-                    self._dialer,
-                    self._switches,
-                    self.tunnels.discard,
-                )
-                await loop.sock_sendall(sock, refusal)
-            self.tunnels.add(tunnel)
-            self.tunnels_total += 1
             handed_over = True
-            tunnel.delay(self.delay_s)
-            self._upgrade(tunnel, request, pending, reader.leftover)
-            if self.stalled:
-                tunnel.stall(on=True)
+            self._start_tunnel(sock, request, pending, reader.leftover)
         except (OSError, ProtocolError):
-            # TimeoutError is an OSError: too slow, gone, or no HTTP at all.
+            # Too slow (TimeoutError is an OSError), disconnected, or not HTTP.
             with contextlib.suppress(OSError):
                 sock.send(encode_response(400, "bad request"))
         finally:
             if not handed_over:
                 sock.close()
 
-    def _upgrade(
+    def _start_tunnel(
         self,
-        tunnel: PortForwardTunnel,
+        sock: socket.socket,
         request: HttpRequest,
         pending: PortForwardRequest,
         early: bytes,
     ) -> None:
+        tunnel = PortForwardTunnel(
+            sock, pending.sandbox_id, self._dialer, self._behavior, self.tunnels.discard
+        )
+        self.tunnels.add(tunnel)
+        self.tunnels_total += 1
+        tunnel.delay(self.delay_s)
         if is_websocket_upgrade(request.headers):
             offered = request.values("sec-websocket-protocol")
             chosen = negotiate(offered, (_CHANNELS, _CHANNELS_BASE64))
             tunnel.serve_channels(pending.ports, early, base64=chosen == _CHANNELS_BASE64)
         else:
             tunnel.serve_spdy(early)
+        if self.stalled:
+            tunnel.stall(on=True)
 
-    def _judge(self, request: HttpRequest) -> tuple[bytes, PortForwardRequest | None]:
-        """The answer, and what was asked for if the answer is a 101."""
+    def _respond(self, request: HttpRequest) -> tuple[bytes, PortForwardRequest | None]:
+        """Return the response, and the request of the token if the response is a 101."""
         path = request.target.partition("?")[0]
         prefix, _, token = path.rpartition("/")
         if prefix != "/portforward" or request.method not in ("GET", "POST"):
@@ -167,16 +142,16 @@ class StreamingServer:
         if pending is None:
             return encode_response(404, "404 page not found\n", headers=_NO_SNIFF), None
         if is_websocket_upgrade(request.headers):
-            return self._judge_websocket(request, pending)
-        return self._judge_spdy(request, pending)
+            return self._respond_to_websocket(request, pending)
+        return self._respond_to_spdy(request, pending)
 
-    def _judge_spdy(
+    def _respond_to_spdy(
         self, request: HttpRequest, pending: PortForwardRequest
     ) -> tuple[bytes, PortForwardRequest | None]:
         offered = request.values(STREAM_PROTOCOL_HEADER)
         if not offered:
-            # Old libraries return without having written anything: an empty 200.
-            if self._switches.no_protocol_status == 200:
+            # Old libraries return without writing a response, which sends an empty 200.
+            if self._behavior.no_protocol_status == 200:
                 return encode_response(200), None
             text = f"unable to upgrade: {STREAM_PROTOCOL_HEADER} is required\n"
             return encode_response(400, text, headers=_NO_SNIFF), None
@@ -189,7 +164,7 @@ class StreamingServer:
             return encode_response(400, text, headers=_NO_SNIFF), None
         return spdy_switching_protocols(chosen), pending
 
-    def _judge_websocket(
+    def _respond_to_websocket(
         self, request: HttpRequest, pending: PortForwardRequest
     ) -> tuple[bytes, PortForwardRequest | None]:
         if request.method != "GET":

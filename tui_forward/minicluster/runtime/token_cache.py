@@ -1,4 +1,4 @@
-"""Streaming URLs: what a token stands for, for one request within a minute."""
+"""Tokens of streaming URLs, each valid for one request within a minute."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _TOKEN_BYTES = 6
 
 
 class TooManyTokensError(TuiForwardError):
-    """More URLs wait for their request than the runtime allows."""
+    """More streaming URLs are pending than the runtime allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortForwardRequest:
-    """What a port-forward token stands for."""
+    """The port-forward that a token was issued for."""
 
     sandbox_id: str
     ports: tuple[int, ...]
 
 
 class TokenCache:
-    """Single-use tokens with a life time.
+    """Single-use tokens that expire.
 
     Args:
-        life_s: How long a token is good for, asked at every use.
-        limit: How many may be pending, asked at every use.
+        life_s: Returns how long a token is valid; called at every use.
+        limit: Returns how many may be pending; called at every use.
         clock: Monotonic seconds.
     """
 
@@ -51,7 +51,7 @@ class TokenCache:
         return len(self._pending)
 
     def insert(self, request: PortForwardRequest) -> str:
-        """A token for `request`.
+        """Return a new token for `request`.
 
         Raises:
             TooManyTokensError: The cache is full.
@@ -67,19 +67,19 @@ class TokenCache:
         return token
 
     def consume(self, token: str) -> PortForwardRequest | None:
-        """What the token stands for, once; None if it is unknown, used or too old."""
+        """Return the request of a token, once; None if it is unknown, used or expired."""
         self._expire()
         entry = self._pending.pop(token, None)
         return entry[1] if entry is not None else None
 
     def expire_all(self) -> None:
-        """Forget every pending token."""
+        """Drop all pending tokens."""
         self._pending.clear()
 
     def _expire(self) -> None:
         oldest = self._clock() - self._life_s()
         while self._pending:
-            token, (born, _) = next(iter(self._pending.items()))
-            if born > oldest:
+            token, (created_at, _) = next(iter(self._pending.items()))
+            if created_at > oldest:
                 return
             del self._pending[token]

@@ -1,6 +1,6 @@
 """An application in a real container: `python -m tui_forward.minicluster.runtime.apps NAME [ARG…]`.
 
-For pods of a real container runtime, which brings the process and its network itself.
+For pods of a real container runtime, which provides the process and its network.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import sys
 
-from tui_forward.minicluster.runtime import apps
+from tui_forward.minicluster.runtime.apps import runner
 from tui_forward.minicluster.runtime.apps.context import AppContext
+from tui_forward.minicluster.runtime.apps.registry import APPS
 
 
 def main() -> int:
-    """Entry point of the process."""
+    """Run the process."""
     name, *arguments = sys.argv[1:] or [""]
-    if name not in apps.APPS:
-        sys.stderr.write(f"no application {name!r}; there are {', '.join(apps.APPS)}\n")
+    if name not in APPS:
+        sys.stderr.write(f"unknown application {name!r}; available: {', '.join(APPS)}\n")
         return 2
     context = AppContext(args=tuple(arguments), env=os.environ, network="netns", host="")
-    return apps.run(name, context)
+    return runner.run(name, context)
 
 
 if __name__ == "__main__":

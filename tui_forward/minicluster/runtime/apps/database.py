@@ -1,6 +1,6 @@
 """`database`: a small key-value store with a line protocol. Settings: `PORT`, `NAME`.
 
-A banner greets every client. Commands, one per line: `SET key value`, `GET key`, `DEL key`,
+Every client gets a banner line. Commands, one per line: `SET key value`, `GET key`, `DEL key`,
 `KEYS`, `DUMP n` (n bytes of data after a line `+n`), `PING`, `COUNTERS`, `QUIT`.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 
-from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.context import AppContext
 
 MAX_KEYS = 10_000
 MAX_DUMP = 1 << 40
@@ -19,23 +21,23 @@ _PATTERN = memoryview(bytes(range(32, 127)) * 2760)  # just over 256 KiB
 class _Store:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ledger = ConnectionLog()
+        self.connections = ConnectionLog()
         self.values: dict[str, str] = {"motd": "hello from inside the pod", "version": "1.0"}
 
     async def serve(self, conn: AppConnection) -> None:
         await conn.write(f"+tiny-db 1.0 ready, this is {self.name}\n".encode())
         while True:
             try:
-                line = (await conn.line()).decode("utf-8", "replace")
+                line = (await conn.read_line()).decode("utf-8", "replace")
             except EOFError:
                 return
             command, _, rest = line.strip().partition(" ")
             if command.upper() == "QUIT":
                 await conn.write(b"+bye\n")
                 return
-            await self._answer(conn, command.upper(), rest)
+            await self._execute(conn, command.upper(), rest)
 
-    async def _answer(self, conn: AppConnection, command: str, rest: str) -> None:
+    async def _execute(self, conn: AppConnection, command: str, rest: str) -> None:
         key, _, value = rest.partition(" ")
         match command:
             case "SET" if key:
@@ -45,8 +47,8 @@ class _Store:
                 self.values[key] = value
                 await conn.write(b"+OK\n")
             case "GET" if key:
-                found = self.values.get(key)
-                await conn.write(b"(nil)\n" if found is None else f"{found}\n".encode())
+                stored = self.values.get(key)
+                await conn.write(b"(nil)\n" if stored is None else f"{stored}\n".encode())
             case "DEL" if key:
                 await conn.write(b"+1\n" if self.values.pop(key, None) is not None else b"+0\n")
             case "KEYS":
@@ -56,23 +58,25 @@ class _Store:
             case "PING":
                 await conn.write(b"+PONG\n")
             case "COUNTERS":
-                await conn.write(self.ledger.snapshot() + b"\n")
+                await conn.write(self.connections.to_json() + b"\n")
             case _:
                 await conn.write(b"-ERR unknown command; try SET GET DEL KEYS DUMP PING QUIT\n")
 
     async def _dump(self, conn: AppConnection, count: int) -> None:
         await conn.write(f"+{count}\n".encode())
         while count:
-            piece = _PATTERN[:count]
-            await conn.write(piece)
-            count -= len(piece)
+            chunk = _PATTERN[:count]
+            await conn.write(chunk)
+            count -= len(chunk)
 
 
 async def main(context: AppContext) -> int:
-    """Serve for ever."""
-    port = context.port(5432)
-    name = context.setting("NAME") or context.setting("HOSTNAME") or f"process {os.getpid()}"
+    """Serve until the process ends."""
+    port = context.get_port(5432)
+    name = (
+        context.get_setting("NAME") or context.get_setting("HOSTNAME") or f"process {os.getpid()}"
+    )
     context.log(f"database: {name} ready to accept connections on port {port}")
     store = _Store(name)
-    context.serve(store.ledger, port, store.serve)
-    return await context.forever()
+    context.serve(store.connections, port, store.serve)
+    return await context.serve_forever()

@@ -1,26 +1,28 @@
-"""`echo`: says back what it hears, byte for byte. Setting: `PORT`."""
+"""`echo`: sends back every byte it receives. Setting: `PORT`."""
 
 from __future__ import annotations
 
 import asyncio
 
-from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.context import AppContext
 
 _CHUNK = 256 * 1024
 
 
 async def main(context: AppContext) -> int:
-    """Serve for ever."""
-    port = context.port(7000)
+    """Serve until the process ends."""
+    port = context.get_port(7000)
     context.log(f"echo: serving port {port}")
     context.serve(ConnectionLog(), port, echo)
-    return await context.forever()
+    return await context.serve_forever()
 
 
 async def echo(conn: AppConnection) -> None:
     """Echo until the client ends.
 
-    The reader stays registered for the life of the connection: a round trip costs one wake-up
+    The reader stays registered until a send would block, so that a round trip costs one wake-up
     and two system calls.
     """
     loop = asyncio.get_running_loop()
@@ -58,10 +60,10 @@ async def echo(conn: AppConnection) -> None:
     while True:
         loop.add_reader(conn.sock, readable)
         try:
-            rest = await ended
+            unsent = await ended
         finally:
             loop.remove_reader(conn.sock)
-        if not rest:
+        if not unsent:
             return
-        await conn.write(rest)
+        await conn.write(unsent)
         ended = loop.create_future()

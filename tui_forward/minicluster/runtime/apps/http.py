@@ -1,7 +1,6 @@
-"""HTTP/1.1 as far as a pod's small pages need it: keep-alive, bodies in and out, HEAD.
+"""A small HTTP/1.1 server for applications: keep-alive, request and response bodies, HEAD.
 
-Written out instead of taken from a library because bodies must be counted and thrown away at
-the speed of the socket.
+Not a library, because bodies must be counted and discarded at the speed of the socket.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from tui_forward.minicluster.runtime.apps.context import AppConnection
+from tui_forward.minicluster.runtime.apps.connection import AppConnection
 
 MAX_HEADERS: Final = 100
 _CHUNK: Final = 256 * 1024
@@ -20,7 +19,11 @@ _CHUNK: Final = 256 * 1024
 
 @dataclass
 class Request:
-    """A request whose body has not been read yet, and is read by whoever wants it."""
+    """A request whose body has not been read yet.
+
+    Attributes:
+        left: Bytes of the body still to be read, unless `chunked`.
+    """
 
     method: str
     target: str
@@ -31,7 +34,7 @@ class Request:
     expects_continue: bool = False
 
     async def discard_body(self) -> int:
-        """Read the body to its end; gives its size."""
+        """Read the body to its end and return its size."""
         if self.expects_continue:
             self.expects_continue = False
             await self.conn.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -42,14 +45,14 @@ class Request:
         self.chunked = False
         total = 0
         while True:
-            size = int((await self.conn.line()).split(b";")[0], 16)
+            size = int((await self.conn.read_line()).split(b";")[0], 16)
             await self._skip(size)
             total += size
             if not size:
-                while await self.conn.line():
+                while await self.conn.read_line():
                     pass
                 return total
-            await self.conn.line()
+            await self.conn.read_line()
 
     async def _skip(self, left: int) -> None:
         buffer = memoryview(bytearray(min(left, _CHUNK)))
@@ -65,7 +68,7 @@ class Request:
 
 @dataclass
 class Response:
-    """An answer; `stream` bytes of `pattern` follow `body`."""
+    """A response; `stream` bytes of `pattern` follow `body`."""
 
     status: int = 200
     body: bytes = b""
@@ -78,27 +81,27 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def serving(handler: Handler) -> Callable[[AppConnection], Awaitable[None]]:
-    """A connection handler that answers every request with `handler`."""
+def make_handler(handler: Handler) -> Callable[[AppConnection], Awaitable[None]]:
+    """Return a connection handler that responds to every request with `handler`."""
 
     async def serve(conn: AppConnection) -> None:
         while True:
-            request = await _request(conn)
+            request = await _read_request(conn)
             if request is None:
                 return
             response = await handler(request)
             await request.discard_body()
             close = response.close or request.headers.get("connection", "").lower() == "close"
-            await _respond(conn, request, response, close=close)
+            await _send_response(conn, request, response, close=close)
             if close:
                 return
 
     return serve
 
 
-async def _request(conn: AppConnection) -> Request | None:
+async def _read_request(conn: AppConnection) -> Request | None:
     try:
-        start = (await conn.line()).decode("latin-1")
+        start = (await conn.read_line()).decode("latin-1")
     except EOFError:
         return None
     words = start.split(" ")
@@ -106,7 +109,7 @@ async def _request(conn: AppConnection) -> Request | None:
         await conn.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         return None
     headers: dict[str, str] = {}
-    while line := await conn.line():
+    while line := await conn.read_line():
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
         if len(headers) > MAX_HEADERS:
@@ -121,7 +124,7 @@ async def _request(conn: AppConnection) -> Request | None:
     return request
 
 
-async def _respond(
+async def _send_response(
     conn: AppConnection, request: Request, response: Response, *, close: bool
 ) -> None:
     reason = HTTPStatus(response.status).phrase
@@ -138,6 +141,6 @@ async def _respond(
     await conn.write(head + response.body)
     left = response.stream
     while left:
-        piece = response.pattern[:left]
-        await conn.write(piece)
-        left -= len(piece)
+        chunk = response.pattern[:left]
+        await conn.write(chunk)
+        left -= len(chunk)

@@ -1,7 +1,7 @@
 """`http-site`: a small website. Settings: `PORT`, `TITLE`.
 
-`/bytes/N` downloads N bytes, `POST` or `PUT /upload` counts what it gets, `/counters` tells what
-every connection moved, `/healthz` and `/readyz` answer probes.
+`/bytes/N` returns N bytes, `POST` or `PUT /upload` counts the body, `/counters` returns the byte
+counts of every connection, `/healthz` and `/readyz` are for probes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import time
 import msgspec
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppContext, ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.context import AppContext
 
 MAX_DOWNLOAD = 1 << 40
 
@@ -57,14 +58,14 @@ or send something: <code>curl -T file http://…/upload</code>.</p>
 
 class _Site:
     def __init__(self, context: AppContext) -> None:
-        self.ledger = ConnectionLog()
+        self.connections = ConnectionLog()
         self._started = time.monotonic()
         self._requests = 0
-        self._title = context.setting("TITLE", "The corner shop")
-        self._pod = context.setting("HOSTNAME", f"process {os.getpid()}")
-        self._namespace = context.setting("POD_NAMESPACE", "default")
+        self._title = context.get_setting("TITLE", "The corner shop")
+        self._pod = context.get_setting("HOSTNAME", f"process {os.getpid()}")
+        self._namespace = context.get_setting("POD_NAMESPACE", "default")
 
-    async def answer(self, request: http.Request) -> http.Response:
+    async def respond(self, request: http.Request) -> http.Response:
         self._requests += 1
         path = request.target.partition("?")[0]
         if path.startswith("/bytes/"):
@@ -79,7 +80,7 @@ class _Site:
                 return http.Response(status=405, body=b"POST or PUT something here\n")
             return http.Response(body=b"%d\n" % await request.discard_body())
         if path == "/counters":
-            return http.Response(body=self.ledger.snapshot(), content_type="application/json")
+            return http.Response(body=self.connections.to_json(), content_type="application/json")
         if path == "/env":
             body = {"pod": self._pod, "namespace": self._namespace, "pid": os.getpid()}
             return http.Response(body=msgspec.json.encode(body), content_type="application/json")
@@ -103,9 +104,9 @@ class _Site:
 
 
 async def main(context: AppContext) -> int:
-    """Serve for ever."""
-    port = context.port(8080)
+    """Serve until the process ends."""
+    port = context.get_port(8080)
     site = _Site(context)
     context.log(f"http-site: serving on port {port}")
-    context.serve(site.ledger, port, http.serving(site.answer))
-    return await context.forever()
+    context.serve(site.connections, port, http.make_handler(site.respond))
+    return await context.serve_forever()

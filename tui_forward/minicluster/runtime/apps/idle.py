@@ -8,19 +8,19 @@ from tui_forward.minicluster.runtime.apps.context import AppContext
 
 
 async def crash_loop(context: AppContext) -> int:
-    """End with `EXIT_CODE` (3) after `LIFE_S` (2) seconds."""
-    life_s = context.seconds("LIFE_S", 2.0)
+    """Exit with `EXIT_CODE` (3) after `LIFE_S` (2) seconds."""
+    life_s = context.get_seconds("LIFE_S", 2.0)
     context.log("crash-loop: connecting to the payment provider …")
-    context.up()
+    context.report_ready()
     await asyncio.sleep(life_s)
     context.log("crash-loop: FATAL: no route to payment provider, giving up")
-    return int(context.setting("EXIT_CODE", "3"))
+    return int(context.get_setting("EXIT_CODE", "3"))
 
 
 async def silent(context: AppContext) -> int:
-    """Live, and listen nowhere, whatever the pod declares."""
+    """Run without listening on any port."""
     context.log("silent: working, but not listening on any port")
-    context.up()
+    context.report_ready()
     while True:
         await asyncio.sleep(60.0)
         context.log("silent: still working")

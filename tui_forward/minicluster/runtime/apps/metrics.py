@@ -1,6 +1,6 @@
-"""`metrics`: a page of Prometheus metrics that is different every time. Settings: `PORT`, `SERIES`.
+"""`metrics`: a page of Prometheus metrics that changes every time. Settings: `PORT`, `SERIES`.
 
-It also talks: a line of log per second, for people who want to watch logs.
+It also writes one log line per second, to have logs to follow.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 import time
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppContext, ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.context import AppContext
 
 
-def _page(series: int, started: float, scrapes: int) -> bytes:
+def _render(series: int, started: float, scrapes: int) -> bytes:
     age = time.monotonic() - started
     lines = [
         "# HELP process_uptime_seconds Time since the process started.",
@@ -38,13 +39,13 @@ def _page(series: int, started: float, scrapes: int) -> bytes:
 
 
 async def main(context: AppContext) -> int:
-    """Serve for ever."""
-    port = context.port(9090)
-    series = int(context.setting("SERIES", "2000"))
+    """Serve until the process ends."""
+    port = context.get_port(9090)
+    series = int(context.get_setting("SERIES", "2000"))
     started = time.monotonic()
     scrapes = 0
 
-    async def answer(request: http.Request) -> http.Response:
+    async def respond(request: http.Request) -> http.Response:
         nonlocal scrapes
         path = request.target.partition("?")[0]
         if path != "/metrics":
@@ -54,18 +55,18 @@ async def main(context: AppContext) -> int:
             )
         scrapes += 1
         return http.Response(
-            body=_page(series, started, scrapes),
+            body=_render(series, started, scrapes),
             content_type="text/plain; version=0.0.4; charset=utf-8",
         )
 
     context.log(f"metrics: serving {series} series on port {port}")
 
-    async def chat() -> None:
+    async def log_ticks() -> None:
         while True:
             await asyncio.sleep(1.0)
             context.log(f'level=info msg="tick" scrapes={scrapes}')
 
-    context.serve(ConnectionLog(), port, http.serving(answer))
+    context.serve(ConnectionLog(), port, http.make_handler(respond))
     async with asyncio.TaskGroup() as group:
-        group.create_task(chat())
-        return await context.forever()
+        group.create_task(log_ticks())
+        return await context.serve_forever()

@@ -1,22 +1,22 @@
-"""`toolbox`: one port per behaviour, for tests and benchmarks.
+"""`toolbox`: one port per behavior, for tests and benchmarks.
 
 ===== ================================================================================
-Port  What a connection meets
+Port  Behavior
 ===== ================================================================================
 7000  echo
-7001  sink: a line `N`, then N bytes in; answers `N` and a line end, for ever
-7002  source: a line `N`; answers N bytes, closes (`N keep`: goes on with the next line)
+7001  sink: reads a line `N` and N bytes, sends `N` and a line end; repeats
+7002  source: reads a line `N`, sends N bytes, closes (`N keep`: reads the next line)
 7003  accepts and never reads
-7004  accepts and resets at once
-7005  slow: a line `N SECONDS`; N bytes, one every SECONDS
-7006  late: a line `TEXT [SECONDS]`; answers `late TEXT` after SECONDS (3), whatever the
-      client does meanwhile, then closes
-7007  says `bye` and ends its half; goes on reading
-7008  accepts and holds, silently; reads what comes
-7009  HTTP: `GET /counters[?port=N]`: every connection with its exact bytes; `/pid`
+7004  accepts and resets immediately
+7005  slow: reads a line `N SECONDS`, sends N bytes, one every SECONDS
+7006  late: reads a line `TEXT [SECONDS]`, sends `late TEXT` after SECONDS (3) whatever the
+      client does meanwhile, closes
+7007  sends `bye` and EOF, continues reading
+7008  reads and sends nothing
+7009  HTTP: `GET /counters[?port=N]`: exact byte counts of every connection; `/pid`
 7010  resets after the first byte
-7011  sink for ever: reads until the end, then answers with the count
-8080  HTTP: `GET /…` answers with the path, and closes
+7011  reads until EOF, then sends the count
+8080  HTTP: `GET /…` returns the path, and closes
 ===== ================================================================================
 
 Settings: `OFFSET` is added to every port.
@@ -26,10 +26,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.context import AppConnection, AppContext, ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.apps.echo import echo
 
 _CHUNK = 1024 * 1024
@@ -37,7 +40,7 @@ _SOURCE = memoryview(bytes(range(256)) * (_CHUNK // 256))
 COUNTERS_PORT = 7009
 
 
-def _number(words: list[bytes], at: int, default: float) -> float:
+def _parse_number(words: list[bytes], at: int, default: float) -> float:
     try:
         return float(words[at])
     except (IndexError, ValueError):
@@ -45,11 +48,11 @@ def _number(words: list[bytes], at: int, default: float) -> float:
 
 
 async def sink(conn: AppConnection) -> None:
-    """A count, that many bytes, the count again."""
+    """Read a count and that many bytes, then send the count; repeat."""
     buffer = memoryview(bytearray(_CHUNK))
     while True:
         try:
-            expected = int(await conn.line())
+            expected = int(await conn.read_line())
         except EOFError:
             return
         left = expected
@@ -65,7 +68,7 @@ async def sink(conn: AppConnection) -> None:
 
 
 async def sink_until_end(conn: AppConnection) -> None:
-    """Everything until the client's end, then the count."""
+    """Read until EOF, then send the count."""
     buffer = memoryview(bytearray(_CHUNK))
     total = 0
     while count := await conn.read_into(buffer):
@@ -74,80 +77,80 @@ async def sink_until_end(conn: AppConnection) -> None:
 
 
 async def source(conn: AppConnection) -> None:
-    """As many bytes as asked for."""
+    """Send as many bytes as requested."""
     while True:
         try:
-            words = (await conn.line()).split()
+            words = (await conn.read_line()).split()
         except EOFError:
             return
         left = int(words[0]) if words else 0
         while left:
-            piece = _SOURCE[:left]
-            await conn.write(piece)
-            left -= len(piece)
+            chunk = _SOURCE[:left]
+            await conn.write(chunk)
+            left -= len(chunk)
         if b"keep" not in words:
             return
 
 
 async def never_read(conn: AppConnection) -> None:
-    """Nothing; only an error of the socket ends it."""
+    """Keep the connection open without reading."""
     await asyncio.Event().wait()
     conn.close()
 
 
 async def reset(conn: AppConnection) -> None:
-    """A reset at once."""
+    """Reset immediately."""
     conn.reset()
 
 
 async def reset_later(conn: AppConnection) -> None:
-    """A reset after the first byte."""
+    """Reset after the first byte."""
     await conn.read(1)
     conn.reset()
 
 
 async def slow(conn: AppConnection) -> None:
-    """Bytes, one by one."""
-    words = (await conn.line()).split()
-    for _ in range(int(_number(words, 0, 10))):
+    """Send bytes one by one."""
+    words = (await conn.read_line()).split()
+    for _ in range(int(_parse_number(words, 0, 10))):
         await conn.write(b".")
-        await asyncio.sleep(_number(words, 1, 0.1))
+        await asyncio.sleep(_parse_number(words, 1, 0.1))
 
 
 async def late(conn: AppConnection) -> None:
-    """An answer after a while."""
-    words = (await conn.line()).split()
-    await asyncio.sleep(_number(words, 1, 3.0))
+    """Send a reply after a delay."""
+    words = (await conn.read_line()).split()
+    await asyncio.sleep(_parse_number(words, 1, 3.0))
     await conn.write(b"late " + (words[0] if words else b"") + b"\n")
 
 
 async def half_close(conn: AppConnection) -> None:
-    """An end of its own half, then only reading."""
+    """Send EOF, then only read."""
     await conn.write(b"bye\n")
-    conn.sock.shutdown(1)
+    conn.sock.shutdown(socket.SHUT_WR)
     buffer = memoryview(bytearray(65536))
     while await conn.read_into(buffer):
         pass
 
 
 async def hold(conn: AppConnection) -> None:
-    """Silence."""
+    """Read and send nothing."""
     buffer = memoryview(bytearray(65536))
     while await conn.read_into(buffer):
         pass
 
 
 async def main(context: AppContext) -> int:
-    """Serve for ever."""
-    ledger = ConnectionLog()
-    offset = int(context.setting("OFFSET", "0"))
+    """Serve until the process ends."""
+    connections = ConnectionLog()
+    offset = int(context.get_setting("OFFSET", "0"))
 
     async def counters(request: http.Request) -> http.Response:
         target = urlsplit(request.target)
         if target.path == "/pid":
             return http.Response(body=b"%d\n" % os.getpid())
         port = parse_qs(target.query).get("port", [""])[0]
-        body = ledger.snapshot(port=int(port) if port.isdigit() else None)
+        body = connections.to_json(port=int(port) if port.isdigit() else None)
         return http.Response(body=body, content_type="application/json")
 
     async def page(request: http.Request) -> http.Response:
@@ -163,14 +166,15 @@ async def main(context: AppContext) -> int:
         7006: late,
         7007: half_close,
         7008: hold,
-        COUNTERS_PORT: http.serving(counters),
+        COUNTERS_PORT: http.make_handler(counters),
         7010: reset_later,
         7011: sink_until_end,
-        8080: http.serving(page),
+        8080: http.make_handler(page),
     }
-    # The counters must not count the connections that ask for them.
-    asking = ConnectionLog()
+    # The connections that read the counters are not counted.
+    uncounted = ConnectionLog()
     for port, service in services.items():
-        context.serve(asking if port == COUNTERS_PORT else ledger, port + offset, service)
+        log = uncounted if port == COUNTERS_PORT else connections
+        context.serve(log, port + offset, service)
     context.log(f"toolbox: serving {len(services)} ports")
-    return await context.forever()
+    return await context.serve_forever()

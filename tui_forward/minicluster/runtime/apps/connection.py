@@ -1,0 +1,145 @@
+"""A connection of an application.
+
+Applications use plain non-blocking sockets, not asyncio's streams: that is cheaper, and every byte
+is counted when the kernel accepts or returns it, so tests can compare the counters exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import Final
+
+from tui_forward.minicluster.runtime.apps.connection_log import ConnectionRecord
+
+MAX_LINE_BYTES: Final = 64 * 1024
+
+
+class AppConnection:
+    """One accepted connection.
+
+    Args:
+        sock: The socket; made non-blocking.
+        record: Counts its bytes.
+    """
+
+    __slots__ = ("_buffer", "_loop", "closed", "record", "sock")
+
+    def __init__(self, sock: socket.socket, record: ConnectionRecord) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.record = record
+        self.closed = False
+        self._buffer = b""
+        self._loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            host, port = sock.getpeername()[:2]
+            record.peer = f"{host}:{port}"
+
+    async def read(self, limit: int = 65536) -> bytes:
+        """Return at least one byte, empty at end of file."""
+        if self._buffer:
+            data, self._buffer = self._buffer[:limit], self._buffer[limit:]
+            return data
+        while True:
+            try:
+                data = self.sock.recv(limit)
+            except BlockingIOError:
+                await self._wait_readable()
+            else:
+                self._count_received(len(data))
+                return data
+
+    async def read_into(self, view: memoryview) -> int:
+        """Read at least one byte into `view`, 0 at end of file; check `buffered` first."""
+        while True:
+            try:
+                count = self.sock.recv_into(view)
+            except BlockingIOError:
+                await self._wait_readable()
+            else:
+                self._count_received(count)
+                return count
+
+    def _count_received(self, count: int) -> None:
+        self.record.received += count
+        if not count:
+            self.record.eof = True
+
+    async def read_line(self) -> bytes:
+        """Return one line without its end; `read` returns what follows it.
+
+        Raises:
+            EOFError: The client ended before the end of a line.
+            ValueError: The line is too long.
+        """
+        received = bytearray()
+        while True:
+            data = await self.read()
+            if not data:
+                raise EOFError
+            received += data
+            end = received.find(b"\n")
+            if end >= 0:
+                self._buffer = bytes(received[end + 1 :]) + self._buffer
+                return bytes(received[:end]).rstrip(b"\r")
+            if len(received) > MAX_LINE_BYTES:
+                raise ValueError("line too long")
+
+    @property
+    def buffered(self) -> bool:
+        """Whether `read_line` has read ahead; `read` returns that first, `read_into` does not."""
+        return bool(self._buffer)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send all of `data`."""
+        view = memoryview(data)
+        while view:
+            try:
+                sent = self.sock.send(view)
+            except BlockingIOError:
+                await self._wait_writable()
+            else:
+                self.record.sent += sent
+                view = view[sent:]
+
+    async def _wait_readable(self) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self.sock, _set_done, waiter)
+        try:
+            await waiter
+        finally:
+            self._loop.remove_reader(self.sock)
+
+    async def _wait_writable(self) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self.sock, _set_done, waiter)
+        try:
+            await waiter
+        finally:
+            self._loop.remove_writer(self.sock)
+
+    def reset(self) -> None:
+        """Close with a reset."""
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if self.record.outcome == "open":
+            self.record.outcome = "reset"
+        self.close()
+
+    def close(self) -> None:
+        """Close; idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.record.outcome == "open":
+            self.record.outcome = "closed"
+        self.sock.close()
+
+
+def _set_done(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

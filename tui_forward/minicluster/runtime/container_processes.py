@@ -1,0 +1,209 @@
+"""Processes of containers: forked from the shim, with their logs and exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from tui_forward.minicluster.runtime import netns
+from tui_forward.minicluster.runtime.apps import runner
+from tui_forward.minicluster.runtime.apps.context import AppContext
+from tui_forward.minicluster.runtime.log_writer import LogWriter
+from tui_forward.minicluster.runtime.shim_protocol import Container, StartContainer
+
+
+class ContainerProcesses:
+    """The running containers of a node.
+
+    Args:
+        selector: The shim's selector; the pipes of containers are registered there.
+        on_change: Called with a container whose state changed.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, on_change: Callable[[Container], None]
+    ) -> None:
+        self._selector = selector
+        self._on_change = on_change
+        self._containers: dict[int, Container] = {}
+        self._logs: dict[str, LogWriter] = {}
+        self._pipes: dict[str, tuple[_Pipe, ...]] = {}
+        # Where the kernel has no death signal, containers detect the end of the shim by the end
+        # of this pipe.
+        self._lifeline = os.pipe()
+
+    def start(
+        self,
+        container: Container,
+        request: StartContainer,
+        context: AppContext,
+        namespace: int | None,
+    ) -> None:
+        """Start the process of a container."""
+        out, err, status = os.pipe(), os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._run_app(request.app, context, namespace, out[1], err[1], status[1])
+        for _, writer in (out, err, status):
+            os.close(writer)
+        container.pid = pid
+        container.started_at = time.time_ns()
+        self._containers[pid] = container
+        log = self._logs[container.id] = LogWriter(container.log_path)
+        self._pipes[container.id] = (
+            _Pipe(self._selector, out[0], functools.partial(log.write, "stdout")),
+            _Pipe(self._selector, err[0], functools.partial(log.write, "stderr")),
+            _Pipe(self._selector, status[0], functools.partial(self._update_status, container)),
+        )
+        self._on_change(container)
+
+    def _run_app(
+        self,
+        app: str,
+        context: AppContext,
+        namespace: int | None,
+        stdout: int,
+        stderr: int,
+        status: int,
+    ) -> NoReturn:
+        """Run the application in the forked process, and exit."""
+        code = 70
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            if namespace is not None:
+                netns.enter(namespace)
+            stdin = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(stdin, 0)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            lifeline = self._lifeline[0]
+            low, high = sorted((status, lifeline))
+            os.closerange(3, low)
+            os.closerange(low + 1, high)
+            os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+            code = runner.run(app, context, status=status, lifeline=lifeline)
+        except BaseException as error:  # noqa: BLE001 - no code of the shim may run in here
+            with contextlib.suppress(OSError):
+                os.write(2, f"{app}: {error!r}\n".encode())
+        finally:
+            os._exit(code)
+
+    def _update_status(self, container: Container, data: bytes) -> None:
+        """Apply what an application reports: the addresses of its ports, and that it is ready."""
+        for line in data.decode().splitlines():
+            words = line.split()
+            if words == ["ready"]:
+                container.ready = True
+            elif len(words) == 3:
+                container.listening[int(words[0])] = (words[1], int(words[2]))
+        self._on_change(container)
+
+    def signal(self, container: Container, number: int) -> None:
+        """Signal the process group of a container; no effect if it has exited."""
+        if container.pid <= 0:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            try:
+                os.killpg(container.pid, number)
+            except ProcessLookupError:  # the process has not created its group yet
+                os.kill(container.pid, number)
+
+    def kill(self, container: Container) -> None:
+        """Kill a running container and wait until it has exited."""
+        pid = container.pid
+        self.signal(container, signal.SIGKILL)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            status = 0
+        self._handle_exit(pid, status)
+
+    def kill_all(self) -> None:
+        """Kill all running containers and wait until they have exited."""
+        running = list(self._containers.values())
+        for container in running:
+            self.signal(container, signal.SIGKILL)
+        for container in running:
+            self.kill(container)
+
+    def reap(self) -> None:
+        """Collect the exit codes of containers that have exited."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._handle_exit(pid, status)
+
+    def _handle_exit(self, pid: int, status: int) -> None:
+        container = self._containers.pop(pid, None)
+        if container is None:
+            return
+        # Processes it forked are killed too, as all processes of a container with its init.
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(status)
+        container.pid = 0
+        container.ready = False
+        container.listening = {}
+        container.finished_at = time.time_ns()
+        container.exit_code = code if code >= 0 else 128 - code
+        for pipe in self._pipes.pop(container.id, ()):
+            while pipe.read():
+                pass
+            pipe.close()
+        log = self._logs.pop(container.id, None)
+        if log is not None:
+            log.close()
+        self._on_change(container)
+
+
+class _Pipe:
+    """The read end of a pipe from a container."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        descriptor: int,
+        on_data: Callable[[bytes], None],
+    ) -> None:
+        os.set_blocking(descriptor, False)
+        self._selector = selector
+        self._descriptor = descriptor
+        self._on_data = on_data
+        self._closed = False
+        selector.register(descriptor, selectors.EVENT_READ, self.read)
+
+    def read(self) -> bool:
+        """Read once; return False when nothing is left for now or for ever."""
+        # The selector may have reported the pipe before it was closed.
+        if self._closed:
+            return False
+        try:
+            data = os.read(self._descriptor, 65536)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._on_data(data)
+            return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._selector.unregister(self._descriptor)
+            os.close(self._descriptor)
