@@ -329,14 +329,14 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
     again = run("config")
     assert (again.code, again.err) == (0, ""), "what is printed can be the file"
     file.write_text(
-        'leave_on = "always"\naddress = ["127.0.0.1", "::1"]\nqueue_timeout = 90\n'
+        'keep_running = "always"\naddress = ["127.0.0.1", "::1"]\nqueue_timeout = 90\n'
         '[keys]\n"forwards.stop" = "ctrl+x"\n'
     )
     lines = [" ".join(line.split()) for line in run("config").out.splitlines()]
     assert lines[1:] == [
         'theme = "forward-dark" # default',
-        'leave_on = "always" # line 1',
-        'resume = "ask" # default',
+        'keep_running = "always" # line 1',
+        'restore = "ask" # default',
         'address = ["127.0.0.1", "::1"] # line 2',
         'queue_timeout = "90s" # line 3',
         'half_close_timeout = "5s" # default',
@@ -359,12 +359,12 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
 def test_config_says_what_is_wrong_and_what_counts_instead(run: Run, own_home: Path) -> None:
     file = own_home / ".config/tui-forward/settings.toml"
     file.parent.mkdir()
-    file.write_text('leave_on = 5\nqueue_timeout = "soon"\n')
+    file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
     assert done.out.count("# default") == 8
     assert done.err.splitlines() == [
-        'settings.toml, line 1: leave_on is not one of ask, always, never. Write leave_on = "ask"',
+        'settings.toml, line 1: keep_running is not one of ask, always, never. Write keep_running = "ask"',
         'settings.toml, line 2: queue_timeout: "soon" is not a duration. '
         "Write seconds or a unit, for example 30 or 500ms",
     ]

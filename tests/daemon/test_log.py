@@ -9,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.common.logging_levels import TRACE
+from tui_forward.common.logging_levels import TRACE, temporary_handler
 from tui_forward.daemon import log, log_record
 
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("", "tui_forward", "watchfiles")]
-    handlers, levels = list(loggers[0].handlers), [logger.level for logger in loggers]
-    yield
-    root = loggers[0]
-    for handler in list(root.handlers):
-        if handler not in handlers:
-            root.removeHandler(handler)
+    with temporary_handler(logging.NullHandler(), logging.INFO):
+        yield
+        for handler in logging.getLogger().handlers:
             handler.close()
-    for handler in handlers:
-        if handler not in root.handlers:
-            root.addHandler(handler)
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-    logging.captureWarnings(False)
 
 
 def test_log_file_is_private_and_free_of_secrets(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
 ) -> None:
     settings = own_home / ".config/tui-forward/settings.toml"
     settings.parent.mkdir(parents=True)
-    settings.write_text('leave_on = "never"\n')
+    settings.write_text('keep_running = "never"\n')
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)

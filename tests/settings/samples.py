@@ -1,4 +1,4 @@
-"""A settings file without a fault."""
+"""A valid settings file."""
 
 GOOD = """\
 # Mine.

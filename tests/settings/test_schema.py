@@ -1,4 +1,4 @@
-"""The schema and the reader agree on what is valid, as far as a schema can say it."""
+"""The schema and the parser agree on what is valid, as far as a schema can express it."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from tui_forward.settings import parser as parser
 from tui_forward.settings.parser import Settings, load_settings
 
 SCHEMA: dict[str, Any] = json.loads(schema_path().read_text(encoding="utf-8"))
-_WORDS = {"$schema", "$defs", "title", "description", "default", "examples"}  # forbid nothing
+_ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "examples"}  # not constraints
 
 
 def allows(schema: dict[str, Any], value: object) -> bool:
-    """Whether a schema allows a value; knows the keywords that ours has, and fails at others."""
+    """Return whether a schema allows a value; fails at keywords that the schema does not use."""
     assert isinstance(value, dict | list | str | int | float)
-    return all(_holds(word, said, schema, value) for word, said in schema.items())
+    return all(_keyword_allows(keyword, argument, schema, value) for keyword, argument in schema.items())
 
 
-def _holds(word: str, said: Any, schema: dict[str, Any], value: Any) -> bool:
+def _keyword_allows(keyword: str, argument: Any, schema: dict[str, Any], value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    match word:
-        case _ if word in _WORDS:
+    match keyword:
+        case _ if keyword in _ANNOTATIONS:
             return True
         case "$ref":
-            return allows(SCHEMA["$defs"][said.removeprefix("#/$defs/")], value)
+            return allows(SCHEMA["$defs"][argument.removeprefix("#/$defs/")], value)
         case "type":
             kinds = {"object": dict, "array": list, "string": str}
-            return number if said == "number" else isinstance(value, kinds[said])
+            return number if argument == "number" else isinstance(value, kinds[argument])
         case "enum":
-            return value in said
+            return value in argument
         case "anyOf":
-            return any(allows(one, value) for one in said)
+            return any(allows(one, value) for one in argument)
         case "pattern":
-            return not isinstance(value, str) or bool(re.search(said, value))
+            return not isinstance(value, str) or bool(re.search(argument, value))
         case "minimum":
-            return not number or bool(value >= said)
+            return not number or bool(value >= argument)
         case "maximum":
-            return not number or bool(value <= said)
+            return not number or bool(value <= argument)
         case "items":
-            return not isinstance(value, list) or all(allows(said, one) for one in value)
+            return not isinstance(value, list) or all(allows(argument, one) for one in value)
         case "minItems":
-            return not isinstance(value, list) or len(value) >= said
+            return not isinstance(value, list) or len(value) >= argument
         case "properties":
-            return all(allows(said[key], value[key]) for key in value.keys() & said.keys())
+            return all(allows(argument[key], value[key]) for key in value.keys() & argument.keys())
         case "additionalProperties":
             others = value.keys() - schema.get("properties", {}).keys()
-            if said is False:
+            if argument is False:
                 return not others
-            return all(allows(said, value[key]) for key in others)
-    raise AssertionError(f"{word} is not known to this test")
+            return all(allows(argument, value[key]) for key in others)
+    raise AssertionError(f"this test does not support {keyword}")
 
 
-def reads(path: Path, name: str, value: object) -> Settings:
-    """What the reader makes of one setting."""
+def load_one(path: Path, name: str, value: object) -> Settings:
+    """Return the settings of a file with one setting."""
     path.write_text(f"{json.dumps(name)} = {toml(value)}\n")
     return load_settings(path)
 
@@ -77,12 +77,12 @@ def toml(value: object) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
-def test_they_know_the_same_settings_with_the_same_defaults(tmp_path: Path) -> None:
+def test_parser_and_schema_have_the_same_settings_and_defaults(tmp_path: Path) -> None:
     assert list(SCHEMA["properties"]) == list(parser._SETTINGS)
-    for name, said in SCHEMA["properties"].items():
+    for name, schema in SCHEMA["properties"].items():
         if name != "keys":
-            assert reads(tmp_path / "x.toml", name, said["default"]) == Settings(
-                said={name: 1}, file="x.toml"
+            assert load_one(tmp_path / "x.toml", name, schema["default"]) == Settings(
+                setting_lines={name: 1}, file="x.toml"
             )
 
 
@@ -90,8 +90,8 @@ def test_they_know_the_same_settings_with_the_same_defaults(tmp_path: Path) -> N
     ("name", "good", "bad"),
     [
         ("theme", ["forward-light", "dracula"], [3, True, ["a"]]),
-        ("leave_on", ["ask", "always", "never"], ["", "Ask", 1, ["ask"]]),
-        ("resume", ["ask", "always", "never"], ["", "sometimes", False]),
+        ("keep_running", ["ask", "always", "never"], ["", "Ask", 1, ["ask"]]),
+        ("restore", ["ask", "always", "never"], ["", "sometimes", False]),
         (
             "address",
             ["localhost", "127.0.0.1,::1", " 0.0.0.0 , [::1]", "fe80::1%eth0", ["localhost", "::"]],
@@ -102,14 +102,15 @@ def test_they_know_the_same_settings_with_the_same_defaults(tmp_path: Path) -> N
         ("half_close_timeout", [0, "5s"], ["5 s", False]),
         ("refresh", [0.1, 1, 5], [0, 0.09, 5.01, "1", "1s", True, [1]]),
         ("notifications", ["all", "problems", "none"], ["some", True]),
+        ("log_level", ["debug", "info", "warning", "error"], ["trace", "INFO", 10]),
         ("keys", [{}, {"a.b": "x"}, {"a": {"b": "x,y"}}], ["x", {"a.b": 1}, {"a": {"b": ["x"]}}]),
-        ("colour", [], ["red", 1]),
+        ("color", [], ["red", 1]),
     ],
 )  # fmt: skip
-def test_they_agree(tmp_path: Path, name: str, good: list[object], bad: list[object]) -> None:
+def test_parser_and_schema_agree_on_values(tmp_path: Path, name: str, good: list[object], bad: list[object]) -> None:
     for value, valid in [*((one, True) for one in good), *((one, False) for one in bad)]:
         assert allows(SCHEMA, {name: value}) == valid, value
-        assert bool(reads(tmp_path / "settings.toml", name, value).problems) != valid, value
+        assert bool(load_one(tmp_path / "settings.toml", name, value).problems) != valid, value
 
 
 TEXTS = (
@@ -122,9 +123,9 @@ VALUES = st.integers() | st.floats() | st.booleans() | TEXTS | st.lists(TEXTS, m
 
 @given(st.sampled_from(list(SCHEMA["properties"])), VALUES)
 @hypothesis_settings(deadline=None)
-def test_what_the_reader_takes_the_schema_allows(
+def test_schema_allows_whatever_the_parser_accepts(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: object
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "settings.toml"
-    if not reads(path, name, value).problems:
+    if not load_one(path, name, value).problems:
         assert allows(SCHEMA, {name: value})

@@ -19,7 +19,7 @@ def test_only_the_theme_changes(path: Path) -> None:
     assert path.read_text() == GOOD.replace("forward-light", "forward-ember")
 
 
-def test_a_file_is_made(tmp_path: Path) -> None:
+def test_missing_file_is_created(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.toml"
     save_theme(path, "forward-ember")
     assert path.read_text() == 'theme = "forward-ember"\n'
@@ -46,7 +46,7 @@ def test_a_file_is_made(tmp_path: Path) -> None:
         ('theme = "a"', 'theme = "n"'),
     ],
 )  # fmt: skip
-def test_edits_are_small(path: Path, before: str, after: str | None) -> None:
+def test_edit_changes_the_theme_alone(path: Path, before: str, after: str | None) -> None:
     path.write_bytes(before.encode())
     save_theme(path, "n")
     text = path.read_bytes().decode()
@@ -61,17 +61,17 @@ def test_edits_are_small(path: Path, before: str, after: str | None) -> None:
 @pytest.mark.parametrize(
     "content", [b"theme = [\n", b"\xff", b'theme = """\na"""\n', b"theme.x = 1\n"]
 )
-def test_what_is_not_understood_is_not_touched(path: Path, content: bytes) -> None:
+def test_unsafe_edit_is_rejected(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
         save_theme(path, "n")
-    assert "left as it is" in raised.value.message
+    assert "cannot edit settings.toml" in raised.value.message
     assert raised.value.hint
     assert path.read_bytes() == content
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_links_and_rights_are_kept(tmp_path: Path, path: Path) -> None:
+def test_symlink_and_mode_are_preserved(tmp_path: Path, path: Path) -> None:
     real = tmp_path / "dotfiles.toml"
     real.write_text('theme = "a"\n')
     real.chmod(0o640)
@@ -82,7 +82,7 @@ def test_links_and_rights_are_kept(tmp_path: Path, path: Path) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
 
 
-def test_a_failure_leaves_the_old_file_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_the_old_file_intact(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(GOOD)
 
     def broken(_descriptor: int) -> None:
@@ -95,8 +95,8 @@ def test_a_failure_leaves_the_old_file_whole(path: Path, monkeypatch: pytest.Mon
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_names_are_quoted(path: Path) -> None:
+def test_theme_name_is_quoted(path: Path) -> None:
     save_theme(path, 'a"\\ü')
     assert load_settings(path).theme == 'a"\\ü'
-    with pytest.raises(ConfigError, match="no name"):
+    with pytest.raises(ConfigError, match="invalid theme name"):
         save_theme(path, "a\nb")

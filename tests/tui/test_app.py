@@ -287,7 +287,7 @@ async def test_forwards_go_on_or_end_when_one_leaves(
 
 
 async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text('leave_on = "always"')
+    (tmp_path / "settings.toml").write_text('keep_running = "always"')
     session = shop()
     app = TuiForwardApp(
         session, context="here", namespace="shop", may_stay=False,
@@ -308,12 +308,12 @@ async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) ->
     assert not session.keep_running
 
 
-@pytest.mark.parametrize(("habit", "keep_running"), [("always", True), ("never", False)])
+@pytest.mark.parametrize(("policy", "keep_running"), [("always", True), ("never", False)])
 async def test_who_has_said_what_becomes_of_forwards_is_not_asked(
-    tmp_path: Path, habit: str, keep_running: bool
+    tmp_path: Path, policy: str, keep_running: bool
 ) -> None:
     files = DashboardPaths(settings=tmp_path / "settings.toml")
-    (tmp_path / "settings.toml").write_text(f'leave_on = "{habit}"')
+    (tmp_path / "settings.toml").write_text(f'keep_running = "{policy}"')
     session = shop()
     async with running(session, files=files) as (app, pilot):
         await shows(app, "web-1")
@@ -352,7 +352,7 @@ async def test_what_was_on_before_a_crash_is_offered(key: str, back: bool) -> No
 
 @pytest.mark.parametrize("resume", ["ask", "never"])
 async def test_what_was_on_before_can_wait(resume: str, tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text(f'resume = "{resume}"\n')
+    (tmp_path / "settings.toml").write_text(f'restore = "{resume}"\n')
     session, forgotten = shop(), []
     target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web", port="80")
 
@@ -870,8 +870,8 @@ async def test_an_edit_of_the_settings_counts_at_once(
         await pilot.press("f2")
         await until(lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
-        put(file, 'theme = "forward-dark"\nleave_on = "sometimes"\n')
-        await shows(app, "nothing was changed", "settings.toml, line 2: leave_on is not one of")
+        put(file, 'theme = "forward-dark"\nkeep_running = "sometimes"\n')
+        await shows(app, "nothing was changed", "settings.toml, line 2: keep_running is not one of")
         assert app.theme == "forward-light"
         put(file, 'theme = "no-such"\n')
         await shows(app, "there is no theme 'no-such'")

@@ -1,5 +1,5 @@
-"""The command line: what a person types, and what comes back on stdout and stderr.
+"""The command line: arguments in, data on stdout, messages on stderr, an exit code.
 
-Stdout is data, stderr is talk. Only this package knows exit codes. Commands see `model` and
-`session.Session`; whatever is expensive to import is imported by the command that needs it.
+Only this package knows exit codes. Commands see `model` and `session.Session`; a command imports
+what is expensive to import only when it runs.
 """

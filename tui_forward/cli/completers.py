@@ -1,6 +1,6 @@
-"""What a shell offers behind the cursor: profiles, forwards, contexts, namespaces, targets, ports.
+"""Shell completion of profiles, forwards, contexts, namespaces, targets and ports.
 
-Nothing here may fail, or take long: a shell that cannot complete is silent.
+Completers neither fail nor take long: without an answer in time, they offer nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tui_forward.model import CatalogView, DeclaredPort
     from tui_forward.session import Session
 
-_PATIENCE_S = 2.0
-_LOOK_S = 0.02
+_TIMEOUT_S = 2.0
+_POLL_S = 0.02
 
 T = TypeVar("T")
 
 
 def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of profiles."""
+    """Return names of profiles."""
     from tui_forward.cli import profile_lookup as profile_lookup
     from tui_forward.profiles.parser import ProfileError
 
@@ -37,59 +37,60 @@ def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: 
                 names.append(file.read().name)
             except ProfileError:
                 names.append(file.path.stem)
-    return _beginning(names, incomplete)
+    return _matching(names, incomplete)
 
 
 def complete_forwards(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Ids and names of forwards that are on."""
+    """Return ids and names of active forwards."""
 
-    async def ask() -> list[str]:
+    async def query() -> list[str]:
         from tui_forward.cli.sessions import attached_session
 
-        async with attached_session(_given(ctx, "kubeconfig"), asks=False) as session:
-            on = (await session.snapshot()).forwards if session is not None else ()
-        return [word for one in on for word in (one.id, one.spec.name) if word]
+        kubeconfig = _option(ctx, "kubeconfig")
+        async with attached_session(kubeconfig, interactive=False) as session:
+            active = (await session.snapshot()).forwards if session is not None else ()
+        return [word for one in active for word in (one.id, one.spec.name) if word]
 
-    return _beginning(_asked(ask, []), incomplete)
+    return _matching(_run_bounded(query, []), incomplete)
 
 
 def complete_contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Contexts of the kubeconfig."""
+    """Return contexts of the kubeconfig."""
 
-    async def ask(session: Session) -> list[str]:
+    async def query(session: Session) -> list[str]:
         return [one.name for one in await session.contexts()]
 
-    return _beginning(_in_session(ctx, ask, []), incomplete)
+    return _matching(_query_session(ctx, query, []), incomplete)
 
 
 def complete_namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Namespaces of the context."""
+    """Return namespaces of the context."""
 
-    async def ask(session: Session) -> list[str]:
+    async def query(session: Session) -> list[str]:
         view = await _view(session, ctx, ("namespaces",), all_namespaces=True)
         return [one.name for one in view.namespaces]
 
-    return _beginning(_in_session(ctx, ask, []), incomplete)
+    return _matching(_query_session(ctx, query, []), incomplete)
 
 
 def complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Pods, services and workloads of the namespace."""
+    """Return pods, services and workloads of the namespace."""
 
-    async def ask(session: Session) -> list[str]:
+    async def query(session: Session) -> list[str]:
         view = await _view(session, ctx, ("pods", "services", "deployments", "statefulsets"))
         found = [f"{one.kind.value}/{one.name}" for one in view.workloads if one.owner is None]
         found += [f"svc/{one.name}" for one in view.services]
         return found + [one.name for one in view.pods] + [f"pod/{one.name}" for one in view.pods]
 
-    return _beginning(_in_session(ctx, ask, []), incomplete)
+    return _matching(_query_session(ctx, query, []), incomplete)
 
 
 def complete_ports(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Ports that the target declares, by number and by name."""
+    """Return ports that the target declares, by number and by name."""
     target = str(ctx.params.get("target") or "")
     kind, _, name = target.rpartition("/")
 
-    async def ask(session: Session) -> list[str]:
+    async def query(session: Session) -> list[str]:
         view = await _view(session, ctx, ("pods", "services"))
         declared: list[DeclaredPort] = []
         if kind in ("svc", "service", "services"):
@@ -105,60 +106,62 @@ def complete_ports(ctx: click.Context, _param: click.Parameter, incomplete: str)
         return list(dict.fromkeys(words))
 
     local, colon, remote = incomplete.rpartition(":")
-    found = _beginning(_in_session(ctx, ask, []), remote)
+    found = _matching(_query_session(ctx, query, []), remote)
     return [f"{local}{colon}{word}" for word in found]
 
 
-# How it is found out ----------------------------------------------------------------------
+# Queries ----------------------------------------------------------------------------------
 
 
-def _in_session(ctx: click.Context, ask: Callable[[Session], Awaitable[T]], nothing: T) -> T:
-    async def opened() -> T:
+def _query_session(
+    ctx: click.Context, query: Callable[[Session], Awaitable[T]], fallback: T
+) -> T:
+    async def open_and_query() -> T:
         from tui_forward.cli.sessions import local_session
 
-        context = _given(ctx, "context")
-        async with local_session(_given(ctx, "kubeconfig"), context=context) as session:
-            return await ask(session)
+        context = _option(ctx, "context")
+        async with local_session(_option(ctx, "kubeconfig"), context=context) as session:
+            return await query(session)
 
-    return _asked(opened, nothing)
+    return _run_bounded(open_and_query, fallback)
 
 
-def _asked(ask: Callable[[], Awaitable[T]], nothing: T) -> T:
+def _run_bounded(query: Callable[[], Awaitable[T]], fallback: T) -> T:
     import asyncio  # every `--help` imports this module
 
     async def bounded() -> T:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await ask()
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await query()
 
-    # What would be said here would be drawn into the middle of the command line.
+    # Output on stderr would appear in the middle of the edited command line.
     with Path(os.devnull).open("w") as null, contextlib.redirect_stderr(null):
         try:
             return asyncio.run(bounded())
         except (TuiForwardError, OSError, TimeoutError):
-            return nothing
+            return fallback
 
 
 async def _view(
-    session: Session, ctx: click.Context, wanted: Iterable[str], *, all_namespaces: bool = False
+    session: Session, ctx: click.Context, resources: Iterable[str], *, all_namespaces: bool = False
 ) -> CatalogView:
     import asyncio
 
     from tui_forward.cli.sessions import resolve_context
     from tui_forward.model import CatalogScope
 
-    context = await resolve_context(session, _given(ctx, "context"))
-    namespace = _given(ctx, "namespace") or context.namespace
+    context = await resolve_context(session, _option(ctx, "context"))
+    namespace = _option(ctx, "namespace") or context.namespace
     scope = CatalogScope(context.name, "" if all_namespaces else namespace)
     while True:
         view = await session.catalog(scope)
         done = {one.resource for one in view.resources if one.synced or one.error}
-        if done.issuperset(wanted):
+        if done.issuperset(resources):
             return view
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
 
 
-def _given(ctx: click.Context | None, name: str) -> str | None:
-    """An option of the command, or of the one before it."""
+def _option(ctx: click.Context | None, name: str) -> str | None:
+    """Return an option of the command or of the group that precedes it."""
     while ctx is not None:
         value: Any = ctx.params.get(name)
         if value:
@@ -167,5 +170,5 @@ def _given(ctx: click.Context | None, name: str) -> str | None:
     return None
 
 
-def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
+def _matching(words: Iterable[str], incomplete: str) -> list[str]:
     return sorted(word for word in dict.fromkeys(words) if word.startswith(incomplete))

@@ -1,4 +1,4 @@
-"""The embedded cluster as a process of its own, for as long as a command needs it."""
+"""The embedded cluster as a child process of a command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from tui_forward.errors import TransportError, TuiForwardError
 
 _START_S = 60.0
 _END_S = 10.0
-# What the cluster had to say when it could not start: the last of it.
-_TALK_BYTES = 8192
+_STDERR_TAIL_BYTES = 8192
 
 
 class _Ready(msgspec.Struct):
-    """The line the cluster prints when it serves."""
+    """Line that the cluster prints when it is ready."""
 
     kubeconfig: str
     server: str
@@ -32,7 +31,7 @@ class _Ready(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedCluster:
-    """A running embedded cluster.
+    """Running embedded cluster.
 
     Attributes:
         kubeconfig: Absolute path of its kubeconfig.
@@ -49,16 +48,16 @@ class EmbeddedCluster:
 
 @contextlib.asynccontextmanager
 async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[EmbeddedCluster]:
-    """Start a cluster, wait until it serves, and end it with everything it started.
+    """Start a cluster, wait until it is ready, and stop it at the end.
 
     Args:
         arguments: Further options of `python -m tui_forward.minicluster`.
 
     Raises:
-        TuiForwardError: It did not start; the message is its own.
+        TuiForwardError: It did not start; the message quotes its last line on stderr.
     """
-    # A session of its own, so that Ctrl-C reaches only us and the order of ending is ours.
-    # It watches our process and ends when we vanish.
+    # In a session of its own, Ctrl-C reaches only this process, which then stops the cluster.
+    # The cluster watches this process and ends with it.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -74,8 +73,8 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    talk = _StderrTail()
-    listening = asyncio.create_task(talk.listen(process.stderr), name="embedded-cluster-talk")
+    tail = _StderrTail()
+    reading = asyncio.create_task(tail.read(process.stderr), name="embedded-cluster-stderr")
     try:
         try:
             async with asyncio.timeout(_START_S):
@@ -84,24 +83,24 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
         except TimeoutError:
             raise TransportError(
                 f"the embedded cluster was not ready within {_START_S:.0f} s",
-                hint="run `tui-forward cluster` to see what it says",
+                hint="run `tui-forward cluster` to see its messages",
             ) from None
         except msgspec.MsgspecError:
-            # It is ending; what it has to say about it comes first.
+            # It is ending; its error message arrives before the end of stderr.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
-                    await listening
+                    await reading
                     await process.wait()
-            raise talk.as_error() from None
+            raise tail.to_error() from None
         yield EmbeddedCluster(ready.kubeconfig, ready.server, ready.control, process)
     finally:
-        await _end(process)
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await _terminate(process)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, and SIGKILL if that is not enough; returns when the process is gone."""
+async def _terminate(process: asyncio.subprocess.Process) -> None:
+    """Send SIGTERM, and SIGKILL after `_END_S`; return when the process has ended."""
     if process.returncode is None:
         _send(process, signal.SIGTERM)
         try:
@@ -113,29 +112,29 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """As `Process.send_signal`, which would reap a process that has just ended by itself.
+    """Send a signal without `Process.send_signal`, which reaps a process that has just ended.
 
-    Then asyncio, which waits for it in a thread, could not tell its exit code any more.
+    asyncio, which waits for the process in a thread, would then lose its exit code.
     """
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, number)
 
 
 class _StderrTail:
-    """The end of what a process said on stderr."""
+    """Last bytes that a process wrote to stderr."""
 
     def __init__(self) -> None:
         self._text = bytearray()
 
-    async def listen(self, stream: asyncio.StreamReader) -> None:
+    async def read(self, stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(4096):
             self._text += chunk
-            del self._text[:-_TALK_BYTES]
+            del self._text[:-_STDERR_TAIL_BYTES]
 
-    def as_error(self) -> TuiForwardError:
-        """Its last words, which are one sentence unless it has a bug."""
+    def to_error(self) -> TuiForwardError:
+        """Return an error that quotes the last line."""
         lines = self._text.decode(errors="replace").splitlines()
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no error message")
         return TuiForwardError(
             f"the embedded cluster did not start: {last.removeprefix('minicluster: ')}"
         )

@@ -1,4 +1,4 @@
-"""Where a profile's forwards listen, as environment variables."""
+"""Environment variables with the local addresses of a profile's forwards."""
 
 from __future__ import annotations
 
@@ -13,32 +13,36 @@ from tui_forward.profiles.profile import Profile
 
 
 def env_vars(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
-    """`DB_HOST`, `DB_PORT` and, where it is known what a browser would say, `DB_URL`."""
+    """Return `DB_HOST`, `DB_PORT` and `DB_URL` for each forward that listens.
+
+    The URL has the scheme `tcp` if the application protocol is not known.
+    """
     prefixes = {one.name: one.env for one in profile.forwards}
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for forward in forwards:
         local, prefix = local_endpoint(forward), prefixes.get(forward.spec.name)
         if local is None or prefix is None:
             continue
         host, port = local
         scheme = scheme_of(forward)
-        found[f"{prefix}_HOST"] = host
-        found[f"{prefix}_PORT"] = str(port)
-        found[f"{prefix}_URL"] = (
+        variables[f"{prefix}_HOST"] = host
+        variables[f"{prefix}_PORT"] = str(port)
+        variables[f"{prefix}_URL"] = (
             url(scheme, host, port)
             if isinstance(scheme, Scheme)
             else f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
         )
-    return found
+    return variables
 
 
-def write_env_file(path: Path, found: dict[str, str]) -> None:
+def write_env_file(path: Path, variables: dict[str, str]) -> None:
     """Write NAME=VALUE lines.
 
     Raises:
         ConfigError: The file cannot be written.
     """
+    text = "".join(f"{name}={value}\n" for name, value in variables.items())
     try:
-        atomic_file.write_atomically(path, "".join(f"{k}={v}\n" for k, v in found.items()).encode())
+        atomic_file.write_atomically(path, text.encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}") from error

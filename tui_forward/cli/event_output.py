@@ -1,4 +1,4 @@
-"""How events of a forward are told: in kubectl's words, or as one JSON object per line."""
+"""Printers of a forward's events: kubectl's lines, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui_forward.model import (
     LocalAddress,
 )
 
-# How long a state of a forward that was never ready must last to be told.
+# How long a state of a forward that was never ready must last to be printed.
 _SETTLE_S = 0.5
 
 STATE_STYLES = {
@@ -31,44 +31,44 @@ STATE_STYLES = {
 
 
 class EventPrinter(Protocol):
-    """What `headless` tells, in whatever form."""
+    """Prints the events of a `HeadlessRunner`."""
 
     def event(self, event: Event) -> None:
-        """Something happened."""
+        """Print an event."""
 
     def ready(self, forward: Forward) -> None:
-        """A forward can be used: at its first `ready`, and when its addresses have changed."""
+        """Print the addresses of a forward, at its first `ready` and whenever they change."""
 
     def note(self, text: str, hint: str = "") -> None:
-        """Something the person should know, once."""
+        """Print a note for the user."""
 
 
 class JsonEventPrinter:
-    """`--json`: every event as it is, on stdout; stderr stays silent but for failures."""
+    """Prints every event on stdout as JSON; stderr only has errors and log records."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._encoder = msgspec.json.Encoder()
 
     def event(self, event: Event) -> None:
-        """One object on one line."""
+        """Print one object on one line."""
         self._output.out(self._encoder.encode(event))
 
     def ready(self, forward: Forward) -> None:
-        """Said by the events already."""
+        """Do nothing: the events contain the addresses."""
 
     def note(self, text: str, hint: str = "") -> None:
-        """Nothing: who reads JSON reads no talk."""
+        """Do nothing: programs have no use for notes."""
 
 
 class KubectlEventPrinter:
-    """As kubectl on stdout; states in words on stderr.
+    """Prints kubectl's lines on stdout and states on stderr.
 
     Args:
-        output: Where lines go.
-        named: Say which forward each state is about, because there are several.
-        quiet: Only "Forwarding from" and failures.
-        color: Whether stderr is a terminal that wants colour.
+        output: Destination of the lines.
+        named: Name the forward in each state line, because there are several.
+        quiet: Print only local addresses and errors.
+        color: Use colors on stderr.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class KubectlEventPrinter:
         self._quiet = quiet
         self._color = color
         self._local_ports: dict[str, int] = {}
-        self._said: dict[str, tuple[ForwardState | None, str]] = {}
-        self._begun: set[str] = set()  # were ready once
-        self._held: dict[str, asyncio.TimerHandle] = {}
+        self._last_states: dict[str, tuple[ForwardState | None, str]] = {}
+        self._once_ready: set[str] = set()
+        self._delayed: dict[str, asyncio.TimerHandle] = {}
 
     def event(self, event: Event) -> None:
-        """A line for an accepted connection or a new state; nothing for the rest."""
+        """Print a line for an accepted or failed connection and for a new state."""
         match event.event:
             case EventKind.LISTENING if event.listening:
                 self._local_ports[event.forward] = event.listening[0].port
@@ -103,28 +103,28 @@ class KubectlEventPrinter:
                         )
                     )
             case EventKind.STATE | EventKind.STOPPED if not self._quiet:
-                self._state(event)
+                self._handle_state(event)
             case _:
                 pass
 
-    def _state(self, event: Event) -> None:
-        """Tell a state; what is over in a moment while a forward starts is not worth a line."""
-        said = (event.state, event.reason)
-        if event.state is None or self._said.get(event.forward) == said:
+    def _handle_state(self, event: Event) -> None:
+        """Print a new state, but not the short-lived ones of a forward that is starting."""
+        state = (event.state, event.reason)
+        if event.state is None or self._last_states.get(event.forward) == state:
             return
-        self._said[event.forward] = said
-        held = self._held.pop(event.forward, None)
-        if held is not None:
-            held.cancel()
+        self._last_states[event.forward] = state
+        delayed = self._delayed.pop(event.forward, None)
+        if delayed is not None:
+            delayed.cancel()
         if event.state is ForwardState.READY:
-            self._begun.add(event.forward)
-        if event.forward in self._begun:
-            self._tell_state(event)
+            self._once_ready.add(event.forward)
+        if event.forward in self._once_ready:
+            self._print_state(event)
         elif event.event is EventKind.STATE:
             loop = asyncio.get_running_loop()
-            self._held[event.forward] = loop.call_later(_SETTLE_S, self._tell_state, event)
+            self._delayed[event.forward] = loop.call_later(_SETTLE_S, self._print_state, event)
 
-    def _tell_state(self, event: Event) -> None:
+    def _print_state(self, event: Event) -> None:
         assert event.state is not None
         word = style(event.state.value, STATE_STYLES[event.state], color=self._color)
         self._output.err(self._tagged(event, f"{word}: {one_line(event.reason)}"))
@@ -136,12 +136,12 @@ class KubectlEventPrinter:
         return f"{event.target or event.forward} {text}" if self._named else text
 
     def ready(self, forward: Forward) -> None:
-        """The lines of kubectl, which scripts wait for."""
+        """Print kubectl's "Forwarding from" lines, which scripts wait for."""
         for address in ipv4_first(forward.listening):
             self._output.out(f"Forwarding from {address} -> {forward.remote_port}")
 
     def note(self, text: str, hint: str = "") -> None:
-        """A line on stderr."""
+        """Print a note on stderr, and its hint if it has one."""
         if not self._quiet:
             self._output.err(f"{style('note:', '1', color=self._color)}  {text}")
             if hint:
@@ -149,5 +149,5 @@ class KubectlEventPrinter:
 
 
 def ipv4_first(addresses: tuple[LocalAddress, ...]) -> list[LocalAddress]:
-    """IPv4 before IPv6, otherwise as opened."""
+    """Return addresses with IPv4 before IPv6, otherwise in the given order."""
     return sorted(addresses, key=lambda address: ":" in address.host)

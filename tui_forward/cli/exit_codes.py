@@ -1,4 +1,4 @@
-"""The exit codes of the program, and which error earns which."""
+"""Exit codes of the program and the errors they belong to."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tui_forward.errors import TuiForwardError, UsageError
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """Exit code of `tui-forward`."""
 
-    DONE = 0  # finished, or ended by Ctrl-C, SIGTERM or a reader of stdout who left
+    DONE = 0  # finished, or ended by Ctrl-C, SIGTERM or a closed stdout
     FAILED = 1
-    USAGE = 2  # the command line itself makes no sense
+    USAGE = 2  # invalid command line
 
 
 def exit_code_for(error: TuiForwardError) -> ExitCode:
-    """The exit code an error leads to when nothing else can be done about it."""
+    """Return the exit code of a command that ends with an error."""
     return ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Forwards as lines of a table, and as JSON objects."""
+"""Forwards as table lines and as JSON objects."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from tui_forward.cli.output import one_line, style
 from tui_forward.common.formatting import format_rate, pluralize, short_age
 from tui_forward.model import Forward
 
-_WIDEST = 48
+_MAX_WIDTH = 48
+_HEADER = ("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "RATE", "AGE")
+_STATE = _HEADER.index("STATE")
 
 
 def forward_to_dict(forward: Forward) -> dict[str, Any]:
-    """One forward for programs; the same keys in every command."""
+    """Return a forward for JSON output, with the same keys in every command."""
     spec, counters = forward.spec, forward.counters
     return {
         "forward": forward.id,
@@ -38,19 +40,19 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
 
 
 def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """One object on each line."""
+    """Yield one JSON line for each object."""
     return map(json_line, records)
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """One object."""
+    """Return an object as one JSON line."""
     return msgspec.json.encode(record).decode()
 
 
 def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
-    """A line for each forward, and one above them; a reason beneath what is not ready."""
+    """Yield a header, a line for each forward, and the reason of those that are not ready."""
     now = time.time()
-    rows = [("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "NOW", "AGE")]
+    rows = [_HEADER]
     rows += [
         (
             one.id,
@@ -65,7 +67,9 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
         for one in forwards
     ]
     rows = [tuple(one_line(cell) for cell in row) for row in rows]  # type: ignore[misc]
-    widths = [min(_WIDEST, max(len(row[place]) for row in rows)) for place in range(8)]
+    widths = [
+        min(_MAX_WIDTH, max(len(row[column]) for row in rows)) for column in range(len(_HEADER))
+    ]
     for number, row in enumerate(rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         if number == 0:
@@ -73,17 +77,15 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             continue
         forward = forwards[number - 1]
         if not forward.paused:
-            cells[4] = style(cells[4], STATE_STYLES[forward.state], color=color)
+            cells[_STATE] = style(cells[_STATE], STATE_STYLES[forward.state], color=color)
         yield "  ".join(cells).rstrip()
         if forward.state.value not in ("ready", "stopped"):
-            why = one_line(forward.reason) + (
-                f" → {one_line(forward.hint)}" if forward.hint else ""
-            )
-            yield style(f"    {why}", "2", color=color)
+            hint = f" → {one_line(forward.hint)}" if forward.hint else ""
+            yield style(f"    {one_line(forward.reason)}{hint}", "2", color=color)
 
 
 def format_ready_count(forwards: Sequence[Forward]) -> str:
-    """`3 forwards, 2 ready`."""
+    """Return a summary such as `3 forwards, 2 ready`."""
     ready = sum(one.state.value == "ready" for one in forwards)
-    what = pluralize(len(forwards), "forward")
-    return what if ready == len(forwards) else f"{what}, {ready} ready"
+    count = pluralize(len(forwards), "forward")
+    return count if ready == len(forwards) else f"{count}, {ready} ready"

@@ -1,7 +1,7 @@
-"""Forwards without a screen: start them, tell what happens, end when told to.
+"""Forwards without a dashboard: start them, print their events, stop them on a signal.
 
-A forward that cannot begin is a failure of the command. One that was ready once is kept,
-whatever happens to it later: it waits, reconnects, or says what it needs from the person.
+A forward that cannot become ready is an error of the command. One that was ready once stays
+active whatever happens later: it waits, reconnects, or reports what it needs from the user.
 """
 
 from __future__ import annotations
@@ -23,117 +23,117 @@ from tui_forward.model import (
 )
 from tui_forward.session import Session
 
-# How often the API server's health is looked at while nothing is ready yet.
+# Interval of health checks while a forward was never ready.
 _HEALTH_S = 0.2
-# How long the last words of forwards are waited for at the end.
+# How long to wait for the last events of forwards.
 _STOP_S = 2.0
 
 
 class StartError(ForwardError):
-    """A forward will not become ready without a person."""
+    """A forward cannot become ready without action by the user."""
 
 
 class HeadlessRunner:
-    """Runs forwards on a session until told to stop.
+    """Runs forwards on a session until a stop event.
 
     Args:
-        session: Whose forwards they are. Not closed here.
-        report: Who is told.
+        session: Session of the forwards. Not closed here.
+        printer: Prints events and notes.
     """
 
-    def __init__(self, session: Session, report: EventPrinter) -> None:
+    def __init__(self, session: Session, printer: EventPrinter) -> None:
         self._session = session
-        self._report = report
+        self._printer = printer
         self._pending: dict[str, ForwardSpec] = {}  # started, never ready yet
-        self._alive: dict[str, ForwardSpec] = {}
+        self._active: dict[str, ForwardSpec] = {}
         self._announced: dict[str, tuple[tuple[LocalAddress, ...], int | None]] = {}
-        self._news = asyncio.Event()
+        self._event_seen = asyncio.Event()
 
     async def run(self, specs: Sequence[ForwardSpec], stop: asyncio.Event) -> None:
-        """Start `specs`, and return once `stop` is set and everything has ended.
+        """Start `specs`; return once `stop` is set and all of them are stopped.
 
         Raises:
-            UsageError: A spec makes no sense.
-            TuiForwardError: A forward could not begin, or the session itself broke.
+            UsageError: A spec is invalid.
+            TuiForwardError: A forward could not start, or the session failed.
         """
         self._note_exposure(specs)
-        telling = asyncio.create_task(self._tell_events(), name="headless-events")
+        printing = asyncio.create_task(self._print_events(), name="headless-events")
         stopping = asyncio.create_task(stop.wait(), name="headless-stop")
-        watching = asyncio.create_task(self._begin(specs), name="headless-start")
-        waiting: set[asyncio.Task[object]] = {telling, stopping, watching}
+        starting = asyncio.create_task(self._start(specs), name="headless-start")
+        pending: set[asyncio.Task[object]] = {printing, stopping, starting}
         try:
-            while stopping in waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while stopping in pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                if telling in done:
-                    raise TransportError("the engine has stopped telling what happens")
+                if printing in done:
+                    raise TransportError("the engine's event stream ended")
         finally:
-            # Nothing may be started any more while everything is being stopped.
-            await _cancelled(watching, stopping)
-            await self._end(telling)
-            await _cancelled(telling)
+            # No forward may start while all of them are being stopped.
+            await _cancel(starting, stopping)
+            await self._stop_all(printing)
+            await _cancel(printing)
 
-    async def _begin(self, specs: Sequence[ForwardSpec]) -> None:
-        """Start everything, and watch it until all of it was ready once."""
+    async def _start(self, specs: Sequence[ForwardSpec]) -> None:
+        """Start all forwards and watch them until each was ready once."""
         for spec in specs:
             forward_id = await self._session.start(spec)
-            self._pending[forward_id] = self._alive[forward_id] = spec
+            self._pending[forward_id] = self._active[forward_id] = spec
         await self._watch_start()
 
     def _note_exposure(self, specs: Sequence[ForwardSpec]) -> None:
         exposed = sorted({a for spec in specs for a in spec.addresses if not is_loopback(a)})
         if exposed:
-            self._report.note(
+            self._printer.note(
                 f"listening on {', '.join(exposed)}: other machines may reach this forward"
             )
 
-    async def _tell_events(self) -> None:
-        """Pass on events; those of a forward that is being started wait for its id."""
+    async def _print_events(self) -> None:
+        """Print the session's events."""
         async for event in self._session.events():
-            self._report.event(event)
+            self._printer.event(event)
             if event.event is EventKind.STATE and event.state is ForwardState.READY:
                 await self._announce(event.forward)
             elif event.event is EventKind.STOPPED:
-                self._alive.pop(event.forward, None)
+                self._active.pop(event.forward, None)
                 self._pending.pop(event.forward, None)
-            self._news.set()
+            self._event_seen.set()
 
     async def _announce(self, forward_id: str) -> None:
-        """Tell where to connect, at first and whenever that has changed."""
+        """Print the addresses of a forward, at first and whenever they change."""
         for forward in (await self._session.snapshot()).forwards:
-            where = (forward.listening, forward.remote_port)
+            addresses = (forward.listening, forward.remote_port)
             if (
                 forward.id == forward_id
                 and forward.listening
                 and forward.remote_port is not None
-                and self._announced.get(forward_id) != where
+                and self._announced.get(forward_id) != addresses
             ):
                 self._note_other_port(forward)
-                self._announced[forward_id] = where
-                self._report.ready(forward)
+                self._announced[forward_id] = addresses
+                self._printer.ready(forward)
         self._pending.pop(forward_id, None)
 
     def _note_other_port(self, forward: Forward) -> None:
-        """Nobody asked for a local port by number, but most will expect the remote one."""
+        """Print a note if no local port was given and it differs from the remote one."""
         local = forward.listening[0].port
-        wanted = forward.spec.target.port
+        remote = forward.spec.target.port
         if (
             forward.id not in self._announced
             and forward.spec.local_port is None
-            and wanted.isdigit()
-            and int(wanted) != local
+            and remote.isdigit()
+            and int(remote) != local
         ):
-            why = "needs privileges" if int(wanted) < 1024 else "is in use"
-            self._report.note(
-                f"local port {wanted} {why}, listening on {local} instead",
-                f"choose one yourself with LOCAL:{wanted}",
+            cause = "needs privileges" if int(remote) < 1024 else "is in use"
+            self._printer.note(
+                f"local port {remote} {cause}, listening on {local} instead",
+                f"choose a local port with LOCAL:{remote}",
             )
 
     async def _watch_start(self) -> None:
-        """While something is not ready yet, trouble with the API server ends the command.
+        """Raise on API server errors until every forward was ready once.
 
-        Afterwards the same trouble is an outage that forwards sit out.
+        Afterwards the same errors are outages, which forwards survive.
         """
         while self._pending:
             snapshot = await self._session.snapshot()
@@ -142,28 +142,28 @@ class HeadlessRunner:
                     raise StartError(forward.reason, hint=forward.hint)
             contexts = {spec.target.context for spec in self._pending.values()}
             for health in snapshot.health:
-                concerned = health.context in contexts or "" in contexts
-                if health.ok is False and health.error and concerned:
+                affected = health.context in contexts or "" in contexts
+                if health.ok is False and health.error and affected:
                     kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
                     raise kind(health.error, hint=health.hint)
-            self._news.clear()
+            self._event_seen.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HEALTH_S):
-                    await self._news.wait()
+                    await self._event_seen.wait()
 
-    async def _end(self, telling: asyncio.Task[None]) -> None:
-        """Stop every forward and pass on its last events, in bounded time."""
+    async def _stop_all(self, printing: asyncio.Task[None]) -> None:
+        """Stop every forward and print its last events, within `_STOP_S`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
-                for forward_id in list(self._alive):
+                for forward_id in list(self._active):
                     with contextlib.suppress(TuiForwardError):
                         await self._session.stop(forward_id)
-                while self._alive and not telling.done():
-                    self._news.clear()
-                    await self._news.wait()
+                while self._active and not printing.done():
+                    self._event_seen.clear()
+                    await self._event_seen.wait()
 
 
-async def _cancelled(*tasks: asyncio.Task[object]) -> None:
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

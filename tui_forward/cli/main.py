@@ -1,6 +1,6 @@
-"""The `tui-forward` command: its sub-commands, and how every failure is shown.
+"""The `tui-forward` command: its sub-commands and how errors are shown.
 
-Importing this module must stay cheap: help and completion are a key press away.
+Importing this module must stay cheap, because help and shell completion import it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import click
 
 from tui_forward.cli import completers as completers
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
+from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
 from tui_forward.errors import TuiForwardError, UsageError
 
-# Sub-commands in the order of usefulness: the module that holds each, imported when it is
-# used, and what `--help` says of it, so that help imports none of them.
+# Sub-commands in the order of `--help`: the module of each, imported on use, and its help text,
+# so that `--help` imports none of them.
 COMMANDS = {
     "forward": (
         "tui_forward.cli.commands.forward",
@@ -28,17 +29,17 @@ COMMANDS = {
     ),
     "up": (
         "tui_forward.cli.commands.up",
-        "Switch a profile's forwards on; they go on without a terminal.",
+        "Start a profile's forwards in the background.",
     ),
-    "down": ("tui_forward.cli.commands.up", "Switch a profile's forwards off."),
-    "ls": ("tui_forward.cli.commands.status", "List the forwards that are on."),
+    "down": ("tui_forward.cli.commands.up", "Stop a profile's forwards."),
+    "ls": ("tui_forward.cli.commands.status", "List active forwards."),
     "status": ("tui_forward.cli.commands.status", "Show the engine and its forwards."),
-    "stop": ("tui_forward.cli.commands.status", "Switch forwards off."),
+    "stop": ("tui_forward.cli.commands.status", "Stop forwards."),
     "run": (
         "tui_forward.cli.commands.run",
-        "Run a command with a profile's forwards up and ready.",
+        "Run a command with a profile's forwards ready.",
     ),
-    "restart": ("tui_forward.cli.commands.restart", "Begin the engine anew, with all that is on."),
+    "restart": ("tui_forward.cli.commands.restart", "Restart the engine without closing ports."),
     "profile": (
         "tui_forward.cli.commands.profile",
         "List, show, check, edit, import and export profiles.",
@@ -49,15 +50,15 @@ COMMANDS = {
     ),
     "config": (
         "tui_forward.cli.commands.config",
-        "Show the settings that count, and where each comes from.",
+        "Show effective settings and where they are set.",
     ),
     "completion": (
         "tui_forward.cli.commands.completion",
-        "Print what makes your shell complete commands.",
+        "Print the shell completion script.",
     ),
     "demo": (
         "tui_forward.cli.demo",
-        "Try it all on the embedded cluster: dashboard, or a report.",
+        "Try the dashboard on the embedded cluster, or print a report.",
     ),
     "cluster": (
         "tui_forward.cli.commands.cluster",
@@ -67,10 +68,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a sub-command when it is used."""
+    """Command group that imports a sub-command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All of them, in the order of usefulness."""
+        """Return the names of all commands, in the order of `--help`."""
         return list(COMMANDS)
 
     def get_command(
@@ -78,7 +79,7 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's signature
         cmd_name: str,
     ) -> click.Command | None:
-        """The command, or None."""
+        """Return the command of a name, or None."""
         if cmd_name not in COMMANDS:
             return None
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
@@ -89,13 +90,13 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's signature
         formatter: click.HelpFormatter,
     ) -> None:
-        """The list in `--help`."""
+        """Write the list of commands for `--help`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _print_version(ctx: click.Context, _param: click.Parameter, enabled: bool) -> None:
+    if enabled and not ctx.resilient_parsing:
         from importlib.metadata import version
 
         click.echo(f"tui-forward {version('tui-forward')}")
@@ -114,9 +115,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     "--profile",
     metavar="PROFILE",
     shell_complete=completers.complete_profiles,
-    help="Switch this profile's forwards on.",
+    help="Start this profile's forwards.",
 )
-@click.option("--resume", is_flag=True, help="Bring back what was on before a crash or reboot.")
+@click.option("--restore", is_flag=True, help="Restore the forwards of the last session.")
+@log_options
 @click.option(
     "--version",
     is_flag=True,
@@ -132,57 +134,64 @@ def cli(
     context: str | None,
     namespace: str | None,
     all_namespaces: bool,
-    resume: bool,
+    restore: bool,
     profile: str | None,
 ) -> None:
     """Kubernetes port-forwards that stay up.
 
-    Without a command: a dashboard of the current context, or where you left it, where one key
-    switches a forward on and every connection can be watched.
+    Without a command: show the dashboard of the current context, or of where you left it. One key
+    starts a forward, and every connection can be watched.
     """
     if ctx.invoked_subcommand is not None:
-        given = {"context": context, "namespace": namespace, "kubeconfig": kubeconfig}
-        _pass_on(ctx, ctx.invoked_subcommand, {k: v for k, v in given.items() if v is not None})
+        options = {"context": context, "namespace": namespace, "kubeconfig": kubeconfig}
+        _pass_on(ctx, ctx.invoked_subcommand, {k: v for k, v in options.items() if v is not None})
         return
     from tui_forward.cli.commands.dashboard import dashboard
 
     if namespace is not None and all_namespaces:
-        raise UsageError("--namespace and --all-namespaces exclude each other", hint="use one")
-    shown = "" if all_namespaces else namespace
-    wanted = None
+        raise UsageError(
+            "--namespace and --all-namespaces cannot be combined", hint="use one of them"
+        )
+    start_profile = None
     if profile is not None:
         from tui_forward.cli import profile_lookup as profile_lookup
 
-        wanted = profile_lookup.find_trusted_profile(profile, yes=False)
-    dashboard(kubeconfig, context=context, namespace=shown, resume=resume, profile=wanted)
+        start_profile = profile_lookup.find_trusted_profile(profile, yes=False)
+    dashboard(
+        kubeconfig,
+        context=context,
+        namespace="" if all_namespaces else namespace,
+        restore=restore,
+        profile=start_profile,
+    )
 
 
-def _pass_on(ctx: click.Context, name: str, given: dict[str, str]) -> None:
-    """Let options stand before the command, where kubectl takes them too.
+def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
+    """Pass options that precede the command on to it, as kubectl does.
 
     Raises:
         UsageError: The command has no such option.
     """
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) else None
     known = {parameter.name for parameter in command.params} if command is not None else set()
-    unknown = [option for option in given if option not in known]
+    unknown = [option for option in options if option not in known]
     unknown += [
-        name.replace("_", "-")
-        for name in ("all_namespaces", "profile", "resume")
-        if ctx.params[name]
+        option.replace("_", "-")
+        for option in ("all_namespaces", "profile", "restore")
+        if ctx.params[option]
     ]
     if unknown and command is not None:
         raise UsageError(
             f"{name} has no option --{unknown[0]}", hint=f"see tui-forward {name} --help"
         )
-    ctx.default_map = {name: given}
+    ctx.default_map = {name: options}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; whatever fails is said in one sentence.
+    """Run the command line and return its exit code; errors are printed, not raised.
 
     Args:
-        arguments: Without the program's name; `sys.argv` when None.
+        arguments: Arguments without the program's name; `sys.argv` when None.
     """
     try:
         result: Any = cli.main(
@@ -195,38 +204,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(error)
         return exit_code_for(error)
     except click.ClickException as error:
-        print_error(UsageError(_sentence(error), hint=_help_of(error)))
+        print_error(UsageError(_error_text(error), hint=_help_hint(error)))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.DONE
     except BrokenPipeError:
-        _forget_stdout()
+        _redirect_stdout_to_null()
         return ExitCode.DONE
-    except Exception as error:  # the last line of defence: a person sees no traceback
+    except Exception as error:  # users see a traceback only on request
         if os.environ.get("TUI_FORWARD_DEBUG"):
             raise
         print_error(
             TuiForwardError(
                 f"unexpected {type(error).__name__}: {error}",
-                hint="this is a bug; TUI_FORWARD_DEBUG=1 shows where it happened",
+                hint="this is a bug; set TUI_FORWARD_DEBUG=1 to see the traceback",
             )
         )
         return ExitCode.FAILED
 
 
-def _sentence(error: click.ClickException) -> str:
-    """What click says, in the style of our own."""
+def _error_text(error: click.ClickException) -> str:
+    """Return click's message in the style of this program's errors."""
     message = error.format_message().strip().rstrip(".")
     return message[:1].lower() + message[1:]
 
 
-def _help_of(error: click.ClickException) -> str:
+def _help_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "tui-forward"
     return f"see {path} --help"
 
 
-def _forget_stdout() -> None:
-    """Keep the interpreter from complaining at exit about a pipe that nobody reads."""
+def _redirect_stdout_to_null() -> None:
+    """Redirect stdout, because the interpreter flushes it at exit and reports a broken pipe."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A session in the OpenMetrics text format (https://openmetrics.io). Pure."""
+"""Metrics of a session in the OpenMetrics text format (https://openmetrics.io). Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Sample = tuple[str, Labels, float]  # suffix of the name, labels, value
 
 
 def format_openmetrics(snapshot: Snapshot) -> str:
-    """All there is to know of a session, for Prometheus and its like."""
+    """Return all metrics of a session as an OpenMetrics document."""
     lines: list[str] = []
-    for name, kind, about, samples in _families(snapshot):
+    for name, kind, help_text, samples in _families(snapshot):
         rows = list(samples)
         if rows:
-            lines += [f"# TYPE {name} {kind}", f"# HELP {name} {about}"]
+            lines += [f"# TYPE {name} {kind}", f"# HELP {name} {help_text}"]
             lines += [
                 f"{name}{suffix}{_labels(labels)} {value:.15g}" for suffix, labels, value in rows
             ]
@@ -26,7 +26,7 @@ def format_openmetrics(snapshot: Snapshot) -> str:
 
 
 def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
-    forwards = [(one, _of(one)) for one in snapshot.forwards]
+    forwards = [(one, _forward_labels(one)) for one in snapshot.forwards]
     yield (
         "tui_forward_state", "stateset", "The state of a forward.",
         (
@@ -36,7 +36,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         ),
     )  # fmt: skip
     yield (
-        "tui_forward_bytes", "counter", "Bytes that applications sent and received.",
+        "tui_forward_bytes", "counter", "Payload bytes of connections.",
         (
             ("_total", {**labels, "direction": direction}, float(amount))
             for one, labels in forwards
@@ -47,15 +47,15 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         ),
     )  # fmt: skip
     yield (
-        "tui_forward_connections_open", "gauge", "Connections that are open.",
+        "tui_forward_connections_open", "gauge", "Open connections.",
         (("", labels, float(one.counters.connections_open)) for one, labels in forwards),
     )  # fmt: skip
     yield (
-        "tui_forward_connections_parked", "gauge", "Connections that wait for a pod.",
+        "tui_forward_connections_queued", "gauge", "Connections that wait for a pod.",
         (("", labels, float(one.queued)) for one, labels in forwards),
     )  # fmt: skip
     yield (
-        "tui_forward_connections", "counter", "Connections so far.",
+        "tui_forward_connections", "counter", "Connections accepted.",
         (("_total", labels, float(one.counters.connections_total)) for one, labels in forwards),
     )  # fmt: skip
     yield (
@@ -63,7 +63,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         (("_total", labels, float(one.counters.connections_failed)) for one, labels in forwards),
     )  # fmt: skip
     yield (
-        "tui_forward_api_up", "gauge", "Whether an API server answers.",
+        "tui_forward_api_up", "gauge", "Whether an API server responds.",
         (
             ("", {"context": one.context}, float(one.ok))
             for one in snapshot.health
@@ -71,7 +71,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         ),
     )  # fmt: skip
     yield (
-        "tui_forward_api_latency_seconds", "gauge", "How long an API server takes to answer.",
+        "tui_forward_api_latency_seconds", "gauge", "Response time of an API server.",
         (
             ("", {"context": one.context}, one.latency_s)
             for one in snapshot.health
@@ -80,7 +80,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
     )  # fmt: skip
 
 
-def _of(forward: Forward) -> Labels:
+def _forward_labels(forward: Forward) -> Labels:
     spec = forward.spec
     return {
         "forward": forward.id, "context": spec.target.context, "target": str(spec.target),
@@ -89,9 +89,9 @@ def _of(forward: Forward) -> Labels:
 
 
 def _labels(labels: Labels) -> str:
-    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{inside}}}"
+    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
+    return f"{{{pairs}}}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

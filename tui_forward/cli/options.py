@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, or a number with a unit."""
+    """Number of seconds, or a number with a unit."""
 
     name = "duration"
 
@@ -23,14 +23,14 @@ class Duration(click.ParamType[float]):
         param: click.Parameter | None,  # noqa: ARG002 - click's signature
         ctx: click.Context | None,  # noqa: ARG002 - click's signature
     ) -> float:
-        """See `parse_duration_s`, whose `UsageError` goes straight up."""
+        """Return seconds; see `parse_duration_s`, whose `UsageError` is not converted."""
         from tui_forward.common.arguments import parse_duration_s
 
         return value if isinstance(value, float) else parse_duration_s(str(value))
 
 
 def kubeconfig_option(command: F) -> F:
-    """Which kubeconfig, and with it which engine."""
+    """Add `--kubeconfig`, which also selects the engine: there is one per kubeconfig."""
     return click.option(
         "--kubeconfig",
         metavar="FILE",
@@ -40,7 +40,7 @@ def kubeconfig_option(command: F) -> F:
 
 
 def cluster_options(command: F) -> F:
-    """Which cluster and namespace, as kubectl asks for them."""
+    """Add `--context`, `--namespace` and `--kubeconfig`, with kubectl's names."""
     for option in (
         kubeconfig_option,
         click.option(

@@ -1,8 +1,7 @@
-"""Lines on stdout and stderr, written so that a slow or absent reader harms nothing.
+"""Lines on stdout and stderr, written so that a slow or absent reader does no harm.
 
-A forward runs in the same event loop that reports on it. A terminal that is scrolled back
-or a pipe nobody reads blocks a write for ever, so a thread of its own writes, and what it
-cannot get rid of is bounded.
+A forward runs in the same event loop that reports on it. A suspended terminal or a pipe without
+a reader blocks a write forever, so a thread writes, and its queue is bounded.
 """
 
 from __future__ import annotations
@@ -23,15 +22,20 @@ _FLUSH_S = 1.0
 Write = Callable[[bytes], None]
 
 
+def has_terminal() -> bool:
+    """Return whether stdin and stdout are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def use_color(stream: TextIO) -> bool:
-    """Whether to colour what goes to a stream (https://no-color.org)."""
+    """Return whether output to a stream has colors (https://no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
 
 
 def supports_unicode(stream: TextIO) -> bool:
-    """Whether a stream can show ticks, bars and box lines."""
+    """Return whether a stream can show ticks, bars and box lines."""
     try:
         "✓✗─│↓↑●".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -40,12 +44,12 @@ def supports_unicode(stream: TextIO) -> bool:
 
 
 def style(text: str, code: str, *, color: bool) -> str:
-    """Text in an SGR style ("1;31"), or as it is."""
+    """Return text in an SGR style ("1;31"), or unchanged without color."""
     return f"\x1b[{code}m{text}\x1b[0m" if color else text
 
 
 def error_lines(error: TuiForwardError, *, color: bool = False) -> list[str]:
-    """How every error is shown: one sentence, and a hint where there is one."""
+    """Return the lines that show an error: its message, and its hint if it has one."""
     lines = [f"{style('error:', '1;31', color=color)} {one_line(error.message)}"]
     if error.hint:
         lines.append(f"{style('hint:', '1', color=color)}  {one_line(error.hint)}")
@@ -53,28 +57,28 @@ def error_lines(error: TuiForwardError, *, color: bool = False) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """Text from anywhere (a server's message, a file's name), made fit for one line.
+    """Return text of any origin (a server's message, a file name) as one printable line.
 
-    Control characters could move the cursor or retitle the terminal.
+    Control characters could move the cursor or change the terminal's title.
     """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def print_error(error: TuiForwardError) -> None:
-    """Show an error on stderr."""
+    """Print an error on stderr."""
     try:
         for line in error_lines(error, color=use_color(sys.stderr)):
-            print(line, file=sys.stderr)  # noqa: T201 - stderr is where talk goes
+            print(line, file=sys.stderr)  # noqa: T201 - the command line's messages
         sys.stderr.flush()
     except OSError:
-        return  # nobody listens any more: nothing left to say
+        return  # stderr is closed
 
 
 def fd_writer(fd: int) -> Write:
-    """Writes all of its argument to a file descriptor.
+    """Return a function that writes bytes to a file descriptor.
 
-    Not through `sys.stdout`: a daemon thread blocked inside its lock would abort the
-    interpreter at exit.
+    It bypasses `sys.stdout`, because a daemon thread that is blocked while it holds the lock of
+    `sys.stdout` aborts the interpreter at exit.
     """
 
     def write(data: bytes) -> None:
@@ -82,20 +86,20 @@ def fd_writer(fd: int) -> Write:
         while view:
             try:
                 view = view[os.write(fd, view) :]
-            except BlockingIOError:  # somebody who shares the pipe made it non-blocking
+            except BlockingIOError:  # a process that shares the pipe made it non-blocking
                 select.select([], [fd], [])
 
     return write
 
 
 class Output:
-    """Writes lines to stdout and stderr in order, from a thread of its own.
+    """Writes lines to stdout and stderr in order, from its own thread.
 
     Args:
         stdout: Writes bytes to standard output.
         stderr: Writes bytes to standard error.
-        on_broken: Called once, from the writing thread, when the reader of stdout has gone.
-        max_lines: How many lines wait for a slow reader before the oldest are dropped.
+        on_broken: Called once, from the writing thread, when stdout has been closed.
+        max_lines: Length of the queue for a slow reader; the oldest lines are dropped.
     """
 
     def __init__(
@@ -119,22 +123,22 @@ class Output:
         self._thread.start()
 
     def out(self, line: str | bytes) -> None:
-        """One line of data. Never blocks."""
+        """Write one line to stdout. Never blocks."""
         self._put(True, line)
 
     def err(self, line: str) -> None:
-        """One line of talk. Never blocks."""
+        """Write one line to stderr. Never blocks."""
         self._put(False, line)
 
-    def _put(self, data: bool, line: str | bytes) -> None:
+    def _put(self, is_data: bool, line: str | bytes) -> None:
         raw = line.encode("utf-8", "replace") if isinstance(line, str) else line
         with self._wake:
             if not self._closed:
-                self._lines.append((data, raw + b"\n"))
+                self._lines.append((is_data, raw + b"\n"))
                 self._wake.notify_all()
 
     def close(self, timeout_s: float = _FLUSH_S) -> None:
-        """Write what is left, but wait no longer than `timeout_s` for whoever reads it."""
+        """Write what is queued; give up after `timeout_s` if a reader is too slow."""
         with self._wake:
             self._closed = True
             self._wake.notify_all()
@@ -147,20 +151,20 @@ class Output:
                     if self._closed:
                         return
                     self._wake.wait()
-                data, raw = self._lines.popleft()
+                is_data, raw = self._lines.popleft()
                 batch = [raw]
-                while self._lines and self._lines[0][0] is data:
+                while self._lines and self._lines[0][0] is is_data:
                     batch.append(self._lines.popleft()[1])
-            write = self._writers[data]
+            write = self._writers[is_data]
             if write is None:
                 continue
             try:
                 write(b"".join(batch))
             except OSError:
-                # The reader is gone. Without stderr the work goes on; without stdout there
-                # is nobody to work for.
-                self._writers[data] = None
-                if data:
+                # The reader is gone. Without stderr the command continues; without stdout it
+                # has no purpose.
+                self._writers[is_data] = None
+                if is_data:
                     self.broken = True
                     if self._on_broken is not None:
                         self._on_broken()

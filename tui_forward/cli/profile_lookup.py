@@ -1,4 +1,4 @@
-"""Which profile is meant, and that somebody else's is agreed to before it starts anything."""
+"""Lookup of profiles by name, and the trust question for profiles of other authors."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ from tui_forward.profiles.trust import TrustStore
 
 
 def store() -> ProfileStore:
-    """The profiles of this person, here."""
+    """Return the store of the user's profiles and of those in the working directory."""
     return ProfileStore(paths.profiles_dir(), Path.cwd())
 
 
 def trust() -> TrustStore:
-    """What this person has agreed to."""
+    """Return the profiles that the user trusts."""
     return TrustStore(paths.trusted_profiles_file())
 
 
 def find_trusted_profile(name: str, *, yes: bool) -> Profile:
-    """The profile of a name, agreed to if need be.
+    """Return the profile of a name; ask whether to trust it unless it is the user's own.
 
     Args:
         name: Name or path.
-        yes: The person agrees to whatever is in it.
+        yes: Trust the profile without asking.
 
     Raises:
-        UsageError: There is none, or the person did not agree.
-        ProfileError: It cannot be used.
+        UsageError: There is no such profile, or the user does not trust it.
+        ProfileError: It is invalid.
     """
     file = store().find(name)
     text = file.text()
     profile = parse_profile(text, file.path, team=file.team)
     if file.team:
-        _ask(file, text, profile, yes=yes)
+        _require_trust(file, text, profile, yes=yes)
     return profile
 
 
-def _ask(file: ProfileFile, text: str, profile: Profile, *, yes: bool) -> None:
+def _require_trust(file: ProfileFile, text: str, profile: Profile, *, yes: bool) -> None:
     if trust().is_trusted(file.path, text):
         return
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
-                f"{file.path} was not agreed to, or has changed since",
-                hint="look at it (tui-forward profile show), then say --yes",
+                f"{file.path} is not trusted, or has changed since",
+                hint="inspect it with tui-forward profile show, then add --yes",
             )
         click.echo(f"{file.path} is not one of your own profiles, or has changed:", err=True)
         for line in describe_forwards(profile):
             click.echo(f"  {one_line(line)}", err=True)
-        if not click.confirm("Use it from now on?", default=False, err=True):
-            raise UsageError("the profile was not agreed to", hint="nothing was changed")
+        if not click.confirm("Trust it?", default=False, err=True):
+            raise UsageError("profile not trusted", hint="nothing was changed")
     trust().trust(file.path, text)
 
 
 def describe_forwards(profile: Profile) -> list[str]:
-    """A line for each forward: what it listens on and where it leads."""
+    """Return a line for each forward: its local port, its target and who can reach it."""
     lines = []
     for one in profile.forwards:
         spec = one.spec
-        local = {None: "its own port, or the next free one", 0: "any free port"}.get(
+        local = {None: "the same port, or the next free one", 0: "any free port"}.get(
             spec.local_port, f"port {spec.local_port}"
         )
         line = f"{one.name}: {local} → {spec.target}"

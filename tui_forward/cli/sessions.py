@@ -1,17 +1,16 @@
-"""How the command line opens a session; imports the engine only when one is opened."""
+"""How commands open a session; the engine is imported only when one is opened."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tui_forward.cli.log_options import requested_log_level
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
 from tui_forward.session import Session
@@ -26,7 +25,7 @@ T = TypeVar("T")
 async def local_session(
     kubeconfig: str | None, *, context: str | None = None
 ) -> AsyncIterator[Session]:
-    """A session in this process, closed at the end.
+    """Open a session in this process and close it at the end.
 
     Raises:
         ConfigError: The kubeconfig cannot be used.
@@ -44,29 +43,30 @@ async def local_session(
 async def remote_session(
     kubeconfig: str | None, *, arguments: Sequence[str] = ()
 ) -> AsyncIterator[Session]:
-    """A session in an engine process; if that one is killed, in another one.
+    """Open a session in the engine process, which is started if none is running.
 
-    The process ends when nobody is connected to it any more, unless it is told to go on.
+    If the engine is killed, the session continues in a new one. The engine ends with its last
+    client, unless it is set to keep running.
 
     Args:
         kubeconfig: As for kubectl.
-        arguments: More arguments for an engine that is begun here.
+        arguments: More arguments of an engine that is started here.
 
     Raises:
         TuiForwardError: The engine cannot be started.
     """
-    from tui_forward.daemon import RemoteSession, connect
+    from tui_forward.daemon import connect
     from tui_forward.daemon.reconnecting_session import ReconnectingSession
 
-    session = await _of_this_version(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
-    if isinstance(session, RemoteSession):
+    arguments = [*engine_log_arguments(), *arguments]
+    opened = await _replace_if_older(
+        kubeconfig, partial(connect, kubeconfig, arguments=arguments)
+    )
 
-        async def reopen() -> RemoteSession:
-            again = await connect(kubeconfig, arguments=[*arguments, "--resume"])
-            assert isinstance(again, RemoteSession)
-            return again
+    async def reopen() -> RemoteSession:
+        return await connect(kubeconfig, arguments=[*arguments, "--restore"])
 
-        session = ReconnectingSession(session, reopen)
+    session = ReconnectingSession(opened, reopen)
     try:
         yield session
     finally:
@@ -75,21 +75,21 @@ async def remote_session(
 
 @contextlib.asynccontextmanager
 async def attached_session(
-    kubeconfig: str | None, *, asks: bool = True
+    kubeconfig: str | None, *, interactive: bool = True
 ) -> AsyncIterator[RemoteSession | None]:
-    """A session in the engine process that runs; None if none does.
+    """Open a session in the running engine process; None if none is running.
 
     Args:
         kubeconfig: As for kubectl.
-        asks: Whether a person can be asked about an engine of an older version.
+        interactive: Offer to replace an engine of an older version.
 
     Raises:
-        TuiForwardError: It does not answer, or is of another version.
+        TuiForwardError: The engine does not respond, or its version differs.
     """
     from tui_forward.daemon import connect_if_running
 
-    opened = partial(connect_if_running, kubeconfig)
-    session = await (_of_this_version(kubeconfig, opened) if asks else opened())
+    connect = partial(connect_if_running, kubeconfig)
+    session = await (_replace_if_older(kubeconfig, connect) if interactive else connect())
     try:
         yield session
     finally:
@@ -97,30 +97,36 @@ async def attached_session(
             await session.close()
 
 
-async def _of_this_version(kubeconfig: str | None, opened: Callable[[], Awaitable[T]]) -> T:
-    """A session, for which an engine of an older version is replaced if the person says so."""
+def engine_log_arguments() -> list[str]:
+    """Return the arguments that pass `--log-level` and `-v` on to an engine process."""
+    level = requested_log_level()
+    return [f"--log-level={level}"] if level else []
+
+
+async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaitable[T]]) -> T:
+    """Connect; offer to replace the engine if its version is older."""
     from tui_forward.daemon.remote_session import VersionMismatchError
 
     try:
-        return await opened()
+        return await connect()
     except VersionMismatchError as error:
         if not (error.older and sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         click.echo(f"{error.message[0].upper()}{error.message[1:]}.", err=True)
-        question = "Put a new one in its place? What is on goes on, on its ports"
+        question = "Restart the engine? Active forwards keep their ports"
         if not click.confirm(question, default=True, err=True):
             raise
     from tui_forward.daemon.launcher import replace_engine
 
-    await replace_engine(kubeconfig)
-    return await opened()
+    await replace_engine(kubeconfig, arguments=engine_log_arguments())
+    return await connect()
 
 
 async def resolve_context(session: Session, name: str | None) -> Context:
-    """The context of a name, or the current one.
+    """Return the context of a name, or the current one for None.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no such context.
     """
     contexts = await session.contexts()
     for context in contexts:
@@ -130,61 +136,6 @@ async def resolve_context(session: Session, name: str | None) -> Context:
     if name is None:
         raise ConfigError(
             "the kubeconfig has no current context",
-            hint=f"choose one with --context; there are: {names}",
+            hint=f"choose one with --context; available: {names}",
         )
-    raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"there are: {names}")
-
-
-def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, with an event loop that can do everything the program needs."""
-    # The default loop of Windows (Proactor) knows no add_reader.
-    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
-
-
-@contextlib.contextmanager
-def call_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` in the running loop on Ctrl-C, SIGTERM or SIGHUP; the second one kills.
-
-    Not `loop.add_signal_handler`, which Windows does not have: a handler of Python's own
-    runs as soon as the selector was interrupted, and wakes the loop itself.
-    """
-    loop = asyncio.get_running_loop()
-    before = {
-        number: signal.getsignal(number)
-        for number in (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
-        if number is not None
-    }
-
-    def on_signal(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(stop)
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-async def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or None if a signal ended it first; it cleans up before."""
-    task = asyncio.ensure_future(work)
-    told = False
-
-    def tell() -> None:
-        nonlocal told
-        told = True
-        task.cancel()
-
-    with call_on_signals(tell):
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if told:
-                return None
-            raise
+    raise ConfigError(f'the kubeconfig has no context "{name}"', hint=f"available: {names}")

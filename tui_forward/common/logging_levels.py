@@ -5,7 +5,9 @@ Modules log through `logging.getLogger(__name__)`. Entry points choose a handler
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 from tui_forward.common.redaction import redact
@@ -22,6 +24,7 @@ LEVELS: Final = {
 }
 
 _PACKAGE = "tui_forward"
+_WATCHFILES = "watchfiles"
 _MAX_LINE = 8000
 
 logging.addLevelName(TRACE, "TRACE")
@@ -52,5 +55,21 @@ def install_handler(handler: logging.Handler, level: int) -> None:
     root.setLevel(max(level, logging.INFO))
     logging.getLogger(_PACKAGE).setLevel(level)
     # watchfiles logs every change it sees at INFO.
-    logging.getLogger("watchfiles").setLevel(max(level, logging.WARNING))
+    logging.getLogger(_WATCHFILES).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
+
+
+@contextlib.contextmanager
+def temporary_handler(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Install a handler as `install_handler` does, and restore the earlier ones at the end."""
+    root = logging.getLogger()
+    loggers = [root, logging.getLogger(_PACKAGE), logging.getLogger(_WATCHFILES)]
+    handlers, levels = list(root.handlers), [logger.level for logger in loggers]
+    install_handler(handler, level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for logger, old in zip(loggers, levels, strict=True):
+            logger.setLevel(old)
+        logging.captureWarnings(False)

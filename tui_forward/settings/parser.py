@@ -1,19 +1,19 @@
-"""Settings out of a file, and everything that is wrong with it, by line.
+"""Parser of the settings file, which reports every problem by line.
 
     theme = "forward-dark"
-    leave_on = "ask"         # quitting leaves forwards on: ask, always, never
-    resume = "ask"           # what was on before a crash is brought back: ask, always, never
-    address = "localhost"    # where forwards listen that say nothing else; several: ["…", "…"]
+    keep_running = "ask"     # keep forwards running when the dashboard quits: ask, always, never
+    restore = "ask"          # restore forwards after a crash or reboot: ask, always, never
+    address = "localhost"    # default local address of forwards; several: ["…", "…"]
     queue_timeout = "30s"    # how long a connection waits for a ready pod
     half_close_timeout = "5s"  # how long the pod may keep sending after the client closes its side
-    refresh = 0.25           # seconds between two looks of the dashboard, 0.1 to 5
-    notifications = "all"    # what it tells unasked: all, problems, none
+    refresh = 0.25           # seconds between two updates of the dashboard, 0.1 to 5
+    notifications = "all"    # which notifications to show: all, problems, none
+    log_level = "info"       # lowest level to log: debug, info, warning, error
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
 
-A file that is wrong never stops the program: what is right in it counts, and the rest is told
-in words.
+An invalid file never stops the program: its valid settings take effect, and the others are reported.
 """
 
 from __future__ import annotations
@@ -37,34 +37,35 @@ DEFAULT_THEME: Final = "forward-dark"
 REFRESH_S: Final = 0.25
 SHORTEST_REFRESH_S: Final = 0.1
 LONGEST_REFRESH_S: Final = 5.0
-_LARGEST = 256 * 1024  # nobody writes that much by hand
-_AT_LINE = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
-_LONGEST_WORDS = 300
+_MAX_BYTES = 256 * 1024
+_MAX_MESSAGE = 300
+# The position at the end of tomllib's messages.
+_POSITION = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsProblem:
-    """One thing that is wrong with the settings.
+    """Problem of a settings file.
 
     Attributes:
         file: Name of the file.
-        line: Counted from 1; None where it is not one line's fault.
-        what: What is wrong, without a full stop.
-        hint: What to do about it.
+        line: Line number from 1; None if the problem has no line of its own.
+        message: Cause, without a full stop.
+        hint: How to fix it, or "".
     """
 
     file: str
     line: int | None
-    what: str
+    message: str
     hint: str = ""
 
     def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}, line {self.line}"
-        return f"{where}: {self.what}" + (f". {self.hint}" if self.hint else "")
+        position = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{position}: {self.message}" + (f". {self.hint}" if self.hint else "")
 
 
 class AskPolicy(StrEnum):
-    """What is done without being asked about."""
+    """Whether something is done, or the user is asked first."""
 
     ASK = "ask"
     ALWAYS = "always"
@@ -72,83 +73,93 @@ class AskPolicy(StrEnum):
 
 
 class Notifications(StrEnum):
-    """What the dashboard tells unasked."""
+    """Which notifications the dashboard shows."""
 
     ALL = "all"
     PROBLEMS = "problems"
     NONE = "none"
 
 
+class LogLevel(StrEnum):
+    """Lowest level to log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the file says.
+    """Effective settings: those of the file, and defaults for the rest.
 
     Attributes:
-        theme: Name of a theme. Whether there is such a theme only the dashboard knows.
-        leave_on: Whether forwards go on when the dashboard is left.
-        resume: Whether what was on before a crash or a reboot is brought back.
-        forwards: For forwards that are begun by hand; a profile says everything itself.
-        refresh_s: Between two looks of the dashboard at the session.
-        notifications: What the dashboard tells unasked.
+        theme: Name of a theme, which may not exist.
+        keep_running: Whether forwards keep running when the dashboard quits.
+        restore: Whether forwards of a crash or a reboot are restored.
+        forwards: Defaults of forwards that the user starts; profiles do not use them.
+        refresh_s: Time between two updates of the dashboard.
+        notifications: Which notifications the dashboard shows.
+        log_level: Lowest level of the engine's log.
         keys: Binding id → key string, as written.
-        said: Setting that the file says, and that counts → its line, where it could be found.
-        lines: Binding id → its line in the file, where it could be found.
-        problems: What is wrong with the file; what it says about them is left out above.
+        setting_lines: Each valid setting of the file → its line, None if it was not found.
+        key_lines: Binding id → its line in the file, if it was found.
+        problems: Invalid parts of the file, which the attributes above do not contain.
         file: Name of the file, for further problems.
     """
 
     theme: str = DEFAULT_THEME
-    leave_on: AskPolicy = AskPolicy.ASK
-    resume: AskPolicy = AskPolicy.ASK
+    keep_running: AskPolicy = AskPolicy.ASK
+    restore: AskPolicy = AskPolicy.ASK
     forwards: ForwardDefaults = BUILT_IN
     refresh_s: float = REFRESH_S
     notifications: Notifications = Notifications.ALL
+    log_level: LogLevel = LogLevel.INFO
     keys: Mapping[str, str] = field(default_factory=dict)
-    said: Mapping[str, int | None] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
+    setting_lines: Mapping[str, int | None] = field(default_factory=dict)
+    key_lines: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[SettingsProblem, ...] = ()
     file: str = FILE_NAME
 
 
 def load_settings(path: Path) -> Settings:
-    """Read a settings file. Never raises; no file is no problem.
-
-    Args:
-        path: The file.
-    """
+    """Return the settings of a file. Never raises; a missing file is not a problem."""
     file = path.name
     try:
         with path.open("rb") as stream:
-            data = stream.read(_LARGEST + 1)
+            data = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return Settings(file=file)
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        return _nothing(file, None, f"cannot be read: {why}", f"Make {path} a file you may read")
-    if len(data) > _LARGEST:
-        return _nothing(file, None, "is too large to be settings", f"Look what {path} is")
+        cause = error.strerror or type(error).__name__
+        return _defaults(file, None, f"cannot be read: {cause}", f"Make {path} a readable file")
+    if len(data) > _MAX_BYTES:
+        return _defaults(
+            file, None, "is too large", f"Make {path} smaller than {_MAX_BYTES // 1024} KiB"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        broken = data.count(b"\n", 0, error.start) + 1
-        return _nothing(file, broken, "is not UTF-8 text", "Save it as UTF-8")
+        line = data.count(b"\n", 0, error.start) + 1
+        return _defaults(file, line, "is not UTF-8 text", "Save it as UTF-8")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
-        found = _AT_LINE.search(said)
-        line = int(found[1]) if found and found[1] else None
-        what = _AT_LINE.sub("", said)
-        return _unreadable(file, line, what[:1].lower() + what[1:])
+        message = str(error)
+        found = _POSITION.search(message)
+        message = _POSITION.sub("", message)
+        return _not_toml(
+            file, int(found[1]) if found and found[1] else None, message[:1].lower() + message[1:]
+        )
     except RecursionError:
-        return _unreadable(file, None, "nested too deep")
-    except ValueError:  # Python's own bound for the length of numbers
-        return _unreadable(file, None, "a number is too long")
-    return _Reader(file, text).read(content)
+        return _not_toml(file, None, "nested too deep")
+    except ValueError:  # Python limits the length of numbers
+        return _not_toml(file, None, "a number is too long")
+    return _SettingsReader(file, text).read(content)
 
 
 def settings_identity(path: Path) -> tuple[int, int, int] | None:
-    """What is different as soon as a file has been written; None while there is none."""
+    """Return a value that changes with each write of the file; None while there is no file."""
     try:
         return atomic_file.file_identity(path.stat())
     except OSError:
@@ -156,21 +167,21 @@ def settings_identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """A hint at what is nearly called so, or ""."""
+    """Return a hint with the most similar known word, or ""."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
-def _nothing(file: str, line: int | None, what: str, hint: str) -> Settings:
-    return Settings(problems=(SettingsProblem(file, line, what, hint),), file=file)
+def _defaults(file: str, line: int | None, message: str, hint: str) -> Settings:
+    return Settings(problems=(SettingsProblem(file, line, message, hint),), file=file)
 
 
-def _unreadable(file: str, line: int | None, what: str) -> Settings:
-    return _nothing(file, line, f"is not TOML: {what}", "Until that is mended, defaults count")
+def _not_toml(file: str, line: int | None, cause: str) -> Settings:
+    return _defaults(file, line, f"is not TOML: {cause}", "Fix it; until then, defaults apply")
 
 
-class _Reader:
-    """Reads one file, and gathers what is wrong with it."""
+class _SettingsReader:
+    """Validates the content of one file and collects its problems."""
 
     def __init__(self, file: str, text: str) -> None:
         self._file = file
@@ -178,138 +189,139 @@ class _Reader:
         self._problems: list[SettingsProblem] = []
 
     def read(self, content: Mapping[str, object]) -> Settings:
-        """Make settings of what the file holds."""
-        good: dict[str, Any] = {}
-        said: dict[str, int | None] = {}
+        """Return the settings of the parsed file."""
+        valid: dict[str, Any] = {}
+        setting_lines: dict[str, int | None] = {}
         for name, value in content.items():
             line = _line_of(self._text, "", name)
             if name not in _SETTINGS:
-                hint = did_you_mean(name, _SETTINGS) or f"There are {', '.join(_SETTINGS)}"
-                self._wrong(line, f"there is no setting {name!r}", hint)
+                hint = did_you_mean(name, _SETTINGS) or f"Available: {', '.join(_SETTINGS)}"
+                self._report(line, f"unknown setting {name!r}", hint)
                 continue
             try:
-                good[name] = _SETTINGS[name](name, value)
+                valid[name] = _SETTINGS[name](name, value)
             except UsageError as error:
-                self._wrong(line, error.message, error.hint)
+                self._report(line, error.message, error.hint)
             else:
-                said[name] = line
-        keys, lines = self._keys(good.pop("keys", {}))
-        forwards = {_SPEC[name]: good.pop(name) for name in _SPEC if name in good}
-        if "refresh" in good:
-            good["refresh_s"] = good.pop("refresh")
+                setting_lines[name] = line
+        keys, key_lines = self._read_keys(valid.pop("keys", {}))
+        forwards = {
+            _FORWARD_DEFAULTS[name]: valid.pop(name) for name in _FORWARD_DEFAULTS if name in valid
+        }
+        if "refresh" in valid:
+            valid["refresh_s"] = valid.pop("refresh")
         return Settings(
-            **good, forwards=ForwardDefaults(**forwards), keys=keys, said=said, lines=lines,
-            problems=tuple(self._problems), file=self._file,
+            **valid, forwards=ForwardDefaults(**forwards), keys=keys, setting_lines=setting_lines,
+            key_lines=key_lines, problems=tuple(self._problems), file=self._file,
         )  # fmt: skip
 
-    def _wrong(self, line: int | None, what: str, hint: str) -> None:
-        # Values are the person's, and may be anything.
-        plain = "".join(letter if letter.isprintable() else " " for letter in what)
+    def _report(self, line: int | None, message: str, hint: str) -> None:
+        # Messages quote values of the file, which may hold control characters.
+        message = "".join(letter if letter.isprintable() else " " for letter in message)
         hint = hint[:1].upper() + hint[1:]
-        self._problems.append(SettingsProblem(self._file, line, plain[:_LONGEST_WORDS], hint))
+        self._problems.append(SettingsProblem(self._file, line, message[:_MAX_MESSAGE], hint))
 
-    def _keys(self, table: Mapping[str, object]) -> tuple[dict[str, str], dict[str, int]]:
+    def _read_keys(self, table: Mapping[str, object]) -> tuple[dict[str, str], dict[str, int]]:
         keys: dict[str, str] = {}
         lines: dict[str, int] = {}
-        for binding, value in _flat(table):
+        for binding, value in _flatten(table):
             line = _line_of(self._text, "keys", binding)
             if line is not None:
                 lines[binding] = line
             if binding in _SETTINGS:
-                self._wrong(line, f"{binding} is not a key", f"Write {binding} above [keys]")
+                self._report(line, f"{binding} is not a key", f"Write {binding} above [keys]")
             elif isinstance(value, str):
                 keys[binding] = value
             else:
-                self._wrong(
+                self._report(
                     line, f"the keys of {binding!r} are not in quotes",
                     f'Write "{binding}" = "ctrl+x", with commas between several keys',
                 )  # fmt: skip
         return keys, lines
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Ids whose quotes were forgotten are tables within tables: `forwards.stop = "x"`."""
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield dotted ids: TOML reads an id without quotes (`forwards.stop = "x"`) as nested tables."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
 def _line_of(text: str, table: str, name: str) -> int | None:
-    """The line, from 1, in which a name of a table gets its value; None if it is not plain.
+    """Return the line, from 1, that assigns a name of a table; None if it is not found.
 
     Args:
-        text: Of the file.
-        table: "" for the top level.
-        name: Of the setting.
+        text: Content of the file.
+        table: Name of the table, "" for the top level.
+        name: Name of the setting.
     """
-    wanted = f"{table}.{name}" if table else name
-    inside = ""
+    qualified = f"{table}.{name}" if table else name
+    current_table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        bare = line.strip()
-        if bare.startswith("["):
-            inside = _plain(bare.partition("#")[0].strip("[] \t"))
-            if inside == wanted:
+        stripped = line.strip()
+        if stripped.startswith("["):
+            current_table = _unquote(stripped.partition("#")[0].strip("[] \t"))
+            if current_table == qualified:
                 return number
             continue
-        key, equals, _ = bare.partition("=")
-        if equals and _plain(f"{inside}.{key}" if inside else key) == wanted:
+        key, equals, _ = stripped.partition("=")
+        if equals and _unquote(f"{current_table}.{key}" if current_table else key) == qualified:
             return number
     return None
 
 
-def _plain(key: str) -> str:
-    """A key of TOML without quotes and blanks."""
+def _unquote(key: str) -> str:
+    """Return a TOML key without quotes and blanks."""
     return re.sub(r"""["'\s]""", "", key)
 
 
-# What values mean -------------------------------------------------------------------------
+# Parsers of values ------------------------------------------------------------------------
 
 _Parser = Callable[[str, object], Any]
 
 
-def _theme(name: str, value: object) -> str:
+def _parse_theme(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{name} is not a name in quotes", hint=f'write {name} = "forward-dark"')
     return value or DEFAULT_THEME
 
 
-def _one_of(words: type[AskPolicy] | type[Notifications]) -> _Parser:
-    def parse(name: str, value: object) -> AskPolicy | Notifications:
-        if not isinstance(value, str) or value not in list(words):
-            first = next(iter(words))
+def _choice_of(choices: type[StrEnum], example: str) -> _Parser:
+    def parse(name: str, value: object) -> StrEnum:
+        if not isinstance(value, str) or value not in list(choices):
             raise UsageError(
-                f"{name} is not one of {', '.join(words)}", hint=f'write {name} = "{first}"'
+                f"{name} is not one of {', '.join(choices)}", hint=f'write {name} = "{example}"'
             )
-        return words(value)
+        return choices(value)
 
     return parse
 
 
-def _named(parse: Callable[[object], object]) -> _Parser:
-    """What files say alike all over the program, with the setting's name in what is wrong."""
+def _with_name(parse: Callable[[object], object]) -> _Parser:
+    """Put the setting's name in front of the errors of a shared parser."""
 
-    def named(name: str, value: object) -> object:
+    def parse_named(name: str, value: object) -> object:
         try:
             return parse(value)
         except UsageError as error:
             raise UsageError(f"{name}: {error.message}", hint=error.hint) from error
 
-    return named
+    return parse_named
 
 
-def _addresses(value: object) -> tuple[str, ...]:
-    listed: list[object] = value if isinstance(value, list) else [value]
-    texts = [text for text in listed if isinstance(text, str)]
-    if not texts or len(texts) < len(listed):
+def _parse_addresses(value: object) -> tuple[str, ...]:
+    items: list[object] = value if isinstance(value, list) else [value]
+    texts = [text for text in items if isinstance(text, str)]
+    if not texts or len(texts) < len(items):
         raise UsageError(
             "must be an address in quotes, or a list of such", hint='for example "localhost"'
         )
     return parse_addresses(texts)
 
 
-def _refresh(name: str, value: object) -> float:
+def _parse_refresh(name: str, value: object) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -322,7 +334,7 @@ def _refresh(name: str, value: object) -> float:
     return float(value)
 
 
-def _table(name: str, value: object) -> dict[str, object]:
+def _parse_table(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(
             f"{name} is not a table",
@@ -332,18 +344,19 @@ def _table(name: str, value: object) -> dict[str, object]:
 
 
 _SETTINGS: Final[Mapping[str, _Parser]] = {
-    "theme": _theme,
-    "leave_on": _one_of(AskPolicy),
-    "resume": _one_of(AskPolicy),
-    "address": _named(_addresses),
-    "queue_timeout": _named(parse_duration_value),
-    "half_close_timeout": _named(parse_duration_value),
-    "refresh": _refresh,
-    "notifications": _one_of(Notifications),
-    "keys": _table,
+    "theme": _parse_theme,
+    "keep_running": _choice_of(AskPolicy, "ask"),
+    "restore": _choice_of(AskPolicy, "ask"),
+    "address": _with_name(_parse_addresses),
+    "queue_timeout": _with_name(parse_duration_value),
+    "half_close_timeout": _with_name(parse_duration_value),
+    "refresh": _parse_refresh,
+    "notifications": _choice_of(Notifications, "all"),
+    "log_level": _choice_of(LogLevel, "info"),
+    "keys": _parse_table,
 }
-# Settings that are defaults of a forward.
-_SPEC: Final = {
+# Setting → attribute of `ForwardDefaults`.
+_FORWARD_DEFAULTS: Final = {
     "address": "addresses",
     "queue_timeout": "queue_timeout_s",
     "half_close_timeout": "half_close_timeout_s",

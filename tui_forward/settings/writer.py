@@ -1,4 +1,4 @@
-"""The settings file with another theme; nothing else in it is touched."""
+"""Writer of the theme setting, which preserves everything else in the file."""
 
 from __future__ import annotations
 
@@ -22,46 +22,44 @@ _THEME = re.compile(
 
 
 def save_theme(path: Path, name: str) -> None:
-    """Write the theme into the file; everything else in it stays as it is.
+    """Set the theme in the file and preserve everything else in it.
 
-    The new file replaces the old one in one step; a link stays a link.
+    The file is replaced atomically; a symbolic link stays a link.
 
     Args:
-        path: The file; made, with its folder, if there is none.
-        name: The theme.
+        path: Settings file; created with its folder if there is none.
+        name: Name of the theme.
 
     Raises:
-        ConfigError: The file cannot be written, or not without harm to what is in it.
+        ConfigError: The file cannot be written, or not without changing more than the theme.
     """
     if not name.isprintable():
-        raise ConfigError(f"{name!r} is no name of a theme", hint="Choose one from the palette")
-    hint = f'Write theme = "{name}" into {path} yourself'
+        raise ConfigError(f"invalid theme name {name!r}", hint="choose one from the palette")
+    hint = f'write theme = "{name}" into {path} yourself'
     try:
         before = path.read_bytes().decode("utf-8") if path.exists() else ""
         after = _with_theme(before, name)
         if after != before:
             atomic_file.write_atomically(path, after.encode("utf-8"))
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise ConfigError(f"cannot write {path}: {why}", hint=hint) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, not to be edited safely
-        raise ConfigError(
-            f"{path.name} is left as it is, because it cannot be understood: {error}", hint=hint
-        ) from error
+        cause = error.strerror or type(error).__name__
+        raise ConfigError(f"cannot write {path}: {cause}", hint=hint) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or no safe edit
+        raise ConfigError(f"cannot edit {path.name}: {error}", hint=hint) from error
 
 
 def _with_theme(text: str, name: str) -> str:
-    """The text with another theme.
+    """Return the text with another theme.
 
     Raises:
-        ValueError: It is not TOML, or says the theme in a way that cannot be edited safely.
+        ValueError: It is not TOML, or no edit changes the theme alone.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     body = text.removeprefix(mark)
-    wanted = {**tomllib.loads(body), "theme": name}
+    expected = {**tomllib.loads(body), "theme": name}
     for edited in _edits(body, json.dumps(name, ensure_ascii=False)):
         try:
-            if tomllib.loads(edited) == wanted:
+            if tomllib.loads(edited) == expected:
                 return mark + edited
         except tomllib.TOMLDecodeError:
             continue
@@ -69,7 +67,10 @@ def _with_theme(text: str, name: str) -> str:
 
 
 def _edits(text: str, value: str) -> Iterator[str]:
-    """Ways to say it, the best first; a line may lie in a string, so each is to be proved."""
+    """Yield candidate edits, the best first.
+
+    The caller must verify each, because a line that looks like a setting may be part of a string.
+    """
     lines = text.splitlines(keepends=True)
     for place, line in enumerate(lines):
         body = line.rstrip("\r\n")
@@ -80,7 +81,7 @@ def _edits(text: str, value: str) -> Iterator[str]:
             edited = f"{found['head']}{value}{found['tail']}{ending}"
             yield "".join((*lines[:place], edited, *lines[place + 1 :]))
     newline = "\r\n" if "\r\n" in text else "\n"
-    # Below the comment that introduces the file, or else on top.
+    # Insert it below the comment at the top of the file, or at the very top.
     place = 0
     for number, line in enumerate(lines):
         if not line.strip():

@@ -222,7 +222,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def _checked(self, settings: Settings) -> KeyCheck:
         ids = default_keys([type(self), *bindable_classes()]) if settings.keys else {}
-        return check_keys(settings.keys, ids, lines=settings.lines, file=settings.file)
+        return check_keys(settings.keys, ids, lines=settings.key_lines, file=settings.file)
 
     def _follow(self, settings: Settings, keys: KeyCheck) -> None:
         """Do as these settings say from now on."""
@@ -235,7 +235,7 @@ class TuiForwardApp(ThemedApp[None]):
     @property
     def keeps_running_if_lost(self) -> bool:
         """Whether forwards go on if this screen is lost: unless the person has forbidden it."""
-        return self._may_stay and self._settings.leave_on is not AskPolicy.NEVER
+        return self._may_stay and self._settings.keep_running is not AskPolicy.NEVER
 
     async def sync_keep_running(self) -> None:
         """Tell the engine so. Before the screen is shown, and when the settings change."""
@@ -633,8 +633,8 @@ class TuiForwardApp(ThemedApp[None]):
             self.exit()
         elif isinstance(self.screen, QuitScreen):
             self.screen.action_default()
-        elif self._settings.leave_on is not AskPolicy.ASK and self._may_stay:
-            always = self._settings.leave_on is AskPolicy.ALWAYS
+        elif self._settings.keep_running is not AskPolicy.ASK and self._may_stay:
+            always = self._settings.keep_running is AskPolicy.ALWAYS
             self._leave(QuitChoice.KEEP_RUNNING if always or keep_running else QuitChoice.STOP)
         else:
             connections = sum(forward.counters.connections_open for forward in on)
@@ -657,9 +657,9 @@ class TuiForwardApp(ThemedApp[None]):
             elif yes is not None:
                 offer.forget()
 
-        if offer.unasked or self._settings.resume is AskPolicy.ALWAYS:
+        if offer.unasked or self._settings.restore is AskPolicy.ALWAYS:
             answered(True)
-        elif self._settings.resume is AskPolicy.ASK:
+        elif self._settings.restore is AskPolicy.ASK:
             lines = [f"{spec.target} ← {spec.local_port or 'any port'}" for spec in offer.specs]
             self.push_screen(RestoreScreen(lines), answered)
 

@@ -97,9 +97,9 @@ async def test_without_a_screen_the_forwards_go_on(monkeypatch: pytest.MonkeyPat
     assert session.kept_if_lost
 
 
-@pytest.mark.parametrize("leave_on", ["ask", "always", "never"])
+@pytest.mark.parametrize("keep_running", ["ask", "always", "never"])
 async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
-    leave_on: str,
+    keep_running: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -107,7 +107,7 @@ async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
     from tui_forward.common import paths
     from tui_forward.tui.app import TuiForwardApp
 
-    (tmp_path / "settings.toml").write_text(f'leave_on = "{leave_on}"\n')
+    (tmp_path / "settings.toml").write_text(f'keep_running = "{keep_running}"\n')
     monkeypatch.setattr(paths, "settings_file", lambda: tmp_path / "settings.toml")
 
     async def run(app: TuiForwardApp) -> None:
@@ -119,7 +119,7 @@ async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
-    goes_on = leave_on != "never"
+    goes_on = keep_running != "never"
     assert session.kept_if_lost is goes_on
     assert ("1 forward goes on" in capsys.readouterr().err) is goes_on
 

@@ -1,4 +1,4 @@
-"""`tui-forward cluster`: the embedded cluster alone, and its faults."""
+"""`tui-forward cluster`: the embedded cluster by itself, and its faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHURN_PER_POD = 0.002
     "--runtime",
     type=click.Choice(["embedded", "relay", "containerd"]),
     default="embedded",
-    help="What pods are: servers in Python, behind a relay, or real containers.",
+    help="Pods as Python servers, as such behind a relay, or as real containers.",
     show_default=True,
 )
 @click.option(
@@ -35,7 +35,7 @@ _CHURN_PER_POD = 0.002
     type=click.IntRange(0, 100_000),
     default=0,
     metavar="N",
-    help="N more pods, with churn.",
+    help="Add N pods, with churn.",
 )
 @click.option(
     "--port",
@@ -44,27 +44,28 @@ _CHURN_PER_POD = 0.002
     metavar="PORT",
     help="Port of the API server; any free one by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what is ready as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses as one JSON object.")
 @click.pass_context
 def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: bool) -> None:
     """Run a small Kubernetes on loopback, until Ctrl-C.
 
-    It is the whole chain of a real one: API server, kubelets, container runtime, pods. kubectl
-    works with it; so does `tui-forward` in another terminal.
+    It has the components of a real cluster: API server, kubelets, container runtime and pods. Use
+    it with kubectl, or with `tui-forward` in another terminal.
     """
     if ctx.invoked_subcommand is not None:
         return
-    # Generated pods come and go as those of a busy cluster do.
     churn = pods * _CHURN_PER_POD
     arguments = ["--runtime", runtime, "--pods", str(pods), "--port", str(port)]
     arguments += ["--churn", f"{churn:.3f}"]
-    from tui_forward.cli.sessions import run_async, run_until_signal
+    import asyncio
 
-    run_async(run_until_signal(_serve(arguments, as_json=as_json)))
+    from tui_forward.cli.signals import run_until_signal
+
+    asyncio.run(run_until_signal(_serve(arguments, as_json=as_json)))
 
 
 async def _serve(arguments: list[str], *, as_json: bool) -> None:
-    """For ever; that the cluster ends by itself is a failure."""
+    """Run the cluster until this task is canceled; raise if the cluster ends by itself."""
     from tui_forward.cli.embedded_cluster import embedded_cluster
 
     async with embedded_cluster(arguments) as running:
@@ -74,7 +75,7 @@ async def _serve(arguments: list[str], *, as_json: bool) -> None:
 
 
 def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
-    """The data on stdout; how to go on on stderr."""
+    """Print the addresses on stdout and instructions on stderr."""
     if as_json:
         import json
 
@@ -86,12 +87,12 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
     click.echo(
         f"{style('ready:', '32', color=color)} API server at {running.server}\n"
         f"faults: tui-forward cluster fault --control {shlex.quote(running.control)} NAME ...\n"
-        "Ctrl-C ends it",
+        "stop it with Ctrl-C",
         err=True,
     )
 
 
-@cluster.command(short_help="Disturb a running embedded cluster.")
+@cluster.command(short_help="Inject a fault into a running embedded cluster.")
 @click.argument("name")
 @click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
@@ -101,7 +102,7 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
     help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
 )
 def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
-    r"""Ask a running embedded cluster for a fault, and print its answer.
+    r"""Inject a fault into a running embedded cluster and print its response.
 
     \b
     Some faults:
@@ -119,14 +120,14 @@ def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
 
     from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 
-    answer = ControlClient(control or _control_beside_kubeconfig()).send(
+    response = ControlClient(control or _control_beside_kubeconfig()).send(
         name, **parse_fields(list(fields))
     )
-    click.echo(json.dumps(answer))
+    click.echo(json.dumps(response))
 
 
 def _control_beside_kubeconfig() -> str:
-    """The control socket of the cluster that $KUBECONFIG is of."""
+    """Return the control socket in the folder of an embedded cluster's $KUBECONFIG."""
     import os
     from pathlib import Path
 
@@ -135,6 +136,6 @@ def _control_beside_kubeconfig() -> str:
         if path and socket.is_socket():
             return str(socket)
     raise UsageError(
-        "no control socket given, and none beside $KUBECONFIG",
-        hint="pass the one that `tui-forward cluster` printed as --control SOCKET",
+        "no control socket given, and none found beside $KUBECONFIG",
+        hint="pass --control SOCKET as printed by `tui-forward cluster`",
     )

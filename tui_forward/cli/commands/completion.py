@@ -1,4 +1,4 @@
-"""`tui-forward completion`: what makes a shell complete the command line."""
+"""`tui-forward completion`: shell completion of the command line."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Put one of these into your shell's start-up file:
 """
 
 
-@click.command(epilog=EPILOG, short_help="Print what makes your shell complete commands.")
+@click.command(epilog=EPILOG, short_help="Print the shell completion script.")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
-    """Print what makes your shell complete commands.
+    """Print the shell completion script.
 
-    Profiles, forwards, contexts, namespaces, targets and ports are completed too.
+    It also completes profiles, forwards, contexts, namespaces, targets and ports.
     """
-    kind = get_completion_class(shell)
-    assert kind is not None
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
     root = ctx.find_root().command
-    click.echo(kind(root, {}, "tui-forward", _VARIABLE).source())
+    click.echo(completion_class(root, {}, "tui-forward", _VARIABLE).source())
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`tui-forward config`: the settings that count, and where each comes from."""
+"""`tui-forward config`: effective settings and where they are set."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tui_forward.settings.parser import Settings, load_settings
 Value = str | float | list[str]
 
 
-@click.command(short_help="Show the settings that count, and where each comes from.")
+@click.command(short_help="Show effective settings and where they are set.")
 @click.option("--json", "as_json", is_flag=True, help="One object per setting; times in seconds.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors.")
 def config(as_json: bool, schema: bool) -> int:
-    """Show the settings that count, and where each comes from.
+    """Show effective settings and where they are set.
 
-    They are kept in settings.toml; what is wrong with it is told on stderr.
+    Settings are read from settings.toml; its problems are listed on stderr.
     """
     if schema:
         click.echo(schema_path().read_text(encoding="utf-8"), nl=False)
@@ -31,12 +31,12 @@ def config(as_json: bool, schema: bool) -> int:
     path = paths.settings_file()
     settings = load_settings(path)
     if not as_json:
-        click.echo(f"# {path}{'' if path.exists() else ' (is not there)'}")
+        click.echo(f"# {path}{'' if path.exists() else ' (does not exist)'}")
     for name, value in _values(settings).items():
-        said = name in settings.said
-        _tell(name, value, path if said else None, settings.said.get(name), as_json=as_json)
+        file = path if name in settings.setting_lines else None
+        _print(name, value, file, settings.setting_lines.get(name), as_json=as_json)
     for binding, keys in settings.keys.items():
-        _tell(f'keys."{binding}"', keys, path, settings.lines.get(binding), as_json=as_json)
+        _print(f'keys."{binding}"', keys, path, settings.key_lines.get(binding), as_json=as_json)
     for problem in settings.problems:
         click.echo(one_line(str(problem)), err=True)
     return ExitCode.FAILED if settings.problems else ExitCode.DONE
@@ -46,30 +46,31 @@ def _values(settings: Settings) -> dict[str, Value]:
     forwards = settings.forwards
     return {
         "theme": settings.theme,
-        "leave_on": settings.leave_on.value,
-        "resume": settings.resume.value,
+        "keep_running": settings.keep_running.value,
+        "restore": settings.restore.value,
         "address": list(forwards.addresses),
         "queue_timeout": forwards.queue_timeout_s,
         "half_close_timeout": forwards.half_close_timeout_s,
         "refresh": settings.refresh_s,
         "notifications": settings.notifications.value,
+        "log_level": settings.log_level.value,
     }
 
 
-def _tell(name: str, value: Value, file: Path | None, line: int | None, *, as_json: bool) -> None:
+def _print(name: str, value: Value, file: Path | None, line: int | None, *, as_json: bool) -> None:
     if as_json:
-        one = {
+        record = {
             "setting": name, "value": value, "line": line,
             "file": str(file) if file is not None else None,
         }  # fmt: skip
-        click.echo(forward_output.json_line(one))
+        click.echo(forward_output.json_line(record))
         return
-    where = "default" if file is None else f"line {line}" if line is not None else file.name
-    click.echo(f"{f'{name} = {_as_written(name, value)}':<40} # {where}")
+    origin = "default" if file is None else f"line {line}" if line is not None else file.name
+    click.echo(f"{f'{name} = {_to_toml(name, value)}':<40} # {origin}")
 
 
-def _as_written(name: str, value: Value) -> str:
-    """As it could stand in the file: strings and lists are the same in TOML and JSON."""
+def _to_toml(name: str, value: Value) -> str:
+    """Return a value in TOML; strings and lists are the same in TOML and JSON."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     elif isinstance(value, float):
@@ -78,7 +79,7 @@ def _as_written(name: str, value: Value) -> str:
 
 
 def schema_path() -> Path:
-    """The published JSON Schema, as it was installed."""
+    """Return the installed JSON Schema of the settings file."""
     import tui_forward.settings
 
     return Path(tui_forward.settings.__file__).with_name("settings.schema.json")

@@ -1,4 +1,4 @@
-"""`tui-forward forward`: port-forwards without a screen, as kubectl does them."""
+"""`tui-forward forward`: port-forwards in the foreground, with kubectl's syntax and output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from tui_forward.cli import completers
+from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, one_line, use_color
 from tui_forward.common import paths as paths
@@ -18,13 +19,14 @@ from tui_forward.common.arguments import (
     parse_target,
     validate_selector,
 )
+from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
-from tui_forward.settings.parser import load_settings
+from tui_forward.settings.parser import Settings, load_settings
 
 EPILOG = """\
 \b
-* or what your settings say: tui-forward config
+* unless set in settings.toml (tui-forward config)
 
 \b
 TARGET is a pod, or svc/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME.
@@ -33,7 +35,7 @@ REMOTE is a number or the name of a port.
 
 \b
 Examples:
-  tui-forward forward web-6d8c 8080            pod web-6d8c, and its successors
+  tui-forward forward web-6d8c 8080            pod web-6d8c and its replacements
   tui-forward forward svc/web 8080:http 9090   two ports of a service
   tui-forward forward -l app=web :80           any ready pod with this label
 """
@@ -51,16 +53,16 @@ Examples:
     "--address",
     metavar="ADDRESS",
     multiple=True,
-    help="Local addresses to listen on, as a comma list. [default: localhost *]",
+    help="Local addresses to listen on, comma-separated. [default: localhost *]",
 )
 @cluster_options
 @click.option(
     "--transport",
     type=click.Choice([choice.value for choice in TransportChoice]),
     default=TransportChoice.AUTO.value,
-    help="How to speak to the API server. [default: auto]",
+    help="Protocol to the API server. [default: auto]",
 )
-@click.option("--pin", is_flag=True, help="Keep to this very pod; do not follow its successor.")
+@click.option("--pin", is_flag=True, help="Stay on this pod; do not follow its replacement.")
 @click.option(
     "--queue-timeout",
     type=Duration(),
@@ -73,8 +75,9 @@ Examples:
     metavar="TIME",
     help="How long the pod may keep sending after the client closes its side. [default: 5s *]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Events on stdout, one object per line.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only where to connect, and failures.")
+@click.option("--json", "as_json", is_flag=True, help="Print events on stdout, one object per line.")
+@log_options
+@click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(
     target: str | None,
     ports: tuple[str, ...],
@@ -92,7 +95,7 @@ def forward(
 ) -> None:
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
-    Pods may come and go meanwhile: connections are held until there is one again.
+    The forward follows pods that are replaced; connections wait until a pod is ready.
     """
     settings = load_settings(paths.settings_file())
     defaults = settings.forwards
@@ -110,10 +113,21 @@ def forward(
         if half_close_timeout is None
         else half_close_timeout,
     )
-    from tui_forward.cli.sessions import run_async
-
     notes = [one_line(str(problem)) for problem in settings.problems]
-    run_async(_forward(specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet))
+    asyncio.run(
+        _forward(
+            specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
+            log_level=_log_level(settings, quiet=quiet),
+        )
+    )  # fmt: skip
+
+
+def _log_level(settings: Settings, *, quiet: bool) -> int:
+    """Return the level of the options, else of the settings, else that of warnings."""
+    name = requested_log_level()
+    if not name and "log_level" in settings.setting_lines:
+        name = settings.log_level.value
+    return LEVELS[name or ("error" if quiet else "warning")]
 
 
 def _specs(
@@ -129,14 +143,14 @@ def _specs(
     queue_timeout_s: float,
     half_close_timeout_s: float,
 ) -> tuple[ForwardSpec, ...]:
-    """One spec for each port.
+    """Return one spec per port.
 
     With a selector there is no TARGET, so the first argument is a port too.
     """
     if selector is not None:
         if target is not None and "/" in target:
             raise UsageError(
-                f'both a target, "{target}", and a selector, "{selector}", are given',
+                f'target "{target}" and selector "{selector}" cannot be combined',
                 hint="use one of them",
             )
         ports = (target, *ports) if target is not None else ports
@@ -175,10 +189,12 @@ async def _forward(
     *,
     as_json: bool,
     quiet: bool,
+    log_level: int,
 ) -> None:
     from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
-    from tui_forward.cli.sessions import call_on_signals, local_session
+    from tui_forward.cli.sessions import local_session
+    from tui_forward.cli.signals import call_on_signals
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -187,18 +203,20 @@ async def _forward(
         loop.call_soon_threadsafe(stop.set)
 
     output = Output(on_broken=on_broken)
-    report: EventPrinter
+    printer: EventPrinter
     if as_json:
-        report = JsonEventPrinter(output)
+        printer = JsonEventPrinter(output)
     else:
-        report = KubectlEventPrinter(
+        printer = KubectlEventPrinter(
             output, named=len(specs) > 1, quiet=quiet, color=use_color(sys.stderr)
         )
     for note in notes:
-        report.note(note)
+        printer.note(note)
+    log_handler = OutputLogHandler(output)
+    log_handler.setFormatter(RedactingFormatter())
     try:
-        with call_on_signals(stop.set):
+        with temporary_handler(log_handler, log_level), call_on_signals(stop.set):
             async with local_session(kubeconfig, context=context) as session:
-                await HeadlessRunner(session, report).run(specs, stop)
+                await HeadlessRunner(session, printer).run(specs, stop)
     finally:
         output.close()

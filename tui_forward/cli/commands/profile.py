@@ -1,4 +1,4 @@
-"""`tui-forward profile`: look at profiles, check and change them."""
+"""`tui-forward profile`: list, show, check, edit, import and export profiles."""
 
 from __future__ import annotations
 
@@ -42,47 +42,45 @@ forwards:
 
 @click.group(short_help="List, show, check, edit, import and export profiles.")
 def profile() -> None:
-    """Profiles: forwards that belong together.
+    """List, show, check, edit, import and export profiles.
 
-    They are YAML files in your configuration folder, or .tui-forward.yaml in the root of a
-    working tree.
+    A profile is a group of forwards in a YAML file: in your configuration folder, or
+    .tui-forward.yaml in the root of a working tree.
     """
 
 
 @profile.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One object per line.")
 def list_(as_json: bool) -> int:
-    """List all profiles: your own, and the working tree's."""
+    """List your profiles and the working tree's."""
     files = profile_lookup.store().files()
     if not files and not as_json:
         folder = profile_lookup.store().folder
         click.echo(
-            f"no profiles yet; `tui-forward profile edit NAME` makes one in {folder}", err=True
+            f"no profiles yet; `tui-forward profile edit NAME` creates one in {folder}", err=True
         )
     for file in files:
         try:
             found: Profile | None = file.read()
-            trouble = ""
+            problem = ""
         except ProfileError as error:
-            found, trouble = None, str(error)
+            found, problem = None, str(error)
         name = found.name if found is not None else file.path.stem
         if as_json:
-            one = {
+            record = {
                 "profile": name, "file": str(file.path), "team": file.team,
                 "description": found.description if found is not None else "",
-                "forwards": len(found.forwards) if found is not None else None, "error": trouble,
+                "forwards": len(found.forwards) if found is not None else None, "error": problem,
             }  # fmt: skip
-            click.echo(forward_output.json_line(one))
+            click.echo(forward_output.json_line(record))
         elif found is not None:
-            what = pluralize(len(found.forwards), "forward")
-            whose = "  (of this working tree)" if file.team else ""
-            about = f"  {one_line(found.description)}" if found.description else ""
-            click.echo(f"{name:<20} {what:<12}{about}{whose}")
+            count = pluralize(len(found.forwards), "forward")
+            owner = "  (of this working tree)" if file.team else ""
+            description = f"  {one_line(found.description)}" if found.description else ""
+            click.echo(f"{name:<20} {count:<12}{description}{owner}")
         else:
-            click.echo(
-                f"{name:<20} {style('wrong', '1;31', color=use_color(sys.stdout))}       "
-                f" {one_line(trouble)}"
-            )
+            invalid = style(f"{'invalid':<12}", "1;31", color=use_color(sys.stdout))
+            click.echo(f"{name:<20} {invalid}  {one_line(problem)}")
     return ExitCode.DONE
 
 
@@ -90,7 +88,7 @@ def list_(as_json: bool) -> int:
 @click.argument("name", metavar="PROFILE", shell_complete=completers.complete_profiles)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def show(name: str, as_json: bool) -> int:
-    """Show what a profile would switch on."""
+    """Show the forwards of a profile."""
     found = profile_lookup.store().find(name).read()
     if as_json:
         click.echo(msgspec.json.encode(found, enc_hook=str))
@@ -107,41 +105,41 @@ def show(name: str, as_json: bool) -> int:
 @click.argument(
     "names", metavar="[PROFILE...]", nargs=-1, shell_complete=completers.complete_profiles
 )
-@click.option("--json", "as_json", is_flag=True, help="One object per fault.")
+@click.option("--json", "as_json", is_flag=True, help="One object per problem.")
 def check(names: tuple[str, ...], as_json: bool) -> int:
-    """Check profiles, all of them by default; every fault with its line and column."""
+    """Check profiles, all by default; print problems with line and column."""
     store = profile_lookup.store()
     files = [store.find(name) for name in names] if names else store.files()
-    faults: list[ProfileProblem] = []
+    problems: list[ProfileProblem] = []
     for file in files:
         try:
             file.read()
         except ProfileError as error:
-            faults += error.problems
-    for fault in faults:
+            problems += error.problems
+    for problem in problems:
         if as_json:
-            one = {
-                "file": str(fault.file), "line": fault.line, "column": fault.column,
-                "error": fault.message, "hint": fault.hint,
+            record = {
+                "file": str(problem.file), "line": problem.line, "column": problem.column,
+                "error": problem.message, "hint": problem.hint,
             }  # fmt: skip
-            click.echo(forward_output.json_line(one))
+            click.echo(forward_output.json_line(record))
         else:
-            click.echo(_shown(fault))
-    if not faults and not as_json:
-        click.echo(f"{pluralize(len(files), 'profile')}, nothing wrong", err=True)
-    return ExitCode.FAILED if faults else ExitCode.DONE
+            click.echo(_format_problem(problem))
+    if not problems and not as_json:
+        click.echo(f"{pluralize(len(files), 'profile')}, no problems", err=True)
+    return ExitCode.FAILED if problems else ExitCode.DONE
 
 
-def _shown(fault: ProfileProblem) -> str:
-    return one_line(str(fault)) + (f" → {one_line(fault.hint)}" if fault.hint else "")
+def _format_problem(problem: ProfileProblem) -> str:
+    return one_line(str(problem)) + (f" → {one_line(problem.hint)}" if problem.hint else "")
 
 
 @profile.command()
 @click.argument("name", metavar="PROFILE", shell_complete=completers.complete_profiles)
 def edit(name: str) -> int:
-    """Edit a profile in $VISUAL or $EDITOR; a new one begins with an example.
+    """Edit a profile in $VISUAL or $EDITOR; a new profile starts with an example.
 
-    What is saved is checked; what is wrong with it is not written, and can be edited again.
+    The profile is checked before it is saved; an invalid one can be edited again.
     """
     store = profile_lookup.store()
     try:
@@ -163,11 +161,11 @@ def edit(name: str) -> int:
         try:
             parse_profile(edited, file.path)
         except ProfileError as error:
-            for fault in error.problems:
-                click.echo(_shown(fault), err=True)
+            for problem in error.problems:
+                click.echo(_format_problem(problem), err=True)
             if not (sys.stdin.isatty() and click.confirm("Edit it again?", default=True, err=True)):
                 raise TuiForwardError(
-                    f"{file.path} was left as it is", hint="what you wrote was wrong"
+                    f"{file.path} was not changed: the edited profile is invalid"
                 ) from error
             text = edited
             continue
@@ -178,26 +176,26 @@ def edit(name: str) -> int:
 
 @profile.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="replace"))
-@click.option("--name", help="Of the new profile; that of the file by default.")
-@click.option("--print", "print_only", is_flag=True, help="Print it instead of writing it.")
+@click.option("--name", help="Name of the new profile; the file's name by default.")
+@click.option("--print", "print_only", is_flag=True, help="Print the profile, do not save it.")
 def import_(file: TextIO, name: str | None, print_only: bool) -> int:
-    """Make a profile of kubectl lines, kftray's JSON, kportal's YAML or k9s' annotations.
+    """Create a profile from kubectl commands, kftray, kportal or k9s annotations.
 
-    FILE may be a script, a shell's history, what `kubectl get pods -o yaml` prints, manifests,
-    or - for what is piped in.
+    FILE may be a script, a shell history, kftray's JSON, kportal's YAML, the output of `kubectl
+    get pods -o yaml`, manifests, or - for stdin.
     """
     found = import_forwards(file.read(MAX_FILE_BYTES + 1))
     store = profile_lookup.store()
-    wanted = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
-    path = store.path_for(wanted)
+    profile_name = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
+    path = store.path_for(profile_name)
     text = serialize_profile(found.specs, path)
     for note in found.notes:
         click.echo(one_line(note), err=True)
     if print_only:
         click.echo(text, nl=False)
         return ExitCode.DONE
-    if Path(wanted).name != wanted or path.exists():
-        raise UsageError(f"{path} is there already", hint="choose another one with --name")
+    if Path(profile_name).name != profile_name or path.exists():
+        raise UsageError(f"{path} already exists", hint="choose another name with --name")
     store.write(path, text)
     click.echo(f"{pluralize(len(found.specs), 'forward')} written to {path}", err=True)
     return ExitCode.DONE
@@ -213,7 +211,7 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     help="Lines for kubectl, a shell script, or NAME=VALUE lines. [default: kubectl]",
 )
 def export(name: str, form: str) -> int:
-    """Print a profile for those who do not have tui-forward."""
+    """Print a profile for use without tui-forward."""
     found = profile_lookup.store().find(name).read()
     if form == "sh":
         click.echo(format_shell_script(found), nl=False)
@@ -225,13 +223,13 @@ def export(name: str, form: str) -> int:
 
 @profile.command()
 def schema() -> int:
-    """Print the JSON Schema of profiles, for editors and checks."""
+    """Print the JSON Schema of profiles, for editors and CI."""
     click.echo(schema_path().read_text(encoding="utf-8"), nl=False)
     return ExitCode.DONE
 
 
 def schema_path() -> Path:
-    """The published JSON Schema, as it was installed."""
+    """Return the installed JSON Schema of profiles."""
     import tui_forward.profiles
 
     return Path(tui_forward.profiles.__file__).with_name("profile.schema.json")

@@ -1,4 +1,4 @@
-"""`tui-forward restart`: another engine, with all that is on; after an update, for example."""
+"""`tui-forward restart`: replace the engine process, for example after an update."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ import click
 
 from tui_forward.cli import forward_output as forward_output
 from tui_forward.cli.exit_codes import ExitCode
+from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import use_color
-from tui_forward.cli.sessions import run_async
+from tui_forward.cli.sessions import engine_log_arguments
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, ForwardState
 from tui_forward.session import Session
 
-_SETTLES_S = 5.0
-_LOOK_S = 0.03
-_ON_THEIR_WAY = frozenset({ForwardState.STARTING, ForwardState.CONNECTING})
+_SETTLE_S = 5.0
+_POLL_S = 0.03
+_TRANSIENT = frozenset({ForwardState.STARTING, ForwardState.CONNECTING})
 
 
-@click.command(short_help="Begin the engine anew, with all that is on.")
+@click.command(short_help="Restart the engine without closing ports.")
 @kubeconfig_option
+@log_options
 def restart(kubeconfig: str | None) -> int:
-    """Put another engine process in the place of the one that runs, with all forwards.
+    """Restart the engine without closing ports; needed after an update of tui-forward.
 
-    No port is closed: who connects meanwhile waits a moment, and connections that are open go on
-    in the old process until they end, for ten minutes at most. Needed after an update of
-    tui-forward.
+    New connections wait for a moment. Open connections continue in the old process until they
+    end, for at most 10 minutes.
     """
-    return run_async(_restart(kubeconfig))
+    return asyncio.run(_restart(kubeconfig))
 
 
 async def _restart(kubeconfig: str | None) -> int:
@@ -41,15 +43,15 @@ async def _restart(kubeconfig: str | None) -> int:
     try:
         before = await connect_if_running(kubeconfig)
         if before is None:
-            raise UsageError("no engine runs", hint="there is nothing to begin anew")
+            raise UsageError("no engine is running", hint="there is nothing to restart")
         await before.close()
     except VersionMismatchError as error:
         if not error.older:
             raise
-    staying = (await replace_engine(kubeconfig)).staying
+    staying = (await replace_engine(kubeconfig, arguments=engine_log_arguments())).staying
     session = await connect(kubeconfig)
     try:
-        forwards = await _settled(session)
+        forwards = await _settled_forwards(session)
     finally:
         await session.close()
     for line in (
@@ -57,19 +59,22 @@ async def _restart(kubeconfig: str | None) -> int:
     ):
         click.echo(line)
     if not forwards:
-        click.echo("nothing was on", err=True)
+        click.echo("no active forwards", err=True)
     if staying:
-        what = "1 connection stays" if staying == 1 else f"{staying} connections stay"
-        click.echo(f"{what} in the engine before to the end, for 10 minutes at most", err=True)
+        verb = "continues" if staying == 1 else "continue"
+        click.echo(
+            f"{pluralize(staying, 'connection')} {verb} in the old engine, for at most 10 minutes",
+            err=True,
+        )
     return ExitCode.DONE
 
 
-async def _settled(session: Session) -> tuple[Forward, ...]:
-    """What is on, as soon as all of it works again, or after a while."""
-    deadline = asyncio.get_running_loop().time() + _SETTLES_S
+async def _settled_forwards(session: Session) -> tuple[Forward, ...]:
+    """Return the forwards once none is starting or connecting, or after `_SETTLE_S`."""
+    deadline = asyncio.get_running_loop().time() + _SETTLE_S
     while True:
         forwards = (await session.snapshot()).forwards
-        beginning = any(one.state in _ON_THEIR_WAY for one in forwards)
-        if not beginning or asyncio.get_running_loop().time() > deadline:
+        settled = not any(one.state in _TRANSIENT for one in forwards)
+        if settled or asyncio.get_running_loop().time() > deadline:
             return forwards
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""`tui-forward run`: a command with a profile's forwards up and ready."""
+"""`tui-forward run`: a command with a profile's forwards ready."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import click
 from tui_forward.cli import completers as completers
 from tui_forward.cli import profile_lookup as profile_lookup
 from tui_forward.cli.env_vars import env_vars, write_env_file
+from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
 from tui_forward.cli.sessions import remote_session
-from tui_forward.cli.sessions import run_async as run_async
 from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
-# As shells have it for a command that cannot be found or run.
-_NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
+# Exit codes of shells: command not found, not executable, and 128 + the number of a signal.
+_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALED = 127, 126, 128
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-@click.command(short_help="Run a command with a profile's forwards up and ready.")
+@click.command(short_help="Run a command with a profile's forwards ready.")
 @click.argument("profile", metavar="PROFILE", shell_complete=completers.complete_profiles)
 @click.argument("command", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
 @kubeconfig_option
@@ -37,114 +38,121 @@ _NOT_FOUND, _NOT_RUN, _SIGNALLED = 127, 126, 128
     type=Duration(),
     default=30.0,
     metavar="TIME",
-    help="How long the forwards may take to be ready. [default: 30s]",
+    help="How long to wait until they are ready. [default: 30s]",
 )
 @click.option(
     "--env-file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Write NAME=VALUE lines with their addresses, too.",
+    help="Write NAME=VALUE lines to FILE.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Agree to a profile that is not your own.")
+@click.option("-y", "--yes", is_flag=True, help="Trust this profile without asking.")
+@log_options
 def run(
     profile: str, command: tuple[str, ...], kubeconfig: str | None, timeout: float,
     env_file: str | None, yes: bool,
 ) -> int:  # fmt: skip
-    """Run CMD once all forwards of a profile are ready, then switch them off again.
+    """Run CMD once all forwards of a profile are ready, then stop them.
 
-    CMD finds their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each.
-    The exit code is CMD's. Forwards that were on before stay on.
+    CMD gets their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each.
+    The exit code is CMD's. Forwards that were active before keep running.
     """
     if not command:
-        raise UsageError("no command given", hint="write it behind --, for example -- make test")
-    wanted = profile_lookup.find_trusted_profile(profile, yes=yes)
-    return run_async(_run(wanted, command, kubeconfig, timeout, env_file))
+        raise UsageError("no command given", hint="add one after --, for example -- make test")
+    trusted = profile_lookup.find_trusted_profile(profile, yes=yes)
+    return asyncio.run(_run(trusted, command, kubeconfig, timeout, env_file))
 
 
 async def _run(
     profile: Profile, command: tuple[str, ...], kubeconfig: str | None, timeout_s: float,
     env_file: str | None,
 ) -> int:  # fmt: skip
-    told = SignalForwarder()
+    signals = SignalForwarder()
     try:
         async with remote_session(kubeconfig) as session:
-            found = await plan_profile(session, profile)
+            plan = await plan_profile(session, profile)
             try:
-                applied = await apply_plan(session, profile, found, wait_s=timeout_s)
-                if applied.unready:
-                    raise _unready(applied)
-                more = env_vars(applied.forwards, profile)
+                result = await apply_plan(session, profile, plan, wait_s=timeout_s)
+                if result.unready:
+                    raise _not_ready_error(result)
+                variables = env_vars(result.forwards, profile)
                 if env_file:
-                    write_env_file(Path(env_file), more)
-                return await _command(command, more, told)
+                    write_env_file(Path(env_file), variables)
+                return await _run_command(command, variables, signals)
             finally:
-                # Also of what was begun before something failed. An engine that is gone has
-                # nothing on, and hides neither that nor what CMD said.
+                # Also stops what was started before an error. If the engine is gone, there is
+                # nothing to stop, and the original error or exit code must not be lost.
                 with contextlib.suppress(TransportError):
-                    await _switch_off(session, profile, found)
+                    await _stop_started(session, profile, plan)
     except asyncio.CancelledError:
-        if told.number is None:
+        if signals.received is None:
             raise
-        return _SIGNALLED + told.number
+        return _SIGNALED + signals.received
     finally:
-        told.close()
+        signals.close()
 
 
-async def _switch_off(session: Session, profile: Profile, found: Plan) -> None:
-    """What was not on before."""
-    before = {one.id for one in found.same}
+async def _stop_started(session: Session, profile: Profile, plan: Plan) -> None:
+    """Stop the profile's forwards that were not active before."""
+    before = {one.id for one in plan.same}
     for one in (await session.snapshot()).forwards:
         if one.spec.profile == profile.id and one.id not in before:
             await session.stop(one.id)
 
 
 class SignalForwarder:
-    """What this process is told by signals: for the command if it runs, else to give up."""
+    """Forwards signals to the command; before it runs, a signal cancels the current task.
+
+    Attributes:
+        received: The signal that canceled the task.
+        process: The running command.
+    """
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self.received: int | None = None
         self.process: asyncio.subprocess.Process | None = None
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._numbers: tuple[signal.Signals, ...] = ()
-        if sys.platform != "win32":
-            self._numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-        for number in self._numbers:
-            asyncio.get_running_loop().add_signal_handler(number, self._tell, number)
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
-    def _tell(self, number: signal.Signals) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         if self.process is None:
-            self.number = number
+            self.received = number
             self._task.cancel()
+        # The terminal sends SIGINT to the command itself.
         elif number is not signal.SIGINT and self.process.returncode is None:
-            self.process.send_signal(number)  # Ctrl-C has reached it already
+            self.process.send_signal(number)
 
     def close(self) -> None:
-        """Tell nobody any more."""
-        for number in self._numbers:
+        """Restore the default handling of signals."""
+        for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
 
 
-def _unready(applied: ApplyResult) -> TuiForwardError:
-    first = applied.unready[0]
-    others = len(applied.unready) - 1
+def _not_ready_error(result: ApplyResult) -> TuiForwardError:
+    first = result.unready[0]
+    others = len(result.unready) - 1
     more = f" (and {others} more)" if others else ""
     return ForwardError(
         f"{first.spec.name} is not ready: {one_line(first.reason)}{more}", hint=first.hint
     )
 
 
-async def _command(command: tuple[str, ...], more: dict[str, str], told: SignalForwarder) -> int:
-    """Run a command to its end."""
+async def _run_command(
+    command: tuple[str, ...], variables: dict[str, str], signals: SignalForwarder
+) -> int:
+    """Run a command to its end and return its exit code, as a shell would."""
+    environ = {**os.environ, **variables}
     try:
-        told.process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **more})
+        signals.process = await asyncio.create_subprocess_exec(*command, env=environ)
     except FileNotFoundError:
-        click.echo(f"error: there is no command {one_line(command[0])}", err=True)
+        click.echo(f"error: command not found: {one_line(command[0])}", err=True)
         return _NOT_FOUND
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        click.echo(f"error: cannot run {one_line(command[0])}: {why}", err=True)
-        return _NOT_RUN
-    code = await told.process.wait()
-    return code if code >= 0 else _SIGNALLED - code
+        cause = (error.strerror or str(error)).lower()
+        click.echo(f"error: cannot run {one_line(command[0])}: {cause}", err=True)
+        return _NOT_EXECUTABLE
+    code = await signals.process.wait()
+    return code if code >= 0 else _SIGNALED - code

@@ -1,4 +1,4 @@
-"""`tui-forward ls`, `status` and `stop`: what runs in the engine process."""
+"""`tui-forward ls`, `status` and `stop`: the forwards of the engine process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from tui_forward.cli import forward_output as forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import one_line, style, use_color
-from tui_forward.cli.sessions import attached_session, call_on_signals, run_async
+from tui_forward.cli.sessions import attached_session
+from tui_forward.cli.signals import call_on_signals
 from tui_forward.common.formatting import format_bytes, short_age
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, Snapshot
 
 _WATCH_S = 0.5
-_NOTICES = 5
+_MAX_NOTICES = 5
 
 
-@click.command(short_help="List the forwards that are on.")
+@click.command(short_help="List active forwards.")
 @kubeconfig_option
 @click.option("--json", "as_json", is_flag=True, help="One object per line.")
 def ls(kubeconfig: str | None, as_json: bool) -> int:
-    """List the forwards that are on."""
-    return run_async(_ls(kubeconfig, as_json=as_json))
+    """List active forwards."""
+    return asyncio.run(_ls(kubeconfig, as_json=as_json))
 
 
 async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
@@ -48,20 +49,20 @@ def _print(forwards: tuple[Forward, ...], *, as_json: bool) -> None:
         for line in forward_output.format_table(forwards, color=use_color(sys.stdout)):
             click.echo(line)
     else:
-        click.echo("no forward is on", err=True)
+        click.echo("no active forwards", err=True)
 
 
 @click.command(short_help="Show the engine and its forwards.")
 @kubeconfig_option
 @click.option("--json", "as_json", is_flag=True, help="One object per line, the engine first.")
-@click.option("--watch", is_flag=True, help="Keep showing it until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 def status(kubeconfig: str | None, as_json: bool, watch: bool) -> int:
     """Show the engine process, the API servers, and every forward."""
     if watch and as_json:
-        raise UsageError("--watch is for people", hint="leave --json out, or call it again")
+        raise UsageError("--watch cannot be combined with --json", hint="use one of them")
     if watch and not sys.stdout.isatty():
-        raise UsageError("--watch needs a terminal", hint="leave it out, or call it again")
-    return run_async(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
+        raise UsageError("--watch needs a terminal", hint="omit it and run the command repeatedly")
+    return asyncio.run(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
 
 
 async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
@@ -70,7 +71,7 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
             if as_json:
                 click.echo('{"engine":null}')
             else:
-                click.echo("no engine runs", err=True)
+                click.echo("no engine is running", err=True)
             return ExitCode.DONE
         snapshot = await session.snapshot()
     if as_json:
@@ -79,62 +80,65 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
             "keep_running": snapshot.keep_running,
             "forwards": len(snapshot.forwards),
             "notices": [
-                {"time": one.at, "profile": one.profile, "text": one.text, "bad": one.is_problem}
+                {
+                    "time": one.at, "profile": one.profile, "text": one.text,
+                    "problem": one.is_problem,
+                }
                 for one in snapshot.notices
             ],
-        }
+        }  # fmt: skip
         for line in forward_output.json_lines(
             [engine, *map(forward_output.forward_to_dict, snapshot.forwards)]
         ):
             click.echo(line)
         return ExitCode.DONE
-    for line in _shown(session, snapshot):
+    for line in _format_status(session, snapshot):
         click.echo(line)
     return ExitCode.DONE
 
 
-def _shown(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
+def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
     color = use_color(sys.stdout)
     totals = snapshot.totals
-    yield f"engine {session.engine_pid}, {_since(session.engine_pid)}: " + (
+    yield f"engine {session.engine_pid}, {_uptime(session.engine_pid)}: " + (
         f"{forward_output.format_ready_count(snapshot.forwards)}, "
         f"{totals.connections_open} connections, "
         f"↓ {format_bytes(totals.bytes_from_pod)} ↑ {format_bytes(totals.bytes_to_pod)}"
-        + ("" if snapshot.keep_running else "; ends with its last front end")
+        + ("" if snapshot.keep_running else "; stops when the last client disconnects")
     )
     for health in snapshot.health:
-        how = "answers" if health.ok else one_line(health.error) if health.ok is False else "…"
-        yield f"API server of {one_line(health.context)}: {how}"
+        state = "ok" if health.ok else one_line(health.error) if health.ok is False else "…"
+        yield f"API server of {one_line(health.context)}: {state}"
     yield from (
         forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
     )
-    for notice in snapshot.notices[-_NOTICES:]:
+    for notice in snapshot.notices[-_MAX_NOTICES:]:
         at = time.strftime("%H:%M:%S", time.localtime(notice.at))
         line = f"{at} profile {one_line(notice.profile)}: {one_line(notice.text)}"
         yield style(line, "33" if notice.is_problem else "2", color=color)
 
 
-def _since(pid: int) -> str:
+def _uptime(pid: int) -> str:
     try:
         return f"up {short_age(time.time() - psutil.Process(pid).create_time())}"
     except psutil.Error:
-        return "ending"
+        return "stopping"
 
 
 async def _watch(kubeconfig: str | None) -> int:
-    """Draw over what was drawn before, in the terminal's own text."""
+    """Print the status repeatedly, each time over the lines before."""
     stop = asyncio.Event()
-    drawn = 0
+    printed = 0
     with call_on_signals(stop.set):
         while not stop.is_set():
             async with attached_session(kubeconfig) as session:
-                lines = ["no engine runs"]
+                lines = ["no engine is running"]
                 if session is not None:
-                    lines = list(_shown(session, await session.snapshot()))
-            above = f"\x1b[{drawn}A" if drawn else ""
-            sys.stdout.write(above + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
+                    lines = list(_format_status(session, await session.snapshot()))
+            cursor_up = f"\x1b[{printed}A" if printed else ""
+            sys.stdout.write(cursor_up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
             sys.stdout.flush()
-            drawn = len(lines)
+            printed = len(lines)
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await stop.wait()
@@ -143,45 +147,43 @@ async def _watch(kubeconfig: str | None) -> int:
     return ExitCode.DONE
 
 
-@click.command(short_help="Switch forwards off.")
+@click.command(short_help="Stop forwards.")
 @click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=completers.complete_forwards)
 @kubeconfig_option
-@click.option("--all", "everything", is_flag=True, help="All that are on.")
+@click.option("--all", "stop_all", is_flag=True, help="Stop all forwards.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
-def stop(ids: tuple[str, ...], kubeconfig: str | None, everything: bool, as_json: bool) -> int:
-    """Switch forwards off, by the ID or NAME that `ls` shows.
+def stop(ids: tuple[str, ...], kubeconfig: str | None, stop_all: bool, as_json: bool) -> int:
+    """Stop forwards, by the ID or NAME that `ls` prints.
 
-    Without a dashboard that is open, the engine ends with the last one.
+    The engine stops with the last forward, unless a dashboard is open.
     """
-    if bool(ids) is everything:
-        raise UsageError(
-            "say which forwards, or --all", hint="`tui-forward ls` shows those there are"
-        )
-    return run_async(_stop(ids, kubeconfig, as_json=as_json))
+    if bool(ids) is stop_all:
+        raise UsageError("specify forwards or --all", hint="`tui-forward ls` lists them")
+    return asyncio.run(_stop(ids, kubeconfig, as_json=as_json))
 
 
 async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) -> int:
-    """Those that are named; if none is, all."""
+    """Stop the forwards of `ids`, or all if it is empty."""
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
-        chosen: dict[str, Forward] = {} if ids else {one.id: one for one in forwards}
-        for wanted in ids:
-            found = [one for one in forwards if wanted in (one.id, one.spec.name)]
+        selected: dict[str, Forward] = {} if ids else {one.id: one for one in forwards}
+        for name in ids:
+            found = [one for one in forwards if name in (one.id, one.spec.name)]
             if len(found) != 1:
-                known = ", ".join(one.id for one in forwards) or "none"
-                many = (
-                    f'"{wanted}" means several forwards' if found else f"no forward {wanted} is on"
+                available = ", ".join(one.id for one in forwards) or "none"
+                raise UsageError(
+                    f'"{name}" matches several forwards' if found else f'no active forward "{name}"',
+                    hint=f"available: {available}",
                 )
-                raise UsageError(many, hint=f"there are: {known}")
-            chosen[found[0].id] = found[0]
+            selected[found[0].id] = found[0]
         if session is not None:
-            # Connections are given a moment to end, all of them at once.
-            await asyncio.gather(*map(session.stop, chosen))
-    for one in chosen.values():
+            # At the same time, because each waits a moment for its connections to end.
+            await asyncio.gather(*map(session.stop, selected))
+    for one in selected.values():
         if as_json:
             click.echo(forward_output.json_line(forward_output.forward_to_dict(one)))
         else:
-            click.echo(f"{one.id} off: {one_line(str(one.spec.target))}", err=True)
-    if not chosen:
-        click.echo("no forward was on", err=True)
+            click.echo(f"stopped {one.id}: {one_line(str(one.spec.target))}", err=True)
+    if not selected:
+        click.echo("no active forwards", err=True)
     return ExitCode.DONE

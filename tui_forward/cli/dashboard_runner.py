@@ -1,0 +1,184 @@
+"""Runs the dashboard, and another one after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui_forward.cli import output as output
+from tui_forward.cli.exit_codes import ExitCode
+from tui_forward.cli.signals import call_on_signals
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import CatalogScope
+from tui_forward.session import Session
+
+if TYPE_CHECKING:
+    from tui_forward.tui.app import TuiForwardApp
+    from tui_forward.tui.controllers.forward_controller import RestoreOffer
+    from tui_forward.tui.storage.paths import DashboardPaths
+    from tui_forward.tui.storage.view_state import ViewStateStore
+
+# After this many crashes in a row, each so soon after the start, no other dashboard is opened.
+_MAX_CRASHES = 3
+_EARLY_CRASH_S = 5.0
+_REQUEST_S = 5.0
+# The first frame waits this long for what the engine already has.
+_FIRST_SAMPLE_S = 0.2
+# A dashboard has this long to exit after a signal.
+_EXIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StartView:
+    """What a dashboard shows first.
+
+    Attributes:
+        scope: Context and namespace.
+        origin: Current context and namespace of the kubeconfig.
+        view_state: The last view, which the dashboard saves.
+    """
+
+    scope: CatalogScope
+    origin: tuple[str, str]
+    view_state: ViewStateStore
+
+
+class DashboardRunner:
+    """Shows dashboards until the user quits one.
+
+    A bug closes a dashboard but no forward, because forwards live in the engine: another dashboard
+    opens in its place. If that does not help, or the dashboard gets a signal or loses its
+    terminal, forwards keep running without it, unless the settings forbid it.
+
+    Args:
+        session: Session of the engine process.
+        start: What to show first.
+        files: Files of the dashboard.
+        offer: Forwards of the last session.
+        can_keep_running: Forwards can keep running without a dashboard.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        start: StartView,
+        files: DashboardPaths,
+        offer: RestoreOffer | None,
+        *,
+        can_keep_running: bool,
+    ) -> None:
+        from tui_forward.common.traffic_history import TrafficHistories
+
+        self._session = session
+        self._start = start
+        self._files = files
+        self._offer = offer
+        self._can_keep_running = can_keep_running
+        self._histories = TrafficHistories()
+
+    async def run(self) -> None:
+        """Show dashboards until the user quits one.
+
+        Raises:
+            TuiForwardError: Several dashboards in a row crashed at once.
+        """
+        crashes, message, scope = 0, "", self._start.scope
+        while True:
+            app = self._create_app(scope, message)
+            started_at = time.monotonic()
+            signaled = await self._run_app(app)
+            # Without a terminal, the app fails because it cannot draw, which is not a bug.
+            if app.crash is None or not output.has_terminal():
+                await self._finish(app, signaled=signaled)
+                return
+            scope, report = app.cluster_state.scope, write_crash_report(app.crash)
+            self._start.view_state.place = None  # its row or filter may have caused the crash
+            crashes = crashes + 1 if time.monotonic() - started_at < _EARLY_CRASH_S else 0
+            if crashes == _MAX_CRASHES:
+                break
+            message = f"The dashboard crashed and was reopened; forwards keep running.\n{report}"
+        running = await self._still_running_message() if app.keeps_running_if_lost else ""
+        raise TuiForwardError(
+            f"the dashboard crashed repeatedly{f'; {running}' if running else ''}", hint=report
+        )
+
+    def _create_app(self, scope: CatalogScope, message: str) -> TuiForwardApp:
+        from tui_forward.tui.app import TuiForwardApp
+
+        return TuiForwardApp(
+            self._session, context=scope.context, namespace=scope.namespace, files=self._files,
+            histories=self._histories, news=message, offer=self._offer if not message else None,
+            may_stay=self._can_keep_running, last=self._start.view_state,
+            origin=self._start.origin,
+        )  # fmt: skip
+
+    async def _run_app(self, app: TuiForwardApp) -> bool:
+        """Run an app to its end; return whether a signal ended it."""
+        # Textual waits forever for a write to a terminal that is gone.
+        force_exit = threading.Timer(_EXIT_S, os._exit, (ExitCode.FAILED,))
+        force_exit.daemon = True
+        signaled = False
+
+        def end() -> None:
+            nonlocal signaled
+            signaled = True
+            force_exit.start()
+            app.exit()
+
+        # In the background, because the first frame need not wait for it.
+        syncing = asyncio.create_task(app.sync_keep_running())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SAMPLE_S):
+                await app.sample()
+        with call_on_signals(end):
+            await app.run_async()
+        await syncing
+        force_exit.cancel()
+        return signaled
+
+    async def _finish(self, app: TuiForwardApp, *, signaled: bool) -> None:
+        """Save the view and print the last message to the terminal."""
+        app.keep_place()
+        farewell = app.farewell
+        if not signaled and app.crash is None:
+            await self._disable_keep_running_if_lost()
+        elif app.keeps_running_if_lost:
+            farewell = await self._still_running_message()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stderr.write(f"{farewell}\n" if farewell else "")
+
+    async def _still_running_message(self) -> str:
+        """Return a message about forwards that keep running; empty if there are none."""
+        from tui_forward.tui.controllers.forward_controller import still_running_message
+
+        try:
+            async with asyncio.timeout(_REQUEST_S):
+                return still_running_message(len((await self._session.snapshot()).forwards))
+        except (TuiForwardError, TimeoutError):
+            return ""
+
+    async def _disable_keep_running_if_lost(self) -> None:
+        """Revoke `set_keep_running_if_lost`, because the user quit and decided about forwards."""
+        with contextlib.suppress(TuiForwardError, TimeoutError):
+            async with asyncio.timeout(_REQUEST_S):
+                await self._session.set_keep_running_if_lost(False)
+
+
+def write_crash_report(traceback: str) -> str:
+    """Write a traceback to a file; return a sentence for the user that names the file."""
+    from tui_forward.common import paths as paths
+
+    path = paths.crash_report_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(traceback)
+    except OSError as error:
+        return f"The traceback could not be written to {path}: {error.strerror}"
+    return f"Please report it with {path}"

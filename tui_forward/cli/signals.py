@@ -1,0 +1,55 @@
+"""Orderly end of a command on Ctrl-C, SIGTERM or SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def call_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` in the running loop on Ctrl-C, SIGTERM or SIGHUP; the second signal kills.
+
+    Uses `signal.signal`, because `loop.add_signal_handler` cannot restore earlier handlers.
+    """
+    loop = asyncio.get_running_loop()
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def on_signal(*_: object) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop)
+
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+async def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the result of `work`, or None if a signal canceled it."""
+    task = asyncio.ensure_future(work)
+    signaled = False
+
+    def cancel() -> None:
+        nonlocal signaled
+        signaled = True
+        task.cancel()
+
+    with call_on_signals(cancel):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if signaled:
+                return None
+            raise
