@@ -1,4 +1,4 @@
-"""A session without a cluster: forwards do what the test tells them to."""
+"""Fake session without a cluster, whose forwards are controlled by the test."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from tui_forward.model import (
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Wait until something is true."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         await asyncio.sleep(0.002)
 
 
 class FakeSession:
-    """Implements `Session`; everything it was asked to do is in `calls`."""
+    """Implements `Session` and records the requests in `calls`."""
 
     def __init__(self, on_start: Callable[[FakeSession, str], None] | None = None) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -62,13 +62,13 @@ class FakeSession:
         self.history_list: tuple[TrafficHistory, ...] = ()
         self.keep_running = False
         self.kept_if_lost = False
-        self.expected = 1  # how many forwards a test waits for
+        self.expected = 1  # number of forwards that a test waits for
         self.broken: TuiForwardError | None = None
-        self._log: list[Event] = []
-        self._news = asyncio.Condition()
+        self._events: list[Event] = []
+        self._changed = asyncio.Condition()
         self._count = 0
 
-    # What tests do to it.
+    # Controls for tests.
 
     def change(
         self,
@@ -78,12 +78,12 @@ class FakeSession:
         hint: str = "",
         blocked_by: BlockedBy | None = None,
     ) -> None:
-        """Put a forward into a state and tell so."""
+        """Set the state of a forward and emit the event."""
         self.update(forward_id, state=state, reason=reason, hint=hint, blocked_by=blocked_by)
         self.emit(EventKind.STATE, forward_id, state=state, reason=reason, hint=hint)
 
     def update(self, forward_id: str, **fields: object) -> None:
-        """Change anything about a forward."""
+        """Set attributes of a forward."""
         self.forwards[forward_id] = msgspec.structs.replace(self.forwards[forward_id], **fields)
 
     def listen(self, forward_id: str, *ports: int, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
@@ -93,7 +93,7 @@ class FakeSession:
         self.emit(EventKind.LISTENING, forward_id, listening=listening)
 
     def make_ready(self, forward_id: str, port: int = 8080) -> None:
-        """As a forward whose pod answers at once."""
+        """Make a forward ready, listening on both loopback addresses."""
         self.listen(forward_id, port, hosts=("::1", "127.0.0.1"))
         self.update(
             forward_id,
@@ -102,34 +102,34 @@ class FakeSession:
         self.change(forward_id, ForwardState.READY, "pod web-1")
 
     def stand_in_for(self, forward_id: str, pod: str, port: int) -> None:
-        """Say which pod and port a forward has reached."""
+        """Set the pod and the remote port of a forward."""
         namespace = self.forwards[forward_id].spec.target.namespace
         self.update(
             forward_id, pod=PodRef(namespace=namespace, name=pod, uid="u"), remote_port=port
         )
 
     def emit(self, kind: EventKind, forward_id: str, **fields: object) -> None:
-        """Tell something."""
+        """Emit an event."""
         forward = self.forwards.get(forward_id)
         event = Event(
             event=kind,
             time=1.0,
             forward=forward_id,
-            sequence=len(self._log) + 1,
+            sequence=len(self._events) + 1,
             target=str(forward.spec.target) if forward else "",
         )
-        self._log.append(msgspec.structs.replace(event, **fields))
+        self._events.append(msgspec.structs.replace(event, **fields))
         self._wake()
 
     def break_(self, error: TuiForwardError) -> None:
-        """The engine is gone."""
+        """Fail all further requests."""
         self.broken = error
         self._wake()
 
     def _wake(self) -> None:
         async def notify() -> None:
-            async with self._news:
-                self._news.notify_all()
+            async with self._changed:
+                self._changed.notify_all()
 
         self._waker = asyncio.get_running_loop().create_task(notify())
 
@@ -175,7 +175,7 @@ class FakeSession:
         if self.broken is not None:
             raise self.broken
         return Snapshot(
-            version=len(self._log),
+            version=len(self._events),
             at=1.0,
             keep_running=self.keep_running,
             forwards=tuple(self.forwards.values()),
@@ -209,12 +209,12 @@ class FakeSession:
         while True:
             if self.broken is not None:
                 raise self.broken
-            for event in self._log[since:]:
+            for event in self._events[since:]:
                 since = event.sequence
                 yield event
-            async with self._news:
-                if len(self._log) <= since:
-                    await self._news.wait()
+            async with self._changed:
+                if len(self._events) <= since:
+                    await self._changed.wait()
 
     async def contexts(self) -> tuple[Context, ...]:
         return self.context_list

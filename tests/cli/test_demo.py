@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.cli import embedded_cluster
-from tui_forward.cli import sessions as sessions
-from tui_forward.cli.demo.checks import CheckFailedError, CheckResult, require
+from tui_forward.cli import embedded_cluster, signals
+from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult, require
 from tui_forward.cli.demo.report import Check, JsonRenderer, TextRenderer
 from tui_forward.cli.demo.runner import DemoRunner
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError
 
-GOOD = Check("pod deleted", True, "12 served · held 0.2 s → fine", 1.0, {"served": 12})
-BAD = Check("stopped reader", False, "neighbours took 5 s\x1b[2J", 2.0)
+GOOD = Check("pod deleted", True, "12 served · queued 0.2 s → fine", 1.0, {"served": 12})
+BAD = Check("stalled readers", False, "neighbors took 5 s\x1b[2J", 2.0)
 
 
 def text(*, color: bool = False, unicode: bool = True) -> list[str]:
@@ -25,47 +24,47 @@ def text(*, color: bool = False, unicode: bool = True) -> list[str]:
     renderer = TextRenderer(lines.append, color=color, unicode=unicode)
     renderer.begin()
     renderer.section("What goes away", "comes back")
-    renderer.claim(GOOD)
-    renderer.claim(BAD)
+    renderer.check(GOOD)
+    renderer.check(BAD)
     renderer.end([GOOD, BAD], 3.04)
     return lines
 
 
-def test_report_for_people() -> None:
+def test_text_report() -> None:
     lines = text()
-    assert "  ✓ pod deleted                        12 served · held 0.2 s → fine" in lines
-    assert "  ✗ stopped reader                     neighbours took 5 s [2J" in lines
-    assert "1 of 2 claims failed in 3.0 s: stopped reader" in lines
+    assert "  ✓ pod deleted                        12 served · queued 0.2 s → fine" in lines
+    assert "  ✗ stalled readers                    neighbors took 5 s [2J" in lines
+    assert "1 of 2 checks failed in 3.0 s: stalled readers" in lines
     assert not any("\x1b" in line for line in lines)
 
 
-def test_report_in_color_and_in_ascii() -> None:
+def test_text_report_in_color_and_in_ascii() -> None:
     assert any("\x1b[32m✓\x1b[0m" in line for line in text(color=True))
     plain = text(unicode=False)
     assert all(line.isascii() for line in plain)
-    assert "  + pod deleted                        12 served - held 0.2 s -> fine" in plain
+    assert "  + pod deleted                        12 served - queued 0.2 s -> fine" in plain
 
 
-def test_report_for_machines() -> None:
+def test_json_report() -> None:
     lines: list[str] = []
     renderer = JsonRenderer(lines.append)
     renderer.begin()
     renderer.section("What goes away", "comes back")
-    renderer.claim(GOOD)
+    renderer.check(GOOD)
     renderer.end([GOOD, BAD], 3.04)
     assert [json.loads(line) for line in lines] == [
         {
-            "section": "What goes away", "claim": "pod deleted", "held": True,
-            "words": GOOD.summary, "seconds": 1.0, "figures": {"served": 12},
+            "section": "What goes away", "check": "pod deleted", "passed": True,
+            "summary": GOOD.summary, "seconds": 1.0, "figures": {"served": 12},
         },
-        {"claims": 2, "held": 1, "seconds": 3.04},
+        {"checks": 2, "passed": 1, "seconds": 3.04},
     ]  # fmt: skip
 
 
-async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.cli.demo.runner._CLAIM_S", 0.02)
+async def test_error_fails_its_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui_forward.cli.demo.runner._CHECK_S", 0.02)
     shown: list[str] = []
-    show = DemoRunner(TextRenderer(shown.append))
+    runner = DemoRunner(TextRenderer(shown.append))
 
     async def good() -> CheckResult:
         return CheckResult("well")
@@ -77,13 +76,13 @@ async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.Mon
         await asyncio.Event().wait()
         raise AssertionError
 
-    await show.test("good", good())
-    await show.test("broken", broken(CheckFailedError("1 is not 2")))
-    await show.test("reset", broken(ConnectionResetError()))
-    await show.test("unreachable", broken(TransportError("no route")))
-    await show.test("endless", endless())
-    show.record(await show.begin("meanwhile", good()))
-    assert [(c.name, c.passed, c.summary) for c in show.claims] == [
+    await runner.run("good", good())
+    await runner.run("broken", broken(CheckFailedError("1 is not 2")))
+    await runner.run("reset", broken(ConnectionResetError()))
+    await runner.run("unreachable", broken(TransportError("no route")))
+    await runner.run("endless", endless())
+    runner.record(await runner.start("meanwhile", good()))
+    assert [(c.name, c.passed, c.summary) for c in runner.checks] == [
         ("good", True, "well"),
         ("broken", False, "1 is not 2"),
         ("reset", False, "ConnectionResetError"),
@@ -94,14 +93,14 @@ async def test_whatever_goes_wrong_is_the_claims_failure(monkeypatch: pytest.Mon
     assert len(shown) == 6
 
 
-def test_demand() -> None:
-    require(True, "never said")
-    with pytest.raises(CheckFailedError, match="said"):
-        require([], "said")
+def test_require_raises_its_message() -> None:
+    require(True, "not raised")
+    with pytest.raises(CheckFailedError, match="observed"):
+        require([], "observed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_work_ends_in_order_when_told(number: signal.Signals) -> None:
+async def test_signal_cancels_work_and_waits_for_cleanup(number: signal.Signals) -> None:
     cleaned = False
 
     async def work() -> int:
@@ -115,36 +114,36 @@ async def test_work_ends_in_order_when_told(number: signal.Signals) -> None:
         return 1
 
     async with asyncio.timeout(10):
-        assert await sessions.run_until_signal(work()) is None
+        assert await signals.run_until_signal(work()) is None
     assert cleaned
 
 
-async def test_work_that_ends_by_itself_gives_its_result() -> None:
+async def test_completed_work_returns_its_result() -> None:
     async def work(error: Exception | None = None) -> int:
         if error is not None:
             raise error
         return 7
 
-    assert await sessions.run_until_signal(work()) == 7
+    assert await signals.run_until_signal(work()) == 7
     with pytest.raises(ConfigError):
-        await sessions.run_until_signal(work(ConfigError("x")))
+        await signals.run_until_signal(work(ConfigError("x")))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await sessions.run_until_signal(asyncio.sleep(60))
+            await signals.run_until_signal(asyncio.sleep(60))
 
 
-def python_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
-    """What stands in for the embedded cluster: an interpreter that runs `code`."""
+def replace_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
+    """Run `code` in an interpreter instead of the embedded cluster."""
     script = tmp_path / "cluster"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o700)
     monkeypatch.setattr("tui_forward.cli.embedded_cluster.sys.executable", str(script))
 
 
-async def test_a_cluster_that_dies_at_once_is_quoted(
+async def test_error_of_a_cluster_that_dies_is_quoted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    python_instead(
+    replace_cluster(
         monkeypatch, tmp_path, "import sys; sys.exit('minicluster: port 1 is taken (choose 2)')"
     )
     with pytest.raises(TuiForwardError, match=r"did not start: port 1 is taken \(choose 2\)"):
@@ -152,12 +151,12 @@ async def test_a_cluster_that_dies_at_once_is_quoted(
             pass
 
 
-async def test_a_cluster_that_never_gets_ready_is_given_up(
+async def test_cluster_that_is_never_ready_times_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(embedded_cluster, "_START_S", 0.2)
     monkeypatch.setattr(embedded_cluster, "_END_S", 0.5)
-    python_instead(
+    replace_cluster(
         monkeypatch, tmp_path,
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
     )  # fmt: skip
@@ -166,10 +165,10 @@ async def test_a_cluster_that_never_gets_ready_is_given_up(
             pass
 
 
-async def test_a_cluster_ends_with_whoever_uses_it(
+async def test_cluster_is_terminated_at_the_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    python_instead(
+    replace_cluster(
         monkeypatch, tmp_path,
         "import sys, time\n"
         'print(\'{"ready": true, "kubeconfig": "/k", "server": "s", "control": "/c"}\')\n'

@@ -29,7 +29,7 @@ def spec(port: str = "80", local: int | None = 8080, address: str = "localhost")
 
 
 class Lines:
-    """What was written, in order, with the stream in front."""
+    """Lines that were written, in order, each after the name of its stream."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -59,12 +59,12 @@ async def started(
     session: FakeSession, lines: Lines, *specs: ForwardSpec, json_mode: bool = False
 ) -> tuple[asyncio.Task[None], asyncio.Event]:
     stop = asyncio.Event()
-    report = (
+    printer = (
         JsonEventPrinter(lines.output)
         if json_mode
         else KubectlEventPrinter(lines.output, named=len(specs) > 1)
     )
-    task = asyncio.create_task(HeadlessRunner(session, report).run(specs, stop))
+    task = asyncio.create_task(HeadlessRunner(session, printer).run(specs, stop))
     return task, stop
 
 
@@ -72,7 +72,7 @@ def ready_at(port: int = 8080) -> Callable[[FakeSession, str], None]:
     return lambda session, forward_id: session.make_ready(forward_id, port)
 
 
-async def test_says_what_kubectl_says_and_ends_when_told(lines: Lines) -> None:
+async def test_prints_kubectl_lines_until_stopped(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, stop = await started(session, lines, spec())
     await lines.until("out Forwarding from [::1]:8080 -> 80")
@@ -91,7 +91,7 @@ async def test_says_what_kubectl_says_and_ends_when_told(lines: Lines) -> None:
     assert ("stop", "f1") in session.calls
 
 
-async def test_json_is_one_event_per_line_to_the_last(lines: Lines) -> None:
+async def test_json_prints_one_event_per_line(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, stop = await started(session, lines, spec(), json_mode=True)
     await until(lambda: len(lines.lines) >= 2)
@@ -107,13 +107,13 @@ async def test_json_is_one_event_per_line_to_the_last(lines: Lines) -> None:
     }  # fmt: skip
 
 
-async def test_several_forwards_are_told_apart(lines: Lines) -> None:
+async def test_state_lines_name_the_forward_if_there_are_several(lines: Lines) -> None:
     session = FakeSession()
     task, stop = await started(session, lines, spec("80"), spec("81", 8081))
     await until(lambda: len(session.forwards) == 2)
     session.make_ready("f1", 8080)
-    session.change("f2", ForwardState.WAITING, "0 of 1 pods are ready", "look at the pod")
-    await lines.until("err   hint: look at the pod")
+    session.change("f2", ForwardState.WAITING, "0 of 1 pods are ready", "see the pod")
+    await lines.until("err   hint: see the pod")
     assert "err shop/pod/web-1:80 ready: pod web-1" in lines.lines
     assert "err shop/pod/web-1:81 waiting: 0 of 1 pods are ready" in lines.lines
     stop.set()
@@ -148,7 +148,7 @@ async def test_blocked_after_ready_stays(lines: Lines) -> None:
     await task
 
 
-async def test_new_address_is_told_again(lines: Lines) -> None:
+async def test_new_address_is_printed_again(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, stop = await started(session, lines, spec())
     await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
@@ -179,7 +179,7 @@ async def test_unreachable_server_fails_the_command_only_before_ready(lines: Lin
     await task
 
 
-async def test_another_local_port_than_expected_is_said(lines: Lines) -> None:
+async def test_unexpected_local_port_is_noted(lines: Lines) -> None:
     session = FakeSession(ready_at(8081))
     task, stop = await started(session, lines, spec("8080", None))
     await lines.until("out Forwarding from 127.0.0.1:8081 -> 80")
@@ -188,7 +188,7 @@ async def test_another_local_port_than_expected_is_said(lines: Lines) -> None:
     await task
 
 
-async def test_other_machines_are_mentioned(lines: Lines) -> None:
+async def test_address_that_is_not_loopback_is_noted(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, stop = await started(session, lines, spec(address="0.0.0.0"))
     await lines.until("err note:  listening on 0.0.0.0: other machines may reach this forward")
@@ -196,7 +196,7 @@ async def test_other_machines_are_mentioned(lines: Lines) -> None:
     await task
 
 
-async def test_failed_connection_says_why(lines: Lines) -> None:
+async def test_failed_connection_is_printed_with_its_reason(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, stop = await started(session, lines, spec())
     session_connection = Connection(
@@ -213,7 +213,7 @@ async def test_failed_connection_says_why(lines: Lines) -> None:
     await task
 
 
-async def test_engine_that_is_gone_ends_the_command(lines: Lines) -> None:
+async def test_lost_engine_fails_the_command(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, _ = await started(session, lines, spec())
     await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
@@ -222,9 +222,7 @@ async def test_engine_that_is_gone_ends_the_command(lines: Lines) -> None:
         await task
 
 
-async def test_stop_that_hangs_is_not_waited_for(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stop_that_hangs_is_bounded(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui_forward.cli.headless_runner._STOP_S", 0.05)
 
     class Stuck(FakeSession):
@@ -239,11 +237,11 @@ async def test_stop_that_hangs_is_not_waited_for(
         await task
 
 
-async def test_quiet_says_only_where_to_connect(lines: Lines) -> None:
+async def test_quiet_prints_only_local_addresses(lines: Lines) -> None:
     session = FakeSession(ready_at())
     stop = asyncio.Event()
-    report = KubectlEventPrinter(lines.output, quiet=True)
-    task = asyncio.create_task(HeadlessRunner(session, report).run([spec("9090", None)], stop))
+    printer = KubectlEventPrinter(lines.output, quiet=True)
+    task = asyncio.create_task(HeadlessRunner(session, printer).run([spec("9090", None)], stop))
     await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
     session.emit(EventKind.CONNECTION_OPENED, "f1")
     stop.set()

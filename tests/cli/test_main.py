@@ -42,24 +42,26 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    """What `forward` gets instead of an engine; forwards become ready, then comes Ctrl-C."""
+    """Session of `forward` instead of an engine; forwards become ready, then SIGINT arrives."""
     fake: list[FakeSession] = []
 
     @contextlib.asynccontextmanager
-    async def door(kubeconfig: str | None, *, context: str | None = None) -> AsyncIterator[Session]:
+    async def fake_session(
+        kubeconfig: str | None, *, context: str | None = None
+    ) -> AsyncIterator[Session]:
         fake[0].calls.append(("open", kubeconfig, context))
         try:
             yield fake[0]
         finally:
             await fake[0].close()
 
-    def begin(session: FakeSession, forward_id: str) -> None:
+    def on_start(session: FakeSession, forward_id: str) -> None:
         session.make_ready(forward_id, 8079 + len(session.forwards))
         if len(session.forwards) == session.expected:
             os.kill(os.getpid(), signal.SIGINT)
 
-    fake.append(FakeSession(begin))
-    monkeypatch.setattr("tui_forward.cli.sessions.local_session", door)
+    fake.append(FakeSession(on_start))
+    monkeypatch.setattr("tui_forward.cli.sessions.local_session", fake_session)
     return fake[0]
 
 
@@ -84,13 +86,13 @@ def test_help_is_short_and_on_stdout(run: Run, arguments: list[str]) -> None:
     assert all(len(line) <= 82 for line in lines)
 
 
-def test_help_lists_what_there_is_and_only_that(run: Run) -> None:
+def test_help_lists_all_commands(run: Run) -> None:
     out = run("--help").out
     listed = re.findall(r"^  (\w+) {2,}\S", out.partition("Commands:")[2], re.MULTILINE)
     assert listed == list(COMMANDS)
 
 
-def test_help_texts_of_the_group_are_those_of_the_commands() -> None:
+def test_help_texts_of_group_and_commands_are_equal() -> None:
     assert isinstance(cli, LazyGroup)
     for name, (_, text) in COMMANDS.items():
         command = cli.get_command(cli.make_context("tui-forward", [], resilient_parsing=True), name)
@@ -115,20 +117,20 @@ def test_help_texts_of_the_group_are_those_of_the_commands() -> None:
         (["forward", "web", "80", "--queue-timeout", "soon"], "not a duration"),
         (["forward", "web", "80", "--transport", "quic"], "'quic' is not one of"),
         (["forward", "svc/web", "80", "--pin"], "--pin needs a pod"),
-        (["forward", "-l", "app=web", "svc/web", "80"], "both a target"),
+        (["forward", "-l", "app=web", "svc/web", "80"], "cannot be combined"),
         (["forward", "-l", "app=web", "--pin", "80"], "--pin needs a pod"),
         (["forward", "-l", "svc/web", "80"], "not a label selector"),
         (["forward", "web", "8080:80", "8080:81"], "given twice"),
         (["-A", "forward", "web", "80"], "no option --all-namespaces"),
         (["-n", "x", "demo"], "demo has no option --namespace"),
-        (["-n", "x", "-A"], "exclude each other"),
+        (["-n", "x", "-A"], "cannot be combined"),
         ([], "needs a terminal"),
         (["cluster", "--pods", "many"], "not a valid"),
         (["cluster", "fault", "status"], "no control socket"),
         (["cluster", "fault", "cut", "hop", "--control", "/nowhere"], "cannot understand"),
     ],
 )
-def test_misuse_is_one_sentence_a_hint_and_code_2(
+def test_usage_error_prints_error_and_hint_with_code_2(
     run: Run, arguments: list[str], message: str
 ) -> None:
     result = run(*arguments)
@@ -140,7 +142,7 @@ def test_misuse_is_one_sentence_a_hint_and_code_2(
     assert hint.startswith("hint:  ")
 
 
-def test_nobody_at_the_control_socket_is_a_failure_not_misuse(run: Run) -> None:
+def test_missing_control_socket_is_no_usage_error(run: Run) -> None:
     result = run("cluster", "fault", "status", "--control", "/nowhere/control.sock")
     assert result.code == ExitCode.FAILED
     assert result.err.startswith("error: no answer at control socket")
@@ -157,7 +159,7 @@ def test_exit_codes() -> None:
         assert exit_code_for(error) == 1
 
 
-def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
+def test_forward_passes_all_options_on(run: Run, session: FakeSession) -> None:
     session.expected = 3
     result = run(
         "forward", "deploy/web", "8080:http", ":9090", "7000", "--context", "prod", "-n", "shop",
@@ -179,13 +181,13 @@ def test_forward_passes_everything_on(run: Run, session: FakeSession) -> None:
         assert spec.addresses == ("127.0.0.1", "::1")
 
 
-def test_options_may_stand_before_the_command(run: Run, session: FakeSession) -> None:
+def test_options_may_precede_the_command(run: Run, session: FakeSession) -> None:
     assert run("-n", "shop", "--kubeconfig", "/etc/kc", "forward", "web", "80").code == 0
     assert started(session)[0].target.namespace == "shop"
     assert ("open", "/etc/kc", None) in session.calls
 
 
-def test_selector_takes_the_place_of_the_target(run: Run, session: FakeSession) -> None:
+def test_selector_replaces_the_target(run: Run, session: FakeSession) -> None:
     session.expected = 2
     assert run("forward", "-l", "app=web", "8080:80", ":81").code == 0
     specs = started(session)
@@ -194,20 +196,20 @@ def test_selector_takes_the_place_of_the_target(run: Run, session: FakeSession) 
     ]  # fmt: skip
 
 
-def test_pin(run: Run, session: FakeSession) -> None:
+def test_pin_option_pins_the_pod(run: Run, session: FakeSession) -> None:
     assert run("forward", "web", "80", "--pin").code == 0
     assert started(session)[0].target.pin
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_it_in_order_with_code_0(
+def test_signal_stops_forwards_with_code_0(
     run: Run, session: FakeSession, number: signal.Signals
 ) -> None:
-    def begin(fake: FakeSession, forward_id: str) -> None:
+    def on_start(fake: FakeSession, forward_id: str) -> None:
         fake.make_ready(forward_id)
         os.kill(os.getpid(), number)
 
-    session.on_start = begin
+    session.on_start = on_start
     before = signal.getsignal(number)
     result = run("forward", "web", "8080:80")
     assert result.code == ExitCode.DONE
@@ -216,7 +218,7 @@ def test_signals_end_it_in_order_with_code_0(
     assert signal.getsignal(number) is before
 
 
-def test_a_forward_that_cannot_begin_is_code_1(run: Run, session: FakeSession) -> None:
+def test_blocked_forward_fails_with_code_1(run: Run, session: FakeSession) -> None:
     session.on_start = lambda fake, forward_id: fake.change(
         forward_id, ForwardState.BLOCKED, "port 8080 is taken by nginx (42)", "choose another one"
     )
@@ -229,7 +231,7 @@ def test_a_forward_that_cannot_begin_is_code_1(run: Run, session: FakeSession) -
     assert session.closed
 
 
-def test_a_bug_is_a_sentence_and_a_traceback_only_on_request(
+def test_bug_prints_an_error_and_a_traceback_only_on_request(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bug(*_: object, **__: object) -> None:
@@ -251,7 +253,7 @@ def python(*code_or_arguments: str, **env: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def test_help_imports_next_to_nothing() -> None:
+def test_help_imports_no_heavy_module() -> None:
     code = (
         "import sys; from tui_forward.cli.main import main; main(['--help']);"
         "print([m for m in ('asyncio', 'msgspec', 'textual', 'kubernetes', 'ssl', 'aiohttp',"
@@ -275,7 +277,7 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
     assert {"forward", "demo", "cluster"} <= set(re.findall(r"\w+", done.stdout))
 
 
-def test_reader_of_help_that_leaves_hears_no_complaint() -> None:
+def test_closed_stdout_causes_no_error_message() -> None:
     code = "import sys; from tui_forward.cli.main import main; sys.exit(main(['--help']))"
     reader, writer = os.pipe()
     os.close(reader)
@@ -287,7 +289,7 @@ def test_reader_of_help_that_leaves_hears_no_complaint() -> None:
     assert done.stderr == b""
 
 
-def test_color_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_color_depends_on_terminal_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         encoding = "utf-8"
 
@@ -317,17 +319,17 @@ def test_main_module_runs_as_a_program() -> None:
     assert done.stdout.startswith("tui-forward ")
 
 
-def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Path) -> None:
+def test_config_prints_effective_settings_and_their_lines(run: Run, own_home: Path) -> None:
     done = run("config")
     assert done.code == 0
     assert "# " in done.out.splitlines()[0]
-    assert "(is not there)" in done.out.splitlines()[0]
+    assert "(does not exist)" in done.out.splitlines()[0]
     folder = own_home / ".config/tui-forward"
     folder.mkdir()
     file = folder / "settings.toml"
     file.write_text("".join(line + "\n" for line in done.out.splitlines()[1:]))
     again = run("config")
-    assert (again.code, again.err) == (0, ""), "what is printed can be the file"
+    assert (again.code, again.err) == (0, ""), "the output is a valid settings file"
     file.write_text(
         'keep_running = "always"\naddress = ["127.0.0.1", "::1"]\nqueue_timeout = 90\n'
         '[keys]\n"forwards.stop" = "ctrl+x"\n'
@@ -342,6 +344,7 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
         'half_close_timeout = "5s" # default',
         "refresh = 0.25 # default",
         'notifications = "all" # default',
+        'log_level = "info" # default',
         'keys."forwards.stop" = "ctrl+x" # line 5',
     ]
     objects = map(json.loads, run("config", "--json").out.splitlines())
@@ -356,15 +359,16 @@ def test_config_says_what_counts_and_where_it_comes_from(run: Run, own_home: Pat
     )
 
 
-def test_config_says_what_is_wrong_and_what_counts_instead(run: Run, own_home: Path) -> None:
+def test_config_reports_problems_and_prints_defaults(run: Run, own_home: Path) -> None:
     file = own_home / ".config/tui-forward/settings.toml"
     file.parent.mkdir()
     file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert done.out.count("# default") == 8
+    assert done.out.count("# default") == 9
     assert done.err.splitlines() == [
-        'settings.toml, line 1: keep_running is not one of ask, always, never. Write keep_running = "ask"',
+        "settings.toml, line 1: keep_running is not one of ask, always, never. "
+        'Write keep_running = "ask"',
         'settings.toml, line 2: queue_timeout: "soon" is not a duration. '
         "Write seconds or a unit, for example 30 or 500ms",
     ]
@@ -373,7 +377,7 @@ def test_config_says_what_is_wrong_and_what_counts_instead(run: Run, own_home: P
     done = run("config")
     assert done.code == 1
     assert "settings.toml: cannot be read: Is a directory" in done.err
-    assert "is not there" not in done.out
+    assert "does not exist" not in done.out
 
 
 def test_config_prints_the_schema(run: Run) -> None:
@@ -383,20 +387,20 @@ def test_config_prints_the_schema(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "counts"),
+    ("options", "effective"),
     [
         ([], (("0.0.0.0",), 120.0, 1.0)),
         (["--half-close-timeout", "7s"], (("0.0.0.0",), 120.0, 7.0)),
-        # What is the default of the program is said as well.
+        # An option with the default value overrides the setting, too.
         (["--address", "localhost", "--queue-timeout", "30s"], (("localhost",), 30.0, 1.0)),
     ],
 )
-def test_settings_count_where_no_option_says_otherwise(
+def test_settings_are_defaults_of_options(
     run: Run,
     session: FakeSession,
     own_home: Path,
     options: list[str],
-    counts: tuple[tuple[str, ...], float, float],
+    effective: tuple[tuple[str, ...], float, float],
 ) -> None:
     file = own_home / ".config/tui-forward/settings.toml"
     file.parent.mkdir()
@@ -406,13 +410,13 @@ def test_settings_count_where_no_option_says_otherwise(
     done = run("forward", "web", "80", *options)
     assert done.code == ExitCode.DONE
     (spec,) = started(session)
-    assert (spec.addresses, spec.queue_timeout_s, spec.half_close_timeout_s) == counts
+    assert (spec.addresses, spec.queue_timeout_s, spec.half_close_timeout_s) == effective
     assert "settings.toml, line 4: theme is not a name in quotes" in done.err
     exposed = "listening on 0.0.0.0: other machines may reach this forward" in done.err
-    assert exposed == ("0.0.0.0" in counts[0])
+    assert exposed == ("0.0.0.0" in effective[0])
 
 
-def test_a_forward_loads_no_screen() -> None:
+def test_forward_does_not_import_the_dashboard() -> None:
     code = (
         "import sys; from tui_forward.cli.main import main;"
         "main(['forward', 'web', '80', '--kubeconfig', '/nowhere']);"

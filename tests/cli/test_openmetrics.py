@@ -30,7 +30,7 @@ def forward() -> Forward:
     )
 
 
-def test_every_line_is_one_and_the_end_is_marked() -> None:
+def test_document_has_valid_lines_and_an_end_mark() -> None:
     health = ApiHealth(context="here", ok=True, latency_s=0.012)
     lines = format_openmetrics(
         Snapshot(version=1, at=1.0, forwards=(forward(),), health=(health,))
@@ -47,5 +47,5 @@ def test_every_line_is_one_and_the_end_is_marked() -> None:
     assert 'tui_forward_api_latency_seconds{context="here"} 0.012' in lines
 
 
-def test_of_nothing_there_is_only_the_end() -> None:
+def test_empty_snapshot_gives_only_the_end_mark() -> None:
     assert format_openmetrics(Snapshot(version=0, at=0.0)) == "# EOF\n"

@@ -21,7 +21,7 @@ def test_lines_arrive_in_order_on_both_streams() -> None:
     ]
 
 
-def test_reader_of_stdout_that_leaves_is_noticed_once() -> None:
+def test_closed_stdout_is_reported_once() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     broken = threading.Event()
@@ -31,8 +31,8 @@ def test_reader_of_stdout_that_leaves_is_noticed_once() -> None:
         calls.append(None)
         broken.set()
 
-    talk: list[bytes] = []
-    output = Output(fd_writer(writer), talk.append, on_broken=on_broken)
+    stderr: list[bytes] = []
+    output = Output(fd_writer(writer), stderr.append, on_broken=on_broken)
     output.out("one")
     assert broken.wait(5)
     output.out("two")
@@ -40,10 +40,10 @@ def test_reader_of_stdout_that_leaves_is_noticed_once() -> None:
     output.close()
     os.close(writer)
     assert len(calls) == 1
-    assert talk == [b"still here\n"]
+    assert stderr == [b"still here\n"]
 
 
-def test_reader_that_never_reads_blocks_nothing_and_costs_bounded_memory() -> None:
+def test_reader_that_never_reads_blocks_nothing_and_the_queue_is_bounded() -> None:
     reader, writer = os.pipe()
     output = Output(fd_writer(writer), lambda _: None, max_lines=50)
     line = "x" * 1000
@@ -51,13 +51,13 @@ def test_reader_that_never_reads_blocks_nothing_and_costs_bounded_memory() -> No
         output.out(line)
     output.close(timeout_s=0.05)
     assert len(output._lines) <= 50
-    os.close(reader)  # lets the blocked thread go
+    os.close(reader)  # unblocks the thread
     output._thread.join(5)
     assert not output._thread.is_alive()
     os.close(writer)
 
 
-def test_pipe_that_somebody_made_non_blocking() -> None:
+def test_non_blocking_pipe_receives_all_data() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     data = b"y" * 300_000
@@ -76,7 +76,7 @@ def test_pipe_that_somebody_made_non_blocking() -> None:
     assert bytes(received) == data
 
 
-def test_errors_are_a_sentence_and_a_hint() -> None:
+def test_error_has_a_message_line_and_a_hint_line() -> None:
     assert error_lines(ConfigError("no kubeconfig", hint="log in")) == [
         "error: no kubeconfig",
         "hint:  log in",
@@ -87,5 +87,5 @@ def test_errors_are_a_sentence_and_a_hint() -> None:
 @pytest.mark.parametrize(
     ("text", "line"), [("a\nb", "a b"), ("\x1b]0;title\x07", "]0;title"), (" a   b ", "a b")]
 )
-def test_text_from_elsewhere_cannot_move_the_cursor(text: str, line: str) -> None:
+def test_one_line_removes_control_characters(text: str, line: str) -> None:
     assert one_line(text) == line

@@ -74,7 +74,7 @@ async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbo
     with closing(socket.create_connection(("127.0.0.1", before["f2"]))) as client:
         await queued(session)
         readiness = await replaced(place)
-        assert readiness.staying == 1
+        assert readiness.draining == 1
         # The same session, asked again: soon it is another process that answers.
         async with asyncio.timeout(10):
             while session.engine_pid == old:

@@ -25,19 +25,22 @@ def test_without_a_terminal_it_runs_everything_and_reports() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✗" not in done.stdout
     assert done.stdout.count("✓") >= 14
-    assert "claims held in" in done.stdout
+    assert "checks passed in" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
 
 
 @pytest.mark.timeout(180)
-def test_a_claim_that_does_not_hold_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; import tui_forward.cli.demo.checks as claims\n"
-        "async def broken(*_): raise claims.Broken('as the test wishes')\n"
-        "for name in ('moves_bytes', 'pod_deleted', 'container_crashed', 'hop_restarted',"
-        " 'stalled_reader_harms_nobody', 'stalled_server_harms_nobody', 'reset_ends_alone',"
-        " 'refused_ends_alone', 'late_reply_arrives'): setattr(claims, name, broken)\n"
+        "import sys\n"
+        "from tui_forward.cli.demo import isolation_checks, recovery_checks, transport_checks\n"
+        "from tui_forward.cli.demo.check_result import CheckFailedError\n"
+        "async def broken(*_): raise CheckFailedError('as the test requires')\n"
+        "for module in (isolation_checks, recovery_checks, transport_checks):\n"
+        "    for name in dir(module):\n"
+        "        if name.startswith('check_') and name != 'check_cluster_listing':\n"
+        "            setattr(module, name, broken)\n"
         "from tui_forward.cli.main import main; sys.exit(main(['demo', *sys.argv[1:]]))"
     )
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
@@ -47,17 +50,17 @@ def test_a_claim_that_does_not_hold_fails_the_demo(monkeypatch: pytest.MonkeyPat
     )
     assert done.returncode == 1
     assert "  x pod deleted" in done.stdout
-    assert "as the test wishes" in done.stdout
+    assert "as the test requires" in done.stdout
     assert done.stdout.isascii()
     done = subprocess.run(
         [*run, "--json"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         timeout=90,
     )  # fmt: skip
     assert done.returncode == 1
-    claims = [json.loads(line) for line in done.stdout.splitlines()]
-    assert claims[0]["held"]
-    assert not claims[2]["held"]
-    assert claims[-1]["held"] == 2
+    checks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert checks[0]["passed"]
+    assert not checks[2]["passed"]
+    assert checks[-1]["passed"] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

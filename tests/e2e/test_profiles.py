@@ -86,7 +86,7 @@ def shell(own_home: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Shel
 
 def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     assert "2 forwards" in shell("profile", "list").stdout
-    assert "no engine runs" in shell("status").stderr
+    assert "no engine is running" in shell("status").stderr
     assert shell("up", "shop", "--dry-run").stdout.splitlines() == [
         "+ db shop/svc/echo:echo", "+ web shop/deploy/echo:echo",
     ]  # fmt: skip
@@ -109,12 +109,12 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     after = shell.listed()
     assert after["web"]["forward"] == ids["web"]
     assert after["db"]["forward"] != ids["db"]
-    assert "web off" not in shell("stop", "web").stderr
+    assert "stopped f" in shell("stop", "web").stderr
     assert list(shell.listed()) == ["db"]
-    assert "say which forwards, or --all" in shell("stop", code=2).stderr
+    assert "specify forwards or --all" in shell("stop", code=2).stderr
     assert "db" in shell.listed()
     assert "svc/echo:7" in shell("stop", "--all").stderr
-    assert "no forward was on" in shell("stop", "--all").stderr
+    assert "no active forwards" in shell("stop", "--all").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
@@ -141,7 +141,7 @@ def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
     (shell.profiles / "other.yaml").write_text(
         "namespace: shop\nforwards:\n  echo: {target: deploy/echo, port: echo, local: any}\n"
     )
-    assert "exclude each other" in shell("up", "shop", "--merge", "--replace", code=2).stderr
+    assert "cannot be combined" in shell("up", "shop", "--merge", "--replace", code=2).stderr
     shell("up", "other", "--merge")
     shell("stop", "web")
     edited = SHOP.replace("svc/echo, port: echo", "svc/echo, port: 7")
@@ -162,7 +162,8 @@ def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
     assert set(after) == {"db", "echo", "web"}
     done = shell("up", "shop2", "--replace")
     assert sorted(done.stderr.splitlines()) == [
-        "off: db of profile shop", "off: echo of profile other", "off: web of profile shop",
+        "stopped db of profile shop", "stopped echo of profile other",
+        "stopped web of profile shop",
     ]  # fmt: skip
     on = shell("ls", "--json").stdout.splitlines()
     assert {json.loads(one)["profile"] for one in on} == {"shop2"}
@@ -210,7 +211,7 @@ def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) 
     assert done.stdout == "hello tcp --json -y\n"
     until(lambda: not shell.engines(), "the engine to end with the command")
     assert "no command given" in shell("run", "shop", code=2).stderr
-    assert "there is no command" in shell("run", "shop", "--", "no-such-cmd", code=127).stderr
+    assert "command not found" in shell("run", "shop", "--", "no-such-cmd", code=127).stderr
     # What was on before stays on.
     shell("up", "shop")
     ids = {name: one["forward"] for name, one in shell.listed().items()}
@@ -240,7 +241,7 @@ def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None
 def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
     assert shell("metrics").stdout == "# EOF\n"
     assert not shell.engines()
-    assert "can be reached by other" in shell("metrics", "--listen", "0.0.0.0:0", code=2).stderr
+    assert "other machines can reach it" in shell("metrics", "--listen", "0.0.0.0:0", code=2).stderr
     shell("up", "shop")
     for port in shell.ports().values():
         exchange(port, b"x" * 1000, answer=1000)
@@ -259,7 +260,7 @@ def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
 
 
 def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell) -> None:
-    assert "no engine runs" in shell("restart", code=2).stderr
+    assert "no engine is running" in shell("restart", code=2).stderr
     shell("up", "shop")
     ports, before = shell.ports(), {process.pid for process in shell.engines()}
     ids = {name: one["forward"] for name, one in shell.listed().items()}
@@ -290,7 +291,7 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
             caller.join()
         assert not lost
         assert done.stdout.count(" ready ") == 2
-        assert re.search(r"connections? stays? in the engine before", done.stderr)
+        assert re.search(r"connections? continues? in the old engine", done.stderr)
         # The one that was open goes on, through the process that has it.
         client.sendall(b"after")
         assert client.recv(5) == b"after"
@@ -307,9 +308,9 @@ def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     unix_socket.ensure_private_dir(path)
     older = (
         "import sys\n"
-        "from tui_forward.daemon import wire, __main__ as agent\n"
-        "wire.VERSION -= 1\n"
-        "sys.exit(agent.main(sys.argv[1:]))\n"
+        "from tui_forward.daemon import rpc, __main__ as engine\n"
+        "rpc.VERSION -= 1\n"
+        "sys.exit(engine.main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", older, "--detach", "--socket", str(path)]
     subprocess.run(command, check=True, timeout=30, cwd=folder, stdout=subprocess.PIPE)
@@ -338,18 +339,18 @@ def test_an_engine_of_the_version_before_is_replaced_if_the_person_says_so(
     env = environment(shell.home, KUBECONFIG=os.environ["KUBECONFIG"])
     with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
         terminal.start(*PROGRAM, "ls", **env)
-        terminal.shows("Put a new one in its place")
+        terminal.shows("Restart the engine?")
         terminal.press("n", "Enter")
-        terminal.shows("keeps all ports: tui-forward restart", "ended with 1")
+        terminal.shows("tui-forward restart", "ended with 1")
     with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
         terminal.start(*PROGRAM, "ls", **env)
-        terminal.shows("Put a new one in its place")
+        terminal.shows("Restart the engine?")
         terminal.press("Enter")
         terminal.shows("svc/echo:echo", "ended with 0")
     (one,) = (json.loads(line) for line in shell("ls", "--json").stdout.splitlines())
     assert one["forward"] == "f1"
     until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
-    assert "no engine runs" not in shell("stop", "f1").stderr
+    assert "no engine is running" not in shell("stop", "f1").stderr
     until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
@@ -381,9 +382,11 @@ def test_a_profile_that_is_wrong_changes_nothing_and_says_where(shell: Shell) ->
     assert re.search(r'shop\.yaml:5:16: target: cannot forward to "cm/echo"', said)
     assert "hint:" in said
     assert shell("profile", "check", code=1).stdout.count("\n") == 1
-    assert "wrong" in shell("profile", "list").stdout
+    assert "invalid" in shell("profile", "list").stdout
     assert shell.listed().keys() == before.keys()
-    assert "2 forwards off" in shell("down", "shop").stderr, "a wrong file keeps nobody from that"
+    assert "stopped 2 forwards" in shell("down", "shop").stderr, (
+        "a wrong file keeps nobody from that"
+    )
     assert 'no profile "shpo"' in shell("up", "shpo", code=2).stderr
 
 
@@ -407,17 +410,17 @@ def test_somebody_elses_profile_starts_nothing_without_a_yes(shell: Shell) -> No
     assert "OPEN TO OTHER MACHINES on 0.0.0.0" in shell("profile", "show", "work").stdout
     for command in (("up", "work"), ("run", "work", "--", "true")):
         said = shell(*command, code=2).stderr
-        assert "was not agreed to, or has changed" in said
+        assert "is not trusted, or has changed" in said
     # Looking at what it would do is not agreeing to it.
     assert "+ db" in shell("up", "work", "--dry-run").stdout
-    assert "was not agreed to" in shell("up", "work", code=2).stderr
+    assert "is not trusted" in shell("up", "work", code=2).stderr
     assert not shell.engines()
     team.write_text(SHOP)
     shell("up", "work", "--yes")
     shell("up", "work")
     team.write_text(SHOP.replace("local: any}", "local: any, label: x}"))
-    assert "was not agreed to, or has changed" in shell("up", "work", code=2).stderr
-    assert "2 forwards off" in shell("down", "work").stderr
+    assert "is not trusted, or has changed" in shell("up", "work", code=2).stderr
+    assert "stopped 2 forwards" in shell("down", "work").stderr
 
 
 def _runs(pid: int, name: str) -> bool:

@@ -43,14 +43,16 @@ def test_ask_policies_are_read(path: Path) -> None:
     found = load_settings(path)
     assert (found.keep_running, found.restore) == (AskPolicy.ASK, AskPolicy.ASK)
     assert problem_text(found) == (
-        'settings.toml, line 1: keep_running is not one of ask, always, never. Write keep_running = "ask"\n'
+        "settings.toml, line 1: keep_running is not one of ask, always, never. "
+        'Write keep_running = "ask"\n'
         'settings.toml, line 2: restore is not one of ask, always, never. Write restore = "ask"'
     )
 
 
 def test_forward_defaults_and_dashboard_settings_are_read(path: Path) -> None:
     path.write_text(
-        'address = ["127.0.0.1, ::1", "0.0.0.0"]\nqueue_timeout = "2m"\nhalf_close_timeout = 0.5\nrefresh = 1\n'
+        'address = ["127.0.0.1, ::1", "0.0.0.0"]\nqueue_timeout = "2m"\n'
+        "half_close_timeout = 0.5\nrefresh = 1\n"
         'notifications = "problems"\nlog_level = "debug"\n'
     )
     found = load_settings(path)
@@ -114,7 +116,9 @@ def test_missing_file_gives_defaults_without_problem(path: Path) -> None:
         (b"#" * 300_000, None, "too large"),
     ],
 )  # fmt: skip
-def test_invalid_setting_is_reported_with_its_line(path: Path, content: bytes, line: int | None, message: str) -> None:
+def test_invalid_setting_is_reported_with_its_line(
+    path: Path, content: bytes, line: int | None, message: str
+) -> None:
     path.write_bytes(content)
     found = load_settings(path)
     assert len(found.problems) == 1

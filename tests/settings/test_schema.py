@@ -18,13 +18,22 @@ from tui_forward.settings import parser as parser
 from tui_forward.settings.parser import Settings, load_settings
 
 SCHEMA: dict[str, Any] = json.loads(schema_path().read_text(encoding="utf-8"))
-_ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "examples"}  # not constraints
+_ANNOTATIONS = {
+    "$schema",
+    "$defs",
+    "title",
+    "description",
+    "default",
+    "examples",
+}  # not constraints
 
 
 def allows(schema: dict[str, Any], value: object) -> bool:
     """Return whether a schema allows a value; fails at keywords that the schema does not use."""
     assert isinstance(value, dict | list | str | int | float)
-    return all(_keyword_allows(keyword, argument, schema, value) for keyword, argument in schema.items())
+    return all(
+        _keyword_allows(keyword, argument, schema, value) for keyword, argument in schema.items()
+    )
 
 
 def _keyword_allows(keyword: str, argument: Any, schema: dict[str, Any], value: Any) -> bool:
@@ -107,7 +116,9 @@ def test_parser_and_schema_have_the_same_settings_and_defaults(tmp_path: Path) -
         ("color", [], ["red", 1]),
     ],
 )  # fmt: skip
-def test_parser_and_schema_agree_on_values(tmp_path: Path, name: str, good: list[object], bad: list[object]) -> None:
+def test_parser_and_schema_agree_on_values(
+    tmp_path: Path, name: str, good: list[object], bad: list[object]
+) -> None:
     for value, valid in [*((one, True) for one in good), *((one, False) for one in bad)]:
         assert allows(SCHEMA, {name: value}) == valid, value
         assert bool(load_one(tmp_path / "settings.toml", name, value).problems) != valid, value

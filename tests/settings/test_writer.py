@@ -82,7 +82,9 @@ def test_symlink_and_mode_are_preserved(tmp_path: Path, path: Path) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
 
 
-def test_failed_write_leaves_the_old_file_intact(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_the_old_file_intact(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.write_text(GOOD)
 
     def broken(_descriptor: int) -> None:

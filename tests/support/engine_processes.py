@@ -56,7 +56,7 @@ class EngineSandbox:
         return session
 
     async def lasting(self) -> ReconnectingSession:
-        return ReconnectingSession(await self.open(), lambda: self.open("--resume"))
+        return ReconnectingSession(await self.open(), lambda: self.open("--restore"))
 
     def engines(self) -> list[psutil.Process]:
         return engine_processes(self.socket)

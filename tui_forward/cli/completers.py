@@ -113,9 +113,7 @@ def complete_ports(ctx: click.Context, _param: click.Parameter, incomplete: str)
 # Queries ----------------------------------------------------------------------------------
 
 
-def _query_session(
-    ctx: click.Context, query: Callable[[Session], Awaitable[T]], fallback: T
-) -> T:
+def _query_session(ctx: click.Context, query: Callable[[Session], Awaitable[T]], fallback: T) -> T:
     async def open_and_query() -> T:
         from tui_forward.cli.sessions import local_session
 

@@ -59,9 +59,7 @@ async def remote_session(
     from tui_forward.daemon.reconnecting_session import ReconnectingSession
 
     arguments = [*engine_log_arguments(), *arguments]
-    opened = await _replace_if_older(
-        kubeconfig, partial(connect, kubeconfig, arguments=arguments)
-    )
+    opened = await _replace_if_older(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
 
     async def reopen() -> RemoteSession:
         return await connect(kubeconfig, arguments=[*arguments, "--restore"])

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         said = _ReadyNotifier(watchdog.fork_supervised())
         if said.again:
-            options.resume, options.take_over = True, False
+            options.restore, options.take_over = True, False
     try:
         return _run(options, said)
     except TuiForwardError as error:
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help='how long to go on without front ends; "inf" is for ever (default: 0)',
     )
     parser.add_argument("--session", type=Path, help="where to keep what is on")
-    parser.add_argument("--resume", action="store_true", help="bring back what was on before")
+    parser.add_argument("--restore", action="store_true", help="bring back what was on before")
     parser.add_argument(
         "--take-over",
         action="store_true",
@@ -109,7 +109,7 @@ class _ReadyNotifier:
 
     def ready(self, pid: int, staying: int = 0) -> None:
         """Somebody serves the socket."""
-        self._say(ReadyMessage(ready=True, pid=pid, staying=staying))
+        self._say(ReadyMessage(ready=True, pid=pid, draining=staying))
         if self._engine is not None:
             self._engine.notify_ready()
             null = os.open(os.devnull, os.O_RDWR)
@@ -273,7 +273,7 @@ async def _serve(
             # A front end of another version cannot come back; what is on must not end for that.
             keeper.keep_requested |= estate.handed.version != rpc.VERSION
             notices.began.set()
-        elif await keeper.open(resume=options.resume):
+        elif await keeper.open(resume=options.restore):
             notices.began.set()
         await server.start(listening)
         if estate is not None:

@@ -1,9 +1,9 @@
-"""How a front end comes by its session: connect to the engine process, or start one.
+"""Connects a client to the engine process, and starts or replaces that process.
 
     session = await connect(kubeconfig)
 
-Two front ends that start at once may both start an engine process; the lock lets one of
-them serve, the other ends, and both front ends connect to the same.
+Two clients that start at the same time may both start an engine process. Its lock lets one of the
+two serve; the other ends, and both clients connect to the same engine.
 """
 
 from __future__ import annotations
@@ -25,30 +25,29 @@ from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.remote_session import EngineRefusedError, RemoteSession
 from tui_forward.errors import ConfigError, TransportError, UsageError
-from tui_forward.session import Session
 
-# Imports of the engine and the Kubernetes client on a slow, cold machine.
+# Time for imports of the engine and the Kubernetes client on a slow machine with cold caches.
 _READY_S = 30.0
-_LONGEST_COMPLAINT = 2000
+_MAX_STDERR = 2000
 _ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
 
 class ReadyMessage(msgspec.Struct, omit_defaults=True):
-    """The one line an engine process prints, as JSON, before it lets go of its output.
+    """The line that an engine process prints once it serves, or when it cannot.
 
     Attributes:
-        ready: It serves, or another one does already.
-        pid: The process.
-        staying: Connections that stay with the engine whose place it has taken.
+        ready: This process, or another one, serves the socket.
+        pid: Process id of this engine; 0 if another one serves.
+        draining: Open connections that continue in the engine it has replaced.
         error: Why it cannot serve.
         hint: What to do about it.
     """
 
     ready: bool
     pid: int = 0
-    staying: int = 0
+    draining: int = 0
     error: str = ""
     hint: str = ""
 
@@ -61,28 +60,22 @@ async def connect(
     idle_timeout_s: float = 0.0,
     environ: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
-) -> Session:
-    """A session in the engine process for a kubeconfig; starts the process if none runs.
-
-    Where there are no unix sockets (Windows), a session in this process.
+) -> RemoteSession:
+    """Open a session in the engine process of a kubeconfig; start the process if none is running.
 
     Args:
         kubeconfig: `--kubeconfig`; default: as kubectl.
-        context: What counts as the current context of an engine that is started here.
-        socket_path: Where the engine listens; default: one place per kubeconfig.
-        idle_timeout_s: How long an engine that is started here goes on without front ends.
+        context: Current context of an engine that is started here.
+        socket_path: Socket of the engine; default: one per kubeconfig.
+        idle_timeout_s: How long an engine that is started here runs without clients.
         environ: Its environment; default: this process's.
         arguments: More arguments for `python -m tui_forward.daemon`.
 
     Raises:
-        ConfigError: There is no safe place for the socket.
-        EngineRefusedError: The engine that runs is of another version.
-        TransportError: No engine could be started, with what it said.
+        ConfigError: There is no safe folder for the socket.
+        EngineRefusedError: The version or the user of the running engine differs.
+        TransportError: No engine could be started; the message quotes its error.
     """
-    if sys.platform == "win32":
-        from tui_forward.session.local import LocalSession
-
-        return LocalSession(kubeconfig, context=context)
     environment = dict(os.environ if environ is None else environ)
     path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
     unix_socket.ensure_private_dir(path)
@@ -94,17 +87,17 @@ async def connect(
             except EngineRefusedError:
                 raise
             except TransportError as error:
-                # A socket that was left behind, or an engine that is just ending: it may
-                # still hold the lock, and the new one waits for that.
+                # A stale socket, or an engine that is ending: it may still hold the lock, for
+                # which the new one waits.
                 _log.debug("starting an engine: %s", error)
-        command = _command(path, kubeconfig, context, idle_timeout_s, environment)
+        command = _engine_command(path, kubeconfig, context, idle_timeout_s, environment)
         await _start([*command, *arguments], environment, deadline)
         try:
             return await RemoteSession.open(path)
         except EngineRefusedError:
             raise
         except TransportError:
-            # It was another front end's engine and has ended since. Seldom, and not for long.
+            # Another client's engine served the socket and has ended since.
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -116,23 +109,21 @@ async def connect_if_running(
     socket_path: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> RemoteSession | None:
-    """A session in the engine process for a kubeconfig, if one runs or should.
+    """Open a session in the engine process of a kubeconfig, if one is running or should be.
 
-    One whose forwards were to go on, and which is not there (it was killed a moment ago, or the
-    machine was started anew), is begun again.
+    An engine that was set to keep running and is gone (it was killed a moment ago, or the machine
+    was rebooted) is started again.
 
     Args:
         kubeconfig: `--kubeconfig`; default: as kubectl.
-        socket_path: Where the engine listens; default: one place per kubeconfig.
-        environ: What says where that is; default: this process's.
+        socket_path: Socket of the engine; default: one per kubeconfig.
+        environ: Environment that selects the socket; default: this process's.
 
     Raises:
-        ConfigError: There is no safe place for the socket.
-        EngineRefusedError: The engine that runs is of another version.
-        TransportError: It does not answer, or cannot be begun again.
+        ConfigError: There is no safe folder for the socket.
+        EngineRefusedError: The version or the user of the running engine differs.
+        TransportError: It does not respond, or cannot be started again.
     """
-    if sys.platform == "win32":
-        return None
     path = socket_path or unix_socket.default_socket_path(
         kubeconfig, os.environ if environ is None else environ
     )
@@ -143,24 +134,50 @@ async def connect_if_running(
         raise
     except TransportError as error:
         if isinstance(error.__cause__, TimeoutError):
-            raise  # one is there, and does not answer
-        # Else it is a socket that was left behind, or an engine that is just ending.
-    before = session_store.load_session(session_store.session_file(path))
-    if not (before.keep_running and before.forwards):
+            raise  # an engine holds the socket, but does not respond
+        # Otherwise the socket is stale, or its engine is ending.
+    saved = session_store.load_session(session_store.session_file(path))
+    if not (saved.keep_running and saved.forwards):
         return None
-    session = await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--resume"])
-    assert isinstance(session, RemoteSession)
-    return session
+    return await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--restore"])
 
 
-def _command(
+async def replace_engine(
+    kubeconfig: str | None = None,
+    *,
+    socket_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> ReadyMessage:
+    """Replace the running engine process with a new one, without closing a port.
+
+    Args:
+        kubeconfig: `--kubeconfig`; default: as kubectl.
+        socket_path: Socket of the engine; default: one per kubeconfig.
+        environ: Environment of the new engine; default: this process's.
+        arguments: More arguments for `python -m tui_forward.daemon`.
+
+    Raises:
+        UsageError: No engine is running.
+        TransportError: The engine cannot be replaced, and continues.
+    """
+    environment = dict(os.environ if environ is None else environ)
+    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
+    if not path.exists():
+        raise UsageError("no engine is running", hint="there is nothing to restart")
+    command = _engine_command(path, kubeconfig, "", 0.0, environment)
+    command += [*arguments, "--take-over"]
+    return await _start(command, environment, time.monotonic() + _READY_S)
+
+
+def _engine_command(
     path: Path, kubeconfig: str | None, context: str, idle_timeout_s: float, environ: dict[str, str]
 ) -> list[str]:
     command = [sys.executable, "-m", "tui_forward.daemon", "--detach", "--socket", str(path)]
     command += ["--idle-timeout", str(idle_timeout_s)]
     if context:
         command += ["--context", context]
-    # The engine lives in another folder: relative names must not change their meaning.
+    # Absolute paths, because the engine runs in another folder.
     if kubeconfig:
         command += ["--kubeconfig", str(Path(kubeconfig).expanduser().absolute())]
     elif environ.get("KUBECONFIG"):
@@ -169,42 +186,17 @@ def _command(
     return command
 
 
-async def replace_engine(
-    kubeconfig: str | None = None,
-    *,
-    socket_path: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> ReadyMessage:
-    """Put a new engine process in the place of the one that runs; no port is closed in between.
-
-    Args:
-        kubeconfig: `--kubeconfig`; default: as kubectl.
-        socket_path: Where the engine listens; default: one place per kubeconfig.
-        environ: The new one's environment; default: this process's.
-
-    Raises:
-        UsageError: None runs.
-        TransportError: It cannot be replaced; it goes on.
-    """
-    environment = dict(os.environ if environ is None else environ)
-    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
-    if sys.platform == "win32" or not path.exists():
-        raise UsageError("no engine runs", hint="there is nothing to begin anew")
-    command = _command(path, kubeconfig, "", 0.0, environment)
-    return await _start([*command, "--take-over"], environment, time.monotonic() + _READY_S)
-
-
 async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> ReadyMessage:
-    """Start an engine process and wait until somebody serves the socket.
+    """Start an engine process and wait until an engine serves the socket.
 
     Raises:
-        ConfigError: As it says.
-        TransportError: It did not come up.
+        ConfigError: The engine reports an error with a hint.
+        TransportError: The engine did not start.
     """
     try:
-        # The process that is started here only makes the engine and ends, so that the
-        # engine is nobody's child and outlives this process or not, as it sees fit.
-        process = subprocess.Popen(  # noqa: ASYNC220 - fork and exec: a few ms, once
+        # This process only forks the engine and ends, so that the engine is not a child of the
+        # client and outlives it.
+        process = subprocess.Popen(  # noqa: ASYNC220 - fork and exec take a few ms, once
             command,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
@@ -217,33 +209,31 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout, process.stderr:
-        said, complained = await asyncio.to_thread(
-            _read_line, process.stdout, process.stderr, deadline
-        )
+        line, stderr = await asyncio.to_thread(_read_line, process.stdout, process.stderr, deadline)
         await asyncio.to_thread(process.wait)
     try:
-        readiness = msgspec.json.decode(said, type=ReadyMessage)
+        message = msgspec.json.decode(line, type=ReadyMessage)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        text = complained.decode(errors="replace").strip()[-_LONGEST_COMPLAINT:]
-        last = text.splitlines()[-1] if text else "it said nothing"
-        if not said and time.monotonic() >= deadline:
-            last = f"it was not ready within {_READY_S:.0f} s"
+        text = stderr.decode(errors="replace").strip()[-_MAX_STDERR:]
+        cause = text.splitlines()[-1] if text else "no error message"
+        if not line and time.monotonic() >= deadline:
+            cause = f"not ready within {_READY_S:.0f} s"
         raise TransportError(
-            f"the engine did not start: {last}",
-            hint="run `python -m tui_forward.daemon` to see everything it says",
+            f"the engine did not start: {cause}",
+            hint="run `python -m tui_forward.daemon` to see all its messages",
         ) from None
-    if readiness.ready:
-        return readiness
-    if readiness.hint:
-        raise ConfigError(readiness.error, hint=readiness.hint)
-    raise TransportError(f"the engine did not start: {readiness.error}")
+    if message.ready:
+        return message
+    if message.hint:
+        raise ConfigError(message.error, hint=message.hint)
+    raise TransportError(f"the engine did not start: {message.error}")
 
 
-def _read_line(out: IO[bytes], err: IO[bytes], deadline: float) -> tuple[bytes, bytes]:
-    """The first line of one pipe and what came through the other until then; blocks."""
-    line, complaints = bytearray(), bytearray()
-    open_pipes = {out.fileno(): line, err.fileno(): complaints}
-    while out.fileno() in open_pipes and not line.endswith(b"\n"):
+def _read_line(stdout: IO[bytes], stderr: IO[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """Return the first line of stdout and what stderr received until then. Blocks."""
+    line, errors = bytearray(), bytearray()
+    open_pipes = {stdout.fileno(): line, stderr.fileno(): errors}
+    while stdout.fileno() in open_pipes and not line.endswith(b"\n"):
         left = deadline - time.monotonic()
         if left <= 0:
             break
@@ -253,11 +243,11 @@ def _read_line(out: IO[bytes], err: IO[bytes], deadline: float) -> tuple[bytes, 
             if not data:
                 del open_pipes[descriptor]
             open_pipes.get(descriptor, bytearray()).extend(data)
-    # A process that dies closes both: take the rest of what it had to say.
-    while err.fileno() in open_pipes and not line:
-        readable, _, _ = select.select([err.fileno()], [], [], 0.2)
-        data = os.read(err.fileno(), 65536) if readable else b""
+    # A process that dies closes both pipes, and its last messages may still be in stderr.
+    while stderr.fileno() in open_pipes and not line:
+        readable, _, _ = select.select([stderr.fileno()], [], [], 0.2)
+        data = os.read(stderr.fileno(), 65536) if readable else b""
         if not data:
             break
-        complaints += data
-    return bytes(line), bytes(complaints)
+        errors += data
+    return bytes(line), bytes(errors)

@@ -1,7 +1,7 @@
 """What is on, kept in a file, so that no crash and no reboot loses it.
 
 The engine process writes it a moment after every change (`Keeper`), each time whole and in one
-step. The next one brings the forwards back, on the ports they had, if it is told to (`--resume`)
+step. The next one brings the forwards back, on the ports they had, if it is told to (`--restore`)
 or if they were to go on without a front end. Otherwise they are put by as the session before,
 which front ends offer.
 """

@@ -13,7 +13,7 @@
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
 
-An invalid file never stops the program: its valid settings take effect, and the others are reported.
+An invalid file never stops the program: valid settings take effect, problems are reported.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class _SettingsReader:
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield dotted ids: TOML reads an id without quotes (`forwards.stop = "x"`) as nested tables."""
+    """Yield dotted ids, because TOML reads `forwards.stop = "x"` as nested tables."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{name}.")

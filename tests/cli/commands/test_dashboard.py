@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import shop
-from tui_forward.cli import sessions
+from tui_forward.cli import dashboard_runner, output
 from tui_forward.cli.commands import dashboard
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
@@ -18,7 +19,7 @@ from tui_forward.session import Session
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
 
 
 WEB = ForwardSpec(
@@ -27,11 +28,11 @@ WEB = ForwardSpec(
 
 
 @contextlib.asynccontextmanager
-async def fake_door(session: FakeSession) -> AsyncIterator[Session]:
+async def fake_remote_session(session: FakeSession) -> AsyncIterator[Session]:
     yield session
 
 
-def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
+def test_dashboard_that_always_crashes_writes_a_report(
     monkeypatch: pytest.MonkeyPatch, own_home: Path
 ) -> None:
     from tui_forward.tui.app import TuiForwardApp
@@ -39,24 +40,26 @@ def test_a_screen_that_always_crashes_is_a_sentence_and_a_file(
     async def crash(app: TuiForwardApp) -> None:
         app.crash = "Traceback: the details"
 
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(FakeSession()))
+    monkeypatch.setattr(
+        dashboard, "remote_session", lambda *_, **__: fake_remote_session(FakeSession())
+    )
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
-    with pytest.raises(TuiForwardError, match="because of a bug") as caught:
-        sessions.run_async(dashboard.show_dashboard(None, context=None, namespace=None))
+    with pytest.raises(TuiForwardError, match="crashed repeatedly") as caught:
+        asyncio.run(dashboard.show_dashboard(None, context=None, namespace=None))
     path = Path(caught.value.hint.split()[-1])
     assert path.read_text() == "Traceback: the details"
     assert own_home in path.parents
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_details_that_cannot_be_written_hide_no_crash(
+def test_unwritable_crash_report_is_reported(
     monkeypatch: pytest.MonkeyPatch, own_home: Path
 ) -> None:
     (own_home / ".local/state/tui-forward").write_text("a file where a folder should be")
-    assert "could not be written" in dashboard._keep("Traceback")
+    assert "could not be written" in dashboard_runner.write_crash_report("Traceback")
 
 
-async def test_a_crash_opens_another_screen_and_touches_no_forward(
+async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tui_forward.tui.app import TuiForwardApp
@@ -70,35 +73,37 @@ async def test_a_crash_opens_another_screen_and_touches_no_forward(
             app._look_at("there", "default")
             app.crash = "Traceback: the details"
 
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
     assert news[0] == ""
-    assert "no forward was touched" in news[1]
+    assert "forwards keep running" in news[1]
     assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
     assert len(session.forwards) == 1
-    assert not session.kept_if_lost, "the second one was left in order"
+    assert not session.kept_if_lost, "the user quit the second one"
 
 
-async def test_without_a_screen_the_forwards_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forwards_keep_running_after_repeated_crashes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from tui_forward.tui.app import TuiForwardApp
 
     async def crash(app: TuiForwardApp) -> None:
         app.crash = "Traceback: the details"
 
     session = shop()
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
-    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     await session.start(WEB)
-    with pytest.raises(TuiForwardError, match="because of a bug; 1 forward goes on; see"):
+    with pytest.raises(TuiForwardError, match="crashed repeatedly; 1 forward goes on; see"):
         await dashboard.show_dashboard(None, context=None, namespace="shop")
     assert session.kept_if_lost
 
 
 @pytest.mark.parametrize("keep_running", ["ask", "always", "never"])
-async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
+async def test_dashboard_that_gets_a_signal_reports_running_forwards(
     keep_running: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -115,27 +120,27 @@ async def test_whoever_is_told_to_end_says_what_becomes_of_forwards(
         await until(lambda: app._exit)
 
     session = shop()
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
-    goes_on = keep_running != "never"
-    assert session.kept_if_lost is goes_on
-    assert ("1 forward goes on" in capsys.readouterr().err) is goes_on
+    keeps_running = keep_running != "never"
+    assert session.kept_if_lost is keeps_running
+    assert ("1 forward goes on" in capsys.readouterr().err) is keeps_running
 
 
-async def test_contexts_are_checked_before_the_screen_opens(
+async def test_context_is_checked_before_the_dashboard_opens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = FakeSession()
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
         await dashboard.show_dashboard(None, context="nowhere", namespace=None)
     assert "here" in caught.value.hint
     session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
     with pytest.raises(ConfigError, match="no current context") as caught:
         await dashboard.show_dashboard(None, context=None, namespace=None)
-    assert "a, b" in caught.value.hint
+    assert "available: a, b" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -151,7 +156,7 @@ async def test_contexts_are_checked_before_the_screen_opens(
         (None, None, "another kubeconfig", ("here", "shop")),
     ],
 )
-async def test_it_opens_where_the_person_was_unless_something_else_is_asked_for(
+async def test_dashboard_opens_the_last_view_unless_options_or_kubeconfig_differ(
     monkeypatch: pytest.MonkeyPatch,
     context: str | None,
     namespace: str | None,
@@ -174,7 +179,7 @@ async def test_it_opens_where_the_person_was_unless_something_else_is_asked_for(
         if len(scopes) == 1:
             app._look_at("there", "data")
 
-    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_door(session))
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     contexts()
     await dashboard.show_dashboard(None, context=None, namespace=None)

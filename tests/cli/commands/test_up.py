@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,15 +28,15 @@ OTHER = ForwardSpec(
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> FakeSession:
-    """An engine, and a profile `shop`."""
+    """Session of an engine, and a profile `shop`."""
     fake = FakeSession(lambda fake, one: fake.change(one, ForwardState.READY))
 
     @contextlib.asynccontextmanager
-    async def door(_kubeconfig: str | None) -> AsyncIterator[FakeSession]:
+    async def fake_session(_kubeconfig: str | None) -> AsyncIterator[FakeSession]:
         yield fake
 
-    monkeypatch.setattr(up, "remote_session", door)
-    monkeypatch.setattr(up, "attached_session", door)
+    monkeypatch.setattr(up, "remote_session", fake_session)
+    monkeypatch.setattr(up, "attached_session", fake_session)
     paths.profiles_dir().mkdir(parents=True)
     (paths.profiles_dir() / "shop.yaml").write_text(TEXT)
     return fake
@@ -45,14 +46,14 @@ def names(session: FakeSession) -> list[str]:
     return [one.spec.name for one in session.forwards.values()]
 
 
-async def prepared(session: FakeSession) -> None:
+async def start_forwards(session: FakeSession) -> None:
     await session.start(OTHER)
     db = Target(context="here", namespace="shop", kind=TargetKind.STATEFULSET, name="db", port="1")
     await session.start(ForwardSpec(target=db, name="db", profile="shop"))
 
 
 @pytest.mark.parametrize(
-    ("words", "lines", "then", "said"),
+    ("options", "lines", "active", "stderr"),
     [
         ([], ["+ web shop/deploy/web:http", "~ db shop/sts/db:1 → shop/sts/db:5432"],
          {"f1", "f3", "f4"}, ""),
@@ -60,27 +61,25 @@ async def prepared(session: FakeSession) -> None:
         (["--replace"],
          ["+ web shop/deploy/web:http", "~ db shop/sts/db:1 → shop/sts/db:5432",
           "- x of profile other"],
-         {"f3", "f4"}, "off: x of profile other\n"),
+         {"f3", "f4"}, "stopped x of profile other\n"),
     ],
 )  # fmt: skip
-def test_each_manner_is_seen_then_done(
-    session: FakeSession, capsys: pytest.CaptureFixture[str], words: list[str],
-    lines: list[str], then: set[str], said: str,
+def test_mode_prints_its_plan_and_applies_it(
+    session: FakeSession, capsys: pytest.CaptureFixture[str], options: list[str],
+    lines: list[str], active: set[str], stderr: str,
 ) -> None:  # fmt: skip
-    from tui_forward.cli.sessions import run_async
-
-    run_async(prepared(session))
-    assert main(["up", "shop", "--dry-run", *words]) == 0
+    asyncio.run(start_forwards(session))
+    assert main(["up", "shop", "--dry-run", *options]) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert names(session) == ["x", "db"]
-    assert main(["up", "shop", *words]) == 0
-    assert set(session.forwards) == then
-    assert capsys.readouterr().err == said
-    assert main(["up", "shop", "--dry-run", *words]) == 0
-    assert capsys.readouterr().err == "shop: nothing to do\n"
+    assert main(["up", "shop", *options]) == 0
+    assert set(session.forwards) == active
+    assert capsys.readouterr().err == stderr
+    assert main(["up", "shop", "--dry-run", *options]) == 0
+    assert capsys.readouterr().err == "shop: no changes\n"
 
 
-def test_one_manner_at_a_time(session: FakeSession, capsys: pytest.CaptureFixture[str]) -> None:
+def test_modes_cannot_be_combined(session: FakeSession, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "shop", "--merge", "--replace"]) == 2
-    assert "exclude each other" in capsys.readouterr().err
+    assert "cannot be combined" in capsys.readouterr().err
     assert not session.forwards

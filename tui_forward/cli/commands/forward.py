@@ -75,7 +75,9 @@ Examples:
     metavar="TIME",
     help="How long the pod may keep sending after the client closes its side. [default: 5s *]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print events on stdout, one object per line.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print events on stdout, one object per line."
+)
 @log_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(

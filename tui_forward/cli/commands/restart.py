@@ -48,7 +48,7 @@ async def _restart(kubeconfig: str | None) -> int:
     except VersionMismatchError as error:
         if not error.older:
             raise
-    staying = (await replace_engine(kubeconfig, arguments=engine_log_arguments())).staying
+    draining = (await replace_engine(kubeconfig, arguments=engine_log_arguments())).draining
     session = await connect(kubeconfig)
     try:
         forwards = await _settled_forwards(session)
@@ -60,10 +60,10 @@ async def _restart(kubeconfig: str | None) -> int:
         click.echo(line)
     if not forwards:
         click.echo("no active forwards", err=True)
-    if staying:
-        verb = "continues" if staying == 1 else "continue"
+    if draining:
+        verb = "continues" if draining == 1 else "continue"
         click.echo(
-            f"{pluralize(staying, 'connection')} {verb} in the old engine, for at most 10 minutes",
+            f"{pluralize(draining, 'connection')} {verb} in the old engine, for at most 10 minutes",
             err=True,
         )
     return ExitCode.DONE

@@ -172,7 +172,9 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
             if len(found) != 1:
                 available = ", ".join(one.id for one in forwards) or "none"
                 raise UsageError(
-                    f'"{name}" matches several forwards' if found else f'no active forward "{name}"',
+                    f'"{name}" matches several forwards'
+                    if found
+                    else f'no active forward "{name}"',
                     hint=f"available: {available}",
                 )
             selected[found[0].id] = found[0]

@@ -1,4 +1,4 @@
-"""The stage of the demonstration: a cluster, an engine, and forwards to its test pod."""
+"""Environment of the demo's checks: cluster, engine, and forwards to the test pod."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tui_forward.model import (
 )
 from tui_forward.session import Session
 
-# The toolbox: a pod of the embedded cluster with one port per behaviour.
+# Test pod of the embedded cluster, with one port per behavior.
 TOOLBOX = "toolbox"
 ECHO, SINK, SOURCE, NEVER_READS, RESETS, LATE = 7000, 7001, 7002, 7003, 7004, 7006
 COUNTERS = 7009
-NOBODY = 7999
+CLOSED_PORT = 7999
 
 _READY_S = 20.0
 _POLL_S = 0.005
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
-    """Wait until something in another process is so; whether it became so in time."""
+    """Poll a condition until it holds; return whether it did in time."""
     deadline = time.monotonic() + within_s
     while not await condition():
         if time.monotonic() > deadline:
@@ -48,7 +48,15 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], within_s: float) 
 
 @dataclass(slots=True)
 class DemoEnvironment:
-    """What every test of the demonstration works with."""
+    """Session and cluster of the checks, with a live view of the pods.
+
+    Attributes:
+        session: Session of the engine.
+        control: Injects faults into the embedded cluster.
+        context: Context of the embedded cluster.
+        pods: Pods by namespace and name.
+        namespaces: Names of namespaces.
+    """
 
     session: Session
     control: ControlClient
@@ -57,12 +65,12 @@ class DemoEnvironment:
     namespaces: tuple[str, ...] = ()
     _version: int = 0
 
-    async def look(self) -> None:
-        """Bring `pods` up to date."""
+    async def refresh(self) -> None:
+        """Update `pods` and `namespaces`."""
         view = await self.session.catalog(CatalogScope(self.context), self._version)
-        self._take(view)
+        self._apply(view)
 
-    def _take(self, view: CatalogView) -> None:
+    def _apply(self, view: CatalogView) -> None:
         if view.complete:
             self.pods.clear()
         self._version = view.version
@@ -73,16 +81,16 @@ class DemoEnvironment:
             names = {*self.namespaces, *(n.name for n in view.namespaces)}
             self.namespaces = tuple(sorted(names))
 
-    async def listed(self) -> None:
-        """Wait until every pod of the cluster is known.
+    async def wait_listed(self) -> None:
+        """Wait until every pod of the cluster is listed.
 
         Raises:
-            TransportError: The list did not come.
+            TransportError: The list did not arrive in time.
         """
 
         async def synced() -> bool:
             view = await self.session.catalog(CatalogScope(self.context), self._version)
-            self._take(view)
+            self._apply(view)
             if view.health is not None and view.health.ok is False:
                 raise TransportError(view.health.error, hint=view.health.hint)
             known = {s.resource for s in view.resources if s.synced}
@@ -91,52 +99,52 @@ class DemoEnvironment:
         if not await wait_until(synced, _READY_S):
             raise TransportError("the cluster's pods were not listed in time")
 
-    async def until(self, condition: Callable[[], bool], what: str) -> float:
-        """Wait for something of `pods`; returns when it was seen, on the wall clock.
+    async def wait_for(self, condition: Callable[[], bool], description: str) -> float:
+        """Wait for a condition on `pods`; return the wall clock time when it was observed.
 
         Raises:
-            TransportError: It did not happen in time.
+            TransportError: It did not hold in time.
         """
 
-        async def seen() -> bool:
-            await self.look()
+        async def holds() -> bool:
+            await self.refresh()
             return condition()
 
-        if not await wait_until(seen, _READY_S):
-            raise TransportError(f"waited in vain for {what}")
+        if not await wait_until(holds, _READY_S):
+            raise TransportError(f"timed out waiting for {description}")
         return time.time()
 
-    async def toolbox(self) -> Pod:
-        """The test pod, once it is ready.
+    async def wait_toolbox(self) -> Pod:
+        """Return the test pod, once it is ready.
 
         Raises:
-            TransportError: There is none.
+            TransportError: It was not ready in time.
         """
 
         def found() -> bool:
-            return self._toolbox() is not None
+            return self._find_toolbox() is not None
 
-        await self.until(found, "a ready pod of the toolbox")
-        pod = self._toolbox()
+        await self.wait_for(found, "a ready toolbox pod")
+        pod = self._find_toolbox()
         assert pod is not None
         return pod
 
-    def _toolbox(self) -> Pod | None:
+    def _find_toolbox(self) -> Pod | None:
         for pod in self.pods.values():
             if pod.name.startswith(TOOLBOX) and pod.ready and not pod.deleting:
                 return pod
         return None
 
     @contextlib.asynccontextmanager
-    async def forwarded(
+    async def open_forward(
         self, port: int, *, transport: TransportChoice = TransportChoice.AUTO
     ) -> AsyncIterator[DemoForward]:
-        """A forward to a port of the toolbox, ready, switched off at the end.
+        """Start a forward to a port of the test pod, wait until it is ready, stop it at the end.
 
         Raises:
             ForwardError: It did not become ready.
         """
-        pod = await self.toolbox()
+        pod = await self.wait_toolbox()
         target = Target(
             context=self.context,
             namespace=pod.namespace,
@@ -147,49 +155,54 @@ class DemoEnvironment:
         forward_id = await self.session.start(
             ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",), transport=transport)
         )
-        line = DemoForward(self, forward_id)
+        forward = DemoForward(self.session, forward_id)
         try:
-            await line.ready()
-            yield line
+            await forward.wait_ready()
+            yield forward
         finally:
             await self.session.stop(forward_id)
 
-    async def counted_by_pod(self, counters: DemoForward, port: int) -> tuple[int, int]:
-        """Bytes that the test pod sent and received on a port, by its own count."""
-        ledger = await traffic.get_json(counters.address, f"/counters?port={port}")
-        return int(ledger["sent"]), int(ledger["received"])
+    async def pod_byte_counts(self, counters: DemoForward, port: int) -> tuple[int, int]:
+        """Return the bytes that the test pod sent and received on a port, by its own count."""
+        counts = await traffic.get_json(counters.address, f"/counters?port={port}")
+        return int(counts["sent"]), int(counts["received"])
 
 
 class DemoForward:
-    """One forward of the stage."""
+    """Forward to the test pod.
 
-    def __init__(self, stage: DemoEnvironment, forward_id: str) -> None:
-        self._stage = stage
+    Attributes:
+        id: Id of the forward.
+        address: Local address, once it is ready.
+    """
+
+    def __init__(self, session: Session, forward_id: str) -> None:
+        self._session = session
         self.id = forward_id
         self.address = LocalAddress("127.0.0.1", 0)
 
-    async def forward(self) -> Forward:
-        """The forward as it stands.
+    async def status(self) -> Forward:
+        """Return the forward's current status.
 
         Raises:
-            ForwardError: It is gone.
+            ForwardError: The engine has no such forward.
         """
-        for forward in (await self._stage.session.snapshot()).forwards:
+        for forward in (await self._session.snapshot()).forwards:
             if forward.id == self.id:
                 return forward
-        raise ForwardError(f"the forward {self.id} has vanished")
+        raise ForwardError(f"the forward {self.id} is gone")
 
-    async def ready(self) -> Forward:
-        """Wait until it can be used.
+    async def wait_ready(self) -> None:
+        """Wait until the forward is ready and listens.
 
         Raises:
-            ForwardError: It cannot.
+            ForwardError: It is blocked, or not ready in time.
         """
-        forward = await self.forward()
+        forward = await self.status()
 
         async def usable() -> bool:
             nonlocal forward
-            forward = await self.forward()
+            forward = await self.status()
             if forward.state is ForwardState.BLOCKED:
                 raise ForwardError(forward.reason, hint=forward.hint)
             return forward.state is ForwardState.READY and bool(forward.listening)
@@ -198,13 +211,12 @@ class DemoForward:
             state = forward.state.value
             raise ForwardError(f"not ready in time, still {state}: {forward.reason}")
         self.address = forward.listening[0]
-        return forward
 
     async def connections(self) -> tuple[Connection, ...]:
-        """Its open and recent connections."""
-        return await self._stage.session.connections(self.id)
+        """Return its open and recent connections."""
+        return await self._session.connections(self.id)
 
-    async def counted(self) -> tuple[int, int]:
-        """Bytes from the pod and to the pod, by the engine's count."""
-        counters = (await self.forward()).counters
+    async def byte_counts(self) -> tuple[int, int]:
+        """Return the bytes from the pod and to the pod, by the engine's count."""
+        counters = (await self.status()).counters
         return counters.bytes_from_pod, counters.bytes_to_pod

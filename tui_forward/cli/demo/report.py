@@ -1,4 +1,4 @@
-"""What the demonstration found, and how it is shown. Pure but for the lines it emits."""
+"""Report of the demo's checks, as text or JSON. Pure, apart from emitting lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ASCII = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the program says of itself, put to the test.
+    """Check that has run.
 
     Attributes:
-        name: The claim in a few words.
-        held: Whether it is true.
-        words: The figures as a sentence, or why it failed.
-        seconds: How long the test took.
-        figures: The figures for machines.
+        name: Name of the check.
+        passed: Whether it passed.
+        summary: Figures as text, or why it failed.
+        seconds: How long it took.
+        figures: Figures for programs.
     """
 
     name: str
@@ -38,28 +38,28 @@ class Check:
 
 
 class Renderer(Protocol):
-    """Shows a report while it grows."""
+    """Renders a report while its checks run."""
 
     def begin(self) -> None:
-        """Before anything else."""
+        """Render the title."""
 
     def section(self, title: str, remark: str = "") -> None:
-        """What the next claims are about."""
+        """Render the title of the next checks."""
 
-    def claim(self, claim: Check) -> None:
-        """One more claim was tested."""
+    def check(self, check: Check) -> None:
+        """Render a check that has run."""
 
-    def end(self, claims: list[Check], seconds: float) -> None:
-        """The verdict."""
+    def end(self, checks: list[Check], seconds: float) -> None:
+        """Render the result."""
 
 
 class TextRenderer:
-    """For people.
+    """Renders text.
 
     Args:
-        emit: Takes lines.
-        color: Use colour.
-        unicode: Ticks and arrows instead of ASCII.
+        emit: Receives lines.
+        color: Use colors.
+        unicode: Use ticks and arrows instead of ASCII.
     """
 
     def __init__(self, emit: Emit, *, color: bool = False, unicode: bool = True) -> None:
@@ -76,68 +76,70 @@ class TextRenderer:
         return style(text, code, color=self._color)
 
     def begin(self) -> None:
-        """What this is."""
+        """Render the title."""
         self._line("")
         self._line(
-            f"{self._style('tui-forward demo', '1')}  real traffic through a whole chain:"
+            f"{self._style('tui-forward demo', '1')}  real traffic:"
             " API server → kubelet → runtime → pod"
         )
 
     def section(self, title: str, remark: str = "") -> None:
-        """A heading."""
+        """Render a heading."""
         self._line("")
         self._line(self._style(title, "1") + (f"  {self._style(remark, '2')}" if remark else ""))
 
-    def claim(self, claim: Check) -> None:
-        """Tick, claim, figures."""
-        mark = self._style("✓", "32") if claim.passed else self._style("✗", "1;31")
-        name = f"{claim.name:<{_NAME_WIDTH}}"
-        words = one_line(claim.summary)
-        self._line(f"  {mark} {name} {words if claim.passed else self._style(words, '31')}")
+    def check(self, check: Check) -> None:
+        """Render a tick or cross, the name and the summary."""
+        mark = self._style("✓", "32") if check.passed else self._style("✗", "1;31")
+        name = f"{check.name:<{_NAME_WIDTH}}"
+        summary = one_line(check.summary)
+        self._line(f"  {mark} {name} {summary if check.passed else self._style(summary, '31')}")
 
-    def end(self, claims: list[Check], seconds: float) -> None:
-        """How many held; which did not."""
-        failed = [claim for claim in claims if not claim.passed]
+    def end(self, checks: list[Check], seconds: float) -> None:
+        """Render the number of checks and the names of failed ones."""
+        failed = [check for check in checks if not check.passed]
         self._line("")
         if failed:
-            verdict = self._style(f"{len(failed)} of {len(claims)} claims failed", "1;31")
-            self._line(f"{verdict} in {seconds:.1f} s: {', '.join(c.name for c in failed)}")
+            result = self._style(f"{len(failed)} of {len(checks)} checks failed", "1;31")
+            self._line(f"{result} in {seconds:.1f} s: {', '.join(c.name for c in failed)}")
         else:
-            verdict = self._style(f"All {len(claims)} claims held", "1;32")
-            self._line(f"{verdict} in {seconds:.1f} s.")
+            result = self._style(f"All {len(checks)} checks passed", "1;32")
+            self._line(f"{result} in {seconds:.1f} s.")
         self._line("")
 
 
 class JsonRenderer:
-    """For machines: one object per line."""
+    """Renders one JSON object per line."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._section = ""
 
     def begin(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
-    def section(self, title: str, remark: str = "") -> None:  # noqa: ARG002 - for people only
-        """Remembered for the claims below it."""
+    def section(self, title: str, remark: str = "") -> None:  # noqa: ARG002 - only in text
+        """Store the title for the checks of the section."""
         self._section = title
 
-    def claim(self, claim: Check) -> None:
-        """One object."""
+    def check(self, check: Check) -> None:
+        """Emit the object of a check."""
         self._emit(
             json.dumps(
                 {
                     "section": self._section,
-                    "claim": claim.name,
-                    "held": claim.passed,
-                    "words": claim.summary,
-                    "seconds": round(claim.seconds, 3),
-                    "figures": claim.figures,
+                    "check": check.name,
+                    "passed": check.passed,
+                    "summary": check.summary,
+                    "seconds": round(check.seconds, 3),
+                    "figures": check.figures,
                 }
             )
         )
 
-    def end(self, claims: list[Check], seconds: float) -> None:
-        """The last object."""
-        held = sum(claim.passed for claim in claims)
-        self._emit(json.dumps({"claims": len(claims), "held": held, "seconds": round(seconds, 3)}))
+    def end(self, checks: list[Check], seconds: float) -> None:
+        """Emit the last object, with totals."""
+        passed = sum(check.passed for check in checks)
+        self._emit(
+            json.dumps({"checks": len(checks), "passed": passed, "seconds": round(seconds, 3)})
+        )

@@ -1,4 +1,4 @@
-"""The demonstration from beginning to end."""
+"""Runs all checks of the demo."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from tui_forward.cli.demo import checks
-from tui_forward.cli.demo.checks import CheckFailedError, CheckResult
+from tui_forward.cli.demo import isolation_checks as isolation_checks
+from tui_forward.cli.demo import recovery_checks as recovery_checks
+from tui_forward.cli.demo import transport_checks as transport_checks
+from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult
 from tui_forward.cli.demo.environment import DemoEnvironment
 from tui_forward.cli.demo.report import Check, Renderer
 from tui_forward.cli.embedded_cluster import EmbeddedCluster, embedded_cluster
@@ -21,7 +23,7 @@ from tui_forward.model import TransportChoice
 if TYPE_CHECKING:
     from tui_forward.session import Session
 
-_CLAIM_S = 25.0
+_CHECK_S = 25.0
 
 _TRANSPORT_NAMES = {
     TransportChoice.SPDY: "SPDY/3.1",
@@ -31,84 +33,87 @@ _TRANSPORT_NAMES = {
 
 
 class DemoRunner:
-    """Tests claims one after the other and shows each as soon as it is known."""
+    """Runs checks one after the other and renders each when it is done."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
-        self.claims: list[Check] = []
+        self.checks: list[Check] = []
 
-    async def test(self, name: str, outcome: Awaitable[CheckResult]) -> None:
-        """One claim; whatever goes wrong is the claim's failure, not the program's."""
-        self.record(await self._tested(name, outcome))
+    async def run(self, name: str, check: Awaitable[CheckResult]) -> None:
+        """Run a check; an error fails the check, not the program."""
+        self.record(await self._run(name, check))
 
-    def begin(self, name: str, outcome: Awaitable[CheckResult]) -> asyncio.Task[Check]:
-        """A claim that mostly waits: tested meanwhile, shown by `record` when it is its turn."""
-        return asyncio.create_task(self._tested(name, outcome), name=name)
+    def start(self, name: str, check: Awaitable[CheckResult]) -> asyncio.Task[Check]:
+        """Start a check that mostly waits; pass its result to `record` later."""
+        return asyncio.create_task(self._run(name, check), name=name)
 
-    def record(self, claim: Check) -> None:
-        """Keep and show."""
-        self.claims.append(claim)
-        self._renderer.claim(claim)
+    def record(self, check: Check) -> None:
+        """Store and render a check."""
+        self.checks.append(check)
+        self._renderer.check(check)
 
-    async def _tested(self, name: str, outcome: Awaitable[CheckResult]) -> Check:
+    async def _run(self, name: str, check: Awaitable[CheckResult]) -> Check:
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(_CLAIM_S):
-                result = await outcome
+            async with asyncio.timeout(_CHECK_S):
+                result = await check
         except TimeoutError:
-            failure = f"not done within {_CLAIM_S:.0f} s"
+            failure = f"not done within {_CHECK_S:.0f} s"
         except (CheckFailedError, TuiForwardError, OSError) as error:
             failure = str(error) or type(error).__name__
         else:
-            return Check(name, True, result.words, time.perf_counter() - began, result.figures)
+            return Check(name, True, result.summary, time.perf_counter() - began, result.figures)
         return Check(name, False, failure, time.perf_counter() - began)
 
 
 async def run_demo(renderer: Renderer) -> bool:
-    """Run everything once and show it; returns whether every claim held.
+    """Run all checks and render them; return whether all passed.
 
     Raises:
         TuiForwardError: The embedded cluster or the engine could not be started.
     """
     began = time.perf_counter()
     renderer.begin()
-    show = DemoRunner(renderer)
+    runner = DemoRunner(renderer)
     async with embedded_cluster() as cluster:
-        renderer.section("The chain")
+        renderer.section("Cluster")
         seconds = time.perf_counter() - began
-        show.record(
+        runner.record(
             Check(
                 "starts", True, f"{cluster.server}, {milliseconds(seconds)}", seconds,
                 {"start_s": seconds},
             )
         )  # fmt: skip
         async with remote_session(cluster.kubeconfig) as session:
-            await _run_claims(show, renderer, cluster, session)
-    renderer.end(show.claims, time.perf_counter() - began)
-    return all(claim.passed for claim in show.claims)
+            await _run_checks(runner, renderer, cluster, session)
+    renderer.end(runner.checks, time.perf_counter() - began)
+    return all(check.passed for check in runner.checks)
 
 
-async def _run_claims(
-    show: DemoRunner, renderer: Renderer, cluster: EmbeddedCluster, session: Session
+async def _run_checks(
+    runner: DemoRunner, renderer: Renderer, cluster: EmbeddedCluster, session: Session
 ) -> None:
     context = next(c.name for c in await session.contexts() if c.current)
-    stage = DemoEnvironment(session, ControlClient(cluster.control), context)
-    await show.test("is listed", checks.check_cluster_listing(stage))
-    late = show.begin("late reply arrives", checks.check_late_reply(stage))
+    demo = DemoEnvironment(session, ControlClient(cluster.control), context)
+    await runner.run("is listed", transport_checks.check_cluster_listing(demo))
+    late = runner.start("late reply arrives", isolation_checks.check_late_reply(demo))
 
-    renderer.section("Every transport", "download, upload and both ends' count of the bytes")
+    renderer.section("Every transport", "download, upload, and byte counts of both ends")
     for transport, name in _TRANSPORT_NAMES.items():
-        await show.test(name, checks.check_byte_counts(stage, transport))
+        await runner.run(name, transport_checks.check_byte_counts(demo, transport))
 
-    renderer.section("One connection never harms another")
-    await show.test("refused ends alone", checks.check_refused_connection(stage))
-    await show.test("reset ends alone", checks.check_reset_connection(stage))
-    show.record(await late)
-    await show.test("stopped reader", checks.check_stalled_reader(stage))
-    await show.test("stopped server", checks.check_stalled_server(stage))
+    renderer.section("Connections do not affect each other")
+    await runner.run("connection refused", isolation_checks.check_refused_connection(demo))
+    await runner.run("connection reset", isolation_checks.check_reset_connection(demo))
+    runner.record(await late)
+    await runner.run("stalled readers", isolation_checks.check_stalled_reader(demo))
+    await runner.run("stalled servers", isolation_checks.check_stalled_server(demo))
 
-    renderer.section("What goes away comes back", f"{checks.WORKERS} clients connect all the time")
-    await show.test("pod deleted", checks.check_pod_deleted(stage))
-    await show.test("container crashed", checks.check_container_crash(stage))
-    await show.test("API server restarted", checks.check_component_restart(stage, "apiserver"))
-    await show.test("kubelet restarted", checks.check_component_restart(stage, "kubelet"))
+    workers = recovery_checks.WORKERS
+    renderer.section("Forwards recover", f"{workers} clients connect all the time")
+    await runner.run("pod deleted", recovery_checks.check_pod_deleted(demo))
+    await runner.run("container crashed", recovery_checks.check_container_crash(demo))
+    for component, name in (("apiserver", "API server"), ("kubelet", "kubelet")):
+        await runner.run(
+            f"{name} restarted", recovery_checks.check_component_restart(demo, component)
+        )

@@ -1,4 +1,4 @@
-"""Local clients of a forward, as any program would be one: plain sockets."""
+"""Local clients of a forward, on plain sockets as in any program."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import json
 import socket
 import statistics
-import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,39 +14,32 @@ from typing import Any
 from tui_forward.model import LocalAddress
 
 _CHUNK = 1024 * 1024
-# What sources send: a pattern, so that a byte that is missing anywhere shows.
+# Sources send a repeating pattern, so that a missing byte is detected anywhere.
 _PERIOD = 256
-_PIECE = bytes(range(_PERIOD)) * (_CHUNK // _PERIOD)
-_PIECES = _PIECE + _PIECE[:_PERIOD]
+_PATTERN = bytes(range(_PERIOD)) * (_CHUNK // _PERIOD)
+_SHIFTABLE_PATTERN = _PATTERN + _PATTERN[:_PERIOD]
 
 
 class Client:
-    """One connection to a local address."""
+    """Connection to a local address."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes) -> None:
-        """All of `data`."""
+        """Send all of `data`."""
         await self._loop.sock_sendall(self._sock, data)
 
     async def receive(self, limit: int = 65536) -> bytes:
-        """At least one byte, or nothing at the end."""
+        """Return at least one byte, or nothing at end of file."""
         return await self._loop.sock_recv(self._sock, limit)
 
-    async def receive_all(self) -> bytes:
-        """Everything until the end."""
-        data = bytearray()
-        while chunk := await self.receive():
-            data += chunk
-        return bytes(data)
-
     async def receive_exactly(self, count: int) -> bytes:
-        """Exactly `count` bytes.
+        """Return exactly `count` bytes.
 
         Raises:
-            ConnectionError: The other side ended before.
+            ConnectionError: The peer closed the connection before.
         """
         data = bytearray()
         while len(data) < count:
@@ -57,34 +49,28 @@ class Client:
             data += chunk
         return bytes(data)
 
-    async def line(self) -> bytes:
-        """One line without its end.
+    async def receive_line(self) -> bytes:
+        """Return one line without its line end.
 
         Raises:
-            ConnectionError: The other side ended before.
+            ConnectionError: The peer closed the connection before.
         """
         data = bytearray()
         while not data.endswith(b"\n"):
             data += await self.receive_exactly(1)
         return bytes(data[:-1])
 
-    def end_sending(self) -> None:
-        """Say that nothing follows, and go on receiving."""
+    def close_write(self) -> None:
+        """Send end of file; receiving continues."""
         self._sock.shutdown(socket.SHUT_WR)
-
-    def abort(self) -> None:
-        """Close with a reset, whatever is still under way."""
-        with contextlib.suppress(OSError):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._sock.close()
 
 
 @contextlib.asynccontextmanager
-async def connected(address: LocalAddress) -> AsyncIterator[Client]:
-    """A connection, closed at the end.
+async def connect(address: LocalAddress) -> AsyncIterator[Client]:
+    """Open a connection and close it at the end.
 
     Raises:
-        OSError: The forward refused it, which it never should.
+        OSError: The forward refused the connection.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -98,36 +84,36 @@ async def connected(address: LocalAddress) -> AsyncIterator[Client]:
 
 
 async def echo(address: LocalAddress, message: bytes = b"ping") -> float:
-    """Connect, send, get it back; returns the seconds from connecting to the last byte.
+    """Send a message to an echo server; return the seconds from connecting to the last byte.
 
     Raises:
-        OSError: It did not come back unchanged.
+        OSError: The message did not return unchanged.
     """
     began = time.perf_counter()
-    async with connected(address) as client:
+    async with connect(address) as client:
         await client.send(message)
-        answer = await client.receive_exactly(len(message))
-        if answer != message:
-            raise ConnectionError(f"sent {message[:20]!r}, got {answer[:20]!r}")
+        reply = await client.receive_exactly(len(message))
+        if reply != message:
+            raise ConnectionError(f"sent {message[:20]!r}, got {reply[:20]!r}")
     return time.perf_counter() - began
 
 
 async def get_json(address: LocalAddress, path: str) -> Any:
-    """A JSON document by HTTP.
+    """Return a JSON document that is read over HTTP.
 
     Raises:
-        OSError: There is none.
+        OSError: The response is not 200.
     """
-    async with connected(address) as client:
+    async with connect(address) as client:
         await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\n\r\n".encode())
-        status = await client.line()
+        status = await client.receive_line()
         length = 0
-        while header := (await client.line()).strip().lower():
+        while header := (await client.receive_line()).strip().lower():
             if header.startswith(b"content-length:"):
                 length = int(header.partition(b":")[2])
         body = await client.receive_exactly(length)
     if b" 200 " not in status:
-        raise ConnectionError(f"the pod answered {status[:60]!r}")
+        raise ConnectionError(f"unexpected response of the pod: {status[:60]!r}")
     return json.loads(body)
 
 
@@ -146,7 +132,7 @@ def _download(address: LocalAddress, count: int) -> float:
             if not got:
                 raise ConnectionError(f"ended after {received} of {count} bytes")
             phase = received % _PERIOD
-            if bytes(buffer[:got]) != _PIECES[phase : phase + got]:
+            if bytes(buffer[:got]) != _SHIFTABLE_PATTERN[phase : phase + got]:
                 raise ConnectionError(f"wrong bytes after {received} of {count}")
             received += got
     return time.perf_counter() - began
@@ -158,32 +144,32 @@ def _upload(address: LocalAddress, count: int) -> float:
         sock.sendall(b"%d\n" % count)
         left = count
         while left:
-            piece = _PIECE[:left] if left < _CHUNK else _PIECE
-            sock.sendall(piece)
-            left -= len(piece)
+            chunk = _PATTERN[:left] if left < _CHUNK else _PATTERN
+            sock.sendall(chunk)
+            left -= len(chunk)
         if int(sock.makefile("rb").readline()) != count:
-            raise ConnectionError("the pod counted something else")
+            raise ConnectionError("the pod's byte count differs")
     return time.perf_counter() - began
 
 
 async def download(address: LocalAddress, count: int) -> float:
-    """`count` bytes from a source, checked; returns seconds.
+    """Receive `count` bytes from a source and verify them; return the seconds.
 
     Raises:
-        OSError: Fewer bytes, or other ones.
+        OSError: The bytes are too few, or differ.
     """
     return await asyncio.to_thread(_download, address, count)
 
 
 async def upload(address: LocalAddress, count: int) -> float:
-    """`count` bytes to a sink that counts them; returns seconds until it said so.
+    """Send `count` bytes to a sink; return the seconds until it confirms their number.
 
     Raises:
-        OSError: It counted something else.
+        OSError: The sink's count differs.
     """
     return await asyncio.to_thread(_upload, address, count)
 
 
 async def median_s(times: int, once: Callable[[], Awaitable[float]]) -> float:
-    """The median of what `once` returns."""
+    """Return the median of `times` results of `once`."""
     return statistics.median([await once() for _ in range(times)])

@@ -1,0 +1,30 @@
+"""Result of a check of the demo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Figures = dict[str, float | int | str]
+
+
+class CheckFailedError(Exception):
+    """A check failed; the message names what was observed instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Result of a passed check.
+
+    Attributes:
+        summary: Figures as text.
+        figures: The same for programs.
+    """
+
+    summary: str
+    figures: Figures = field(default_factory=dict)
+
+
+def require(condition: object, message: str) -> None:
+    """Raise `CheckFailedError` unless the condition holds."""
+    if not condition:
+        raise CheckFailedError(message)
