@@ -19,7 +19,7 @@ from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.certificates import CertificateAuthority
 from tui_forward.minicluster.config import ApiServerConfig, TokenUser
-from tui_forward.minicluster.controllers import ControllerManager
+from tui_forward.minicluster.controllers.manager import ControllerManager
 from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 Object = dict[str, Any]

@@ -117,7 +117,7 @@ async def test_bytes_go_both_ways_unchanged(plane: ControlPlane, size: int) -> N
 
 
 async def _none(plane: ControlPlane) -> bool:
-    return not plane.server.tunnels
+    return not plane.server.long_running.tunnels
 
 
 async def test_the_end_of_the_kubelet_ends_the_client(plane: ControlPlane) -> None:
@@ -192,14 +192,14 @@ async def test_stall_then_resume_loses_nothing(plane: ControlPlane) -> None:
 async def test_delay_delivers_later_and_in_order(plane: ControlPlane) -> None:
     async with fake_kubelet(plane, echo):
         client = await upgraded(plane)
-        plane.server.delay(0.05)
+        plane.server.long_running.delay(0.05)
         loop = asyncio.get_running_loop()
         before = loop.time()
         await client.wire.write(b"one")
         await client.wire.write(b"two")
         assert await client.exactly(6) == b"onetwo"
         assert loop.time() - before >= 0.1  # once in each direction
-        plane.server.delay(0)
+        plane.server.long_running.delay(0)
         await client.wire.write(b"three")
         assert await client.exactly(5) == b"three"
 

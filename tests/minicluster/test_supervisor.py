@@ -245,7 +245,7 @@ def test_every_hop_can_be_disturbed(small: Running) -> None:
     for wrong in ({"hop": "nowhere"}, {"hop": "kubelet", "node": "node-z"}):
         with pytest.raises(ApiError, match="no hop"):
             small.control.send("restart-hop", **wrong)
-    with pytest.raises(ApiError, match="knows no fault"):
+    with pytest.raises(ApiError, match="unknown fault"):
         small.control.send("bogus")
 
 
@@ -259,7 +259,7 @@ def test_faults_by_hand(small: Running) -> None:
     assert json.loads(run("transports", 'disable=["spdy"]', "status=403").stdout) == {"ok": True}
     assert run("clear").returncode == 0
     bad = run("nonsense")
-    assert (bad.returncode, "knows no fault" in bad.stderr) == (1, True)
+    assert (bad.returncode, "unknown fault" in bad.stderr) == (1, True)
     assert run("clear", "nonsense").returncode == 1
     with pytest.raises(TransportError):
         type(small.control)("/nowhere.sock").send("status")

@@ -129,7 +129,10 @@ async def test_ends_in_order_at_its_time(plane: ControlPlane) -> None:
 
 
 async def _unwatched(plane: ControlPlane) -> bool:
-    return not plane.server.watches and not plane.store.tables[resources.PODS].listeners[1:]
+    return (
+        not plane.server.long_running.watches
+        and not plane.store.tables[resources.PODS].listeners[1:]
+    )
 
 
 def _copy(plane: ControlPlane) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def _copy(plane: ControlPlane) -> dict[str, Any]:
 
 
 async def test_bookmarks(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "BOOKMARK_EVERY_S", 0.05)
+    monkeypatch.setattr(watch, "BOOKMARK_INTERVAL_S", 0.05)
     watching = await plane.watch(f"{PODS}?watch=1&allowWatchBookmarks=true")
     await plane.add("/api/v1/namespaces/shop/pods", pod("other", namespace="shop"))
 
@@ -176,7 +179,7 @@ async def test_as_a_table(plane: ControlPlane) -> None:
 
 async def test_a_client_that_leaves_is_forgotten(plane: ControlPlane) -> None:
     await plane.watch(f"{PODS}?watch=1")
-    assert len(plane.server.watches) == 1
+    assert len(plane.server.long_running.watches) == 1
     plane.clients[-1].close()
     await until(lambda: _unwatched(plane))
 
@@ -184,7 +187,7 @@ async def test_a_client_that_leaves_is_forgotten(plane: ControlPlane) -> None:
 async def test_a_client_that_is_too_slow_is_cut_off(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "BACKLOG", 100_000)
+    monkeypatch.setattr(watch, "MAX_BACKLOG", 100_000)
     await plane.watch(f"{PODS}?watch=1")
     item = pod("a")
     item["metadata"]["annotations"] = {"big": "x" * 50_000}
@@ -195,7 +198,7 @@ async def test_a_client_that_is_too_slow_is_cut_off(
             body = _copy(plane)
             plane.store.put(resources.PODS, body)
         await asyncio.sleep(0)
-        return not plane.server.watches
+        return not plane.server.long_running.watches
 
     await until(cut, 20)
 

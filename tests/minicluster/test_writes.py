@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.minicluster.control_plane import ADMIN, ControlPlane, deployment, pod
-from tui_forward.minicluster.apiserver import patch
+from tui_forward.minicluster.apiserver import patches
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -210,13 +210,13 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=3), JSON), st.dictionaries(st.text(max_size=3), JSON))
 def test_merge_patches_obey_their_rule(target: dict[str, Any], change: dict[str, Any]) -> None:
-    merged = patch.merge(target, change)
+    merged = patches.apply_merge_patch(target, change)
     for key in target.keys() | change.keys():
         if key not in change:
             assert merged[key] == target[key]
         elif change[key] is None:
             assert key not in merged
-    assert patch.merge(merged, change) == merged
+    assert patches.apply_merge_patch(merged, change) == merged
 
 
 def test_json_patches() -> None:
@@ -230,7 +230,7 @@ def test_json_patches() -> None:
         {"op": "remove", "path": "/a/1"},
         {"op": "test", "path": "/d", "value": 2},
     ]
-    assert patch.json_patch(document, operations) == {
+    assert patches.apply_json_patch(document, operations) == {
         "a": [0, 2, 3],
         "b": {"c": 2},
         "d": 2,
@@ -249,14 +249,16 @@ def test_strategic_lists() -> None:
         ],
         "args": [2],
     }
-    assert patch.strategic(old, change) == {
+    assert patches.apply_strategic_patch(old, change) == {
         "containers": [{"name": "c", "image": "3"}, {"name": "a", "image": "2"}],
         "args": [2],
     }
-    assert patch.strategic({"a": {"b": 1}}, {"a": {"$patch": "replace", "c": 2}}) == {"a": {"c": 2}}
+    assert patches.apply_strategic_patch({"a": {"b": 1}}, {"a": {"$patch": "replace", "c": 2}}) == {
+        "a": {"c": 2}
+    }
     assert (
-        patch.strategic({"finalizers": ["x"]}, {"$deleteFromPrimitiveList/finalizers": ["x"]})[
-            "finalizers"
-        ]
+        patches.apply_strategic_patch(
+            {"finalizers": ["x"]}, {"$deleteFromPrimitiveList/finalizers": ["x"]}
+        )["finalizers"]
         == []
     )

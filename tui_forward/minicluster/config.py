@@ -1,6 +1,6 @@
-"""What the supervisor tells the API server: the schema of the file given with `--config`.
+"""Configuration of the API server: the schema of its `--config` file.
 
-Paths are absolute; certificates and keys are PEM files. The node side has its own in
+Paths are absolute; certificates and keys are PEM files. The schemas of the node components are
 `kubelet.config` and `runtime.config`.
 """
 
@@ -15,7 +15,7 @@ from tui_forward.errors import ConfigError
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate with its key, and the authority that the peer's certificate must be of."""
+    """A certificate, its key, and the CA that verifies the peer's certificate."""
 
     cert: str
     key: str
@@ -23,7 +23,7 @@ class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a bearer token stands for."""
+    """The user of a bearer token."""
 
     token: str
     user: str
@@ -37,20 +37,20 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         listen: Address to listen on.
-        port: 0 picks a free one; a restart is given the port of the first start.
-        tls: Serving certificate; `ca` verifies client certificates. None serves plain http.
-        kubelet_tls: Client certificate for the kubelets; `ca` verifies theirs.
-        control: Path of its control socket.
-        state: File that keeps every object, so that a restart finds them again.
-        tokens: File with a JSON array of `TokenUser`, read again whenever it changes.
-        leftovers: Files and folders to remove when the supervisor vanished without doing so.
-        nodes: Names of the nodes that get a kubelet; the scheduler waits for nothing else.
-        workloads: Create the demonstration's objects on the first start.
-        pods: How many pods to generate in addition; they have no runtime behind them.
-        churn: Changes per second among the generated pods.
-        seed: Makes names, UIDs and addresses the same on every start; None for random ones.
+        port: Port to listen on; 0 for any free port.
+        tls: Serving certificate; `ca` verifies client certificates. None serves plain HTTP.
+        kubelet_tls: Client certificate for the kubelets; `ca` verifies their certificates.
+        control: Path of the control socket.
+        state: File that stores all objects across restarts.
+        tokens: File with a JSON array of `TokenUser`; reloaded when it changes.
+        cleanup_paths: Files and folders to remove if the supervisor dies before it does.
+        nodes: Names of the nodes with a kubelet; the scheduler waits for them after a start.
+        workloads: Whether to create the sample workloads in a new cluster.
+        pods: Number of synthetic pods.
+        churn: Changes of synthetic pods per second.
+        seed: Seed of names, UIDs and addresses; None for random ones.
         replace_delay_s: How long controllers wait before they replace a pod.
-        history: How many changes of each resource a watch can go back.
+        history: Number of changes of each resource that watches can start from.
     """
 
     port: int = 0
@@ -60,7 +60,7 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     state: str
     tokens: str
-    leftovers: tuple[str, ...] = ()
+    cleanup_paths: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ("node-a", "node-b")
     workloads: bool = True
     pods: int = 0
@@ -74,19 +74,12 @@ ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 def load(path: str | Path, kind: type[ConfigT]) -> ConfigT:
-    """Read a hop's configuration.
+    """Read the configuration of a component.
 
     Raises:
-        ConfigError: The file is missing or does not fit `kind`.
+        ConfigError: The file is missing or does not match `kind`.
     """
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def save(path: str | Path, config: msgspec.Struct) -> None:
-    """Write a hop's configuration; readable by this user only."""
-    target = Path(path)
-    target.touch(mode=0o600)
-    target.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")

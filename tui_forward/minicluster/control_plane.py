@@ -1,4 +1,4 @@
-"""Process of the API server and the controllers.
+"""Process of the API server and the controllers (one process, as in k3s).
 
 `python -m tui_forward.minicluster.control_plane --config FILE` (`config.ApiServerConfig`).
 """
@@ -21,11 +21,11 @@ from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
-from tui_forward.minicluster.controllers import ControllerManager
+from tui_forward.minicluster.controllers.manager import ControllerManager
 from tui_forward.minicluster.controllers.startup_wait import wait_until_settled
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce
 
-# Resource version of the first object in a fresh cluster.
+# A real cluster has a few hundred versions when its first workloads are created.
 FIRST_VERSION = 600
 
 
@@ -33,12 +33,12 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
     """Run the API server and the controllers until the lifetime ends."""
     journal = Journal(config.state)
     store = Store(history=config.history, journal=journal, first_version=FIRST_VERSION)
-    # A restart must not repeat the names and UIDs of the first start.
+    # A restart must not generate the names and UIDs of the first start again.
     seed = None if config.seed is None else config.seed + store.version
     server = ApiServer(config, store, UidGenerator(seed))
     controllers = ControllerManager(config, store, server.writer)
     component = ApiServerComponent(server, lambda timeout_s: wait_until_settled(store, timeout_s))
-    control = ControlServer(config.control, component.control)
+    control = ControlServer(config.control, component.handle)
     await control.start()
     try:
         controllers.start()
@@ -55,13 +55,13 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
         await control.close()
         journal.close()
         if lifetime.orphaned:
-            await _remove(config.leftovers)
+            await _remove_files(config.cleanup_paths)
 
 
-async def _remove(leftovers: tuple[str, ...]) -> None:
+async def _remove_files(paths: tuple[str, ...]) -> None:
     """Remove the files of a supervisor that died; other components may still be writing."""
     for _ in range(20):
-        existing = [path for path in map(Path, leftovers) if path.exists()]
+        existing = [path for path in map(Path, paths) if path.exists()]
         if not existing:
             return
         for path in existing:

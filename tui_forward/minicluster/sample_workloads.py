@@ -1,22 +1,22 @@
-"""What the embedded cluster holds from the start: small services that show things off.
+"""The workloads of a new cluster: small services for demonstrations and tests.
 
-============= =================== ============================================================
-namespace     workload            what it is for
-============= =================== ============================================================
-``shop``      ``deploy/web``      a website: ports http 8080, metrics 9090, admin 15000
-``shop``      ``deploy/echo``     says back what it hears, port 7000
-``shop``      ``deploy/gateway``  several containers, one of them with a UDP port
-``shop``      ``deploy/legacy``   declares port 8081, and listens on none
-``shop``      ``deploy/payments`` crashes again and again
-``shop``      ``deploy/recommender``  its image does not exist
-``shop``      ``deploy/search``   pending: no node has the disk it wants
-``shop``      ``job/migrate``     runs once, and is done
-``data``      ``sts/db``          a key-value store with a line protocol, port 5432, headless
-``ops``       ``deploy/metrics``  a big page of metrics that never stands still
-``ops``       ``deploy/toolbox``  one port per behaviour, for tests and benchmarks
-``ops``       ``ds/agent``        one pod on every node
-``default``   ``pod/echo``        a pod of its own, without an owner
-============= =================== ============================================================
+============= ====================== =========================================================
+namespace     workload               purpose
+============= ====================== =========================================================
+``shop``      ``deploy/web``         website: ports http 8080, metrics 9090, admin 15000
+``shop``      ``deploy/echo``        echo server, port 7000
+``shop``      ``deploy/gateway``     several containers, one with a UDP port
+``shop``      ``deploy/legacy``      declares port 8081 but does not listen on it
+``shop``      ``deploy/payments``    crash loop
+``shop``      ``deploy/recommender`` its image does not exist
+``shop``      ``deploy/search``      pending: no node matches its node selector
+``shop``      ``job/migrate``        completes after its first run
+``data``      ``sts/db``             key-value store with a line protocol, port 5432, headless
+``ops``       ``deploy/metrics``     large page of metrics that change constantly
+``ops``       ``deploy/toolbox``     one port per behavior, for tests and benchmarks
+``ops``       ``ds/agent``           one pod on every node
+``default``   ``pod/echo``           a pod without an owner
+============= ====================== =========================================================
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ from __future__ import annotations
 from typing import Any
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
-from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
+from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.config import ApiServerConfig
-
-Object = dict[str, Any]
 
 NAMESPACES = ("default", "kube-system", "kube-public", "shop", "data", "ops")
 
@@ -207,7 +205,7 @@ def _services() -> list[Object]:
     ]
 
 
-def _rest() -> list[tuple[Resource, Object]]:
+def _other_objects() -> list[tuple[Resource, Object]]:
     agent = _deployment("ops", "agent", 1, _pod_spec(_container("agent", "silent:1"), grace_s=1))
     del agent["spec"]["replicas"]
     agent["spec"]["template"]["spec"]["tolerations"] = [
@@ -229,7 +227,7 @@ def _rest() -> list[tuple[Resource, Object]]:
             },
         },
     }
-    lone = {
+    bare_pod = {
         "metadata": {"name": "echo", "namespace": "default", "labels": {"run": "echo"}},
         "spec": _pod_spec(_container("echo", "echo:1", _port("echo", 7000)), grace_s=1),
     }
@@ -237,19 +235,19 @@ def _rest() -> list[tuple[Resource, Object]]:
         (resources.STATEFULSETS, database),
         (resources.DAEMONSETS, agent),
         (resources.JOBS, migrate),
-        (resources.PODS, lone),
+        (resources.PODS, bare_pod),
     ]
 
 
-def populate(config: ApiServerConfig, writer: ObjectWriter) -> None:
-    """Create everything above; the namespaces even if nothing else is wanted."""
+def create_sample_workloads(config: ApiServerConfig, writer: ObjectWriter) -> None:
+    """Create the namespaces and, if configured, the workloads and services."""
     for name in NAMESPACES:
-        writer.add(resources.NAMESPACES, {"metadata": {"name": name}}, "")
+        writer.create(resources.NAMESPACES, {"metadata": {"name": name}}, "")
     if not config.workloads:
         return
     for service in _services():
-        writer.add(resources.SERVICES, service, service["metadata"]["namespace"])
+        writer.create(resources.SERVICES, service, service["metadata"]["namespace"])
     for deployment in _deployments():
-        writer.add(resources.DEPLOYMENTS, deployment, deployment["metadata"]["namespace"])
-    for resource, item in _rest():
-        writer.add(resource, item, item["metadata"]["namespace"])
+        writer.create(resources.DEPLOYMENTS, deployment, deployment["metadata"]["namespace"])
+    for resource, obj in _other_objects():
+        writer.create(resource, obj, obj["metadata"]["namespace"])

@@ -23,10 +23,10 @@ from tui_forward.errors import ApiError, ConfigError, TransportError, UsageError
 from tui_forward.minicluster import config, kubeconfig
 from tui_forward.minicluster.apiserver.auth import (
     ADMINS,
-    NARROW_NAMESPACE,
-    NARROW_USER,
+    NO_PERMISSIONS_USER,
     NODES,
-    POWERLESS_USER,
+    PORT_FORWARD_NAMESPACE,
+    PORT_FORWARD_USER,
     VIEWER,
 )
 from tui_forward.minicluster.certificates import CertificateAuthority, KeyPair
@@ -126,8 +126,8 @@ class ClusterSupervisor:
             _Account("admin-token", "kubernetes-admin", (ADMINS,)),
             _Account("admin-tokenfile", "kubernetes-admin", (ADMINS,), in_file=True),
             _Account(VIEWER, VIEWER),
-            _Account(NARROW_USER, NARROW_USER, namespace=NARROW_NAMESPACE),
-            _Account(POWERLESS_USER, POWERLESS_USER),
+            _Account(PORT_FORWARD_USER, PORT_FORWARD_USER, namespace=PORT_FORWARD_NAMESPACE),
+            _Account(NO_PERMISSIONS_USER, NO_PERMISSIONS_USER),
         ]
         self._apiserver: ComponentProcess | None = None
         self._kubelets: dict[str, ComponentProcess] = {}
@@ -264,7 +264,7 @@ class ClusterSupervisor:
             control=str(control),
             state=str(state),
             tokens=str(self.folder / "tokens" / "tokens.json"),
-            leftovers=tuple(map(str, (*self._made, *self._temporary))),
+            cleanup_paths=tuple(map(str, (*self._made, *self._temporary))),
             nodes=options.nodes,
             workloads=options.workloads,
             pods=options.pods,

@@ -1,7 +1,8 @@
 """The API server of the embedded cluster.
 
-From the outside in: `server` accepts connections and authenticates, `router` finds out what a
-request wants and asks `auth` whether it may, `reads` and `writes` answer requests for objects
-out of the `store`, `tables` draws them as kubectl prints them, `portforward` and `logs` go
-on to the kubelet. `resources` says what exists.
+In the order of a request: `server` accepts connections, `http` parses requests, `request_handler`
+authenticates and authorizes them (`auth`), finds their target (`router`) and dispatches them.
+`get_and_list`, `create_update_delete` and `watch` handle requests for objects of the `store`,
+`tables` formats them for kubectl, `portforward` and `pod_logs` connect to the kubelet.
+`resources` defines which resources exist.
 """

@@ -1,8 +1,8 @@
-"""Who a request is from, and what that user may do.
+"""Authentication and authorization of requests.
 
-Authentication: a client certificate of the cluster's authority, else a bearer token, else
-`system:anonymous`. Authorisation is a small RBAC: rules of verbs, API groups, resources and
-namespaces, granted to users and groups. The texts of refusals are the real ones.
+A user is identified by a client certificate of the cluster's authority, else by a bearer token,
+else as `system:anonymous`. Authorization is a small RBAC: rules of verbs, API groups, resources
+and namespaces for users and groups. Error messages are those of a real API server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNAUTHENTICATED = "system:unauthenticated"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An identity."""
+    """An authenticated user."""
 
     name: str
     groups: frozenset[str] = frozenset()
@@ -35,12 +35,12 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a request wants to do.
+    """What a request is authorized by.
 
     Attributes:
         verb: `get`, `list`, … for resources; the method in lower case for paths.
-        path: For requests that are not about resources; then all else is empty.
-        resource: Plural, with the subresource behind a slash.
+        path: Path of a request that is not for a resource; the other fields are then empty.
+        resource: Plural, followed by a slash and the subresource if any.
     """
 
     verb: str
@@ -53,10 +53,10 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Grants `verbs` on `resources` (with subresource) to users and groups; `*` is any.
+    """Allows `verbs` on `resources` (with subresource) for users and groups; `*` matches any.
 
     Attributes:
-        namespace: Only there; empty is everywhere, the cluster's scope included.
+        namespace: Namespace of the rule; empty for all and for the cluster scope.
     """
 
     subjects: frozenset[str]
@@ -65,14 +65,18 @@ class Rule:
     groups: frozenset[str] = frozenset({""})
     namespace: str = ""
 
-    def allows(self, user: User, wanted: Attributes) -> bool:
-        """Whether this rule grants it."""
+    def applies_to(self, user: User) -> bool:
+        """Return whether the user or one of its groups is a subject of this rule."""
+        return user.name in self.subjects or not self.subjects.isdisjoint(user.groups)
+
+    def allows(self, user: User, attributes: Attributes) -> bool:
+        """Return whether this rule allows a user's request."""
         return (
-            (user.name in self.subjects or not self.subjects.isdisjoint(user.groups))
-            and (wanted.verb in self.verbs or "*" in self.verbs)
-            and (wanted.resource in self.resources or "*" in self.resources)
-            and (wanted.group in self.groups or "*" in self.groups)
-            and (not self.namespace or wanted.namespace == self.namespace)
+            self.applies_to(user)
+            and (attributes.verb in self.verbs or "*" in self.verbs)
+            and (attributes.resource in self.resources or "*" in self.resources)
+            and (attributes.group in self.groups or "*" in self.groups)
+            and (not self.namespace or attributes.namespace == self.namespace)
         )
 
 
@@ -88,18 +92,18 @@ def _rule(
     )
 
 
-# The narrow user: what port-forward needs in one namespace, and nothing else.
-NARROW_USER = "porter"
-NARROW_NAMESPACE = "shop"
-# A user who is known, and may do nothing.
-POWERLESS_USER = "alice"
-# Reads everything, changes and forwards nothing.
+# A user with the permissions that port-forward requires, in one namespace only.
+PORT_FORWARD_USER = "porter"
+PORT_FORWARD_NAMESPACE = "shop"
+# An authenticated user without permissions.
+NO_PERMISSIONS_USER = "alice"
+# A user with read permissions only.
 VIEWER = "viewer"
 
 RULES: tuple[Rule, ...] = (
     _rule(ADMINS, "*", "*", groups="*"),
-    _rule(NARROW_USER, "get list watch", "pods", namespace=NARROW_NAMESPACE),
-    _rule(NARROW_USER, "get create", "pods/portforward", namespace=NARROW_NAMESPACE),
+    _rule(PORT_FORWARD_USER, "get list watch", "pods", namespace=PORT_FORWARD_NAMESPACE),
+    _rule(PORT_FORWARD_USER, "get create", "pods/portforward", namespace=PORT_FORWARD_NAMESPACE),
     _rule(
         VIEWER,
         "get list watch",
@@ -125,33 +129,33 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-# What everybody may read, and what everybody who is known may read.
+# Paths that all users may read, and paths that authenticated users may read.
 PUBLIC_PATHS = ("/version", "/healthz", "/livez", "/readyz")
-KNOWN_PATHS = ("/api", "/apis", "/openapi")
+AUTHENTICATED_PATHS = ("/api", "/apis", "/openapi")
 
 
 class Authenticator:
-    """Finds out who a request is from.
+    """Identifies the user of a request.
 
     Args:
-        tokens: File with a JSON array of `TokenUser`; read again when it changes.
+        tokens: File with a JSON array of `TokenUser`; reloaded when it changes.
     """
 
     def __init__(self, tokens: str | Path) -> None:
         self._path = Path(tokens)
-        self._stamp: tuple[int, int] | None = None
+        self._signature: tuple[int, int] | None = None
         self._users: dict[str, User] = {}
         self._expired: set[str] = set()
 
     def expire(self, user: str = "") -> int:
-        """Refuse the tokens of a user (of everybody when empty) that are valid now."""
+        """Expire the current tokens of a user (of all users if empty); return their number."""
         self._reload()
-        tokens = [t for t, known in self._users.items() if not user or known.name == user]
+        tokens = [token for token, each in self._users.items() if user in ("", each.name)]
         self._expired.update(tokens)
         return len(tokens)
 
     def restore(self) -> None:
-        """Accept every expired token again."""
+        """Make all expired tokens valid again."""
         self._expired.clear()
 
     def _reload(self) -> None:
@@ -160,95 +164,103 @@ class Authenticator:
         except FileNotFoundError:
             self._users = {}
             return
-        stamp = (stat.st_mtime_ns, stat.st_ino)
-        if stamp == self._stamp:
+        signature = (stat.st_mtime_ns, stat.st_ino)
+        if signature == self._signature:
             return
-        with contextlib.suppress(OSError, msgspec.MsgspecError):  # caught while written
+        with contextlib.suppress(OSError, msgspec.MsgspecError):  # the file is being written
             entries = msgspec.json.decode(self._path.read_bytes(), type=list[TokenUser])
             self._users = {e.token: User(e.user, frozenset(e.groups)) for e in entries}
-            self._stamp = stamp
+            self._signature = signature
 
-    def user(self, request: Request) -> User:
-        """The user of a request, after impersonation has been considered.
+    def authenticate(self, request: Request) -> User:
+        """Return the user of a request, before impersonation.
 
         Raises:
-            Failure: 401 for a token nobody has.
+            StatusError: 401 for invalid credentials.
         """
         peer = request.peer
-        token = _bearer(request)
+        token = _bearer_token(request)
         if peer.user:
             return User(peer.user, frozenset({*peer.groups, AUTHENTICATED}))
         if token:
             self._reload()
-            known = self._users.get(token)
-            if known is None or token in self._expired:
+            user = self._users.get(token)
+            if user is None or token in self._expired:
                 raise unauthorized()
-            return User(known.name, known.groups | {AUTHENTICATED})
+            return User(user.name, user.groups | {AUTHENTICATED})
         if request.header("authorization"):
             raise unauthorized()
         return User(ANONYMOUS, frozenset({UNAUTHENTICATED}))
 
 
-def _bearer(request: Request) -> str:
+def _bearer_token(request: Request) -> str:
     scheme, _, token = request.header("authorization").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    # Browsers cannot set headers on a WebSocket, so the token may ride as a subprotocol; one
-    # beside it is then required.
-    riding, others = split_bearer_protocol(request.list("sec-websocket-protocol"))
-    return riding or "" if others else ""
+    # Browsers cannot set headers of a WebSocket request, so the token may be a subprotocol. A
+    # second subprotocol is then required.
+    token_protocol, others = split_bearer_protocol(request.list("sec-websocket-protocol"))
+    return token_protocol or "" if others else ""
 
 
-def is_allowed(user: User, wanted: Attributes) -> bool:
-    """Whether a user may do something."""
-    if wanted.path:
+def is_allowed(user: User, attributes: Attributes) -> bool:
+    """Return whether a user may make a request."""
+    if attributes.path:
         if ADMINS in user.groups:
             return True
-        if wanted.verb not in ("get", "head"):
+        if attributes.verb not in ("get", "head"):
             return False
-        known = PUBLIC_PATHS + (KNOWN_PATHS if AUTHENTICATED in user.groups else ())
-        return any(wanted.path == p or wanted.path.startswith(p + "/") for p in known)
-    return any(rule.allows(user, wanted) for rule in RULES)
+        paths = PUBLIC_PATHS + (AUTHENTICATED_PATHS if AUTHENTICATED in user.groups else ())
+        return any(attributes.path == p or attributes.path.startswith(p + "/") for p in paths)
+    return any(rule.allows(user, attributes) for rule in RULES)
 
 
-def authorize(user: User, wanted: Attributes) -> None:
-    """Let it pass, or refuse it.
+def authorize(user: User, attributes: Attributes) -> None:
+    """Check that a user may make a request.
 
     Raises:
-        Failure: 403, worded as a real API server words it.
+        StatusError: 403 with the message of a real API server.
     """
-    if not is_allowed(user, wanted):
-        raise forbidden(user, wanted)
+    if not is_allowed(user, attributes):
+        raise forbidden(user, attributes)
 
 
-def forbidden(user: User, wanted: Attributes) -> StatusError:
-    """The refusal."""
-    if wanted.path:
+def forbidden(user: User, attributes: Attributes) -> StatusError:
+    """Return the 403 of a request."""
+    if attributes.path:
         return StatusError(
             403,
             "Forbidden",
-            f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"',
+            f'forbidden: User "{user.name}" cannot {attributes.verb} path "{attributes.path}"',
             details={},
         )
-    plural = wanted.resource.partition("/")[0]
-    resource = f"{plural}.{wanted.group}" if wanted.group else plural
-    what = f'{resource} "{wanted.name}" is forbidden' if wanted.name else f"{resource} is forbidden"
-    where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
-    details = {"name": wanted.name, "group": wanted.group, "kind": plural}
+    plural = attributes.resource.partition("/")[0]
+    resource = f"{plural}.{attributes.group}" if attributes.group else plural
+    what = (
+        f'{resource} "{attributes.name}" is forbidden'
+        if attributes.name
+        else f"{resource} is forbidden"
+    )
+    where = (
+        f'in the namespace "{attributes.namespace}"'
+        if attributes.namespace
+        else "at the cluster scope"
+    )
+    details = {"name": attributes.name, "group": attributes.group, "kind": plural}
     return StatusError(
         403,
         "Forbidden",
-        f'{what}: User "{user.name}" cannot {wanted.verb} resource "{wanted.resource}" in API '
-        f'group "{wanted.group}" {where}',
+        f'{what}: User "{user.name}" cannot {attributes.verb} resource '
+        f'"{attributes.resource}" in API group "{attributes.group}" {where}',
         details={key: value for key, value in details.items() if value},
     )
 
 
 def impersonate(user: User, request: Request) -> User:
-    """The user the request is to be carried out as.
+    """Return the user that a request impersonates, else the user itself.
 
     Raises:
-        Failure: 403 when this user may not act as others.
+        StatusError: 403 if the user may not impersonate others, 500 for groups without a user.
     """
     name = request.header("impersonate-user")
     groups = request.values("impersonate-group")

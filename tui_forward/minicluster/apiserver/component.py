@@ -1,4 +1,4 @@
-"""Fault injection and status of the API server, as requested through its control socket."""
+"""Handler of the API server's control socket: fault injection and status."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tui_forward.errors import UsageError
+from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 
-
 class ApiServerComponent:
-    """Handler of the control socket's requests; see `minicluster.control_socket`.
+    """Handles the requests of the control socket; see `minicluster.control_socket`.
 
     Args:
         server: The API server.
-        settle: Waits at most the given seconds; returns whether the controllers are idle.
+        settle: Waits at most the given seconds; returns whether all workloads have settled.
     """
 
     def __init__(self, server: ApiServer, settle: Callable[[float], Awaitable[bool]]) -> None:
@@ -25,18 +25,18 @@ class ApiServerComponent:
         self._timers: list[asyncio.TimerHandle] = []
 
     def close(self) -> None:
-        """End what is still to happen."""
+        """Cancel the pending ends of faults."""
         for timer in self._timers:
             timer.cancel()
 
-    async def control(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Do what is asked.
+    async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Handle one request.
 
         Raises:
-            UsageError: It cannot be understood, or not be done.
+            UsageError: The request is invalid or failed.
         """
         server, faults = self._server, self._server.faults
-        what = str(request.get("what", "tunnels"))
+        target = str(request.get("what", "tunnels"))
         match request.get("fault"):
             case "status":
                 return self._status()
@@ -45,12 +45,12 @@ class ApiServerComponent:
             case "delete-pod":
                 self._delete_pod(request)
             case "cut":
-                return {"ended": server.cut(what)}
+                return {"ended": server.cut(target)}
             case "stall":
-                server.stall(what if request.get("on", True) else "")
-                self._later(request.get("for_s"), lambda: server.stall(""))
+                server.stall(target if request.get("on", True) else "")
+                self._call_later(request.get("for_s"), lambda: server.stall(""))
             case "delay":
-                server.delay(float(request.get("seconds", 0)))
+                server.long_running.delay(float(request.get("seconds", 0)))
             case "refuse":
                 faults.set_refusal(request)
             case "transports":
@@ -65,20 +65,20 @@ class ApiServerComponent:
                 faults.go_framing = bool(request.get("go", True))
             case "clear":
                 server.stall("")
-                server.delay(0)
+                server.long_running.delay(0)
                 faults.clear()
                 server.authenticator.restore()
             case other:
-                raise UsageError(f"the API server knows no fault {other!r}")
+                raise UsageError(f"unknown fault {other!r}")
         return None
 
     def _status(self) -> dict[str, Any]:
         server = self._server
         return {
-            "tunnels": len(server.tunnels),
-            "watches": len(server.watches),
+            "tunnels": len(server.long_running.tunnels),
+            "watches": len(server.long_running.watches),
             "connections": len(server.connections),
-            "requests": server.requests,
+            "requests": server.request_count,
             "version": server.store.version,
             "objects": {
                 resource.plural: len(table.items) for resource, table in server.store.tables.items()
@@ -87,20 +87,18 @@ class ApiServerComponent:
         }
 
     def _delete_pod(self, request: dict[str, Any]) -> None:
-        from tui_forward.minicluster.apiserver import resources
-
         options = {}
         if request.get("grace") is not None:
             options["gracePeriodSeconds"] = int(request["grace"])
         try:
-            self._server.writer.end(
+            self._server.writer.delete(
                 resources.PODS, str(request["namespace"]), str(request["pod"]), options
             )
         except KeyError as error:
-            raise UsageError(f"delete-pod needs {error}") from None
-        except StatusError as failure:
-            raise UsageError(failure.message) from None
+            raise UsageError(f"delete-pod requires {error}") from None
+        except StatusError as error:
+            raise UsageError(error.message) from None
 
-    def _later(self, seconds: object, what: Any) -> None:
+    def _call_later(self, seconds: object, callback: Callable[[], None]) -> None:
         if isinstance(seconds, int | float) and seconds > 0:
-            self._timers.append(asyncio.get_running_loop().call_later(float(seconds), what))
+            self._timers.append(asyncio.get_running_loop().call_later(float(seconds), callback))

@@ -1,4 +1,4 @@
-"""Which form of an answer the client wants: the `Accept` header of object requests."""
+"""Content negotiation of object requests by the `Accept` header."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A form of an answer.
+    """The media type of a response.
 
     Attributes:
-        kind: Empty for the objects themselves, else "Table", "PartialObjectMetadata" or
+        kind: Empty for plain objects, else "Table", "PartialObjectMetadata" or
             "PartialObjectMetadataList".
-        version: Of `meta.k8s.io`.
+        version: Version of `meta.k8s.io`.
     """
 
     kind: str = ""
@@ -25,18 +25,18 @@ _PLAIN = MediaType()
 
 
 def negotiate(accept: str) -> MediaType:
-    """The first form of an `Accept` header that can be produced.
+    """Return the first supported media type of an `Accept` header.
 
     Raises:
-        Failure: 406 when none can.
+        StatusError: 406 if none is supported.
     """
     if not accept:
         return _PLAIN
     for entry in accept.split(","):
-        media, *rest = (part.strip() for part in entry.split(";"))
+        media, *parameters = (part.strip() for part in entry.split(";"))
         if media not in ("application/json", "*/*", "application/*"):
             continue
-        options = dict(part.partition("=")[::2] for part in rest)
+        options = dict(part.partition("=")[::2] for part in parameters)
         kind = options.get("as", "")
         if not kind:
             return _PLAIN

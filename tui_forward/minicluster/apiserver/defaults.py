@@ -1,4 +1,4 @@
-"""What an API server adds to an object that is created: identity, defaults, first status."""
+"""Defaults of written objects: identity, specification, initial status."""
 
 from __future__ import annotations
 
@@ -6,29 +6,25 @@ import hashlib
 import ipaddress
 import random
 import uuid
-from typing import Any
 
 import msgspec
 
-from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver import resources, timestamps
+from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.apiserver.status_errors import invalid
 from tui_forward.minicluster.apiserver.store import Store
 
-Object = dict[str, Any]
-
-# Letters of generated names: no vowels, so no words; no look-alikes.
+# Characters of generated names: no vowels, which would form words, and no look-alikes.
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
 
 class UidGenerator:
-    """Makes UIDs and name suffixes, the same on every start when seeded.
+    """Generates UIDs, name suffixes and addresses; reproducibly if seeded.
 
-    Names, UIDs and the rest are drawn apart: how many events there were must not change what
-    the next pod is called.
+    They have separate random streams, so that the number of events does not change the names of
+    pods.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -38,20 +34,20 @@ class UidGenerator:
         self._names, self._uids, self._octets = map(stream, ("names", "uids", "octets"))
 
     def uid(self) -> str:
-        """A new UID."""
+        """Return a new UID."""
         return str(uuid.UUID(int=self._uids.getrandbits(128), version=4))
 
     def suffix(self, length: int = 5) -> str:
-        """The random end of a generated name."""
+        """Return the random suffix of a generated name."""
         return "".join(self._names.choices(ALPHABET, k=length))
 
     def octet(self) -> int:
-        """A byte."""
+        """Return a random octet of an address."""
         return self._octets.randrange(1, 255)
 
 
 def template_hash(template: Object) -> str:
-    """The `pod-template-hash` of a pod template."""
+    """Return the `pod-template-hash` of a pod template."""
     digest = hashlib.sha256(msgspec.json.encode(template, order="deterministic")).digest()
     number = int.from_bytes(digest[:6], "big")
     letters = ""
@@ -61,13 +57,13 @@ def template_hash(template: Object) -> str:
     return letters[:10]
 
 
-def create(
-    store: Store, resource: Resource, item: Object, namespace: str, identities: UidGenerator
-) -> Object:
-    """Complete a new object in place.
+def complete_new(
+    store: Store, resource: Resource, item: Object, namespace: str, uid_generator: UidGenerator
+) -> None:
+    """Complete a new object in place: identity, defaults and initial status.
 
     Raises:
-        Failure: 422 when it has no name.
+        StatusError: 422 if it has no name.
     """
     metadata = item.setdefault("metadata", {})
     if not metadata.get("name"):
@@ -81,22 +77,22 @@ def create(
                 resource.group,
             )
         while True:
-            metadata["name"] = prefix + identities.suffix()
+            metadata["name"] = prefix + uid_generator.suffix()
             if store.get(resource, namespace, metadata["name"]) is None:
                 break
     if resource.namespaced:
         metadata["namespace"] = namespace
     else:
         metadata.pop("namespace", None)
-    metadata["uid"] = identities.uid()
+    metadata["uid"] = uid_generator.uid()
     metadata["creationTimestamp"] = timestamps.now()
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
         metadata.pop(name, None)
-    complete(store, resource, item, identities)
+    complete_spec(store, resource, item, uid_generator)
     if resource.group or resource is resources.PODS:
         metadata["generation"] = 1
     if resource is resources.PODS:
-        item["status"] = {"phase": "Pending", "qosClass": _quality(item["spec"])}
+        item["status"] = {"phase": "Pending", "qosClass": _qos_class(item["spec"])}
     elif resource is resources.NAMESPACES:
         metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
         item["spec"] = {"finalizers": ["kubernetes"]}
@@ -105,21 +101,21 @@ def create(
         item["status"] = {"loadBalancer": {}}
     elif resource.group:
         item["status"] = {}
-    return item
 
 
-def complete(store: Store, resource: Resource, item: Object, identities: UidGenerator) -> None:
-    """Fill in the defaults of a specification, new or changed."""
+def complete_spec(
+    store: Store, resource: Resource, item: Object, uid_generator: UidGenerator
+) -> None:
+    """Set the defaults of a new or changed specification in place."""
     if resource is resources.PODS:
-        pod_spec(item.setdefault("spec", {}), in_template=False)
+        _complete_pod_spec(item.setdefault("spec", {}), in_template=False)
     elif resource is resources.SERVICES:
-        _service(store, item, identities)
+        _complete_service(store, item, uid_generator)
     elif resource.group in ("apps", "batch"):
-        _workload(resource, item)
+        _complete_workload(resource, item)
 
 
-def pod_spec(spec: Object, *, in_template: bool) -> None:
-    """The defaults of a pod's specification."""
+def _complete_pod_spec(spec: Object, *, in_template: bool) -> None:
     for group in ("containers", "initContainers"):
         for container in spec.get(group) or ():
             container.setdefault("resources", {})
@@ -155,19 +151,18 @@ def pod_spec(spec: Object, *, in_template: bool) -> None:
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
-def _quality(spec: Object) -> str:
-    """The quality-of-service class of a pod."""
-    needs = [container.get("resources") or {} for container in spec.get("containers") or ()]
-    if not any(need.get("requests") or need.get("limits") for need in needs):
+def _qos_class(spec: Object) -> str:
+    requirements = [container.get("resources") or {} for container in spec.get("containers") or ()]
+    if not any(each.get("requests") or each.get("limits") for each in requirements):
         return "BestEffort"
     guaranteed = all(
-        need.get("limits") and need["limits"] == need.get("requests", need["limits"])
-        for need in needs
+        each.get("limits") and each["limits"] == each.get("requests", each["limits"])
+        for each in requirements
     )
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _service(store: Store, item: Object, identities: UidGenerator) -> None:
+def _complete_service(store: Store, item: Object, uid_generator: UidGenerator) -> None:
     spec = item.setdefault("spec", {})
     for port in spec.get("ports") or ():
         port.setdefault("protocol", "TCP")
@@ -178,26 +173,28 @@ def _service(store: Store, item: Object, identities: UidGenerator) -> None:
     if kind == "ExternalName":
         return
     if not spec.get("clusterIP"):
-        taken = {other.copy()["spec"].get("clusterIP") for other in store.all(resources.SERVICES)}
+        used = {other.copy()["spec"].get("clusterIP") for other in store.all(resources.SERVICES)}
         while True:
-            address = str(_SERVICE_RANGE[identities.octet() * 256 + identities.octet()])
-            if address not in taken:
+            address = str(_SERVICE_RANGE[uid_generator.octet() * 256 + uid_generator.octet()])
+            if address not in used:
                 break
         spec["clusterIP"] = address
     spec["clusterIPs"] = [spec["clusterIP"]]
     if kind in ("NodePort", "LoadBalancer"):
         for port in spec.get("ports") or ():
-            port.setdefault("nodePort", 30000 + identities.octet() * 10 + identities.octet() % 10)
+            port.setdefault(
+                "nodePort", 30000 + uid_generator.octet() * 10 + uid_generator.octet() % 10
+            )
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
     spec.setdefault("internalTrafficPolicy", "Cluster")
 
 
-def _workload(resource: Resource, item: Object) -> None:
+def _complete_workload(resource: Resource, item: Object) -> None:
     spec = item.setdefault("spec", {})
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {}).pop("creationTimestamp", None)
-    pod_spec(template.setdefault("spec", {}), in_template=True)
+    _complete_pod_spec(template.setdefault("spec", {}), in_template=True)
     if resource is resources.JOBS:
         template["spec"]["restartPolicy"] = (
             template["spec"]["restartPolicy"]

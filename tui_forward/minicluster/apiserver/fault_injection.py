@@ -1,7 +1,7 @@
-"""Faults the API server carries out on itself.
+"""Faults of the API server that stay in force until they are cleared.
 
-Lasting faults are fields here that the request path looks at; momentary ones (a cut, a
-compaction) are done by `server`. The vocabulary is documented in `minicluster.control`.
+The request path reads them. One-time faults (a cut, a compaction) are methods of `server`. All
+faults are listed in `minicluster.control_socket`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TRANSPORTS = ("spdy", "websocket", "channels")
 
 @dataclass(slots=True)
 class Refusal:
-    """How port-forward requests are refused, and how many more of them (None: all)."""
+    """Error response to port-forward requests, and how often it is sent (None: always)."""
 
     status: int = 500
     reason: str = ""
@@ -27,15 +27,15 @@ class Refusal:
 
 @dataclass(slots=True)
 class Faults:
-    """The lasting faults in force.
+    """The faults in force.
 
     Attributes:
-        refusal: Answer port-forward requests with an error.
-        disabled: Transports that are refused, with the status.
-        gone: How many more watches and continued lists are answered with HTTP 410.
-        delay_s: Every byte of a tunnel is this much later.
-        stalled: What stands still: "tunnels", "watches", "all", or nothing.
-        go_framing: Write the WebSocket tunnel field by field.
+        refusal: Error response to port-forward requests.
+        disabled: Disabled transports with the status of the response.
+        gone: Number of watches and continued lists that are answered with HTTP 410.
+        delay_s: Delay of every byte of a tunnel.
+        stalled: "tunnels", "watches", "all", or empty.
+        go_framing: Write WebSocket tunnels field by field, as Go does.
     """
 
     refusal: Refusal | None = None
@@ -46,7 +46,7 @@ class Faults:
     go_framing: bool = False
 
     def clear(self) -> None:
-        """End every lasting fault."""
+        """End all faults."""
         self.refusal = None
         self.disabled = {}
         self.gone = 0
@@ -55,7 +55,7 @@ class Faults:
         self.go_framing = False
 
     def set_refusal(self, request: dict[str, Any]) -> None:
-        """`refuse`: `status` 0 ends it."""
+        """Set or clear (`status` 0) the refusal of port-forward requests."""
         status = int(request.get("status", 500))
         times = request.get("times")
         self.refusal = None
@@ -68,10 +68,10 @@ class Faults:
             )
 
     def set_transports(self, request: dict[str, Any]) -> None:
-        """`transports`.
+        """Set the disabled transports.
 
         Raises:
-            UsageError: An unknown transport.
+            UsageError: Unknown transport.
         """
         names = request.get("disable") or ()
         names = names.split(",") if isinstance(names, str) else names
@@ -81,13 +81,13 @@ class Faults:
         self.disabled = dict.fromkeys(names, int(request.get("status", 400)))
 
     def check_portforward(self, transport: str) -> None:
-        """Refuse a port-forward request if a fault says so.
+        """Check that no fault refuses a port-forward request.
 
         Raises:
-            Failure: The refusal.
+            StatusError: The refusal.
         """
         if (status := self.disabled.get(transport)) is not None:
-            raise StatusError(status, _REASONS.get(status, ""), f"{transport} is switched off")
+            raise StatusError(status, _REASONS.get(status, ""), f"{transport} is disabled")
         refusal = self.refusal
         if refusal is None:
             return
@@ -98,8 +98,8 @@ class Faults:
         reason = refusal.reason or _REASONS.get(refusal.status, "")
         raise StatusError(refusal.status, reason, refusal.message)
 
-    def take_gone(self) -> bool:
-        """Whether this watch or continued list is to be answered with HTTP 410."""
+    def consume_gone(self) -> bool:
+        """Return whether to answer this watch or continued list with HTTP 410; count it."""
         if self.gone <= 0:
             return False
         self.gone -= 1

@@ -1,8 +1,8 @@
-"""Getting and listing objects.
+"""Handlers of GET requests for objects and collections.
 
-A list with a `limit` is one version of the collection, however many pages it takes: the
-`continue` token names the version and the key to go on from, and the store undoes what changed
-since. When that version is forgotten the answer is 410, with a token to go on inconsistently.
+All pages of a list with a `limit` show one version of the collection: the `continue` token holds
+the version and the next key, and the store undoes later changes. If that version is compacted, the
+response is 410 with a token for an inconsistent continuation.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
 from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response
-from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.resources import Object, Resource
+from tui_forward.minicluster.apiserver.scale import to_scale
 from tui_forward.minicluster.apiserver.selectors import (
     FieldTest,
     LabelTest,
@@ -43,7 +43,7 @@ _TOKEN_VERSION = "meta.k8s.io/v1"
 
 
 def _encode_token(version: int, start: str) -> str:
-    # The real token ends the key with a zero byte: "the next key after this one".
+    # As in a real token, a zero byte after the key refers to the next key.
     token = msgspec.json.encode({"v": _TOKEN_VERSION, "rv": version, "start": start + "\0"})
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
@@ -74,10 +74,12 @@ def _decode_token(text: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a collection is wanted.
+    """The objects of a collection that a request selects.
 
     Attributes:
-        namespace: Empty for all.
+        namespace: Their namespace; empty for all.
+        labels: Label selector; None for all.
+        fields: Field selector; None for all.
     """
 
     resource: Resource
@@ -86,11 +88,13 @@ class Selection:
     fields: FieldTest | None = None
 
     @classmethod
-    def of(cls, request: Request, resource: Resource, namespace: str, name: str = "") -> Selection:
-        """The selection a request describes.
+    def from_request(
+        cls, request: Request, resource: Resource, namespace: str, name: str = ""
+    ) -> Selection:
+        """Return the selection of a request.
 
         Raises:
-            Failure: 400 for selectors that cannot be understood.
+            StatusError: 400 for invalid selectors.
         """
         fields = request.param("fieldSelector")
         if name:
@@ -99,16 +103,16 @@ class Selection:
             resource,
             namespace,
             parse_labels(request.param("labelSelector")),
-            parse_fields(fields, resource.selectable),
+            parse_fields(fields, resource.is_selectable),
         )
 
     @property
-    def everything(self) -> bool:
-        """Whether no selector narrows it."""
+    def has_no_selectors(self) -> bool:
+        """Whether it has neither a label nor a field selector."""
         return self.labels is None and self.fields is None
 
     def matches(self, item: Item) -> bool:
-        """Whether an object (of the right resource) is selected."""
+        """Return whether an object of the resource is selected."""
         return (
             (not self.namespace or item.namespace == self.namespace)
             and (self.labels is None or self.labels(item.labels))
@@ -117,56 +121,70 @@ class Selection:
 
 
 def get(store: Store, request: Request, resource: Resource, namespace: str, name: str) -> Response:
-    """One object.
+    """Handle GET of one object.
 
     Raises:
-        Failure: 404, or 406.
+        StatusError: 404, 406.
     """
-    form = negotiate(request.header("accept"))
+    media_type = negotiate(request.header("accept"))
     item = store.get(resource, namespace, name)
     if item is None:
         raise not_found(resource.plural, name, resource.group)
-    return render(form, item, request)
+    return render(media_type, item, request)
 
 
-def render(form: MediaType, item: Item, request: Request, status: int = 200) -> Response:
-    """One object in the form the client wants."""
-    if form.kind == "Table":
-        body: bytes | list[bytes] = tables.table(
+def get_scale(store: Store, resource: Resource, namespace: str, name: str) -> Response:
+    """Handle GET of a workload's scale.
+
+    Raises:
+        StatusError: 404.
+    """
+    item = store.get(resource, namespace, name)
+    if item is None:
+        raise not_found(resource.plural, name, resource.group)
+    return Response.json(to_scale(item))
+
+
+def render(media_type: MediaType, item: Item, request: Request, status: int = 200) -> Response:
+    """Return a response with one object in the negotiated media type."""
+    if media_type.kind == "Table":
+        body: bytes | list[bytes] = tables.encode_table(
             item.resource,
             (item,),
             {"resourceVersion": str(item.version)},
-            version=form.version,
+            version=media_type.version,
             include=request.param("includeObject", "Metadata"),
         )
-    elif form.kind:
-        body = tables.partial(item) + b"\n"
+    elif media_type.kind:
+        body = tables.encode_metadata(item) + b"\n"
     else:
-        body = item.whole() + b"\n"
+        body = item.encode_with_kind() + b"\n"
     return Response(status, body)
 
 
 def list_objects(store: Store, request: Request, selection: Selection) -> Response:
-    """A collection, or a page of it.
+    """Handle GET of a collection or a page of it.
 
     Raises:
-        Failure: 400, 406, 410, or 504 for a version from the future.
+        StatusError: 400, 406, 410, or 504 for a version that does not exist yet.
     """
-    form = negotiate(request.header("accept"))
+    media_type = negotiate(request.header("accept"))
     items, metadata = _page(store, request, selection)
     resource = selection.resource
-    if form.kind == "Table":
+    if media_type.kind == "Table":
         include = request.param("includeObject", "Metadata")
         return Response(
-            body=tables.table(resource, items, metadata, version=form.version, include=include)
+            body=tables.encode_table(
+                resource, items, metadata, version=media_type.version, include=include
+            )
         )
     encoded = msgspec.json.encode(metadata)
-    if form.kind:
+    if media_type.kind:
         head = (
             b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,'
-            % (form.version.encode(), encoded)
+            % (media_type.version.encode(), encoded)
         )
-        bodies = [tables.partial(item) for item in items]
+        bodies = [tables.encode_metadata(item) for item in items]
     else:
         head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,' % (
             resource.kind.encode(),
@@ -177,37 +195,38 @@ def list_objects(store: Store, request: Request, selection: Selection) -> Respon
     return Response(body=_list_body(head, bodies))
 
 
+_ITEMS_PER_PIECE = 64
+
+
 def _list_body(head: bytes, bodies: list[bytes]) -> list[bytes]:
-    """The pieces of a list, joined in runs so that no piece is tiny and none is huge."""
+    """Return the body of a list in pieces of moderate size."""
     pieces = [head + b'"items":[']
-    run = 64
-    for start in range(0, len(bodies), run):
-        joined = b",".join(bodies[start : start + run])
+    for start in range(0, len(bodies), _ITEMS_PER_PIECE):
+        joined = b",".join(bodies[start : start + _ITEMS_PER_PIECE])
         pieces.append(b"," + joined if start else joined)
     pieces.append(b"]}\n")
     return pieces
 
 
-def _page(
-    store: Store, request: Request, selection: Selection
-) -> tuple[list[Item], dict[str, Any]]:
+def _page(store: Store, request: Request, selection: Selection) -> tuple[list[Item], Object]:
+    """Return the items of a page and the metadata of the list."""
     resource, namespace = selection.resource, selection.namespace
     limit = request.number("limit")
-    wanted = request.param("resourceVersion")
+    requested = request.param("resourceVersion")
     match = request.param("resourceVersionMatch")
     prefix = f"{namespace}/" if namespace else ""
     version, start = store.version, ""
     if token := request.param("continue"):
-        if wanted and wanted != "0":
+        if requested and requested != "0":
             raise bad_request("specifying resource version is not allowed when using continue")
-        asked, relative = _decode_token(token)
-        start = prefix + relative
-        if asked > 0:
-            version = asked
-    elif wanted:
-        version = _version_of(store, wanted, match)
-        if wanted == "0":
-            limit = 0  # answered from the watch cache, which knows no pages
+        token_version, relative_key = _decode_token(token)
+        start = prefix + relative_key
+        if token_version > 0:
+            version = token_version
+    elif requested:
+        version = _parse_version(store, requested, match)
+        if requested == "0":
+            limit = 0  # the watch cache of a real API server has no pages
     elif match:
         raise bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
 
@@ -217,8 +236,8 @@ def _page(
             raise expired_continue(_encode_token(-1, start.removeprefix(prefix).rstrip("\0")))
         raise StatusError(410, "Expired", "The resourceVersion for the provided list is too old.")
 
-    metadata: dict[str, Any] = {"resourceVersion": str(version)}
-    if selection.everything:
+    metadata: Object = {"resourceVersion": str(version)}
+    if selection.has_no_selectors:
         items = found[:limit] if limit else found
         if len(found) > len(items):
             metadata["continue"] = _encode_token(version, items[-1].key.removeprefix(prefix))
@@ -234,11 +253,11 @@ def _page(
     return items, metadata
 
 
-def _version_of(store: Store, wanted: str, match: str) -> int:
+def _parse_version(store: Store, text: str, match: str) -> int:
     try:
-        version = int(wanted)
+        version = int(text)
     except ValueError:
-        raise bad_request(f"invalid resource version: {wanted}") from None
+        raise bad_request(f"invalid resource version: {text}") from None
     if version > store.version:
         raise StatusError(
             504,

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as the API server needs it: requests in, whole or streamed answers out, upgrades.
+"""HTTP/1.1 for the API server: requests, whole and streamed responses, upgrades.
 
-h11 parses; this module joins it to a `Wire`. One `Connection` serves one client until either
-side closes; requests on it are answered one after the other.
+This module connects h11 to a `SocketConnection`. An `HttpConnection` serves one client until
+either side closes; it handles the client's requests one after the other.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ import h11
 import msgspec
 
 from tui_forward.minicluster.apiserver import protobuf
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import JSON, StatusError, bad_request
 from tui_forward.minicluster.socket_connection import SocketConnection
 from tui_forward.protocol.upgrade_server import header_values
 
-# etcd refuses larger requests; so does a real API server.
+# The limit of a real API server.
 BODY_LIMIT = 3 << 20
-# Pieces a big answer is written in: one encryption and one system call each.
-PIECE = 1 << 20
+# Size of the writes of a large response: one encryption and one system call each.
+WRITE_SIZE = 1 << 20
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, as far as the connection tells.
+    """The client of a connection.
 
     Attributes:
-        address: Of the client, for `X-Forwarded-For`.
-        user: Common name of a verified client certificate, else empty.
-        groups: Its organisations.
+        address: Its IP address, for `X-Forwarded-For`.
+        user: Common name of its verified certificate, else empty.
+        groups: Organizations of its certificate.
     """
 
     address: str = ""
@@ -48,12 +49,12 @@ class Peer:
 
 @dataclass(slots=True)
 class Request:
-    """A whole request.
+    """A request with its body.
 
     Attributes:
-        path: Decoded, without query.
-        query: Decoded; a parameter may repeat.
-        headers: As sent, names in lower case, in order.
+        path: Decoded path without query.
+        query: Decoded parameters; a parameter may repeat.
+        headers: Headers in order; names are in lower case.
     """
 
     method: str
@@ -65,30 +66,30 @@ class Request:
     peer: Peer
 
     def header(self, name: str) -> str:
-        """All values of a header, joined by commas."""
+        """Return all values of a header, joined by commas."""
         return ", ".join(value for key, value in self.headers if key == name)
 
     def values(self, name: str) -> list[str]:
-        """Each value of a header."""
+        """Return the values of a header."""
         return [value for key, value in self.headers if key == name]
 
     def list(self, name: str) -> list[str]:
-        """Every value of a header, comma-separated lists taken apart."""
+        """Return the elements of a header's comma-separated values."""
         return header_values(self.headers, name)
 
     def param(self, name: str, default: str = "") -> str:
-        """The first value of a query parameter."""
+        """Return the first value of a query parameter."""
         return self.query.get(name, [default])[0]
 
     def flag(self, name: str) -> bool:
-        """A boolean query parameter; anything but `0` and `false` is true, as in Go."""
+        """Return a boolean query parameter; all values but `0` and `false` are true, as in Go."""
         return name in self.query and self.param(name).lower() not in ("0", "false")
 
     def number(self, name: str) -> int:
-        """A numeric query parameter, 0 when absent.
+        """Return a numeric query parameter; 0 if absent.
 
         Raises:
-            Failure: 400 when it is not a number.
+            StatusError: 400 if it is not a number.
         """
         text = self.param(name)
         if not text:
@@ -98,23 +99,23 @@ class Request:
         except ValueError:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
-    def json(self) -> dict[str, object]:
-        """The body as an object, from JSON or protobuf.
+    def json(self) -> Object:
+        """Return the object in the body, which is JSON or protobuf.
 
         Raises:
-            Failure: 400 when it is not one, 415 for protobuf of an unknown kind.
+            StatusError: 400 for a malformed body, 415 for protobuf of an unsupported kind.
         """
         if self.body.startswith(protobuf.MAGIC):
             return protobuf.decode(self.body)
         try:
-            return msgspec.json.decode(self.body, type=dict[str, object])
+            return msgspec.json.decode(self.body, type=Object)
         except msgspec.MsgspecError as error:
             raise bad_request(f"the object provided is unrecognized: {error}") from None
 
 
 @dataclass(slots=True)
 class Response:
-    """A whole answer; a body of several pieces is not joined before it is sent."""
+    """A whole response; the pieces of a body are sent without joining them."""
 
     status: int = 200
     body: bytes | list[bytes] = b""
@@ -122,22 +123,22 @@ class Response:
     headers: Headers = ()
 
     @classmethod
-    def of(cls, value: object, status: int = 200) -> Response:
-        """An answer of JSON, with the line end that Go's encoder writes."""
+    def json(cls, value: object, status: int = 200) -> Response:
+        """Return a JSON response, with the newline that Go's encoder writes."""
         return cls(status, msgspec.json.encode(value) + b"\n")
 
     @classmethod
-    def failure(cls, failure: StatusError) -> Response:
-        """An answer that says what went wrong."""
-        return cls(failure.code, failure.body(), failure.content_type, failure.headers)
+    def of_error(cls, error: StatusError) -> Response:
+        """Return the response of an error."""
+        return cls(error.code, error.body(), error.content_type, error.headers)
 
 
 @dataclass(slots=True)
-class Stream:
-    """An answer without a known end: each item of `chunks` is sent at once.
+class StreamingResponse:
+    """A response of unknown length: each item of `chunks` is sent immediately.
 
     Attributes:
-        on_close: Called when the answer is over, also if no chunk was ever asked for.
+        on_close: Called after the response, even if `chunks` was never iterated.
     """
 
     chunks: AsyncIterator[bytes]
@@ -149,60 +150,60 @@ class Stream:
 
 @dataclass(slots=True)
 class Hijack:
-    """The connection is handed over; `run` gets the wire and owns it until it returns.
+    """Hands the connection over to `run`, which owns it until it returns (net/http `Hijacker`).
 
-    Bytes of the client that came behind the request's header are in `Wire.pushed_back`.
+    Bytes that the client sent after the request are in `SocketConnection.pushed_back`.
     """
 
     run: Callable[[SocketConnection], Awaitable[None]]
 
 
-Answer = Response | Stream | Hijack
-Handler = Callable[[Request], Awaitable[Answer]]
+HandlerResult = Response | StreamingResponse | Hijack
+Handler = Callable[[Request], Awaitable[HandlerResult]]
 
 
 @dataclass(eq=False)
-class Connection:
-    """One client's connection.
+class HttpConnection:
+    """The connection of one client.
 
     Attributes:
-        streaming: Whether a watch (or another endless answer) runs on it now.
-        tunnel: Whether it was handed over to a tunnel.
+        is_streaming: Whether a `StreamingResponse` is being sent.
+        is_hijacked: Whether a `Hijack` owns the connection.
     """
 
-    wire: SocketConnection
+    transport: SocketConnection
     peer: Peer
     handler: Handler
-    streaming: bool = False
-    tunnel: bool = False
+    is_streaming: bool = False
+    is_hijacked: bool = False
     _http: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
 
     async def run(self) -> None:
-        """Serve until the connection ends. The wire is closed afterwards, also if cancelled."""
+        """Serve until the connection ends; close the transport, also after a cancellation."""
         try:
             while True:
-                request = await self._request()
+                request = await self._receive_request()
                 if request is None:
                     return
-                answer = await self.handler(request)
-                if isinstance(answer, Hijack):
-                    self.tunnel = True
-                    await answer.run(self.wire)
+                result = await self.handler(request)
+                if isinstance(result, Hijack):
+                    self.is_hijacked = True
+                    await result.run(self.transport)
                     return
-                if isinstance(answer, Stream):
-                    if not await self._stream(answer):
+                if isinstance(result, StreamingResponse):
+                    if not await self._send_stream(result):
                         return
                 else:
-                    await self._respond(answer)
+                    await self._send(result)
                 if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                     return
                 self._http.start_next_cycle()
         except (OSError, h11.RemoteProtocolError):
-            return  # the client broke off
+            return  # the client disconnected
         finally:
-            self.wire.close()
+            self.transport.close()
 
-    async def _request(self) -> Request | None:
+    async def _receive_request(self) -> Request | None:
         http = self._http
         head: h11.Request | None = None
         body: list[bytes] = []
@@ -211,38 +212,38 @@ class Connection:
             try:
                 event = http.next_event()
             except h11.RemoteProtocolError as error:
-                await self._refuse(error)
+                await self._send_protocol_error(error)
                 return None
             if event is h11.NEED_DATA:
                 if http.they_are_waiting_for_100_continue:
-                    go_on = http.send(h11.InformationalResponse(status_code=100, headers=[]))
-                    await self.wire.write(go_on or b"")
-                http.receive_data(await self.wire.read())
+                    head_100 = http.send(h11.InformationalResponse(status_code=100, headers=[]))
+                    await self.transport.write(head_100 or b"")
+                http.receive_data(await self.transport.read())
             elif isinstance(event, h11.Request):
                 head = event
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > BODY_LIMIT:
-                    failure = StatusError(
+                    too_large = StatusError(
                         413,
                         "RequestEntityTooLarge",
                         f"Request entity too large: limit is {BODY_LIMIT}",
                     )
-                    await self._respond(Response.failure(failure), close=True)
+                    await self._send(Response.of_error(too_large), close=True)
                     return None
                 body.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage) or event is h11.PAUSED:
                 if head is None:
                     return None
-                return self._parsed(head, b"".join(body))
+                return self._to_request(head, b"".join(body))
             else:
                 return None  # ConnectionClosed
 
-    def _parsed(self, head: h11.Request, body: bytes) -> Request:
-        # An upgrade's first bytes may already be here; whoever takes over finds them.
+    def _to_request(self, head: h11.Request, body: bytes) -> Request:
+        # The first bytes after an upgrade may have been read with the request.
         trailing, _ = self._http.trailing_data
         if trailing:
-            self.wire.pushed_back = bytes(trailing)
+            self.transport.pushed_back = bytes(trailing)
         target = head.target.decode("latin-1")
         url = urlsplit(target)
         return Request(
@@ -255,81 +256,80 @@ class Connection:
             peer=self.peer,
         )
 
-    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+    async def _send_protocol_error(self, error: h11.RemoteProtocolError) -> None:
         with contextlib.suppress(h11.LocalProtocolError, OSError):
             if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 body = f"400 Bad Request: {error}".encode()
                 response = Response(error.error_status_hint, body, "text/plain; charset=utf-8")
-                await self._respond(response, close=True)
+                await self._send(response, close=True)
 
-    async def _respond(self, response: Response, *, close: bool = False) -> None:
+    async def _send(self, response: Response, *, close: bool = False) -> None:
         pieces = response.body if isinstance(response.body, list) else [response.body]
         size = sum(map(len, pieces))
         headers = [
-            *self._common(response.content_type, response.headers),
+            *self._common_headers(response.content_type, response.headers),
             ("Content-Length", str(size)),
         ]
         if close:
             headers.append(("Connection", "close"))
         head = self._http.send(h11.Response(status_code=response.status, headers=headers)) or b""
-        for piece in _joined(pieces):
-            # h11 only counts here: it gives the piece back as it is.
+        for piece in _join_small(pieces):
+            # h11 only counts the bytes and returns the piece itself.
             http = self._http.send_with_data_passthrough(h11.Data(data=piece)) or []
-            await self.wire.write(b"".join((head, *http)))
+            await self.transport.write(b"".join((head, *http)))
             head = b""
         if head:
-            await self.wire.write(head)
+            await self.transport.write(head)
         self._http.send(h11.EndOfMessage())
 
-    async def _stream(self, stream: Stream) -> bool:
-        """Send an endless answer; False when the client has gone."""
+    async def _send_stream(self, stream: StreamingResponse) -> bool:
+        """Send a streaming response; return False if the client has disconnected."""
         headers = [
-            *self._common(stream.content_type, stream.headers),
+            *self._common_headers(stream.content_type, stream.headers),
             ("Transfer-Encoding", "chunked"),
         ]
-        http, wire = self._http, self.wire
-        head = http.send(h11.Response(status_code=stream.status, headers=headers)) or b""
+        head = self._http.send(h11.Response(status_code=stream.status, headers=headers)) or b""
         try:
-            await wire.write(head)
-            return await self._chunks(stream)
+            await self.transport.write(head)
+            return await self._send_chunks(stream)
         finally:
-            await _close(stream.chunks)
+            await _close_iterator(stream.chunks)
             if stream.on_close is not None:
                 stream.on_close()
 
-    async def _chunks(self, stream: Stream) -> bool:
-        http, wire = self._http, self.wire
-        self.streaming = True
-        sending = asyncio.ensure_future(self._send_chunks(stream))
-        # Nothing is expected from the client now, so what can be read is its end.
-        reading = asyncio.ensure_future(wire.read())
+    async def _send_chunks(self, stream: StreamingResponse) -> bool:
+        transport = self.transport
+        self.is_streaming = True
+        sending = asyncio.ensure_future(self._write_chunks(stream))
+        # A client normally sends nothing during a response: a read detects its disconnection.
+        reading = asyncio.ensure_future(transport.read())
         try:
             await asyncio.wait((sending, reading), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
                 if reading.exception() is not None or not reading.result():
                     return False
-                wire.pushed_back = reading.result()  # a pipelined request
+                transport.pushed_back = reading.result()  # a pipelined request
                 await sending
             sending.result()
             if reading.done() and reading.exception() is None:
                 if not reading.result():
                     return False
-                wire.pushed_back = reading.result()
-            await wire.write(http.send(h11.EndOfMessage()) or b"")
+                transport.pushed_back = reading.result()
+            await transport.write(self._http.send(h11.EndOfMessage()) or b"")
             return True
         finally:
-            self.streaming = False
+            self.is_streaming = False
             for task in (sending, reading):
                 task.cancel()
             await asyncio.gather(sending, reading, return_exceptions=True)
 
-    async def _send_chunks(self, stream: Stream) -> None:
+    async def _write_chunks(self, stream: StreamingResponse) -> None:
         async for chunk in stream.chunks:
             if chunk:
-                await self.wire.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                await self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 
     @staticmethod
-    def _common(content_type: str, more: Headers) -> list[tuple[str, str]]:
+    def _common_headers(content_type: str, more: Headers) -> list[tuple[str, str]]:
         headers = [
             ("Audit-Id", str(uuid.uuid4())),
             ("Cache-Control", "no-cache, private"),
@@ -340,12 +340,12 @@ class Connection:
         return [*headers, *more]
 
 
-def _joined(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    """The pieces, small ones joined up to `PIECE`."""
+def _join_small(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    """Join small pieces up to `WRITE_SIZE`."""
     batch: list[bytes] = []
     size = 0
     for piece in pieces:
-        if batch and size + len(piece) > PIECE:
+        if batch and size + len(piece) > WRITE_SIZE:
             yield b"".join(batch)
             batch, size = [], 0
         if piece:
@@ -355,8 +355,8 @@ def _joined(pieces: Iterable[bytes]) -> Iterable[bytes]:
         yield b"".join(batch)
 
 
-async def _close(chunks: AsyncIterator[bytes]) -> None:
+async def _close_iterator(chunks: AsyncIterator[bytes]) -> None:
     closing = getattr(chunks, "aclose", None)
     if closing is not None:
-        with contextlib.suppress(Exception):  # its own clean-up; the connection is over
+        with contextlib.suppress(Exception):  # cleanup errors do not matter after the response
             await closing()

@@ -1,8 +1,8 @@
-"""The file that keeps every object across restarts of the API server.
+"""The file that stores every object across restarts of the API server.
 
-A log of changes: each record a header line ``<version> <resource> <key> <length>`` followed by
-that many bytes of JSON and a newline; length 0 is a deletion. A torn last record (the process
-was killed while writing) is ignored. The file is rewritten when most of it is outdated.
+It is a log of changes. Each record is a header line ``<version> <resource> <key> <length>``,
+that many bytes of JSON and a newline; length 0 is a deletion. An incomplete last record (the
+process was killed while writing) is ignored. The file is rewritten when most of it is outdated.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from typing import BinaryIO
 
 Record = tuple[int, str, str, bytes]
 
-# Below this size nothing is gained by rewriting.
-_SMALL = 32 << 20
+# Smaller files are never rewritten.
+_MIN_REWRITE_SIZE = 32 << 20
 
 
 class Journal:
-    """See the module.
+    """Log of all changes of the store.
 
     Args:
-        path: The file; created when missing.
+        path: The file; created if missing.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._file: BinaryIO | None = None
-        self._live = 0
+        self._live_size = 0
         self._size = 0
 
     @property
-    def wasteful(self) -> bool:
+    def needs_rewrite(self) -> bool:
         """Whether a rewrite would at least halve the file."""
-        return self._size > _SMALL and self._size > 2 * self._live
+        return self._size > _MIN_REWRITE_SIZE and self._size > 2 * self._live_size
 
     def replay(self) -> Iterator[Record]:
-        """Every record of the file, oldest first."""
+        """Yield the records of the file, oldest first."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
@@ -54,20 +54,20 @@ class Journal:
                 yield int(version), path, key, raw
 
     def rewrite(self, records: Iterable[Record], version: int) -> None:
-        """Replace the file by these records; `version` is kept even if there are none."""
+        """Replace the file by these records; it stores `version` even without records."""
         self.close()
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as file:
+        new_path = self._path.with_suffix(".new")
+        with new_path.open("wb") as file:
             file.write(_record(version, "//", "", b""))
             for record in records:
                 file.write(_record(*record))
-            self._size = self._live = file.tell()
-        fresh.replace(self._path)
-        # Unbuffered: what append() has returned from must survive the end of this process.
+            self._size = self._live_size = file.tell()
+        new_path.replace(self._path)
+        # Unbuffered: an appended record must survive a crash of this process.
         self._file = self._path.open("ab", buffering=0)
 
     def append(self, version: int, path: str, key: str, raw: bytes) -> None:
-        """Write one change."""
+        """Append one change."""
         if self._file is None:
             self._file = self._path.open("ab", buffering=0)
         record = _record(version, path, key, raw)

@@ -1,4 +1,4 @@
-"""The way from the API server to a kubelet: where it is, and a connection to it."""
+"""Connections from the API server to kubelets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import errno
 import os
 import ssl
 from dataclasses import dataclass
-from typing import Any
 
 import h11
 
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import TlsFiles
@@ -20,30 +20,30 @@ from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 DEFAULT_PORT = 10250
 DIAL_TIMEOUT_S = 30.0
-# The head of an answer from a kubelet or a runtime; Go's own limit is 1 MiB.
+# Size of a response's header from a kubelet or runtime; the limit of Go is 1 MiB.
 HEAD_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a node's kubelet listens."""
+    """The address of a node's kubelet."""
 
     host: str
     port: int
 
     @property
     def authority(self) -> str:
-        """For the `Host` header."""
+        """Host and port for the `Host` header."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(slots=True)
-class Head:
-    """The head of an answer.
+class ResponseHead:
+    """Status and headers of a response.
 
     Attributes:
-        raw: Its bytes as they came, the blank line included.
-        length: Content-Length, None when the end of the connection is the end of the body.
+        raw: The received bytes, including the blank line.
+        length: Content-Length; None if the body ends with the connection.
     """
 
     raw: bytes
@@ -53,31 +53,31 @@ class Head:
     chunked: bool
 
     def header(self, name: str) -> str:
-        """The first value of a header."""
+        """Return the first value of a header."""
         return next((value for key, value in self.headers if key == name), "")
 
 
 class KubeletDialer:
-    """Finds and dials kubelets.
+    """Looks up and connects to kubelets.
 
     Args:
-        store: Has the Node objects.
-        tls: The API server's client certificate, and the authority of the kubelets'.
+        store: Contains the Node objects.
+        tls: Client certificate of the API server; `ca` verifies the kubelets.
     """
 
     def __init__(self, store: Store, tls: TlsFiles) -> None:
         self._store = store
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.ca)
         context.load_cert_chain(tls.cert, tls.key)
-        # An upgrade is HTTP/1.1; so is everything else this server asks of a kubelet.
+        # Upgrades require HTTP/1.1, and other requests to kubelets use it too.
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
 
     def backend(self, node: str) -> Backend:
-        """Where a node's kubelet listens, as its Node says.
+        """Return the address in the status of a Node.
 
         Raises:
-            Failure: 404 when there is no such node, 500 when it has no address.
+            StatusError: 404 if there is no such node, 500 if it has no address.
         """
         item = self._store.get(resources.NODES, "", node)
         if item is None:
@@ -87,7 +87,7 @@ class KubeletDialer:
                 f'nodes "{node}" not found',
                 details={"name": node, "kind": "nodes"},
             )
-        status: dict[str, Any] = item.copy().get("status") or {}
+        status: Object = item.copy().get("status") or {}
         addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         if not host:
@@ -100,42 +100,44 @@ class KubeletDialer:
         return Backend(host, int(endpoint.get("Port") or DEFAULT_PORT))
 
     async def dial(self, backend: Backend) -> SocketConnection:
-        """Connect to a kubelet and do the TLS handshake.
+        """Connect to a kubelet and perform the TLS handshake.
 
         Raises:
-            Failure: 500, worded as Go words a failed dial.
+            StatusError: 500 with the message of a failed dial in Go.
         """
-        wire: SocketConnection | None = None
+        connection: SocketConnection | None = None
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                wire = await connect(backend.host, backend.port)
-                await wire.start_tls(self._context, server_side=False, server_hostname=backend.host)
-                return wire
+                connection = await connect(backend.host, backend.port)
+                await connection.start_tls(
+                    self._context, server_side=False, server_hostname=backend.host
+                )
+                return connection
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            if wire is not None:
-                wire.abort()
+            if connection is not None:
+                connection.abort()
             raise StatusError(
                 500, "", f"error dialing backend: {_dial_error(backend, error)}"
             ) from error
         except asyncio.CancelledError:
-            if wire is not None:
-                wire.abort()
+            if connection is not None:
+                connection.abort()
             raise
 
 
-async def read_head(wire: SocketConnection) -> Head:
-    """Read the head of the answer to a request just sent; the rest is pushed back.
+async def read_head(connection: SocketConnection) -> ResponseHead:
+    """Read status and headers of a response; push back the bytes that follow.
 
     Raises:
-        Failure: 500 when what comes is not an HTTP answer.
+        StatusError: 500 if the bytes are not an HTTP response.
     """
     data = bytearray()
     while True:
         try:
-            chunk = await wire.read()
+            chunk = await connection.read()
         except OSError as error:
             raise StatusError(
-                500, "", f"error reading backend response: {_words(error)}"
+                500, "", f"error reading backend response: {_error_text(error)}"
             ) from error
         if not chunk:
             raise StatusError(500, "", "error reading backend response: unexpected EOF")
@@ -163,11 +165,11 @@ async def read_head(wire: SocketConnection) -> Head:
         raise StatusError(500, "", f"error reading backend response: {error}") from error
     if not isinstance(event, h11.Response | h11.InformationalResponse):
         raise StatusError(500, "", "error reading backend response: malformed HTTP response")
-    wire.pushed_back = rest
+    connection.pushed_back = rest
     headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in event.headers]
     found = dict(headers)
     length = found.get("content-length")
-    return Head(
+    return ResponseHead(
         raw,
         event.status_code,
         headers,
@@ -181,11 +183,11 @@ def _dial_error(backend: Backend, error: OSError) -> str:
         return f"remote error: tls: {(error.reason or str(error)).lower()}"
     if isinstance(error, TimeoutError) and error.errno is None:
         return f"dial tcp {backend.authority}: i/o timeout"
-    return f"dial tcp {backend.authority}: {_words(error, 'connect: ')}"
+    return f"dial tcp {backend.authority}: {_error_text(error, 'connect: ')}"
 
 
-def _words(error: OSError, call: str = "") -> str:
-    """An error number in the words of Go's runtime, which are the system's in lower case."""
+def _error_text(error: OSError, syscall: str = "") -> str:
+    """Return the text of Go's runtime for an error number: the system's in lower case."""
     if error.errno is not None and error.errno in errno.errorcode:
-        return call + os.strerror(error.errno).lower()
+        return syscall + os.strerror(error.errno).lower()
     return str(error).lower()

@@ -1,20 +1,20 @@
-"""OpenAPI, as little of it as kubectl needs: that writes take `fieldValidation`.
+"""The part of OpenAPI v3 that kubectl requires: that writes accept `fieldValidation`.
 
-kubectl before 1.26 and `kubectl explain` want the whole schemas, which this cluster does not
-have; `--validate=false` does without them.
+kubectl before 1.26 and `kubectl explain` require complete schemas, which this cluster does not
+have; kubectl works without them with `--validate=false`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.resources import Object
+from tui_forward.minicluster.apiserver.version import VERSION
 
 _JSON = {"application/json": {"schema": {"type": "object"}}}
 
 
-def index() -> dict[str, Any]:
-    """The answer to `/openapi/v3`."""
+def index() -> Object:
+    """Return the response to `/openapi/v3`."""
     paths = {
         _prefix(group): {"serverRelativeURL": f"/openapi/v3/{_prefix(group)}"}
         for group in sorted({resource.group for resource in resources.RESOURCES})
@@ -26,18 +26,18 @@ def _prefix(group: str) -> str:
     return f"apis/{group}/v1" if group else "api/v1"
 
 
-def document(path: str) -> dict[str, Any] | None:
-    """The answer to `/openapi/v3/{path}`; None when there is none."""
-    chosen = [each for each in resources.RESOURCES if _prefix(each.group) == path]
-    if not chosen:
+def document(path: str) -> Object | None:
+    """Return the response to `/openapi/v3/{path}`; None if there is none."""
+    found = [each for each in resources.RESOURCES if _prefix(each.group) == path]
+    if not found:
         return None
     parameters = [
         {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
         for name in ("dryRun", "fieldManager", "fieldValidation", "force")
     ]
-    paths: dict[str, Any] = {}
-    for resource in chosen:
-        place = "/namespaces/{namespace}" if resource.namespaced else ""
+    paths: Object = {}
+    for resource in found:
+        namespace_path = "/namespaces/{namespace}" if resource.namespaced else ""
         operation = {
             "parameters": parameters,
             "responses": {"200": {"description": "OK", "content": _JSON}},
@@ -47,7 +47,7 @@ def document(path: str) -> dict[str, Any] | None:
                 "kind": resource.kind,
             },
         }
-        collection = f"/{path}{place}/{resource.plural}"
+        collection = f"/{path}{namespace_path}/{resource.plural}"
         paths[collection] = {"post": {**operation, "x-kubernetes-action": "post"}}
         paths[f"{collection}/{{name}}"] = {
             "put": {**operation, "x-kubernetes-action": "put"},
@@ -55,7 +55,7 @@ def document(path: str) -> dict[str, Any] | None:
         }
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": resources.VERSION["gitVersion"]},
+        "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
         "paths": paths,
         "components": {"schemas": {}},
     }

@@ -1,6 +1,6 @@
-"""What kubectl shows of a pod: READY, STATUS, RESTARTS.
+"""The cells of a pod's table row: READY, STATUS, RESTARTS and others.
 
-The rules are those of the real printer (`printPod` of kubernetes' `pkg/printers`).
+The rules are those of `printPod` in Kubernetes' `pkg/printers`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tui_forward.minicluster.apiserver import timestamps as timestamps
-
-Object = dict[str, Any]
+from tui_forward.minicluster.apiserver import timestamps
+from tui_forward.minicluster.apiserver.resources import Object
 
 
 class _Metadata(msgspec.Struct):
@@ -37,7 +36,7 @@ class _Spec(msgspec.Struct):
 
 
 class _Pod(msgspec.Struct):
-    """As much of a pod as its row needs; decoding all of it takes much longer."""
+    """The fields of a pod that its row requires; decoding a whole pod takes much longer."""
 
     metadata: _Metadata
     spec: _Spec
@@ -47,16 +46,16 @@ class _Pod(msgspec.Struct):
 decode_pod = msgspec.json.Decoder(_Pod).decode
 
 
-def _restartable_init(container: _Container | None) -> bool:
+def _is_sidecar(container: _Container | None) -> bool:
     return container is not None and container.restart_policy == "Always"
 
 
-def pod_cells(pod: _Pod, at: float) -> list[Any]:
-    """The cells of a pod's row."""
+def pod_cells(pod: _Pod, now: float) -> list[Any]:
+    """Return the cells of a pod's row."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     inits = {c.name: c for c in spec.inits}
-    total = len(spec.containers) + sum(map(_restartable_init, spec.inits))
+    total = len(spec.containers) + sum(map(_is_sidecar, spec.inits))
     ready = restarts = 0
     last_restart = 0.0
     reason = status.get("reason") or status.get("phase", "")
@@ -67,17 +66,17 @@ def pod_cells(pod: _Pod, at: float) -> list[Any]:
     initializing = False
     for index, each in enumerate(status.get("initContainerStatuses") or ()):
         restarts += each.get("restartCount", 0)
-        last_restart = max(last_restart, _finished(each.get("lastState")))
+        last_restart = max(last_restart, _finished_at(each.get("lastState")))
         state = each.get("state") or {}
         terminated, waiting = state.get("terminated"), state.get("waiting") or {}
         if terminated and terminated.get("exitCode") == 0:
             continue
-        if _restartable_init(inits.get(each["name"])) and each.get("started"):
+        if _is_sidecar(inits.get(each["name"])) and each.get("started"):
             ready += bool(each.get("ready"))
             continue
         initializing = True
         if terminated:
-            reason = "Init:" + (terminated.get("reason") or _exit(terminated))
+            reason = "Init:" + (terminated.get("reason") or _exit_text(terminated))
         elif waiting.get("reason") not in (None, "", "PodInitializing"):
             reason = "Init:" + waiting["reason"]
         else:
@@ -89,13 +88,13 @@ def pod_cells(pod: _Pod, at: float) -> list[Any]:
         statuses = status.get("containerStatuses") or ()
         for each in reversed(statuses):
             restarts += each.get("restartCount", 0)
-            last_restart = max(last_restart, _finished(each.get("lastState")))
+            last_restart = max(last_restart, _finished_at(each.get("lastState")))
             state = each.get("state") or {}
             waiting, terminated = state.get("waiting") or {}, state.get("terminated")
             if waiting.get("reason"):
                 reason = waiting["reason"]
             elif terminated:
-                reason = terminated.get("reason") or _exit(terminated)
+                reason = terminated.get("reason") or _exit_text(terminated)
             elif each.get("ready") and "running" in state:
                 running_ready = True
                 ready += 1
@@ -109,17 +108,17 @@ def pod_cells(pod: _Pod, at: float) -> list[Any]:
         elif status.get("phase") not in ("Failed", "Succeeded"):
             reason = "Terminating"
 
-    shown = str(restarts)
+    restarts_text = str(restarts)
     if restarts and last_restart:
-        shown = f"{restarts} ({timestamps.human_duration(at - last_restart)} ago)"
+        restarts_text = f"{restarts} ({timestamps.format_duration(now - last_restart)} ago)"
     gates = spec.gates
     open_gates = sum(conditions.get(gate.condition, {}).get("status") == "True" for gate in gates)
     return [
         metadata.name,
         f"{ready}/{total}",
         reason,
-        shown,
-        timestamps.age(metadata.created, at),
+        restarts_text,
+        timestamps.format_age(metadata.created, now),
         status.get("podIP") or "<none>",
         spec.node or "<none>",
         status.get("nominatedNodeName") or "<none>",
@@ -127,12 +126,12 @@ def pod_cells(pod: _Pod, at: float) -> list[Any]:
     ]
 
 
-def _finished(state: Object | None) -> float:
+def _finished_at(state: Object | None) -> float:
     terminated = (state or {}).get("terminated") or {}
-    return timestamps.seconds(terminated.get("finishedAt"))
+    return timestamps.parse_rfc3339(terminated.get("finishedAt"))
 
 
-def _exit(terminated: Object) -> str:
+def _exit_text(terminated: Object) -> str:
     if terminated.get("signal"):
         return f"Signal:{terminated['signal']}"
     return f"ExitCode:{terminated.get('exitCode', 0)}"

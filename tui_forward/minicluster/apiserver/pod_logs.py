@@ -1,4 +1,4 @@
-"""The `log` subresource: a container's log, out of the kubelet that has it."""
+"""The `log` subresource: a container's log, fetched from the kubelet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from urllib.parse import quote, urlencode
 import h11
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.http import Request, Response, Stream
+from tui_forward.minicluster.apiserver.http import Request, Response, StreamingResponse
 from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, not_found
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.socket_connection import SocketConnection
 
-_PASSED = (
+_FORWARDED_PARAMETERS = (
     "follow",
     "limitBytes",
     "previous",
@@ -31,49 +31,53 @@ HEAD_TIMEOUT_S = 30.0
 
 async def serve(
     store: Store, kubelets: KubeletDialer, request: Request, namespace: str, name: str
-) -> Response | Stream:
-    """A container's log, followed when asked.
+) -> Response | StreamingResponse:
+    """Handle GET of a container's log.
 
     Raises:
-        Failure: 400, 404, or what the kubelet says.
+        StatusError: 400, 404, 500, or the error of the kubelet.
     """
     item = store.get(resources.PODS, namespace, name)
     if item is None:
         raise not_found("pods", name)
     spec = item.copy()["spec"]
-    container = _container(request.param("container"), name, spec)
+    container = _select_container(request.param("container"), name, spec)
     node = spec.get("nodeName")
     if not node:
         return Response(content_type="text/plain")
     backend = kubelets.backend(node)
-    wire = await kubelets.dial(backend)
+    connection = await kubelets.dial(backend)
     try:
-        query = urlencode([(key, request.param(key)) for key in _PASSED if key in request.query])
+        query = urlencode(
+            [(key, request.param(key)) for key in _FORWARDED_PARAMETERS if key in request.query]
+        )
         path = f"/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
         target = f"{path}?{query}" if query else path
         http = h11.Connection(h11.CLIENT)
-        ask = h11.Request(method="GET", target=target, headers=[("Host", backend.authority)])
-        await wire.write((http.send(ask) or b"") + (http.send(h11.EndOfMessage()) or b""))
+        head = h11.Request(method="GET", target=target, headers=[("Host", backend.authority)])
+        await connection.write((http.send(head) or b"") + (http.send(h11.EndOfMessage()) or b""))
         async with asyncio.timeout(HEAD_TIMEOUT_S):
-            event = await _next(wire, http)
+            event = await _next_event(connection, http)
         if not isinstance(event, h11.Response):
             raise StatusError(500, "InternalError", "the kubelet did not answer")
         if event.status_code != 200:
-            text = b"".join([chunk async for chunk in _body(wire, http)]).decode(errors="replace")
-            raise _failure(event.status_code, text.strip(), name)
+            text = b"".join([chunk async for chunk in _body(connection, http)]).decode(
+                errors="replace"
+            )
+            raise _kubelet_error(event.status_code, text.strip(), name)
     except (OSError, h11.RemoteProtocolError) as error:
-        wire.close()
+        connection.close()
         raise StatusError(500, "InternalError", f"Internal error occurred: {error}") from error
     except BaseException:
-        wire.close()
+        connection.close()
         raise
-    return Stream(_body(wire, http), content_type="text/plain")
+    return StreamingResponse(_body(connection, http), content_type="text/plain")
 
 
-def _container(wanted: str, pod: str, spec: dict[str, list[dict[str, str]]]) -> str:
+def _select_container(requested: str, pod: str, spec: dict[str, list[dict[str, str]]]) -> str:
     names = [c["name"] for c in spec.get("containers") or ()]
     inits = [c["name"] for c in spec.get("initContainers") or ()]
-    if not wanted:
+    if not requested:
         if len(names) == 1:
             return names[0]
         extra = f" or one of the init containers: [{' '.join(inits)}]" if inits else ""
@@ -81,32 +85,32 @@ def _container(wanted: str, pod: str, spec: dict[str, list[dict[str, str]]]) -> 
             f"a container name must be specified for pod {pod}, choose one of: "
             f"[{' '.join(names)}]{extra}"
         )
-    if wanted not in names + inits:
-        raise bad_request(f"container {wanted} is not valid for pod {pod}")
-    return wanted
+    if requested not in names + inits:
+        raise bad_request(f"container {requested} is not valid for pod {pod}")
+    return requested
 
 
-def _failure(code: int, text: str, pod: str) -> StatusError:
+def _kubelet_error(code: int, text: str, pod: str) -> StatusError:
     reason = {400: "BadRequest", 404: "NotFound"}.get(code, "InternalError")
     details = {"name": pod, "kind": "pods"} if code == 404 else None
     return StatusError(code, reason, text or f"the kubelet answered {code}", details=details)
 
 
-async def _next(wire: SocketConnection, http: h11.Connection) -> object:
+async def _next_event(connection: SocketConnection, http: h11.Connection) -> object:
     while True:
         event = http.next_event()
         if event is not h11.NEED_DATA:
             return event
-        http.receive_data(await wire.read())
+        http.receive_data(await connection.read())
 
 
-async def _body(wire: SocketConnection, http: h11.Connection) -> AsyncIterator[bytes]:
+async def _body(connection: SocketConnection, http: h11.Connection) -> AsyncIterator[bytes]:
     try:
-        with contextlib.suppress(OSError, h11.RemoteProtocolError):  # a log may end anywhere
+        with contextlib.suppress(OSError, h11.RemoteProtocolError):  # a log may end at any byte
             while True:
-                event = await _next(wire, http)
+                event = await _next_event(connection, http)
                 if not isinstance(event, h11.Data):
                     return
                 yield bytes(event.data)
     finally:
-        wire.close()
+        connection.close()

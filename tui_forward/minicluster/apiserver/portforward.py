@@ -1,9 +1,9 @@
-"""The `portforward` subresource: from the client's upgrade to the kubelet, and back.
+"""The `portforward` subresource: upgrades the client's connection and relays it to the kubelet.
 
-SPDY/3.1 and the legacy WebSocket channels are handed to the kubelet as they are; after its 101
-both connections are one raw pipe. A WebSocket that carries SPDY (KEP-4006) ends here: the
-request goes on as a SPDY upgrade, and `tunnel` translates. What the kubelet refuses reaches
-the client word for word.
+Requests for SPDY/3.1 and the legacy WebSocket channels are passed to the kubelet unchanged; after
+its 101 the bytes of both connections are relayed. A WebSocket that carries SPDY (KEP-4006) ends
+here: the kubelet gets a SPDY upgrade, and `websocket_tunnel` translates. Error responses of the
+kubelet are passed to the client unchanged.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
 from urllib.parse import quote, urlencode
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.http import Hijack, Request, Response
-from tui_forward.minicluster.apiserver.kubelet_dialer import Backend, Head, KubeletDialer, read_head
+from tui_forward.minicluster.apiserver.kubelet_dialer import (
+    Backend,
+    KubeletDialer,
+    ResponseHead,
+    read_head,
+)
 from tui_forward.minicluster.apiserver.status_errors import (
     PlainTextError,
     StatusError,
@@ -37,45 +42,24 @@ from tui_forward.protocol.upgrade_server import (
     websocket_switching_protocols,
 )
 
-# How long a refusal of the kubelet may take to pass.
-REFUSAL_TIMEOUT_S = 10.0
+# How long the body of a kubelet's error response may take.
+ERROR_RESPONSE_TIMEOUT_S = 10.0
 
-# Of this hop, or of the client's relation to this hop: never passed on.
-_OWN_HEADERS = frozenset(
+# Headers that concern the client's connection to this server only.
+_HOP_BY_HOP_HEADERS = frozenset(
     {"authorization", "host", "content-length", "x-forwarded-for", "transfer-encoding"}
 )
 
 
-class ActivePortForward(Protocol):
-    """An upgraded connection while it lasts.
-
-    Attributes:
-        delay_s: Every byte is delivered later by this.
-    """
-
-    delay_s: float
-
-    def stall(self) -> None:
-        """Move nothing, close nothing."""
-
-    def resume(self) -> None:
-        """End a stall."""
-
-    def cut(self) -> None:
-        """End it."""
-
-    def reset(self) -> None:
-        """End it with RST."""
-
-    async def wait(self) -> None:
-        """Return when it has ended."""
-
-
 class PortForward:
-    """Answers requests for the `portforward` subresource.
+    """Handles requests for the `portforward` subresource.
 
     Args:
-        running: Is told of every upgraded connection; what it returns is called at its end.
+        store: Contains the pods.
+        kubelets: Connects to kubelets.
+        faults: Faults in force.
+        on_start: Called with the relay of every upgraded connection; returns a function to call
+            at its end.
     """
 
     def __init__(
@@ -83,18 +67,18 @@ class PortForward:
         store: Store,
         kubelets: KubeletDialer,
         faults: Faults,
-        running: Callable[[ActivePortForward], Callable[[], None]],
+        on_start: Callable[[Relay], Callable[[], None]],
     ) -> None:
         self._store = store
         self._kubelets = kubelets
         self._faults = faults
-        self._running = running
+        self._on_start = on_start
 
     async def handle(self, request: Request, namespace: str, name: str) -> Hijack | Response:
-        """Upgrade, or say why not.
+        """Upgrade a connection, or return the kubelet's error response.
 
         Raises:
-            Failure: Every row of the real server's errors that belongs to this hop.
+            StatusError: The errors of a real API server.
         """
         ports = _ports(request)
         pod = self._store.get(resources.PODS, namespace, name)
@@ -105,40 +89,40 @@ class PortForward:
             raise bad_request(f"pod {name} does not have a host assigned")
         if not is_upgrade(request.headers):
             raise bad_request("Upgrade request required")
-        websocket = is_websocket_upgrade(request.headers)
+        is_websocket = is_websocket_upgrade(request.headers)
         _, protocols = split_bearer_protocol(request.list("sec-websocket-protocol"))
-        tunnelled = websocket and any(name.startswith("SPDY/3.1+") for name in protocols)
+        is_tunnel = is_websocket and any(name.startswith("SPDY/3.1+") for name in protocols)
         self._faults.check_portforward(
-            "websocket" if tunnelled else "channels" if websocket else "spdy"
+            "websocket" if is_tunnel else "channels" if is_websocket else "spdy"
         )
         backend = self._kubelets.backend(node)
         path = f"/portForward/{quote(namespace)}/{quote(name)}"
-        if tunnelled:
-            return await self._tunnel(request, backend, path, protocols)
+        if is_tunnel:
+            return await self._open_tunnel(request, backend, path, protocols)
         if ports:
             path += "?" + urlencode([("port", port) for port in ports])
-        headers = _passed_on(request)
-        if websocket and protocols:
+        headers = _forwarded_headers(request)
+        if is_websocket and protocols:
             headers = [h for h in headers if h[0] != "sec-websocket-protocol"]
             headers.append(("sec-websocket-protocol", ", ".join(protocols)))
-        upstream, head = await self._ask(request.method, path, backend, headers, request)
+        upstream, head = await self._send_request(request.method, path, backend, headers, request)
         if head.status != 101:
-            return self._refused(upstream, head)
-        return Hijack(lambda wire: self._relay(wire, upstream, head.raw))
+            return self._pass_error(upstream, head)
+        return Hijack(lambda downstream: self._relay(downstream, upstream, head.raw))
 
-    async def _ask(
+    async def _send_request(
         self,
         method: str,
         path: str,
         backend: Backend,
         headers: list[tuple[str, str]],
         request: Request,
-    ) -> tuple[SocketConnection, Head]:
+    ) -> tuple[SocketConnection, ResponseHead]:
         forwarded = [*request.values("x-forwarded-for"), request.peer.address]
         lines = [
             f"{method} {path} HTTP/1.1",
             f"Host: {backend.authority}",
-            *(f"{_spelled(key)}: {value}" for key, value in headers),
+            *(f"{_canonical_name(key)}: {value}" for key, value in headers),
             f"X-Forwarded-For: {', '.join(filter(None, forwarded))}",
         ]
         if method == "POST":
@@ -154,68 +138,64 @@ class PortForward:
             upstream.abort()
             raise
 
-    def _refused(self, upstream: SocketConnection, head: Head) -> Hijack:
+    def _pass_error(self, upstream: SocketConnection, head: ResponseHead) -> Hijack:
         if head.status < 400:
             upstream.close()
             raise PlainTextError(500, f"invalid upgrade response: status code {head.status}")
-        return Hijack(lambda wire: _echo(wire, upstream, head))
+        return Hijack(lambda downstream: _copy_response(downstream, upstream, head))
 
-    async def _relay(self, wire: SocketConnection, upstream: SocketConnection, head: bytes) -> None:
-        # What the client sent before it was told to is dropped, as by Go's hijack.
-        wire.pushed_back = b""
+    async def _relay(
+        self,
+        downstream: SocketConnection,
+        upstream: SocketConnection,
+        response: bytes,
+        make_relay: Callable[[SocketConnection, SocketConnection], Relay] = Relay,
+    ) -> None:
+        # Bytes that the client sent before the 101 are dropped, as by Go's hijack.
+        downstream.pushed_back = b""
         try:
-            await wire.write(head)
+            await downstream.write(response)
         except BaseException:
             upstream.abort()
             raise
-        await self._run(Relay(wire, upstream))
-
-    async def _run(self, relay: ActivePortForward) -> None:
-        ended = self._running(relay)
+        relay = make_relay(downstream, upstream)
+        on_end = self._on_start(relay)
         try:
             await relay.wait()
         finally:
-            ended()
+            on_end()
 
-    async def _tunnel(
+    async def _open_tunnel(
         self, request: Request, backend: Backend, path: str, protocols: list[str]
     ) -> Hijack:
-        chosen = next(filter(is_tunnel_protocol, protocols), None)
-        if chosen is None:
+        protocol = next(filter(is_tunnel_protocol, protocols), None)
+        if protocol is None:
             raise bad_request("unable to upgrade: no supported tunneling protocol")
         if request.method != "GET" or not websocket_key_is_valid(request.headers):
             raise bad_request("websocket: the client is not using the websocket protocol")
         headers = [
-            header for header in _passed_on(request) if not header[0].startswith("sec-websocket-")
+            (name, value)
+            for name, value in _forwarded_headers(request)
+            if name not in ("connection", "upgrade") and not name.startswith("sec-websocket-")
         ]
-        headers = [h for h in headers if h[0] not in ("connection", "upgrade")]
         headers += [
             ("connection", "Upgrade"),
             ("upgrade", "SPDY/3.1"),
-            ("x-stream-protocol-version", chosen.removeprefix("SPDY/3.1+")),
+            ("x-stream-protocol-version", protocol.removeprefix("SPDY/3.1+")),
         ]
-        upstream, head = await self._ask("POST", path, backend, headers, request)
+        upstream, head = await self._send_request("POST", path, backend, headers, request)
         if head.status != 101:
-            return self._refused(upstream, head)
-        answer = websocket_switching_protocols(request.header("sec-websocket-key"), chosen)
-
-        async def run(wire: SocketConnection) -> None:
-            wire.pushed_back = b""
-            try:
-                await wire.write(answer)
-            except BaseException:
-                upstream.abort()
-                raise
-            await self._run(WebSocketTunnel(wire, upstream, go_framing=self._faults.go_framing))
-
-        return Hijack(run)
+            return self._pass_error(upstream, head)
+        response = websocket_switching_protocols(request.header("sec-websocket-key"), protocol)
+        make_tunnel = partial(WebSocketTunnel, go_framing=self._faults.go_framing)
+        return Hijack(lambda downstream: self._relay(downstream, upstream, response, make_tunnel))
 
 
 def _ports(request: Request) -> list[str]:
-    """The values of `ports`, as Go's conversion to `[]int32` takes them.
+    """Return the values of `ports`, parsed like Go's conversion to `[]int32`.
 
     Raises:
-        Failure: 400.
+        StatusError: 400.
     """
     ports = [port for value in request.query.get("ports", ()) for port in value.split(",")]
     for port in ports:
@@ -231,31 +211,33 @@ def _ports(request: Request) -> list[str]:
     return ports
 
 
-def _passed_on(request: Request) -> list[tuple[str, str]]:
+def _forwarded_headers(request: Request) -> list[tuple[str, str]]:
     return [
         (key, value)
         for key, value in request.headers
-        if key not in _OWN_HEADERS and not key.startswith("impersonate-")
+        if key not in _HOP_BY_HOP_HEADERS and not key.startswith("impersonate-")
     ]
 
 
-def _spelled(name: str) -> str:
+def _canonical_name(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-async def _echo(wire: SocketConnection, upstream: SocketConnection, head: Head) -> None:
-    """Give the kubelet's refusal to the client as it is, then close."""
+async def _copy_response(
+    downstream: SocketConnection, upstream: SocketConnection, head: ResponseHead
+) -> None:
+    """Send the kubelet's error response to the client unchanged."""
     try:
-        await wire.write(head.raw)
-        left = head.length
-        async with asyncio.timeout(REFUSAL_TIMEOUT_S):
-            while left is None or left > 0:
+        await downstream.write(head.raw)
+        remaining = head.length
+        async with asyncio.timeout(ERROR_RESPONSE_TIMEOUT_S):
+            while remaining is None or remaining > 0:
                 chunk = await upstream.read()
                 if not chunk:
                     break
-                if left is not None:
-                    left -= len(chunk)
-                await wire.write(chunk)
+                if remaining is not None:
+                    remaining -= len(chunk)
+                await downstream.write(chunk)
                 if head.chunked and chunk.endswith(b"0\r\n\r\n"):
                     break
     except TimeoutError:

@@ -1,8 +1,9 @@
-r"""Bodies in protobuf, which newer kubectl sends for the types it knows; answers stay JSON.
+r"""Decoder of protobuf request bodies, which recent kubectl sends for built-in types.
 
-Read are the fields that kubectl's own commands (`create`, `expose`, `auth can-i`, …) write, by
-the numbers of the `generated.proto` files of k8s.io/api; others are skipped, as they would be by
-an older server. A body is four bytes `k8s\0`, then an `Unknown` with type and raw message.
+It decodes the fields that kubectl's own commands (`create`, `expose`, `auth can-i`, …) write, by
+the numbers of the `generated.proto` files of k8s.io/api. Other fields are skipped, as by an older
+server. A body is four bytes `k8s\0`, then an `Unknown` with type and raw message. Responses are
+always JSON.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 
 MAGIC: Final = b"k8s\0"
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class _Map:
 
 @dataclass(frozen=True)
 class _OneOf:
-    """A message that stands for the one of its fields that its first field names."""
+    """A message whose value is the field that its first field selects."""
 
     fields: dict[int, tuple[str, Any]] = field(default_factory=dict)
 
 
 TEXT: Final = "text"
 NUMBER: Final = "number"
-# A number that says something also when it is 0.
+# A number that is set even if it is 0.
 COUNT: Final = "count"
 FLAG: Final = "flag"
 _Schema: TypeAlias = dict[int, tuple[str, Any]]
@@ -171,13 +171,13 @@ _ENVELOPE: _Schema = {
 
 
 def decode(body: bytes) -> Object:
-    """An object out of a protobuf body.
+    """Return the object of a protobuf body.
 
     Raises:
-        Failure: 415 for a kind that is not known here, 400 for a body that is broken.
+        StatusError: 415 for an unsupported kind, 400 for a malformed body.
     """
     try:
-        envelope = _message(memoryview(body)[len(MAGIC) :], _ENVELOPE)
+        envelope = _decode_message(memoryview(body)[len(MAGIC) :], _ENVELOPE)
         kind = envelope.get("type", {}).get("kind", "")
         schema = _KINDS.get(kind)
         if schema is None:
@@ -188,43 +188,43 @@ def decode(body: bytes) -> Object:
                 "include: application/json",
                 details={},
             )
-        return {**envelope["type"], **_message(envelope.get("raw", memoryview(b"")), schema)}
+        return {**envelope["type"], **_decode_message(envelope.get("raw", memoryview(b"")), schema)}
     except (IndexError, ValueError, UnicodeDecodeError) as error:
         raise StatusError(
             400, "BadRequest", f"the object provided is unrecognized: {error}"
         ) from None
 
 
-def _message(data: memoryview, schema: _Schema) -> Object:
+def _decode_message(data: memoryview, schema: _Schema) -> Object:
     found: Object = {}
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
+    offset = 0
+    while offset < len(data):
+        key, offset = _varint(data, offset)
+        number, wire_type = key >> 3, key & 7
         value: int | memoryview
-        if wire == 0:
-            value, at = _varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-            value, at = data[at : at + size], at + size
-        elif wire == 2:
-            size, at = _varint(data, at)
-            if at + size > len(data):
+        if wire_type == 0:
+            value, offset = _varint(data, offset)
+        elif wire_type in (1, 5):
+            size = 8 if wire_type == 1 else 4
+            value, offset = data[offset : offset + size], offset + size
+        elif wire_type == 2:
+            size, offset = _varint(data, offset)
+            if offset + size > len(data):
                 raise ValueError("unexpected EOF")
-            value, at = data[at : at + size], at + size
+            value, offset = data[offset : offset + size], offset + size
         else:
-            raise ValueError(f"proto: illegal wireType {wire}")
+            raise ValueError(f"proto: illegal wireType {wire_type}")
         if number in schema:
             name, kind = schema[number]
-            _put(found, name, kind, value)
+            _set_field(found, name, kind, value)
     return found
 
 
-def _put(found: Object, name: str, kind: Any, value: int | memoryview) -> None:
+def _set_field(found: Object, name: str, kind: Any, value: int | memoryview) -> None:
     if isinstance(kind, _Repeated):
         holder: Object = {}
-        _put(holder, name, kind.of, value)
-        # An empty text is left out of an object, not out of a list.
+        _set_field(holder, name, kind.of, value)
+        # Empty strings are omitted from objects, not from lists.
         found.setdefault(name, []).append(holder.get(name, "" if kind.of == TEXT else {}))
     elif isinstance(value, int):
         # 64 bits, two's complement.
@@ -239,25 +239,25 @@ def _put(found: Object, name: str, kind: Any, value: int | memoryview) -> None:
     elif kind == "bytes":
         found[name] = value
     elif isinstance(kind, _Map):
-        entry = _message(value, {1: ("key", TEXT), 2: ("value", TEXT)})
+        entry = _decode_message(value, {1: ("key", TEXT), 2: ("value", TEXT)})
         found.setdefault(name, {})[entry.get("key", "")] = entry.get("value", "")
     elif isinstance(kind, _OneOf):
-        picked = _message(value, kind.fields)
-        chosen = picked.get("text") if picked.get("type") else picked.get("int")
-        if chosen:
-            found[name] = chosen
+        message = _decode_message(value, kind.fields)
+        selected = message.get("text") if message.get("type") else message.get("int")
+        if selected:
+            found[name] = selected
     elif isinstance(kind, dict):
-        found[name] = _message(value, kind)
+        found[name] = _decode_message(value, kind)
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def _varint(data: memoryview, offset: int) -> tuple[int, int]:
     number = shift = 0
     while True:
-        byte = data[at]
-        at += 1
+        byte = data[offset]
+        offset += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number, at
+            return number, offset
         shift += 7
         if shift > 63:
             raise ValueError("proto: integer overflow")

@@ -1,23 +1,22 @@
-"""Which resources exist, and the discovery documents that say so.
-
-Discovery is answered in its plain form only; a client that asks for the aggregated one takes
-that too (it looks at the Content-Type).
-"""
+"""The resources that the API server serves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+
+# A decoded Kubernetes object, or a part of one.
+Object: TypeAlias = dict[str, Any]
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Subresource:
-    """A subresource that discovery names: its kind and verbs."""
+    """A subresource as discovery lists it."""
 
     name: str
     kind: str
@@ -28,11 +27,11 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource.
+    """A resource.
 
     Attributes:
-        fields: Extracts what `fieldSelector` can select by, besides name and namespace.
-        partial: Decodes an object as far as `fields` needs it.
+        fields: Getters of the fields that `fieldSelector` supports besides name and namespace.
+        decode_selectable: Decodes the parts of an object that `fields` requires.
     """
 
     group: str
@@ -45,39 +44,39 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
-    fields: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
-    partial: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
+    fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    decode_selectable: Callable[[bytes], Object] = msgspec.json.Decoder(Object).decode
 
     @property
     def api_version(self) -> str:
-        """`v1`, `apps/v1`."""
+        """Group and version, such as `v1` or `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
-    def prefix(self) -> bytes:
-        """How the JSON of a whole object of this kind begins."""
+    def json_prefix(self) -> bytes:
+        """The start of the JSON of an object with its kind."""
         return b'{"kind":"%b","apiVersion":"%b",' % (self.kind.encode(), self.api_version.encode())
 
-    def selectable(self, label: str) -> bool:
-        """Whether `fieldSelector` knows this field."""
-        return label in ("metadata.name", "metadata.namespace") or label in self.fields
+    def is_selectable(self, field: str) -> bool:
+        """Return whether `fieldSelector` supports a field."""
+        return field in ("metadata.name", "metadata.namespace") or field in self.fields
 
     def __hash__(self) -> int:
         return hash((self.group, self.plural))
 
 
-def _path(*names: str) -> Callable[[dict[str, Any]], str]:
-    def value(item: dict[str, Any]) -> str:
-        found: Any = item
-        for name in names:
-            found = found.get(name) if isinstance(found, dict) else None
-        return "" if found is None else str(found)
+def _getter(path: str) -> Callable[[Object], str]:
+    def get(obj: Object) -> str:
+        value: Any = obj
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return "" if value is None else str(value)
 
-    return value
+    return get
 
 
-def _paths(*dotted: str) -> dict[str, Callable[[dict[str, Any]], str]]:
-    return {path: _path(*path.split(".")) for path in dotted}
+def _fields(*paths: str) -> dict[str, Callable[[Object], str]]:
+    return {path: _getter(path) for path in paths}
 
 
 SCALE = Subresource("scale", "Scale", group="autoscaling", version="v1")
@@ -113,18 +112,18 @@ class _PodStatus(msgspec.Struct, omit_defaults=True):
     nominatedNodeName: str = ""  # noqa: N815
 
 
-class _PodPart(msgspec.Struct):
+class _SelectablePod(msgspec.Struct):
     spec: _PodSpec
     status: _PodStatus
 
 
-_decode_pod_part = msgspec.json.Decoder(_PodPart).decode
+_decode_selectable_pod = msgspec.json.Decoder(_SelectablePod).decode
 
 
-def _pod_part(raw: bytes) -> dict[str, Any]:
-    """A pod's selectable fields; decoding all of a pod takes ten times as long."""
-    part: dict[str, Any] = msgspec.to_builtins(_decode_pod_part(raw))
-    return part
+def _decode_pod(raw: bytes) -> Object:
+    """Decode a pod's selectable fields; decoding a whole pod takes ten times as long."""
+    pod: Object = msgspec.to_builtins(_decode_selectable_pod(raw))
+    return pod
 
 
 NAMESPACES = Resource(
@@ -137,7 +136,7 @@ NAMESPACES = Resource(
     short=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     subresources=(_status("Namespace"),),
-    fields=_paths("status.phase"),
+    fields=_fields("status.phase"),
 )
 NODES = Resource(
     "",
@@ -148,7 +147,7 @@ NODES = Resource(
     namespaced=False,
     short=("no",),
     subresources=(_status("Node"),),
-    fields=_paths("spec.unschedulable"),
+    fields=_fields("spec.unschedulable"),
 )
 PODS = Resource(
     "",
@@ -164,7 +163,7 @@ PODS = Resource(
         Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
         _status("Pod"),
     ),
-    fields=_paths(
+    fields=_fields(
         "status.phase",
         "spec.nodeName",
         "spec.restartPolicy",
@@ -173,7 +172,7 @@ PODS = Resource(
         "status.podIP",
         "status.nominatedNodeName",
     ),
-    partial=_pod_part,
+    decode_selectable=_decode_pod,
 )
 SERVICES = Resource(
     "",
@@ -184,7 +183,7 @@ SERVICES = Resource(
     short=("svc",),
     categories=("all",),
     subresources=(_status("Service"),),
-    fields=_paths("spec.clusterIP", "spec.type"),
+    fields=_fields("spec.clusterIP", "spec.type"),
 )
 EVENTS = Resource(
     "",
@@ -193,7 +192,7 @@ EVENTS = Resource(
     "event",
     "Event",
     short=("ev",),
-    fields=_paths(
+    fields=_fields(
         "involvedObject.kind",
         "involvedObject.namespace",
         "involvedObject.name",
@@ -223,7 +222,7 @@ JOBS = Resource(
     "Job",
     categories=("all",),
     subresources=(_status("Job"),),
-    fields=_paths("status.successful"),
+    fields=_fields("status.successful"),
 )
 
 RESOURCES: tuple[Resource, ...] = (
@@ -241,7 +240,7 @@ RESOURCES: tuple[Resource, ...] = (
     JOBS,
 )
 
-# Reviews are asked, not stored: only `create`.
+# Reviews are not stored: they only support `create`.
 REVIEWS: tuple[Resource, ...] = (
     Resource(
         "authorization.k8s.io",
@@ -272,94 +271,7 @@ REVIEWS: tuple[Resource, ...] = (
     ),
 )
 
-GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch")
-
 BY_PATH: dict[tuple[str, str, str], Resource] = {
     (resource.group, resource.version, resource.plural): resource
     for resource in (*RESOURCES, *REVIEWS)
 }
-BY_KIND: dict[tuple[str, str], Resource] = {
-    (resource.api_version, resource.kind): resource for resource in RESOURCES
-}
-
-VERSION: dict[str, str] = {
-    "major": "1",
-    "minor": "36",
-    "emulationMajor": "1",
-    "emulationMinor": "36",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.2+minicluster",
-    "gitCommit": "",
-    "gitTreeState": "clean",
-    "buildDate": "1970-01-01T00:00:00Z",
-    "goVersion": "none",
-    "compiler": "python",
-    "platform": "any",
-}
-
-
-def api_versions(address: str) -> dict[str, Any]:
-    """The answer to `/api`."""
-    return {
-        "kind": "APIVersions",
-        "versions": ["v1"],
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
-    }
-
-
-def _group(name: str) -> dict[str, Any]:
-    version = {"groupVersion": f"{name}/v1", "version": "v1"}
-    return {"name": name, "versions": [version], "preferredVersion": version}
-
-
-def api_group(name: str) -> dict[str, Any] | None:
-    """The answer to `/apis/{group}`."""
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)} if name in GROUPS else None
-
-
-def api_group_list() -> dict[str, Any]:
-    """The answer to `/apis`."""
-    return {
-        "kind": "APIGroupList",
-        "apiVersion": "v1",
-        "groups": [_group(name) for name in GROUPS],
-    }
-
-
-def api_resource_list(group: str, version: str) -> dict[str, Any] | None:
-    """The answer to `/api/v1` or `/apis/{group}/{version}`."""
-    chosen = [r for r in (*RESOURCES, *REVIEWS) if (r.group, r.version) == (group, version)]
-    if not chosen:
-        return None
-    entries: list[dict[str, Any]] = []
-    for resource in sorted(chosen, key=lambda r: r.plural):
-        entry: dict[str, Any] = {
-            "name": resource.plural,
-            "singularName": resource.singular,
-            "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": list(resource.verbs),
-        }
-        if resource.short:
-            entry["shortNames"] = list(resource.short)
-        if resource.categories:
-            entry["categories"] = list(resource.categories)
-        entries.append(entry)
-        for sub in sorted(resource.subresources, key=lambda s: s.name):
-            entry = {
-                "name": f"{resource.plural}/{sub.name}",
-                "singularName": "",
-                "namespaced": resource.namespaced,
-            }
-            if sub.group:
-                entry |= {"group": sub.group, "version": sub.version}
-            entries.append({**entry, "kind": sub.kind, "verbs": list(sub.verbs)})
-    head: dict[str, Any] = {"kind": "APIResourceList"}
-    if group:
-        head["apiVersion"] = "v1"
-    return {
-        **head,
-        "groupVersion": f"{group}/{version}" if group else version,
-        "resources": entries,
-    }

@@ -1,4 +1,4 @@
-"""What a request wants: from method and path to one of the things this server does.
+"""Routing: the resource, verb and names of a request.
 
 Paths follow the Kubernetes API conventions: `/api/v1/…` and `/apis/{group}/{version}/…`, then
 `[namespaces/{namespace}/]{resource}[/{name}[/{subresource}]]`.
@@ -17,7 +17,7 @@ from tui_forward.minicluster.apiserver.status_errors import method_not_allowed, 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request for objects.
+    """The objects that a request is for.
 
     Attributes:
         verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
@@ -28,16 +28,16 @@ class Target:
     verb: str
     namespace: str = ""
     name: str = ""
-    sub: str = ""
+    subresource: str = ""
 
     @property
     def attributes(self) -> Attributes:
-        """What has to be allowed."""
+        """The attributes that authorization checks."""
         plural = self.resource.plural
         return Attributes(
             self.verb,
             group=self.resource.group,
-            resource=f"{plural}/{self.sub}" if self.sub else plural,
+            resource=f"{plural}/{self.subresource}" if self.subresource else plural,
             namespace=self.namespace,
             name=self.name,
         )
@@ -48,10 +48,10 @@ _WITHOUT_NAME = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "del
 
 
 def route(request: Request) -> Target | None:
-    """The objects a request is about; None for paths that are not about objects.
+    """Return the objects that a request is for; None for other paths, such as discovery.
 
     Raises:
-        Failure: 404 for a resource that does not exist, 405 for a verb it has not.
+        StatusError: 404 for an unknown resource, 405 for a verb that it does not support.
     """
     parts = request.path.strip("/").split("/")
     if len(parts) >= 3 and parts[:2] == ["api", "v1"]:
@@ -61,21 +61,21 @@ def route(request: Request) -> Target | None:
     else:
         return None
     namespace = ""
-    # `namespaces/x` is the namespace itself; with more behind it, the place of something else.
+    # `namespaces/x` is the namespace itself; a longer path is an object in the namespace.
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     resource = resources.BY_PATH.get((group, version, rest[0]))
     if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
         raise no_such_path()
     name = rest[1] if len(rest) > 1 else ""
-    sub = rest[2] if len(rest) > 2 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
     if resource is resources.NAMESPACES:
         namespace = name
-    if sub and sub not in {each.name for each in resource.subresources}:
+    if subresource and subresource not in {each.name for each in resource.subresources}:
         raise no_such_path()
     verb = (_WITH_NAME | {"DELETE": "delete"} if name else _WITHOUT_NAME).get(request.method)
     if verb is None:
         raise method_not_allowed()
-    if verb in ("get", "list") and not sub and request.flag("watch"):
+    if verb in ("get", "list") and not subresource and request.flag("watch"):
         verb = "watch"
-    return Target(resource, verb, namespace, name, sub)
+    return Target(resource, verb, namespace, name, subresource)

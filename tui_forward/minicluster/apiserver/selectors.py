@@ -1,15 +1,15 @@
-"""Label and field selectors, as `labelSelector` and `fieldSelector` spell them.
+"""Parsers of label and field selectors.
 
-Grammar and meaning follow apimachinery's `labels` and `fields`: requirements separated by
-commas, all of which must hold. `!=` and `notin` also match objects without the label.
+Syntax and semantics follow apimachinery's `labels` and `fields`: requirements are separated by
+commas and must all match. `!=` and `notin` also match objects without the label.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import bad_request
 
 LabelTest = Callable[[Mapping[str, str]], bool]
@@ -23,12 +23,12 @@ _EXISTS = re.compile(rf"\s*(!?)\s*({_NAME})\s*\Z")
 
 
 def parse_labels(text: str) -> LabelTest | None:
-    """A test of labels; None for a selector that everything matches.
+    """Return the test of a label selector; None if it matches everything.
 
     Raises:
-        Failure: 400 for what cannot be parsed.
+        StatusError: 400 for a malformed selector.
     """
-    tests = [_requirement(part, text) for part in _split(text) if part.strip()]
+    tests = [_parse_requirement(part, text) for part in _split(text) if part.strip()]
     if not tests:
         return None
     if len(tests) == 1:
@@ -51,13 +51,13 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _requirement(part: str, whole: str) -> LabelTest:
+def _parse_requirement(part: str, selector: str) -> LabelTest:
     if found := _SET.match(part):
         key, operator, values = found.groups()
-        wanted = frozenset(value.strip() for value in values.split(","))
+        expected = frozenset(value.strip() for value in values.split(","))
         if operator == "in":
-            return lambda labels: labels.get(key) in wanted
-        return lambda labels: labels.get(key) not in wanted
+            return lambda labels: labels.get(key) in expected
+        return lambda labels: labels.get(key) not in expected
     if found := _EQUALS.match(part):
         key, operator, value = found.groups()
         if operator == "!=":
@@ -68,10 +68,10 @@ def _requirement(part: str, whole: str) -> LabelTest:
         bound = int(value)
 
         def ordered(labels: Mapping[str, str]) -> bool:
-            have = labels.get(key, "")
-            if not have.isdecimal():
+            label = labels.get(key, "")
+            if not label.isdecimal():
                 return False
-            return int(have) > bound if operator == ">" else int(have) < bound
+            return int(label) > bound if operator == ">" else int(label) < bound
 
         return ordered
     if found := _EXISTS.match(part):
@@ -79,13 +79,13 @@ def _requirement(part: str, whole: str) -> LabelTest:
         if absent:
             return lambda labels: key not in labels
         return lambda labels: key in labels
-    raise bad_request(f"unable to parse requirement: found '{part.strip()}' in '{whole}'")
+    raise bad_request(f"unable to parse requirement: found '{part.strip()}' in '{selector}'")
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a `LabelSelector` object (`matchLabels`, `matchExpressions`) selects `labels`.
+def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a `LabelSelector` (`matchLabels`, `matchExpressions`) matches labels.
 
-    An absent selector selects nothing, an empty one everything.
+    No selector matches nothing; an empty selector matches everything.
     """
     if selector is None:
         return False
@@ -95,26 +95,26 @@ def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
     for expression in selector.get("matchExpressions") or ():
         key, operator = expression["key"], expression["operator"]
         values = expression.get("values") or ()
-        held = {
+        is_match = {
             "In": labels.get(key) in values,
             "NotIn": labels.get(key) not in values,
             "Exists": key in labels,
             "DoesNotExist": key not in labels,
         }.get(operator, False)
-        if not held:
+        if not is_match:
             return False
     return True
 
 
-def parse_fields(text: str, known: Callable[[str], bool]) -> FieldTest | None:
-    """A test of an object's selectable fields; None for a selector that everything matches.
+def parse_fields(text: str, is_selectable: Callable[[str], bool]) -> FieldTest | None:
+    """Return the test of a field selector; None if it matches everything.
 
     Args:
         text: The selector.
-        known: Whether a field of this resource can be selected by.
+        is_selectable: Whether the resource supports a field in selectors.
 
     Raises:
-        Failure: 400 for a field that cannot be selected by, or what cannot be parsed.
+        StatusError: 400 for an unsupported field or a malformed selector.
     """
     terms: list[tuple[str, str, bool]] = []
     for part in text.split(","):
@@ -126,9 +126,11 @@ def parse_fields(text: str, known: Callable[[str], bool]) -> FieldTest | None:
                 break
         else:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        if not known(key.strip()):
+        if not is_selectable(key.strip()):
             raise bad_request(f"field label not supported: {key.strip()}")
         terms.append((key.strip(), value.strip(), operator != "!="))
     if not terms:
         return None
-    return lambda fields: all((fields.get(key, "") == value) is same for key, value, same in terms)
+    return lambda fields: all(
+        (fields.get(key, "") == value) is is_equality for key, value, is_equality in terms
+    )

@@ -1,29 +1,28 @@
-"""Failures as the API server words them: `Status` objects.
+"""Errors of the API server and their `Status` objects.
 
-The texts are those of a real API server (apimachinery's `api/errors`), because clients and
-people read them.
+The messages are those of a real API server (apimachinery's `api/errors`): clients parse them.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
+
+from tui_forward.minicluster.apiserver.resources import Object
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 
 class StatusError(Exception):
-    """A request that is answered with an error.
+    """An error response to a request.
 
     Args:
         code: HTTP status.
-        reason: `reason` of the Status ("NotFound"), or empty for none.
+        reason: `reason` of the Status, such as "NotFound"; empty for none.
         message: `message` of the Status.
         details: `details` of the Status.
         metadata: `metadata` of the Status, for the continue token of an expired list.
-        headers: Further response headers.
+        headers: Additional response headers.
     """
 
     def __init__(
@@ -32,8 +31,8 @@ class StatusError(Exception):
         reason: str,
         message: str,
         *,
-        details: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        details: Object | None = None,
+        metadata: Object | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
@@ -45,9 +44,9 @@ class StatusError(Exception):
         self.headers = headers
         self.content_type = JSON
 
-    def status(self) -> dict[str, Any]:
-        """The Status object, fields in the order of the real one."""
-        status: dict[str, Any] = {
+    def status(self) -> Object:
+        """Return the Status object, with fields in the order of a real API server."""
+        status: Object = {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": self.metadata or {},
@@ -62,73 +61,69 @@ class StatusError(Exception):
         return status
 
     def body(self) -> bytes:
-        """What goes over the wire."""
+        """Return the response body."""
         return msgspec.json.encode(self.status()) + b"\n"
 
 
 class PlainTextError(StatusError):
-    """A failure answered in plain text, as Go's `http.Error` does."""
+    """An error response in plain text, as Go's `http.Error` sends it."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, "", message, headers=(("X-Content-Type-Options", "nosniff"),))
         self.content_type = TEXT
 
     def body(self) -> bytes:
-        """What goes over the wire."""
+        """Return the response body."""
         return self.message.encode() + b"\n"
 
 
+def _resource_name(plural: str, group: str) -> str:
+    return f"{plural}.{group}" if group else plural
+
+
+def _details(kind: str, name: str, group: str) -> Object:
+    details = {"name": name, "group": group, "kind": kind}
+    return {key: value for key, value in details.items() if value or key != "group"}
+
+
 def not_found(plural: str, name: str, group: str = "") -> StatusError:
-    """No object of that name."""
-    resource = f"{plural}.{group}" if group else plural
-    details = {"name": name, "group": group, "kind": plural}
-    if not group:
-        del details["group"]
-    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=details)
+    """Return the error of an object that does not exist."""
+    message = f'{_resource_name(plural, group)} "{name}" not found'
+    return StatusError(404, "NotFound", message, details=_details(plural, name, group))
 
 
 def no_such_path() -> StatusError:
-    """Nothing is served at this path."""
+    """Return the error of an unknown path."""
     return StatusError(
         404, "NotFound", "the server could not find the requested resource", details={}
     )
 
 
 def already_exists(plural: str, name: str, group: str = "") -> StatusError:
-    """An object of that name is there already."""
-    resource = f"{plural}.{group}" if group else plural
-    details = {"name": name, "group": group, "kind": plural}
-    if not group:
-        del details["group"]
-    return StatusError(409, "AlreadyExists", f'{resource} "{name}" already exists', details=details)
+    """Return the error of a name that is in use."""
+    message = f'{_resource_name(plural, group)} "{name}" already exists'
+    return StatusError(409, "AlreadyExists", message, details=_details(plural, name, group))
 
 
 def conflict(plural: str, name: str, cause: str, group: str = "") -> StatusError:
-    """The object is not in the state the request expects."""
-    resource = f"{plural}.{group}" if group else plural
-    details = {"name": name, "group": group, "kind": plural}
-    if not group:
-        del details["group"]
-    return StatusError(
-        409,
-        "Conflict",
-        f'Operation cannot be fulfilled on {resource} "{name}": {cause}',
-        details=details,
-    )
+    """Return the error of an object that is not in the expected state."""
+    resource = _resource_name(plural, group)
+    message = f'Operation cannot be fulfilled on {resource} "{name}": {cause}'
+    return StatusError(409, "Conflict", message, details=_details(plural, name, group))
 
 
 def bad_request(message: str) -> StatusError:
-    """The request cannot be understood."""
+    """Return the error of a malformed request."""
     return StatusError(400, "BadRequest", message)
 
 
 def unauthorized() -> StatusError:
-    """The credentials are not valid."""
+    """Return the error of invalid credentials."""
     return StatusError(401, "Unauthorized", "Unauthorized")
 
 
 def method_not_allowed() -> StatusError:
-    """The resource does not support the verb."""
+    """Return the error of a verb that the resource does not support."""
     return StatusError(
         405,
         "MethodNotAllowed",
@@ -138,23 +133,18 @@ def method_not_allowed() -> StatusError:
 
 
 def invalid(kind: str, name: str, field: str, cause: str, group: str = "") -> StatusError:
-    """The object breaks a rule."""
-    details: dict[str, Any] = {
-        "name": name,
-        "group": group,
-        "kind": kind,
-        "causes": [{"reason": "FieldValueInvalid", "message": cause, "field": field}],
-    }
-    if not group:
-        del details["group"]
-    what = f"{kind}.{group}" if group else kind
+    """Return the error of an object that fails validation."""
+    causes = [{"reason": "FieldValueInvalid", "message": cause, "field": field}]
     return StatusError(
-        422, "Invalid", f'{what} "{name}" is invalid: {field}: {cause}', details=details
+        422,
+        "Invalid",
+        f'{_resource_name(kind, group)} "{name}" is invalid: {field}: {cause}',
+        details={**_details(kind, name, group), "causes": causes},
     )
 
 
 def expired_continue(token: str) -> StatusError:
-    """A `continue` token whose version has been compacted away."""
+    """Return the error of a `continue` token with a compacted version."""
     return StatusError(
         410,
         "Expired",
@@ -168,5 +158,5 @@ def expired_continue(token: str) -> StatusError:
 
 
 def too_old(version: int, oldest: int) -> StatusError:
-    """A watch or exact list from before the remembered history."""
+    """Return the error of a watch from a compacted version."""
     return StatusError(410, "Expired", f"too old resource version: {version} ({oldest})")

@@ -1,15 +1,15 @@
-"""Every object of the cluster, its versions, and the history that watches are fed from.
+"""The objects of the cluster, their versions, and the history that watches read.
 
-The store is etcd and the watch cache in one: a version counter shared by all resources, for
-each resource the objects sorted by key, and a bounded history of changes. It belongs to one
-event loop; nothing in it waits.
+The store combines etcd and the watch cache: a version counter shared by all resources, the
+objects of each resource sorted by key, and a bounded history of changes. It belongs to one event
+loop and never blocks.
 
-Objects are kept as their encoded JSON (without `kind` and `apiVersion`, as lists print them):
-a list of ten thousand pods is then one join, a watch event one concatenation. Whoever needs to
-look inside decodes a private copy.
+Objects are stored as encoded JSON (without `kind` and `apiVersion`, as in lists), so that a list
+of ten thousand pods is one join and a watch event one concatenation. Code that reads an object's
+fields decodes a private copy.
 
-Older versions of a list are not stored; they are found by undoing the history, so that a
-`continue` token and an exact list live exactly as long as the watch history does.
+Older versions of a list are not stored but computed by undoing the history, so a `continue` token
+and an exact list are valid as long as the watch history.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import contextlib
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from tui_forward.minicluster.apiserver.journal import Journal
-from tui_forward.minicluster.apiserver.resources import BY_PATH, RESOURCES, Resource
+from tui_forward.minicluster.apiserver.resources import BY_PATH, RESOURCES, Object, Resource
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(dict[str, Any]).decode
+decode = msgspec.json.Decoder(Object).decode
 
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
@@ -38,7 +38,7 @@ class _Owner(msgspec.Struct):
     controller: bool = False
 
 
-class _Meta(msgspec.Struct):
+class _Metadata(msgspec.Struct):
     name: str
     uid: str = ""
     namespace: str = ""
@@ -52,34 +52,34 @@ class _Spec(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    metadata: _Meta
+    metadata: _Metadata
     spec: _Spec | None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-class _Shallow(msgspec.Struct):
+class _RawMetadata(msgspec.Struct):
     metadata: msgspec.Raw
 
 
-_decode_shallow = msgspec.json.Decoder(_Shallow).decode
+_decode_raw_metadata = msgspec.json.Decoder(_RawMetadata).decode
 
 
 def key_of(namespace: str, name: str) -> str:
-    """Where an object is kept; sorts by namespace, then name."""
+    """Return the key of an object; keys sort by namespace, then name."""
     return f"{namespace}/{name}" if namespace else name
 
 
 class Item:
-    """One version of one object; never changes.
+    """One version of an object; immutable.
 
     Attributes:
         raw: The object's JSON without `kind` and `apiVersion`.
         owners: UIDs of its owners.
         controller: UID of the owner that controls it, or empty.
-        deleting: Whether its deletion has begun.
-        node: `spec.nodeName`, of a pod.
+        deleting: Whether it has a deletion timestamp.
+        node: `spec.nodeName` of a pod.
     """
 
     __slots__ = (
@@ -100,53 +100,54 @@ class Item:
 
     def __init__(self, resource: Resource, version: int, raw: bytes) -> None:
         envelope = _decode_envelope(raw)
-        meta = envelope.metadata
+        metadata = envelope.metadata
         self.resource = resource
         self.version = version
         self.raw = raw
-        self.namespace = meta.namespace
-        self.name = meta.name
-        self.uid = meta.uid
-        self.labels = meta.labels or {}
-        self.owners = tuple(owner.uid for owner in meta.owners)
-        self.controller = next((owner.uid for owner in meta.owners if owner.controller), "")
-        self.deleting = bool(meta.deletion)
+        self.namespace = metadata.namespace
+        self.name = metadata.name
+        self.uid = metadata.uid
+        self.labels = metadata.labels or {}
+        self.owners = tuple(owner.uid for owner in metadata.owners)
+        self.controller = next((owner.uid for owner in metadata.owners if owner.controller), "")
+        self.deleting = bool(metadata.deletion)
         self.node = envelope.spec.node if envelope.spec is not None else ""
-        self.key = key_of(meta.namespace, meta.name)
+        self.key = key_of(metadata.namespace, metadata.name)
         self._fields: dict[str, str] | None = None
 
-    def copy(self) -> dict[str, Any]:
-        """A decoded copy that the caller may change."""
+    def copy(self) -> Object:
+        """Return a decoded copy that the caller may modify."""
         return decode(self.raw)
 
     @property
     def fields(self) -> dict[str, str]:
-        """What field selectors can select by."""
+        """The values of the fields that field selectors support."""
         fields = self._fields
         if fields is None:
             fields = {"metadata.name": self.name, "metadata.namespace": self.namespace}
             if self.resource.fields:
-                item = self.resource.partial(self.raw)
+                item = self.resource.decode_selectable(self.raw)
                 fields |= {label: get(item) for label, get in self.resource.fields.items()}
             self._fields = fields
         return fields
 
     @property
     def raw_metadata(self) -> bytes:
-        """The JSON of its metadata."""
-        return bytes(_decode_shallow(self.raw).metadata)
+        """The JSON of the metadata."""
+        return bytes(_decode_raw_metadata(self.raw).metadata)
 
-    def whole(self) -> bytes:
-        """The object's JSON with `kind` and `apiVersion`."""
-        return self.resource.prefix + self.raw[1:]
+    def encode_with_kind(self) -> bytes:
+        """Return the object's JSON with `kind` and `apiVersion`."""
+        return self.resource.json_prefix + self.raw[1:]
 
 
 class Change:
-    """One change of one object.
+    """One change of an object.
 
     Attributes:
-        before: What it replaced; None for an ADDED.
-        item: The new version; of a DELETED the last state, with the deletion's version.
+        type: ADDED, MODIFIED or DELETED.
+        item: The new version; for DELETED the last state with the deletion's version.
+        before: The replaced version; None for ADDED.
     """
 
     __slots__ = ("_line", "before", "item", "type")
@@ -159,27 +160,34 @@ class Change:
 
     @property
     def version(self) -> int:
-        """The version this change made."""
+        """The version that this change created."""
         return self.item.version
 
     @property
     def line(self) -> bytes:
-        """The change as a watch prints it; encoded once for all watchers."""
+        """The line of a watch for this change; encoded once for all watches."""
         if self._line is None:
-            self._line = watch_line(self.type, self.item)
+            self._line = encode_watch_line(self.type, self.item)
         return self._line
 
 
-def watch_line(kind: str, item: Item) -> bytes:
-    """One line of a watch."""
-    return b'{"type":"%b","object":%b}\n' % (kind.encode(), item.whole())
+def encode_watch_line(kind: str, item: Item) -> bytes:
+    """Return one line of a watch."""
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), item.encode_with_kind())
 
 
 Listener = Callable[[Change], None]
 
 
 class Table:
-    """The objects of one resource, and their history."""
+    """The objects of one resource and their history.
+
+    Attributes:
+        items: Objects by key.
+        keys: The sorted keys.
+        changes: The latest changes.
+        compacted: The newest version that is no longer in `changes`; watches cannot start before.
+    """
 
     def __init__(self, resource: Resource, history: int) -> None:
         self.resource = resource
@@ -187,18 +195,16 @@ class Table:
         self.keys: list[str] = []
         self.changes: deque[Change] = deque(maxlen=history)
         self.listeners: list[Listener] = []
-        # The newest version that has fallen out of the history: what is older than this
-        # cannot be watched from any more.
         self.compacted = 0
 
-    def remember(self, change: Change) -> None:
-        """Append to the history."""
+    def append_change(self, change: Change) -> None:
+        """Append a change to the history."""
         if len(self.changes) == self.changes.maxlen:
             self.compacted = self.changes[0].version
         self.changes.append(change)
 
-    def range(self, namespace: str) -> tuple[int, int]:
-        """Where the keys of a namespace lie; of everything for an empty one."""
+    def key_range(self, namespace: str) -> tuple[int, int]:
+        """Return the slice of `keys` with a namespace's objects; of all if it is empty."""
         if not namespace:
             return 0, len(self.keys)
         return (
@@ -208,12 +214,12 @@ class Table:
 
 
 class Store:
-    """See the module.
+    """The objects of all resources.
 
     Args:
-        history: How many changes of each resource are remembered.
-        journal: Keeps every change on disk; None keeps nothing.
-        first_version: The version counter of an empty store.
+        history: Size of each resource's history.
+        journal: Stores every change on disk; None for a store in memory.
+        first_version: The version of an empty store.
     """
 
     def __init__(
@@ -238,9 +244,9 @@ class Store:
         for table in self.tables.values():
             table.keys = sorted(table.items)
             table.compacted = self.version
-        journal.rewrite(self._everything(), self.version)
+        journal.rewrite(self._records(), self.version)
 
-    def _everything(self) -> Iterator[tuple[int, str, str, bytes]]:
+    def _records(self) -> Iterator[tuple[int, str, str, bytes]]:
         for table in self.tables.values():
             path = _join_path(table.resource)
             for item in table.items.values():
@@ -248,28 +254,28 @@ class Store:
 
     @property
     def empty(self) -> bool:
-        """Whether no object exists."""
+        """Whether there are no objects."""
         return not any(table.items for table in self.tables.values())
 
     # -- reading ---------------------------------------------------------------------------
 
     def get(self, resource: Resource, namespace: str, name: str) -> Item | None:
-        """The newest version of one object."""
+        """Return the newest version of an object."""
         return self.tables[resource].items.get(key_of(namespace, name))
 
     def all(self, resource: Resource, namespace: str = "") -> list[Item]:
-        """The newest versions of all objects, sorted."""
+        """Return the newest versions of all objects, sorted by key."""
         table = self.tables[resource]
-        first, last = table.range(namespace)
+        first, last = table.key_range(namespace)
         items = table.items
         return [items[key] for key in table.keys[first:last]]
 
     def at(self, resource: Resource, version: int, namespace: str, start: str) -> list[Item] | None:
-        """The objects of a version, sorted, from key `start` on; None when it is forgotten."""
+        """Return the objects at a version from key `start` on; None if it is compacted."""
         table = self.tables[resource]
         if version < table.compacted:
             return None
-        first, last = table.range(namespace)
+        first, last = table.key_range(namespace)
         if start:
             first = max(first, bisect_left(table.keys, start))
         keys: Iterable[str] = table.keys[first:last]
@@ -288,7 +294,7 @@ class Store:
         return [item for item in found if item is not None]
 
     def since(self, resource: Resource, version: int) -> list[Change] | None:
-        """All changes after a version, oldest first; None when some are forgotten."""
+        """Return all changes after a version, oldest first; None if some are compacted."""
         table = self.tables[resource]
         if version < table.compacted:
             return None
@@ -303,31 +309,30 @@ class Store:
     def listen(self, resource: Resource, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change, in order, until the returned function is called.
 
-        Listeners run inside the change: they must be quick, raise nothing, and change
-        nothing themselves.
+        Listeners run within the write: they must be fast, must not raise, and must not write.
         """
         listeners = self.tables[resource].listeners
         listeners.append(listener)
 
-        def stop() -> None:
+        def unsubscribe() -> None:
             with contextlib.suppress(ValueError):
                 listeners.remove(listener)
 
-        return stop
+        return unsubscribe
 
     # -- writing ---------------------------------------------------------------------------
 
-    def put(self, resource: Resource, item: dict[str, Any]) -> Item:
-        """Create or replace an object; sets its `resourceVersion`."""
+    def put(self, resource: Resource, item: Object) -> Item:
+        """Create or replace an object and set its `resourceVersion`."""
         metadata = item["metadata"]
         version = self.version + 1
         metadata["resourceVersion"] = str(version)
-        new = Item(resource, version, encode(_ordered(item)))
+        new = Item(resource, version, encode(_order_fields(item)))
         self._store(new)
         return new
 
     def put_raw(self, resource: Resource, raw: bytes) -> Item:
-        """Create or replace an object whose JSON holds version `version + 1` already."""
+        """Create or replace an object whose JSON already contains version `version + 1`."""
         new = Item(resource, self.version + 1, raw)
         self._store(new)
         return new
@@ -339,10 +344,10 @@ class Store:
         table.items[new.key] = new
         if before is None:
             insort(table.keys, new.key)
-        self._changed(table, Change(MODIFIED if before else ADDED, new, before), new.raw)
+        self._publish(table, Change(MODIFIED if before else ADDED, new, before), new.raw)
 
     def remove(self, resource: Resource, namespace: str, name: str) -> Item | None:
-        """Delete an object; gives its last state with the deletion's version."""
+        """Delete an object; return its last state with the deletion's version."""
         table = self.tables[resource]
         before = table.items.pop(key_of(namespace, name), None)
         if before is None:
@@ -351,24 +356,24 @@ class Store:
         self.version += 1
         last = before.copy()
         last["metadata"]["resourceVersion"] = str(self.version)
-        gone = Item(resource, self.version, encode(last))
-        self._changed(table, Change(DELETED, gone, before), b"")
-        return gone
+        deleted = Item(resource, self.version, encode(last))
+        self._publish(table, Change(DELETED, deleted, before), b"")
+        return deleted
 
-    def _changed(self, table: Table, change: Change, raw: bytes) -> None:
+    def _publish(self, table: Table, change: Change, raw: bytes) -> None:
         if self._journal is not None:
             self._journal.append(change.version, _join_path(table.resource), change.item.key, raw)
-            if self._journal.wasteful:
-                self._journal.rewrite(self._everything(), self.version)
-        table.remember(change)
+            if self._journal.needs_rewrite:
+                self._journal.rewrite(self._records(), self.version)
+        table.append_change(change)
         for listener in tuple(table.listeners):
             listener(change)
 
     @contextlib.contextmanager
     def bulk(self) -> Iterator[None]:
-        """Keep the journal still while much is written; it is rewritten once at the end.
+        """Write the journal once after many changes instead of after each of them.
 
-        What was written inside is lost if the process ends before.
+        The changes are lost if the process ends before.
         """
         journal, self._journal = self._journal, None
         try:
@@ -376,19 +381,19 @@ class Store:
         finally:
             self._journal = journal
             if journal is not None:
-                journal.rewrite(self._everything(), self.version)
+                journal.rewrite(self._records(), self.version)
 
     def compact(self) -> None:
-        """Forget the history of every resource."""
+        """Clear the history of every resource."""
         for table in self.tables.values():
             table.changes.clear()
             table.compacted = self.version
 
 
-def _ordered(item: dict[str, Any]) -> dict[str, Any]:
-    """The object as lists print it: metadata first, no kind, no apiVersion."""
-    rest = {k: v for k, v in item.items() if k not in ("kind", "apiVersion", "metadata")}
-    return {"metadata": _ordered_metadata(item["metadata"]), **rest}
+def _order_fields(item: Object) -> Object:
+    """Return the object as in lists: metadata first, without kind and apiVersion."""
+    others = {k: v for k, v in item.items() if k not in ("kind", "apiVersion", "metadata")}
+    return {"metadata": _order_metadata(item["metadata"]), **others}
 
 
 _METADATA_ORDER = (
@@ -409,11 +414,11 @@ _METADATA_ORDER = (
 )
 
 
-def _ordered_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+def _order_metadata(metadata: Object) -> Object:
     ordered = {name: metadata[name] for name in _METADATA_ORDER if metadata.get(name) is not None}
-    for empty in ("labels", "annotations", "ownerReferences", "finalizers"):
-        if not ordered.get(empty, True):
-            del ordered[empty]
+    for name in ("labels", "annotations", "ownerReferences", "finalizers"):
+        if not ordered.get(name, True):
+            del ordered[name]
     return ordered
 
 

@@ -1,7 +1,7 @@
-"""Tables: lists as kubectl prints them (`Accept: application/json;as=Table`).
+"""Tables: lists for kubectl's output (`Accept: application/json;as=Table`).
 
-Columns and cells follow the printers of a real API server. Columns of priority 1 show with
-`-o wide` only. Ages are computed here, at the time of the answer.
+Columns and cells follow the printers of a real API server. kubectl shows columns of priority 1
+with `-o wide` only. Ages are computed at the time of the response.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.pod_columns import decode_pod, pod_cells
-from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.apiserver.store import Item, decode, encode
 
-Object = dict[str, Any]
 Cells = list[Any]
 
 _NONE = "<none>"
@@ -27,12 +25,12 @@ _AGE_HELP = "CreationTimestamp is a timestamp representing the server time of cr
 
 
 class Columns:
-    """The columns of one resource: how they are called, and what goes into them.
+    """The columns of a resource.
 
     Args:
-        cells: Makes a row's cells of a decoded object and the time.
-        names: See `_definition`.
-        decode: Decodes an object as far as `cells` needs it.
+        cells: Returns a row's cells for a decoded object and the current time.
+        names: Names in the syntax of `_parse_definition`.
+        decode: Decodes the parts of an object that `cells` requires.
     """
 
     def __init__(
@@ -43,11 +41,11 @@ class Columns:
     ) -> None:
         self.cells = cells
         self.decode = decode
-        self.definitions = encode([_definition(name) for name in names])
+        self.definitions = encode([_parse_definition(name) for name in names])
 
 
-def _definition(spec: str) -> Object:
-    """A column from its name; a trailing `+` means wide only, a leading `#` a number."""
+def _parse_definition(spec: str) -> Object:
+    """Parse a column name; a trailing `+` marks a wide column, a leading `#` a number."""
     name = spec.strip("#+")
     return {
         "name": name,
@@ -58,8 +56,8 @@ def _definition(spec: str) -> Object:
     }
 
 
-def _age(item: Object, at: float) -> str:
-    return timestamps.age(item["metadata"].get("creationTimestamp"), at)
+def _age(item: Object, now: float) -> str:
+    return timestamps.format_age(item["metadata"].get("creationTimestamp"), now)
 
 
 def _name(item: Object) -> str:
@@ -75,7 +73,7 @@ def _containers(item: Object) -> tuple[str, str]:
 
 
 def format_selector(selector: Object | None) -> str:
-    """A `LabelSelector` in the syntax of `labelSelector`."""
+    """Format a `LabelSelector` in the syntax of `labelSelector`."""
     if not selector:
         return _NONE
     terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
@@ -92,15 +90,15 @@ def format_selector(selector: Object | None) -> str:
     return ",".join(terms) or _NONE
 
 
-def _default(item: Object, at: float) -> Cells:
-    return [_name(item), _age(item, at)]
+def _default(item: Object, now: float) -> Cells:
+    return [_name(item), _age(item, now)]
 
 
-def _namespace(item: Object, at: float) -> Cells:
-    return [_name(item), item.get("status", {}).get("phase", "Active"), _age(item, at)]
+def _namespace(item: Object, now: float) -> Cells:
+    return [_name(item), item.get("status", {}).get("phase", "Active"), _age(item, now)]
 
 
-def _service(item: Object, at: float) -> Cells:
+def _service(item: Object, now: float) -> Cells:
     spec = item["spec"]
     kind = spec.get("type", "ClusterIP")
     external = ",".join(spec.get("externalIPs") or ())
@@ -121,12 +119,12 @@ def _service(item: Object, at: float) -> Cells:
         spec.get("clusterIP") or _NONE,
         external or _NONE,
         ports or _NONE,
-        _age(item, at),
+        _age(item, now),
         selector or _NONE,
     ]
 
 
-def _deployment(item: Object, at: float) -> Cells:
+def _deployment(item: Object, now: float) -> Cells:
     status = item.get("status", {})
     ready = f"{status.get('readyReplicas', 0)}/{item['spec'].get('replicas', 1)}"
     return [
@@ -134,32 +132,32 @@ def _deployment(item: Object, at: float) -> Cells:
         ready,
         status.get("updatedReplicas", 0),
         status.get("availableReplicas", 0),
-        _age(item, at),
+        _age(item, now),
         *_containers(item),
         format_selector(item["spec"].get("selector")),
     ]
 
 
-def _replicaset(item: Object, at: float) -> Cells:
+def _replicaset(item: Object, now: float) -> Cells:
     status = item.get("status", {})
     return [
         _name(item),
         item["spec"].get("replicas", 1),
         status.get("replicas", 0),
         status.get("readyReplicas", 0),
-        _age(item, at),
+        _age(item, now),
         *_containers(item),
         format_selector(item["spec"].get("selector")),
     ]
 
 
-def _statefulset(item: Object, at: float) -> Cells:
+def _statefulset(item: Object, now: float) -> Cells:
     status = item.get("status", {})
     ready = f"{status.get('readyReplicas', 0)}/{item['spec'].get('replicas', 1)}"
-    return [_name(item), ready, _age(item, at), *_containers(item)]
+    return [_name(item), ready, _age(item, now), *_containers(item)]
 
 
-def _daemonset(item: Object, at: float) -> Cells:
+def _daemonset(item: Object, now: float) -> Cells:
     status = item.get("status", {})
     nodes = item["spec"]["template"]["spec"].get("nodeSelector") or {}
     return [
@@ -170,37 +168,38 @@ def _daemonset(item: Object, at: float) -> Cells:
         status.get("updatedNumberScheduled", 0),
         status.get("numberAvailable", 0),
         ",".join(f"{k}={v}" for k, v in nodes.items()) or _NONE,
-        _age(item, at),
+        _age(item, now),
         *_containers(item),
         format_selector(item["spec"].get("selector")),
     ]
 
 
-def _job(item: Object, at: float) -> Cells:
+def _job(item: Object, now: float) -> Cells:
     spec, status = item["spec"], item.get("status", {})
-    done = status.get("succeeded", 0)
+    succeeded = status.get("succeeded", 0)
     conditions = {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
     state = "Running"
-    for kind, shown in (("Complete", "Complete"), ("Failed", "Failed"), ("Suspended", "Suspended")):
+    for kind in ("Complete", "Failed", "Suspended"):
         if kind in conditions:
-            state = shown
+            state = kind
             break
     duration = ""
     if status.get("startTime"):
-        end = timestamps.seconds(status.get("completionTime")) or at
-        duration = timestamps.human_duration(end - timestamps.seconds(status["startTime"]))
+        end = timestamps.parse_rfc3339(status.get("completionTime")) or now
+        start = timestamps.parse_rfc3339(status["startTime"])
+        duration = timestamps.format_duration(end - start)
     return [
         _name(item),
         state,
-        f"{done}/{spec.get('completions', 1)}",
+        f"{succeeded}/{spec.get('completions', 1)}",
         duration,
-        _age(item, at),
+        _age(item, now),
         *_containers(item),
         format_selector(spec.get("selector")),
     ]
 
 
-def _node(item: Object, at: float) -> Cells:
+def _node(item: Object, now: float) -> Cells:
     status = item.get("status", {})
     ready = {c["type"]: c["status"] for c in status.get("conditions") or ()}.get("Ready")
     state = {"True": "Ready", "False": "NotReady"}.get(str(ready), "Unknown")
@@ -215,7 +214,7 @@ def _node(item: Object, at: float) -> Cells:
         _name(item),
         state,
         ",".join(roles) or _NONE,
-        _age(item, at),
+        _age(item, now),
         info.get("kubeletVersion", ""),
         addresses.get("InternalIP", _NONE),
         addresses.get("ExternalIP", _NONE),
@@ -225,28 +224,28 @@ def _node(item: Object, at: float) -> Cells:
     ]
 
 
-def _event(item: Object, at: float) -> Cells:
+def _event(item: Object, now: float) -> Cells:
     involved = item.get("involvedObject") or {}
     source = item.get("source") or {}
     last = item.get("lastTimestamp") or item.get("eventTime")
     first = item.get("firstTimestamp") or last
     return [
-        timestamps.age(last, at),
+        timestamps.format_age(last, now),
         item.get("type", ""),
         item.get("reason", ""),
         f"{involved.get('kind', '').lower()}/{involved.get('name', '')}",
         involved.get("fieldPath", ""),
         ", ".join(filter(None, (source.get("component"), source.get("host")))),
         str(item.get("message", "")).strip(),
-        timestamps.age(first, at),
+        timestamps.format_age(first, now),
         item.get("count", 1),
         _name(item),
     ]
 
 
-def _configmap(item: Object, at: float) -> Cells:
+def _configmap(item: Object, now: float) -> Cells:
     size = len(item.get("data") or ()) + len(item.get("binaryData") or ())
-    return [_name(item), size, _age(item, at)]
+    return [_name(item), size, _age(item, now)]
 
 
 _WORKLOAD = ("Containers+", "Images+", "Selector+")
@@ -287,51 +286,51 @@ _COLUMNS: dict[Resource, Columns] = {
     ),
     resources.CONFIGMAPS: Columns(_configmap, "Name", "#Data", "Age"),
 }
-_FALLBACK = Columns(_default, "Name", "Age")
+_DEFAULT_COLUMNS = Columns(_default, "Name", "Age")
 
 
-def _row(columns: Columns, item: Item, at: float, include: str) -> bytes:
-    cells = encode(columns.cells(columns.decode(item.raw), at))
+def _encode_row(columns: Columns, item: Item, now: float, include: str) -> bytes:
+    cells = encode(columns.cells(columns.decode(item.raw), now))
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
-    shown = item.whole() if include == "Object" else partial(item)
-    return b'{"cells":%b,"object":%b}' % (cells, shown)
+    obj = item.encode_with_kind() if include == "Object" else encode_metadata(item)
+    return b'{"cells":%b,"object":%b}' % (cells, obj)
 
 
-def partial(item: Item) -> bytes:
-    """An object's metadata alone, as `PartialObjectMetadata`."""
+def encode_metadata(item: Item) -> bytes:
+    """Return an object's metadata as `PartialObjectMetadata`."""
     head = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}'
     return head % item.raw_metadata
 
 
-def table(
+def encode_table(
     resource: Resource,
     items: Iterable[Item],
     metadata: Object,
     *,
     version: str = "v1",
     include: str = "Metadata",
-    columns: bool = True,
+    with_columns: bool = True,
 ) -> list[bytes]:
-    """A Table, in pieces.
+    """Return a Table in pieces.
 
     Args:
-        resource: Of what.
-        items: The rows.
-        metadata: The list's metadata.
-        version: Of `meta.k8s.io`.
-        include: "Metadata", "Object" or "None": what stands beside the cells.
-        columns: Whether to define the columns (a watch does it once).
+        resource: The resource of the items.
+        items: The objects of the rows.
+        metadata: Metadata of the list.
+        version: Version of `meta.k8s.io`.
+        include: "Metadata", "Object" or "None": the object in each row.
+        with_columns: Whether to define the columns; a watch does so once.
     """
-    at = time.time()
-    shape = _COLUMNS.get(resource, _FALLBACK)
+    now = time.time()
+    columns = _COLUMNS.get(resource, _DEFAULT_COLUMNS)
     head = (
         b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,'
         % (
             version.encode(),
             encode(metadata),
-            shape.definitions if columns else b"null",
+            columns.definitions if with_columns else b"null",
         )
     )
-    rows = [_row(shape, item, at, include) for item in items]
+    rows = [_encode_row(columns, item, now, include) for item in items]
     return [head, b'"rows":[', b",".join(rows), b"]}\n"]

@@ -1,9 +1,8 @@
-"""Watching a collection.
+"""Watches of collections.
 
-A watch starts from a version and prints every later change as one line of JSON. What the
-selector no longer matches is printed as DELETED, what it matches anew as ADDED, with the version
-of the change in both cases. A client too slow to take the changes is cut off: the history would
-otherwise grow with it.
+A watch starts at a version and sends every later change as one line of JSON. An object that the
+selector no longer matches is sent as DELETED, one that it starts to match as ADDED, both with the
+version of the change. The watch of a client that reads too slowly is ended to bound its backlog.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
 from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
 from tui_forward.minicluster.apiserver.get_and_list import Selection
-from tui_forward.minicluster.apiserver.http import Request, Response, Stream
+from tui_forward.minicluster.apiserver.http import Request, Response, StreamingResponse
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, too_old
 from tui_forward.minicluster.apiserver.store import (
     ADDED,
@@ -28,38 +27,43 @@ from tui_forward.minicluster.apiserver.store import (
     Change,
     Item,
     Store,
-    watch_line,
+    encode_watch_line,
 )
 
-BOOKMARK_EVERY_S = 10.0
-# What may wait for a slow client before its watch is ended.
-BACKLOG = 32 << 20
+BOOKMARK_INTERVAL_S = 10.0
+# Bytes that may wait for a slow client before its watch is ended.
+MAX_BACKLOG = 32 << 20
+# Bytes per chunk; the initial objects of a large collection make several.
+CHUNK_SIZE = 1 << 20
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Watch:
-    """One running watch; an async iterator of chunks.
+    """A running watch.
 
     Args:
-        store: Where the changes come from.
-        selection: What is watched.
-        form: How objects are printed.
-        version: Where to start; None starts with what exists now, as ADDED.
-        bookmarks: Print the current version now and then.
-        mark_initial: Print a bookmark where the initial objects end.
-        timeout_s: When to end.
-        include: For Tables.
+        store: The cluster's objects.
+        selection: The watched objects.
+        media_type: Media type of the objects.
+        version: Version to start after; None sends the existing objects as ADDED first.
+        bookmarks: Send the current version at intervals.
+        mark_initial: Send a bookmark after the initial objects.
+        timeout_s: Duration of the watch.
+        include: The object in each row of a Table.
+
+    Attributes:
+        on_close: Called when the watch closes.
 
     Raises:
-        Failure: 410 when the version is forgotten.
+        StatusError: 410 if the version is compacted.
     """
 
     def __init__(
         self,
         store: Store,
         selection: Selection,
-        form: MediaType,
+        media_type: MediaType,
         *,
         version: int | None,
         bookmarks: bool,
@@ -69,38 +73,37 @@ class Watch:
     ) -> None:
         self._store = store
         self._selection = selection
-        self._form = form
+        self._media_type = media_type
         self._bookmarks = bookmarks
         self._timeout_s = timeout_s
         self._include = include
-        self._columns = True
+        self._columns_sent = False
         self._lines: deque[bytes] = deque()
         self._size = 0
-        self._wake = asyncio.Event()
-        self._overrun = False
+        self._has_lines = asyncio.Event()
+        self._is_overrun = False
         self._ending = False
-        self._moving = asyncio.Event()
-        self._moving.set()
-        self.on_end: Callable[[], object] = _nothing
+        self._not_stalled = asyncio.Event()
+        self._not_stalled.set()
+        self.on_close: Callable[[], object] = lambda: None
         resource = selection.resource
-        # A change that the caller has not been told of by its version is printed below, so
-        # listening must begin at the same instant.
+        # No change may occur between these lines and `listen`.
         changes: list[Change] = []
         if version is None:
             for item in store.all(resource, selection.namespace):
                 if selection.matches(item):
-                    self._push(self._line(ADDED, item))
+                    self._push(self._encode_line(ADDED, item))
             if mark_initial:
-                self._push(self._bookmark(initial_end=True))
+                self._push(self._encode_bookmark(initial_end=True))
         else:
-            found = store.since(resource, version)
-            if found is None:
+            missed = store.since(resource, version)
+            if missed is None:
                 raise too_old(version, store.tables[resource].compacted)
-            changes = found
+            changes = missed
         for change in changes:
-            self._changed(change)
-        self._overrun = False  # the backlog bound is for what comes from now on
-        self._stop = store.listen(resource, self._changed)
+            self._on_change(change)
+        self._is_overrun = False  # the limit applies to later changes only
+        self._unsubscribe = store.listen(resource, self._on_change)
 
     # -- input -------------------------------------------------------------------------------
 
@@ -108,172 +111,172 @@ class Watch:
         self._lines.append(line)
         self._size += len(line)
 
-    def _changed(self, change: Change) -> None:
-        line = self._told(change)
+    def _on_change(self, change: Change) -> None:
+        line = self._encode_change(change)
         if line is None:
             return
         self._push(line)
-        if self._size > BACKLOG:
-            self._overrun = True
-        self._wake.set()
+        if self._size > MAX_BACKLOG:
+            self._is_overrun = True
+        self._has_lines.set()
 
-    def _told(self, change: Change) -> bytes | None:
-        """How this watch tells of a change; None when it does not concern it."""
+    def _encode_change(self, change: Change) -> bytes | None:
+        """Return the line of a change; None if the watch does not select it."""
         selection, item, before = self._selection, change.item, change.before
         if selection.namespace and item.namespace != selection.namespace:
             return None
-        if selection.everything:
-            return change.line if not self._form.kind else self._line(change.type, item)
-        matched = before is not None and selection.matches(before)
+        if selection.has_no_selectors:
+            return (
+                change.line if not self._media_type.kind else self._encode_line(change.type, item)
+            )
+        matched_before = before is not None and selection.matches(before)
         if change.type == DELETED:
-            return self._line(DELETED, item) if matched else None
+            return self._encode_line(DELETED, item) if matched_before else None
         if selection.matches(item):
-            return self._line(MODIFIED if matched else ADDED, item)
-        if not matched or before is None:
+            return self._encode_line(MODIFIED if matched_before else ADDED, item)
+        if not matched_before or before is None:
             return None
         last = before.copy()
         last["metadata"]["resourceVersion"] = str(item.version)
-        return self._line(DELETED, Item(item.resource, item.version, msgspec.json.encode(last)))
+        return self._encode_line(
+            DELETED, Item(item.resource, item.version, msgspec.json.encode(last))
+        )
 
-    def _line(self, kind: str, item: Item) -> bytes:
-        if not self._form.kind:
-            return watch_line(kind, item)
-        if self._form.kind == "Table":
-            pieces = tables.table(
+    def _encode_line(self, kind: str, item: Item) -> bytes:
+        if not self._media_type.kind:
+            return encode_watch_line(kind, item)
+        if self._media_type.kind == "Table":
+            pieces = tables.encode_table(
                 item.resource,
                 (item,),
                 {"resourceVersion": str(item.version)},
-                version=self._form.version,
+                version=self._media_type.version,
                 include=self._include,
-                columns=self._columns,
+                with_columns=not self._columns_sent,
             )
-            self._columns = False
-            shown = b"".join(pieces).rstrip(b"\n")
+            self._columns_sent = True
+            obj = b"".join(pieces).rstrip(b"\n")
         else:
-            shown = tables.partial(item)
-        return b'{"type":"%b","object":%b}\n' % (kind.encode(), shown)
+            obj = tables.encode_metadata(item)
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), obj)
 
-    def _bookmark(self, *, initial_end: bool = False) -> bytes:
+    def _encode_bookmark(self, *, initial_end: bool = False) -> bytes:
         resource = self._selection.resource
-        metadata: dict[str, Any] = {"resourceVersion": str(self._store.version)}
+        metadata: Object = {"resourceVersion": str(self._store.version)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         kind, version = resource.kind, resource.api_version
-        if self._form.kind:
-            kind, version = self._form.kind, f"meta.k8s.io/{self._form.version}"
-            if kind == "Table":
-                body = {"kind": kind, "apiVersion": version, "metadata": metadata, "rows": []}
-                return msgspec.json.encode({"type": "BOOKMARK", "object": body}) + b"\n"
-        body = {"kind": kind, "apiVersion": version, "metadata": metadata}
+        if self._media_type.kind:
+            kind, version = self._media_type.kind, f"meta.k8s.io/{self._media_type.version}"
+        body: Object = {"kind": kind, "apiVersion": version, "metadata": metadata}
+        if kind == "Table":
+            body["rows"] = []
         return msgspec.json.encode({"type": "BOOKMARK", "object": body}) + b"\n"
 
     # -- output ------------------------------------------------------------------------------
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The lines as they come; ends at the time-out, or when the client is too slow."""
+        """Yield lines until the timeout, `end`, or an overrun of the backlog."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
-        bookmark_at = loop.time() + BOOKMARK_EVERY_S
+        bookmark_at = loop.time() + BOOKMARK_INTERVAL_S
         try:
-            while not self._overrun and not self._ending:
+            while not self._is_overrun and not self._ending:
                 while self._lines:
-                    # Not all at once: the initial objects of a big collection are many.
                     batch: list[bytes] = []
                     size = 0
-                    while self._lines and size < (1 << 20):
+                    while self._lines and size < CHUNK_SIZE:
                         batch.append(self._lines.popleft())
                         size += len(batch[-1])
                     self._size -= size
-                    await self._moving.wait()
+                    await self._not_stalled.wait()
                     yield b"".join(batch)
-                self._wake.clear()
+                self._has_lines.clear()
                 now = loop.time()
                 if now >= ends_at:
                     return
                 until = min(ends_at, bookmark_at) if self._bookmarks else ends_at
                 try:
                     async with asyncio.timeout_at(max(until, now)):
-                        await self._wake.wait()
+                        await self._has_lines.wait()
                 except TimeoutError:
-                    if self._bookmarks and not self._lines and self._moving.is_set():
-                        # Also just before the end, so that the next watch starts from here.
-                        yield self._bookmark()
-                        bookmark_at = loop.time() + BOOKMARK_EVERY_S
+                    if self._bookmarks and not self._lines and self._not_stalled.is_set():
+                        # Also just before the end, so that the next watch starts here.
+                        yield self._encode_bookmark()
+                        bookmark_at = loop.time() + BOOKMARK_INTERVAL_S
         finally:
             self.close()
 
     def close(self) -> None:
-        """Stop listening for changes; idempotent."""
-        self._stop()
-        self.on_end()
+        """Stop listening for changes. Idempotent."""
+        self._unsubscribe()
+        self.on_close()
 
     def end(self) -> None:
-        """End it in good order, as an API server does that shuts down."""
+        """End the response gracefully, as an API server that shuts down."""
         self._ending = True
-        self._moving.set()
-        self._wake.set()
+        self._not_stalled.set()
+        self._has_lines.set()
 
     def stall(self) -> None:
-        """Print nothing, and let nobody notice."""
-        self._moving.clear()
+        """Send nothing and keep the connection open."""
+        self._not_stalled.clear()
 
     def resume(self) -> None:
         """End a `stall`."""
-        self._moving.set()
+        self._not_stalled.set()
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
+def start_watch(
+    store: Store, request: Request, selection: Selection
+) -> tuple[Watch | None, StreamingResponse]:
+    """Start the watch of a request; return it with the response.
 
-
-def start(store: Store, request: Request, selection: Selection) -> tuple[Watch | None, Stream]:
-    """A watch as the request describes it, and its answer.
-
-    A version that is too old is answered, as the real one does, by a stream with one ERROR event;
-    there is no watch then.
+    As with a real API server, the response to a compacted version is a stream with one ERROR
+    event. There is no watch then.
 
     Raises:
-        Failure: 400 or 406.
+        StatusError: 400, 406.
     """
-    form = negotiate(request.header("accept"))
-    wanted = request.param("resourceVersion")
+    media_type = negotiate(request.header("accept"))
+    requested = request.param("resourceVersion")
     bookmarks = request.flag("allowWatchBookmarks")
-    initial = request.flag("sendInitialEvents")
-    if initial and request.param("resourceVersionMatch") != "NotOlderThan":
+    send_initial = request.flag("sendInitialEvents")
+    if send_initial and request.param("resourceVersionMatch") != "NotOlderThan":
         raise bad_request(
             "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
             "resourceVersionMatch to NotOlderThan"
         )
     version: int | None = None
-    if wanted not in ("", "0") and not initial:
+    if requested not in ("", "0") and not send_initial:
         try:
-            version = int(wanted)
+            version = int(requested)
         except ValueError:
-            raise bad_request(f"invalid resource version: {wanted}") from None
+            raise bad_request(f"invalid resource version: {requested}") from None
     timeout_s = float(request.number("timeoutSeconds"))
     if timeout_s <= 0:
-        # A real one spreads the ends of its watches like this.
+        # A real API server also randomizes the end of its watches.
         timeout_s = 1800 * (1 + random.random())
     try:
         watch = Watch(
             store,
             selection,
-            form,
+            media_type,
             version=version,
             bookmarks=bookmarks,
-            mark_initial=initial and bookmarks,
+            mark_initial=send_initial and bookmarks,
             timeout_s=timeout_s,
             include=request.param("includeObject", "Metadata"),
         )
-    except StatusError as failure:
-        return None, Stream(_one(failure))
-    return watch, Stream(watch.chunks(), on_close=watch.close)
+    except StatusError as error:
+        return None, StreamingResponse(_error_event(error))
+    return watch, StreamingResponse(watch.chunks(), on_close=watch.close)
 
 
-async def _one(failure: StatusError) -> AsyncIterator[bytes]:
-    yield msgspec.json.encode({"type": "ERROR", "object": failure.status()}) + b"\n"
+async def _error_event(error: StatusError) -> AsyncIterator[bytes]:
+    yield msgspec.json.encode({"type": "ERROR", "object": error.status()}) + b"\n"
 
 
-def gone() -> Response:
-    """The answer that says "too old" by the HTTP status itself."""
-    return Response.failure(StatusError(410, "Expired", "The resourceVersion is too old."))
+def gone_response() -> Response:
+    """Return a response with HTTP status 410."""
+    return Response.of_error(StatusError(410, "Expired", "The resourceVersion is too old."))

@@ -1,10 +1,7 @@
-"""What keeps the cluster as its objects say: scheduler, workload controllers, clean-up.
+"""The controllers of the embedded cluster: scheduler, workload controllers, garbage collector.
 
-They work on the store directly, in the API server's process: a change queues the keys it
-concerns, one task works the queue off. Every reconciliation looks at the whole state of its key,
-so a lost or repeated wake-up does no harm, and a restart begins by queueing everything.
+They run in the API server's process and work on the store directly: a change queues the keys of
+the objects it affects, and one task processes the queue. Each reconciliation compares the whole
+state of its object with the specification, so lost or repeated wake-ups are harmless, and a
+restart begins by queueing every object.
 """
-
-from tui_forward.minicluster.controllers.manager import ControllerManager
-
-__all__ = ["ControllerManager"]

@@ -1,67 +1,70 @@
-"""State that all controllers share."""
+"""The state that the controllers share. It does not import any of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeAlias
 
-from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.store import Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers.events import EventRecorder
 from tui_forward.minicluster.controllers.owner_index import OwnerIndex
+from tui_forward.minicluster.controllers.workqueue import WorkQueue, key_of
 
-# Kind of work, and namespace and name of the object to reconcile.
-Key: TypeAlias = tuple[str, str, str]
-
-# Time that pods wait after a start for all nodes to register.
+# How long pods wait after a start for all nodes to become ready.
 NODES_TIMEOUT_S = 5.0
 
 
 class ControllerContext:
-    """What every controller works with.
+    """Access of the controllers to the cluster.
+
+    Args:
+        config: Configuration of the API server.
+        store: The cluster's objects.
+        writer: Writes objects by the rules of the API.
+        queue: Objects to reconcile.
 
     Attributes:
         index: Finds objects by their owner.
         events: Records events.
-        replace_delay_s: How long a pod that ended is missed before it is replaced.
     """
 
     def __init__(
-        self,
-        store: Store,
-        writer: ObjectWriter,
-        index: OwnerIndex,
-        requeue: Callable[[Key, float], None],
-        config: ApiServerConfig,
+        self, config: ApiServerConfig, store: Store, writer: ObjectWriter, queue: WorkQueue
     ) -> None:
         self.store = store
         self.writer = writer
-        self.index = index
+        self.queue = queue
+        self.index = OwnerIndex(store)
         self.events = EventRecorder(store, writer)
-        self.replace_delay_s = config.replace_delay_s
-        self._awaited = set(config.nodes)
-        self._patience = time.monotonic() + NODES_TIMEOUT_S
-        self.lost_at: dict[str, float] = {}
-        self.requeue = requeue
+        self._replace_delay_s = config.replace_delay_s
+        self._missing_nodes = set(config.nodes)
+        self._nodes_deadline = time.monotonic() + NODES_TIMEOUT_S
+        self._pod_lost_at: dict[str, float] = {}
 
-    def nodes_there(self, ready: set[str]) -> bool:
-        """Whether all nodes have come up; at a start the first must not get every pod."""
-        self._awaited -= ready
-        if self._awaited and time.monotonic() < self._patience:
+    def all_nodes_started(self, ready: set[str]) -> bool:
+        """Return whether all nodes have become ready once, or the wait for them is over.
+
+        Without this wait the first node to start would get every pod.
+        """
+        self._missing_nodes -= ready
+        if self._missing_nodes and time.monotonic() < self._nodes_deadline:
             return False
-        self._awaited.clear()
+        self._missing_nodes.clear()
         return True
 
-    def may_replace(self, owner: Item, key: Key) -> bool:
-        """Whether a missing pod may be replaced now; if not, `key` is queued for when it may."""
-        lost = self.lost_at.get(owner.uid)
-        if lost is None or self.replace_delay_s <= 0:
+    def record_pod_loss(self, controller_uid: str) -> None:
+        """Start the replacement delay of the workload that controls a lost pod."""
+        self._pod_lost_at[controller_uid] = time.monotonic()
+
+    def may_replace_pod(self, owner: Item) -> bool:
+        """Return whether a workload may replace a missing pod now; if not, queue it for later."""
+        lost_at = self._pod_lost_at.get(owner.uid)
+        if lost_at is None or self._replace_delay_s <= 0:
             return True
-        left = lost + self.replace_delay_s - time.monotonic()
-        if left <= 0:
-            del self.lost_at[owner.uid]
+        remaining_s = lost_at + self._replace_delay_s - time.monotonic()
+        if remaining_s <= 0:
+            del self._pod_lost_at[owner.uid]
             return True
-        self.requeue(key, left)
+        self.queue.add_after(key_of(owner), remaining_s)
         return False

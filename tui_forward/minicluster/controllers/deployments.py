@@ -1,56 +1,30 @@
-"""Deployments: one ReplicaSet per template, and a rolling change from one to the next.
+"""Deployment controller: one ReplicaSet per pod template, and rolling updates between them.
 
-The arithmetic of the rolling update is that of the real controller: never more than
-`replicas + maxSurge` pods, never fewer than `replicas - maxUnavailable` available ones.
+A rolling update follows the rules of the real controller: never more than `replicas + maxSurge`
+pods, never fewer than `replicas - maxUnavailable` available ones.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.defaults import template_hash
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.store import Item
-from tui_forward.minicluster.controllers import pod_control as pod_control
-
-if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.context import ControllerContext
-
-Object = dict[str, Any]
+from tui_forward.minicluster.controllers import pod_control
+from tui_forward.minicluster.controllers.context import ControllerContext
 
 HASH_LABEL = "pod-template-hash"
-REVISION = "deployment.kubernetes.io/revision"
-DESIRED = "deployment.kubernetes.io/desired-replicas"
-MAXIMUM = "deployment.kubernetes.io/max-replicas"
+REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+DESIRED_REPLICAS_ANNOTATION = "deployment.kubernetes.io/desired-replicas"
+MAX_REPLICAS_ANNOTATION = "deployment.kubernetes.io/max-replicas"
 
 
-def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
-    """Move the ReplicaSets one step nearer to what the Deployment wants."""
-    owner = context.store.get(resources.DEPLOYMENTS, namespace, name)
-    if owner is None or owner.deleting:
-        return
-    body = owner.copy()
-    sets = [_Set(item) for item in context.index.owned(owner.uid, resources.REPLICASETS)]
-    digest = template_hash(body["spec"]["template"])
-    current = next((each for each in sets if each.hash == digest), None)
-    if current is None:
-        revision = max((each.revision for each in sets), default=0) + 1
-        current = _create(context, owner, body, digest, revision)
-        sets.append(current)
-    elif current.revision < max(each.revision for each in sets):
-        # Rolled back to an earlier template: it is the newest revision again.
-        _annotate(context, current, max(each.revision for each in sets) + 1)
-    old = [each for each in sets if each is not current]
-    if not body["spec"].get("paused"):
-        _roll(context, body["spec"], current, old)
-        _forget(context, body["spec"], old)
-    _report(context, owner, body, current, old)
-
-
-class _Set:
-    """A ReplicaSet with the few numbers a rollout looks at."""
+class _ReplicaSet:
+    """The numbers of a ReplicaSet that a rollout depends on."""
 
     def __init__(self, item: Item) -> None:
         body = item.copy()
@@ -58,177 +32,243 @@ class _Set:
         annotations = body["metadata"].get("annotations") or {}
         self.item = item
         self.hash = item.labels.get(HASH_LABEL, "")
-        self.revision = int(annotations.get(REVISION, "0") or 0)
+        self.revision = int(annotations.get(REVISION_ANNOTATION, "0") or 0)
         self.replicas: int = body["spec"].get("replicas", 0)
-        self.present: int = status.get("replicas", 0)
+        self.current: int = status.get("replicas", 0)
         self.ready: int = status.get("readyReplicas", 0)
         self.terminating: int = status.get("terminatingReplicas", 0)
-        # Only a status that has seen the specification can be believed.
-        self.settled = status.get("observedGeneration") == body["metadata"].get("generation")
+        self.is_status_current = status.get("observedGeneration") == body["metadata"].get(
+            "generation"
+        )
+
+    @property
+    def healthy(self) -> int:
+        """Ready pods that remain if the ReplicaSet is scaled to `replicas`."""
+        return min(self.ready, self.replicas)
 
 
-def _create(
-    context: ControllerContext, owner: Item, body: Object, digest: str, revision: int
-) -> _Set:
-    template = copy.deepcopy(body["spec"]["template"])
-    labels = {**(template["metadata"].get("labels") or {}), HASH_LABEL: digest}
+def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
+    """Move the ReplicaSets one step towards the Deployment's specification."""
+    owner = context.store.get(resources.DEPLOYMENTS, namespace, name)
+    if owner is None or owner.deleting:
+        return
+    body = owner.copy()
+    owned = context.index.owned(owner.uid, resources.REPLICASETS)
+    replica_sets = [_ReplicaSet(item) for item in owned]
+    pod_hash = template_hash(body["spec"]["template"])
+    newest_revision = max((each.revision for each in replica_sets), default=0)
+    new = next((each for each in replica_sets if each.hash == pod_hash), None)
+    if new is None:
+        new = _create_replica_set(context, owner, body, pod_hash, newest_revision + 1)
+        replica_sets.append(new)
+    elif new.revision < newest_revision:
+        # A rollback: the earlier template becomes the newest revision.
+        new.revision = newest_revision + 1
+        _set_revision_annotation(context, new.item, new.revision)
+    old = [each for each in replica_sets if each is not new]
+    if not body["spec"].get("paused"):
+        _roll_out(context, body["spec"], new, old)
+        _clean_up_history(context, body["spec"], old)
+    _update_status(context, owner, body, new, old)
+
+
+def _create_replica_set(
+    context: ControllerContext, owner: Item, body: Object, pod_hash: str, revision: int
+) -> _ReplicaSet:
+    spec = body["spec"]
+    template = copy.deepcopy(spec["template"])
+    labels = {**(template["metadata"].get("labels") or {}), HASH_LABEL: pod_hash}
     template["metadata"]["labels"] = labels
-    selector = copy.deepcopy(body["spec"]["selector"])
-    selector.setdefault("matchLabels", {})[HASH_LABEL] = digest
-    item = context.writer.add(
+    selector = copy.deepcopy(spec["selector"])
+    selector.setdefault("matchLabels", {})[HASH_LABEL] = pod_hash
+    replicas = spec.get("replicas", 1)
+    max_surge, _ = _rolling_update_limits(spec)
+    item = context.writer.create(
         resources.REPLICASETS,
         {
             "metadata": {
-                "name": f"{owner.name}-{digest}",
+                "name": f"{owner.name}-{pod_hash}",
                 "labels": labels,
-                "annotations": _annotations(body["spec"], revision),
-                "ownerReferences": [pod_control.reference(owner)],
+                "annotations": {
+                    DESIRED_REPLICAS_ANNOTATION: str(replicas),
+                    MAX_REPLICAS_ANNOTATION: str(replicas + max_surge),
+                    REVISION_ANNOTATION: str(revision),
+                },
+                "ownerReferences": [pod_control.owner_reference(owner)],
             },
             "spec": {"replicas": 0, "selector": selector, "template": template},
         },
         owner.namespace,
     )
-    return _Set(item)
+    return _ReplicaSet(item)
 
 
-def _annotations(spec: Object, revision: int) -> dict[str, str]:
-    wanted = spec.get("replicas", 1)
-    surge, _ = _bounds(spec, wanted)
-    return {DESIRED: str(wanted), MAXIMUM: str(wanted + surge), REVISION: str(revision)}
+def _set_revision_annotation(context: ControllerContext, item: Item, revision: int) -> None:
+    def annotate(body: Object) -> Object:
+        body["metadata"].setdefault("annotations", {})[REVISION_ANNOTATION] = str(revision)
+        return body
+
+    context.writer.update(item.resource, item.namespace, item.name, annotate)
 
 
-def _annotate(context: ControllerContext, which: _Set, revision: int) -> None:
-    def changed(item: Object) -> Object:
-        item["metadata"].setdefault("annotations", {})[REVISION] = str(revision)
-        return item
+def _rolling_update_limits(spec: Object) -> tuple[int, int]:
+    """Return `maxSurge` and `maxUnavailable` as numbers of pods."""
+    rolling_update = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    replicas: int = spec.get("replicas", 1)
 
-    context.writer.change(resources.REPLICASETS, which.item.namespace, which.item.name, changed)
-    which.revision = revision
-
-
-def _bounds(spec: Object, wanted: int) -> tuple[int, int]:
-    """`maxSurge` and `maxUnavailable` as numbers."""
-    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-
-    def number(value: object, rounded: Any) -> int:
+    def to_pods(value: object, round_: Callable[[float], int]) -> int:
         if isinstance(value, str) and value.endswith("%"):
-            return int(rounded(wanted * int(value[:-1]) / 100))
+            return round_(replicas * int(value[:-1]) / 100)
         return int(value) if isinstance(value, int | str) else 0
 
-    surge = number(rolling.get("maxSurge", "25%"), math.ceil)
-    unavailable = number(rolling.get("maxUnavailable", "25%"), math.floor)
-    if surge == unavailable == 0:
-        unavailable = 1
-    return surge, unavailable
+    max_surge = to_pods(rolling_update.get("maxSurge", "25%"), math.ceil)
+    max_unavailable = to_pods(rolling_update.get("maxUnavailable", "25%"), math.floor)
+    if max_surge == max_unavailable == 0:
+        max_unavailable = 1
+    return max_surge, max_unavailable
 
 
-def _scale(context: ControllerContext, which: _Set, replicas: int) -> None:
-    if which.replicas == replicas:
+def _scale(context: ControllerContext, replica_set: _ReplicaSet, replicas: int) -> None:
+    if replica_set.replicas == replicas:
         return
 
-    def changed(item: Object) -> Object:
-        item["spec"]["replicas"] = replicas
-        return item
+    def set_replicas(body: Object) -> Object:
+        body["spec"]["replicas"] = replicas
+        return body
 
-    item = which.item
-    context.writer.change(resources.REPLICASETS, item.namespace, item.name, changed)
-    which.replicas = replicas
-    which.settled = False
+    item = replica_set.item
+    context.writer.update(resources.REPLICASETS, item.namespace, item.name, set_replicas)
+    replica_set.replicas = replicas
+    replica_set.is_status_current = False
 
 
-def _roll(context: ControllerContext, spec: Object, current: _Set, old: list[_Set]) -> None:
-    wanted: int = spec.get("replicas", 1)
-    living = [each for each in old if each.replicas or each.present]
+def _roll_out(
+    context: ControllerContext, spec: Object, new: _ReplicaSet, old: list[_ReplicaSet]
+) -> None:
+    replicas: int = spec.get("replicas", 1)
+    active = [each for each in old if each.replicas or each.current]
     if (spec.get("strategy") or {}).get("type") == "Recreate":
-        for each in living:
-            _scale(context, each, 0)
-        if not any(each.present or each.terminating for each in living):
-            _scale(context, current, wanted)
-        return
-    if not living:
-        _scale(context, current, wanted)
-        return
-    surge, unavailable = _bounds(spec, wanted)
-    total = current.replicas + sum(each.replicas for each in living)
-    room = wanted + surge - total
-    if current.replicas > wanted:
-        _scale(context, current, wanted)
-    elif room > 0:
-        _scale(context, current, min(wanted, current.replicas + room))
-    total = current.replicas + sum(each.replicas for each in living)
-    least = wanted - unavailable
-    coming = current.replicas - current.ready
-    spare = total - least - coming
-    for each in sorted(living, key=lambda one: one.revision):
-        if spare <= 0:
-            return
-        # The unhealthy ones go first, they serve nobody; then as many as are not needed.
-        sick = min(each.replicas - min(each.ready, each.replicas), spare)
-        _scale(context, each, each.replicas - sick)
-        spare -= sick
-    available = current.ready + sum(min(each.ready, each.replicas) for each in living)
-    spare = min(spare, available - least)
-    for each in sorted(living, key=lambda one: one.revision):
-        if spare <= 0:
-            return
-        step = min(each.replicas, spare)
-        _scale(context, each, each.replicas - step)
-        spare -= step
+        for replica_set in active:
+            _scale(context, replica_set, 0)
+        if not any(each.current or each.terminating for each in active):
+            _scale(context, new, replicas)
+    elif not active:
+        _scale(context, new, replicas)
+    else:
+        max_surge, max_unavailable = _rolling_update_limits(spec)
+        total = new.replicas + sum(each.replicas for each in active)
+        if new.replicas > replicas:
+            _scale(context, new, replicas)
+        elif (room := replicas + max_surge - total) > 0:
+            _scale(context, new, min(replicas, new.replicas + room))
+        _scale_down_old(context, new, active, min_available=replicas - max_unavailable)
 
 
-def _forget(context: ControllerContext, spec: Object, old: list[_Set]) -> None:
-    """Delete the oldest empty ReplicaSets beyond the history limit."""
+def _scale_down_old(
+    context: ControllerContext, new: _ReplicaSet, old: list[_ReplicaSet], *, min_available: int
+) -> None:
+    by_age = sorted(old, key=lambda each: each.revision)
+    total = new.replicas + sum(each.replicas for each in old)
+    surplus = total - min_available - (new.replicas - new.ready)
+    # Unhealthy pods first: they do not count as available.
+    for replica_set in by_age:
+        if surplus <= 0:
+            return
+        unhealthy = min(replica_set.replicas - replica_set.healthy, surplus)
+        _scale(context, replica_set, replica_set.replicas - unhealthy)
+        surplus -= unhealthy
+    available = new.ready + sum(each.healthy for each in old)
+    surplus = min(surplus, available - min_available)
+    for replica_set in by_age:
+        if surplus <= 0:
+            return
+        step = min(replica_set.replicas, surplus)
+        _scale(context, replica_set, replica_set.replicas - step)
+        surplus -= step
+
+
+def _clean_up_history(context: ControllerContext, spec: Object, old: list[_ReplicaSet]) -> None:
+    """Delete the oldest empty ReplicaSets beyond `revisionHistoryLimit`."""
     empty = [
         each
-        for each in sorted(old, key=lambda one: one.revision)
-        if not each.replicas and not each.present and each.settled
+        for each in sorted(old, key=lambda each: each.revision)
+        if not each.replicas and not each.current and each.is_status_current
     ]
-    for each in empty[: max(0, len(empty) - int(spec.get("revisionHistoryLimit", 10)))]:
-        context.writer.end(resources.REPLICASETS, each.item.namespace, each.item.name)
+    surplus = max(0, len(empty) - int(spec.get("revisionHistoryLimit", 10)))
+    for replica_set in empty[:surplus]:
+        item = replica_set.item
+        context.writer.delete(resources.REPLICASETS, item.namespace, item.name)
 
 
-def _report(
-    context: ControllerContext, owner: Item, body: Object, current: _Set, old: list[_Set]
+def _update_status(
+    context: ControllerContext,
+    owner: Item,
+    body: Object,
+    new: _ReplicaSet,
+    old: list[_ReplicaSet],
 ) -> None:
-    wanted: int = body["spec"].get("replicas", 1)
-    sets = [current, *old]
-    present = sum(each.present for each in sets)
-    ready = sum(each.ready for each in sets)
+    replicas: int = body["spec"].get("replicas", 1)
+    replica_sets = [new, *old]
+    current = sum(each.current for each in replica_sets)
+    ready = sum(each.ready for each in replica_sets)
     conditions = list((body.get("status") or {}).get("conditions") or ())
-    _, unavailable = _bounds(body["spec"], wanted)
-    enough = ready >= wanted - unavailable
-    pod_control.set_condition(
+    _, max_unavailable = _rolling_update_limits(body["spec"])
+    is_available = ready >= replicas - max_unavailable
+    _set_condition(
         conditions,
         "Available",
-        str(enough),
-        "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-        f"Deployment {'has' if enough else 'does not have'} minimum availability.",
+        str(is_available),
+        "MinimumReplicasAvailable" if is_available else "MinimumReplicasUnavailable",
+        f"Deployment {'has' if is_available else 'does not have'} minimum availability.",
     )
-    done = current.ready == current.present == present == wanted
-    pod_control.set_condition(
+    is_complete = new.ready == new.current == current == replicas
+    _set_condition(
         conditions,
         "Progressing",
         "True",
-        "NewReplicaSetAvailable" if done else "ReplicaSetUpdated",
-        f'ReplicaSet "{current.item.name}" '
-        + ("has successfully progressed." if done else "is progressing."),
+        "NewReplicaSetAvailable" if is_complete else "ReplicaSetUpdated",
+        f'ReplicaSet "{new.item.name}" '
+        + ("has successfully progressed." if is_complete else "is progressing."),
     )
     status: Object = {"observedGeneration": body["metadata"].get("generation", 1)}
     numbers = {
-        "replicas": present,
-        "updatedReplicas": current.present,
+        "replicas": current,
+        "updatedReplicas": new.current,
         "readyReplicas": ready,
         "availableReplicas": ready,
-        "unavailableReplicas": max(0, wanted - ready),
+        "unavailableReplicas": max(0, replicas - ready),
     }
     status |= {key: value for key, value in numbers.items() if value}
-    status["terminatingReplicas"] = sum(each.terminating for each in sets)
+    status["terminatingReplicas"] = sum(each.terminating for each in replica_sets)
     status["conditions"] = conditions
     pod_control.set_status(context, owner, status)
-    if (body["metadata"].get("annotations") or {}).get(REVISION) != str(current.revision):
+    annotations = body["metadata"].get("annotations") or {}
+    if annotations.get(REVISION_ANNOTATION) != str(new.revision):
+        _set_revision_annotation(context, owner, new.revision)
 
-        def changed(item: Object) -> Object:
-            item["metadata"].setdefault("annotations", {})[REVISION] = str(current.revision)
-            return item
 
-        context.writer.change(resources.DEPLOYMENTS, owner.namespace, owner.name, changed)
+def _set_condition(
+    conditions: list[Object], kind: str, value: str, reason: str, message: str
+) -> None:
+    """Set a condition; its timestamps change only if it changes."""
+    now = timestamps.now()
+    for condition in conditions:
+        if condition["type"] != kind:
+            continue
+        if condition["status"] != value:
+            condition["lastTransitionTime"] = now
+        before = (condition["status"], condition.get("reason"), condition.get("message"))
+        if before != (value, reason, message):
+            condition |= {"status": value, "lastUpdateTime": now}
+            condition |= {"reason": reason, "message": message}
+        return
+    conditions.append(
+        {
+            "type": kind,
+            "status": value,
+            "lastUpdateTime": now,
+            "lastTransitionTime": now,
+            "reason": reason,
+            "message": message,
+        }
+    )

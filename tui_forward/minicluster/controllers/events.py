@@ -1,50 +1,49 @@
-"""Events: what happened to an object, for `kubectl describe` and `kubectl get events`."""
+"""Events of the control plane, as `kubectl describe` and `kubectl get events` show them."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter
+from tui_forward.minicluster.apiserver import resources, timestamps
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.store import Item, Store
 
-# A real API server forgets events after an hour; this one when there are too many.
-KEPT = 500
+# A real API server deletes events after an hour; this one keeps the latest.
+MAX_EVENTS = 500
 
 
 class EventRecorder:
-    """Records events of the control plane."""
+    """Records events and counts repeated ones."""
 
     def __init__(self, store: Store, writer: ObjectWriter) -> None:
         self._store = store
         self._writer = writer
         self._names: deque[tuple[str, str]] = deque()
-        self._known: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._name_by_cause: dict[tuple[str, str, str], tuple[str, str]] = {}
 
-    def record(self, about: Item, kind: str, reason: str, message: str, component: str) -> None:
-        """Record an event, or count it when it has been recorded before."""
+    def record(self, involved: Item, kind: str, reason: str, message: str, component: str) -> None:
+        """Record an event, or increase the count of an equal one."""
         now = timestamps.now()
-        same = (about.uid, reason, message)
-        known = self._known.get(same)
-        old = self._store.get(resources.EVENTS, *known) if known else None
-        if old is not None:
-            event = old.copy()
+        cause = (involved.uid, reason, message)
+        earlier = self._name_by_cause.get(cause)
+        existing = self._store.get(resources.EVENTS, *earlier) if earlier else None
+        if existing is not None:
+            event = existing.copy()
             event["lastTimestamp"] = now
             event["count"] = event.get("count", 1) + 1
             self._store.put(resources.EVENTS, event)
             return
-        name = f"{about.name}.{self._writer.identities.uid().replace('-', '')[:16]}"
-        namespace = about.namespace or "default"
+        name = f"{involved.name}.{self._writer.uid_generator.uid().replace('-', '')[:16]}"
+        namespace_name = involved.namespace or "default"
         event = {
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace_name},
             "involvedObject": {
-                "kind": about.resource.kind,
-                "namespace": about.namespace,
-                "name": about.name,
-                "uid": about.uid,
-                "apiVersion": about.resource.api_version,
-                "resourceVersion": str(about.version),
+                "kind": involved.resource.kind,
+                "namespace": involved.namespace,
+                "name": involved.name,
+                "uid": involved.uid,
+                "apiVersion": involved.resource.api_version,
+                "resourceVersion": str(involved.version),
             },
             "reason": reason,
             "message": message,
@@ -57,13 +56,15 @@ class EventRecorder:
             "reportingComponent": component,
             "reportingInstance": "",
         }
-        home = self._store.get(resources.NAMESPACES, "", namespace)
-        if home is None or home.deleting:
+        namespace = self._store.get(resources.NAMESPACES, "", namespace_name)
+        if namespace is None or namespace.deleting:
             return
-        self._writer.add(resources.EVENTS, event, namespace)
-        self._names.append((namespace, name))
-        self._known[same] = (namespace, name)
-        if len(self._names) > KEPT:
+        self._writer.create(resources.EVENTS, event, namespace_name)
+        self._names.append((namespace_name, name))
+        self._name_by_cause[cause] = (namespace_name, name)
+        if len(self._names) > MAX_EVENTS:
             oldest = self._names.popleft()
             self._store.remove(resources.EVENTS, *oldest)
-            self._known = {key: value for key, value in self._known.items() if value != oldest}
+            self._name_by_cause = {
+                key: value for key, value in self._name_by_cause.items() if value != oldest
+            }

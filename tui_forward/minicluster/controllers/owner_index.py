@@ -1,14 +1,13 @@
-"""Finding objects by their owner, without looking at all of them."""
+"""Index of objects by owner and by node, so that a lookup does not scan the store."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.apiserver.store import Item, Store
 
-_OWNERS = (
+# Resources whose objects own pods or ReplicaSets.
+WORKLOADS = (
     resources.DEPLOYMENTS,
     resources.REPLICASETS,
     resources.STATEFULSETS,
@@ -18,31 +17,30 @@ _OWNERS = (
 
 
 class OwnerIndex:
-    """Kept up to date by `Controllers`, one change at a time."""
+    """Index that `ControllerManager` updates with every change of the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._owned: dict[str, set[tuple[Resource, str]]] = {}
         self._owners: dict[str, tuple[Resource, str]] = {}
         self._unscheduled: set[str] = set()
-        self._per_node: dict[str, int] = {}
+        self._pods_per_node: dict[str, int] = {}
 
     def add(self, item: Item) -> None:
-        """An object is there in this version."""
+        """Add a version of an object."""
         entry = (item.resource, item.key)
         for uid in item.owners:
             self._owned.setdefault(uid, set()).add(entry)
-        if item.resource in _OWNERS:
+        if item.resource in WORKLOADS:
             self._owners[item.uid] = entry
         elif item.resource is resources.PODS:
-            node = item.node
-            if node:
-                self._per_node[node] = self._per_node.get(node, 0) + 1
+            if item.node:
+                self._pods_per_node[item.node] = self._pods_per_node.get(item.node, 0) + 1
             else:
                 self._unscheduled.add(item.key)
 
     def discard(self, item: Item) -> None:
-        """An object is no longer there in this version."""
+        """Remove a version of an object that was replaced or deleted."""
         entry = (item.resource, item.key)
         for uid in item.owners:
             owned = self._owned.get(uid)
@@ -50,17 +48,16 @@ class OwnerIndex:
                 owned.discard(entry)
                 if not owned:
                     del self._owned[uid]
-        if item.resource in _OWNERS:
+        if item.resource in WORKLOADS:
             self._owners.pop(item.uid, None)
         elif item.resource is resources.PODS:
-            node = item.node
-            if node:
-                self._per_node[node] = self._per_node.get(node, 1) - 1
+            if item.node:
+                self._pods_per_node[item.node] = self._pods_per_node.get(item.node, 1) - 1
             else:
                 self._unscheduled.discard(item.key)
 
     def owned(self, uid: str, resource: Resource | None = None) -> list[Item]:
-        """The objects of an owner, by name."""
+        """Return the objects of an owner, sorted by key."""
         tables = self._store.tables
         found = [
             tables[kind].items[key]
@@ -70,18 +67,18 @@ class OwnerIndex:
         return sorted(found, key=lambda item: item.key)
 
     def owner(self, uid: str) -> Item | None:
-        """A workload by its UID."""
+        """Return the workload with this UID."""
         entry = self._owners.get(uid)
         if entry is None:
             return None
         resource, key = entry
         return self._store.tables[resource].items.get(key)
 
-    def unscheduled(self) -> Iterator[Item]:
-        """Pods without a node."""
+    def unscheduled(self) -> list[Item]:
+        """Return the pods without a node, sorted by key."""
         items = self._store.tables[resources.PODS].items
-        return iter([items[key] for key in sorted(self._unscheduled) if key in items])
+        return [items[key] for key in sorted(self._unscheduled) if key in items]
 
-    def pods_on(self, node: str) -> int:
-        """How many pods a node has."""
-        return self._per_node.get(node, 0)
+    def count_pods(self, node: str) -> int:
+        """Return the number of pods on a node."""
+        return self._pods_per_node.get(node, 0)

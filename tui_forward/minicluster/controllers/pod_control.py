@@ -1,24 +1,18 @@
-"""What all workload controllers do with pods: make them from a template, and judge them."""
+"""Pods of workload controllers: creation from a template, deletion, status."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import msgspec
 
-from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver import timestamps as timestamps
+from tui_forward.minicluster.apiserver import resources, timestamps
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Item, decode, encode
-
-if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.context import ControllerContext
-
-Object = dict[str, Any]
+from tui_forward.minicluster.controllers.context import ControllerContext
 
 
-def reference(owner: Item) -> Object:
-    """An owner reference to a controller."""
+def owner_reference(owner: Item) -> Object:
+    """Return the owner reference to a controller."""
     return {
         "apiVersion": owner.resource.api_version,
         "kind": owner.resource.kind,
@@ -29,52 +23,45 @@ def reference(owner: Item) -> Object:
     }
 
 
-def from_template(owner: Item, template: Object) -> Object:
-    """A pod as a template describes it; without a name."""
-    template = decode(encode(template))  # the quickest deep copy
+def pod_from_template(owner: Item, template: Object) -> Object:
+    """Return a pod of a template, without a name."""
+    template = decode(encode(template))  # the fastest deep copy
     metadata = template.get("metadata") or {}
     return {
         "metadata": {
             "labels": metadata.get("labels") or {},
             "annotations": metadata.get("annotations") or {},
-            "ownerReferences": [reference(owner)],
+            "ownerReferences": [owner_reference(owner)],
         },
         "spec": template["spec"],
     }
 
 
-def create(context: ControllerContext, owner: Item, pod: Object) -> Item:
-    """Create a pod and record it.
+def create_pod(context: ControllerContext, owner: Item, pod: Object) -> Item:
+    """Create a pod and record an event.
 
     Raises:
-        Failure: As the API server refuses it.
+        StatusError: The API server rejects the pod.
     """
-    item = context.writer.add(resources.PODS, pod, owner.namespace)
-    context.events.record(
-        owner,
-        "Normal",
-        "SuccessfulCreate",
-        f"Created pod: {item.name}",
-        f"{owner.resource.kind.lower()}-controller",
-    )
+    item = context.writer.create(resources.PODS, pod, owner.namespace)
+    _record(context, owner, "SuccessfulCreate", f"Created pod: {item.name}")
     return item
 
 
-def delete(context: ControllerContext, owner: Item, pod: Item) -> None:
-    """Delete a pod, gracefully, and record it."""
+def delete_pod(context: ControllerContext, owner: Item, pod: Item) -> None:
+    """Delete a pod gracefully and record an event; do nothing if it does not exist."""
     try:
-        context.writer.end(resources.PODS, pod.namespace, pod.name)
-    except StatusError as failure:
-        if failure.code != 404:
+        context.writer.delete(resources.PODS, pod.namespace, pod.name)
+    except StatusError as error:
+        if error.code != 404:
             raise
         return
-    context.events.record(
-        owner,
-        "Normal",
-        "SuccessfulDelete",
-        f"Deleted pod: {pod.name}",
-        f"{owner.resource.kind.lower()}-controller",
-    )
+    _record(context, owner, "SuccessfulDelete", f"Deleted pod: {pod.name}")
+
+
+def _record(context: ControllerContext, owner: Item, reason: str, message: str) -> None:
+    component = f"{owner.resource.kind.lower()}-controller"
+    context.events.record(owner, "Normal", reason, message, component)
 
 
 class _Condition(msgspec.Struct):
@@ -88,16 +75,16 @@ class _Status(msgspec.Struct):
     conditions: list[_Condition] = []
 
 
-class _View(msgspec.Struct):
+class _PodView(msgspec.Struct):
     status: _Status
 
 
-# Decoding all of a pod takes ten times as long, and this is done at every turn.
-_decode_view = msgspec.json.Decoder(_View).decode
+# Decoding a whole pod takes ten times as long, and every reconciliation decodes all its pods.
+_decode_view = msgspec.json.Decoder(_PodView).decode
 
 
 class Pod:
-    """A pod with the few facts controllers judge by."""
+    """The facts of a pod that controllers depend on."""
 
     __slots__ = ("item", "node", "phase", "ready", "ready_at")
 
@@ -108,59 +95,30 @@ class Pod:
         self.node = item.node
         self.ready = False
         self.ready_at = 0.0
-        for each in status.conditions:
-            if each.type == "Ready":
-                self.ready = each.status == "True"
-                self.ready_at = timestamps.seconds(each.since)
+        for condition in status.conditions:
+            if condition.type == "Ready":
+                self.ready = condition.status == "True"
+                self.ready_at = timestamps.parse_rfc3339(condition.since)
 
     @property
     def active(self) -> bool:
-        """Whether it counts as a replica."""
+        """Whether the pod counts as a replica."""
         return not self.item.deleting and self.phase not in ("Succeeded", "Failed")
 
     @property
     def deletion_rank(self) -> tuple[bool, bool, bool, float, str]:
-        """Sorts by who is to go first: unassigned, not running, not ready, ready for short."""
-        running = self.phase == "Running"
-        return (bool(self.node), running, self.ready, -self.ready_at, self.item.name)
+        """Sort key of scale-down: unassigned, not running, not ready, then most recently ready."""
+        is_running = self.phase == "Running"
+        return (bool(self.node), is_running, self.ready, -self.ready_at, self.item.name)
 
 
-def owned(context: ControllerContext, owner: Item) -> list[Pod]:
-    """An owner's pods, by name."""
+def owned_pods(context: ControllerContext, owner: Item) -> list[Pod]:
+    """Return the pods of a workload, sorted by name."""
     return [Pod(item) for item in context.index.owned(owner.uid, resources.PODS)]
 
 
 def set_status(context: ControllerContext, item: Item, status: Object) -> None:
-    """Report a workload's status, if it says anything new."""
-    context.writer.change(
+    """Replace the status of a workload; an equal status makes no new version."""
+    context.writer.update(
         item.resource, item.namespace, item.name, lambda old: {**old, "status": status}, "status"
-    )
-
-
-def set_condition(
-    conditions: list[Object], kind: str, value: str, reason: str, message: str
-) -> None:
-    """Set a workload's condition, keeping its times where nothing changes."""
-    now = timestamps.now()
-    for each in conditions:
-        if each["type"] == kind:
-            if each["status"] != value:
-                each["lastTransitionTime"] = now
-            if (each["status"], each.get("reason"), each.get("message")) != (
-                value,
-                reason,
-                message,
-            ):
-                each |= {"status": value, "lastUpdateTime": now}
-                each |= {"reason": reason, "message": message}
-            return
-    conditions.append(
-        {
-            "type": kind,
-            "status": value,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-            "reason": reason,
-            "message": message,
-        }
     )

@@ -1,47 +1,43 @@
-"""ReplicaSets: so many pods of one template."""
+"""ReplicaSet controller: keeps the requested number of pods of one template."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.controllers import pod_control as pod_control
+from tui_forward.minicluster.apiserver.resources import Object
+from tui_forward.minicluster.controllers import pod_control
+from tui_forward.minicluster.controllers.context import ControllerContext
 
-if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.context import ControllerContext
-
-# As many as a real controller creates before it looks again.
-BURST = 500
+# Pods created per reconciliation, as in the real controller.
+BURST_REPLICAS = 500
 
 
 def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
-    """Create or delete pods until the number is right."""
+    """Create missing pods or delete surplus ones."""
     owner = context.store.get(resources.REPLICASETS, namespace, name)
     if owner is None or owner.deleting:
         return
     body = owner.copy()
     spec = body["spec"]
-    wanted = spec.get("replicas", 1)
-    owned = pod_control.owned(context, owner)
-    active = [pod for pod in owned if pod.active]
-    missing = wanted - len(active)
-    if missing > 0 and context.may_replace(owner, ("replicaset", namespace, name)):
-        for _ in range(min(missing, BURST)):
-            pod = pod_control.from_template(owner, spec["template"])
-            pod["metadata"]["generateName"] = f"{name}-"
-            pod_control.create(context, owner, pod)
+    pods = pod_control.owned_pods(context, owner)
+    active = [pod for pod in pods if pod.active]
+    missing = spec.get("replicas", 1) - len(active)
+    if missing > 0 and context.may_replace_pod(owner):
+        for _ in range(min(missing, BURST_REPLICAS)):
+            new_pod = pod_control.pod_from_template(owner, spec["template"])
+            new_pod["metadata"]["generateName"] = f"{name}-"
+            pod_control.create_pod(context, owner, new_pod)
     elif missing < 0:
-        for extra in sorted(active, key=lambda pod: pod.deletion_rank)[:-missing]:
-            pod_control.delete(context, owner, extra.item)
+        for pod in sorted(active, key=lambda pod: pod.deletion_rank)[:-missing]:
+            pod_control.delete_pod(context, owner, pod.item)
     if missing:
-        owned = pod_control.owned(context, owner)
-        active = [pod for pod in owned if pod.active]
+        pods = pod_control.owned_pods(context, owner)
+        active = [pod for pod in pods if pod.active]
     ready = sum(pod.ready for pod in active)
-    status: dict[str, Any] = {"replicas": len(active)}
+    status: Object = {"replicas": len(active)}
     if active:
         status["fullyLabeledReplicas"] = len(active)
     if ready:
         status |= {"readyReplicas": ready, "availableReplicas": ready}
-    status["terminatingReplicas"] = sum(pod.item.deleting for pod in owned)
+    status["terminatingReplicas"] = sum(pod.item.deleting for pod in pods)
     status["observedGeneration"] = body["metadata"].get("generation", 1)
     pod_control.set_status(context, owner, status)

@@ -1,26 +1,23 @@
-"""The scheduler: gives each pod a node, or says why it cannot."""
+"""The scheduler: binds each pod to a node, or reports why it cannot."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.create_update_delete import set_condition
+from tui_forward.minicluster.apiserver.pod_conditions import set_pod_condition
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.store import Item
+from tui_forward.minicluster.controllers.context import ControllerContext
+from tui_forward.minicluster.controllers.workqueue import key_of
 
-if TYPE_CHECKING:
-    from tui_forward.minicluster.controllers.context import ControllerContext
-
-Object = dict[str, Any]
-
-SCHEDULER = "default-scheduler"
+SCHEDULER_NAME = "default-scheduler"
 WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as the scheduler sees it."""
+    """The facts of a node that scheduling depends on."""
 
     name: str
     labels: dict[str, str]
@@ -38,91 +35,91 @@ def _node(item: Item) -> Node:
     return Node(item.name, item.labels, tuple(taints), conditions.get("Ready") == "True")
 
 
-def same_node(before: Item, item: Item) -> bool:
-    """Whether a change of a node is none to the scheduler (a heartbeat)."""
-    return _node(before) == _node(item)
+def is_same_node(before: Item, after: Item) -> bool:
+    """Return whether a change of a node (a heartbeat) does not affect scheduling."""
+    return _node(before) == _node(after)
 
 
-def nodes(context: ControllerContext) -> list[Node]:
-    """All nodes."""
+def list_nodes(context: ControllerContext) -> list[Node]:
+    """Return all nodes."""
     return [_node(item) for item in context.store.all(resources.NODES)]
 
 
-def _tolerated(spec: Object, node: Node) -> bool:
+def _tolerates_taints(spec: Object, node: Node) -> bool:
     for key, effect in node.taints:
         if effect not in ("NoSchedule", "NoExecute"):
             continue
         for toleration in spec.get("tolerations") or ():
-            same_key = toleration.get("key") in (None, "", key)
-            same_effect = toleration.get("effect") in (None, "", effect)
-            if same_key and same_effect:
+            is_same_key = toleration.get("key") in (None, "", key)
+            is_same_effect = toleration.get("effect") in (None, "", effect)
+            if is_same_key and is_same_effect:
                 break
         else:
             return False
     return True
 
 
-def _selected(spec: Object, node: Node) -> bool:
-    wanted = spec.get("nodeSelector") or {}
-    return all(node.labels.get(key) == value for key, value in wanted.items())
+def _matches_node_selector(spec: Object, node: Node) -> bool:
+    selector = spec.get("nodeSelector") or {}
+    return all(node.labels.get(key) == value for key, value in selector.items())
 
 
 def fits(spec: Object, node: Node) -> bool:
-    """Whether a pod may run on a node at all."""
-    return _selected(spec, node) and _tolerated(spec, node)
+    """Return whether a pod with this specification may run on a node."""
+    return _matches_node_selector(spec, node) and _tolerates_taints(spec, node)
 
 
 def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
-    """Assign one pod."""
+    """Bind one pod to a node."""
     item = context.store.get(resources.PODS, namespace, name)
     if item is None or item.deleting or item.node:
         return
     spec = item.copy()["spec"]
-    if spec.get("schedulerName") != SCHEDULER:
-        return  # somebody else's business
-    known = nodes(context)
-    if not context.nodes_there({node.name for node in known if node.ready}):
-        # A node that comes up queues every pod that waits; this is for those that never do.
-        context.requeue(("pod", namespace, name), WAIT_S)
+    if spec.get("schedulerName") != SCHEDULER_NAME:
         return
-    usable = [node for node in known if node.ready and fits(spec, node)]
-    if usable:
-        siblings = context.index.owned(item.controller, resources.PODS) if item.controller else []
-
-        # Spread an owner's pods, then all pods; among equals the name decides, so that a seeded
-        # cluster repeats itself.
-        def load(node: Node) -> tuple[int, int, str]:
-            same = sum(each.node == node.name and not each.deleting for each in siblings)
-            return (same, context.index.pods_on(node.name), node.name)
-
-        best = min(usable, key=load)
-        context.writer.bind(namespace, name, best.name)
-        context.events.record(
-            item,
-            "Normal",
-            "Scheduled",
-            f"Successfully assigned {namespace}/{name} to {best.name}",
-            SCHEDULER,
-        )
+    nodes = list_nodes(context)
+    if not context.all_nodes_started({node.name for node in nodes if node.ready}):
+        # A node that becomes ready queues all waiting pods. This covers nodes that never do.
+        context.queue.add_after(key_of(item), WAIT_S)
         return
-    message = _why(spec, known) if known else "no nodes available to schedule pods"
-    changed = _set_unschedulable(context, item, message)
-    if changed:
-        context.events.record(item, "Warning", "FailedScheduling", message, SCHEDULER)
+    feasible = [node for node in nodes if node.ready and fits(spec, node)]
+    if feasible:
+        node = _least_loaded(context, item, feasible)
+        context.writer.bind(namespace, name, node.name)
+        message = f"Successfully assigned {namespace}/{name} to {node.name}"
+        context.events.record(item, "Normal", "Scheduled", message, SCHEDULER_NAME)
+        return
+    message = (
+        _unschedulable_message(spec, nodes) if nodes else "no nodes available to schedule pods"
+    )
+    if _set_unschedulable(context, item, message):
+        context.events.record(item, "Warning", "FailedScheduling", message, SCHEDULER_NAME)
 
 
-def _why(spec: Object, known: list[Node]) -> str:
-    """The sentence a real scheduler says."""
+def _least_loaded(context: ControllerContext, item: Item, nodes: list[Node]) -> Node:
+    siblings = context.index.owned(item.controller, resources.PODS) if item.controller else []
+
+    # Spread an owner's pods first, then all pods. The name decides between equal nodes, which
+    # makes a seeded cluster reproducible.
+    def load(node: Node) -> tuple[int, int, str]:
+        on_node = sum(each.node == node.name and not each.deleting for each in siblings)
+        return (on_node, context.index.count_pods(node.name), node.name)
+
+    return min(nodes, key=load)
+
+
+def _unschedulable_message(spec: Object, nodes: list[Node]) -> str:
+    """Return the message of a real scheduler."""
     causes: dict[str, int] = {}
-    for node in known:
-        if not _selected(spec, node):
+    for node in nodes:
+        if not _matches_node_selector(spec, node):
             cause = "node(s) didn't match Pod's node affinity/selector"
-        elif not _tolerated(spec, node):
+        elif not _tolerates_taints(spec, node):
             cause = "node(s) had untolerated taint(s)"
         else:
             cause = "node(s) were not ready"
         causes[cause] = causes.get(cause, 0) + 1
-    total = len(known)
+    total = len(nodes)
     listed = ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items()))
     return (
         f"0/{total} nodes are available: {listed}. no new claims to deallocate, preemption: "
@@ -131,13 +128,16 @@ def _why(spec: Object, known: list[Node]) -> str:
 
 
 def _set_unschedulable(context: ControllerContext, item: Item, message: str) -> bool:
-    def changed(pod: Object) -> Object:
+    """Set the PodScheduled condition; return whether it changed."""
+
+    def set_condition(pod: Object) -> Object:
         status = pod.setdefault("status", {})
         conditions = status.get("conditions") or ()
-        told = any(c["type"] == "PodScheduled" and c.get("message") == message for c in conditions)
-        if not told:
-            set_condition(status, "PodScheduled", "False", "Unschedulable", message)
+        if not any(c["type"] == "PodScheduled" and c.get("message") == message for c in conditions):
+            set_pod_condition(status, "PodScheduled", "False", "Unschedulable", message)
         return pod
 
-    after = context.writer.change(resources.PODS, item.namespace, item.name, changed, "status")
+    after = context.writer.update(
+        resources.PODS, item.namespace, item.name, set_condition, "status"
+    )
     return after.version != item.version

@@ -1,9 +1,9 @@
-"""Generated pods: thousands of realistic objects without anything behind them.
+"""Synthetic pods: thousands of realistic objects without containers.
 
-They live in namespaces of their own, belong to Deployments and ReplicaSets, and are assigned to
-virtual nodes whose kubelet nobody runs: a port-forward to them is refused by the dial. What a
-kubelet would report is reported here, and with a churn rate pods restart, lose and regain
-readiness, and are deleted and replaced.
+They have namespaces of their own, belong to Deployments and ReplicaSets, and are bound to virtual
+nodes without a kubelet: dialing the node of a port-forward fails. This module reports what a
+kubelet would report. With a churn rate, pods restart, lose and regain readiness, and are deleted
+and replaced.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from typing import Any
 
-from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver import timestamps as timestamps
-from tui_forward.minicluster.apiserver.create_update_delete import ObjectWriter, set_condition
+from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.defaults import template_hash
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
+from tui_forward.minicluster.apiserver.pod_conditions import set_pod_condition
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode, key_of
+from tui_forward.minicluster.apiserver.version import VERSION
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers import pod_control
-
-Object = dict[str, Any]
+from tui_forward.minicluster.controllers.managed_fields import managed_fields
 
 PODS_PER_DEPLOYMENT = 20
 DEPLOYMENTS_PER_NAMESPACE = 10
@@ -30,12 +30,18 @@ PODS_PER_NODE = 500
 TAINT = "minicluster.local/virtual"
 NODE_PREFIX = "virtual-"
 NAMESPACE_PREFIX = "team-"
-_ENVIRONMENT = 60
-_REACTION_S = 0.05
+_ENVIRONMENT_SIZE = 60
+_KUBELET_DELAY_S = 0.05
 
 
 class SyntheticPods:
-    """Makes the generated pods, and plays their kubelets."""
+    """Creates the synthetic pods and simulates their kubelets.
+
+    Args:
+        config: Configuration of the API server.
+        store: The cluster's objects.
+        writer: Writes objects by the rules of the API.
+    """
 
     def __init__(self, config: ApiServerConfig, store: Store, writer: ObjectWriter) -> None:
         self._count = config.pods
@@ -50,32 +56,28 @@ class SyntheticPods:
 
     def populate(self) -> None:
         """Create nodes, namespaces, Deployments, ReplicaSets and pods, all in their final state."""
-        if not self._count:
-            return
-        with self._store.bulk():
-            self._everything()
+        if self._count:
+            with self._store.bulk():
+                self._create_all()
 
-    def _everything(self) -> None:
+    def _create_all(self) -> None:
         for number in range((self._count + PODS_PER_NODE - 1) // PODS_PER_NODE):
-            self._node(f"{NODE_PREFIX}{number}")
-        left, number = self._count, 0
-        while left:
+            self._create_node(f"{NODE_PREFIX}{number}")
+        for number, first in enumerate(range(0, self._count, PODS_PER_DEPLOYMENT)):
             namespace = f"{NAMESPACE_PREFIX}{number // DEPLOYMENTS_PER_NAMESPACE:02d}"
             if number % DEPLOYMENTS_PER_NAMESPACE == 0:
-                self._writer.add(resources.NAMESPACES, {"metadata": {"name": namespace}}, "")
-            size = min(left, PODS_PER_DEPLOYMENT)
-            self._deployment(namespace, f"svc{number:04d}", size, self._count - left)
-            left -= size
-            number += 1
+                self._writer.create(resources.NAMESPACES, {"metadata": {"name": namespace}}, "")
+            size = min(self._count - first, PODS_PER_DEPLOYMENT)
+            self._create_deployment(namespace, f"svc{number:04d}", size, first)
 
-    def _node(self, name: str) -> None:
+    def _create_node(self, name: str) -> None:
         now = timestamps.now()
         self._store.put(
             resources.NODES,
             {
                 "metadata": {
                     "name": name,
-                    "uid": self._writer.identities.uid(),
+                    "uid": self._writer.uid_generator.uid(),
                     "creationTimestamp": now,
                     "labels": {"kubernetes.io/hostname": name, TAINT: "true"},
                 },
@@ -91,17 +93,17 @@ class SyntheticPods:
                             "message": "kubelet is posting ready status",
                         }
                     ],
-                    # Port 9 is "discard": nobody listens there.
+                    # Port 9 (discard): nothing listens there.
                     "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
                     "daemonEndpoints": {"kubeletEndpoint": {"Port": 9}},
-                    "nodeInfo": {"kubeletVersion": resources.VERSION["gitVersion"]},
+                    "nodeInfo": {"kubeletVersion": VERSION["gitVersion"]},
                 },
             },
         )
 
-    def _deployment(self, namespace: str, name: str, size: int, first: int) -> None:
+    def _create_deployment(self, namespace: str, name: str, size: int, first: int) -> None:
         labels = {"app": name, "team": namespace}
-        deployment = self._writer.add(
+        deployment = self._writer.create(
             resources.DEPLOYMENTS,
             {
                 "metadata": {"name": name, "labels": labels},
@@ -114,17 +116,17 @@ class SyntheticPods:
             namespace,
         )
         spec = deployment.copy()["spec"]
-        digest = template_hash(spec["template"])
+        pod_hash = template_hash(spec["template"])
         template = spec["template"]
-        template["metadata"]["labels"] = {**labels, "pod-template-hash": digest}
-        replicaset = self._writer.add(
+        template["metadata"]["labels"] = {**labels, "pod-template-hash": pod_hash}
+        replicaset = self._writer.create(
             resources.REPLICASETS,
             {
                 "metadata": {
-                    "name": f"{name}-{digest}",
+                    "name": f"{name}-{pod_hash}",
                     "labels": template["metadata"]["labels"],
                     "annotations": {"deployment.kubernetes.io/revision": "1"},
-                    "ownerReferences": [pod_control.reference(deployment)],
+                    "ownerReferences": [pod_control.owner_reference(deployment)],
                 },
                 "spec": {
                     "replicas": size,
@@ -134,92 +136,91 @@ class SyntheticPods:
             },
             namespace,
         )
-        self._pods(namespace, replicaset, size, first)
-        self._report(deployment, replicaset, size)
+        self._create_pods(namespace, replicaset, size, first)
+        self._set_statuses(deployment, replicaset, size)
 
-    def _report(self, deployment: Item, replicaset: Item, size: int) -> None:
-        """The statuses the controllers would find, so that they have nothing to do."""
+    def _set_statuses(self, deployment: Item, replicaset: Item, size: int) -> None:
+        """Set the statuses that the controllers would set."""
         numbers = {"replicas": size, "readyReplicas": size, "availableReplicas": size}
         for item in (deployment, replicaset):
             body = item.copy()
             body["status"] = {**numbers, "observedGeneration": 1}
             self._store.put(item.resource, body)
 
-    def _pods(self, namespace: str, owner: Item, size: int, first: int) -> None:
-        """Pods that differ only in a few words: encoded once, then filled in."""
-        pod = pod_control.from_template(owner, owner.copy()["spec"]["template"])
+    def _create_pods(self, namespace: str, owner: Item, size: int, first: int) -> None:
+        """Create pods that differ in a few values only: encode one, then fill in the values."""
+        pod = pod_control.pod_from_template(owner, owner.copy()["spec"]["template"])
         pod["metadata"]["generateName"] = f"{owner.name}-"
-        sample = self._writer.add(resources.PODS, pod, namespace, dry=True).copy()
+        sample = self._writer.create(resources.PODS, pod, namespace, dry_run=True).copy()
         sample["metadata"] |= {"name": "@NAME@", "uid": "@UID@", "resourceVersion": "@VERSION@"}
         sample["spec"]["nodeName"] = "@NODE@"
-        running(sample, "@IP@")
+        set_running(sample, "@IP@")
         if not self._managed:
-            self._managed = managed_fields(sample)  # the same for all of them
+            self._managed = managed_fields(sample)  # equal for all pods
         sample["metadata"]["managedFields"] = self._managed
-        # The text between the words that differ, and which word follows each piece.
         pieces = re.split(rb"(@[A-Z]+@)", encode({"metadata": sample["metadata"]} | sample))
-        identities = self._writer.identities
+        uid_generator = self._writer.uid_generator
         for number in range(first, first + size):
             address = f"10.{100 + number // 65536}.{number // 256 % 256}.{number % 256}"
-            words = {
-                b"@NAME@": f"{owner.name}-{identities.suffix()}".encode(),
-                b"@UID@": identities.uid().encode(),
+            values = {
+                b"@NAME@": f"{owner.name}-{uid_generator.suffix()}".encode(),
+                b"@UID@": uid_generator.uid().encode(),
                 b"@VERSION@": str(self._store.version + 1).encode(),
                 b"@NODE@": f"{NODE_PREFIX}{number // PODS_PER_NODE}".encode(),
                 b"@IP@": address.encode(),
             }
-            raw = b"".join([words.get(piece, piece) for piece in pieces])
+            raw = b"".join([values.get(piece, piece) for piece in pieces])
             self._store.put_raw(resources.PODS, raw)
 
-    # -- life ------------------------------------------------------------------------------------
+    # -- simulated kubelets --------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Play the kubelets of the virtual nodes, and stir, until cancelled."""
+        """Simulate the kubelets of the virtual nodes, and churn, until canceled."""
         if not self._store.get(resources.NODES, "", f"{NODE_PREFIX}0"):
             return
-        stop = self._store.listen(resources.PODS, self._changed)
+        unsubscribe = self._store.listen(resources.PODS, self._on_change)
         try:
             for item in self._store.all(resources.PODS):
-                if item.node.startswith(NODE_PREFIX) and (item.deleting or _pending(item)):
-                    self._soon(item)
-            await self._stir()
+                if item.node.startswith(NODE_PREFIX) and (item.deleting or _is_pending(item)):
+                    self._schedule_sync(item)
+            await self._run_churn()
         finally:
-            stop()
+            unsubscribe()
             for timer in self._timers.values():
                 timer.cancel()
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         item = change.item
         if not item.node.startswith(NODE_PREFIX) or change.type == "DELETED":
             return
         before = change.before
         if (before is None or not before.node) or (item.deleting and not before.deleting):
-            self._soon(item)
+            self._schedule_sync(item)
 
-    def _soon(self, item: Item) -> None:
-        """Attend to a pod after the time a kubelet takes."""
+    def _schedule_sync(self, item: Item) -> None:
+        """Sync a pod after the reaction time of a kubelet."""
         if item.key not in self._timers:
             loop = asyncio.get_running_loop()
             self._timers[item.key] = loop.call_later(
-                _REACTION_S, self._attend, item.namespace, item.name
+                _KUBELET_DELAY_S, self._sync_pod, item.namespace, item.name
             )
 
-    def _attend(self, namespace: str, name: str) -> None:
-        """Start a pod that is new, finish one that is to end."""
+    def _sync_pod(self, namespace: str, name: str) -> None:
+        """Start a new pod, or finish the deletion of a terminating one."""
         self._timers.pop(key_of(namespace, name), None)
         item = self._store.get(resources.PODS, namespace, name)
         if item is None:
             return
         if item.deleting:
-            self._writer.end(resources.PODS, namespace, name, {"gracePeriodSeconds": 0})
-        elif _pending(item):
+            self._writer.delete(resources.PODS, namespace, name, {"gracePeriodSeconds": 0})
+        elif _is_pending(item):
             pod = item.copy()
             octets = (self._random.randrange(256), self._random.randrange(1, 255))
-            running(pod, f"10.199.{octets[0]}.{octets[1]}")
+            set_running(pod, f"10.199.{octets[0]}.{octets[1]}")
             pod["metadata"]["managedFields"] = managed_fields(pod)
             self._store.put(resources.PODS, pod)
 
-    async def _stir(self) -> None:
+    async def _run_churn(self) -> None:
         if self._churn <= 0:
             await asyncio.Event().wait()
         loop = asyncio.get_running_loop()
@@ -234,14 +235,14 @@ class SyntheticPods:
             if not item.node.startswith(NODE_PREFIX) or item.deleting:
                 continue
             try:
-                self._disturb(item)
+                self._change_pod(item)
             except StatusError:
-                continue  # somebody else was quicker
+                continue  # the pod has changed meanwhile
 
-    def _disturb(self, item: Item) -> None:
-        dice = self._random.random()
-        if dice < 0.1:
-            self._writer.end(resources.PODS, item.namespace, item.name)
+    def _change_pod(self, item: Item) -> None:
+        choice = self._random.random()
+        if choice < 0.1:
+            self._writer.delete(resources.PODS, item.namespace, item.name)
             return
         pod = item.copy()
         status = pod["status"]
@@ -251,7 +252,7 @@ class SyntheticPods:
         if not status.get("containerStatuses"):
             return
         container = status["containerStatuses"][0]
-        if dice < 0.4:
+        if choice < 0.4:
             container["restartCount"] += 1
             container["containerID"] = f"containerd://{self._random.getrandbits(256):064x}"
             container["state"] = {"running": {"startedAt": timestamps.now()}}
@@ -260,26 +261,26 @@ class SyntheticPods:
             for kind in ("Ready", "ContainersReady"):
                 if ready:
                     message = f"containers with unready status: [{container['name']}]"
-                    set_condition(status, kind, "False", "ContainersNotReady", message)
+                    set_pod_condition(status, kind, "False", "ContainersNotReady", message)
                 else:
-                    set_condition(status, kind, "True")
+                    set_pod_condition(status, kind, "True")
         self._store.put(resources.PODS, pod)
 
 
-def is_generated(namespace: str) -> bool:
-    """Whether a namespace holds generated pods."""
+def is_synthetic(namespace: str) -> bool:
+    """Return whether a namespace holds synthetic pods."""
     return namespace.startswith(NAMESPACE_PREFIX)
 
 
-def _pending(item: Item) -> bool:
+def _is_pending(item: Item) -> bool:
     return item.fields["status.phase"] == "Pending"
 
 
 def _pod_spec(name: str) -> Object:
-    """A pod as people really write them: a sidecar, probes and far too many variables."""
+    """Return a realistic pod specification: a sidecar, probes and many variables."""
     env = [
         {"name": f"SERVICE_SETTING_{number:02d}", "value": f"{name}-value-of-setting-{number:02d}"}
-        for number in range(_ENVIRONMENT)
+        for number in range(_ENVIRONMENT_SIZE)
     ]
     probe = {
         "httpGet": {"path": "/healthz", "port": "http", "scheme": "HTTP"},
@@ -325,8 +326,8 @@ def _pod_spec(name: str) -> Object:
     }
 
 
-def running(pod: Object, address: str) -> None:
-    """Report a pod as a kubelet reports one that runs."""
+def set_running(pod: Object, address: str) -> None:
+    """Set the status that a kubelet reports for a running pod."""
     now = timestamps.now()
     status = pod["status"]
     for kind in (
@@ -336,7 +337,7 @@ def running(pod: Object, address: str) -> None:
         "ContainersReady",
         "PodScheduled",
     ):
-        set_condition(status, kind, "True")
+        set_pod_condition(status, kind, "True")
     status |= {
         "phase": "Running",
         "hostIP": "192.0.2.10",
@@ -359,58 +360,3 @@ def running(pod: Object, address: str) -> None:
             for container in pod["spec"]["containers"]
         ],
     }
-
-
-def managed_fields(pod: Object) -> list[Object]:
-    """The `managedFields` of a pod: who set which field; half of a real pod's bytes."""
-    metadata, spec = pod["metadata"], pod["spec"]
-    now = timestamps.now()
-    owned = {
-        "f:metadata": _fields(
-            {k: metadata[k] for k in ("generateName", "labels") if k in metadata}
-        ),
-        "f:spec": _fields(
-            {k: v for k, v in spec.items() if k not in ("nodeName", "tolerations", "priority")}
-        ),
-    }
-    status = {key: value for key, value in pod["status"].items() if key != "qosClass"}
-    shared: Object = {"operation": "Update", "apiVersion": "v1", "time": now}
-    shared["fieldsType"] = "FieldsV1"
-    return [
-        {"manager": "kube-controller-manager", **shared, "fieldsV1": owned},
-        {
-            "manager": "kubelet",
-            **shared,
-            "fieldsV1": {"f:status": _fields(status)},
-            "subresource": "status",
-        },
-    ]
-
-
-_LIST_KEYS = {
-    "containers": ("name",),
-    "env": ("name",),
-    "ports": ("containerPort", "protocol"),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "conditions": ("type",),
-    "podIPs": ("ip",),
-    "hostIPs": ("ip",),
-}
-
-
-def _fields(value: Object) -> Object:
-    fields: Object = {}
-    for key, each in value.items():
-        if isinstance(each, dict):
-            fields[f"f:{key}"] = {".": {}, **_fields(each)} if each else {}
-        elif isinstance(each, list) and key in _LIST_KEYS:
-            inner: Object = {".": {}}
-            for element in each:
-                if isinstance(element, dict):
-                    name = {part: element.get(part) for part in _LIST_KEYS[key]}
-                    inner[f"k:{encode(name).decode()}"] = {".": {}, **_fields(element)}
-            fields[f"f:{key}"] = inner
-        else:
-            fields[f"f:{key}"] = {}
-    return fields

@@ -1,8 +1,8 @@
 """Patches: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7386), strategic merge.
 
 Strategic merge is merge patch where some lists are merged by a key, and `$patch`,
-`$deleteFromPrimitiveList`, `$setElementOrder` and `$retainKeys` direct it. The keys are those of
-the Kubernetes API types this cluster serves.
+`$deleteFromPrimitiveList`, `$setElementOrder` and `$retainKeys` are directives. The merge keys
+are those of the Kubernetes API types that this cluster serves.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request
 
-Object = dict[str, Any]
-
-# Which lists are merged, and by what: the name of the list → the key of its elements.
+# Lists that are merged by the key of their elements.
 _MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "containers": ("name",),
     "initContainers": ("name",),
@@ -32,15 +31,15 @@ _MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "podIPs": ("ip",),
     "hostIPs": ("ip",),
     "taints": ("key",),
-    # A container's ports and a service's ports share a name, not a key.
+    # Ports of containers and ports of services.
     "ports": ("containerPort", "port"),
 }
-# Lists of plain values that are merged as sets.
+# Lists of primitive values that are merged as sets.
 _SETS = frozenset({"finalizers"})
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """JSON Merge Patch."""
+def apply_merge_patch(target: Any, patch: Any) -> Any:
+    """Return the result of a JSON Merge Patch."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -48,12 +47,12 @@ def merge(target: Any, patch: Any) -> Any:
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = merge(merged.get(key), value)
+            merged[key] = apply_merge_patch(merged.get(key), value)
     return merged
 
 
-def strategic(target: Any, patch: Any) -> Any:
-    """Strategic merge patch."""
+def apply_strategic_patch(target: Any, patch: Any) -> Any:
+    """Return the result of a strategic merge patch."""
     if not isinstance(patch, dict):
         return patch
     directive = patch.get("$patch")
@@ -69,14 +68,14 @@ def strategic(target: Any, patch: Any) -> Any:
             name = key.partition("/")[2]
             merged[name] = [each for each in merged.get(name) or () if each not in value]
         elif key.startswith("$"):
-            continue  # $setElementOrder is handled below, with the list it orders
+            continue  # $setElementOrder is handled with the list that it orders
         elif value is None:
             merged.pop(key, None)
         elif isinstance(value, list):
             order = patch.get(f"$setElementOrder/{key}")
             merged[key] = _merge_list(key, merged.get(key) or [], value, order)
         else:
-            merged[key] = strategic(merged.get(key), value)
+            merged[key] = apply_strategic_patch(merged.get(key), value)
     return merged
 
 
@@ -103,26 +102,26 @@ def _merge_list(name: str, old: list[Any], new: list[Any], order: list[Any] | No
         if each.get("$patch") == "delete":
             merged.pop(each.get(key), None)
         else:
-            merged[each[key]] = strategic(merged.get(each[key]), each)
+            merged[each[key]] = apply_strategic_patch(merged.get(each[key]), each)
     if order:
-        wanted = [each[key] for each in order if isinstance(each, dict) and key in each]
-        rank = {value: index for index, value in enumerate(wanted)}
+        ordered = [each[key] for each in order if isinstance(each, dict) and key in each]
+        rank = {value: index for index, value in enumerate(ordered)}
         return sorted(merged.values(), key=lambda each: rank.get(each[key], len(rank)))
     return list(merged.values())
 
 
-def json_patch(target: Any, operations: Any) -> Any:
-    """JSON Patch.
+def apply_json_patch(target: Any, operations: Any) -> Any:
+    """Return the result of a JSON Patch.
 
     Raises:
-        Failure: 400 for an operation that makes no sense, 422 for one that cannot be done.
+        StatusError: 400 if `operations` is not a list, 422 if an operation fails.
     """
     if not isinstance(operations, list):
         raise bad_request("a JSON patch is a list of operations")
     document = copy.deepcopy(target)
     for operation in operations:
         try:
-            document = _operate(document, operation)
+            document = _apply_operation(document, operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise StatusError(
                 422,
@@ -134,29 +133,29 @@ def json_patch(target: Any, operations: Any) -> Any:
     return document
 
 
-def _operate(document: Any, operation: Object) -> Any:
-    kind, path = operation["op"], _pointer(operation["path"])
+def _apply_operation(document: Any, operation: Object) -> Any:
+    kind, path = operation["op"], _parse_pointer(operation["path"])
     if kind == "test":
-        if _at(document, path) != operation["value"]:
+        if _resolve(document, path) != operation["value"]:
             raise ValueError("test failed")
         return document
     if kind == "remove":
         _remove(document, path)
         return document
     if kind in ("move", "copy"):
-        source = _pointer(operation["from"])
-        value = copy.deepcopy(_at(document, source))
+        source = _parse_pointer(operation["from"])
+        value = copy.deepcopy(_resolve(document, source))
         if kind == "move":
             _remove(document, source)
     elif kind in ("add", "replace"):
         value = operation["value"]
         if kind == "replace":
-            _at(document, path)
+            _resolve(document, path)
     else:
         raise ValueError(f"unexpected kind: {kind}")
     if not path:
         return value
-    parent = _at(document, path[:-1])
+    parent = _resolve(document, path[:-1])
     last = path[-1]
     if isinstance(parent, list):
         if kind == "replace":
@@ -168,20 +167,20 @@ def _operate(document: Any, operation: Object) -> Any:
     return document
 
 
-def _pointer(text: str) -> list[str]:
+def _parse_pointer(text: str) -> list[str]:
     if not text:
         return []
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
-def _at(document: Any, path: list[str]) -> Any:
+def _resolve(document: Any, path: list[str]) -> Any:
     for part in path:
         document = document[int(part)] if isinstance(document, list) else document[part]
     return document
 
 
 def _remove(document: Any, path: list[str]) -> None:
-    parent = _at(document, path[:-1])
+    parent = _resolve(document, path[:-1])
     if isinstance(parent, list):
         del parent[int(path[-1])]
     else:
