@@ -11,6 +11,7 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 
+
 class ApiServerComponent:
     """Handles the requests of the control socket; see `minicluster.control_socket`.
 
