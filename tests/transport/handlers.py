@@ -12,6 +12,7 @@ from tests.kube.certificates import Authority, server_context
 from tests.support.waiting import until
 from tui_forward.errors import TransportError
 from tui_forward.transport.stream import ByteStream
+from tui_forward.transport.tls_context import create_verifying_context
 
 
 class Listener:
@@ -112,4 +113,4 @@ class Trust:
     ) -> None:
         self.authority = Authority()
         self.server = server_context(self.authority.issue("server", names=names, days=days), folder)
-        self.client = ssl.create_default_context(cadata=self.authority.pem.decode())
+        self.client = create_verifying_context(self.authority.pem.decode())

@@ -11,6 +11,7 @@ from tests.support.waiting import until
 from tests.transport.handlers import Listener, Trust, echo_server
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.transport import Endpoint, connect
+from tui_forward.transport.tls_context import create_verifying_context
 from tui_forward.transport.tls_stream import TlsStream
 
 
@@ -33,7 +34,7 @@ async def test_tls_offers_http_1_1_and_verifies_the_name_it_was_told(tmp_path: P
 
 async def test_insecure_accepts_any_certificate(tmp_path: Path) -> None:
     trust = Trust(tmp_path, names=("other",))
-    context = ssl.create_default_context()
+    context = create_verifying_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     async with echo_server(trust.server) as server:

@@ -20,6 +20,7 @@ from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
 from tui_forward.transport.tcp import dial_tcp, set_socket_options
+from tui_forward.transport.tls_context import create_verifying_context
 from tui_forward.transport.tls_stream import TlsStream
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -112,7 +113,7 @@ async def dial_via_proxy(
 
 
 def _proxy_context(trust: ssl.SSLContext | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = create_verifying_context()
     context.set_alpn_protocols(["http/1.1"])
     if trust is not None:
         for authority in trust.get_ca_certs(binary_form=True):

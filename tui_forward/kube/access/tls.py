@@ -13,6 +13,7 @@ from pathlib import Path
 from tui_forward.errors import ConfigError
 from tui_forward.kube.auth.credentials import ClientCertificate, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry
+from tui_forward.transport.tls_context import create_verifying_context
 
 _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----"
@@ -55,17 +56,12 @@ def create_client_context(
         context.verify_mode = ssl.CERT_NONE
     else:
         try:
-            context = ssl.create_default_context(
-                cadata=authority.decode("ascii") if authority else None
-            )
+            context = create_verifying_context(authority.decode("ascii") if authority else None)
         except ssl.SSLError as error:
             raise ConfigError(
                 f'certificate-authority of cluster "{cluster.name}" is not a valid certificate',
                 hint=f"Correct it in {cluster.source or 'the kubeconfig'}",
             ) from error
-        # Python 3.13 turned on checks that Go does not make and many clusters' own
-        # authorities do not pass (no key usage, no authority key identifier).
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:

@@ -25,6 +25,7 @@ from tui_forward.kube.kubeconfig.loader import UserEntry
 from tui_forward.kube.kubeconfig.token_writeback import write_back_tokens
 from tui_forward.kube.lazy_imports import load_aiohttp
 from tui_forward.kube.proxy_selection import select_proxy
+from tui_forward.transport.tls_context import create_verifying_context
 
 if TYPE_CHECKING:
     import aiohttp
@@ -190,7 +191,7 @@ class OidcProvider:
             file = str(self._user.source.parent / file)
         data = self._config.get("idp-certificate-authority-data", "")
         pem = load_pem(data, file, where, str(self._user.source or "the kubeconfig"))
-        return ssl.create_default_context(cadata=pem.decode("ascii", "ignore") if pem else None)
+        return create_verifying_context(pem.decode("ascii", "ignore") if pem else None)
 
 
 def _decoded(body: bytes, kind: type[Answer]) -> Answer:
