@@ -1,4 +1,4 @@
-"""An embedded control plane and kubelet over a real containerd with real runc."""
+"""The embedded control plane and kubelet with a real containerd and runc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.containerd.containerd_process import BASE, PrivateContainerd, why_not
+from tests.containerd.containerd_process import BASE, PrivateContainerd, missing_requirement
 from tests.e2e.processes import Process, environment, until
 from tui_forward.minicluster.control_socket import ControlClient
 
@@ -25,7 +25,7 @@ TOOLBOX_PORTS = (7000, 7001, 7002, 7004, 7006, 7009, 7999, 8080)
 
 @dataclass(frozen=True)
 class RealChain:
-    """API server and kubelet of ours, containerd and runc of theirs, one pod."""
+    """Embedded API server and kubelet, real containerd and runc, and one pod."""
 
     kubeconfig: Path
     server: str
@@ -34,7 +34,7 @@ class RealChain:
     pod: str = "toolbox"
 
     def kubectl(self, *arguments: str) -> str:
-        """Run kubectl; its stdout."""
+        """Run kubectl and return its stdout."""
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
             capture_output=True,
@@ -46,25 +46,25 @@ class RealChain:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def get(self, name: str) -> dict[str, Any]:
-        """A pod of the default namespace."""
+    def get_pod(self, name: str) -> dict[str, Any]:
+        """Return a pod of the default namespace."""
         text = self.kubectl("get", "pod", name, "-o", "json")
         return msgspec.json.decode(text, type=dict[str, Any])
 
-    def ready(self, name: str) -> bool:
-        """Whether a pod is Ready."""
-        conditions = self.get(name).get("status", {}).get("conditions") or ()
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    def is_ready(self, name: str) -> bool:
+        """Return whether a pod is Ready."""
+        conditions = self.get_pod(name).get("status", {}).get("conditions") or ()
+        return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
 
 
 def toolbox_pod(name: str) -> dict[str, Any]:
-    """The toolbox in a container whose programs are the host's."""
+    """Return a pod that runs the toolbox with the host's programs."""
     shared = {"/usr", str(ROOT), sys.prefix, sys.base_prefix}
-    # What lies below another one is there already.
+    # Folders below another one are mounted with it.
     folders = sorted(
-        each
-        for each in shared
-        if not any(each != other and each.startswith(f"{other}/") for other in shared)
+        folder
+        for folder in shared
+        if not any(folder != other and folder.startswith(f"{other}/") for other in shared)
     )
     probe = "import socket; socket.create_connection(('127.0.0.1', 7000))"
     return {
@@ -108,11 +108,11 @@ def toolbox_pod(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="package")
 def real_chain() -> Iterator[RealChain]:
-    """One for all tests: a containerd takes seconds."""
-    missing = why_not() or ("" if shutil.which("kubectl") else "needs kubectl")
+    """One chain for all tests, since containerd takes seconds to start."""
+    missing = missing_requirement() or ("" if shutil.which("kubectl") else "needs kubectl")
     if missing:
         pytest.skip(missing)
-    # pytest's own folders are too deep for unix sockets.
+    # The paths of pytest's folders are too long for unix sockets.
     folder = Path(tempfile.mkdtemp(prefix="tfc"))
     containerd = PrivateContainerd(folder / "c")
     containerd.folder.mkdir()
@@ -134,7 +134,7 @@ def real_chain() -> Iterator[RealChain]:
             Path(ready["kubeconfig"]), ready["server"], ControlClient(ready["control"]), containerd
         )
         create(chain, toolbox_pod("toolbox"))
-        until(lambda: chain.ready("toolbox"), "the toolbox pod to be Ready")
+        until(lambda: chain.is_ready("toolbox"), "the toolbox pod to be Ready")
         yield chain
     finally:
         if process is not None:
@@ -144,7 +144,7 @@ def real_chain() -> Iterator[RealChain]:
 
 
 def create(chain: RealChain, pod: dict[str, Any]) -> None:
-    """Create an object."""
+    """Create a pod with kubectl."""
     path = chain.kubeconfig.parent / f"{pod['metadata']['name']}.json"
     path.write_bytes(msgspec.json.encode(pod))
     chain.kubectl("create", "--validate=false", "-f", str(path))

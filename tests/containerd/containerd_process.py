@@ -1,4 +1,4 @@
-"""A containerd of one's own: its folders, socket, images and network plugin are the test's."""
+"""A containerd for tests, with folders, socket, images and network plugin of its own."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _NETWORK = """
 {{"cniVersion": "0.4.0", "name": "tests", "plugins": [{{"type": "loopback-only"}}]}}
 """
 
-# Pods get a namespace with a loopback interface, and an address nobody routes to: what a
-# port-forward needs, without a trace in the host's own network.
+# Pods get a namespace with a loopback interface and an address that is not routed: enough for
+# port-forwards, without changes to the host's network.
 _PLUGIN = """#!{python}
 import hashlib, json, os, sys
 sys.path.insert(0, {package!r})
@@ -74,10 +74,10 @@ elif command == "ADD":
 
 
 class PrivateContainerd:
-    """Starts, feeds and ends a containerd.
+    """A containerd process with its images.
 
     Args:
-        folder: For everything it has; its path must be short, for there are sockets in it.
+        folder: Folder of all its files; the path must be short, because it contains sockets.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +86,7 @@ class PrivateContainerd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and give it its images."""
+        """Start containerd and import the images."""
         plugins, networks = self.folder / "cni", self.folder / "net.d"
         for folder in (plugins, networks):
             folder.mkdir()
@@ -116,18 +116,18 @@ class PrivateContainerd:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait_until_it_serves()
+        self._wait_until_ready()
         for reference, write in ((PAUSE, images.write_pause), (BASE, images.write_base)):
             archive = self.folder / "image.tar"
             write(archive, reference)
             self.ctr("images", "import", "--snapshotter", "native", str(archive))
 
-    def _wait_until_it_serves(self) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 30.0
         while True:
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"containerd does not serve:\n{self.log()}")
+                raise RuntimeError(f"containerd is not ready:\n{self.log()}")
             if self.socket.exists():
                 with contextlib.suppress(subprocess.CalledProcessError):
                     self.ctr("plugins", "ls")
@@ -135,11 +135,11 @@ class PrivateContainerd:
             time.sleep(0.05)
 
     def log(self) -> str:
-        """Its last words."""
+        """Return the end of the log."""
         return (self.folder / "containerd.log").read_text()[-4000:]
 
     def ctr(self, *arguments: str) -> str:
-        """Run `ctr` in the namespace of the CRI."""
+        """Run `ctr` in the namespace of the CRI and return its stdout."""
         done = subprocess.run(
             ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *arguments],
             check=True,
@@ -150,18 +150,20 @@ class PrivateContainerd:
         return done.stdout
 
     def _tasks(self) -> dict[str, int]:
-        """Containers that run, and the first process of each."""
+        """Return the running containers and the first process of each."""
         with contextlib.suppress(subprocess.SubprocessError):
             lines = self.ctr("tasks", "ls").splitlines()[1:]
             return {words[0]: int(words[1]) for words in map(str.split, lines)}
         return {}
 
     def stop(self) -> None:
-        """End it, every container, and every mount below its folder."""
+        """Stop containerd, kill all containers, and unmount everything below the folder."""
         if self._process is not None:
             tasks = self._tasks()
             for task in tasks:
-                with contextlib.suppress(subprocess.SubprocessError):  # a kubelet may be at it
+                with contextlib.suppress(
+                    subprocess.SubprocessError
+                ):  # a kubelet may be deleting it
                     self.ctr("tasks", "delete", "--force", task)
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -169,12 +171,12 @@ class PrivateContainerd:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            # A container whose shim was just being ended has nobody left to end it.
+            # A container whose shim was being stopped keeps running.
             for task, pid in tasks.items():
                 with contextlib.suppress(OSError):
                     if task in Path(f"/proc/{pid}/cgroup").read_text():
                         os.kill(pid, signal.SIGKILL)
-        # Nor has a shim that was just being ended by a kubelet that is gone.
+        # So does a shim that a kubelet was stopping.
         for process in psutil.process_iter(["cmdline"]):
             if str(self.socket) in (process.info["cmdline"] or ()):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -188,8 +190,8 @@ class PrivateContainerd:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def why_not() -> str:
-    """What is missing to run a containerd here; empty if nothing is."""
+def missing_requirement() -> str:
+    """Return what is missing to run containerd here, empty if nothing is."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux"
     for program in ("containerd", "ctr", "runc", "containerd-shim-runc-v2"):

@@ -1,4 +1,4 @@
-"""OCI images made of nothing, for a real containerd without a registry."""
+"""OCI images built in memory, for a containerd without a registry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import struct
 import tarfile
 from pathlib import Path
 
-# What a sandbox container does: wait for ever. Assembled by hand so that no compiler is needed.
-_WAIT = {
+# Program of sandbox containers, which waits for ever; in machine code, so no compiler is needed.
+_WAIT_CODE = {
     # mov eax, 34 (pause); syscall; jmp back
     "x86_64": (62, bytes.fromhex("b8220000000f05ebf7")),
     # mov x0..x4, 0; mov x8, 73 (ppoll); svc 0; b back
@@ -26,9 +26,9 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _BASE = 0x400000
 
 
-def waiting_program() -> bytes:
-    """A static ELF executable that waits for a signal, for ever."""
-    machine, code = _WAIT[platform.machine()]
+def build_pause_program() -> bytes:
+    """Return a static ELF executable that waits for ever."""
+    machine, code = _WAIT_CODE[platform.machine()]
     size = 120 + len(code)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
@@ -39,7 +39,7 @@ def waiting_program() -> bytes:
     return header + segment + code
 
 
-def _layer(files: dict[str, bytes], links: dict[str, str], folders: tuple[str, ...]) -> bytes:
+def _build_layer(files: dict[str, bytes], links: dict[str, str], folders: tuple[str, ...]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in folders:
@@ -58,7 +58,7 @@ def _layer(files: dict[str, bytes], links: dict[str, str], folders: tuple[str, .
 
 
 def write_image(path: Path, reference: str, layer: bytes, command: list[str]) -> None:
-    """An OCI image archive with one layer, as `ctr images import` takes it."""
+    """Write an OCI image archive with one layer, for `ctr images import`."""
     blobs: dict[str, bytes] = {}
 
     def blob(content: bytes) -> dict[str, object]:
@@ -104,13 +104,13 @@ def write_image(path: Path, reference: str, layer: bytes, command: list[str]) ->
 
 
 def write_pause(path: Path, reference: str) -> None:
-    """The image of sandbox containers."""
-    layer = _layer({"pause": waiting_program()}, {}, ())
+    """Write the image of sandbox containers."""
+    layer = _build_layer({"pause": build_pause_program()}, {}, ())
     write_image(path, reference, layer, ["/pause"])
 
 
 def write_base(path: Path, reference: str) -> None:
-    """An image with nothing in it: programs are mounted from the host."""
+    """Write an image without programs, which are mounted from the host."""
     folders = ("usr", "etc", "tmp", "root", "proc", "sys", "dev", "work", "var")
     links = {name: f"usr/{name}" for name in ("bin", "lib", "lib64", "sbin")}
-    write_image(path, reference, _layer({}, links, folders), ["/bin/sh"])
+    write_image(path, reference, _build_layer({}, links, folders), ["/bin/sh"])

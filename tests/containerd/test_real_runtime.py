@@ -1,4 +1,4 @@
-"""Our API server and kubelet in front of a real containerd, with kubectl as the client."""
+"""The embedded API server and kubelet with a real containerd, and kubectl as client."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
 TRANSPORTS = pytest.mark.parametrize("websocket", ["true", "false"], ids=["websocket", "spdy"])
 
 
-def by_remote_port(process: Process) -> dict[int, int]:
-    """Local ports, out of "Forwarding from 127.0.0.1:LOCAL -> REMOTE"."""
+def local_ports(process: Process) -> dict[int, int]:
+    """Return local ports by remote port, from "Forwarding from 127.0.0.1:LOCAL -> REMOTE"."""
     words = [line.split() for line in process.out if line.startswith("Forwarding from 127.0.0.1:")]
-    return {int(each[4]): int(each[2].rpartition(":")[2]) for each in words}
+    return {int(word[4]): int(word[2].rpartition(":")[2]) for word in words}
 
 
 @contextmanager
 def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, dict[int, int]]]:
-    """kubectl port-forward to the toolbox; local ports by remote port."""
+    """Run kubectl port-forward to the toolbox; yield the local ports by remote port."""
     env = {**environment(chain.kubeconfig.parent), "KUBECTL_PORT_FORWARD_WEBSOCKETS": websocket}
     process = Process(
         *("kubectl", "--kubeconfig", str(chain.kubeconfig), "port-forward", "--address"),
@@ -34,20 +34,20 @@ def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, di
     )
     try:
         until(lambda: len(process.local_ports()) == len(TOOLBOX_PORTS), process.talk())
-        yield process, by_remote_port(process)
+        yield process, local_ports(process)
     finally:
         process.end()
 
 
-def test_the_pod_has_a_network_namespace_of_its_own(real_chain: RealChain) -> None:
+def test_sandbox_and_container_are_running(real_chain: RealChain) -> None:
     tasks = real_chain.containerd.ctr("tasks", "ls").splitlines()[1:]
     # The sandbox's process and the container's.
     assert len(tasks) == 2
     assert all(line.split()[2] == "RUNNING" for line in tasks)
 
 
-def test_status_looks_like_a_real_one(real_chain: RealChain) -> None:
-    pod = real_chain.get("toolbox")
+def test_pod_status_has_ids_and_ip_of_containerd(real_chain: RealChain) -> None:
+    pod = real_chain.get_pod("toolbox")
     (container,) = pod["status"]["containerStatuses"]
     assert pod["status"]["phase"] == "Running"
     assert container["ready"]
@@ -58,7 +58,9 @@ def test_status_looks_like_a_real_one(real_chain: RealChain) -> None:
 
 
 @TRANSPORTS
-def test_bytes_go_both_ways(real_chain: RealChain, websocket: str) -> None:
+def test_port_forward_transfers_bytes_in_both_directions(
+    real_chain: RealChain, websocket: str
+) -> None:
     with port_forward(real_chain, websocket) as (_, ports):
         assert exchange(ports[7000], b"hello", answer=5) == b"hello"
         size = 5_000_000
@@ -68,19 +70,21 @@ def test_bytes_go_both_ways(real_chain: RealChain, websocket: str) -> None:
 
 
 @TRANSPORTS
-def test_refusal_ends_kubectl_with_containerds_words(real_chain: RealChain, websocket: str) -> None:
+def test_refusal_ends_kubectl_with_text_of_containerd(
+    real_chain: RealChain, websocket: str
+) -> None:
     with port_forward(real_chain, websocket) as (process, ports):
         assert exchange(ports[7999], b"x") == b""
         process.said("failed to connect to localhost:7999 inside namespace")
         process.said("connect: connection refused", "lost connection to pod")
 
 
-def test_counters_of_the_pod_are_exact(real_chain: RealChain) -> None:
+def test_byte_counters_of_the_pod_are_exact(real_chain: RealChain) -> None:
     def counters() -> dict[str, int]:
         request = b"GET /counters?port=7002 HTTP/1.0\r\n\r\n"
         body = exchange(ports[7009], request).partition(b"\r\n\r\n")[2]
-        found: dict[str, int] = json.loads(body)
-        return found
+        counts: dict[str, int] = json.loads(body)
+        return counts
 
     with port_forward(real_chain, "false") as (_, ports):
         before = counters()
@@ -91,23 +95,23 @@ def test_counters_of_the_pod_are_exact(real_chain: RealChain) -> None:
         assert after["received"] - before["received"] == len(b"1\n1000\n3000000\n")
 
 
-def test_logs(real_chain: RealChain) -> None:
+def test_container_logs(real_chain: RealChain) -> None:
     assert "toolbox: serving" in real_chain.kubectl("logs", "toolbox")
 
 
-def test_a_crash_restarts_the_container_in_the_same_sandbox(real_chain: RealChain) -> None:
+def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> None:
     create(real_chain, toolbox_pod("crashing"))
-    until(lambda: real_chain.ready("crashing"), "the pod to be Ready")
-    before = real_chain.get("crashing")["status"]["containerStatuses"][0]
+    until(lambda: real_chain.is_ready("crashing"), "the pod to be Ready")
+    before = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
     container_id = before["containerID"].removeprefix("containerd://")
     real_chain.containerd.ctr("tasks", "kill", "--signal", "SIGKILL", container_id)
 
     def restarted() -> bool:
-        status = real_chain.get("crashing")["status"]["containerStatuses"][0]
+        status = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
         return status["restartCount"] == 1 and bool(status["ready"])
 
     until(restarted, "the restart")
-    after = real_chain.get("crashing")["status"]["containerStatuses"][0]
+    after = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
     assert after["lastState"]["terminated"]["exitCode"] == 137
     assert after["containerID"] != before["containerID"]
     real_chain.kubectl("delete", "pod", "crashing", "--wait=true")
@@ -117,11 +121,11 @@ def test_a_crash_restarts_the_container_in_the_same_sandbox(real_chain: RealChai
     )
 
 
-def test_a_kubelet_that_restarts_keeps_its_pods(real_chain: RealChain) -> None:
-    before = real_chain.get("toolbox")["status"]["containerStatuses"][0]
+def test_pods_survive_restart_of_kubelet(real_chain: RealChain) -> None:
+    before = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     real_chain.control.send("restart-hop", hop="kubelet", kill=True)
-    until(lambda: real_chain.ready("toolbox"), "the pod to be Ready")
-    after = real_chain.get("toolbox")["status"]["containerStatuses"][0]
+    until(lambda: real_chain.is_ready("toolbox"), "the pod to be Ready")
+    after = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     assert after["containerID"] == before["containerID"]
     assert after["restartCount"] == 0
     with (
@@ -133,7 +137,7 @@ def test_a_kubelet_that_restarts_keeps_its_pods(real_chain: RealChain) -> None:
 
 
 @pytest.mark.parametrize("transport", ["spdy", "websocket", "channels"])
-def test_our_client_gets_the_same_bytes_and_refusals(real_chain: RealChain, transport: str) -> None:
+def test_tui_forward_gets_bytes_and_refusals(real_chain: RealChain, transport: str) -> None:
     env = {
         **environment(real_chain.kubeconfig.parent),
         "KUBECONFIG": str(real_chain.kubeconfig),
@@ -145,19 +149,19 @@ def test_our_client_gets_the_same_bytes_and_refusals(real_chain: RealChain, tran
         env=env,
     ) as process:
         until(lambda: len(process.local_ports()) == len(ports), process.talk())
-        local = by_remote_port(process)
+        local = local_ports(process)
         assert exchange(local[7000], b"hello", answer=5) == b"hello"
         size = 5_000_000
         received = exchange(local[7002], b"%d\n" % size)
         assert received == bytes(range(256)) * (size // 256) + bytes(range(size % 256))
         data = b"%d\n" % size + b"u" * size
         assert exchange(local[7001], data, answer=8) == b"%d\n" % size
-        # Alone among clients: the answer comes three seconds after the client's end of file.
+        # Unlike other clients, it gets a reply that comes three seconds after its EOF.
         with socket.create_connection(("127.0.0.1", local[7006]), timeout=30) as sock:
             sock.sendall(b"hello\n")
             sock.shutdown(socket.SHUT_WR)
             assert sock.recv(100) == b"late hello\n"
         with pytest.raises(ConnectionResetError):
             exchange(local[7999], b"x", answer=1)
-        # One refusal is one connection's, and no other's.
+        # A refusal affects only its connection.
         assert exchange(local[7000], b"still", answer=5) == b"still"

@@ -11,7 +11,7 @@ from tests.minicluster.node.harness import RuntimeHarness, RuntimeProcess
 
 @pytest.fixture(scope="module")
 def shared_process() -> Iterator[RuntimeProcess]:
-    """A runtime with the defaults: network namespaces where they can be had."""
+    """A runtime with default settings, which uses network namespaces if available."""
     process = RuntimeProcess()
     try:
         process.start()
@@ -22,7 +22,7 @@ def shared_process() -> Iterator[RuntimeProcess]:
 
 @pytest.fixture
 async def runtime(shared_process: RuntimeProcess) -> AsyncIterator[RuntimeHarness]:
-    """The shared runtime, empty and with its switches as they were."""
+    """The shared runtime, without pods and with its configured behavior."""
     harness = RuntimeHarness(shared_process)
     try:
         yield harness

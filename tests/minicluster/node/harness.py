@@ -1,4 +1,4 @@
-"""A runtime process of one's own, and a client that shows every frame as it came."""
+"""A runtime process for tests, and a SPDY client that records every frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.client import RuntimeClient
-from tui_forward.minicluster.runtime import netns
 from tui_forward.protocol.spdy import HeaderCompressor, HeaderDecompressor, frames
 
 SPDY_HEADERS = {
@@ -41,11 +40,6 @@ WEBSOCKET_HEADERS = {
 NEEDS_NETNS = "needs root and network namespaces"
 
 
-def namespaces_work() -> bool:
-    """Whether pods can have network namespaces here."""
-    return netns.is_supported()
-
-
 @dataclass
 class Pod:
     """A sandbox with one container."""
@@ -56,14 +50,13 @@ class Pod:
 
 
 class RuntimeProcess:
-    """A runtime in a process of its own; its pods belong to this process."""
+    """A runtime in a separate process; its pods end with this process."""
 
     def __init__(self, **settings: Any) -> None:
-        # Unix sockets want short paths.
+        # The paths of unix sockets are limited to about 100 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="tfr"))
         self._config = self.folder / "config.json"
         settings = {
-            "name": "test",
             "state_dir": str(self.folder / "s"),
             "listen": str(self.folder / "cri.sock"),
             "control": str(self.folder / "control.sock"),
@@ -74,7 +67,7 @@ class RuntimeProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it serves."""
+        """Start the runtime, and wait until it serves."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -89,10 +82,10 @@ class RuntimeProcess:
         assert self.process.stdout.readline(), (self.folder / "log").read_text()
 
     def crash(self) -> None:
-        """SIGKILL the runtime, not its pods."""
-        self._end(signal.SIGKILL)
+        """Kill the runtime, but not its pods."""
+        self._stop(signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _stop(self, number: signal.Signals) -> None:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -102,16 +95,16 @@ class RuntimeProcess:
                 pipe.close()
 
     def close(self) -> None:
-        """End everything."""
+        """Stop the runtime and its pods."""
         if self.process is not None:
             with contextlib.suppress(TuiForwardError):
                 self.control.send("end-pods")
-            self._end(signal.SIGTERM)
+            self._stop(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class RuntimeHarness:
-    """A test's use of a runtime that may be shared with other tests."""
+    """Clients of a runtime that may be shared with other tests."""
 
     def __init__(self, process: RuntimeProcess) -> None:
         self.process = process
@@ -121,7 +114,7 @@ class RuntimeHarness:
         self._count = 0
 
     async def close(self) -> None:
-        """Leave nothing behind for the next test."""
+        """Remove all pods and end all faults."""
         try:
             for sandbox in await self.cri.list_pod_sandboxes():
                 await self.cri.remove_pod_sandbox(sandbox.id)
@@ -130,7 +123,7 @@ class RuntimeHarness:
             await self.cri.close()
 
     async def pod(self, image: str = "toolbox", name: str = "", **env: str) -> Pod:
-        """Run one pod."""
+        """Run a pod with one container."""
         self._count += 1
         name = name or f"pod-{self._count}"
         config = cri.PodSandboxConfig(
@@ -158,8 +151,8 @@ class RuntimeHarness:
         await self.cri.start_container(container)
         return container
 
-    async def ended(self, container: str) -> cri.ContainerStatus:
-        """Wait for the end of a container; its last status."""
+    async def wait_for_exit(self, container: str) -> cri.ContainerStatus:
+        """Wait until a container has exited, and return its status."""
         async with asyncio.timeout(15):
             while True:
                 status = await self.cri.container_status(container)
@@ -170,7 +163,7 @@ class RuntimeHarness:
     async def request(
         self, url: str, headers: dict[str, str], method: str = "POST", path: str = ""
     ) -> tuple[int, dict[str, str], bytes, socket.socket]:
-        """A request to the streaming server: status, headers, what follows, and the socket."""
+        """Send a request to the streaming server; return status, headers, body and socket."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
         sock = socket.socket()
@@ -188,19 +181,19 @@ class RuntimeHarness:
             data += chunk
         head, _, rest = data.partition(b"\r\n\r\n")
         start, *fields = head.decode().split("\r\n")
-        found = {}
+        received = {}
         for line in fields:
             name, _, value = line.partition(": ")
-            found[name.lower()] = value
+            received[name.lower()] = value
         status = int(start.split()[1])
         if status != 101:
             while chunk := await loop.sock_recv(sock, 65536):
                 rest += chunk
-        return status, found, rest, sock
+        return status, received, rest, sock
 
     @contextlib.asynccontextmanager
     async def tunnel(self, pod: Pod) -> AsyncIterator[SpdyClient]:
-        """A SPDY tunnel to a pod."""
+        """Open a SPDY tunnel to a pod."""
         url = await self.cri.port_forward(pod.sandbox, [])
         status, _, rest, sock = await self.request(url, SPDY_HEADERS)
         assert status == 101
@@ -213,13 +206,13 @@ class RuntimeHarness:
 
 @dataclass
 class Stream:
-    """What came on one stream, in order: "reply", bytes, "fin", "rst N"."""
+    """Events of one stream in order: "reply", bytes, "fin", "rst N"."""
 
     events: list[str | bytes] = field(default_factory=list)
 
     @property
     def data(self) -> bytes:
-        return b"".join(each for each in self.events if isinstance(each, bytes))
+        return b"".join(event for event in self.events if isinstance(event, bytes))
 
     @property
     def ended(self) -> bool:
@@ -227,7 +220,7 @@ class Stream:
 
 
 class SpdyClient:
-    """Frames as a test wants them, one by one, right or wrong."""
+    """A client that sends any frames, valid or not, and records those it receives."""
 
     def __init__(self, sock: socket.socket, early: bytes) -> None:
         self.sock = sock
@@ -262,7 +255,7 @@ class SpdyClient:
         return frames.data_header(stream_id, len(data), fin=fin) + data
 
     def pair(self, port: int | str, number: int) -> bytes:
-        """Both streams of a connection: error id 4n+1, data id 4n+3."""
+        """Return the frames that open a connection: error stream 4n+1, data stream 4n+3."""
         request = {"port": str(port), "requestid": str(number)}
         first = 4 * number + 1
         return self.syn(first, {"streamtype": "error", **request}, fin=True) + self.syn(
@@ -270,7 +263,7 @@ class SpdyClient:
         )
 
     async def open(self, port: int | str, number: int, data: bytes = b"") -> tuple[Stream, Stream]:
-        """Open a connection; its error and data streams."""
+        """Open a connection; return its error and data streams."""
         parts = [self.pair(port, number)]
         if data:
             parts.append(self.data(4 * number + 3, data))
@@ -288,10 +281,10 @@ class SpdyClient:
                 self.eof = True
                 return
             self._buffer += chunk
-            while self._frame():
+            while self._read_frame():
                 pass
 
-    def _frame(self) -> bool:
+    def _read_frame(self) -> bool:
         if len(self._buffer) < 8:
             return False
         word, rest = int.from_bytes(self._buffer[:4]), int.from_bytes(self._buffer[4:8])
@@ -328,23 +321,23 @@ class SpdyClient:
         return True
 
 
-async def received(stream: Stream, data: bytes) -> None:
-    """Wait until exactly that has come."""
+async def wait_for_data(stream: Stream, data: bytes) -> None:
+    """Wait until a stream has received exactly this."""
     await until(lambda: len(stream.data) >= len(data))
     assert stream.data == data
 
 
-async def ended(stream: Stream) -> None:
-    """Wait until the server has ended it."""
+async def wait_for_end(stream: Stream) -> None:
+    """Wait until the server has ended a stream."""
     await until(lambda: stream.ended)
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Processes whose command line names the folder."""
-    found = []
+    """Return the processes whose command line contains a folder."""
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 if str(folder).encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids

@@ -1,4 +1,4 @@
-"""Legacy channels at the runtime, message by message."""
+"""Legacy channels of the streaming server, message by message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tui_forward.protocol.websocket import Opcode, WebSocketConnection
 
 
 class Channels:
-    """Messages of a WebSocket, as (opcode, payload)."""
+    """WebSocket client that records messages as (opcode, payload)."""
 
     def __init__(self, sock: socket.socket, early: bytes) -> None:
         self.messages: list[tuple[int, bytes]] = []
@@ -48,7 +48,7 @@ class Channels:
         self.ended = True
 
     def channel(self, number: int) -> bytes:
-        """What came on a channel, behind its port."""
+        """Return what a channel received after its port message."""
         payloads = [data[1:] for _, data in self.messages if data[0] == number]
         return b"".join(payloads[1:])
 
@@ -72,7 +72,7 @@ class Channels:
 
 
 @contextlib.asynccontextmanager
-async def channels(
+async def open_channels(
     runtime: RuntimeHarness, pod: Pod, *ports: int, protocol: str = "v4.channel.k8s.io"
 ) -> AsyncIterator[Channels]:
     url = await runtime.cri.port_forward(pod.sandbox, list(ports))
@@ -90,9 +90,9 @@ async def channels(
 
 
 @pytest.mark.parametrize("protocol", ["v4.channel.k8s.io", ""])
-async def test_ports_first_then_bytes(runtime: RuntimeHarness, protocol: str) -> None:
+async def test_port_messages_precede_data(runtime: RuntimeHarness, protocol: str) -> None:
     pod = await runtime.pod()
-    async with channels(runtime, pod, 7000, 7011, protocol=protocol) as client:
+    async with open_channels(runtime, pod, 7000, 7011, protocol=protocol) as client:
         await client.send(0, b"hello")
         await until(lambda: client.channel(0) == b"hello")
         ports = [(7000).to_bytes(2, "little"), (7011).to_bytes(2, "little")]
@@ -102,30 +102,30 @@ async def test_ports_first_then_bytes(runtime: RuntimeHarness, protocol: str) ->
             (Opcode.BINARY, b"\2" + ports[1]),
             (Opcode.BINARY, b"\3" + ports[1]),
         ]
-        # Unknown channels are nobody's.
+        # Data of unknown channels is dropped.
         await client.send(9, b"?")
         await client.send(0, b"!")
         await until(lambda: client.channel(0) == b"hello!")
 
 
-async def test_base64(runtime: RuntimeHarness) -> None:
+async def test_base64_messages_are_text(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
-    async with channels(runtime, pod, 7000, protocol="v4.base64.channel.k8s.io") as client:
+    async with open_channels(runtime, pod, 7000, protocol="v4.base64.channel.k8s.io") as client:
         client.websocket.send(b"0" + base64.b64encode(b"hello"), opcode=Opcode.TEXT)
         await client.flush()
 
-        def said() -> bytes:
-            mine = [data[1:] for _, data in client.messages[2:] if data[:1] == b"0"]
-            return b"".join(base64.b64decode(each) for each in mine)
+        def echoed() -> bytes:
+            texts = [data[1:] for _, data in client.messages[2:] if data[:1] == b"0"]
+            return b"".join(base64.b64decode(text) for text in texts)
 
-        await until(lambda: said() == b"hello")
+        await until(lambda: echoed() == b"hello")
         assert all(opcode == Opcode.TEXT for opcode, _ in client.messages)
 
 
-async def test_the_socket_closes_when_every_port_has_ended(runtime: RuntimeHarness) -> None:
+async def test_websocket_closes_after_last_port_has_ended(runtime: RuntimeHarness) -> None:
     await runtime.control.request("streaming", drain_timeout_s=0.05)
     pod = await runtime.pod()
-    async with channels(runtime, pod, 7002, 7002, 7999) as client:
+    async with open_channels(runtime, pod, 7002, 7002, 7999) as client:
         await until(lambda: client.channel(5))
         assert b"connection refused" in client.channel(5)
         await client.send(0, b"10\n")

@@ -99,7 +99,7 @@ async def cluster(nodes: Running) -> AsyncIterator[Cluster]:
 
 def is_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
 
 
 def is_unready(pod: Object) -> bool:
@@ -115,9 +115,9 @@ def first_status(pod: Object) -> Object:
 def shape(value: Any) -> Any:
     """Return an object with types in place of its values."""
     if isinstance(value, dict):
-        return {key: shape(each) for key, each in value.items()}
+        return {key: shape(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [shape(each) for each in value]
+        return [shape(item) for item in value]
     return type(value)
 
 
@@ -251,7 +251,7 @@ async def test_pod_without_restarts_succeeds(cluster: Cluster) -> None:
     env = {"LIFE_S": "0.05", "EXIT_CODE": "0"}
     await cluster.create("once", "crash-loop", env=env, spec={"restartPolicy": "Never"})
     pod = await cluster.until("once", lambda pod: pod["status"].get("phase") == "Succeeded")
-    by_type = {each["type"]: each for each in pod["status"]["conditions"]}
+    by_type = {condition["type"]: condition for condition in pod["status"]["conditions"]}
     assert by_type["Ready"]["reason"] == "PodCompleted"
     assert first_status(pod)["state"]["terminated"]["reason"] == "Completed"
 
@@ -263,9 +263,9 @@ async def test_init_containers_run_in_sequence(cluster: Cluster) -> None:
 
     await cluster.create("prepared", spec={"initContainers": [init("a"), init("b")]})
     pod = await cluster.until("prepared", is_ready)
-    a, b = (each["state"]["terminated"] for each in pod["status"]["initContainerStatuses"])
+    a, b = (init["state"]["terminated"] for init in pod["status"]["initContainerStatuses"])
     assert a["finishedAt"] <= b["startedAt"]
-    assert all(each["ready"] for each in pod["status"]["initContainerStatuses"])
+    assert all(init["ready"] for init in pod["status"]["initContainerStatuses"])
 
 
 @pytest.mark.parametrize("hop", ["kubelet", "runtime"])

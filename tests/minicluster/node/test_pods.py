@@ -1,4 +1,4 @@
-"""Pods: how they start, end, outlive a runtime, and what is left of them. Every network."""
+"""Life cycle of pods, with and without their runtime, on every kind of network."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tests.minicluster.node.harness import (
     NEEDS_NETNS,
     RuntimeHarness,
     RuntimeProcess,
-    ended,
-    namespaces_work,
     processes_of,
-    received,
+    wait_for_data,
+    wait_for_end,
 )
 from tests.support.waiting import until
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.errors import CriError
+from tui_forward.minicluster.runtime import netns
 
 
-async def test_fifteen_pods_start_at_once(runtime: RuntimeHarness) -> None:
-    begun = time.monotonic()
+async def test_fifteen_pods_start_quickly(runtime: RuntimeHarness) -> None:
+    started = time.monotonic()
     await asyncio.gather(*(runtime.pod("toolbox") for _ in range(15)))
-    took_s = time.monotonic() - begun
-    # A second on two idle cores; other tests may run beside this one.
-    assert took_s < 5.0
+    duration_s = time.monotonic() - started
+    # One second on two idle cores; other tests may run at the same time.
+    assert duration_s < 5.0
 
 
-async def test_a_container_that_ends(runtime: RuntimeHarness) -> None:
+async def test_exited_container_keeps_status_and_log(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod("crash-loop", LIFE_S="0.05", EXIT_CODE="3")
-    status = await runtime.ended(pod.container)
+    status = await runtime.wait_for_exit(pod.container)
     assert (status.exit_code, status.reason) == (3, "Error")
     assert status.created_at <= status.started_at <= status.finished_at
     log = read_log(status)
@@ -53,30 +53,28 @@ def read_log(status: cri.ContainerStatus) -> list[str]:
     return Path(status.log_path).read_text().splitlines()
 
 
-async def test_sigterm_then_sigkill(runtime: RuntimeHarness) -> None:
+async def test_stop_sends_sigterm_then_sigkill(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod("silent")
     await runtime.cri.stop_container(pod.container, 5)
     assert (await runtime.cri.container_status(pod.container)).exit_code == 0
     stubborn = await runtime.pod("silent", TERM_DELAY_S="60")
-    begun = time.monotonic()
+    started = time.monotonic()
     await runtime.cri.stop_container(stubborn.container, 1)
-    assert 0.9 < time.monotonic() - begun < 5
+    assert 0.9 < time.monotonic() - started < 5
     assert (await runtime.cri.container_status(stubborn.container)).exit_code == 137
 
 
-async def test_events(runtime: RuntimeHarness) -> None:
+async def test_container_events_report_every_state(runtime: RuntimeHarness) -> None:
     kinds: list[int] = []
 
     async def listen() -> None:
         async for event in runtime.cri.container_events():
             if event.pod_sandbox_status.metadata.name == "eventful":
-                kinds.append(event.container_event_type)  # noqa: PERF401 - seen as they come
+                kinds.append(event.container_event_type)  # noqa: PERF401 - checked while it grows
 
     listener = asyncio.create_task(listen())
-    # The stream is there once any event came through it.
-    probe = 0
+    # The stream is open once it has delivered any event.
     while not kinds:
-        probe += 1
         pod = await runtime.pod("silent", "eventful")
         await runtime.cri.stop_container(pod.container, 1)
         await runtime.cri.remove_pod_sandbox(pod.sandbox)
@@ -96,7 +94,7 @@ async def test_events(runtime: RuntimeHarness) -> None:
     await asyncio.gather(listener, return_exceptions=True)
 
 
-async def test_images(runtime: RuntimeHarness) -> None:
+async def test_only_images_of_applications_exist(runtime: RuntimeHarness) -> None:
     image = await runtime.cri.image_status("docker.io/local/echo:1")
     assert image is not None
     assert image.id.startswith("sha256:")
@@ -106,7 +104,7 @@ async def test_images(runtime: RuntimeHarness) -> None:
     assert caught.value.not_found
 
 
-async def test_probes_look_from_inside(runtime: RuntimeHarness) -> None:
+async def test_probes_run_inside_the_pod(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod("http-site")
     for command, code in (
         (["true"], 0),
@@ -116,11 +114,11 @@ async def test_probes_look_from_inside(runtime: RuntimeHarness) -> None:
         (["/probe", "http", "8080", "/readyz"], 0),
         (["/probe", "http", "8080", "/nowhere"], 1),
     ):
-        answer = await runtime.cri.exec_sync(pod.container, command, 5)
-        assert (command, answer.exit_code) == (command, code)
+        response = await runtime.cri.exec_sync(pod.container, command, 5)
+        assert (command, response.exit_code) == (command, code)
 
 
-async def test_pods_survive_a_runtime_that_crashes() -> None:
+async def test_pods_survive_crash_of_runtime() -> None:
     process = RuntimeProcess()
     try:
         process.start()
@@ -133,18 +131,17 @@ async def test_pods_survive_a_runtime_that_crashes() -> None:
         assert after == before
         async with harness.tunnel(pod) as client:
             _, data = await client.open(7000, 0, b"still there")
-            await received(data, b"still there")
+            await wait_for_data(data, b"still there")
         await harness.cri.close()
     finally:
         process.close()
-    until_sync(lambda: not processes_of(process.folder), "the end of every process")
+    until_sync(lambda: not processes_of(process.folder), "all processes to end")
 
 
-def test_no_pod_survives_its_owner(tmp_path: Path) -> None:
-    """The owner is killed without a chance to clean up."""
+def test_pods_end_when_their_owner_is_killed(tmp_path: Path) -> None:
     script = """
 import sys, time
-from tests.minicluster.node.harness import *
+from tests.minicluster.node.harness import RuntimeHarness, RuntimeProcess
 import asyncio
 async def main():
     process = RuntimeProcess()
@@ -167,11 +164,11 @@ asyncio.run(main())
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    until_sync(lambda: not processes_of(folder), "the end of every process")
+    until_sync(lambda: not processes_of(folder), "all processes to end")
     shutil.rmtree(folder)
 
 
-async def test_every_pod_ends_when_the_shim_is_killed() -> None:
+async def test_pods_end_when_the_shim_is_killed() -> None:
     process = RuntimeProcess()
     try:
         process.start()
@@ -182,14 +179,14 @@ async def test_every_pod_ends_when_the_shim_is_killed() -> None:
         parent = psutil.Process(container_pid).ppid()
         os.kill(parent, signal.SIGKILL)
         await until(lambda: not psutil.pid_exists(container_pid))
-        # The runtime starts another one, and goes on without the pods.
+        # The runtime starts another shim, without the pods.
         async with asyncio.timeout(10):
-            while await harness.cri.list_pod_sandboxes():  # noqa: ASYNC110 - in another process
+            while await harness.cri.list_pod_sandboxes():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
-        again = await harness.pod("echo")
-        async with harness.tunnel(again) as client:
+        new_pod = await harness.pod("echo")
+        async with harness.tunnel(new_pod) as client:
             _, data = await client.open(7000, 0, b"new")
-            await received(data, b"new")
+            await wait_for_data(data, b"new")
         await harness.cri.close()
     finally:
         process.close()
@@ -197,8 +194,8 @@ async def test_every_pod_ends_when_the_shim_is_killed() -> None:
 
 
 @pytest.fixture(params=["loopback", "mapped", pytest.param("netns", marks=pytest.mark.netns)])
-async def networked(request: pytest.FixtureRequest) -> AsyncIterator[RuntimeHarness]:
-    if request.param == "netns" and not namespaces_work():
+async def network_runtime(request: pytest.FixtureRequest) -> AsyncIterator[RuntimeHarness]:
+    if request.param == "netns" and not netns.is_supported():
         pytest.skip(NEEDS_NETNS)
     process = RuntimeProcess(network=request.param)
     try:
@@ -210,29 +207,27 @@ async def networked(request: pytest.FixtureRequest) -> AsyncIterator[RuntimeHarn
         process.close()
 
 
-async def test_pods_on_every_network(networked: RuntimeHarness) -> None:
-    """Two pods with the same ports, one of them privileged, and a port nobody serves."""
-    pods = [await networked.pod("echo", PORT="80") for _ in range(2)]
+async def test_pods_with_equal_ports_on_every_network(network_runtime: RuntimeHarness) -> None:
+    pods = [await network_runtime.pod("echo", PORT="80") for _ in range(2)]
     for pod in pods:
-        async with networked.tunnel(pod) as client:
+        async with network_runtime.tunnel(pod) as client:
             _, data = await client.open(80, 0, b"privileged")
-            await received(data, b"privileged")
+            await wait_for_data(data, b"privileged")
             error, _ = await client.open(81, 1)
-            await ended(error)
+            await wait_for_end(error)
             assert b"127.0.0.1:81: connect: connection refused" in error.data
     addresses = set()
     for pod in pods:
-        status = await networked.cri.pod_sandbox_status(pod.sandbox)
+        status = await network_runtime.cri.pod_sandbox_status(pod.sandbox)
         addresses.add(status.network.ip)
     assert len(addresses) == 2
 
 
-async def test_ipv6_in_the_pod(runtime: RuntimeHarness) -> None:
-    """A toolbox listens on both; what it counts tells how it was reached."""
+async def test_forward_connects_over_ipv4_to_a_dual_stack_listener(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod("toolbox")
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7000, 0, b"x")
-        await received(data, b"x")
+        await wait_for_data(data, b"x")
         _, data = await client.open(7009, 1, b"GET /counters?port=7000 HTTP/1.0\r\n\r\n")
         await until(lambda: data.ended)
         (record,) = json.loads(data.data.partition(b"\r\n\r\n")[2])["records"]

@@ -1,4 +1,4 @@
-"""The driver `relay`: a helper process in the pod, with the words and habits of dockershim."""
+"""The driver `relay`: a helper process in the pod, with the texts and behavior of dockershim."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.minicluster.node.harness import RuntimeHarness, RuntimeProcess, received
+from tests.minicluster.node.harness import RuntimeHarness, RuntimeProcess, wait_for_data
 from tests.support.waiting import until
 
 pytestmark = [
@@ -31,18 +31,18 @@ async def relay() -> AsyncIterator[RuntimeHarness]:
         process.close()
 
 
-async def test_bytes_go_both_ways(relay: RuntimeHarness) -> None:
+async def test_relay_transfers_bytes_in_both_directions(relay: RuntimeHarness) -> None:
     pod = await relay.pod()
     async with relay.tunnel(pod) as client:
         _, data = await client.open(7000, 0, b"through socat")
-        await received(data, b"through socat")
+        await wait_for_data(data, b"through socat")
         size = 3_000_000
         _, data = await client.open(7002, 1, b"%d\n" % size)
         await until(lambda: len(data.data) == size)
         await until(lambda: data.ended)
 
 
-async def test_refused(relay: RuntimeHarness) -> None:
+async def test_refusal_has_dockershim_text(relay: RuntimeHarness) -> None:
     pod = await relay.pod()
     async with relay.tunnel(pod) as client:
         error, data = await client.open(7999, 0)
@@ -53,8 +53,8 @@ async def test_refused(relay: RuntimeHarness) -> None:
         assert "Connection refused" in text
 
 
-async def test_the_helper_passes_the_end_on(relay: RuntimeHarness) -> None:
-    """Unlike containerd: the application hears of the client's end, and can answer it."""
+async def test_relay_forwards_eof_of_client(relay: RuntimeHarness) -> None:
+    """Unlike containerd, the application gets the EOF and can still reply."""
     pod = await relay.pod()
     async with relay.tunnel(pod) as client:
         _, data = await client.open(7011, 0, b"four")
@@ -63,9 +63,9 @@ async def test_the_helper_passes_the_end_on(relay: RuntimeHarness) -> None:
         assert data.data == b"4\n"
 
 
-async def test_a_pod_without_a_running_container(relay: RuntimeHarness) -> None:
+async def test_relay_fails_without_running_container(relay: RuntimeHarness) -> None:
     pod = await relay.pod("crash-loop", LIFE_S="0")
-    await relay.ended(pod.container)
+    await relay.wait_for_exit(pod.container)
     async with relay.tunnel(pod) as client:
         error, _ = await client.open(7000, 0)
         await until(lambda: error.ended)

@@ -106,7 +106,7 @@ def test_new_pod_is_pending() -> None:
         }
     ]
     assert "podIP" not in built
-    by_type = {each["type"]: each for each in built["conditions"]}
+    by_type = {condition["type"]: condition for condition in built["conditions"]}
     assert by_type["PodReadyToStartContainers"]["status"] == "False"
     assert by_type["Initialized"]["status"] == "True"
     assert by_type["Ready"]["reason"] == "ContainersNotReady"

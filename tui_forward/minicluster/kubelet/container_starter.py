@@ -56,9 +56,11 @@ class ContainerStarter:
                 )
         started = await asyncio.gather(
             *(
-                self._start_if_due(pod, container, each, sandbox, view.ip)
-                for container, each in zip(pod["spec"]["containers"], view.containers, strict=True)
-                if not each.running
+                self._start_if_due(pod, container, container_view, sandbox, view.ip)
+                for container, container_view in zip(
+                    pod["spec"]["containers"], view.containers, strict=True
+                )
+                if not container_view.running
             )
         )
         return any(started)

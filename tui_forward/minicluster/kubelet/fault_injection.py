@@ -80,7 +80,7 @@ class KubeletFaults:
         if worker is None:
             raise UsageError(f"no such pod on this node: {namespace}/{name}")
         container = request.get("container")
-        names = [each["name"] for each in worker.pod["spec"]["containers"]]
+        names = [spec["name"] for spec in worker.pod["spec"]["containers"]]
         if container and container not in names:
             raise UsageError(f"no such container in pod {namespace}/{name}: {container}")
         worker.force_unready(container or None, unready=not request.get("ready", False))

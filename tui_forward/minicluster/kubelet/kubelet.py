@@ -90,11 +90,11 @@ class Kubelet:
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
         """Return the worker of the newest pod with this name."""
-        found = None
+        newest = None
         for worker in self.workers.values():
             if worker.name == (namespace, name):
-                found = worker
-        return found
+                newest = worker
+        return newest
 
     def _pod_changed(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]

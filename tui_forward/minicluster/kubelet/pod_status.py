@@ -191,7 +191,9 @@ def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
             {**_container_status(view, init), "ready": init.succeeded}
             for init in view.init_containers
         ]
-    status["containerStatuses"] = [_container_status(view, each) for each in view.containers]
+    status["containerStatuses"] = [
+        _container_status(view, container) for container in view.containers
+    ]
     status["qosClass"] = old.get("qosClass") or "BestEffort"
     status["resources"] = {}
     return status
@@ -200,9 +202,16 @@ def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
 def _conditions(
     pod: Object, view: PodView, phase: str, generation: int | None, now_s: float
 ) -> list[Object]:
-    old = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
-    unready = [each.name for each in view.containers if not (each.running and each.ready)]
-    uninitialized = [each.name for each in view.init_containers if not each.succeeded]
+    old = {
+        condition["type"]: condition
+        for condition in (pod.get("status") or {}).get("conditions") or ()
+    }
+    unready = [
+        container.name
+        for container in view.containers
+        if not (container.running and container.ready)
+    ]
+    uninitialized = [init.name for init in view.init_containers if not init.succeeded]
     completion = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
     if completion:
         readiness = ("False", completion, "")
@@ -247,5 +256,5 @@ def _conditions(
             condition["message"] = message
         conditions.append(condition)
     # Keep conditions that other components set (readiness gates, disruption targets).
-    conditions += [each for kind, each in old.items() if kind not in states]
+    conditions += [condition for kind, condition in old.items() if kind not in states]
     return conditions

@@ -90,7 +90,7 @@ class PodWorker:
 
     def force_unready(self, container: str | None, *, unready: bool) -> None:
         """Fault: keep one container, or all (None), unready whatever probes report."""
-        names = [each["name"] for each in self.pod["spec"]["containers"]]
+        names = [container["name"] for container in self.pod["spec"]["containers"]]
         self._probes.force_unready([container] if container else names, unready=unready)
 
     @property
@@ -186,9 +186,12 @@ class PodWorker:
         self.view.sandbox_ready = status.ready_sandbox is not None
         if self.view.sandbox_ready:
             self.view.ip = status.ip or (self._config.listen if spec.get("hostNetwork") else "")
-        self.view.containers = [self._container_view(each, status) for each in spec["containers"]]
+        self.view.containers = [
+            self._container_view(container, status) for container in spec["containers"]
+        ]
         self.view.init_containers = [
-            self._container_view(each, status) for each in spec.get("initContainers") or ()
+            self._container_view(container, status)
+            for container in spec.get("initContainers") or ()
         ]
 
     def _container_view(self, container: Object, status: RuntimeStatus) -> ContainerView:

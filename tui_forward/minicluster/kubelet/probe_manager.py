@@ -48,9 +48,12 @@ class ProbeManager:
     def update(self, pod: Object, view: PodView) -> None:
         """Start probes of running containers and stop those of others."""
         probed: dict[str, Object] = {}
-        for container, each in zip(pod["spec"]["containers"], view.containers, strict=True):
-            if each.running and each.current is not None and "readinessProbe" in container:
-                probed[each.current.id] = container
+        for container, container_view in zip(
+            pod["spec"]["containers"], view.containers, strict=True
+        ):
+            current = container_view.current
+            if container_view.running and current is not None and "readinessProbe" in container:
+                probed[current.id] = container
         for container_id in set(self._tasks) - set(probed):
             self._tasks.pop(container_id).cancel()
             self._results.pop(container_id, None)

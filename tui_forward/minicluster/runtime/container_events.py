@@ -59,7 +59,7 @@ class ContainerEvents:
             created_at=time.time_ns(),
             pod_sandbox_status=sandbox_status(sandbox) if sandbox else None,
             containers_statuses=[
-                container_status(each) for each in self._shim.containers_of(container.sandbox_id)
+                container_status(other) for other in self._shim.containers_of(container.sandbox_id)
             ],
         )
         for queue in self._subscribers:

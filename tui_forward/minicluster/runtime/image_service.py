@@ -15,9 +15,9 @@ class EmbeddedImages:
 
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
         """Return one image per application."""
-        name = request.filter.image.image
-        names = [registry.find_app(name)] if name else list(registry.APPS)
-        return cri.ListImagesResponse(images=[_image(each) for each in names if each])
+        image = request.filter.image.image
+        names = [registry.find_app(image)] if image else list(registry.APPS)
+        return cri.ListImagesResponse(images=[_image(name) for name in names if name])
 
     async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse:
         """Return the image if there is an application of that name."""

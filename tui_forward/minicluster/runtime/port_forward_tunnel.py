@@ -47,7 +47,7 @@ class PortForwardTunnel:
         sock: Non-blocking, owned from here on.
         sandbox_id: Sandbox of the pod.
         dialer: Dials the applications.
-        behavior: Read at each use wherever possible, so that changes apply to open tunnels.
+        behavior: Read at each use where possible, so that changes apply to open tunnels.
         on_end: Called once, when the tunnel and its connections have ended.
     """
 

@@ -1,7 +1,7 @@
 """TCP connection of a tunnel: non-blocking reads and writes, and the faults stall and delay.
 
-Bytes are read into one shared buffer and sent with one `sendmsg` per batch. The socket knows
-nothing of the protocol on it.
+Bytes are read into one shared buffer and sent with one `sendmsg` per batch. This
+module is independent of the protocol on the connection.
 """
 
 from __future__ import annotations

@@ -71,13 +71,13 @@ class _Site:
         if path.startswith("/bytes/"):
             count = path.removeprefix("/bytes/")
             if not (count.isascii() and count.isdigit()) or int(count) > MAX_DOWNLOAD:
-                return http.Response(status=400, body=b"how many bytes?\n")
+                return http.Response(status=400, body=b"invalid byte count\n")
             return http.Response(
                 stream=int(count), pattern=_PATTERN, content_type="application/octet-stream"
             )
         if path == "/upload":
             if request.method not in ("POST", "PUT"):
-                return http.Response(status=405, body=b"POST or PUT something here\n")
+                return http.Response(status=405, body=b"405 method not allowed\n")
             return http.Response(body=b"%d\n" % await request.discard_body())
         if path == "/counters":
             return http.Response(body=self.connections.to_json(), content_type="application/json")

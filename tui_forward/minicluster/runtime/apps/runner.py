@@ -51,7 +51,7 @@ async def _run_until_terminated(app: App, context: AppContext) -> int:
     waiter = asyncio.ensure_future(terminated.wait())
     await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
     if terminated.is_set() and not task.done():
-        context.log("SIGTERM: goodbye")
+        context.log("SIGTERM: shutting down")
         await asyncio.sleep(context.get_seconds("TERM_DELAY_S", 0.0))
         code = int(context.get_setting("TERM_EXIT_CODE", "0"))
         sys.stdout.flush()

@@ -154,7 +154,7 @@ async def main(context: AppContext) -> int:
         return http.Response(body=body, content_type="application/json")
 
     async def page(request: http.Request) -> http.Response:
-        return http.Response(body=f"you asked for {request.target}\n".encode(), close=True)
+        return http.Response(body=f"requested {request.target}\n".encode(), close=True)
 
     services = {
         7000: echo,
