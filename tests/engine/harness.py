@@ -11,7 +11,8 @@ from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_chain
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportCache, TunnelPool
+from tui_forward.engine.tunnels.pool import TunnelPool
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef, TransportChoice
 
@@ -25,7 +26,7 @@ async def pool_to(
     limits: Limits,
     *,
     transport: TransportChoice = TransportChoice.AUTO,
-    memory: TransportCache | None = None,
+    transport_cache: TransportCache | None = None,
     access: FakeAccess | None = None,
     on_change: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[TunnelPool]:
@@ -33,7 +34,7 @@ async def pool_to(
     pool = TunnelPool(
         access or FakeAccess(chain),
         transport=transport,
-        memory=memory or TransportCache(),
+        transport_cache=transport_cache or TransportCache(),
         limits=limits,
         on_change=on_change,
     )

@@ -27,7 +27,7 @@ from tui_forward.catalog.target_resolution import (
     selectorless,
     target_not_found,
 )
-from tui_forward.engine.tunnels.dialer import _LAST_WORDS
+from tui_forward.engine.tunnels.dialer import FINAL_REFUSALS
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -129,7 +129,7 @@ def told_nothing(known: ClusterFacts) -> ClusterFacts:
     return ClusterFacts(server=known.server)
 
 
-@pytest.mark.parametrize("words", _LAST_WORDS)
+@pytest.mark.parametrize("words", FINAL_REFUSALS)
 def test_every_last_word_of_the_dialler_is_placed(words: str) -> None:
     verdict = diagnose(forward(RECONNECTING), server_error(f"{words} and more"), KNOWN)
     assert verdict.hop in (KUBELET, RUNTIME, POD_HOP)

@@ -19,7 +19,7 @@ from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.forwards import connection_table
 from tui_forward.engine.forwards import reconciler as reconciler
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportCache
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
     ConfigError,
     ForwardError,
@@ -181,7 +181,7 @@ class FakePool:
         access: ServerAccess,
         *,
         transport: TransportChoice,
-        memory: TransportCache,
+        transport_cache: TransportCache,
         limits: Limits,
         on_change: Callable[[], None],
     ) -> None:
@@ -346,15 +346,16 @@ class FakeLowerHalf:
             access: ServerAccess,
             *,
             transport: TransportChoice,
-            memory: TransportCache,
+            transport_cache: TransportCache,
             limits: Limits,
             on_change: Callable[[], None],
+            forward_id: str,
         ) -> FakePool:
             return FakePool(
                 self,
                 access,
                 transport=transport,
-                memory=memory,
+                transport_cache=transport_cache,
                 limits=limits,
                 on_change=on_change,
             )

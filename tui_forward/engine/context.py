@@ -8,7 +8,7 @@ from tui_forward.engine.connections.listener import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.target_watch import TargetWatch
-from tui_forward.engine.tunnels.pool import TransportCache
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.model import Event, Target
 from tui_forward.transport.access import ServerAccess
 

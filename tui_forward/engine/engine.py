@@ -23,7 +23,7 @@ from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.host.system_monitor import SystemEvent, SystemMonitor
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportCache
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import (
     Connection,

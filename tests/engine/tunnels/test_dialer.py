@@ -9,8 +9,8 @@ from tests.engine.fake_cluster import ECHO, FakeAccess, FakeCluster, running_cha
 from tests.engine.harness import POD, pool_to
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.dialer import TransportCache
 from tui_forward.engine.tunnels.pool import TunnelPool
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -34,9 +34,9 @@ QUICK = replace(Limits(), upgrade_timeout_s=0.2, spare=0)
 
 
 async def dialled(
-    chain: FakeCluster, memory: TransportCache | None = None, access: FakeAccess | None = None
+    chain: FakeCluster, cache: TransportCache | None = None, access: FakeAccess | None = None
 ) -> TransportChoice | None:
-    async with pool_to(chain, QUICK, memory=memory, access=access) as pool:
+    async with pool_to(chain, QUICK, transport_cache=cache, access=access) as pool:
         await pool.connect(POD, ECHO)
         return pool.transport
 
@@ -59,21 +59,21 @@ async def test_spdy_comes_first() -> None:
 
 async def test_what_refuses_spdy_is_asked_for_the_next_and_that_is_remembered() -> None:
     async with running_chain() as chain:
-        memory = TransportCache()
+        cache = TransportCache()
         chain.refuse = {"spdy": (400, "no"), "websocket": (400, BAD)}
-        assert await dialled(chain, memory) is CHANNELS
+        assert await dialled(chain, cache) is CHANNELS
         assert len(chain.requests) == 3
-        assert await dialled(chain, memory) is CHANNELS
+        assert await dialled(chain, cache) is CHANNELS
         assert len(chain.requests) == 4
 
 
 async def test_what_was_remembered_may_stop_working() -> None:
     async with running_chain() as chain:
-        memory = TransportCache()
-        memory.set("test", WEBSOCKET)
+        cache = TransportCache()
+        cache.set("test", WEBSOCKET)
         chain.refuse = {"websocket": (403, "<html>blocked</html>")}
-        assert await dialled(chain, memory) is SPDY
-        assert memory.get("test") is SPDY
+        assert await dialled(chain, cache) is SPDY
+        assert cache.get("test") is SPDY
 
 
 @pytest.mark.parametrize("trouble", ["hang", "mute"])
@@ -90,12 +90,12 @@ async def test_the_first_words_of_the_cluster_are_reported_when_nothing_works() 
             "websocket": (400, BAD),
             "channels": (500, "something else"),
         }
-        memory = TransportCache()
+        cache = TransportCache()
         error = await failure_of(chain)
         assert isinstance(error, UpgradeError)
         assert error.message == "Upgrade request required (tried spdy, websocket, channels)"
         assert error.status == 400
-        assert memory.get("test") is None
+        assert cache.get("test") is None
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ async def test_cancelling_a_dial_leaves_no_socket() -> None:
         pool = TunnelPool(
             FakeAccess(chain),
             transport=SPDY,
-            memory=TransportCache(),
+            transport_cache=TransportCache(),
             limits=Limits(),
             on_change=lambda: None,
         )

@@ -9,8 +9,8 @@ from tests.engine.fake_cluster import ECHO, running_chain
 from tests.engine.harness import OTHER_POD, POD, bench, pool_to, receive
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool import TransportCache
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import TransportError
 from tui_forward.model import TransportChoice
 
@@ -95,8 +95,8 @@ async def test_who_waits_for_stalled_tunnels_waits_on_and_gets_the_first_that_is
         looks: list[asyncio.TimerHandle | None] = []
 
         def looked() -> bool:
-            if made.pool._look not in looks:
-                looks.append(made.pool._look)
+            if made.pool._waiters._timer not in looks:
+                looks.append(made.pool._waiters._timer)
             return len(looks) > 3
 
         await until(looked)
@@ -238,9 +238,9 @@ async def test_a_closed_pool_cannot_be_used() -> None:
         await until(lambda: not chain.live)
 
 
-async def test_memory_is_per_cluster() -> None:
-    memory = TransportCache()
-    memory.set("a", TransportChoice.CHANNELS)
-    assert memory.get("b") is None
-    memory.evict("a")
-    assert memory.get("a") is None
+async def test_cache_is_per_cluster() -> None:
+    cache = TransportCache()
+    cache.set("a", TransportChoice.CHANNELS)
+    assert cache.get("b") is None
+    cache.evict("a")
+    assert cache.get("a") is None

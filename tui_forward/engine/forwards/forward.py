@@ -63,7 +63,7 @@ class ActiveForward:
             story=self._story,
             alarm=self._alarm,
             world=world,
-            name=f"forward {forward_id}",
+            forward_id=forward_id,
         )
         self._table = ConnectionTable(
             forward_id, spec, gate=self._gate, story=self._story, world=world

@@ -61,7 +61,7 @@ class Reconciler:
         story: Told what happens.
         alarm: Rung by the pool, by the target and by whoever wants another look now.
         world: The engine.
-        name: For logs and task names.
+        forward_id: For logs and task names.
     """
 
     def __init__(
@@ -72,14 +72,15 @@ class Reconciler:
         story: StatusRecorder,
         alarm: AutoResetEvent,
         world: EngineContext,
-        name: str,
+        forward_id: str,
     ) -> None:
         self._spec = spec
         self._gate = gate
         self._story = story
         self._alarm = alarm
         self._world = world
-        self._name = name
+        self._forward_id = forward_id
+        self._name = f"forward {forward_id}"
         self._watch: TargetWatch | None = None
         self._dial: asyncio.Task[None] | None = None
         self._goal: Resolved | None = None  # of the present or the latest dial
@@ -299,9 +300,10 @@ class Reconciler:
             self.pool = TunnelPool(
                 self._world.clusters.access(self._spec.target.context),
                 transport=self._spec.transport,
-                memory=self._world.transport_cache,
+                transport_cache=self._world.transport_cache,
                 limits=self._world.limits,
                 on_change=self._pool_changed,
+                forward_id=self._forward_id,
             )
         await self.pool.connect(goal.pod, goal.port)
 

@@ -1,20 +1,24 @@
-"""From a pod to a tunnel: connect, ask for an upgrade, fall back, refresh credentials.
+"""From a pod to a tunnel: connect, request an upgrade, fall back, refresh credentials.
 
-Which failures let `auto` try the next transport: those that a proxy between here and the
-API server can cause, that is any answer but 101 that is not the cluster's last word, and
-no answer at all. A failed dial or TLS handshake would fail again.
+`auto` tries the next transport after failures that a proxy between here and the API server can
+cause: no answer, or any answer but 101 that is not the cluster's final refusal. A failed TCP
+connection or TLS handshake would fail again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tui_forward.common.logging_levels import TRACE
+from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Tunnel, TunnelOwner
 from tui_forward.engine.tunnels.channels_tunnel import ChannelsTunnel
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
+from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -29,13 +33,13 @@ from tui_forward.transport import ByteStream, ServerAccess, connect
 from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.websocket_stream import WebSocketStream
 
+_log = logging.getLogger(__name__)
+
 USER_AGENT: Final = "tui-forward"
 
 _ORDER: Final = (TransportChoice.SPDY, TransportChoice.WEBSOCKET, TransportChoice.CHANNELS)
 
-# Refusals that no other transport would change, by words of the API server, the kubelet
-# and the runtime (each relays the others' answers unchanged).
-_LAST_WORDS: Final = (
+FINAL_REFUSALS: Final = (
     "does not have a host assigned",
     "pod does not exist",
     "pod not found",
@@ -44,41 +48,24 @@ _LAST_WORDS: Final = (
     "sandbox container is not running",
     "rpc error: code =",  # the kubelet's, of a runtime that does not answer
 )
+"""Texts of refusals that no other transport would change.
+
+They are the API server's, the kubelet's and the runtime's; each relays the others' unchanged.
+"""
 
 Connect = Callable[..., Awaitable[ByteStream]]
 
 
-class TransportCache:
-    """What worked for a cluster, so that `auto` need not find out again. In memory only.
-
-    One instance is shared by all forwards of a session. Keys are `Access.context`.
-    """
-
-    def __init__(self) -> None:
-        self._worked: dict[str, TransportChoice] = {}
-
-    def get(self, context: str) -> TransportChoice | None:
-        """The transport that worked last, if any."""
-        return self._worked.get(context)
-
-    def set(self, context: str, transport: TransportChoice) -> None:
-        """`transport` was upgraded."""
-        self._worked[context] = transport
-
-    def evict(self, context: str) -> None:
-        """What worked does not any more: try them all again."""
-        self._worked.pop(context, None)
-
-
 class Dialer:
-    """Makes tunnels to the pods of one cluster.
+    """Opens tunnels to the pods of one cluster.
 
     Args:
         access: The API server and its credentials.
-        choice: A transport to insist on, or `AUTO`.
-        memory: What worked before.
+        choice: The required transport, or `AUTO`.
+        transport_cache: What worked before.
         limits: Time limits.
-        connect: Makes a byte stream out of an endpoint; tests bring their own.
+        forward_id: For the log.
+        connect: Opens a byte stream to an endpoint; tests bring their own.
     """
 
     def __init__(
@@ -86,81 +73,115 @@ class Dialer:
         access: ServerAccess,
         *,
         choice: TransportChoice,
-        memory: TransportCache,
+        transport_cache: TransportCache,
         limits: Limits,
+        forward_id: str = "",
         connect: Connect = connect,
     ) -> None:
         self._access = access
         self._choice = choice
-        self._memory = memory
+        self._transport_cache = transport_cache
         self._limits = limits
         self._connect = connect
+        self._log = ForwardLogger(_log, forward_id, access.context)
 
     async def dial(self, pod: PodRef, port: int, owner: TunnelOwner) -> Tunnel:
-        """Make a tunnel by the chosen transport, or by the first that works.
+        """Open a tunnel by the required transport, or by the first that works.
 
         Cancellation closes what was opened.
 
         Raises:
             ConfigError: The kubeconfig cannot be used.
             AuthError: No credentials, or refused (401) also after a refresh.
-            ApiError: The API server said no; `UpgradeError` if no transport was upgraded.
-            TransportError: Nobody there, TLS trouble, or no answer.
+            ApiError: The API server refused; `UpgradeError` if no transport was upgraded.
+            TransportError: Connection refused, TLS failure, or no answer.
             ProtocolError: The answers were not HTTP.
         """
         failures: list[TuiForwardError] = []
         tried: list[str] = []
         for transport in self._candidates():
             try:
-                tunnel = await self._try(transport, pod, port, owner)
-            except _TransportRejectedError as obstacle:
-                failures.append(obstacle.error)
+                tunnel = await self._dial_logged(transport, pod, port, owner, level=logging.INFO)
+            except _TransportRejectedError as rejection:
+                failures.append(rejection.error)
                 tried.append(transport.value)
                 continue
             if self._choice is TransportChoice.AUTO:
-                self._memory.set(self._access.context, transport)
+                self._transport_cache.set(self._access.context, transport)
             return tunnel
-        # What one forward insists on says nothing about what is best for the others.
+        # A required transport does not show what is best for other forwards.
         if self._choice is TransportChoice.AUTO:
-            self._memory.evict(self._access.context)
-        raise _most_telling(failures, tried)
+            self._transport_cache.evict(self._access.context)
+        raise _pick_error(failures, tried)
 
     async def dial_by(
         self, transport: TransportChoice, pod: PodRef, port: int, owner: TunnelOwner
     ) -> Tunnel:
-        """Make one more tunnel by a transport that has worked; raises as `dial`."""
+        """Open one more tunnel by a transport that has worked; raises as `dial`."""
         try:
-            return await self._try(transport, pod, port, owner)
-        except _TransportRejectedError as obstacle:
-            raise obstacle.error from obstacle
+            return await self._dial_logged(transport, pod, port, owner, level=logging.DEBUG)
+        except _TransportRejectedError as rejection:
+            raise rejection.error from rejection
 
-    async def _try(
+    def _candidates(self) -> tuple[TransportChoice, ...]:
+        if self._choice is not TransportChoice.AUTO:
+            return (self._choice,)
+        cached = self._transport_cache.get(self._access.context)
+        if cached is None:
+            return _ORDER
+        return (cached, *(transport for transport in _ORDER if transport is not cached))
+
+    async def _dial_logged(
+        self,
+        transport: TransportChoice,
+        pod: PodRef,
+        port: int,
+        owner: TunnelOwner,
+        *,
+        level: int,
+    ) -> Tunnel:
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+
+        def log(level: int, outcome: str) -> None:
+            self._log.log(
+                level,
+                "dialed %s/%s:%d by %s in %.0f ms: %s",
+                *(pod.namespace, pod.name, port, transport.value),
+                *(1000 * (loop.time() - started_at), outcome),
+            )
+
+        try:
+            tunnel = await self._dial_refreshing(transport, pod, port, owner)
+        except asyncio.CancelledError:
+            log(logging.DEBUG, "canceled")
+            raise
+        except TuiForwardError as error:
+            log(logging.WARNING, error.message)
+            raise
+        log(level, "tunnel up")
+        return tunnel
+
+    async def _dial_refreshing(
         self, transport: TransportChoice, pod: PodRef, port: int, owner: TunnelOwner
     ) -> Tunnel:
+        """Dial, and once more with fresh credentials after a 401."""
         try:
-            return await self._attempt(transport, pod, port, owner, refresh=False)
+            return await self._dial_once(transport, pod, port, owner, refresh=False)
         except UpgradeRejected as rejected:
             if rejected.status != 401:
-                raise _judged(rejected) from rejected
+                raise _refusal_error(rejected) from rejected
         try:
-            return await self._attempt(transport, pod, port, owner, refresh=True)
+            return await self._dial_once(transport, pod, port, owner, refresh=True)
         except UpgradeRejected as rejected:
             if rejected.status == 401:
                 raise AuthError(
                     f"the API server does not accept the credentials: {rejected.message}",
                     hint="Log in to the cluster again.",
                 ) from rejected
-            raise _judged(rejected) from rejected
+            raise _refusal_error(rejected) from rejected
 
-    def _candidates(self) -> tuple[TransportChoice, ...]:
-        if self._choice is not TransportChoice.AUTO:
-            return (self._choice,)
-        worked = self._memory.get(self._access.context)
-        if worked is None:
-            return _ORDER
-        return (worked, *(transport for transport in _ORDER if transport is not worked))
-
-    async def _attempt(
+    async def _dial_once(
         self,
         transport: TransportChoice,
         pod: PodRef,
@@ -174,16 +195,20 @@ class Dialer:
         endpoint = await self._access.endpoint()
         stream = await self._connect(endpoint, timeout_s=self._limits.dial_timeout_s)
         try:
+            path = (
+                f"{endpoint.path_prefix}/api/v1/namespaces/{pod.namespace}"
+                f"/pods/{pod.name}/portforward"
+            )
+            self._log.log(TRACE, "request upgrade to %s of %s", transport.value, path)
             upgrade = ClientUpgrade(
                 UpgradeKind(transport.value),
-                f"{endpoint.path_prefix}/api/v1/namespaces/{pod.namespace}"
-                f"/pods/{pod.name}/portforward",
+                path,
                 authority=endpoint.authority,
                 headers=[("User-Agent", USER_AGENT), *headers.items()],
                 ports=(port,),
             )
             await self._upgrade(stream, upgrade)
-            return await self._tunnel(stream, upgrade.leftover, transport, port, owner)
+            return await self._start_tunnel(stream, upgrade.leftover, transport, port, owner)
         except BaseException:
             stream.abort()
             raise
@@ -213,13 +238,13 @@ class Dialer:
             error = TransportError(
                 "the API server did not answer the upgrade request within "
                 f"{self._limits.upgrade_timeout_s:g} s",
-                hint="A proxy on the way may not know upgrades; or the node does not answer.",
+                hint="A proxy in between may not support upgrades; or the node does not answer.",
             )
             raise _TransportRejectedError(error) from None
         except TransportError as error:
             raise _TransportRejectedError(error) from error
 
-    async def _tunnel(
+    async def _start_tunnel(
         self,
         stream: ByteStream,
         leftover: bytes,
@@ -239,27 +264,27 @@ class Dialer:
         except (TransportError, ProtocolError) as error:
             raise _TransportRejectedError(error) from error
         except BaseException:
-            tunnel.abort(TransportError("the tunnel was given up before it began"))
+            tunnel.abort(TransportError("the dial was canceled"))
             raise
         return tunnel
 
 
 class _TransportRejectedError(TuiForwardError):
-    """Another transport might work."""
+    """Failure after which another transport might work."""
 
     def __init__(self, error: TuiForwardError) -> None:
         super().__init__(error.message, hint=error.hint)
         self.error = error
 
 
-def _judged(rejected: UpgradeRejected) -> TuiForwardError:
-    """What a refusal means: the cluster's last word, or perhaps a proxy's."""
+def _refusal_error(rejected: UpgradeRejected) -> TuiForwardError:
+    """Return the error of a refusal: the cluster's final one, or perhaps a proxy's."""
     from_cluster = bool(rejected.reason)
     # Not so 403: SPDY's POST needs the verb create, a WebSocket's GET only get before 1.35.
     final = (
         (rejected.status == 404 and from_cluster)
         or rejected.status == 429
-        or any(words in rejected.message for words in _LAST_WORDS)
+        or any(text in rejected.message for text in FINAL_REFUSALS)
     )
     if not final:
         return _TransportRejectedError(rejected)
@@ -268,15 +293,15 @@ def _judged(rejected: UpgradeRejected) -> TuiForwardError:
     )
 
 
-def _most_telling(failures: list[TuiForwardError], tried: list[str]) -> TuiForwardError:
-    """One error for all that was tried: the cluster's own words before a proxy's."""
+def _pick_error(failures: list[TuiForwardError], tried: list[str]) -> TuiForwardError:
+    """Return one error for all transports: the cluster's own refusal before a proxy's."""
 
-    def weight(error: TuiForwardError) -> int:
+    def rank(error: TuiForwardError) -> int:
         if isinstance(error, UpgradeError):
             return 0 if error.reason else 1
         return 2
 
-    error = min(failures, key=weight)
+    error = min(failures, key=rank)
     if len(tried) == 1:
         return error
     message = f"{error.message} (tried {', '.join(tried)})"

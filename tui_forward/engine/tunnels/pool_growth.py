@@ -1,0 +1,128 @@
+"""Growth of a pool: how many tunnels are dialed ahead of need, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tui_forward.common.tasks import spawn
+from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.base import Tunnel
+from tui_forward.engine.tunnels.tunnel_set import TunnelSet
+from tui_forward.errors import TuiForwardError
+
+_MIN_RETRY_S: Final = 0.5
+_MAX_RETRY_S: Final = 30.0
+
+
+class PoolGrowth:
+    """Dials tunnels in the background until enough idle ones are up.
+
+    Args:
+        tunnels: The usable tunnels.
+        limits: `spare`, `max_spare`, `max_tunnels` and `parallel_dials` apply.
+        count_waiting: Returns how many connections wait for a tunnel.
+        dial: Dials one more tunnel.
+        on_dialed: Called with a tunnel that is up; takes it over.
+        on_unneeded: Called with a tunnel that came too late; closes it.
+        on_settled: Called when a dial has ended, in whatever way.
+
+    Attributes:
+        spare: How many idle tunnels to keep.
+    """
+
+    def __init__(
+        self,
+        tunnels: TunnelSet,
+        limits: Limits,
+        *,
+        count_waiting: Callable[[], int],
+        dial: Callable[[], Awaitable[Tunnel]],
+        on_dialed: Callable[[Tunnel], None],
+        on_unneeded: Callable[[Tunnel], None],
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tunnels = tunnels
+        self._limits = limits
+        self._count_waiting = count_waiting
+        self._dial = dial
+        self._on_dialed = on_dialed
+        self._on_unneeded = on_unneeded
+        self._on_settled = on_settled
+        self._is_active = False
+        self._generation = 0
+        self._dials: set[asyncio.Task[None]] = set()
+        self._retry_at = 0.0
+        self._retry_delay_s = _MIN_RETRY_S
+        self.spare = limits.spare
+
+    @property
+    def dialing(self) -> int:
+        """How many dials are under way."""
+        return len(self._dials)
+
+    def start(self) -> None:
+        """Grow from now on, without the memory of earlier bursts and failures."""
+        self._is_active = True
+        self._retry_delay_s = _MIN_RETRY_S
+        self._retry_at = 0.0
+        self.spare = self._limits.spare
+
+    def stop(self) -> None:
+        """Cancel all dials, and start none. Idempotent."""
+        self._is_active = False
+        self._generation += 1
+        for dial in self._dials:
+            dial.cancel()
+
+    async def wait_stopped(self) -> None:
+        """Wait until all dials have ended."""
+        while self._dials:
+            await asyncio.gather(*self._dials, return_exceptions=True)
+
+    def record_burst(self) -> None:
+        """Keep one more idle tunnel: a connection found none."""
+        self.spare = min(self.spare + 1, self._limits.max_spare)
+        self._retry_at = 0.0
+
+    def shrink(self) -> None:
+        """Keep one idle tunnel less, but not fewer than the minimum."""
+        self.spare = max(self._limits.spare, self.spare - 1)
+
+    def grow(self) -> None:
+        """Dial until enough idle tunnels are up or under way."""
+        if not self._is_active or self._loop.time() < self._retry_at:
+            return
+        idle = self._tunnels.count_idle()
+        needed = max(self.spare, self._count_waiting())
+        while (
+            idle + len(self._dials) < needed
+            and len(self._dials) < self._limits.parallel_dials
+            and len(self._tunnels) + len(self._dials) < self._limits.max_tunnels
+        ):
+            dial = spawn(self._dial_one(), name="tunnel dial")
+            self._dials.add(dial)
+            dial.add_done_callback(self._settled)
+
+    async def _dial_one(self) -> None:
+        generation = self._generation
+        try:
+            tunnel = await self._dial()
+        except TuiForwardError:
+            # The forward continues with the tunnels it has; if those end, its next `connect`
+            # fails with the reason.
+            self._retry_at = self._loop.time() + self._retry_delay_s
+            self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
+            return
+        self._retry_delay_s = _MIN_RETRY_S
+        if generation != self._generation or not tunnel.up:
+            self._on_unneeded(tunnel)
+        else:
+            self._on_dialed(tunnel)
+
+    def _settled(self, dial: asyncio.Task[None]) -> None:
+        self._dials.discard(dial)
+        self.grow()
+        self._on_settled()

@@ -1,0 +1,90 @@
+"""The usable tunnels of a pool, and the choice of one for a new connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from tui_forward.engine.tunnels.base import Tunnel
+
+
+class TunnelSet:
+    """Tunnels that new connections may use, and since when each has been idle.
+
+    Args:
+        max_tunnels: At that many, the last idle tunnel is left alone.
+    """
+
+    __slots__ = ("_idle_since", "_loop", "_max_tunnels")
+
+    def __init__(self, max_tunnels: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._max_tunnels = max_tunnels
+        self._idle_since: dict[Tunnel, float] = {}  # 0.0 if not idle
+
+    def __len__(self) -> int:
+        return len(self._idle_since)
+
+    def __iter__(self) -> Iterator[Tunnel]:
+        return iter(self._idle_since)
+
+    def __contains__(self, tunnel: Tunnel) -> bool:
+        return tunnel in self._idle_since
+
+    def add(self, tunnel: Tunnel) -> None:
+        """Add an idle tunnel."""
+        self._idle_since[tunnel] = self._loop.time()
+
+    def mark_used(self, tunnel: Tunnel) -> None:
+        """Record that a connection uses a tunnel; adds it if it is new."""
+        self._idle_since[tunnel] = 0.0
+
+    def update(self, tunnel: Tunnel) -> None:
+        """Record whether a tunnel is idle, after its load has changed."""
+        if tunnel.load:
+            self._idle_since[tunnel] = 0.0
+        elif not self._idle_since[tunnel]:
+            self._idle_since[tunnel] = self._loop.time()
+
+    def remove(self, tunnel: Tunnel) -> bool:
+        """Remove a tunnel; return whether it was there."""
+        return self._idle_since.pop(tunnel, None) is not None
+
+    def count_idle(self) -> int:
+        """Return how many tunnels a new connection could have to itself."""
+        return len(self._idle())
+
+    def find_idle(self) -> Tunnel | None:
+        """Return an idle tunnel to use up, unless it is the last one at the maximum.
+
+        That one is the sentinel: while it answers, another tunnel's silence is caused by an
+        application that does not read, not by a broken path.
+        """
+        idle = self._idle()
+        if not idle or (len(idle) == 1 and len(self) >= self._max_tunnels > 1):
+            return None
+        # The most recently used first, so that the others age and can be closed.
+        return max(idle, key=self._idle_since.__getitem__)
+
+    def find_shared(self) -> Tunnel | None:
+        """Return the best tunnel to share."""
+        usable = [tunnel for tunnel in self if not tunnel.stalled]
+        # A busy one before the idle sentinel, and a suspect one only if all are.
+        return min(usable, key=lambda one: (one.suspect, not one.load, one.load), default=None)
+
+    def loads(self) -> list[int]:
+        """Return the loads of the tunnels that are not stalled."""
+        return [tunnel.load for tunnel in self if not tunnel.stalled]
+
+    def find_expired(self, keep: int, idle_s: float) -> list[Tunnel]:
+        """Return the tunnels idle for longer than `idle_s`, but leave `keep` idle ones."""
+        idle = sorted(
+            (tunnel for tunnel, since in self._idle_since.items() if since and not tunnel.channels),
+            key=self._idle_since.__getitem__,
+        )
+        idle_before = self._loop.time() - idle_s
+        extra = idle[: max(0, len(idle) - keep)]
+        return [tunnel for tunnel in extra if self._idle_since[tunnel] < idle_before]
+
+    def _idle(self) -> list[Tunnel]:
+        return [one for one in self if not (one.load or one.stalled or one.suspect)]
