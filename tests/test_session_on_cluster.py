@@ -267,7 +267,7 @@ async def test_a_hop_restarted_under_load(world: Scenario, hop: str) -> None:
     forward_id, port = await world.ready("echo", "echo")
     async with world.under_load(port) as load:
         await load.serves()
-        await world.cluster.control.request("restart-hop", hop=hop)
+        await world.cluster.control.request("restart-component", component=hop)
         await load.serves()
         await world.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
@@ -280,7 +280,7 @@ async def test_a_cut_connection_under_load(world: Scenario) -> None:
     forward_id, port = await world.ready("echo", "echo")
     async with world.under_load(port) as load:
         await load.serves()
-        await world.cluster.control.request("cut", hop="apiserver")
+        await world.cluster.control.request("cut", component="apiserver")
         await load.serves()
         await world.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
@@ -448,7 +448,7 @@ async def test_the_station_that_is_stopped_is_the_broken_one(
 ) -> None:
     forward_id, _ = await world.ready("echo", "echo")
     await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
-    await world.cluster.control.request("stop-hop", hop=hop)
+    await world.cluster.control.request("stop-component", component=hop)
     try:
         way = await _way(world, forward_id, lambda way: _broken(way) is kind)
         order = list(HopKind)
@@ -457,7 +457,7 @@ async def test_the_station_that_is_stopped_is_the_broken_one(
         await world.session.hops(forward_id)
         assert time.monotonic() - began < 2.5
     finally:
-        await world.cluster.control.request("start-hop", hop=hop)
+        await world.cluster.control.request("start-component", component=hop)
     await _way(world, forward_id, lambda way: all(hop.state is HopState.OK for hop in way.values()))
 
 

@@ -184,7 +184,7 @@ async def test_compacted_history_keeps_resolutions(scenario: Scenario, gone: boo
     await scenario.control.request("compact")
     if gone:
         await scenario.control.request("gone", times=4)
-    await scenario.control.request("cut", hop="apiserver", what="watches")
+    await scenario.control.request("cut", component="apiserver", what="watches")
     after = await another_pod_known(scenario, watch, current)
     view = await complete_view(scenario, scope)
     assert after.pod.uid in {p.uid for p in view.pods}
@@ -202,7 +202,7 @@ async def another_pod_known(
 async def test_restarted_api_server_is_reconnected(scenario: Scenario) -> None:
     watch = scenario.watch(TargetKind.SERVICE, "web", "http")
     before = await ready(watch)
-    await scenario.control.request("restart-hop", hop="apiserver")
+    await scenario.control.request("restart-component", component="apiserver")
     assert isinstance(watch.current, Resolved)
     await another_pod_known(scenario, watch, before)
 
@@ -210,7 +210,7 @@ async def test_restarted_api_server_is_reconnected(scenario: Scenario) -> None:
 async def test_invalidate_detects_a_stalled_watch(scenario: Scenario) -> None:
     watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http")
     before = await ready(watch)
-    await scenario.control.request("stall", hop="apiserver", what="watches")
+    await scenario.control.request("stall", component="apiserver", what="watches")
     await scenario.control.request("delete-pod", namespace="shop", pod=before.pod.name)
     watch.invalidate(before.pod.uid)
     await resolution(watch, lambda r: not isinstance(r, Resolved) or r.pod.uid != before.pod.uid)

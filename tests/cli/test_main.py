@@ -127,7 +127,7 @@ def test_help_texts_of_group_and_commands_are_equal() -> None:
         ([], "needs a terminal"),
         (["cluster", "--pods", "many"], "not a valid"),
         (["cluster", "fault", "status"], "no control socket"),
-        (["cluster", "fault", "cut", "hop", "--control", "/nowhere"], "cannot understand"),
+        (["cluster", "fault", "cut", "hop", "--control", "/nowhere"], "invalid field"),
     ],
 )
 def test_usage_error_prints_error_and_hint_with_code_2(
@@ -145,7 +145,7 @@ def test_usage_error_prints_error_and_hint_with_code_2(
 def test_missing_control_socket_is_no_usage_error(run: Run) -> None:
     result = run("cluster", "fault", "status", "--control", "/nowhere/control.sock")
     assert result.code == ExitCode.FAILED
-    assert result.err.startswith("error: no answer at control socket")
+    assert result.err.startswith("error: no response at control socket")
 
 
 def test_exit_codes() -> None:

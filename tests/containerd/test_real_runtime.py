@@ -123,7 +123,7 @@ def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> No
 
 def test_pods_survive_restart_of_kubelet(real_chain: RealChain) -> None:
     before = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
-    real_chain.control.send("restart-hop", hop="kubelet", kill=True)
+    real_chain.control.send("restart-component", component="kubelet", kill=True)
     until(lambda: real_chain.is_ready("toolbox"), "the pod to be Ready")
     after = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     assert after["containerID"] == before["containerID"]

@@ -43,7 +43,7 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
     port = int(found[1])
     assert exchange(port, b"z" * 250_000, answer=250_000) == b"z" * 250_000
     terminal.shows("250 kB", "connections of default/pod/echo:echo")
-    chain.control.send("restart-hop", hop="kubelet")
+    chain.control.send("restart-component", component="kubelet")
     assert exchange(port, b"again", answer=5) == b"again"
     terminal.press("q")
     terminal.shows("Quit and stop 1 forward")

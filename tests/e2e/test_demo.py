@@ -102,7 +102,7 @@ def test_a_cluster_tells_its_details_as_json_and_takes_faults(
         assert unknown.stderr.startswith("error: ")
         with program("forward", "deploy/web", ":8080", "-n", "shop") as forward:
             forward.said("Forwarding from 127.0.0.1:")
-            assert fault("restart-hop", "hop=kubelet").returncode == 0
+            assert fault("restart-component", "component=kubelet").returncode == 0
             assert http_get(forward.local_ports()[0])[0] == 200
     finally:
         assert process.end() == 0

@@ -83,7 +83,7 @@ async def token_expired(scene: Scene) -> outages.Moments:
     """Nobody's token is good any more; a while later the file has a new one."""
     began = time.monotonic()
     await scene.chain.fault("expire-token")
-    await scene.chain.fault("cut", hop="apiserver", what="all")
+    await scene.chain.fault("cut", component="apiserver", what="all")
     died = time.monotonic()
     await scene.line.until(
         lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
@@ -96,7 +96,7 @@ async def compacted_and_deleted(scene: Scene) -> outages.Moments:
     """The watch history is gone when the pod is replaced."""
     await scene.chain.fault("gone", times=2)
     await scene.chain.fault("compact")
-    await scene.chain.fault("cut", hop="apiserver", what="watches")
+    await scene.chain.fault("cut", component="apiserver", what="watches")
     return await pod_deleted(0)(scene)
 
 

@@ -42,7 +42,7 @@ class Chain:
 
     async def hops(self) -> dict[str, Any]:
         """What every hop says of itself."""
-        found: dict[str, Any] = (await self.control.request("status"))["hops"]
+        found: dict[str, Any] = (await self.control.request("status"))["components"]
         return found
 
 

@@ -223,7 +223,7 @@ def hop_restarted(hop: str, *, down_s: float = 0.0, kill: bool = False) -> Troub
         ]
         deaths = [death_of(pid) for pid in pids]
         began = time.monotonic()
-        await scene.chain.fault("restart-hop", hop=hop, down_s=down_s, kill=kill)
+        await scene.chain.fault("restart-component", component=hop, down_s=down_s, kill=kill)
         back = time.monotonic()
         return Moments(began, max(await asyncio.gather(*deaths)), back)
 
@@ -235,7 +235,7 @@ def stalled(hop: str, *, for_s: float) -> Trouble:
 
     async def trouble(scene: Scene) -> Moments:
         began = time.monotonic()
-        await scene.chain.fault("stall", hop=hop, for_s=for_s)
+        await scene.chain.fault("stall", component=hop, for_s=for_s)
         died = time.monotonic()
         await asyncio.sleep(for_s)  # the trouble itself, not a wait for something
         return Moments(began, died, time.monotonic())
@@ -248,12 +248,12 @@ def stalled_until_noticed(hop: str) -> Trouble:
 
     async def trouble(scene: Scene) -> Moments:
         began = time.monotonic()
-        await scene.chain.fault("stall", hop=hop)
+        await scene.chain.fault("stall", component=hop)
         died = time.monotonic()
         await scene.line.until(
             lambda forward: forward.state is not ForwardState.READY, "the silence to be noticed"
         )
-        await scene.chain.fault("stall", hop=hop, on=False)
+        await scene.chain.fault("stall", component=hop, on=False)
         return Moments(began, died, time.monotonic())
 
     return trouble

@@ -227,22 +227,22 @@ async def random_fault(chain: Chain, pods: Pods, chance: random.Random) -> str:
             await chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
         case "hop":
             kill, down_s = chance.random() < 0.5, chance.random()
-            await chain.fault("restart-hop", hop=hop, kill=kill, down_s=down_s)
+            await chain.fault("restart-component", component=hop, kill=kill, down_s=down_s)
         case "cut":
-            await chain.fault("cut", hop=hop)
+            await chain.fault("cut", component=hop)
         case "connections":
-            await chain.fault("cut", hop="runtime", what="connections")
+            await chain.fault("cut", component="runtime", what="connections")
         case "stall":
-            await chain.fault("stall", hop=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
+            await chain.fault("stall", component=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
         case "compact":
             await chain.fault("compact")
-            await chain.fault("cut", hop="apiserver", what="watches")
+            await chain.fault("cut", component="apiserver", what="watches")
         case "token":
             await chain.fault("rotate-token", user="admin-tokenfile")
         case "delay":
-            await chain.fault("delay", hop="kubelet", seconds=0.05)
+            await chain.fault("delay", component="kubelet", seconds=0.05)
             await asyncio.sleep(2)
-            await chain.fault("delay", hop="kubelet", seconds=0)
+            await chain.fault("delay", component="kubelet", seconds=0)
     return f"{name} {hop}" if name in ("hop", "cut", "stall") else name
 
 

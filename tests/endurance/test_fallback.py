@@ -61,11 +61,11 @@ async def test_auto_finds_another_when_what_it_remembers_fails(
     async with forwarded(fresh, 7000) as line:
         await works(line, SPDY)
         await cluster.fault("transports", disable=["spdy"])
-        await cluster.fault("cut", hop="kubelet")
+        await cluster.fault("cut", component="kubelet")
         await line.until(lambda forward: forward.transport is WEBSOCKET, "the WebSocket")
         await works(line, WEBSOCKET)
         await cluster.fault("transports", disable=["websocket", "channels"])
-        await cluster.fault("cut", hop="kubelet")
+        await cluster.fault("cut", component="kubelet")
         await line.until(lambda forward: forward.transport is SPDY, "SPDY again")
         await works(line, SPDY)
 

@@ -81,7 +81,7 @@ async def test_watch_history_compacted(scene: Scene) -> None:
     async def trouble(scene: Scene) -> outages.Moments:
         await scene.chain.fault("gone", times=2)
         await scene.chain.fault("compact")
-        await scene.chain.fault("cut", hop="apiserver", what="watches")
+        await scene.chain.fault("cut", component="apiserver", what="watches")
         return await pod_deleted(0)(scene)
 
     judge(await repeated(scene, "history compacted, pod deleted", trouble, 2), within_s=15.0)
@@ -109,7 +109,7 @@ async def test_a_token_that_was_rotated_is_read_again(
         await eventually(lambda: load.served > 20, "connections before")
         for _ in range(2):
             await cluster.fault("rotate-token", user="admin-tokenfile")
-            await cluster.fault("cut", hop="apiserver", what="all")
+            await cluster.fault("cut", component="apiserver", what="all")
             served = load.served
             await eventually(lambda served=served: load.served > served + 20, "connections again")  # type: ignore[misc]
         assert load.refused == 0
@@ -122,7 +122,7 @@ async def test_a_token_that_expired_is_a_state_and_holds_connections(
     async with forwarded(session, 7000, context="admin-tokenfile", queue_timeout_s=60) as line:
         await echo(line.port)
         await cluster.fault("expire-token")
-        await cluster.fault("cut", hop="apiserver", what="all")
+        await cluster.fault("cut", component="apiserver", what="all")
         await blocked(line)
         held = [asyncio.create_task(echo(line.port)) for _ in range(10)]
         await line.until(lambda forward: forward.queued == 10, "ten connections held")
@@ -172,7 +172,7 @@ contexts:
             await eventually(lambda: load.served > 20, "connections before")
             asked = calls.stat().st_size
             await cluster.fault("rotate-token", user="admin-tokenfile")
-            await cluster.fault("cut", hop="apiserver", what="all")
+            await cluster.fault("cut", component="apiserver", what="all")
             served = load.served
             await eventually(lambda: load.served > served + 20, "connections again")
             assert load.refused == 0

@@ -144,7 +144,7 @@ class ControlPlane:
         context = self.client_context
         if context is not None and certificate:
             context = ssl.create_default_context(cafile=self.authority.cert)
-            pair = self.authority.client("admin", "kubernetes-admin", "system:masters")
+            pair = self.authority.issue_client("admin", "kubernetes-admin", "system:masters")
             context.load_cert_chain(pair.cert, pair.key)
         wire = await connect("127.0.0.1", self.server.port)
         if context is not None:
@@ -246,8 +246,8 @@ async def control_plane(
 ) -> AsyncIterator[ControlPlane]:
     """Run a control plane."""
     authority = CertificateAuthority(folder / "pki")
-    serving = authority.server("apiserver", "kube-apiserver", "127.0.0.1", "localhost")
-    dialling = authority.client("dialling", "kube-apiserver-kubelet-client", "system:masters")
+    serving = authority.issue_server("apiserver", "kube-apiserver", "127.0.0.1", "localhost")
+    dialling = authority.issue_client("dialling", "kube-apiserver-kubelet-client", "system:masters")
     tokens = folder / "tokens.json"
     users = [
         TokenUser(token="admin-token", user="kubernetes-admin", groups=("system:masters",)),
@@ -260,8 +260,8 @@ async def control_plane(
         json.dumps([{"token": u.token, "user": u.user, "groups": list(u.groups)} for u in users])
     )
     config = ApiServerConfig(
-        tls=authority.files(serving) if tls else None,
-        kubelet_tls=authority.files(dialling),
+        tls=authority.tls_files(serving) if tls else None,
+        kubelet_tls=authority.tls_files(dialling),
         control=str(folder / "control.sock"),
         state=str(state or folder / "state"),
         tokens=str(tokens),

@@ -48,7 +48,7 @@ class FakeKubelet:
 async def fake_kubelet(plane: ControlPlane, script: Script) -> AsyncIterator[FakeKubelet]:
     """Serve as the kubelet of `node-a`."""
     kubelet = FakeKubelet(script)
-    pair = plane.authority.server("kubelet", "system:node:node-a", "127.0.0.1")
+    pair = plane.authority.issue_server("kubelet", "system:node:node-a", "127.0.0.1")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=plane.authority.cert)
     context.load_cert_chain(pair.cert, pair.key)
     context.verify_mode = ssl.CERT_REQUIRED

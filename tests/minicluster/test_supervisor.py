@@ -149,11 +149,11 @@ def test_secrets_are_for_this_user_only(small: Running) -> None:
 @pytest.mark.parametrize("kill", [False, True], ids=["in-order", "killed"])
 def test_a_hop_restarts_without_touching_the_pods(small: Running, hop: str, *, kill: bool) -> None:
     name = hop if hop == "apiserver" else f"{hop}-node-a"
-    before = small.control.send("status")["hops"][name]
+    before = small.control.send("status")["components"][name]
     pods = ready_pods(small)
     node = ask(small, "GET", "/api/v1/nodes/node-a")["status"]["daemonEndpoints"]
-    small.control.send("restart-hop", hop=hop, kill=kill)
-    after = small.control.send("status")["hops"][name]
+    small.control.send("restart-component", component=hop, kill=kill)
+    after = small.control.send("status")["components"][name]
     assert after["pid"] != before["pid"]
     assert after.get("port") == before.get("port")
     assert wait_for(lambda: ready_pods(small), "the pods") == pods
@@ -184,24 +184,27 @@ def crashed(running: Running, name: str) -> bool:
 
 
 def test_a_hop_that_dies_is_started_again(small: Running) -> None:
-    before = small.control.send("status")["hops"]["apiserver"]
+    before = small.control.send("status")["components"]["apiserver"]
     os.kill(before["pid"], signal.SIGKILL)
 
     def back() -> bool:
-        hop = small.control.send("status")["hops"]["apiserver"]
+        hop = small.control.send("status")["components"]["apiserver"]
         return bool(hop["pid"] not in (None, before["pid"]) and hop.get("objects"))
 
     wait_for(back, "the API server")
-    assert small.control.send("status")["hops"]["apiserver"]["restarts"] == before["restarts"] + 1
+    assert (
+        small.control.send("status")["components"]["apiserver"]["restarts"]
+        == before["restarts"] + 1
+    )
     assert ready_pods(small)
 
 
 def test_while_the_api_server_is_down_connections_are_refused(small: Running) -> None:
-    small.control.send("stop-hop", hop="apiserver")
+    small.control.send("stop-component", component="apiserver")
     port = int(small.server.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
-    small.control.send("start-hop", hop="apiserver")
+    small.control.send("start-component", component="apiserver")
     assert ready_pods(small)
 
 
@@ -229,22 +232,22 @@ def test_tokens_rotate_in_file_and_kubeconfig(small: Running) -> None:
     assert answer["contexts"] == ["admin-token", "admin-tokenfile"]
     assert token.read_text() != before
     assert small.kubeconfig.read_text() != config
-    with pytest.raises(ApiError, match="no user"):
+    with pytest.raises(ApiError, match="unknown user"):
         small.control.send("rotate-token", user="nobody")
 
 
 def test_every_hop_can_be_disturbed(small: Running) -> None:
     for hop in ("apiserver", "kubelet", "runtime"):
-        small.control.send("stall", hop=hop, for_s=0.05)
-        small.control.send("cut", hop=hop)
+        small.control.send("stall", component=hop, for_s=0.05)
+        small.control.send("cut", component=hop)
     for hop in ("apiserver", "kubelet"):
-        small.control.send("delay", hop=hop, seconds=0.01)
+        small.control.send("delay", component=hop, seconds=0.01)
     small.control.send("streaming", drain_timeout_s=0.5)
     small.control.send("expire-tokens")
     small.control.send("clear")
-    for wrong in ({"hop": "nowhere"}, {"hop": "kubelet", "node": "node-z"}):
-        with pytest.raises(ApiError, match="no hop"):
-            small.control.send("restart-hop", **wrong)
+    for wrong in ({"component": "nowhere"}, {"component": "kubelet", "node": "node-z"}):
+        with pytest.raises(ApiError, match="unknown component"):
+            small.control.send("restart-component", **wrong)
     with pytest.raises(ApiError, match="unknown fault"):
         small.control.send("bogus")
 
@@ -268,7 +271,7 @@ def test_faults_by_hand(small: Running) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--port", "{taken}"), "cannot be used"),
+        (("--port", "{taken}"), "cannot use port"),
         (("--dir", "{full}"), "is not empty"),
     ],
 )

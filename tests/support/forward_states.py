@@ -55,14 +55,14 @@ class Step:
 
 
 async def _start_unheard(stage: StateScenario) -> None:
-    await stage.control.request("stall", hop="apiserver", what="all", on=True)
+    await stage.control.request("stall", component="apiserver", what="all", on=True)
     await stage.start("echo", "echo", TargetKind.POD, "default")
 
 
 async def _hear_all_but_tunnels(stage: StateScenario) -> None:
     await stage.stop()
     await stage.control.request("clear")
-    await stage.control.request("stall", hop="apiserver", what="tunnels", on=True)
+    await stage.control.request("stall", component="apiserver", what="tunnels", on=True)
     await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
 
 
@@ -75,11 +75,11 @@ STEPS = (
     ),
     Step(
         ForwardState.RECONNECTING, "◐ reconnecting",
-        lambda s: s.control.request("stop-hop", hop="kubelet", kill=True), "",
+        lambda s: s.control.request("stop-component", component="kubelet", kill=True), "",
     ),
     Step(
         ForwardState.READY, "● ready",
-        lambda s: s.control.request("start-hop", hop="kubelet"), "forwarding to echo-",
+        lambda s: s.control.request("start-component", component="kubelet"), "forwarding to echo-",
     ),
     Step(ForwardState.STOPPED, "‖ paused", lambda s: s.session.pause(s.forward_id), "paused"),
     Step(ForwardState.READY, "● ready", lambda s: s.session.resume(s.forward_id), "forwarding"),

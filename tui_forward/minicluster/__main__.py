@@ -1,4 +1,4 @@
-"""`python -m tui_forward.minicluster`: the embedded cluster in the foreground; faults by hand."""
+"""`python -m tui_forward.minicluster`: run an embedded cluster, or inject a fault into one."""
 
 from __future__ import annotations
 
@@ -15,46 +15,63 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import TuiForwardError
+from tui_forward.minicluster.cluster_options import RUNTIMES, ClusterOptions
 from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
-from tui_forward.minicluster.supervisor import RUNTIMES, ClusterOptions, ClusterSupervisor
+from tui_forward.minicluster.supervisor import ClusterSupervisor
 
 OWNER_POLL_S = 0.5
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def create_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(
-        prog="minicluster", description="A small Kubernetes on loopback, for port-forwards."
+        prog="minicluster", description="Run a small Kubernetes on loopback for port-forwards."
     )
-    top.add_argument("--dir", type=Path, help="folder for everything (a temporary one)")
-    top.add_argument("--port", type=int, default=0, help="port of the API server (any)")
+    top.add_argument("--dir", type=Path, help="folder for all files (default: temporary)")
+    top.add_argument("--port", type=int, default=0, help="port of the API server (default: any)")
     top.add_argument("--runtime", choices=RUNTIMES, default="embedded")
     top.add_argument("--containerd-socket", default=ClusterOptions.containerd_socket)
-    top.add_argument("--nodes", default=",".join(ClusterOptions.nodes), help="names of the nodes")
-    top.add_argument("--pods", type=int, default=0, help="generate so many pods besides")
-    top.add_argument("--churn", type=float, default=0.0, help="changes per second among them")
-    top.add_argument("--seed", type=int, help="the same names on every start")
-    top.add_argument("--plain-http", action="store_true", help="no TLS, everybody is admin")
-    top.add_argument("--no-workloads", action="store_true", help="start with empty namespaces")
-    top.add_argument("--no-settle", action="store_true", help="do not wait for the pods")
-    top.add_argument("--replace-delay", type=float, default=0.0, help="before a pod is replaced")
+    top.add_argument(
+        "--nodes",
+        default=",".join(ClusterOptions.nodes),
+        help="names of the nodes, separated by commas",
+    )
+    top.add_argument("--pods", type=int, default=0, help="number of synthetic pods")
+    top.add_argument(
+        "--churn", type=float, default=0.0, help="changes of synthetic pods per second"
+    )
+    top.add_argument("--seed", type=int, help="seed of names and UIDs")
+    top.add_argument(
+        "--plain-http",
+        action="store_true",
+        help="serve without TLS; every user is the administrator",
+    )
+    top.add_argument(
+        "--no-workloads", action="store_true", help="do not create the sample workloads"
+    )
+    top.add_argument(
+        "--no-settle", action="store_true", help="do not wait until the pods are ready"
+    )
+    top.add_argument(
+        "--replace-delay", type=float, default=0.0, help="seconds before a pod is replaced"
+    )
     top.add_argument("--json", action="store_true", help="print the ready line as JSON")
-    top.add_argument("--parent-pid", type=int, help="end when this process ends")
+    top.add_argument("--parent-pid", type=int, help="stop when this process ends")
     commands = top.add_subparsers(dest="command")
-    fault = commands.add_parser("fault", help="ask a running cluster for a fault")
-    fault.add_argument("--control", required=True, help="its control socket")
-    fault.add_argument("fault", help="see minicluster.control")
+    fault = commands.add_parser("fault", help="inject a fault into a running cluster")
+    fault.add_argument("--control", required=True, help="control socket of the cluster")
+    fault.add_argument("fault", help="name of the fault, see minicluster.control_socket")
     fault.add_argument("fields", nargs="*", metavar="key=value")
     return top
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; gives the exit code."""
-    options = parser().parse_args(arguments)
+    """Run the command and return its exit code."""
+    options = create_parser().parse_args(arguments)
     try:
         if options.command == "fault":
-            return _fault(options)
+            return _inject_fault(options)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_serve(options))
     except TuiForwardError as error:
@@ -65,18 +82,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _fault(options: argparse.Namespace) -> int:
+def _inject_fault(options: argparse.Namespace) -> int:
     fields: dict[str, Any] = parse_fields(options.fields)
-    answer = ControlClient(options.control, timeout_s=60.0).send(options.fault, **fields)
-    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    reply = ControlClient(options.control, timeout_s=60.0).send(options.fault, **fields)
+    sys.stdout.write(msgspec.json.encode(reply).decode() + "\n")
     return 0
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    ending = asyncio.Event()
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(signum, ending.set)
+        loop.add_signal_handler(signum, stop_requested.set)
     if options.parent_pid is not None and options.parent_pid == os.getppid():
         signal_on_parent_death()
     cluster = ClusterSupervisor(
@@ -95,24 +112,24 @@ async def _serve(options: argparse.Namespace) -> int:
             replace_delay_s=options.replace_delay,
         )
     )
-    watching = asyncio.ensure_future(_watch_owner(options.parent_pid, ending))
+    owner_watcher = asyncio.ensure_future(_watch_owner(options.parent_pid, stop_requested))
     starting = asyncio.ensure_future(cluster.start())
-    stopping = asyncio.ensure_future(ending.wait())
+    stopping = asyncio.ensure_future(stop_requested.wait())
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            _announce(cluster, as_json=options.json)
+            _print_ready(cluster, as_json=options.json)
             await stopping
         return 0
     finally:
-        for task in (watching, starting, stopping):
+        for task in (owner_watcher, starting, stopping):
             task.cancel()
-        await asyncio.gather(watching, starting, stopping, return_exceptions=True)
+        await asyncio.gather(owner_watcher, starting, stopping, return_exceptions=True)
         await cluster.close()
 
 
-def _announce(cluster: ClusterSupervisor, *, as_json: bool) -> None:
+def _print_ready(cluster: ClusterSupervisor, *, as_json: bool) -> None:
     if as_json:
         ready = {
             "ready": True,
@@ -125,23 +142,23 @@ def _announce(cluster: ClusterSupervisor, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     else:
         sys.stdout.write(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}\n")
-        sys.stderr.write(f"serving at {cluster.server}; faults at {cluster.control}\n")
+        sys.stderr.write(f"API server: {cluster.server}\nControl socket: {cluster.control}\n")
     with contextlib.suppress(OSError):
         sys.stdout.flush()
 
 
-async def _watch_owner(pid: int | None, ending: asyncio.Event) -> None:
-    """Set `ending` once a process is gone."""
+async def _watch_owner(pid: int | None, ended: asyncio.Event) -> None:
+    """Set `ended` when a process has exited."""
     if pid is None:
         return
     while True:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            ending.set()
+            ended.set()
             return
         except PermissionError:
-            pass  # it lives, and is somebody else's
+            pass  # it runs as another user
         await asyncio.sleep(OWNER_POLL_S)
 
 

@@ -1,7 +1,7 @@
-"""The cluster's authority and every certificate of the chain.
+"""The certificate authority of the cluster and the certificates of its components (RFC 5280).
 
-Keys are ECDSA P-256: they are made in no time, and handshakes with them are cheap. Certificates
-live for a year, the cluster for hours.
+Keys are ECDSA P-256, which are fast to generate and make cheap handshakes. Certificates are valid
+for a year; a cluster runs for hours.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tui_forward.minicluster.config import TlsFiles
 
-LIFE = datetime.timedelta(days=365)
+VALIDITY = datetime.timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A certificate and its key, as files."""
+    """Paths of a certificate and its key."""
 
     cert: Path
     key: Path
@@ -33,8 +33,11 @@ class CertificateAuthority:
     """Issues certificates into a folder.
 
     Args:
-        folder: Where the files go; created, readable by this user only.
+        folder: Folder for the files; created, readable by this user only.
         name: Common name of the authority.
+
+    Attributes:
+        cert: Path of the authority's certificate.
     """
 
     def __init__(self, folder: Path, name: str = "minicluster-ca") -> None:
@@ -42,12 +45,11 @@ class CertificateAuthority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        # Its own certificate is self-signed and needs no AuthorityKeyIdentifier (RFC 5280 4.2.1.1).
         builder = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .add_extension(self._identifier, critical=False)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
         )
         certificate = builder.sign(self._key, hashes.SHA256())
         self.cert = folder / "ca.crt"
@@ -63,19 +65,20 @@ class CertificateAuthority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            # Clocks differ; also between a virtual machine and the person's.
+            # Clocks may differ, for example between a host and its virtual machine.
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + LIFE)
+            .not_valid_after(now + VALIDITY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
-    def client(self, file: str, name: str, *organizations: str) -> KeyPair:
-        """A client certificate: user `name` in the groups `organizations`."""
+    def issue_client(self, file: str, name: str, *organizations: str) -> KeyPair:
+        """Issue a client certificate for user `name` in the groups `organizations`."""
         subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organizations]
         subject.append(x509.NameAttribute(NameOID.COMMON_NAME, name))
         return self._issue(file, x509.Name(subject), ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
-    def server(self, file: str, name: str, *hosts: str) -> KeyPair:
-        """A serving certificate for names and addresses."""
+    def issue_server(self, file: str, name: str, *hosts: str) -> KeyPair:
+        """Issue a serving certificate for host names and IP addresses."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         return self._issue(file, subject, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
 
@@ -90,15 +93,15 @@ class CertificateAuthority:
         builder = (
             self._builder(subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier),
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
         )
         if hosts:
-            names = x509.SubjectAlternativeName([_general(host) for host in hosts])
+            names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pair = KeyPair(self._folder / f"{file}.crt", self._folder / f"{file}.key")
@@ -113,19 +116,19 @@ class CertificateAuthority:
         )
         return pair
 
-    def files(self, pair: KeyPair) -> TlsFiles:
-        """A key pair together with this authority, as hops are told of it."""
+    def tls_files(self, pair: KeyPair) -> TlsFiles:
+        """Return the paths of a key pair and of this authority's certificate."""
         return TlsFiles(cert=str(pair.cert), key=str(pair.key), ca=str(self.cert))
 
 
-def _general(host: str) -> x509.GeneralName:
+def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -1,4 +1,4 @@
-"""One process of the chain, as the supervisor sees it: started, watched, restarted, ended."""
+"""A component of the cluster as a child process of the supervisor."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ import tui_forward
 from tui_forward.errors import TransportError
 
 READY_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 5.0
-# A hop that ends by itself is started again after this; longer each time it happens at once.
-RESTART_S = 0.3
-RESTART_MAX_S = 5.0
-# A hop that lived this long has recovered.
-STEADY_S = 10.0
-LOG_TAIL = 4000
+STOP_TIMEOUT_S = 5.0
+# Delay before a crashed component is restarted; it doubles with each quick crash.
+RESTART_DELAY_S = 0.3
+MAX_RESTART_DELAY_S = 5.0
+# A component that has run this long does not count as crashed quickly.
+STABLE_AFTER_S = 10.0
+# Characters of the log in error messages.
+LOG_TAIL_SIZE = 4000
 
 
 class ComponentProcess:
-    """See the module.
+    """Starts, restarts and stops a component, and restarts it when it crashes.
 
     Args:
-        name: For messages and its log file ("kubelet-node-a").
-        module: What `python -m` runs.
-        config: Path of its configuration file.
-        log: Path of the file that takes its stderr.
+        name: Name in messages, such as "kubelet-node-a".
+        module: Module that `python -m` runs.
+        config: Path of the component's configuration file.
+        log: Path of the file for its stderr.
         on_ready: Called with each ready line, before `start` returns.
-        environment: Added to its environment.
+        environment: Additional environment variables.
 
     Attributes:
-        ready: The latest ready line; empty while it does not run.
-        restarts: How often it ended by itself and was started again.
+        ready: The latest ready line; empty while the component is stopped.
+        restarts: Number of restarts after crashes.
     """
 
     def __init__(
@@ -61,43 +62,43 @@ class ComponentProcess:
         self._on_ready = on_ready
         self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._wanted = False
+        self._monitor: asyncio.Task[None] | None = None
+        self._should_run = False
         self._lock = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
-        """Of the process, if it runs."""
+        """Process ID; None while it is stopped."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     async def start(self) -> None:
-        """Start it and wait until it serves; does nothing when it runs.
+        """Start the component and wait until it is ready; do nothing if it runs.
 
         Raises:
-            TransportError: It ended, or did not become ready in time; its last words are in
-                the message.
+            TransportError: It exited or did not become ready in time; the message contains the
+                end of its log.
         """
         async with self._lock:
-            self._wanted = True
+            self._should_run = True
             if self.pid is None:
                 await self._launch()
 
     async def stop(self, *, kill: bool = False) -> None:
-        """End it and wait until it has ended; by force when it takes too long, or on wish."""
-        self._wanted = False
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.cancel()  # it may be starting the hop again at this moment
-            await asyncio.gather(watch, return_exceptions=True)
+        """Stop the component and wait for its exit; kill it after a timeout or if `kill`."""
+        self._should_run = False
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.cancel()  # it may be restarting the component
+            await asyncio.gather(monitor, return_exceptions=True)
         async with self._lock:
-            await self._end(kill=kill)
+            await self._terminate(kill=kill)
 
     async def restart(self, *, down_s: float = 0.0, kill: bool = False) -> None:
-        """End it, leave it down for a while, and start it again.
+        """Stop the component, wait, and start it again.
 
         Raises:
-            TransportError: As `start`.
+            TransportError: It did not start; see `start`.
         """
         await self.stop(kill=kill)
         await asyncio.sleep(down_s)
@@ -105,7 +106,7 @@ class ComponentProcess:
 
     async def _launch(self) -> None:
         environment = {**os.environ, **self._environment}
-        # The package may be on the path only because of where we were started.
+        # The package may be importable only because of the current directory.
         root = str(Path(tui_forward.__file__).parent.parent)
         paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
@@ -120,26 +121,26 @@ class ComponentProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=environment,
-                # Ctrl-C in a terminal goes to the whole group; here the supervisor decides.
+                # Ctrl-C in a terminal must reach the supervisor only, which stops its children.
                 start_new_session=True,
             )
         self._process = process
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                self.ready = await self._ready_line(process)
+                self.ready = await self._read_ready_line(process)
         except TimeoutError:
-            await self._end(kill=True)
+            await self._terminate(kill=True)
             raise TransportError(
-                f"{self.name} did not become ready within {READY_TIMEOUT_S:.0f} s{self._tail()}"
+                f"{self.name} did not become ready within {READY_TIMEOUT_S:.0f} s{self._log_tail()}"
             ) from None
         except BaseException:
-            await self._end(kill=True)
+            await self._terminate(kill=True)
             raise
         if self._on_ready is not None:
             self._on_ready(self.ready)
-        self._watch = asyncio.ensure_future(self._watched(process))
+        self._monitor = asyncio.ensure_future(self._restart_on_crash(process))
 
-    async def _ready_line(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
+    async def _read_ready_line(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
         assert process.stdout is not None
         line = await process.stdout.readline()
         with contextlib.suppress(msgspec.MsgspecError):
@@ -148,29 +149,30 @@ class ComponentProcess:
                 return ready
         await process.wait()
         raise TransportError(
-            f"{self.name} ended with code {process.returncode} before it served{self._tail()}"
+            f"{self.name} exited with code {process.returncode} before it was ready"
+            f"{self._log_tail()}"
         )
 
-    def _tail(self) -> str:
+    def _log_tail(self) -> str:
         with contextlib.suppress(OSError):
-            text = self._log.read_text(errors="replace")[-LOG_TAIL:].strip()
+            text = self._log.read_text(errors="replace")[-LOG_TAIL_SIZE:].strip()
             if text:
-                return f"; its last words:\n{text}"
+                return f"; end of its log:\n{text}"
         return ""
 
-    async def _watched(self, process: asyncio.subprocess.Process) -> None:
-        """Start it again when it ends without having been asked to; `stop` cancels this."""
+    async def _restart_on_crash(self, process: asyncio.subprocess.Process) -> None:
+        """Restart the component when it exits; `stop` cancels this."""
         started = time.monotonic()
         code = await process.wait()
-        if not self._wanted:
+        if not self._should_run:
             return
-        pause = RESTART_S
+        delay_s = RESTART_DELAY_S
         while True:
             self.restarts += 1
-            sys.stderr.write(f"{self.name} ended with code {code}; starting it again\n")
-            if time.monotonic() - started < STEADY_S:
-                pause = min(pause * 2, RESTART_MAX_S)
-            await asyncio.sleep(pause)
+            sys.stderr.write(f"{self.name} exited with code {code}; restarting it\n")
+            if time.monotonic() - started < STABLE_AFTER_S:
+                delay_s = min(delay_s * 2, MAX_RESTART_DELAY_S)
+            await asyncio.sleep(delay_s)
             async with self._lock:
                 if self.pid is not None:
                     return
@@ -181,7 +183,7 @@ class ComponentProcess:
                     continue
             return
 
-    async def _end(self, *, kill: bool) -> None:
+    async def _terminate(self, *, kill: bool) -> None:
         process, self._process = self._process, None
         self.ready = {}
         if process is None:
@@ -190,7 +192,7 @@ class ComponentProcess:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
-                async with asyncio.timeout(END_TIMEOUT_S):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
                     await process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):

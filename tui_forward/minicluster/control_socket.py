@@ -1,53 +1,54 @@
-"""Faults on demand: the control sockets of the supervisor and of every hop.
+"""Fault injection: the control sockets of the supervisor and the components.
 
-A control socket is a unix socket. One JSON object per line asks, one answers, any number of
-times per connection: ``{"fault": "compact"}`` → ``{"ok": true}``; what cannot be done is
-answered with ``{"ok": false, "error": "…"}``. Clients only ever talk to the supervisor's
-socket (its path is in the ready line); it passes on what concerns a hop, unchanged.
+A control socket is a Unix socket. Each line is a JSON object, a request or its reply:
+``{"fault": "compact"}`` → ``{"ok": true}``, or ``{"ok": false, "error": "…"}``. Clients use the
+supervisor's socket only (its path is in the ready line); it passes requests to the components.
 
-What can be asked for (``hop`` is ``apiserver``, ``kubelet`` or ``runtime``; ``node`` names one
-node and defaults to all of them):
+The faults (``component`` is ``apiserver``, ``kubelet`` or ``runtime``; ``node`` is the name of a
+node, by default all nodes):
 
-================= ================================================ =============
-``fault``         further fields                                   done by
-================= ================================================ =============
-``status``        –                                                every hop
-``delete-pod``    ``namespace pod [grace]``                        API server
-``crash-pod``     ``namespace pod [container]``: SIGKILL           runtime
-``stop-sandbox``  ``namespace pod``: its network goes, its name    runtime
-                  stays
-``not-ready``     ``namespace pod [container] ready``              kubelet
-``restart-hop``   ``hop [node] [down_s] [kill]``                   supervisor
-``stop-hop``      ``hop [node] [kill]``                            supervisor
-``start-hop``     ``hop [node]``                                   supervisor
-``cut``           ``hop [node] [what]``: connections end with      that hop
-                  RST; ``what`` is ``tunnels``, at the API server
-                  also ``watches`` or ``all``
-``stall``         ``hop [node] [on] [for_s]``: nothing is read or  that hop
-                  forwarded, nothing is closed; at the API server
-                  ``what`` as above
-``delay``         ``hop [node] seconds``: every byte of a tunnel   that hop
-                  later by this, 0 ends it
-``refuse``        ``[status] [message] [reason] [times]``: answer  API server
-                  port-forward requests so; status 0 ends it
-``transports``    ``disable`` (list of ``spdy``, ``websocket``,    API server
-                  ``channels``) ``[status]``
-``expire-token``  ``[user]``: its tokens answer 401                API server
-``rotate-token``  ``[user]``: a new token in the kubeconfig or in  supervisor
-                  the token's file; the old one answers 401
-``compact``       –: forget the watch history                      API server
-``gone``          ``[times]``: answer watches and lists that       API server
-                  continue with HTTP 410 directly
-``granularity``   ``go``: write the WebSocket tunnel field by      API server
-                  field, as Go does
-``streaming``     the fields of ``runtime.config.Switches``:       runtime
-                  error variants, token life, back-pressure, …
-``expire-tokens`` –: pending streaming URLs are forgotten          runtime
-``clear``         –: end every lasting fault                       every hop
-================= ================================================ =============
+===================== ============================================ ==============
+``fault``             fields                                       handled by
+===================== ============================================ ==============
+``status``            –                                            all
+``delete-pod``        ``namespace pod [grace]``                    API server
+``crash-pod``         ``namespace pod [container]``: SIGKILL       runtime
+``stop-sandbox``      ``namespace pod``: remove the pod's network, runtime
+                      keep its name
+``not-ready``         ``namespace pod [container] ready``          kubelet
+``restart-component`` ``component [node] [down_s] [kill]``         supervisor
+``stop-component``    ``component [node] [kill]``                  supervisor
+``start-component``   ``component [node]``                         supervisor
+``cut``               ``component [node] [what]``: reset           that component
+                      connections; ``what`` is ``tunnels``, at the
+                      API server also ``watches`` or ``all``
+``stall``             ``component [node] [on] [for_s]``: forward   that component
+                      no bytes and close nothing; at the API
+                      server ``what`` as above
+``delay``             ``component [node] seconds``: delay every    that component
+                      byte of a tunnel; 0 ends it
+``refuse``            ``[status] [message] [reason] [times]``:     API server
+                      error response to port-forward requests;
+                      status 0 ends it
+``transports``        ``disable`` (list of ``spdy``,               API server
+                      ``websocket``, ``channels``) ``[status]``
+``expire-token``      ``[user]``: reject the user's tokens (401)   API server
+``rotate-token``      ``[user]``: write a new token to the         supervisor
+                      kubeconfig or token file; reject the old one
+``compact``           –: clear the watch history                   API server
+``gone``              ``[times]``: answer watches and continued    API server
+                      lists with HTTP 410
+``granularity``       ``go``: write WebSocket tunnels field by     API server
+                      field, as Go does
+``streaming``         the fields of ``runtime.config``'s           runtime
+                      ``RuntimeBehavior``: error variants,
+                      lifetime of URLs, back-pressure, …
+``expire-tokens``     –: expire all pending streaming URLs         runtime
+``clear``             –: end all faults                            all
+===================== ============================================ ==============
 
-The same by hand: ``python -m tui_forward.minicluster fault --control SOCKET restart-hop
-hop=kubelet node=node-a``.
+On the command line: ``python -m tui_forward.minicluster fault --control SOCKET
+restart-component component=kubelet node=node-a``.
 """
 
 from __future__ import annotations
@@ -64,32 +65,32 @@ import msgspec
 
 from tui_forward.errors import ApiError, TransportError, UsageError
 
-# One request or answer; status answers of a busy cluster stay far below this.
+# Limit of one request or reply; the status of a busy cluster is far smaller.
 LINE_LIMIT = 1 << 20
 
 Request = dict[str, Any]
-Answer = dict[str, Any]
-Handler = Callable[[Request], Awaitable[Answer | None]]
+Reply = dict[str, Any]
+Handler = Callable[[Request], Awaitable[Reply | None]]
 
 
 class ControlClient:
-    """Asks a control socket for something, and waits until it is done.
+    """Client of a control socket.
 
     Args:
-        path: The socket; the supervisor's is `control` in its ready line.
-        timeout_s: How long one request may take.
+        path: The socket; the supervisor's path is `control` in its ready line.
+        timeout_s: Timeout of one request.
     """
 
     def __init__(self, path: str | Path, *, timeout_s: float = 30.0) -> None:
         self.path = str(path)
         self.timeout_s = timeout_s
 
-    def send(self, fault: str, **fields: Any) -> Answer:
-        """Ask and wait for the answer, from code without an event loop.
+    def send(self, fault: str, **fields: Any) -> Reply:
+        """Send a request and return its reply; for code without an event loop.
 
         Raises:
-            TransportError: Nobody answers at the socket.
-            ApiError: The request was understood and cannot be done.
+            TransportError: The socket does not respond.
+            ApiError: The request failed.
         """
         request = msgspec.json.encode({"fault": fault, **fields}) + b"\n"
         try:
@@ -104,15 +105,15 @@ class ControlClient:
                         break
                     line += chunk
         except OSError as error:
-            raise TransportError(f"no answer at control socket {self.path}: {error}") from error
-        return self._answer(bytes(line))
+            raise TransportError(f"no response at control socket {self.path}: {error}") from error
+        return self._decode_reply(bytes(line))
 
-    async def request(self, fault: str, **fields: Any) -> Answer:
-        """Ask and wait for the answer. Cancellation drops the connection, not the request.
+    async def request(self, fault: str, **fields: Any) -> Reply:
+        """Send a request and return its reply. A cancellation does not cancel the request.
 
         Raises:
-            TransportError: Nobody answers at the socket.
-            ApiError: The request was understood and cannot be done.
+            TransportError: The socket does not respond.
+            ApiError: The request failed.
         """
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -126,26 +127,26 @@ class ControlClient:
                     with contextlib.suppress(OSError):
                         await writer.wait_closed()
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
-            raise TransportError(f"no answer at control socket {self.path}: {error}") from error
-        return self._answer(line)
+            raise TransportError(f"no response at control socket {self.path}: {error}") from error
+        return self._decode_reply(line)
 
-    def _answer(self, line: bytes) -> Answer:
+    def _decode_reply(self, line: bytes) -> Reply:
         try:
-            answer = msgspec.json.decode(line, type=dict[str, Any])
+            reply = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise TransportError(f"control socket {self.path} was closed: {error}") from error
-        if not answer.get("ok"):
-            raise ApiError(str(answer.get("error", "refused")), status=400)
-        return answer
+        if not reply.get("ok"):
+            raise ApiError(str(reply.get("error", "refused")), status=400)
+        return reply
 
 
 class ControlServer:
-    """Serves a control socket.
+    """Server of a control socket.
 
     Args:
-        path: Where to listen; a leftover of an earlier process is replaced.
-        handler: Gets each request; what it returns is merged into ``{"ok": true}``. An
-            `ApiError` or `UsageError` it raises becomes ``{"ok": false, "error": …}``.
+        path: The socket; the file of an earlier process is replaced.
+        handler: Handles each request; its result is merged into ``{"ok": true}``. An `ApiError`,
+            `UsageError` or `TransportError` becomes ``{"ok": false, "error": …}``.
     """
 
     def __init__(self, path: str | Path, handler: Handler) -> None:
@@ -155,7 +156,7 @@ class ControlServer:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; only this user can connect."""
+        """Start to listen; only this user can connect."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
             self._serve, path=str(self._path), limit=LINE_LIMIT
@@ -163,7 +164,7 @@ class ControlServer:
         self._path.chmod(0o600)
 
     async def close(self) -> None:
-        """Stop listening and end every connection."""
+        """Stop listening and close all connections."""
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):
@@ -181,13 +182,13 @@ class ControlServer:
                 writer.write(msgspec.json.encode(await self._handle(line)) + b"\n")
                 await writer.drain()
         except (OSError, ValueError):
-            pass  # the client went away, or sent a line without an end
+            pass  # the client disconnected or exceeded LINE_LIMIT
         except asyncio.CancelledError:
-            pass  # closing: the streams machinery would log a cancelled handler
+            pass  # asyncio streams would log the cancellation
         finally:
             writer.close()
 
-    async def _handle(self, line: bytes) -> Answer:
+    async def _handle(self, line: bytes) -> Reply:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
             return {"ok": True, **(await self._handler(request) or {})}
@@ -195,22 +196,22 @@ class ControlServer:
             return {"ok": False, "error": error.message}
         except msgspec.MsgspecError as error:
             return {"ok": False, "error": f"not a JSON object: {error}"}
-        except Exception as error:  # noqa: BLE001 - a fault that fails must not end the hop
+        except Exception as error:  # noqa: BLE001 - a failed fault must not stop the component
             sys.stderr.write(f"control: {line!r}: {error!r}\n")
             return {"ok": False, "error": repr(error)}
 
 
-def parse_fields(words: list[str]) -> Request:
-    """`key=value` words of a command line as a request; a value that is JSON is read as JSON.
+def parse_fields(arguments: list[str]) -> Request:
+    """Parse `key=value` arguments of a command line; values that are JSON are decoded.
 
     Raises:
-        UsageError: A word has no `=`.
+        UsageError: An argument has no `=`.
     """
     request: Request = {}
-    for word in words:
-        key, separator, value = word.partition("=")
+    for argument in arguments:
+        key, separator, value = argument.partition("=")
         if not separator or not key:
-            raise UsageError(f"cannot understand {word!r}", hint="write key=value")
+            raise UsageError(f"invalid field {argument!r}", hint="Use the form key=value.")
         try:
             request[key] = msgspec.json.decode(value)
         except msgspec.MsgspecError:

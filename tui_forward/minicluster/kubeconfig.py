@@ -1,14 +1,14 @@
 """The kubeconfig of the embedded cluster: one context per kind of user and credential.
 
 ==================== ======================================================================
-context              who, and how
+context              user and credential
 ==================== ======================================================================
 ``minicluster``      administrator, client certificate; the current context
 ``admin-token``      administrator, bearer token
 ``admin-tokenfile``  administrator, bearer token in a file (`rotate-token` rewrites it)
-``viewer``           reads everything, forwards nothing
-``porter``           pods and port-forward in namespace ``shop``, nothing else
-``alice``            is known, may do nothing
+``viewer``           read permissions only
+``porter``           pods and port-forward in namespace ``shop`` only
+``alice``            authenticated, no permissions
 ``anonymous``        no credentials
 ==================== ======================================================================
 """
@@ -33,29 +33,29 @@ def render(
     token_files: dict[str, Path],
     namespaces: dict[str, str],
 ) -> str:
-    """The file's text.
+    """Return the text of the kubeconfig.
 
     Args:
         server: URL of the API server.
-        authority: Certificate of the cluster's authority; None for plain http.
-        certificate: The administrator's certificate and key.
-        tokens: Context → bearer token of its user.
-        token_files: Context → file with a bearer token.
-        namespaces: Context → its namespace, where it is not `default`.
+        authority: Path of the CA certificate; None for plain HTTP.
+        certificate: Paths of the administrator's certificate and key.
+        tokens: Bearer tokens by context.
+        token_files: Paths of token files by context.
+        namespaces: Namespaces by context; empty for `default`.
     """
     cluster: dict[str, Any] = {"server": server}
     if authority is not None:
-        cluster["certificate-authority-data"] = _data(authority)
+        cluster["certificate-authority-data"] = _encode_file(authority)
     users: dict[str, dict[str, Any]] = {ADMIN_CONTEXT: {}}
     if certificate is not None:
         users[ADMIN_CONTEXT] = {
-            "client-certificate-data": _data(certificate[0]),
-            "client-key-data": _data(certificate[1]),
+            "client-certificate-data": _encode_file(certificate[0]),
+            "client-key-data": _encode_file(certificate[1]),
         }
     users |= {context: {"token": token} for context, token in tokens.items()}
     users |= {context: {"tokenFile": str(path)} for context, path in token_files.items()}
     users["anonymous"] = {}
-    return _yaml(
+    return _to_yaml(
         {
             "apiVersion": "v1",
             "kind": "Config",
@@ -76,19 +76,19 @@ def _context(name: str, namespace: str | None) -> dict[str, str]:
     return context
 
 
-def _data(path: Path) -> str:
+def _encode_file(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def _yaml(value: Any, indent: str = "") -> str:
-    """Block style YAML; scalars as JSON, which YAML is a superset of."""
+def _to_yaml(value: Any, indent: str = "") -> str:
+    """Return block-style YAML with scalars in JSON, a subset of YAML."""
     if isinstance(value, dict) and value:
         return "".join(
             f"{indent}{key}: {json.dumps(each)}\n"
             if not isinstance(each, dict | list) or not each
-            else f"{indent}{key}:\n{_yaml(each, indent + '  ')}"
+            else f"{indent}{key}:\n{_to_yaml(each, indent + '  ')}"
             for key, each in value.items()
         )
     if isinstance(value, list) and value:
-        return "".join(f"{indent}- {_yaml(each, indent + '  ').lstrip()}" for each in value)
+        return "".join(f"{indent}- {_to_yaml(each, indent + '  ').lstrip()}" for each in value)
     return f"{indent}{json.dumps(value)}\n"

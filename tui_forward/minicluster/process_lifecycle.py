@@ -1,8 +1,8 @@
-"""How a hop begins and ends: one ready line, and never an orphan.
+"""Start and end of a component process: the ready line, and its end with the supervisor.
 
-The supervisor starts every hop with a pipe as its stdin and keeps the other end. End of file
-there means that the supervisor is gone, however it went; on Linux the kernel also sends
-SIGTERM at that moment, so that a busy hop hears of it as well.
+The supervisor starts every component with a pipe as stdin and keeps the other end open. End of
+file on stdin means that the supervisor has died. On Linux the kernel also sends SIGTERM then, so
+that a component with a blocked event loop ends too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -20,24 +22,24 @@ from typing import Any
 
 import msgspec
 
-if sys.platform != "win32":
-    import resource
-
-# A hop that was asked to end and does not is ended by force after this time.
-GRACE_S = 3.0
-DESCRIPTORS = 65536
+# A component that does not end within this time exits immediately.
+GRACE_PERIOD_S = 3.0
+# A thousand WebSockets are two thousand sockets in each component.
+FILE_DESCRIPTORS = 65536
+# EX_SOFTWARE of sysexits.h.
+HANG_EXIT_CODE = 70
 
 PR_SET_PDEATHSIG = 1
 
 
 def announce(**fields: object) -> None:
-    """Print the ready line, the only thing a hop ever writes to stdout."""
+    """Print the ready line, the only output of a component on stdout."""
     sys.stdout.write(msgspec.json.encode({"ready": True, **fields}).decode() + "\n")
     sys.stdout.flush()
 
 
 def signal_on_parent_death(signum: int = signal.SIGTERM) -> None:
-    """Ask the kernel for a signal when the parent dies; does nothing outside Linux."""
+    """Make the kernel send a signal when the parent dies; do nothing outside Linux."""
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):
@@ -45,10 +47,10 @@ def signal_on_parent_death(signum: int = signal.SIGTERM) -> None:
 
 
 class Lifetime:
-    """Tells a hop when to end.
+    """The lifetime of a component.
 
     Attributes:
-        ending: Set when the hop is to end; await it.
+        ending: Set when the component must end.
     """
 
     def __init__(self) -> None:
@@ -58,25 +60,25 @@ class Lifetime:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the supervisor vanished; its signal may come before the end of stdin does."""
+        """Whether the supervisor has died; the signal may arrive before the end of stdin."""
         return self._orphaned or os.getppid() != self._parent
 
     def end(self, *, orphaned: bool = False) -> None:
-        """Ask the hop to end; may be called any number of times."""
+        """Make the component end. Idempotent."""
         self._orphaned = self._orphaned or orphaned
         if not self.ending.is_set():
             self.ending.set()
-            # A thread, not a task: it must also work when the loop is what hangs.
-            timer = threading.Timer(GRACE_S, os._exit, (70,))
+            # A thread, so that it works even if the event loop hangs.
+            timer = threading.Timer(GRACE_PERIOD_S, os._exit, (HANG_EXIT_CODE,))
             timer.daemon = True
             timer.start()
 
 
 def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
-    """Run a hop until it ends by itself or is asked to; gives its exit code.
+    """Run a component until it ends; return its exit code.
 
-    `main` serves until `Lifetime.ending` is set, then cleans up and returns. uvloop is used
-    where it is installed.
+    `main` serves until `Lifetime.ending` is set, then cleans up and returns. The loop is uvloop's
+    if it is installed.
     """
     signal_on_parent_death()
     _raise_descriptor_limit()
@@ -84,18 +86,15 @@ def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
     async def supervised() -> None:
         loop = asyncio.get_running_loop()
         lifetime = Lifetime()
-        if sys.platform == "win32":
-            signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(lifetime.end))
-        else:
-            loop.add_signal_handler(signal.SIGTERM, lifetime.end)
-            loop.add_signal_handler(signal.SIGINT, lifetime.end)
-        watch = threading.Thread(
+        loop.add_signal_handler(signal.SIGTERM, lifetime.end)
+        loop.add_signal_handler(signal.SIGINT, lifetime.end)
+        stdin_watcher = threading.Thread(
             target=_watch_stdin,
             args=(lambda: loop.call_soon_threadsafe(lambda: lifetime.end(orphaned=True)),),
             name="stdin",
             daemon=True,
         )
-        watch.start()
+        stdin_watcher.start()
         await main(lifetime)
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -104,43 +103,37 @@ def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
 
 
 def _raise_descriptor_limit() -> None:
-    """A thousand WebSockets at once are two thousand sockets in each hop."""
-    if sys.platform == "win32":
-        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = FILE_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(FILE_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The fastest event loop here; on Windows the one that can watch sockets."""
-    if sys.platform == "win32":
-        return asyncio.SelectorEventLoop
+    """Return the factory of uvloop's event loop, or None if uvloop is not installed."""
     try:
-        import uvloop  # an optional extra, absent on some systems
+        import uvloop  # an optional dependency
     except ImportError:
         return None
     return uvloop.new_event_loop
 
 
-def _watch_stdin(ended: Callable[[], object]) -> None:
-    """Call `ended` once stdin is at its end; a terminal or /dev/null is not watched."""
+def _watch_stdin(on_end: Callable[[], object]) -> None:
+    """Call `on_end` at the end of stdin; a terminal or /dev/null is not watched."""
     try:
         descriptor = sys.stdin.fileno()
         mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError, AttributeError):
         return
-    if (mode & 0o170000) not in (0o010000, 0o140000):  # a pipe, a socket
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
     while True:
         try:
-            if sys.platform != "win32":
-                select.select([descriptor], [], [])
+            select.select([descriptor], [], [])
             if not os.read(descriptor, 4096):
                 break
         except OSError:
             break
-    with contextlib.suppress(RuntimeError):  # the loop is closed: ending already
-        ended()
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        on_end()

@@ -272,7 +272,7 @@ async def test_init_containers_run_in_sequence(cluster: Cluster) -> None:
 async def test_pod_survives_restart_of_component(cluster: Cluster, hop: str) -> None:
     await cluster.create("survivor")
     before = first_status(await cluster.until("survivor", is_ready))
-    await cluster.running.control.request("restart-hop", hop=hop, kill=True)
+    await cluster.running.control.request("restart-component", component=hop, kill=True)
     # The new process detects what happens next.
     await cluster.running.control.request("crash-pod", namespace="default", pod="survivor")
     pod = await cluster.until(
@@ -284,13 +284,13 @@ async def test_pod_survives_restart_of_component(cluster: Cluster, hop: str) -> 
 async def test_pod_deleted_while_kubelet_was_down_is_removed(cluster: Cluster) -> None:
     await cluster.create("orphan")
     await cluster.until("orphan", is_ready)
-    await cluster.running.control.request("stop-hop", hop="kubelet")
+    await cluster.running.control.request("stop-component", component="kubelet")
     await cluster.delete("orphan", gracePeriodSeconds=0)
-    await cluster.running.control.request("start-hop", hop="kubelet")
+    await cluster.running.control.request("start-component", component="kubelet")
     async with asyncio.timeout(20):
         while True:
             status = await cluster.running.control.request("status")
-            if not status["hops"]["runtime-one"]["sandboxes"]:
+            if not status["components"]["runtime-one"]["sandboxes"]:
                 break
             await asyncio.sleep(0.02)
 
@@ -465,18 +465,18 @@ async def test_port_forward_relays_bytes_and_injects_faults(
         ping = bytes.fromhex("800300060000000400000001")
         await connection.write(ping)
         assert await connection.read() == ping
-        await control.request("delay", hop="kubelet", seconds=0.1)
+        await control.request("delay", component="kubelet", seconds=0.1)
         started = time.monotonic()
         await connection.write(ping)
         assert await connection.read() == ping
         assert time.monotonic() - started >= 0.2
-        await control.request("delay", hop="kubelet", seconds=0)
-        await control.request("stall", hop="kubelet", for_s=0.3)
+        await control.request("delay", component="kubelet", seconds=0)
+        await control.request("stall", component="kubelet", for_s=0.3)
         started = time.monotonic()
         await connection.write(ping)
         assert await connection.read() == ping
         assert time.monotonic() - started >= 0.2
-        await control.request("cut", hop="kubelet", **fault)
+        await control.request("cut", component="kubelet", **fault)
         with contextlib.suppress(ConnectionResetError):
             assert await connection.read() == b""
         connection.close()

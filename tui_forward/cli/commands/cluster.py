@@ -107,12 +107,12 @@ def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
     \b
     Some faults:
       status
-      delete-pod   namespace=shop pod=web-1
-      crash-pod    namespace=shop pod=web-1
-      restart-hop  hop=apiserver | hop=kubelet | hop=runtime
-      cut          hop=apiserver
-      stall        hop=kubelet for_s=10
-      refuse       status=403
+      delete-pod         namespace=shop pod=web-1
+      crash-pod          namespace=shop pod=web-1
+      restart-component  component=apiserver (or kubelet, runtime)
+      cut                component=apiserver
+      stall              component=kubelet for_s=10
+      refuse             status=403
       compact
       clear
     """

@@ -175,7 +175,7 @@ async def check_component_restart(demo: DemoEnvironment, component: str) -> Chec
     async with demo.open_forward(ECHO) as forward:
         await traffic.echo(forward.address)
         began = time.perf_counter()
-        await demo.control.request("restart-hop", hop=component)
+        await demo.control.request("restart-component", component=component)
         try:
             async with asyncio.timeout(_OUTAGE_S):
                 queued_s = await traffic.echo(forward.address)

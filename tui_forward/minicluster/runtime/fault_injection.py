@@ -165,7 +165,9 @@ class RuntimeFaults:
 
     def _set_behavior(self, request: dict[str, Any]) -> None:
         changes = {
-            key: value for key, value in request.items() if key not in ("fault", "hop", "node")
+            key: value
+            for key, value in request.items()
+            if key not in ("fault", "component", "node")
         }
         crio_texts = changes.pop("crio_texts", None)
         if crio_texts is not None:

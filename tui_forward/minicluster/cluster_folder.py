@@ -1,0 +1,98 @@
+"""The folder of an embedded cluster: its files and sockets, and their removal."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tui_forward.errors import ConfigError
+
+# The path of a Unix socket is limited to 108 bytes on Linux and 104 on macOS.
+SOCKET_PATH_LIMIT = 90
+
+
+class ClusterFolder:
+    """The files of a cluster.
+
+    Args:
+        path: The folder, which must be empty or not exist; None for a temporary one.
+
+    Attributes:
+        path: The folder.
+        control: Path of the supervisor's control socket.
+        kubeconfig: Path of the kubeconfig.
+
+    Raises:
+        ConfigError: The folder cannot be used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._created_paths: list[Path] = []
+        self._created_folders: list[Path] = []
+        self.path = Path(tempfile.gettempdir()) if path is None else path.absolute()
+        try:
+            self._create(is_temporary=path is None)
+        except OSError as error:
+            self.remove()
+            raise ConfigError(f"cannot use {self.path}: {error}") from error
+        self.control = self.socket("control")
+        self.kubeconfig = self.file("kubeconfig")
+
+    def _create(self, *, is_temporary: bool) -> None:
+        if is_temporary:
+            self.path = Path(tempfile.mkdtemp(prefix="minicluster-"))
+            self._created_folders.append(self.path)
+        elif not self.path.exists():
+            self.path.mkdir(parents=True, mode=0o700)
+            self._created_folders.append(self.path)
+        elif any(self.path.iterdir()):
+            raise ConfigError(
+                f"cannot use {self.path}: the folder is not empty", hint="Choose an empty folder."
+            )
+        for name in ("pki", "logs", "etc", "tokens"):
+            self.file(name).mkdir(mode=0o700)
+        self._socket_folder = self.path
+        if len(str(self.path)) > SOCKET_PATH_LIMIT - 20:
+            self._socket_folder = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
+            self._created_folders.append(self._socket_folder)
+
+    @property
+    def created(self) -> tuple[Path, ...]:
+        """The files and folders that `remove` deletes."""
+        return (*self._created_paths, *self._created_folders)
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file or folder that `remove` deletes."""
+        path = self.path / name
+        self._created_paths.append(path)
+        return path
+
+    def socket(self, name: str) -> Path:
+        """Return the path of a socket that `remove` deletes."""
+        path = self.socket_path(name)
+        self._created_paths.append(path)
+        return path
+
+    def socket_path(self, name: str) -> Path:
+        """Return the path of a socket."""
+        return self._socket_folder / f"{name}.sock"
+
+    def node_folder(self, node: str) -> Path:
+        """Create the state folder of a node's kubelet and runtime.
+
+        It is next to the sockets, since the runtime creates sockets in it.
+        """
+        folder = self._socket_folder / node
+        self._created_paths.append(folder)
+        for name in ("kubelet", "runtime"):
+            (folder / name).mkdir(parents=True, mode=0o700)
+        return folder
+
+    def remove(self) -> None:
+        """Delete all files and folders of the cluster. Idempotent."""
+        for path in self.created:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
