@@ -161,7 +161,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with AsyncExitStack() as undo:
         chain = await undo.enter_async_context(running_chain())
         backend = ChainBackend(chain)
-        local = LocalSession(backend=backend, watch_the_machine=False)
+        local = LocalSession(backend=backend, monitor_system=False)
         undo.push_async_callback(local.close)
         if request.param == "local":
             yield Scenario(local, local, backend)

@@ -65,7 +65,7 @@ async def answer(reader: asyncio.StreamReader) -> rpc.FromEngine | None:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[ServerHarness]:
     async with AsyncExitStack() as undo:
-        session = LocalSession(backend=FakeBackend(), watch_the_machine=False)
+        session = LocalSession(backend=FakeBackend(), monitor_system=False)
         undo.push_async_callback(session.close)
         counts: list[int] = []
         keeper = SessionSaver(session, tmp_path / "session.json")

@@ -46,7 +46,7 @@ async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
 @pytest.fixture
 async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
     assert not below.pools
-    engine = Engine(backend, watch_the_machine=False)
+    engine = Engine(backend, monitor_system=False)
     yield engine
     await engine.close()
 

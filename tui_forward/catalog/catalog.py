@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from tui_forward.catalog.change_log import next_version
 from tui_forward.catalog.informer import ScopeInformer
+from tui_forward.common.tasks import spawn
 from tui_forward.errors import ConfigError
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
@@ -153,7 +154,7 @@ class Catalog:
         for scope, entry in list(self._entries.items()):
             if not entry.retain_count and now - entry.viewed_at > self._idle_s:
                 del self._entries[scope]
-                task = asyncio.create_task(entry.informer.stop())
+                task = spawn(entry.informer.stop(), name="informer stop")
                 self._stopping.add(task)
                 task.add_done_callback(self._stopping.discard)
         self._sweep = None

@@ -9,6 +9,7 @@ from tui_forward.catalog.change_log import ChangeLog
 from tui_forward.catalog.pod_index import PodIndex
 from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.catalog.reflector import Reflector, key_of
+from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.api.resources import (
     DAEMONSETS,
@@ -77,7 +78,7 @@ class ScopeInformer:
         def start_others() -> None:
             for reflector in others:
                 reflector.start()
-            self._tasks.append(asyncio.create_task(self._watch_health(), name="api health"))
+            self._tasks.append(spawn_restarting(self._watch_health, name="api health"))
 
         self._head_start = asyncio.get_running_loop().call_later(_HEAD_START_S, start_others)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Generic
 
+from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -92,8 +93,8 @@ class Reflector(Generic[Item]):
     def start(self) -> None:
         """Start to follow. Needs a running event loop."""
         if self._runner is None:
-            self._runner = asyncio.create_task(
-                self._run(), name=f"reflect {self.resource.plural} {self.namespace}{self._name}"
+            self._runner = spawn_restarting(
+                self._run, name=f"reflect {self.resource.plural} {self.namespace}{self._name}"
             )
 
     async def stop(self) -> None:

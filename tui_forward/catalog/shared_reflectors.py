@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, cast
 
 from tui_forward.catalog.reflector import Reflector
+from tui_forward.common.tasks import spawn
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.kube.api.resources import AnyItem, Item, Resource
 from tui_forward.kube.client import ClusterClient
@@ -132,7 +133,7 @@ class SharedReflectors:
 
     def _close(self, query: Query, reflector: Reflector[Item]) -> None:
         self._shared.pop(query, None)
-        task = asyncio.create_task(reflector.stop())
+        task = spawn(reflector.stop(), name="reflector stop")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 

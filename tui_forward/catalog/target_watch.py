@@ -23,6 +23,7 @@ from tui_forward.catalog.target_resolution import (
     sibling_selector,
     target_not_found,
 )
+from tui_forward.common.tasks import spawn
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -333,7 +334,7 @@ class CatalogTargetWatch:
             return
         if self._target.pin or replacement_keeps_name(pod):
             return
-        self._owner_lookup = asyncio.create_task(self._find_siblings(pod))
+        self._owner_lookup = spawn(self._find_siblings(pod), name="owner lookup")
 
     async def _find_siblings(self, pod: Pod) -> None:
         """Open the siblings' watch with the owner's selector, or with the pod's own labels."""

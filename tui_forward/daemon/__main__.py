@@ -219,6 +219,7 @@ async def _serve(
     said: _ReadyNotifier,
     estate: HandoverState | None,
 ) -> None:
+    from tui_forward.common.tasks import spawn_restarting
     from tui_forward.daemon import rpc as rpc
     from tui_forward.daemon import session_store as session_store
     from tui_forward.daemon.handover import HandoverSender
@@ -233,7 +234,9 @@ async def _serve(
     session_file = options.session or session_store.session_file(path)
     keeper = SessionSaver(session, session_file)
     notices = NoticeLog()
-    following = loop.create_task(_follow_profiles(session, notices, keeper), name="profiles")
+    following = spawn_restarting(
+        lambda: _follow_profiles(session, notices, keeper), name="profiles"
+    )
     lifetime = Lifetime(
         options.idle_timeout,
         first_s=max(options.idle_timeout, _FIRST_FRONT_END_S),

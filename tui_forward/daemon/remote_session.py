@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
@@ -79,7 +80,7 @@ class RemoteSession:
         self._waiting: dict[int, asyncio.Future[rpc.Result]] = {}
         self._streams: dict[int, _Stream] = {}
         self._lost: TransportError | None = None
-        self._reading = asyncio.create_task(self._read(), name="engine's answers")
+        self._reading = spawn(self._read(), name="engine's answers")
 
     @classmethod
     async def open(cls, path: Path) -> RemoteSession:

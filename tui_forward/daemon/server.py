@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
@@ -203,7 +204,7 @@ class _ClientConnection:
             # Reading stops here while too much is under way. Cancels wait as well, but each
             # of these ends by itself.
             await self._room.acquire()
-        task = asyncio.create_task(self._answer(request))
+        task = spawn(self._answer(request), name=f"request {request.id}")
         self._running[request.id] = task
         task.add_done_callback(lambda _: self._answered(request))
 

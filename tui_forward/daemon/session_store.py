@@ -19,6 +19,7 @@ import msgspec
 
 from tui_forward.common import atomic_file as atomic_file
 from tui_forward.common import paths as paths
+from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import EventKind, Forward, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
@@ -233,8 +234,10 @@ class SessionSaver:
                 await asyncio.to_thread(self._path.replace, previous_session_file(self._path))
             except OSError as error:
                 _log.warning("%s cannot be put by: %s", self._path, error.strerror)
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._listen())]
+        self._tasks = [
+            spawn_restarting(self._write_forever, name="session writer"),
+            spawn_restarting(self._listen, name="session listener"),
+        ]
         return back
 
     async def _start(self, one: SavedForward) -> str:

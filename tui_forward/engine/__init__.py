@@ -1,5 +1,5 @@
-"""Forwards: tunnels and their pool, connections, listeners, and the supervisor over them.
+"""Forwards: tunnels and their pool, connections, listeners, and the engine above them.
 
-Knows no kubeconfig and no cluster: it dials through `transport.access.Access` and asks a
-`targets.TargetResolver` which pod is meant. `session` puts these together.
+Independent of kubeconfig and cluster state: dials through `transport.access.ServerAccess`, and
+receives the pod to forward to from a `target_watch.TargetWatch`. `session` connects these.
 """

@@ -1,10 +1,10 @@
-"""What a forward needs of its surroundings: the seam between `forward` and `supervisor`."""
+"""Interfaces between forwards and what surrounds them: the engine, and the clusters."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from tui_forward.engine.connections.listener import InheritedSockets
+from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.target_watch import TargetWatch
@@ -14,63 +14,63 @@ from tui_forward.transport.access import ServerAccess
 
 
 class ClusterProvider(Protocol):
-    """The clusters a session can reach, by context; `session` puts it together."""
+    """The clusters of a session, by context; implemented by `session`."""
 
     def access(self, context: str) -> ServerAccess:
-        """The API server of a context.
+        """Return the API server of a context.
 
         Raises:
             ConfigError: There is no such context, or it cannot be used.
         """
 
     def watch(self, target: Target) -> TargetWatch:
-        """Begin to follow a target.
+        """Start to follow a target.
 
         Raises:
-            ConfigError: As above.
+            ConfigError: There is no such context, or it cannot be used.
         """
 
     def refresh(self) -> None:
-        """Look at everything again now, on fresh connections: the world may have changed."""
+        """Read everything again now, over new connections, after a change of the system."""
 
 
 class EngineContext(Protocol):
-    """What the engine gives to each of its forwards."""
+    """What the engine provides to each of its forwards."""
 
     @property
     def clusters(self) -> ClusterProvider:
-        """Where API servers and pods come from."""
+        """Return the access to API servers and pods."""
 
     @property
     def limits(self) -> Limits:
-        """Bounds of the data path."""
+        """Return the bounds of the data path."""
 
     @property
     def transport_cache(self) -> TransportCache:
-        """Which transport worked where."""
+        """Return which transport worked for which cluster."""
 
     @property
     def client_names(self) -> ClientProcessLookup:
-        """Finds the processes of clients."""
+        """Return the look-up of client processes."""
 
     @property
     def inherited_sockets(self) -> InheritedSockets:
-        """Listening sockets of the process before that nobody has claimed yet."""
+        """Return the unclaimed listening sockets of the process before."""
 
     def next_connection_id(self) -> int:
-        """A number no other connection of the session has."""
+        """Return a number that no other connection of the session has."""
 
     def emit(self, event: Event) -> None:
-        """Tell whoever listens; the sequence number is filled in."""
+        """Append an event to the event log, which fills in its sequence number."""
 
     def changed(self) -> None:
-        """Something other than counters and rates is different now."""
+        """Record a change other than of counters and rates."""
 
     def became_ready(self, context: str) -> None:
-        """The API server of a context lets us through: others of it need not wait."""
+        """End the back-off of forwards that wait for the API server of a context."""
 
     def count_connecting(self, context: str) -> int:
-        """How many forwards of a context are without a tunnel now, and not by intention."""
+        """Return how many forwards of a context try to connect."""
 
     def own_forward_on(self, port: int) -> str:
-        """Which of our own forwards listens on a local port, in words, or ""."""
+        """Return a description of the forward that listens on a local port, or ""."""

@@ -1,7 +1,6 @@
-"""The seam between a forward and whoever knows which pod its target means now.
+"""Interface between a forward and the source of the pod that its target resolves to.
 
-`catalog` implements it; `session` puts the two together. The engine never looks at a
-cluster itself.
+`catalog` implements it; `session` connects the two. The engine reads no cluster state itself.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ class TargetWatch(Protocol):
 
     @property
     def current(self) -> Resolution:
-        """What the target means now. Never blocks."""
+        """Return what the target resolves to now. Never blocks."""
 
     async def changed(self, since: Resolution) -> Resolution:
         """Wait until `current` differs from `since`, and return it. Safe to cancel."""
 
     def invalidate(self, pod_uid: str) -> None:
-        """Evidence from a tunnel that this incarnation of the pod is gone (sandbox errors).
+        """Process evidence from a tunnel that this pod is gone (sandbox errors).
 
-        The watch may not have heard of it yet: it looks again, and does not offer that
-        pod until the API has said something newer about it.
+        The watch may not have received the change yet: it reads again, and does not return that
+        pod until the API has reported something newer about it.
         """
 
     def close(self) -> None:
@@ -33,7 +32,7 @@ class TargetWatch(Protocol):
 
 
 class TargetResolver(Protocol):
-    """Makes target watches."""
+    """Factory of target watches."""
 
     def watch(self, target: Target) -> TargetWatch:
-        """Begin to follow a target; problems appear as `Unresolved`, never as exceptions."""
+        """Start to follow a target; problems become `Unresolved`, not exceptions."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
     ApiHealth,
@@ -32,7 +33,7 @@ from tui_forward.model import (
 )
 
 if TYPE_CHECKING:
-    from tui_forward.engine.connections.listener import InheritedSockets
+    from tui_forward.engine.connections.local_ports import InheritedSockets
     from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
     from tui_forward.engine.target_watch import TargetWatch
@@ -126,7 +127,7 @@ class LocalSession:
         context: `--context`: what counts as the current context.
         limits: Bounds of the data path.
         backend: In place of the one made from the kubeconfig.
-        watch_the_machine: Notice sleep and network changes.
+        monitor_system: Notice sleep and network changes.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class LocalSession:
         context: str = "",
         limits: Limits | None = None,
         backend: ClusterBackend | None = None,
-        watch_the_machine: bool = True,
+        monitor_system: bool = True,
     ) -> None:
         if backend is None:
             from tui_forward.session.kubernetes_backend import KubernetesBackend
@@ -144,15 +145,14 @@ class LocalSession:
             backend = KubernetesBackend(kubeconfig, context=context)
         self._backend = backend
         self._limits = limits
-        self._watch_the_machine = watch_the_machine
+        self._monitor_system = monitor_system
         self._made: Engine | None = None
         self._closed = False
         self._health: tuple[ApiHealth, ...] = ()
         self._health_version = 0
-        loop = asyncio.get_running_loop()
         self._helpers = [
-            loop.create_task(self._heed_kubeconfig(), name="kubeconfig"),
-            loop.create_task(self._load_engine(), name="engine"),
+            spawn_restarting(self._heed_kubeconfig, name="kubeconfig"),
+            spawn(self._load_engine(), name="engine"),
         ]
 
     @property
@@ -163,7 +163,7 @@ class LocalSession:
             from tui_forward.engine.engine import Engine
 
             self._made = Engine(
-                self._backend, limits=self._limits, watch_the_machine=self._watch_the_machine
+                self._backend, limits=self._limits, monitor_system=self._monitor_system
             )
         return self._made
 

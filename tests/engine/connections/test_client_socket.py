@@ -4,65 +4,62 @@ import socket
 
 import pytest
 
-from tui_forward.engine.connections import client_socket
 from tui_forward.engine.connections.client_socket import close_socket, send_vectored
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
-        accepted, _ = listener.accept()
-    accepted.setblocking(False)
+        local, _ = listener.accept()
+    local.setblocking(False)
     client.settimeout(5)
-    return accepted, client
+    return local, client
 
 
-@pytest.mark.parametrize("gather", [True, False])
-def test_pieces_leave_in_order(gather: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_socket, "_CAN_GATHER", gather)
-    ours, theirs = tcp_pair()
-    assert send_vectored(ours, [memoryview(b"one")]) == 3
-    assert send_vectored(ours, [memoryview(b"two"), memoryview(b"three")]) == 8
-    ours.close()
-    assert theirs.recv(100, socket.MSG_WAITALL) == b"onetwothree"
-    theirs.close()
+def test_pieces_are_sent_in_order() -> None:
+    local, client = tcp_pair()
+    assert send_vectored(local, [memoryview(b"one")]) == 3
+    assert send_vectored(local, [memoryview(b"two"), memoryview(b"three")]) == 8
+    local.close()
+    assert client.recv(100, socket.MSG_WAITALL) == b"onetwothree"
+    client.close()
 
 
-def test_a_full_socket_says_so() -> None:
-    ours, theirs = tcp_pair()
+def test_full_socket_raises_blocking_io_error() -> None:
+    local, client = tcp_pair()
     piece = memoryview(bytes(1_000_000))
 
     def fill() -> None:
         while True:
-            assert 0 < send_vectored(ours, [piece, piece]) <= 2_000_000
+            assert 0 < send_vectored(local, [piece, piece]) <= 2_000_000
 
     with pytest.raises(BlockingIOError):
         fill()
-    ours.close()
-    theirs.close()
+    local.close()
+    client.close()
 
 
-def test_a_plain_close_delivers_everything_although_bytes_lie_unread() -> None:
-    ours, theirs = tcp_pair()
-    theirs.send(b"never read")
-    ours.send(b"all of it")
-    close_socket(ours, reset=False)
-    assert theirs.recv(100) == b"all of it"
-    assert theirs.recv(100) == b""
-    theirs.close()
+def test_close_delivers_everything_despite_unread_bytes() -> None:
+    local, client = tcp_pair()
+    client.send(b"never read")
+    local.send(b"all of it")
+    close_socket(local, reset=False)
+    assert client.recv(100) == b"all of it"
+    assert client.recv(100) == b""
+    client.close()
 
 
-def test_a_reset_is_seen_as_one() -> None:
-    ours, theirs = tcp_pair()
-    close_socket(ours, reset=True)
+def test_reset_is_received_as_reset() -> None:
+    local, client = tcp_pair()
+    close_socket(local, reset=True)
     with pytest.raises(ConnectionResetError):
-        theirs.recv(1)
-    theirs.close()
+        client.recv(1)
+    client.close()
 
 
-def test_closing_what_is_closed_is_no_error() -> None:
-    ours, theirs = tcp_pair()
-    close_socket(ours, reset=False)
-    close_socket(ours, reset=False)
-    close_socket(ours, reset=True)
-    theirs.close()
+def test_closed_socket_can_be_closed_again() -> None:
+    local, client = tcp_pair()
+    close_socket(local, reset=False)
+    close_socket(local, reset=False)
+    close_socket(local, reset=True)
+    client.close()

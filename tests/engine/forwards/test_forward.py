@@ -14,9 +14,9 @@ import pytest
 
 from tests.support.fake_engine import FakeBackend, FakeLowerHalf, FakeWatch, echo, pod
 from tests.support.waiting import until
-from tui_forward.engine import engine as engine_module
+from tui_forward.engine import socket_inheritance
 from tui_forward.engine.connections import listener
-from tui_forward.engine.connections.listener import PortRequest, bind_sockets
+from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
 from tui_forward.engine.engine import Engine
 from tui_forward.engine.forwards import connection_table, open_listener, reconciler
 from tui_forward.engine.forwards import forward as forward_module
@@ -72,7 +72,7 @@ async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
 
 @pytest.fixture
 async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
-    engine = Engine(backend, watch_the_machine=False)
+    engine = Engine(backend, monitor_system=False)
     yield engine
     await engine.close()
     assert all(watch.closed for watch in backend.watches.values())
@@ -876,7 +876,7 @@ async def test_another_engine_goes_on_with_the_port_and_the_id(
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: only(engine).counters.connections_open == 1)
     dup = {address: sock.dup() for address, sock in engine.pause_accepting().items()}
-    other = Engine(backend, watch_the_machine=False)
+    other = Engine(backend, monitor_system=False)
     try:
         other.adopt_sockets(dup)
         wanted = msgspec.structs.replace(spec(), local_port=port)
@@ -912,7 +912,7 @@ async def test_what_stays_ends_after_a_while(
 async def test_an_inheritance_nobody_claims_is_given_up(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_CLAIM_S", 0.01)
+    monkeypatch.setattr(socket_inheritance, "_CLAIM_TIMEOUT_S", 0.01)
     (sock,) = bind_sockets(("127.0.0.1",), PortRequest(0, required=True))
     address = LocalAddress(*sock.getsockname())
     engine.adopt_sockets({address: sock})

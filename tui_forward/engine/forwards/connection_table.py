@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
 
+from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.context import EngineContext
@@ -24,8 +23,6 @@ _log = logging.getLogger(__name__)
 _RECENT_S = 30.0
 _RECENT_MAX = 200
 _END_S = 2.0
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds
 
 
 class ConnectionTable:
@@ -75,18 +72,16 @@ class ConnectionTable:
         counters = self._gate.counters
         counters.connections_open += 1
         counters.connections_total += 1
-        task = asyncio.create_task(connection.run(), name=f"connection {number}")
+        task = spawn(connection.run(), name=f"connection {number} of {self._forward_id}")
         ends = SocketPair((client.host, client.port), (ours.host, ours.port))
         self._live[number] = (connection, task, ends)
-        task.add_done_callback(lambda done: self._ended(number, done))
+        task.add_done_callback(lambda _: self._ended(number))
         self._story.emit(EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time()))
 
-    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+    def _ended(self, number: int) -> None:
         connection, _, _ = self._live.pop(number)
         self._gate.counters.connections_open -= 1
         self._world.client_names.forget(number)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("connection %d of %s fell over", number, self._forward_id, exc_info=error)
         last = connection.snapshot(time.time())
         self._recent.append(last)
         self._story.emit(EventKind.CONNECTION_CLOSED, connection=last)
@@ -124,10 +119,3 @@ class ConnectionTable:
             if not connection.record.process:
                 self._world.client_names.ask(connection.id, ends, connection.record)
             yield connection.snapshot(now)
-
-
-def reset_socket(sock: socket.socket) -> None:
-    """Reset an accepted socket."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    sock.close()

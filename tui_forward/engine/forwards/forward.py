@@ -10,12 +10,15 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Iterator
 
-from tui_forward.engine.connections.listener import InheritedSockets, Listener
+from tui_forward.common.tasks import spawn, spawn_restarting
+from tui_forward.engine.connections.client_socket import close_socket
+from tui_forward.engine.connections.listener import Listener
+from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import state_machine as state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
-from tui_forward.engine.forwards.connection_table import ConnectionTable, reset_socket
+from tui_forward.engine.forwards.connection_table import ConnectionTable
 from tui_forward.engine.forwards.open_listener import open_listener
 from tui_forward.engine.forwards.reconciler import Reconciler
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
@@ -120,7 +123,7 @@ class ActiveForward:
 
     async def _to_its_end(self, command: Coroutine[None, None, None]) -> None:
         """Run a command whole, even if whoever gave it goes away: half a pause is a lie."""
-        task = asyncio.create_task(command, name=f"forward {self.id}: command")
+        task = spawn(command, name=f"forward {self.id}: command")
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
         await asyncio.shield(task)
@@ -246,7 +249,7 @@ class ActiveForward:
     # ----------------------------------------------------------------------------------
 
     def _live_on(self) -> None:
-        self._life = asyncio.create_task(self._live(), name=f"forward {self.id}")
+        self._life = spawn_restarting(self._live, name=f"forward {self.id}")
 
     async def _end_life(self) -> None:
         life, self._life = self._life, None
@@ -288,7 +291,7 @@ class ActiveForward:
 
     def _accepted(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
         if self._story.status.paused or self._over:
-            reset_socket(sock)
+            close_socket(sock, reset=True)
             self._story.record(TimelineKind.CONNECTION, "refused a connection while paused")
             return
         self._table.add(sock, client, ours)

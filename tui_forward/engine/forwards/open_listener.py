@@ -6,12 +6,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from tui_forward.engine.connections.listener import (
-    Listener,
-    PortRequest,
-    PortTakenError,
-    bind_sockets,
-)
+from tui_forward.engine.connections.listener import Listener
+from tui_forward.engine.connections.local_ports import PortRequest, PortTakenError, bind_sockets
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import reasons as reasons
 from tui_forward.engine.forwards import state_machine as state_machine

@@ -6,10 +6,12 @@ the events of `--json` never contradict one another.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from tui_forward.engine.context import EngineContext
+from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.forwards import state_machine as state_machine
 from tui_forward.engine.forwards.timeline import Outage, Timeline
 from tui_forward.model import (
@@ -22,6 +24,8 @@ from tui_forward.model import (
     TimelineEntry,
     TimelineKind,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class StatusRecorder:
@@ -46,6 +50,7 @@ class StatusRecorder:
         self._target = str(spec.target)
         self._world = world
         self._on_state = on_state
+        self._log = ForwardLogger(_log, forward_id, spec.target.context)
         self._timeline = Timeline()
         self._outage: Outage | None = None
         self.status = state_machine.INITIAL
@@ -78,6 +83,7 @@ class StatusRecorder:
         if moved:
             self.since = time.time()
         if moved or after.reason != before.reason:
+            self._log.info("%s: %s", after.state, after.reason)
             # Every dial of a long outage would push everything else out of the timeline.
             if moved or not isinstance(given, state_machine.DialStarted):
                 self.record(TimelineKind.STATE, f"{after.state}: {after.reason}")
@@ -116,6 +122,10 @@ class StatusRecorder:
     def record_problem(self, kind: TimelineKind, text: str) -> None:
         """Add a line about something that went wrong."""
         self.last_event = text
+        # A client that polls a closed port fails again and again.
+        self._log.log(
+            logging.DEBUG if kind is TimelineKind.CONNECTION else logging.WARNING, "%s", text
+        )
         self.record(kind, text)
 
     def emit(

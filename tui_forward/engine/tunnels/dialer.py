@@ -157,7 +157,7 @@ class Dialer:
             log(logging.DEBUG, "canceled")
             raise
         except TuiForwardError as error:
-            log(logging.WARNING, error.message)
+            log(logging.INFO, error.message)
             raise
         log(level, "tunnel up")
         return tunnel

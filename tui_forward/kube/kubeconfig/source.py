@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tui_forward.common.tasks import spawn
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.loader import (
     ClusterEntry,
@@ -217,7 +218,7 @@ class KubeconfigSource:
         try:
             while (now := self.revision()) == before:
                 if self._watcher is None or self._watcher.done():
-                    self._watcher = asyncio.create_task(self._watch())
+                    self._watcher = spawn(self._watch(), name="kubeconfig watch")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._noticed.wait(), timeout=_LOOK_EVERY_S)
             return now

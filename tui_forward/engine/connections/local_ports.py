@@ -1,0 +1,244 @@
+"""Binding of a forward's local addresses to one port.
+
+Separate from accepting (`Listener`), so that the rules can be tested without a loop:
+
+* "localhost" is 127.0.0.1 and ::1 with the same port on both; one of them is enough where
+  the machine has no other. Any other address must be bound.
+* A required port that is taken is an error; a preferred one gives way to the next free one.
+* Ports below 1024 are only taken when required.
+
+Sockets that another process of ours has handed over (`InheritedSockets`) are used before any is
+created.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+
+from tui_forward.errors import ForwardError, ForwardErrorCause, UsageError
+from tui_forward.model import LocalAddress
+
+LOCALHOST = ("127.0.0.1", "::1")
+
+# The kernel reduces this to its own bound (net.core.somaxconn, kern.ipc.somaxconn).
+_BACKLOG = 4096
+_FIRST_UNPRIVILEGED = 1024
+_LAST_PORT = 65535
+# Where the search for a free port begins for a privileged one: 80 → 8080, 443 → 8443.
+_UNPRIVILEGED_OFFSET = 8000
+_RANDOM_TRIES = 32
+
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+
+
+InheritedSockets = MutableMapping[LocalAddress, socket.socket]
+"""Listening sockets of this program; one that is used is removed."""
+
+
+class PortTakenError(ForwardError):
+    """The port is in use. `address` is the one that could not be bound."""
+
+    def __init__(self, address: LocalAddress) -> None:
+        super().__init__(
+            f"local port {address.port} is taken",
+            cause=ForwardErrorCause.PORT_TAKEN,
+            hint="end that process, or choose another local port",
+        )
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class PortRequest:
+    """The local port to bind.
+
+    Attributes:
+        number: The port; 0 is any free one.
+        required: The user chose it: no other will do.
+    """
+
+    number: int
+    required: bool
+
+
+def check_addresses(addresses: Sequence[str]) -> None:
+    """Refuse addresses that cannot be listened on.
+
+    Raises:
+        UsageError: One is neither "localhost" nor an IP address, or there is none.
+    """
+    if not addresses:
+        raise UsageError("a forward needs a local address", hint='the usual one is "localhost"')
+    for address in addresses:
+        if address == "localhost":
+            continue
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise UsageError(
+                f'"{address}" is not a local address',
+                hint='use "localhost" or an IP address of this machine, such as 0.0.0.0',
+            ) from error
+
+
+def bind_sockets(
+    addresses: Sequence[str], request: PortRequest, inherited: InheritedSockets | None = None
+) -> list[socket.socket]:
+    """Bind one socket per address, all to the same port, and listen.
+
+    Does not block. The sockets are non-blocking and belong to the caller.
+
+    Args:
+        addresses: As configured by the user.
+        request: The port.
+        inherited: Sockets that are bound already.
+
+    Raises:
+        PortTakenError: The required port is in use, or no port above the preferred one is free.
+        ForwardError: With cause PRIVILEGED, or OTHER when an address is not this machine's.
+    """
+    if request.required and request.number:
+        return _bind_all(addresses, request.number, inherited=inherited)
+    taken: PortTakenError | None = None
+    if request.number:
+        first = request.number
+        if first < _FIRST_UNPRIVILEGED:
+            first += _UNPRIVILEGED_OFFSET
+        for number in range(first, _LAST_PORT + 1):
+            try:
+                return _bind_all(addresses, number, everywhere=True)
+            except PortTakenError as error:
+                taken = error
+        raise PortTakenError(LocalAddress(addresses[0], first)) from taken
+    for _ in range(_RANDOM_TRIES):
+        try:
+            return _bind_all(addresses, 0, everywhere=True)
+        except PortTakenError as error:  # random on the first address, taken on another
+            taken = error
+    raise ForwardError(
+        "no local port is free on all addresses", cause=ForwardErrorCause.PORT_TAKEN
+    ) from taken
+
+
+def _bind_all(
+    addresses: Sequence[str],
+    number: int,
+    *,
+    everywhere: bool = False,
+    inherited: InheritedSockets | None = None,
+) -> list[socket.socket]:
+    """Bind every address to `number` (0: one random number for all), or none.
+
+    Args:
+        addresses: As configured by the user.
+        number: The port.
+        everywhere: Both addresses of localhost must have the port free. Without it, a port
+            that is taken on ::1 alone is still used on 127.0.0.1.
+        inherited: As for `bind_sockets`; only a required port can be among it.
+    """
+    sockets: list[socket.socket] = []
+    bound_hosts: set[str] = set()
+    with contextlib.ExitStack() as undo:
+        for address in addresses:
+            hosts = LOCALHOST if address == "localhost" else (address,)
+            missing: OSError | None = None
+            bound_count = 0
+            for host in hosts:
+                # A wildcard socket listens on each address of its family; a second socket
+                # would find the port taken by the first.
+                wildcard = "::" if ":" in host else "0.0.0.0"
+                if host in bound_hosts or (host != wildcard and wildcard in addresses):
+                    bound_count += 1
+                    continue
+                try:
+                    sock = _inherit(inherited, host, number) or _bind_one(host, number)
+                except OSError as error:
+                    if address == "localhost" and error.errno in _NO_SUCH_ADDRESS:
+                        missing = error
+                        continue
+                    if error.errno == errno.EADDRINUSE:
+                        if bound_count and not everywhere:
+                            continue
+                        raise PortTakenError(LocalAddress(host, number)) from error
+                    raise _bind_error(host, number, error) from error
+                undo.callback(sock.close)
+                sockets.append(sock)
+                bound_hosts.add(host)
+                bound_count += 1
+                number = number or sock.getsockname()[1]
+            if not bound_count:
+                raise ForwardError(
+                    "this machine has neither 127.0.0.1 nor ::1"
+                    if missing is not None
+                    else f"no local address in {address!r}"
+                ) from missing
+        undo.pop_all()
+    return sockets
+
+
+def _inherit(inherited: InheritedSockets | None, host: str, number: int) -> socket.socket | None:
+    if not inherited:
+        return None
+    # As getsockname(2) writes it.
+    return inherited.pop(LocalAddress(str(ipaddress.ip_address(host)), number), None)
+
+
+def _bind_one(host: str, number: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sys.platform == "linux":
+            # Means "in spite of TIME_WAIT"; a listening socket is still a conflict.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, number))
+        else:
+            # On macOS SO_REUSEADDR would also hide this socket behind one of a process that
+            # listens on all addresses, so it is used only when nothing answers there.
+            try:
+                sock.bind((host, number))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or _is_served(family, host, number):
+                    raise
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((host, number))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_served(family: socket.AddressFamily, host: str, number: int) -> bool:
+    """Return whether connections are accepted there; if not, loopback refuses at once."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((host, number)) == 0
+
+
+def _bind_error(host: str, number: int, error: OSError) -> ForwardError:
+    if error.errno in _NOT_ALLOWED and 0 < number < _FIRST_UNPRIVILEGED:
+        hint = "use a local port of 1024 or above"
+        if sys.platform == "linux":
+            hint += f", or allow it: sysctl net.ipv4.ip_unprivileged_port_start={number}"
+        return ForwardError(
+            f"local port {number} needs privileges, as all below {_FIRST_UNPRIVILEGED} do",
+            cause=ForwardErrorCause.PRIVILEGED,
+            hint=hint,
+        )
+    if error.errno in _NO_SUCH_ADDRESS:
+        return ForwardError(
+            f"{host} is not an address of this machine",
+            hint="list them with `ip address` or `ifconfig`, or use localhost",
+        )
+    cause = os.strerror(error.errno) if error.errno else str(error)
+    return ForwardError(f"cannot listen on {LocalAddress(host, number)}: {cause.lower()}")

@@ -1,0 +1,36 @@
+"""Checks of a forward's specification that need no cluster."""
+
+from __future__ import annotations
+
+from tui_forward.engine.connections.local_ports import check_addresses
+from tui_forward.errors import UsageError
+from tui_forward.model import ForwardSpec
+
+_MAX_PORT = 65535
+
+
+def validate_spec(spec: ForwardSpec) -> None:
+    """Refuse a specification that can never work.
+
+    Raises:
+        UsageError: With what is wrong, and a hint.
+    """
+    target = spec.target
+    for field, value in (
+        ("context", target.context),
+        ("namespace", target.namespace),
+        ("name", target.name),
+        ("port", target.port),
+    ):
+        if not value:
+            raise UsageError(f"the target has no {field}")
+    if target.port.isdecimal() and not 1 <= int(target.port) <= _MAX_PORT:
+        raise UsageError(f"there is no port {target.port}", hint=f"ports go from 1 to {_MAX_PORT}")
+    if spec.local_port is not None and not 0 <= spec.local_port <= _MAX_PORT:
+        raise UsageError(
+            f"there is no local port {spec.local_port}",
+            hint=f"ports go from 1 to {_MAX_PORT}; 0 means any",
+        )
+    if spec.queue_timeout_s < 0 or spec.half_close_timeout_s < 0:
+        raise UsageError("times cannot be negative")
+    check_addresses(spec.addresses)
