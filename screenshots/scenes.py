@@ -219,7 +219,7 @@ async def _filter(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -
 
 
 async def _narrow(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
-    await shows(app, "deploy/legacy", "● ready", "5 on, 6")
+    await shows(app, "deploy/legacy", "● ready", "5 forwards · 6")
 
 
 async def _light(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:

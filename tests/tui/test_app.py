@@ -82,7 +82,7 @@ async def test_everything_is_on_one_small_screen() -> None:
     async with running(session) as (app, pilot):
         await shows(app, "web-1", "http", "API ● 12 ms", "No forward is on")
         await pilot.press("1")
-        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 on, 0 conns")
+        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward · 0 conns")
         session.update(
             "f1",
             counters=Counters(
@@ -622,7 +622,7 @@ async def test_views_sorts_and_stars() -> None:
         await pilot.press("t")
         await shows(app, "pods of shop")
         await pilot.press("s")
-        await shows(app, "by trouble")
+        await shows(app, "by problems")
         await pilot.press("t")
         await shows(app, "services of shop", "svc/front")
         await pilot.press("1")

@@ -12,7 +12,7 @@ from tui_forward.tui.keys.key_names import format_key, key_problem, normalize_ke
     ["x", "X", "7", "ctrl+x", "?", "question_mark", "/", "slash", "+", "ctrl++", "comma", "-",
      "space", "f5", "escape", "shift+tab", "ctrl+shift+up", " x ", "ä", "€", "alt+x"],
 )  # fmt: skip
-def test_keys_there_are(key: str) -> None:
+def test_valid_keys(key: str) -> None:
     assert key_problem(key) is None
 
 
@@ -26,8 +26,8 @@ def test_keys_there_are(key: str) -> None:
         ("Enter", "no key 'Enter'", "enter"),
         ("escpae", "no key 'escpae'", "escape"),
         ("f25", "no key 'f25'", ""),
-        ("strg+x", "no key holds 'strg'", "ctrl"),
-        ("control+x", "no key holds 'control'", "Write ctrl"),
+        ("strg+x", "'strg' is not a modifier key", "ctrl"),
+        ("control+x", "'control' is not a modifier key", "Write ctrl"),
         ("ctrl+", "no key ''", ""),
         ("ctrl+i", "cannot tell ctrl+i from tab", "another"),
         ("ctrl+[", "from escape", "another"),
@@ -37,7 +37,7 @@ def test_keys_there_are(key: str) -> None:
         ("xx", "no key 'xx'", ""),
     ],
 )
-def test_keys_there_are_not(key: str, says: str, hint: str) -> None:
+def test_invalid_keys(key: str, says: str, hint: str) -> None:
     trouble = key_problem(key)
     assert trouble is not None
     assert says in trouble.what
@@ -54,7 +54,7 @@ def test_names(written: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["?", "/", "+", "-", "*", "ctrl+x", "G", "comma", "f5", "€"])
-async def test_textual_knows_them_by_the_same_name(key: str) -> None:
+async def test_names_equal_those_of_textual(key: str) -> None:
     """A binding on the name is run when the key is pressed."""
     name = normalize_key(key)
     pressed = []
@@ -76,5 +76,5 @@ async def test_textual_knows_them_by_the_same_name(key: str) -> None:
      ("1,2,3,4", "1-4"), ("1,3,4,x", "1 3-4 x"), ("pageup", "page up"), ("slash", "/"),
      ("space", "space"), ("ctrl+shift+up", "ctrl+shift+↑"), ("f1,f2", "f1 f2"), ("", "")],
 )  # fmt: skip
-def test_keys_as_people_read_them(keys: str, text: str) -> None:
+def test_display_names(keys: str, text: str) -> None:
     assert format_key(keys) == text

@@ -26,7 +26,7 @@ class Pane(Static, can_focus=True):
         Binding("k", "up", "Up", id="table.up", tooltip="The row above"),
         Binding("1", "nth(1)", "Port", id="ports.1", tooltip="Switch the port"),
         Binding("2", "nth(2)", "Port", id="ports.2", tooltip="Switch the port"),
-        Binding("z", "nameless", "Nobody knows it"),
+        Binding("z", "nameless", "Without id"),
     ]
 
     def action_end(self) -> None:
@@ -80,7 +80,7 @@ async def searched(provider: ActionProvider, query: str) -> list[Hit]:
     return [hit async for hit in provider.search(query) if isinstance(hit, Hit)]
 
 
-async def test_what_works_now_is_offered_with_its_key() -> None:
+async def test_available_actions_are_listed_with_keys() -> None:
     app = Palettes()
     app.set_keymap({"forwards.stop": "ctrl+x,delete"})
     async with app.run_test():
@@ -94,7 +94,7 @@ async def test_what_works_now_is_offered_with_its_key() -> None:
             assert absent not in found
 
 
-async def test_commands_do_what_they_say() -> None:
+async def test_commands_run_their_action() -> None:
     app = Palettes()
     async with app.run_test() as pilot:
         found = by_title(ActionProvider(app.screen))
@@ -105,7 +105,7 @@ async def test_commands_do_what_they_say() -> None:
         assert (app.done, app.bells) == (["end", "shop"], 1)
 
 
-async def test_discover_lists_everything_and_reads_no_markup() -> None:
+async def test_discover_lists_everything_without_markup() -> None:
     app = Palettes()
     async with app.run_test():
         provider = ActionProvider(app.screen)
@@ -118,7 +118,7 @@ async def test_discover_lists_everything_and_reads_no_markup() -> None:
         assert Content.from_markup(evil.help or "").plain == "[/]"
 
 
-async def test_search_finds_by_words_and_the_best_first() -> None:
+async def test_search_matches_words_best_first() -> None:
     app = Palettes()
     async with app.run_test():
         provider = ActionProvider(app.screen, match_style=Style(bold=True))
@@ -134,7 +134,7 @@ async def test_search_finds_by_words_and_the_best_first() -> None:
         assert [(span.start, span.end) for span in stop.match_display.spans] == [(0, 4)]
 
 
-async def test_an_app_without_commands_of_its_own() -> None:
+async def test_app_without_own_commands() -> None:
     class Plain(App[None]):
         BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "Quit", id="app.quit")]
 
@@ -143,7 +143,7 @@ async def test_an_app_without_commands_of_its_own() -> None:
         assert [command.title for command in ActionProvider(app.screen).commands()] == ["Quit"]
 
 
-async def test_in_the_real_palette_odd_names_are_shown_as_they_are() -> None:
+async def test_palette_shows_unusual_names_unchanged() -> None:
     app = Palettes()
     async with app.run_test(size=(100, 40)) as pilot:
         app.action_command_palette()
@@ -171,7 +171,7 @@ def test_matching(query: str, title: str, more: str, found: bool) -> None:
     assert score is None or 0 < score <= 1
 
 
-def test_the_title_counts_more_than_the_help() -> None:
+def test_title_has_more_weight_than_help() -> None:
     assert (match_score("stop", "Stop x", "") or 0) > (
         match_score("stop", "End x", "to stop it") or 0
     )

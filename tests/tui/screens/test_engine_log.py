@@ -120,7 +120,7 @@ async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
 
 async def test_no_file_is_said_and_its_coming_seen(path: Path) -> None:
     async with running(path, (160, 12)) as (app, _pilot, _view):
-        await shows(app, "There is no log at", "It appears here as soon as", "not readable now")
+        await shows(app, "No log file at", "It appears when the engine", "not readable now")
         write(path, "")
         await shows(app, "The log is empty")
         write(path, numbered(1, 1))

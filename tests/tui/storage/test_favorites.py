@@ -13,7 +13,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "browse.json"
 
 
-def test_what_is_liked_and_used_outlives_the_program(file: Path) -> None:
+def test_favorites_and_recent_persist(file: Path) -> None:
     memory = Favorites(file)
     assert memory.toggle_favourite("prod", "deploy/shop/web")
     for key in ("a", "b", "a"):
@@ -27,7 +27,7 @@ def test_what_is_liked_and_used_outlives_the_program(file: Path) -> None:
     assert not memory.trouble
 
 
-def test_only_so_much_is_kept(file: Path) -> None:
+def test_stored_entries_are_bounded(file: Path) -> None:
     memory = Favorites(file)
     for number in range(250):
         memory.record_use("prod", str(number))
@@ -52,17 +52,17 @@ def test_only_so_much_is_kept(file: Path) -> None:
         b'{"version": 1, "contexts": {"a": {"b": 1}}}',
     ],
 )
-def test_what_cannot_be_understood_is_put_aside_not_lost(file: Path, content: bytes) -> None:
+def test_invalid_file_is_moved_aside(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     memory = Favorites(file)
-    assert "could not be understood" in memory.trouble
+    assert "is invalid; moved to" in memory.trouble
     memory.record_use("prod", "a")
     assert file.with_name("browse.json.bad").read_bytes() == content
     assert Favorites(file).recent("prod") == {"a": 0}
 
 
-def test_what_was_put_aside_before_is_kept_too(file: Path) -> None:
+def test_earlier_moved_file_is_kept(file: Path) -> None:
     file.parent.mkdir()
     for content in (b"one", b"two"):
         file.write_bytes(content)
@@ -73,12 +73,12 @@ def test_what_was_put_aside_before_is_kept_too(file: Path) -> None:
         file.with_name(f"browse.json.bad.{number}").touch()
     file.write_bytes(b"three")
     memory = Favorites(file)
-    assert "nor put aside" in memory.trouble
+    assert "cannot be moved" in memory.trouble
     memory.record_use("prod", "a")
     assert file.read_bytes() == b"three"
 
 
-def test_two_screens_keep_each_other_s_stars(file: Path) -> None:
+def test_two_dashboards_share_favorites(file: Path) -> None:
     one, two = Favorites(file), Favorites(file)
     one.toggle_favourite("prod", "a")
     two.toggle_favourite("prod", "b")
@@ -87,7 +87,7 @@ def test_two_screens_keep_each_other_s_stars(file: Path) -> None:
     assert Favorites(file).recent("prod") == {"c": 0}
 
 
-def test_a_file_that_was_deleted_is_written_again(file: Path) -> None:
+def test_deleted_file_is_written_again(file: Path) -> None:
     memory = Favorites(file)
     memory.toggle_favourite("prod", "a")
     file.unlink()
@@ -95,16 +95,16 @@ def test_a_file_that_was_deleted_is_written_again(file: Path) -> None:
     assert Favorites(file).favourites("prod") == {"a"}
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     memory = Favorites(blocked / "browse.json")
     memory.record_use("prod", "a")
-    assert "cannot be" in memory.trouble
+    assert "cannot read" in memory.trouble
     assert memory.recent("prod") in ({"a": 0}, {})
 
 
-def test_no_half_written_file_is_left(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_partial_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Favorites(file)
     memory.record_use("prod", "a")
 
@@ -119,7 +119,7 @@ def test_no_half_written_file_is_left(file: Path, monkeypatch: pytest.MonkeyPatc
     assert os.listdir(file.parent) == ["browse.json"]  # noqa: PTH208
 
 
-def test_without_a_file_nothing_is_kept() -> None:
+def test_without_a_path_nothing_is_kept() -> None:
     memory = Favorites(None)
     memory.record_use("prod", "a")
     assert memory.recent("prod") == {"a": 0}

@@ -1,4 +1,4 @@
-"""Where the person was, kept in a file and taken up by the next dashboard."""
+"""The view state, kept in a file and restored by the next dashboard."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def row(app: TuiForwardApp) -> str | None:
     return app.dashboard.query_one("#browse", RowTable).cursor
 
 
-async def test_the_next_dashboard_begins_where_this_one_was_left(file: Path) -> None:
-    wanted = place(
+async def test_next_dashboard_restores_the_view_state(file: Path) -> None:
+    expected = place(
         view="pods", sort="age", row=WEB_2, query="web", forward_sort="name",
         forward_group="profile", forward_query="db",
     )  # fmt: skip
@@ -68,16 +68,16 @@ async def test_the_next_dashboard_begins_where_this_one_was_left(file: Path) -> 
         await until(lambda: row(app) == WEB_2)
         await pilot.press("tab", "tab", "s", "b", "b", "slash", *"db", "enter")
         # It is written while it goes on: no kill takes it away.
-        await until(lambda: kept(file) == wanted)
+        await until(lambda: kept(file) == expected)
     async with running(shop(*NAMES), file) as (app, pilot):
         await until(lambda: row(app) == WEB_2)
-        assert app.dashboard.view_state(ORIGIN) == wanted
+        assert app.dashboard.view_state(ORIGIN) == expected
         # Only what is typed now counts from now on.
         await pilot.press("up")
-        await until(lambda: kept(file) == msgspec.structs.replace(wanted, row="pod/shop/web-1"))
+        await until(lambda: kept(file) == msgspec.structs.replace(expected, row="pod/shop/web-1"))
 
 
-async def test_elsewhere_things_are_shown_as_before_but_nothing_is_filtered(file: Path) -> None:
+async def test_other_context_restores_layout_without_filter(file: Path) -> None:
     ViewStateStore(file).keep(
         place("data", view="pods", row=WEB_2, query="web", forward_group="label")
     )
@@ -89,7 +89,7 @@ async def test_elsewhere_things_are_shown_as_before_but_nothing_is_filtered(file
         )  # fmt: skip
 
 
-async def test_a_row_that_comes_late_is_chosen_unless_somebody_is_there_already(
+async def test_late_row_is_selected_unless_the_cursor_moved(
     file: Path,
 ) -> None:
     ViewStateStore(file).keep(place(row=WEB_2))
@@ -107,7 +107,7 @@ async def test_a_row_that_comes_late_is_chosen_unless_somebody_is_there_already(
             )
 
 
-def test_there_is_one_place_for_each_kubeconfig(file: Path) -> None:
+def test_view_state_is_kept_per_kubeconfig(file: Path) -> None:
     one, two = ViewStateStore(file, "engine"), ViewStateStore(file, "engine-1")
     one.keep(place("a"))
     two.keep(place("b"))
@@ -121,17 +121,17 @@ def test_there_is_one_place_for_each_kubeconfig(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"places": {"": {"context": "x"}}}', b"\xff"])
-def test_a_file_that_cannot_be_understood_is_put_aside_and_told(file: Path, content: bytes) -> None:
+def test_invalid_view_state_file_is_moved_aside(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     last = ViewStateStore(file)
-    assert (last.place, "could not be understood" in last.trouble) == (None, True)
+    assert (last.place, "is invalid; moved to" in last.trouble) == (None, True)
     assert file.with_name("places.json.bad").read_bytes() == content
     last.keep(place("a"))
     assert kept(file) == place("a")
 
 
-async def test_what_a_later_version_calls_otherwise_is_left_alone(file: Path) -> None:
+async def test_unknown_values_of_a_later_version_are_ignored(file: Path) -> None:
     ViewStateStore(file).keep(place(view="galaxies", sort="beauty", forward_group="", row=WEB_2))
     async with running(shop(*NAMES), file) as (app, _):
         await until(lambda: row(app) == WEB_2)

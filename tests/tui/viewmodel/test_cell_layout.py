@@ -19,7 +19,7 @@ def test_text_fits_exactly(text: str, width: int, right: bool, middle: bool) -> 
     assert cell_len(truncate(text, width, right=right, middle=middle)) == width
 
 
-def test_what_is_left_out_is_said() -> None:
+def test_truncation_has_an_ellipsis() -> None:
     assert truncate("abcdef", 4) == "abc…"
     assert truncate("web-6d8c9f7b5-0001", 12, middle=True) == "web-6d…-0001"
     assert truncate("5", 3, right=True) == "  5"
@@ -27,13 +27,13 @@ def test_what_is_left_out_is_said() -> None:
 
 
 @given(st.integers(1, 300))
-def test_columns_never_exceed_the_table_unless_nothing_can_go(width: int) -> None:
+def test_columns_fit_the_table_if_they_can_be_dropped(width: int) -> None:
     widths = column_widths(COLUMNS, width)
     shown = [w for w in widths if w]
     assert sum(shown) + len(shown) - 1 == max(width, 6)
 
 
-def test_less_important_columns_go_first() -> None:
+def test_columns_are_dropped_in_order() -> None:
     assert column_widths(COLUMNS, 16) == [6, 4, 4]
     assert column_widths(COLUMNS, 20) == [10, 4, 4]
     assert column_widths(COLUMNS, 15) == [10, 4, 0]
@@ -44,9 +44,7 @@ def test_less_important_columns_go_first() -> None:
     st.text(alphabet="abcdef", min_size=1, max_size=20), st.integers(1, 22), st.data(),
     st.sampled_from(["", "★ "]),
 )  # fmt: skip
-def test_highlights_stay_on_their_letters_when_a_name_is_cut(
-    name: str, width: int, data: st.DataObject, lead: str
-) -> None:
+def test_spans_of_a_truncated_name(name: str, width: int, data: st.DataObject, lead: str) -> None:
     text = lead + name
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
@@ -66,7 +64,7 @@ def _joins(letters: str, marked: str) -> bool:
     )
 
 
-def test_highlights_on_both_sides_of_what_was_cut() -> None:
+def test_spans_on_both_sides_of_the_ellipsis() -> None:
     cell = Cell("abcdefghij", "", ((0, 1), (2, 9)))
     shown = truncate(cell.text, 7, middle=True)
     assert shown == "abc…hij"

@@ -10,18 +10,18 @@ from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_are
 @pytest.mark.parametrize(
     ("value", "top"), [(0, 1), (1, 1), (3, 5), (10, 10), (11, 20), (4999, 5000), (5001, 10000)]
 )
-def test_highest_is_round(value: int, top: int) -> None:
+def test_axis_maximum_is_round(value: int, top: int) -> None:
     assert axis_maximum([0, value]) == top
 
 
-def test_a_curve_fills_from_the_bottom_and_ends_at_the_right() -> None:
+def test_area_fills_from_the_bottom_and_ends_at_the_right() -> None:
     assert render_area([4, 8], 2, 1, 8) == [" ⣼"]
     assert render_area([8, 8], 1, 2, 8) == ["⣿", "⣿"]
     assert render_area([4, 0], 1, 2, 8) == [" ", "⡇"]
     assert render_area([], 3, 2, 1) == ["   ", "   "]
 
 
-def test_whatever_flows_can_be_seen() -> None:
+def test_any_traffic_is_visible() -> None:
     assert render_area([1, 1_000_000], 1, 3, 1_000_000)[-1] != " "
     assert render_area([1], 1, 1, 10**9) == ["⢀"]
 
@@ -30,13 +30,13 @@ amounts = st.lists(st.integers(0, 10**9), max_size=80)
 
 
 @given(amounts, st.integers(1, 30), st.integers(1, 6))
-def test_it_is_as_large_as_asked_for(values: list[int], width: int, height: int) -> None:
+def test_area_has_the_requested_size(values: list[int], width: int, height: int) -> None:
     lines = render_area(values, width, height, axis_maximum(values))
     assert [len(line) for line in lines] == [width] * height
 
 
 @given(amounts, st.integers(1, 40))
-def test_squeezing_loses_no_peak_and_keeps_the_latest_run(values: list[int], count: int) -> None:
+def test_downsampling_keeps_peaks_and_the_latest_run(values: list[int], count: int) -> None:
     found = downsample(values, count)
     assert len(found) <= count + 1
     assert max(found, default=0) == max(values, default=0)

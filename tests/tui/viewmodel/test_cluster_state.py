@@ -17,7 +17,7 @@ from tui_forward.model import (
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, pod_key, port_reference
 
 
-def test_a_whole_view_replaces_everything() -> None:
+def test_complete_view_replaces_everything() -> None:
     picture = ClusterState(SHOP)
     assert picture.apply(view(pod("b"), pod("a")))
     assert set(picture.pods) == {"pod/shop/a", "pod/shop/b"}
@@ -27,7 +27,7 @@ def test_a_whole_view_replaces_everything() -> None:
     assert picture.health is not None
 
 
-def test_changes_are_put_in_their_place() -> None:
+def test_changes_are_applied() -> None:
     picture = ClusterState(SHOP)
     picture.apply(view(pod("a"), pod("c")))
     changed = msgspec.structs.replace(pod("a"), restarts=3)
@@ -41,7 +41,7 @@ def test_changes_are_put_in_their_place() -> None:
     assert list(picture.namespaces) == ["kube-system", "shop"]
 
 
-def test_no_change_is_no_change_but_trouble_is_kept() -> None:
+def test_view_without_changes_updates_the_status_only() -> None:
     picture = ClusterState(SHOP)
     picture.apply(view(pod("a")))
     status = ResourceStatus(resource="pods", error="forbidden", hint="ask")
@@ -51,13 +51,13 @@ def test_no_change_is_no_change_but_trouble_is_kept() -> None:
     assert picture.resource_error("services") is None
 
 
-def test_an_answer_about_another_scope_is_ignored() -> None:
+def test_view_of_another_scope_is_ignored() -> None:
     picture = ClusterState(SHOP)
     assert not picture.apply(view(pod("a"), scope=CatalogScope("here", "other")))
     assert not picture.pods
 
 
-def test_ports_are_named_where_the_name_is_unique() -> None:
+def test_unique_port_names_are_used() -> None:
     twice = DeclaredPort(number=1, name="http"), DeclaredPort(number=2, name="http")
     ports = pod("a").ports
     assert port_reference(ports, ports[0]) == "http"
@@ -65,7 +65,7 @@ def test_ports_are_named_where_the_name_is_unique() -> None:
     assert port_reference(ports, DeclaredPort(number=7)) == "7"
 
 
-def test_changes_are_told_once_and_everything_at_first() -> None:
+def test_changes_are_returned_once_and_all_at_first() -> None:
     picture = ClusterState(SHOP)
     picture.apply(view(owned("a", "web"), pod("b")))
     assert picture.changes() is None
@@ -93,7 +93,7 @@ def test_changes_are_told_once_and_everything_at_first() -> None:
     assert picture.changes() is None
 
 
-def test_a_pod_that_gets_another_owner_moves() -> None:
+def test_pod_with_another_owner_moves() -> None:
     picture = ClusterState(SHOP)
     picture.apply(view(owned("a", "web")))
     picture.apply(view_of(owned("a", "api"), version=2))

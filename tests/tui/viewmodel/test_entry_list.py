@@ -63,7 +63,7 @@ def seen(
     )
 
 
-def test_pods_stand_beneath_their_workload_and_alone_without_one() -> None:
+def test_pods_are_below_their_workload() -> None:
     made, _ = listing(
         workload("web"),
         owned("web-1", "web"),
@@ -93,7 +93,7 @@ def test_replica_sets_of_deployments_are_not_listed() -> None:
     assert made.keys == ("deploy/shop/web",)
 
 
-def test_a_folded_workload_hides_its_pods_but_not_what_is_searched_for() -> None:
+def test_folded_workload_hides_its_pods_except_matches() -> None:
     made, _ = listing(workload("web"), owned("web-1", "web"))
     made.folded.add("deploy/shop/web")
     made.update()
@@ -103,7 +103,7 @@ def test_a_folded_workload_hides_its_pods_but_not_what_is_searched_for() -> None
     assert list(made.keys) == ["deploy/shop/web", "pod/shop/web-1"]
 
 
-def test_a_workload_has_the_ports_and_restarts_of_its_pods() -> None:
+def test_workload_has_the_ports_and_restarts_of_its_pods() -> None:
     other = DeclaredPort(number=1, name="other", container="sidecar")
     one, two = owned("web-1", "web", restarts=2), owned("web-2", "web", ports=(other,), restarts=3)
     made, picture = listing(workload("web"), one, two)
@@ -127,7 +127,7 @@ def test_services_are_listed_with_their_own_ports() -> None:
     assert entry.ports == (port,)
 
 
-def test_favourites_first_then_what_was_used_lately_then_the_sort() -> None:
+def test_favorites_then_recent_then_sort_order() -> None:
     made, _ = listing(*(pod(name) for name in "abcd"), view=EntryKind.PODS)
     made.favourites = {"pod/shop/d"}
     made.recent = {"pod/shop/c": 0}
@@ -155,14 +155,14 @@ def test_sorts() -> None:
     }
 
 
-def test_the_best_match_comes_first() -> None:
+def test_best_match_comes_first() -> None:
     made, _ = listing(pod("cobweb"), pod("web"), pod("a-web"), view=EntryKind.PODS)
     made.query = parse_query("web")
     made.update()
     assert made.keys == ("pod/shop/web", "pod/shop/a-web", "pod/shop/cobweb")
 
 
-def test_a_workload_comes_as_early_as_its_best_pod() -> None:
+def test_workload_has_the_rank_of_its_best_pod() -> None:
     made, _ = listing(
         workload("a-db"),
         owned("w-e-b-1", "a-db"),
@@ -181,7 +181,7 @@ def test_a_workload_comes_as_early_as_its_best_pod() -> None:
     )
 
 
-def test_a_favourite_pod_lifts_its_workload() -> None:
+def test_favorite_pod_raises_its_workload() -> None:
     made, _ = listing(
         workload("a"), owned("a-1", "a"), workload("b"), owned("b-1", "b"), owned("b-2", "b")
     )
@@ -190,7 +190,7 @@ def test_a_favourite_pod_lifts_its_workload() -> None:
     assert [key.rpartition("/")[2] for key in made.keys] == ["b", "b-2", "b-1", "a", "a-1"]
 
 
-def test_a_pod_that_changes_hands_is_shown_once_while_one_searches() -> None:
+def test_pod_with_a_new_owner_is_shown_once_in_a_search() -> None:
     made, picture = listing(workload("web"), workload("api"), owned("x", "web"), owned("y", "web"))
     made.query = parse_query("kind:pod")
     made.update()
@@ -199,7 +199,7 @@ def test_a_pod_that_changes_hands_is_shown_once_while_one_searches() -> None:
     assert [key.rpartition("/")[2] for key in made.keys] == ["api", "x", "web", "y"]
 
 
-def test_a_pod_that_does_not_match_any_more_goes_and_comes_back() -> None:
+def test_pod_leaves_and_returns_with_its_match() -> None:
     made, picture = listing(workload("web"), owned("x", "web"), owned("y", "web"))
     made.query = parse_query("status:run")
     made.update()
@@ -213,7 +213,7 @@ def test_a_pod_that_does_not_match_any_more_goes_and_comes_back() -> None:
     assert made.keys == everything
 
 
-def test_the_same_keys_are_the_same_object() -> None:
+def test_unchanged_keys_are_the_same_object() -> None:
     made, picture = listing(workload("web"), owned("web-1", "web"))
     before = made.keys
     picture.apply(seen(owned("web-1", "web", restarts=9), version=2))
@@ -224,7 +224,7 @@ def test_the_same_keys_are_the_same_object() -> None:
     assert entry.restarts == 9
 
 
-def test_a_job_says_what_its_pods_tell() -> None:
+def test_job_status_comes_from_its_pods() -> None:
     def status(*phases: str) -> tuple[str, bool]:
         pods = [
             msgspec.structs.replace(
@@ -244,7 +244,7 @@ def test_a_job_says_what_its_pods_tell() -> None:
     assert status("Succeeded", "Failed") == ("pod failed", True)
 
 
-def test_what_is_shown_of_a_workload_can_be_searched() -> None:
+def test_shown_attributes_of_a_workload_can_be_searched() -> None:
     made, _ = listing(
         workload("web"),
         owned("web-1", "web"),
@@ -269,7 +269,7 @@ def test_what_is_shown_of_a_workload_can_be_searched() -> None:
         assert [key.rpartition("/")[2] for key in made.keys] == names, text
 
 
-def test_a_port_that_moves_during_a_rollout_is_one_port() -> None:
+def test_port_that_changes_during_a_rollout_is_one_port() -> None:
     old = DeclaredPort(number=8080, name="http", container="web")
     new = DeclaredPort(number=8081, name="http", container="web")
     more = DeclaredPort(number=9000, container="web")
@@ -283,7 +283,7 @@ def test_a_port_that_moves_during_a_rollout_is_one_port() -> None:
     assert entry.ports == (new, more)
 
 
-def test_a_replica_set_that_a_deployment_adopts_is_no_longer_listed() -> None:
+def test_adopted_replica_set_is_not_listed() -> None:
     alone = workload("web-6d8c", kind=TargetKind.REPLICASET)
     made, picture = listing(workload("web"), alone)
     assert "rs/shop/web-6d8c" in made.keys
@@ -293,7 +293,7 @@ def test_a_replica_set_that_a_deployment_adopts_is_no_longer_listed() -> None:
     assert made.keys == ("deploy/shop/web",)
 
 
-# Kept current, by whatever way, is the same as said plainly -------------------------------
+# Incremental updates equal a full rebuild ---------------------------------------------
 
 NAMES = st.sampled_from(["web-1", "web-2", "api-1", "db", "w", "a-web", "cobweb"])
 SPACES = st.sampled_from(["shop", "shop", "data"])
@@ -405,7 +405,7 @@ def take(made: EntryList, step: Step) -> None:
 
 
 def plainly(made: EntryList) -> tuple[str, ...]:
-    """What `Listing` is to show, said without a thought for time."""
+    """Return the expected keys of `EntryList`, computed simply."""
     picture, query = made.picture, made.query
     base = {
         EntryKind.PODS: [*picture.pods],
@@ -454,7 +454,7 @@ def plainly(made: EntryList) -> tuple[str, ...]:
     st.sampled_from(EntrySort),
     st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=2, max_size=8),
 )
-def test_kept_current_is_the_same_as_said_plainly(
+def test_incremental_update_equals_a_full_rebuild(
     items: list[Pod | Workload | Service], text: str, sort: EntrySort, batches: list[list[Step]]
 ) -> None:
     made, picture = listing(
@@ -477,7 +477,7 @@ def test_kept_current_is_the_same_as_said_plainly(
             assert made.entry(key) == entry_of(picture, key)
 
 
-def test_another_scope_s_view_changes_nothing() -> None:
+def test_view_of_another_scope_changes_nothing() -> None:
     made, picture = listing(pod("a"), view=EntryKind.PODS)
     assert not picture.apply(CatalogView(scope=SHOP, version=9, complete=True))
     made.update()

@@ -23,7 +23,7 @@ from tui_forward.tui.viewmodel.filter_query import parse_query
 from tui_forward.tui.viewmodel.rows import Cell
 
 
-def test_a_pod_has_kubectl_s_columns() -> None:
+def test_pod_row_has_the_columns_of_kubectl() -> None:
     entry = pod_entry(msgspec.structs.replace(pod("web-1"), node="node-a"))
     row = entry_row(entry, [forward()], 7201.0)
     assert texts(row) == ["●", "web-1", "1/1", "Running", "0", "2h", "node-a"]
@@ -33,13 +33,13 @@ def test_a_pod_has_kubectl_s_columns() -> None:
     assert texts(entry_row(entry, [], 1.0, depth=1, with_namespace=True))[1] == "  web-1"
 
 
-def test_the_mark_is_that_of_the_forward_that_is_worst_off() -> None:
+def test_mark_is_that_of_the_worst_forward() -> None:
     entry = pod_entry(pod("web-1"))
     blocked = forward(ForwardState.BLOCKED)
     assert texts(entry_row(entry, [forward(), blocked], 1.0))[0] == "■"
 
 
-def test_a_workload_and_a_service() -> None:
+def test_workload_and_service_rows() -> None:
     picture = ClusterState(ALL)
     picture.apply(seen(workload("web", ready=0), owned("web-1", "web", restarts=2), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
@@ -50,7 +50,7 @@ def test_a_workload_and_a_service() -> None:
     assert texts(entry_row(service, [], 1.0))[:5] == ["", "svc/web", "", "Headless", ""]
 
 
-def test_what_matched_is_highlighted_where_it_is_shown() -> None:
+def test_matches_are_highlighted() -> None:
     entry = pod_entry(pod("web-1"))
     spans = parse_query("b1").spans(entry.name)
     cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
@@ -66,14 +66,12 @@ def test_what_matched_is_highlighted_where_it_is_shown() -> None:
         ("Completed", "Succeeded", "dim"),
     ],
 )  # fmt: skip
-def test_what_fails_is_told_from_what_only_takes_a_while(
-    status: str, phase: str, style: str
-) -> None:
+def test_failures_differ_from_pending_states(status: str, phase: str, style: str) -> None:
     failing = msgspec.structs.replace(pod("a"), status=status, phase=phase, ready=False)
     assert entry_row(pod_entry(failing), [], 1.0).cells[3] == Cell(status, style)
 
 
-def test_a_service_s_port_says_where_it_leads() -> None:
+def test_service_port_shows_its_target() -> None:
     port = DeclaredPort(number=80, name="http", target="8080")
     assert texts(port_row(0, port, None)) == ["1", "○", "http", "80", "to 8080"]
     same = DeclaredPort(number=80, name="http", target="80")
@@ -90,7 +88,7 @@ def test_port_rows() -> None:
     assert texts(port_row(2, PORTS[2], None)) == ["", "–", "dns", "53", "UDP, not forwardable"]
 
 
-def test_the_forward_of_a_port_moves_with_its_pod() -> None:
+def test_forward_of_a_port_moves_with_its_pod() -> None:
     web1, web2 = pod_entry(pod("web-1")), pod_entry(pod("web-2"))
     on = forward()
     assert forward_on([on], "here", web1, PORTS[0]) is on
@@ -103,7 +101,7 @@ def test_the_forward_of_a_port_moves_with_its_pod() -> None:
     assert forward_on([unresolved], "here", web1, PORTS[0]) is unresolved
 
 
-def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
+def test_forward_by_name_stays_on_its_port_if_the_name_repeats() -> None:
     ports = tuple(
         DeclaredPort(number=number, name="http", container=container)
         for number, container in ((8080, "web"), (8081, "new"))
@@ -121,7 +119,7 @@ def test_a_forward_by_name_stays_on_its_port_when_two_have_the_name() -> None:
     assert forward_on([on], "here", entry, ports[1]) is on
 
 
-def test_a_workload_s_forward_is_its_own_and_marks_its_pod_as_well() -> None:
+def test_forward_of_a_workload_marks_its_pod() -> None:
     picture = ClusterState(ALL)
     picture.apply(seen(workload("web"), owned("web-1", "web"), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)

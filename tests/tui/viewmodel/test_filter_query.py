@@ -50,7 +50,7 @@ def test_does_not_match(text: str) -> None:
     assert parse_query(text).score(Thing()) is None
 
 
-def test_the_better_match_counts_more() -> None:
+def test_better_match_has_a_higher_score() -> None:
     names = ["web", "web-1", "my-web", "cobweb", "w-e-b"]
     score = fuzzy_score("web")
     assert score("cobweb-web") == score("my-web")
@@ -60,13 +60,13 @@ def test_the_better_match_counts_more() -> None:
     assert len(set(scores)) == len(scores)
 
 
-def test_letters_strewn_over_a_name_are_no_match() -> None:
+def test_scattered_letters_do_not_match() -> None:
     assert fuzzy_score("abc")("xaxxbxxc") is None
     assert fuzzy_score("pgw")("pay-gateway") is not None
     assert fuzzy_score("paygw")("pay-gateway") is not None
 
 
-def test_a_name_made_to_be_searched_forever_is_not() -> None:
+def test_adversarial_name_is_searched_quickly() -> None:
     assert fuzzy_score("a" * 20 + "b")("a" * 253) is None
     assert fuzzy_score("ab" * 20 + "c")("ab-" * 80) is None
 
@@ -93,13 +93,13 @@ WORDS = st.text(alphabet="abc-", min_size=1, max_size=5)
 
 @settings(max_examples=300)
 @given(NAMES, WORDS)
-def test_fuzzy_finds_the_best_way_through_a_name(name: str, word: str) -> None:
+def test_fuzzy_score_finds_the_best_alignment(name: str, word: str) -> None:
     assert (fuzzy_score(word)(name) is not None) == possible(word, name)
 
 
 @settings(max_examples=300)
 @given(NAMES, WORDS)
-def test_what_is_highlighted_is_what_was_typed(name: str, word: str) -> None:
+def test_spans_are_the_typed_letters(name: str, word: str) -> None:
     spans = parse_query(word).spans(name)
     assert bool(spans) == (fuzzy_score(word)(name) is not None)
     if spans:
@@ -138,7 +138,7 @@ def test_never_fails(text: str) -> None:
 
 
 @given(st.text(alphabet="abc-", min_size=1, max_size=12), st.text("abc-", min_size=1, max_size=5))
-def test_a_longer_word_matches_no_more(name: str, word: str) -> None:
+def test_longer_word_matches_a_subset(name: str, word: str) -> None:
     for end in range(1, len(word)):
         if fuzzy_score(word)(name) is not None:
             assert fuzzy_score(word[:end])(name) is not None
@@ -146,7 +146,7 @@ def test_a_longer_word_matches_no_more(name: str, word: str) -> None:
 
 @settings(max_examples=300)
 @given(texts, st.text(alphabet='webapi-1:!"*\t nsport', max_size=4), st.data())
-def test_what_narrows_matches_no_more(text: str, more: str, data: st.DataObject) -> None:
+def test_narrower_query_matches_a_subset(text: str, more: str, data: st.DataObject) -> None:
     before, after = parse_query(text), parse_query(text + more)
     name = data.draw(st.sampled_from(["web-1", "api", "pay-gateway", "w"]))
     thing = Thing(title=name, words=name, namespace=data.draw(st.sampled_from(["shop", "web"])))
@@ -154,7 +154,7 @@ def test_what_narrows_matches_no_more(text: str, more: str, data: st.DataObject)
         assert before.score(thing) is not None
 
 
-def test_letters_close_together_are_meant_before_letters_far_apart() -> None:
+def test_adjacent_letters_score_higher() -> None:
     near, far, further = (
         fuzzy_score("wb")(name) for name in ("web", "legacy-9z65wlhnvt-b6sg5", "gateway-8z-kbh")
     )

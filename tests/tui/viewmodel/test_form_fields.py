@@ -27,7 +27,7 @@ def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
     return validate_form(fields, spec, taken, DEFAULTS)
 
 
-def test_nothing_changed_is_the_same_forward() -> None:
+def test_unchanged_form_is_the_same_forward() -> None:
     assert judged().spec == SPEC
     full = msgspec.structs.replace(
         SPEC,
@@ -41,7 +41,7 @@ def test_nothing_changed_is_the_same_forward() -> None:
     assert judged(full).spec == full
 
 
-def test_everything_can_be_said() -> None:
+def test_all_fields() -> None:
     made = judged(
         port="metrics",
         local="0",
@@ -66,8 +66,8 @@ def test_everything_can_be_said() -> None:
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("port", "", "number or a name"),
-        ("port", "1:2", "number or a name"),
+        ("port", "", "port number or name"),
+        ("port", "1:2", "port number or name"),
         ("port", "99999", "out of range"),
         ("local", "x", "not a local port"),
         ("local", "70000", "not a local port"),
@@ -75,23 +75,23 @@ def test_everything_can_be_said() -> None:
         ("address", "nowhere", "not an address"),
         ("queue_timeout", "soon", "not a duration"),
         ("half_close_timeout", "-1", "not a duration"),
-        ("label", "x" * 41, "short"),
-        ("label", "a\x1b[31m", "plain"),
+        ("label", "x" * 41, "too long"),
+        ("label", "a\x1b[31m", "unprintable"),
     ],
 )
-def test_what_is_wrong_is_said_at_the_field(field: str, text: str, words: str) -> None:
+def test_problems_are_reported_per_field(field: str, text: str, words: str) -> None:
     found = judged(**{field: text})
     assert found.spec is None
     assert list(found.problems) == [field]
     assert words in found.problems[field]
 
 
-def test_an_edited_forward_may_keep_its_own_port() -> None:
+def test_edited_forward_may_keep_its_port() -> None:
     own = msgspec.structs.replace(SPEC, local_port=8081)
     assert judged(own).spec == own
 
 
-def test_what_a_person_should_know() -> None:
+def test_notes() -> None:
     assert "other machines" in judged(address="0.0.0.0").notes["address"]
     assert "privileges" in judged(local="80").notes["local"]
     assert judged(port="5432").notes["local"].startswith("empty: 5432")
@@ -102,6 +102,6 @@ def test_choices() -> None:
     assert port_choices(PORTS) == ["http", "metrics", "dns"]
 
 
-def test_what_is_left_empty_is_the_default() -> None:
+def test_empty_fields_are_defaults() -> None:
     made = judged(address="", queue_timeout=" ", half_close_timeout="").spec
     assert made == DEFAULTS.spec(SPEC.target)

@@ -29,7 +29,7 @@ def ids(*forwards: Forward, sort: ForwardSort) -> list[str]:
     return list(group_forwards(forwards, sort=sort).keys)
 
 
-def test_the_oldest_comes_first_and_ten_comes_after_nine() -> None:
+def test_started_order_is_numeric() -> None:
     forwards = [forward(number) for number in (10, 9, 1)]
     assert ids(*forwards, sort=ForwardSort.STARTED) == ["f1", "f9", "f10"]
 
@@ -39,7 +39,7 @@ def test_sorted_by_name() -> None:
     assert ids(*forwards, sort=ForwardSort.NAME) == ["f3", "f2", "f1"]
 
 
-def test_trouble_comes_first_and_what_is_paused_last() -> None:
+def test_problems_come_first_and_paused_last() -> None:
     forwards = [
         forward(1),
         forward(2, state=ForwardState.WAITING),
@@ -50,7 +50,7 @@ def test_trouble_comes_first_and_what_is_paused_last() -> None:
     assert ids(*forwards, sort=ForwardSort.TROUBLE) == ["f3", "f5", "f2", "f1", "f4"]
 
 
-def test_traffic_that_is_about_the_same_changes_no_order() -> None:
+def test_similar_traffic_keeps_the_order() -> None:
     assert ids(forward(1, rate=1000), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == [
         "f1",
         "f2",
@@ -58,14 +58,14 @@ def test_traffic_that_is_about_the_same_changes_no_order() -> None:
     assert ids(forward(1, rate=10), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == ["f2", "f1"]
 
 
-def test_groups_have_headings_and_what_has_no_label_comes_last() -> None:
+def test_groups_have_headings_and_unlabeled_comes_last() -> None:
     forwards = [forward(1), forward(2, label="work"), forward(3, label="home"), forward(4)]
     made = group_forwards(forwards, group=ForwardGroup.LABEL)
     assert made.keys == ("#label:home", "f3", "#label:work", "f2", "#label:", "f1", "f4")
     assert made.headings["#label:"].title == "no label"
 
 
-def test_profiles_of_working_trees_go_by_their_folder() -> None:
+def test_team_profiles_are_named_by_folder() -> None:
     forwards = [
         forward(1),
         forward(2, profile="shop"),
@@ -78,14 +78,14 @@ def test_profiles_of_working_trees_go_by_their_folder() -> None:
     assert made.headings["#profile:"].title == "no profile"
 
 
-def test_a_folded_group_keeps_its_heading_and_its_members() -> None:
+def test_folded_group_keeps_heading_and_members() -> None:
     forwards = [forward(1), forward(2, namespace="data")]
     made = group_forwards(forwards, group=ForwardGroup.NAMESPACE, folded={"#namespace:shop"})
     assert made.keys == ("#namespace:data", "f2", "#namespace:shop")
     assert [one.id for one in made.headings["#namespace:shop"].members] == ["f1"]
 
 
-def test_what_is_not_wanted_has_no_heading_either() -> None:
+def test_filtered_group_has_no_heading() -> None:
     forwards = [forward(1), forward(2, namespace="data")]
     made = group_forwards(
         forwards,

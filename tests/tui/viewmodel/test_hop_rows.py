@@ -15,19 +15,19 @@ POD = Hop(
 PORT = Hop(kind=HopKind.PORT)
 
 
-def test_a_station_shows_what_is_known() -> None:
+def test_hop_shows_its_facts() -> None:
     assert texts(hop_row(API)) == [
         "●", "API server", "10.0.0.1:6443", "12 ms", "v1.36.2 · context prod",
     ]  # fmt: skip
     assert texts(hop_row(PORT)) == ["○", "port", "–", "", ""]
 
 
-def test_the_broken_one_says_why_and_is_marked_without_colour() -> None:
+def test_broken_hop_shows_its_error_and_a_symbol() -> None:
     assert texts(hop_row(POD)) == ["✗", "pod", "web-1", "", "no node has room"]
     assert hop_error_text([API, POD, PORT]) == "✗ pod: no node has room  → look at its events"
 
 
-def test_what_went_wrong_last_is_no_alarm() -> None:
+def test_past_error_is_not_marked_as_broken() -> None:
     last = Hop(kind=HopKind.API, state=HopState.OK, error="timed out")
     assert hop_error_text([last, PORT]) == "API server, last: timed out"
     assert hop_error_text([API, PORT]) == ""

@@ -22,7 +22,7 @@ def texts(tail: LogTail) -> list[str]:
 
 
 def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> None:
-    said = [
+    entries = [
         ("info", "fine", ""),
         ("error", "broken", "Traceback:\n  ValueError"),
         ("warning", "odd", ""),
@@ -32,7 +32,7 @@ def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> 
         "".join(
             encode_entry(LogEntry(TIME, level, "tui_forward.daemon", message, exception=failed))
             + "\n"
-            for level, message, failed in said
+            for level, message, failed in entries
         )
         + "something else\n"
     )
@@ -49,8 +49,8 @@ def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> 
     ]
     assert [line.number for line in tail.lines] == [1, 2, 3, 4, 5, 6, 7]
     assert texts(tail)[:4] == [
-        "2026-01-02 03:04:05.678 INFO agent: fine",
-        "2026-01-02 03:04:05.678 ERROR agent: broken",
+        "2026-01-02 03:04:05.678 INFO daemon: fine",
+        "2026-01-02 03:04:05.678 ERROR daemon: broken",
         "Traceback:",
         "  ValueError",
     ]
@@ -58,7 +58,7 @@ def test_lines_have_levels_and_tracebacks_belong_to_their_record(path: Path) -> 
     assert not tail.read()
 
 
-def test_what_is_added_is_read_and_half_a_line_waits(path: Path) -> None:
+def test_appended_lines_are_read_when_complete(path: Path) -> None:
     path.write_bytes(b"one\ntw")
     tail = LogTail(path)
     tail.read()
@@ -72,10 +72,10 @@ def test_what_is_added_is_read_and_half_a_line_waits(path: Path) -> None:
     assert texts(tail) == ["one", "two ü", "three"]
 
 
-def test_a_file_that_is_not_there_yet(path: Path) -> None:
+def test_missing_file(path: Path) -> None:
     tail = LogTail(path)
     assert tail.read()
-    assert "There is no log at" in tail.trouble
+    assert "No log file at" in tail.trouble
     assert tail.hint
     assert not tail.read()
     path.write_text("first\n")
@@ -87,11 +87,11 @@ def test_a_file_that_is_not_there_yet(path: Path) -> None:
     assert texts(tail) == ["first"]  # what was seen stays
 
 
-def test_a_folder_is_said(path: Path) -> None:
+def test_folder_is_an_error(path: Path) -> None:
     path.mkdir()
     tail = LogTail(path)
     assert tail.read()
-    assert "cannot be read" in tail.trouble
+    assert "Cannot read the log" in tail.trouble
 
 
 def test_rotation_loses_nothing(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_rotation_loses_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", ["x\n", "something longer than there was before\n"])
-def test_a_file_that_is_emptied_is_read_from_its_start(path: Path, after: str) -> None:
+def test_truncated_file_is_read_from_its_start(path: Path, after: str) -> None:
     path.write_text("before, line 1\nbefore, line 2\n")
     tail = LogTail(path)
     tail.read()
@@ -134,7 +134,7 @@ def test_only_the_end_of_a_large_file(path: Path) -> None:
     assert texts(tail)[0].startswith("line 28000 ")
 
 
-def test_a_flood_between_two_looks_is_skipped_not_kept(path: Path) -> None:
+def test_flood_between_two_reads_is_skipped(path: Path) -> None:
     path.write_text("calm\n")
     tail = LogTail(path)
     tail.read()
@@ -156,7 +156,7 @@ def test_one_endless_line_is_bounded(path: Path) -> None:
     assert [len(text) for text in texts(tail)] == [4000]
 
 
-def test_strangers_text_is_tamed(path: Path) -> None:
+def test_untrusted_text_is_sanitized(path: Path) -> None:
     path.write_bytes(b"\x1b[31mred\x07 \x00 [b]x[/b] \xe2\x80\xaeevil \xff\tend\n")
     tail = LogTail(path)
     tail.read()
@@ -168,7 +168,7 @@ def test_strangers_text_is_tamed(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_one_may_not_read_is_said(path: Path) -> None:
+def test_unreadable_file_is_an_error(path: Path) -> None:
     path.write_text("secret\n")
     path.chmod(0)
     tail = LogTail(path)

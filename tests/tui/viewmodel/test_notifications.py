@@ -18,61 +18,61 @@ def as_(state: ForwardState, since: float, **changes: object) -> Forward:
     return msgspec.structs.replace(READY, state=state, since=since, **changes)
 
 
-def told(watch: StateChangeTracker, one: Forward, now: float) -> list[tuple[str, str]]:
+def notifications(watch: StateChangeTracker, one: Forward, now: float) -> list[tuple[str, str]]:
     return [(notice.severity, notice.text) for notice in watch.notice([one], now)]
 
 
-def test_what_begins_well_is_no_news() -> None:
+def test_successful_start_is_not_reported() -> None:
     watch = StateChangeTracker()
-    assert told(watch, as_(ForwardState.STARTING, 0), 0) == []
-    assert told(watch, as_(ForwardState.CONNECTING, 1), 9) == []
-    assert told(watch, READY, 10) == []
+    assert notifications(watch, as_(ForwardState.STARTING, 0), 0) == []
+    assert notifications(watch, as_(ForwardState.CONNECTING, 1), 9) == []
+    assert notifications(watch, READY, 10) == []
 
 
-def test_a_moment_s_outage_is_no_news() -> None:
+def test_short_outage_is_not_reported() -> None:
     watch = StateChangeTracker()
-    told(watch, READY, 0)
-    assert told(watch, as_(ForwardState.RECONNECTING, 10), 10.5) == []
-    assert told(watch, READY, 11) == []
+    notifications(watch, READY, 0)
+    assert notifications(watch, as_(ForwardState.RECONNECTING, 10), 10.5) == []
+    assert notifications(watch, READY, 11) == []
 
 
-def test_an_outage_is_told_once_and_its_end_as_well() -> None:
+def test_outage_and_its_end_are_reported_once() -> None:
     watch = StateChangeTracker()
-    told(watch, READY, 0)
+    notifications(watch, READY, 0)
     down = as_(ForwardState.RECONNECTING, 10, reason="the pod was replaced")
-    assert told(watch, down, 11) == []
-    assert told(watch, down, 12) == [("warning", "reconnecting: the pod was replaced")]
-    assert told(watch, as_(ForwardState.WAITING, 13), 15) == []
-    assert told(watch, READY, 22) == [("information", "ready again after 12s")]
-    assert told(watch, READY, 23) == []
+    assert notifications(watch, down, 11) == []
+    assert notifications(watch, down, 12) == [("warning", "reconnecting: the pod was replaced")]
+    assert notifications(watch, as_(ForwardState.WAITING, 13), 15) == []
+    assert notifications(watch, READY, 22) == [("information", "ready again after 12s")]
+    assert notifications(watch, READY, 23) == []
 
 
-def test_what_needs_a_person_is_told_at_once_with_the_hint() -> None:
+def test_blocked_forward_is_reported_immediately_with_hint() -> None:
     watch = StateChangeTracker()
     blocked = as_(ForwardState.BLOCKED, 5, reason="401", hint="log in")
     assert watch.notice([blocked], 5) == [
         Notification("shop/pod/web:http", "blocked: 401\nlog in", "error")
     ]
     assert watch.notice([blocked], 6) == []
-    assert told(watch, READY, 9) == [("information", "ready again after 4s")]
+    assert notifications(watch, READY, 9) == [("information", "ready again after 4s")]
 
 
-def test_what_was_paused_by_hand_is_no_outage() -> None:
+def test_paused_forward_is_no_outage() -> None:
     watch = StateChangeTracker()
-    told(watch, READY, 0)
-    assert told(watch, as_(ForwardState.STOPPED, 1, paused=True), 100) == []
-    assert told(watch, as_(ForwardState.CONNECTING, 101), 101) == []
-    assert told(watch, READY, 102) == []
+    notifications(watch, READY, 0)
+    assert notifications(watch, as_(ForwardState.STOPPED, 1, paused=True), 100) == []
+    assert notifications(watch, as_(ForwardState.CONNECTING, 101), 101) == []
+    assert notifications(watch, READY, 102) == []
 
 
-def test_a_forward_that_is_gone_is_forgotten() -> None:
+def test_removed_forward_is_dropped() -> None:
     watch = StateChangeTracker()
-    told(watch, READY, 0)
+    notifications(watch, READY, 0)
     assert watch.notice([], 1) == []
-    assert told(watch, as_(ForwardState.RECONNECTING, 2), 50) == []
+    assert notifications(watch, as_(ForwardState.RECONNECTING, 2), 50) == []
 
 
-def test_a_person_may_want_to_hear_less_but_misses_nothing() -> None:
+def test_notification_setting_keeps_essential_ones() -> None:
     news = [
         Notification("web", "ready again", "information"),
         Notification("web", "reconnecting", "warning"),

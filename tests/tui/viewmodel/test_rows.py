@@ -43,7 +43,7 @@ def texts(row: rows.Row) -> list[str]:
     return [cell.text for cell in row.cells]
 
 
-def test_ready_forward_shows_figures() -> None:
+def test_ready_forward_shows_traffic() -> None:
     counters = Counters(
         bytes_from_pod=12_000_000, rate_from_pod=1e6, connections_open=3, bytes_to_pod=99
     )
@@ -55,7 +55,7 @@ def test_ready_forward_shows_figures() -> None:
     ]  # fmt: skip
 
 
-def test_a_heading_sums_up_its_group() -> None:
+def test_heading_summarizes_its_group() -> None:
     flowing = forward(counters=Counters(rate_from_pod=1e6, rate_to_pod=10))
     waiting = forward(ForwardState.WAITING)
     heading = Heading("#namespace:shop", "shop", (flowing, waiting), folded=False)
@@ -74,7 +74,7 @@ def test_any_other_state_shows_its_reason(state: ForwardState) -> None:
     assert row.cells[-1].text == "3 queued · next try in 2 s · pod web-1 was deleted"
 
 
-def test_every_state_has_a_mark_of_its_own_word() -> None:
+def test_every_state_has_a_mark() -> None:
     assert set(rows.STATE_MARKS) == set(ForwardState)
     assert rows.state_cell(forward(paused=True)).text == "‖ paused"
 
@@ -117,7 +117,7 @@ def test_header() -> None:
         Snapshot(version=1, at=0.0, forwards=(forward(),)),
     )  # fmt: skip
     assert "  ".join(c.text for c in cells) == (
-        "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 on, 0 conns  ↓ 0 B/s ↑ 0 B/s"
+        "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 forward · 0 conns  ↓ 0 B/s ↑ 0 B/s"
     )
     assert rows.health_cell(None).text == "API …"
     assert rows.health_cell(ApiHealth(context="here", ok=False)).style == "bad"

@@ -14,7 +14,7 @@ STOP = KeyHint("x", "x", "Stop")
 HELP = KeyHint("question_mark", "?", "Help", kept=True)
 
 
-def test_what_is_kept_stays_when_there_is_no_room() -> None:
+def test_state_is_kept_if_it_cannot_be_written() -> None:
     keys = (COPY, STOP, HELP)
     assert fit_keys(keys, 100) == keys
     assert fit_keys(keys, 6 + 2 + 6) == (COPY, HELP)
@@ -51,7 +51,7 @@ class KeyApp(App[None]):
         return "".join(s.text for s in self.screen._compositor.render_strips()[0]).strip()
 
 
-async def test_only_what_works_now_is_shown_and_can_be_clicked() -> None:
+async def test_only_available_keys_are_shown_and_clickable() -> None:
     app = KeyApp()
     async with app.run_test(size=(40, 3)) as pilot:
         await until(lambda: app.line().startswith("y Copy"))

@@ -96,7 +96,7 @@ async def test_only_changed_lines_are_drawn() -> None:
         assert drawn == []
 
 
-async def test_what_an_empty_table_says_may_change() -> None:
+async def test_text_of_an_empty_table_may_change() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 12)) as pilot:
         app.show([])
@@ -113,7 +113,7 @@ async def test_what_an_empty_table_says_may_change() -> None:
         assert "None here" in app.lines()[2]
 
 
-async def test_the_cursor_stays_with_its_row() -> None:
+async def test_cursor_stays_on_its_row() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 12)) as pilot:
         app.table.focus()
@@ -163,7 +163,7 @@ async def test_mouse() -> None:
         assert app.table.cursor == "row-00002"
 
 
-async def test_a_smaller_terminal_keeps_the_cursor_in_view() -> None:
+async def test_smaller_terminal_keeps_the_cursor_in_view() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 30)) as pilot:
         app.table.focus()
@@ -174,7 +174,7 @@ async def test_a_smaller_terminal_keeps_the_cursor_in_view() -> None:
         assert any("…020" in line for line in app.lines())
 
 
-async def test_the_cursor_s_row_is_in_view_when_rows_come_in_above_and_the_bar_with_them() -> None:
+async def test_cursor_row_stays_in_view_when_rows_are_inserted_above() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 12)) as pilot:
         app.table.focus()

@@ -1,4 +1,4 @@
-"""Keys: how Textual calls them, which a terminal can send, how people read them. Pure."""
+"""Key names: those of Textual, those a terminal can send, and display names. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.binding import Binding
 from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 
 _MODIFIERS: Final = ("ctrl", "shift", "alt", "super", "hyper", "meta")
-# In a terminal's bytes these are one and the same.
+# Terminals send the same bytes for these.
 _SAME_BYTES: Final = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "escape"}
 _NAMED: Final = frozenset(
     name
     for name in (str(key.value) for key in Keys)
-    if "+" not in name and name.isidentifier() and name != "return"  # never sent: it is enter
+    if "+" not in name and name.isidentifier() and name != "return"  # never sent; it is enter
 ) | {"comma"}  # fmt: skip
-_OFTEN_MEANT: Final = {
+_COMMON_ALIASES: Final = {
     "esc": "escape", "return": "enter", "del": "delete", "ins": "insert", "pgup": "pageup",
     "pgdn": "pagedown", "page_up": "pageup", "page_down": "pagedown", "bs": "backspace",
     "control": "ctrl", "option": "alt", "cmd": "super", "dot": "full_stop", "period": "full_stop",
@@ -33,7 +33,7 @@ class KeyProblemKind:
     """Why a key cannot be bound.
 
     Attributes:
-        what: What is wrong, without a full stop.
+        what: The problem, without a full stop.
         hint: What to write instead; may be empty.
     """
 
@@ -42,7 +42,7 @@ class KeyProblemKind:
 
 
 def normalize_key(key: str) -> str:
-    """A key as Textual tells of it when it is pressed: `?` is `question_mark`."""
+    """Return the key name of Textual's key events: `?` is `question_mark`."""
     bare = key.strip()
     if bare == "+" or bare.endswith("++"):
         bare = f"{bare[:-1]}plus"
@@ -54,30 +54,30 @@ def normalize_key(key: str) -> str:
 
 
 def _rank(modifier: str) -> int:
-    # Textual sorts them: alt+ctrl+shift+x.
+    # Textual sorts modifiers: alt+ctrl+shift+x.
     return sorted(_MODIFIERS).index(modifier) if modifier in _MODIFIERS else len(_MODIFIERS)
 
 
 def key_problem(key: str) -> KeyProblemKind | None:
-    """What is wrong with a key, if anything.
+    """Return the problem of a key, if any.
 
     Args:
-        key: One key, as a person writes it: `x`, `X`, `ctrl+x`, `f5`, `?`, `question_mark`.
+        key: One key, as written in settings: `x`, `X`, `ctrl+x`, `f5`, `?`, `question_mark`.
     """
     bare = key.strip()
     if not bare:
         return KeyProblemKind(
-            "there is no key between the commas", "The key , itself is written comma"
+            "there is no key between the commas", "Write the key , as comma"
         )  # fmt: skip
     name = normalize_key(bare)
     *modifiers, last = name.split("+")
     for modifier in modifiers:
         if modifier not in _MODIFIERS:
-            meant = _OFTEN_MEANT.get(modifier)
-            hint = f"Write {meant}" if meant else f"There are {', '.join(_MODIFIERS)}"
-            return KeyProblemKind(f"no key holds {modifier!r}", hint)
+            correction = _COMMON_ALIASES.get(modifier)
+            hint = f"Write {correction}" if correction else f"Available: {', '.join(_MODIFIERS)}"
+            return KeyProblemKind(f"{modifier!r} is not a modifier key", hint)
     if not _exists(last):
-        return KeyProblemKind(f"there is no key {last!r}", _instead(last))
+        return KeyProblemKind(f"there is no key {last!r}", _suggestion(last))
     if name in _SAME_BYTES:
         return KeyProblemKind(
             f"terminals cannot tell {name} from {_SAME_BYTES[name]}", "Choose another key"
@@ -93,47 +93,51 @@ def _exists(name: str) -> bool:
     if name in _NAMED or name in KEY_NAME_REPLACEMENTS.values():
         return True
     character = key_to_character(name)
-    # `latin_small_letter_a` is a character, but no key is called so.
+    # `latin_small_letter_a` is a character name, but not a key name.
     return character is not None and not character.isalnum() and normalize_key(character) == name
 
 
-def _instead(name: str) -> str:
-    meant = _OFTEN_MEANT.get(name.lower())
-    if meant is None and name.lower() != name and _exists(name.lower()):
-        meant = name.lower()
-    if meant is None:
+def _suggestion(name: str) -> str:
+    correction = _COMMON_ALIASES.get(name.lower())
+    if correction is None and name.lower() != name and _exists(name.lower()):
+        correction = name.lower()
+    if correction is None:
         close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
-        meant = close[0] if close else None
-    return f"Did you mean {meant}?" if meant else "Write a letter, or a name such as f5 or delete"
+        correction = close[0] if close else None
+    return (
+        f"Did you mean {correction}?"
+        if correction
+        else "Write a letter, or a name such as f5 or delete"
+    )
 
 
 def format_key(keys: str) -> str:
-    """Keys as people read them: `↑ k`, `ctrl+x`, `? f1`, `1-9`.
+    """Format keys for display: `↑ k`, `ctrl+x`, `? f1`, `1-9`.
 
     Args:
         keys: As in a binding or a keymap, with commas.
     """
-    words = [_shown_key(key) for key in keys.split(",") if key.strip()]
-    # Digits in a row are one thing.
+    names = [_display_name(key) for key in keys.split(",") if key.strip()]
+    # Consecutive digits form a range.
     runs: list[str] = []
-    for word in words:
+    for name in names:
         last = runs[-1][-1] if runs else ""
-        in_row = len(word) == 1 and word.isdecimal() and last.isdecimal()
-        if in_row and len(runs[-1]) in (1, 3) and ord(word) == ord(last) + 1:
-            runs[-1] = f"{runs[-1][0]}-{word}"
+        in_row = len(name) == 1 and name.isdecimal() and last.isdecimal()
+        if in_row and len(runs[-1]) in (1, 3) and ord(name) == ord(last) + 1:
+            runs[-1] = f"{runs[-1][0]}-{name}"
         else:
-            runs.append(word)
+            runs.append(name)
     return " ".join(runs)
 
 
-def _shown_key(key: str) -> str:
+def _display_name(key: str) -> str:
     *modifiers, last = normalize_key(key).split("+")
     name = {"pageup": "page up", "pagedown": "page down", "enter": "enter"}.get(last)
     return "+".join((*modifiers, name or textual_keys.format_key(last)))
 
 
 def bindings_of(owner: type[object]) -> Iterator[Binding]:
-    """The bindings that a class of widgets declares or inherits, its own first."""
+    """Yield the bindings that a class declares or inherits, its own first."""
     for one in owner.__mro__:
         for binding in vars(one).get("BINDINGS", ()):
             if isinstance(binding, Binding):
@@ -141,7 +145,7 @@ def bindings_of(owner: type[object]) -> Iterator[Binding]:
 
 
 def default_keys(owners: Iterable[type[object]]) -> dict[str, str]:
-    """Every binding id of some classes → its keys by default, for `keymap.check_keys`."""
+    """Return the default keys by binding id of some classes, for `keymap.check_keys`."""
     found: dict[str, str] = {}
     for owner in owners:
         for binding in bindings_of(owner):

@@ -1,4 +1,4 @@
-"""Which of the person's keys can be used, and why the rest cannot. Pure."""
+"""Validation of the keys in the user's settings. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tui_forward.tui.keys.key_names import key_problem, normalize_key
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """What became of the keys.
+    """Result of validating keys.
 
     Attributes:
-        keymap: What can be used, ready for `App.set_keymap`.
-        problems: Why the rest cannot.
+        keymap: Valid keys, for `App.set_keymap`.
+        problems: Problems of the others.
     """
 
     keymap: Mapping[str, str]
@@ -29,62 +29,62 @@ def check_keys(
     lines: Mapping[str, int] | None = None,
     file: str = FILE_NAME,
 ) -> KeyCheck:
-    """Which of the person's keys can be used.
+    """Validate keys from the settings.
 
-    A key may mean different things in different places (`forwards.stop`, `connections.end`),
-    but only one thing in one place, and nothing else where an `app.` binding has it.
+    A key may be bound in several scopes (`forwards.stop`, `connections.end`), but only once per
+    scope, and not at all if an `app.` binding has it.
 
     Args:
         keys: Binding id → key string, from `Settings.keys`.
-        known_ids: Every binding id there is → its keys by default.
+        known_ids: Default keys by binding id.
         lines: From `Settings.lines`.
         file: From `Settings.file`.
     """
     lines = lines or {}
     problems: list[SettingsProblem] = []
     keymap: dict[str, str] = {}
-    # What each key means so far: defaults of whatever the person did not touch, then theirs.
+    # Bindings of each key so far: defaults that the settings do not change, then the settings.
     owners: dict[str, list[str]] = {}
     for binding, default in known_ids.items():
         if binding not in keys:
             for key in default.split(","):
                 owners.setdefault(normalize_key(key), []).append(binding)
 
-    def wrong(binding: str, what: str, hint: str = "") -> None:
-        problems.append(SettingsProblem(file, lines.get(binding), what, hint))
+    def add_problem(binding: str, message: str, hint: str = "") -> None:
+        problems.append(SettingsProblem(file, lines.get(binding), message, hint))
 
     for binding, value in keys.items():
         if binding not in known_ids:
-            hint = did_you_mean(binding, known_ids) or "The help (?) shows what there is"
-            wrong(binding, f"nothing is called {binding!r}", hint)
+            hint = did_you_mean(binding, known_ids) or "The help (?) lists all action ids"
+            add_problem(binding, f"unknown action id {binding!r}", hint)
             continue
-        good: list[str] = []
+        valid: list[str] = []
         for written in value.split(","):
             key = normalize_key(written)
-            trouble = key_problem(written)
-            if trouble is not None:
-                wrong(binding, f"{binding}: {trouble.what}", trouble.hint)
+            problem = key_problem(written)
+            if problem is not None:
+                add_problem(binding, f"{binding}: {problem.what}", problem.hint)
                 continue
             other = _clash(binding, owners.get(key, ()))
             if other:
-                wrong(
-                    binding, f"{binding}: {written.strip()} is the key of {other} already",
-                    f"Choose another key, or give {other} another one",
+                add_problem(
+                    binding, f"{binding}: {written.strip()} is already the key of {other}",
+                    f"Choose another key, or change that of {other}",
                 )  # fmt: skip
-            elif key not in good:
-                good.append(key)
-        if good:
-            keymap[binding] = ",".join(good)
-        # With nothing usable left, its default keys count, and nobody else may have them.
-        for key in good or map(normalize_key, known_ids[binding].split(",")):
+            elif key not in valid:
+                valid.append(key)
+        if valid:
+            keymap[binding] = ",".join(valid)
+        # Without a valid key its default keys apply, and no other binding may have them.
+        for key in valid or map(normalize_key, known_ids[binding].split(",")):
             owners.setdefault(key, []).append(binding)
     return KeyCheck(keymap, tuple(problems))
 
 
 def _clash(binding: str, owners: Collection[str]) -> str:
-    place = binding.partition(".")[0]
+    scope = binding.partition(".")[0]
     for other in owners:
-        there = other.partition(".")[0]
-        if place == there or "app" in (place, there):
+        other_scope = other.partition(".")[0]
+        if scope == other_scope or "app" in (scope, other_scope):
             return other
     return ""

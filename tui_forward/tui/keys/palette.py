@@ -1,7 +1,7 @@
-"""The command palette: every action that works now, with its key, and what the app adds.
+"""The command palette: every action available now, with its key, and commands of the app.
 
-Textual swallows what a provider raises and reads titles as markup; so nothing here may fail
-because of a name, and names of contexts and forwards are shown as they are.
+Textual swallows exceptions of providers and parses titles as markup, so no name may cause an
+error here, and names of contexts and forwards are escaped.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.textual_internals import active_keymap
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 
-# Moving about, and what the palette is itself: nobody looks for these here.
-_NOT_OFFERED: Final = ("table.", "filter.", "app.palette", "log.up", "log.down", "log.page")
-_BEST = 100  # of `fuzzy`
-_IN_HELP = 5
+# Navigation, and the palette itself, are not useful in the palette.
+_EXCLUDED: Final = ("table.", "filter.", "app.palette", "log.up", "log.down", "log.page")
+_MAX_FUZZY_SCORE = 100
+_HELP_SCORE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class PaletteCommand:
     """One line of the palette.
 
     Attributes:
-        title: What it does; may hold names out of the cluster.
-        help: A few more words.
-        run: Does it.
+        title: What it does; may contain names from the cluster.
+        help: Additional text.
+        run: Runs the command.
     """
 
     title: str
@@ -44,55 +44,55 @@ class PaletteCommand:
 
 
 class CommandSource(Protocol):
-    """What the app adds to the actions of the keys."""
+    """Source of commands beyond the actions of key bindings."""
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
-        """Contexts, forwards: whatever there is only at this moment."""
+        """Return the commands for present contexts and forwards."""
 
 
 class ActionProvider(Provider):
-    """Offers the keys' actions and the app's own commands."""
+    """Provider of the actions of key bindings and of the app's commands."""
 
     def commands(self) -> list[PaletteCommand]:
-        """All there is now, keys first."""
-        # Nobody opens the palette for a digit, so those come last.
-        found = sorted(self._of_keys(), key=lambda command: command.help[-1:].isdigit())
+        """Return all commands available now, key bindings first."""
+        # Digit keys come last: the palette is no shortcut for them.
+        found = sorted(self._binding_commands(), key=lambda command: command.help[-1:].isdigit())
         if hasattr(self.app, "palette_commands"):
             found += cast("CommandSource", self.app).palette_commands()
         return found
 
-    def _of_keys(self) -> Iterator[PaletteCommand]:
-        """The actions of whatever has the focus, of its ancestors, the screen and the app."""
+    def _binding_commands(self) -> Iterator[PaletteCommand]:
+        """Yield the actions of the focused widget, its ancestors, the screen and the app."""
         keymap = active_keymap(self.app)
         seen: set[str] = set()
         for node in (self.focused or self.screen).ancestors_with_self:
             for binding in bindings_of(type(node)):
                 name = binding.id
-                if name is None or name in seen or name.startswith(_NOT_OFFERED):
+                if name is None or name in seen or name.startswith(_EXCLUDED):
                     continue
-                if not self._works(node, binding):
+                if not self._is_available(node, binding):
                     continue
                 seen.add(name)
-                what = binding.tooltip or binding.description
+                title = binding.tooltip or binding.description
                 if _is_digit(binding):
-                    what = f"{what}: {binding.key}"
+                    title = f"{title}: {binding.key}"
                 yield PaletteCommand(
-                    what,
+                    title,
                     f"key: {format_key(keymap.get(name, binding.key))}",
                     partial(self.app.run_action, binding.action, node),
                 )
 
-    def _works(self, node: DOMNode, binding: Binding) -> bool:
+    def _is_available(self, node: DOMNode, binding: Binding) -> bool:
         try:
             namespace, action, parameters = parse(binding.action)
         except ActionError:
             return False
-        places = {"app": self.app, "screen": self.screen, "focused": self.focused}
-        target = places.get(namespace, node)
+        nodes = {"app": self.app, "screen": self.screen, "focused": self.focused}
+        target = nodes.get(namespace, node)
         return target is not None and target.check_action(action, parameters) is True
 
     async def discover(self) -> Hits:
-        """Everything, before a letter is typed."""
+        """Yield all commands while the query is empty."""
         for command in self.commands():
             yield DiscoveryHit(
                 Content(_one_line(command.title)), command.run, command.title,
@@ -100,7 +100,7 @@ class ActionProvider(Provider):
             )  # fmt: skip
 
     async def search(self, query: str) -> Hits:
-        """What matches: every word, somewhere in the title or in the help."""
+        """Yield commands that have every word in the title or in the help."""
         style = self.match_style
         for command in self.commands():
             title = _one_line(command.title)
@@ -115,15 +115,15 @@ class ActionProvider(Provider):
 
 
 def match_score(query: str, title: str, more: str = "") -> float | None:
-    """How well a command answers what was typed.
+    """Return how well a command matches a query.
 
     Args:
-        query: Words; each must be found.
-        title: Where a match counts.
-        more: Where it counts little.
+        query: Words; each must match.
+        title: Text in which matches have full weight.
+        more: Text in which matches have little weight.
 
     Returns:
-        Above 0, at most 1; None where a word is missing.
+        Above 0, at most 1; None if a word does not match.
     """
     low, low_more = title.lower(), more.lower()
     words = query.lower().split()
@@ -131,15 +131,15 @@ def match_score(query: str, title: str, more: str = "") -> float | None:
     for word in words:
         score = fuzzy_score(word)(low)
         if score is None and word in low_more:
-            score = _IN_HELP
+            score = _HELP_SCORE
         if score is None:
             return None
         total += max(1, score)
-    return min(1.0, total / (_BEST * len(words))) if words else None
+    return min(1.0, total / (_MAX_FUZZY_SCORE * len(words))) if words else None
 
 
 def match_spans(query: str, title: str) -> list[tuple[int, int]]:
-    """Where words of a query stand in a title, for marking them."""
+    """Return the positions of the query's words in a title, for highlighting."""
     low = title.lower()
     if len(low) != len(title):
         return []

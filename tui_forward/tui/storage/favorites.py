@@ -1,4 +1,4 @@
-"""What a person likes and has used lately, for each context; kept in a file."""
+"""Favorites and recently used entries of each context, kept in a file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import msgspec
 
 from tui_forward.tui.storage.json_file import JsonFile
 
-_RECENT = 200  # per context
-_CONTEXTS = 200
+_MAX_RECENT = 200  # per context
+_MAX_CONTEXTS = 200
 
 
-# What another program, or a later version of this one, has written is not understood, for what
-# is not known here would be lost.
+# Unknown fields, for example of a later version, make the file invalid: rewriting it without them
+# would lose data.
 class _Context(msgspec.Struct, forbid_unknown_fields=True):
     favourites: list[str] = []
-    recent: list[str] = []  # the latest first
+    recent: list[str] = []  # latest first
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,58 +26,58 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Favorites:
-    """Favourites and what was used lately. Keys are those of `Picture`.
+    """Favorites and recently used entries. Keys are those of `ClusterState`.
 
     Args:
-        path: The file; None keeps nothing beyond this object's life.
+        path: Path of the file; None keeps nothing beyond the life of this object.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._kept = JsonFile(path, _File(1))
+        self._file = JsonFile(path, _File(1))
 
     @property
     def trouble(self) -> str:
-        """Why the file could not be read or written, in a sentence; empty if it could."""
-        return self._kept.trouble
+        """Return why the file could not be read or written; empty if it could."""
+        return self._file.trouble
 
     def favourites(self, context: str) -> frozenset[str]:
-        """The keys with a star."""
-        known = self._kept.content.contexts.get(context)
+        """Return the keys of the favorites."""
+        known = self._file.content.contexts.get(context)
         return frozenset(known.favourites) if known is not None else frozenset()
 
     def recent(self, context: str) -> dict[str, int]:
-        """Keys used lately, the latest with the lowest number."""
-        known = self._kept.content.contexts.get(context)
-        return {key: place for place, key in enumerate(known.recent)} if known is not None else {}
+        """Return recently used keys with their rank, 0 for the latest."""
+        known = self._file.content.contexts.get(context)
+        return {key: rank for rank, key in enumerate(known.recent)} if known is not None else {}
 
     def toggle_favourite(self, context: str, key: str) -> bool:
-        """Give a star or take it away; returns whether it has one now."""
-        self._kept.refresh()
+        """Add or remove a favorite; return whether it is one now."""
+        self._file.refresh()
         favourites = self._context(context).favourites
         starred = key not in favourites
         if starred:
             favourites.append(key)
         else:
             favourites.remove(key)
-        self._kept.save()
+        self._file.save()
         return starred
 
     def record_use(self, context: str, key: str) -> None:
-        """It was just used."""
-        self._kept.refresh()
+        """Record that a key was just used."""
+        self._file.refresh()
         recent = self._context(context).recent
         if recent[:1] == [key]:
             return
         if key in recent:
             recent.remove(key)
         recent.insert(0, key)
-        del recent[_RECENT:]
-        self._kept.save()
+        del recent[_MAX_RECENT:]
+        self._file.save()
 
     def _context(self, name: str) -> _Context:
-        contexts = self._kept.content.contexts
+        contexts = self._file.content.contexts
         known = contexts.pop(name, None) or _Context()
-        contexts[name] = known  # the last one used is the last one forgotten
-        while len(contexts) > _CONTEXTS:
+        contexts[name] = known  # moves it to the end, the last one to be dropped
+        while len(contexts) > _MAX_CONTEXTS:
             del contexts[next(iter(contexts))]
         return known

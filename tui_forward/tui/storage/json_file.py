@@ -1,7 +1,7 @@
-"""A small file in which a screen keeps something for the next one.
+"""A small JSON file that dashboards share.
 
-It is written whole each time, in one step. What another screen has written meanwhile is taken in
-first. A file that cannot be understood is put aside, never overwritten: somebody may want it back.
+It is written atomically as a whole. Changes of another dashboard are read first. An invalid file
+is moved aside, never overwritten, so that its content can be recovered.
 """
 
 from __future__ import annotations
@@ -17,58 +17,62 @@ T = TypeVar("T")
 
 
 class JsonFile(Generic[T]):
-    """What is in a file.
+    """Typed content of a JSON file.
 
     Args:
-        path: The file; None keeps nothing beyond this object's life.
-        empty: What is known if there is no file; its type is how the file is understood.
+        path: Path of the file; None keeps nothing beyond the life of this object.
+        empty: The content if there is no file; its type is that of the file.
 
     Attributes:
-        content: Change it as you like after `refresh`, then `save`.
-        trouble: Why it could not be read or written, in a sentence; empty if it could.
+        content: The content. To change it: `refresh`, modify, `save`.
+        trouble: Why it could not be read or written; empty if it could.
     """
 
     def __init__(self, path: Path | None, empty: T) -> None:
         self._path = path
         self._type = type(empty)
-        self._seen: tuple[int, int, int] | None = None  # the file as it was last read or written
+        self._identity: tuple[int, int, int] | None = (
+            None  # identity of the file last read or written
+        )
         self.content = empty
         self.trouble = ""
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file if it is another one than was seen last."""
+        """Read the file if it has changed since it was last read or written."""
         if self._path is None:
             return
         try:
-            now = atomic_file.file_identity(self._path.stat())
-            if now == self._seen:
+            identity = atomic_file.file_identity(self._path.stat())
+            if identity == self._identity:
                 return
             self.content = msgspec.json.decode(self._path.read_bytes(), type=self._type)
-            self._seen = now
+            self._identity = identity
         except FileNotFoundError:
-            return  # then what is known is written there
+            return  # `save` creates it
         except OSError as error:
-            self.trouble = f"{self._path} cannot be read: {error.strerror}"
-            self._path = None  # and shall not be written over
+            self.trouble = f"cannot read {self._path}: {error.strerror}"
+            self._path = None  # never overwrite it
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._put_aside(self._path)
+            self._quarantine(self._path)
 
     def save(self) -> None:
-        """Write it."""
+        """Write the content."""
         if self._path is None:
             return
         data = msgspec.json.format(msgspec.json.encode(self.content), indent=1)
         try:
-            self._seen = atomic_file.file_identity(atomic_file.write_atomically(self._path, data))
+            self._identity = atomic_file.file_identity(
+                atomic_file.write_atomically(self._path, data)
+            )
         except OSError as error:
-            self.trouble = f"{self._path} cannot be written: {error.strerror}"
+            self.trouble = f"cannot write {self._path}: {error.strerror}"
 
-    def _put_aside(self, path: Path) -> None:
+    def _quarantine(self, path: Path) -> None:
         try:
-            aside = atomic_file.quarantine(path)
+            moved_to = atomic_file.quarantine(path)
         except OSError as error:
-            self.trouble = f"{path} could not be understood, nor put aside: {error.strerror}"
+            self.trouble = f"{path} is invalid, and cannot be moved: {error.strerror}"
             self._path = None
         else:
-            self.trouble = f"{path} could not be understood; it is now {aside}"
+            self.trouble = f"{path} is invalid; moved to {moved_to}"

@@ -1,4 +1,4 @@
-"""The files of the dashboard; the command line knows where they are."""
+"""Paths of the dashboard's files, set by the command line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DashboardPaths:
-    """Where things are kept; None keeps nothing.
+    """Paths of files and folders; None keeps nothing.
 
     Attributes:
-        memory: Favourites and what was used lately.
+        memory: Favorites and recently used entries.
         settings: See `tui_forward.settings`.
-        log: What the engine process writes.
-        profiles: The folder of the person's own profiles.
-        trusted: Which of somebody else's profiles were agreed to.
-        working: Where the person is, for the profile of a working tree.
+        log: Log of the engine process.
+        profiles: Folder of the user's profiles.
+        trusted: Store of trusted team profiles.
+        working: Current folder, for the profile of a working tree.
     """
 
     memory: Path | None = None

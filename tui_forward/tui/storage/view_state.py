@@ -1,4 +1,4 @@
-"""Where a person was in the dashboard, for each kubeconfig; kept in a file for the next start."""
+"""View state of the dashboard per kubeconfig, kept in a file for the next start."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 
 from tui_forward.tui.storage.json_file import JsonFile
 
-_MOST = 100
+_MAX_ENTRIES = 100
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was on show, and how. The names are those of the dashboard's own choices.
+    """What the dashboard showed. Values are those of its enumerations.
 
     Attributes:
-        origin: What the kubeconfig said then: its current context, and the namespace of that.
-        context: That one looked at.
-        namespace: Likewise; empty for all of them.
+        origin: Current context of the kubeconfig at that time, and its namespace.
+        context: The context that was shown.
+        namespace: The namespace that was shown; empty for all.
         row: Key of the row under the cursor.
-        query: What the rows were filtered by.
+        query: The filter.
     """
 
     origin: tuple[str, str]
@@ -37,39 +37,39 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1] = 1
-    places: dict[str, Place] = {}  # the one used last is the last one
+    places: dict[str, Place] = {}  # the last used one is last
 
 
 class ViewStateStore:
-    """The place in one kubeconfig.
+    """Store of the view state of one kubeconfig.
 
     Args:
-        path: The file; None keeps nothing.
-        kubeconfig: A name for the kubeconfig.
+        path: Path of the file; None keeps nothing.
+        kubeconfig: Name of the kubeconfig.
 
     Attributes:
-        place: Where the person was when it was last known; None if never.
+        place: The last saved view state; None if there is none.
     """
 
     def __init__(self, path: Path | None, kubeconfig: str = "") -> None:
-        self._kept = JsonFile(path, _File())
+        self._file = JsonFile(path, _File())
         self._kubeconfig = kubeconfig
-        self.place = self._kept.content.places.get(kubeconfig)
+        self.place = self._file.content.places.get(kubeconfig)
 
     @property
     def trouble(self) -> str:
-        """Why the file could not be read or written, in a sentence; empty if it could."""
-        return self._kept.trouble
+        """Return why the file could not be read or written; empty if it could."""
+        return self._file.trouble
 
     def keep(self, place: Place) -> None:
-        """It is here now. Blocks for as long as a disk takes; does nothing if it is the same."""
+        """Save the view state if it changed. Blocks on the disk."""
         if place == self.place:
             return
-        self._kept.refresh()
-        places = self._kept.content.places
+        self._file.refresh()
+        places = self._file.content.places
         places.pop(self._kubeconfig, None)
         places[self._kubeconfig] = place
-        while len(places) > _MOST:
+        while len(places) > _MAX_ENTRIES:
             del places[next(iter(places))]
-        self._kept.save()
+        self._file.save()
         self.place = place

@@ -1,4 +1,4 @@
-"""What the cluster offers, as the dashboard lists it: the filter's language, entries, rows.
+"""Pure functions and types from the model to rows: entries, filters, lists, cells.
 
-Pure: no widget, no clock, no session.
+No Textual, no clock, no session.
 """

@@ -1,4 +1,4 @@
-"""How cells share a line: which columns find a place, and what is left of a text. Pure."""
+"""Layout of cells in a line: column widths and truncation of text. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tui_forward.tui.viewmodel.rows import Cell
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How wide a column is.
+    """Width rules of a column.
 
     Attributes:
-        width: Cells, or the least of them for the one that takes what is left.
-        flexible: Takes what is left; names that are too long lose their middle.
-        prose: Sentences, which lose their end instead.
-        right: Figures stand to the right.
-        drop: Columns with the highest number go first when the table is too narrow; 0 stays.
+        width: Cells; the minimum for a flexible column.
+        flexible: Takes the remaining width; long names are truncated in the middle.
+        prose: Sentences, which are truncated at the end instead.
+        right: Aligned to the right.
+        drop: Columns with the highest number are dropped first if space is short; 0 never.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Column:
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[int]:
-    """The width of each column, 0 for one that finds no place; one cell between columns."""
+    """Return the width of each column, 0 if dropped; one cell is between columns."""
     shown = list(columns)
 
     def needed() -> int:
@@ -53,21 +53,21 @@ def column_widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def printable(text: str) -> str:
-    """The text with a blank for each character that is none to look at."""
+    """Replace each unprintable character with a space."""
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def truncate(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
-    """Text in exactly `width` cells; an ellipsis says that something was left out.
+    """Return the text in exactly `width` cells, truncated with an ellipsis.
 
     Args:
-        text: Anything; control characters become blanks.
+        text: Any text; control characters become spaces.
         width: Cells.
-        right: Stands to the right.
-        middle: Leaves out the middle, because generated names differ at their ends.
+        right: Align to the right.
+        middle: Truncate in the middle, because generated names differ at their ends.
     """
     clean = printable(text)
-    narrow = clean.isascii()  # as nearly all of it is, and that is known at once
+    narrow = clean.isascii()  # fast path: nearly all text is ASCII
     length = len(clean) if narrow else cell_len(clean)
     if length > width:
         if middle and width >= 5 and (narrow or all(cell_len(one) == 1 for one in clean)):
@@ -79,11 +79,11 @@ def truncate(text: str, width: int, *, right: bool = False, middle: bool = False
 
 
 def fitted_spans(cell: Cell, width: int) -> tuple[tuple[int, int], ...]:
-    """Where the matching parts are in what `fit` leaves of a text, its middle left out.
+    """Return the spans of a cell after `truncate` in the middle.
 
     Args:
-        cell: Its characters are one cell wide each.
-        width: Cells there is room for.
+        cell: A cell whose characters are one cell wide each.
+        width: Available cells.
     """
     spans, length = cell.spans, len(cell.text)
     if length <= width:

@@ -1,4 +1,4 @@
-"""A chart of two rates over time, in braille: four dots high and two wide for each letter. Pure."""
+"""Area chart in braille: each character is four dots high and two wide. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DOTS = 4
 
 
 def axis_maximum(values: Sequence[int]) -> int:
-    """A round number not below any value: 1, 2 or 5 times a power of ten."""
+    """Return the smallest 1, 2 or 5 times a power of ten not below any value."""
     top = max(values, default=0)
     if top <= 0:
         return 1
@@ -23,16 +23,16 @@ def axis_maximum(values: Sequence[int]) -> int:
 
 
 def render_area(values: Sequence[int], width: int, height: int, top: int) -> list[str]:
-    """A filled curve, the latest value at the right edge.
+    """Render a filled curve, the latest value at the right edge.
 
     Args:
-        values: One for each step of time, oldest first; two fit into one letter.
-        width: Letters.
+        values: One per time step, oldest first; two fit into one character.
+        width: Characters.
         height: Lines.
-        top: The value that fills the whole height.
+        top: The value of the full height.
 
     Returns:
-        `height` lines of `width` letters, the top one first.
+        `height` lines of `width` characters, the top one first.
     """
     steps = 2 * width
     shown = [0] * max(0, steps - len(values)) + list(values[-steps:])
@@ -41,13 +41,11 @@ def render_area(values: Sequence[int], width: int, height: int, top: int) -> lis
     lines = []
     for line in range(height - 1, -1, -1):
         floor = line * _DOTS
-        letters = []
-        for place in range(0, steps, 2):
-            bits = _column(levels[place] - floor, _LEFT) | _column(
-                levels[place + 1] - floor, _RIGHT
-            )
-            letters.append(chr(_BRAILLE | bits) if bits else " ")
-        lines.append("".join(letters))
+        characters = []
+        for step in range(0, steps, 2):
+            bits = _column(levels[step] - floor, _LEFT) | _column(levels[step + 1] - floor, _RIGHT)
+            characters.append(chr(_BRAILLE | bits) if bits else " ")
+        lines.append("".join(characters))
     return lines
 
 
@@ -56,13 +54,13 @@ def _column(level: int, bits: Sequence[int]) -> int:
 
 
 def downsample(values: Sequence[int], count: int) -> list[int]:
-    """At most so many values: the highest of each run, so that no peak is lost."""
+    """Reduce to at most `count` values: the maximum of each run, so that peaks remain."""
     if count <= 0:
         return []
     if len(values) <= count:
         return list(values)
     size = -(-len(values) // count)
-    # Runs are counted from the end, so that the latest value always begins one.
+    # Runs are aligned to the end, so that the last run is complete.
     start = len(values) % size
     head = [max(values[:start])] if start else []
     return head + [max(values[at : at + size]) for at in range(start, len(values), size)]

@@ -1,4 +1,4 @@
-"""The cluster as the dashboard last heard of it: full pictures and changes, put together. Pure."""
+"""State of the cluster in the dashboard: complete views and changes, merged. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui_forward.model import (
     Workload,
 )
 
-# Controllers that a person can forward to, by the kind in an owner reference.
+# Controllers that can be targets, by the kind in an owner reference.
 _CONTROLLERS = {
     "Deployment": TargetKind.DEPLOYMENT,
     "StatefulSet": TargetKind.STATEFULSET,
@@ -33,22 +33,22 @@ _KINDS = {
     "services": TargetKind.SERVICE,
     "pods": TargetKind.POD,
 }
-# Resources whose objects keep pods.
+# Resources whose objects own pods.
 WORKLOADS = _KINDS.keys() - {"services", "pods"}
-_NOTHING: frozenset[str] = frozenset()
+_NO_KEYS: frozenset[str] = frozenset()
 
 
 class ClusterState:
-    """Keeps what `CatalogView`s tell about one scope.
+    """Merged `CatalogView`s of one scope.
 
-    Objects are known by keys `kind/namespace/name`, with kubectl's short name of the kind.
+    Objects have keys `kind/namespace/name`, with kubectl's short name of the kind.
 
     Attributes:
-        version: Ask for changes since this one.
+        version: Version to request changes since.
         namespaces: By name, sorted.
         pods: By key.
         services: By key.
-        workloads: By key; without ReplicaSets that belong to a Deployment.
+        workloads: By key, without ReplicaSets of a Deployment.
     """
 
     def __init__(self, scope: CatalogScope) -> None:
@@ -65,9 +65,9 @@ class ClusterState:
         self._all_new = True
 
     def apply(self, view: CatalogView) -> bool:
-        """Take in a view, and say whether objects came, went or changed.
+        """Apply a view; return whether objects were added, removed or changed.
 
-        A view of another scope is an answer to an older question, and ignored.
+        A view of another scope is a late reply, and is ignored.
         """
         if view.scope != self.scope:
             return False
@@ -85,14 +85,14 @@ class ClusterState:
         if not changed:
             return False
         if view.complete:
-            self._begin_anew()
+            self._clear()
         for key in view.removed:
             self._remove(key)
         if view.namespaces:
             self.namespaces.update({namespace.name: namespace for namespace in view.namespaces})
             self.namespaces = dict(sorted(self.namespaces.items()))
         for pod in view.pods:
-            self._take_pod(pod)
+            self._put_pod(pod)
         for service in view.services:
             key = key_of(TargetKind.SERVICE, service.namespace, service.name)
             self.services[key] = service
@@ -102,47 +102,47 @@ class ClusterState:
             if workload.owner is None or workload.owner.kind != "Deployment":
                 self.workloads[key] = workload
                 self._changed.add(key)
-            elif self.workloads.pop(key, None) is not None:  # a Deployment has adopted it
+            elif self.workloads.pop(key, None) is not None:  # adopted by a Deployment
                 self._changed.add(key)
         return True
 
     def changes(self) -> set[str] | None:
-        """Keys of what came, went or changed since the last call; None if that is everything."""
+        """Return keys added, removed or changed since the last call; None means all."""
         changed, self._changed = self._changed, set()
         everything, self._all_new = self._all_new, False
         return None if everything else changed
 
     def pods_of(self, key: str) -> frozenset[str] | set[str]:
-        """Keys of the pods that a workload's key stands for."""
-        return self._pods_of.get(key, _NOTHING)
+        """Return the keys of the pods of a workload."""
+        return self._pods_of.get(key, _NO_KEYS)
 
     def resource_error(self, resource: str) -> ResourceStatus | None:
-        """What keeps a resource from being live, if anything."""
+        """Return the status of a resource if it has an error."""
         status = self.resources.get(resource)
         return status if status is not None and status.error else None
 
     @property
     def is_loading(self) -> bool:
-        """Whether the pods are on their way: nothing of them was heard yet, good or bad."""
+        """Return whether neither pods nor an error have been received yet."""
         status = self.resources.get("pods")
         return not self.pods and (status is None or not (status.synced or status.error))
 
-    def _begin_anew(self) -> None:
-        for known in (self.namespaces, self.pods, self.services, self.workloads, self._pods_of):
-            known.clear()
+    def _clear(self) -> None:
+        for objects in (self.namespaces, self.pods, self.services, self.workloads, self._pods_of):
+            objects.clear()
         self._all_new = True
 
-    def _take_pod(self, pod: Pod) -> None:
+    def _put_pod(self, pod: Pod) -> None:
         key = pod_key(pod)
         before = self.pods.get(key)
         if before is not None and before.owner != pod.owner:
-            self._leave(before, key)
+            self._remove_from_owner(before, key)
         self.pods[key] = pod
         self._changed.add(key)
         if (owner := owner_key(pod)) is not None:
             self._pods_of.setdefault(owner, set()).add(key)
 
-    def _leave(self, pod: Pod, key: str) -> None:
+    def _remove_from_owner(self, pod: Pod, key: str) -> None:
         owner = owner_key(pod)
         if owner is not None and (pods := self._pods_of.get(owner)) is not None:
             self._changed.add(owner)
@@ -163,7 +163,7 @@ class ClusterState:
         if kind is TargetKind.POD:
             pod = self.pods.pop(key, None)
             if pod is not None:
-                self._leave(pod, key)
+                self._remove_from_owner(pod, key)
         elif kind is TargetKind.SERVICE:
             self.services.pop(key, None)
         else:
@@ -171,23 +171,23 @@ class ClusterState:
 
 
 def key_of(kind: TargetKind, namespace: str, name: str) -> str:
-    """Identifies an object among all of a cluster."""
+    """Return the key of an object, unique in a cluster."""
     return f"{kind.value}/{namespace}/{name}"
 
 
 def pod_key(pod: Pod) -> str:
-    """Identifies a pod among all objects of a cluster."""
+    """Return the key of a pod, unique among all objects of a cluster."""
     return f"pod/{pod.namespace}/{pod.name}"
 
 
 def owner_key(pod: Pod) -> str | None:
-    """The key of the workload a pod belongs to, if it is of a kind that can be forwarded to."""
+    """Return the key of the workload that owns a pod, if it can be a target."""
     owner: OwnerRef | None = pod.owner
     kind = _CONTROLLERS.get(owner.kind) if owner is not None else None
     return key_of(kind, pod.namespace, owner.name) if owner is not None and kind else None
 
 
 def port_reference(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:
-    """How a forward should name a port: by its name, which survives a change of the number."""
+    """Return the port of a target: the name, which survives changes of the number."""
     same_name = sum(1 for other in ports if other.name == port.name)
     return port.name if port.name and same_name == 1 else str(port.number)

@@ -1,4 +1,4 @@
-"""The columns of the dashboard's tables: which, how wide, and which go first when it is narrow."""
+"""Columns of the dashboard's tables: titles, widths and drop order."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ FORWARDS = (
     Column("target", 16, flexible=True),
     Column("local", 15),
     Column("conns", 5, right=True),
-    Column("↓ now", 9, right=True, drop=1),
-    Column("↑ now", 9, right=True, drop=2),
-    Column("last 16 s", 16, drop=5),
-    Column("↓ all", 7, right=True, drop=3),
-    Column("↑ all", 7, right=True, drop=4),
+    Column("↓ rate", 9, right=True, drop=1),
+    Column("↑ rate", 9, right=True, drop=2),
+    Column("traffic 16 s", 16, drop=5),
+    Column("↓ total", 7, right=True, drop=3),
+    Column("↑ total", 7, right=True, drop=4),
     Column("pod", 22, drop=7),
-    Column("for", 4, right=True, drop=6),
-    Column("last incident", 30, drop=8),
+    Column("uptime", 6, right=True, drop=6),
+    Column("last event", 30, drop=8),
 )
 SPARKLINE = 16
 _CLIENT = Column("client", 15)
 _FIGURES = (
     Column("process", 16, drop=4),
     Column("age", 6, right=True, drop=3),
-    Column("first byte", 10, right=True, drop=5),
-    Column("↓ all", 7, right=True),
-    Column("↑ all", 7, right=True),
-    Column("↓ now", 9, right=True, drop=1),
-    Column("↑ now", 9, right=True, drop=2),
+    Column("TTFB", 10, right=True, drop=5),
+    Column("↓ total", 7, right=True),
+    Column("↑ total", 7, right=True),
+    Column("↓ rate", 9, right=True, drop=1),
+    Column("↑ rate", 9, right=True, drop=2),
     Column("state", 12, flexible=True, prose=True),
 )
 # Of one forward, and of all.

@@ -1,4 +1,4 @@
-"""What is listed: one entry for each object that a person may want to forward to. Pure."""
+"""Entries of the lists: one per object that can be a target. Pure."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ _FAILED: Final = "pod failed"
 _ENDS: Final = {"Succeeded": "done", "Failed": _FAILED}
 
 
-@dataclass(slots=True)  # ten thousand are made at once, and frozen ones take twice as long
+@dataclass(slots=True)  # not frozen: 10,000 are created at once, and frozen takes twice as long
 class Entry:
-    """One object; implements `query.Subject`. Never changed once made.
+    """One object; implements `Filterable`. Not modified after creation.
 
     Attributes:
-        key: As in `Picture`.
-        kind: What it is.
-        item: As the cluster says.
-        members: Of a workload, its pods, the oldest first.
+        key: Key in `ClusterState`.
+        kind: Kind of the object.
+        item: The object.
+        members: Pods of a workload, oldest first.
     """
 
     key: str
     kind: TargetKind
     item: Item
     members: tuple[Pod, ...] = ()
-    # What takes a while to find out, and is asked of few or many times.
+    # Computed on first use.
     _words: str | None = field(default=None, repr=False, compare=False)
     _ports: tuple[DeclaredPort, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        """Of the object."""
+        """Return the name of the object."""
         return self.item.name
 
     @property
     def title(self) -> str:
-        """See `query.Subject`; Kubernetes knows names in lower case only."""
+        """See `Filterable`; names in Kubernetes are in lower case."""
         return self.item.name
 
     @property
     def created_at(self) -> float:
-        """Seconds since the epoch; 0 if unknown."""
+        """Return the creation time in seconds since the epoch; 0 if unknown."""
         return self.item.created_at
 
     @property
     def namespace(self) -> str:
-        """See `query.Subject`."""
+        """See `Filterable`."""
         return self.item.namespace
 
     @property
     def node(self) -> str:
-        """See `query.Subject`."""
+        """See `Filterable`."""
         return self.item.node if isinstance(self.item, Pod) else ""
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """See `query.Subject`."""
+        """See `Filterable`."""
         return self.item.labels if isinstance(self.item, Pod) else _NO_LABELS
 
     @property
     def status(self) -> str:
-        """See `query.Subject`."""
+        """See `Filterable`."""
         return self.status_text.lower()
 
     @property
     def status_text(self) -> str:
-        """Of a pod, as kubectl prints it; of a service, its type; of a workload, how it does."""
+        """Return the status of a pod as in kubectl, the type of a service, or readiness."""
         item = self.item
         if isinstance(item, Pod):
             return item.status or item.phase
@@ -85,11 +85,11 @@ class Entry:
 
     @property
     def words(self) -> str:
-        """See `query.Subject`: also `shop/web-1` and `deploy/web`, as people write them."""
+        """See `Filterable`; includes the forms `shop/web-1` and `deploy/web`."""
         words = self._words
         if words is None:
             item = self.item
-            if isinstance(item, Pod):  # there are many, and the first letter typed wants all
+            if isinstance(item, Pod):  # fast path: the first typed letter needs all pods
                 name, owner, ports = item.name, item.owner, item.ports
                 status = item.status or item.phase
                 words = (
@@ -108,7 +108,7 @@ class Entry:
 
     @property
     def ports(self) -> tuple[DeclaredPort, ...]:
-        """All it declares; of a workload, all that its pods declare."""
+        """Return the declared ports; of a workload, those of its pods."""
         if not isinstance(self.item, Workload):
             return self.item.ports
         if self._ports is None:
@@ -117,7 +117,7 @@ class Entry:
 
     @property
     def ready(self) -> int | None:
-        """How many containers (of a workload: pods) are ready, of `total`; of a service, None."""
+        """Return the number of ready containers, or of ready pods; None for a service."""
         item = self.item
         if isinstance(item, Pod):
             return item.containers_ready
@@ -125,7 +125,7 @@ class Entry:
 
     @property
     def total(self) -> int:
-        """How many there are, or should be."""
+        """Return the number of containers, or of desired pods."""
         item = self.item
         if isinstance(item, Pod):
             return item.containers_total
@@ -133,19 +133,19 @@ class Entry:
 
     @property
     def restarts(self) -> int:
-        """Of all its containers."""
+        """Return the restarts of all containers."""
         if isinstance(self.item, Pod):
             return self.item.restarts
         return sum(pod.restarts for pod in self.members)
 
     @property
     def pods(self) -> int:
-        """Of a workload: how many pods it has now."""
+        """Return the number of pods of a workload."""
         return len(self.members)
 
     @property
     def in_trouble(self) -> bool:
-        """Whether it is not as it should be."""
+        """Return whether the object has a problem."""
         item = self.item
         if isinstance(item, Pod):
             return not item.ready and item.phase != "Succeeded"
@@ -157,7 +157,7 @@ class Entry:
 
 
 def _job_status(pods: tuple[Pod, ...]) -> str:
-    """What its pods tell, for nothing else is known of a job; without pods nothing is said."""
+    """Return the status of a job derived from its pods; empty without pods."""
     phases = {pod.phase for pod in pods}
     for phase, word in (("Running", "running"), ("Pending", "pending")):
         if phase in phases:
@@ -166,10 +166,10 @@ def _job_status(pods: tuple[Pod, ...]) -> str:
 
 
 def _ports_of(pods: tuple[Pod, ...]) -> tuple[DeclaredPort, ...]:
-    """All ports of some pods, the oldest first.
+    """Return all ports of some pods, given oldest first.
 
-    During a rollout a named port may move to another number. It is the same port to whoever
-    asks for it by name, and stands where it stood, with the number it will have.
+    During a rollout a named port may change its number. It remains one port, in the same
+    position, with the new number.
     """
     if all(pod.ports == pods[0].ports for pod in pods):
         return pods[0].ports if pods else ()
@@ -184,20 +184,20 @@ def _ports_of(pods: tuple[Pod, ...]) -> tuple[DeclaredPort, ...]:
 
 
 def pod_entry(pod: Pod) -> Entry:
-    """A pod."""
+    """Return the entry of a pod."""
     return Entry(pod_key(pod), TargetKind.POD, pod)
 
 
 def service_entry(service: Service) -> Entry:
-    """A service; its ports are the service's own."""
+    """Return the entry of a service, with the service ports."""
     key = key_of(TargetKind.SERVICE, service.namespace, service.name)
     return Entry(key, TargetKind.SERVICE, service)
 
 
-def workload_entry(workload: Workload, picture: ClusterState) -> Entry:
-    """A workload, with what its pods declare."""
+def workload_entry(workload: Workload, state: ClusterState) -> Entry:
+    """Return the entry of a workload, with the ports of its pods."""
     key = key_of(workload.kind, workload.namespace, workload.name)
-    pods = [picture.pods[one] for one in picture.pods_of(key)]
+    pods = [state.pods[one] for one in state.pods_of(key)]
     if len(pods) > 1:
         pods.sort(key=_age_order)
     return Entry(key, workload.kind, workload, tuple(pods))
@@ -207,12 +207,12 @@ def _age_order(pod: Pod) -> tuple[float, str]:
     return pod.created_at, pod.name
 
 
-def entry_of(picture: ClusterState, key: str) -> Entry | None:
-    """The entry of a key, None if there is no such object now."""
-    if (pod := picture.pods.get(key)) is not None:
+def entry_of(state: ClusterState, key: str) -> Entry | None:
+    """Return the entry of a key, or None if the object does not exist."""
+    if (pod := state.pods.get(key)) is not None:
         return Entry(key, TargetKind.POD, pod)
-    if (workload := picture.workloads.get(key)) is not None:
-        return workload_entry(workload, picture)
-    if (service := picture.services.get(key)) is not None:
+    if (workload := state.workloads.get(key)) is not None:
+        return workload_entry(workload, state)
+    if (service := state.services.get(key)) is not None:
         return service_entry(service)
     return None

@@ -1,8 +1,7 @@
-"""Which entries are shown and in which order, kept current as the cluster changes. Pure.
+"""List of entries: filtered, sorted and updated incrementally. Pure.
 
-Ten thousand pods with hundreds of changes a second are the measure: only what changed is
-looked at again, lists that were in order are not sorted again, and who types on is shown what
-is left of what was there before.
+Made for 10,000 pods with hundreds of changes per second: only changed entries are evaluated,
+sorted lists are not sorted again, and a query that is extended filters the previous matches.
 """
 
 from __future__ import annotations
@@ -16,49 +15,49 @@ from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.entries import Entry, entry_of
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 
-_TOP = ""  # the list of what stands beneath nothing
+_TOP = ""  # the list of entries without a parent
 _NEVER = 1 << 30
-_FEW = 500  # to be put in their places one by one
-_UNKNOWN = (True, _NEVER + 1)  # after whatever is liked
-_NOBODY: Mapping[str, tuple[bool, int]] = {}
-_NONE: tuple[list[str], int] = ([], -1)  # no pod that matches
+_MAX_INSERTS = 500  # beyond, sorting is faster than inserting one by one
+_LEAST_PREFERRED = (True, _NEVER + 1)  # after every preferred key
+_NO_PREFERENCES: Mapping[str, tuple[bool, int]] = {}
+_NO_MATCHES: tuple[list[str], int] = ([], -1)
 _POD = "pod/"
 
 
 class EntryKind(StrEnum):
-    """What is listed."""
+    """Kind of the listed entries."""
 
-    WORKLOADS = "workloads"  # a tree, with their pods beneath
+    WORKLOADS = "workloads"  # a tree with their pods
     PODS = "pods"
     SERVICES = "services"
 
 
 class EntrySort(StrEnum):
-    """What comes first, behind favourites and what was used lately."""
+    """Sort order after favorites and recently used entries."""
 
     NAME = "name"
-    TROUBLE = "trouble"
+    TROUBLE = "problems"
     AGE = "age"
     RESTARTS = "restarts"
 
 
 class EntryList:
-    """One list over a picture.
+    """Filtered and sorted list of the entries of a cluster state.
 
-    Change its attributes as you like, then call `update`. It is the only one to call the
-    picture's `changes`.
+    Set its attributes, then call `update`. It is the only caller of
+    `ClusterState.changes`.
 
     Args:
-        picture: Where objects come from.
+        picture: The cluster state.
 
     Attributes:
-        view: What is listed.
-        sort: In which order.
-        query: What is left out.
+        view: Kind of the listed entries.
+        sort: Sort order.
+        query: The filter.
         favourites: Keys that come first.
-        recent: Keys used lately, the latest with the lowest number.
-        folded: Keys of workloads whose pods are not shown.
-        keys: What is shown now, in order.
+        recent: Recently used keys with their rank, 0 for the latest.
+        folded: Keys of workloads whose pods are hidden.
+        keys: Keys of the shown entries, in order.
     """
 
     def __init__(self, picture: ClusterState) -> None:
@@ -71,157 +70,162 @@ class EntryList:
         self.folded: set[str] = set()
         self.keys: tuple[str, ...] = ()
         self._entries: dict[str, Entry] = {}
-        # The lists know nothing of favourites, folds and the query: a letter typed, or a pod
-        # that is liked, sorts nothing again.
-        self._made: tuple[EntryKind, EntrySort] | None = None
-        self._lists: dict[str, list[str]] = {}  # in order: at the top, and beneath each workload
-        self._place: dict[str, str] = {}  # in which list each one stands
-        self._first: dict[str, float] = {}  # what the sort looks at before the name
-        self._asked = self.query
-        self._scores: dict[str, int] = {}  # of what matches, if something is asked
-        self._beneath: dict[str, tuple[list[str], int]] = {}  # what matches, the best score
+        # The lists are independent of favorites, folds and the query, so that a change of
+        # these does not sort anything.
+        self._list_order: tuple[EntryKind, EntrySort] | None = None
+        self._lists: dict[
+            str, list[str]
+        ] = {}  # sorted, per parent: the top level and each workload
+        self._parents: dict[str, str] = {}  # the list of each key
+        self._sort_values: dict[str, float] = {}  # sorted before the name
+        self._applied_query = self.query
+        self._scores: dict[str, int] = {}  # of matching keys, if there is a query
+        # Per workload: its matching pods, and the best score.
+        self._matching_pods: dict[str, tuple[list[str], int]] = {}
         self._arranged_by: tuple[object, ...] = ()
 
     def entry(self, key: str) -> Entry | None:
-        """The entry of a key, None if there is no such object now."""
+        """Return the entry of a key, or None if the object does not exist."""
         entry = self._entries.get(key)
         if entry is None and (entry := entry_of(self.picture, key)) is not None:
             self._entries[key] = entry
         return entry
 
     def depth(self, key: str) -> int:
-        """0, or 1 for a pod beneath its workload."""
+        """Return 0, or 1 for a pod below its workload."""
         return int(self.view is EntryKind.WORKLOADS and self.parent(key) is not None)
 
     def folds(self, key: str) -> bool:
-        """Whether it is a workload with pods to fold away."""
+        """Return whether it is a workload with pods that can be folded."""
         return self.view is EntryKind.WORKLOADS and bool(self.picture.pods_of(key))
 
     def parent(self, key: str) -> str | None:
-        """The workload a pod stands beneath, if it is there."""
+        """Return the workload above a pod, if it is listed."""
         pod = self.picture.pods.get(key)
         owner = owner_key(pod) if pod is not None else None
         return owner if owner is not None and owner in self.picture.workloads else None
 
     def update(self) -> None:
-        """Take in what the picture, or an attribute, says now."""
+        """Apply changes of the cluster state and of attributes."""
         changed = self.picture.changes()
-        made = (self.view, self.sort)
+        list_order = (self.view, self.sort)
         if changed is None:
             self._entries.clear()
         else:
-            changed = self._touched(changed)
+            changed = self._affected(changed)
             for key in changed:
                 self._entries.pop(key, None)
         stale = True
-        if changed is None or self._made is None or made[0] is not self._made[0]:
-            self._make()
-            self._asked, self._scores = parse_query(""), {}
+        if changed is None or self._list_order is None or list_order[0] is not self._list_order[0]:
+            self._build_lists()
+            self._applied_query, self._scores = parse_query(""), {}
         else:
-            # Judged by what was asked before, so that the answer can be narrowed.
-            judged = bool(changed) and self._judge(changed)
-            if made != self._made:
-                self._make()
+            # Evaluate with the previous query first, so that its matches can be narrowed.
+            rescored = bool(changed) and self._rescore(changed)
+            if list_order != self._list_order:
+                self._build_lists()
             else:
-                stale = (bool(changed) and self._move(changed)) or judged
-        self._made = made
-        if self.query != self._asked:
-            self._ask()
+                stale = (bool(changed) and self._move(changed)) or rescored
+        self._list_order = list_order
+        if self.query != self._applied_query:
+            self._apply_query()
             stale = True
-        how = (self.favourites, dict(self.recent), frozenset(self.folded))
-        if stale or how != self._arranged_by:
-            if how[:2] != self._arranged_by[:2]:
-                self._beneath.clear()
-            self._arranged_by = (frozenset(self.favourites), *how[1:])
+        arrangement = (self.favourites, dict(self.recent), frozenset(self.folded))
+        if stale or arrangement != self._arranged_by:
+            if arrangement[:2] != self._arranged_by[:2]:
+                self._matching_pods.clear()
+            self._arranged_by = (frozenset(self.favourites), *arrangement[1:])
             keys = tuple(self._arrange())
-            if keys != self.keys:  # whoever compares them need not look at each
+            if keys != self.keys:  # keep the identity if equal: comparing is then cheap
                 self.keys = keys
 
-    def _touched(self, changed: Set[str]) -> set[str]:
-        """What changed, and what is something else because of that."""
+    def _affected(self, changed: Set[str]) -> set[str]:
+        """Return changed keys and those that depend on them."""
         picture = self.picture
-        touched = set(changed)
+        affected = set(changed)
         for key in changed:
             if key.startswith(_POD):
                 pod = picture.pods.get(key)
-                # A workload declares what its pods do. The one a pod has left is told of.
+                # The ports of a workload are those of its pods. `changes` has the previous owner.
                 if pod is not None and (owner := owner_key(pod)) is not None:
-                    touched.add(owner)
-            elif (key in picture.workloads) != (key in self._place):
-                touched.update(picture.pods_of(key))
-        return touched
+                    affected.add(owner)
+            elif (key in picture.workloads) != (key in self._parents):
+                affected.update(picture.pods_of(key))
+        return affected
 
-    # The lists: all of the view, in order -------------------------------------------------
+    # Lists: all entries of the view, sorted -----------------------------------------------
 
-    def _make(self) -> None:
-        """Sort everything."""
-        self._beneath.clear()
+    def _build_lists(self) -> None:
+        """Build and sort all lists."""
+        self._matching_pods.clear()
         self._lists = {_TOP: []}
-        self._place = self._homes()
-        self._first = {key: self._first_of(key) for key in self._place} if self._sorts else {}
-        for key, home in self._place.items():
-            self._lists.setdefault(home, []).append(key)
-        for home, listed in self._lists.items():
-            listed.sort(key=self._names(home))
+        self._parents = self._all_parents()
+        self._sort_values = (
+            {key: self._sort_value(key) for key in self._parents} if self._sorts else {}
+        )
+        for key, parent in self._parents.items():
+            self._lists.setdefault(parent, []).append(key)
+        for parent, listed in self._lists.items():
+            listed.sort(key=self._name_key(parent))
             if self._sorts:
-                listed.sort(key=self._first.__getitem__)
+                listed.sort(key=self._sort_values.__getitem__)
 
     def _move(self, changed: Iterable[str]) -> bool:
-        """Give what changed its place; returns whether anything has another one now."""
-        gone: dict[str, set[str]] = {}
-        come: dict[str, list[str]] = {}
+        """Move changed keys to their position; return whether any position changed."""
+        removed: dict[str, set[str]] = {}
+        added: dict[str, list[str]] = {}
         for key in changed:
-            before, home = self._place.pop(key, None), self._home(key)
-            known = self._first.pop(key, 0)
-            if home is None:
-                self._beneath.pop(key, None)
+            before, parent = self._parents.pop(key, None), self._parent_list(key)
+            previous_value = self._sort_values.pop(key, 0)
+            if parent is None:
+                self._matching_pods.pop(key, None)
             else:
-                self._place[key] = home
+                self._parents[key] = parent
                 if self._sorts:
-                    self._first[key] = self._first_of(key)
-                if home == before and self._first.get(key, 0) == known:
+                    self._sort_values[key] = self._sort_value(key)
+                if parent == before and self._sort_values.get(key, 0) == previous_value:
                     continue
-                come.setdefault(home, []).append(key)
+                added.setdefault(parent, []).append(key)
             if before is not None:
-                gone.setdefault(before, set()).add(key)
-        for home, keys in gone.items():
-            self._beneath.pop(home, None)
-            left = [key for key in self._lists[home] if key not in keys]
-            if left or home == _TOP:
-                self._lists[home] = left
+                removed.setdefault(before, set()).add(key)
+        for parent, keys in removed.items():
+            self._matching_pods.pop(parent, None)
+            remaining = [key for key in self._lists[parent] if key not in keys]
+            if remaining or parent == _TOP:
+                self._lists[parent] = remaining
             else:
-                del self._lists[home]
-        for home, arrived in come.items():
-            self._beneath.pop(home, None)
-            self._insert(self._lists.setdefault(home, []), arrived, self._names(home))
-        return bool(gone or come)
+                del self._lists[parent]
+        for parent, new_keys in added.items():
+            self._matching_pods.pop(parent, None)
+            self._insert(self._lists.setdefault(parent, []), new_keys, self._name_key(parent))
+        return bool(removed or added)
 
     def _insert(self, listed: list[str], keys: list[str], name: Callable[[str], str]) -> None:
-        first = self._first
+        values = self._sort_values
 
         def rank(key: str) -> tuple[float, str]:
-            return first.get(key, 0), name(key)
+            return values.get(key, 0), name(key)
 
-        if len(keys) > _FEW:
+        if len(keys) > _MAX_INSERTS:
             listed.extend(keys)
             listed.sort(key=rank)
         else:
             for key in keys:
                 insort(listed, key, key=rank)
 
-    def _homes(self) -> dict[str, str]:
-        """As `_home`, of everything in this view."""
+    def _all_parents(self) -> dict[str, str]:
+        """Return the parent lists of all keys in this view."""
         picture = self.picture
         if self.view is not EntryKind.WORKLOADS:
             services = self.view is EntryKind.SERVICES
             return dict.fromkeys(picture.services if services else picture.pods, _TOP)
-        homes = dict.fromkeys((*picture.workloads, *picture.pods), _TOP)
+        parents = dict.fromkeys((*picture.workloads, *picture.pods), _TOP)
         for key in picture.workloads:
-            homes.update(dict.fromkeys(picture.pods_of(key), key))
-        return homes
+            parents.update(dict.fromkeys(picture.pods_of(key), key))
+        return parents
 
-    def _home(self, key: str) -> str | None:
-        """In which list it belongs, None if in none of this view."""
+    def _parent_list(self, key: str) -> str | None:
+        """Return the list that a key belongs to, or None if it is not in this view."""
         picture = self.picture
         if self.view is EntryKind.SERVICES:
             return _TOP if key in picture.services else None
@@ -237,7 +241,7 @@ class EntryList:
     def _sorts(self) -> bool:
         return self.sort is not EntrySort.NAME
 
-    def _first_of(self, key: str) -> float:
+    def _sort_value(self, key: str) -> float:
         entry = self.entry(key)
         if entry is None:
             return 0
@@ -245,24 +249,24 @@ class EntryList:
             return not entry.in_trouble
         return -entry.created_at if self.sort is EntrySort.AGE else -entry.restarts
 
-    def _names(self, home: str) -> Callable[[str], str]:
-        # Keys of one kind are in order as they are; pods and workloads go by their names.
-        mixed = self.view is EntryKind.WORKLOADS and home == _TOP
-        return _by_name if mixed else _as_it_is
+    def _name_key(self, parent: str) -> Callable[[str], str]:
+        # Keys of one kind sort as they are; pods and workloads together sort by name.
+        mixed = self.view is EntryKind.WORKLOADS and parent == _TOP
+        return _by_name if mixed else _identity
 
-    # What matches ---------------------------------------------------------------------------
+    # Matches --------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
-        """Judge everything, or what is left of it if one has typed on."""
-        narrower = bool(self._asked) and self.query.is_narrower_than(self._asked)
-        keys = self._scores if narrower else self._place
-        self._beneath.clear()
-        self._asked, scores = self.query, {}
+    def _apply_query(self) -> None:
+        """Score all entries, or only the previous matches if the query was extended."""
+        narrower = bool(self._applied_query) and self.query.is_narrower_than(self._applied_query)
+        keys = self._scores if narrower else self._parents
+        self._matching_pods.clear()
+        self._applied_query, scores = self.query, {}
         if self.query:
             entries, score, pods = self._entries, self.query.scorer, self.picture.pods
             for key in keys:
                 entry = entries.get(key)
-                if entry is None:  # `entry`, without a call for each of ten thousand pods
+                if entry is None:  # inlined `entry`: no call for each of 10,000 pods
                     pod = pods.get(key)
                     entry = Entry(key, TargetKind.POD, pod) if pod is not None else self.entry(key)
                     if entry is None:
@@ -273,84 +277,90 @@ class EntryList:
                     scores[key] = found
         self._scores = scores
 
-    def _judge(self, changed: Iterable[str]) -> bool:
-        """Find out whether what changed matches, and how well; returns whether that is new."""
-        new = False
-        if not self._asked:
-            return new
+    def _rescore(self, changed: Iterable[str]) -> bool:
+        """Score changed keys; return whether any score changed."""
+        changed_scores = False
+        if not self._applied_query:
+            return changed_scores
         for key in changed:
             before = self._scores.pop(key, None)
-            entry = self.entry(key) if self._home(key) is not None else None
-            found = self._asked.score(entry) if entry is not None else None
+            entry = self.entry(key) if self._parent_list(key) is not None else None
+            found = self._applied_query.score(entry) if entry is not None else None
             if found is not None:
                 self._scores[key] = found
             if found != before:
-                new = True
-                self._beneath.pop(self._place.get(key, _TOP), None)
-        return new
+                changed_scores = True
+                self._matching_pods.pop(self._parents.get(key, _TOP), None)
+        return changed_scores
 
-    # What is shown --------------------------------------------------------------------------
+    # Arrangement ----------------------------------------------------------------------------
 
     def _arrange(self) -> list[str]:
-        place, folded = self._place, self.folded
-        scores = self._scores if self._asked else None
-        liked = {
+        parents, folded = self._parents, self.folded
+        scores = self._scores if self._applied_query else None
+        preferences = {
             key: (key not in self.favourites, self.recent.get(key, _NEVER))
             for key in (*self.favourites, *self.recent)
-            if key in place
+            if key in parents
         }
         if self.view is not EntryKind.WORKLOADS:
-            return _in_order(self._lists[_TOP], scores, liked)
-        # A workload is shown with its pods, and comes as early as the best of them deserves.
-        for key, like in list(liked.items()):
-            if (parent := place[key]) and like < liked.get(parent, _UNKNOWN):
-                liked[parent] = like
+            return _in_order(self._lists[_TOP], scores, preferences)
+        # A workload is shown with its pods, in the position of its most preferred pod.
+        for key, preference in list(preferences.items()):
+            if (parent := parents[key]) and preference < preferences.get(parent, _LEAST_PREFERRED):
+                preferences[parent] = preference
         tops, lists = self._lists[_TOP], self._lists
         shown: list[str] = []
         if scores is None:
-            for key in _in_order(tops, None, liked):
+            for key in _in_order(tops, None, preferences):
                 shown.append(key)
                 if key not in folded and key in lists:
-                    shown += _in_order(lists[key], None, liked) if key in liked else lists[key]
+                    shown += (
+                        _in_order(lists[key], None, preferences)
+                        if key in preferences
+                        else lists[key]
+                    )
             return shown
-        beneath, above = self._beneath, {}
-        if not beneath:
-            parents = set(map(place.__getitem__, scores))
-            beneath.update((key, _NONE) for key in tops if key not in parents)
+        matching_pods, top_scores = self._matching_pods, {}
+        if not matching_pods:
+            workloads = set(map(parents.__getitem__, scores))
+            matching_pods.update((key, _NO_MATCHES) for key in tops if key not in workloads)
         for key in tops:
-            pods = beneath.get(key) or self._matching_beneath(key, scores, liked)
+            pods = matching_pods.get(key) or self._find_matching_pods(key, scores, preferences)
             score = max(scores.get(key, -1), pods[1])
             if score >= 0:
-                above[key] = score
-        for key in _in_order(tops, above, liked):
+                top_scores[key] = score
+        for key in _in_order(tops, top_scores, preferences):
             shown.append(key)
-            shown += beneath[key][0]
+            shown += matching_pods[key][0]
         return shown
 
-    def _matching_beneath(
-        self, key: str, scores: Mapping[str, int], liked: Mapping[str, tuple[bool, int]]
+    def _find_matching_pods(
+        self, key: str, scores: Mapping[str, int], preferences: Mapping[str, tuple[bool, int]]
     ) -> tuple[list[str], int]:
-        """The pods of a workload that match, as they are shown, and the best of their scores."""
-        pods = _in_order(self._lists.get(key, []), scores, liked if key in liked else _NOBODY)
+        """Return the matching pods of a workload in order, and their best score."""
+        pods = _in_order(
+            self._lists.get(key, []), scores, preferences if key in preferences else _NO_PREFERENCES
+        )
         found = pods, max((scores[pod] for pod in pods), default=-1)
-        self._beneath[key] = found
+        self._matching_pods[key] = found
         return found
 
 
 def _in_order(
-    keys: list[str], scores: Mapping[str, int] | None, liked: Mapping[str, tuple[bool, int]]
+    keys: list[str], scores: Mapping[str, int] | None, preferences: Mapping[str, tuple[bool, int]]
 ) -> list[str]:
-    """Those that match, the best first; before them what is liked or was used; else as given."""
+    """Return matching keys: preferred first, then by score, otherwise in the given order."""
     if scores is not None:
         keys = [key for key in keys if key in scores]
-        keys.sort(key=scores.__getitem__, reverse=True)  # leaves equals as they are
-    if liked and (front := [key for key in keys if key in liked]):
-        front.sort(key=liked.__getitem__)
-        return front + [key for key in keys if key not in liked]
+        keys.sort(key=scores.__getitem__, reverse=True)  # stable
+    if preferences and (front := [key for key in keys if key in preferences]):
+        front.sort(key=preferences.__getitem__)
+        return front + [key for key in keys if key not in preferences]
     return keys
 
 
-def _as_it_is(key: str) -> str:
+def _identity(key: str) -> str:
     return key
 
 

@@ -1,4 +1,4 @@
-"""The rows of the list of entries, and of the ports of one. Pure."""
+"""Rows of the entry list and of the port list. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui_forward.tui.viewmodel.rows import EMPTY, STATE_MARKS, Cell, Row, mark_c
 
 _INDENT = "  "
 DIGITS = 9
-# What kubectl prints for containers that fail: CrashLoopBackOff, ErrImagePull, OOMKilled, …
+# Container states in kubectl output that are failures: CrashLoopBackOff, ErrImagePull, OOMKilled, …
 _FAILING = re.compile(r"BackOff|Err|OOM|Invalid|Cannot|Failed|Evicted")
 
 
@@ -30,18 +30,18 @@ def entry_row(
     with_namespace: bool = False,
     spans: Sequence[Span] = (),
 ) -> Row:
-    """One object.
+    """Return the row of an entry.
 
     Args:
-        entry: Which.
-        forwards: Those that lead to it.
+        entry: The entry.
+        forwards: Forwards to it.
         now: Seconds since the epoch.
-        depth: How far it is indented.
-        fold: "▸" or "▾" where there is something to fold away, else nothing.
-        favourite: Whether it has a star.
-        marked: Whether it is one of several that are chosen.
-        with_namespace: Whether the list is of more than one namespace.
-        spans: What to highlight in the entry's name, as `Query.spans` tells.
+        depth: Indentation level.
+        fold: "▸" or "▾" if it can be folded, otherwise empty.
+        favourite: Whether it is a favorite.
+        marked: Whether it is selected.
+        with_namespace: Whether to show the namespace.
+        spans: Parts of the name to highlight, from `FilterQuery.spans`.
     """
     style = _style(entry)
     name = entry.name if entry.kind is TargetKind.POD else f"{entry.kind.value}/{entry.name}"
@@ -66,7 +66,7 @@ def entry_row(
 
 
 def _forward_mark(forwards: Sequence[Forward]) -> Cell:
-    """The state of the forward that is worst off."""
+    """Return the mark of the forward with the worst state."""
     if not forwards:
         return EMPTY
     marks = [STATE_MARKS[forward.state] for forward in forwards]
@@ -95,20 +95,20 @@ def _style(entry: Entry) -> str:
 
 
 def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
-    """One port: the key that switches it, where it leads, and where it is now.
+    """Return the row of a port: its key, target and local port.
 
     Args:
-        place: From 0; the first nine have a digit.
-        port: Of a container or a service.
-        forward: The one that leads there, if any.
+        place: Position from 0; the first nine have a digit key.
+        port: A port of a container or a service.
+        forward: The forward to it, if any.
     """
     key = Cell(str(place + 1) if place < DIGITS else " ", "dim")
     name = port.name or port.container
     if not is_forwardable(port):
-        words = f"{port.protocol.value}, not forwardable"
-        return Row((EMPTY, Cell("–", "dim"), Cell(name, "dim"), _number(port), Cell(words, "dim")))
+        note = f"{port.protocol.value}, not forwardable"
+        return Row((EMPTY, Cell("–", "dim"), Cell(name, "dim"), _number(port), Cell(note, "dim")))
     if forward is None:
-        mark, local = Cell("○", "dim"), Cell(_where(port), "dim")
+        mark, local = Cell("○", "dim"), Cell(_destination(port), "dim")
     else:
         symbol, style = STATE_MARKS[forward.state]
         mark = Cell("‖", "dim") if forward.paused else Cell(symbol, style)
@@ -116,8 +116,8 @@ def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
     return Row((key, mark, Cell(name), _number(port), local))
 
 
-def _where(port: DeclaredPort) -> str:
-    """What stands behind a port: of a service, another port; else a container."""
+def _destination(port: DeclaredPort) -> str:
+    """Return the target port of a service port, or the container of a port."""
     if port.target and port.target != str(port.number):
         return f"to {port.target}"
     return port.container if port.name else ""

@@ -1,4 +1,4 @@
-"""From an entry and one of its ports to what is forwarded, and back. Pure."""
+"""Mapping between entries with ports and forwards. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tui_forward.tui.viewmodel.entries import Entry
 
 
 def is_forwardable(port: DeclaredPort) -> bool:
-    """Whether the chain can carry it: only TCP."""
+    """Return whether the port can be forwarded: only TCP can."""
     return port.protocol is PortProtocol.TCP
 
 
 def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
-    """What a forward to this port of this entry is asked for."""
+    """Return the target for a port of an entry."""
     return Target(
         context=context,
         namespace=entry.namespace,
@@ -28,9 +28,9 @@ def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
 def forward_on(
     forwards: Iterable[Forward], context: str, entry: Entry, port: DeclaredPort
 ) -> Forward | None:
-    """The forward that leads to this port of this entry.
+    """Return the forward to a port of an entry.
 
-    One that was asked for by this very name, or, of a pod, whichever leads there now.
+    Either its target has this name, or, for a pod, it leads there now.
     """
     number = str(port.number)
     alone = bool(port.name) and port_reference(entry.ports, port) == port.name
@@ -46,21 +46,21 @@ def forward_on(
             target.port == number
             or (target.port == port.name and (alone or forward.remote_port in (None, port.number)))
         ):
-            # A name that several ports have is that of the one it leads to now.
+            # If several ports have the name, it is the one that the forward leads to now.
             return forward
     return None
 
 
 class ForwardsByEntry:
-    """Which entries have a forward, for the marks of a long list.
+    """Index of forwards by entry, for the marks of a long list.
 
     Args:
-        forwards: Those there are.
-        context: Whose cluster is on show.
-        picture: Which pods belong to which workload.
+        forwards: All forwards.
+        context: The context that is shown.
+        state: The cluster, to map pods to workloads.
     """
 
-    def __init__(self, forwards: Iterable[Forward], context: str, picture: ClusterState) -> None:
+    def __init__(self, forwards: Iterable[Forward], context: str, state: ClusterState) -> None:
         self._by_key: dict[str, list[Forward]] = {}
         for forward in forwards:
             target = forward.spec.target
@@ -70,12 +70,12 @@ class ForwardsByEntry:
             if forward.pod is not None:
                 key = f"pod/{forward.pod.namespace}/{forward.pod.name}"
                 keys.add(key)
-                pod: Pod | None = picture.pods.get(key)
+                pod: Pod | None = state.pods.get(key)
                 if pod is not None and (owner := owner_key(pod)) is not None:
                     keys.add(owner)
             for key in keys:
                 self._by_key.setdefault(key, []).append(forward)
 
     def of(self, key: str) -> tuple[Forward, ...]:
-        """Those that lead to an entry, or to a pod of it."""
+        """Return the forwards to an entry, or to a pod of it."""
         return tuple(self._by_key.get(key, ()))

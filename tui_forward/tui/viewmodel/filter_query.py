@@ -1,7 +1,7 @@
-"""The language of the filter: words that match anywhere, and terms that say where.
+"""The filter language: words that match anywhere, and terms for one attribute.
 
     web                 fuzzy: in the name, namespace, kind, status, node, owner or a port
-    "shop/web-1"        exactly this, somewhere
+    "shop/web-1"        exactly this text
     ns:shop  node:a     the namespace (the node) begins with it, or matches it as a glob
     label:app=web       has this label; `label:app` has any such label
     port:8080 port:http declares this port
@@ -9,7 +9,7 @@
     kind:deploy         kubectl's names, short and long
     !word  !ns:kube-*   not
 
-All terms must match. Nothing is ever an error: what is not understood is searched for.
+All terms must match. No input is an error: unknown terms are searched as text.
 """
 
 from __future__ import annotations
@@ -41,63 +41,63 @@ _KINDS: Final[Mapping[str, str]] = {
 
 
 class Filterable(Protocol):
-    """What can be searched; all texts in lower case."""
+    """Object that can be filtered; all texts in lower case."""
 
     @property
     def title(self) -> str:
-        """The name: matches here count most."""
+        """Return the name, where matches have the highest scores."""
 
     @property
     def words(self) -> str:
-        """Everything else a plain word may mean, separated by blanks."""
+        """Return all other text that a plain word can match, separated by spaces."""
 
     @property
     def namespace(self) -> str:
-        """Its namespace."""
+        """Return the namespace."""
 
     @property
     def kind(self) -> str:
-        """Kubectl's short name of its kind."""
+        """Return kubectl's short name of the kind."""
 
     @property
     def node(self) -> str:
-        """The node it runs on, or nothing."""
+        """Return the node, or an empty string."""
 
     @property
     def status(self) -> str:
-        """As kubectl prints it."""
+        """Return the status as in kubectl."""
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Labels of the object."""
+        """Return the labels."""
 
     @property
     def ports(self) -> tuple[DeclaredPort, ...]:
-        """Ports it declares."""
+        """Return the declared ports."""
 
 
 # A score, higher is better, or None.
 _Match = Callable[[Filterable], int | None]
-Span = tuple[int, int]  # from, and up to but without
+Span = tuple[int, int]  # start, end (exclusive)
 _Spans = Callable[[str], list[Span]]
-BEST: Final = 1000  # no score is higher, however many words there are
+BEST: Final = 1000  # maximum score for any number of words
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
     match: _Match
     negated: bool
-    spans: _Spans | None = None  # what to highlight in names
+    spans: _Spans | None = None  # finds parts to highlight
 
 
 @dataclass(frozen=True, slots=True)
 class FilterQuery:
-    """A filter, taken apart.
+    """Parsed filter.
 
     Attributes:
         text: As typed.
-        scorer: What `score` calls, for whoever asks ten thousand times.
-        marks: What finds the parts of a name that matched.
+        scorer: The function behind `score`, for hot loops.
+        marks: Functions that find the matching parts of a name.
         asks: Whether there is any term.
     """
 
@@ -110,17 +110,17 @@ class FilterQuery:
         return self.asks
 
     def score(self, subject: Filterable) -> int | None:
-        """How well something matches (higher is better, up to `BEST`), or None."""
+        """Return the score (higher is better, up to `BEST`), or None without a match."""
         return self.scorer(subject)
 
     def spans(self, text: str) -> tuple[Span, ...]:
-        """Which parts of a name made it match: disjoint, in order, for highlighting.
+        """Return the matching parts of a name: disjoint, in order, for highlighting.
 
         Args:
-            text: As shown; a match elsewhere than in it has no part here.
+            text: Text as shown.
         """
         small = text.lower()
-        if not self.marks or len(small) != len(text):  # as with "İ": places would not fit
+        if not self.marks or len(small) != len(text):  # lower() changed the length, as of "İ"
             return ()
         found = sorted(span for mark in self.marks for span in mark(small))
         joined: list[Span] = []
@@ -132,32 +132,36 @@ class FilterQuery:
         return tuple(joined)
 
     def is_narrower_than(self, other: FilterQuery) -> bool:
-        """Whether whatever matches this matched `other` as well, as when somebody types on."""
+        """Return whether every match of this is a match of `other`: the query was extended."""
         if not self.text.startswith(other.text) or '"' in self.text:
             return False
-        # The last word has grown, and others were added. A longer word or prefix matches less;
-        # a longer label or port is another one, and a longer exception excludes less.
-        begun = _BLANK.split(other.text)[-1]
-        whole = begun + _BLANK.split(self.text[len(other.text) :])[0]
-        if begun == whole:
+        # The last word was extended and others added. A longer word or prefix matches less; a
+        # longer label or port differs, and a longer negation excludes less.
+        prefix = _BLANK.split(other.text)[-1]
+        word = prefix + _BLANK.split(self.text[len(other.text) :])[0]
+        if prefix == word:
             return True
-        where, colon, _ = whole.rpartition(":")
-        return not whole.startswith("!") and (
+        attribute, colon, _ = word.rpartition(":")
+        return not word.startswith("!") and (
             not colon
-            or (where in _PREFIXED and begun.startswith(f"{where}:") and not _GLOB & set(whole))
+            or (
+                attribute in _PREFIXED
+                and prefix.startswith(f"{attribute}:")
+                and not _GLOB & set(word)
+            )
         )
 
 
 def parse_query(text: str) -> FilterQuery:
-    """Take a filter apart. Never fails."""
+    """Parse a filter. Never fails."""
     terms: list[_Term] = []
-    for negated, where, quoted, plain in _TERM.findall(text.lower()):
+    for negated, attribute, quoted, plain in _TERM.findall(text.lower()):
         value = quoted or plain
-        make = _PLACES.get(where)
-        if where and make is None:
-            value = f"{where}:{value}"
-        if not value or (value.removesuffix(":") in _PLACES and value.endswith(":")):
-            continue  # still being typed
+        make = _ATTRIBUTES.get(attribute)
+        if attribute and make is None:
+            value = f"{attribute}:{value}"
+        if not value or (value.removesuffix(":") in _ATTRIBUTES and value.endswith(":")):
+            continue  # incomplete
         if make is not None:
             terms.append(_Term(make(value), bool(negated)))
         elif quoted:
@@ -169,19 +173,19 @@ def parse_query(text: str) -> FilterQuery:
 
 
 def _all_of(terms: list[_Term]) -> _Match:
-    wanted = [term.match for term in terms if not term.negated]
-    unwanted = [term.match for term in terms if term.negated]
-    if len(wanted) == 1 and not unwanted:
-        return wanted[0]  # as most are, and each letter typed asks for thousands
+    required = [term.match for term in terms if not term.negated]
+    excluded = [term.match for term in terms if term.negated]
+    if len(required) == 1 and not excluded:
+        return required[0]  # fast path: the most frequent case, run for thousands of entries
 
     def match(subject: Filterable) -> int | None:
         total = 0
-        for term in wanted:
+        for term in required:
             found = term(subject)
             if found is None:
                 return None
             total += found
-        for term in unwanted:
+        for term in excluded:
             if term(subject) is not None:
                 return None
         return min(total, BEST)
@@ -190,34 +194,34 @@ def _all_of(terms: list[_Term]) -> _Match:
 
 
 def fuzzy_score(word: str) -> Callable[[str], int | None]:
-    """How well a word matches a name: whole, at the beginning, within, or letter by letter.
+    """Return a function that scores a name: equal, prefix, substring, or subsequence.
 
-    A jump to the beginning of a part of the name costs nothing; one other gap is forgiven.
-    Letters strewn over a long name are no match anybody meant. So a longer word never matches
-    what a shorter one did not.
+    In a subsequence, jumps to the start of a part of the name are free and one other gap is
+    allowed, because letters scattered over a long name are no useful match. A longer word never
+    matches where a shorter prefix of it did not.
     """
     size = len(word)
 
     def score(text: str) -> int | None:
-        place = text.find(word)
-        if place < 0:
-            return _strewn(word, text) if size > 1 else None
-        if place == 0:
+        position = text.find(word)
+        if position < 0:
+            return _subsequence_score(word, text) if size > 1 else None
+        if position == 0:
             return 100 if len(text) == size else 80
-        return 60 if _begins_a_part(word, text, place) >= 0 else 40
+        return 60 if _find_part_start(word, text, position) >= 0 else 40
 
     return score
 
 
-def _begins_a_part(word: str, text: str, place: int) -> int:
-    """Where the word stands at the beginning of a part of a name, from `place` on; or -1."""
-    while place > 0 and text[place - 1].isalnum():
-        place = text.find(word, place + 1)
-    return place
+def _find_part_start(word: str, text: str, position: int) -> int:
+    """Return the position of the word at the start of a part of a name, or -1."""
+    while position > 0 and text[position - 1].isalnum():
+        position = text.find(word, position + 1)
+    return position
 
 
-def _strewn(word: str, text: str) -> int | None:
-    """For letters in order with one gap that counts at most: 20, less if far apart; else None."""
+def _subsequence_score(word: str, text: str) -> int | None:
+    """Score a subsequence with at most one counted gap: up to 20, less if spread; or None."""
     at, gaps, first = -1, 0, text.find(word[0])
     for letter in word:
         found = text.find(letter, at + 1)
@@ -229,25 +233,25 @@ def _strewn(word: str, text: str) -> int | None:
     if gaps <= 1:
         between = at - first + 1 - len(word)
         return max(11, 20 - gaps - between // 2)
-    # The first place of each letter is not always the best one.
+    # The first position of each letter is not always the best one.
     layers = _layers(word, text)
     return None if layers is None else 12 if layers[-1][0] else 11
 
 
 def _layers(word: str, text: str) -> list[tuple[int, int]] | None:
-    """For each letter, where it can stand: bits of places, without and with a gap that counts.
+    """Return per letter the bit sets of possible positions, without and with a counted gap.
 
-    All ways at once, in time that only grows with the length of both: a name from a hostile
-    cluster cannot keep the screen busy.
+    Evaluates all alignments at once in time linear in both lengths, so that a name from a
+    hostile cluster cannot block the screen.
     """
-    whole, gapped = _places(word[0], text)[0], 0
+    whole, gapped = _positions(word[0], text)[0], 0
     layers = [(whole, gapped)]
     for letter in word[1:]:
-        places, begins = _places(letter, text)
+        positions, begins = _positions(letter, text)
         beyond = _beyond(whole)
         whole, gapped = (
-            whole << 1 & places | beyond & begins,
-            (gapped << 1 | beyond) & places | _beyond(gapped) & begins,
+            whole << 1 & positions | beyond & begins,
+            (gapped << 1 | beyond) & positions | _beyond(gapped) & begins,
         )
         if not whole | gapped:
             return None
@@ -255,31 +259,31 @@ def _layers(word: str, text: str) -> list[tuple[int, int]] | None:
     return layers
 
 
-def _places(letter: str, text: str) -> tuple[int, int]:
-    """Where a letter stands, and where it stands at the beginning of a part of the name."""
-    places = begins = 0
-    place = text.find(letter)
-    while place >= 0:
-        bit = 1 << place
-        places |= bit
-        if not place or not text[place - 1].isalnum():
+def _positions(letter: str, text: str) -> tuple[int, int]:
+    """Return the positions of a letter, and those at the start of a part, as bit sets."""
+    positions = begins = 0
+    position = text.find(letter)
+    while position >= 0:
+        bit = 1 << position
+        positions |= bit
+        if not position or not text[position - 1].isalnum():
             begins |= bit
-        place = text.find(letter, place + 1)
-    return places, begins
+        position = text.find(letter, position + 1)
+    return positions, begins
 
 
-def _beyond(places: int) -> int:
-    """All places behind the first one; those behind the end of the text do no harm."""
-    return -((places & -places) << 1)
+def _beyond(positions: int) -> int:
+    """Return all positions after the first one; excess high bits are harmless."""
+    return -((positions & -positions) << 1)
 
 
 def _within(word: str, text: str) -> list[Span]:
-    place = text.find(word)
-    if place < 0:
+    position = text.find(word)
+    if position < 0:
         return []
-    better = _begins_a_part(word, text, place)
-    place = better if better >= 0 else place
-    return [(place, place + len(word))]
+    better = _find_part_start(word, text, position)
+    position = better if better >= 0 else position
+    return [(position, position + len(word))]
 
 
 def _spans(word: str, text: str) -> list[Span]:
@@ -289,34 +293,34 @@ def _spans(word: str, text: str) -> list[Span]:
     if layers is None:
         return []
     whole, gapped = layers[-1]
-    calm = bool(whole)  # no gap that counts is needed
+    gap_free = bool(whole)  # no counted gap is needed
     at = (whole or gapped).bit_length() - 1
-    places = [at]
+    positions = [at]
     for whole, gapped in reversed(layers[:-1]):
-        same = whole if calm else gapped
+        same = whole if gap_free else gapped
         earlier = (1 << at) - 1
         if at and same >> (at - 1) & 1:
             at -= 1
         elif same & earlier and not text[at - 1].isalnum():
             at = (same & earlier).bit_length() - 1
         else:
-            calm = True
+            gap_free = True
             at = (whole & earlier).bit_length() - 1
-        places.append(at)
-    return [(place, place + 1) for place in reversed(places)]
+        positions.append(at)
+    return [(position, position + 1) for position in reversed(positions)]
 
 
 def _fuzzily(word: str) -> _Match:
     size = len(word)
 
-    def match(subject: Filterable) -> int | None:  # `fuzzy`, without a call for each subject
+    def match(subject: Filterable) -> int | None:  # inlined `fuzzy_score`: no call per subject
         text = subject.title
-        place = text.find(word)
-        if place == 0:
+        position = text.find(word)
+        if position == 0:
             return 100 if len(text) == size else 80
-        if place > 0:
-            return 60 if _begins_a_part(word, text, place) >= 0 else 40
-        found = _strewn(word, text) if size > 1 else None
+        if position > 0:
+            return 60 if _find_part_start(word, text, position) >= 0 else 40
+        found = _subsequence_score(word, text) if size > 1 else None
         return 10 if found is None and word in subject.words else found
 
     return match
@@ -335,14 +339,14 @@ def _pattern(value: str, get: Callable[[Filterable], str]) -> _Match:
 
 
 def _label(value: str) -> _Match:
-    key, _, wanted = value.partition("=")  # "app=" is still being typed
+    key, _, expected = value.partition("=")  # "app=" is incomplete
 
     def match(subject: Filterable) -> int | None:
         labels = subject.labels
         found = labels.get(key)
         if found is None:
             found = next((labels[name] for name in labels if name.lower() == key), None)
-        return 1 if found is not None and (not wanted or found.lower() == wanted) else None
+        return 1 if found is not None and (not expected or found.lower() == expected) else None
 
     return match
 
@@ -357,7 +361,7 @@ def _port(value: str) -> _Match:
 
 
 def _kind(value: str) -> _Match:
-    # Until a name is complete, whatever it may become.
+    # An incomplete name matches every kind that it is a prefix of.
     exact = _KINDS.get(value)
     kinds = {exact} if exact else {kind for name, kind in _KINDS.items() if name.startswith(value)}
     return lambda subject: 1 if subject.kind in kinds else None
@@ -365,7 +369,7 @@ def _kind(value: str) -> _Match:
 
 _PREFIXED: Final = frozenset({"ns", "node", "status"})
 _GLOB: Final = frozenset("*?[")
-_PLACES: Final[Mapping[str, Callable[[str], _Match]]] = {
+_ATTRIBUTES: Final[Mapping[str, Callable[[str], _Match]]] = {
     "ns": lambda value: _pattern(value, lambda subject: subject.namespace),
     "node": lambda value: _pattern(value, lambda subject: subject.node),
     "status": lambda value: _pattern(value, lambda subject: subject.status),

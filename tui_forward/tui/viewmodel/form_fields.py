@@ -1,4 +1,4 @@
-"""What is typed into the form of a forward, understood or not. Pure."""
+"""Validation of the forward form. Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tui_forward.errors import UsageError
 from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.viewmodel.cluster_state import port_reference
 
-_LAST_PORT = 65535
-_PRIVILEGED = 1024
-_LABEL = 40
+_MAX_PORT = 65535
+_FIRST_UNPRIVILEGED = 1024
+_MAX_LABEL_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The form as it stands, as texts.
+    """Texts of the form.
 
     Attributes:
-        port: Of the target: number or name.
-        local: Local port; empty is the program's choice, 0 any.
-        address: Local addresses, separated by commas; empty is the default, as below.
-        pin: Stay with this very pod.
-        queue_timeout: How long connections are held without a tunnel.
-        half_close_timeout: How long the pod may be silent after the client's end.
+        port: Port of the target: number or name.
+        local: Local port; empty is automatic, 0 any free port.
+        address: Local addresses, separated by commas; empty is the default.
+        pin: Whether to stay on this pod.
+        queue_timeout: How long a connection waits for a tunnel.
+        half_close_timeout: How long the pod may keep sending after the client closes its side.
     """
 
     port: str
@@ -42,12 +42,12 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedForm:
-    """What became of it.
+    """Result of validating a form.
 
     Attributes:
-        spec: The forward, None as long as something is wrong.
-        problems: By field: what is wrong, with a hint.
-        notes: By field: what the person should know.
+        spec: The forward, None if there are problems.
+        problems: By field: the problem with a hint.
+        notes: By field: information for the user.
     """
 
     spec: ForwardSpec | None
@@ -56,7 +56,7 @@ class ValidatedForm:
 
 
 def fields_of(spec: ForwardSpec) -> Fields:
-    """The form for a forward."""
+    """Return the texts of the form for a forward."""
     return Fields(
         port=spec.target.port,
         local="" if spec.local_port is None else str(spec.local_port),
@@ -70,57 +70,57 @@ def fields_of(spec: ForwardSpec) -> Fields:
 
 
 def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
-    """How the declared ports are called, for suggestions."""
+    """Return names or numbers of the declared ports, for suggestions."""
     return [port_reference(tuple(ports), port) for port in ports]
 
 
 def validate_form(
     fields: Fields, spec: ForwardSpec, taken: Callable[[int], str], defaults: ForwardDefaults
 ) -> ValidatedForm:
-    """Understand a form.
+    """Validate a form.
 
     Args:
-        fields: As typed.
-        spec: What the form began with: whatever it does not ask for stays.
-        taken: Who of ours has a local port, in words, or "".
-        defaults: For what is left empty.
+        fields: The texts.
+        spec: The initial spec; attributes without a field are kept.
+        taken: Returns which forward has a local port, or "".
+        defaults: Values of empty fields.
     """
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
 
-    def understood(name: str, text: str, parse: Callable[[str], object]) -> object:
+    def parse_field(name: str, text: str, parse: Callable[[str], object]) -> object:
         try:
             return parse(text)
         except UsageError as error:
             problems[name] = f"{error.message}: {error.hint}" if error.hint else error.message
             return None
 
-    port = understood("port", fields.port.strip(), _remote)
-    local = understood("local", fields.local.strip(), _local)
+    port = parse_field("port", fields.port.strip(), _remote)
+    local = parse_field("local", fields.local.strip(), _local)
     addresses: object = defaults.addresses
     if fields.address.strip():
-        addresses = understood("address", fields.address, lambda text: parse_addresses([text]))
+        addresses = parse_field("address", fields.address, lambda text: parse_addresses([text]))
     queue_timeout: object = defaults.queue_timeout_s
     if fields.queue_timeout.strip():
-        queue_timeout = understood("queue_timeout", fields.queue_timeout, parse_duration_s)
+        queue_timeout = parse_field("queue_timeout", fields.queue_timeout, parse_duration_s)
     half_close_timeout: object = defaults.half_close_timeout_s
     if fields.half_close_timeout.strip():
-        half_close_timeout = understood(
+        half_close_timeout = parse_field(
             "half_close_timeout", fields.half_close_timeout, parse_duration_s
         )
-    label = understood("label", fields.label, _label)
+    label = parse_field("label", fields.label, _label)
     if isinstance(local, int) and local:
-        if (who := taken(local)) and local != spec.local_port:
-            problems["local"] = f"{local} is taken by {who}"
-        elif local < _PRIVILEGED:
-            notes["local"] = f"ports below {_PRIVILEGED} need privileges on most systems"
+        if (owner := taken(local)) and local != spec.local_port:
+            problems["local"] = f"{local} is taken by {owner}"
+        elif local < _FIRST_UNPRIVILEGED:
+            notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"
     if local is None and "local" not in problems:
-        notes["local"] = _choice(port)
+        notes["local"] = _automatic_port_note(port)
     if isinstance(addresses, tuple) and not all(map(is_loopback, addresses)):
-        notes["address"] = "! other machines can reach it: the pod's port is open to the network"
+        notes["address"] = "! reachable from other machines: the pod's port is open to the network"
     if problems:
         return ValidatedForm(None, problems, notes)
-    made = msgspec.structs.replace(
+    validated = msgspec.structs.replace(
         spec,
         target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
         local_port=local,
@@ -130,25 +130,25 @@ def validate_form(
         transport=TransportChoice(fields.transport),
         label=label,
     )
-    return ValidatedForm(made, problems, notes)
+    return ValidatedForm(validated, problems, notes)
 
 
-def _choice(port: object) -> str:
-    if isinstance(port, str) and port.isdecimal() and int(port) >= _PRIVILEGED:
+def _automatic_port_note(port: object) -> str:
+    if isinstance(port, str) and port.isdecimal() and int(port) >= _FIRST_UNPRIVILEGED:
         return f"empty: {port}, or the next free one"
     return "empty: the port's own number if it is free and 1024 or above, else the next free one"
 
 
 def _remote(text: str) -> str:
     if ":" in text or not text:
-        raise UsageError("a port is a number or a name", hint="for example 8080 or http")
+        raise UsageError("enter a port number or name", hint="for example 8080 or http")
     return parse_port(text).remote
 
 
 def _local(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or int(text) > _LAST_PORT:
+    if not (text.isascii() and text.isdecimal()) or int(text) > _MAX_PORT:
         raise UsageError(
             f'"{text}" is not a local port', hint="a number up to 65535, 0 for any free one"
         )
@@ -157,6 +157,9 @@ def _local(text: str) -> int | None:
 
 def _label(text: str) -> str:
     label = text.strip()
-    if len(label) > _LABEL or not all(letter.isprintable() for letter in label):
-        raise UsageError("a label is short and plain", hint=f"at most {_LABEL} letters")
+    if len(label) > _MAX_LABEL_LENGTH or not all(letter.isprintable() for letter in label):
+        raise UsageError(
+            "the label is too long or has unprintable characters",
+            hint=f"at most {_MAX_LABEL_LENGTH} letters",
+        )
     return label

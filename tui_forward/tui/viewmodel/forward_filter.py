@@ -1,4 +1,4 @@
-"""A forward as the filter's language sees it. Pure."""
+"""Adapter that makes forwards filterable. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tui_forward.tui.viewmodel.rows import local_text, target_text
 
 @dataclass(frozen=True, slots=True)
 class FilterableForward:
-    """Implements `browse.query.Subject`: `status:` is the state, `label:` the person's word."""
+    """Implements `Filterable`: `status:` is the state, `label:` the label of the spec."""
 
     forward: Forward
 
     @property
     def title(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         return self.forward.spec.target.name.lower()
 
     @property
     def words(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         forward = self.forward
         pod = forward.pod.name if forward.pod is not None else ""
         parts = [
@@ -33,33 +33,33 @@ class FilterableForward:
 
     @property
     def namespace(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         return self.forward.spec.target.namespace
 
     @property
     def kind(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         return self.forward.spec.target.kind.value
 
     @property
     def node(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         return self.forward.pod.node if self.forward.pod is not None else ""
 
     @property
     def status(self) -> str:
-        """See `Subject`."""
+        """See `Filterable`."""
         return "paused" if self.forward.paused else self.forward.state.value
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """See `Subject`."""
+        """See `Filterable`."""
         return {self.forward.spec.label: ""} if self.forward.spec.label else {}
 
     @property
     def ports(self) -> tuple[DeclaredPort, ...]:
-        """See `Subject`: the port there and the ones here."""
+        """See `Filterable`: the remote port and the local ports."""
         port = self.forward.spec.target.port
         number = self.forward.remote_port or (int(port) if port.isdecimal() else 0)
-        here = [DeclaredPort(number=address.port) for address in self.forward.listening]
-        return (DeclaredPort(number=number, name=port), *here)
+        local_ports = [DeclaredPort(number=address.port) for address in self.forward.listening]
+        return (DeclaredPort(number=number, name=port), *local_ports)

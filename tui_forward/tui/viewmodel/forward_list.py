@@ -1,6 +1,6 @@
-"""Which forwards the table shows and in which order. Pure.
+"""Sorting, grouping and filtering of the forwards table. Pure.
 
-Groups have a heading row of their own, whose key begins with `HEADING`; ids of forwards never do.
+Each group has a heading row whose key begins with `HEADING`; forward ids never do.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ HEADING = "#"
 
 
 class ForwardSort(StrEnum):
-    """What comes first."""
+    """Sort order of forwards."""
 
-    STARTED = "started"  # oldest first: nothing ever moves
+    STARTED = "started"  # oldest first: rows never move
     NAME = "name"
-    TROUBLE = "trouble"
+    TROUBLE = "problems"
     TRAFFIC = "traffic"
 
 
 class ForwardGroup(StrEnum):
-    """What is put together under a heading."""
+    """Attribute to group forwards by."""
 
     NONE = "none"
     NAMESPACE = "namespace"
@@ -34,8 +34,8 @@ class ForwardGroup(StrEnum):
     CONTEXT = "context"
 
 
-# Who needs a person comes first, then who needs time.
-_TROUBLE: dict[ForwardState, int] = {
+# States that need the user first, then those that need time.
+_SEVERITY_ORDER: dict[ForwardState, int] = {
     ForwardState.BLOCKED: 0,
     ForwardState.RECONNECTING: 1,
     ForwardState.WAITING: 2,
@@ -51,10 +51,10 @@ class Heading:
     """One group.
 
     Attributes:
-        key: Of its row.
-        title: The namespace, profile, label or context; in words where there is none.
-        members: Its forwards, also those that are folded away.
-        folded: Whether they are.
+        key: Key of its row.
+        title: The namespace, profile, label or context, or "no …".
+        members: Its forwards, also hidden ones.
+        folded: Whether its forwards are hidden.
     """
 
     key: str
@@ -65,7 +65,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class GroupedForwards:
-    """The rows: keys in order, and what each heading stands for."""
+    """Row keys in order, and headings by key."""
 
     keys: tuple[str, ...]
     headings: dict[str, Heading]
@@ -79,24 +79,24 @@ def group_forwards(
     folded: Collection[str] = (),
     wanted: Callable[[Forward], bool] = lambda _forward: True,
 ) -> GroupedForwards:
-    """Put forwards in order.
+    """Filter, group and sort forwards.
 
     Args:
-        forwards: Those there are, oldest first.
+        forwards: All forwards, oldest first.
         sort: Order within each group.
-        group: What is put together.
-        folded: Keys of headings whose forwards are not shown.
-        wanted: Leaves some out.
+        group: Attribute to group by.
+        folded: Keys of headings whose forwards are hidden.
+        wanted: Predicate of the forwards to include.
     """
-    chosen = sorted(filter(wanted, forwards), key=_SORTS[sort])
+    included = sorted(filter(wanted, forwards), key=_SORTS[sort])
     if group is ForwardGroup.NONE:
-        return GroupedForwards(tuple(forward.id for forward in chosen), {})
+        return GroupedForwards(tuple(forward.id for forward in included), {})
     groups: dict[str, list[Forward]] = {}
-    for forward in chosen:
+    for forward in included:
         groups.setdefault(_group_of(forward, group), []).append(forward)
     keys: list[str] = []
     headings: dict[str, Heading] = {}
-    # What has no label comes last.
+    # Forwards without the attribute come last.
     for name in sorted(groups, key=lambda name: (not name, name)):
         key = f"{HEADING}{group.value}:{name}"
         heading = Heading(key, name or f"no {group.value}", tuple(groups[name]), key in folded)
@@ -112,7 +112,7 @@ def _group_of(forward: Forward, group: ForwardGroup) -> str:
     if group is ForwardGroup.NAMESPACE:
         return target.namespace
     if group is ForwardGroup.PROFILE:
-        # One of a working tree is known by its path; its folder says enough.
+        # A team profile has its path as id; show the folder name.
         name = PurePath(forward.spec.profile)
         return name.parent.name if name.is_absolute() else forward.spec.profile
     return forward.spec.label if group is ForwardGroup.LABEL else target.context
@@ -127,10 +127,10 @@ _SORTS: dict[ForwardSort, Callable[[Forward], tuple[object, ...]]] = {
     ForwardSort.STARTED: _number,
     ForwardSort.NAME: lambda forward: (str(forward.spec.target), *_number(forward)),
     ForwardSort.TROUBLE: lambda forward: (
-        6 if forward.paused else _TROUBLE[forward.state],
+        6 if forward.paused else _SEVERITY_ORDER[forward.state],
         *_number(forward),
     ),
-    # Rounded, so that rows do not change places at every sample.
+    # Rounded, so that rows do not swap at every sample.
     ForwardSort.TRAFFIC: lambda forward: (
         -_magnitude(forward.counters.rate_from_pod + forward.counters.rate_to_pod),
         *_number(forward),
@@ -139,5 +139,5 @@ _SORTS: dict[ForwardSort, Callable[[Forward], tuple[object, ...]]] = {
 
 
 def _magnitude(rate: float) -> int:
-    """How many binary digits a rate has: neighbours differ by a factor of two."""
+    """Return the bit length of a rate, so that equal ranks are within a factor of two."""
     return int(rate).bit_length()

@@ -1,4 +1,4 @@
-"""The way of a forward as rows: what is known of each station, and which is broken. Pure."""
+"""Rows of the hops of a forward: facts of each hop, and which one is broken. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MARKS = {
 
 
 def hop_row(hop: Hop) -> Row:
-    """One station; a broken one says what is wrong in place of its facts."""
+    """Return the row of a hop; a broken one shows the error instead of its facts."""
     mark, style = _MARKS[hop.state]
     facts = Cell(" · ".join(hop.facts), "dim")
     if hop.state is HopState.BROKEN and hop.error:
@@ -49,7 +49,7 @@ def hop_row(hop: Hop) -> Row:
 
 
 def hop_error_text(hops: Iterable[Hop]) -> str:
-    """What is wrong and what to do about it, in full; empty if nothing is."""
+    """Return the error of the broken hop with its hint; empty if none is broken."""
     for hop in hops:
         if hop.state is HopState.BROKEN:
             hint = f"  → {hop.hint}" if hop.hint else ""

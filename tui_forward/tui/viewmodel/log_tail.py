@@ -1,7 +1,6 @@
-"""The end of a log file, followed: bounded, whatever becomes of the file meanwhile.
+"""Bounded tail of a log file that may be rotated, truncated or removed.
 
-Knows files and lines of text, and no widget. The file is never held open, so that it can be
-rotated on every system. What is in it is nobody's promise: it may be no text at all.
+No Textual. The file is not kept open between reads. Its content is untrusted and may be binary.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from tui_forward.daemon import log_record as log_record
 
 MAX_LINES: Final = 2000
 MAX_BYTES: Final = 1024 * 1024
-_LONGEST_LINE = 4000
+_MAX_LINE_LENGTH = 4000
 _FINGERPRINT_BYTES = 64
-_TO_THE_MILLISECOND = len("2026-01-02T03:04:05.678")
+_MILLISECOND_LENGTH = len("2026-01-02T03:04:05.678")
 
 
 class LogLevel(IntEnum):
-    """How grave a line is, as `logging` counts."""
+    """Level of a line; values are those of `logging`."""
 
     TRACE = 5
     DEBUG = 10
@@ -38,8 +37,8 @@ class LogLine:
     """One line.
 
     Attributes:
-        number: Grows by one from line to line; tells lines apart.
-        level: Of the record it belongs to; a traceback is of several lines.
+        number: Sequence number.
+        level: Level of its record; a traceback has several lines.
         text: Without line end and control characters, at most 4,000 characters.
     """
 
@@ -49,19 +48,19 @@ class LogLine:
 
 
 def sanitize_terminal_text(text: str) -> str:
-    """Text that a terminal can be shown: nothing in it moves a cursor or changes a direction."""
+    """Replace control and direction characters so that the text is safe on a terminal."""
     text = text.expandtabs(4)
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 1]}…"
+    return text if len(text) <= _MAX_LINE_LENGTH else f"{text[: _MAX_LINE_LENGTH - 1]}…"
 
 
 class LogTail:
-    """Remembers the last lines of a file, and how far it has been read.
+    """Last lines of a file, read incrementally.
 
     Attributes:
-        trouble: Why the file cannot be read now, in words; empty while it can.
-        hint: What to do about it.
+        trouble: Why the file cannot be read; empty if it can.
+        hint: A fix.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,32 +70,32 @@ class LogTail:
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
         self._numbers = 0
         self._file: tuple[int, int] | None = None  # device and inode
-        self._fingerprint = b""  # first bytes: inodes are used again
+        self._fingerprint = b""  # first bytes, because inodes are reused
         self._offset = 0
-        self._rest = b""  # of a line that is not complete yet
+        self._rest = b""  # incomplete last line
 
     @property
     def lines(self) -> tuple[LogLine, ...]:
-        """The last lines, oldest first; at most 2,000."""
+        """Return the last lines, oldest first; at most `MAX_LINES`."""
         return tuple(self._lines)
 
     def read(self) -> bool:
-        """Look what is new. Blocks for as long as the disk takes; never raises.
+        """Read new lines. Blocks on the disk; never raises.
 
         Returns:
-            Whether `lines` or `trouble` differ from before.
+            Whether `lines` or `trouble` changed.
         """
         before = (self._numbers, self.trouble)
         try:
             with self.path.open("rb") as stream:
                 self._read(stream)
         except FileNotFoundError:
-            self.trouble = f"There is no log at {self.path}"
-            self.hint = "It appears here as soon as the engine writes one"
+            self.trouble = f"No log file at {self.path}"
+            self.hint = "It appears when the engine writes one"
         except OSError as error:
-            self.trouble = f"The log {self.path} cannot be read: "
+            self.trouble = f"Cannot read the log {self.path}: "
             self.trouble += error.strerror or type(error).__name__
-            self.hint = "Make it a file that you may read"
+            self.hint = "Make it a readable file"
         else:
             self.trouble = self.hint = ""
         return before != (self._numbers, self.trouble)
@@ -107,18 +106,18 @@ class LogTail:
         head = stream.read(_FINGERPRINT_BYTES)
         if file != self._file or not head.startswith(self._fingerprint):
             self._read_rotated()
-            self._begin(file)
+            self._start_file(file)
         elif status.st_size < self._offset:
-            self._begin(file)  # emptied, and perhaps written again
+            self._start_file(file)  # truncated, and possibly rewritten
         self._fingerprint = head
-        self._take(stream, status.st_size)
+        self._read_lines(stream, status.st_size)
 
-    def _begin(self, file: tuple[int, int]) -> None:
+    def _start_file(self, file: tuple[int, int]) -> None:
         self._flush()
         self._file, self._offset, self._fingerprint = file, 0, b""
 
     def _read_rotated(self) -> None:
-        """What was written to the old file before it was moved away."""
+        """Read the remaining lines of the previous file after rotation."""
         if self._file is None:
             return
         old = self.path.with_name(f"{self.path.name}.1")
@@ -127,11 +126,11 @@ class LogTail:
                 status = os.fstat(stream.fileno())
                 same = (status.st_dev, status.st_ino) == self._file
                 if same and stream.read(_FINGERPRINT_BYTES).startswith(self._fingerprint):
-                    self._take(stream, status.st_size)
+                    self._read_lines(stream, status.st_size)
         except OSError:
             return
 
-    def _take(self, stream: BinaryIO, size: int) -> None:
+    def _read_lines(self, stream: BinaryIO, size: int) -> None:
         skipped = size - self._offset > MAX_BYTES
         if skipped:
             self._flush()
@@ -140,11 +139,11 @@ class LogTail:
         data = stream.read(min(MAX_BYTES, max(0, size - self._offset)))
         self._offset += len(data)
         if skipped:
-            data = data.partition(b"\n")[2]  # the first line has lost its beginning
+            data = data.partition(b"\n")[2]  # the first line is incomplete
         *complete, self._rest = (self._rest + data).split(b"\n")
         for line in complete[-MAX_LINES:]:
             self._add(line)
-        if len(self._rest) > 4 * _LONGEST_LINE:
+        if len(self._rest) > 4 * _MAX_LINE_LENGTH:
             self._flush()
 
     def _flush(self) -> None:
@@ -153,15 +152,15 @@ class LogTail:
         self._rest = b""
 
     def _add(self, line: bytes) -> None:
-        said = log_record.decode_entry(line)
-        if said is None:  # somebody else's
+        entry = log_record.decode_entry(line)
+        if entry is None:  # not a record of the engine
             self._append(line.decode("utf-8", "replace").rstrip("\r"), LogLevel.INFO)
             return
-        level = LogLevel.__members__.get(said.level.upper(), LogLevel.INFO)
-        at = said.time[:_TO_THE_MILLISECOND].replace("T", " ")
-        part = said.logger.removeprefix("tui_forward.")
-        self._append(f"{at} {said.level.upper()} {part}: {said.message}", level)
-        for more in said.exception.splitlines():
+        level = LogLevel.__members__.get(entry.level.upper(), LogLevel.INFO)
+        at = entry.time[:_MILLISECOND_LENGTH].replace("T", " ")
+        part = entry.logger.removeprefix("tui_forward.")
+        self._append(f"{at} {entry.level.upper()} {part}: {entry.message}", level)
+        for more in entry.exception.splitlines():
             self._append(more, level)
 
     def _append(self, text: str, level: LogLevel) -> None:

@@ -1,7 +1,7 @@
-"""What is worth a notification: changes of state that a person would want to hear of. Pure.
+"""Selection of state changes that are worth a notification. Pure.
 
-A forward that is back within a moment is no news: its connections were held, and nobody has
-noticed. What lasts is told once, and its end as well.
+A short outage is not reported, because its connections were queued. A longer one is reported
+once, and its end as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tui_forward.common.formatting import format_age
 from tui_forward.model import Forward, ForwardState
 from tui_forward.settings.parser import Notifications
 
-_LASTS_S = 2.0
+_MIN_OUTAGE_S = 2.0
 
 Severity = Literal["information", "warning", "error"]
 
@@ -24,9 +24,9 @@ class Notification:
     """One notification.
 
     Attributes:
-        title: Which forward.
-        text: What happened, and what to do.
-        shown_elsewhere: Who does not read it misses nothing, or sees it in the list of forwards.
+        title: The forward.
+        text: What happened, and a fix.
+        shown_elsewhere: Whether the list of forwards shows the same information.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Notification:
 def filter_by_setting(
     notices: Iterable[Notification], notifications: Notifications
 ) -> list[Notification]:
-    """Those that a person wants to be told, and those that must not be missed."""
+    """Return the notifications enabled by the setting, and those shown nowhere else."""
     return [
         one
         for one in notices
@@ -49,61 +49,65 @@ def filter_by_setting(
 
 
 @dataclass(slots=True)
-class _Known:
-    """A forward as it was seen last: since when it has not been ready, and what was told."""
+class _Previous:
+    """Previous state of a forward: start of its outage, and the last reported state."""
 
     was_ready: bool = False
     down_since: float | None = None
-    told: ForwardState | None = None
+    reported: ForwardState | None = None
 
 
 class StateChangeTracker:
-    """Remembers what each forward was, and says what is new."""
+    """Tracker of the state of each forward; returns notifications for changes."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._previous: dict[str, _Previous] = {}
 
     def notice(self, forwards: Iterable[Forward], now: float) -> list[Notification]:
-        """What is new since the last call.
+        """Return notifications for changes since the last call.
 
         Args:
-            forwards: As they stand.
+            forwards: All forwards.
             now: Seconds since the epoch.
         """
         notices = []
         seen = set()
         for forward in forwards:
             seen.add(forward.id)
-            known = self._known.setdefault(forward.id, _Known())
-            notice = _judged(forward, known, now)
+            previous = self._previous.setdefault(forward.id, _Previous())
+            notice = _notification(forward, previous, now)
             if notice is not None:
                 notices.append(notice)
-        for gone in self._known.keys() - seen:
-            del self._known[gone]
+        for removed in self._previous.keys() - seen:
+            del self._previous[removed]
         return notices
 
 
-def _judged(forward: Forward, known: _Known, now: float) -> Notification | None:
+def _notification(forward: Forward, previous: _Previous, now: float) -> Notification | None:
     state, title = forward.state, str(forward.spec.target)
     if forward.paused:
-        known.down_since = known.told = None
+        previous.down_since = previous.reported = None
         return None
     if state is ForwardState.READY:
-        told, since = known.told, known.down_since
-        known.was_ready, known.down_since, known.told = True, None, None
-        if told is None:
+        reported, since = previous.reported, previous.down_since
+        previous.was_ready, previous.down_since, previous.reported = True, None, None
+        if reported is None:
             return None
-        lasted = f" after {format_age(now - since)}" if since is not None else ""
-        return Notification(title, f"ready again{lasted}", "information")
-    if known.down_since is None:
-        known.down_since = forward.since or now
+        duration = f" after {format_age(now - since)}" if since is not None else ""
+        return Notification(title, f"ready again{duration}", "information")
+    if previous.down_since is None:
+        previous.down_since = forward.since or now
     if state is ForwardState.BLOCKED:
-        if known.told is state:
+        if previous.reported is state:
             return None
-        known.told = state
+        previous.reported = state
         hint = f"\n{forward.hint}" if forward.hint else ""
         return Notification(title, f"blocked: {forward.reason}{hint}", "error")
-    if known.was_ready and known.told is None and now - known.down_since >= _LASTS_S:
-        known.told = state
+    if (
+        previous.was_ready
+        and previous.reported is None
+        and now - previous.down_since >= _MIN_OUTAGE_S
+    ):
+        previous.reported = state
         return Notification(title, f"{state.value}: {forward.reason}", "warning")
     return None

@@ -1,4 +1,4 @@
-"""What the pickers for namespaces and contexts offer. Pure."""
+"""Options of the pickers for namespaces and contexts. Pure."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ class PickerOption:
 
 
 def namespace_key(name: str) -> str:
-    """A namespace among the favourites of its context."""
+    """Return the favorites key of a namespace."""
     return f"ns/{name}"
 
 
 def context_key(name: str) -> str:
-    """A context among the favourites."""
+    """Return the favorites key of a context."""
     return f"context/{name}"
 
 
 def namespace_options(
-    picture: ClusterState, forwards: Iterable[Forward], liked: Set[str]
+    state: ClusterState, forwards: Iterable[Forward], favorites: Set[str]
 ) -> list[PickerOption]:
-    """All of them first, then each, favourites before others.
+    """Return all namespaces as the first option, then favorites, then the others.
 
     Args:
-        picture: Knows them, and which one is on show.
-        forwards: They are counted.
-        liked: Keys of favourites.
+        state: The cluster with its namespaces and scope.
+        forwards: Forwards, counted per namespace.
+        favorites: Keys of favorites.
     """
-    context, shown = picture.scope.context, picture.scope.namespace
-    names = {*picture.namespaces, *([shown] if shown else [])}
+    context, shown = state.scope.context, state.scope.namespace
+    names = {*state.namespaces, *([shown] if shown else [])}
     used: dict[str, int] = {}
     for forward in forwards:
         if forward.spec.target.context == context:
             used[forward.spec.target.namespace] = used.get(forward.spec.target.namespace, 0) + 1
-    starred = {name for name in (ALL, *names) if namespace_key(name) in liked}
+    starred = {name for name in (ALL, *names) if namespace_key(name) in favorites}
     return [
         PickerOption(ALL, "all namespaces", current=not shown, starred=ALL in starred),
         *(
@@ -70,18 +70,18 @@ def namespace_options(
     ]  # fmt: skip
 
 
-def context_options(known: Iterable[Context], here: str, liked: Set[str]) -> list[PickerOption]:
-    """Each, favourites before others, else as the kubeconfig has them.
+def context_options(known: Iterable[Context], here: str, favorites: Set[str]) -> list[PickerOption]:
+    """Return the contexts, favorites first, otherwise in the order of the kubeconfig.
 
     Args:
-        known: Of the kubeconfig.
-        here: The one on show.
-        liked: Keys of favourites.
+        known: Contexts of the kubeconfig.
+        here: The context that is shown.
+        favorites: Keys of favorites.
     """
     return [
         PickerOption(
             one.name, one.name, f"cluster {one.cluster}",
-            current=one.name == here, starred=context_key(one.name) in liked,
+            current=one.name == here, starred=context_key(one.name) in favorites,
         )
-        for one in sorted(known, key=lambda one: context_key(one.name) not in liked)
+        for one in sorted(known, key=lambda one: context_key(one.name) not in favorites)
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""What each table of the dashboard shows, as plain data. Pure: no widget, no clock of its own.
+"""Rows of the dashboard's tables as plain data. Pure: no widget, no clock.
 
-A cell's style is a meaning ("ok", "warn", "bad", "dim", "strong"), never a colour; symbols
-say the same without colour.
+A cell's style is a meaning ("ok", "warn", "bad", "dim", "strong"), never a color; symbols
+show the same without color.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tui_forward.tui.viewmodel.forward_list import Heading
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A piece of text and what it means.
+    """Text with a style.
 
     Attributes:
-        text: What is shown.
-        style: A meaning, as in the module's docstring.
-        spans: Parts of the text that match what is looked for: disjoint, in order.
+        text: The text.
+        style: A meaning, see the module's docstring.
+        spans: Parts of the text that match the filter: disjoint, in order.
     """
 
     text: str
@@ -48,8 +48,8 @@ class Row:
     """One line of a table.
 
     Attributes:
-        cells: One for each column; the last one takes the rest of the line if there are
-            fewer cells than columns.
+        cells: One per column; with fewer cells than columns, the last one takes the rest of
+            the line.
     """
 
     cells: tuple[Cell, ...]
@@ -69,7 +69,7 @@ STATE_MARKS: dict[ForwardState, tuple[str, str]] = {
 
 
 def state_cell(forward: Forward) -> Cell:
-    """Mark and word of a forward's state."""
+    """Return symbol and name of a forward's state."""
     if forward.paused:
         return Cell("‖ paused", "dim")
     mark, style = STATE_MARKS[forward.state]
@@ -77,19 +77,19 @@ def state_cell(forward: Forward) -> Cell:
 
 
 def mark_cell(marked: bool) -> Cell:
-    """The first column of tables in which several rows can be chosen."""
+    """Return the selection mark of a row."""
     return Cell("✓", "strong") if marked else EMPTY
 
 
 def heading_row(heading: Heading) -> Row:
-    """A group of forwards: how many, how they do, and what flows."""
+    """Return the heading of a group: count, ready forwards, traffic."""
     members = heading.members
-    working = sum(forward.state is ForwardState.READY for forward in members)
-    words = f"{'▸' if heading.folded else '▾'} {heading.title}"
+    ready = sum(forward.state is ForwardState.READY for forward in members)
+    title = f"{'▸' if heading.folded else '▾'} {heading.title}"
     parts = [pluralize(len(members), "forward")]
-    if working < len(members):
-        parts.append(f"{working} ready")
-    flow = [
+    if ready < len(members):
+        parts.append(f"{ready} ready")
+    traffic = [
         f"{arrow} {format_rate(total)}"
         for arrow, total in (
             ("↓", sum(forward.counters.rate_from_pod for forward in members)),
@@ -97,11 +97,11 @@ def heading_row(heading: Heading) -> Row:
         )
         if format_rate(total)
     ]
-    return Row((EMPTY, Cell(" · ".join([words, *parts, *flow]), "strong")))
+    return Row((EMPTY, Cell(" · ".join([title, *parts, *traffic]), "strong")))
 
 
 def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bool = False) -> Row:
-    """One forward: figures while it works, the reason in words while it does not."""
+    """Return the row of a forward: traffic while ready, otherwise the reason."""
     local = local_text(forward)
     head = (
         mark_cell(marked),
@@ -130,12 +130,12 @@ def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bo
 
 
 def local_text(forward: Forward) -> str:
-    """The address to connect to: IPv4 if there is one, since everything takes that."""
+    """Return the address to connect to, IPv4 if there is one."""
     return str(min(forward.listening, key=lambda a: ":" in a.host)) if forward.listening else ""
 
 
 def target_text(forward: Forward) -> str:
-    """What was asked for, as short as it can be said."""
+    """Return the short form of the target."""
     target = forward.spec.target
     if target.kind is TargetKind.SELECTOR:
         return f"{target.namespace}/-l {target.name}:{target.port}"
@@ -144,7 +144,7 @@ def target_text(forward: Forward) -> str:
 
 
 def waiting_text(forward: Forward, now: float) -> str:
-    """Who is waiting with it, the countdown and the reason, which may be long."""
+    """Return queued connections, countdown and reason."""
     parts = [f"{forward.queued} queued"] if forward.queued else []
     if forward.retry_at is not None and forward.retry_at > now:
         parts.append(f"next try in {forward.retry_at - now:.0f} s")
@@ -153,9 +153,9 @@ def waiting_text(forward: Forward, now: float) -> str:
 
 
 def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
-    """More about the chosen forward, as far as one line goes."""
+    """Return the status line of the selected forward."""
     if forward is None:
-        return (Cell("Choose a pod, then switch a port on with its number", "dim"),)
+        return (Cell("Select a row, then start a port with its number", "dim"),)
     parts = [state_cell(forward), Cell(waiting_text(forward, now))]
     if forward.hint:
         parts.append(Cell(f"→ {forward.hint}", "strong"))
@@ -174,13 +174,12 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
 
 
 def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
-    """One connection: who, how long, how much, and why it ended.
+    """Return the row of a connection.
 
     Args:
-        connection: At one instant.
+        connection: The connection.
         now: Seconds since the epoch.
-        target: Whose connection it is, where those of several forwards are shown and there is
-            a column for it.
+        target: Target of its forward, for tables with that column.
     """
     end = connection.closed_at if connection.closed_at is not None else now
     if connection.state is ConnectionState.CLOSED:
@@ -213,20 +212,23 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
 def header_cells(
     context: str, namespace: str, health: ApiHealth | None, snapshot: Snapshot
 ) -> tuple[Cell, ...]:
-    """The line on top: where one is, how the API server does, and the totals."""
+    """Return the header line: context, namespace, API server and totals."""
     totals = snapshot.totals
     return (
         Cell("tui-forward", "strong"),
         Cell(f"{context or '–'} ▾"),
         Cell(f"ns: {namespace or 'all'} ▾"),
         health_cell(health),
-        Cell(f"{len(snapshot.forwards)} on, {pluralize(totals.connections_open, 'conn')}"),
+        Cell(
+            f"{pluralize(len(snapshot.forwards), 'forward')}"
+            f" · {pluralize(totals.connections_open, 'conn')}"
+        ),
         Cell(f"↓ {format_bytes(totals.rate_from_pod)}/s ↑ {format_bytes(totals.rate_to_pod)}/s"),
     )
 
 
 def health_cell(health: ApiHealth | None) -> Cell:
-    """The API server in a few characters."""
+    """Return the short status of the API server."""
     if health is None or health.ok is None:
         return Cell("API …", "dim")
     if not health.ok:
