@@ -94,6 +94,16 @@ async def test_refusal_has_containerd_text_and_order(runtime: RuntimeHarness) ->
         ]
 
 
+async def test_refusal_has_crio_text_if_configured(runtime: RuntimeHarness) -> None:
+    await runtime.control.request("streaming", crio_texts=True)
+    pod = await runtime.pod()
+    async with runtime.tunnel(pod) as client:
+        error, _ = await client.open(7999, 0)
+        await until(lambda: error.ended)
+        assert b"dial tcp 127.0.0.1:7999: connect: connection refused" in error.data
+        assert b"tcp4" not in error.data
+
+
 @pytest.mark.parametrize(
     ("style", "error_ends", "data_ends", "has_text"),
     [

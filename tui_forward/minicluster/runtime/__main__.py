@@ -34,7 +34,7 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
     await server.start()
     control: ControlServer | None = None
     if config.control:
-        faults = RuntimeFaults(shim, streaming, dialer, behavior)
+        faults = RuntimeFaults(shim, streaming, behavior)
         control = ControlServer(config.control, faults.handle)
         await control.start()
     announce(pid=os.getpid(), streaming_port=streaming.port, socket=config.listen)

@@ -35,6 +35,7 @@ class RuntimeBehavior(msgspec.Struct, kw_only=True):
             200, as from old libraries, or 400.
         dial_delay_s: Wait before dialing the application.
         refuse: Refuse every connection without dialing.
+        crio_texts: Use CRI-O's error texts instead of containerd's.
     """
 
     failure_style: FailureStyle = FailureStyle.TEXT_THEN_FIN
@@ -48,6 +49,7 @@ class RuntimeBehavior(msgspec.Struct, kw_only=True):
     no_protocol_status: int = 200
     dial_delay_s: float = 0.0
     refuse: bool = False
+    crio_texts: bool = False
 
 
 class RuntimeConfig(msgspec.Struct, kw_only=True, frozen=True):

@@ -107,7 +107,7 @@ class ContainerProcesses:
                 container.listening[int(words[0])] = (words[1], int(words[2]))
         self._on_change(container)
 
-    def signal(self, container: Container, number: int) -> None:
+    def send_signal(self, container: Container, number: int) -> None:
         """Signal the process group of a container; no effect if it has exited."""
         if container.pid <= 0:
             return
@@ -120,7 +120,7 @@ class ContainerProcesses:
     def kill(self, container: Container) -> None:
         """Kill a running container and wait until it has exited."""
         pid = container.pid
-        self.signal(container, signal.SIGKILL)
+        self.send_signal(container, signal.SIGKILL)
         try:
             _, status = os.waitpid(pid, 0)
         except ChildProcessError:
@@ -131,7 +131,7 @@ class ContainerProcesses:
         """Kill all running containers and wait until they have exited."""
         running = list(self._containers.values())
         for container in running:
-            self.signal(container, signal.SIGKILL)
+            self.send_signal(container, signal.SIGKILL)
         for container in running:
             self.kill(container)
 

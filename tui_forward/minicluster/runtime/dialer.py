@@ -85,9 +85,6 @@ class Dialer:
         shim: The sandboxes and containers.
         driver: Whether to dial directly or through a helper process.
         behavior: Read at every dial.
-
-    Attributes:
-        crio_texts: Fault: use CRI-O's error texts.
     """
 
     def __init__(self, shim: ShimClient, driver: DialMode, behavior: RuntimeBehavior) -> None:
@@ -97,7 +94,6 @@ class Dialer:
         self._switcher = netns.NamespaceSwitcher() if sys.platform == "linux" else None
         # Go's resolver looks up "localhost" on the node.
         self._ipv6 = _localhost_has_ipv6()
-        self.crio_texts = False
 
     def close(self) -> None:
         """Release the namespace switcher."""
@@ -214,7 +210,7 @@ class Dialer:
                 reason = go_errno(error.errno or errno.ECONNREFUSED)
                 texts.append(f"dial {network} {address}: connect: {reason}")
         broken = errors[0] is not None and errors[0].errno in _BROKEN
-        if self.crio_texts:
+        if self._behavior.crio_texts:
             cause = crio_dial_error(port, label, sandbox.id, texts[0].replace("tcp4", "tcp", 1))
         else:
             cause = containerd_dial_error(port, label, sandbox.id, texts[0], texts[1])

@@ -9,7 +9,7 @@
                     connections break instead
 ``stall``           ``on`` (true), ``for_s``: tunnels transfer no bytes
 ``delay``           ``seconds``: bytes of tunnels are delayed, 0 ends it
-``streaming``       any field of `config.RuntimeBehavior`, and ``crio_texts``
+``streaming``       any field of `config.RuntimeBehavior`
 ``expire-tokens``   pending streaming URLs become invalid
 ``stop-sandbox``    ``namespace pod``: its network is removed, its name stays
 ``end-pods``        all pods and the shim end
@@ -30,7 +30,6 @@ from tui_forward.errors import UsageError
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.config import RuntimeBehavior
-from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
@@ -41,7 +40,6 @@ class RuntimeFaults:
     Args:
         shim: The pods.
         streaming: The streaming server and its tunnels.
-        dialer: Its `crio_texts` is set here.
         behavior: The behavior in use; changed in place.
     """
 
@@ -49,12 +47,10 @@ class RuntimeFaults:
         self,
         shim: ShimClient,
         streaming: StreamingServer,
-        dialer: Dialer,
         behavior: RuntimeBehavior,
     ) -> None:
         self._shim = shim
         self._streaming = streaming
-        self._dialer = dialer
         self._behavior = behavior
         self._configured = msgspec.to_builtins(behavior)
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -87,7 +83,6 @@ class RuntimeFaults:
                 await self._shim.request(shim_protocol.Shutdown())
             case "clear":
                 self._set_behavior(dict(self._configured))
-                self._dialer.crio_texts = False
                 self._stall(on=False, for_s=None)
                 self._delay(0.0)
             case other:
@@ -169,9 +164,6 @@ class RuntimeFaults:
             for key, value in request.items()
             if key not in ("fault", "component", "node")
         }
-        crio_texts = changes.pop("crio_texts", None)
-        if crio_texts is not None:
-            self._dialer.crio_texts = bool(crio_texts)
         unknown = set(changes) - set(RuntimeBehavior.__struct_fields__)
         if unknown:
             raise UsageError(f"unknown setting: {', '.join(sorted(unknown))}")

@@ -194,7 +194,7 @@ class Shim:
             case shim_protocol.StartContainer():
                 self._start_container(request)
             case shim_protocol.SignalContainer():
-                self._processes.signal(self._container(request.id), request.signal)
+                self._processes.send_signal(self._container(request.id), request.signal)
             case shim_protocol.RemoveContainer():
                 if self._container(request.id).running:
                     raise ShimError(f"container {request.id} is running")

@@ -27,7 +27,8 @@ async def echo(conn: AppConnection) -> None:
     """
     loop = asyncio.get_running_loop()
     buffer = memoryview(bytearray(_CHUNK))
-    ended: asyncio.Future[memoryview] = loop.create_future()
+    # Set when echoing stops: to the unsent bytes if a send would block, empty at EOF.
+    stopped: asyncio.Future[memoryview] = loop.create_future()
 
     def readable() -> None:
         try:
@@ -35,14 +36,14 @@ async def echo(conn: AppConnection) -> None:
         except BlockingIOError:
             return
         except OSError as error:
-            ended.set_exception(error)
+            stopped.set_exception(error)
             loop.remove_reader(conn.sock)
             return
         conn.record.received += count
         if not count:
             conn.record.eof = True
             loop.remove_reader(conn.sock)
-            ended.set_result(buffer[:0])
+            stopped.set_result(buffer[:0])
             return
         try:
             sent = conn.sock.send(buffer[:count])
@@ -50,20 +51,20 @@ async def echo(conn: AppConnection) -> None:
             sent = 0
         except OSError as error:
             loop.remove_reader(conn.sock)
-            ended.set_exception(error)
+            stopped.set_exception(error)
             return
         conn.record.sent += sent
         if sent < count:
             loop.remove_reader(conn.sock)
-            ended.set_result(buffer[sent:count])
+            stopped.set_result(buffer[sent:count])
 
     while True:
         loop.add_reader(conn.sock, readable)
         try:
-            unsent = await ended
+            unsent = await stopped
         finally:
             loop.remove_reader(conn.sock)
         if not unsent:
             return
         await conn.write(unsent)
-        ended = loop.create_future()
+        stopped = loop.create_future()
