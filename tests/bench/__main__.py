@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import measurements
-from tests.bench.cluster_process import Chain, chain, cpu_by_hop
+from tests.bench.cluster_process import ClusterProcess, cpu_by_component, running_cluster
 from tests.bench.forwarders import (
     KUBECTL_SPDY,
     KUBECTL_WEBSOCKET,
@@ -55,7 +55,9 @@ ROWS = (
 class Bench:
     """All forwarders on one chain, taking turns."""
 
-    def __init__(self, cluster: Chain, chosen: list[Forwarder], size: int, rounds: int) -> None:
+    def __init__(
+        self, cluster: ClusterProcess, chosen: list[Forwarder], size: int, rounds: int
+    ) -> None:
         self.cluster = cluster
         self.chosen = chosen
         self.size = size
@@ -199,7 +201,7 @@ def main() -> int:
     say(f"{os.cpu_count()} cores; " + ", ".join(forwarder.name for forwarder in chosen))
 
     if wanted - {"listing"}:
-        with chain("--runtime", options.runtime) as cluster:
+        with running_cluster("--runtime", options.runtime) as cluster:
             bench = Bench(cluster, chosen, options.size * measurements.MIB, options.rounds)
             if "speed" in wanted:
                 bench.speed()
@@ -209,14 +211,14 @@ def main() -> int:
                 bench.each_alone("stalled neighbours", bench.stalled)
             if "replaced" in wanted:
                 bench.replacement()
-            spent = cpu_by_hop(cluster.pid)
+            spent = cpu_by_component(cluster.pid)
         names = [forwarder.name for forwarder in chosen]
         sys.stdout.write(table(ROWS, names, bench.figures, (KUBECTL_WEBSOCKET, KUBECTL_SPDY)))
         hops = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(spent.items()))
         sys.stdout.write(f"\nCPU of the chain meanwhile: {hops}\n")
     if "listing" in wanted:
         say(f"listing {options.pods:,} pods")
-        with chain("--pods", str(options.pods)) as cluster:
+        with running_cluster("--pods", str(options.pods)) as cluster:
             _print_listings(cluster.kubeconfig)
     return 0
 

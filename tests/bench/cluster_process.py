@@ -19,7 +19,7 @@ from tui_forward.minicluster.control_socket import ControlClient
 
 
 @dataclass(frozen=True)
-class Chain:
+class ClusterProcess:
     """A running cluster with a `toolbox` pod."""
 
     kubeconfig: Path
@@ -28,7 +28,7 @@ class Chain:
 
 
 @contextlib.contextmanager
-def chain(*arguments: str) -> Iterator[Chain]:
+def running_cluster(*arguments: str) -> Iterator[ClusterProcess]:
     """Start a cluster with further command-line arguments, and end it.
 
     Raises:
@@ -49,7 +49,9 @@ def chain(*arguments: str) -> Iterator[Chain]:
             if not line:
                 raise RuntimeError("the embedded cluster did not start")
             ready = json.loads(line)
-            yield Chain(Path(ready["kubeconfig"]), ControlClient(ready["control"]), ready["pid"])
+            yield ClusterProcess(
+                Path(ready["kubeconfig"]), ControlClient(ready["control"]), ready["pid"]
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -60,7 +62,7 @@ def chain(*arguments: str) -> Iterator[Chain]:
             process.stdout.close()
 
 
-def cpu_by_hop(pid: int) -> dict[str, float]:
+def cpu_by_component(pid: int) -> dict[str, float]:
     """CPU seconds of every process of the cluster so far, by hop."""
     import psutil
 

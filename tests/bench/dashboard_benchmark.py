@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.cluster_process import Chain, chain
+from tests.bench.cluster_process import ClusterProcess, running_cluster
 from tests.bench.forwarders import REPOSITORY
 from tests.bench.measurements import MIB, SOURCE, Spread
 from tests.bench.result_table import say
@@ -246,7 +246,9 @@ def tour(keys: Keys, rounds: int) -> None:
             keys.press("pane", "\x1b[Z", "─|━")
 
 
-def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) -> list[Figure]:
+def loaded(
+    cluster: ClusterProcess, env: dict[str, str], rate_mib_s: float, rounds: int
+) -> list[Figure]:
     """The dashboard on a cluster that changes, while its engine carries bytes."""
     pod = Toolbox(cluster.kubeconfig).create()
     with asyncio.Runner() as runner:
@@ -296,7 +298,7 @@ def loaded(cluster: Chain, env: dict[str, str], rate_mib_s: float, rounds: int) 
     ]
 
 
-async def facts(cluster: Chain, env: dict[str, str]) -> list[Figure]:
+async def facts(cluster: ClusterProcess, env: dict[str, str]) -> list[Figure]:
     """How long after a forward has changed its state the screen says so.
 
     Every state, several times; the engine says when each began.
@@ -380,11 +382,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tui-forward-bench-") as home:
         if options.only in (None, "facts"):
             say("every state of a forward")
-            with chain() as cluster:
+            with running_cluster() as cluster:
                 figures += asyncio.run(facts(cluster, environment(home, cluster.kubeconfig)))
         if options.only in (None, "start"):
             say("start on a small cluster")
-            with chain() as cluster:
+            with running_cluster() as cluster:
                 env = environment(home, cluster.kubeconfig)
                 took = starts(env)
                 figures.append(Figure("start to usable screen", took, "s", 0.7, digits=2))
@@ -393,13 +395,13 @@ def main() -> int:
                 name = f"attach to an engine with {ATTACHED} forwards"
                 figures.append(Figure(name, took, "s", 0.4, digits=2))
             say(f"start with {options.pods:,} pods")
-            with chain(*large, "0") as cluster:
+            with running_cluster(*large, "0") as cluster:
                 took = starts(environment(home, cluster.kubeconfig))
                 name = f"start to usable screen, {options.pods:,} pods"
                 figures.append(Figure(name, took, "s", 1.2, digits=2))
         if options.only in (None, "load"):
             say(f"{options.pods:,} pods, {options.churn:g} changes/s, {options.rate:g} MiB/s")
-            with chain(*large, str(options.churn)) as cluster:
+            with running_cluster(*large, str(options.churn)) as cluster:
                 env = environment(home, cluster.kubeconfig)
                 figures += loaded(cluster, env, options.rate, options.rounds)
     sys.stdout.write("".join(f"{figure}\n" for figure in figures))

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from tests.containerd.containerd_process import BASE, PrivateContainerd, missing_requirement
-from tests.e2e.processes import Process, environment, until
+from tests.e2e.processes import Process, environment, wait_until
 from tui_forward.minicluster.control_socket import ControlClient
 
 ROOT = Path(__file__).parents[2]
@@ -127,18 +127,18 @@ def real_chain() -> Iterator[RealChain]:
             env=environment(folder),
         )
         started = process
-        until(lambda: started.out or started.popen.poll() is not None, "the cluster", 60)
-        assert process.out, process.talk()
+        wait_until(lambda: started.out or started.popen.poll() is not None, "the cluster", 60)
+        assert process.out, process.output()
         ready = msgspec.json.decode(process.out[0])
         chain = RealChain(
             Path(ready["kubeconfig"]), ready["server"], ControlClient(ready["control"]), containerd
         )
         create(chain, toolbox_pod("toolbox"))
-        until(lambda: chain.is_ready("toolbox"), "the toolbox pod to be Ready")
+        wait_until(lambda: chain.is_ready("toolbox"), "the toolbox pod to be Ready")
         yield chain
     finally:
         if process is not None:
-            process.end()
+            process.stop()
         containerd.stop()
         shutil.rmtree(folder, ignore_errors=True)
 

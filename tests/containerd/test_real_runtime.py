@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.containerd.conftest import TOOLBOX_PORTS, RealChain, create, toolbox_pod
-from tests.e2e.processes import Process, environment, exchange, program, until
+from tests.e2e.processes import Process, environment, exchange, program, wait_until
 
 pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
 
@@ -33,10 +33,10 @@ def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, di
         env=env,
     )
     try:
-        until(lambda: len(process.local_ports()) == len(TOOLBOX_PORTS), process.talk())
+        wait_until(lambda: len(process.local_ports()) == len(TOOLBOX_PORTS), process.output())
         yield process, local_ports(process)
     finally:
-        process.end()
+        process.stop()
 
 
 def test_sandbox_and_container_are_running(real_chain: RealChain) -> None:
@@ -75,8 +75,8 @@ def test_refusal_ends_kubectl_with_text_of_containerd(
 ) -> None:
     with port_forward(real_chain, websocket) as (process, ports):
         assert exchange(ports[7999], b"x") == b""
-        process.said("failed to connect to localhost:7999 inside namespace")
-        process.said("connect: connection refused", "lost connection to pod")
+        process.wait_for_output("failed to connect to localhost:7999 inside namespace")
+        process.wait_for_output("connect: connection refused", "lost connection to pod")
 
 
 def test_byte_counters_of_the_pod_are_exact(real_chain: RealChain) -> None:
@@ -101,7 +101,7 @@ def test_container_logs(real_chain: RealChain) -> None:
 
 def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> None:
     create(real_chain, toolbox_pod("crashing"))
-    until(lambda: real_chain.is_ready("crashing"), "the pod to be Ready")
+    wait_until(lambda: real_chain.is_ready("crashing"), "the pod to be Ready")
     before = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
     container_id = before["containerID"].removeprefix("containerd://")
     real_chain.containerd.ctr("tasks", "kill", "--signal", "SIGKILL", container_id)
@@ -110,12 +110,12 @@ def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> No
         status = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
         return status["restartCount"] == 1 and bool(status["ready"])
 
-    until(restarted, "the restart")
+    wait_until(restarted, "the restart")
     after = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
     assert after["lastState"]["terminated"]["exitCode"] == 137
     assert after["containerID"] != before["containerID"]
     real_chain.kubectl("delete", "pod", "crashing", "--wait=true")
-    until(
+    wait_until(
         lambda: container_id not in real_chain.containerd.ctr("containers", "ls", "-q"),
         "the container to be removed",
     )
@@ -124,7 +124,7 @@ def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> No
 def test_pods_survive_restart_of_kubelet(real_chain: RealChain) -> None:
     before = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     real_chain.control.send("restart-component", component="kubelet", kill=True)
-    until(lambda: real_chain.is_ready("toolbox"), "the pod to be Ready")
+    wait_until(lambda: real_chain.is_ready("toolbox"), "the pod to be Ready")
     after = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     assert after["containerID"] == before["containerID"]
     assert after["restartCount"] == 0
@@ -148,7 +148,7 @@ def test_tui_forward_gets_bytes_and_refusals(real_chain: RealChain, transport: s
         *("--transport", transport),
         env=env,
     ) as process:
-        until(lambda: len(process.local_ports()) == len(ports), process.talk())
+        wait_until(lambda: len(process.local_ports()) == len(ports), process.output())
         local = local_ports(process)
         assert exchange(local[7000], b"hello", answer=5) == b"hello"
         size = 5_000_000

@@ -13,13 +13,13 @@ import msgspec
 import psutil
 import pytest
 
-from tests.e2e.processes import Process, environment, until
+from tests.e2e.processes import Process, environment, wait_until
 from tests.support.engine_processes import engine_processes
 from tui_forward.minicluster.control_socket import ControlClient
 
 
 @dataclass(frozen=True)
-class Chain:
+class ClusterProcess:
     """A running embedded cluster."""
 
     kubeconfig: Path
@@ -32,31 +32,31 @@ class Chain:
 
 
 @contextmanager
-def running_chain(home: Path) -> Iterator[Chain]:
+def running_cluster(home: Path) -> Iterator[ClusterProcess]:
     """A cluster of one's own."""
     process = Process(
         sys.executable, "-m", "tui_forward.minicluster", "--json", "--parent-pid", str(os.getpid()),
         env=environment(home),
     )  # fmt: skip
     try:
-        until(lambda: process.out or process.popen.poll() is not None, "the cluster", 60)
-        assert process.out, process.talk()
+        wait_until(lambda: process.out or process.popen.poll() is not None, "the cluster", 60)
+        assert process.out, process.output()
         ready = msgspec.json.decode(process.out[0])
-        yield Chain(
+        yield ClusterProcess(
             Path(ready["kubeconfig"]), ControlClient(ready["control"]), ready["server"], process
         )
     finally:
-        process.end()
+        process.stop()
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    with running_chain(tmp_path_factory.mktemp("cluster-home")) as running:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcess]:
+    with running_cluster(tmp_path_factory.mktemp("cluster-home")) as running:
         yield running
 
 
 @pytest.fixture
-def kubeconfig(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kubeconfig(chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cluster's kubeconfig, in the environment of whatever the test starts."""
     monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
     return chain.kubeconfig

@@ -18,10 +18,10 @@ from typing import IO, Any
 import psutil
 
 PROGRAM = (sys.executable, "-m", "tui_forward")
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
     """Wait for something another process does."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -48,27 +48,27 @@ class Process:
         for reader in self._readers:
             reader.start()
 
-    def said(self, *texts: str) -> None:
+    def wait_for_output(self, *texts: str) -> None:
         """Wait until every text was said on either stream."""
 
         def there() -> bool:
             lines = [*self.out, *self.err]
             found = all(any(text in line for line in lines) for text in texts)
-            assert found or self.popen.poll() is None, f"ended early: {self.talk()}"
+            assert found or self.popen.poll() is None, f"ended early: {self.output()}"
             return found
 
-        until(there, f"{texts} in {self.talk()}")
+        wait_until(there, f"{texts} in {self.output()}")
 
-    def talk(self) -> str:
+    def output(self) -> str:
         return f"stdout {self.out} stderr {self.err}"
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; returns the exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         return self.wait()
 
-    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+    def wait(self, timeout_s: float = TIMEOUT_S) -> int:
         """Wait for the end; returns the exit code."""
         try:
             code = self.popen.wait(timeout_s)
@@ -81,7 +81,7 @@ class Process:
             for stream in (self.popen.stdout, self.popen.stderr):
                 if stream is not None:
                     stream.close()
-        assert "Traceback" not in "\n".join([*self.out, *self.err]), self.talk()
+        assert "Traceback" not in "\n".join([*self.out, *self.err]), self.output()
         return code
 
     @property
@@ -122,14 +122,14 @@ def program(*arguments: str, **options: Any) -> Iterator[Process]:
     try:
         yield process
     finally:
-        process.end()
+        process.stop()
 
 
 def exchange(
     port: int, data: bytes, *, host: str = "127.0.0.1", answer: int | None = None
 ) -> bytes:
     """Connect, send, and read `answer` bytes, or everything until the end."""
-    with socket.create_connection((host, port), timeout=PATIENCE_S) as sock:
+    with socket.create_connection((host, port), timeout=TIMEOUT_S) as sock:
         sock.sendall(data)
         received = bytearray()
         while answer is None or len(received) < answer:
@@ -161,7 +161,7 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def all_ended(processes: list[psutil.Process]) -> bool:
     """Whether none of them lives any more."""
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 

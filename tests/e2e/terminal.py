@@ -11,7 +11,7 @@ from typing import Self
 
 import pytest
 
-from tests.e2e.processes import until
+from tests.e2e.processes import wait_until
 
 NEEDS_TMUX = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -61,7 +61,7 @@ class Terminal:
     def screen(self) -> str:
         return self._run("capture-pane", "-p")
 
-    def shows(self, *texts: str) -> str:
+    def wait_for_text(self, *texts: str) -> str:
         """Wait until the screen shows all texts, and return it."""
         screen = ""
 
@@ -71,14 +71,14 @@ class Terminal:
             return all(text in screen for text in texts)
 
         try:
-            until(there, "the screen", 40)
+            wait_until(there, "the screen", 40)
         except AssertionError:
             raise AssertionError(f"{texts} never came; the last screen was\n{screen}") from None
         return screen
 
-    def gone(self, text: str) -> None:
+    def wait_until_gone(self, text: str) -> None:
         """Wait until the screen does not show a text any more."""
-        until(lambda: text not in self.screen(), f"{text} to go", 40)
+        wait_until(lambda: text not in self.screen(), f"{text} to go", 40)
 
     def close(self) -> None:
         self._run("kill-server")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Chain
+from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import PROGRAM, free_port, http_get, program
 
 Config = dict[str, list[dict[str, dict[str, object]]]]
@@ -31,7 +31,7 @@ class Outcome:
         self.hint = next((x for x in self.lines if x.startswith("hint: ")), "")
 
 
-def fails(
+def run_failing(
     *arguments: str,
     preexec: Callable[[], None] | None = None,
     code: int = 1,
@@ -53,7 +53,9 @@ def fails(
     return outcome
 
 
-def changed(chain: Chain, path: Path, change: Callable[[Config], object]) -> Path:
+def write_changed_kubeconfig(
+    chain: ClusterProcess, path: Path, change: Callable[[Config], object]
+) -> Path:
     """The cluster's kubeconfig, with a fault in it."""
     config = yaml.safe_load(chain.config())
     change(config)
@@ -62,9 +64,9 @@ def changed(chain: Chain, path: Path, change: Callable[[Config], object]) -> Pat
 
 
 def test_no_kubeconfig_at_all(tmp_path: Path) -> None:
-    assert "kubeconfig" in fails("web", "80").error
+    assert "kubeconfig" in run_failing("web", "80").error
     missing = tmp_path / "missing.yaml"
-    assert str(missing) in fails("web", "80", "--kubeconfig", str(missing)).error
+    assert str(missing) in run_failing("web", "80", "--kubeconfig", str(missing)).error
 
 
 @pytest.mark.parametrize(
@@ -73,54 +75,56 @@ def test_no_kubeconfig_at_all(tmp_path: Path) -> None:
 def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
-    assert str(path) in fails("web", "80", "--kubeconfig", str(path)).error
+    assert str(path) in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_unknown_context(chain: Chain) -> None:
-    outcome = fails("web", "80", "--kubeconfig", str(chain.kubeconfig), "--context", "nowhere")
+def test_an_unknown_context(chain: ClusterProcess) -> None:
+    outcome = run_failing(
+        "web", "80", "--kubeconfig", str(chain.kubeconfig), "--context", "nowhere"
+    )
     assert '"nowhere"' in outcome.error
     assert "admin" in outcome.hint or "minicluster" in outcome.hint
 
 
-def test_an_unreachable_server(chain: Chain, tmp_path: Path) -> None:
+def test_an_unreachable_server(chain: ClusterProcess, tmp_path: Path) -> None:
     port = free_port()
-    path = changed(
+    path = write_changed_kubeconfig(
         chain, tmp_path / "config",
         lambda c: [x["cluster"].update(server=f"https://127.0.0.1:{port}") for x in c["clusters"]],
     )  # fmt: skip
-    assert f"127.0.0.1:{port}" in fails("web", "80", "--kubeconfig", str(path)).error
+    assert f"127.0.0.1:{port}" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_a_server_name_that_does_not_exist(chain: Chain, tmp_path: Path) -> None:
-    path = changed(
+def test_a_server_name_that_does_not_exist(chain: ClusterProcess, tmp_path: Path) -> None:
+    path = write_changed_kubeconfig(
         chain, tmp_path / "config",
         lambda c: [x["cluster"].update(server="https://nowhere.invalid:1") for x in c["clusters"]],
     )  # fmt: skip
-    assert "nowhere.invalid" in fails("web", "80", "--kubeconfig", str(path)).error
+    assert "nowhere.invalid" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_untrusted_certificate(chain: Chain, tmp_path: Path) -> None:
+def test_an_untrusted_certificate(chain: ClusterProcess, tmp_path: Path) -> None:
     def distrust(config: Config) -> None:
         for entry in config["clusters"]:
             for key in ("certificate-authority", "certificate-authority-data"):
                 entry["cluster"].pop(key, None)
 
-    path = changed(chain, tmp_path / "config", distrust)
-    assert "certificate" in fails("web", "80", "--kubeconfig", str(path)).error
+    path = write_changed_kubeconfig(chain, tmp_path / "config", distrust)
+    assert "certificate" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_wrong_credentials(chain: Chain, tmp_path: Path) -> None:
+def test_wrong_credentials(chain: ClusterProcess, tmp_path: Path) -> None:
     def forget(config: Config) -> None:
         for entry in config["users"]:
             entry["user"] = {"token": "wrong"}
 
-    path = changed(chain, tmp_path / "config", forget)
-    outcome = fails("echo", ":7000", "-n", "default", "--kubeconfig", str(path))
+    path = write_changed_kubeconfig(chain, tmp_path / "config", forget)
+    outcome = run_failing("echo", ":7000", "-n", "default", "--kubeconfig", str(path))
     assert re.search(r"401|[Uu]nauthorized|credentials|refused", outcome.error), outcome.error
 
 
-def test_forbidden_names_verb_and_resource(chain: Chain) -> None:
-    outcome = fails(
+def test_forbidden_names_verb_and_resource(chain: ClusterProcess) -> None:
+    outcome = run_failing(
         "echo", ":7000", "-n", "default", "--kubeconfig", str(chain.kubeconfig),
         "--context", "alice",
     )  # fmt: skip
@@ -128,32 +132,34 @@ def test_forbidden_names_verb_and_resource(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("target", ["no-such-pod", "svc/no-such", "deploy/no-such", "job/no-such"])
-def test_no_such_target(chain: Chain, target: str) -> None:
-    outcome = fails(target, ":80", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+def test_no_such_target(chain: ClusterProcess, target: str) -> None:
+    outcome = run_failing(target, ":80", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
     assert target.rpartition("/")[2] in outcome.error
 
 
-def test_no_such_port_name(chain: Chain) -> None:
-    outcome = fails("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+def test_no_such_port_name(chain: ClusterProcess) -> None:
+    outcome = run_failing("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
     assert "nope" in outcome.error
 
 
-def test_a_port_of_another_protocol(chain: Chain) -> None:
-    outcome = fails("svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+def test_a_port_of_another_protocol(chain: ClusterProcess) -> None:
+    outcome = run_failing(
+        "svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+    )
     assert "UDP" in outcome.error
 
 
-def test_a_port_that_is_taken_names_the_process(chain: Chain) -> None:
+def test_a_port_that_is_taken_names_the_process(chain: ClusterProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        outcome = fails(
+        outcome = run_failing(
             "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
         )
     assert str(port) in outcome.error
     assert str(os.getpid()) in outcome.error + outcome.hint
 
 
-def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(chain: Chain) -> None:
+def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(chain: ClusterProcess) -> None:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # somebody else has it: as good
             stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
@@ -162,7 +168,9 @@ def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(chain: Chain)
                 "forward", "deploy/web", "8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
             )
         )
-        process.said("Forwarding from 127.0.0.1:", "local port 8080 is in use, listening on")
+        process.wait_for_output(
+            "Forwarding from 127.0.0.1:", "local port 8080 is in use, listening on"
+        )
         assert http_get(process.local_ports()[0])[0] == 200
 
 
@@ -173,11 +181,11 @@ def _without_privileges() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS lets everybody bind low ports")
-def test_a_privileged_port(chain: Chain) -> None:
+def test_a_privileged_port(chain: ClusterProcess) -> None:
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if int(start.read_text()) <= 81:
         pytest.skip("this machine lets everybody bind low ports")
-    outcome = fails(
+    outcome = run_failing(
         "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig),
         preexec=_without_privileges,
     )  # fmt: skip
@@ -185,9 +193,9 @@ def test_a_privileged_port(chain: Chain) -> None:
     assert re.search(r"privilege|permi", outcome.error), outcome.error
 
 
-def test_a_pending_pod_is_waited_for_with_its_reason(chain: Chain) -> None:
+def test_a_pending_pod_is_waited_for_with_its_reason(chain: ClusterProcess) -> None:
     with program(
         "forward", "deploy/search", ":8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
     ) as process:  # fmt: skip
-        process.said("waiting:", "Pending")
+        process.wait_for_output("waiting:", "Pending")
         assert process.popen.poll() is None

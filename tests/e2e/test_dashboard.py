@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, dashboards, exchange, until
+from tests.e2e.conftest import ClusterProcess
+from tests.e2e.processes import PROGRAM, dashboards, exchange, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.engine_processes import engine_processes
 
@@ -30,53 +30,55 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 @pytest.mark.timeout(180)
 def test_a_port_is_switched_on_used_watched_and_switched_off(
-    terminal: Terminal, chain: Chain, own_home: Path
+    terminal: Terminal, chain: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     )
-    terminal.shows("workloads of default", "echo", "Running", "No forward is on")
+    terminal.wait_for_text("workloads of default", "echo", "Running", "No forward is on")
     terminal.press("1")
-    screen = terminal.shows("● ready", "1 on", "→ ")
+    screen = terminal.wait_for_text("● ready", "1 on", "→ ")
     found = re.search(r"127\.0\.0\.1:(\d+)", screen)
     assert found
     port = int(found[1])
     assert exchange(port, b"z" * 250_000, answer=250_000) == b"z" * 250_000
-    terminal.shows("250 kB", "connections of default/pod/echo:echo")
+    terminal.wait_for_text("250 kB", "connections of default/pod/echo:echo")
     chain.control.send("restart-component", component="kubelet")
     assert exchange(port, b"again", answer=5) == b"again"
     terminal.press("q")
-    terminal.shows("Quit and stop 1 forward")
+    terminal.wait_for_text("Quit and stop 1 forward")
     terminal.press("y")
-    screen = terminal.shows("ended with 0")
+    screen = terminal.wait_for_text("ended with 0")
     assert "Traceback" not in screen
-    until(lambda: not _accepts(port), "the engine to end with its last front end")
+    wait_until(lambda: not _accepts(port), "the engine to end with its last front end")
 
 
 @pytest.mark.kubectl
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
-    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path
+    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path
 ) -> None:
     terminal = Terminal(tmp_path_factory.mktemp("t"), 120, 36)
     try:
         terminal.start(
             *PROGRAM, "-n", "shop", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
         )
-        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("/")
         terminal.press("deploy echo", "Enter")
-        terminal.shows("workloads of shop · /deploy echo", "1-9 Port")  # the filter is closed
+        terminal.wait_for_text(
+            "workloads of shop · /deploy echo", "1-9 Port"
+        )  # the filter is closed
         terminal.press("1")
-        screen = terminal.shows("shop/deploy/echo:echo", "● ready", "forwarding to echo-")
+        screen = terminal.wait_for_text("shop/deploy/echo:echo", "● ready", "forwarding to echo-")
         found = re.search(r"127\.0\.0\.1:(\d+)", screen)
         pod = re.search(r"forwarding to (echo-\S+):", screen)
         assert found
         assert pod
         port = int(found[1])
         assert exchange(port, b"z" * 120_000, answer=120_000) == b"z" * 120_000
-        terminal.shows("120 kB")
+        terminal.wait_for_text("120 kB")
         kubectl = ["kubectl", "--kubeconfig", str(chain.kubeconfig), "-n", "shop"]
         subprocess.run(
             [*kubectl, "delete", "pod", pod[1], "--wait=false"], check=True, timeout=30,
@@ -88,15 +90,15 @@ def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
             now = re.search(r"forwarding to (echo-\S+):", terminal.screen())
             return now is not None and now[1] != pod[1]
 
-        until(moved, "the next pod", 40)
+        wait_until(moved, "the next pod", 40)
         terminal.press("d")
-        terminal.shows(f"{pod[1]} → echo-", "timeline", "127.0.0.1:")
+        terminal.wait_for_text(f"{pod[1]} → echo-", "timeline", "127.0.0.1:")
         terminal.press("Escape")
-        terminal.shows("workloads of shop")
+        terminal.wait_for_text("workloads of shop")
         terminal.press("q")
-        terminal.shows("Quit and stop 1 forward")
+        terminal.wait_for_text("Quit and stop 1 forward")
         terminal.press("y")
-        assert "Traceback" not in terminal.shows("ended with 0")
+        assert "Traceback" not in terminal.wait_for_text("ended with 0")
     finally:
         terminal.close()
 
@@ -122,14 +124,14 @@ def _size(process: psutil.Process) -> int:
 
 @pytest.mark.timeout(180)
 def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
-    terminal: Terminal, chain: Chain, own_home: Path
+    terminal: Terminal, chain: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     )
-    terminal.shows("echo", "No forward is on")
+    terminal.wait_for_text("echo", "No forward is on")
     terminal.press("1")
-    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
     assert found
     port = int(found[1])
     for _ in range(3):
@@ -137,54 +139,54 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
         worker = max(engine_processes(own_home), key=_size)
         worker.kill()
         worker.wait(10)
-        until(lambda: _echoes(port), "the forward to be back on its port")
-        terminal.shows("● ready", "1 on")
+        wait_until(lambda: _echoes(port), "the forward to be back on its port")
+        terminal.wait_for_text("● ready", "1 on")
     # Both at once: only the dashboard is left to begin another one.
     for process in engine_processes(own_home):
         process.kill()
-    until(lambda: _echoes(port), "the forward to be back on its port")
-    terminal.shows("● ready", "1 on")
+    wait_until(lambda: _echoes(port), "the forward to be back on its port")
+    terminal.wait_for_text("● ready", "1 on")
     terminal.press("q")
-    terminal.shows("Quit and stop 1 forward")
+    terminal.wait_for_text("Quit and stop 1 forward")
     terminal.press("y")
-    screen = terminal.shows("ended with 0")
+    screen = terminal.wait_for_text("ended with 0")
     assert "Traceback" not in screen
-    until(lambda: not engine_processes(own_home), "the engine to end")
+    wait_until(lambda: not engine_processes(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_dashboard_that_dies_takes_nothing_along(
-    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path, how: str
+    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path, how: str
 ) -> None:
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("1")
-        found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+        found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
         assert found
         before = {process.pid for process in engine_processes(own_home)}
         if how == "killed":
             for process in dashboards(own_home):
                 process.kill()
-            terminal.shows("ended with 137")
-    until(lambda: not dashboards(own_home), "the dashboard to end", 20)
+            terminal.wait_for_text("ended with 137")
+    wait_until(lambda: not dashboards(own_home), "the dashboard to end", 20)
     assert exchange(int(found[1]), b"goes on", answer=7) == b"goes on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.shows("● ready", "1 on")
+        terminal.wait_for_text("● ready", "1 on")
         assert {process.pid for process in engine_processes(own_home)} == before
         terminal.press("q")
-        terminal.shows("Quit and leave 1 forward", "y  stop all")
+        terminal.wait_for_text("Quit and leave 1 forward", "y  stop all")
         terminal.press("y")
-        terminal.shows("ended with 0")
-    until(lambda: not engine_processes(own_home), "the engine to end")
+        terminal.wait_for_text("ended with 0")
+    wait_until(lambda: not engine_processes(own_home), "the engine to end")
 
 
 @pytest.mark.timeout(180)
 def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
-    tmp_path_factory: pytest.TempPathFactory, chain: Chain, own_home: Path
+    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path
 ) -> None:
     settings = own_home / ".config/tui-forward/settings.toml"
     settings.parent.mkdir(parents=True)
@@ -192,29 +194,33 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.shows("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("1")
-        terminal.shows("● ready", "1 on")
+        terminal.wait_for_text("● ready", "1 on")
         assert engine_processes(own_home)
-    until(lambda: not engine_processes(own_home), "the engine to end with its last front end", 20)
+    wait_until(
+        lambda: not engine_processes(own_home), "the engine to end with its last front end", 20
+    )
 
 
 @pytest.mark.timeout(180)
 def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
-    terminal.shows("workloads of shop", "echo-", "Running")
+    terminal.wait_for_text("workloads of shop", "echo-", "Running")
     terminal.press("q")
     began = time.monotonic()
-    assert "Traceback" not in terminal.shows("ended with 0")
+    assert "Traceback" not in terminal.wait_for_text("ended with 0")
     assert time.monotonic() - began < 15
 
 
 def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
-    terminal: Terminal, chain: Chain, own_home: Path
+    terminal: Terminal, chain: ClusterProcess, own_home: Path
 ) -> None:
     env = environment(own_home, KUBECONFIG=str(chain.kubeconfig), NO_COLOR="1")
     terminal.start(*PROGRAM, "--context", "nowhere", **env)
-    terminal.shows('error: the kubeconfig has no context "nowhere"', "hint:", "ended with 1")
+    terminal.wait_for_text(
+        'error: the kubeconfig has no context "nowhere"', "hint:", "ended with 1"
+    )
 
 
 _WITH_A_BUG = """
@@ -232,22 +238,22 @@ sys.exit(main())
 
 @pytest.mark.timeout(180)
 def test_a_bug_in_the_screen_ends_no_forward(
-    terminal: Terminal, chain: Chain, own_home: Path
+    terminal: Terminal, chain: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
         sys.executable, "-c", _WITH_A_BUG, "-n", "default",
         **environment(own_home, KUBECONFIG=str(chain.kubeconfig)),
     )  # fmt: skip
-    terminal.shows("workloads of default", "echo", "Running")
+    terminal.wait_for_text("workloads of default", "echo", "Running")
     terminal.press("1")
-    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.shows("● ready", "1 on"))
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
     assert found
     terminal.press("*")
-    terminal.shows("The dashboard crashed and was reopened", "● ready", "1 on")
+    terminal.wait_for_text("The dashboard crashed and was reopened", "● ready", "1 on")
     assert exchange(int(found[1]), b"as before", answer=9) == b"as before"
     report = own_home / ".local/state/tui-forward/crash.log"
     assert "ZeroDivisionError: a bug" in report.read_text()
     terminal.press("q")
-    terminal.shows("Quit and stop 1 forward")
+    terminal.wait_for_text("Quit and stop 1 forward")
     terminal.press("y")
-    assert "Traceback" not in terminal.shows("ended with 0")
+    assert "Traceback" not in terminal.wait_for_text("ended with 0")

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import PROGRAM, Process, descendants, gone, http_get, program, until
+from tests.e2e.processes import (
+    PROGRAM,
+    Process,
+    all_ended,
+    descendants,
+    http_get,
+    program,
+    wait_until,
+)
 
 
 @pytest.mark.timeout(180)
@@ -67,18 +75,18 @@ def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cluster_ends_with_its_command_and_leaves_nothing(number: signal.Signals) -> None:
     process = Process(*PROGRAM, "cluster")
     try:
-        process.said("export KUBECONFIG=", "API server at https://127.0.0.1:")
+        process.wait_for_output("export KUBECONFIG=", "API server at https://127.0.0.1:")
         words = shlex.split(process.out[0])
         kubeconfig = Path(words[1].removeprefix("KUBECONFIG="))
         assert kubeconfig.is_file()
         below = descendants(process.popen.pid)
         assert below
-        code = process.end(number)
+        code = process.stop(number)
     finally:
-        process.end()
+        process.stop()
     assert code == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
-    until(lambda: gone(below), "every process of the cluster to end")
-    until(lambda: not kubeconfig.parent.exists(), f"{kubeconfig.parent} to be removed")
+    wait_until(lambda: all_ended(below), "every process of the cluster to end")
+    wait_until(lambda: not kubeconfig.parent.exists(), f"{kubeconfig.parent} to be removed")
 
 
 def test_a_cluster_tells_its_details_as_json_and_takes_faults(
@@ -86,7 +94,7 @@ def test_a_cluster_tells_its_details_as_json_and_takes_faults(
 ) -> None:
     process = Process(*PROGRAM, "cluster", "--json")
     try:
-        until(lambda: process.out, "the ready line")
+        wait_until(lambda: process.out, "the ready line")
         ready = json.loads(process.out[0])
         monkeypatch.setenv("KUBECONFIG", ready["kubeconfig"])
 
@@ -101,11 +109,11 @@ def test_a_cluster_tells_its_details_as_json_and_takes_faults(
         assert unknown.returncode == 1
         assert unknown.stderr.startswith("error: ")
         with program("forward", "deploy/web", ":8080", "-n", "shop") as forward:
-            forward.said("Forwarding from 127.0.0.1:")
+            forward.wait_for_output("Forwarding from 127.0.0.1:")
             assert fault("restart-component", "component=kubelet").returncode == 0
             assert http_get(forward.local_ports()[0])[0] == 200
     finally:
-        assert process.end() == 0
+        assert process.stop() == 0
 
 
 def test_a_cluster_that_cannot_start_says_why() -> None:

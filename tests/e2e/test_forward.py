@@ -16,32 +16,32 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, until
+from tests.e2e.conftest import ClusterProcess
+from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, wait_until
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 
 
 def ready(process: Process) -> int:
     """The local port, once it is said."""
-    process.said("Forwarding from 127.0.0.1:")
+    process.wait_for_output("Forwarding from 127.0.0.1:")
     return process.local_ports()[0]
 
 
 def test_a_pod_by_its_service_as_kubectl_says_it() -> None:
     port = free_port()
     with program("forward", "svc/web", f"{port}:http", "-n", "shop") as process:
-        process.said(
+        process.wait_for_output(
             f"Forwarding from 127.0.0.1:{port} -> 8080", f"Forwarding from [::1]:{port} -> 8080"
         )
         status, body = http_get(port)
         assert status == 200
         assert b"You reached pod" in body
-        process.said(f"Handling connection for {port}")
+        process.wait_for_output(f"Handling connection for {port}")
         assert exchange(port, b"GET /healthz HTTP/1.0\r\n\r\n", host="::1").startswith(
             b"HTTP/1.1 200"
         )
-        assert process.end(signal.SIGINT) == 0
+        assert process.stop(signal.SIGINT) == 0
     assert [line for line in process.out if not line.startswith("Handling")] == [
         f"Forwarding from 127.0.0.1:{port} -> 8080",
         f"Forwarding from [::1]:{port} -> 8080",
@@ -88,19 +88,19 @@ def test_every_transport_moves_bytes_both_ways(transport: str) -> None:
 
 def test_several_ports_in_one_process() -> None:
     with program("forward", "deploy/web", ":8080", ":9090", ":15000", "-n", "shop") as process:
-        until(lambda: len(process.local_ports()) == 3, "three ports")
+        wait_until(lambda: len(process.local_ports()) == 3, "three ports")
         for port in process.local_ports():
             assert http_get(port)[0] == 200
 
 
 def test_events_are_json_from_the_first_to_the_last() -> None:
     with program("forward", "svc/web", ":http", "-n", "shop", "--json") as process:
-        until(lambda: any('"ready"' in line for line in process.out), "ready")
+        wait_until(lambda: any('"ready"' in line for line in process.out), "ready")
         listening = next(e for e in process.events if e["event"] == "listening")
         port = next(a["port"] for a in listening["listening"] if a["host"] == "127.0.0.1")
         assert http_get(port)[0] == 200
-        until(lambda: any("connection.closed" in line for line in process.out), "the end")
-        assert process.end() == 0
+        wait_until(lambda: any("connection.closed" in line for line in process.out), "the end")
+        assert process.stop() == 0
     events = process.events
     assert events[-1]["event"] == "stopped"
     assert [e["sequence"] for e in events] == list(range(1, len(events) + 1))
@@ -113,7 +113,7 @@ def test_events_are_json_from_the_first_to_the_last() -> None:
     assert process.err == []
 
 
-def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Chain) -> None:
+def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: ClusterProcess) -> None:
     with program("forward", "deploy/echo", ":7000", "-n", "shop") as process:
         port = ready(process)
         pod = next(line for line in process.err if line.startswith("ready:"))
@@ -141,12 +141,12 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Chain) 
                 assert found, process.err
                 count = len(_all(process.err, "ready:"))
                 chain.control.send("delete-pod", namespace="shop", pod=found[0], grace=0)
-                until(
+                wait_until(
                     lambda count=count: len(_all(process.err, "ready:")) > count,  # type: ignore[misc]
-                    f"the replacement; {process.talk()}",
+                    f"the replacement; {process.output()}",
                 )
                 enough = served + 5
-                until(lambda enough=enough: served > enough, "connections after it")  # type: ignore[misc]
+                wait_until(lambda enough=enough: served > enough, "connections after it")  # type: ignore[misc]
         finally:
             stop.set()
             thread.join()
@@ -212,13 +212,13 @@ def test_another_address_is_listened_on_and_mentioned() -> None:
     with program(
         "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0"
     ) as process:  # fmt: skip
-        process.said("Forwarding from 0.0.0.0:", "other machines may reach")
+        process.wait_for_output("Forwarding from 0.0.0.0:", "other machines may reach")
         port = int(next(x for x in process.out if "0.0.0.0:" in x).split()[2].rpartition(":")[2])
         assert http_get(port)[0] == 200
 
 
 def test_kubeconfig_may_be_a_list_and_may_be_an_option(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}{os.pathsep}{chain.kubeconfig}")
     with program("forward", "svc/web", ":http", "-n", "shop") as process:

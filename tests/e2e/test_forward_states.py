@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import running_chain
-from tests.e2e.processes import PROGRAM, until
+from tests.e2e.conftest import running_cluster
+from tests.e2e.processes import PROGRAM, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.forward_states import STEPS, StateScenario, Step
 from tui_forward.daemon import connect
@@ -27,13 +27,13 @@ def test_every_state_is_shown_as_it_is(
 ) -> None:
     assert {step.state for step in STEPS} == set(ForwardState)
     with (
-        running_chain(tmp_path_factory.mktemp("cluster-home")) as chain,
+        running_cluster(tmp_path_factory.mktemp("cluster-home")) as chain,
         Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal,
         asyncio.Runner() as runner,
     ):
         env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.shows("workloads of shop", "deploy/echo", "No forward is on")
+        terminal.wait_for_text("workloads of shop", "deploy/echo", "No forward is on")
         session = runner.run(connect(environ={**os.environ, **env}))
         stage = StateScenario(session, chain.control, "minicluster")
 
@@ -61,7 +61,7 @@ def test_every_state_is_shown_as_it_is(
             for step in STEPS:
                 runner.run(perform(step))
                 try:
-                    until(partial(shown, step), step.mark)
+                    wait_until(partial(shown, step), step.mark)
                 except AssertionError:
                     raise AssertionError(
                         f"{step} never came; {runner.run(status())} on\n{terminal.screen()}"
@@ -71,6 +71,6 @@ def test_every_state_is_shown_as_it_is(
                 marks = [f"{mark} {state.value}" for state, (mark, _) in STATE_MARKS.items()]
                 assert sum(mark in forwards()[target] for mark in marks) == (step.mark in marks)
             runner.run(stage.stop())
-            terminal.gone("no deployment")
+            terminal.wait_until_gone("no deployment")
         finally:
             runner.run(session.close())

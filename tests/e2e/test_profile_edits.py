@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import PROGRAM, until
+from tests.e2e.processes import PROGRAM, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.e2e.test_profiles import SHOP, Shell, shell
 
@@ -22,9 +22,9 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     file.write_text(
         SHOP + "  more: {target: pod/echo, namespace: default, port: echo, local: any}\n"
     )
-    until(lambda: "more" in shell.listed(), "the new forward")
+    wait_until(lambda: "more" in shell.listed(), "the new forward")
     file.write_text(SHOP.replace("port: echo, local: any}", "port: 7, local: any}"))
-    until(
+    wait_until(
         lambda: (
             shell.listed().get("db", {}).get("target") == "shop/svc/echo:7"
             and "more" not in shell.listed()
@@ -38,22 +38,24 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in said
     # A bad edit changes nothing and says where it is wrong.
     file.write_text(SHOP.replace("needs: db", "nedes: db"))
-    until(lambda: "shop.yaml:4:42: `nedes` is not known" in shell("status").stdout, "the fault")
+    wait_until(
+        lambda: "shop.yaml:4:42: `nedes` is not known" in shell("status").stdout, "the fault"
+    )
     assert shell.listed().keys() == {"web", "db"}
     # Half a file, no file, a link, a file that may not be read: the forwards stay.
     file.write_text(SHOP[: len(SHOP) // 2])
-    until(lambda: shell("status").stdout.count("nothing was changed") == 2, "the half file")
+    wait_until(lambda: shell("status").stdout.count("nothing was changed") == 2, "the half file")
     file.unlink()
-    until(lambda: "there is no such file" in shell("status").stdout, "the missing file")
+    wait_until(lambda: "there is no such file" in shell("status").stdout, "the missing file")
     other = shell.home / "elsewhere.yaml"
     other.write_text(SHOP.replace("local: any}", "local: any, label: linked}"))
     file.symlink_to(other)
-    until(lambda: "label none → linked" in shell("status").stdout, "the link")
+    wait_until(lambda: "label none → linked" in shell("status").stdout, "the link")
     assert shell.listed().keys() == {"web", "db"}
     # What was stopped by hand stays off, whatever else is edited.
     shell("stop", "web")
     other.write_text(SHOP.replace("local: any}", "local: any, label: again}"))
-    until(lambda: "label linked → again" in shell("status").stdout, "the next edit")
+    wait_until(lambda: "label linked → again" in shell("status").stdout, "the next edit")
     assert shell.listed().keys() == {"db"}
     shell("down", "shop")
 
@@ -64,12 +66,12 @@ def test_what_is_edited_while_no_engine_runs_is_carried_out_by_the_next_one(shel
     shell("stop", "web")
     ports = shell.ports()
     file.write_text(SHOP + "  old: {target: svc/echo, port: echo, local: any}\n")
-    until(lambda: shell.listed().keys() == {"db", "old"}, "the edit")
+    wait_until(lambda: shell.listed().keys() == {"db", "old"}, "the edit")
     for process in shell.engines():  # the parent first: nobody begins another one
         process.kill()
         process.wait(10)
     file.write_text(SHOP + "  new: {target: pod/echo, namespace: default, port: echo}\n")
-    until(lambda: shell.listed().keys() == {"db", "new"}, "the edit of meanwhile")
+    wait_until(lambda: shell.listed().keys() == {"db", "new"}, "the edit of meanwhile")
     assert shell.ports()["db"] == ports["db"]
     assert "+ new default/pod/echo:echo, - old shop/svc/echo:echo" in shell("status").stdout
     shell("down", "shop")
@@ -81,7 +83,9 @@ def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
     team.write_text(SHOP)
     shell("up", "work", "--yes")
     team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
-    until(lambda: "has changed; look at it and agree" in shell("status").stdout, "the question")
+    wait_until(
+        lambda: "has changed; look at it and agree" in shell("status").stdout, "the question"
+    )
     assert all("0.0.0.0" not in str(one["listening"]) for one in shell.listed().values())
     shell("down", "work")
 
@@ -97,12 +101,12 @@ def test_the_dashboard_tells_of_an_edit(
             *PROGRAM, "-n", "shop", "--profile", "shop",
             **environment(own_home, KUBECONFIG=os.environ["KUBECONFIG"]),
         )  # fmt: skip
-        terminal.shows("2 on", "● ready")
+        terminal.wait_for_text("2 on", "● ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
-        terminal.shows("profile shop", "shop.yaml:4:", "nothing was")
+        terminal.wait_for_text("profile shop", "shop.yaml:4:", "nothing was")
         terminal.press("q")
-        terminal.shows("Quit and stop 2 forwards?", "l  leave on")
+        terminal.wait_for_text("Quit and stop 2 forwards?", "l  leave on")
         terminal.press("l")
-        terminal.shows("2 forwards go on", "ended with 0")
+        terminal.wait_for_text("2 forwards go on", "ended with 0")
     assert len(shell.listed()) == 2
     shell("down", "shop")

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Chain
-from tests.e2e.processes import PROGRAM, Process, exchange, http_get, until
+from tests.e2e.conftest import ClusterProcess
+from tests.e2e.processes import PROGRAM, Process, exchange, http_get, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.engine_processes import engine_processes
 from tui_forward.daemon import rpc as rpc
@@ -40,7 +40,7 @@ forwards:
 class Shell:
     """Runs the program as a person would, in a folder of its own."""
 
-    def __init__(self, home: Path, chain: Chain) -> None:
+    def __init__(self, home: Path, chain: ClusterProcess) -> None:
         self.home = home
         self.folder = home / "work"
         self.folder.mkdir()
@@ -77,7 +77,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(own_home: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(own_home: Path, chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
     shell = Shell(own_home, chain)
     (shell.profiles / "shop.yaml").write_text(SHOP)
@@ -105,7 +105,7 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     edited = SHOP.replace("port: echo, local: any}", "port: 7, local: any, label: data}")
     (shell.profiles / "shop.yaml").write_text(edited)
     shell("up", "shop")  # or by itself, see `test_live`
-    until(lambda: shell.listed()["db"]["target"] == "shop/svc/echo:7", "the edit")
+    wait_until(lambda: shell.listed()["db"]["target"] == "shop/svc/echo:7", "the edit")
     after = shell.listed()
     assert after["web"]["forward"] == ids["web"]
     assert after["db"]["forward"] != ids["db"]
@@ -115,7 +115,7 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
     assert "db" in shell.listed()
     assert "svc/echo:7" in shell("stop", "--all").stderr
     assert "no active forwards" in shell("stop", "--all").stderr
-    until(lambda: not shell.engines(), "the engine to end with its last forward")
+    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 ANNOTATED = """\
@@ -169,7 +169,7 @@ def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
     assert {json.loads(one)["profile"] for one in on} == {"shop2"}
     assert exchange(shell.ports()["web"], b"hello", answer=5) == b"hello"
     shell("down", "shop2")
-    until(lambda: not shell.engines(), "the engine to end with its last forward")
+    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 @pytest.mark.kubectl
@@ -184,7 +184,9 @@ def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -
 
     kubectl("create", "--validate=false", "-f", "-", given=ANNOTATED)
     try:
-        until(lambda: kubectl("get", "pods", "-o", "name").count("/annotated-") == 2, "the pods")
+        wait_until(
+            lambda: kubectl("get", "pods", "-o", "name").count("/annotated-") == 2, "the pods"
+        )
         for form in ("yaml", "json"):
             text = kubectl("get", "pods", "-o", form)
             done = shell("profile", "import", "-", "--name", form, given=text)
@@ -209,7 +211,7 @@ def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) 
     )
     done = shell("run", "shop", "--", sys.executable, "-c", code, "--json", "-y", code=7)
     assert done.stdout == "hello tcp --json -y\n"
-    until(lambda: not shell.engines(), "the engine to end with the command")
+    wait_until(lambda: not shell.engines(), "the engine to end with the command")
     assert "no command given" in shell("run", "shop", code=2).stderr
     assert "command not found" in shell("run", "shop", "--", "no-such-cmd", code=127).stderr
     # What was on before stays on.
@@ -229,13 +231,13 @@ def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        until(lambda: _runs(running.pid, "sleep"), "the command to begin")
+        wait_until(lambda: _runs(running.pid, "sleep"), "the command to begin")
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 128 + signal.SIGTERM
     finally:
         running.kill()
         running.communicate()
-    until(lambda: not shell.engines(), "the engine to end with the command")
+    wait_until(lambda: not shell.engines(), "the engine to end with the command")
 
 
 def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
@@ -247,15 +249,15 @@ def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
         exchange(port, b"x" * 1000, answer=1000)
     serving = Process(*PROGRAM, "metrics", "--listen", "127.0.0.1:0")
     try:
-        serving.said("/metrics")
+        serving.wait_for_output("/metrics")
         port = int(serving.err[0].rpartition(":")[2].partition("/")[0])
-        until(lambda: b"} 1000" in http_get(port, "/metrics")[1], "the bytes")
+        wait_until(lambda: b"} 1000" in http_get(port, "/metrics")[1], "the bytes")
         status, body = http_get(port, "/metrics")
         assert status == 200
         assert body.endswith(b"# EOF\n")
         assert http_get(port, "/")[0] == 404
     finally:
-        serving.end()
+        serving.stop()
     shell("down", "shop")
 
 
@@ -282,10 +284,10 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
         caller = threading.Thread(target=call)
         caller.start()
         try:
-            until(lambda: served > 10, "calls")
+            wait_until(lambda: served > 10, "calls")
             done = shell("restart")
             after = served
-            until(lambda: served > after + 10, "calls afterwards")
+            wait_until(lambda: served > after + 10, "calls afterwards")
         finally:
             over.set()
             caller.join()
@@ -297,9 +299,9 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
         assert client.recv(5) == b"after"
     assert shell.ports() == ports
     assert {name: one["forward"] for name, one in shell.listed().items()} == ids
-    until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
+    wait_until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
     shell("down", "shop")
-    until(lambda: not shell.engines(), "the engine to end with its last forward")
+    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -339,19 +341,19 @@ def test_an_engine_of_the_version_before_is_replaced_if_the_person_says_so(
     env = environment(shell.home, KUBECONFIG=os.environ["KUBECONFIG"])
     with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
         terminal.start(*PROGRAM, "ls", **env)
-        terminal.shows("Restart the engine?")
+        terminal.wait_for_text("Restart the engine?")
         terminal.press("n", "Enter")
-        terminal.shows("tui-forward restart", "ended with 1")
+        terminal.wait_for_text("tui-forward restart", "ended with 1")
     with Terminal(tmp_path_factory.mktemp("t"), width=100) as terminal:
         terminal.start(*PROGRAM, "ls", **env)
-        terminal.shows("Restart the engine?")
+        terminal.wait_for_text("Restart the engine?")
         terminal.press("Enter")
-        terminal.shows("svc/echo:echo", "ended with 0")
+        terminal.wait_for_text("svc/echo:echo", "ended with 0")
     (one,) = (json.loads(line) for line in shell("ls", "--json").stdout.splitlines())
     assert one["forward"] == "f1"
-    until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
+    wait_until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
     assert "no engine is running" not in shell("stop", "f1").stderr
-    until(lambda: not shell.engines(), "the engine to end with its last forward")
+    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -364,14 +366,14 @@ def test_run_can_be_given_up_before_its_forwards_are_ready(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        until(lambda: len(shell.engines()) == 2 and "web" in shell.listed(), "the forwards")
+        wait_until(lambda: len(shell.engines()) == 2 and "web" in shell.listed(), "the forwards")
         running.send_signal(number)
         assert running.wait(20) == 128 + number
     finally:
         running.kill()
         _, said = running.communicate()
     assert b"Traceback" not in said
-    until(lambda: not shell.engines(), "the engine to end with the command")
+    wait_until(lambda: not shell.engines(), "the engine to end with the command")
 
 
 def test_a_profile_that_is_wrong_changes_nothing_and_says_where(shell: Shell) -> None:

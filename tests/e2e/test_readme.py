@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from tests.e2e.processes import until
+from tests.e2e.processes import wait_until
 from tests.e2e.test_profiles import Shell, shell
 
 __all__ = ["shell"]
@@ -51,4 +51,4 @@ def test_the_walk_through_of_profiles(shell: Shell) -> None:
     assert re.fullmatch(
         r"127\.0\.0\.1 http://127\.0\.0\.1:\d+/\n", (shell.folder / "seen").read_text()
     )
-    until(lambda: not shell.engines(), "the engine to end")
+    wait_until(lambda: not shell.engines(), "the engine to end")

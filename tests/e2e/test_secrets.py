@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Chain
-from tests.e2e.processes import exchange, until
+from tests.e2e.conftest import ClusterProcess
+from tests.e2e.processes import exchange, wait_until
 from tests.e2e.test_profiles import Shell, shell
 from tui_forward.daemon import rpc as rpc
 
@@ -30,7 +30,7 @@ def files(home: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, path.read_bytes()
 
 
-def door(path: Path) -> bytes:
+def rpc_responses(path: Path) -> bytes:
     """What the engine answers to everything a front end may ask, as it comes."""
     asked: list[rpc.FromFrontEnd] = [
         rpc.Hello(rpc.VERSION), rpc.GetSnapshot(1), rpc.GetContexts(2), rpc.GetHops(3, "f1"),
@@ -57,7 +57,9 @@ forwards:
 """
 
 
-def test_secrets_are_nowhere(shell: Shell, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_nowhere(
+    shell: Shell, chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = yaml.safe_load(chain.config())
     cluster = config["contexts"][0]["context"]["cluster"]
     config["users"].append({"name": "refused", "user": {"token": "a-token-nobody-knows-0123"}})
@@ -80,7 +82,7 @@ def test_secrets_are_nowhere(shell: Shell, chain: Chain, monkeypatch: pytest.Mon
         done = shell(*words)
         said += done.stdout + done.stderr
     (path,) = (shell.home / "run/tui-forward").glob("*.sock")
-    answered = said.encode() + door(path)
+    answered = said.encode() + rpc_responses(path)
     assert b"credentials" in answered
     written = dict(files(shell.home))
     del written[kubeconfig]
@@ -90,4 +92,4 @@ def test_secrets_are_nowhere(shell: Shell, chain: Chain, monkeypatch: pytest.Mon
         assert secret not in answered
         assert not [path for path, content in written.items() if secret in content]
     shell("stop", "--all")
-    until(lambda: not shell.engines(), "the engine to end")
+    wait_until(lambda: not shell.engines(), "the engine to end")

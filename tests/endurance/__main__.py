@@ -15,28 +15,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
-from tests.endurance.cluster import Chain, Pods, chain
+from tests.endurance.cluster import ClusterProcess, PodWatch, running_cluster
 from tests.endurance.engine_process import (
     EngineProcess,
-    engine,
-    eventually,
-    forwarded,
-    session_with,
+    open_session,
+    running_engine,
+    running_forward,
+    wait_until,
 )
-from tests.endurance.isolation import ECHO, KINDS, beside
-from tests.endurance.leaks import soaked
+from tests.endurance.isolation import ECHO, KINDS, measure_neighbors
+from tests.endurance.leaks import run_soak
 from tests.endurance.outages import (
-    Outages,
-    Scene,
-    Trouble,
-    container_crashed,
-    hop_restarted,
-    pod_deleted,
-    repeated,
-    stalled_until_noticed,
+    Fault,
+    OutageResults,
+    OutageScene,
+    crash_container,
+    delete_pod,
+    repeat_outage,
+    restart_component,
+    stall_until_detected,
 )
-from tests.endurance.profile_editors import edited
-from tests.endurance.random_kills import killed_at_random
+from tests.endurance.profile_editors import run_edits
+from tests.endurance.random_kills import run_kills
 from tui_forward.model import ForwardState
 
 # After this the engine takes a forward for one that works.
@@ -68,55 +68,57 @@ class Report:
 
 
 @contextlib.asynccontextmanager
-async def scene(cluster: Chain, running: EngineProcess, context: str) -> AsyncIterator[Scene]:
+async def scene(
+    cluster: ClusterProcess, running: EngineProcess, context: str
+) -> AsyncIterator[OutageScene]:
     """A forward to the echo, under load."""
     async with (
-        Pods.watching(cluster) as pods,
-        session_with(running) as session,
-        forwarded(session, ECHO, context=context, queue_timeout_s=60) as line,
+        PodWatch.open(cluster) as pods,
+        open_session(running) as session,
+        running_forward(session, ECHO, context=context, queue_timeout_s=60) as line,
         Load(line.port).running() as load,
     ):
-        yield Scene(cluster, pods, line, load)
+        yield OutageScene(cluster, pods, line, load)
 
 
-async def token_expired(scene: Scene) -> outages.Moments:
+async def token_expired(scene: OutageScene) -> outages.OutageTimes:
     """Nobody's token is good any more; a while later the file has a new one."""
     began = time.monotonic()
     await scene.chain.fault("expire-token")
     await scene.chain.fault("cut", component="apiserver", what="all")
     died = time.monotonic()
-    await scene.line.until(
+    await scene.line.wait_until(
         lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
     )
     await scene.chain.fault("rotate-token")
-    return outages.Moments(began, died, time.monotonic())
+    return outages.OutageTimes(began, died, time.monotonic())
 
 
-async def compacted_and_deleted(scene: Scene) -> outages.Moments:
+async def compacted_and_deleted(scene: OutageScene) -> outages.OutageTimes:
     """The watch history is gone when the pod is replaced."""
     await scene.chain.fault("gone", times=2)
     await scene.chain.fault("compact")
     await scene.chain.fault("cut", component="apiserver", what="watches")
-    return await pod_deleted(0)(scene)
+    return await delete_pod(0)(scene)
 
 
 # What happens, how often of twenty, by which context, and whether the first byte has a bound.
-OUTAGES: tuple[tuple[str, Trouble, float, str, bool], ...] = (
-    ("pod deleted (grace 1 s)", pod_deleted(1), 1.0, "minicluster", True),
-    ("pod deleted (no grace)", pod_deleted(0), 1.0, "minicluster", True),
-    ("container crashed", container_crashed, 1.0, "minicluster", True),
-    ("API server restarted", hop_restarted("apiserver"), 1.0, "minicluster", True),
-    ("API server killed, 1 s down", hop_restarted("apiserver", kill=True, down_s=1.0), 0.5,
+OUTAGES: tuple[tuple[str, Fault, float, str, bool], ...] = (
+    ("pod deleted (grace 1 s)", delete_pod(1), 1.0, "minicluster", True),
+    ("pod deleted (no grace)", delete_pod(0), 1.0, "minicluster", True),
+    ("container crashed", crash_container, 1.0, "minicluster", True),
+    ("API server restarted", restart_component("apiserver"), 1.0, "minicluster", True),
+    ("API server killed, 1 s down", restart_component("apiserver", kill=True, down_s=1.0), 0.5,
      "minicluster", True),
-    ("kubelet restarted", hop_restarted("kubelet"), 1.0, "minicluster", True),
-    ("runtime restarted", hop_restarted("runtime"), 1.0, "minicluster", False),
-    ("network silent, no reset", stalled_until_noticed("apiserver"), 0.25, "minicluster", False),
+    ("kubelet restarted", restart_component("kubelet"), 1.0, "minicluster", True),
+    ("runtime restarted", restart_component("runtime"), 1.0, "minicluster", False),
+    ("network silent, no reset", stall_until_detected("apiserver"), 0.25, "minicluster", False),
     ("token expired, new one later", token_expired, 0.5, "admin-tokenfile", False),
     ("history compacted, pod deleted", compacted_and_deleted, 0.5, "minicluster", False),
 )  # fmt: skip
 
 
-async def all_outages(cluster: Chain, report: Report, times: int) -> None:
+async def all_outages(cluster: ClusterProcess, report: Report, times: int) -> None:
     """Everything that breaks, under load."""
     report.heading(
         "Outages under load (4 clients without a pause, 50 new ones per second). Times are "
@@ -124,11 +126,11 @@ async def all_outages(cluster: Chain, report: Report, times: int) -> None:
         "is back."
     )
     for what, trouble, part, context, bound in OUTAGES:
-        with engine(cluster.kubeconfig) as running:
+        with running_engine(cluster.kubeconfig) as running:
             async with scene(cluster, running, context) as stage:
                 count = max(1, round(times * part))
                 try:
-                    seen = await repeated(stage, what, trouble, count, rest_s=_REST_S)
+                    seen = await repeat_outage(stage, what, trouble, count, rest_s=_REST_S)
                 except AssertionError as error:
                     report.row(what, str(error)[:2000])
                     continue
@@ -138,31 +140,33 @@ async def all_outages(cluster: Chain, report: Report, times: int) -> None:
                 if bound and not seen.p50_s <= _FIRST_BYTE_S:
                     wrong.append(f"the first byte came after {seen.p50_s * 1e3:.0f} ms (p50)")
                 report.row(seen.row(), *wrong)
-            if complaints := running.complaints():
+            if complaints := running.log_errors():
                 report.row("the engine's log", complaints)
 
 
-async def short_stall(cluster: Chain, report: Report) -> None:
+async def short_stall(cluster: ClusterProcess, report: Report) -> None:
     """A network that hangs for two seconds costs two seconds."""
-    with engine(cluster.kubeconfig) as running:
+    with running_engine(cluster.kubeconfig) as running:
         async with scene(cluster, running, "minicluster") as stage:
-            seen = Outages("network hangs for 2 s")
-            seen.each.append(await outages.outage(stage, outages.stalled("kubelet", for_s=2.0)))
+            seen = OutageResults("network hangs for 2 s")
+            seen.each.append(
+                await outages.measure_outage(stage, outages.stall("kubelet", for_s=2.0))
+            )
             cut = [f"cut: {each.failure}" for each in stage.load.failures]
             report.row(seen.row(), *seen.wrong, *cut)
 
 
-async def all_isolation(cluster: Chain, report: Report, probes: int) -> None:
+async def all_isolation(cluster: ClusterProcess, report: Report, probes: int) -> None:
     """Ten of each kind that stand still."""
     report.heading("Ten connections that stand still, and what neighbours take (p50)")
     for kind in KINDS:
-        with engine(cluster.kubeconfig) as running:
+        with running_engine(cluster.kubeconfig) as running:
             async with (
-                session_with(running) as session,
-                forwarded(session, kind.port) as line,
-                forwarded(session, ECHO) as other,
+                open_session(running) as session,
+                running_forward(session, kind.port) as line,
+                running_forward(session, ECHO) as other,
             ):
-                seen = await beside(running, line, other, kind, count=10, probes=probes)
+                seen = await measure_neighbors(running, line, other, kind, count=10, probes=probes)
                 wrong = [
                     f"neighbours take ×{meanwhile / before:.2f}"
                     for before, meanwhile in (seen.same_s, seen.other_s)
@@ -171,11 +175,11 @@ async def all_isolation(cluster: Chain, report: Report, probes: int) -> None:
                 report.row(seen.row(), *wrong)
 
 
-async def burst(cluster: Chain, report: Report, count: int) -> None:
+async def burst(cluster: ClusterProcess, report: Report, count: int) -> None:
     """As many connections at once as anybody makes."""
     report.heading(f"{count} connections at once")
-    with engine(cluster.kubeconfig) as running:
-        async with session_with(running) as session, forwarded(session, ECHO) as line:
+    with running_engine(cluster.kubeconfig) as running:
+        async with open_session(running) as session, running_forward(session, ECHO) as line:
             began = time.perf_counter()
             done = await asyncio.gather(
                 *(echo(line.port) for _ in range(count)), return_exceptions=True
@@ -186,25 +190,27 @@ async def burst(cluster: Chain, report: Report, count: int) -> None:
                 f"{count - len(wrong)} served within {seconds:.2f} s; {running.footprint()}",
                 *wrong[:5],
             )
-            await line.until(lambda forward: not forward.counters.connections_open, "their end")
-            await eventually(lambda: running.footprint().sockets < 40, "the sockets to be closed")
+            await line.wait_until(
+                lambda forward: not forward.counters.connections_open, "their end"
+            )
+            await wait_until(lambda: running.footprint().sockets < 40, "the sockets to be closed")
 
 
 async def all_edits(report: Report, count: int, seed: int) -> None:
     """Whatever can be done to a profile's file."""
     report.heading(f"{count} random edits of ten profiles that are on")
     try:
-        report.row((await edited(count, seed)).row())
+        report.row((await run_edits(count, seed)).row())
     except AssertionError as error:
         report.row("edits", str(error)[:4000] or repr(error))
 
 
-async def all_kills(cluster: Chain, report: Report, times: int, seed: int) -> None:
+async def all_kills(cluster: ClusterProcess, report: Report, times: int, seed: int) -> None:
     """Whatever can be killed."""
     report.heading(
         f"{times} kills of engine, parent and dashboard, while files are written, in rollouts"
     )
-    kills = await killed_at_random(cluster, times=times, seed=seed)
+    kills = await run_kills(cluster, times=times, seed=seed)
     *rows, together = kills.rows()
     for row in rows:
         report.row(row)
@@ -214,7 +220,7 @@ async def all_kills(cluster: Chain, report: Report, times: int, seed: int) -> No
 async def run(options: argparse.Namespace) -> int:
     """Everything that was asked for; gives the exit code."""
     report = Report()
-    parts: dict[str, Callable[[Chain], Awaitable[None]]] = {
+    parts: dict[str, Callable[[ClusterProcess], Awaitable[None]]] = {
         "outages": lambda cluster: all_outages(cluster, report, options.times),
         "stall": lambda cluster: short_stall(cluster, report),
         "isolation": lambda cluster: all_isolation(cluster, report, options.probes),
@@ -223,7 +229,7 @@ async def run(options: argparse.Namespace) -> int:
         "edits": lambda _: all_edits(report, options.edits, options.seed),
     }
     wanted = options.only or [*parts, "soak"]
-    with chain() as cluster:
+    with running_cluster() as cluster:
         for name, part in parts.items():
             if name in wanted:
                 await part(cluster)
@@ -231,7 +237,7 @@ async def run(options: argparse.Namespace) -> int:
             report.heading(f"{options.minutes:g} minutes of mixed load with random faults")
             load_s = 60 * options.minutes
             try:
-                report.row(await soaked(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
+                report.row(await run_soak(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
             except AssertionError as error:
                 report.row("soak", str(error)[:4000] or repr(error))
     report.heading("all held" if not report.bad else f"{len(report.bad)} promises were not kept")

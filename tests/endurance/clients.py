@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 _PATTERN = bytes(range(256))  # what the toolbox's source sends, over and over
 _GIVEN_UP = "given up by us"
 
@@ -55,7 +55,7 @@ class Client:
             self.sent += count
             view = view[count:]
 
-    def send_what_fits(self, data: bytes) -> int:
+    def send_available(self, data: bytes) -> int:
         """As much as the kernel takes now."""
         try:
             count = self.sock.send(data)
@@ -78,7 +78,7 @@ class Client:
         self.received += len(data)
         return data
 
-    async def exactly(self, count: int) -> bytes:
+    async def receive_exactly(self, count: int) -> bytes:
         """So many bytes.
 
         Raises:
@@ -92,14 +92,14 @@ class Client:
             data += piece
         return bytes(data)
 
-    async def to_the_end(self) -> bytes:
+    async def receive_all(self) -> bytes:
         """Everything until end of file."""
         data = bytearray()
         while piece := await self.receive():
             data += piece
         return bytes(data)
 
-    def end_sending(self) -> None:
+    def send_eof(self) -> None:
         """End of file towards the pod; receiving goes on."""
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -131,9 +131,9 @@ async def echo(port: int, size: int = 16) -> float:
     """There and back on a connection of its own; gives the seconds it took."""
     message = os.urandom(size)
     began = time.perf_counter()
-    async with asyncio.timeout(PATIENCE_S), connected(port) as client:
+    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(message)
-        if await client.exactly(size) != message:
+        if await client.receive_exactly(size) != message:
             raise ConnectionError("something else came back")
     return time.perf_counter() - began
 
@@ -141,10 +141,10 @@ async def echo(port: int, size: int = 16) -> float:
 async def download(port: int, size: int) -> float:
     """From a source of the toolbox, on a connection of its own; gives the seconds it took."""
     began = time.perf_counter()
-    async with asyncio.timeout(PATIENCE_S), connected(port) as client:
+    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(b"%d\n" % size)
         # Not to the end of file: the runtime delivers that a second later.
-        received = await client.exactly(size)
+        received = await client.receive_exactly(size)
     if received != (_PATTERN * (size // len(_PATTERN) + 1))[:size]:
         raise ConnectionError("other bytes came than were sent")
     return time.perf_counter() - began
@@ -152,9 +152,9 @@ async def download(port: int, size: int) -> float:
 
 async def get_json(port: int, path: str) -> Any:
     """A JSON document by HTTP."""
-    async with asyncio.timeout(PATIENCE_S), connected(port) as client:
+    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await client.to_the_end()).partition(b"\r\n\r\n")
+        head, _, body = (await client.receive_all()).partition(b"\r\n\r\n")
     assert b" 200 " in head.partition(b"\r\n")[0], head
     return json.loads(body)
 
@@ -216,23 +216,23 @@ class Load:
     def refused(self) -> int:
         return sum(attempt.refused for attempt in self.attempts)
 
-    def under_way(self, before: float) -> int:
+    def count_pending(self, before: float) -> int:
         """How many that began before then have not ended."""
         return sum(not attempt.ended for attempt in self.attempts if attempt.began < before)
 
-    async def once(self) -> None:
+    async def attempt(self) -> None:
         """One connection: a line that is its own, there and back."""
         attempt = Attempt(time.monotonic())
         self.attempts.append(attempt)
         line = b"connection %d\n" % next(self._serial)
         try:
-            async with asyncio.timeout(PATIENCE_S), connected(self.port) as client:
+            async with asyncio.timeout(TIMEOUT_S), connected(self.port) as client:
                 attempt.connected = time.monotonic()
                 await client.send(line)
                 received = await client.receive(len(line))
                 attempt.first_byte = time.monotonic()
                 if received:
-                    received += await client.exactly(len(line) - len(received))
+                    received += await client.receive_exactly(len(line) - len(received))
                 if received != line:
                     raise ConnectionError(f"{received!r} came back for {line!r}")
         except (OSError, TimeoutError) as error:
@@ -246,12 +246,12 @@ class Load:
 
     async def _worker(self) -> None:
         while True:
-            await self.once()
+            await self.attempt()
             await asyncio.sleep(0.002)
 
     async def _crowd(self) -> None:
         while True:
-            task = asyncio.create_task(self.once())
+            task = asyncio.create_task(self.attempt())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(self.every_s)

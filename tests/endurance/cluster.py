@@ -27,7 +27,7 @@ _START_S = 60.0
 
 
 @dataclass(frozen=True)
-class Chain:
+class ClusterProcess:
     """A running cluster: API server, kubelets, runtimes, pods."""
 
     kubeconfig: Path
@@ -40,14 +40,14 @@ class Chain:
         """Ask for a fault; returns when it is done."""
         return await self.control.request(name, **fields)
 
-    async def hops(self) -> dict[str, Any]:
+    async def components(self) -> dict[str, Any]:
         """What every hop says of itself."""
         found: dict[str, Any] = (await self.control.request("status"))["components"]
         return found
 
 
 @contextlib.contextmanager
-def chain(*arguments: str) -> Iterator[Chain]:
+def running_cluster(*arguments: str) -> Iterator[ClusterProcess]:
     """Start a cluster, and end it."""
     # Short: unix sockets go in there.
     with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
@@ -69,7 +69,7 @@ def chain(*arguments: str) -> Iterator[Chain]:
             line = process.stdout.readline()
             assert line, f"the embedded cluster did not start: {log.read_text()[-2000:]}"
             ready = json.loads(line)
-            yield Chain(
+            yield ClusterProcess(
                 Path(ready["kubeconfig"]),
                 ready["server"],
                 Path(ready["dir"]),
@@ -92,7 +92,7 @@ def chain(*arguments: str) -> Iterator[Chain]:
 
 
 @dataclass(slots=True)
-class Seen:
+class ObservedPod:
     """A pod as last heard of; times are monotonic.
 
     Attributes:
@@ -109,15 +109,15 @@ class Seen:
     ready_at: float = 0.0
 
 
-class Pods:
+class PodWatch:
     """Watches the pods of one label, on a connection of its own.
 
     Attributes:
         live: By UID.
     """
 
-    def __init__(self, chain: Chain, namespace: str, app: str) -> None:
-        self.live: dict[str, Seen] = {}
+    def __init__(self, chain: ClusterProcess, namespace: str, app: str) -> None:
+        self.live: dict[str, ObservedPod] = {}
         self._chain = chain
         self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
         self._news = asyncio.Condition()
@@ -127,33 +127,33 @@ class Pods:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def watching(
-        cls, chain: Chain, namespace: str = NAMESPACE, app: str = TOOLBOX
-    ) -> AsyncIterator[Pods]:
+    async def open(
+        cls, chain: ClusterProcess, namespace: str = NAMESPACE, app: str = TOOLBOX
+    ) -> AsyncIterator[PodWatch]:
         """Watch inside."""
         pods = cls(chain, namespace, app)
         task = asyncio.create_task(pods._watch())
         try:
-            await pods.ready_one()
+            await pods.wait_for_ready_pod()
             yield pods
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def ready_one(self, but: str = "") -> Seen:
+    async def wait_for_ready_pod(self, but: str = "") -> ObservedPod:
         """A ready pod, other than the one with that UID."""
 
-        def found() -> Seen | None:
+        def found() -> ObservedPod | None:
             for pod in self.live.values():
                 if pod.ready and not pod.deleting and pod.uid != but:
                     return pod
             return None
 
-        return await self.until(found, f"a ready pod of {self._path}")
+        return await self.wait_until(found, f"a ready pod of {self._path}")
 
-    async def until(
-        self, found: Callable[[], Seen | None], what: str, within_s: float = 60
-    ) -> Seen:
+    async def wait_until(
+        self, found: Callable[[], ObservedPod | None], what: str, within_s: float = 60
+    ) -> ObservedPod:
         """Wait for something of `live`."""
         try:
             async with asyncio.timeout(within_s), self._news:
@@ -239,7 +239,7 @@ class Pods:
 
     def _learn(self, pod: dict[str, Any]) -> None:
         meta, status = pod["metadata"], pod.get("status", {})
-        seen = self.live.setdefault(meta["uid"], Seen(meta["name"], meta["uid"]))
+        seen = self.live.setdefault(meta["uid"], ObservedPod(meta["name"], meta["uid"]))
         conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
         ready = conditions.get("Ready") == "True"
         containers = status.get("containerStatuses") or [{}]
@@ -257,16 +257,16 @@ class Pods:
 # --------------------------------------------------------------------------------------
 
 
-async def process_of(chain: Chain, pod: Seen) -> int:
+async def find_container_pid(chain: ClusterProcess, pod: ObservedPod) -> int:
     """The process of a pod's container."""
-    for hop in (await chain.hops()).values():
+    for hop in (await chain.components()).values():
         pid = hop.get("containers", {}).get(pod.container)
         if pid:
             return int(pid)
     raise AssertionError(f"no runtime knows the container of {pod}")
 
 
-def death_of(pid: int) -> asyncio.Future[float]:
+def watch_process_exit(pid: int) -> asyncio.Future[float]:
     """When a process ends, on the monotonic clock."""
     loop = asyncio.get_running_loop()
     death: asyncio.Future[float] = loop.create_future()

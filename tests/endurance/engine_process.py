@@ -66,7 +66,7 @@ class EngineProcess:
             )
 
     @contextlib.contextmanager
-    def peak(self) -> Iterator[Callable[[], int]]:
+    def measure_peak_rss(self) -> Iterator[Callable[[], int]]:
         """Begin a new peak; inside, the result gives the highest RSS since (Linux: exact)."""
         clear = Path(f"/proc/{self.pid}/clear_refs")
         if clear.exists():
@@ -83,7 +83,7 @@ class EngineProcess:
 
         yield read
 
-    def complaints(self) -> str:
+    def log_errors(self) -> str:
         """What the log says that it should not."""
         lines = self.log.read_text(errors="replace").splitlines()
         bad = ("Traceback", "fell over", '"level":"error"', "never retrieved", "exception in")
@@ -91,7 +91,7 @@ class EngineProcess:
 
 
 @contextlib.contextmanager
-def at_home(folder: Path) -> Iterator[None]:
+def isolated_home(folder: Path) -> Iterator[None]:
     """Inside, a person's files are in a folder of their own, here and in what is started."""
     places = {
         "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
@@ -112,7 +112,7 @@ def at_home(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
+def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
     """Start an engine for a kubeconfig, and end it."""
     with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
         folder = Path(name)
@@ -149,7 +149,7 @@ def engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
 
 
 @contextlib.asynccontextmanager
-async def session_with(running: EngineProcess) -> AsyncIterator[RemoteSession]:
+async def open_session(running: EngineProcess) -> AsyncIterator[RemoteSession]:
     """A front end of an engine."""
     session = await RemoteSession.open(running.socket)
     try:
@@ -163,7 +163,7 @@ async def session_with(running: EngineProcess) -> AsyncIterator[RemoteSession]:
 # --------------------------------------------------------------------------------------
 
 
-class Line:
+class ForwardHandle:
     """One forward, as seen through a session.
 
     Attributes:
@@ -183,7 +183,7 @@ class Line:
                 return forward
         raise AssertionError(f"there is no forward {self.id}")
 
-    async def until(
+    async def wait_until(
         self, condition: Callable[[Forward], object], what: str, within_s: float = 30.0
     ) -> Forward:
         """Wait until something is true of it."""
@@ -193,9 +193,9 @@ class Line:
             await asyncio.sleep(0.005)
         return forward
 
-    async def ready(self, within_s: float = 30.0) -> Forward:
+    async def wait_until_ready(self, within_s: float = 30.0) -> Forward:
         """Wait until it is ready, and learn where it listens."""
-        forward = await self.until(
+        forward = await self.wait_until(
             lambda forward: forward.state is ForwardState.READY, "ready", within_s
         )
         self.port = forward.listening[0].port
@@ -207,7 +207,7 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def forwarded(
+async def running_forward(
     session: Session,
     port: int,
     *,
@@ -218,7 +218,7 @@ async def forwarded(
     transport: TransportChoice = TransportChoice.AUTO,
     ready: bool = True,
     queue_timeout_s: float = 30.0,
-) -> AsyncIterator[Line]:
+) -> AsyncIterator[ForwardHandle]:
     """A forward, switched off at the end."""
     target = Target(context=context, namespace=namespace, kind=kind, name=name, port=str(port))
     forward_id = await session.start(
@@ -230,16 +230,16 @@ async def forwarded(
             queue_timeout_s=queue_timeout_s,
         )
     )
-    line = Line(session, forward_id)
+    line = ForwardHandle(session, forward_id)
     try:
         if ready:
-            await line.ready()
+            await line.wait_until_ready()
         yield line
     finally:
         await session.stop(forward_id)
 
 
-async def eventually(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
+async def wait_until(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
     """Wait for something of another process."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -283,7 +283,7 @@ class HostileServer(ApiServer):
 
 
 @contextlib.asynccontextmanager
-async def hostile(**options: Any) -> AsyncIterator[HostileServer]:
+async def running_hostile_server(**options: Any) -> AsyncIterator[HostileServer]:
     """A hostile server."""
     server = HostileServer(**options)
     await server.start()

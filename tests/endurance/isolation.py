@@ -9,8 +9,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.endurance.clients import PATIENCE_S, Client, connected, download, echo
-from tests.endurance.engine_process import MIB, EngineProcess, Line
+from tests.endurance.clients import TIMEOUT_S, Client, connected, download, echo
+from tests.endurance.engine_process import MIB, EngineProcess, ForwardHandle
 
 ECHO, SOURCE, SLOW = 7000, 7002, 7005
 _PIECE = bytes(256 * 1024)
@@ -22,9 +22,9 @@ _FILL_S = 20.0
 async def slow_once(port: int) -> float:
     """One byte of an application that answers at once if it is asked kindly."""
     began = time.perf_counter()
-    async with asyncio.timeout(PATIENCE_S), connected(port) as client:
+    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(b"1 0\n")
-        if await client.exactly(1) != b".":
+        if await client.receive_exactly(1) != b".":
             raise ConnectionError("something else came")
     return time.perf_counter() - began
 
@@ -35,7 +35,7 @@ async def download_once(port: int) -> float:
 
 
 @dataclass(frozen=True)
-class Kind:
+class StallKind:
     """A way of standing still.
 
     Attributes:
@@ -54,28 +54,30 @@ class Kind:
 
 async def _ask_for_much(client: Client) -> None:
     await client.send(b"%d\n" % (1 << 40))
-    await client.exactly(100_000)
+    await client.receive_exactly(100_000)
 
 
 async def _ask_for_patience(client: Client) -> None:
     # It answers with a byte every 1000 s, and reads nothing meanwhile.
     await client.send(b"1000 1000\n")
-    await client.exactly(1)
+    await client.receive_exactly(1)
 
 
 async def _say_hello(client: Client) -> None:
     await client.send(b"x")
-    await client.exactly(1)
+    await client.receive_exactly(1)
 
 
-READERS = Kind("readers that stopped", SOURCE, _ask_for_much, False, download_once)
-SERVERS = Kind("servers that stopped reading", SLOW, _ask_for_patience, True, slow_once)
-BOTH = Kind("echoes nobody reads", ECHO, _say_hello, True, echo)
+READERS = StallKind("readers that stopped", SOURCE, _ask_for_much, False, download_once)
+SERVERS = StallKind("servers that stopped reading", SLOW, _ask_for_patience, True, slow_once)
+BOTH = StallKind("echoes nobody reads", ECHO, _say_hello, True, echo)
 KINDS = (READERS, SERVERS, BOTH)
 
 
 @contextlib.asynccontextmanager
-async def standing_still(line: Line, kind: Kind, count: int) -> AsyncIterator[list[Client]]:
+async def stalled_connections(
+    line: ForwardHandle, kind: StallKind, count: int
+) -> AsyncIterator[list[Client]]:
     """`count` connections that do not move any more; closed at the end."""
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(line.port)) for _ in range(count)]
@@ -86,7 +88,7 @@ async def standing_still(line: Line, kind: Kind, count: int) -> AsyncIterator[li
             assert time.monotonic() < deadline, f"{kind.what}: something still moves: {before}"
             if kind.push:
                 for client in clients:
-                    while client.send_what_fits(_PIECE):
+                    while client.send_available(_PIECE):
                         pass
             await asyncio.sleep(0.05)
             counters = (await line.forward()).counters
@@ -132,8 +134,14 @@ async def _median(times: int, once: Callable[[], Awaitable[float]]) -> float:
     return statistics.median([await once() for _ in range(times)])
 
 
-async def beside(
-    running: EngineProcess, line: Line, other: Line, kind: Kind, *, count: int, probes: int
+async def measure_neighbors(
+    running: EngineProcess,
+    line: ForwardHandle,
+    other: ForwardHandle,
+    kind: StallKind,
+    *,
+    count: int,
+    probes: int,
 ) -> NeighborLatency:
     """Measure neighbours without and with connections that stand still, and after them.
 
@@ -158,15 +166,15 @@ async def beside(
     await both()
     before = await both()
     rss = running.footprint().rss
-    with running.peak() as peak:
-        async with standing_still(line, kind, count) as clients:
+    with running.measure_peak_rss() as peak:
+        async with stalled_connections(line, kind, count) as clients:
             meanwhile = await both()
             for client in clients if kind.push else ():
                 # A client that only closes, behind data that nobody reads, is given up as
                 # late as somebody might still read them.
                 client.reset()
         grown = peak() - rss
-    await line.until(
+    await line.wait_until(
         lambda forward: forward.counters.connections_open == 0, "the end of all connections"
     )
     await both()

@@ -14,8 +14,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.endurance.clients import Attempt, Load
-from tests.endurance.cluster import NAMESPACE, Chain, Pods, death_of, process_of
-from tests.endurance.engine_process import Line, eventually
+from tests.endurance.cluster import (
+    NAMESPACE,
+    ClusterProcess,
+    PodWatch,
+    find_container_pid,
+    watch_process_exit,
+)
+from tests.endurance.engine_process import ForwardHandle, wait_until
 from tui_forward.model import ForwardState
 
 # A connection that took longer than this was held; and the engine may hear of a pod that is
@@ -25,7 +31,7 @@ _WARM = 20
 
 
 @dataclass(frozen=True)
-class Moments:
+class OutageTimes:
     """Monotonic times of one outage.
 
     Attributes:
@@ -40,20 +46,20 @@ class Moments:
 
 
 @dataclass
-class Scene:
+class OutageScene:
     """What an outage happens to."""
 
-    chain: Chain
-    pods: Pods
-    line: Line
+    chain: ClusterProcess
+    pods: PodWatch
+    line: ForwardHandle
     load: Load
 
 
-Trouble = Callable[[Scene], Awaitable[Moments]]
+Fault = Callable[[OutageScene], Awaitable[OutageTimes]]
 
 
 @dataclass(frozen=True)
-class Outage:
+class OutageResult:
     """What clients saw of one outage.
 
     Attributes:
@@ -70,11 +76,11 @@ class Outage:
 
 
 @dataclass
-class Outages:
+class OutageResults:
     """Several of the same kind."""
 
     what: str
-    each: list[Outage] = field(default_factory=list)
+    each: list[OutageResult] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[str]:
@@ -113,25 +119,27 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:6.0f} ms"
 
 
-async def outage(scene: Scene, trouble: Trouble, *, patience_s: float = 45.0) -> Outage:
+async def measure_outage(
+    scene: OutageScene, trouble: Fault, *, patience_s: float = 45.0
+) -> OutageResult:
     """Let something happen under load, and wait until nobody waits any more."""
     load = scene.load
     warm = load.served + _WARM
-    await eventually(lambda: load.served >= warm, "connections before the outage")
+    await wait_until(lambda: load.served >= warm, "connections before the outage")
     first = len(load.attempts)
     moments = await trouble(scene)
-    await eventually(
-        lambda: not load.under_way(moments.back),
+    await wait_until(
+        lambda: not load.count_pending(moments.back),
         f"the end of all connections that were held; {await scene.line.timeline()}",
         patience_s,
     )
-    await scene.line.until(lambda forward: forward.state is ForwardState.READY, "ready again")
+    await scene.line.wait_until(lambda forward: forward.state is ForwardState.READY, "ready again")
     warm = load.served + _WARM
-    await eventually(lambda: load.served >= warm, "connections after the outage")
+    await wait_until(lambda: load.served >= warm, "connections after the outage")
     return _judged(load.attempts[max(0, first - _WARM) :], moments)
 
 
-def _judged(attempts: Sequence[Attempt], moments: Moments) -> Outage:
+def _judged(attempts: Sequence[Attempt], moments: OutageTimes) -> OutageResult:
     failures = [each for each in attempts if each.ended and each.failure]
     wrong = [
         f"{'refused' if each.refused else 'failed'} {each.began - moments.died:+.3f} s after it "
@@ -148,7 +156,7 @@ def _judged(attempts: Sequence[Attempt], moments: Moments) -> Outage:
         and each.first_byte - each.began > _HELD_S
         and each.first_byte > moments.back - _HELD_S
     ]
-    return Outage(
+    return OutageResult(
         down_s=moments.back - moments.died,
         first_bytes_s=tuple(held),
         cut=len(failures) - len(wrong),
@@ -156,9 +164,9 @@ def _judged(attempts: Sequence[Attempt], moments: Moments) -> Outage:
     )
 
 
-async def repeated(
-    scene: Scene, what: str, trouble: Trouble, times: int, *, rest_s: float = 0.0
-) -> Outages:
+async def repeat_outage(
+    scene: OutageScene, what: str, trouble: Fault, times: int, *, rest_s: float = 0.0
+) -> OutageResults:
     """The same several times.
 
     Args:
@@ -169,12 +177,12 @@ async def repeated(
         rest_s: How long the forward is ready in between. What breaks again at once is rightly
             tried less and less often.
     """
-    outages = Outages(what)
+    outages = OutageResults(what)
     for _ in range(times):
-        await scene.line.until(
+        await scene.line.wait_until(
             lambda forward: time.time() - forward.since >= rest_s, "ready for a while"
         )
-        outages.each.append(await outage(scene, trouble))
+        outages.each.append(await measure_outage(scene, trouble))
     return outages
 
 
@@ -183,77 +191,77 @@ async def repeated(
 # --------------------------------------------------------------------------------------
 
 
-def pod_deleted(grace: int) -> Trouble:
+def delete_pod(grace: int) -> Fault:
     """The pod is deleted, its Deployment replaces it."""
 
-    async def trouble(scene: Scene) -> Moments:
-        pod = await scene.pods.ready_one()
-        death = death_of(await process_of(scene.chain, pod))
+    async def trouble(scene: OutageScene) -> OutageTimes:
+        pod = await scene.pods.wait_for_ready_pod()
+        death = watch_process_exit(await find_container_pid(scene.chain, pod))
         began = time.monotonic()
         await scene.chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
-        other = await scene.pods.ready_one(but=pod.uid)
+        other = await scene.pods.wait_for_ready_pod(but=pod.uid)
         async with asyncio.timeout(20):
             died = await death
-        return Moments(began, died, other.ready_at)
+        return OutageTimes(began, died, other.ready_at)
 
     return trouble
 
 
-async def container_crashed(scene: Scene) -> Moments:
+async def crash_container(scene: OutageScene) -> OutageTimes:
     """The container is killed, and restarted in the same pod."""
-    pod = await scene.pods.ready_one()
+    pod = await scene.pods.wait_for_ready_pod()
     before = pod.restarts
-    death = death_of(await process_of(scene.chain, pod))
+    death = watch_process_exit(await find_container_pid(scene.chain, pod))
     began = time.monotonic()
     await scene.chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
-    again = await scene.pods.until(
+    again = await scene.pods.wait_until(
         lambda: pod if pod.restarts > before and pod.ready else None, "the restart"
     )
-    return Moments(began, await death, again.ready_at)
+    return OutageTimes(began, await death, again.ready_at)
 
 
-def hop_restarted(hop: str, *, down_s: float = 0.0, kill: bool = False) -> Trouble:
+def restart_component(hop: str, *, down_s: float = 0.0, kill: bool = False) -> Fault:
     """A process of the chain ends, and is started again."""
 
-    async def trouble(scene: Scene) -> Moments:
+    async def trouble(scene: OutageScene) -> OutageTimes:
         pids = [
             entry["pid"]
-            for name, entry in (await scene.chain.hops()).items()
+            for name, entry in (await scene.chain.components()).items()
             if name.startswith(hop)
         ]
-        deaths = [death_of(pid) for pid in pids]
+        deaths = [watch_process_exit(pid) for pid in pids]
         began = time.monotonic()
         await scene.chain.fault("restart-component", component=hop, down_s=down_s, kill=kill)
         back = time.monotonic()
-        return Moments(began, max(await asyncio.gather(*deaths)), back)
+        return OutageTimes(began, max(await asyncio.gather(*deaths)), back)
 
     return trouble
 
 
-def stalled(hop: str, *, for_s: float) -> Trouble:
+def stall(hop: str, *, for_s: float) -> Fault:
     """Nothing moves for a while, and nobody says so."""
 
-    async def trouble(scene: Scene) -> Moments:
+    async def trouble(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
         await scene.chain.fault("stall", component=hop, for_s=for_s)
         died = time.monotonic()
         await asyncio.sleep(for_s)  # the trouble itself, not a wait for something
-        return Moments(began, died, time.monotonic())
+        return OutageTimes(began, died, time.monotonic())
 
     return trouble
 
 
-def stalled_until_noticed(hop: str) -> Trouble:
+def stall_until_detected(hop: str) -> Fault:
     """Nothing moves any more; the engine has to find out by itself."""
 
-    async def trouble(scene: Scene) -> Moments:
+    async def trouble(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
         await scene.chain.fault("stall", component=hop)
         died = time.monotonic()
-        await scene.line.until(
+        await scene.line.wait_until(
             lambda forward: forward.state is not ForwardState.READY, "the silence to be noticed"
         )
         await scene.chain.fault("stall", component=hop, on=False)
-        return Moments(began, died, time.monotonic())
+        return OutageTimes(began, died, time.monotonic())
 
     return trouble

@@ -20,7 +20,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.endurance.engine_process import EngineProcess, at_home, engine, session_with
+from tests.endurance.engine_process import (
+    EngineProcess,
+    isolated_home,
+    open_session,
+    running_engine,
+)
 from tests.endurance.random_edits import (
     ANCHOR,
     ExpectApplied,
@@ -44,7 +49,7 @@ _SEEN_S = 20.0
 
 
 @dataclass
-class Tally:
+class EditStatistics:
     """What was done.
 
     Attributes:
@@ -83,7 +88,7 @@ class ProfileEditors:
         own = paths.profiles_dir()
         own.mkdir(parents=True, exist_ok=True)
         ports = free_ports(5 * PROFILES, self._dice)
-        self.desks = []
+        self.editors = []
         for number in range(PROFILES):
             team = number == PROFILES - 1
             path = own / f"p{number}.yaml"
@@ -91,30 +96,30 @@ class ProfileEditors:
                 path = folder / "team" / ".tui-forward.yaml"
                 path.parent.mkdir()
             mine = ports[5 * number : 5 * number + 5]
-            self.desks.append(ProfileEditor(path, team=team, ports=mine, dice=self._dice))
+            self.editors.append(ProfileEditor(path, team=team, ports=mine, dice=self._dice))
 
-    async def run(self, edits: int) -> Tally:
+    async def run(self, edits: int) -> EditStatistics:
         """So many edits of all profiles together."""
-        tally, began = Tally(), time.monotonic()
-        for desk in self.desks:
+        tally, began = EditStatistics(), time.monotonic()
+        for desk in self.editors:
             await self._switch_on(desk)
         pid = self._session.engine_pid
         while tally.kinds.total() < edits:
             notices = (await self._session.snapshot()).notices
             before = notices[-1].number if notices else 0
             at = time.monotonic()
-            asked = [Asked(desk, *desk.edit(), before) for desk in self.desks]
+            asked = [PendingEdit(desk, *desk.edit(), before) for desk in self.editors]
             await self._until(partial(self._all_seen, asked), asked)
             tally.slowest_s = max(tally.slowest_s, time.monotonic() - at)
             tally.kinds.update(one.kind for one in asked)
-            for desk in self.desks:
-                if not desk.begun:
+            for desk in self.editors:
+                if not desk.started:
                     await self._switch_on(desk)
-                elif len(desk.begun) > 1 and self._dice.random() < 0.1:
+                elif len(desk.started) > 1 and self._dice.random() < 0.1:
                     await self._stop_one(desk)
         assert self._session.engine_pid == pid == self._running.pid
         assert self._session.lost is None
-        assert not self._running.complaints(), self._running.complaints()
+        assert not self._running.log_errors(), self._running.log_errors()
         tally.took_s = time.monotonic() - began
         return tally
 
@@ -127,8 +132,8 @@ class ProfileEditors:
         desk.put(text)
         for one in parse_profile(text, desk.path, team=desk.team).forwards:
             await self._session.start(one.spec)
-        desk.version, desk.begun, desk.on = {}, {}, {}
-        asked = [Asked(desk, "switched on", ExpectApplied(version), 0)]
+        desk.version, desk.started, desk.forwards = {}, {}, {}
+        asked = [PendingEdit(desk, "switched on", ExpectApplied(version), 0)]
         await self._until(partial(self._all_seen, asked), asked)
         # And the engine has seen the file as it is.
         path = session_store.session_file(self._running.socket)
@@ -142,22 +147,22 @@ class ProfileEditors:
 
     async def _stop_one(self, desk: ProfileEditor) -> None:
         """By hand: whatever is edited, it stays off."""
-        name = self._dice.choice(sorted(desk.begun.keys() - {ANCHOR}))
-        await self._session.stop(desk.on[name].id)
-        del desk.begun[name], desk.on[name]
+        name = self._dice.choice(sorted(desk.started.keys() - {ANCHOR}))
+        await self._session.stop(desk.forwards[name].id)
+        del desk.started[name], desk.forwards[name]
 
-    async def _until(self, condition: Callable[[Snapshot], bool], asked: list[Asked]) -> None:
+    async def _until(self, condition: Callable[[Snapshot], bool], asked: list[PendingEdit]) -> None:
         deadline = time.monotonic() + _SEEN_S
         while not condition(now := await self._session.snapshot()):
             if time.monotonic() > deadline:
                 raise AssertionError("\n".join(one.explained(now) for one in asked))
             await asyncio.sleep(0.01)
 
-    def _all_seen(self, asked: list[Asked], now: Snapshot) -> bool:
+    def _all_seen(self, asked: list[PendingEdit], now: Snapshot) -> bool:
         """Whether every edit has led to what it should, and to nothing else."""
         if not all(one.seen(now) for one in asked):
             return False
-        mine = {desk.id for desk in self.desks}
+        mine = {desk.id for desk in self.editors}
         assert all(one.spec.profile in mine for one in now.forwards)
         for one in asked:
             one.done(now)
@@ -165,7 +170,7 @@ class ProfileEditors:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingEdit:
     """An edit that was made.
 
     Attributes:
@@ -179,8 +184,8 @@ class Asked:
 
     def _should(self) -> tuple[dict[str, Row], set[str]]:
         if isinstance(self.outcome, ExpectApplied):
-            return self.desk.carried(self.outcome.version)
-        return self.desk.begun, set(self.desk.begun)
+            return self.desk.expected_forwards(self.outcome.version)
+        return self.desk.started, set(self.desk.started)
 
     def _told(self, now: Snapshot) -> list[EngineNotice]:
         return [n for n in now.notices if n.profile == self.desk.name and n.number > self.before]
@@ -197,16 +202,16 @@ class Asked:
             row_of(on[name].spec) == row
             and bool(on[name].listening)
             and row.local in (0, on[name].listening[0].port)
-            and (name not in untouched or on[name].id == self.desk.on[name].id)
+            and (name not in untouched or on[name].id == self.desk.forwards[name].id)
             for name, row in begun.items()
         )
 
     def done(self, now: Snapshot) -> None:
         """That is how it stands now."""
         if isinstance(self.outcome, ExpectApplied):
-            self.desk.begun, _ = self._should()
+            self.desk.started, _ = self._should()
             self.desk.version = self.outcome.version
-        self.desk.on = _on(self.desk, now)
+        self.desk.forwards = _on(self.desk, now)
 
     def explained(self, now: Snapshot) -> str:
         """What should be and what is, for a person; nothing if that is the same."""
@@ -216,7 +221,7 @@ class Asked:
         lines = [
             f"{self.desk.id}: {self.kind} → {self.outcome}",
             f"  should be on: {begun}, untouched: {untouched}",
-            f"  was on: {[(name, one.id) for name, one in self.desk.on.items()]}",
+            f"  was on: {[(name, one.id) for name, one in self.desk.forwards.items()]}",
             *(f"  is on: {one.id} {one.spec}" for one in _on(self.desk, now).values()),
             *(f"  told: {one.text}" for one in self._told(now)),
         ]  # fmt: skip
@@ -238,19 +243,19 @@ def free_ports(count: int, dice: random.Random) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def office(seed: int) -> AsyncIterator[ProfileEditors]:
+async def running_editors(seed: int) -> AsyncIterator[ProfileEditors]:
     """An engine, and profiles in folders of one's own."""
-    with tempfile.TemporaryDirectory(prefix="tfo-") as name, at_home(Path(name)):
+    with tempfile.TemporaryDirectory(prefix="tfo-") as name, isolated_home(Path(name)):
         kubeconfig = Path(name) / "config"
         kubeconfig.write_text(KUBECONFIG)
-        with engine(kubeconfig, HOME=name) as running:
-            async with session_with(running) as session:
+        with running_engine(kubeconfig, HOME=name) as running:
+            async with open_session(running) as session:
                 yield ProfileEditors(running, session, Path(name), seed)
                 for forward in (await session.snapshot()).forwards:
                     await session.stop(forward.id)
 
 
-async def edited(edits: int, seed: int) -> Tally:
+async def run_edits(edits: int, seed: int) -> EditStatistics:
     """So many random edits of profiles that are on."""
-    async with office(seed) as running:
+    async with running_editors(seed) as running:
         return await running.run(edits)

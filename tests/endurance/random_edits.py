@@ -78,8 +78,8 @@ class ProfileEditor:
         self.id = str(path) if team else path.stem
         self.name = path.parent.name if team else path.stem
         self.version: dict[str, Row] = {}
-        self.begun: dict[str, Row] = {}  # as those that are on were begun
-        self.on: dict[str, Forward] = {}  # as they were seen last
+        self.started: dict[str, Row] = {}  # as those that are on were begun
+        self.forwards: dict[str, Forward] = {}  # as they were seen last
         self.fault = ""  # what the file was last said to be, if it could not be read
         self._ports = ports
         self._dice = dice
@@ -94,15 +94,15 @@ class ProfileEditor:
         if isinstance(outcome, ExpectRejected):
             return outcome
         after = outcome.version
-        leaving = {name for name in self.begun if self._touched(name, after)}
+        leaving = {name for name in self.started if self._touched(name, after)}
         held = {
             address.port
-            for name, one in self.on.items()
+            for name, one in self.forwards.items()
             if name not in leaving
             for address in one.listening
         }
         for name, row in after.items():
-            begins = name in leaving or (name not in self.begun and name not in self.version)
+            begins = name in leaving or (name not in self.started and name not in self.version)
             if begins and row.local in held:
                 return ExpectRejected("have the same local port ")
         return outcome
@@ -111,14 +111,14 @@ class ProfileEditor:
         if name not in after:
             return True
         was, row = self.version.get(name), after[name]
-        return was != row and self.begun[name].differs(row)
+        return was != row and self.started[name].differs(row)
 
-    def carried(self, version: dict[str, Row]) -> tuple[dict[str, Row], set[str]]:
+    def expected_forwards(self, version: dict[str, Row]) -> tuple[dict[str, Row], set[str]]:
         """What is on afterwards, and which of it is untouched."""
-        stay = {name for name in self.begun if not self._touched(name, version)}
-        begun = {name: self.begun[name] for name in stay}
+        stay = {name for name in self.started if not self._touched(name, version)}
+        begun = {name: self.started[name] for name in stay}
         for name, row in version.items():
-            stopped = name in self.version and name not in self.begun
+            stopped = name in self.version and name not in self.started
             if name not in stay and not stopped:
                 begun[name] = row
         return begun, stay
@@ -277,7 +277,7 @@ class ProfileEditor:
             if spec.target.namespace != "shop" or spec.local_port not in (None, 0, *self._ports):
                 return None
             rows[one.name] = row_of(spec)
-        if self.carried(rows) == (self.begun, set(self.begun)):
+        if self.expected_forwards(rows) == (self.started, set(self.started)):
             return None  # nothing that could be seen
         if not self._agreed(text):
             self.put(text)

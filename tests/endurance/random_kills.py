@@ -26,8 +26,8 @@ import msgspec
 import psutil
 
 from tests.endurance.clients import echo
-from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX, Chain, Pods
-from tests.endurance.engine_process import at_home, eventually
+from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX, ClusterProcess, PodWatch
+from tests.endurance.engine_process import isolated_home, wait_until
 from tests.endurance.profile_editors import free_ports
 from tests.support.engine_processes import engine_processes
 from tui_forward.common import paths as paths
@@ -71,7 +71,7 @@ KINDS = (
 
 
 @dataclass
-class Kills:
+class KillResults:
     """How long it took until bytes flowed again, by what was killed.
 
     Attributes:
@@ -121,7 +121,9 @@ class UserHome:
         dice: Everything random comes from it.
     """
 
-    def __init__(self, home: Path, cluster: Chain, pods: Pods, dice: random.Random) -> None:
+    def __init__(
+        self, home: Path, cluster: ClusterProcess, pods: PodWatch, dice: random.Random
+    ) -> None:
         self._home = home
         self._cluster = cluster
         self._pods = pods
@@ -143,7 +145,7 @@ class UserHome:
     async def end(self) -> None:
         """Switch it off."""
         await self._program("down", "shop")
-        await eventually(lambda: not self.engines(), "the engine to end with its last forward")
+        await wait_until(lambda: not self.engines(), "the engine to end with its last forward")
 
     async def _program(self, *words: str) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -177,7 +179,7 @@ class UserHome:
                 await undo.enter_async_context(self._writer()) if "write" in meanwhile else None
             )
             if meanwhile == "a rollout":
-                pod = await self._pods.ready_one()
+                pod = await self._pods.wait_for_ready_pod()
                 await self._cluster.fault(
                     "delete-pod", namespace=NAMESPACE, pod=pod.name, grace=self._dice.choice([0, 1])
                 )
@@ -265,7 +267,7 @@ class UserHome:
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            await eventually(lambda: TOOLBOX.encode() in shown, "the dashboard to show what is on")
+            await wait_until(lambda: TOOLBOX.encode() in shown, "the dashboard to show what is on")
             yield process
         finally:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -293,14 +295,14 @@ class UserHome:
         ]
 
 
-async def killed_at_random(cluster: Chain, *, times: int, seed: int) -> Kills:
+async def run_kills(cluster: ClusterProcess, *, times: int, seed: int) -> KillResults:
     """So many kills, and what came of them."""
-    dice, kills = random.Random(seed), Kills()
+    dice, kills = random.Random(seed), KillResults()
     # Each kind once, then by weight.
     kinds = dice.sample(KINDS, len(KINDS))
     kinds += dice.choices(KINDS, [weight for *_, weight in KINDS], k=max(0, times - len(kinds)))
-    with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, at_home(Path(name)):
-        async with Pods.watching(cluster) as pods:
+    with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, isolated_home(Path(name)):
+        async with PodWatch.open(cluster) as pods:
             house = UserHome(Path(name), cluster, pods, dice)
             try:
                 await house.begin()
@@ -320,5 +322,5 @@ async def killed_at_random(cluster: Chain, *, times: int, seed: int) -> Kills:
             finally:
                 for process in house.engines():
                     process.send_signal(signal.SIGKILL)
-                await eventually(lambda: not house.engines(), "the end of all engines")
+                await wait_until(lambda: not house.engines(), "the end of all engines")
     return kills

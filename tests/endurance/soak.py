@@ -17,22 +17,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.endurance.clients import Client, connected, get_json
-from tests.endurance.cluster import NAMESPACE, Chain, Pods
-from tests.endurance.engine_process import Line, forwarded
+from tests.endurance.cluster import NAMESPACE, ClusterProcess, PodWatch
+from tests.endurance.engine_process import ForwardHandle, running_forward
 from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
 from tui_forward.session import Session
 
-ECHO, SINK, SOURCE, RESETS, SLOW, BYE, COUNTERS, NOBODY = (
+ECHO, SINK, SOURCE, RESETS, SLOW, BYE, COUNTERS, CLOSED = (
     7000, 7001, 7002, 7004, 7005, 7007, 7009, 7999,
 )  # fmt: skip
-PORTS = (ECHO, SINK, SOURCE, RESETS, SLOW, BYE, NOBODY)
+PORTS = (ECHO, SINK, SOURCE, RESETS, SLOW, BYE, CLOSED)
 _AT_ONCE = 24
 _TURN_S = 30.0
 _RECOVER_S = 45.0
 
 
 @dataclass(frozen=True)
-class Tally:
+class ConnectionBytes:
     """What a client counted on one connection that went well from begin to end."""
 
     port: int
@@ -52,14 +52,14 @@ class ByteTotals:
         gaps: Events that were missed.
     """
 
-    clients: dict[str, list[Tally]] = field(default_factory=dict)
+    clients: dict[str, list[ConnectionBytes]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     engine: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     gaps: int = 0
     connections: int = 0
 
-    def missing_in_engine(self) -> list[str]:
+    def find_missing_in_engine(self) -> list[str]:
         """Connections of which client and engine counted differently."""
         wrong = []
         for name, tallies in self.clients.items():
@@ -70,7 +70,7 @@ class ByteTotals:
         return wrong
 
 
-class Mix:
+class ClientMix:
     """Clients of several forwards.
 
     Args:
@@ -78,8 +78,8 @@ class Mix:
         seed: Everything random comes from it.
     """
 
-    def __init__(self, lines: dict[int, list[Line]], seed: int) -> None:
-        self.books = ByteTotals()
+    def __init__(self, lines: dict[int, list[ForwardHandle]], seed: int) -> None:
+        self.totals = ByteTotals()
         self._lines = lines
         self._random = random.Random(seed)
         self._serial = itertools.count(1)
@@ -95,7 +95,7 @@ class Mix:
             (ECHO, self._echo), (ECHO, self._echo), (ECHO, self._chat), (SINK, self._upload),
             (SOURCE, self._download), (SOURCE, self._stops_reading), (ECHO, self._nobody_reads),
             (RESETS, self._is_reset), (SLOW, self._slow), (BYE, self._bye),
-            (NOBODY, self._is_refused), (SOURCE, self._resets), (ECHO, self._leaves),
+            (CLOSED, self._is_refused), (SOURCE, self._resets), (ECHO, self._leaves),
         ]  # fmt: skip
         while time.monotonic() < until:
             port, turn = self._random.choice(turns)
@@ -103,20 +103,22 @@ class Mix:
             await self._turn(port, line, turn)
             await asyncio.sleep(self._random.random() * 0.05)
 
-    async def _turn(self, port: int, line: Line, turn: Callable[[Client], Awaitable[None]]) -> None:
-        self.books.connections += 1
+    async def _turn(
+        self, port: int, line: ForwardHandle, turn: Callable[[Client], Awaitable[None]]
+    ) -> None:
+        self.totals.connections += 1
         try:
             async with asyncio.timeout(_TURN_S + 30), connected(line.port) as client:
                 name = client.name
                 await turn(client)
-                tally = Tally(port, client.sent, client.received)
+                tally = ConnectionBytes(port, client.sent, client.received)
         except ConnectionRefusedError:
-            self.books.refused += 1
+            self.totals.refused += 1
         except (OSError, TimeoutError) as error:
-            self.books.failures[f"{turn.__name__}: {type(error).__name__}"] += 1
+            self.totals.failures[f"{turn.__name__}: {type(error).__name__}"] += 1
         else:
             if turn in (self._echo, self._chat, self._upload, self._download, self._slow):
-                self.books.clients.setdefault(f"{line.id} {name}", []).append(tally)
+                self.totals.clients.setdefault(f"{line.id} {name}", []).append(tally)
 
     def _size(self, most: int) -> int:
         """A number of bytes no other connection moves."""
@@ -127,14 +129,14 @@ class Mix:
     async def _echo(self, client: Client) -> None:
         data = self._random.randbytes(self._size(60_000))
         await client.send(data)
-        if await client.exactly(len(data)) != data:
+        if await client.receive_exactly(len(data)) != data:
             raise AssertionError("an echo was another")
 
     async def _chat(self, client: Client) -> None:
         for _ in range(self._random.randrange(3, 30)):
             data = self._random.randbytes(self._size(2000))
             await client.send(data)
-            if await client.exactly(len(data)) != data:
+            if await client.receive_exactly(len(data)) != data:
                 raise AssertionError("an echo was another")
             await asyncio.sleep(self._random.random() * 0.02)
 
@@ -142,31 +144,31 @@ class Mix:
         size = self._size(3_000_000)
         await client.send(b"%d\n" % size + bytes(size))
         expected = b"%d\n" % size
-        if await client.exactly(len(expected)) != expected:
+        if await client.receive_exactly(len(expected)) != expected:
             raise AssertionError("the pod counted something else")
 
     async def _download(self, client: Client) -> None:
         size = self._size(3_000_000)
         await client.send(b"%d\n" % size)
-        await client.exactly(size)
+        await client.receive_exactly(size)
         if await client.receive():
             raise AssertionError("more came than was asked for")
 
     async def _slow(self, client: Client) -> None:
         await client.send(b"5 0.05\n")
-        await client.exactly(5)
+        await client.receive_exactly(5)
 
     # What does not.
 
     async def _stops_reading(self, client: Client) -> None:
         await client.send(b"%d\n" % (1 << 40))
-        await client.exactly(1000)
+        await client.receive_exactly(1000)
         await asyncio.sleep(self._random.random() * 3)
 
     async def _nobody_reads(self, client: Client) -> None:
         end = time.monotonic() + self._random.random() * 3
         while time.monotonic() < end:
-            client.send_what_fits(bytes(65536))
+            client.send_available(bytes(65536))
             await asyncio.sleep(0.01)
         if self._random.random() < 0.5:
             client.reset()
@@ -174,24 +176,24 @@ class Mix:
     async def _is_reset(self, client: Client) -> None:
         with contextlib.suppress(ConnectionError):
             await client.send(b"x")
-            await client.to_the_end()
+            await client.receive_all()
 
     async def _bye(self, client: Client) -> None:
-        await client.to_the_end()
+        await client.receive_all()
 
     async def _is_refused(self, client: Client) -> None:
         with contextlib.suppress(ConnectionError):
             await client.send(b"GET / HTTP/1.1\r\n\r\n")
-            await client.to_the_end()
+            await client.receive_all()
 
     async def _resets(self, client: Client) -> None:
         await client.send(b"%d\n" % (1 << 30))
-        await client.exactly(self._random.randrange(1, 100_000))
+        await client.receive_exactly(self._random.randrange(1, 100_000))
         client.reset()
 
     async def _leaves(self, client: Client) -> None:
         await client.send(b"hello")
-        client.end_sending()
+        client.send_eof()
 
 
 # --------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class Mix:
 # --------------------------------------------------------------------------------------
 
 
-async def random_fault(chain: Chain, pods: Pods, chance: random.Random) -> str:
+async def random_fault(chain: ClusterProcess, pods: PodWatch, chance: random.Random) -> str:
     """Let something happen; says what."""
     name = chance.choice(
         [
@@ -218,12 +220,12 @@ async def random_fault(chain: Chain, pods: Pods, chance: random.Random) -> str:
     hop = chance.choice(["apiserver", "kubelet", "runtime"])
     match name:
         case "delete":
-            pod = await pods.ready_one()
+            pod = await pods.wait_for_ready_pod()
             grace = chance.choice([0, 1])
             await chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
-            await pods.ready_one(but=pod.uid)
+            await pods.wait_for_ready_pod(but=pod.uid)
         case "crash":
-            pod = await pods.ready_one()
+            pod = await pods.wait_for_ready_pod()
             await chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
         case "hop":
             kill, down_s = chance.random() < 0.5, chance.random()
@@ -246,7 +248,9 @@ async def random_fault(chain: Chain, pods: Pods, chance: random.Random) -> str:
     return f"{name} {hop}" if name in ("hop", "cut", "stall") else name
 
 
-async def trouble(chain: Chain, pods: Pods, seed: int, until: float, every_s: float) -> list[str]:
+async def inject_faults(
+    chain: ClusterProcess, pods: PodWatch, seed: int, until: float, every_s: float
+) -> list[str]:
     """Faults until a time (monotonic); gives what happened."""
     chance = random.Random(seed)
     happened = []
@@ -263,13 +267,13 @@ async def trouble(chain: Chain, pods: Pods, seed: int, until: float, every_s: fl
 
 
 @contextlib.asynccontextmanager
-async def forwards(session: Session) -> AsyncIterator[dict[int, list[Line]]]:
+async def start_forwards(session: Session) -> AsyncIterator[dict[int, list[ForwardHandle]]]:
     """Forwards to every port by several transports and credentials; all ready."""
     async with contextlib.AsyncExitStack() as stack:
-        lines: dict[int, list[Line]] = {port: [] for port in PORTS}
+        lines: dict[int, list[ForwardHandle]] = {port: [] for port in PORTS}
 
         async def add(port: int, transport: TransportChoice, context: str) -> None:
-            line = forwarded(
+            line = running_forward(
                 session,
                 port,
                 transport=transport,
@@ -286,12 +290,12 @@ async def forwards(session: Session) -> AsyncIterator[dict[int, list[Line]]]:
             await add(port, TransportChoice.CHANNELS, "minicluster")
         await add(ECHO, TransportChoice.SPDY, "admin-tokenfile")
         for line in itertools.chain.from_iterable(lines.values()):
-            await line.ready()
+            await line.wait_until_ready()
         yield lines
 
 
 @contextlib.asynccontextmanager
-async def listening(session: Session, books: ByteTotals) -> AsyncIterator[None]:
+async def record_connections(session: Session, books: ByteTotals) -> AsyncIterator[None]:
     """Write into the books what the engine says of each connection that ends."""
     last = 0
 
@@ -317,10 +321,10 @@ async def listening(session: Session, books: ByteTotals) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def quiet(lines: dict[int, list[Line]]) -> None:
+async def wait_until_idle(lines: dict[int, list[ForwardHandle]]) -> None:
     """Wait until every forward is ready again and has no connection left."""
     for line in itertools.chain.from_iterable(lines.values()):
-        await line.until(
+        await line.wait_until(
             lambda forward: (
                 forward.state is ForwardState.READY and not forward.counters.connections_open
             ),
@@ -329,21 +333,21 @@ async def quiet(lines: dict[int, list[Line]]) -> None:
         )
 
 
-async def counted_by_pod(session: Session, port: int) -> Counter[tuple[int, int]]:
+async def read_pod_counters(session: Session, port: int) -> Counter[tuple[int, int]]:
     """What the application counted on each of its connections: received and sent."""
-    async with forwarded(session, COUNTERS) as line:
+    async with running_forward(session, COUNTERS) as line:
         ledger = await get_json(line.port, f"/counters?port={port}")
     return Counter((one["received"], one["sent"]) for one in ledger["records"])
 
 
-async def missing_in_pod(session: Session, books: ByteTotals) -> list[str]:
+async def find_missing_in_pod(session: Session, books: ByteTotals) -> list[str]:
     """Connections of which client and application counted differently.
 
     Only for books during which the pod lived on: its counters end with it.
     """
     wrong = []
     for port in (ECHO, SINK, SOURCE):
-        counted = await counted_by_pod(session, port)
+        counted = await read_pod_counters(session, port)
         wanted = Counter(
             (one.sent, one.received)
             for tallies in books.clients.values()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.endurance.clients import Client, connected, download, echo
-from tests.endurance.engine_process import Line, forwarded
+from tests.endurance.engine_process import ForwardHandle, running_forward
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Connection, ForwardState, TransportChoice
 
@@ -25,15 +25,17 @@ def transport(request: pytest.FixtureRequest) -> TransportChoice:
 
 
 @pytest.fixture
-async def neighbour(session: RemoteSession, transport: TransportChoice) -> AsyncIterator[Line]:
+async def neighbour(
+    session: RemoteSession, transport: TransportChoice
+) -> AsyncIterator[ForwardHandle]:
     """An echo on which a conversation goes on all the time; it must never be disturbed."""
-    async with forwarded(session, 7000, transport=transport) as line:
+    async with running_forward(session, 7000, transport=transport) as line:
         async with connected(line.port) as client:
 
             async def talk() -> None:
                 while True:
                     await client.send(b"still there?")
-                    assert await client.exactly(12) == b"still there?"
+                    assert await client.receive_exactly(12) == b"still there?"
                     await asyncio.sleep(0.01)
 
             talking = asyncio.create_task(talk())
@@ -45,7 +47,7 @@ async def neighbour(session: RemoteSession, transport: TransportChoice) -> Async
         await echo(line.port)
 
 
-async def end_of(session: RemoteSession, line: Line, client: str) -> Connection:
+async def end_of(session: RemoteSession, line: ForwardHandle, client: str) -> Connection:
     """What the engine says of a connection that has ended."""
     for _ in range(1000):
         for connection in await session.connections(line.id):
@@ -62,8 +64,10 @@ async def cut(client: Client, data: bytes) -> None:
         assert await client.receive() == b""
 
 
-async def test_refused(session: RemoteSession, transport: TransportChoice, neighbour: Line) -> None:
-    async with forwarded(session, 7999, transport=transport) as line:
+async def test_refused(
+    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+) -> None:
+    async with running_forward(session, 7999, transport=transport) as line:
         # With data, without, and many at a time.
         for _ in range(3):
             async with asyncio.TaskGroup() as group:
@@ -76,7 +80,7 @@ async def test_refused(session: RemoteSession, transport: TransportChoice, neigh
         assert "nothing listens on port 7999" in await line.timeline()
 
 
-async def refused(session: RemoteSession, line: Line, data: bytes) -> None:
+async def refused(session: RemoteSession, line: ForwardHandle, data: bytes) -> None:
     async with connected(line.port) as client:
         name = client.name
         await cut(client, data)
@@ -86,10 +90,10 @@ async def refused(session: RemoteSession, line: Line, data: bytes) -> None:
 
 
 async def test_reset_by_the_application(
-    session: RemoteSession, transport: TransportChoice, neighbour: Line
+    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
 ) -> None:
     async with (
-        forwarded(session, 7010, transport=transport) as line,
+        running_forward(session, 7010, transport=transport) as line,
         connected(line.port) as patient,
     ):
         for _ in range(3):
@@ -106,33 +110,33 @@ async def test_reset_by_the_application(
 
 
 async def test_reset_by_the_client(
-    session: RemoteSession, transport: TransportChoice, neighbour: Line
+    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
 ) -> None:
-    async with forwarded(session, 7002, transport=transport) as line:
+    async with running_forward(session, 7002, transport=transport) as line:
         async with connected(line.port) as other:
             await other.send(b"1000000 keep\n")
             for _ in range(5):
                 async with connected(line.port) as client:
                     await client.send(b"%d\n" % (1 << 40))
-                    await client.exactly(200_000)
+                    await client.receive_exactly(200_000)
                     client.reset()
-            await other.exactly(1_000_000)
+            await other.receive_exactly(1_000_000)
             await other.send(b"5\n")
-            assert await other.exactly(5) == bytes(range(5))
+            assert await other.receive_exactly(5) == bytes(range(5))
         await download(line.port, 300_000)
-        await line.until(
+        await line.wait_until(
             lambda forward: forward.counters.connections_open == 0, "the end of all connections"
         )
 
 
 async def test_half_closed_by_the_application(
-    session: RemoteSession, transport: TransportChoice, neighbour: Line
+    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
 ) -> None:
-    async with forwarded(session, 7007, transport=transport) as line:
+    async with running_forward(session, 7007, transport=transport) as line:
         for _ in range(3):
             async with connected(line.port) as client:
                 name = client.name
-                assert await client.to_the_end() == b"bye\n"
+                assert await client.receive_all() == b"bye\n"
             ended = await end_of(session, line, name)
             assert not ended.failed, ended
             assert ended.bytes_from_pod == 4
@@ -140,17 +144,17 @@ async def test_half_closed_by_the_application(
 
 
 async def test_an_answer_three_seconds_after_the_clients_end_arrives(
-    session: RemoteSession, transport: TransportChoice, neighbour: Line
+    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
 ) -> None:
-    async def ask(line: Line, number: int) -> float:
+    async def ask(line: ForwardHandle, number: int) -> float:
         began = time.monotonic()
         async with connected(line.port) as client:
             await client.send(b"answer-%d 3\n" % number)
-            client.end_sending()
-            assert await client.to_the_end() == b"late answer-%d\n" % number
+            client.send_eof()
+            assert await client.receive_all() == b"late answer-%d\n" % number
         return time.monotonic() - began
 
-    async with forwarded(session, 7006, transport=transport) as line:
+    async with running_forward(session, 7006, transport=transport) as line:
         took = await asyncio.gather(*(ask(line, number) for number in range(4)))
         assert min(took) > 2.5
         assert (await line.forward()).counters.connections_failed == 0

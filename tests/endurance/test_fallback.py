@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import Process, environment, program, until
+from tests.e2e.processes import Process, environment, program, wait_until
 from tests.endurance.clients import echo
-from tests.endurance.cluster import Chain
-from tests.endurance.engine_process import Line, engine, forwarded, session_with
+from tests.endurance.cluster import ClusterProcess
+from tests.endurance.engine_process import (
+    ForwardHandle,
+    open_session,
+    running_engine,
+    running_forward,
+)
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardState, TransportChoice
 
@@ -26,85 +31,87 @@ ORDER = (SPDY, WEBSOCKET, CHANNELS)
 
 
 @pytest.fixture
-async def fresh(cluster: Chain) -> AsyncIterator[RemoteSession]:
+async def fresh(cluster: ClusterProcess) -> AsyncIterator[RemoteSession]:
     """An engine that remembers nothing."""
-    with engine(cluster.kubeconfig) as running:
-        async with session_with(running) as session:
+    with running_engine(cluster.kubeconfig) as running:
+        async with open_session(running) as session:
             yield session
-        assert running.complaints() == ""
+        assert running.log_errors() == ""
 
 
-async def works(line: Line, transport: TransportChoice) -> None:
+async def works(line: ForwardHandle, transport: TransportChoice) -> None:
     await echo(line.port, 100_000)
     assert (await line.forward()).transport is transport
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 502])
 async def test_auto_takes_the_first_that_works_and_remembers(
-    cluster: Chain, fresh: RemoteSession, status: int
+    cluster: ClusterProcess, fresh: RemoteSession, status: int
 ) -> None:
     disabled: list[str] = []
     for transport in ORDER:
         await cluster.fault("transports", disable=disabled, status=status)
-        async with forwarded(fresh, 7000) as line:
+        async with running_forward(fresh, 7000) as line:
             await works(line, transport)
         # All of them would work again, and the one that did is good enough.
         await cluster.fault("transports", disable=[])
-        async with forwarded(fresh, 7000) as line:
+        async with running_forward(fresh, 7000) as line:
             await works(line, transport)
         disabled.append(transport.value)
 
 
 async def test_auto_finds_another_when_what_it_remembers_fails(
-    cluster: Chain, fresh: RemoteSession
+    cluster: ClusterProcess, fresh: RemoteSession
 ) -> None:
-    async with forwarded(fresh, 7000) as line:
+    async with running_forward(fresh, 7000) as line:
         await works(line, SPDY)
         await cluster.fault("transports", disable=["spdy"])
         await cluster.fault("cut", component="kubelet")
-        await line.until(lambda forward: forward.transport is WEBSOCKET, "the WebSocket")
+        await line.wait_until(lambda forward: forward.transport is WEBSOCKET, "the WebSocket")
         await works(line, WEBSOCKET)
         await cluster.fault("transports", disable=["websocket", "channels"])
         await cluster.fault("cut", component="kubelet")
-        await line.until(lambda forward: forward.transport is SPDY, "SPDY again")
+        await line.wait_until(lambda forward: forward.transport is SPDY, "SPDY again")
         await works(line, SPDY)
 
 
-async def test_nothing_works_and_every_try_is_named(cluster: Chain, fresh: RemoteSession) -> None:
+async def test_nothing_works_and_every_try_is_named(
+    cluster: ClusterProcess, fresh: RemoteSession
+) -> None:
     await cluster.fault("transports", disable=["spdy", "websocket", "channels"])
-    async with forwarded(fresh, 7000, ready=False) as line:
-        forward = await line.until(
+    async with running_forward(fresh, 7000, ready=False) as line:
+        forward = await line.wait_until(
             lambda forward: forward.retry_at is not None, "a failure with a time of the next try"
         )
         assert forward.state is ForwardState.CONNECTING
         assert "spdy is switched off" in forward.reason
         assert "tried spdy, websocket, channels" in forward.reason
         await cluster.fault("transports", disable=["spdy", "websocket"])
-        await line.ready()
+        await line.wait_until_ready()
         await works(line, CHANNELS)
 
 
 @pytest.mark.parametrize("transport", ORDER, ids=str)
 async def test_one_that_is_insisted_on_says_why_it_fails_and_is_not_replaced(
-    cluster: Chain, fresh: RemoteSession, transport: TransportChoice
+    cluster: ClusterProcess, fresh: RemoteSession, transport: TransportChoice
 ) -> None:
     await cluster.fault("transports", disable=[transport.value])
     async with (
-        forwarded(fresh, 7000, transport=transport, ready=False) as forced,
-        forwarded(fresh, 7000) as line,
+        running_forward(fresh, 7000, transport=transport, ready=False) as forced,
+        running_forward(fresh, 7000) as line,
     ):
-        forward = await forced.until(lambda forward: forward.retry_at is not None, "a failure")
+        forward = await forced.wait_until(lambda forward: forward.retry_at is not None, "a failure")
         assert f"{transport} is switched off" in forward.reason
         assert "tried" not in forward.reason
         assert forward.transport is None
         # The one beside it that leaves the choice to the program is served.
         await works(line, next(one for one in ORDER if one is not transport))
         await cluster.fault("transports", disable=[])
-        await forced.ready()
+        await forced.wait_until_ready()
         await works(forced, transport)
 
 
-def test_the_command_line_says_it_too(cluster: Chain, tmp_path: Path) -> None:
+def test_the_command_line_says_it_too(cluster: ClusterProcess, tmp_path: Path) -> None:
     cluster.control.send("transports", disable=["spdy"])
 
     def reasons(process: Process) -> list[str]:
@@ -114,9 +121,9 @@ def test_the_command_line_says_it_too(cluster: Chain, tmp_path: Path) -> None:
         *("forward", "deploy/toolbox", ":7000", "-n", "ops", "--transport", "spdy", "--json"),
         env=environment(tmp_path, KUBECONFIG=str(cluster.kubeconfig)),
     ) as process:
-        until(
+        wait_until(
             lambda: any("spdy is switched off" in reason for reason in reasons(process)),
             "the reason",
         )
         cluster.control.send("transports", disable=[])
-        until(lambda: any('"state":"ready"' in line for line in process.out), "ready")
+        wait_until(lambda: any('"state":"ready"' in line for line in process.out), "ready")

@@ -13,17 +13,17 @@ import pytest
 import yaml
 
 from tests.endurance.clients import Load, connected
-from tests.endurance.cluster import Chain
+from tests.endurance.cluster import ClusterProcess
 from tests.endurance.engine_process import (
     MIB,
     EngineProcess,
-    Line,
-    engine,
-    eventually,
-    forwarded,
-    session_with,
+    ForwardHandle,
+    open_session,
+    running_engine,
+    running_forward,
+    wait_until,
 )
-from tests.endurance.hostile_server import ATTACKS, NAMESPACE, HostileServer, hostile
+from tests.endurance.hostile_server import ATTACKS, NAMESPACE, HostileServer, running_hostile_server
 from tests.kube.certificates import Authority, server_context
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Forward, ForwardState, TargetKind, TransportChoice
@@ -53,13 +53,13 @@ class HostileServerScenario:
     running: EngineProcess
     session: RemoteSession
     server: HostileServer
-    good: Line
+    good: ForwardHandle
     load: Load
 
     async def unharmed(self) -> None:
         """The good forward goes on, and has gone on all the time."""
         served = self.load.served
-        await eventually(lambda: self.load.served > served + 10, "the good forward")
+        await wait_until(lambda: self.load.served > served + 10, "the good forward")
         assert self.load.failures == []
         assert "reconnecting" not in await self.good.timeline()
 
@@ -89,35 +89,37 @@ def tls(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def battle(cluster: Chain, tmp_path: Path, tls: bool) -> AsyncIterator[HostileServerScenario]:
+async def battle(
+    cluster: ClusterProcess, tmp_path: Path, tls: bool
+) -> AsyncIterator[HostileServerScenario]:
     context: ssl.SSLContext | None = None
     authority = ""
     if tls:
         issuer = Authority()
         context = server_context(issuer.issue("server"), tmp_path)
         authority = _written(tmp_path / "ca.pem", issuer.pem)
-    async with hostile(tls=context) as server:
+    async with running_hostile_server(tls=context) as server:
         config = _with_hostile(cluster.kubeconfig, tmp_path / "config", server, authority)
-        with engine(config) as running:
+        with running_engine(config) as running:
             async with (
-                session_with(running) as session,
-                forwarded(session, 7000) as good,
+                open_session(running) as session,
+                running_forward(session, 7000) as good,
                 Load(good.port, workers=2, every_s=0.05).running() as load,
             ):
-                await eventually(lambda: load.served > 10, "connections before")
+                await wait_until(lambda: load.served > 10, "connections before")
                 yield HostileServerScenario(running, session, server, good, load)
-            assert running.complaints() == ""
+            assert running.log_errors() == ""
 
 
-async def failed(line: Line) -> Forward:
+async def failed(line: ForwardHandle) -> Forward:
     def has_failed(forward: Forward) -> bool:
         assert forward.state is not ForwardState.READY
         return forward.retry_at is not None
 
-    return await line.until(has_failed, "a failure that is said")
+    return await line.wait_until(has_failed, "a failure that is said")
 
 
-async def cut_off(line: Line) -> None:
+async def cut_off(line: ForwardHandle) -> None:
     """A connection that ends without an answer."""
     async with asyncio.timeout(15), connected(line.port) as client:
         with contextlib.suppress(ConnectionError):
@@ -129,7 +131,7 @@ async def cut_off(line: Line) -> None:
 async def test_every_attack_at_once(battle: HostileServerScenario) -> None:
     """All of them beside one another, by SPDY; each forward says what is wrong with its own."""
     rss = battle.running.footprint().rss
-    with battle.running.peak() as peak:
+    with battle.running.measure_peak_rss() as peak:
         async with asyncio.TaskGroup() as group:
             for name in ATTACKS:
                 if name not in ("turns-bad", "endless-websocket"):
@@ -140,7 +142,7 @@ async def test_every_attack_at_once(battle: HostileServerScenario) -> None:
 
 
 async def one_attack(battle: HostileServerScenario, name: str) -> None:
-    async with forwarded(
+    async with running_forward(
         battle.session, 80, kind=TargetKind.POD, name=name, namespace=NAMESPACE,
         context="hostile", transport=TransportChoice.SPDY, ready=False,
     ) as line:  # fmt: skip
@@ -156,7 +158,7 @@ async def one_attack(battle: HostileServerScenario, name: str) -> None:
 )
 async def test_memory_during_one_attack(battle: HostileServerScenario, name: str) -> None:
     rss = battle.running.footprint().rss
-    with battle.running.peak() as peak:
+    with battle.running.measure_peak_rss() as peak:
         await one_attack(battle, name)
         grown = peak() - rss
     assert grown < _BOUND, f"{grown / MIB:.0f} MiB"
@@ -169,8 +171,8 @@ async def test_an_endless_message(
     battle: HostileServerScenario, transport: TransportChoice
 ) -> None:
     rss = battle.running.footprint().rss
-    with battle.running.peak() as peak:
-        async with forwarded(
+    with battle.running.measure_peak_rss() as peak:
+        async with running_forward(
             battle.session, 80, kind=TargetKind.POD, name="endless-websocket",
             namespace=NAMESPACE, context="hostile", transport=transport, ready=False,
             queue_timeout_s=2.0,
@@ -179,7 +181,7 @@ async def test_an_endless_message(
                 await failed(line)
             else:
                 # It asks nothing of a tunnel before there is a connection for it.
-                await line.ready()
+                await line.wait_until_ready()
                 await cut_off(line)
         grown = peak() - rss
     assert grown < _BOUND, f"{grown / MIB:.0f} MiB"
@@ -189,12 +191,12 @@ async def test_an_endless_message(
 async def test_a_tunnel_that_turns_bad_takes_its_connection_along_and_nothing_else(
     battle: HostileServerScenario,
 ) -> None:
-    async with forwarded(
+    async with running_forward(
         battle.session, 80, kind=TargetKind.POD, name="turns-bad", namespace=NAMESPACE,
         context="hostile", transport=TransportChoice.SPDY,
     ) as line:  # fmt: skip
         for _ in range(3):
-            await line.ready()
+            await line.wait_until_ready()
             await cut_off(line)
         assert "SPDY" in await line.timeline()
     await battle.unharmed()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endurance.cluster import Chain
-from tests.endurance.engine_process import MIB, engine, forwarded, session_with
-from tests.endurance.isolation import BOTH, ECHO, KINDS, READERS, Kind, beside
+from tests.endurance.cluster import ClusterProcess
+from tests.endurance.engine_process import MIB, open_session, running_engine, running_forward
+from tests.endurance.isolation import BOTH, ECHO, KINDS, READERS, StallKind, measure_neighbors
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -15,33 +15,33 @@ _BOUND = 80 * MIB
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what.replace(" ", "-"))
-async def test_ten_that_stand_still_harm_nobody(cluster: Chain, kind: Kind) -> None:
-    with engine(cluster.kubeconfig) as running:
+async def test_ten_that_stand_still_harm_nobody(cluster: ClusterProcess, kind: StallKind) -> None:
+    with running_engine(cluster.kubeconfig) as running:
         async with (
-            session_with(running) as session,
-            forwarded(session, kind.port) as line,
-            forwarded(session, ECHO) as other,
+            open_session(running) as session,
+            running_forward(session, kind.port) as line,
+            running_forward(session, ECHO) as other,
         ):
             # Neighbours that are harmed time out, which is an error.
-            seen = await beside(running, line, other, kind, count=10, probes=15)
+            seen = await measure_neighbors(running, line, other, kind, count=10, probes=15)
             assert seen.grown < _BOUND, seen.row()
             # Milliseconds are the script's business; this is a machine with other work.
             for before, meanwhile in (seen.same_s, seen.other_s):
                 assert meanwhile < 10 * before + 0.2, seen.row()
             counters = (await line.forward()).counters
             assert counters.connections_failed == 0
-        assert running.complaints() == ""
+        assert running.log_errors() == ""
 
 
 @pytest.mark.parametrize("kind", [READERS, BOTH], ids=["readers", "echoes"])
-async def test_the_same_through_a_websocket(cluster: Chain, kind: Kind) -> None:
+async def test_the_same_through_a_websocket(cluster: ClusterProcess, kind: StallKind) -> None:
     from tui_forward.model import TransportChoice
 
-    with engine(cluster.kubeconfig) as running:
+    with running_engine(cluster.kubeconfig) as running:
         async with (
-            session_with(running) as session,
-            forwarded(session, kind.port, transport=TransportChoice.WEBSOCKET) as line,
-            forwarded(session, ECHO, transport=TransportChoice.WEBSOCKET) as other,
+            open_session(running) as session,
+            running_forward(session, kind.port, transport=TransportChoice.WEBSOCKET) as line,
+            running_forward(session, ECHO, transport=TransportChoice.WEBSOCKET) as other,
         ):
-            seen = await beside(running, line, other, kind, count=4, probes=5)
+            seen = await measure_neighbors(running, line, other, kind, count=4, probes=5)
             assert seen.grown < _BOUND, seen.row()

@@ -10,16 +10,22 @@ import pytest
 
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
-from tests.endurance.cluster import Chain, Pods
+from tests.endurance.cluster import ClusterProcess, PodWatch
 from tests.endurance.engine_process import (
     EngineProcess,
-    Line,
-    engine,
-    eventually,
-    forwarded,
-    session_with,
+    ForwardHandle,
+    open_session,
+    running_engine,
+    running_forward,
+    wait_until,
 )
-from tests.endurance.outages import Outages, Scene, hop_restarted, pod_deleted, repeated
+from tests.endurance.outages import (
+    OutageResults,
+    OutageScene,
+    delete_pod,
+    repeat_outage,
+    restart_component,
+)
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import BlockedBy, ForwardState
 
@@ -30,68 +36,70 @@ _AT_ONCE_S = 5.0
 
 
 @pytest.fixture
-async def scene(cluster: Chain, session: RemoteSession) -> AsyncIterator[Scene]:
+async def scene(cluster: ClusterProcess, session: RemoteSession) -> AsyncIterator[OutageScene]:
     async with (
-        Pods.watching(cluster) as pods,
-        forwarded(session, 7000) as line,
+        PodWatch.open(cluster) as pods,
+        running_forward(session, 7000) as line,
         Load(line.port).running() as load,
     ):
-        yield Scene(cluster, pods, line, load)
+        yield OutageScene(cluster, pods, line, load)
 
 
-def judge(seen: Outages, *, within_s: float = _AT_ONCE_S) -> None:
+def judge(seen: OutageResults, *, within_s: float = _AT_ONCE_S) -> None:
     assert seen.wrong == []
     assert seen.held, "nothing was held, so nothing was shown"
     assert seen.p50_s <= within_s, seen.row()
 
 
-async def test_pod_deleted(scene: Scene) -> None:
-    judge(await repeated(scene, "pod deleted", pod_deleted(1), 2))
-    judge(await repeated(scene, "pod killed", pod_deleted(0), 2))
+async def test_pod_deleted(scene: OutageScene) -> None:
+    judge(await repeat_outage(scene, "pod deleted", delete_pod(1), 2))
+    judge(await repeat_outage(scene, "pod killed", delete_pod(0), 2))
 
 
-async def test_container_crashed(scene: Scene) -> None:
+async def test_container_crashed(scene: OutageScene) -> None:
     # The first restart is at once, the following are not.
-    judge(await repeated(scene, "container crashed", outages.container_crashed, 3))
+    judge(await repeat_outage(scene, "container crashed", outages.crash_container, 3))
 
 
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
-async def test_hop_restarted(scene: Scene, hop: str) -> None:
-    seen = await repeated(scene, f"{hop} restarted", hop_restarted(hop), 2)
-    seen.each += (await repeated(scene, f"{hop} killed", hop_restarted(hop, kill=True), 1)).each
+async def test_hop_restarted(scene: OutageScene, hop: str) -> None:
+    seen = await repeat_outage(scene, f"{hop} restarted", restart_component(hop), 2)
+    seen.each += (
+        await repeat_outage(scene, f"{hop} killed", restart_component(hop, kill=True), 1)
+    ).each
     judge(seen, within_s=15.0)
 
 
-async def test_a_short_stall_costs_time_and_nothing_else(scene: Scene) -> None:
-    seen = Outages("network stalled for a while")
-    seen.each.append(await outages.outage(scene, outages.stalled("kubelet", for_s=2.0)))
+async def test_a_short_stall_costs_time_and_nothing_else(scene: OutageScene) -> None:
+    seen = OutageResults("network stalled for a while")
+    seen.each.append(await outages.measure_outage(scene, outages.stall("kubelet", for_s=2.0)))
     assert seen.wrong == []
     assert scene.load.failures == [], "nobody had to be cut"
     assert "reconnecting" not in await scene.line.timeline()
 
 
-async def test_a_network_that_went_silent_is_noticed(scene: Scene) -> None:
-    seen = Outages("network silent")
-    seen.each.append(await outages.outage(scene, outages.stalled_until_noticed("apiserver")))
+async def test_a_network_that_went_silent_is_noticed(scene: OutageScene) -> None:
+    seen = OutageResults("network silent")
+    seen.each.append(await outages.measure_outage(scene, outages.stall_until_detected("apiserver")))
     judge(seen, within_s=15.0)
     assert "nothing has come through the tunnel" in await scene.line.timeline()
 
 
-async def test_watch_history_compacted(scene: Scene) -> None:
-    async def trouble(scene: Scene) -> outages.Moments:
+async def test_watch_history_compacted(scene: OutageScene) -> None:
+    async def trouble(scene: OutageScene) -> outages.OutageTimes:
         await scene.chain.fault("gone", times=2)
         await scene.chain.fault("compact")
         await scene.chain.fault("cut", component="apiserver", what="watches")
-        return await pod_deleted(0)(scene)
+        return await delete_pod(0)(scene)
 
-    judge(await repeated(scene, "history compacted, pod deleted", trouble, 2), within_s=15.0)
+    judge(await repeat_outage(scene, "history compacted, pod deleted", trouble, 2), within_s=15.0)
 
 
 # Credentials --------------------------------------------------------------------------
 
 
-async def blocked(line: Line) -> None:
-    forward = await line.until(
+async def blocked(line: ForwardHandle) -> None:
+    forward = await line.wait_until(
         lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
     )
     assert forward.blocked_by is BlockedBy.CREDENTIALS, forward
@@ -100,38 +108,40 @@ async def blocked(line: Line) -> None:
 
 
 async def test_a_token_that_was_rotated_is_read_again(
-    cluster: Chain, session: RemoteSession
+    cluster: ClusterProcess, session: RemoteSession
 ) -> None:
     async with (
-        forwarded(session, 7000, context="admin-tokenfile") as line,
+        running_forward(session, 7000, context="admin-tokenfile") as line,
         Load(line.port).running() as load,
     ):
-        await eventually(lambda: load.served > 20, "connections before")
+        await wait_until(lambda: load.served > 20, "connections before")
         for _ in range(2):
             await cluster.fault("rotate-token", user="admin-tokenfile")
             await cluster.fault("cut", component="apiserver", what="all")
             served = load.served
-            await eventually(lambda served=served: load.served > served + 20, "connections again")  # type: ignore[misc]
+            await wait_until(lambda served=served: load.served > served + 20, "connections again")  # type: ignore[misc]
         assert load.refused == 0
         assert "credentials" not in await line.timeline(), "nobody had to be asked"
 
 
 async def test_a_token_that_expired_is_a_state_and_holds_connections(
-    cluster: Chain, session: RemoteSession
+    cluster: ClusterProcess, session: RemoteSession
 ) -> None:
-    async with forwarded(session, 7000, context="admin-tokenfile", queue_timeout_s=60) as line:
+    async with running_forward(
+        session, 7000, context="admin-tokenfile", queue_timeout_s=60
+    ) as line:
         await echo(line.port)
         await cluster.fault("expire-token")
         await cluster.fault("cut", component="apiserver", what="all")
         await blocked(line)
         held = [asyncio.create_task(echo(line.port)) for _ in range(10)]
-        await line.until(lambda forward: forward.queued == 10, "ten connections held")
+        await line.wait_until(lambda forward: forward.queued == 10, "ten connections held")
         await cluster.fault("rotate-token", user="admin-tokenfile")
         await asyncio.gather(*held)
-        await line.ready()
+        await line.wait_until_ready()
 
 
-async def test_an_exec_plugin_is_asked_again(cluster: Chain, tmp_path: Path) -> None:
+async def test_an_exec_plugin_is_asked_again(cluster: ClusterProcess, tmp_path: Path) -> None:
     token = cluster.folder / "tokens" / "admin-tokenfile.token"
     plugin = tmp_path / "plugin"
     calls = tmp_path / "calls"
@@ -163,18 +173,18 @@ contexts:
   context: {{cluster: c, user: u}}
 """
     )
-    with engine(config) as running:
+    with running_engine(config) as running:
         async with (
-            session_with(running) as session,
-            forwarded(session, 7000, context="plugin") as line,
+            open_session(running) as session,
+            running_forward(session, 7000, context="plugin") as line,
             Load(line.port).running() as load,
         ):
-            await eventually(lambda: load.served > 20, "connections before")
+            await wait_until(lambda: load.served > 20, "connections before")
             asked = calls.stat().st_size
             await cluster.fault("rotate-token", user="admin-tokenfile")
             await cluster.fault("cut", component="apiserver", what="all")
             served = load.served
-            await eventually(lambda: load.served > served + 20, "connections again")
+            await wait_until(lambda: load.served > served + 20, "connections again")
             assert load.refused == 0
             assert calls.stat().st_size > asked
             assert "credentials" not in await line.timeline()

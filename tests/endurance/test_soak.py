@@ -9,29 +9,29 @@ from collections import Counter
 import psutil
 import pytest
 
-from tests.endurance.cluster import Chain
-from tests.endurance.engine_process import eventually
-from tests.endurance.leaks import exercised, judge, soaked
+from tests.endurance.cluster import ClusterProcess
+from tests.endurance.engine_process import wait_until
+from tests.endurance.leaks import check_totals, run_load, run_soak
 from tui_forward.session.local import LocalSession
 
 
 @pytest.mark.timeout(180)
 async def test_a_short_soak_in_this_process(
-    cluster: Chain, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With an engine in this very process, so that its tasks and objects can be counted."""
     session = LocalSession(cluster.kubeconfig)
     tasks_before = asyncio.all_tasks()
     process = psutil.Process()
     try:
-        await exercised(cluster, session, seed=1, load_s=3, faults_s=1.0)
-        await eventually(lambda: len(asyncio.all_tasks()) <= len(tasks_before) + 6, "idle tasks")
+        await run_load(cluster, session, seed=1, load_s=3, faults_s=1.0)
+        await wait_until(lambda: len(asyncio.all_tasks()) <= len(tasks_before) + 6, "idle tasks")
         gc.collect()
         objects, files = census(), process.num_fds()
         tasks = len(asyncio.all_tasks())
-        troubled, calm, _ = await exercised(cluster, session, seed=2, load_s=8, faults_s=1.5)
-        judge(troubled, calm=False)
-        judge(calm, calm=True)
+        troubled, calm, _ = await run_load(cluster, session, seed=2, load_s=8, faults_s=1.5)
+        check_totals(troubled, calm=False)
+        check_totals(calm, calm=True)
 
         def as_before() -> bool:
             gc.collect()
@@ -42,7 +42,7 @@ async def test_a_short_soak_in_this_process(
             )
 
         try:
-            await eventually(as_before, "everything to be as before", 40.0)
+            await wait_until(as_before, "everything to be as before", 40.0)
         except AssertionError:
             gc.collect()
             raise AssertionError(
@@ -53,7 +53,7 @@ async def test_a_short_soak_in_this_process(
     finally:
         await session.close()
     # This test itself is the one that is left.
-    await eventually(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 10.0)
+    await wait_until(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 10.0)
 
 
 def census() -> Counter[str]:
@@ -68,6 +68,6 @@ def census() -> Counter[str]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-async def test_soak(cluster: Chain) -> None:
-    line = await soaked(cluster, seed=20260101, load_s=60.0, faults_s=4.0)
+async def test_soak(cluster: ClusterProcess) -> None:
+    line = await run_soak(cluster, seed=20260101, load_s=60.0, faults_s=4.0)
     assert "after" in line

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.processes import until as until_sync
+from tests.e2e.processes import wait_until as until_sync
 from tests.minicluster.node.harness import (
     NEEDS_NETNS,
     RuntimeHarness,
