@@ -10,7 +10,7 @@ import struct
 import tarfile
 from pathlib import Path
 
-# Program of sandbox containers, which waits for ever; in machine code, so no compiler is needed.
+# Program of sandbox containers, which waits forever; in machine code, so no compiler is needed.
 _WAIT_CODE = {
     # mov eax, 34 (pause); syscall; jmp back
     "x86_64": (62, bytes.fromhex("b8220000000f05ebf7")),
@@ -27,7 +27,7 @@ _BASE = 0x400000
 
 
 def build_pause_program() -> bytes:
-    """Return a static ELF executable that waits for ever."""
+    """Return a static ELF executable that waits forever."""
     machine, code = _WAIT_CODE[platform.machine()]
     size = 120 + len(code)
     header = struct.pack(

@@ -268,11 +268,11 @@ async def test_init_containers_run_in_sequence(cluster: Cluster) -> None:
     assert all(init["ready"] for init in pod["status"]["initContainerStatuses"])
 
 
-@pytest.mark.parametrize("hop", ["kubelet", "runtime"])
-async def test_pod_survives_restart_of_component(cluster: Cluster, hop: str) -> None:
+@pytest.mark.parametrize("component", ["kubelet", "runtime"])
+async def test_pod_survives_restart_of_component(cluster: Cluster, component: str) -> None:
     await cluster.create("survivor")
     before = first_status(await cluster.until("survivor", is_ready))
-    await cluster.running.control.request("restart-component", component=hop, kill=True)
+    await cluster.running.control.request("restart-component", component=component, kill=True)
     # The new process detects what happens next.
     await cluster.running.control.request("crash-pod", namespace="default", pod="survivor")
     pod = await cluster.until(

@@ -186,7 +186,7 @@ class _Pipe:
         selector.register(descriptor, selectors.EVENT_READ, self.read)
 
     def read(self) -> bool:
-        """Read once; return False when nothing is left for now or for ever."""
+        """Read once; return False when nothing is left now or ever."""
         # The selector may have reported the pipe before it was closed.
         if self._closed:
             return False
