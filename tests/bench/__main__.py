@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import measurements
-from tests.bench.cluster_process import ClusterProcess, cpu_by_component, running_cluster
+from tests.bench.cluster_cpu import cpu_by_component
 from tests.bench.forwarders import (
     KUBECTL_SPDY,
     KUBECTL_WEBSOCKET,
@@ -25,6 +25,7 @@ from tests.bench.forwarders import (
 from tests.bench.list_benchmark import listings
 from tests.bench.result_table import Row, say, table
 from tests.bench.toolbox import DEPLOYMENT, NAMESPACE, Toolbox
+from tests.support.cluster_process import ClusterProcess, running_cluster
 
 Figures = dict[str, dict[str, float | None]]  # row -> forwarder -> figure
 

@@ -22,12 +22,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.cluster_process import ClusterProcess, running_cluster
-from tests.bench.forwarders import REPOSITORY
 from tests.bench.measurements import MIB, SOURCE, Spread
 from tests.bench.result_table import say
 from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
+from tests.support.cluster_process import REPOSITORY, ClusterProcess, running_cluster
 from tests.support.forward_states import STEPS, StateScenario
 from tui_forward.daemon import connect
 from tui_forward.minicluster.control_socket import ControlClient

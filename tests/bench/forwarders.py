@@ -17,11 +17,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.cluster_process import REPOSITORY
+
 OURS = "tui-forward"
 KUBECTL_WEBSOCKET = "kubectl ws"
 KUBECTL_SPDY = "kubectl spdy"
 KR8S = "kr8s"
-REPOSITORY = Path(__file__).resolve().parents[2]
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.forwarders import REPOSITORY, newest_kubectl
+from tests.bench.forwarders import newest_kubectl
 from tests.bench.measurements import MIB
+from tests.support.cluster_process import REPOSITORY
 
 
 @dataclass(frozen=True)

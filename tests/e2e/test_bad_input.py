@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import PROGRAM, free_port, http_get, program
+from tests.support.cluster_process import ClusterProcess
 
 Config = dict[str, list[dict[str, dict[str, object]]]]
 
@@ -54,10 +54,10 @@ def run_failing(
 
 
 def write_changed_kubeconfig(
-    chain: ClusterProcess, path: Path, change: Callable[[Config], object]
+    cluster: ClusterProcess, path: Path, change: Callable[[Config], object]
 ) -> Path:
     """The cluster's kubeconfig, with a fault in it."""
-    config = yaml.safe_load(chain.config())
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
     change(config)
     path.write_text(yaml.safe_dump(config))
     return path
@@ -78,94 +78,100 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str) -> None:
     assert str(path) in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_unknown_context(chain: ClusterProcess) -> None:
+def test_an_unknown_context(cluster: ClusterProcess) -> None:
     outcome = run_failing(
-        "web", "80", "--kubeconfig", str(chain.kubeconfig), "--context", "nowhere"
+        "web", "80", "--kubeconfig", str(cluster.kubeconfig), "--context", "nowhere"
     )
     assert '"nowhere"' in outcome.error
     assert "admin" in outcome.hint or "minicluster" in outcome.hint
 
 
-def test_an_unreachable_server(chain: ClusterProcess, tmp_path: Path) -> None:
+def test_an_unreachable_server(cluster: ClusterProcess, tmp_path: Path) -> None:
     port = free_port()
     path = write_changed_kubeconfig(
-        chain, tmp_path / "config",
+        cluster, tmp_path / "config",
         lambda c: [x["cluster"].update(server=f"https://127.0.0.1:{port}") for x in c["clusters"]],
     )  # fmt: skip
     assert f"127.0.0.1:{port}" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_a_server_name_that_does_not_exist(chain: ClusterProcess, tmp_path: Path) -> None:
+def test_a_server_name_that_does_not_exist(cluster: ClusterProcess, tmp_path: Path) -> None:
     path = write_changed_kubeconfig(
-        chain, tmp_path / "config",
+        cluster, tmp_path / "config",
         lambda c: [x["cluster"].update(server="https://nowhere.invalid:1") for x in c["clusters"]],
     )  # fmt: skip
     assert "nowhere.invalid" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_untrusted_certificate(chain: ClusterProcess, tmp_path: Path) -> None:
+def test_an_untrusted_certificate(cluster: ClusterProcess, tmp_path: Path) -> None:
     def distrust(config: Config) -> None:
         for entry in config["clusters"]:
             for key in ("certificate-authority", "certificate-authority-data"):
                 entry["cluster"].pop(key, None)
 
-    path = write_changed_kubeconfig(chain, tmp_path / "config", distrust)
+    path = write_changed_kubeconfig(cluster, tmp_path / "config", distrust)
     assert "certificate" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_wrong_credentials(chain: ClusterProcess, tmp_path: Path) -> None:
+def test_wrong_credentials(cluster: ClusterProcess, tmp_path: Path) -> None:
     def forget(config: Config) -> None:
         for entry in config["users"]:
             entry["user"] = {"token": "wrong"}
 
-    path = write_changed_kubeconfig(chain, tmp_path / "config", forget)
+    path = write_changed_kubeconfig(cluster, tmp_path / "config", forget)
     outcome = run_failing("echo", ":7000", "-n", "default", "--kubeconfig", str(path))
     assert re.search(r"401|[Uu]nauthorized|credentials|refused", outcome.error), outcome.error
 
 
-def test_forbidden_names_verb_and_resource(chain: ClusterProcess) -> None:
+def test_forbidden_names_verb_and_resource(cluster: ClusterProcess) -> None:
     outcome = run_failing(
-        "echo", ":7000", "-n", "default", "--kubeconfig", str(chain.kubeconfig),
+        "echo", ":7000", "-n", "default", "--kubeconfig", str(cluster.kubeconfig),
         "--context", "alice",
     )  # fmt: skip
     assert re.search(r"\b(get|list|watch|create)\b.*\bpods", outcome.error), outcome.error
 
 
 @pytest.mark.parametrize("target", ["no-such-pod", "svc/no-such", "deploy/no-such", "job/no-such"])
-def test_no_such_target(chain: ClusterProcess, target: str) -> None:
-    outcome = run_failing(target, ":80", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+def test_no_such_target(cluster: ClusterProcess, target: str) -> None:
+    outcome = run_failing(target, ":80", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert target.rpartition("/")[2] in outcome.error
 
 
-def test_no_such_port_name(chain: ClusterProcess) -> None:
-    outcome = run_failing("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(chain.kubeconfig))
+def test_no_such_port_name(cluster: ClusterProcess) -> None:
+    outcome = run_failing("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert "nope" in outcome.error
 
 
-def test_a_port_of_another_protocol(chain: ClusterProcess) -> None:
+def test_a_port_of_another_protocol(cluster: ClusterProcess) -> None:
     outcome = run_failing(
-        "svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+        "svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
     )
     assert "UDP" in outcome.error
 
 
-def test_a_port_that_is_taken_names_the_process(chain: ClusterProcess) -> None:
+def test_a_port_that_is_taken_names_the_process(cluster: ClusterProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         outcome = run_failing(
-            "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+            "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
         )
     assert str(port) in outcome.error
     assert str(os.getpid()) in outcome.error + outcome.hint
 
 
-def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(chain: ClusterProcess) -> None:
+def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(cluster: ClusterProcess) -> None:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # somebody else has it: as good
             stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
         process = stack.enter_context(
             program(
-                "forward", "deploy/web", "8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+                "forward",
+                "deploy/web",
+                "8080",
+                "-n",
+                "shop",
+                "--kubeconfig",
+                str(cluster.kubeconfig),
             )
         )
         process.wait_for_output(
@@ -181,21 +187,21 @@ def _without_privileges() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS lets everybody bind low ports")
-def test_a_privileged_port(chain: ClusterProcess) -> None:
+def test_a_privileged_port(cluster: ClusterProcess) -> None:
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if int(start.read_text()) <= 81:
         pytest.skip("this machine lets everybody bind low ports")
     outcome = run_failing(
-        "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(chain.kubeconfig),
+        "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig),
         preexec=_without_privileges,
     )  # fmt: skip
     assert "81" in outcome.error
     assert re.search(r"privilege|permi", outcome.error), outcome.error
 
 
-def test_a_pending_pod_is_waited_for_with_its_reason(chain: ClusterProcess) -> None:
+def test_a_pending_pod_is_waited_for_with_its_reason(cluster: ClusterProcess) -> None:
     with program(
-        "forward", "deploy/search", ":8080", "-n", "shop", "--kubeconfig", str(chain.kubeconfig)
+        "forward", "deploy/search", ":8080", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
     ) as process:  # fmt: skip
         process.wait_for_output("waiting:", "Pending")
         assert process.popen.poll() is None

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import PROGRAM, dashboards, exchange, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
 
 pytestmark = NEEDS_TMUX
@@ -30,10 +30,10 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 @pytest.mark.timeout(180)
 def test_a_port_is_switched_on_used_watched_and_switched_off(
-    terminal: Terminal, chain: ClusterProcess, own_home: Path
+    terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
-        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     )
     terminal.wait_for_text("workloads of default", "echo", "Running", "No forward is on")
     terminal.press("1")
@@ -43,7 +43,7 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
     port = int(found[1])
     assert exchange(port, b"z" * 250_000, answer=250_000) == b"z" * 250_000
     terminal.wait_for_text("250 kB", "connections of default/pod/echo:echo")
-    chain.control.send("restart-component", component="kubelet")
+    cluster.control.send("restart-component", component="kubelet")
     assert exchange(port, b"again", answer=5) == b"again"
     terminal.press("q")
     terminal.wait_for_text("Quit and stop 1 forward")
@@ -57,12 +57,12 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
-    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path
+    tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal = Terminal(tmp_path_factory.mktemp("t"), 120, 36)
     try:
         terminal.start(
-            *PROGRAM, "-n", "shop", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+            *PROGRAM, "-n", "shop", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
         )
         terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("/")
@@ -79,7 +79,7 @@ def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
         port = int(found[1])
         assert exchange(port, b"z" * 120_000, answer=120_000) == b"z" * 120_000
         terminal.wait_for_text("120 kB")
-        kubectl = ["kubectl", "--kubeconfig", str(chain.kubeconfig), "-n", "shop"]
+        kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "-n", "shop"]
         subprocess.run(
             [*kubectl, "delete", "pod", pod[1], "--wait=false"], check=True, timeout=30,
             capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(own_home)},
@@ -124,10 +124,10 @@ def _size(process: psutil.Process) -> int:
 
 @pytest.mark.timeout(180)
 def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
-    terminal: Terminal, chain: ClusterProcess, own_home: Path
+    terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
-        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+        *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     )
     terminal.wait_for_text("echo", "No forward is on")
     terminal.press("1")
@@ -157,9 +157,9 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_dashboard_that_dies_takes_nothing_along(
-    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path, how: str
+    tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path, how: str
 ) -> None:
-    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo")
@@ -186,12 +186,12 @@ def test_a_dashboard_that_dies_takes_nothing_along(
 
 @pytest.mark.timeout(180)
 def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
-    tmp_path_factory: pytest.TempPathFactory, chain: ClusterProcess, own_home: Path
+    tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path
 ) -> None:
     settings = own_home / ".config/tui-forward/settings.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text('keep_running = "never"\n')
-    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+    env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo")
@@ -214,9 +214,9 @@ def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Pat
 
 
 def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
-    terminal: Terminal, chain: ClusterProcess, own_home: Path
+    terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
-    env = environment(own_home, KUBECONFIG=str(chain.kubeconfig), NO_COLOR="1")
+    env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig), NO_COLOR="1")
     terminal.start(*PROGRAM, "--context", "nowhere", **env)
     terminal.wait_for_text(
         'error: the kubeconfig has no context "nowhere"', "hint:", "ended with 1"
@@ -238,11 +238,11 @@ sys.exit(main())
 
 @pytest.mark.timeout(180)
 def test_a_bug_in_the_screen_ends_no_forward(
-    terminal: Terminal, chain: ClusterProcess, own_home: Path
+    terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
         sys.executable, "-c", _WITH_A_BUG, "-n", "default",
-        **environment(own_home, KUBECONFIG=str(chain.kubeconfig)),
+        **environment(own_home, KUBECONFIG=str(cluster.kubeconfig)),
     )  # fmt: skip
     terminal.wait_for_text("workloads of default", "echo", "Running")
     terminal.press("1")

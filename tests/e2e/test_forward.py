@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, wait_until
+from tests.support.cluster_process import ClusterProcess
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 
@@ -113,7 +113,7 @@ def test_events_are_json_from_the_first_to_the_last() -> None:
     assert process.err == []
 
 
-def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: ClusterProcess) -> None:
+def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(cluster: ClusterProcess) -> None:
     with program("forward", "deploy/echo", ":7000", "-n", "shop") as process:
         port = ready(process)
         pod = next(line for line in process.err if line.startswith("ready:"))
@@ -140,7 +140,7 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(chain: Cluster
                 found = re.search(r"\becho-[a-z0-9]+-[a-z0-9]+\b", _all(process.err, "ready:")[-1])
                 assert found, process.err
                 count = len(_all(process.err, "ready:"))
-                chain.control.send("delete-pod", namespace="shop", pod=found[0], grace=0)
+                cluster.control.send("delete-pod", namespace="shop", pod=found[0], grace=0)
                 wait_until(
                     lambda count=count: len(_all(process.err, "ready:")) > count,  # type: ignore[misc]
                     f"the replacement; {process.output()}",
@@ -218,14 +218,14 @@ def test_another_address_is_listened_on_and_mentioned() -> None:
 
 
 def test_kubeconfig_may_be_a_list_and_may_be_an_option(
-    chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}{os.pathsep}{chain.kubeconfig}")
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}{os.pathsep}{cluster.kubeconfig}")
     with program("forward", "svc/web", ":http", "-n", "shop") as process:
         ready(process)
     monkeypatch.delenv("KUBECONFIG")
     with program(
-        "--kubeconfig", str(chain.kubeconfig), "-n", "shop", "forward", "svc/web", ":http"
+        "--kubeconfig", str(cluster.kubeconfig), "-n", "shop", "forward", "svc/web", ":http"
     ) as process:  # fmt: skip
         ready(process)
 

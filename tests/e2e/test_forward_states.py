@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import running_cluster
 from tests.e2e.processes import PROGRAM, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.cluster_process import running_cluster
 from tests.support.forward_states import STEPS, StateScenario, Step
 from tui_forward.daemon import connect
 from tui_forward.model import ForwardState
@@ -27,15 +27,15 @@ def test_every_state_is_shown_as_it_is(
 ) -> None:
     assert {step.state for step in STEPS} == set(ForwardState)
     with (
-        running_cluster(tmp_path_factory.mktemp("cluster-home")) as chain,
+        running_cluster() as cluster,
         Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal,
         asyncio.Runner() as runner,
     ):
-        env = environment(own_home, KUBECONFIG=str(chain.kubeconfig))
+        env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo", "No forward is on")
         session = runner.run(connect(environ={**os.environ, **env}))
-        stage = StateScenario(session, chain.control, "minicluster")
+        stage = StateScenario(session, cluster.control, "minicluster")
 
         def forwards() -> dict[str, str]:
             """What the rows of the forwards say, and the line about the chosen one."""

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import PROGRAM, Process, exchange, http_get, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
+from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
@@ -40,13 +40,13 @@ forwards:
 class Shell:
     """Runs the program as a person would, in a folder of its own."""
 
-    def __init__(self, home: Path, chain: ClusterProcess) -> None:
+    def __init__(self, home: Path, cluster: ClusterProcess) -> None:
         self.home = home
         self.folder = home / "work"
         self.folder.mkdir()
         self.profiles = home / ".config/tui-forward/profiles"
         self.profiles.mkdir(parents=True)
-        os.environ["KUBECONFIG"] = str(chain.kubeconfig)
+        os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
 
     def __call__(
         self, *words: str, code: int = 0, given: str = ""
@@ -77,9 +77,9 @@ class Shell:
 
 
 @pytest.fixture
-def shell(own_home: Path, chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setenv("KUBECONFIG", str(chain.kubeconfig))
-    shell = Shell(own_home, chain)
+def shell(own_home: Path, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    shell = Shell(own_home, cluster)
     (shell.profiles / "shop.yaml").write_text(SHOP)
     return shell
 

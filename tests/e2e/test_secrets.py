@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ClusterProcess
 from tests.e2e.processes import exchange, wait_until
 from tests.e2e.test_profiles import Shell, shell
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon import rpc as rpc
 
 __all__ = ["shell"]
@@ -58,9 +58,9 @@ forwards:
 
 
 def test_secrets_are_nowhere(
-    shell: Shell, chain: ClusterProcess, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = yaml.safe_load(chain.config())
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
     cluster = config["contexts"][0]["context"]["cluster"]
     config["users"].append({"name": "refused", "user": {"token": "a-token-nobody-knows-0123"}})
     context = {"cluster": cluster, "user": "refused", "namespace": "shop"}

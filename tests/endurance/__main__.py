@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
-from tests.endurance.cluster import ClusterProcess, PodWatch, running_cluster
 from tests.endurance.engine_process import (
     EngineProcess,
     open_session,
@@ -35,8 +34,10 @@ from tests.endurance.outages import (
     restart_component,
     stall_until_detected,
 )
+from tests.endurance.pod_watch import PodWatch
 from tests.endurance.profile_editors import run_edits
 from tests.endurance.random_kills import run_kills
+from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.model import ForwardState
 
 # After this the engine takes a forward for one that works.
@@ -84,21 +85,21 @@ async def scene(
 async def token_expired(scene: OutageScene) -> outages.OutageTimes:
     """Nobody's token is good any more; a while later the file has a new one."""
     began = time.monotonic()
-    await scene.chain.fault("expire-token")
-    await scene.chain.fault("cut", component="apiserver", what="all")
+    await scene.cluster.fault("expire-token")
+    await scene.cluster.fault("cut", component="apiserver", what="all")
     died = time.monotonic()
     await scene.line.wait_until(
         lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
     )
-    await scene.chain.fault("rotate-token")
+    await scene.cluster.fault("rotate-token")
     return outages.OutageTimes(began, died, time.monotonic())
 
 
 async def compacted_and_deleted(scene: OutageScene) -> outages.OutageTimes:
     """The watch history is gone when the pod is replaced."""
-    await scene.chain.fault("gone", times=2)
-    await scene.chain.fault("compact")
-    await scene.chain.fault("cut", component="apiserver", what="watches")
+    await scene.cluster.fault("gone", times=2)
+    await scene.cluster.fault("compact")
+    await scene.cluster.fault("cut", component="apiserver", what="watches")
     return await delete_pod(0)(scene)
 
 

@@ -6,27 +6,27 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.endurance.cluster import ClusterProcess, running_cluster
 from tests.endurance.engine_process import EngineProcess, open_session, running_engine
+from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.daemon.remote_session import RemoteSession
 
 
 @pytest.fixture(scope="session")
-def whole_chain() -> Iterator[ClusterProcess]:
+def shared_cluster() -> Iterator[ClusterProcess]:
     with running_cluster() as running:
         yield running
 
 
 @pytest.fixture
-def cluster(whole_chain: ClusterProcess) -> Iterator[ClusterProcess]:
+def cluster(shared_cluster: ClusterProcess) -> Iterator[ClusterProcess]:
     """The cluster without a fault in force, before and after."""
-    yield whole_chain
-    whole_chain.control.send("clear")
+    yield shared_cluster
+    shared_cluster.control.send("clear")
 
 
 @pytest.fixture(scope="module")
-def engine_process(whole_chain: ClusterProcess) -> Iterator[EngineProcess]:
-    with running_engine(whole_chain.kubeconfig) as running:
+def engine_process(shared_cluster: ClusterProcess) -> Iterator[EngineProcess]:
+    with running_engine(shared_cluster.kubeconfig) as running:
         yield running
 
 

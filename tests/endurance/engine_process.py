@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX
+from tests.endurance.pod_watch import NAMESPACE, TOOLBOX
+from tests.support.cluster_process import REPOSITORY
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import (
     Forward,

@@ -7,7 +7,6 @@ import contextlib
 import time
 
 from tests.endurance import soak
-from tests.endurance.cluster import ClusterProcess, PodWatch
 from tests.endurance.engine_process import (
     MIB,
     EngineProcess,
@@ -16,6 +15,8 @@ from tests.endurance.engine_process import (
     running_engine,
     wait_until,
 )
+from tests.endurance.pod_watch import PodWatch
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.session import Session
 
 # Arenas that are not quite empty; what leaks would be more after minutes.

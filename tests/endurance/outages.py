@@ -14,14 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.endurance.clients import Attempt, Load
-from tests.endurance.cluster import (
-    NAMESPACE,
-    ClusterProcess,
-    PodWatch,
-    find_container_pid,
-    watch_process_exit,
-)
 from tests.endurance.engine_process import ForwardHandle, wait_until
+from tests.endurance.pod_watch import NAMESPACE, PodWatch, find_container_pid, watch_process_exit
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import ForwardState
 
 # A connection that took longer than this was held; and the engine may hear of a pod that is
@@ -49,7 +44,7 @@ class OutageTimes:
 class OutageScene:
     """What an outage happens to."""
 
-    chain: ClusterProcess
+    cluster: ClusterProcess
     pods: PodWatch
     line: ForwardHandle
     load: Load
@@ -196,9 +191,9 @@ def delete_pod(grace: int) -> Fault:
 
     async def trouble(scene: OutageScene) -> OutageTimes:
         pod = await scene.pods.wait_for_ready_pod()
-        death = watch_process_exit(await find_container_pid(scene.chain, pod))
+        death = watch_process_exit(await find_container_pid(scene.cluster, pod))
         began = time.monotonic()
-        await scene.chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
+        await scene.cluster.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
         other = await scene.pods.wait_for_ready_pod(but=pod.uid)
         async with asyncio.timeout(20):
             died = await death
@@ -211,9 +206,9 @@ async def crash_container(scene: OutageScene) -> OutageTimes:
     """The container is killed, and restarted in the same pod."""
     pod = await scene.pods.wait_for_ready_pod()
     before = pod.restarts
-    death = watch_process_exit(await find_container_pid(scene.chain, pod))
+    death = watch_process_exit(await find_container_pid(scene.cluster, pod))
     began = time.monotonic()
-    await scene.chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
+    await scene.cluster.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
     again = await scene.pods.wait_until(
         lambda: pod if pod.restarts > before and pod.ready else None, "the restart"
     )
@@ -226,12 +221,12 @@ def restart_component(hop: str, *, down_s: float = 0.0, kill: bool = False) -> F
     async def trouble(scene: OutageScene) -> OutageTimes:
         pids = [
             entry["pid"]
-            for name, entry in (await scene.chain.components()).items()
+            for name, entry in (await scene.cluster.components()).items()
             if name.startswith(hop)
         ]
         deaths = [watch_process_exit(pid) for pid in pids]
         began = time.monotonic()
-        await scene.chain.fault("restart-component", component=hop, down_s=down_s, kill=kill)
+        await scene.cluster.fault("restart-component", component=hop, down_s=down_s, kill=kill)
         back = time.monotonic()
         return OutageTimes(began, max(await asyncio.gather(*deaths)), back)
 
@@ -243,7 +238,7 @@ def stall(hop: str, *, for_s: float) -> Fault:
 
     async def trouble(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
-        await scene.chain.fault("stall", component=hop, for_s=for_s)
+        await scene.cluster.fault("stall", component=hop, for_s=for_s)
         died = time.monotonic()
         await asyncio.sleep(for_s)  # the trouble itself, not a wait for something
         return OutageTimes(began, died, time.monotonic())
@@ -256,12 +251,12 @@ def stall_until_detected(hop: str) -> Fault:
 
     async def trouble(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
-        await scene.chain.fault("stall", component=hop)
+        await scene.cluster.fault("stall", component=hop)
         died = time.monotonic()
         await scene.line.wait_until(
             lambda forward: forward.state is not ForwardState.READY, "the silence to be noticed"
         )
-        await scene.chain.fault("stall", component=hop, on=False)
+        await scene.cluster.fault("stall", component=hop, on=False)
         return OutageTimes(began, died, time.monotonic())
 
     return trouble

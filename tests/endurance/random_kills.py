@@ -26,9 +26,10 @@ import msgspec
 import psutil
 
 from tests.endurance.clients import echo
-from tests.endurance.cluster import NAMESPACE, REPOSITORY, TOOLBOX, ClusterProcess, PodWatch
 from tests.endurance.engine_process import isolated_home, wait_until
+from tests.endurance.pod_watch import NAMESPACE, TOOLBOX, PodWatch
 from tests.endurance.profile_editors import free_ports
+from tests.support.cluster_process import REPOSITORY, ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tui_forward.common import paths as paths
 from tui_forward.daemon import connect_if_running

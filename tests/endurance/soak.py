@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.endurance.clients import Client, connected, get_json
-from tests.endurance.cluster import NAMESPACE, ClusterProcess, PodWatch
 from tests.endurance.engine_process import ForwardHandle, running_forward
+from tests.endurance.pod_watch import NAMESPACE, PodWatch
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
 from tui_forward.session import Session
 
@@ -201,7 +202,7 @@ class ClientMix:
 # --------------------------------------------------------------------------------------
 
 
-async def random_fault(chain: ClusterProcess, pods: PodWatch, chance: random.Random) -> str:
+async def random_fault(cluster: ClusterProcess, pods: PodWatch, chance: random.Random) -> str:
     """Let something happen; says what."""
     name = chance.choice(
         [
@@ -222,42 +223,42 @@ async def random_fault(chain: ClusterProcess, pods: PodWatch, chance: random.Ran
         case "delete":
             pod = await pods.wait_for_ready_pod()
             grace = chance.choice([0, 1])
-            await chain.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
+            await cluster.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
             await pods.wait_for_ready_pod(but=pod.uid)
         case "crash":
             pod = await pods.wait_for_ready_pod()
-            await chain.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
+            await cluster.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
         case "hop":
             kill, down_s = chance.random() < 0.5, chance.random()
-            await chain.fault("restart-component", component=hop, kill=kill, down_s=down_s)
+            await cluster.fault("restart-component", component=hop, kill=kill, down_s=down_s)
         case "cut":
-            await chain.fault("cut", component=hop)
+            await cluster.fault("cut", component=hop)
         case "connections":
-            await chain.fault("cut", component="runtime", what="connections")
+            await cluster.fault("cut", component="runtime", what="connections")
         case "stall":
-            await chain.fault("stall", component=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
+            await cluster.fault("stall", component=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
         case "compact":
-            await chain.fault("compact")
-            await chain.fault("cut", component="apiserver", what="watches")
+            await cluster.fault("compact")
+            await cluster.fault("cut", component="apiserver", what="watches")
         case "token":
-            await chain.fault("rotate-token", user="admin-tokenfile")
+            await cluster.fault("rotate-token", user="admin-tokenfile")
         case "delay":
-            await chain.fault("delay", component="kubelet", seconds=0.05)
+            await cluster.fault("delay", component="kubelet", seconds=0.05)
             await asyncio.sleep(2)
-            await chain.fault("delay", component="kubelet", seconds=0)
+            await cluster.fault("delay", component="kubelet", seconds=0)
     return f"{name} {hop}" if name in ("hop", "cut", "stall") else name
 
 
 async def inject_faults(
-    chain: ClusterProcess, pods: PodWatch, seed: int, until: float, every_s: float
+    cluster: ClusterProcess, pods: PodWatch, seed: int, until: float, every_s: float
 ) -> list[str]:
     """Faults until a time (monotonic); gives what happened."""
     chance = random.Random(seed)
     happened = []
     while time.monotonic() + every_s < until:
         await asyncio.sleep(every_s * (0.5 + chance.random()))
-        happened.append(await random_fault(chain, pods, chance))
-    await chain.fault("clear")
+        happened.append(await random_fault(cluster, pods, chance))
+    await cluster.fault("clear")
     return happened
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from tests.e2e.processes import Process, environment, program, wait_until
 from tests.endurance.clients import echo
-from tests.endurance.cluster import ClusterProcess
 from tests.endurance.engine_process import (
     ForwardHandle,
     open_session,
     running_engine,
     running_forward,
 )
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardState, TransportChoice
 

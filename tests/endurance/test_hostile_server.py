@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from tests.endurance.clients import Load, connected
-from tests.endurance.cluster import ClusterProcess
 from tests.endurance.engine_process import (
     MIB,
     EngineProcess,
@@ -25,6 +24,7 @@ from tests.endurance.engine_process import (
 )
 from tests.endurance.hostile_server import ATTACKS, NAMESPACE, HostileServer, running_hostile_server
 from tests.kube.certificates import Authority, server_context
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Forward, ForwardState, TargetKind, TransportChoice
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endurance.cluster import ClusterProcess
 from tests.endurance.engine_process import MIB, open_session, running_engine, running_forward
 from tests.endurance.isolation import BOTH, ECHO, KINDS, READERS, StallKind, measure_neighbors
+from tests.support.cluster_process import ClusterProcess
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endurance.cluster import ClusterProcess
 from tests.endurance.random_kills import KINDS, run_kills
+from tests.support.cluster_process import ClusterProcess
 
 
 @pytest.mark.timeout(300)

@@ -10,7 +10,6 @@ import pytest
 
 from tests.endurance import outages
 from tests.endurance.clients import Load, echo
-from tests.endurance.cluster import ClusterProcess, PodWatch
 from tests.endurance.engine_process import (
     EngineProcess,
     ForwardHandle,
@@ -26,6 +25,8 @@ from tests.endurance.outages import (
     repeat_outage,
     restart_component,
 )
+from tests.endurance.pod_watch import PodWatch
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import BlockedBy, ForwardState
 
@@ -87,9 +88,9 @@ async def test_a_network_that_went_silent_is_noticed(scene: OutageScene) -> None
 
 async def test_watch_history_compacted(scene: OutageScene) -> None:
     async def trouble(scene: OutageScene) -> outages.OutageTimes:
-        await scene.chain.fault("gone", times=2)
-        await scene.chain.fault("compact")
-        await scene.chain.fault("cut", component="apiserver", what="watches")
+        await scene.cluster.fault("gone", times=2)
+        await scene.cluster.fault("compact")
+        await scene.cluster.fault("cut", component="apiserver", what="watches")
         return await delete_pod(0)(scene)
 
     judge(await repeat_outage(scene, "history compacted, pod deleted", trouble, 2), within_s=15.0)

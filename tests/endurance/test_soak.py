@@ -9,9 +9,9 @@ from collections import Counter
 import psutil
 import pytest
 
-from tests.endurance.cluster import ClusterProcess
 from tests.endurance.engine_process import wait_until
 from tests.endurance.leaks import check_totals, run_load, run_soak
+from tests.support.cluster_process import ClusterProcess
 from tui_forward.session.local import LocalSession
 
 

@@ -1,4 +1,4 @@
-"""The embedded cluster as processes of its own, and an observer who is not the engine."""
+"""Watch of a pod independent of the engine, and of its process."""
 
 from __future__ import annotations
 
@@ -6,89 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import ssl
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tui_forward.minicluster.control_socket import ControlClient
+from tests.support.cluster_process import ClusterProcess
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NAMESPACE, TOOLBOX = "ops", "toolbox"
-_START_S = 60.0
-
-
-@dataclass(frozen=True)
-class ClusterProcess:
-    """A running cluster: API server, kubelets, runtimes, pods."""
-
-    kubeconfig: Path
-    server: str
-    folder: Path
-    control: ControlClient
-    pid: int
-
-    async def fault(self, name: str, **fields: Any) -> dict[str, Any]:
-        """Ask for a fault; returns when it is done."""
-        return await self.control.request(name, **fields)
-
-    async def components(self) -> dict[str, Any]:
-        """What every hop says of itself."""
-        found: dict[str, Any] = (await self.control.request("status"))["components"]
-        return found
-
-
-@contextlib.contextmanager
-def running_cluster(*arguments: str) -> Iterator[ClusterProcess]:
-    """Start a cluster, and end it."""
-    # Short: unix sockets go in there.
-    with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
-        folder = Path(name) / "c"
-        log = Path(name) / "log"
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tui_forward.minicluster", "--json"),
-                    *("--dir", str(folder), "--parent-pid", str(os.getpid()), *arguments),
-                ],
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-            )
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            assert line, f"the embedded cluster did not start: {log.read_text()[-2000:]}"
-            ready = json.loads(line)
-            yield ClusterProcess(
-                Path(ready["kubeconfig"]),
-                ready["server"],
-                Path(ready["dir"]),
-                ControlClient(ready["control"], timeout_s=60.0),
-                process.pid,
-            )
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
-
-
-# --------------------------------------------------------------------------------------
-# What the API server says
-# --------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -116,22 +44,22 @@ class PodWatch:
         live: By UID.
     """
 
-    def __init__(self, chain: ClusterProcess, namespace: str, app: str) -> None:
+    def __init__(self, cluster: ClusterProcess, namespace: str, app: str) -> None:
         self.live: dict[str, ObservedPod] = {}
-        self._chain = chain
+        self._cluster = cluster
         self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
         self._news = asyncio.Condition()
-        pki = chain.folder / "pki"
+        pki = cluster.folder / "pki"
         self._tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         self._tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, chain: ClusterProcess, namespace: str = NAMESPACE, app: str = TOOLBOX
+        cls, cluster: ClusterProcess, namespace: str = NAMESPACE, app: str = TOOLBOX
     ) -> AsyncIterator[PodWatch]:
         """Watch inside."""
-        pods = cls(chain, namespace, app)
+        pods = cls(cluster, namespace, app)
         task = asyncio.create_task(pods._watch())
         try:
             await pods.wait_for_ready_pod()
@@ -176,7 +104,7 @@ class PodWatch:
         Raises:
             ConnectionError: Another status than one of success.
         """
-        host, port = self._chain.server.removeprefix("https://").split(":")
+        host, port = self._cluster.server.removeprefix("https://").split(":")
         reader, writer = await asyncio.open_connection(
             host, int(port), ssl=self._tls, limit=1 << 24
         )
@@ -252,14 +180,9 @@ class PodWatch:
         seen.container = str(containers[0].get("containerID", "")).rpartition("/")[2]
 
 
-# --------------------------------------------------------------------------------------
-# What the machine says
-# --------------------------------------------------------------------------------------
-
-
-async def find_container_pid(chain: ClusterProcess, pod: ObservedPod) -> int:
+async def find_container_pid(cluster: ClusterProcess, pod: ObservedPod) -> int:
     """The process of a pod's container."""
-    for hop in (await chain.components()).values():
+    for hop in (await cluster.components()).values():
         pid = hop.get("containers", {}).get(pod.container)
         if pid:
             return int(pid)
