@@ -15,6 +15,7 @@ from typing import Final
 from tui_forward.minicluster.runtime.apps.connection_log import ConnectionRecord
 
 MAX_LINE_BYTES: Final = 64 * 1024
+_DISCARD_CHUNK: Final = 1024 * 1024
 
 
 class AppConnection:
@@ -105,6 +106,29 @@ class AppConnection:
             else:
                 self.record.sent += sent
                 view = view[sent:]
+
+    async def write_pattern(self, pattern: memoryview, count: int) -> None:
+        """Send `count` bytes of a repeated pattern."""
+        while count:
+            chunk = pattern[:count]
+            await self.write(chunk)
+            count -= len(chunk)
+
+    async def discard(self, count: int) -> None:
+        """Read `count` bytes and drop them.
+
+        Raises:
+            EOFError: The client ended before.
+        """
+        buffer = memoryview(bytearray(min(count, _DISCARD_CHUNK)))
+        while count:
+            if self.buffered:
+                count -= len(await self.read(count))
+                continue
+            size = await self.read_into(buffer[:count])
+            if not size:
+                raise EOFError
+            count -= size
 
     async def _wait_readable(self) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()

@@ -64,10 +64,7 @@ class _Store:
 
     async def _dump(self, conn: AppConnection, count: int) -> None:
         await conn.write(f"+{count}\n".encode())
-        while count:
-            chunk = _PATTERN[:count]
-            await conn.write(chunk)
-            count -= len(chunk)
+        await conn.write_pattern(_PATTERN, count)
 
 
 async def main(context: AppContext) -> int:

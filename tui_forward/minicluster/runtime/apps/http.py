@@ -14,7 +14,6 @@ from typing import Final
 from tui_forward.minicluster.runtime.apps.connection import AppConnection
 
 MAX_HEADERS: Final = 100
-_CHUNK: Final = 256 * 1024
 
 
 @dataclass
@@ -40,30 +39,19 @@ class Request:
             await self.conn.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self.chunked:
             left, self.left = self.left, 0
-            await self._skip(left)
+            await self.conn.discard(left)
             return left
         self.chunked = False
         total = 0
         while True:
             size = int((await self.conn.read_line()).split(b";")[0], 16)
-            await self._skip(size)
+            await self.conn.discard(size)
             total += size
             if not size:
                 while await self.conn.read_line():
                     pass
                 return total
             await self.conn.read_line()
-
-    async def _skip(self, left: int) -> None:
-        buffer = memoryview(bytearray(min(left, _CHUNK)))
-        while left:
-            if self.conn.buffered:
-                left -= len(await self.conn.read(left))
-                continue
-            count = await self.conn.read_into(buffer[:left])
-            if not count:
-                raise EOFError
-            left -= count
 
 
 @dataclass
@@ -139,8 +127,4 @@ async def _send_response(
         await conn.write(head)
         return
     await conn.write(head + response.body)
-    left = response.stream
-    while left:
-        chunk = response.pattern[:left]
-        await conn.write(chunk)
-        left -= len(chunk)
+    await conn.write_pattern(response.pattern, response.stream)

@@ -49,22 +49,13 @@ def _parse_number(words: list[bytes], at: int, default: float) -> float:
 
 async def sink(conn: AppConnection) -> None:
     """Read a count and that many bytes, then send the count; repeat."""
-    buffer = memoryview(bytearray(_CHUNK))
     while True:
         try:
-            expected = int(await conn.read_line())
+            count = int(await conn.read_line())
         except EOFError:
             return
-        left = expected
-        while left:
-            if conn.buffered:
-                left -= len(await conn.read(left))
-                continue
-            count = await conn.read_into(buffer[:left])
-            if not count:
-                raise EOFError
-            left -= count
-        await conn.write(b"%d\n" % expected)
+        await conn.discard(count)
+        await conn.write(b"%d\n" % count)
 
 
 async def sink_until_end(conn: AppConnection) -> None:
@@ -83,11 +74,7 @@ async def source(conn: AppConnection) -> None:
             words = (await conn.read_line()).split()
         except EOFError:
             return
-        left = int(words[0]) if words else 0
-        while left:
-            chunk = _SOURCE[:left]
-            await conn.write(chunk)
-            left -= len(chunk)
+        await conn.write_pattern(_SOURCE, int(words[0]) if words else 0)
         if b"keep" not in words:
             return
 
