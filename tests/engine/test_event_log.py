@@ -14,7 +14,7 @@ async def read_all(log: EventLog, since: int = 0) -> list[int]:
     return [one.sequence async for one in log.read(since)]
 
 
-async def test_numbers_have_no_gaps_and_begin_with_one() -> None:
+async def test_sequence_numbers_start_at_one_without_gaps() -> None:
     log = EventLog()
     for number in range(5):
         log.append(event(number))
@@ -24,7 +24,7 @@ async def test_numbers_have_no_gaps_and_begin_with_one() -> None:
     assert await read_all(log, since=9) == []
 
 
-async def test_several_readers_follow_what_happens() -> None:
+async def test_several_readers_receive_all_events() -> None:
     log = EventLog()
     readers = [asyncio.create_task(read_all(log, since)) for since in (0, 0, 2)]
     for number in range(4):
@@ -34,7 +34,7 @@ async def test_several_readers_follow_what_happens() -> None:
     assert await asyncio.gather(*readers) == [[1, 2, 3, 4], [1, 2, 3, 4], [3, 4]]
 
 
-async def test_a_slow_reader_loses_the_oldest_and_sees_a_gap() -> None:
+async def test_slow_reader_loses_the_oldest_events() -> None:
     log = EventLog(limit=10)
     log.append(event(0))
     reader = log.read()
@@ -45,7 +45,7 @@ async def test_a_slow_reader_loses_the_oldest_and_sees_a_gap() -> None:
     assert [one.sequence async for one in reader] == list(range(21, 31))
 
 
-async def test_a_burst_larger_than_a_batch_arrives_whole() -> None:
+async def test_burst_larger_than_a_batch_is_complete() -> None:
     log = EventLog(limit=4096)
     for number in range(3000):
         log.append(event(number))
@@ -54,7 +54,7 @@ async def test_a_burst_larger_than_a_batch_arrives_whole() -> None:
     assert await read_all(log, since=2990) == list(range(2991, 3001))
 
 
-async def test_a_reader_can_be_given_up() -> None:
+async def test_reader_can_be_canceled() -> None:
     log = EventLog()
     task = asyncio.create_task(read_all(log))
     await asyncio.sleep(0)

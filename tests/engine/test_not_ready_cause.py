@@ -1,4 +1,4 @@
-"""What the engine hands out about a failure, besides the words."""
+"""`Engine.not_ready_cause`: the error or resolution behind a forward that is not ready."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def ready(engine: Engine) -> str:
     return forward_id
 
 
-async def test_nothing_is_in_the_way_of_a_forward_that_is_ready(engine: Engine) -> None:
+async def test_ready_forward_has_no_cause(engine: Engine) -> None:
     forward_id = await ready(engine)
     assert engine.not_ready_cause(forward_id) is None
     with pytest.raises(UsageError):
@@ -70,7 +70,9 @@ async def test_nothing_is_in_the_way_of_a_forward_that_is_ready(engine: Engine) 
         engine.forward("f99")
 
 
-async def test_a_dial_that_fails_until_one_does_not(engine: Engine, below: FakeLowerHalf) -> None:
+async def test_failed_dial_is_the_cause_until_one_succeeds(
+    engine: Engine, below: FakeLowerHalf
+) -> None:
     error = ApiError("error dialing backend", status=500)
     below.dial_error = error
     forward_id = engine.start(SPEC)
@@ -80,21 +82,19 @@ async def test_a_dial_that_fails_until_one_does_not(engine: Engine, below: FakeL
     assert engine.not_ready_cause(forward_id) is None
 
 
-async def test_a_tunnel_that_is_lost(engine: Engine, below: FakeLowerHalf) -> None:
+async def test_lost_tunnel_is_the_cause(engine: Engine, below: FakeLowerHalf) -> None:
     forward_id = await ready(engine)
     below.dials.clear()
-    below.pool.down("cut in two")
+    below.pool.down("cut")
     await reached(engine, ForwardState.RECONNECTING)
-    obstacle = engine.not_ready_cause(forward_id)
-    assert isinstance(obstacle, TransportError)
-    assert obstacle.message == "cut in two"
+    cause = engine.not_ready_cause(forward_id)
+    assert isinstance(cause, TransportError)
+    assert cause.message == "cut"
     below.dials.set()
     await reached(engine, ForwardState.READY)
 
 
-async def test_a_tunnel_that_was_cut_on_purpose_is_no_trouble(
-    engine: Engine, below: FakeLowerHalf
-) -> None:
+async def test_tunnel_cut_by_reconnect_is_no_cause(engine: Engine, below: FakeLowerHalf) -> None:
     forward_id = await ready(engine)
     below.dials.clear()
     engine.reconnect(forward_id)
@@ -109,7 +109,7 @@ async def test_a_tunnel_that_was_cut_on_purpose_is_no_trouble(
     below.dials.set()
 
 
-async def test_no_pod_comes_before_what_failed_earlier(
+async def test_missing_pod_replaces_an_earlier_failure(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = TransportError("refused")
@@ -122,7 +122,7 @@ async def test_no_pod_comes_before_what_failed_earlier(
     await until(lambda: engine.not_ready_cause(forward_id) is below.dial_error)
 
 
-async def test_a_sandbox_that_is_gone_is_why_there_is_no_pod(
+async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
@@ -136,7 +136,7 @@ async def test_a_sandbox_that_is_gone_is_why_there_is_no_pod(
     assert engine.not_ready_cause(forward_id) is missing
 
 
-async def test_a_target_that_cannot_be_followed(engine: Engine, backend: FakeBackend) -> None:
+async def test_unwatchable_target_is_the_cause(engine: Engine, backend: FakeBackend) -> None:
     error = backend.watch_error = ConfigError("there is no context here")
     forward_id = engine.start(SPEC)
     await reached(engine, ForwardState.BLOCKED)
@@ -147,13 +147,13 @@ async def test_a_target_that_cannot_be_followed(engine: Engine, backend: FakeBac
     assert engine.not_ready_cause(forward_id) is None
 
 
-async def test_a_bug_is_an_obstacle_too(
+async def test_internal_error_is_the_cause(
     engine: Engine, backend: FakeBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     forward_id = await ready(engine)
     backend.watches["web"].fail(ZeroDivisionError("bug"))
     await reached(engine, ForwardState.RECONNECTING)
-    obstacle = engine.not_ready_cause(forward_id)
-    assert type(obstacle) is TuiForwardError
-    assert "ZeroDivisionError" in obstacle.message
+    cause = engine.not_ready_cause(forward_id)
+    assert type(cause) is TuiForwardError
+    assert "ZeroDivisionError" in cause.message
     assert "fell over" in caplog.text

@@ -50,7 +50,7 @@ class EngineContext(Protocol):
         """Return which transport worked for which cluster."""
 
     @property
-    def client_names(self) -> ClientProcessLookup:
+    def process_lookup(self) -> ClientProcessLookup:
         """Return the look-up of client processes."""
 
     @property

@@ -64,7 +64,7 @@ class Engine:
         self._clusters = clusters
         self._limits = limits if limits is not None else Limits()
         self._transport_cache = TransportCache()
-        self._client_names = ClientProcessLookup()
+        self._process_lookup = ClientProcessLookup()
         self._events = EventLog()
         self._forwards: dict[str, ActiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
@@ -190,7 +190,7 @@ class Engine:
                 _log.error("a forward did not stop in order", exc_info=result)
         await asyncio.gather(*self._stopping.values(), return_exceptions=True)
         self._forwards.clear()
-        await self._client_names.close()
+        await self._process_lookup.close()
         self._events.close()
 
     # ----------------------------------------------------------------------------------
@@ -338,9 +338,9 @@ class Engine:
         return self._transport_cache
 
     @property
-    def client_names(self) -> ClientProcessLookup:
+    def process_lookup(self) -> ClientProcessLookup:
         """See `EngineContext`."""
-        return self._client_names
+        return self._process_lookup
 
     @property
     def inherited_sockets(self) -> InheritedSockets:

@@ -1,7 +1,7 @@
 """The events of a session: a bounded ring that any number of readers follow.
 
-Readers keep nothing here, so a slow one costs nobody anything: it loses the oldest events
-and sees the gap in `sequence`.
+There is no queue per reader, so a slow one costs nothing: it loses the oldest events and
+detects the gap in `sequence`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from tui_forward.model import Event
 
 _LIMIT = 4096
-# Events handed out before other tasks get their turn.
+# Events yielded before other tasks run.
 _BATCH = 256
 
 
@@ -25,7 +25,7 @@ class EventLog:
     def __init__(self, limit: int = _LIMIT) -> None:
         self._events: deque[Event] = deque(maxlen=limit)
         self._sequence = 0
-        self._news = asyncio.Event()
+        self._appended = asyncio.Event()
         self._closed = False
 
     @property
@@ -34,48 +34,48 @@ class EventLog:
         return self._sequence
 
     def append(self, event: Event) -> None:
-        """Number an event and hand it to the readers."""
+        """Number an event and wake the readers."""
         self._sequence += 1
         self._events.append(msgspec.structs.replace(event, sequence=self._sequence))
-        self._news.set()
+        self._appended.set()
 
     def close(self) -> None:
         """End all readers once they have read everything."""
         self._closed = True
-        self._news.set()
+        self._appended.set()
 
     async def read(self, since: int = 0) -> AsyncIterator[Event]:
-        """Events after `since`, then as they happen, until `close`."""
-        seen = since
+        """Yield events after `since`, then as they happen, until `close`."""
+        latest = since
         while True:
-            batch = self._after(seen)
+            batch = self._after(latest)
             for event in batch:
-                seen = event.sequence
+                latest = event.sequence
                 yield event
             if len(batch) == _BATCH:
-                await asyncio.sleep(0)  # a burst must not hold the loop
+                await asyncio.sleep(0)  # a burst must not block the loop
                 continue
-            if self._sequence > seen:
+            if self._sequence > latest:
                 continue
             if self._closed:
                 return
-            # One event for all readers: each clears it and looks again before it waits, and
-            # `set` wakes all that wait, so nobody can miss news.
-            self._news.clear()
-            await self._news.wait()
+            # One asyncio.Event for all readers: each clears it right before it waits, without
+            # a task switch in between, and `set` wakes all that wait, so none misses an event.
+            self._appended.clear()
+            await self._appended.wait()
 
-    def _after(self, seen: int) -> list[Event]:
-        if not self._events or self._sequence <= seen:
+    def _after(self, latest: int) -> list[Event]:
+        if not self._events or self._sequence <= latest:
             return []
         first = self._events[0].sequence
-        start = max(0, seen + 1 - first)
+        start = max(0, latest + 1 - first)
         # Indexing a deque is linear from its nearer end: walk back from the newest for the
         # common case of a reader that is nearly up to date.
         count = len(self._events) - start
         if count <= _BATCH:
             tail: list[Event] = []
             for event in reversed(self._events):
-                if event.sequence <= seen:
+                if event.sequence <= latest:
                     break
                 tail.append(event)
             tail.reverse()

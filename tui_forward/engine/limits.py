@@ -1,7 +1,6 @@
 """Every bound and every period of the data path, in one place.
 
-The defaults suit a person's machine with some fifty forwards. Tests shrink them to provoke
-what they test.
+The defaults suit a workstation with some fifty forwards. Tests reduce them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ class Limits:
 
     Attributes:
         spare: Idle tunnels kept warm, so that a new connection pays no handshake.
-        max_spare: As many are kept warm after bursts of connections.
+        max_spare: The most idle tunnels kept warm after bursts of connections.
         max_tunnels: Tunnels per forward, the warm ones included.
         parallel_dials: Handshakes in flight at once while the pool grows.
         share_after_s: How long a connection waits for a tunnel of its own before it shares
@@ -26,18 +25,18 @@ class Limits:
         tunnel_idle_s: How long an idle tunnel beyond `spare` is kept.
         dial_timeout_s: TCP, proxy and TLS together.
         upgrade_timeout_s: How long one transport may take to answer the upgrade request.
-        drain_s: How long connections on a tunnel to a pod that was left may go on.
+        drain_s: How long connections on a tunnel to a previous pod may continue.
         ping_every_s: Period of liveness checks on each tunnel.
-        silence_s: A tunnel that owes an answer for so long, and said nothing else
+        silence_s: A tunnel with a PING unanswered for so long, and no other data received
             meanwhile, is dead.
         open_timeout_s: How long the server may take to acknowledge a new stream.
-        half_close_s: How long to wait for the end of a stream's error half after the end of
-            its data half.
-        frame_size: Payload of a DATA frame sent. With its head it fills whole TLS records.
+        half_close_s: How long to wait for the end of a pair's error stream after the end of
+            its data stream.
+        frame_size: Payload of a DATA frame sent. With its header it fills whole TLS records.
         stream_buffer: Bytes held in memory for one local reader. Beyond it, its tunnel is no
             longer read; or, if others share the tunnel, the rest is kept on disk.
         forward_buffer: Bytes held in memory for all slow readers of one forward.
-        spill: Bytes held on disk for all slow readers of one forward; 0 is never.
+        spill: Bytes held on disk for all slow readers of one forward; 0 for none.
         stall_grace_s: How long a slow reader may keep the tunnel it shares from being read.
         replay: Bytes from one client kept to send them again after a refusal.
         forward_replay: The same for all clients of a forward.

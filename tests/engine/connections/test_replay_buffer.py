@@ -7,37 +7,37 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 
 
-def test_what_was_kept_can_be_sent_again_until_it_is_forgotten() -> None:
-    store = BufferBudget(Limits())
+def test_data_is_kept_until_cleared() -> None:
+    budget = BufferBudget(Limits())
     replay = ReplayBuffer(100)
     assert replay.possible
     assert not replay
     buffer = bytearray(b"hello")
-    replay.append(memoryview(buffer), store)
+    replay.append(memoryview(buffer), budget)
     buffer[:] = b"xxxxx"
     assert bytes(replay) == b"hello"
-    assert store.replay == 5
+    assert budget.replay == 5
     replay.clear()
     replay.clear()
     assert not replay.possible
-    assert (len(replay), store.replay) == (0, 0)
+    assert (len(replay), budget.replay) == (0, 0)
 
 
-def test_too_much_cannot_be_repeated() -> None:
-    store = BufferBudget(Limits())
+def test_upload_beyond_the_limit_is_not_kept() -> None:
+    budget = BufferBudget(Limits())
     replay = ReplayBuffer(5)
-    replay.append(memoryview(b"four"), store)
-    replay.append(memoryview(b"more"), store)
+    replay.append(memoryview(b"four"), budget)
+    replay.append(memoryview(b"more"), budget)
     assert not replay.possible
-    assert store.replay == 0
+    assert budget.replay == 0
 
 
-def test_room_is_shared_by_all_connections_of_a_forward() -> None:
-    store = BufferBudget(replace(Limits(), forward_replay=6))
+def test_budget_is_shared_by_all_connections_of_a_forward() -> None:
+    budget = BufferBudget(replace(Limits(), forward_replay=6))
     first, second = ReplayBuffer(100), ReplayBuffer(100)
-    first.append(memoryview(b"four"), store)
-    second.append(memoryview(b"four"), store)
+    first.append(memoryview(b"four"), budget)
+    second.append(memoryview(b"four"), budget)
     assert first.possible
     assert not second.possible
     first.clear()
-    assert store.replay == 0
+    assert budget.replay == 0

@@ -22,38 +22,38 @@ def drain(backlog: SpillBuffer) -> bytes:
     return out
 
 
-def test_memory_first_then_disk_and_everything_in_order() -> None:
-    store = BufferBudget(SMALL)
-    backlog = SpillBuffer(store)
+def test_memory_is_used_before_disk_and_order_is_kept() -> None:
+    budget = BufferBudget(SMALL)
+    backlog = SpillBuffer(budget)
     sent = b""
     for number in range(40):
         piece = bytes([number]) * (20 * KIB)
         backlog.append(memoryview(piece))
         sent += piece
     assert backlog.size == len(sent)
-    assert 256 * KIB <= store.memory <= 300 * KIB
-    assert store.disk == len(sent) - store.memory
+    assert 256 * KIB <= budget.memory <= 300 * KIB
+    assert budget.disk == len(sent) - budget.memory
     assert drain(backlog) == sent
-    assert (store.memory, store.disk, backlog.size) == (0, 0, 0)
+    assert (budget.memory, budget.disk, backlog.size) == (0, 0, 0)
 
 
-def test_a_full_disk_is_not_an_error_and_keeps_the_order() -> None:
-    store = BufferBudget(replace(SMALL, spill=300 * KIB))
-    backlog = SpillBuffer(store)
+def test_full_disk_is_no_error_and_order_is_kept() -> None:
+    budget = BufferBudget(replace(SMALL, spill=300 * KIB))
+    backlog = SpillBuffer(budget)
     sent = bytes(range(250)) * (4 * KIB)
     for start in range(0, len(sent), 50 * KIB):
         backlog.append(memoryview(sent)[start : start + 50 * KIB])
-    assert store.disk <= 300 * KIB
-    assert not store.disk_left
-    assert store.max_backlog(shared=True) == store.memory_share
+    assert budget.disk <= 300 * KIB
+    assert not budget.disk_left
+    assert budget.max_backlog(shared=True) == budget.memory_share
     assert drain(backlog) == sent
 
 
-def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_disk_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(spill_buffer, "_open_scratch", fail)
+    monkeypatch.setattr(spill_buffer, "_open_scratch_file", fail)
     backlog = SpillBuffer(BufferBudget(SMALL))
     sent = bytes(600 * KIB)
     for start in range(0, len(sent), 50 * KIB):
@@ -61,18 +61,18 @@ def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drain(backlog) == sent
 
 
-def test_closing_gives_everything_back() -> None:
-    store = BufferBudget(SMALL)
-    backlog = SpillBuffer(store)
+def test_close_releases_the_budget() -> None:
+    budget = BufferBudget(SMALL)
+    backlog = SpillBuffer(budget)
     backlog.append(memoryview(bytes(300 * KIB)))
     backlog.append(memoryview(bytes(300 * KIB)))
-    assert store.disk
+    assert budget.disk
     backlog.close()
     backlog.close()
-    assert (store.memory, store.disk) == (0, 0)
+    assert (budget.memory, budget.disk) == (0, 0)
 
 
-def test_what_is_kept_is_a_copy() -> None:
+def test_buffered_data_is_a_copy() -> None:
     backlog = SpillBuffer(BufferBudget(Limits()))
     buffer = bytearray(b"abc")
     backlog.append(memoryview(buffer))
@@ -80,28 +80,28 @@ def test_what_is_kept_is_a_copy() -> None:
     assert drain(backlog) == b"abc"
 
 
-def test_alone_little_is_kept_shared_the_disk_helps_and_memory_is_shared_out() -> None:
+def test_backlog_bound_depends_on_sharing_and_memory_use() -> None:
     limits = Limits()
-    store = BufferBudget(limits)
-    assert store.max_backlog(shared=False) == limits.stream_buffer
-    assert store.max_backlog(shared=True) == limits.stream_buffer + limits.spill
-    store.memory = limits.forward_buffer
-    assert store.max_backlog(shared=False) < limits.stream_buffer
+    budget = BufferBudget(limits)
+    assert budget.max_backlog(shared=False) == limits.stream_buffer
+    assert budget.max_backlog(shared=True) == limits.stream_buffer + limits.spill
+    budget.memory = limits.forward_buffer
+    assert budget.max_backlog(shared=False) < limits.stream_buffer
 
 
-def test_room_for_replays_is_bounded() -> None:
-    store = BufferBudget(replace(Limits(), forward_replay=10))
-    assert store.reserve_replay(10)
-    assert not store.reserve_replay(1)
-    store.release_replay(10)
-    assert store.reserve_replay(1)
+def test_replay_budget_is_bounded() -> None:
+    budget = BufferBudget(replace(Limits(), forward_replay=10))
+    assert budget.reserve_replay(10)
+    assert not budget.reserve_replay(1)
+    budget.release_replay(10)
+    assert budget.reserve_replay(1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 90_000), st.integers(0, 120_000)), max_size=40))
-def test_first_in_first_out(moves: list[tuple[int, int]]) -> None:
+def test_order_is_first_in_first_out(moves: list[tuple[int, int]]) -> None:
     limits = replace(Limits(), stream_buffer=0, forward_buffer=0, spill=600_000)
-    store = BufferBudget(limits)
-    backlog = SpillBuffer(store)
+    budget = BufferBudget(limits)
+    backlog = SpillBuffer(budget)
     expected = bytearray()
     for number, (put, take) in enumerate(moves):
         piece = bytes((number + index) % 251 for index in range(0, put, 97)) * 97
@@ -115,4 +115,4 @@ def test_first_in_first_out(moves: list[tuple[int, int]]) -> None:
             take -= count
         assert backlog.size == len(expected)
     assert drain(backlog) == bytes(expected)
-    assert (store.memory, store.disk) == (0, 0)
+    assert (budget.memory, budget.disk) == (0, 0)

@@ -1,6 +1,6 @@
 """Exact totals and current rates, cheap enough for the data path.
 
-The data path only adds to plain integers. Rates are computed when somebody looks.
+The data path only adds to plain integers. Rates are computed when a snapshot is taken.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import time
 
 from tui_forward.model import Counters
 
-_SHORTEST_SAMPLE_S = 0.1
+_MIN_INTERVAL_S = 0.1
 _SMOOTHING_S = 1.0
 
 
 class Rate:
-    """A growing total's current rate: an average that forgets within a second or two.
+    """Current rate of a growing total: an exponential average over a second or two.
 
-    Any number of observers may sample at any pace; samples closer than 0.1 s repeat the
-    last answer.
+    May be sampled at any interval by any number of callers; samples closer than 0.1 s repeat
+    the previous result.
     """
 
     __slots__ = ("_at", "_rate", "_total")
@@ -29,14 +29,14 @@ class Rate:
         self._rate = 0.0
 
     def sample(self, total: int, now: float) -> float:
-        """The rate in bytes per second at `now` (monotonic seconds)."""
+        """Return the rate in bytes per second at `now` (monotonic seconds)."""
         elapsed = now - self._at
-        if elapsed < _SHORTEST_SAMPLE_S:
+        if elapsed < _MIN_INTERVAL_S:
             return self._rate
-        latest = (total - self._total) / elapsed
+        rate = (total - self._total) / elapsed
         weight = 1.0 - math.exp(-elapsed / _SMOOTHING_S)
-        self._rate += weight * (latest - self._rate)
-        # Below one byte per second it is noise of the average, not traffic.
+        self._rate += weight * (rate - self._rate)
+        # Less than one byte per second is a remainder of the average, not traffic.
         if self._rate < 1.0:
             self._rate = 0.0
         self._at = now
@@ -45,16 +45,16 @@ class Rate:
 
 
 class ForwardCounters:
-    """Totals of one forward since it was switched on; they survive reconnects.
+    """Totals of one forward since it was started; they survive reconnects.
 
-    The attributes are written by connections as things happen and may be read at any time.
+    The attributes are written by connections, and may be read at any time.
 
     Attributes:
         bytes_from_pod: What the local sockets took.
         bytes_to_pod: What was read from local sockets and handed to a tunnel, each byte once.
         connections_open: Accepted and not ended, the queued ones included.
         connections_total: Ever accepted.
-        connections_failed: Ended otherwise than by both sides' wish.
+        connections_failed: Ended by a failure.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class ForwardCounters:
         self._rate_to_pod = Rate(now)
 
     def snapshot(self) -> Counters:
-        """The counters now. Rates are meaningful when this is called every second or so."""
+        """Return the counters now. Rates are meaningful when called about once a second."""
         now = time.monotonic()
         return Counters(
             bytes_from_pod=self.bytes_from_pod,

@@ -1,8 +1,8 @@
-"""Whether the program at the other end of a local connection has let go of it.
+"""Detection of clients that have closed their socket, as opposed to only sending no more.
 
-TCP does not tell "I send no more" from "I am gone": both are a FIN. Where both ends are on
-this machine, the kernel knows: it is asked for the client's own socket. Linux answers such a
-question within microseconds (sock_diag(7)); elsewhere nobody is asked, and `has_left` says None.
+In TCP both are a FIN. Where both ends are on this machine, the kernel can report the state of
+the client's own socket. Linux answers within microseconds (sock_diag(7)); on other systems
+`is_closed_by_peer` returns None.
 """
 
 from __future__ import annotations
@@ -13,64 +13,64 @@ import socket
 import struct
 import sys
 
+_AF_NETLINK = 16  # not in `socket` on every platform
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 # struct inet_diag_req_v2: family, protocol, extensions, padding, states, then the socket's id:
-# ports, addresses (network order), interface, and a cookie that says "any".
+# ports, addresses (network order), interface, and a cookie that matches any.
 _REQUEST = struct.Struct("=BBBBI2s2s16s16sIII")
 _ANY_STATE = _ANY_COOKIE = 0xFFFFFFFF
-# Behind the header of an answer, struct inet_diag_msg: the inode is its last field.
+# After the header of an answer, struct inet_diag_msg: the inode is its last field.
 _INODE_AT = _HEADER.size + 68
 _ANSWER_BYTES = 4096
 
-_door: socket.socket | None = None
-_closed_door = sys.platform != "linux"
+_netlink: socket.socket | None = None
+_is_unavailable = sys.platform != "linux"
 
 
 def is_closed_by_peer(sock: socket.socket) -> bool | None:
-    """Whether the other end was closed, not only shut down for sending.
+    """Return whether the other end was closed, not only shut down for sending.
 
     Does not block.
 
     Args:
-        sock: Our end of a TCP connection.
+        sock: This end of a TCP connection.
 
     Returns:
-        None where this cannot be known: the other end is on another machine, or the system
-        does not tell.
+        None where this cannot be determined: the other end is on another machine, or the system
+        does not report it.
     """
-    if _closed_door or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if _is_unavailable or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     try:
-        theirs, ours = sock.getpeername(), sock.getsockname()
+        peer, local = sock.getpeername(), sock.getsockname()
     except OSError as error:
         return True if error.errno == errno.ENOTCONN else None
-    if not theirs[0].startswith("127.") and theirs[0] != "::1":
+    if not peer[0].startswith("127.") and peer[0] != "::1":
         return None
-    inode = _inode_of(sock.family, theirs[:2], ours[:2])
+    inode = _find_inode(sock.family, peer[:2], local[:2])
     return None if inode is None else not inode
 
 
-def _inode_of(family: int, near: tuple[str, int], far: tuple[str, int]) -> int | None:
-    """The inode of the socket `near` → `far`; 0 if no program has it; None if nobody tells."""
-    global _door, _closed_door  # one for the process, as there is one kernel
+def _find_inode(family: int, source: tuple[str, int], target: tuple[str, int]) -> int | None:
+    """Return the inode of a socket; 0 if no process has it; None if the kernel does not answer."""
+    global _netlink, _is_unavailable  # one for the process, as there is one kernel
     try:
-        if _door is None:
-            # 16 is AF_NETLINK, which not every platform's `socket` knows.
-            _door = socket.socket(16, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-            _door.setblocking(False)
-            atexit.register(_door.close)
-        _door.send(_question(family, near, far))
-        answer = _door.recv(_ANSWER_BYTES)
+        if _netlink is None:
+            _netlink = socket.socket(_AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+            _netlink.setblocking(False)
+            atexit.register(_netlink.close)
+        _netlink.send(_encode_request(family, source, target))
+        answer = _netlink.recv(_ANSWER_BYTES)
     except OSError:
-        # A sandbox without netlink, say. It will not be there next time either.
-        _closed_door = True
-        if _door is not None:
-            _door.close()
-            _door = None
+        # For example a sandbox without netlink, which will not be there next time either.
+        _is_unavailable = True
+        if _netlink is not None:
+            _netlink.close()
+            _netlink = None
         return None
     kind = _HEADER.unpack_from(answer)[1]
     if kind == _NLMSG_ERROR:
@@ -82,12 +82,15 @@ def _inode_of(family: int, near: tuple[str, int], far: tuple[str, int]) -> int |
     return int(inode)
 
 
-def _question(family: int, near: tuple[str, int], far: tuple[str, int]) -> bytes:
-    socket_family = socket.AddressFamily(family)
+def _encode_request(family: int, source: tuple[str, int], target: tuple[str, int]) -> bytes:
+    address_family = socket.AddressFamily(family)
     request = _REQUEST.pack(
         *(family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE),
-        *(near[1].to_bytes(2, "big"), far[1].to_bytes(2, "big")),
-        *(socket.inet_pton(socket_family, near[0]), socket.inet_pton(socket_family, far[0])),
+        *(source[1].to_bytes(2, "big"), target[1].to_bytes(2, "big")),
+        *(
+            socket.inet_pton(address_family, source[0]),
+            socket.inet_pton(address_family, target[0]),
+        ),
         *(0, _ANY_COOKIE, _ANY_COOKIE),
     )
     length = _HEADER.size + len(request)

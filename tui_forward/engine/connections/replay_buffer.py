@@ -1,4 +1,4 @@
-"""What a client has sent, kept to be sent again as long as nobody can have acted on it."""
+"""The beginning of an upload, kept to be sent again while no application can have received it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ class ReplayBuffer:
     """The beginning of one connection's upload.
 
     Args:
-        limit: Bytes kept; more than that cannot be repeated.
+        limit: Bytes kept; a longer upload cannot be sent again.
 
     Attributes:
         possible: Whether what was sent so far can be sent again.
     """
 
-    __slots__ = ("_data", "_limit", "_store", "possible")
+    __slots__ = ("_budget", "_data", "_limit", "possible")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._data = bytearray()
-        self._store: BufferBudget | None = None
+        self._budget: BufferBudget | None = None
         self.possible = True
 
     def __len__(self) -> int:
@@ -29,18 +29,18 @@ class ReplayBuffer:
     def __bytes__(self) -> bytes:
         return bytes(self._data)
 
-    def append(self, data: memoryview, store: BufferBudget) -> None:
-        """More was sent; if there is no room for it, nothing can be repeated any more."""
-        if len(self._data) + len(data) > self._limit or not store.reserve_replay(len(data)):
+    def append(self, data: memoryview, budget: BufferBudget) -> None:
+        """Keep more data; if there is no room for it, nothing can be sent again any more."""
+        if len(self._data) + len(data) > self._limit or not budget.reserve_replay(len(data)):
             self.clear()
         else:
-            self._store = store
+            self._budget = budget
             self._data += data
 
     def clear(self) -> None:
-        """The application may have been reached, or the connection is over. Idempotent."""
+        """Drop the data: the application may have received it. Idempotent."""
         self.possible = False
-        if self._store is not None:
-            self._store.release_replay(len(self._data))
-            self._store = None
+        if self._budget is not None:
+            self._budget.release_replay(len(self._data))
+            self._budget = None
         self._data = bytearray()

@@ -14,7 +14,7 @@ from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
-from tui_forward.engine.host.process_lookup import SocketPair
+from tui_forward.engine.host.socket_owners import SocketPair
 from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress
 
 _log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class ConnectionTable:
     def _ended(self, number: int) -> None:
         connection, _, _ = self._live.pop(number)
         self._gate.counters.connections_open -= 1
-        self._world.client_names.forget(number)
+        self._world.process_lookup.forget(number)
         last = connection.snapshot(time.time())
         self._recent.append(last)
         self._story.emit(EventKind.CONNECTION_CLOSED, connection=last)
@@ -117,5 +117,5 @@ class ConnectionTable:
         yield from recent
         for connection, _, ends in self._live.values():
             if not connection.record.process:
-                self._world.client_names.ask(connection.id, ends, connection.record)
+                self._world.process_lookup.request(connection.id, ends, connection.record)
             yield connection.snapshot(now)

@@ -13,7 +13,7 @@ from tui_forward.engine.forwards import reasons as reasons
 from tui_forward.engine.forwards import state_machine as state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
-from tui_forward.engine.host.process_lookup import find_port_owner
+from tui_forward.engine.host.socket_owners import find_port_owner
 from tui_forward.errors import ForwardError, ForwardErrorCause
 from tui_forward.model import (
     BlockedBy,

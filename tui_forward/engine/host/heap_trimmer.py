@@ -1,8 +1,8 @@
-"""Gives memory back to the system when the bytes have stopped flowing.
+"""Return of free heap memory to the system when traffic has ended.
 
 A burst of connections or a long transfer leaves glibc's heap full of holes, which it keeps:
-an engine that holds 50 MiB would be shown with 150 for the rest of the day. Other allocators
-(macOS, musl, Windows) give back by themselves, or cannot be asked.
+an engine that needs 50 MiB would be shown with 150 until it ends. Other allocators (macOS,
+musl) return memory by themselves, or cannot be made to.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 3.0
-# Some tens of milliseconds' work with a large cluster on show: worth it only after traffic,
-# and only when it disturbs nobody.
-_WORTH = 4 * 1024 * 1024
+_CHECK_INTERVAL_S = 3.0
+# Trimming takes tens of milliseconds with a large cluster loaded: worth it only after traffic,
+# and only when it delays no data.
+_MIN_ACTIVITY = 4 * 1024 * 1024
 _QUIET = 64 * 1024  # per second
-# Once at the first rest, and once more when idle tunnels have been closed.
-_IDLE_LOOKS = 14
+# Trim at the first quiet check, and again when idle tunnels have been closed.
+_IDLE_CHECKS = 14
 
 
-def _trim() -> Callable[[int], int] | None:
-    """`malloc_trim(3)`, where there is one."""
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    """Return `malloc_trim(3)`, if the C library has it."""
     if sys.platform != "linux":
         return None
     try:
@@ -40,9 +40,9 @@ class HeapTrimmer:
     """Trims the heap after traffic.
 
     Args:
-        activity: How much has happened so far, in bytes moved; only ever grows.
-        trim: Gives memory back; None where that cannot be.
-        every_s: Period of the looks.
+        activity: Returns how many bytes were moved so far; only ever grows.
+        trim: Trims the heap; by default `malloc_trim`, if there is one.
+        every_s: Interval of the checks.
     """
 
     def __init__(
@@ -50,27 +50,27 @@ class HeapTrimmer:
         activity: Callable[[], int],
         *,
         trim: Callable[[int], int] | None = None,
-        every_s: float = _LOOK_EVERY_S,
+        every_s: float = _CHECK_INTERVAL_S,
     ) -> None:
         self._activity = activity
-        self._trim = trim if trim is not None else _trim()
+        self._trim = trim if trim is not None else _find_malloc_trim()
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Look after the heap until cancelled."""
+        """Trim when needed, until canceled."""
         if self._trim is None:
             return
-        settled = last = self._activity()
-        quiet_looks = 0
+        trimmed_at = latest = self._activity()
+        quiet_checks = 0
         while True:
             await asyncio.sleep(self._every_s)
             now = self._activity()
-            quiet_looks = quiet_looks + 1 if now - last <= _QUIET * self._every_s else 0
-            last = now
-            if now - settled >= _WORTH and quiet_looks in (1, _IDLE_LOOKS):
-                if quiet_looks == _IDLE_LOOKS:
-                    settled = now
-                # What has ended refers to itself here and there, and holds buffers of OpenSSL.
+            quiet_checks = quiet_checks + 1 if now - latest <= _QUIET * self._every_s else 0
+            latest = now
+            if now - trimmed_at >= _MIN_ACTIVITY and quiet_checks in (1, _IDLE_CHECKS):
+                if quiet_checks == _IDLE_CHECKS:
+                    trimmed_at = now
+                # Closed connections contain reference cycles, and hold buffers of OpenSSL.
                 gc.collect()
                 self._trim(0)
-                _log.debug("gave memory back after %d bytes", now)
+                _log.debug("trimmed the heap after %d bytes", now)
