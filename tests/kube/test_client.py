@@ -231,7 +231,7 @@ async def test_compression_is_asked_for_where_the_network_is_slow(
     for number in range(20):
         api.put("pods", pod(f"web-{number}"))
     cluster = cluster_for(path)
-    cluster._requests.latency_s = 0.1 if slow else 0.0001
+    cluster._rest.latency_s = 0.1 if slow else 0.0001
     assert len(await names(cluster)) == 20
     assert api.requests[0].header("Accept-Encoding") == ("gzip" if slow else "identity")
     await cluster.close()
@@ -240,7 +240,7 @@ async def test_compression_is_asked_for_where_the_network_is_slow(
 async def test_compression_can_be_forbidden(config_path: Path, api: ApiServer) -> None:
     content = kubeconfig(api.url, cluster={"disable-compression": True})
     cluster = cluster_for(write(config_path, content))
-    cluster._requests.latency_s = 0.1
+    cluster._rest.latency_s = 0.1
     await names(cluster)
     assert api.requests[0].header("Accept-Encoding") == "identity"
     await cluster.close()
@@ -264,7 +264,7 @@ def reply(status: int, body: bytes, content_type: str = "application/json") -> A
         (404, b"404 page not found\n", "does not know how to list pods"),
         (500, b'{"kind":"Status","message":"etcd is sad","code":500}', "500 to list pods"),
         (503, b"<html>upstream</html>", "503 to list pods"),
-        (429, b"", "slow down"),
+        (429, b"", "limits the request rate"),
         (418, b"token=hunter2hunter2", "418 to list pods"),
         (500, b"x" * 1_000_000, "500 to list pods"),
     ],
@@ -352,7 +352,7 @@ async def test_a_server_that_says_nothing(path: Path, api: ApiServer) -> None:
     api.stalled = True
     cluster = cluster_for(path)
     with pytest.raises(TransportError, match="does not answer"):
-        await cluster._requests.get("/version", "get the version", read_timeout_s=0.05)
+        await cluster._rest.get("/version", "get the version", read_timeout_s=0.05)
     await cluster.close()
 
 

@@ -29,7 +29,7 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_LINE_BYTES", 100)
     splitter = LineSplitter("watch pods")
     assert splitter.receive(b"x" * 90) == []
-    with pytest.raises(ApiError, match="watch pods holds a line of more than 100 bytes"):
+    with pytest.raises(ApiError, match="watch pods contains a line of more than 100 bytes"):
         splitter.receive(b"x" * 20)
 
 

@@ -7,7 +7,8 @@ from tui_forward.kube.proxy_selection import select_proxy
 
 
 def chosen(host: str, environ: dict[str, str], *, port: int = 6443, tls: bool = True) -> str | None:
-    return select_proxy(host, port, tls=tls, proxy_url="", environ=environ, origin="x")
+    proxy = select_proxy(host, port, tls=tls, proxy_url="", environ=environ, origin="x")
+    return None if proxy is None else str(proxy)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,9 @@ def test_the_environment_is_read_as_go_reads_it(
         ("10.1.2.3", "10.1.2.3", True),
         ("fd00::1", "fd00::/8", True),
         ("fd00::1", "[fd00::1]:6443", True),
+        ("fd00::1", "FD00:0::1", True),
+        ("k8s.example", ".", False),
+        ("k8s.example", ":6443", False),
         ("127.0.0.1", "", True),
         ("::1", "", True),
         ("localhost", "", True),
@@ -65,7 +69,7 @@ def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
     found = select_proxy(
         "127.0.0.1", 1, tls=True, proxy_url="socks5://q:2", environ=environ, origin="x"
     )
-    assert found == "socks5://q:2"
+    assert str(found) == "socks5://q:2"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.waiting import until
 from tests.transport.handlers import Listener, Trust, echo_server
-from tui_forward.errors import ConfigError, TransportError
+from tui_forward.errors import TransportError
 from tui_forward.transport import Endpoint, connect
 from tui_forward.transport.tls_context import create_verifying_context
 from tui_forward.transport.tls_stream import TlsStream
@@ -62,8 +62,3 @@ async def test_cancelling_closes_the_socket(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await dial
         await until(lambda: server.connections[0].lost)
-
-
-async def test_a_proxy_url_that_is_none() -> None:
-    with pytest.raises(ConfigError):
-        await connect(Endpoint(host="x", port=1, proxy="gopher://x"), timeout_s=1)

@@ -11,7 +11,7 @@ from tests.kube.proxy_servers import PASSWORD, ConnectProxy, Proxy, SocksProxy, 
 from tests.transport.handlers import Listener, Trust, echo_server
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.transport import Endpoint, connect
-from tui_forward.transport.proxy_dialer import ProxyAddress, parse_proxy_url
+from tui_forward.transport.proxy_address import ProxyAddress, parse_proxy_url
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def test_through_a_proxy_by_name(kind: type[Proxy], tls: bool, tmp_path: P
                 port=6443,
                 tls=trust.client if tls else None,
                 server_hostname="localhost",
-                proxy=proxy.url,
+                proxy=parse_proxy_url(proxy.url),
             )
             stream = await connect(endpoint, timeout_s=10)
             listener = Listener(stream)
@@ -70,7 +70,9 @@ async def test_a_proxy_that_refuses(kind: type[Proxy]) -> None:
     proxy.refuse = True
     async with running(proxy):
         with pytest.raises(TransportError) as caught:
-            await connect(Endpoint(host="api", port=1, proxy=proxy.url), timeout_s=10)
+            await connect(
+                Endpoint(host="api", port=1, proxy=parse_proxy_url(proxy.url)), timeout_s=10
+            )
     assert PASSWORD not in f"{caught.value.message} {caught.value.hint}"
     assert caught.value.hint
 
@@ -81,7 +83,7 @@ async def test_a_wrong_password(kind: type[Proxy]) -> None:
     async with running(proxy):
         url = proxy.url.replace(PASSWORD, "wrong")
         with pytest.raises(TransportError) as caught:
-            await connect(Endpoint(host="api", port=1, proxy=url), timeout_s=10)
+            await connect(Endpoint(host="api", port=1, proxy=parse_proxy_url(url)), timeout_s=10)
     assert "wrong" not in caught.value.message
 
 
@@ -89,7 +91,7 @@ async def test_a_wrong_password(kind: type[Proxy]) -> None:
 async def test_no_proxy_there(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    endpoint = Endpoint(host="api", port=1, proxy=f"{scheme}://127.0.0.1:{port}")
+    endpoint = Endpoint(host="api", port=1, proxy=parse_proxy_url(f"{scheme}://127.0.0.1:{port}"))
     with pytest.raises(TransportError, match="the proxy"):
         await connect(endpoint, timeout_s=10)
 
@@ -120,7 +122,10 @@ async def test_answers_to_connect(answer: bytes, words: str) -> None:
     server = await loop.create_server(lambda: CannedServer(answer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(TransportError, match=words):
-        await connect(Endpoint(host="api", port=1, proxy=f"http://127.0.0.1:{port}"), timeout_s=10)
+        await connect(
+            Endpoint(host="api", port=1, proxy=parse_proxy_url(f"http://127.0.0.1:{port}")),
+            timeout_s=10,
+        )
     server.close()
     await server.wait_closed()
 
@@ -142,7 +147,7 @@ async def test_a_proxy_reached_by_tls_is_verified_with_the_clusters_authority(
                 host="localhost",
                 port=6443,
                 tls=trust.client,
-                proxy=proxy.url.replace("http://", "https://"),
+                proxy=parse_proxy_url(proxy.url.replace("http://", "https://")),
             )
             stream = await connect(endpoint, timeout_s=10)
             listener = Listener(stream)
@@ -154,7 +159,7 @@ async def test_a_proxy_reached_by_tls_is_verified_with_the_clusters_authority(
                 host="localhost",
                 port=6443,
                 tls=ssl.create_default_context(),
-                proxy=proxy.url.replace("http://", "https://"),
+                proxy=parse_proxy_url(proxy.url.replace("http://", "https://")),
             )
             with pytest.raises(TransportError, match="not trusted"):
                 await connect(stranger, timeout_s=10)

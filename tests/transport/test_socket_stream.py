@@ -19,7 +19,7 @@ def pair(write_limit: int = 256 * 1024) -> tuple[SocketStream, socket.socket]:
 
 async def test_bytes_go_there_and_back() -> None:
     async with echo_server() as server:
-        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, what="it"))
+        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, label="it"))
         listener = Listener(stream)
         stream.write(b"hello ")
         stream.writelines([b"wor", memoryview(b"ld"), bytearray(b"!")])
@@ -91,7 +91,7 @@ async def test_a_writer_is_told_when_there_is_room_again() -> None:
 
 async def test_a_reset_is_an_error_in_words() -> None:
     async with echo_server() as server:
-        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, what="it"))
+        stream = SocketStream(await dial_tcp("127.0.0.1", server.port, label="it"))
         listener = Listener(stream)
         stream.write(b"x")
         await listener.hears(b"x")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 
 from tests.transport.handlers import echo_server
 from tui_forward.errors import TransportError
@@ -12,101 +14,107 @@ from tui_forward.transport import tcp
 from tui_forward.transport.tcp import dial_tcp
 
 
-async def test_nobody_listens() -> None:
+async def test_refused_connection_is_an_error_with_address_and_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.raises(TransportError, match=f"the thing at 127.0.0.1:{port} refuses") as caught:
-        await dial_tcp("127.0.0.1", port, what="the thing")
+        await dial_tcp("127.0.0.1", port, label="the thing")
     assert caught.value.hint
 
 
-async def test_no_such_name() -> None:
-    with pytest.raises(TransportError, match=r"'nowhere\.invalid', cannot be resolved"):
-        await dial_tcp("nowhere.invalid", 80, what="the thing")
-
-
-async def test_a_name_that_is_no_name() -> None:
-    with pytest.raises(TransportError, match="cannot be resolved"):
-        await dial_tcp("a" * 300, 80, what="the thing")
+async def test_socket_has_keep_alive_and_no_delay() -> None:
+    async with echo_server() as server:
+        sock = await dial_tcp("127.0.0.1", server.port, label="it")
+        with sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            idle_s = sock.getsockopt(socket.IPPROTO_TCP, tcp._KEEPALIVE_IDLE)
+            assert idle_s == tcp.KEEPALIVE_IDLE_S
 
 
 def resolved_to(*hosts: str) -> Callable[..., object]:
-    async def resolve(host: str, port: int, what: str) -> list[tcp.Address]:
-        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, (one, port)) for one in hosts]
+    async def resolve(host: str, port: int, *, label: str) -> list[AddrInfoType]:
+        return [
+            (
+                socket.AF_INET6 if ":" in one else socket.AF_INET,
+                socket.SOCK_STREAM,
+                socket.IPPROTO_TCP,
+                "",
+                (one, port),
+            )
+            for one in hosts
+        ]
 
     return resolve
 
 
-async def test_the_next_address_is_tried_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "_resolve", resolved_to("127.0.0.2", "127.0.0.1"))
+async def test_next_address_is_tried_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "resolve", resolved_to("127.0.0.2", "127.0.0.1"))
     async with echo_server() as server:
-        sock = await dial_tcp("two", server.port, what="it")
+        sock = await dial_tcp("two", server.port, label="it")
         assert sock.getpeername() == ("127.0.0.1", server.port)
         sock.close()
 
 
-async def test_the_next_address_is_tried_when_one_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "_resolve", resolved_to("127.0.0.2", "127.0.0.1"))
+async def test_next_address_is_tried_when_one_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "resolve", resolved_to("127.0.0.2", "127.0.0.1"))
     monkeypatch.setattr(tcp, "ATTEMPT_DELAY_S", 0.01)
-    connect = tcp._connect
-    cancelled: list[object] = []
-
-    async def slow(address: tcp.Address) -> socket.socket:
-        if address[1][0] == "127.0.0.2":
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.append(address)
-        return await connect(address)
-
-    monkeypatch.setattr(tcp, "_connect", slow)
-    async with echo_server() as server:
-        sock = await dial_tcp("two", server.port, what="it")
-        sock.close()
-    assert cancelled
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]  # a full backlog drops further SYNs
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.2", port))
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", port)
+        async with server:
+            sock = await asyncio.wait_for(dial_tcp("two", port, label="it"), 10)
+            assert sock.getpeername() == ("127.0.0.1", port)
+            sock.close()
+        for filler in fillers:
+            filler.close()
 
 
-async def test_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def info(*_: object, **__: object) -> list[object]:
-        return [
-            (socket.AF_INET6, 1, 6, "", ("::1", 1)),
-            (socket.AF_INET6, 1, 6, "", ("::2", 1)),
-            (socket.AF_INET, 1, 6, "", ("1.1.1.1", 1)),
-        ]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", info)
-    order = [address[1][0] for address in await tcp._resolve("x", 1, "it")]
-    assert order == ["::1", "1.1.1.1", "::2"]
+async def test_all_failures_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "resolve", resolved_to("127.0.0.2", "127.0.0.1"))
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(TransportError, match="it at two:.* refuses connections"):
+        await dial_tcp("two", port, label="it")
 
 
-async def test_cancelling_closes_what_was_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = asyncio.Event()
+async def test_canceling_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    open_socket = tcp._open_socket
 
-    async def never(address: tcp.Address) -> socket.socket:
-        begun.set()
+    def remember(address: AddrInfoType) -> socket.socket:
+        opened.append(open_socket(address))
+        return opened[-1]
+
+    async def never(*_: object) -> None:
         await asyncio.Event().wait()
-        raise AssertionError
 
-    monkeypatch.setattr(tcp, "_connect", never)
-    dial = asyncio.create_task(dial_tcp("127.0.0.1", 1, what="it"))
-    await begun.wait()
+    monkeypatch.setattr(tcp, "_open_socket", remember)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+    dial = asyncio.create_task(dial_tcp("127.0.0.1", 1, label="it"))
+    while not opened:
+        await asyncio.sleep(0)
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dial
+    assert opened[0].fileno() == -1
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "text"),
     [
-        ("ENETUNREACH", "there is no way to it"),
-        ("EHOSTUNREACH", "there is no way to it"),
-        ("ETIMEDOUT", "does not answer"),
-        ("EACCES", "cannot be reached"),
+        (errno.ENETUNREACH, "no route to it"),
+        (errno.EHOSTUNREACH, "no route to it"),
+        (errno.ETIMEDOUT, "does not answer"),
+        (errno.EACCES, "cannot be reached"),
     ],
 )
-def test_errors_in_words(number: str, words: str) -> None:
-    import errno
-
-    error = tcp.describe_connect_error(OSError(getattr(errno, number), "x"), "::1", 80, "it")
-    assert words in error.message
+def test_connect_errors_in_words(number: int, text: str) -> None:
+    error = tcp.describe_connect_error(OSError(number, "x"), "::1", 80, "it")
+    assert text in error.message
     assert "[::1]:80" in error.message

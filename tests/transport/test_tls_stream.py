@@ -17,13 +17,14 @@ from tests.transport.handlers import EchoServer, Listener, Trust, echo_server
 from tui_forward.errors import TransportError
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.tcp import dial_tcp
-from tui_forward.transport.tls_stream import TlsStream, describe_tls_error
+from tui_forward.transport.tls_errors import describe_tls_error
+from tui_forward.transport.tls_stream import TlsStream
 
 
 async def secured(
     server: EchoServer, context: ssl.SSLContext, name: str = "localhost"
 ) -> TlsStream:
-    inner = SocketStream(await dial_tcp("127.0.0.1", server.port, what="it"))
+    inner = SocketStream(await dial_tcp("127.0.0.1", server.port, label="it"))
     stream = TlsStream(inner, context, name)
     try:
         await stream.handshake()
@@ -170,20 +171,20 @@ async def test_a_server_that_leaves_during_the_handshake(tmp_path: Path) -> None
 async def test_noise_after_the_handshake_is_an_error(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server) as server:
-        inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, what="it")))
+        inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, label="it")))
         stream = TlsStream(inner, trust.client, "localhost")
         await stream.handshake()
         listener = Listener(stream)
         stream.data_received(memoryview(b"\x17\x03\x03\x00\x20" + bytes(32)))
         error = await listener.end()
         assert error is not None
-        assert error.message.startswith("TLS failed")
+        assert error.message.startswith("TLS with ")
 
 
 async def test_records_cut_anywhere(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server) as server:
-        inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, what="it")))
+        inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, label="it")))
         inner.split(7)
         stream = TlsStream(inner, trust.client, "localhost")
         await stream.handshake()
@@ -231,7 +232,7 @@ async def test_tls_inside_tls(tmp_path: Path) -> None:
         proxy = await loop.create_server(Tunnel, "127.0.0.1", 0, ssl=outside.server)
         port = proxy.sockets[0].getsockname()[1]
         outer = TlsStream(
-            SocketStream(await dial_tcp("127.0.0.1", port, what="it")),
+            SocketStream(await dial_tcp("127.0.0.1", port, label="it")),
             outside.client,
             "localhost",
             role="tls-proxy",
@@ -251,4 +252,4 @@ async def test_tls_inside_tls(tmp_path: Path) -> None:
 
 def test_other_errors_keep_openssls_words() -> None:
     error = describe_tls_error(ssl.SSLError(1, "[SSL: NO_SHARED_CIPHER] no shared cipher"), "x")
-    assert error.message.startswith("TLS failed")
+    assert error.message.startswith("TLS with ")

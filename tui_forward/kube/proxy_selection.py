@@ -1,98 +1,84 @@
-"""Which proxy leads to an API server: `proxy-url`, else the environment as Go reads it.
+"""Selection of the proxy for an API server: `proxy-url`, else the environment as Go reads it.
 
-Go's `http.ProxyFromEnvironment` (golang.org/x/net/http/httpproxy), which kubectl uses:
-`HTTPS_PROXY`/`HTTP_PROXY` in either case, `NO_PROXY` with domains, addresses, CIDR ranges
-and ports; requests to localhost and loopback addresses never take a proxy of the environment.
+client-go uses golang.org/x/net/http/httpproxy: `HTTPS_PROXY` and `HTTP_PROXY` in either case
+(`ALL_PROXY` is not read), `NO_PROXY` with domains, addresses, CIDR ranges and ports; requests
+to localhost and loopback addresses never use a proxy of the environment.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from tui_forward.errors import ConfigError
+from tui_forward.transport.proxy_address import ProxyAddress, parse_proxy_url
 
-SCHEMES = ("http", "https", "socks5", "socks5h")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def select_proxy(
     host: str, port: int, *, tls: bool, proxy_url: str, environ: Mapping[str, str], origin: str
-) -> str | None:
-    """The proxy URL for one API server, or None.
+) -> ProxyAddress | None:
+    """Return the proxy for one server, or None for a direct connection.
 
     Args:
-        host: Name or address of the API server.
+        host: Name or address of the server.
         port: Its port.
         tls: Whether it speaks TLS.
         proxy_url: `proxy-url` of the cluster; empty when there is none.
         environ: Environment variables.
-        origin: Where `proxy_url` stands, for errors.
+        origin: Where `proxy_url` is set, for errors.
 
     Raises:
-        ConfigError: The proxy cannot be used; the message does not show its password.
+        ConfigError: The proxy URL is invalid; the message does not show its password.
     """
     if proxy_url:
-        return _checked(proxy_url, f"proxy-url of {origin}")
+        return parse_proxy_url(proxy_url, f"proxy-url of {origin}")
     variable = "HTTPS_PROXY" if tls else "HTTP_PROXY"
     value = environ.get(variable) or environ.get(variable.lower()) or ""
-    if not value or _bypassed(host, port, environ.get("NO_PROXY") or environ.get("no_proxy") or ""):
+    no_proxy = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
+    if not value or _is_bypassed(host, port, no_proxy):
         return None
-    # Go takes a bare "proxy:3128" to mean http.
-    return _checked(value if "://" in value else f"http://{value}", variable)
+    # As in Go, a bare "proxy:3128" means http.
+    return parse_proxy_url(value if "://" in value else f"http://{value}", variable)
 
 
-def _checked(url: str, where: str) -> str:
-    hint = "Use http://, https:// or socks5:// and a host, for example socks5://127.0.0.1:1080"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ConfigError(f"{where} is not a valid URL", hint=hint) from None
-    if parts.scheme not in SCHEMES:
-        raise ConfigError(f'{where} has the unknown scheme "{parts.scheme}"', hint=hint)
-    if not parts.hostname or port == 0:
-        raise ConfigError(f"{where} names no host", hint=hint)
-    return url
-
-
-def _bypassed(host: str, port: int, no_proxy: str) -> bool:
+def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
     host = host.lower().rstrip(".")
-    if host == "localhost":
+    address = _parse_address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
         return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    if address is not None and address.is_loopback:
-        return True
-    return any(_matches(host, port, address, item.strip().lower()) for item in no_proxy.split(","))
+    entries = (entry.strip().lower() for entry in no_proxy.split(","))
+    return any(_matches(entry, host, port, address) for entry in entries if entry)
 
 
-def _matches(
-    host: str,
-    port: int,
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
-    item: str,
-) -> bool:
-    if not item:
-        return False
-    if item == "*":
+def _matches(entry: str, host: str, port: int, address: _Address | None) -> bool:
+    """Whether one entry of NO_PROXY covers a server."""
+    if entry == "*":
         return True
-    if "/" in item:
+    if "/" in entry:
         try:
-            return address is not None and address in ipaddress.ip_network(item, strict=False)
+            return address is not None and address in ipaddress.ip_network(entry, strict=False)
         except ValueError:
             return False
-    name, colon, wanted = item.rpartition(":")
-    if colon and wanted.isdigit() and (":" not in name or name.startswith("[")):
-        if int(wanted) != port:
+    name = entry
+    head, colon, tail = entry.rpartition(":")
+    if colon and tail.isdigit() and (":" not in head or head.startswith("[")):
+        if int(tail) != port:
             return False
-        item = name.strip("[]")
-    if address is not None:
-        return item == host
-    if item.startswith("*."):
-        item = item[1:]
-    if item.startswith("."):
-        return host.endswith(item)
-    return host == item or host.endswith("." + item)
+        name = head
+    name = name.strip("[]")
+    excluded = _parse_address(name)
+    if excluded is not None:
+        return excluded == address
+    # "foo.com" covers bar.foo.com and foo.com; ".foo.com" and "*.foo.com" only the former.
+    name = name.removeprefix("*")
+    if name.startswith("."):
+        return len(name) > 1 and host.endswith(name)
+    return host == name or host.endswith(f".{name}") if name else False
+
+
+def _parse_address(text: str) -> _Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""Timestamps of the Kubernetes API."""
+"""Timestamps of Kubernetes objects and credentials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def parse_rfc3339(timestamp: str | None) -> float:
-    """Return the seconds since the epoch; 0 for a timestamp that is absent or invalid."""
+    """Return an RFC 3339 timestamp in seconds since the epoch; 0 when absent or invalid."""
     if not timestamp:
         return 0.0
     try:

@@ -1,7 +1,7 @@
-"""A byte stream to somewhere: TCP, TLS, proxies, WebSocket, in memory, with faults.
+"""Byte streams: TCP, TLS, through a proxy, WebSocket.
 
-`connect` dials an `Endpoint`; everything it returns is a `ByteStream`. Nothing here knows
-of pods, and nothing here reads a kubeconfig: see `access` for that seam.
+`connect` dials an `Endpoint`; everything it returns is a `ByteStream`. Nothing here knows pods
+or kubeconfig files: `access` is the interface to those.
 """
 
 from __future__ import annotations

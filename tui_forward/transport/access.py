@@ -1,7 +1,7 @@
-"""How to reach one API server: the seam between whoever knows kubeconfig and whoever dials.
+"""How to reach one API server: the interface between kubeconfig and the network.
 
-`kube` implements `Access`; `engine` and the rest of `transport` only use it. This module
-does no I/O and knows no kubeconfig.
+`kube` implements `ServerAccess`; `engine` and the rest of `transport` only use it. No I/O
+here, and no kubeconfig.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tui_forward.transport.proxy_address import ProxyAddress
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an API server is and how to get there.
+    """Address of a server and everything that is needed to connect to it.
 
     Attributes:
         host: Name or address, without brackets.
         port: TCP port.
-        tls: None for plain `http://`. Otherwise a context that holds trust and client
-            certificate; whoever dials for an upgrade offers ALPN `http/1.1` only.
+        tls: None for plain `http://`. Otherwise a context with trust, client certificate and
+            ALPN `http/1.1` only, since HTTP/2 has no upgrade.
         server_hostname: Name for SNI and verification (`tls-server-name`), else `host`.
         path_prefix: Path of the server URL without a trailing slash ("/k8s/clusters/c-1").
-        proxy: `proxy-url` as written ("socks5://127.0.0.1:1080"), or None. May hold a
-            password: never log it.
+        proxy: The proxy to connect through, or None.
+        label: The server in error texts.
     """
 
     host: str
@@ -32,13 +34,18 @@ class Endpoint:
     tls: ssl.SSLContext | None = None
     server_hostname: str | None = None
     path_prefix: str = ""
-    proxy: str | None = None
+    proxy: ProxyAddress | None = None
+    label: str = "the API server"
 
     @property
     def authority(self) -> str:
         """`host:port` for the `Host` header, with brackets around an IPv6 address."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return join_host_port(self.host, self.port)
+
+
+def join_host_port(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class ServerAccess(Protocol):
@@ -49,19 +56,19 @@ class ServerAccess(Protocol):
         """The kubeconfig context."""
 
     async def endpoint(self) -> Endpoint:
-        """Where to dial now; follows a kubeconfig that changed.
+        """Return the current endpoint; follows changes of the kubeconfig.
 
         Raises:
             ConfigError: The kubeconfig cannot be used.
         """
 
     async def headers(self, *, refresh: bool = False) -> Mapping[str, str]:
-        """Headers that authenticate a request (`Authorization`, `Impersonate-*`).
+        """Return headers that authenticate a request (`Authorization`, `Impersonate-*`).
 
         Args:
-            refresh: The last ones were refused with 401: get new ones even if these look
-                valid. At most one refresh per answer; then it is `AuthError`.
+            refresh: The server refused the last headers with 401: get new credentials even if
+                the current ones look valid. At most one refresh per response; then `AuthError`.
 
         Raises:
-            AuthError: No credentials can be had.
+            AuthError: No credentials are available.
         """

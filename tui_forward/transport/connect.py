@@ -1,8 +1,13 @@
-"""From an endpoint to a byte stream: TCP or proxy, then TLS."""
+"""The one way to connect: from an endpoint to a byte stream, through a proxy and TLS if needed.
+
+Requests and tunnels both use it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 
 from tui_forward.errors import TransportError
 from tui_forward.transport.access import Endpoint
@@ -11,42 +16,52 @@ from tui_forward.transport.stream import ByteStream
 from tui_forward.transport.tcp import connect_timeout_error, dial_tcp
 from tui_forward.transport.tls_stream import TlsStream
 
+_log = logging.getLogger(__name__)
+
 
 async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
-    """Dial an API server. The stream's reading is paused.
+    """Connect to a server. The stream's reading is paused.
 
     Cancellation closes what was opened.
 
     Args:
-        endpoint: Where, and through what.
+        endpoint: The server, its proxy and its TLS settings.
         timeout_s: For everything together.
 
     Raises:
-        ConfigError: `proxy-url` is not one.
-        TransportError: In words, what stood in the way.
+        TransportError: The cause, in words.
     """
+    started = time.monotonic()
+    via = f" through the proxy {endpoint.proxy}" if endpoint.proxy else ""
+    try:
+        stream = await _connect(endpoint, timeout_s)
+    except TransportError as error:
+        duration_s = time.monotonic() - started
+        _log.debug("dial %s%s failed, %.3f s: %s", endpoint.authority, via, duration_s, error)
+        raise
+    _log.debug("dial %s%s: %.3f s", endpoint.authority, via, time.monotonic() - started)
+    return stream
+
+
+async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
     stream: ByteStream | None = None
     stage = ""
     try:
         async with asyncio.timeout(timeout_s):
-            if endpoint.proxy:
-                # Brings two libraries along; few people have a proxy.
-                from tui_forward.transport.proxy_dialer import dial_via_proxy, parse_proxy_url
+            if endpoint.proxy is not None:
+                # Imports h11 and python-socks, which most users do not need.
+                from tui_forward.transport.proxy_dialer import dial_via_proxy
 
-                proxy = parse_proxy_url(endpoint.proxy)
-                stage = f" through the proxy {proxy}"
+                stage = f" through the proxy {endpoint.proxy}"
                 stream = await dial_via_proxy(
-                    proxy, endpoint.host, endpoint.port, trust=endpoint.tls
+                    endpoint.proxy, endpoint.host, endpoint.port, trust=endpoint.tls
                 )
             else:
                 stream = SocketStream(
-                    await dial_tcp(endpoint.host, endpoint.port, what="the API server")
+                    await dial_tcp(endpoint.host, endpoint.port, label=endpoint.label)
                 )
             if endpoint.tls is not None:
                 stage = " in the TLS handshake"
-                # HTTP/2 knows no upgrade. The context is shared with whoever makes ordinary
-                # requests, which are HTTP/1.1, too.
-                endpoint.tls.set_alpn_protocols(["http/1.1"])
                 name = endpoint.server_hostname or endpoint.host
                 secure = TlsStream(stream, endpoint.tls, name)
                 stream = secure
@@ -54,7 +69,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
             connected, stream = stream, None
             return connected
     except TimeoutError:
-        failure = connect_timeout_error(endpoint.authority, "the API server")
+        failure = connect_timeout_error(endpoint.authority, endpoint.label)
         raise TransportError(f"{failure.message}{stage}", hint=failure.hint) from None
     finally:
         if stream is not None:

@@ -1,4 +1,4 @@
-"""Await an answer on a callback stream: for handshakes, before the data path takes over."""
+"""Await a response on a callback stream: for handshakes, before the data path takes over."""
 
 from __future__ import annotations
 
@@ -12,81 +12,81 @@ from tui_forward.transport.stream import Buffer, ByteStream
 T = TypeVar("T")
 
 
-class _Exchange(Generic[T]):
-    """Handler of a stream for the time of one question and its answer."""
+class _HandshakeHandler(Generic[T]):
+    """Handler of a stream between one request and its response."""
 
     def __init__(
         self,
         stream: ByteStream,
         feed: Callable[[bytes], T | None],
         eof: Callable[[], None] | None,
-        what: str,
+        label: str,
     ) -> None:
-        self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.response: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._stream = stream
         self._feed = feed
         self._eof = eof
-        self._what = what
+        self._label = label
 
     def data_received(self, data: memoryview) -> None:
-        if self.answer.done():
+        if self.response.done():
             return
         try:
-            answer = self._feed(bytes(data))
+            response = self._feed(bytes(data))
         except TuiForwardError as error:
             self._stream.pause_reading()
-            self.answer.set_exception(error)
+            self.response.set_exception(error)
             return
-        if answer is not None:
+        if response is not None:
             self._stream.pause_reading()
-            self.answer.set_result(answer)
+            self.response.set_result(response)
 
     def writing_paused(self) -> None:
-        pass  # a question is short
+        pass  # requests are short
 
     def writing_resumed(self) -> None:
         pass
 
     def closed(self, error: TransportError | None) -> None:
-        if self.answer.done():
+        if self.response.done():
             return
         failure: TuiForwardError | None = error
         if failure is None and self._eof is not None:
             try:
                 self._eof()
-            except TuiForwardError as told:
-                failure = told
-        self.answer.set_exception(
-            failure or TransportError(f"{self._what} closed the connection without an answer")
+            except TuiForwardError as eof_error:
+                failure = eof_error
+        self.response.set_exception(
+            failure or TransportError(f"{self._label} closed the connection without an answer")
         )
 
 
 async def perform_handshake(
     stream: ByteStream,
-    question: Buffer,
+    request: Buffer,
     feed: Callable[[bytes], T | None],
     *,
-    what: str,
+    label: str,
     eof: Callable[[], None] | None = None,
 ) -> T:
-    """Send a question and feed what comes to a parser until it has the answer.
+    """Send a request and feed received bytes to a parser until it has the response.
 
-    Reading is paused when this returns: what the parser did not use of its last piece is
-    the parser's to remember, everything later is still in the stream.
+    Reading is paused when this returns. The parser keeps what it did not use of its last
+    piece; everything later is still in the stream.
 
     Args:
         stream: Connected; its handler is replaced.
-        question: Bytes to send.
-        feed: Takes a piece; returns the answer, or None if it needs more.
-        what: Who is asked, for error texts.
-        eof: Told of an end of file before the answer; may raise what it means.
+        request: Bytes to send.
+        feed: Receives a piece; returns the response, or None if it needs more.
+        label: The server in error texts.
+        eof: Called at an end of file before the response; may raise a more precise error.
 
     Raises:
         TransportError: The stream ended.
-        TuiForwardError: What `feed` or `eof` raised.
+        TuiForwardError: Raised by `feed` or `eof`.
     """
-    asking: _Exchange[T] = _Exchange(stream, feed, eof, what)
-    stream.set_handler(asking)
-    stream.write(question)
+    handler: _HandshakeHandler[T] = _HandshakeHandler(stream, feed, eof, label)
+    stream.set_handler(handler)
+    stream.write(request)
     stream.resume_reading()
-    return await asking.answer
+    return await handler.response

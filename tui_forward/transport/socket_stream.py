@@ -1,8 +1,8 @@
 """A byte stream over a connected socket, without asyncio's transports.
 
 asyncio's own transport costs an allocation per read and, since 3.12, keeps references to
-what it is given to write. Here all sockets of a loop read into one buffer, and what the
-kernel takes is never copied.
+written buffers. Here all sockets of a loop read into one buffer, and bytes that the kernel
+accepts at once are never copied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SocketStream(ByteStream):
 
     Args:
         sock: Connected; owned by the stream from now on.
-        write_limit: Queued bytes above which the handler is told to pause.
+        write_limit: Queued bytes above which the handler is paused.
     """
 
     def __init__(self, sock: socket.socket, *, write_limit: int = WRITE_LIMIT) -> None:
@@ -35,17 +35,17 @@ class SocketStream(ByteStream):
         self._handler: StreamHandler | None = None
         self._write_limit = write_limit
         self._queue: deque[memoryview] = deque()
-        self._backlog = 0
+        self._queued_bytes = 0
         self._write_paused = False
         self._reading = False
-        self._closing = False  # `close` was called: only the queue keeps the socket open
+        self._closing = False  # `close` was called; only the queue keeps the socket open
         self._released = False
         self._error: TransportError | None = None
 
     @property
     def write_buffer_size(self) -> int:
         """See `ByteStream`."""
-        return self._backlog
+        return self._queued_bytes
 
     def set_handler(self, handler: StreamHandler) -> None:
         """See `ByteStream`."""
@@ -97,11 +97,11 @@ class SocketStream(ByteStream):
         self._release()
 
     def _enqueue(self, data: Buffer, start: int) -> None:
-        # `bytes` cannot change under us; everything else is borrowed and must be copied.
+        # `bytes` are immutable; everything else is borrowed and must be copied.
         rest = memoryview(data)[start:]
         self._queue.append(rest if isinstance(data, bytes) else memoryview(bytes(rest)))
-        self._backlog += len(rest)
-        if self._backlog > self._write_limit and not self._write_paused:
+        self._queued_bytes += len(rest)
+        if self._queued_bytes > self._write_limit and not self._write_paused:
             self._write_paused = True
             if self._handler is not None:
                 self._handler.writing_paused()
@@ -125,7 +125,7 @@ class SocketStream(ByteStream):
             while queue:
                 head = queue[0]
                 sent = self._sock.send(head)
-                self._backlog -= sent
+                self._queued_bytes -= sent
                 if sent < len(head):
                     queue[0] = head[sent:]
                     return
@@ -159,7 +159,7 @@ class SocketStream(ByteStream):
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._queue.clear()
-        self._backlog = 0
+        self._queued_bytes = 0
         self._sock.close()
         if self._handler is not None:
             self._loop.call_soon(self._handler.closed, self._error)

@@ -1,22 +1,22 @@
-"""The seam of this package: a byte stream in callback style.
+"""The interface of this package: a byte stream in callback style.
 
 Callbacks instead of coroutines because this is the data path: a chunk goes from one socket
-to the other without a task switch, and usually without a copy. Layers (TLS, WebSocket,
-faults) take a `ByteStream` and are one.
+to the other without a task switch, and usually without a copy. Layers (TLS, WebSocket) wrap a
+`ByteStream` and are one.
 
-Rules every implementation keeps, and every handler may rely on:
+Rules of every implementation, on which every handler may rely:
 
-* One event loop, one thread. Nothing here blocks.
-* Buffers are borrowed. `data_received` may keep nothing of its argument after it returns
-  (it is a view of a buffer that all streams share), and `write` keeps nothing of its
-  argument either: what the system did not take is copied.
-* Reading starts paused: nothing is delivered before the first `resume_reading`, so a
-  handler can be exchanged (`set_handler`) without losing a byte.
-* `closed` is called exactly once per handler, whoever ended the stream, and never from
-  inside a call of the handler's own to the stream; everything is released by then. Nothing
-  else is called after it. A handler that is set after the end is told, too.
-* `write` never raises for the state of the connection: after the end it does nothing, and
-  `closed` tells.
+* One event loop, one thread. No call blocks.
+* Buffers are borrowed. `data_received` keeps no reference to its argument after it returns (it
+  is a view of a buffer shared by all streams), and `write` keeps none either: bytes that the
+  system does not accept are copied.
+* Reading starts paused: no byte is delivered before the first `resume_reading`, so a handler
+  can be replaced (`set_handler`) without losing one.
+* `closed` is called exactly once per handler, whichever side ended the stream, and never from
+  inside a call of the handler to the stream; all resources are released by then, and no other
+  callback follows. A handler that is set after the end gets the call, too.
+* `write` never raises because of the state of the connection: after the end it does nothing,
+  and `closed` reports the cause.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ Buffer = bytes | bytearray | memoryview
 
 
 class StreamHandler(Protocol):
-    """Who a byte stream talks to."""
+    """Callbacks of a byte stream."""
 
     def data_received(self, data: memoryview) -> None:
-        """Bytes from the peer, never empty. The view is valid during the call only."""
+        """Receive bytes, never none. The view is valid during the call only."""
 
     def writing_paused(self) -> None:
-        """More than the write limit is queued: stop writing where that is possible."""
+        """Stop writing where possible: more than the write limit is queued."""
 
     def writing_resumed(self) -> None:
-        """The queue is empty again."""
+        """Continue writing: the queue is empty again."""
 
     def closed(self, error: TransportError | None) -> None:
-        """The stream is over. None: by an end of file, or by `close` or `abort`."""
+        """Handle the end of the stream; no error after an end of file, `close` or `abort`."""
 
 
 class ByteStream(ABC):
@@ -57,35 +57,35 @@ class ByteStream(ABC):
 
     @abstractmethod
     def resume_reading(self) -> None:
-        """Deliver what comes. Idempotent."""
+        """Deliver incoming bytes. Idempotent."""
 
     @abstractmethod
     def pause_reading(self) -> None:
-        """Deliver nothing after the present call of `data_received`. Idempotent."""
+        """Stop delivering after the current call of `data_received`. Idempotent."""
 
     @abstractmethod
     def write(self, data: Buffer) -> None:
-        """Send, or queue what the system does not take now."""
+        """Send; queue what the system does not accept now."""
 
     def writelines(self, parts: Sequence[Buffer]) -> None:
-        """Send several buffers as one `write`, so that they do not travel apart."""
+        """Send several buffers as one `write`, so that they share packets."""
         self.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     @property
     @abstractmethod
     def write_buffer_size(self) -> int:
-        """Bytes queued by `write` and not taken by the system yet."""
+        """Bytes queued by `write` that the system has not accepted yet."""
 
     @abstractmethod
     def close(self) -> None:
-        """Send what is queued, then end the stream. Nothing is delivered any more.
+        """Send the queue, then end the stream. No more bytes are delivered.
 
         Takes as long as the peer takes to read; use `abort` to bound it.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """End the stream now and drop what is queued."""
+        """End the stream now and drop the queue."""
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, memoryview]] = (
@@ -94,11 +94,11 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, memoryvi
 
 
 def shared_buffer(role: str, size: int) -> memoryview:
-    """A scratch buffer that everything in the same role on this loop shares.
+    """Return the scratch buffer shared by all streams of a role on this loop.
 
-    Borrowed views of it are only passed downwards within one callback, so a role needs one
-    buffer however many streams there are; layers that are active at the same time use
-    different roles. The first caller decides the size.
+    Views of it are only passed on within one callback, so one buffer per role is enough for
+    any number of streams; layers that are active at the same time use different roles. The
+    first caller decides the size.
     """
     loop = asyncio.get_running_loop()
     buffers = _shared.get(loop)

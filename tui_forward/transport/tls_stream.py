@@ -1,4 +1,4 @@
-"""TLS over any byte stream, by OpenSSL in memory.
+"""TLS over any byte stream, with OpenSSL working in memory.
 
 Measured against asyncio's TLS transport and against non-blocking `SSLSocket`: in-memory
 BIOs with shared buffers need the least CPU per byte in both directions, because a read
@@ -16,21 +16,22 @@ from collections.abc import Sequence
 from tui_forward.errors import TransportError
 from tui_forward.transport.socket_stream import READ_SIZE
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler, shared_buffer
+from tui_forward.transport.tls_errors import describe_tls_error
 
-# What is fed to OpenSSL at a time. Its buffers grow to this and never shrink, so it bounds
+# Bytes given to OpenSSL at a time. Its buffers grow to this and never shrink, so it bounds
 # the memory of an idle tunnel; it is also small enough to stay in the processor's cache.
-_FEED = 64 * 1024
-_RECORD = 16 * 1024
+_FEED_BYTES = 64 * 1024
+_RECORD_BYTES = 16 * 1024  # the largest TLS record (RFC 8446, section 5.1)
 
 
 class TlsStream(ByteStream):
-    """The client's side of TLS over `inner`.
+    """Client side of TLS over `inner`.
 
     Args:
         inner: A connected stream; owned from now on.
-        context: Trust and client certificate; decides about verification.
+        context: Trust, client certificate and verification mode.
         server_hostname: For SNI and verification.
-        role: Streams that can be one inside the other need different roles.
+        role: Name of the shared buffer; nested streams need different roles.
     """
 
     def __init__(
@@ -49,22 +50,23 @@ class TlsStream(ByteStream):
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
         self._server_hostname = server_hostname or ""
-        self._plain = shared_buffer(role, READ_SIZE + 4 * _RECORD)
+        self._plain = shared_buffer(role, READ_SIZE + 4 * _RECORD_BYTES)
         self._handler: StreamHandler | None = None
         self._handshake: asyncio.Future[None] | None = None
         self._reading = False
-        self._ended = False  # nothing is delivered or sent any more
+        self._ended = False  # no more bytes are delivered or sent
         self._error: TransportError | None = None
         self._closed = False
         inner.set_handler(self)
 
     async def handshake(self) -> None:
-        """Agree on keys and check the peer's certificate. Call once, before anything else.
+        """Exchange keys and verify the server's certificate. Call once, before anything else.
 
-        Cancelling it leaves the stream unusable: abort it.
+        Canceling leaves the stream unusable: abort it.
 
         Raises:
-            TransportError: The peer is not who it should be, does not speak TLS, or left.
+            TransportError: The certificate is not accepted, the server does not speak TLS, or it
+                closed the connection.
         """
         self._handshake = self._loop.create_future()
         self._advance_handshake()
@@ -76,7 +78,7 @@ class TlsStream(ByteStream):
 
     @property
     def alpn(self) -> str | None:
-        """The application protocol agreed on, if any."""
+        """The negotiated application protocol (ALPN), if any."""
         return self._tls.selected_alpn_protocol()
 
     @property
@@ -96,7 +98,7 @@ class TlsStream(ByteStream):
             return
         self._reading = True
         if self._incoming.pending or self._tls.pending():
-            self._loop.call_soon(self._deliver_held)
+            self._loop.call_soon(self._deliver_pending)
         else:
             self._inner.resume_reading()
 
@@ -115,19 +117,19 @@ class TlsStream(ByteStream):
         except ssl.SSLError as error:
             self._fail(describe_tls_error(error, self._server_hostname))
             return
-        # However long it is, it leaves in one piece.
+        # One write for all records.
         self._inner.write(self._outgoing.read())
 
     def writelines(self, parts: Sequence[Buffer]) -> None:
-        """See `ByteStream`; copies no more than fills the first record."""
+        """See `ByteStream`; copies at most the first record."""
         if self._ended:
             return
-        if len(parts) == 2 and len(parts[1]) > _RECORD:
+        if len(parts) == 2 and len(parts[1]) > _RECORD_BYTES:
             # The usual case: a frame head and a long payload. A head in a record of its own
-            # would be a write of its own on every hop.
+            # would cost a separate write on every hop.
             head, payload = parts
             view = memoryview(payload)
-            cut = _RECORD - len(head)
+            cut = _RECORD_BYTES - len(head)
             try:
                 self._encrypt(b"".join((head, view[:cut])))
             except ssl.SSLError as error:
@@ -139,7 +141,7 @@ class TlsStream(ByteStream):
 
     def _encrypt(self, data: Buffer) -> None:
         sent = self._tls.write(data)
-        while sent < len(data):  # some versions write one record at a time
+        while sent < len(data):  # some OpenSSL versions write one record at a time
             sent += self._tls.write(memoryview(data)[sent:])
 
     def close(self) -> None:
@@ -148,8 +150,8 @@ class TlsStream(ByteStream):
             return
         self._ended = True
         self._reading = False
-        # An error is the usual case: our close_notify is written, the peer's has not come.
-        # We do not wait for it, since nothing that matters can follow.
+        # An error is the usual case: our close_notify is written, the peer's has not arrived.
+        # It is not awaited, since no data follows it.
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._inner.write(self._outgoing.read())
@@ -161,21 +163,21 @@ class TlsStream(ByteStream):
         self._reading = False
         self._inner.abort()
 
-    # What the inner stream calls.
+    # StreamHandler of the inner stream.
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
         if self._ended:
             return
         if not self._reading:
-            # The handshake.
+            # During the handshake.
             self._incoming.write(data)
             if self._handshake is not None and not self._handshake.done():
                 self._advance_handshake()
             return
         filled = 0
-        for start in range(0, len(data), _FEED):
-            self._incoming.write(data[start : start + _FEED])
+        for start in range(0, len(data), _FEED_BYTES):
+            self._incoming.write(data[start : start + _FEED_BYTES])
             filled = self._decrypt(filled)
         self._deliver(filled)
 
@@ -215,29 +217,29 @@ class TlsStream(ByteStream):
             self._inner.write(self._outgoing.read())
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
-            # The alert that tells the server why we leave.
+            # The alert with the reason, for the server.
             self._inner.write(self._outgoing.read())
             self._handshake.set_exception(describe_tls_error(error, self._server_hostname))
             return
         self._inner.write(self._outgoing.read())
-        # Everything behind it waits for a handler, an end of file as well as bytes: those
-        # that came along are in the BIO.
+        # What follows, bytes or an end of file, waits for a handler; bytes that arrived with
+        # the handshake are in the BIO.
         self._inner.pause_reading()
         self._handshake.set_result(None)
 
     def _decrypt(self, filled: int) -> int:
-        """Decrypt what the BIO holds behind `filled` bytes that wait in the shared buffer.
+        """Decrypt the content of the BIO behind the first `filled` bytes of the shared buffer.
 
-        Returns how many wait there now: all of a chunk, so that whoever parses it sees as
-        much as possible at once.
+        Returns the number of bytes in the buffer: a whole chunk is delivered at once, so that
+        its parser runs as rarely as possible.
         """
         plain = self._plain
         size = len(plain)
         read = self._tls.read
         try:
             while not self._ended:
-                if size - filled < _RECORD:
-                    # Cannot happen with what one read from the kernel brings.
+                if size - filled < _RECORD_BYTES:
+                    # One read from the kernel never holds this much.
                     self._deliver(filled)
                     filled = 0
                 count = read(size - filled, plain[filled:])
@@ -252,7 +254,7 @@ class TlsStream(ByteStream):
             self._deliver(filled)
             self._fail(describe_tls_error(error, self._server_hostname))
             return 0
-        # A key update may have produced an answer.
+        # A key update may have produced a response.
         if self._outgoing.pending and not self._ended:
             self._inner.write(self._outgoing.read())
         return filled
@@ -261,7 +263,7 @@ class TlsStream(ByteStream):
         if count and self._handler is not None and not self._ended:
             self._handler.data_received(self._plain[:count])
 
-    def _deliver_held(self) -> None:
+    def _deliver_pending(self) -> None:
         if self._reading:
             self._deliver(self._decrypt(0))
             self._resume_inner()
@@ -282,66 +284,3 @@ class TlsStream(ByteStream):
             self._reading = False
             self._error = error
             self._inner.abort()
-
-
-_VERIFY_WORDS = {
-    9: "is not valid yet",
-    10: "has expired",
-    18: "is signed by itself and not trusted",
-    19: "is signed by a certificate authority that is not trusted",
-    20: "is signed by a certificate authority that is not trusted",
-    21: "is signed by a certificate authority that is not trusted",
-    23: "has been revoked",
-    26: "is not meant for a server",
-}
-_NAME_MISMATCH = {62, 64}
-
-
-def describe_tls_error(error: ssl.SSLError, server_hostname: str) -> TransportError:
-    """What went wrong in TLS, in words.
-
-    Args:
-        error: What OpenSSL said.
-        server_hostname: The name that was to be verified.
-    """
-    described = _describe(error, server_hostname)
-    described.__cause__ = error
-    return described
-
-
-def _describe(error: ssl.SSLError, name: str) -> TransportError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _NAME_MISMATCH:
-            return TransportError(
-                f"the certificate of the server is not for {name!r}: {error.verify_message}",
-                hint="Set tls-server-name in the kubeconfig to a name in the certificate, "
-                "or use an address that is in it.",
-            )
-        words = _VERIFY_WORDS.get(error.verify_code, f"was rejected: {error.verify_message}")
-        if error.verify_code in (9, 10):
-            hint = "Check the clock of this machine, and renew the server's certificate."
-        else:
-            hint = (
-                "Set certificate-authority in the kubeconfig to the authority that signed it "
-                "(a proxy that opens TLS needs its own authority there)."
-            )
-        return TransportError(f"the certificate of {name!r} {words}", hint=hint)
-    # Errors that do not come from OpenSSL's own list have no reason.
-    reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
-    if reason in ("wrong version number", "http request", "record layer failure"):
-        return TransportError(
-            "the server does not speak TLS on this port",
-            hint="Check the server URL in the kubeconfig: http:// or another port may be meant.",
-        )
-    if "alert" in reason and "certificate" in reason:
-        return TransportError(
-            f"the server refused the client certificate ({reason})",
-            hint="Log in again, or renew the client certificate in the kubeconfig.",
-        )
-    if "alert unknown ca" in reason:
-        return TransportError(
-            "the server does not trust the authority of the client certificate",
-            hint="Log in again, or renew the client certificate in the kubeconfig.",
-        )
-    text = reason or str(error)
-    return TransportError(f"TLS failed: {text}")

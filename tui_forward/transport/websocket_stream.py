@@ -1,6 +1,6 @@
 """A WebSocket as a byte stream: payloads concatenated, message boundaries ignored.
 
-This is how SPDY travels where a proxy lets no other upgrade through (KEP-4006).
+Carries SPDY where a proxy rejects the SPDY upgrade (KEP-4006).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler
 
 
 class WebSocketStream(ByteStream):
-    """The client's side of an upgraded WebSocket with binary messages.
+    """Client side of an upgraded WebSocket with binary messages.
 
     Args:
-        inner: The stream under it, reading paused; owned from now on.
-        leftover: What came behind the 101.
+        inner: The stream below, reading paused; owned from now on.
+        leftover: Bytes received after the 101 response.
     """
 
     def __init__(self, inner: ByteStream, leftover: bytes) -> None:
@@ -29,8 +29,8 @@ class WebSocketStream(ByteStream):
         self._websocket = WebSocketConnection(Side.CLIENT, self, binary_only=True)
         self._handler: StreamHandler | None = None
         self._leftover = leftover
-        # Payload that came while reading was paused: at most what one chunk holds.
-        self._held: deque[bytes] = deque()
+        # Payload received while reading was paused: at most one chunk.
+        self._pending: deque[bytes] = deque()
         self._reading = False
         self._write_paused = False
         self._ended = False
@@ -54,8 +54,8 @@ class WebSocketStream(ByteStream):
         if self._reading or self._ended:
             return
         self._reading = True
-        if self._held or self._leftover:
-            self._loop.call_soon(self._deliver_held)
+        if self._pending or self._leftover:
+            self._loop.call_soon(self._deliver_pending)
         else:
             self._inner.resume_reading()
 
@@ -94,9 +94,9 @@ class WebSocketStream(ByteStream):
         if parts:
             self._inner.writelines(parts)
 
-    def _deliver_held(self) -> None:
-        while self._held and self._reading and self._handler is not None:
-            self._handler.data_received(memoryview(self._held.popleft()))
+    def _deliver_pending(self) -> None:
+        while self._pending and self._reading and self._handler is not None:
+            self._handler.data_received(memoryview(self._pending.popleft()))
         if self._leftover and self._reading:
             leftover, self._leftover = self._leftover, b""
             self._parse(memoryview(leftover))
@@ -108,7 +108,7 @@ class WebSocketStream(ByteStream):
 
     def _parse(self, data: memoryview) -> None:
         self._websocket.receive_data(data)
-        # Answers to pings are bounded in the codec as long as they are not taken.
+        # The codec bounds the number of pongs that are not written yet.
         if not self._write_paused and self._websocket.has_data_to_send:
             self._flush()
 
@@ -153,10 +153,10 @@ class WebSocketStream(ByteStream):
         """See `WebSocketReceiver`."""
         if self._ended or self._handler is None:
             return
-        if self._reading and not self._held:
+        if self._reading and not self._pending:
             self._handler.data_received(data)
         else:
-            self._held.append(bytes(data))
+            self._pending.append(bytes(data))
 
     def message_ended(self) -> None:
         """See `WebSocketReceiver`."""

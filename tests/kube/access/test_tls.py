@@ -18,6 +18,7 @@ from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.kube import PODS, ClusterClient
+from tui_forward.transport.proxy_address import parse_proxy_url
 
 
 def b64(content: bytes) -> str:
@@ -68,7 +69,7 @@ async def test_another_name_is_refused_with_the_way_out(
     found = cluster(config_path, named.url, authority, {})
     health = await found.health()
     await found.close()
-    assert "is not trusted" in health.error
+    assert "is not for '127.0.0.1'" in health.error
     assert "tls-server-name" in health.hint
 
 
@@ -77,7 +78,7 @@ async def test_an_unknown_authority_is_refused(config_path: Path, named: ApiServ
     found = cluster(config_path, named.url, other, {"tls-server-name": "kubernetes"})
     health = await found.health()
     await found.close()
-    assert "is not trusted" in health.error
+    assert "is not for '127.0.0.1'" in health.error
     assert "certificate-authority" in health.hint
 
 
@@ -290,7 +291,7 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(
         )
         health = await found.health()
         await found.close()
-    assert f"the proxy 127.0.0.1:{proxy.port} did not connect us" in health.error
+    assert f"the proxy {parse_proxy_url(proxy.url)} " in health.error
     assert "hunter2" not in health.error + health.hint
 
 

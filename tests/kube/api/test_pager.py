@@ -162,6 +162,6 @@ def test_a_page_is_never_held_as_a_whole() -> None:
     most = 0
     for start in range(0, len(body), 65536):
         page.receive(body[start : start + 65536])
-        most = max(most, len(page._held))
+        most = max(most, len(page._buffer))
     assert len(page.finish().resource_version) == 5
     assert most < 2 * pager.PIECE_BYTES < len(body)

@@ -224,7 +224,7 @@ class Dialer:
                     stream,
                     upgrade.request(),
                     feed,
-                    what="the API server",
+                    label="the API server",
                     eof=upgrade.receive_eof,
                 )
         except TimeoutError:

@@ -1,7 +1,8 @@
-"""Where one context's API server is and how to be let in; implements `transport.access.Access`."""
+"""Endpoint and credentials of one context; implements `transport.access.ServerAccess`."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.access.endpoints import make_endpoint
 from tui_forward.kube.access.tls import load_ca_pem
 from tui_forward.kube.auth.credentials import (
+    ClientCertificate,
     CredentialProvider,
     Credentials,
     CredentialSource,
@@ -17,30 +19,32 @@ from tui_forward.kube.auth.credentials import (
 from tui_forward.kube.kubeconfig.loader import ResolvedContext
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.transport.access import Endpoint
+from tui_forward.transport.blocking_call import run_in_thread
 
 
 class RequestAuth(NamedTuple):
-    """What one request needs.
+    """Endpoint and credentials of one request.
 
     Attributes:
-        headers: They authenticate; a name may repeat.
-        advice: What the person can do if they are refused.
+        endpoint: The API server.
+        headers: Authentication headers; a name may repeat.
+        hint: What the user can do if the server refuses them.
     """
 
     endpoint: Endpoint
     headers: HeaderList
-    advice: str
+    hint: str
 
 
 class ClusterAccess:
-    """Endpoint and credentials of one context, following its kubeconfig.
+    """Endpoint and credentials of one context; follows changes of the kubeconfig.
 
     A changed server, certificate or token is used from the next request on. Safe to use
     concurrently and to cancel.
 
     Args:
-        source: Where the kubeconfig comes from.
-        context: Context name; empty means the current one at this moment.
+        source: The kubeconfig.
+        context: Context name; empty means the context that is current now.
 
     Raises:
         ConfigError: There is no such context.
@@ -49,13 +53,15 @@ class ClusterAccess:
     def __init__(self, source: KubeconfigSource, context: str = "") -> None:
         self._source = source
         self._context = source.context_name(context)
-        self._login: ResolvedContext | None = None
+        self._resolved: ResolvedContext | None = None
         self._files: Signature = ()
-        self._authenticator: CredentialSource | None = None
+        self._credential_source: CredentialSource | None = None
         self._provider: CredentialProvider | None = None
-        self._given: Credentials | None = None
+        self._last_credentials: Credentials | None = None
         self._endpoint: Endpoint | None = None
-        self._endpoint_for: tuple[object, ...] | None = None
+        # What the endpoint was built from: the context as resolved, and the certificate.
+        self._endpoint_key: tuple[CredentialSource, ClientCertificate | None] | None = None
+        self._endpoint_lock = asyncio.Lock()
 
     @property
     def context(self) -> str:
@@ -73,7 +79,7 @@ class ClusterAccess:
 
     @property
     def server(self) -> str:
-        """Address of the API server as shown to people; empty while it is unknown."""
+        """Address of the API server for display; empty while it is unknown."""
         if self._endpoint is not None:
             return self._endpoint.authority
         try:
@@ -84,107 +90,110 @@ class ClusterAccess:
 
     @property
     def compression_disabled(self) -> bool:
-        """Whether the kubeconfig says `disable-compression`."""
-        return self._login is not None and self._login.cluster.disable_compression
+        """Whether the kubeconfig sets `disable-compression`."""
+        return self._resolved is not None and self._resolved.cluster.disable_compression
 
     async def endpoint(self) -> Endpoint:
-        """See `Access.endpoint`.
+        """See `ServerAccess.endpoint`.
 
         Raises:
             ConfigError: The kubeconfig cannot be used.
-            AuthError: The client certificate comes from a plugin that gave none.
+            AuthError: A plugin provides the client certificate, and failed.
         """
-        authenticator = self._current()
-        return self._endpoint_with(await authenticator.credentials())
+        source = self._current_source()
+        return await self._endpoint_for(source, await source.credentials())
 
     async def headers(self, *, refresh: bool = False) -> HeaderList:
-        """See `Access.headers`. A name may repeat: send every pair of `items()`.
+        """See `ServerAccess.headers`. A name may repeat: send every pair of `items()`.
 
         Raises:
-            AuthError: No credentials can be had, or none newer than those refused.
+            AuthError: No credentials are available, or none newer than the refused ones.
             ConfigError: The kubeconfig cannot be used.
         """
-        authenticator = self._current()
-        return authenticator.headers(await self._credentials(authenticator, refresh=refresh))
+        source = self._current_source()
+        return source.headers(await self._credentials(source, refresh=refresh))
 
     async def request_auth(self, *, refresh: bool = False) -> RequestAuth:
-        """Endpoint and headers that belong together.
+        """Return endpoint and headers that belong together.
 
         Raises:
             AuthError, ConfigError: See `headers` and `endpoint`.
         """
-        authenticator = self._current()
-        credentials = await self._credentials(authenticator, refresh=refresh)
+        source = self._current_source()
+        credentials = await self._credentials(source, refresh=refresh)
         return RequestAuth(
-            self._endpoint_with(credentials),
-            authenticator.headers(credentials),
-            authenticator.hint,
+            await self._endpoint_for(source, credentials), source.headers(credentials), source.hint
         )
 
     def ca_pem(self) -> bytes:
-        """The cluster's own authority, as PEM; empty for the system's.
+        """Return the cluster's own authority as PEM; empty for the system's.
 
         Raises:
             ConfigError: It cannot be read.
         """
-        return load_ca_pem(self._login.cluster) if self._login is not None else b""
+        return load_ca_pem(self._resolved.cluster) if self._resolved is not None else b""
 
     async def credentials_changed(self, since: Signature | None = None) -> None:
         """Wait until a file that credentials come from changes. Safe to cancel.
 
         Args:
-            since: What `credentials_revision` said before the credentials were tried;
-                a change since then counts. Default: changes from now on.
+            since: `credentials_revision` before the credentials were used; a change since then
+                counts. Default: changes from now on.
         """
         await self._source.changed(since)
 
     def credentials_revision(self) -> Signature:
-        """What the kubeconfig and the files it names look like, for `credentials_changed`."""
+        """Return the state of the kubeconfig and the files it names, for `credentials_changed`."""
         return self._source.revision()
 
-    async def _credentials(self, authenticator: CredentialSource, *, refresh: bool) -> Credentials:
-        refused = self._given
-        credentials = await authenticator.credentials(refresh=refresh)
-        if refresh and credentials == refused and not authenticator.can_refresh:
-            raise AuthError(f"{self.server} refused the credentials (401)", hint=authenticator.hint)
-        self._given = credentials
+    async def _credentials(self, source: CredentialSource, *, refresh: bool) -> Credentials:
+        refused = self._last_credentials
+        credentials = await source.credentials(refresh=refresh)
+        if refresh and credentials == refused and not source.can_refresh:
+            raise AuthError(f"{self.server} refused the credentials (401)", hint=source.hint)
+        self._last_credentials = credentials
         return credentials
 
-    def _current(self) -> CredentialSource:
-        """The authenticator for what the kubeconfig and the files it names say now."""
-        login = self._source.kubeconfig().resolve(self._context)
-        user = login.user
-        files = file_signatures((login.cluster.ca_file, user.certificate_file, user.key_file))
-        if self._authenticator is not None and login == self._login and files == self._files:
-            return self._authenticator
-        before = self._login
-        if before is None or (login.user, login.cluster) != (before.user, before.cluster):
-            # A plugin's credentials outlive changes elsewhere in the file.
-            self._provider = _provider(login, self._source)
-        self._authenticator = CredentialSource(login, self._provider)
-        self._login, self._files = login, files
-        self._endpoint_for = None
-        return self._authenticator
+    def _current_source(self) -> CredentialSource:
+        """Return the credential source for the current content of the kubeconfig."""
+        resolved = self._source.kubeconfig().resolve(self._context)
+        user = resolved.user
+        files = file_signatures((resolved.cluster.ca_file, user.certificate_file, user.key_file))
+        source = self._credential_source
+        if source is not None and resolved == self._resolved and files == self._files:
+            return source
+        before = self._resolved
+        if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
+            # Keep a plugin's credentials when other parts of the file change.
+            self._provider = _make_provider(resolved, self._source)
+        source = self._credential_source = CredentialSource(resolved, self._provider)
+        self._resolved, self._files = resolved, files
+        return source
 
-    def _endpoint_with(self, credentials: Credentials) -> Endpoint:
-        assert self._login is not None
-        key = (credentials.certificate,)
-        if self._endpoint is None or self._endpoint_for != key:
-            self._endpoint = make_endpoint(
-                self._login.cluster, credentials.certificate, self._source.environ
-            )
-            self._endpoint_for = key
-        return self._endpoint
+    async def _endpoint_for(self, source: CredentialSource, credentials: Credentials) -> Endpoint:
+        key = (source, credentials.certificate)
+        async with self._endpoint_lock:
+            if self._endpoint is None or self._endpoint_key != key:
+                cluster = source.resolved.cluster
+                # Certificates are read from files and parsed.
+                self._endpoint = await run_in_thread(
+                    lambda: make_endpoint(cluster, credentials.certificate, self._source.environ),
+                    name="TLS settings",
+                )
+                self._endpoint_key = key
+            return self._endpoint
 
 
-def _provider(login: ResolvedContext, source: KubeconfigSource) -> CredentialProvider | None:
-    """What gives out this user's credentials, if they are not in the kubeconfig itself."""
-    if login.user.exec is not None:
+def _make_provider(
+    resolved: ResolvedContext, source: KubeconfigSource
+) -> CredentialProvider | None:
+    """Return the provider of credentials that are not in the kubeconfig itself."""
+    if resolved.user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
-        return ExecPlugin(login.user.exec, login.cluster, source.environ)
-    if login.user.auth_provider is not None:
+        return ExecPlugin(resolved.user.exec, resolved.cluster, source.environ)
+    if resolved.user.auth_provider is not None:
         from tui_forward.kube.auth.auth_providers import make_provider
 
-        return make_provider(login.user, source.environ)
+        return make_provider(resolved.user, source.environ)
     return None

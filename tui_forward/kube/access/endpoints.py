@@ -1,4 +1,4 @@
-"""From a kubeconfig's cluster to an `Endpoint`: where to dial and how."""
+"""Endpoint of a kubeconfig's cluster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tui_forward.transport.access import Endpoint
 def make_endpoint(
     cluster: ClusterEntry, certificate: ClientCertificate | None, environ: Mapping[str, str]
 ) -> Endpoint:
-    """The endpoint of a cluster, with its trust and a client certificate.
+    """Return the endpoint of a cluster, with its trust and a client certificate.
+
+    Reads files.
 
     Raises:
-        ConfigError: Server address, proxy, trust or certificate cannot be used.
+        ConfigError: Server address, proxy, trust or certificate are invalid.
     """
     origin = f'cluster "{cluster.name}"'
     hint = f"Correct `server` in {cluster.source or 'the kubeconfig'}"
@@ -28,8 +30,8 @@ def make_endpoint(
         raise ConfigError(f"{origin} has no server address", hint=hint)
     if "://" not in server:
         # client-go: TLS if anything about TLS is configured, else plain http.
-        wants_tls = cluster.insecure or cluster.ca_data or cluster.ca_file or certificate
-        server = f"{'https' if wants_tls else 'http'}://{server}"
+        has_tls = cluster.insecure or cluster.ca_data or cluster.ca_file or certificate
+        server = f"{'https' if has_tls else 'http'}://{server}"
     try:
         parts = urlsplit(server)
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,33 +1,34 @@
-"""Lists in pages: the next page is on the wire while this one is decoded."""
+"""Lists in pages: the next page is fetched while this one is decoded."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Generic
+from urllib.parse import urlencode
 
 import msgspec
 
 from tui_forward.errors import ApiError
 from tui_forward.kube.api.api_types import ListMetadata, RawList
 from tui_forward.kube.api.resources import Item, Resource
+from tui_forward.kube.api.rest_client import RestClient
+from tui_forward.kube.errors import unexpected_response_error
 
 PAGE_LIMIT = 500
-# The largest page that is read; 500 objects of the 1.5 MiB etcd allows would be more, but
-# nothing sane comes near this.
+# The metadata of a list is within its first bytes.
 HEAD_BYTES = 8192
-MAX_PAGE_BYTES = 512 * 2**20
-# What is decoded at once: one or two milliseconds' worth.
+# Decoded at once: takes one or two milliseconds.
 PIECE_BYTES = 256 * 1024
 
 _LIST = msgspec.json.Decoder(RawList)
 _METADATA = msgspec.json.Decoder(ListMetadata)
+_BORDER = b'},{"metadata":{'  # between two objects
 # Go writes kind, apiVersion, metadata, items in this order; a string cannot hold an
 # unescaped quote, so the first `"metadata":{…}` before `"items"` is the list's own.
-_BETWEEN = b'},{"metadata":{'
 _HEAD = re.compile(rb'\{(?:[^{}\[\]]*,)?"metadata":(\{[^{}]*\}),"items":\[')
 
 
@@ -37,11 +38,11 @@ class Page(Generic[Item]):
 
     Attributes:
         items: The objects, in the server's order.
-        resource_version: Version of the whole list; a watch begins from it.
-        remaining: How many more the server expects, None where it does not say.
+        resource_version: Version of the whole list; start a watch from it.
+        remaining: Number of objects on later pages, None if the server does not report it.
         last: No page follows.
-        restarted: The list began anew (the server forgot the old one): what earlier pages
-            held counts only if it appears again.
+        restarted: The list has started over because the server discarded the old one: drop
+            the objects of earlier pages unless they appear again.
     """
 
     items: tuple[Item, ...]
@@ -52,151 +53,225 @@ class Page(Generic[Item]):
 
 
 class PageDecoder(Generic[Item]):
-    """Decodes a page while it arrives: bytes in, objects out. No I/O.
+    """Incremental decoder of a page: bytes in, objects out. No I/O.
 
-    As soon as a quarter of a megabyte is there it is cut where the text of one object ends and
-    that of the next begins, and decoded. So a page never lies in memory as a whole, what is
-    decoded was just decrypted, and nothing else has to wait for more than a millisecond or two.
+    Every quarter of a megabyte is cut at the border between two objects and decoded. So a page
+    is never in memory as a whole, decoded bytes are still in the processor's cache, and the
+    event loop is blocked for a millisecond or two at most.
 
-    A string cannot hold the mark at which is cut, since its quotes would be escaped. Where
-    nested objects hold it, the piece is no valid JSON: then more is awaited. A layout that is
-    not Go's is decoded at the end, as a whole.
+    A string cannot contain the border, since its quotes would be escaped. Where nested objects
+    contain it, the piece is not valid JSON and more bytes are awaited. A layout other than Go's
+    is decoded at the end, as a whole.
 
     Args:
-        resource: What the page lists.
+        resource: Resource of the objects.
+
+    Attributes:
+        head: Metadata of the list once it has arrived.
+        items: Objects decoded so far.
     """
 
     def __init__(self, resource: Resource[Item]) -> None:
         self._resource = resource
-        self._held = bytearray()
-        self._enough = PIECE_BYTES
-        self._looked = False
+        self._buffer = bytearray()
+        self._threshold = PIECE_BYTES
+        self._head_searched = False
         self._in_items = False
         self.head: ListMetadata | None = None
         self.items: list[Item] = []
 
     def receive(self, chunk: bytes) -> None:
-        """Some bytes of the body, in any chunking.
+        """Receive bytes of the body, in any chunking.
 
         Raises:
             msgspec.DecodeError: The body is not a list of this resource.
         """
-        self._held += chunk
-        if not self._looked and len(self._held) >= HEAD_BYTES:
-            self._look()
-        if self._in_items and len(self._held) >= self._enough:
-            self._cut()
+        self._buffer += chunk
+        if not self._head_searched and len(self._buffer) >= HEAD_BYTES:
+            self._find_head()
+        if self._in_items and len(self._buffer) >= self._threshold:
+            self._decode_piece()
 
     def finish(self) -> ListMetadata:
-        """The body has ended: decode what is left, and return the list's metadata.
+        """Decode the rest after the end of the body, and return the list's metadata.
 
         Raises:
             msgspec.DecodeError: The body is not a list of this resource.
-            UnicodeDecodeError, RecursionError: Nor even reasonable JSON.
+            UnicodeDecodeError, RecursionError: It is not JSON.
         """
-        if not self._looked:
-            self._look()
-        rest = b"".join((b'{"items":[', self._held)) if self._in_items else self._held
+        if not self._head_searched:
+            self._find_head()
+        rest = b"".join((b'{"items":[', self._buffer)) if self._in_items else self._buffer
         listing = _LIST.decode(rest)
-        self._held = bytearray()
+        self._buffer = bytearray()
         self.items += map(self._resource.decode, listing.items or ())
         if self.head is None:
             self.head = listing.metadata
         return self.head
 
-    def _look(self) -> None:
-        """Find the metadata before the items, where the next page's token stands."""
-        self._looked = True
-        found = _HEAD.match(self._held, 0, HEAD_BYTES)
+    def _find_head(self) -> None:
+        """Find the metadata before the items; it contains the token of the next page."""
+        self._head_searched = True
+        found = _HEAD.match(self._buffer, 0, HEAD_BYTES)
         if found is not None:
             self.head = _METADATA.decode(found.group(1))
             self._in_items = True
-            del self._held[: found.end()]
+            del self._buffer[: found.end()]
 
-    def _cut(self) -> None:
-        cut = self._held.rfind(_BETWEEN) + 1
+    def _decode_piece(self) -> None:
+        """Decode the buffer up to the last border between two objects."""
+        cut = self._buffer.rfind(_BORDER) + 1
         if cut:
-            with memoryview(self._held) as view:
+            with memoryview(self._buffer) as view:
                 piece = b"".join((b"[", view[:cut], b"]"))
             try:
                 decoded = self._resource.list_decoder.decode(piece)
             except msgspec.ValidationError:
                 raise
             except msgspec.DecodeError:
-                self._enough = 2 * len(self._held)
+                self._threshold = 2 * len(self._buffer)
                 return
             self.items += map(self._resource.convert, decoded)
-            del self._held[: cut + 1]  # and the comma
-        self._enough = len(self._held) + PIECE_BYTES
+            del self._buffer[: cut + 1]  # and the comma
+        self._threshold = len(self._buffer) + PIECE_BYTES
 
 
-# Gets the page a token leads to; says what the page's head says before the rest is there.
+# Fetches the page of a token; reports the head of the page before the rest has arrived.
 Fetch = Callable[[str, Callable[[ListMetadata], None]], Coroutine[None, None, PageDecoder[Item]]]
 
 
 class Pager(Generic[Item]):
-    """Fetches the pages of one list, one ahead of the page that is waited for.
+    """Fetcher of the pages of one list, one page ahead of the reader.
 
-    A page says in its first bytes where the next one begins, so that one is asked for while
-    this one is still arriving: the server prepares it meanwhile.
+    The first bytes of a page contain the token of the next one, which is requested while this
+    one is still arriving, so that the server prepares it meanwhile.
 
     Args:
-        fetch: Gets one page.
+        fetch: Fetches one page.
     """
 
     def __init__(self, fetch: Fetch[Item]) -> None:
         self._fetch = fetch
         self._pages: deque[asyncio.Task[PageDecoder[Item]]] = deque()
-        self._taken: asyncio.Task[PageDecoder[Item]] | None = None
-        self._next = ""
+        self._current: asyncio.Task[PageDecoder[Item]] | None = None
+        self._next_token = ""
 
     def start(self) -> None:
-        """Ask for the first page."""
-        self._begin("")
+        """Request the first page."""
+        self._request("")
 
-    def _begin(self, token: str) -> None:
+    def _request(self, token: str) -> None:
         def on_head(head: ListMetadata) -> None:
-            if page is not self._taken:
-                self._next = head.continue_token  # asked for when this one is waited for
+            if page is not self._current:
+                self._next_token = head.continue_token  # requested once this page is read
             elif head.continue_token:
-                self._begin(head.continue_token)
+                self._request(head.continue_token)
 
         page = asyncio.create_task(self._fetch(token, on_head))
         self._pages.append(page)
 
     async def next_page(self) -> PageDecoder[Item]:
-        """The next page. Safe to cancel, then `close`.
+        """Return the next page. Safe to cancel, then `close`.
 
         Raises:
             As the fetch does.
         """
-        page = self._taken = self._pages.popleft()
-        if self._next:
-            self._begin(self._next)
-            self._next = ""
+        page = self._current = self._pages.popleft()
+        if self._next_token:
+            self._request(self._next_token)
+            self._next_token = ""
         return await page
 
     def prefetch(self, token: str) -> bool:
-        """Whether another page follows the one taken last, whose token this is."""
+        """Request the page of a token unless in progress; return whether a page follows.
+
+        Args:
+            token: `continue` of the current page; empty on the last one.
+        """
         if token and not self._pages:
-            # Its head was not where it was expected.
-            self._begin(token)
+            # The metadata was not before the items.
+            self._request(token)
         return bool(self._pages)
 
     async def close(self) -> None:
-        """Give up what is under way."""
-        pages = [page for page in (*self._pages, self._taken) if page is not None]
+        """Cancel the requests in progress."""
+        pages = [page for page in (*self._pages, self._current) if page is not None]
         self._pages.clear()
-        self._taken, self._next = None, ""
+        self._current, self._next_token = None, ""
         for page in pages:
             page.cancel()
         await asyncio.gather(*pages, return_exceptions=True)
 
 
-def unexpected_response_error(what: str, server: str, error: Exception) -> ApiError:
-    """The error for an answer that is not what was asked for."""
-    return ApiError(
-        f"{server} answered something that is no answer to {what} ({type(error).__name__})",
-        status=200,
-        hint="Check that `server` in the kubeconfig is a Kubernetes API server",
-    )
+async def list_pages(
+    client: RestClient,
+    resource: Resource[Item],
+    namespace: str,
+    *,
+    label_selector: str = "",
+    field_selector: str = "",
+    limit: int = PAGE_LIMIT,
+) -> AsyncGenerator[Page[Item], None]:
+    """Yield all objects of a resource, page by page; see `ClusterClient.list_pages`."""
+    what = resource.describe("list", namespace)
+    path = resource.path(namespace)
+
+    async def fetch(token: str, on_head: Callable[[ListMetadata], None]) -> PageDecoder[Item]:
+        query: dict[str, str | int] = {}
+        if limit:
+            query["limit"] = limit
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        if token:
+            query["continue"] = token
+        page = PageDecoder(resource)
+        # The user sees an empty screen until the first page is complete: no other request
+        # shares the network with it.
+        reported = not token
+
+        def receive(chunk: bytes) -> None:
+            nonlocal reported
+            page.receive(chunk)
+            if page.head is not None and not reported:
+                reported = True
+                on_head(page.head)
+
+        try:
+            await client.get(f"{path}?{urlencode(query)}" if query else path, what, receive=receive)
+            page.finish()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise unexpected_response_error(what, client.access.server, error) from error
+        return page
+
+    restarted = False
+    pager = Pager(fetch)
+    pager.start()
+    try:
+        more = True
+        while more:
+            try:
+                page = await pager.next_page()
+            except ApiError as error:
+                if not error.expired or not limit:
+                    raise
+                # The list outlives the server's history: fewer, larger pages, then a single one.
+                limit = limit * 4 if limit < PAGE_LIMIT * 16 else 0
+                restarted = True
+                await pager.close()
+                pager.start()
+                continue
+            head = page.head or ListMetadata()
+            more = pager.prefetch(head.continue_token)
+            yield Page(
+                items=tuple(page.items),
+                resource_version=head.resource_version,
+                remaining=head.remaining_item_count,
+                last=not more,
+                restarted=restarted,
+            )
+            del page
+            restarted = False
+    finally:
+        await pager.close()

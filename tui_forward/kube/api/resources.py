@@ -46,8 +46,8 @@ class Resource(Generic[Item]):
             parts.append(quote(name, safe=""))
         return "/".join(parts)
 
-    def words(self, verb: str, namespace: str = "", name: str = "") -> str:
-        """A request in words, for messages: `list pods in namespace shop`."""
+    def describe(self, verb: str, namespace: str = "", name: str = "") -> str:
+        """Return a request in words, for messages: `list pods in namespace shop`."""
         qualified = f"{self.plural}.{self.group}" if self.group else self.plural
         text = f"{verb} {qualified}"
         if name:

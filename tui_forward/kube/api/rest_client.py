@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access.cluster_access import ClusterAccess
-from tui_forward.kube.api.pager import MAX_PAGE_BYTES
 from tui_forward.kube.auth.credentials import HeaderList
 from tui_forward.kube.errors import to_api_error, to_transport_error
+from tui_forward.kube.http_import import import_in_thread
 from tui_forward.transport.access import Endpoint
+from tui_forward.transport.blocking_call import run_in_thread
 
 if TYPE_CHECKING:
     import aiohttp
 
     from tui_forward.kube.api.http_session import HttpSession
 
+_log = logging.getLogger(__name__)
+
 USER_AGENT = "tui-forward"
 READ_TIMEOUT_S = 30.0
 JSON = "application/json"
+# 500 objects of the 1.5 MiB that etcd allows would be more; real pages are far smaller.
+MAX_BODY_BYTES = 512 * 2**20
 _MAX_ERROR_BYTES = 64 * 1024
-# Below this round trip, compressing costs more time than it saves.
+# Below this round trip, compression costs more time than it saves.
 _COMPRESS_ABOVE_S = 0.005
 
 
 class RestClient:
-    """GETs to one API server. Safe to use concurrently and to cancel.
+    """GET requests to one API server. Safe to use concurrently and to cancel.
 
     Args:
-        access: Where it is and how to be let in.
+        access: The server and its credentials.
+
+    Attributes:
+        access: As given.
+        latency_s: Estimated round trip to the server; None before the first response.
     """
 
     def __init__(self, access: ClusterAccess) -> None:
-        self._access = access
+        self.access = access
+        self.latency_s: float | None = None
         self._session: HttpSession | None = None
+        self._session_lock = asyncio.Lock()
         self._retired: set[HttpSession] = set()
         self._closed = False
-        self.latency_s: float | None = None
 
     async def get(
         self,
@@ -52,25 +63,25 @@ class RestClient:
         receive: Callable[[bytes], None] | None = None,
         accept: str = JSON,
     ) -> bytes:
-        """The body of a GET.
+        """Return the body of a GET.
 
         Args:
             target: Path and query below the server URL.
             what: The request in words, for errors ("list pods in namespace shop").
             read_timeout_s: Longest silence.
-            receive: Takes the body as it arrives; nothing is returned then.
-            accept: Media types wanted.
+            receive: Receives the body in pieces; the result is empty then.
+            accept: Accepted media types.
 
         Raises:
-            ApiError: The server answered with an error.
+            ApiError: The server responded with an error.
             AuthError: It refused the credentials, twice if they could be refreshed.
             ConfigError: The kubeconfig cannot be used.
-            TransportError: There was no answer.
+            TransportError: There was no response.
         """
         async with self.stream(
             target, what, read_timeout_s=read_timeout_s, compress=None, accept=accept
         ) as response:
-            return await self._body(response, what, receive=receive)
+            return await self._read_body(response, what, receive=receive)
 
     @asynccontextmanager
     async def stream(
@@ -82,23 +93,21 @@ class RestClient:
         compress: bool | None,
         accept: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful response to a GET; refreshes refused credentials once.
+        """Yield a successful response to a GET; refreshes refused credentials once.
 
         Args:
             target: Path and query below the server URL.
             what: The request in words, for errors.
             read_timeout_s: Longest silence.
-            compress: Ask for gzip; None decides by the network.
-            accept: Media types wanted.
+            compress: Whether to request gzip; None decides by the network.
+            accept: Accepted media types.
 
         Raises:
-            As `read`. Trouble while the body is read is mapped, too.
+            As `get`; also for failures while the caller reads the body.
         """
         refresh = False
         while True:
-            if self._closed:
-                raise TransportError(f"the connection to {self._access.server} is closed")
-            endpoint, credentials, advice = await self._access.request_auth(refresh=refresh)
+            endpoint, credentials, hint = await self.access.request_auth(refresh=refresh)
             if compress is None:
                 compress = self._should_compress(endpoint)
             headers = HeaderList(
@@ -113,13 +122,14 @@ class RestClient:
                 if response.status < 400:
                     yield response
                     return
-                body = await self._body(response, what, limit=_MAX_ERROR_BYTES)
+                body = await self._read_body(response, what, limit=_MAX_ERROR_BYTES)
                 if response.status != 401 or refresh:
                     error = to_api_error(
-                        response.status, body, what=what, server=self._access.server
+                        response.status, body, what=what, server=self.access.server
                     )
                     if isinstance(error, AuthError):
-                        error.hint = advice
+                        error.hint = hint
+                    _log.warning("%s", error)
                     raise error
             refresh = True
 
@@ -127,38 +137,47 @@ class RestClient:
     async def _response(
         self, endpoint: Endpoint, target: str, headers: HeaderList, read_timeout_s: float
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        session = self._session_to(endpoint)
+        session = await self._session_for(endpoint)
         import aiohttp  # loaded with the session
 
+        path = target.partition("?")[0]
         session.users += 1
+        started = time.monotonic()
         try:
-            began = time.monotonic()
             response = await session.request("GET", target, headers, read_timeout_s=read_timeout_s)
             try:
-                self._measured(time.monotonic() - began)
+                duration_s = time.monotonic() - started
+                self._record_latency(duration_s)
+                _log.debug("GET %s: %d, %.3f s", path, response.status, duration_s)
                 yield response
             finally:
                 response.close()
+        except TransportError as error:
+            _log.warning("GET %s failed: %s", path, error)
+            raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            shown = urlsplit(endpoint.proxy or "").netloc.rpartition("@")[2]
-            raise to_transport_error(error, server=endpoint.authority, proxy=shown) from error
+            failure = to_transport_error(error, server=endpoint.authority)
+            _log.warning("GET %s failed: %s", path, failure)
+            raise failure from error
         finally:
             session.users -= 1
             if session in self._retired and not session.users:
                 self._retired.discard(session)
                 await session.close()
 
-    def _measured(self, took_s: float) -> None:
-        """Keep the latency low: a slow answer is the server's work, not the network's."""
-        known = self.latency_s
-        self.latency_s = took_s if known is None else min(took_s, 0.8 * known + 0.2 * took_s)
+    def _record_latency(self, duration_s: float) -> None:
+        """Update the estimate, biased low: a slow response is the server's work."""
+        before = self.latency_s
+        self.latency_s = (
+            duration_s if before is None else min(duration_s, 0.8 * before + 0.2 * duration_s)
+        )
 
-    async def _body(
+    async def _read_body(
         self,
         response: aiohttp.ClientResponse,
         what: str,
         *,
-        limit: int = MAX_PAGE_BYTES,
+        limit: int = MAX_BODY_BYTES,
         receive: Callable[[bytes], None] | None = None,
     ) -> bytes:
         chunks: list[bytes] = []
@@ -169,7 +188,7 @@ class RestClient:
                 if response.status >= 400:
                     break  # enough of an error message
                 raise ApiError(
-                    f"the answer to {what} is longer than {limit} bytes",
+                    f"the response to {what} is longer than {limit} bytes",
                     status=response.status,
                     hint="Check that `server` in the kubeconfig is a Kubernetes API server",
                 )
@@ -180,8 +199,8 @@ class RestClient:
         return b"".join(chunks)
 
     def _should_compress(self, endpoint: Endpoint) -> bool:
-        """Whether to ask for gzip, as kubectl does: not where the network outruns it."""
-        if self._access.compression_disabled:
+        """Whether to request gzip, as kubectl does, unless the network is fast."""
+        if self.access.compression_disabled:
             return False
         if self.latency_s is not None:
             return self.latency_s > _COMPRESS_ABOVE_S
@@ -190,24 +209,35 @@ class RestClient:
         except ValueError:
             return endpoint.host != "localhost"
 
-    def _session_to(self, endpoint: Endpoint) -> HttpSession:
-        if self._session is not None and self._session.endpoint is endpoint:
-            return self._session
-        from tui_forward.kube.api.http_session import HttpSession
-
-        old, self._session = self._session, HttpSession(endpoint, self._access.ca_pem())
-        if old is not None:
-            # What is under way (a watch, say) ends on the old connections.
-            self._retired.add(old)
-        return self._session
+    async def _session_for(self, endpoint: Endpoint) -> HttpSession:
+        async with self._session_lock:
+            if self._closed:
+                raise TransportError(f"the connection to {self.access.server} is closed")
+            current = self._session
+            if current is not None and current.endpoint is endpoint:
+                return current
+            module = await import_in_thread()
+            ca_pem = self.access.ca_pem()
+            session: HttpSession = await run_in_thread(
+                lambda: module.HttpSession(endpoint, ca_pem), name="HTTP session"
+            )
+            self._session = session
+        if current is not None:
+            if current.users:
+                # Requests in progress (a watch, say) end on the old connections.
+                self._retired.add(current)
+            else:
+                await current.close()
+        return session
 
     async def close(self) -> None:
-        """Close every connection; requests under way fail."""
+        """Close every connection; requests in progress fail."""
         self._closed = True
-        sessions = [*self._retired]
-        if self._session is not None:
-            sessions.append(self._session)
-        self._session = None
-        self._retired.clear()
+        async with self._session_lock:
+            sessions = [*self._retired]
+            if self._session is not None:
+                sessions.append(self._session)
+            self._session = None
+            self._retired.clear()
         for session in sessions:
             await session.close()

@@ -1,25 +1,30 @@
-"""Watches: what changed since a version, as it changes."""
+"""Watches: changes of a resource since a version."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic
+from urllib.parse import urlencode
 
 import msgspec
 
 from tui_forward.errors import ApiError
-from tui_forward.kube.api.resources import Item
+from tui_forward.kube.api.resources import Item, Resource
+from tui_forward.kube.api.rest_client import RestClient
+from tui_forward.kube.errors import parse_status, to_api_error, unexpected_response_error
 
-# etcd refuses objects above 1.5 MiB, and JSON can be several times that.
+# etcd rejects objects above 1.5 MiB; their JSON can be several times that.
 MAX_LINE_BYTES = 16 * 2**20
 # API servers send a bookmark about once a minute; longer silence is a dead connection (or a
-# server without bookmarks, for which beginning again from the same version costs nothing).
+# server without bookmarks, for which a new watch from the same version costs little).
 STALL_S = 90.0
 
 
 class WatchEventType(StrEnum):
-    """What happened to an object."""
+    """Kind of a change."""
 
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
@@ -33,7 +38,7 @@ class WatchEvent(Generic[Item]):
 
     Attributes:
         item: The object; None for a bookmark.
-        resource_version: From where to go on after this event.
+        resource_version: Version to watch from after this event.
     """
 
     type: WatchEventType
@@ -45,60 +50,122 @@ class _BookmarkMetadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
 
 
-class Bookmark(msgspec.Struct):
+class _Bookmark(msgspec.Struct):
     """The object of a BOOKMARK event."""
 
     metadata: _BookmarkMetadata = msgspec.field(default_factory=_BookmarkMetadata)
 
 
-class RawEvent(msgspec.Struct):
+class _RawEvent(msgspec.Struct):
     """One line, its object undecoded."""
 
     type: str
     object: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-EVENT = msgspec.json.Decoder(RawEvent)
-BOOKMARK = msgspec.json.Decoder(Bookmark)
+_EVENT = msgspec.json.Decoder(_RawEvent)
+_BOOKMARK = msgspec.json.Decoder(_Bookmark)
 
 
 class LineSplitter:
-    """Bytes in any chunking, lines out. Bounded.
+    """Splitter of a byte stream into lines: bytes in any chunking, lines out. Bounded.
 
     Args:
-        what: What the lines belong to, for the error.
+        what: The request, for the error.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
 
     def receive(self, chunk: bytes) -> list[bytes]:
-        """The lines that are complete now.
+        """Return the lines that are complete now.
 
         Raises:
             ApiError: A line is longer than any object can be.
         """
         head, newline, rest = chunk.partition(b"\n")
         if not newline:
-            self._hold(chunk)
+            self._append(chunk)
             return []
-        first = b"".join((*self._parts, head)) if self._parts else head
-        self._parts.clear()
-        self._held = 0
+        first = b"".join((*self._pending, head)) if self._pending else head
+        self._pending.clear()
+        self._pending_bytes = 0
         *lines, tail = rest.split(b"\n")
         if tail:
-            self._hold(tail)
+            self._append(tail)
         lines.insert(0, first)
         return [line for line in lines if line and not line.isspace()]
 
-    def _hold(self, chunk: bytes) -> None:
-        self._held += len(chunk)
-        if self._held > MAX_LINE_BYTES:
+    def _append(self, chunk: bytes) -> None:
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes > MAX_LINE_BYTES:
             raise ApiError(
-                f"the answer to {self._what} holds a line of more than {MAX_LINE_BYTES} bytes",
+                f"the response to {self._what} contains a line of more than {MAX_LINE_BYTES} bytes",
                 status=200,
                 hint="Check that `server` in the kubeconfig is a Kubernetes API server",
             )
-        self._parts.append(chunk)
+        self._pending.append(chunk)
+
+
+_CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
+
+
+async def watch(
+    client: RestClient,
+    resource: Resource[Item],
+    namespace: str,
+    *,
+    resource_version: str,
+    label_selector: str = "",
+    field_selector: str = "",
+    stall_s: float = STALL_S,
+) -> AsyncGenerator[WatchEvent[Item], None]:
+    """Yield changes after a version; see `ClusterClient.watch`."""
+    what = resource.describe("watch", namespace)
+    query: dict[str, str | int] = {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": resource_version,
+        # Spread out, so that clients do not reconnect to a restarted API server all at once.
+        "timeoutSeconds": random.randint(240, 480),
+    }
+    if label_selector:
+        query["labelSelector"] = label_selector
+    if field_selector:
+        query["fieldSelector"] = field_selector
+    target = f"{resource.path(namespace)}?{urlencode(query)}"
+    server = client.access.server
+    async with client.stream(target, what, read_timeout_s=stall_s, compress=False) as response:
+        yield WatchEvent(WatchEventType.BOOKMARK, None, resource_version)
+        splitter = LineSplitter(what)
+        while chunk := await response.content.readany():
+            for line in splitter.receive(chunk):
+                event = _decode_event(resource, line, what, server)
+                if event is not None:
+                    yield event
+
+
+def _decode_event(
+    resource: Resource[Item], line: bytes, what: str, server: str
+) -> WatchEvent[Item] | None:
+    """Decode a line; None for an unknown type of event.
+
+    Raises:
+        ApiError: The line is an ERROR event, or cannot be decoded.
+    """
+    try:
+        raw = _EVENT.decode(line)
+        if raw.type == "ERROR":
+            body = bytes(raw.object)
+            raise to_api_error(parse_status(body).code or 500, body, what=what, server=server)
+        if raw.type == WatchEventType.BOOKMARK:
+            version = _BOOKMARK.decode(raw.object).metadata.resource_version
+            return WatchEvent(WatchEventType.BOOKMARK, None, version)
+        if raw.type not in _CHANGES:
+            return None
+        item = resource.decode(raw.object)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unexpected_response_error(what, server, error) from error
+    return WatchEvent(WatchEventType(raw.type), item, item.resource_version)

@@ -109,14 +109,16 @@ class CredentialSource:
     was refused meanwhile gets its result instead of a refresh of their own.
     """
 
-    def __init__(self, login: ResolvedContext, provider: CredentialProvider | None) -> None:
-        self._user = login.user
+    def __init__(self, resolved: ResolvedContext, provider: CredentialProvider | None) -> None:
+        self.resolved = resolved
+        user = resolved.user
+        self._user = user
         self._provider = provider
-        self._token_file = _TokenFile(login.user.token_file) if login.user.token_file else None
-        self._certificate = _certificate(login.user)
+        self._token_file = _TokenFile(user.token_file) if user.token_file else None
+        self._certificate = _certificate(user)
         self._lock = asyncio.Lock()
         self._refreshed_at = float("-inf")
-        self._impersonation = tuple(_impersonation(login.user))
+        self._impersonation = tuple(_impersonation(user))
 
     async def credentials(self, *, refresh: bool = False) -> Credentials:
         """What to present now.

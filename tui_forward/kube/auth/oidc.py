@@ -18,23 +18,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tui_forward.common.redaction import redact
-from tui_forward.errors import AuthError
+from tui_forward.errors import AuthError, TransportError
 from tui_forward.kube.auth.credentials import Credentials, load_pem
 from tui_forward.kube.errors import to_transport_error
+from tui_forward.kube.http_import import import_in_thread
 from tui_forward.kube.kubeconfig.loader import UserEntry
 from tui_forward.kube.kubeconfig.token_writeback import write_back_tokens
-from tui_forward.kube.lazy_imports import load_aiohttp
 from tui_forward.kube.proxy_selection import select_proxy
+from tui_forward.transport.access import Endpoint
+from tui_forward.transport.blocking_call import run_in_thread
 from tui_forward.transport.tls_context import create_verifying_context
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 _RENEW_BEFORE_S = 10.0
 _TIMEOUT_S = 20.0
 _MAX_ANSWER_BYTES = 1024 * 1024
+_LABEL = "the identity provider"
 
 
 class _Claims(msgspec.Struct):
@@ -101,11 +105,12 @@ class OidcProvider:
 
     async def _exchange(self, issuer: str) -> _Tokens:
         """Find the token endpoint and use the refresh token there."""
-        load_aiohttp()
-        import aiohttp
+        connector_module = await import_in_thread("tui_forward.kube.http_connector")
+        import aiohttp  # loaded with the connector
 
+        tls = await run_in_thread(self._tls_context, name="TLS settings")
+        connector = connector_module.HttpConnector(lambda url: self._endpoint_for(url, tls))
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        connector = aiohttp.TCPConnector(ssl=self._tls())
         try:
             async with aiohttp.ClientSession(
                 connector=connector, timeout=timeout, trust_env=False
@@ -115,16 +120,34 @@ class OidcProvider:
                 endpoint = _decoded(body, _Discovery).token_endpoint if status == 200 else ""
                 if urlsplit(endpoint).scheme not in {"https", urlsplit(issuer).scheme}:
                     raise AuthError(
-                        f"the identity provider {_shown(issuer)} does not say where to refresh "
-                        f"tokens (it answered {status})",
+                        f"the identity provider {_shown(issuer)} does not report where to refresh "
+                        f"tokens (status {status})",
                         hint="Check idp-issuer-url in the kubeconfig",
                     )
                 return await self._grant(session, endpoint)
+        except TransportError as error:
+            raise self._refresh_error(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            failure = to_transport_error(error, server=_shown(issuer))
-            raise AuthError(
-                f"the OIDC token cannot be refreshed: {failure.message}", hint=failure.hint
-            ) from error
+            raise self._refresh_error(to_transport_error(error, server=_shown(issuer))) from error
+
+    def _refresh_error(self, cause: TransportError) -> AuthError:
+        return AuthError(
+            f"the OIDC token cannot be refreshed: {cause.message}",
+            hint="Check the network, and idp-issuer-url and idp-certificate-authority of user "
+            f'"{self._user.name}" in the kubeconfig',
+        )
+
+    def _endpoint_for(self, url: URL, tls: ssl.SSLContext) -> Endpoint:
+        host, port, secure = url.host or "", url.port or 0, url.scheme == "https"
+        return Endpoint(
+            host=host,
+            port=port,
+            tls=tls if secure else None,
+            proxy=select_proxy(
+                host, port, tls=secure, proxy_url="", environ=self._environ, origin=_LABEL
+            ),
+            label=_LABEL,
+        )
 
     async def _grant(self, session: aiohttp.ClientSession, endpoint: str) -> _Tokens:
         """Try the client's secret as a header first, then in the form, as Go's oauth2 does."""
@@ -158,22 +181,11 @@ class OidcProvider:
         form: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        proxy = select_proxy(
-            parts.hostname or "",
-            parts.port or (443 if secure else 80),
-            tls=secure,
-            proxy_url="",
-            environ=self._environ,
-            origin="the identity provider",
-        )
         async with session.request(
             method,
             url,
             data=form,
             headers={"Accept": "application/json", **(headers or {})},
-            proxy=None if proxy is None or proxy.startswith("socks") else proxy,
             # The refresh token must not follow a redirect to somebody else.
             allow_redirects=method == "GET",
         ) as response:
@@ -184,7 +196,7 @@ class OidcProvider:
                     raise AuthError(f"the identity provider {_shown(url)} answers without end")
             return response.status, bytes(body)
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         where = f'idp-certificate-authority of user "{self._user.name}"'
         file = self._config.get("idp-certificate-authority", "")
         if file and self._user.source is not None:

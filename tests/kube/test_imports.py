@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_contexts_are_listed_without_an_http_client() -> None:
+    code = (
+        "import sys\n"
+        "from tui_forward.kube import ClusterClients, KubeconfigSource\n"
+        "ClusterClients\n"
+        "import tui_forward.catalog\n"
+        "heavy = {'aiohttp', 'kubernetes', 'watchfiles', 'cryptography', 'yaml', 'asyncio.ssl'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert run(code) == "[]"
+
+
+def test_preload_imports_the_http_client_beside_the_event_loop() -> None:
+    code = (
+        "import asyncio, sys, threading\n"
+        "from tui_forward.kube.http_import import import_in_thread, preload\n"
+        "preload()\n"
+        "module = asyncio.run(import_in_thread())\n"
+        "print(module.HttpSession.__name__, 'kubernetes.aio' in sys.modules)"
+    )
+    assert run(code) == "HttpSession True"

@@ -1,0 +1,24 @@
+"""Import of the HTTP client in a thread, beside the rest of the start.
+
+`kubernetes.aio` and aiohttp take most of a second of processor time to import. A process that
+will send requests calls `preload` early; every request awaits `import_in_thread`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from tui_forward.transport.blocking_call import run_in_thread, start_in_thread
+
+_HTTP_SESSION = "tui_forward.kube.api.http_session"
+
+
+def preload() -> None:
+    """Begin to import the HTTP client. Errors appear where the module is used."""
+    start_in_thread(lambda: import_module(_HTTP_SESSION), name="import")
+
+
+async def import_in_thread(module: str = _HTTP_SESSION) -> ModuleType:
+    """Import a module without blocking the event loop; waits for an import in progress."""
+    return await run_in_thread(lambda: import_module(module), name="import")

@@ -1,0 +1,46 @@
+"""Blocking calls in threads of their own.
+
+The event loop's default executor is one bounded pool: a few name lookups that hang would stop
+everything else that needs a thread, and the interpreter would wait for them at exit. Threads
+here are daemons and belong to one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Result]:
+    """Call a function in a new daemon thread.
+
+    Args:
+        function: Called once.
+        name: Name of the thread.
+    """
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+async def run_in_thread(function: Callable[[], Result], *, name: str) -> Result:
+    """Call a function in a new daemon thread and wait for it.
+
+    Cancelling the wait leaves the thread running to its end.
+    """
+    return await asyncio.wrap_future(start_in_thread(function, name=name))

@@ -1,0 +1,67 @@
+"""URLs of proxies: `proxy-url` and the proxy variables of the environment. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from tui_forward.errors import ConfigError
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_HINT = "Use http://, https:// or socks5:// and a host, for example socks5://127.0.0.1:1080"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyAddress:
+    """A parsed proxy URL. Neither `str` nor `repr` shows the user or the password.
+
+    Attributes:
+        scheme: "http", "https", "socks5" or "socks5h".
+        host: Name or address, without brackets.
+        port: TCP port.
+        username: Empty for none.
+        password: Empty for none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether the proxy speaks SOCKS5; the others speak HTTP CONNECT."""
+        return self.scheme.startswith("socks")
+
+
+def parse_proxy_url(url: str, origin: str = "proxy-url") -> ProxyAddress:
+    """Parse the URL of a proxy.
+
+    Args:
+        url: The URL; may hold a user and a password.
+        origin: Where the URL comes from, for error texts.
+
+    Raises:
+        ConfigError: It is not the URL of a supported proxy. The message does not quote it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"{origin} is not a valid URL", hint=_HINT) from None
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise ConfigError(f'{origin} has the unknown scheme "{parts.scheme}"', hint=_HINT)
+    if not parts.hostname or port == 0:
+        raise ConfigError(f"{origin} names no host", hint=_HINT)
+    return ProxyAddress(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=port or _DEFAULT_PORTS[parts.scheme],
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
