@@ -207,7 +207,12 @@ async def test_resource_unknown_to_the_server(setup: Setup) -> None:
 async def test_health_and_credentials(tmp_path: Path, setup: Setup) -> None:
     fill(setup)
     setup.server.tokens = {"good"}
-    found = await view(setup, SHOP, lambda v: v.health is not None and v.health.ok is False)
+
+    def failed(found: CatalogView) -> bool:
+        unhealthy = found.health is not None and found.health.ok is False
+        return unhealthy and bool(status(found, "pods")[2])
+
+    found = await view(setup, SHOP, failed)
     assert found.health is not None
     assert found.health.blocked_by is BlockedBy.CREDENTIALS
     assert "refused the credentials" in status(found, "pods")[2]

@@ -117,6 +117,8 @@ class ApiServer:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+            for _ in range(5):  # connections accepted just now reach `_serve`
+                await asyncio.sleep(0)
         self.drop_connections()
         for task in [*self._tasks]:
             task.cancel()
