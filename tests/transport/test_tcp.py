@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiohappyeyeballs import AddrInfoType
 
+from tests.support.waiting import until
 from tests.transport.handlers import echo_server
 from tui_forward.errors import TransportError
 from tui_forward.transport import tcp
@@ -79,7 +80,7 @@ async def test_all_failures_are_reported_together(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tcp, "resolve", resolved_to("127.0.0.2", "127.0.0.1"))
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(TransportError, match="it at two:.* refuses connections"):
+    with pytest.raises(TransportError, match=r"it at two:.* refuses connections"):
         await dial_tcp("two", port, label="it")
 
 
@@ -97,8 +98,7 @@ async def test_canceling_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(tcp, "_open_socket", remember)
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
     dial = asyncio.create_task(dial_tcp("127.0.0.1", 1, label="it"))
-    while not opened:
-        await asyncio.sleep(0)
+    await until(lambda: opened)
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dial
