@@ -78,10 +78,6 @@ class RuntimeClient:
             RUNTIME, "Version", cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0
         )
 
-    async def status(self) -> cri.StatusResponse:
-        """Return the conditions `RuntimeReady` and `NetworkReady`."""
-        return await self._call(RUNTIME, "Status", cri.StatusRequest(), cri.StatusResponse, 5.0)
-
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
         """Create and start a sandbox and return its id."""
         request = cri.RunPodSandboxRequest(config=config)
