@@ -1,4 +1,4 @@
-"""The embedded cluster as people start it, and the clients strangers wrote."""
+"""An embedded cluster in processes of its own, and kubectl."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ import pytest
 
 from tui_forward.minicluster.control_socket import ControlClient
 
-PATIENCE_S = 30.0
-# Where Debian's kubernetes-client is unpacked, as it collides with another kubectl.
-UNPACKED = Path(__file__).parents[2] / ".cache/kubectl-1.20/usr/bin/kubectl"
+TIMEOUT_S = 30.0
+# Debian's kubernetes-client, unpacked because it conflicts with another kubectl.
+DEBIAN_KUBECTL = Path(__file__).parents[2] / ".cache/kubectl-1.20/usr/bin/kubectl"
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    """Wait for something another process does, and give it."""
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+    """Poll a condition of another process until it is true; return its value."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timeout while waiting for {what}"
         time.sleep(0.02)
     return found
 
 
 @dataclass
-class Running:
+class RunningCluster:
     """A cluster in processes of its own."""
 
     kubeconfig: Path
@@ -46,21 +46,21 @@ class Running:
     server: str
     process: subprocess.Popen[bytes]
 
-    def family(self) -> list[psutil.Process]:
-        """Every process of the cluster."""
+    def child_processes(self) -> list[psutil.Process]:
+        """Return all processes of the cluster but the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-def start(*options: str) -> Running:
+def start_cluster(*options: str) -> RunningCluster:
     """Start a cluster and wait until it is ready."""
     command = [sys.executable, "-m", "tui_forward.minicluster", "--json", *options]
     command += ["--parent-pid", str(os.getpid())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, f"the cluster ended with {process.wait()}"
+    assert line, f"the cluster exited with {process.wait()}"
     ready = json.loads(line)
-    return Running(
+    return RunningCluster(
         Path(ready["kubeconfig"]),
         ControlClient(ready["control"]),
         Path(ready["dir"]),
@@ -69,11 +69,11 @@ def start(*options: str) -> Running:
     )
 
 
-def end(running: Running) -> None:
-    """End a cluster in order."""
+def stop_cluster(running: RunningCluster) -> None:
+    """Stop a cluster gracefully."""
     running.process.terminate()
     try:
-        running.process.wait(PATIENCE_S)
+        running.process.wait(TIMEOUT_S)
     finally:
         if running.process.poll() is None:
             running.process.kill()
@@ -83,22 +83,22 @@ def end(running: Running) -> None:
 
 
 @contextlib.contextmanager
-def running_cluster(*options: str) -> Iterator[Running]:
-    """A cluster for one test."""
-    running = start(*options)
+def running_cluster(*options: str) -> Iterator[RunningCluster]:
+    """Run a cluster."""
+    running = start_cluster(*options)
     try:
         yield running
     finally:
-        end(running)
+        stop_cluster(running)
 
 
 # -- kubectl -----------------------------------------------------------------------------------
 
 
 def kubectls() -> list[Any]:
-    """Every kubectl of this machine, as parameters."""
+    """Return every kubectl of this machine as test parameters."""
     found: dict[str, Path] = {}
-    for path in (Path(shutil.which("kubectl") or "/nowhere"), UNPACKED):
+    for path in (Path(shutil.which("kubectl") or "/nowhere"), DEBIAN_KUBECTL):
         if path.exists():
             text = subprocess.run(
                 [path, "version", "--client"], capture_output=True, text=True, check=False
@@ -112,9 +112,9 @@ def kubectls() -> list[Any]:
 
 
 class Kubectl:
-    """A kubectl with a cache and a home of its own."""
+    """A kubectl with its own cache and home."""
 
-    def __init__(self, path: Path, running: Running, home: Path) -> None:
+    def __init__(self, path: Path, running: RunningCluster, home: Path) -> None:
         self.path = path
         self.running = running
         self._environment = {
@@ -125,54 +125,56 @@ class Kubectl:
         }
         self._base = [str(path), "--cache-dir", str(home / "cache")]
 
-    def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self._base, *words],
+            [*self._base, *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
             input=stdin,
         )
 
-    def __call__(self, *words: str, stdin: str | None = None) -> str:
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def rows(self, *words: str) -> dict[str, list[str]]:
-        """A printed table by its first column."""
-        lines = self(*words, "--no-headers").splitlines()
+    def rows(self, *arguments: str) -> dict[str, list[str]]:
+        """Return the rows of a printed table by their first column."""
+        lines = self(*arguments, "--no-headers").splitlines()
         return {line.split()[0]: line.split()[1:] for line in lines}
 
     @contextlib.contextmanager
-    def forward(self, *words: str, websockets: bool | None = None) -> Iterator[Forward]:
+    def port_forward(
+        self, *arguments: str, websockets: bool | None = None
+    ) -> Iterator[KubectlPortForward]:
         environment = dict(self._environment)
         if websockets is not None:
             environment["KUBECTL_PORT_FORWARD_WEBSOCKETS"] = str(websockets).lower()
         process = subprocess.Popen(
-            [*self._base, "port-forward", "--address", "127.0.0.1", *words],
+            [*self._base, "port-forward", "--address", "127.0.0.1", *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        forward = Forward(process)
+        forward = KubectlPortForward(process)
         try:
-            wait_for(lambda: forward.ports or process.poll() is not None, "the forward")
-            assert forward.ports, forward.said
+            wait_for(lambda: forward.ports or process.poll() is not None, "the port-forward")
+            assert forward.ports, forward.output
             yield forward
         finally:
-            forward.end()
+            forward.stop()
 
 
-class Forward:
+class KubectlPortForward:
     """A running `kubectl port-forward`."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.ports: list[int] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -180,29 +182,29 @@ class Forward:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.append(line)
+            self.output.append(line)
             if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ->", line):
                 self.ports.append(int(found[1]))
 
     def connect(self, index: int = 0) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.ports[index]), PATIENCE_S)
+        return socket.create_connection(("127.0.0.1", self.ports[index]), TIMEOUT_S)
 
-    def ask(self, data: bytes, size: int, index: int = 0) -> bytes:
-        """Send, and read so many bytes."""
+    def exchange(self, data: bytes, size: int, index: int = 0) -> bytes:
+        """Send data and read `size` bytes."""
         with self.connect(index) as connection:
             connection.sendall(data)
-            return read(connection, size)
+            return read_exactly(connection, size)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
+        self._reader.join(TIMEOUT_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
 
-def read(connection: socket.socket, size: int) -> bytes:
-    """So many bytes, or what there is until the end."""
+def read_exactly(connection: socket.socket, size: int) -> bytes:
+    """Read `size` bytes, or fewer at the end of file."""
     data = bytearray()
     while len(data) < size and (chunk := connection.recv(min(1 << 20, size - len(data)))):
         data += chunk

@@ -1,4 +1,4 @@
-"""Control planes and clusters for tests."""
+"""Control planes and clusters as fixtures."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.minicluster.cluster import Running, running_cluster
-from tests.minicluster.control_plane import ControlPlane, control_plane
+from tests.minicluster.cluster import RunningCluster, running_cluster
+from tests.minicluster.control_plane import ControlPlane, run_control_plane
 
 
 @pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    """An empty control plane behind TLS, without nodes."""
-    async with control_plane(tmp_path) as running:
+async def control_plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    """Run an empty control plane with TLS and without nodes."""
+    async with run_control_plane(tmp_path) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Running]:
-    """A whole cluster that tests share; each works on objects of its own."""
+def cluster() -> Iterator[RunningCluster]:
+    """Run a whole cluster for all tests; each test uses its own objects."""
     with running_cluster("--seed", "5") as running:
         yield running

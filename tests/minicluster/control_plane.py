@@ -1,4 +1,4 @@
-"""A control plane in the test's own loop: API server, store, controllers; and a client for it."""
+"""A control plane in the event loop of the test, and a client for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -40,96 +40,98 @@ class Answer:
 
 
 class Client:
-    """One connection to the API server that speaks HTTP/1.1 by hand."""
+    """One HTTP/1.1 connection to the API server."""
 
-    def __init__(self, wire: SocketConnection) -> None:
-        self.wire = wire
+    def __init__(self, connection: SocketConnection) -> None:
+        self.connection = connection
         self._http = h11.Connection(h11.CLIENT)
 
     async def send(
         self, method: str, path: str, headers: dict[str, str], body: bytes = b""
     ) -> h11.Response:
-        """Send a request and read the head of its answer."""
+        """Send a request and read the status and headers of its response."""
         fields = {"Host": "test", "Content-Length": str(len(body)), **headers}
         request = h11.Request(method=method, target=path, headers=list(fields.items()))
         data = (self._http.send(request) or b"") + (self._http.send(h11.Data(data=body)) or b"")
-        await self.wire.write(data + (self._http.send(h11.EndOfMessage()) or b""))
-        event = await self._event()
+        await self.connection.write(data + (self._http.send(h11.EndOfMessage()) or b""))
+        event = await self._next_event()
         assert isinstance(event, h11.Response | h11.InformationalResponse), event
         if event.status_code == 101:
-            self.wire.pushed_back = self._http.trailing_data[0]
+            self.connection.pushed_back = self._http.trailing_data[0]
         return event  # type: ignore[return-value]
 
-    async def _event(self) -> Any:
+    async def _next_event(self) -> Any:
         while True:
             event = self._http.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self._http.receive_data(await self.wire.read())
+            self._http.receive_data(await self.connection.read())
 
-    async def ask(
+    async def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         sent = dict(headers if headers is not None else ADMIN)
         raw = b""
         if body is not None:
             raw = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        response = await self.send(method, path, sent, raw)
+        head = await self.send(method, path, sent, raw)
         pieces = []
-        while isinstance(event := await self._event(), h11.Data):
+        while isinstance(event := await self._next_event(), h11.Data):
             pieces.append(bytes(event.data))
-        found = {n.decode().lower(): v.decode() for n, v in response.headers}
+        received = {n.decode().lower(): v.decode() for n, v in head.headers}
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
-        return Answer(response.status_code, found, b"".join(pieces))
+        return Response(head.status_code, received, b"".join(pieces))
 
     async def chunk(self) -> bytes:
-        """The next piece of a streamed answer, empty at its end."""
-        event = await self._event()
+        """Return the next piece of a streaming response; empty at its end."""
+        event = await self._next_event()
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
-    async def exactly(self, count: int) -> bytes:
-        """So many bytes of an upgraded connection, or what there is until its end."""
+    async def read_exactly(self, count: int) -> bytes:
+        """Read `count` bytes of an upgraded connection, or fewer at its end."""
         data = bytearray()
-        while len(data) < count and (chunk := await self.wire.read(min(65536, count - len(data)))):
+        while len(data) < count and (
+            chunk := await self.connection.read(min(65536, count - len(data)))
+        ):
             data += chunk
         return bytes(data)
 
-    async def rest(self) -> bytes:
-        """Everything until the end of an upgraded connection."""
-        return await self.exactly(1 << 40)
+    async def read_to_end(self) -> bytes:
+        """Read an upgraded connection until its end."""
+        return await self.read_exactly(1 << 40)
 
     def close(self) -> None:
-        self.wire.close()
+        self.connection.close()
 
 
-class Watching:
-    """The lines of a watch."""
+class WatchStream:
+    """The events of a watch."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._rest = b""
+        self._buffer = b""
 
-    async def next(self) -> Any:
-        """The next event; None at the end."""
-        while b"\n" not in self._rest:
+    async def next_event(self) -> Any:
+        """Return the next event; None at the end."""
+        while b"\n" not in self._buffer:
             chunk = await self._client.chunk()
             if not chunk:
                 return None
-            self._rest += chunk
-        line, _, self._rest = self._rest.partition(b"\n")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
-    async def take(self, count: int) -> list[tuple[str, str]]:
-        """Type and name of the next events."""
-        events = [await self.next() for _ in range(count)]
+    async def next_names(self, count: int) -> list[tuple[str, str]]:
+        """Return type and object name of the next events."""
+        events = [await self.next_event() for _ in range(count)]
         return [(event["type"], event["object"]["metadata"]["name"]) for event in events]
 
 
 @dataclass
 class ControlPlane:
-    """The running control plane."""
+    """A running control plane."""
 
     server: ApiServer
     store: Store
@@ -140,56 +142,56 @@ class ControlPlane:
     clients: list[Client] = field(default_factory=list)
 
     async def client(self, *, certificate: bool = False) -> Client:
-        """A connection; with the administrator's certificate if asked for."""
+        """Connect to the API server, optionally with the administrator's certificate."""
         context = self.client_context
         if context is not None and certificate:
             context = ssl.create_default_context(cafile=self.authority.cert)
             pair = self.authority.issue_client("admin", "kubernetes-admin", "system:masters")
             context.load_cert_chain(pair.cert, pair.key)
-        wire = await connect("127.0.0.1", self.server.port)
+        connection = await connect("127.0.0.1", self.server.port)
         if context is not None:
-            await wire.start_tls(context, server_side=False, server_hostname="127.0.0.1")
-        client = Client(wire)
+            await connection.start_tls(context, server_side=False, server_hostname="127.0.0.1")
+        client = Client(connection)
         self.clients.append(client)
         return client
 
-    async def ask(
+    async def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         client = await self.client()
         try:
-            return await client.ask(method, path, headers, body)
+            return await client.request(method, path, headers, body)
         finally:
             client.close()
 
-    async def watch(self, path: str, headers: dict[str, str] | None = None) -> Watching:
+    async def watch(self, path: str, headers: dict[str, str] | None = None) -> WatchStream:
         client = await self.client()
         response = await client.send("GET", path, headers or ADMIN)
         assert response.status_code == 200, await client.chunk()
-        return Watching(client)
+        return WatchStream(client)
 
     async def add(self, path: str, item: Object) -> Object:
-        answer = await self.ask("POST", path, body=item)
-        assert answer.status == 201, answer.body
-        return dict(answer.json)
+        response = await self.request("POST", path, body=item)
+        assert response.status == 201, response.body
+        return dict(response.json)
 
-    async def node(self, name: str = "node-a", port: int = 1, *, ready: bool = True) -> None:
-        """A node that is ready at once."""
+    async def add_node(self, name: str = "node-a", port: int = 1, *, ready: bool = True) -> None:
+        """Add a node with the status of its kubelet."""
         await self.add("/api/v1/nodes", {"metadata": {"name": name}})
         status = {
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         }
-        answer = await self.patch(f"/api/v1/nodes/{name}/status", {"status": status})
-        assert answer.status == 200, answer.body
+        response = await self.patch(f"/api/v1/nodes/{name}/status", {"status": status})
+        assert response.status == 200, response.body
 
-    async def patch(self, path: str, change: Any, kind: str = "merge-patch") -> Answer:
+    async def patch(self, path: str, change: Any, kind: str = "merge-patch") -> Response:
         headers = {**ADMIN, "Content-Type": f"application/{kind}+json"}
-        return await self.ask("PATCH", path, headers, change)
+        return await self.request("PATCH", path, headers, change)
 
-    async def run_pod(self, namespace: str, name: str, *, ready: bool = True) -> None:
-        """Say of a pod, as its kubelet would, that it runs."""
+    async def set_running(self, namespace: str, name: str, *, ready: bool = True) -> None:
+        """Report a pod as running, as its kubelet would."""
         status = {
             "phase": "Running",
             "podIP": "10.0.0.1",
@@ -197,28 +199,28 @@ class ControlPlane:
             "containerStatuses": [],
         }
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
-        answer = await self.patch(path, {"status": status}, "strategic-merge-patch")
-        assert answer.status == 200, answer.body
+        response = await self.patch(path, {"status": status}, "strategic-merge-patch")
+        assert response.status == 200, response.body
 
     async def pods(self, namespace: str, selector: str = "") -> list[Object]:
         query = f"?labelSelector={selector}" if selector else ""
-        answer = await self.ask("GET", f"/api/v1/namespaces/{namespace}/pods{query}")
-        return list(answer.json["items"])
+        response = await self.request("GET", f"/api/v1/namespaces/{namespace}/pods{query}")
+        return list(response.json["items"])
 
 
 Condition = Callable[[], Awaitable[bool]]
 
 
-async def until(condition: Condition, timeout_s: float = 5.0) -> None:
-    """Wait for something that can only be asked for."""
+async def wait_until(condition: Condition, timeout_s: float = 5.0) -> None:
+    """Poll a condition until it is true."""
     async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110 - there is nothing that would set an event
+        while not await condition():  # noqa: ASYNC110 - no event reports the change
             await asyncio.sleep(0.005)
 
 
 def pod(name: str, *, namespace: str = "default", **spec: Any) -> Object:
-    """A pod that no scheduler touches, unless the test names one."""
-    spec.setdefault("schedulerName", "nobody")
+    """Return a pod that is not scheduled unless the test names a scheduler."""
+    spec.setdefault("schedulerName", "none")
     ports = [{"name": "http", "containerPort": 8080}]
     return {
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
@@ -241,13 +243,15 @@ def deployment(name: str, replicas: int = 1) -> Object:
 
 
 @contextlib.asynccontextmanager
-async def control_plane(
+async def run_control_plane(
     folder: Path, *, tls: bool = True, state: Path | None = None, **settings: Any
 ) -> AsyncIterator[ControlPlane]:
-    """Run a control plane."""
+    """Run a control plane with API server and controllers."""
     authority = CertificateAuthority(folder / "pki")
     serving = authority.issue_server("apiserver", "kube-apiserver", "127.0.0.1", "localhost")
-    dialling = authority.issue_client("dialling", "kube-apiserver-kubelet-client", "system:masters")
+    kubelet_client = authority.issue_client(
+        "kubelet-client", "kube-apiserver-kubelet-client", "system:masters"
+    )
     tokens = folder / "tokens.json"
     users = [
         TokenUser(token="admin-token", user="kubernetes-admin", groups=("system:masters",)),
@@ -261,7 +265,7 @@ async def control_plane(
     )
     config = ApiServerConfig(
         tls=authority.tls_files(serving) if tls else None,
-        kubelet_tls=authority.tls_files(dialling),
+        kubelet_tls=authority.tls_files(kubelet_client),
         control=str(folder / "control.sock"),
         state=str(state or folder / "state"),
         tokens=str(tokens),
@@ -274,11 +278,11 @@ async def control_plane(
     controllers.start()
     server.start()
     context = ssl.create_default_context(cafile=authority.cert) if tls else None
-    plane = ControlPlane(server, store, controllers, authority, folder, context)
+    control_plane = ControlPlane(server, store, controllers, authority, folder, context)
     try:
-        yield plane
+        yield control_plane
     finally:
-        for client in plane.clients:
+        for client in control_plane.clients:
             client.close()
         await controllers.close()
         await server.close()

@@ -1,4 +1,4 @@
-"""A kubelet that says what the test wants: TLS, and one scripted answer per connection."""
+"""A fake kubelet with TLS that sends one scripted response per connection."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.minicluster.control_plane import ControlPlane
 
 Script = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-SWITCHED = (
+SWITCHING_PROTOCOLS = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
     b"X-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n"
 )
 
 
 class FakeKubelet:
-    """See the module.
+    """A kubelet that runs a script for each connection.
 
     Attributes:
-        requests: The heads of the requests that came.
+        requests: The headers of the received requests.
         peer: Common name of the last client's certificate.
     """
 
@@ -45,11 +45,13 @@ class FakeKubelet:
 
 
 @contextlib.asynccontextmanager
-async def fake_kubelet(plane: ControlPlane, script: Script) -> AsyncIterator[FakeKubelet]:
+async def fake_kubelet(control_plane: ControlPlane, script: Script) -> AsyncIterator[FakeKubelet]:
     """Serve as the kubelet of `node-a`."""
     kubelet = FakeKubelet(script)
-    pair = plane.authority.issue_server("kubelet", "system:node:node-a", "127.0.0.1")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=plane.authority.cert)
+    pair = control_plane.authority.issue_server("kubelet", "system:node:node-a", "127.0.0.1")
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=control_plane.authority.cert
+    )
     context.load_cert_chain(pair.cert, pair.key)
     context.verify_mode = ssl.CERT_REQUIRED
     tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +69,7 @@ async def fake_kubelet(plane: ControlPlane, script: Script) -> AsyncIterator[Fak
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     kubelet.port = server.sockets[0].getsockname()[1]
-    await plane.node("node-a", kubelet.port)
+    await control_plane.add_node("node-a", kubelet.port)
     try:
         yield kubelet
     finally:

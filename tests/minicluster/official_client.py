@@ -1,6 +1,6 @@
-"""What the official Python client does, as a program of its own: it leaves sockets and threads.
+"""Program that uses the official Python client, which leaves sockets and threads behind.
 
-`python stranger.py KUBECONFIG CONTEXT CASE` prints what it saw as JSON.
+`python official_client.py KUBECONFIG CONTEXT CASE` prints the result of a case as JSON.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
 
 
-def lists(api: Any) -> Any:
-    """Pages decoded into models."""
+def list_pages(api: Any) -> Any:
+    """List pods in pages, and services."""
     first = api.list_pod_for_all_namespaces(limit=5)
     rest = api.list_pod_for_all_namespaces(limit=500, _continue=first.metadata._continue)
     services = api.list_namespaced_service("shop")
@@ -29,8 +29,8 @@ def lists(api: Any) -> Any:
     }
 
 
-def missing(api: Any) -> Any:
-    """A pod that is not there."""
+def get_missing(api: Any) -> Any:
+    """Get a pod that does not exist."""
     try:
         api.read_namespaced_pod("nope", "shop")
     except ApiException as error:
@@ -38,8 +38,8 @@ def missing(api: Any) -> Any:
     return None
 
 
-def watches(api: Any) -> Any:
-    """What happens to two objects."""
+def watch_objects(api: Any) -> Any:
+    """Watch the creation and deletion of two objects."""
     since = api.list_namespaced_config_map("ops").metadata.resource_version
     for name in ("one", "two"):
         body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name=name), data={"a": "b"})
@@ -52,8 +52,8 @@ def watches(api: Any) -> Any:
     return [(event["type"], event["object"].metadata.name) for event in stream]
 
 
-def too_old(api: Any) -> Any:
-    """A watch from a version that is forgotten."""
+def watch_compacted(api: Any) -> Any:
+    """Watch from a compacted version."""
     stream = watch.Watch().stream(  # type: ignore[no-untyped-call]
         api.list_namespaced_pod, "ops", resource_version="1", timeout_seconds=2
     )
@@ -63,7 +63,7 @@ def too_old(api: Any) -> Any:
         return error.status
 
 
-def _forward(api: Any, port: int) -> tuple[Any, Any]:
+def _open_forward(api: Any, port: int) -> tuple[Any, Any]:
     pods = api.list_namespaced_pod("ops", label_selector="app=toolbox").items
     method = api.connect_get_namespaced_pod_portforward
     forward = portforward(method, pods[0].metadata.name, "ops", ports=str(port))
@@ -72,9 +72,9 @@ def _forward(api: Any, port: int) -> tuple[Any, Any]:
     return forward, connection
 
 
-def forwards(api: Any) -> Any:
-    """100 KB there and back."""
-    _, connection = _forward(api, 7000)
+def forward_data(api: Any) -> Any:
+    """Send 100 KB to an echo server and back."""
+    _, connection = _open_forward(api, 7000)
     sent = bytes(range(256)) * 400
     connection.sendall(sent)
     data = b""
@@ -83,19 +83,29 @@ def forwards(api: Any) -> Any:
     return data == sent
 
 
-def refused(api: Any) -> Any:
-    """A port nobody listens on."""
-    forward, connection = _forward(api, 7999)
+def forward_closed_port(api: Any) -> Any:
+    """Forward a port that no process listens on."""
+    forward, connection = _open_forward(api, 7999)
     received = connection.recv(1)
     while not (error := forward.error(7999)):
         time.sleep(0.02)
     return [received.decode(), error]
 
 
-CASES = {each.__name__: each for each in (lists, missing, watches, too_old, forwards, refused)}
+CASES = {
+    each.__name__: each
+    for each in (
+        list_pages,
+        get_missing,
+        watch_objects,
+        watch_compacted,
+        forward_data,
+        forward_closed_port,
+    )
+}
 
 if __name__ == "__main__":
     _, kubeconfig, context, case = sys.argv
-    made = config.new_client_from_config(kubeconfig, context=context)  # type: ignore[no-untyped-call]
-    sys.stdout.write(json.dumps(CASES[case](client.CoreV1Api(made))))
+    api_client = config.new_client_from_config(kubeconfig, context=context)  # type: ignore[no-untyped-call]
+    sys.stdout.write(json.dumps(CASES[case](client.CoreV1Api(api_client))))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Controllers: what appears, what is replaced, what goes."""
+"""Controllers: creation, replacement and deletion of pods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.control_plane import ControlPlane, control_plane, deployment, pod, until
+from tests.minicluster.control_plane import (
+    ControlPlane,
+    deployment,
+    pod,
+    run_control_plane,
+    wait_until,
+)
 from tui_forward.minicluster.apiserver import resources
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -15,40 +21,42 @@ STATEFULSETS = "/apis/apps/v1/namespaces/default/statefulsets"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def names(plane: ControlPlane, *, deleting: bool = False) -> list[str]:
-    found = plane.store.all(resources.PODS, "default")
+def pod_names(control_plane: ControlPlane, *, deleting: bool = False) -> list[str]:
+    found = control_plane.store.all(resources.PODS, "default")
     return [item.name for item in found if deleting or not item.deleting]
 
 
-async def run_all(plane: ControlPlane) -> None:
-    """Be the kubelet: run what is assigned, end what is to end."""
-    for item in plane.store.all(resources.PODS, "default"):
+async def act_as_kubelet(control_plane: ControlPlane) -> None:
+    """Run assigned pods and finish the deletion of terminating ones, as a kubelet does."""
+    for item in control_plane.store.all(resources.PODS, "default"):
         if item.deleting:
-            await plane.ask("DELETE", f"{PODS}/{item.name}", body={"gracePeriodSeconds": 0})
+            await control_plane.request(
+                "DELETE", f"{PODS}/{item.name}", body={"gracePeriodSeconds": 0}
+            )
         elif item.node and item.fields["status.phase"] == "Pending":
-            await plane.run_pod("default", item.name)
+            await control_plane.set_running("default", item.name)
 
 
-async def settle(plane: ControlPlane, wanted: int) -> None:
-    async def there() -> bool:
-        await run_all(plane)
-        found = plane.store.all(resources.PODS, "default")
+async def wait_running(control_plane: ControlPlane, count: int) -> None:
+    async def are_running() -> bool:
+        await act_as_kubelet(control_plane)
+        found = control_plane.store.all(resources.PODS, "default")
         running = [item for item in found if item.fields["status.phase"] == "Running"]
-        return len(found) == len(running) == wanted
+        return len(found) == len(running) == count
 
-    await until(there)
+    await wait_until(are_running)
 
 
 @pytest.fixture
-async def nodes(plane: ControlPlane) -> ControlPlane:
-    await plane.node("node-a")
-    await plane.node("node-b")
-    return plane
+async def nodes(control_plane: ControlPlane) -> ControlPlane:
+    await control_plane.add_node("node-a")
+    await control_plane.add_node("node-b")
+    return control_plane
 
 
-async def test_a_deployment_becomes_pods_on_all_nodes(nodes: ControlPlane) -> None:
+async def test_deployment_creates_pods_on_all_nodes(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 4))
-    await settle(nodes, 4)
+    await wait_running(nodes, 4)
     pods = await nodes.pods("default")
     assert sorted(each["spec"]["nodeName"] for each in pods) == ["node-a"] * 2 + ["node-b"] * 2
     owner = pods[0]["metadata"]["ownerReferences"][0]
@@ -56,52 +64,52 @@ async def test_a_deployment_becomes_pods_on_all_nodes(nodes: ControlPlane) -> No
     assert pods[0]["metadata"]["name"].startswith(owner["name"] + "-")
 
     async def reported() -> bool:
-        status = (await nodes.ask("GET", f"{DEPLOYMENTS}/web")).json["status"]
+        status = (await nodes.request("GET", f"{DEPLOYMENTS}/web")).json["status"]
         return bool(status.get("readyReplicas") == status.get("availableReplicas") == 4)
 
-    await until(reported)
+    await wait_until(reported)
 
 
-async def test_a_deleted_pod_is_replaced_before_it_is_gone(nodes: ControlPlane) -> None:
+async def test_terminating_pod_is_replaced_before_its_end(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 1))
-    await settle(nodes, 1)
-    (old,) = names(nodes)
-    await nodes.ask("DELETE", f"{PODS}/{old}")
+    await wait_running(nodes, 1)
+    (old,) = pod_names(nodes)
+    await nodes.request("DELETE", f"{PODS}/{old}")
 
     async def replaced() -> bool:
-        return len(names(nodes)) == 1 and names(nodes) != [old]
+        return len(pod_names(nodes)) == 1 and pod_names(nodes) != [old]
 
-    await until(replaced)
-    assert old in names(nodes, deleting=True)
+    await wait_until(replaced)
+    assert old in pod_names(nodes, deleting=True)
 
 
-async def test_replacement_can_be_delayed(tmp_path: Path) -> None:
-    async with control_plane(tmp_path, replace_delay_s=0.3) as plane:
-        await plane.node("node-a")
-        await plane.add(DEPLOYMENTS, deployment("web", 1))
-        await settle(plane, 1)
-        (old,) = names(plane)
-        await plane.ask("DELETE", f"{PODS}/{old}", body={"gracePeriodSeconds": 0})
-        assert names(plane) == []
+async def test_replacement_waits_for_configured_delay(tmp_path: Path) -> None:
+    async with run_control_plane(tmp_path, replace_delay_s=0.3) as control_plane:
+        await control_plane.add_node("node-a")
+        await control_plane.add(DEPLOYMENTS, deployment("web", 1))
+        await wait_running(control_plane, 1)
+        (old,) = pod_names(control_plane)
+        await control_plane.request("DELETE", f"{PODS}/{old}", body={"gracePeriodSeconds": 0})
+        assert pod_names(control_plane) == []
 
         async def replaced() -> bool:
-            return len(names(plane)) == 1
+            return len(pod_names(control_plane)) == 1
 
-        await until(replaced)
+        await wait_until(replaced)
 
 
-async def test_scaling(nodes: ControlPlane) -> None:
+async def test_deployment_scales_up_and_down(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 1))
-    await settle(nodes, 1)
+    await wait_running(nodes, 1)
     await nodes.patch(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 3}})
-    await settle(nodes, 3)
+    await wait_running(nodes, 3)
     await nodes.patch(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 0}})
-    await settle(nodes, 0)
+    await wait_running(nodes, 0)
 
 
-async def test_a_rollout_never_has_too_few(nodes: ControlPlane) -> None:
+async def test_rolling_update_keeps_surge_and_availability_limits(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 4))
-    await settle(nodes, 4)
+    await wait_running(nodes, 4)
     fewest = 4
     most = 4
 
@@ -113,207 +121,209 @@ async def test_a_rollout_never_has_too_few(nodes: ControlPlane) -> None:
             if not item.deleting and item.fields["status.phase"] == "Running"
         ]
         fewest = min(fewest, len(ready))
-        most = max(most, len(names(nodes)))
+        most = max(most, len(pod_names(nodes)))
 
     nodes.store.listen(resources.PODS, count)
     template = {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}}
     await nodes.patch(f"{DEPLOYMENTS}/web", template)
 
     async def rolled() -> bool:
-        await run_all(nodes)
+        await act_as_kubelet(nodes)
         pods = await nodes.pods("default")
         return len(pods) == 4 and all(each["metadata"].get("annotations") for each in pods)
 
-    await until(rolled, 15)
+    await wait_until(rolled, 15)
     assert fewest >= 3
     assert most <= 5
     path = "/apis/apps/v1/namespaces/default/replicasets"
-    sets = (await nodes.ask("GET", path)).json["items"]
+    sets = (await nodes.request("GET", path)).json["items"]
     assert sorted(each["spec"]["replicas"] for each in sets) == [0, 4]
 
 
-async def test_statefulsets_go_in_order_and_keep_names(nodes: ControlPlane) -> None:
+async def test_statefulset_pods_start_in_order_and_keep_pod_names(nodes: ControlPlane) -> None:
     item = deployment("db", 2)
     item["spec"]["serviceName"] = "db"
     await nodes.add(STATEFULSETS, item)
 
     async def first() -> bool:
-        return names(nodes) == ["db-0"]
+        return pod_names(nodes) == ["db-0"]
 
-    await until(first)
-    await settle(nodes, 2)
-    assert names(nodes) == ["db-0", "db-1"]
-    before = (await nodes.ask("GET", f"{PODS}/db-0")).json["metadata"]
+    await wait_until(first)
+    await wait_running(nodes, 2)
+    assert pod_names(nodes) == ["db-0", "db-1"]
+    before = (await nodes.request("GET", f"{PODS}/db-0")).json["metadata"]
     assert before["labels"]["statefulset.kubernetes.io/pod-name"] == "db-0"
-    await nodes.ask("DELETE", f"{PODS}/db-0")
-    assert "db-0" in names(nodes, deleting=True)
+    await nodes.request("DELETE", f"{PODS}/db-0")
+    assert "db-0" in pod_names(nodes, deleting=True)
 
     async def replaced() -> bool:
-        await run_all(nodes)
-        answer = await nodes.ask("GET", f"{PODS}/db-0")
-        return answer.status == 200 and answer.json["metadata"]["uid"] != before["uid"]
+        await act_as_kubelet(nodes)
+        response = await nodes.request("GET", f"{PODS}/db-0")
+        return response.status == 200 and response.json["metadata"]["uid"] != before["uid"]
 
-    await until(replaced)
+    await wait_until(replaced)
     await nodes.patch(f"{STATEFULSETS}/db/scale", {"spec": {"replicas": 1}})
-    await settle(nodes, 1)
-    assert names(nodes) == ["db-0"]
+    await wait_running(nodes, 1)
+    assert pod_names(nodes) == ["db-0"]
 
 
-async def test_daemonsets_follow_the_nodes(nodes: ControlPlane) -> None:
+async def test_daemonset_follows_added_nodes(nodes: ControlPlane) -> None:
     item = deployment("agent")
     del item["spec"]["replicas"]
     await nodes.add("/apis/apps/v1/namespaces/default/daemonsets", item)
-    await settle(nodes, 2)
-    await nodes.node("node-c")
-    await settle(nodes, 3)
+    await wait_running(nodes, 2)
+    await nodes.add_node("node-c")
+    await wait_running(nodes, 3)
 
 
-async def test_jobs_end(nodes: ControlPlane) -> None:
+async def test_job_completes(nodes: ControlPlane) -> None:
     spec = pod("job", restartPolicy="Never", schedulerName="default-scheduler")["spec"]
     await nodes.add(
         "/apis/batch/v1/namespaces/default/jobs",
         {"metadata": {"name": "once"}, "spec": {"template": {"spec": spec}}},
     )
-    await settle(nodes, 1)
-    (name,) = names(nodes)
+    await wait_running(nodes, 1)
+    (name,) = pod_names(nodes)
     await nodes.patch(f"{PODS}/{name}/status", {"status": {"phase": "Succeeded"}})
 
     async def complete() -> bool:
         path = "/apis/batch/v1/namespaces/default/jobs/once"
-        status = (await nodes.ask("GET", path)).json["status"]
+        status = (await nodes.request("GET", path)).json["status"]
         return {"Complete"} <= {each["type"] for each in status.get("conditions") or ()}
 
-    await until(complete)
-    assert names(nodes) == [name]
+    await wait_until(complete)
+    assert pod_names(nodes) == [name]
 
 
-async def test_what_belongs_to_a_deleted_owner_goes(nodes: ControlPlane) -> None:
+async def test_dependents_of_deleted_owner_are_deleted(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 2))
-    await settle(nodes, 2)
-    await nodes.ask("DELETE", f"{DEPLOYMENTS}/web")
-    await settle(nodes, 0)
+    await wait_running(nodes, 2)
+    await nodes.request("DELETE", f"{DEPLOYMENTS}/web")
+    await wait_running(nodes, 0)
     assert nodes.store.all(resources.REPLICASETS, "default") == []
 
 
-async def test_orphans_stay(nodes: ControlPlane) -> None:
+async def test_orphaned_dependents_remain(nodes: ControlPlane) -> None:
     await nodes.add(DEPLOYMENTS, deployment("web", 2))
-    await settle(nodes, 2)
+    await wait_running(nodes, 2)
     body = {"propagationPolicy": "Orphan"}
-    await nodes.ask("DELETE", f"{DEPLOYMENTS}/web", body=body)
+    await nodes.request("DELETE", f"{DEPLOYMENTS}/web", body=body)
     assert len(nodes.store.all(resources.REPLICASETS, "default")) == 1
-    assert len(names(nodes)) == 2
+    assert len(pod_names(nodes)) == 2
 
 
-async def test_a_namespace_goes_with_all_it_holds(nodes: ControlPlane) -> None:
+async def test_deleted_namespace_takes_its_objects(nodes: ControlPlane) -> None:
     await nodes.add("/api/v1/namespaces", {"metadata": {"name": "tmp"}})
     await nodes.add("/apis/apps/v1/namespaces/tmp/deployments", deployment("web", 2))
-    await nodes.ask("DELETE", "/api/v1/namespaces/tmp")
-    refused = await nodes.ask(
+    await nodes.request("DELETE", "/api/v1/namespaces/tmp")
+    refused = await nodes.request(
         "POST", "/api/v1/namespaces/tmp/pods", body=pod("late", namespace="tmp")
     )
     assert refused.status in (403, 404)
 
-    async def gone() -> bool:
+    async def is_deleted() -> bool:
         for item in nodes.store.all(resources.PODS, "tmp"):
             path = f"/api/v1/namespaces/tmp/pods/{item.name}"
-            await nodes.ask("DELETE", path, body={"gracePeriodSeconds": 0})
-        return (await nodes.ask("GET", "/api/v1/namespaces/tmp")).status == 404
+            await nodes.request("DELETE", path, body={"gracePeriodSeconds": 0})
+        return (await nodes.request("GET", "/api/v1/namespaces/tmp")).status == 404
 
-    await until(gone)
+    await wait_until(is_deleted)
 
 
-async def test_why_a_pod_cannot_be_scheduled(nodes: ControlPlane) -> None:
+async def test_unschedulable_pod_reports_cause(nodes: ControlPlane) -> None:
     spec: dict[str, Any] = {"schedulerName": "default-scheduler", "nodeSelector": {"disk": "nvme"}}
     await nodes.add(PODS, pod("p", **spec))
 
-    async def told() -> bool:
-        status = (await nodes.ask("GET", f"{PODS}/p")).json["status"]
+    async def has_condition() -> bool:
+        status = (await nodes.request("GET", f"{PODS}/p")).json["status"]
         return bool(status.get("conditions"))
 
-    await until(told)
-    condition = (await nodes.ask("GET", f"{PODS}/p")).json["status"]["conditions"][0]
+    await wait_until(has_condition)
+    condition = (await nodes.request("GET", f"{PODS}/p")).json["status"]["conditions"][0]
     assert condition["reason"] == "Unschedulable"
     assert condition["message"] == (
         "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. no new "
         "claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful "
         "for scheduling."
     )
-    events = (await nodes.ask("GET", "/api/v1/namespaces/default/events")).json["items"]
+    events = (await nodes.request("GET", "/api/v1/namespaces/default/events")).json["items"]
     assert [each["reason"] for each in events] == ["FailedScheduling"]
     await nodes.add("/api/v1/nodes", {"metadata": {"name": "fast", "labels": {"disk": "nvme"}}})
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     await nodes.patch("/api/v1/nodes/fast/status", {"status": ready})
 
     async def assigned() -> bool:
-        return bool((await nodes.ask("GET", f"{PODS}/p")).json["spec"].get("nodeName") == "fast")
+        return bool(
+            (await nodes.request("GET", f"{PODS}/p")).json["spec"].get("nodeName") == "fast"
+        )
 
-    await until(assigned)
+    await wait_until(assigned)
 
 
-async def test_everything_survives_a_restart(tmp_path: Path) -> None:
+async def test_objects_survive_restart(tmp_path: Path) -> None:
     state = tmp_path / "state"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    async with control_plane(tmp_path / "one", state=state) as plane:
-        await plane.node("node-a")
-        await plane.add(DEPLOYMENTS, deployment("web", 2))
-        await settle(plane, 2)
-        before = [item.raw for item in plane.store.all(resources.PODS)]
-        version = plane.store.version
-    async with control_plane(tmp_path / "two", state=state) as plane:
-        assert [item.raw for item in plane.store.all(resources.PODS)] == before
-        assert plane.store.version >= version
-        old = await plane.watch(f"{PODS}?watch=1&resourceVersion={version - 1}")
-        assert (await old.next())["object"]["reason"] == "Expired"
-        await plane.watch(f"{PODS}?watch=1&resourceVersion={version}")
-        await plane.ask("DELETE", f"{PODS}/{names(plane)[0]}")
-        await settle(plane, 2)
+    async with run_control_plane(tmp_path / "one", state=state) as control_plane:
+        await control_plane.add_node("node-a")
+        await control_plane.add(DEPLOYMENTS, deployment("web", 2))
+        await wait_running(control_plane, 2)
+        before = [item.raw for item in control_plane.store.all(resources.PODS)]
+        version = control_plane.store.version
+    async with run_control_plane(tmp_path / "two", state=state) as control_plane:
+        assert [item.raw for item in control_plane.store.all(resources.PODS)] == before
+        assert control_plane.store.version >= version
+        old = await control_plane.watch(f"{PODS}?watch=1&resourceVersion={version - 1}")
+        assert (await old.next_event())["object"]["reason"] == "Expired"
+        await control_plane.watch(f"{PODS}?watch=1&resourceVersion={version}")
+        await control_plane.request("DELETE", f"{PODS}/{pod_names(control_plane)[0]}")
+        await wait_running(control_plane, 2)
 
 
-async def test_a_torn_journal_loses_only_its_last_record(tmp_path: Path) -> None:
+async def test_incomplete_last_journal_record_is_ignored(tmp_path: Path) -> None:
     state = tmp_path / "state"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    async with control_plane(tmp_path / "one", state=state) as plane:
-        await plane.add(PODS, pod("a"))
-        await plane.add(PODS, pod("b"))
+    async with run_control_plane(tmp_path / "one", state=state) as control_plane:
+        await control_plane.add(PODS, pod("a"))
+        await control_plane.add(PODS, pod("b"))
     state.write_bytes(state.read_bytes()[:-50])
-    async with control_plane(tmp_path / "two", state=state) as plane:
-        assert names(plane) == ["a"]
+    async with run_control_plane(tmp_path / "two", state=state) as control_plane:
+        assert pod_names(control_plane) == ["a"]
 
 
-async def test_generated_pods_are_realistic_and_stir(tmp_path: Path) -> None:
-    async with control_plane(tmp_path, pods=45, churn=200.0) as plane:
-        found = plane.store.all(resources.PODS)
+async def test_synthetic_pods_are_realistic_and_churn(tmp_path: Path) -> None:
+    async with run_control_plane(tmp_path, pods=45, churn=200.0) as control_plane:
+        found = control_plane.store.all(resources.PODS)
         assert len(found) == 45
         assert 11_000 < len(found[0].raw) < 16_000
-        version = plane.store.version
+        version = control_plane.store.version
         seen: set[str] = set()
-        plane.store.listen(resources.PODS, lambda change: seen.add(change.type))
+        control_plane.store.listen(resources.PODS, lambda change: seen.add(change.type))
 
-        async def stirred() -> bool:
-            return plane.store.version > version + 50 and len(seen) == 3
+        async def has_churned() -> bool:
+            return control_plane.store.version > version + 50 and len(seen) == 3
 
-        await until(stirred, 20)
-        assert 40 < len(plane.store.all(resources.PODS)) < 55
+        await wait_until(has_churned, 20)
+        assert 40 < len(control_plane.store.all(resources.PODS)) < 55
         from tests.minicluster.test_relay import SPDY
 
         item = found[0]
         path = f"/api/v1/namespaces/{item.namespace}/pods/{item.name}/portforward"
-        answer = await plane.ask("POST", path, SPDY)
-        assert answer.status in (404, 500)
+        response = await control_plane.request("POST", path, SPDY)
+        assert response.status in (404, 500)
 
 
-async def test_seeds_repeat_names(tmp_path: Path) -> None:
-    seen = []
-    for place in ("one", "two"):
-        folder = tmp_path / place
+async def test_equal_seeds_generate_equal_names(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
         folder.mkdir()
-        async with control_plane(folder, seed=3, workloads=True) as plane:
+        async with run_control_plane(folder, seed=3, workloads=True) as control_plane:
 
-            async def all_there(running: ControlPlane = plane) -> bool:
+            async def has_all_pods(running: ControlPlane = control_plane) -> bool:
                 return len(running.store.all(resources.PODS, "shop")) == 9
 
-            await until(all_there)
-            seen.append([item.key for item in plane.store.all(resources.PODS, "shop")])
-    assert seen[0] == seen[1]
+            await wait_until(has_all_pods)
+            keys.append([item.key for item in control_plane.store.all(resources.PODS, "shop")])
+    assert keys[0] == keys[1]

@@ -1,4 +1,4 @@
-"""What a port-forward that cannot be is told, held against what a real chain said."""
+"""Error responses to port-forward requests, compared with captures of a real cluster."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.minicluster.fake_kubelet import fake_kubelet
 CAPTURED: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "captures/api/portforward-handshake-errors.json").read_text()
 )
-RECORDED_POD = "one-89d6b958f-swjjv"
+CAPTURED_POD = "one-89d6b958f-swjjv"
 
-# What the hops behind the API server said in those captures.
-BEHIND = {
+# Responses of the kubelet in those captures.
+KUBELET_RESPONSES = {
     "unknown stream protocol": (
         b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
         b"X-Accepted-Stream-Protocol-Versions: portforward.k8s.io\r\nContent-Length: 116\r\n\r\n"
@@ -35,37 +35,39 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("case", CAPTURED)
-async def test_answers_as_a_real_chain(plane: ControlPlane, case: str) -> None:
-    recorded = CAPTURED[case]
-    request = recorded["request"]
+async def test_error_response_equals_captured_one(control_plane: ControlPlane, case: str) -> None:
+    captured = CAPTURED[case]
+    request = captured["request"]
 
     async def script(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(BEHIND[case])
+        writer.write(KUBELET_RESPONSES[case])
         await writer.drain()
 
-    async with fake_kubelet(plane, script):
-        running = pod(RECORDED_POD, namespace="shop", nodeName="node-a")
-        await plane.add("/api/v1/namespaces/shop/pods", running)
+    async with fake_kubelet(control_plane, script):
+        running = pod(CAPTURED_POD, namespace="shop", nodeName="node-a")
+        await control_plane.add("/api/v1/namespaces/shop/pods", running)
         waiting = pod("pending", namespace="shop", nodeSelector={"no": "where"})
-        await plane.add("/api/v1/namespaces/shop/pods", waiting)
+        await control_plane.add("/api/v1/namespaces/shop/pods", waiting)
         headers = dict(request["headers"])
         if case != "no credentials" and "Authorization" not in headers:
             headers |= ADMIN
-        answer = await plane.ask(request["method"], request["path"], headers)
+        response = await control_plane.request(request["method"], request["path"], headers)
 
-    assert answer.status == recorded["status"]
-    assert answer.body.decode() == recorded["body"]
-    for name, value in recorded["headers"].items():
-        assert answer.headers.get(name.lower()) == value
+    assert response.status == captured["status"]
+    assert response.body.decode() == captured["body"]
+    for name, value in captured["headers"].items():
+        assert response.headers.get(name.lower()) == value
 
 
-async def test_says_why_the_kubelet_cannot_be_dialled(plane: ControlPlane) -> None:
-    await plane.node("node-a", 1)  # nobody listens on port 1
-    await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+async def test_failed_dial_of_kubelet_is_reported(control_plane: ControlPlane) -> None:
+    await control_plane.add_node("node-a", 1)  # no process listens on port 1
+    await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
     headers = {**ADMIN, "Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
-    answer = await plane.ask("POST", "/api/v1/namespaces/default/pods/p/portforward", headers)
-    assert answer.status == 500
-    assert answer.json == {
+    response = await control_plane.request(
+        "POST", "/api/v1/namespaces/default/pods/p/portforward", headers
+    )
+    assert response.status == 500
+    assert response.json == {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
@@ -76,18 +78,18 @@ async def test_says_why_the_kubelet_cannot_be_dialled(plane: ControlPlane) -> No
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "1.5", ""])
-async def test_ports_that_are_no_numbers(plane: ControlPlane, value: str) -> None:
+async def test_invalid_port_parameter_is_rejected(control_plane: ControlPlane, value: str) -> None:
     path = f"/api/v1/namespaces/default/pods/p/portforward?ports={value}"
-    answer = await plane.ask("POST", path)
-    assert answer.status == 400
-    assert answer.json["message"] == (
+    response = await control_plane.request("POST", path)
+    assert response.status == 400
+    assert response.json["message"] == (
         f'cannot convert to []int32: strconv.ParseUint: parsing "{value}": invalid syntax'
     )
 
 
-async def test_a_tunnel_protocol_nobody_knows(plane: ControlPlane) -> None:
-    await plane.node()
-    await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+async def test_unknown_tunnel_protocol_is_rejected(control_plane: ControlPlane) -> None:
+    await control_plane.add_node()
+    await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
     headers = {
         **ADMIN,
         "Connection": "Upgrade",
@@ -96,12 +98,14 @@ async def test_a_tunnel_protocol_nobody_knows(plane: ControlPlane) -> None:
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Protocol": "SPDY/3.1+portforward.example",
     }
-    answer = await plane.ask("GET", "/api/v1/namespaces/default/pods/p/portforward", headers)
-    assert (answer.status, answer.json["reason"]) == (400, "BadRequest")
+    response = await control_plane.request(
+        "GET", "/api/v1/namespaces/default/pods/p/portforward", headers
+    )
+    assert (response.status, response.json["reason"]) == (400, "BadRequest")
 
 
-async def test_websocket_needs_create_as_well(plane: ControlPlane) -> None:
+async def test_websocket_get_requires_permission(control_plane: ControlPlane) -> None:
     path = "/api/v1/namespaces/default/pods/p/portforward"
-    answer = await plane.ask("GET", path, {"Authorization": "Bearer viewer-token"})
-    assert answer.status == 403
-    assert 'User "viewer" cannot get resource "pods/portforward"' in answer.json["message"]
+    response = await control_plane.request("GET", path, {"Authorization": "Bearer viewer-token"})
+    assert response.status == 403
+    assert 'User "viewer" cannot get resource "pods/portforward"' in response.json["message"]

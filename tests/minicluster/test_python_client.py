@@ -1,4 +1,4 @@
-"""The official Python client against the whole cluster: list, watch, port-forward."""
+"""The official Python client with a whole cluster: list, watch, port-forward."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.minicluster import official_client
-from tests.minicluster.cluster import PATIENCE_S, Running
+from tests.minicluster.cluster import TIMEOUT_S, RunningCluster
 
-Ask = Callable[[str], Any]
+RunCase = Callable[[str], Any]
 
 
 @pytest.fixture(params=["minicluster", "admin-token"])
-def ask(request: pytest.FixtureRequest, cluster: Running) -> Ask:
-    """Runs a case of `stranger`, by certificate and by token."""
+def run_case(request: pytest.FixtureRequest, cluster: RunningCluster) -> RunCase:
+    """Return a function that runs a case of `official_client`, by certificate and by token."""
 
     def run(case: str) -> Any:
         command = [sys.executable, str(Path(official_client.__file__)), str(cluster.kubeconfig)]
@@ -27,7 +27,7 @@ def ask(request: pytest.FixtureRequest, cluster: Running) -> Ask:
             [*command, request.param, case],
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -36,21 +36,21 @@ def ask(request: pytest.FixtureRequest, cluster: Running) -> Ask:
     return run
 
 
-def test_lists_into_models(ask: Ask) -> None:
-    seen = ask("lists")
-    assert seen["first"] == 5
-    assert seen["remaining"] == seen["rest"] > 5
-    assert len(set(seen["versions"])) == 1
-    assert {"web", "echo"} <= set(seen["services"])
+def test_list_pages_and_decode_models(run_case: RunCase) -> None:
+    result = run_case("list_pages")
+    assert result["first"] == 5
+    assert result["remaining"] == result["rest"] > 5
+    assert len(set(result["versions"])) == 1
+    assert {"web", "echo"} <= set(result["services"])
 
 
-def test_refusals_are_understood(ask: Ask) -> None:
-    seen = ask("missing")
-    assert (seen["status"], seen["body"]["message"]) == (404, 'pods "nope" not found')
+def test_missing_pod_raises_not_found(run_case: RunCase) -> None:
+    result = run_case("get_missing")
+    assert (result["status"], result["body"]["message"]) == (404, 'pods "nope" not found')
 
 
-def test_watches(ask: Ask) -> None:
-    assert ask("watches") == [
+def test_watch_reports_all_events(run_case: RunCase) -> None:
+    assert run_case("watch_objects") == [
         ["ADDED", "one"],
         ["ADDED", "two"],
         ["DELETED", "one"],
@@ -58,17 +58,17 @@ def test_watches(ask: Ask) -> None:
     ]
 
 
-def test_a_watch_that_is_too_old_raises(ask: Ask, cluster: Running) -> None:
+def test_watch_of_compacted_version_raises(run_case: RunCase, cluster: RunningCluster) -> None:
     cluster.control.send("compact")
-    assert ask("too_old") == 410
+    assert run_case("watch_compacted") == 410
 
 
-def test_port_forward(ask: Ask) -> None:
-    assert ask("forwards") is True
+def test_port_forward_transfers_data(run_case: RunCase) -> None:
+    assert run_case("forward_data") is True
 
 
-def test_port_forward_refused(ask: Ask) -> None:
-    received, error = ask("refused")
+def test_port_forward_to_closed_port_reports_error(run_case: RunCase) -> None:
+    received, error = run_case("forward_closed_port")
     assert received == ""
     assert error.startswith("error forwarding port 7999 to pod ")
     assert "connect: connection refused" in error

@@ -1,4 +1,4 @@
-"""Upgraded connections through the API server: bytes, ends, back-pressure, faults."""
+"""Upgraded connections through the API server: bytes, end, back-pressure, faults."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
-from tests.minicluster.control_plane import ADMIN, Client, ControlPlane, pod, until
-from tests.minicluster.fake_kubelet import SWITCHED, fake_kubelet
+from tests.minicluster.control_plane import ADMIN, Client, ControlPlane, pod, wait_until
+from tests.minicluster.fake_kubelet import SWITCHING_PROTOCOLS, fake_kubelet
 from tui_forward.minicluster.apiserver.websocket_tunnel import SpdyFieldSplitter
 from tui_forward.protocol.spdy.connection import Side
 from tui_forward.protocol.websocket import WebSocketConnection
@@ -31,15 +31,15 @@ WEBSOCKET = {
 
 
 async def echo(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(SWITCHED)
+    writer.write(SWITCHING_PROTOCOLS)
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
 
 
-async def upgraded(plane: ControlPlane, headers: dict[str, str] | None = None) -> Client:
-    await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
-    client = await plane.client()
+async def open_tunnel(control_plane: ControlPlane, headers: dict[str, str] | None = None) -> Client:
+    await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+    client = await control_plane.client()
     method = "GET" if headers is WEBSOCKET else "POST"
     response = await client.send(method, PATH, headers or SPDY)
     assert response.status_code == 101, await client.chunk()
@@ -47,7 +47,7 @@ async def upgraded(plane: ControlPlane, headers: dict[str, str] | None = None) -
 
 
 class Payload:
-    """Collects what a WebSocket carries."""
+    """Collects the payload of a WebSocket."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -71,10 +71,12 @@ class Payload:
         self.error = error
 
 
-async def test_passes_the_request_on_and_the_answer_back(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo) as kubelet:
-        client = await upgraded(
-            plane,
+async def test_request_headers_reach_kubelet_without_credentials(
+    control_plane: ControlPlane,
+) -> None:
+    async with fake_kubelet(control_plane, echo) as kubelet:
+        client = await open_tunnel(
+            control_plane,
             {
                 **SPDY,
                 "User-Agent": "test",
@@ -92,172 +94,174 @@ async def test_passes_the_request_on_and_the_answer_back(plane: ControlPlane) ->
     client.close()
 
 
-async def test_ports_become_port(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo) as kubelet:
-        await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
-        client = await plane.client()
+async def test_ports_parameter_is_translated_for_kubelet(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo) as kubelet:
+        await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+        client = await control_plane.client()
         await client.send("POST", PATH + "?ports=80,81&ports=82", SPDY)
     assert b"/portForward/default/p?port=80&port=81&port=82 " in kubelet.requests[0]
 
 
 @pytest.mark.parametrize("size", [1, 16384, 300_000, 5_000_000])
-async def test_bytes_go_both_ways_unchanged(plane: ControlPlane, size: int) -> None:
+async def test_bytes_are_relayed_unchanged(control_plane: ControlPlane, size: int) -> None:
     sent = bytes(range(256)) * (size // 256 + 1)
-    async with fake_kubelet(plane, echo):
-        client = await upgraded(plane)
+    async with fake_kubelet(control_plane, echo):
+        client = await open_tunnel(control_plane)
 
         async def send() -> None:
-            await client.wire.write(sent)
+            await client.connection.write(sent)
 
         sending = asyncio.ensure_future(send())
-        assert await client.exactly(len(sent)) == sent
+        assert await client.read_exactly(len(sent)) == sent
         await sending
         client.close()
-        await until(lambda: _none(plane))
+        await wait_until(lambda: _has_no_tunnels(control_plane))
 
 
-async def _none(plane: ControlPlane) -> bool:
-    return not plane.server.long_running.tunnels
+async def _has_no_tunnels(control_plane: ControlPlane) -> bool:
+    return not control_plane.server.long_running.tunnels
 
 
-async def test_the_end_of_the_kubelet_ends_the_client(plane: ControlPlane) -> None:
-    async def bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(SWITCHED + b"bye")
+async def test_kubelet_end_closes_client(control_plane: ControlPlane) -> None:
+    async def send_bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SWITCHING_PROTOCOLS + b"bye")
         await writer.drain()
 
-    async with fake_kubelet(plane, bye):
-        client = await upgraded(plane)
-        assert await client.rest() == b"bye"
-        await until(lambda: _none(plane))
+    async with fake_kubelet(control_plane, send_bye):
+        client = await open_tunnel(control_plane)
+        assert await client.read_to_end() == b"bye"
+        await wait_until(lambda: _has_no_tunnels(control_plane))
 
 
-async def test_the_end_of_the_client_ends_the_kubelet(plane: ControlPlane) -> None:
+async def test_client_end_closes_kubelet(control_plane: ControlPlane) -> None:
     ended = asyncio.Event()
 
     async def wait(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(SWITCHED)
+        writer.write(SWITCHING_PROTOCOLS)
         with contextlib.suppress(OSError):
             await reader.read()
         ended.set()
 
-    async with fake_kubelet(plane, wait):
-        client = await upgraded(plane)
+    async with fake_kubelet(control_plane, wait):
+        client = await open_tunnel(control_plane)
         client.close()
         async with asyncio.timeout(5):
             await ended.wait()
 
 
 @pytest.mark.parametrize("headers", [SPDY, WEBSOCKET], ids=["spdy", "websocket"])
-async def test_a_client_that_does_not_read_stops_the_kubelet(
-    plane: ControlPlane, headers: dict[str, str]
+async def test_client_that_does_not_read_blocks_kubelet(
+    control_plane: ControlPlane, headers: dict[str, str]
 ) -> None:
     written = 0
 
     async def flood(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal written
-        writer.write(SWITCHED)
+        writer.write(SWITCHING_PROTOCOLS)
         while True:
             writer.write(bytes(1 << 20))
             await writer.drain()
             written += 1 << 20
 
-    async with fake_kubelet(plane, flood):
-        client = await upgraded(plane, headers)
-        seen = -1
+    async with fake_kubelet(control_plane, flood):
+        client = await open_tunnel(control_plane, headers)
+        last_written = -1
 
-        async def still() -> bool:
-            nonlocal seen
+        async def is_blocked() -> bool:
+            nonlocal last_written
             await asyncio.sleep(0.3)
-            same, seen = written == seen, written
-            return same
+            is_same, last_written = written == last_written, written
+            return is_same
 
-        await until(still)
-        # What the kernel's buffers between four sockets hold, and no more.
+        await wait_until(is_blocked)
+        # At most the kernel's buffers of four sockets.
         assert 0 < written < 64 << 20
-        client.wire.abort()
+        client.connection.abort()
 
 
-async def test_stall_then_resume_loses_nothing(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        client = await upgraded(plane)
-        plane.server.stall("tunnels")
-        await client.wire.write(b"held back")
+async def test_stall_and_resume_lose_no_bytes(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        client = await open_tunnel(control_plane)
+        control_plane.server.stall("tunnels")
+        await client.connection.write(b"delayed!!")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await client.exactly(1)
-        plane.server.stall("")
-        assert await client.exactly(9) == b"held back"
+                await client.read_exactly(1)
+        control_plane.server.stall("")
+        assert await client.read_exactly(9) == b"delayed!!"
 
 
-async def test_delay_delivers_later_and_in_order(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        client = await upgraded(plane)
-        plane.server.long_running.delay(0.05)
+async def test_delay_keeps_order(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        client = await open_tunnel(control_plane)
+        control_plane.server.long_running.delay(0.05)
         loop = asyncio.get_running_loop()
         before = loop.time()
-        await client.wire.write(b"one")
-        await client.wire.write(b"two")
-        assert await client.exactly(6) == b"onetwo"
+        await client.connection.write(b"one")
+        await client.connection.write(b"two")
+        assert await client.read_exactly(6) == b"onetwo"
         assert loop.time() - before >= 0.1  # once in each direction
-        plane.server.long_running.delay(0)
-        await client.wire.write(b"three")
-        assert await client.exactly(5) == b"three"
+        control_plane.server.long_running.delay(0)
+        await client.connection.write(b"three")
+        assert await client.read_exactly(5) == b"three"
 
 
-async def test_cut_resets_tunnels(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        client = await upgraded(plane)
-        await client.wire.write(b"x")
-        await client.exactly(1)
-        assert plane.server.cut("tunnels") == 1
+async def test_cut_resets_tunnels(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        client = await open_tunnel(control_plane)
+        await client.connection.write(b"x")
+        await client.read_exactly(1)
+        assert control_plane.server.cut("tunnels") == 1
         with pytest.raises(ConnectionResetError):
-            await client.exactly(1)
-        await until(lambda: _none(plane))
+            await client.read_exactly(1)
+        await wait_until(lambda: _has_no_tunnels(control_plane))
 
 
-async def test_refuse_so_many_times(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
-        plane.server.faults.set_refusal({"status": 503, "times": 1, "message": "not now"})
-        answer = await plane.ask("POST", PATH, SPDY)
-        assert (answer.status, answer.json["message"]) == (503, "not now")
-        client = await plane.client()
+async def test_refusal_ends_after_given_times(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+        control_plane.server.faults.set_refusal({"status": 503, "times": 1, "message": "not now"})
+        response = await control_plane.request("POST", PATH, SPDY)
+        assert (response.status, response.json["message"]) == (503, "not now")
+        client = await control_plane.client()
         assert (await client.send("POST", PATH, SPDY)).status_code == 101
 
 
-async def test_transports_can_be_switched_off(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        await plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
-        plane.server.faults.set_transports({"disable": ["spdy"], "status": 403})
-        assert (await plane.ask("POST", PATH, SPDY)).status == 403
-        client = await plane.client()
+async def test_disabled_transport_is_rejected(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        await control_plane.add("/api/v1/namespaces/default/pods", pod("p", nodeName="node-a"))
+        control_plane.server.faults.set_transports({"disable": ["spdy"], "status": 403})
+        assert (await control_plane.request("POST", PATH, SPDY)).status == 403
+        client = await control_plane.client()
         assert (await client.send("GET", PATH, WEBSOCKET)).status_code == 101
 
 
 @pytest.mark.parametrize("go_framing", [False, True])
-async def test_websocket_carries_the_stream(plane: ControlPlane, *, go_framing: bool) -> None:
-    plane.server.faults.go_framing = go_framing
+async def test_websocket_relays_spdy_stream(
+    control_plane: ControlPlane, *, go_framing: bool
+) -> None:
+    control_plane.server.faults.go_framing = go_framing
     # A SYN_STREAM and three DATA frames, one of them big.
     frame = b"\x80\x03\x00\x01\x00\x00\x00\x0a" + bytes(10)
     data = [b"\x00\x00\x00\x01\x00" + n.to_bytes(3, "big") + bytes(n) for n in (0, 5, 100_000)]
     sent = frame + b"".join(data)
-    async with fake_kubelet(plane, echo) as kubelet:
-        client = await upgraded(plane, WEBSOCKET)
+    async with fake_kubelet(control_plane, echo) as kubelet:
+        client = await open_tunnel(control_plane, WEBSOCKET)
         request = kubelet.requests[0].decode().lower()
         payload = Payload()
         socket = WebSocketConnection(Side.CLIENT, payload)
         for start in range(0, len(sent), 999):
             socket.send(sent[start : start + 999])
-        await client.wire.write(b"".join(socket.data_to_send()))
+        await client.connection.write(b"".join(socket.data_to_send()))
         async with asyncio.timeout(5):
             while len(payload.data) < len(sent):
-                socket.receive_data(await client.wire.read())
+                socket.receive_data(await client.connection.read())
         assert bytes(payload.data) == sent
         if go_framing:
             assert payload.messages > 8
         socket.close()
-        await client.wire.write(b"".join(socket.data_to_send()))
-        while chunk := await client.wire.read():
+        await client.connection.write(b"".join(socket.data_to_send()))
+        while chunk := await client.connection.read():
             socket.receive_data(chunk)
         assert socket.ended
         assert socket.close_code == 1000
@@ -267,32 +271,32 @@ async def test_websocket_carries_the_stream(plane: ControlPlane, *, go_framing: 
     assert "sec-websocket" not in request
 
 
-async def test_websocket_says_goodbye_when_the_kubelet_ends(plane: ControlPlane) -> None:
-    async def bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(SWITCHED + b"bye")
+async def test_websocket_closes_normally_when_kubelet_ends(control_plane: ControlPlane) -> None:
+    async def send_bye(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SWITCHING_PROTOCOLS + b"bye")
         await writer.drain()
 
-    async with fake_kubelet(plane, bye):
-        client = await upgraded(plane, WEBSOCKET)
+    async with fake_kubelet(control_plane, send_bye):
+        client = await open_tunnel(control_plane, WEBSOCKET)
         payload = Payload()
         socket = WebSocketConnection(Side.CLIENT, payload)
-        socket.receive_data(await client.rest())
+        socket.receive_data(await client.read_to_end())
         assert bytes(payload.data) == b"bye"
         assert socket.close_code == 1000
         assert socket.error is None
 
 
-async def test_a_text_message_ends_the_tunnel(plane: ControlPlane) -> None:
-    async with fake_kubelet(plane, echo):
-        client = await upgraded(plane, WEBSOCKET)
+async def test_text_message_ends_tunnel(control_plane: ControlPlane) -> None:
+    async with fake_kubelet(control_plane, echo):
+        client = await open_tunnel(control_plane, WEBSOCKET)
         socket = WebSocketConnection(Side.CLIENT, Payload())
         socket.send(b"hello", opcode=1)
-        await client.wire.write(b"".join(socket.data_to_send()))
-        await client.rest()
-        await until(lambda: _none(plane))
+        await client.connection.write(b"".join(socket.data_to_send()))
+        await client.read_to_end()
+        await wait_until(lambda: _has_no_tunnels(control_plane))
 
 
-def test_fields_are_cut_as_go_writes_them() -> None:
+def test_splitter_splits_at_spdy_fields() -> None:
     frame = b"\x80\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01"
     data = b"\x00\x00\x00\x01\x00\x00\x00\x02hi"
     whole = [b"\x80\x03", b"\x00\x06", b"\x00\x00\x00\x04", b"\x00\x00\x00\x01"]

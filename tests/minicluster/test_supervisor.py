@@ -1,4 +1,4 @@
-"""The cluster as processes: how it begins, what it survives, and that nothing is left of it."""
+"""The cluster as processes: start, faults, crashes and cleanup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.minicluster.cluster import PATIENCE_S, Running, end, running_cluster, start, wait_for
+from tests.minicluster.cluster import (
+    TIMEOUT_S,
+    RunningCluster,
+    running_cluster,
+    start_cluster,
+    stop_cluster,
+    wait_for,
+)
 from tui_forward.errors import ApiError, TransportError
 
 SMALL = ("--no-workloads", "--nodes", "node-a")
@@ -39,8 +46,8 @@ DEPLOYMENT = {
 }
 
 
-def ask(running: Running, method: str, path: str, body: Any = None) -> Any:
-    """Ask the API server as the administrator."""
+def request(running: RunningCluster, method: str, path: str, body: Any = None) -> Any:
+    """Send a request to the API server as the administrator."""
     pki = running.folder / "pki"
     host, port = running.server.partition("//")[2].split(":")
     connection: http.client.HTTPConnection
@@ -48,23 +55,23 @@ def ask(running: Running, method: str, path: str, body: Any = None) -> Any:
         context = ssl.create_default_context(cafile=pki / "ca.crt")
         context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
         connection = http.client.HTTPSConnection(
-            host, int(port), context=context, timeout=PATIENCE_S
+            host, int(port), context=context, timeout=TIMEOUT_S
         )
     else:
-        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
     try:
         headers = {"Content-Type": "application/json"}
         raw = json.dumps(body) if body is not None else None
         connection.request(method, path, body=raw, headers=headers)
-        answer = json.loads(connection.getresponse().read())
+        result = json.loads(connection.getresponse().read())
     finally:
         connection.close()
-    return answer
+    return result
 
 
-def ready_pods(running: Running) -> dict[str, str]:
-    """Name and UID of the Ready pods of namespace `default`."""
-    items = ask(running, "GET", "/api/v1/namespaces/default/pods")["items"]
+def ready_pods(running: RunningCluster) -> dict[str, str]:
+    """Return names and UIDs of the ready pods of namespace `default`."""
+    items = request(running, "GET", "/api/v1/namespaces/default/pods")["items"]
     return {
         item["metadata"]["name"]: item["metadata"]["uid"]
         for item in items
@@ -76,53 +83,57 @@ def ready_pods(running: Running) -> dict[str, str]:
     }
 
 
-def with_echo(running: Running) -> dict[str, str]:
-    ask(running, "POST", "/apis/apps/v1/namespaces/default/deployments", DEPLOYMENT)
-    found: dict[str, str] = wait_for(lambda: ready_pods(running), "the pod")
-    return found
+def create_echo(running: RunningCluster) -> dict[str, str]:
+    request(running, "POST", "/apis/apps/v1/namespaces/default/deployments", DEPLOYMENT)
+    pods: dict[str, str] = wait_for(lambda: ready_pods(running), "the pod")
+    return pods
 
 
-def left_of(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Which processes still run."""
+def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return the processes that still run."""
     return [each for each in processes if each.is_running() and each.status() != "zombie"]
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[Running]:
-    """One node, no workloads but one pod that echoes."""
+def small_cluster() -> Iterator[RunningCluster]:
+    """Run a cluster with one node and one echo pod."""
     with running_cluster(*SMALL) as running:
-        with_echo(running)
+        create_echo(running)
         yield running
 
 
-def test_nothing_is_left_of_it() -> None:
-    running = start(*SMALL)
-    with_echo(running)
-    family = running.family()
-    assert len(family) >= 5
-    end(running)
+def test_stop_leaves_no_processes_and_files() -> None:
+    running = start_cluster(*SMALL)
+    create_echo(running)
+    processes = running.child_processes()
+    assert len(processes) >= 5
+    stop_cluster(running)
     assert running.process.returncode == 0
     assert not running.folder.exists()
-    assert left_of(family) == []
+    assert still_running(processes) == []
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["temporary", "given"])
-def test_nothing_is_left_when_it_is_killed(tmp_path: Path, *, own: bool) -> None:
-    running = start(*SMALL) if own else start(*SMALL, "--dir", str(tmp_path))
-    with_echo(running)
-    family = running.family()
+@pytest.mark.parametrize("is_temporary", [True, False], ids=["temporary", "given"])
+def test_killed_supervisor_leaves_no_processes_and_files(
+    tmp_path: Path, *, is_temporary: bool
+) -> None:
+    running = (
+        start_cluster(*SMALL) if is_temporary else start_cluster(*SMALL, "--dir", str(tmp_path))
+    )
+    create_echo(running)
+    processes = running.child_processes()
     running.process.kill()
     running.process.wait()
     assert running.process.stdout is not None
     running.process.stdout.close()
-    wait_for(lambda: not left_of(family), "the hops' end")
-    if own:
-        wait_for(lambda: not running.folder.exists(), "the folder's end")
+    wait_for(lambda: not still_running(processes), "the exit of all components")
+    if is_temporary:
+        wait_for(lambda: not running.folder.exists(), "the removal of the folder")
     else:
         wait_for(lambda: not list(tmp_path.iterdir()), "an empty folder")
 
 
-def test_it_ends_with_its_owner() -> None:
+def test_cluster_stops_with_parent_process() -> None:
     owner = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     command = [sys.executable, "-m", "tui_forward.minicluster", "--json", *SMALL]
     command += ["--parent-pid", str(owner.pid)]
@@ -131,7 +142,7 @@ def test_it_ends_with_its_owner() -> None:
         assert process.stdout is not None
         folder = Path(json.loads(process.stdout.readline())["dir"])
         owner.communicate(b"\n")
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(TIMEOUT_S) == 0
         assert not folder.exists()
     finally:
         process.kill()
@@ -139,147 +150,159 @@ def test_it_ends_with_its_owner() -> None:
         process.stdout.close()  # type: ignore[union-attr]
 
 
-def test_secrets_are_for_this_user_only(small: Running) -> None:
-    for path in (small.kubeconfig, small.folder / "pki" / "admin.key", small.folder):
+def test_secrets_are_readable_by_this_user_only(small_cluster: RunningCluster) -> None:
+    for path in (
+        small_cluster.kubeconfig,
+        small_cluster.folder / "pki" / "admin.key",
+        small_cluster.folder,
+    ):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
-    assert stat.S_IMODE(Path(small.control.path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(small_cluster.control.path).stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
+@pytest.mark.parametrize("component", ["apiserver", "kubelet", "runtime"])
 @pytest.mark.parametrize("kill", [False, True], ids=["in-order", "killed"])
-def test_a_hop_restarts_without_touching_the_pods(small: Running, hop: str, *, kill: bool) -> None:
-    name = hop if hop == "apiserver" else f"{hop}-node-a"
-    before = small.control.send("status")["components"][name]
-    pods = ready_pods(small)
-    node = ask(small, "GET", "/api/v1/nodes/node-a")["status"]["daemonEndpoints"]
-    small.control.send("restart-component", component=hop, kill=kill)
-    after = small.control.send("status")["components"][name]
+def test_component_restart_keeps_pods(
+    small_cluster: RunningCluster, component: str, *, kill: bool
+) -> None:
+    name = component if component == "apiserver" else f"{component}-node-a"
+    before = small_cluster.control.send("status")["components"][name]
+    pods = ready_pods(small_cluster)
+    node = request(small_cluster, "GET", "/api/v1/nodes/node-a")["status"]["daemonEndpoints"]
+    small_cluster.control.send("restart-component", component=component, kill=kill)
+    after = small_cluster.control.send("status")["components"][name]
     assert after["pid"] != before["pid"]
     assert after.get("port") == before.get("port")
-    assert wait_for(lambda: ready_pods(small), "the pods") == pods
-    assert ask(small, "GET", "/api/v1/nodes/node-a")["status"]["daemonEndpoints"] == node
-    crash_and_come_back(small)
+    assert wait_for(lambda: ready_pods(small_cluster), "the pods") == pods
+    assert (
+        request(small_cluster, "GET", "/api/v1/nodes/node-a")["status"]["daemonEndpoints"] == node
+    )
+    check_crash_and_restart(small_cluster)
 
 
-def crash_and_come_back(running: Running) -> None:
-    """Crash the pod's container and see it restarted: all hops work together."""
+def check_crash_and_restart(running: RunningCluster) -> None:
+    """Crash the pod's container and wait for its restart, which involves all components."""
     (name,) = ready_pods(running)
 
     def restarts() -> int:
         path = f"/api/v1/namespaces/default/pods/{name}"
-        statuses = ask(running, "GET", path)["status"]["containerStatuses"]
+        statuses = request(running, "GET", path)["status"]["containerStatuses"]
         return int(statuses[0]["restartCount"])
 
     before = restarts()
-    wait_for(lambda: crashed(running, name), "the crash")
+    wait_for(lambda: crash_pod(running, name), "the crash")
     wait_for(lambda: restarts() > before and name in ready_pods(running), "the restart")
 
 
-def crashed(running: Running, name: str) -> bool:
+def crash_pod(running: RunningCluster, name: str) -> bool:
     try:
         running.control.send("crash-pod", namespace="default", pod=name)
     except ApiError:
-        return False  # a runtime that has just come up is finding its pods
+        return False  # a restarted runtime is still restoring its pods
     return True
 
 
-def test_a_hop_that_dies_is_started_again(small: Running) -> None:
-    before = small.control.send("status")["components"]["apiserver"]
+def test_crashed_component_is_restarted(small_cluster: RunningCluster) -> None:
+    before = small_cluster.control.send("status")["components"]["apiserver"]
     os.kill(before["pid"], signal.SIGKILL)
 
-    def back() -> bool:
-        hop = small.control.send("status")["components"]["apiserver"]
-        return bool(hop["pid"] not in (None, before["pid"]) and hop.get("objects"))
+    def is_restarted() -> bool:
+        component = small_cluster.control.send("status")["components"]["apiserver"]
+        return bool(component["pid"] not in (None, before["pid"]) and component.get("objects"))
 
-    wait_for(back, "the API server")
+    wait_for(is_restarted, "the API server")
     assert (
-        small.control.send("status")["components"]["apiserver"]["restarts"]
+        small_cluster.control.send("status")["components"]["apiserver"]["restarts"]
         == before["restarts"] + 1
     )
-    assert ready_pods(small)
+    assert ready_pods(small_cluster)
 
 
-def test_while_the_api_server_is_down_connections_are_refused(small: Running) -> None:
-    small.control.send("stop-component", component="apiserver")
-    port = int(small.server.rpartition(":")[2])
+def test_connections_are_refused_while_api_server_is_stopped(small_cluster: RunningCluster) -> None:
+    small_cluster.control.send("stop-component", component="apiserver")
+    port = int(small_cluster.server.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
-    small.control.send("start-component", component="apiserver")
-    assert ready_pods(small)
+    small_cluster.control.send("start-component", component="apiserver")
+    assert ready_pods(small_cluster)
 
 
-def test_a_deleted_pod_is_replaced(small: Running) -> None:
-    (old,) = ready_pods(small)
-    small.control.send("delete-pod", namespace="default", pod=old)
-    wait_for(lambda: [name for name in ready_pods(small) if name != old], "the replacement")
+def test_deleted_pod_is_replaced(small_cluster: RunningCluster) -> None:
+    (old,) = ready_pods(small_cluster)
+    small_cluster.control.send("delete-pod", namespace="default", pod=old)
+    wait_for(lambda: [name for name in ready_pods(small_cluster) if name != old], "the replacement")
     path = f"/api/v1/namespaces/default/pods/{old}"
-    wait_for(lambda: ask(small, "GET", path).get("code") == 404, "the old one's end")
+    wait_for(
+        lambda: request(small_cluster, "GET", path).get("code") == 404, "the end of the old pod"
+    )
 
 
-def test_not_ready_on_request(small: Running) -> None:
-    (name,) = ready_pods(small)
-    small.control.send("not-ready", namespace="default", pod=name, ready=False)
-    wait_for(lambda: not ready_pods(small), "the pod to be unready")
-    small.control.send("clear")
-    small.control.send("not-ready", namespace="default", pod=name, ready=True)
-    wait_for(lambda: ready_pods(small), "the pod to be ready")
+def test_not_ready_fault(small_cluster: RunningCluster) -> None:
+    (name,) = ready_pods(small_cluster)
+    small_cluster.control.send("not-ready", namespace="default", pod=name, ready=False)
+    wait_for(lambda: not ready_pods(small_cluster), "the pod to be unready")
+    small_cluster.control.send("clear")
+    small_cluster.control.send("not-ready", namespace="default", pod=name, ready=True)
+    wait_for(lambda: ready_pods(small_cluster), "the pod to be ready")
 
 
-def test_tokens_rotate_in_file_and_kubeconfig(small: Running) -> None:
-    token = small.folder / "tokens" / "admin-tokenfile.token"
-    before, config = token.read_text(), small.kubeconfig.read_text()
-    answer = small.control.send("rotate-token", user="kubernetes-admin")
-    assert answer["contexts"] == ["admin-token", "admin-tokenfile"]
+def test_token_rotation_updates_file_and_kubeconfig(small_cluster: RunningCluster) -> None:
+    token = small_cluster.folder / "tokens" / "admin-tokenfile.token"
+    before, config = token.read_text(), small_cluster.kubeconfig.read_text()
+    reply = small_cluster.control.send("rotate-token", user="kubernetes-admin")
+    assert reply["contexts"] == ["admin-token", "admin-tokenfile"]
     assert token.read_text() != before
-    assert small.kubeconfig.read_text() != config
+    assert small_cluster.kubeconfig.read_text() != config
     with pytest.raises(ApiError, match="unknown user"):
-        small.control.send("rotate-token", user="nobody")
+        small_cluster.control.send("rotate-token", user="unknown")
 
 
-def test_every_hop_can_be_disturbed(small: Running) -> None:
-    for hop in ("apiserver", "kubelet", "runtime"):
-        small.control.send("stall", component=hop, for_s=0.05)
-        small.control.send("cut", component=hop)
-    for hop in ("apiserver", "kubelet"):
-        small.control.send("delay", component=hop, seconds=0.01)
-    small.control.send("streaming", drain_timeout_s=0.5)
-    small.control.send("expire-tokens")
-    small.control.send("clear")
-    for wrong in ({"component": "nowhere"}, {"component": "kubelet", "node": "node-z"}):
+def test_faults_of_all_components(small_cluster: RunningCluster) -> None:
+    for component in ("apiserver", "kubelet", "runtime"):
+        small_cluster.control.send("stall", component=component, for_s=0.05)
+        small_cluster.control.send("cut", component=component)
+    for component in ("apiserver", "kubelet"):
+        small_cluster.control.send("delay", component=component, seconds=0.01)
+    small_cluster.control.send("streaming", drain_timeout_s=0.5)
+    small_cluster.control.send("expire-tokens")
+    small_cluster.control.send("clear")
+    for fields in ({"component": "nowhere"}, {"component": "kubelet", "node": "node-z"}):
         with pytest.raises(ApiError, match="unknown component"):
-            small.control.send("restart-component", **wrong)
+            small_cluster.control.send("restart-component", **fields)
     with pytest.raises(ApiError, match="unknown fault"):
-        small.control.send("bogus")
+        small_cluster.control.send("bogus")
 
 
-def test_faults_by_hand(small: Running) -> None:
+def test_fault_command(small_cluster: RunningCluster) -> None:
     command = [sys.executable, "-m", "tui_forward.minicluster", "fault", "--control"]
-    command += [small.control.path]
+    command += [small_cluster.control.path]
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
 
     assert json.loads(run("transports", 'disable=["spdy"]', "status=403").stdout) == {"ok": True}
     assert run("clear").returncode == 0
-    bad = run("nonsense")
-    assert (bad.returncode, "unknown fault" in bad.stderr) == (1, True)
+    unknown = run("nonsense")
+    assert (unknown.returncode, "unknown fault" in unknown.stderr) == (1, True)
     assert run("clear", "nonsense").returncode == 1
     with pytest.raises(TransportError):
-        type(small.control)("/nowhere.sock").send("status")
+        type(small_cluster.control)("/nowhere.sock").send("status")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--port", "{taken}"), "cannot use port"),
+        (("--port", "{used}"), "cannot use port"),
         (("--dir", "{full}"), "is not empty"),
     ],
 )
-def test_what_cannot_be_started(tmp_path: Path, options: tuple[str, str], message: str) -> None:
+def test_start_failures_are_reported(
+    tmp_path: Path, options: tuple[str, str], message: str
+) -> None:
     (tmp_path / "something").touch()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as used:
         words = [
-            word.format(taken=taken.getsockname()[1], full=tmp_path) for word in (*options, *SMALL)
+            word.format(used=used.getsockname()[1], full=tmp_path) for word in (*options, *SMALL)
         ]
         command = [sys.executable, "-m", "tui_forward.minicluster", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -289,10 +312,10 @@ def test_what_cannot_be_started(tmp_path: Path, options: tuple[str, str], messag
     assert list(tmp_path.iterdir()) == [tmp_path / "something"]
 
 
-def test_plain_http_in_a_deep_folder(tmp_path: Path) -> None:
+def test_plain_http_in_folder_with_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 20) / "cluster"
     with running_cluster(*SMALL, "--plain-http", "--dir", str(folder)) as running:
         assert running.server.startswith("http://")
         assert len(running.control.path) < 90
-        with_echo(running)
+        create_echo(running)
     assert not folder.exists()
