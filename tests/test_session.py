@@ -28,6 +28,7 @@ from tests.engine.fake_cluster import (
 )
 from tests.engine.fake_cluster import FakeAccess as ChainAccess
 from tests.support.fake_engine import FakeBackend, echo, pod
+from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
@@ -41,7 +42,6 @@ from tui_forward.errors import (
     AuthError,
     ConfigError,
     ForwardError,
-    ForwardErrorCause,
     TransportError,
     UsageError,
 )
@@ -60,11 +60,11 @@ from tui_forward.model import (
     Hop,
     HopKind,
     Pod,
+    ReasonCode,
     Snapshot,
     Target,
     TargetKind,
     TransportChoice,
-    Unresolved,
 )
 from tui_forward.session import Session
 from tui_forward.session.diagnosis import ClusterFacts
@@ -308,7 +308,7 @@ async def test_a_reply_after_the_clients_end_of_file_arrives(world: Scenario) ->
 async def test_follows_a_replaced_pod_and_serves_who_waited(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     watch = world.backend.watches["web"]
-    watch.set(Unresolved(reason="replacement web-2 is starting"))
+    watch.set(unresolved("replacement web-2 is starting"))
     await world.reached(forward_id, ForwardState.RECONNECTING)
     waiting = [asyncio.create_task(echo(port)) for _ in range(5)]
     await world.reached(forward_id, lambda f: f.queued == 5)
@@ -382,7 +382,7 @@ async def test_one_connection_is_ended_by_hand(world: Scenario) -> None:
         await reader.readexactly(1)
     writer.close()
     ended = await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
-    assert ended.close_reason == "closed by hand"
+    assert ended.close_reason == "closed by the user"
 
 
 async def test_the_client_is_named(world: Scenario) -> None:
@@ -473,7 +473,7 @@ async def test_the_stations_of_a_way_and_the_one_that_breaks(world: Scenario) ->
         "web-1",
         str(ECHO),
     ]
-    world.backend.watches["web"].set(Unresolved(reason="web-2 is Pending"))
+    world.backend.watches["web"].set(unresolved("web-2 is Pending"))
     await world.reached(forward_id, ForwardState.RECONNECTING)
     hops = await world.session.hops(forward_id)
     assert _marks(hops) == "++++!?"
@@ -557,16 +557,16 @@ async def test_the_log_of_a_pod(world: Scenario) -> None:
     await world.session.pod_log(forward_id, container="other", lines=7)
     assert world.backend.logs_asked == [(forward_id, "", 200), (forward_id, "other", 7)]
     world.backend.log_error = ApiError(
-        "you may not get pods/log", status=403, reason="Forbidden", hint="ask for a role"
+        "you may not get pods/log", status=403, status_reason="Forbidden", hint="ask for a role"
     )
     with pytest.raises(ApiError, match="get pods/log") as forbidden:
         await world.session.pod_log(forward_id)
     assert forbidden.value.forbidden
     assert forbidden.value.hint == "ask for a role"
-    world.backend.log_error = ForwardError("no pod", cause=ForwardErrorCause.NO_TARGET)
+    world.backend.log_error = ForwardError("no pod", code=ReasonCode.TARGET_NO_POD)
     with pytest.raises(ForwardError) as nothing:
         await world.session.pod_log(forward_id)
-    assert nothing.value.cause is ForwardErrorCause.NO_TARGET
+    assert nothing.value.code is ReasonCode.TARGET_NO_POD
 
 
 async def test_events_tell_the_whole_story(world: Scenario) -> None:

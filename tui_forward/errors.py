@@ -1,61 +1,114 @@
-"""The errors of the program: one root, and on every error a hint for the person.
+"""Errors of the program: one root, and on every error a code, a message and a hint.
 
-Everything the program raises on purpose descends from `TuiForwardError`. Errors of
-libraries and of the operating system are mapped to one of these at the boundary where
-they appear (`raise ... from`). A message says what happened and why, in one sentence;
-the hint says what to do about it. Neither ever contains a secret.
+Everything the program raises on purpose descends from `TuiForwardError`. Errors of libraries and
+of the operating system are mapped to one of these at the boundary where they appear
+(`raise ... from`). Neither message nor hint ever contains a secret. Exit codes belong to `cli`.
 
-This module knows nothing of the rest of the package. Exit codes are the business of `cli`.
+`tui-forward --help` imports this module, so `model` and `reasons` are imported on first use only.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from tui_forward.model import Reason, ReasonCode
 
 
 class TuiForwardError(Exception):
     """Root of every error raised on purpose.
 
     Args:
-        message: One sentence, without a trailing full stop: what happened and why.
-        hint: What the person can do about it, in one sentence; empty when nothing can be done.
+        reason: What happened and why: a reason, or a sentence without a full stop, which then is
+            the text of `code`.
+        hint: What the user can do about it; empty for the hint of the reason, if any.
+        code: Code of a sentence; by default that of the class.
     """
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    default_code: ClassVar[str] = "internal.error"
+
+    def __init__(
+        self, reason: Reason | str, *, hint: str = "", code: ReasonCode | None = None
+    ) -> None:
+        from msgspec.structs import replace
+
+        from tui_forward.model import Reason, ReasonCode
+        from tui_forward.reasons import reason_text
+
+        if isinstance(reason, str):
+            code = code or ReasonCode(self.default_code)
+            reason = Reason(code=code, text=reason, hint=hint)
+        elif hint:
+            reason = replace(reason, hint=hint)
+        super().__init__(reason_text(reason))
+        self.reason = reason
+
+    @property
+    def code(self) -> ReasonCode:
+        """Code of the reason."""
+        return self.reason.code
+
+    @property
+    def message(self) -> str:
+        """Text of the reason."""
+        from tui_forward.reasons import reason_text
+
+        return reason_text(self.reason)
+
+    @property
+    def hint(self) -> str:
+        """Hint of the reason."""
+        from tui_forward.reasons import reason_hint
+
+        return reason_hint(self.reason)
 
     def __str__(self) -> str:
         return self.message
 
 
 class UsageError(TuiForwardError):
-    """What the person typed cannot be understood: a port spec, a target, an option."""
+    """Invalid user input: a port, a target, an option."""
+
+    default_code = "usage.invalid"
 
 
 class ConfigError(TuiForwardError):
-    """A file of the person's is missing or wrong: kubeconfig, profile, settings."""
+    """A missing or invalid file of the user: kubeconfig, profile, settings."""
+
+    default_code = "config.invalid"
 
 
 class AuthError(TuiForwardError):
-    """The credentials are missing, expired or refused (HTTP 401, a failing exec plugin)."""
+    """Missing, expired or refused credentials (HTTP 401, a failing exec plugin)."""
+
+    default_code = "auth.failed"
 
 
 class ApiError(TuiForwardError):
-    """The API server answered with an error status.
+    """Error status of the API server.
 
     Args:
-        message: As in the root.
+        reason: As in the root.
         status: HTTP status code.
-        reason: The `reason` of the Kubernetes Status body ("NotFound"), or empty.
+        status_reason: `reason` of the Kubernetes Status body ("NotFound"), or empty.
         hint: As in the root.
+        code: As in the root.
     """
 
-    def __init__(self, message: str, *, status: int, reason: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    default_code = "api.error"
+
+    def __init__(
+        self,
+        reason: Reason | str,
+        *,
+        status: int,
+        status_reason: str = "",
+        hint: str = "",
+        code: ReasonCode | None = None,
+    ) -> None:
+        super().__init__(reason, hint=hint, code=code)
         self.status = status
-        self.reason = reason
+        self.status_reason = status_reason
 
     @property
     def forbidden(self) -> bool:
@@ -74,49 +127,27 @@ class ApiError(TuiForwardError):
 
 
 class TransportError(TuiForwardError):
-    """The way to the other side is broken: name resolution, TCP, TLS, proxy, time-out."""
+    """A broken path to the other side: name resolution, TCP, TLS, proxy, timeout."""
+
+    default_code = "network.error"
 
 
 class UpgradeError(ApiError):
-    """The server answered an upgrade request with something other than 101.
+    """An answer other than 101 to an upgrade request.
 
     Only this error lets `auto` try the next transport, as client-go's fallback dialer does.
     """
 
+    default_code = "api.upgrade_refused"
+
 
 class ProtocolError(TuiForwardError):
-    """The peer broke a protocol. Costs the one connection it happened on, nothing else."""
+    """A protocol violation of the peer. Costs the one connection it happened on."""
 
-
-class ForwardErrorCause(StrEnum):
-    """Why a forward or one of its connections could not go on."""
-
-    REFUSED = "refused"  # nothing listens on the port in the pod
-    RESET = "reset"  # the application reset the connection
-    SANDBOX_GONE = "sandbox-gone"  # the pod's sandbox or network namespace no longer exists
-    POD_GONE = "pod-gone"  # the pod does not exist or does not run any more
-    TIMEOUT = "timeout"  # no answer within the time the protocol allows
-    PORT_TAKEN = "port-taken"  # the local port belongs to somebody else
-    PRIVILEGED = "privileged"  # the local port needs privileges
-    NO_TARGET = "no-target"  # no such object, no such port
-    OTHER = "other"
+    default_code = "network.protocol"
 
 
 class ForwardError(TuiForwardError):
-    """A forward, or one connection of it, cannot do what was asked.
+    """A forward, or one connection of it, cannot continue."""
 
-    Args:
-        message: As in the root.
-        cause: What kind of trouble it is.
-        hint: As in the root.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        cause: ForwardErrorCause = ForwardErrorCause.OTHER,
-        hint: str = "",
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.cause = cause
+    default_code = "connection.failed"

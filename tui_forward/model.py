@@ -123,6 +123,226 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --------------------------------------------------------------------------------------
+# Reasons
+# --------------------------------------------------------------------------------------
+
+
+class ReasonCode(StrEnum):
+    """Why something is in its state or has failed; `reasons` has the texts.
+
+    Codes are part of the `--json` output: they are added, never renamed.
+    """
+
+    # States of a forward
+    FORWARD_STARTING = "forward.starting"
+    FORWARD_CONNECTING = "forward.connecting"
+    FORWARD_READY = "forward.ready"
+    FORWARD_READY_POD_NOT_READY = "forward.ready_pod_not_ready"
+    FORWARD_PAUSED = "forward.paused"
+    FORWARD_RESUMING = "forward.resuming"
+    FORWARD_RECONNECTING = "forward.reconnecting"
+    FORWARD_STOPPED = "forward.stopped"
+    FORWARD_FAILED = "forward.failed"
+    ENGINE_STOPPED = "engine.stopped"
+
+    # Local port
+    LOCAL_PORT_TAKEN = "local.port_taken"
+    LOCAL_NO_FREE_PORT = "local.no_free_port"
+    LOCAL_PORT_PRIVILEGED = "local.port_privileged"
+    LOCAL_ADDRESS_UNAVAILABLE = "local.address_unavailable"
+    LOCAL_NO_LOOPBACK = "local.no_loopback"
+    LOCAL_LISTEN_FAILED = "local.listen_failed"
+
+    # Kubeconfig, profiles, settings, command line
+    CONFIG_INVALID = "config.invalid"
+    CONFIG_CONTEXT_MISSING = "config.context_missing"
+    USAGE_INVALID = "usage.invalid"
+
+    # Credentials and permissions
+    AUTH_FAILED = "auth.failed"
+    AUTH_UNAUTHORIZED = "auth.unauthorized"
+    AUTH_PLUGIN_FAILED = "auth.plugin_failed"
+    AUTH_REFRESH_FAILED = "auth.refresh_failed"
+    RBAC_FORBIDDEN = "rbac.forbidden"
+
+    # Network between this machine and the API server
+    NETWORK_ERROR = "network.error"
+    NETWORK_DNS = "network.dns"
+    NETWORK_REFUSED = "network.refused"
+    NETWORK_TIMEOUT = "network.timeout"
+    NETWORK_TLS_TIMEOUT = "network.tls_timeout"
+    NETWORK_UNREACHABLE = "network.unreachable"
+    NETWORK_RESET = "network.reset"
+    NETWORK_TLS = "network.tls"
+    NETWORK_TLS_ALERT = "network.tls_alert"
+    NETWORK_NOT_TLS = "network.not_tls"
+    NETWORK_CERTIFICATE = "network.certificate"
+    NETWORK_CLIENT_CERTIFICATE = "network.client_certificate"
+    NETWORK_PROXY_UNREACHABLE = "network.proxy_unreachable"
+    NETWORK_PROXY_REFUSED = "network.proxy_refused"
+    NETWORK_PROXY_AUTH = "network.proxy_auth"
+    NETWORK_PROTOCOL = "network.protocol"
+
+    # API server
+    API_ERROR = "api.error"
+    API_FORBIDDEN = "api.forbidden"
+    API_NOT_FOUND = "api.not_found"
+    API_UNKNOWN_PATH = "api.unknown_path"
+    API_EXPIRED = "api.expired"
+    API_THROTTLED = "api.throttled"
+    API_UPGRADE_REFUSED = "api.upgrade_refused"
+    API_UPGRADE_TIMEOUT = "api.upgrade_timeout"
+
+    # Node: kubelet and container runtime
+    NODE_NOT_READY = "node.not_ready"
+    KUBELET_UNREACHABLE = "kubelet.unreachable"
+    KUBELET_NO_ANSWER = "kubelet.no_answer"
+    KUBELET_NO_ADDRESS = "kubelet.no_address"
+    KUBELET_CERTIFICATE = "kubelet.certificate"
+    KUBELET_FORBIDDEN = "kubelet.forbidden"
+    KUBELET_ERROR = "kubelet.error"
+    RUNTIME_UNREACHABLE = "runtime.unreachable"
+    RUNTIME_BUSY = "runtime.busy"
+    RUNTIME_SANDBOX_GONE = "runtime.sandbox_gone"
+    RUNTIME_ERROR = "runtime.error"
+
+    # Target: the object a forward points at
+    TARGET_RESOLVING = "target.resolving"
+    TARGET_NOT_FOUND = "target.not_found"
+    TARGET_NO_SELECTOR = "target.no_selector"
+    TARGET_SCALED_TO_ZERO = "target.scaled_to_zero"
+    TARGET_NO_PODS = "target.no_pods"
+    TARGET_NO_MATCHING_PODS = "target.no_matching_pods"
+    TARGET_PODS_TERMINATING = "target.pods_terminating"
+    TARGET_PODS_NOT_READY = "target.pods_not_ready"
+    TARGET_NO_POD = "target.no_pod"
+
+    # Pod
+    POD_NOT_FOUND = "pod.not_found"
+    POD_PENDING = "pod.pending"
+    POD_NOT_SCHEDULED = "pod.not_scheduled"
+    POD_IMAGE_PULL = "pod.image_pull"
+    POD_CRASH_LOOPING = "pod.crash_looping"
+    POD_OUT_OF_MEMORY = "pod.out_of_memory"
+    POD_CONTAINER_ERROR = "pod.container_error"
+    POD_NOT_READY = "pod.not_ready"
+    POD_NOT_RUNNING = "pod.not_running"
+    POD_COMPLETED = "pod.completed"
+    POD_FAILED = "pod.failed"
+    POD_TERMINATING = "pod.terminating"
+    POD_ENDED = "pod.ended"
+    POD_DELETED = "pod.deleted"
+    POD_AWAITING_REPLACEMENT = "pod.awaiting_replacement"
+    POD_AWAITING_SAME_NAME = "pod.awaiting_same_name"
+    POD_REPLACED = "pod.replaced"
+    POD_LOST = "pod.lost"
+    POD_UNUSABLE = "pod.unusable"
+    POD_PORT_CHANGED = "pod.port_changed"
+
+    # Port in the pod or service
+    PORT_REFUSED = "port.refused"
+    PORT_RESET = "port.reset"
+    PORT_UNKNOWN_NAME = "port.unknown_name"
+    PORT_UNKNOWN_NUMBER = "port.unknown_number"
+    PORT_TARGET_NAME_MISSING = "port.target_name_missing"
+    PORT_INVALID = "port.invalid"
+    PORT_PROTOCOL = "port.protocol"
+
+    # Tunnel
+    TUNNEL_LOST = "tunnel.lost"
+    TUNNEL_CLOSED_BY_SERVER = "tunnel.closed_by_server"
+    TUNNEL_CLOSED = "tunnel.closed"
+    TUNNEL_NOT_OPEN = "tunnel.not_open"
+    TUNNEL_SILENT = "tunnel.silent"
+    TUNNEL_NO_PONG = "tunnel.no_pong"
+    TUNNEL_DRAIN_TIMEOUT = "tunnel.drain_timeout"
+    TUNNEL_STREAM_ABANDONED = "tunnel.stream_abandoned"
+
+    # End of one local connection
+    CONNECTION_CLOSED = "connection.closed"
+    CONNECTION_CLOSED_BY_CLIENT = "connection.closed_by_client"
+    CONNECTION_CLOSED_BY_APPLICATION = "connection.closed_by_application"
+    CONNECTION_CLOSED_BY_USER = "connection.closed_by_user"
+    CONNECTION_CLIENT_RESET = "connection.client_reset"
+    CONNECTION_CLIENT_LEFT = "connection.client_left"
+    CONNECTION_CLIENT_RESET_QUEUED = "connection.client_reset_queued"
+    CONNECTION_CLIENT_LEFT_QUEUED = "connection.client_left_queued"
+    CONNECTION_HALF_CLOSE_TIMEOUT = "connection.half_close_timeout"
+    CONNECTION_STALLED = "connection.stalled"
+    CONNECTION_EVICTED = "connection.evicted"
+    CONNECTION_QUEUE_TIMEOUT = "connection.queue_timeout"
+    CONNECTION_NO_REPLY = "connection.no_reply"
+    CONNECTION_TIMEOUT = "connection.timeout"
+    CONNECTION_STREAM_REFUSED = "connection.stream_refused"
+    CONNECTION_FAILED = "connection.failed"
+    CONNECTION_FORWARD_STOPPED = "connection.forward_stopped"
+    CONNECTION_FORWARD_PAUSED = "connection.forward_paused"
+
+    INTERNAL_ERROR = "internal.error"
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code with its parameters; every parameter may be missing.
+
+    `tui_forward.reasons` derives text, hint and failed hop from it.
+
+    Attributes:
+        object: "svc/web", "deploy/web", "pod web-1".
+        action: Verb, resource and place ("list pods in namespace shop").
+        port: Number or name.
+        available: Ports or names that exist instead.
+        tried: Transports tried, all in vain.
+        successor: Pod that replaces `pod`.
+        owner: Controller that replaces it ("deploy/web on node node-a").
+        status: kubectl's STATUS of the pod, or an HTTP status.
+        detail: Sanitized text of another component.
+        text: Sentence that replaces the text of the code, for codes that stand for a family of
+            errors described where they occur.
+        hint: Replaces the hint of the code.
+        dialed_pod: Pod that no tunnel could be opened to for this reason.
+        cause: Underlying reason.
+        previous: Why the state before was left.
+    """
+
+    code: ReasonCode
+    namespace: str = ""
+    object: str = ""
+    kind: str = ""
+    name: str = ""
+    pod: str = ""
+    container: str = ""
+    node: str = ""
+    successor: str = ""
+    owner: str = ""
+    status: str = ""
+    port: str = ""
+    available: tuple[str, ...] = ()
+    protocol: str = ""
+    action: str = ""
+    verb: str = ""
+    resource: str = ""
+    user: str = ""
+    server: str = ""
+    proxy: str = ""
+    address: str = ""
+    process: str = ""
+    transport: TransportChoice | None = None
+    ready: int | None = None
+    total: int | None = None
+    restarts: int | None = None
+    exit_code: int | None = None
+    timeout_s: float | None = None
+    buffered_bytes: int | None = None
+    tried: tuple[str, ...] = ()
+    detail: str = ""
+    text: str = ""
+    hint: str = ""
+    dialed_pod: str = ""
+    cause: Reason | None = None
+    previous: Reason | None = None
+
+
+# --------------------------------------------------------------------------------------
 # What became of it
 # --------------------------------------------------------------------------------------
 
@@ -195,11 +415,16 @@ class TimelineKind(StrEnum):
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to a forward, in words."""
+    """One event of a forward.
+
+    Attributes:
+        code: Set where the event has a reason.
+    """
 
     at: float
     kind: TimelineKind
     text: str
+    code: ReasonCode | None = None
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,9 +432,9 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Short and stable for the life of the forward ("f1").
-        state: See `ForwardState`; `reason` puts it in words and is never empty.
-        reason: Why the forward is in this state.
-        hint: What a person can do, if anything.
+        code: Why the forward is in this state.
+        reason: Text of `code`; never empty.
+        hint: What the user can do, if anything.
         blocked_by: Set exactly when `state` is `BLOCKED`.
         since: When `state` was entered.
         retry_at: When the next try begins, where the state waits for a clock.
@@ -227,6 +452,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     spec: ForwardSpec
     state: ForwardState
+    code: ReasonCode
     reason: str
     hint: str = ""
     blocked_by: BlockedBy | None = None
@@ -272,7 +498,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         process: "psql (4211)" where the system tells, else empty.
         first_byte_s: From accept to the first byte delivered from the pod.
-        close_reason: Why it ended, in words; empty while it lives.
+        close_code: Why it ended; None while it is open.
+        close_reason: Text of `close_code`.
         failed: Whether it ended otherwise than by both sides' wish.
     """
 
@@ -288,6 +515,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     rate_from_pod: float = 0.0
     rate_to_pod: float = 0.0
     first_byte_s: float | None = None
+    close_code: ReasonCode | None = None
     close_reason: str = ""
     failed: bool = False
 
@@ -416,7 +644,8 @@ class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
         resource: "pods", "services", …
         synced: Whether the first list is complete.
         count: Objects known now.
-        error: Why it is not live, in one sentence, else empty.
+        code: Why it is not live, else None.
+        error: Text of `code`.
         hint: What to do about it.
         forbidden: The error is RBAC's ("list pods in namespace shop").
     """
@@ -424,6 +653,7 @@ class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     synced: bool = False
     count: int = 0
+    code: ReasonCode | None = None
     error: str = ""
     hint: str = ""
     forbidden: bool = False
@@ -440,6 +670,7 @@ class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool | None = None
     latency_s: float | None = None
     version: str = ""
+    code: ReasonCode | None = None
     error: str = ""
     hint: str = ""
     blocked_by: BlockedBy | None = None
@@ -506,15 +737,15 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
     """No usable pod now.
 
     Attributes:
-        reason: Why, in words ("0 of 2 pods of deploy/web are ready: web-1 is Pending").
-        blocked_by: Set when waiting cannot help.
-        pending: Nothing is known yet: it is still being looked for.
+        reason: Why.
     """
 
-    reason: str
-    hint: str = ""
-    blocked_by: BlockedBy | None = None
-    is_loading: bool = False
+    reason: Reason
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the first answer of the API server is outstanding."""
+        return self.reason.code is ReasonCode.TARGET_RESOLVING
 
 
 Resolution = Resolved | Unresolved
@@ -551,7 +782,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         name: What it is called ("127.0.0.1:8080", "node-a", "web-6d8c-x2k"); empty if unknown.
         facts: Address, version, … in a few words each, the most telling first.
         latency_s: Round trip to it, where that is measured.
-        error: What went wrong there last, in one sentence; empty if nothing did.
+        code: Last fault of the hop, or None.
+        error: Text of `code`.
         hint: What to do about it.
     """
 
@@ -560,6 +792,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[str, ...] = ()
     state: HopState = HopState.UNKNOWN
     latency_s: float | None = None
+    code: ReasonCode | None = None
     error: str = ""
     hint: str = ""
 
@@ -628,7 +861,7 @@ class EventKind(StrEnum):
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened, as one JSON object; `sequence` has no gaps within a session.
 
-    `forward` is the forward's id; `state` and `reason` are set for STATE and STOPPED,
+    `forward` is the forward's id; `state`, `code` and `reason` are set for STATE and STOPPED,
     `listening` for LISTENING, `connection` for the CONNECTION kinds.
     """
 
@@ -638,6 +871,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: int = 0
     target: str = ""
     state: ForwardState | None = None
+    code: ReasonCode | None = None
     reason: str = ""
     hint: str = ""
     listening: tuple[LocalAddress, ...] = ()

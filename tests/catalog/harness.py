@@ -20,6 +20,7 @@ from tui_forward.model import (
     TargetKind,
     Unresolved,
 )
+from tui_forward.reasons import reason_text
 
 
 class Setup:
@@ -68,7 +69,9 @@ async def pod_named(watch: CatalogTargetWatch, name: str, uid: str = "") -> Reso
 
 
 async def reason(watch: CatalogTargetWatch, text: str) -> Unresolved:
-    found = await resolution(watch, lambda r: isinstance(r, Unresolved) and text in r.reason)
+    found = await resolution(
+        watch, lambda r: isinstance(r, Unresolved) and text in reason_text(r.reason)
+    )
     assert isinstance(found, Unresolved)
     return found
 

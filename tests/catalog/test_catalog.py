@@ -175,7 +175,7 @@ async def test_forbidden_resource_does_not_hide_the_others(setup: Setup) -> None
     assert names(found) == ["web-1", "web-2"]
     synced_, count, error, forbidden = status(found, "jobs")
     assert (synced_, count, forbidden) == (False, 0, True)
-    assert "you may not list jobs.batch in namespace shop" in error
+    assert "not allowed to list jobs.batch in namespace shop" in error
     assert status(found, "namespaces")[3]
     hint = next(r.hint for r in found.resources if r.resource == "namespaces")
     assert "Type the name of a namespace" in hint

@@ -26,6 +26,7 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
+from tui_forward.reasons import blocked_by
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
@@ -153,9 +154,9 @@ async def test_narrow_rbac_can_forward(scenario: Scenario) -> None:
     found = await ready(scenario.watch(TargetKind.POD, pod, "http", context="porter"))
     assert found.pod.name == pod
     refused = await reason(
-        scenario.watch(TargetKind.SERVICE, "web", "http", context="porter"), "you may not"
+        scenario.watch(TargetKind.SERVICE, "web", "http", context="porter"), "not allowed to"
     )
-    assert refused.blocked_by is BlockedBy.FORBIDDEN
+    assert blocked_by(refused.reason) is BlockedBy.FORBIDDEN
 
 
 async def test_view_with_narrow_rbac(scenario: Scenario) -> None:
@@ -223,7 +224,7 @@ async def test_expired_token_blocks_until_it_is_renewed(scenario: Scenario) -> N
     await scenario.control.request("expire-token")
     watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http", context="admin-tokenfile")
     found = await reason(watch, "refused the credentials")
-    assert found.blocked_by is BlockedBy.CREDENTIALS
+    assert blocked_by(found.reason) is BlockedBy.CREDENTIALS
     await scenario.control.request("rotate-token")
     await ready(watch)
 

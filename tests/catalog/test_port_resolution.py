@@ -10,6 +10,7 @@ from tui_forward.catalog.port_resolution import (
     resolve_service_port,
 )
 from tui_forward.model import DeclaredPort, PortProtocol
+from tui_forward.reasons import reason_hint, reason_text
 
 UDP = PortProtocol.UDP
 BOTH = (DeclaredPort(number=53, name="dns-udp", protocol=UDP), DeclaredPort(number=53, name="dns"))
@@ -35,8 +36,8 @@ def test_port_with_udp_and_tcp_is_accepted() -> None:
         ("https", 'pod web-1 has no port named "https"', "http (8080)"),
         ("dns", "is UDP", "TCP"),
         ("53", "is UDP", "TCP"),
-        ("0", "no port number", "65535"),
-        ("65536", "no port number", "65535"),
+        ("0", "is not a port number", "65535"),
+        ("65536", "is not a port number", "65535"),
         ("", "no port named", "http"),
         ("٣", "no port named", "http"),
     ],
@@ -44,14 +45,14 @@ def test_port_with_udp_and_tcp_is_accepted() -> None:
 def test_unknown_pod_ports(port: str, expected: str, hint: str) -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_pod_port(pod(), port)
-    assert expected in caught.value.reason
-    assert hint in caught.value.hint
+    assert expected in reason_text(caught.value.reason)
+    assert hint in reason_hint(caught.value.reason)
 
 
 def test_hint_for_a_pod_without_ports() -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_pod_port(pod(ports=()), "http")
-    assert "can be given by number" in caught.value.hint
+    assert "can be given by number" in reason_hint(caught.value.reason)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,8 @@ def test_headless_service_does_not_map_ports(port: str) -> None:
 def test_unknown_service_ports(declared: DeclaredPort, port: str, expected: str, hint: str) -> None:
     with pytest.raises(PortResolutionError) as caught:
         resolve_service_port(service(declared), pod(), port)
-    assert expected in caught.value.reason
-    assert hint in caught.value.hint
+    assert expected in reason_text(caught.value.reason)
+    assert hint in reason_hint(caught.value.reason)
 
 
 def test_headless_service_must_declare_the_port() -> None:

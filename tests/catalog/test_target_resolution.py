@@ -25,6 +25,7 @@ from tui_forward.model import (
     Unresolved,
     Workload,
 )
+from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
 NODES = "0/3 nodes are available: 3 Insufficient cpu."
 
@@ -130,8 +131,8 @@ CRASHED = pod("web-2", phase="Failed", status="Error")
 )
 def test_reasons_without_a_usable_pod(anchor: Workload, pods: list[Pod], reason: str) -> None:
     resolution = refused(resolve_selected(target(), anchor, pods))
-    assert resolution.reason == reason
-    assert resolution.blocked_by is None
+    assert reason_text(resolution.reason) == reason
+    assert blocked_by(resolution.reason) is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_reasons_without_a_usable_pod(anchor: Workload, pods: list[Pod], reason:
 def test_reasons_without_a_selected_pod(
     kind: TargetKind, name: str, anchor: Service | Workload | None, reason: str
 ) -> None:
-    assert refused(resolve_selected(target(kind, name), anchor, [])).reason == reason
+    assert reason_text(refused(resolve_selected(target(kind, name), anchor, [])).reason) == reason
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,9 @@ def test_reasons_without_a_selected_pod(
 )
 def test_hints(status: str, hint: str) -> None:
     one = pod(phase="Pending", status=status)
-    assert hint in refused(resolve_selected(target(), workload(), [one])).hint
+    assert hint in reason_hint(refused(resolve_selected(target(), workload(), [one])).reason)
     by_name = resolve_pod(target(TargetKind.POD, "web-1"), one)
-    assert hint in refused(by_name).hint
+    assert hint in reason_hint(refused(by_name).reason)
 
 
 @pytest.mark.parametrize(
@@ -185,22 +186,22 @@ def test_missing_port_blocks(
     kind: TargetKind, anchor: Service | Workload | None, port: str, pods: list[Pod]
 ) -> None:
     resolution = refused(resolve_selected(target(kind, port=port), anchor, pods))
-    assert resolution.blocked_by is BlockedBy.TARGET
-    assert resolution.hint
+    assert blocked_by(resolution.reason) is BlockedBy.TARGET
+    assert reason_hint(resolution.reason)
 
 
 def test_missing_objects() -> None:
     resolution = target_not_found(target(TargetKind.SERVICE, "web"))
-    assert resolution.reason == 'there is no service "web" in namespace shop'
-    assert resolution.blocked_by is BlockedBy.TARGET
-    bare = selectorless(target(TargetKind.SERVICE, "web"), service=True)
-    assert "has no selector" in bare.reason
-    assert bare.blocked_by is BlockedBy.TARGET
+    assert reason_text(resolution.reason) == 'there is no service "web" in namespace shop'
+    assert blocked_by(resolution.reason) is BlockedBy.TARGET
+    bare = selectorless(target(TargetKind.SERVICE, "web"))
+    assert "has no selector" in reason_text(bare.reason)
+    assert blocked_by(bare.reason) is BlockedBy.TARGET
 
 
 def test_selected_pod_reported_gone_by_its_tunnel() -> None:
     resolution = resolve_selected(target(), workload(), [pod()], trusted=gone)
-    assert refused(resolution).reason == (
+    assert reason_text(refused(resolution).reason) == (
         "pod web-1 is Running, but its tunnel reported it as gone"
     )
     two = resolve_selected(
@@ -246,7 +247,7 @@ def test_missing_pod_is_replaced_by_a_sibling() -> None:
     assert found(resolve_pod(BY_NAME, None, origin=origin, siblings=[other]))[0] == "web-2"
     stranger = pod("web-3", owner=owner("Deployment", "other"))
     resolution = resolve_pod(BY_NAME, None, origin=origin, siblings=[stranger])
-    assert refused(resolution).reason == (
+    assert reason_text(refused(resolution).reason) == (
         "pod web-1 is gone; waiting for its replacement by deploy/web"
     )
 
@@ -263,9 +264,9 @@ def test_replacement_is_kept_while_ready() -> None:
 def test_starting_pod_is_awaited() -> None:
     one = pod(phase="Pending", status="ContainerCreating", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one, siblings=[one, pod("web-2", **DEPLOYED)]))
-    assert resolution.reason == "pod web-1 is ContainerCreating"
+    assert reason_text(resolution.reason) == "pod web-1 is ContainerCreating"
     unschedulable = pod(phase="Pending", node="", message=NODES)
-    assert refused(resolve_pod(BY_NAME, unschedulable)).reason == (
+    assert reason_text(refused(resolve_pod(BY_NAME, unschedulable)).reason) == (
         "pod web-1 is Pending: 0/3 nodes are available: 3 Insufficient cpu"
     )
 
@@ -311,47 +312,47 @@ def test_is_replacement_of(kind: str, node: str, follows: bool) -> None:
 def test_missing_pod_is_awaited(origin: Pod, pin: bool, reason: str) -> None:
     by_name = PINNED if pin else BY_NAME
     resolution = refused(resolve_pod(by_name, None, origin=origin))
-    assert resolution.reason == reason
-    assert resolution.blocked_by is None
+    assert reason_text(resolution.reason) == reason
+    assert blocked_by(resolution.reason) is None
 
 
 def test_starting_replacement_is_named() -> None:
     other = pod("web-2", phase="Pending", status="ContainerCreating", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, None, origin=pod(**DEPLOYED), siblings=[other]))
-    assert resolution.reason.endswith("by deploy/web: pod web-2 is ContainerCreating")
+    assert reason_text(resolution.reason).endswith("by deploy/web: pod web-2 is ContainerCreating")
     leaving = pod(deleting=True, **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, leaving, siblings=[leaving, other]))
-    assert resolution.reason == (
+    assert reason_text(resolution.reason) == (
         "pod web-1 is Terminating; waiting for its replacement: pod web-2 is ContainerCreating"
     )
 
 
 def test_pod_that_never_existed() -> None:
     resolution = refused(resolve_pod(BY_NAME, None))
-    assert resolution.reason == 'there is no pod "web-1" in namespace shop'
-    assert resolution.blocked_by is BlockedBy.TARGET
-    assert "deployment" in resolution.hint
+    assert reason_text(resolution.reason) == 'there is no pod "web-1" in namespace shop'
+    assert blocked_by(resolution.reason) is BlockedBy.TARGET
+    assert "deployment" in reason_hint(resolution.reason)
 
 
 @pytest.mark.parametrize("kind", [None, "Job"])
 def test_completed_pod_blocks(kind: str | None) -> None:
     one = pod(phase="Succeeded", status="Completed", owner=OwnerRef(kind, "x") if kind else None)
     resolution = refused(resolve_pod(BY_NAME, one))
-    assert resolution.reason == "pod web-1 is Completed and will not run again"
-    assert resolution.blocked_by is BlockedBy.TARGET
+    assert reason_text(resolution.reason) == "pod web-1 is Completed and will not run again"
+    assert blocked_by(resolution.reason) is BlockedBy.TARGET
 
 
 def test_failed_deployment_pod_waits_for_its_replacement() -> None:
     one = pod(phase="Failed", status="Evicted", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one))
-    assert resolution.reason == "pod web-1 is Evicted; waiting for its replacement"
-    assert resolution.blocked_by is None
+    assert reason_text(resolution.reason) == "pod web-1 is Evicted; waiting for its replacement"
+    assert blocked_by(resolution.reason) is None
 
 
 def test_named_pod_reported_gone_by_its_tunnel() -> None:
     one, other = pod(**DEPLOYED), pod("web-2", **DEPLOYED)
-    assert (
-        "its tunnel reported it as gone" in refused(resolve_pod(PINNED, one, trusted=gone)).reason
+    assert "its tunnel reported it as gone" in reason_text(
+        refused(resolve_pod(PINNED, one, trusted=gone)).reason
     )
     moved = resolve_pod(BY_NAME, one, siblings=[one, other], trusted=lambda p: p is not one)
     assert found(moved)[0] == "web-2"

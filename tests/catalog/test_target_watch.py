@@ -14,6 +14,7 @@ from tests.support.waiting import until
 from tui_forward.catalog import CatalogTargetWatch, reflector, target_watch
 from tui_forward.engine import target_watch as engine_target_watch
 from tui_forward.model import BlockedBy, Resolved, TargetKind, Unresolved
+from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
 PLURALS = {
     TargetKind.DEPLOYMENT: "deployments",
@@ -58,7 +59,7 @@ async def test_selector(setup: Setup) -> None:
 
 async def test_invalid_selector_blocks(setup: Setup) -> None:
     found = await reason(setup.watch(TargetKind.SELECTOR, "app in"), "is not valid")
-    assert found.blocked_by is BlockedBy.TARGET
+    assert blocked_by(found.reason) is BlockedBy.TARGET
 
 
 async def test_service_is_followed_through_a_rollout(setup: Setup) -> None:
@@ -91,7 +92,7 @@ async def test_service_that_appears_later(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")
     found = await reason(watch, 'there is no service "web"')
-    assert found.blocked_by is BlockedBy.TARGET
+    assert blocked_by(found.reason) is BlockedBy.TARGET
     setup.server.put("services", service())
     await pod_named(watch, "web-1")
     setup.server.delete("services", "shop", "web")
@@ -102,7 +103,7 @@ async def test_port_that_appears_later(setup: Setup) -> None:
     setup.server.put("services", service())
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "admin")
-    assert (await reason(watch, "no port named")).blocked_by is BlockedBy.TARGET
+    assert blocked_by((await reason(watch, "no port named")).reason) is BlockedBy.TARGET
     ports = [{"name": "admin", "port": 81, "targetPort": 9000}]
     setup.server.put("services", service(ports=ports))
     assert (await pod_named(watch, "web-1")).port == 9000
@@ -121,12 +122,12 @@ async def test_selector_that_changes(setup: Setup) -> None:
 async def test_service_without_selector(setup: Setup) -> None:
     setup.server.put("services", service(selector={}))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")
-    assert (await reason(watch, "has no selector")).blocked_by is BlockedBy.TARGET
+    assert blocked_by((await reason(watch, "has no selector")).reason) is BlockedBy.TARGET
 
 
 async def test_pod_that_appears_later(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1")
-    assert (await reason(watch, 'there is no pod "web-1"')).blocked_by is BlockedBy.TARGET
+    assert blocked_by((await reason(watch, 'there is no pod "web-1"')).reason) is BlockedBy.TARGET
     setup.server.put("pods", pod("web-1"))
     await pod_named(watch, "web-1")
 
@@ -300,13 +301,13 @@ async def test_service_is_polled_without_watch(setup: Setup) -> None:
 async def test_missing_permission_is_named(setup: Setup) -> None:
     setup.server.denied = {("*", "services")}
     watch = setup.watch(TargetKind.SERVICE, "web")
-    found = await reason(watch, 'you may not get services "web" in namespace shop')
-    assert found.blocked_by is BlockedBy.FORBIDDEN
-    assert found.hint
+    found = await reason(watch, 'not allowed to get services "web" in namespace shop')
+    assert blocked_by(found.reason) is BlockedBy.FORBIDDEN
+    assert reason_hint(found.reason)
     setup.server.denied = {("*", "pods")}
     by_selector = setup.watch(TargetKind.SELECTOR, "app=web")
-    found = await reason(by_selector, "you may not list pods in namespace shop")
-    assert found.blocked_by is BlockedBy.FORBIDDEN
+    found = await reason(by_selector, "not allowed to list pods in namespace shop")
+    assert blocked_by(found.reason) is BlockedBy.FORBIDDEN
 
 
 async def test_forbidden_siblings(setup: Setup) -> None:
@@ -316,8 +317,8 @@ async def test_forbidden_siblings(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1-a")
     await pod_named(watch, "web-1-a")
     server.delete("pods", "shop", "web-1-a")
-    found = await reason(watch, "you may not list pods in namespace shop")
-    assert found.blocked_by is BlockedBy.FORBIDDEN
+    found = await reason(watch, "not allowed to list pods in namespace shop")
+    assert blocked_by(found.reason) is BlockedBy.FORBIDDEN
     server.put("pods", pod("web-1-a", uid="again", **DEPLOYED))  # type: ignore[arg-type]
     await pod_named(watch, "web-1-a", "again")
 
@@ -327,7 +328,7 @@ async def test_permission_granted_later(setup: Setup, monkeypatch: pytest.Monkey
     setup.server.denied = {("*", "pods")}
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
-    await reason(watch, "you may not get pods")
+    await reason(watch, "not allowed to get pods")
     setup.server.denied = set()
     await pod_named(watch, "web-1")
 
@@ -340,7 +341,7 @@ async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Set
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     found = await reason(watch, "refused the credentials")
-    assert found.blocked_by is BlockedBy.CREDENTIALS
+    assert blocked_by(found.reason) is BlockedBy.CREDENTIALS
     began = time.monotonic()
     rewrite(setup, token="good")
     await pod_named(watch, "web-1")
@@ -354,7 +355,7 @@ def rewrite(setup: Setup, **user: str) -> None:
 async def test_unknown_context_is_a_resolution(setup: Setup) -> None:
     watch = setup.watch(TargetKind.POD, "web-1", context="nope")
     found = await reason(watch, 'no context "nope"')
-    assert found.blocked_by is BlockedBy.CONFIG
+    assert blocked_by(found.reason) is BlockedBy.CONFIG
     watch.close()
 
 
@@ -380,7 +381,7 @@ async def test_server_that_was_never_reachable(tmp_path: Path) -> None:
     await server.stop()
     watch = live.watch(TargetKind.SERVICE, "web")
     found = await reason(watch, "refuses connections")
-    assert found.blocked_by is None
+    assert blocked_by(found.reason) is None
     assert "refuses connections" in str(live.resolver.unreachable()["test"])
     server.put("services", service())
     server.put("pods", pod("web-1"))
@@ -455,7 +456,7 @@ async def test_invalidated_pod_is_used_again_after_a_change(setup: Setup) -> Non
     watch = setup.watch(TargetKind.POD, "web-1")
     await pod_named(watch, "web-1")
     watch.invalidate("uid-web-1")
-    assert "its tunnel reported" in (await reason(watch, "web-1 is Running")).reason
+    assert "its tunnel reported" in reason_text((await reason(watch, "web-1 is Running")).reason)
     setup.server.put("pods", pod("web-1", restarts=1))
     await pod_named(watch, "web-1")
 

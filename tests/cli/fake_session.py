@@ -27,6 +27,7 @@ from tui_forward.model import (
     LocalAddress,
     PodLog,
     PodRef,
+    ReasonCode,
     Snapshot,
     TimelineEntry,
     TrafficHistory,
@@ -140,7 +141,11 @@ class FakeSession:
         self._count += 1
         forward_id = forward_id or f"f{self._count}"
         self.forwards[forward_id] = Forward(
-            id=forward_id, spec=spec, state=ForwardState.STARTING, reason="opening the local port"
+            id=forward_id,
+            spec=spec,
+            state=ForwardState.STARTING,
+            code=ReasonCode.FORWARD_READY,
+            reason="opening the local port",
         )
         if self.on_start is not None:
             self.on_start(self, forward_id)
@@ -148,7 +153,7 @@ class FakeSession:
 
     async def stop(self, forward_id: str) -> None:
         self.calls.append(("stop", forward_id))
-        self.emit(EventKind.STOPPED, forward_id, state=ForwardState.STOPPED, reason="switched off")
+        self.emit(EventKind.STOPPED, forward_id, state=ForwardState.STOPPED, reason="stopped")
         self.forwards.pop(forward_id, None)
 
     async def pause(self, forward_id: str) -> None:

@@ -9,6 +9,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    ReasonCode,
     Snapshot,
     Target,
     TargetKind,
@@ -25,6 +26,7 @@ def forward() -> Forward:
         id="f1",
         spec=ForwardSpec(target=target, name="web", profile="shop"),
         state=ForwardState.READY,
+        code=ReasonCode.FORWARD_READY,
         reason="because",
         counters=Counters(bytes_from_pod=123456789012, bytes_to_pod=3, connections_open=1),
     )

@@ -7,7 +7,15 @@ import pytest
 
 from tui_forward.common.links import Scheme, address_text, guess_scheme, open_in_browser, probe, url
 from tui_forward.errors import ForwardError
-from tui_forward.model import Forward, ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.model import (
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,8 @@ def test_what_is_declared_counts_most(declared: str, found: Scheme | bool) -> No
 def forward(port: str, *hosts: str, remote_port: int | None = None) -> Forward:
     target = Target(context="c", namespace="n", kind=TargetKind.POD, name="web", port=port)
     return Forward(
-        id="f1", spec=ForwardSpec(target=target), state=ForwardState.READY, reason="ready",
+        id="f1", spec=ForwardSpec(target=target), state=ForwardState.READY,
+        code=ReasonCode.FORWARD_READY, reason="ready",
         listening=tuple(LocalAddress(host, 8081) for host in hosts), remote_port=remote_port,
     )  # fmt: skip
 

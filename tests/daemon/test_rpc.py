@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.reasons import because
 from tui_forward.daemon import rpc as rpc
 from tui_forward.errors import (
     ApiError,
     AuthError,
     ConfigError,
     ForwardError,
-    ForwardErrorCause,
     ProtocolError,
     TransportError,
     TuiForwardError,
@@ -25,6 +25,7 @@ from tui_forward.model import (
     CatalogScope,
     ForwardSpec,
     LocalAddress,
+    ReasonCode,
     Snapshot,
     Target,
     TargetKind,
@@ -68,7 +69,7 @@ ANSWERS: list[rpc.FromEngine] = [
     rpc.Result(1, rpc.encode_value("f1")),
     rpc.Item(2, rpc.encode_value(None)),
     rpc.End(3),
-    rpc.Failure(4, "ApiError", "no", "hint", 403, "Forbidden"),
+    rpc.Failure(4, "ApiError", because("no", hint="hint"), 403, "Forbidden"),
 ]
 
 
@@ -127,9 +128,9 @@ class _OwnError(TransportError):
         AuthError("expired", hint="log in"),
         TransportError("gone"),
         ProtocolError("garbage"),
-        ApiError("forbidden", status=403, reason="Forbidden", hint="ask"),
-        UpgradeError("no upgrade", status=400, reason="BadRequest"),
-        ForwardError("taken", cause=ForwardErrorCause.PORT_TAKEN, hint="another"),
+        ApiError("forbidden", status=403, status_reason="Forbidden", hint="ask"),
+        UpgradeError("no upgrade", status=400, status_reason="BadRequest"),
+        ForwardError("taken", code=ReasonCode.LOCAL_PORT_TAKEN, hint="another"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -143,10 +144,8 @@ def test_errors_keep_what_they_say(error: TuiForwardError) -> None:
 
 def test_an_error_nobody_else_knows_becomes_its_base() -> None:
     assert type(rpc.to_exception(rpc.from_exception(1, _OwnError("x")))) is TransportError
-    assert type(rpc.to_exception(rpc.Failure(1, "Newer", "x"))) is TuiForwardError
-    odd = rpc.to_exception(rpc.Failure(1, "ForwardError", "x", cause="newer"))
-    assert isinstance(odd, ForwardError)
-    assert odd.cause is ForwardErrorCause.OTHER
+    newer = rpc.Failure(1, "Newer", because("x"))
+    assert type(rpc.to_exception(newer)) is TuiForwardError
 
 
 def test_raw_values_are_not_encoded_twice() -> None:

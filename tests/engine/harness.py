@@ -14,7 +14,7 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import ForwardError
-from tui_forward.model import PodRef, TransportChoice
+from tui_forward.model import PodRef, Reason, ReasonCode, TransportChoice
 
 POD = PodRef(namespace="shop", name="web-1", uid="u1")
 OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
@@ -134,7 +134,7 @@ async def bench(
             yield made
         finally:
             for connection in made.connections:
-                connection.abort("test over")
+                connection.abort(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED))
             for client in made.clients:
                 client.close()
             await asyncio.gather(*made.tasks)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.fake_engine import FakeBackend, FakeLowerHalf, pod
+from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
 from tui_forward.engine.forwards import reconciler as reconciler
@@ -14,12 +15,10 @@ from tui_forward.errors import (
     ApiError,
     ConfigError,
     ForwardError,
-    ForwardErrorCause,
     TransportError,
-    TuiForwardError,
     UsageError,
 )
-from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind, Unresolved
+from tui_forward.model import ForwardSpec, ForwardState, ReasonCode, Target, TargetKind
 
 SPEC = ForwardSpec(
     target=Target(
@@ -28,7 +27,7 @@ SPEC = ForwardSpec(
     local_port=0,
     addresses=("127.0.0.1",),
 )
-GONE = ForwardError("the sandbox is gone", cause=ForwardErrorCause.SANDBOX_GONE)
+GONE = ForwardError("the sandbox is gone", code=ReasonCode.RUNTIME_SANDBOX_GONE)
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ async def test_failed_dial_is_the_cause_until_one_succeeds(
     error = ApiError("error dialing backend", status=500)
     below.dial_error = error
     forward_id = engine.start(SPEC)
-    await until(lambda: engine.not_ready_cause(forward_id) is error)
+    await until(lambda: engine.not_ready_cause(forward_id) == error.reason)
     below.dial_error = None
     await reached(engine, ForwardState.READY)
     assert engine.not_ready_cause(forward_id) is None
@@ -88,8 +87,8 @@ async def test_lost_tunnel_is_the_cause(engine: Engine, below: FakeLowerHalf) ->
     below.pool.down("cut")
     await reached(engine, ForwardState.RECONNECTING)
     cause = engine.not_ready_cause(forward_id)
-    assert isinstance(cause, TransportError)
-    assert cause.message == "cut"
+    assert cause is not None
+    assert (cause.code, cause.text) == (ReasonCode.NETWORK_ERROR, "cut")
     below.dials.set()
     await reached(engine, ForwardState.READY)
 
@@ -105,21 +104,21 @@ async def test_tunnel_cut_by_reconnect_is_no_cause(engine: Engine, below: FakeLo
     below.dials.clear()
     below.pool.down("cut by others")
     await reached(engine, ForwardState.RECONNECTING)
-    assert isinstance(engine.not_ready_cause(forward_id), TransportError)
+    assert engine.not_ready_cause(forward_id) is not None
     below.dials.set()
 
 
 async def test_missing_pod_replaces_an_earlier_failure(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
-    below.dial_error = TransportError("refused")
+    refused = below.dial_error = TransportError("refused")
     forward_id = engine.start(SPEC)
-    await until(lambda: engine.not_ready_cause(forward_id) is below.dial_error)
-    missing = Unresolved(reason="web-1 is Pending")
+    await until(lambda: engine.not_ready_cause(forward_id) == refused.reason)
+    missing = unresolved("web-1 is Pending")
     backend.watches["web"].set(missing)
-    await until(lambda: engine.not_ready_cause(forward_id) is missing)
+    await until(lambda: engine.not_ready_cause(forward_id) == missing.reason)
     backend.watches["web"].set(pod("web-2", 8080))
-    await until(lambda: engine.not_ready_cause(forward_id) is below.dial_error)
+    await until(lambda: engine.not_ready_cause(forward_id) == refused.reason)
 
 
 async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
@@ -128,19 +127,19 @@ async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     forward_id = await ready(engine)
     engine._forwards[forward_id]._follower.invalidate_pod(GONE)
-    missing = Unresolved(reason="web-1 is Running, but its tunnel reported it as gone")
+    missing = unresolved("web-1 is Running, but its tunnel reported it as gone")
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)
-    assert engine.not_ready_cause(forward_id) is GONE
+    assert engine.not_ready_cause(forward_id) == GONE.reason
     monkeypatch.setattr(reconciler, "_EVIDENCE_S", 0.0)
-    assert engine.not_ready_cause(forward_id) is missing
+    assert engine.not_ready_cause(forward_id) == missing.reason
 
 
 async def test_unwatchable_target_is_the_cause(engine: Engine, backend: FakeBackend) -> None:
     error = backend.watch_error = ConfigError("there is no context here")
     forward_id = engine.start(SPEC)
     await reached(engine, ForwardState.BLOCKED)
-    assert engine.not_ready_cause(forward_id) is error
+    assert engine.not_ready_cause(forward_id) == error.reason
     backend.watch_error = None
     engine.retry_waiting("changed")
     await reached(engine, ForwardState.READY)
@@ -154,6 +153,7 @@ async def test_internal_error_is_the_cause(
     backend.watches["web"].fail(ZeroDivisionError("bug"))
     await reached(engine, ForwardState.RECONNECTING)
     cause = engine.not_ready_cause(forward_id)
-    assert type(cause) is TuiForwardError
-    assert "ZeroDivisionError" in cause.message
-    assert "fell over" in caplog.text
+    assert cause is not None
+    assert cause.code is ReasonCode.INTERNAL_ERROR
+    assert "ZeroDivisionError" in cause.detail
+    assert "failed and restarts" in caplog.text

@@ -261,10 +261,10 @@ def reply(status: int, body: bytes, content_type: str = "application/json") -> A
         (200, b'{"metadata":{},"items":[{"metadata":7}]}', "no answer to list pods"),
         (200, b'{"metadata":{},"items":' + b"[" * 100_000, "no answer to list pods"),
         (200, b"\xff\xfe", "no answer to list pods"),
-        (404, b"404 page not found\n", "does not know how to list pods"),
+        (404, b"404 page not found\n", "does not know the request to list pods"),
         (500, b'{"kind":"Status","message":"etcd is sad","code":500}', "500 to list pods"),
         (503, b"<html>upstream</html>", "503 to list pods"),
-        (429, b"", "limits the request rate"),
+        (429, b"", "is busy (429)"),
         (418, b"token=hunter2hunter2", "418 to list pods"),
         (500, b"x" * 1_000_000, "500 to list pods"),
     ],
@@ -286,7 +286,7 @@ async def test_strange_answers_become_our_errors(
 async def test_a_refusal_names_verb_resource_and_place(path: Path, api: ApiServer) -> None:
     api.denied = {("list", "pods"), ("watch", "pods"), ("get", "pods")}
     cluster = cluster_for(path)
-    with pytest.raises(ApiError, match="you may not list pods in namespace shop") as caught:
+    with pytest.raises(ApiError, match="not allowed to list pods in namespace shop") as caught:
         await names(cluster, "shop")
     assert caught.value.forbidden
     assert "list pods" in caught.value.hint
@@ -306,7 +306,7 @@ async def test_what_does_not_exist_is_said_in_the_servers_words(path: Path, api:
     with pytest.raises(ApiError, match='pods "nope" not found') as caught:
         await cluster.get(PODS, "shop", "nope")
     assert caught.value.not_found
-    assert caught.value.reason == "NotFound"
+    assert caught.value.status_reason == "NotFound"
     assert caught.value.hint
     await cluster.close()
 

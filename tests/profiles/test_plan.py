@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tui_forward.model import Forward, ForwardSpec, ForwardState
+from tui_forward.model import Forward, ForwardSpec, ForwardState, ReasonCode
 from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.plan import ApplyMode, make_plan
 from tui_forward.profiles.profile import Profile
@@ -29,7 +29,13 @@ def on(profile: Profile, **more: object) -> list[Forward]:
         target = msgspec.structs.replace(one.spec.target, context="here")
         spec = msgspec.structs.replace(one.spec, target=target, **more)
         forwards.append(
-            Forward(id=f"f{number}", spec=spec, state=ForwardState.READY, reason="because")
+            Forward(
+                id=f"f{number}",
+                spec=spec,
+                state=ForwardState.READY,
+                code=ReasonCode.FORWARD_READY,
+                reason="because",
+            )
         )
     return forwards
 
@@ -67,7 +73,7 @@ def test_other_forwards_stay_unchanged() -> None:
         *on(read(f"name: other\n{TEXT}")),
         Forward(
             id="f9", spec=ForwardSpec(target=on(read(TEXT))[0].spec.target),
-            state=ForwardState.READY, reason="because",
+            state=ForwardState.READY, code=ReasonCode.FORWARD_READY, reason="because",
         ),
     ]  # fmt: skip
     found = make_plan(read(TEXT), others)

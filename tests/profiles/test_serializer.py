@@ -10,6 +10,7 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    ReasonCode,
     Target,
     TargetKind,
     TransportChoice,
@@ -31,6 +32,7 @@ def on(what: str, port: str = "80", local: int = 0, **more: object) -> Forward:
         id=f"{what}:{port}",
         spec=msgspec.structs.replace(ForwardSpec(target=target), **more),
         state=ForwardState.READY,
+        code=ReasonCode.FORWARD_READY,
         reason="because",
         listening=(LocalAddress("127.0.0.1", local),) if local else (),
     )

@@ -19,7 +19,7 @@ from tests.protocol.recording_receivers import (
     pump,
     wire,
 )
-from tui_forward.errors import ForwardErrorCause
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.channels import MAX_MESSAGE_BYTES, ChannelsClient
 from tui_forward.protocol.channels_server import ChannelsServer
 from tui_forward.protocol.error_stream import forwarding_error
@@ -105,7 +105,7 @@ def test_error_text(encoded: bool) -> None:
     pump(client, server)
     assert log.events == ["accepted", "closed"]
     assert log.failure is not None
-    assert log.failure.cause is ForwardErrorCause.REFUSED
+    assert log.failure.code is ReasonCode.PORT_REFUSED
     assert log.failure.text == text
     assert handler.ends == [None]
 
@@ -125,7 +125,7 @@ def test_expiry() -> None:
     client, log, _, _, _ = connected()
     client.expire()
     assert log.failure is not None
-    assert log.failure.cause is ForwardErrorCause.TIMEOUT
+    assert log.failure.code is ReasonCode.CONNECTION_NO_REPLY
     client, log, _, server, _ = connected()
     pump(client, server)
     client.expire()

@@ -18,7 +18,8 @@ from tests.protocol.recording_receivers import PairLog, ServerLog, TunnelLog, pu
 from tests.protocol.recordings import SPDY
 from tests.protocol.test_portforward import REFUSED, Scripted, data
 from tests.protocol.test_portforward_server import Served, reply
-from tui_forward.errors import ForwardErrorCause, TransportError, UpgradeError
+from tui_forward.errors import TransportError, UpgradeError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.portforward import PAIR_TIMEOUT_S, REPLY_TIMEOUT_S, TunnelClient
 from tui_forward.protocol.portforward_server import TunnelServer
 from tui_forward.protocol.spdy import (
@@ -91,9 +92,13 @@ def test_client_01_sends_nothing_before_the_101() -> None:
         (
             encode_status_response(404, 'pods "x" not found', reason="NotFound"),
             404,
-            'pods "x" not found',
+            "pod x does not exist",
         ),
-        (encode_response(404, "pod does not exist\n"), 404, "pod does not exist"),
+        (
+            encode_response(404, "pod does not exist\n"),
+            404,
+            "the pod does not run: pod does not exist",
+        ),
     ],
 )
 def test_client_03_reports_both_kinds_of_error(raw: bytes, status: int, message: str) -> None:
@@ -203,7 +208,7 @@ def test_client_11_resets_a_pair_without_reply() -> None:
     script.pair.expire()
     assert script.sent == frames.rst_stream(1, CANCEL) + frames.rst_stream(3, CANCEL)
     assert script.log.failure is not None
-    assert script.log.failure.cause is ForwardErrorCause.TIMEOUT
+    assert script.log.failure.code is ReasonCode.CONNECTION_NO_REPLY
 
 
 def test_client_12_reply_does_not_mean_connected() -> None:

@@ -1,4 +1,4 @@
-"""Error texts of every runtime, read into causes."""
+"""Error texts of every runtime, parsed into codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocol.recording_receivers import codec_settings
-from tui_forward.errors import ForwardErrorCause
+from tui_forward.model import ReasonCode
 from tui_forward.protocol import error_stream
 from tui_forward.protocol.error_stream import parse_failure
 
@@ -17,66 +17,75 @@ NO_IPV6 = "dial tcp6: address localhost: no suitable address found"
 
 
 @pytest.mark.parametrize(
-    ("cause", "text"),
+    ("code", "text"),
     [
-        ("refused", error_stream.containerd_dial_error(80, NETNS, "a4bb", REFUSED4, NO_IPV6)),
-        ("refused", error_stream.crio_dial_error(80, NETNS, "a4bb", f"{REFUSED4}")),
         (
-            "refused",
+            ReasonCode.PORT_REFUSED,
+            error_stream.containerd_dial_error(80, NETNS, "a4bb", REFUSED4, NO_IPV6),
+        ),
+        (ReasonCode.PORT_REFUSED, error_stream.crio_dial_error(80, NETNS, "a4bb", f"{REFUSED4}")),
+        (
+            ReasonCode.PORT_REFUSED,
             error_stream.dockershim_exit_error(
                 "2020/01/01 socat[1] E connect(5, AF=2 127.0.0.1:80, 16): Connection refused"
             ),
         ),
         (
-            "reset",
+            ReasonCode.PORT_RESET,
             error_stream.containerd_copy_error(
                 NETNS, "read tcp4 127.0.0.1:48012->127.0.0.1:80: read: connection reset by peer"
             ),
         ),
         (
-            "reset",
+            ReasonCode.PORT_RESET,
             error_stream.containerd_copy_error(
                 NETNS, "write tcp4 127.0.0.1:48012->127.0.0.1:80: write: broken pipe"
             ),
         ),
         (
-            "reset",
+            ReasonCode.PORT_RESET,
             error_stream.containerd_dial_error(
                 80, NETNS, "a", "dial tcp4 127.0.0.1:80: connect: connection reset by peer", NO_IPV6
             ),
         ),
-        ("sandbox-gone", error_stream.containerd_sandbox_closed("a4bb")),
-        ("sandbox-gone", error_stream.containerd_sandbox_missing("a4bb")),
-        ("pod-gone", "container not running (a4bb)"),
-        ("other", "unable to do port forwarding: socat not found."),
-        ("timeout", error_stream.containerd_copy_error(NETNS, "dial tcp4 1.2.3.4:80: i/o timeout")),
+        (ReasonCode.RUNTIME_SANDBOX_GONE, error_stream.containerd_sandbox_closed("a4bb")),
+        (ReasonCode.RUNTIME_SANDBOX_GONE, error_stream.containerd_sandbox_missing("a4bb")),
+        (ReasonCode.POD_NOT_RUNNING, "container not running (a4bb)"),
+        (ReasonCode.CONNECTION_FAILED, "unable to do port forwarding: socat not found."),
+        (
+            ReasonCode.CONNECTION_TIMEOUT,
+            error_stream.containerd_copy_error(NETNS, "dial tcp4 1.2.3.4:80: i/o timeout"),
+        ),
     ],
 )
-def test_causes(cause: str, text: str) -> None:
+def test_texts_with_a_port(code: ReasonCode, text: str) -> None:
     whole = error_stream.forwarding_error(80, "a4bb", text)
     failure = parse_failure(whole.encode(), 9999)
-    assert failure.cause is ForwardErrorCause(cause)
+    assert failure.code is code
     assert failure.port == 80
     assert failure.text == whole.strip()
     assert failure.summary
-    assert failure.to_error().cause is failure.cause
+    assert failure.to_error().code is code
 
 
 @pytest.mark.parametrize(
-    ("cause", "text"),
+    ("code", "text"),
     [
-        ("timeout", "(conn=0xc000, request=3) timed out waiting for streams"),
-        ("other", "error processing stream for request 3: error stream already assigned"),
-        ("other", ""),
+        (ReasonCode.CONNECTION_TIMEOUT, "(conn=0xc000, request=3) timed out waiting for streams"),
+        (
+            ReasonCode.CONNECTION_FAILED,
+            "error processing stream for request 3: error stream already assigned",
+        ),
+        (ReasonCode.CONNECTION_FAILED, ""),
     ],
 )
-def test_texts_without_a_port(cause: str, text: str) -> None:
+def test_texts_without_a_port(code: ReasonCode, text: str) -> None:
     failure = parse_failure(text, 8080)
-    assert failure.cause is ForwardErrorCause(cause)
+    assert failure.code is code
     assert failure.port == 8080
 
 
-def test_recorded_wording() -> None:
+def test_recorded_texts() -> None:
     assert error_stream.forwarding_error(
         7999, "a4bb", error_stream.containerd_dial_error(7999, NETNS, "a4bb", REFUSED4, NO_IPV6)
     ) == (
@@ -94,5 +103,5 @@ def test_error_messages() -> None:
 
 @given(st.binary(max_size=200))
 @codec_settings
-def test_garbage_is_other(text: bytes) -> None:
+def test_garbage_has_a_port(text: bytes) -> None:
     assert parse_failure(b"\xff" + text, 80).port == 80

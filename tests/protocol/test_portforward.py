@@ -15,7 +15,8 @@ from tests.protocol.recording_receivers import (
     pump,
     wire,
 )
-from tui_forward.errors import ForwardErrorCause, TransportError
+from tui_forward.errors import TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import MAX_ERROR_TEXT_BYTES
 from tui_forward.protocol.portforward import ClientStreamPair, TunnelClient
 from tui_forward.protocol.portforward_server import TunnelServer
@@ -141,7 +142,7 @@ def test_refusals_of_every_runtime(end: list[bytes], size: int) -> None:
     assert script.log.events[-1] == "closed"
     failure = script.log.failure
     assert failure is not None
-    assert failure.cause is ForwardErrorCause.REFUSED
+    assert failure.code is ReasonCode.PORT_REFUSED
     assert failure.text == REFUSED.decode().strip()
     assert failure.port == 80
     assert script.tunnel.spdy.stream_count == 0
@@ -162,14 +163,14 @@ def test_reset_without_text_is_attributed_to_the_application(end: list[bytes]) -
     script.receive(data(3, b"before"), *end)
     assert script.log.data == b"before"
     assert script.log.failure is not None
-    assert script.log.failure.cause is ForwardErrorCause.RESET
+    assert script.log.failure.code is ReasonCode.PORT_RESET
 
 
 def test_refused_stream() -> None:
     script = Scripted(accepted=False)
     script.receive(script.reply(1), frames.rst_stream(3, 5))
     assert script.log.failure is not None
-    assert "refused the stream (status 5)" in script.log.failure.text
+    assert "refused the stream (status 5)" in script.log.failure.summary
 
 
 def test_nothing_is_sent_after_an_error_text() -> None:
@@ -205,7 +206,7 @@ def test_expiry_of_a_pair_without_reply() -> None:
     script.receive(script.reply(1))
     script.pair.expire()
     assert script.log.failure is not None
-    assert script.log.failure.cause is ForwardErrorCause.TIMEOUT
+    assert script.log.failure.code is ReasonCode.CONNECTION_NO_REPLY
     assert script.sent == frames.rst_stream(1, 5) + frames.rst_stream(3, 5)
 
 
@@ -228,7 +229,7 @@ def test_lost_tunnel_closes_every_pair_once(end: bytes | None) -> None:
         assert log.events == ["closed"]
         assert log.failure is not None
         assert log.failure.tunnel_lost
-        assert log.failure.summary.startswith("the tunnel ended")
+        assert log.failure.summary.startswith("the tunnel was lost")
     assert script.handler.ends == [script.tunnel.error]
     with pytest.raises(TransportError):
         script.tunnel.open(80, PairLog())
@@ -238,7 +239,7 @@ def test_lost_tunnel_keeps_the_error_text() -> None:
     script = Scripted()
     script.receive(data(1, REFUSED), frames.goaway(0, 0))
     assert script.log.failure is not None
-    assert script.log.failure.cause is ForwardErrorCause.REFUSED
+    assert script.log.failure.code is ReasonCode.PORT_REFUSED
 
 
 def test_ended_pair_ignores_the_end_of_the_tunnel() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, pump, wire
-from tui_forward.errors import ForwardErrorCause
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import (
     containerd_copy_error,
     containerd_dial_error,
@@ -208,8 +208,8 @@ def test_client_parses_every_failure_style(style: FailureStyle, broken: bool, di
     server_log.pairs[0].fail(text, style=style, broken=broken, dialed=dialed)
     pump(client, server)
     assert log.failure is not None
-    expected = ForwardErrorCause.RESET if broken else ForwardErrorCause.REFUSED
-    assert log.failure.cause is expected
+    expected = ReasonCode.PORT_RESET if broken else ReasonCode.PORT_REFUSED
+    assert log.failure.code is expected
     assert client.spdy.stream_count == 0
     assert not client.ended
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, chunked
 from tests.protocol.recordings import CHANNELS, RECORDINGS, SPDY, WEBSOCKET, Recording
-from tui_forward.errors import ForwardErrorCause, ProtocolError
+from tui_forward.errors import ProtocolError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.channels import ChannelsClient
 from tui_forward.protocol.channels_server import ChannelsServer
@@ -59,8 +60,8 @@ def check_pair(recording: Recording, pair: PairLog) -> None:
     check(recording, pair.data, recording.answered)
     assert pair.events[0] == "accepted"
     assert pair.events[-1] == "closed"
-    expected = {"refused": ForwardErrorCause.REFUSED, "reset": ForwardErrorCause.RESET}
-    assert (pair.failure.cause if pair.failure else None) == expected.get(recording.case)
+    expected = {"refused": ReasonCode.PORT_REFUSED, "reset": ReasonCode.PORT_RESET}
+    assert (pair.failure.code if pair.failure else None) == expected.get(recording.case)
     if pair.failure is not None:
         assert f"error forwarding port {pair.failure.port} to pod" in pair.failure.text
 

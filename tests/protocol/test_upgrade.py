@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.recording_receivers import chunk_sizes, chunked, codec_settings
 from tui_forward.errors import ProtocolError, TransportError, UpgradeError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.upgrade import (
     CHANNEL_BASE64_PROTOCOL,
     MAX_BODY_BYTES,
@@ -22,6 +23,7 @@ from tui_forward.protocol.upgrade import (
     UpgradeRejected,
     accept_key,
 )
+from tui_forward.protocol.upgrade_rejection import parse_rejection
 from tui_forward.protocol.upgrade_server import (
     encode_response,
     spdy_switching_protocols,
@@ -177,13 +179,15 @@ def test_recorded_refusals(case: str, size: int) -> None:
     assert error.status == recorded["status"]
     if body.startswith(b"{"):
         status = json.loads(body)
-        assert str(error) == status["message"][:500]
-        assert error.reason == status["reason"]
+        assert error.reason == parse_rejection(
+            error.status, status["message"][:500], status["reason"]
+        )
+        assert error.status_reason == status["reason"]
     elif body:
-        assert str(error) == body.decode().strip()
-        assert error.reason == ""
+        assert error.reason == parse_rejection(error.status, body.decode().strip(), "")
+        assert error.status_reason == ""
     else:
-        assert f"with {error.status} Whatever" in str(error)
+        assert error.reason == parse_rejection(error.status, "Whatever", "")
     assert not upgrade.done
 
 
@@ -197,7 +201,8 @@ def refusal(raw: bytes, *, eof: bool = True) -> UpgradeRejected:
 def test_status_error_of_the_api_server_cannot_reach_kubelet() -> None:
     body = json.dumps({"kind": "Status", "message": "error dialing backend: no", "code": 500})
     error = refusal(encode_response(500, body, content_type="application/json"), eof=False)
-    assert (str(error), error.reason) == ("error dialing backend: no", "")
+    assert (error.code, error.status_reason) == (ReasonCode.KUBELET_UNREACHABLE, "")
+    assert str(error) == "the API server cannot reach the node's kubelet: no"
 
 
 def test_retry_after() -> None:
@@ -207,12 +212,13 @@ def test_retry_after() -> None:
 
 
 def test_body_ended_by_the_connection() -> None:
-    assert str(refusal(b"HTTP/1.1 400 Bad Request\r\n\r\npod not found")) == "pod not found"
+    error = refusal(b"HTTP/1.1 400 Bad Request\r\n\r\npod not found")
+    assert (error.code, error.reason.detail) == (ReasonCode.POD_NOT_RUNNING, "pod not found")
 
 
 def test_chunked_body() -> None:
     raw = b"HTTP/1.1 404 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\npod\r\n4\r\n off\r\n0\r\n\r\n"
-    assert str(refusal(raw, eof=False)) == "pod off"
+    assert refusal(raw, eof=False).reason.detail == "pod off"
 
 
 def test_incomplete_or_malformed_body() -> None:
@@ -227,7 +233,7 @@ def test_incomplete_or_malformed_body() -> None:
 def test_html_page_of_a_proxy(body: bytes) -> None:
     error = refusal(encode_response(502, body))
     assert error.status == 502
-    assert len(str(error)) <= 500
+    assert len(error.reason.detail) <= 500
 
 
 def test_deeply_nested_status() -> None:
@@ -236,7 +242,7 @@ def test_deeply_nested_status() -> None:
 
 def test_status_with_fields_of_other_types() -> None:
     error = refusal(encode_response(500, b'{"kind":"Status","message":{},"reason":7}'))
-    assert (error.status, error.reason) == (500, "")
+    assert (error.status, error.status_reason) == (500, "")
 
 
 def test_body_is_bounded() -> None:

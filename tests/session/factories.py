@@ -1,4 +1,4 @@
-"""Forwards and their surroundings, as the engine and an API server would tell them."""
+"""Forwards, connections and facts about a cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
     ApiHealth,
-    BlockedBy,
     Connection,
     ConnectionState,
     DeclaredPort,
@@ -18,10 +17,13 @@ from tui_forward.model import (
     OwnerRef,
     Pod,
     PodRef,
+    Reason,
+    ReasonCode,
     Target,
     TargetKind,
     TransportChoice,
 )
+from tui_forward.reasons import blocked_by, reason_hint, reason_text
 from tui_forward.session.diagnosis import ClusterFacts
 
 TARGET = Target(
@@ -56,7 +58,11 @@ NODE = NodeDetails(
 )
 HEALTHY = ApiHealth(context="here", server="api:6443", ok=True, latency_s=0.012, version="v1.36.2")
 DOWN = ApiHealth(
-    context="here", ok=False, error="api:6443 refuses connections", hint="Check that it runs"
+    context="here",
+    ok=False,
+    code=ReasonCode.NETWORK_REFUSED,
+    error="api:6443 refuses connections",
+    hint="Check that it runs",
 )
 KNOWN = ClusterFacts(
     server="api:6443",
@@ -68,7 +74,10 @@ LISTENING = (LocalAddress("127.0.0.1", 8080), LocalAddress("::1", 8080))
 
 
 def forward(
-    state: ForwardState = ForwardState.READY, reason: str = "because", **more: Any
+    state: ForwardState = ForwardState.READY,
+    reason: str = "because",
+    code: ReasonCode = ReasonCode.FORWARD_CONNECTING,
+    **more: Any,
 ) -> Forward:
     fields: dict[str, Any] = {
         "id": "f1",
@@ -79,18 +88,29 @@ def forward(
     }
     if state is ForwardState.READY:
         fields |= {"tunnels": 2, "round_trip_s": 0.0042, "transport": TransportChoice.SPDY}
-    return Forward(state=state, reason=reason, **(fields | more))
+    return Forward(state=state, code=code, reason=reason, **(fields | more))
 
 
-def blocked(by: BlockedBy, reason: str = "because", **more: Any) -> Forward:
-    return forward(ForwardState.BLOCKED, reason, blocked_by=by, **more)
+def blocked(reason: Reason, **more: Any) -> Forward:
+    return forward(
+        ForwardState.BLOCKED,
+        reason_text(reason),
+        reason.code,
+        hint=reason_hint(reason),
+        blocked_by=blocked_by(reason),
+        **more,
+    )
 
 
 def connection(number: int, **more: Any) -> Connection:
-    fields: dict[str, Any] = {"state": ConnectionState.CLOSED, "close_reason": "closed"}
+    fields: dict[str, Any] = {
+        "state": ConnectionState.CLOSED,
+        "close_code": ReasonCode.CONNECTION_CLOSED,
+        "close_reason": "closed",
+    }
     return Connection(id=number, forward_id="f1", client="127.0.0.1:5", **(fields | more))
 
 
-def refused(number: int, port: int = 8080) -> Connection:
-    reason = f"nothing listens on port {port} in the pod"
-    return connection(number, close_reason=reason, failed=True)
+def refused(number: int) -> Connection:
+    reason = Reason(code=ReasonCode.PORT_REFUSED, port="8080")
+    return connection(number, close_code=reason.code, close_reason=reason_text(reason), failed=True)

@@ -184,7 +184,9 @@ async def test_a_log_one_may_not_read(world: Scenario) -> None:
     world.api.intercept = lambda request: (
         Reply(403, b"no") if request.path.endswith("/log") else None
     )
-    with pytest.raises(ApiError, match='you may not get pods/log "web-1" in namespace shop') as no:
+    with pytest.raises(
+        ApiError, match='not allowed to get pods/log "web-1" in namespace shop'
+    ) as no:
         await pod_log(world.cluster, forward(), "", 10)
     assert no.value.forbidden
 

@@ -23,31 +23,21 @@ from tui_forward.catalog.port_resolution import (
 )
 from tui_forward.catalog.target_resolution import (
     no_usable_pod_reason,
+    pod_reason,
     resolve_pod,
     selectorless,
     target_not_found,
 )
-from tui_forward.engine.tunnels.dialer import FINAL_REFUSALS
-from tui_forward.errors import (
-    ApiError,
-    AuthError,
-    ConfigError,
-    ForwardError,
-    ForwardErrorCause,
-    ProtocolError,
-    TransportError,
-    TuiForwardError,
-    UpgradeError,
-)
 from tui_forward.kube.api.details import NodeDetails
 from tui_forward.model import (
-    BlockedBy,
     ConnectionState,
     DeclaredPort,
     Forward,
     ForwardState,
     HopKind,
     PortProtocol,
+    Reason,
+    ReasonCode,
     Service,
     TargetKind,
     Unresolved,
@@ -58,130 +48,161 @@ from tui_forward.protocol.error_stream import (
     containerd_sandbox_missing,
     forwarding_error,
 )
+from tui_forward.protocol.upgrade_rejection import FINAL_CODES, parse_rejection
+from tui_forward.reasons import blocked_by
 from tui_forward.session.diagnosis import HEALTHY, ClusterFacts, diagnose, latest_refusal
 
 LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
 RECONNECTING = ForwardState.RECONNECTING
 KUBELET_GONE = "error dialing backend: dial tcp 192.168.0.7:10250: connect: connection refused"
 STREAMING_GONE = "error dialing backend: dial tcp 127.0.0.1:35113: connect: connection refused"
+UNREPORTED = ClusterFacts(server=KNOWN.server)
+"""Facts for a user who may read nothing."""
 
-
-def server_error(message: str, status: int = 500, reason: str = "") -> ApiError:
-    return ApiError(message, status=status, reason=reason)
-
-
-DIALS: list[tuple[TuiForwardError, HopKind]] = [
-    (AuthError("the token has expired", hint="log in"), API),
-    (ConfigError("there is no context here"), API),
-    (ProtocolError("the answer is not HTTP"), API),
-    (TransportError("the API server at api:6443 refuses connections"), API),
-    (TransportError("nothing has come through the tunnel for 5 s"), API),
-    (TransportError("the API server did not answer the upgrade request within 5 s"), KUBELET),
-    (server_error('User "x" cannot create resource "pods/portforward"', 403, "Forbidden"), API),
-    (server_error("Unauthorized", 401), API),
-    (server_error('pods "web-1" not found', 404, "NotFound"), POD_HOP),
-    (server_error("pod does not exist", 404), POD_HOP),
-    (server_error('pod not found ("web-1_shop")'), POD_HOP),
-    (server_error("pod web-1 does not have a host assigned", 400, "BadRequest"), POD_HOP),
-    (server_error("404 page not found", 404), API),
-    (server_error(KUBELET_GONE), KUBELET),
-    (server_error(f"{KUBELET_GONE} (tried spdy, websocket)"), KUBELET),
-    (server_error("error dialing backend: No agent available"), KUBELET),
-    (server_error("error dialing backend: dial tcp: lookup node-a: no such host"), KUBELET),
-    (server_error(STREAMING_GONE), RUNTIME),
-    (server_error("no preferred addresses found; known addresses: []"), KUBELET),
-    (server_error("error reading backend response: EOF"), KUBELET),
-    (server_error("something broke", 500, "InternalError"), API),
-    (server_error("bad gateway", 502), API),
-    (server_error("rpc error: code = Unavailable desc = no such file"), RUNTIME),
-    (server_error("rpc error: code = ResourceExhausted desc = too many", 429), RUNTIME),
-    (server_error("too many requests in flight", 429), RUNTIME),
-    (server_error("slow down", 429, "TooManyRequests"), API),
-    (server_error(f"rpc error: code = Unknown desc = {containerd_sandbox_missing('s')}"), RUNTIME),
-    (server_error(containerd_sandbox_closed("s")), RUNTIME),
-    (server_error(forwarding_error(80, "s", "sandbox container s is not running")), RUNTIME),
-    (server_error("container not running (abc)"), POD_HOP),
-    (UpgradeError("unable to upgrade", status=400), API),
-    (UpgradeError("a proxy says no", status=403), API),
-    (ForwardError("gone", cause=ForwardErrorCause.SANDBOX_GONE), RUNTIME),
-    (ForwardError("gone", cause=ForwardErrorCause.POD_GONE), POD_HOP),
-    (ForwardError("refused", cause=ForwardErrorCause.REFUSED), PORT),
-    (ForwardError("reset", cause=ForwardErrorCause.RESET), PORT),
-    (ForwardError("taken", cause=ForwardErrorCause.PORT_TAKEN), LOCAL),
-    (ForwardError("nothing", cause=ForwardErrorCause.NO_TARGET), POD_HOP),
-    (ForwardError("late", cause=ForwardErrorCause.TIMEOUT), API),
-    (TuiForwardError("the program failed (ValueError: x)"), LOCAL),
+DIALS: list[tuple[Reason, HopKind]] = [
+    (Reason(code=ReasonCode.AUTH_FAILED, text="the token has expired", hint="log in"), API),
+    (Reason(code=ReasonCode.CONFIG_INVALID, text="there is no context here"), API),
+    (Reason(code=ReasonCode.NETWORK_PROTOCOL, detail="not HTTP"), API),
+    (Reason(code=ReasonCode.NETWORK_REFUSED, server="api:6443"), API),
+    (Reason(code=ReasonCode.TUNNEL_SILENT, timeout_s=5), API),
+    (Reason(code=ReasonCode.RUNTIME_SANDBOX_GONE), RUNTIME),
+    (Reason(code=ReasonCode.POD_NOT_RUNNING), POD_HOP),
+    (Reason(code=ReasonCode.PORT_REFUSED, port="80"), PORT),
+    (Reason(code=ReasonCode.PORT_RESET, port="80"), PORT),
+    (Reason(code=ReasonCode.TARGET_NO_POD), POD_HOP),
+    (Reason(code=ReasonCode.CONNECTION_TIMEOUT), API),
+    (Reason(code=ReasonCode.INTERNAL_ERROR, detail="ValueError: x"), LOCAL),
+]
+# Status, reason of the Status body and message of a refused upgrade.
+REJECTIONS: list[tuple[int, str, str, HopKind]] = [
+    (403, "Forbidden", 'User "x" cannot create resource "pods/portforward"', API),
+    (403, "Forbidden", 'pods "web-1" is forbidden: ', API),
+    (401, "Unauthorized", "Unauthorized", API),
+    (404, "NotFound", 'pods "web-1" not found', POD_HOP),
+    (404, "", "pod does not exist", POD_HOP),
+    (500, "", 'pod not found ("web-1_shop")', POD_HOP),
+    (400, "BadRequest", "pod web-1 does not have a host assigned", POD_HOP),
+    (404, "", "404 page not found", API),
+    (500, "", KUBELET_GONE, KUBELET),
+    (500, "", "error dialing backend: No agent available", KUBELET),
+    (500, "", "error dialing backend: dial tcp: lookup node-a: no such host", KUBELET),
+    (500, "", "error dialing backend: tls: failed to verify certificate: x509: …", KUBELET),
+    (403, "", "Forbidden (user=a, verb=create, resource=nodes, subresource(s)=[proxy])", KUBELET),
+    (500, "", STREAMING_GONE, RUNTIME),
+    (500, "", "no preferred addresses found; known addresses: []", KUBELET),
+    (500, "", "error reading backend response: EOF", KUBELET),
+    (500, "InternalError", "something broke", API),
+    (502, "", "bad gateway", API),
+    (500, "", "rpc error: code = Unavailable desc = no such file", RUNTIME),
+    (429, "", "rpc error: code = ResourceExhausted desc = too many", RUNTIME),
+    (429, "", "too many requests in flight", RUNTIME),
+    (429, "TooManyRequests", "slow down", API),
+    (500, "", f"rpc error: code = Unknown desc = {containerd_sandbox_missing('s')}", RUNTIME),
+    (500, "", containerd_sandbox_closed("s"), RUNTIME),
+    (500, "", forwarding_error(80, "s", "sandbox container s is not running"), RUNTIME),
+    (500, "", "rpc error: code = Unknown desc = sandbox container is not running", RUNTIME),
+    (500, "", "container not running (abc)", POD_HOP),
+    (400, "", "unable to upgrade", API),
+    (403, "", "a proxy says no", API),
+    (407, "", "Proxy Authentication Required", API),
 ]
 
 
-@pytest.mark.parametrize(("error", "hop"), DIALS, ids=lambda value: str(value)[:60])
-def test_where_an_error_arose(error: TuiForwardError, hop: HopKind) -> None:
-    for known in (KNOWN, told_nothing(KNOWN)):
-        verdict = diagnose(forward(RECONNECTING), error, known)
-        if known is KNOWN or "upgrade request" not in error.message:
-            assert verdict.hop is hop
-        assert verdict.error
-        assert verdict.hint
+@pytest.mark.parametrize(("cause", "hop"), DIALS, ids=[cause.code for cause, _ in DIALS])
+@pytest.mark.parametrize("facts", [KNOWN, UNREPORTED], ids=["facts", "no facts"])
+def test_hop_of_a_failed_dial(cause: Reason, hop: HopKind, facts: ClusterFacts) -> None:
+    found = diagnose(forward(RECONNECTING), cause, facts)
+    assert (found.hop, found.code) == (hop, cause.code)
+    assert found.error
+    assert found.hint
 
 
-def told_nothing(known: ClusterFacts) -> ClusterFacts:
-    """With nothing the API server tells, as for a person who may read nothing."""
-    return ClusterFacts(server=known.server)
+@pytest.mark.parametrize(("status", "status_reason", "message", "hop"), REJECTIONS)
+@pytest.mark.parametrize("facts", [KNOWN, UNREPORTED], ids=["facts", "no facts"])
+def test_hop_of_a_refused_upgrade(
+    status: int, status_reason: str, message: str, hop: HopKind, facts: ClusterFacts
+) -> None:
+    cause = parse_rejection(status, message, status_reason)
+    found = diagnose(forward(RECONNECTING), cause, facts)
+    assert found.hop is hop
+    assert found.error
+    assert found.hint
 
 
-@pytest.mark.parametrize("words", FINAL_REFUSALS)
-def test_every_last_word_of_the_dialler_is_placed(words: str) -> None:
-    verdict = diagnose(forward(RECONNECTING), server_error(f"{words} and more"), KNOWN)
-    assert verdict.hop in (KUBELET, RUNTIME, POD_HOP)
+@pytest.mark.parametrize(
+    "message",
+    [
+        "pod web-1 does not have a host assigned",
+        "pod does not exist",
+        "pod not found",
+        KUBELET_GONE,
+        "failed to find sandbox",
+        "sandbox container is not running",
+        "rpc error: code = Unknown",
+    ],
+)
+def test_refusal_by_the_cluster_is_final(message: str) -> None:
+    assert parse_rejection(500, message, "").code in FINAL_CODES
 
 
-def test_the_kubelets_port_tells_it_from_its_runtime() -> None:
+def test_upgrade_timeout_is_the_nodes_if_the_api_server_is_healthy() -> None:
+    cause = Reason(code=ReasonCode.API_UPGRADE_TIMEOUT, timeout_s=5)
+    found = diagnose(forward(RECONNECTING), cause, KNOWN)
+    assert (found.hop, found.code) == (KUBELET, ReasonCode.KUBELET_NO_ANSWER)
+    assert "nothing comes from the kubelet of node-a" in found.error
+    assert diagnose(forward(RECONNECTING), cause, UNREPORTED).hop is API
+
+
+def test_kubelet_port_distinguishes_kubelet_from_runtime() -> None:
     text = "error dialing backend: dial tcp 127.0.0.1:43493: connect: connection refused"
+    cause = parse_rejection(500, text, "")
     here = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=43493))
-    assert diagnose(forward(RECONNECTING), server_error(text), here).hop is KUBELET
+    assert diagnose(forward(RECONNECTING), cause, here).hop is KUBELET
     there = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=10250))
-    assert diagnose(forward(RECONNECTING), server_error(text), there).hop is RUNTIME
+    assert diagnose(forward(RECONNECTING), cause, there).hop is RUNTIME
 
 
-UNRESOLVED: list[tuple[Unresolved, ClusterFacts, HopKind | None]] = [
-    (Unresolved(reason="looking for shop/deploy/web:http", is_loading=True), KNOWN, None),
-    (Unresolved(reason="looking for a pod", is_loading=True), ClusterFacts(health=DOWN), API),
-    (Unresolved(reason="web-1 is Pending"), KNOWN, POD_HOP),
-    (Unresolved(reason="web-1 is Pending"), ClusterFacts(), POD_HOP),
-    (Unresolved(reason="web-1 is Pending"), ClusterFacts(health=DOWN), API),
-    (Unresolved(reason="api:6443 answered 503 to list pods"), KNOWN, API),
+PENDING = pod_reason(msgspec.structs.replace(POD, status="Pending"))
+RUNNING = Reason(code=ReasonCode.POD_LOST, pod="web-1")
+RESOLVING = Reason(code=ReasonCode.TARGET_RESOLVING)
+UNRESOLVED: list[tuple[Reason, ClusterFacts, HopKind | None]] = [
+    (RESOLVING, KNOWN, None),
+    (RESOLVING, ClusterFacts(health=DOWN), API),
+    (PENDING, KNOWN, POD_HOP),
+    (PENDING, ClusterFacts(), POD_HOP),
+    (PENDING, ClusterFacts(health=DOWN), API),
+    (Reason(code=ReasonCode.API_ERROR, server="api:6443", status="503"), KNOWN, API),
     (
-        Unresolved(reason="web-1 is Running"),
+        RUNNING,
         ClusterFacts(
             node=NodeDetails(name="node-a", ready=False, trouble="Kubelet stopped posting")
         ),
         KUBELET,
     ),
-    (Unresolved(reason="expired", blocked_by=BlockedBy.CREDENTIALS), KNOWN, API),
-    (Unresolved(reason="may not list pods", blocked_by=BlockedBy.FORBIDDEN), KNOWN, API),
-    (Unresolved(reason="no kubeconfig", blocked_by=BlockedBy.CONFIG), KNOWN, API),
-    (target_not_found(TARGET), KNOWN, POD_HOP),
-    (selectorless(TARGET, service=True), KNOWN, POD_HOP),
-    (Unresolved(reason=no_usable_pod_reason(TARGET, None, [])), KNOWN, POD_HOP),
+    (Reason(code=ReasonCode.AUTH_UNAUTHORIZED), KNOWN, API),
+    (Reason(code=ReasonCode.RBAC_FORBIDDEN, action="list pods"), KNOWN, API),
+    (Reason(code=ReasonCode.CONFIG_INVALID), KNOWN, API),
+    (target_not_found(TARGET).reason, KNOWN, POD_HOP),
+    (selectorless(TARGET).reason, KNOWN, POD_HOP),
+    (no_usable_pod_reason(TARGET, None, []), KNOWN, POD_HOP),
 ]
 
 
-@pytest.mark.parametrize(("obstacle", "known", "hop"), UNRESOLVED)
-def test_no_pod_to_go_to(obstacle: Unresolved, known: ClusterFacts, hop: HopKind | None) -> None:
-    by = obstacle.blocked_by
-    stuck = blocked(by, obstacle.reason) if by else forward(ForwardState.WAITING, obstacle.reason)
-    verdict = diagnose(stuck, obstacle, known)
-    assert verdict.hop is hop
-    assert bool(verdict.error) is bool(verdict.hint) is (hop is not None)
+@pytest.mark.parametrize(("cause", "facts", "hop"), UNRESOLVED)
+def test_hop_without_a_pod(cause: Reason, facts: ClusterFacts, hop: HopKind | None) -> None:
+    of = blocked(cause) if blocked_by(cause) else forward(ForwardState.WAITING)
+    found = diagnose(of, cause, facts)
+    assert found.hop is hop
+    assert bool(found.error) is bool(found.hint) is (hop is not None)
 
 
-def _port_problems() -> list[str]:
+def _port_problems() -> list[Reason]:
     udp = DeclaredPort(number=53, name="dns", protocol=PortProtocol.UDP)
     pod = msgspec.structs.replace(POD, ports=(udp,))
     service = Service(
         namespace="shop", name="web", ports=(DeclaredPort(number=80, name="http", target="web"),)
     )
-    asks: list[Callable[[], int]] = [
+    calls: list[Callable[[], int]] = [
         lambda: resolve_pod_port(pod, "http"),
         lambda: resolve_pod_port(pod, "53"),
         lambda: resolve_pod_port(pod, "70000"),
@@ -189,106 +210,99 @@ def _port_problems() -> list[str]:
         lambda: resolve_service_port(service, pod, "https"),
         lambda: resolve_service_port(service, pod, "80"),
     ]
-    found = []
-    for ask in asks:
+    reasons = []
+    for call in calls:
         with pytest.raises(PortResolutionError) as problem:
-            ask()
-        found.append(problem.value.reason)
-    return found
+            call()
+        reasons.append(problem.value.reason)
+    return reasons
 
 
-@pytest.mark.parametrize("reason", _port_problems())
-def test_no_such_port_is_the_ports_trouble(reason: str) -> None:
-    obstacle = Unresolved(reason=reason, blocked_by=BlockedBy.TARGET)
-    assert diagnose(blocked(BlockedBy.TARGET, reason), obstacle, KNOWN).hop is PORT
+@pytest.mark.parametrize("cause", _port_problems(), ids=lambda cause: cause.code)
+def test_port_problem_is_the_ports_fault(cause: Reason) -> None:
+    assert diagnose(blocked(cause), cause, KNOWN).hop is PORT
 
 
 @pytest.mark.parametrize("name", ["port", "has-port", "no-port-number"])
-def test_an_object_named_like_a_port_is_not_one(name: str) -> None:
+def test_object_named_like_a_port_problem_is_not_one(name: str) -> None:
     target = msgspec.structs.replace(TARGET, kind=TargetKind.POD, name=name)
-    obstacle = resolve_pod(target, None)
-    assert isinstance(obstacle, Unresolved)
-    assert diagnose(blocked(BlockedBy.TARGET), obstacle, KNOWN).hop is POD_HOP
+    missing = resolve_pod(target, None)
+    assert isinstance(missing, Unresolved)
+    assert diagnose(blocked(missing.reason), missing.reason, KNOWN).hop is POD_HOP
+
+
+TAKEN = Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port="8080", process="nginx (7)")
+NO_CONTEXT = Reason(code=ReasonCode.CONFIG_CONTEXT_MISSING, name="prod")
 
 
 @pytest.mark.parametrize(
-    ("stuck", "obstacle", "hop"),
+    ("of", "cause", "hop"),
     [
-        (blocked(BlockedBy.PORT, "port 8080 is taken by nginx (7)", listening=()), None, LOCAL),
+        (blocked(TAKEN, listening=()), None, LOCAL),
+        (blocked(TAKEN, listening=()), PENDING, LOCAL),
         (
-            blocked(BlockedBy.PORT, "port 8080 is taken", listening=()),
-            Unresolved(reason="web-1 is Pending"),
+            blocked(
+                Reason(code=ReasonCode.LOCAL_ADDRESS_UNAVAILABLE, address="10.9.9.9"), listening=()
+            ),
+            None,
             LOCAL,
         ),
-        (blocked(BlockedBy.CONFIG, "no such address", listening=()), None, LOCAL),
-        (blocked(BlockedBy.CONFIG, listening=()), ConfigError("no such context"), API),
-        (
-            blocked(BlockedBy.CONFIG, listening=()),
-            Unresolved(reason="no such context", blocked_by=BlockedBy.CONFIG),
-            API,
-        ),
-        (blocked(BlockedBy.CREDENTIALS), None, API),
-        (blocked(BlockedBy.TARGET), None, POD_HOP),
+        (blocked(NO_CONTEXT, listening=()), NO_CONTEXT, API),
+        (blocked(Reason(code=ReasonCode.AUTH_FAILED)), None, API),
+        (blocked(target_not_found(TARGET).reason), None, POD_HOP),
     ],
 )
-def test_what_needs_a_person(stuck: Forward, obstacle: Unresolved | None, hop: HopKind) -> None:
-    verdict = diagnose(stuck, obstacle, KNOWN)
-    assert verdict.hop is hop
-    assert verdict.error
-    assert verdict.hint
+def test_hop_of_a_blocked_forward(of: Forward, cause: Reason | None, hop: HopKind) -> None:
+    found = diagnose(of, cause, KNOWN)
+    assert found.hop is hop
+    assert found.error
+    assert found.hint
 
 
-def test_nothing_is_broken_that_has_not_failed() -> None:
+def test_no_hop_has_failed_without_a_cause() -> None:
     for state in (ForwardState.STARTING, ForwardState.CONNECTING, RECONNECTING):
         assert diagnose(forward(state), None, KNOWN) == HEALTHY
+    stale = Reason(code=ReasonCode.NETWORK_REFUSED)
     for state in (ForwardState.READY, ForwardState.STOPPED):
-        assert (
-            diagnose(forward(state), TransportError("an old story"), ClusterFacts(health=DOWN))
-            == HEALTHY
-        )
+        assert diagnose(forward(state), stale, ClusterFacts(health=DOWN)) == HEALTHY
 
 
-def test_the_words_for_people() -> None:
-    away = forward(RECONNECTING)
-    kubelet = diagnose(away, server_error(KUBELET_GONE), KNOWN)
+def test_texts_name_node_and_pod() -> None:
+    of = forward(RECONNECTING)
+    kubelet = diagnose(of, parse_rejection(500, KUBELET_GONE, ""), KNOWN)
     assert kubelet.error == (
         "the API server cannot reach the kubelet of node-a: "
         "dial tcp 192.168.0.7:10250: connect: connection refused"
     )
     assert "kubectl describe node node-a" in kubelet.hint
-    runtime = diagnose(away, server_error("rpc error: code = Unavailable desc = x"), KNOWN)
+    runtime = diagnose(
+        of, parse_rejection(500, "rpc error: code = Unavailable desc = x", ""), KNOWN
+    )
     assert runtime.error.startswith("the kubelet cannot reach the container runtime: rpc error")
-    assert "node-a" in runtime.hint
-    gone = PortForwardFailure(ForwardErrorCause.SANDBOX_GONE, "", 80).to_error()
-    sandbox = diagnose(away, gone, KNOWN)
+    assert NODE.name in runtime.hint
+    failure = PortForwardFailure(ReasonCode.RUNTIME_SANDBOX_GONE, 80)
+    sandbox = diagnose(of, failure.reason, KNOWN)
     assert sandbox.error == "the pod's sandbox no longer exists"
     assert "kubectl delete pod -n shop web-1" in sandbox.hint
-    pending = diagnose(away, Unresolved(reason="web-1 is Pending"), KNOWN)
+    pending = diagnose(of, PENDING, KNOWN)
     assert "kubectl describe pod -n shop web-1" in pending.hint
     node = ClusterFacts(node=NodeDetails(name="node-a", ready=False, trouble="it is silent"))
-    silent = diagnose(away, Unresolved(reason="web-1 is Running"), node)
-    assert silent.error == "node node-a is NotReady: it is silent"
-    forbidden = diagnose(
-        blocked(BlockedBy.FORBIDDEN, "not allowed to create pods/portforward in namespace shop"),
-        ApiError("pods is forbidden: blah", status=403, hint="ask for a Role"),
-        KNOWN,
-    )
-    assert forbidden.error == "not allowed to create pods/portforward in namespace shop"
-    assert forbidden.hint == "ask for a Role"
-    silent_node = "the API server did not answer the upgrade request within 5 s"
-    assert "but nothing comes from" in diagnose(away, TransportError(silent_node), KNOWN).error
-    assert NODE.name in diagnose(away, TransportError(silent_node), KNOWN).error
+    assert diagnose(of, RUNNING, node).error == "node node-a is NotReady: it is silent"
+    forbidden = parse_rejection(403, 'User "x" cannot create resource "pods/portforward"', "")
+    found = diagnose(blocked(forbidden), forbidden, KNOWN)
+    assert found.error == "not allowed to create pods/portforward in namespace shop as x"
+    assert "pods/portforward" in found.hint
 
 
 # Refusals -----------------------------------------------------------------------------------
 
 
-def test_the_latest_connection_with_a_say_decides() -> None:
+def test_latest_conclusive_connection_decides() -> None:
     ready = forward()
     served = connection(3, first_byte_s=0.1)
-    reset = connection(4, failed=True, close_reason="the application reset the connection")
-    silent = connection(5, state=ConnectionState.OPEN, close_reason="")
-    talking = connection(6, state=ConnectionState.OPEN, close_reason="", first_byte_s=0.2)
+    reset = connection(4, failed=True, close_code=ReasonCode.PORT_RESET)
+    silent = connection(5, state=ConnectionState.OPEN, close_code=None)
+    active = connection(6, state=ConnectionState.OPEN, close_code=None, first_byte_s=0.2)
     for connections, is_refused in (
         ([], False),
         ([refused(1)], True),
@@ -296,17 +310,11 @@ def test_the_latest_connection_with_a_say_decides() -> None:
         ([refused(1), served], False),
         ([refused(1), connection(2)], False),
         ([refused(1), reset, silent], True),
-        ([refused(1), talking], False),
-        ([refused(1, port=9999)], False),
+        ([refused(1), active], False),
     ):
         refusal = latest_refusal(ready, connections)
         assert (refusal is not None) is is_refused
-        verdict = diagnose(ready, None, KNOWN, refusal)
-        assert verdict.hop is (PORT if is_refused else None)
-        assert bool(verdict.error) is bool(verdict.hint) is is_refused
+        found = diagnose(ready, None, KNOWN, refusal)
+        assert found.hop is (PORT if is_refused else None)
+        assert bool(found.error) is bool(found.hint) is is_refused
     assert latest_refusal(forward(remote_port=None), [refused(1)]) is None
-
-
-def test_a_refusal_is_known_by_the_words_the_engine_gives_it() -> None:
-    failure = PortForwardFailure(ForwardErrorCause.REFUSED, "connection refused", 8080)
-    assert refused(1).close_reason == failure.to_error().message

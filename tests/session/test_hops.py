@@ -14,10 +14,9 @@ from tests.session.factories import (
     forward,
     refused,
 )
-from tui_forward.errors import ApiError, TransportError, TuiForwardError
+from tests.support.reasons import because
 from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
-    BlockedBy,
     DeclaredPort,
     Forward,
     ForwardState,
@@ -25,10 +24,11 @@ from tui_forward.model import (
     HopKind,
     HopState,
     PortProtocol,
+    Reason,
+    ReasonCode,
     TargetKind,
-    Unresolved,
 )
-from tui_forward.session.diagnosis import ClusterFacts, NotReadyCause
+from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.session.hops import build_hops
 
 OK, BAD, UNKNOWN = HopState
@@ -36,7 +36,7 @@ LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
 
 
 def way(
-    of: Forward, obstacle: NotReadyCause = None, known: ClusterFacts = KNOWN, *refusals: int
+    of: Forward, obstacle: Reason | None = None, known: ClusterFacts = KNOWN, *refusals: int
 ) -> dict[HopKind, Hop]:
     found = {
         hop.kind: hop
@@ -68,27 +68,21 @@ def test_a_way_that_works() -> None:
     assert not any(hop.error or hop.hint for hop in found.values())
 
 
-BREAKS: list[tuple[Forward, NotReadyCause, HopKind]] = [
-    (blocked(BlockedBy.PORT, listening=()), None, LOCAL),
-    (forward(ForwardState.RECONNECTING), TransportError("refused"), API),
-    (
-        forward(ForwardState.RECONNECTING),
-        ApiError("error dialing backend: no", status=500),
-        KUBELET,
-    ),
-    (forward(ForwardState.CONNECTING), ApiError("rpc error: code = x", status=500), RUNTIME),
-    (forward(ForwardState.WAITING), Unresolved(reason="web-1 is Pending"), POD_HOP),
-    (
-        blocked(BlockedBy.TARGET),
-        Unresolved(reason='pod web-1 has no port named "x"', blocked_by=BlockedBy.TARGET),
-        PORT,
-    ),
+PENDING = Reason(code=ReasonCode.POD_PENDING, pod="web-1", status="Pending")
+NO_PORT = Reason(code=ReasonCode.PORT_UNKNOWN_NAME, object="pod web-1", port="x")
+FAULTS: list[tuple[Forward, Reason | None, HopKind]] = [
+    (blocked(Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port="80"), listening=()), None, LOCAL),
+    (forward(ForwardState.RECONNECTING), Reason(code=ReasonCode.NETWORK_REFUSED), API),
+    (forward(ForwardState.RECONNECTING), Reason(code=ReasonCode.KUBELET_UNREACHABLE), KUBELET),
+    (forward(ForwardState.CONNECTING), Reason(code=ReasonCode.RUNTIME_ERROR), RUNTIME),
+    (forward(ForwardState.WAITING), PENDING, POD_HOP),
+    (blocked(NO_PORT), NO_PORT, PORT),
 ]
 
 
-@pytest.mark.parametrize(("of", "obstacle", "broken"), BREAKS, ids=[str(b[2]) for b in BREAKS])
+@pytest.mark.parametrize(("of", "obstacle", "broken"), FAULTS, ids=[hop for _, _, hop in FAULTS])
 def test_exactly_one_station_is_broken(
-    of: Forward, obstacle: TuiForwardError | Unresolved | None, broken: HopKind
+    of: Forward, obstacle: Reason | None, broken: HopKind
 ) -> None:
     found = way(of, obstacle)
     place = list(HopKind).index(broken)
@@ -103,7 +97,7 @@ def test_a_pod_without_a_node_has_no_kubelet() -> None:
     pod = msgspec.structs.replace(POD, node="", ip="", status="Pending", ready=False)
     known = ClusterFacts(health=HEALTHY, pod=PodDetails(pod=pod))
     waiting = forward(ForwardState.WAITING, pod=None, remote_port=None)
-    found = way(waiting, Unresolved(reason="web-1 is Pending"), known)
+    found = way(waiting, PENDING, known)
     assert states(found) == [OK, OK, UNKNOWN, UNKNOWN, BAD, UNKNOWN]
     assert found[KUBELET].name == ""
     assert found[PORT].name == "http"
@@ -187,7 +181,7 @@ def test_nothing_a_cluster_says_moves_the_cursor() -> None:
     pod = msgspec.structs.replace(POD, name=evil, status=evil, ip=evil)
     known = ClusterFacts(server=evil, node=node, pod=PodDetails(pod=pod))
     away = forward(ForwardState.RECONNECTING, evil)
-    for obstacle in (Unresolved(reason=evil, hint=evil), ApiError(evil, status=500, hint=evil)):
+    for obstacle in (because(evil, hint=evil), Reason(code=ReasonCode.API_ERROR, detail=evil)):
         for hop in build_hops(away, obstacle, known):
             for text in (hop.name, hop.error, hop.hint, *hop.facts):
                 assert text.isprintable()

@@ -23,7 +23,6 @@ from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
     ConfigError,
     ForwardError,
-    ForwardErrorCause,
     TransportError,
     TuiForwardError,
 )
@@ -38,12 +37,15 @@ from tui_forward.model import (
     Namespace,
     PodLog,
     PodRef,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     Target,
     TransportChoice,
     Unresolved,
 )
+from tui_forward.reasons import reason_text
 from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.transport.access import Endpoint, ServerAccess
 
@@ -122,7 +124,8 @@ class FakeBackend:
         if self.watch_error is not None:
             raise self.watch_error
         meaning = self.meaning.get(
-            target.name, Unresolved(reason=f"looking for {target.name}", is_loading=True)
+            target.name,
+            Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING, object=target.name)),
         )
         watch = self.watches[target.name] = FakeWatch(meaning)
         return watch
@@ -192,8 +195,8 @@ class FakePool:
         self.pod: PodRef | None = None
         self.round_trip_s: float | None = 0.001
         self.dialled: list[tuple[str, int]] = []
-        self.disconnects: list[str] = []
-        self.aborts: list[str] = []
+        self.disconnects: list[Reason] = []
+        self.aborts: list[Reason] = []
         self.probes = 0
         self.closed = False
         self._on_change = on_change
@@ -205,7 +208,7 @@ class FakePool:
         return int(self.up)
 
     async def connect(self, pod: PodRef, port: int) -> None:
-        self.down("moved on")
+        self.down(Reason(code=ReasonCode.TUNNEL_CLOSED))
         self.dialled.append((pod.name, port))
         self.pod = pod
         await self.below.dials.wait()
@@ -220,7 +223,7 @@ class FakePool:
         assert not self.up, "waiting for a pool that is up is not needed here"
         return self._reason
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: Reason | str) -> None:
         if self.up:
             self.up = False
             self._reason = TransportError(reason)
@@ -229,17 +232,17 @@ class FakePool:
     def probe(self, within_s: float) -> None:
         self.probes += 1
 
-    def disconnect(self, reason: str = "disconnected") -> None:
+    def disconnect(self, reason: Reason) -> None:
         self.disconnects.append(reason)
         self.down(reason)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Reason) -> None:
         self.aborts.append(reason)
         self.down(reason)
 
     async def close(self) -> None:
         self.closed = True
-        self.down("closed")
+        self.down(Reason(code=ReasonCode.TUNNEL_CLOSED))
 
 
 class FakeConnection:
@@ -267,7 +270,7 @@ class FakeConnection:
         self._queue_timeout_s = queue_timeout_s
         self._opened_at = time.time()
         self._bytes = 0
-        self._reason = ""
+        self._reason: Reason | None = None
         self._failed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -283,11 +286,13 @@ class FakeConnection:
                 await loop.sock_sendall(self._sock, data)
                 self._owner.counters.bytes_from_pod += len(data)
                 self._bytes += len(data)
-            self._reason = "closed"
+            self._reason = Reason(code=ReasonCode.CONNECTION_CLOSED)
         except TimeoutError:
-            self._fail(f"no tunnel within {self._queue_timeout_s:g} s")
+            self._fail(
+                Reason(code=ReasonCode.CONNECTION_QUEUE_TIMEOUT, timeout_s=self._queue_timeout_s)
+            )
         except ForwardError as error:
-            self._fail(error.message)
+            self._fail(error.reason)
         except asyncio.CancelledError:
             if not self._reason:
                 raise
@@ -295,13 +300,13 @@ class FakeConnection:
             self.state = ConnectionState.CLOSED
             self._sock.close()
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: Reason) -> None:
         self._failed = True
         self._reason = reason
         self._owner.counters.connections_failed += 1
-        self._owner.connection_failed(ForwardError(reason, cause=ForwardErrorCause.TIMEOUT))
+        self._owner.connection_failed(ForwardError(reason))
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Reason) -> None:
         if self._reason:
             return
         self._reason = reason
@@ -320,7 +325,8 @@ class FakeConnection:
             closed_at=now if closed else None,
             bytes_from_pod=self._bytes,
             bytes_to_pod=self._bytes,
-            close_reason=self._reason if closed else "",
+            close_code=self._reason.code if closed and self._reason is not None else None,
+            close_reason=reason_text(self._reason) if closed and self._reason is not None else "",
             failed=self._failed,
         )
 

@@ -77,6 +77,7 @@ class Catalog:
                 health=ApiHealth(
                     context=scope.context,
                     ok=False,
+                    code=error.code,
                     error=error.message,
                     hint=error.hint,
                     blocked_by=BlockedBy.CONFIG,

@@ -210,6 +210,7 @@ class ScopeInformer:
             resource=reflector.resource.plural,
             synced=reflector.synced,
             count=len(reflector.items),
+            code=error.code if error is not None else None,
             error=error.message if error is not None else "",
             hint=hint,
             forbidden=forbidden,

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service
+from tui_forward.model import DeclaredPort, Pod, PortProtocol, Reason, ReasonCode, Service
+from tui_forward.reasons import reason_text
 
 
 class PortResolutionError(Exception):
     """The port cannot be forwarded, whatever happens to the pods.
 
     Args:
-        reason: Why, in words.
-        hint: What would work.
+        reason: Why.
     """
 
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason_text(reason))
         self.reason = reason
-        self.hint = hint
 
 
 def resolve_pod_port(pod: Pod, port: str) -> int:
@@ -37,9 +36,7 @@ def resolve_pod_port(pod: Pod, port: str) -> int:
     if number is None:
         named = next((p for p in pod.ports if p.name == port), None)
         if named is None:
-            raise PortResolutionError(
-                f'pod {pod.name} has no port named "{port}"', _choices(pod.ports)
-            )
+            raise _unknown_name(f"pod {pod.name}", port, pod.ports)
         number = named.number
     _refuse_udp(pod.ports, number, port, f"pod {pod.name}")
     return number
@@ -64,9 +61,14 @@ def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
     named = next((p for p in pod.ports if p.name == declared.target), None)
     if named is None:
         raise PortResolutionError(
-            f'port {port} of svc/{service.name} leads to a port named "{declared.target}", '
-            f"which pod {pod.name} does not have",
-            _choices(pod.ports),
+            Reason(
+                code=ReasonCode.PORT_TARGET_NAME_MISSING,
+                object=f"svc/{service.name}",
+                port=port,
+                name=declared.target,
+                pod=pod.name,
+                available=_available(pod.ports),
+            )
         )
     return named.number
 
@@ -82,13 +84,18 @@ def find_service_port(service: Service, port: str) -> DeclaredPort:
     if number is None:
         found = next((p for p in service.ports if p.name == port), None)
         if found is None:
-            raise PortResolutionError(
-                f'{where} has no port named "{port}"', _choices(service.ports)
-            )
+            raise _unknown_name(where, port, service.ports)
         number = found.number
     matching = [p for p in service.ports if p.number == number]
     if not matching:
-        raise PortResolutionError(f"{where} has no port {number}", _choices(service.ports))
+        raise PortResolutionError(
+            Reason(
+                code=ReasonCode.PORT_UNKNOWN_NUMBER,
+                object=where,
+                port=str(number),
+                available=_available(service.ports),
+            )
+        )
     _refuse_udp(service.ports, number, port, where)
     # Two entries may share a number, one TCP and one UDP.
     return next((p for p in matching if p.protocol is not PortProtocol.UDP), matching[0])
@@ -99,26 +106,38 @@ def _number(port: str) -> int | None:
         return None
     number = int(port)
     if not 1 <= number <= 65535:
-        raise PortResolutionError(f"{port} is no port number", "Ports go from 1 to 65535")
+        raise PortResolutionError(Reason(code=ReasonCode.PORT_INVALID, port=port))
     return number
 
 
 def _refuse_udp(ports: Iterable[DeclaredPort], number: int, port: str, where: str) -> None:
     protocols = {p.protocol for p in ports if p.number == number}
     if protocols and PortProtocol.TCP not in protocols:
-        protocol = sorted(protocols)[0]
         raise PortResolutionError(
-            f"port {port} of {where} is {protocol}, which Kubernetes cannot forward",
-            "Only TCP ports can be forwarded",
+            Reason(
+                code=ReasonCode.PORT_PROTOCOL,
+                object=where,
+                port=port,
+                protocol=sorted(protocols)[0],
+            )
         )
 
 
-def _choices(ports: Iterable[DeclaredPort]) -> str:
-    known = [
+def _unknown_name(where: str, port: str, ports: Iterable[DeclaredPort]) -> PortResolutionError:
+    return PortResolutionError(
+        Reason(
+            code=ReasonCode.PORT_UNKNOWN_NAME,
+            object=where,
+            port=port,
+            available=_available(ports),
+        )
+    )
+
+
+def _available(ports: Iterable[DeclaredPort]) -> tuple[str, ...]:
+    names = [
         f"{p.name} ({p.number})" if p.name else str(p.number)
         for p in ports
         if p.protocol is PortProtocol.TCP
     ]
-    if not known:
-        return "No TCP ports are declared there; a pod's port can be given by number"
-    return "Ports there: " + ", ".join(dict.fromkeys(known))
+    return tuple(dict.fromkeys(names))

@@ -15,10 +15,11 @@ from tui_forward.catalog.port_resolution import (
     resolve_service_port,
 )
 from tui_forward.model import (
-    BlockedBy,
     OwnerRef,
     Pod,
     PodRef,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     Service,
@@ -27,6 +28,7 @@ from tui_forward.model import (
     Unresolved,
     Workload,
 )
+from tui_forward.reasons import reason_hint
 
 Trusted = Callable[[Pod], bool]
 
@@ -84,12 +86,10 @@ def resolve_selected(
         try:
             find_service_port(anchor, target.port)
         except PortResolutionError as problem:
-            return _blocked(problem)
+            return Unresolved(reason=problem.reason)
     pod = select_pod(pods, current=current, trusted=trusted)
     if pod is None:
-        return Unresolved(
-            reason=no_usable_pod_reason(target, anchor, pods, trusted), hint=_pod_hint(target, pods)
-        )
+        return Unresolved(reason=no_usable_pod_reason(target, anchor, pods, trusted))
     return _with_port(target, anchor, pod)
 
 
@@ -127,50 +127,55 @@ def resolve_pod(
     if pod is not None:
         return _pod_waits(target, pod, siblings, trusted)
     if origin is None:
-        return Unresolved(
-            reason=f'there is no pod "{target.name}" in namespace {target.namespace}',
+        return target_not_found(
+            target,
             hint="Check the name and the namespace; to survive replacement forward to its "
             "deployment or service",
-            blocked_by=BlockedBy.TARGET,
         )
     return _pod_gone(target, origin, siblings)
 
 
 def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod], trusted: Trusted) -> Unresolved:
     if not trusted(pod):
-        return Unresolved(reason=f"{describe_pod(pod)}, but its tunnel reported it as gone")
+        return Unresolved(reason=Reason(code=ReasonCode.POD_LOST, pod=pod.name))
     follows = pod.owner is not None and not target.pin
     if pod.deleting:
-        text = f"pod {pod.name} is Terminating"
-        if follows or target.pin:
-            text += "; waiting for its replacement"
-        if siblings:
-            text += f": {describe_pod(min(siblings, key=pod_sort_key))}"
-        return Unresolved(reason=text)
+        terminating = Reason(code=ReasonCode.POD_TERMINATING, pod=pod.name)
+        if not follows and not target.pin:
+            return Unresolved(reason=terminating)
+        return Unresolved(reason=_awaiting_replacement(terminating, siblings))
     if pod.phase in {"Succeeded", "Failed"}:
         if follows and pod.owner is not None and pod.owner.kind != "Job":
-            return Unresolved(reason=f"{describe_pod(pod)}; waiting for its replacement")
-        return Unresolved(
-            reason=f"{describe_pod(pod)} and will not run again",
-            hint="Start it again, or forward to something that keeps running",
-            blocked_by=BlockedBy.TARGET,
-        )
-    return Unresolved(reason=describe_pod(pod), hint=_reason_hint(pod))
+            ended = pod_reason(pod, ReasonCode.POD_ENDED)
+            return Unresolved(reason=_awaiting_replacement(ended, ()))
+        code = ReasonCode.POD_COMPLETED if pod.phase == "Succeeded" else ReasonCode.POD_FAILED
+        return Unresolved(reason=pod_reason(pod, code))
+    return Unresolved(reason=pod_reason(pod))
 
 
 def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresolved:
+    gone = Reason(code=ReasonCode.POD_DELETED, pod=target.name)
     if origin.owner is None or target.pin:
-        return Unresolved(
-            reason=f"pod {target.name} is gone; waiting for one of the same name",
-            hint="" if origin.owner is None else "It is pinned; without that its owner is followed",
+        reason = Reason(
+            code=ReasonCode.POD_AWAITING_SAME_NAME,
+            hint="" if origin.owner is None else "Forward without --pin to follow its owner",
+            previous=gone,
         )
+        return Unresolved(reason=reason)
     owner = f"{_short(origin.owner)}/{origin.owner.name}"
     if origin.owner.kind == "DaemonSet" and origin.node:
         owner += f" on node {origin.node}"
-    text = f"pod {target.name} is gone; waiting for its replacement by {owner}"
-    if siblings:
-        text += f": {describe_pod(min(siblings, key=pod_sort_key))}"
-    return Unresolved(reason=text)
+    return Unresolved(reason=_awaiting_replacement(gone, siblings, owner))
+
+
+def _awaiting_replacement(previous: Reason, siblings: Collection[Pod], owner: str = "") -> Reason:
+    candidate = min(siblings, key=pod_sort_key, default=None)
+    return Reason(
+        code=ReasonCode.POD_AWAITING_REPLACEMENT,
+        owner=owner,
+        cause=pod_reason(candidate) if candidate is not None else None,
+        previous=previous,
+    )
 
 
 def replacement_keeps_name(pod: Pod) -> bool:
@@ -204,22 +209,23 @@ def sibling_selector(pod: Pod) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def target_not_found(target: Target) -> Unresolved:
-    """Return the resolution of a service or workload that does not exist."""
-    kind = _NAMES[target.kind]
+def target_not_found(target: Target, hint: str = "") -> Unresolved:
+    """Return the resolution of a target that does not exist."""
     return Unresolved(
-        reason=f'there is no {kind} "{target.name}" in namespace {target.namespace}',
-        hint="Check the name and the namespace; the forward begins when it appears",
-        blocked_by=BlockedBy.TARGET,
+        reason=Reason(
+            code=ReasonCode.TARGET_NOT_FOUND,
+            kind=_NAMES[target.kind],
+            name=target.name,
+            namespace=target.namespace,
+            hint=hint,
+        )
     )
 
 
-def selectorless(target: Target, service: bool) -> Unresolved:
+def selectorless(target: Target) -> Unresolved:
     """Return the resolution of a service or workload without a selector."""
     return Unresolved(
-        reason=f"{_what(target)} has no selector, so it has no pods to forward to",
-        hint="Forward to what it points at instead" if service else "",
-        blocked_by=BlockedBy.TARGET,
+        reason=Reason(code=ReasonCode.TARGET_NO_SELECTOR, object=_object_name(target))
     )
 
 
@@ -228,40 +234,85 @@ def no_usable_pod_reason(
     anchor: Service | Workload | None,
     pods: Collection[Pod],
     trusted: Trusted = _trust_all,
-) -> str:
+) -> Reason:
     """Return why none of the selected pods is usable."""
-    what = _what(target)
+    name = _object_name(target)
     remaining = [pod for pod in pods if not pod.deleting]
     if isinstance(anchor, Workload) and anchor.kind is not TargetKind.JOB and not anchor.replicas:
-        return f"{what} is scaled to 0 replicas"
+        return Reason(code=ReasonCode.TARGET_SCALED_TO_ZERO, object=name)
     if not pods:
         if isinstance(anchor, Workload):
-            return f"{what} has no pods yet"
+            return Reason(code=ReasonCode.TARGET_NO_PODS, object=name)
         if isinstance(anchor, Service):
-            return f"no pod matches the selector of {what} ({anchor.selector})"
-        return f"no pod in namespace {target.namespace} matches {what}"
+            return Reason(
+                code=ReasonCode.TARGET_NO_MATCHING_PODS,
+                object=f"the selector of {name}",
+                detail=anchor.selector,
+            )
+        return Reason(
+            code=ReasonCode.TARGET_NO_MATCHING_PODS, object=name, namespace=target.namespace
+        )
     if not remaining:
         names = ", ".join(sorted(pod.name for pod in pods)[:3])
-        return f"all pods of {what} are Terminating ({names}); waiting for their replacements"
+        return Reason(code=ReasonCode.TARGET_PODS_TERMINATING, object=name, detail=names)
     gone = [pod for pod in remaining if is_usable(pod) and not trusted(pod)]
     if gone:
-        return f"pod {gone[0].name} is Running, but its tunnel reported it as gone"
-    ready = sum(pod.ready for pod in remaining)
+        return Reason(code=ReasonCode.POD_LOST, pod=gone[0].name)
     worst = sorted(remaining, key=pod_sort_key)
-    states = ", ".join(f"{pod.name} is {pod.status or pod.phase or 'Pending'}" for pod in worst[:3])
+    states = ", ".join(f"{pod.name} is {_status(pod)}" for pod in worst[:3])
     if len(worst) > 3:
         states += f" and {len(worst) - 3} more"
-    verb = "is" if len(remaining) == 1 else "are"
-    noun = "pod" if len(remaining) == 1 else "pods"
-    text = f"{ready} of {len(remaining)} {noun} of {what} {verb} ready: {states}"
-    message = next((pod.message for pod in worst if pod.message), "")
-    return f"{text} ({_shortened(message)})" if message else text
+    hints = (reason_hint(pod_reason(pod)) for pod in worst)
+    return Reason(
+        code=ReasonCode.TARGET_PODS_NOT_READY,
+        object=name,
+        ready=sum(pod.ready for pod in remaining),
+        total=len(remaining),
+        status=states,
+        detail=_shortened(next((pod.message for pod in worst if pod.message), "")),
+        hint=next(filter(None, hints), ""),
+    )
 
 
-def describe_pod(pod: Pod) -> str:
-    """Describe a pod's condition: "pod db-0 is Pending: 0/3 nodes are available"."""
-    text = f"pod {pod.name} is {pod.status or pod.phase or 'Pending'}"
-    return f"{text}: {_shortened(pod.message)}" if pod.message else text
+_STATUS_CODES = {
+    "ImagePullBackOff": ReasonCode.POD_IMAGE_PULL,
+    "ErrImagePull": ReasonCode.POD_IMAGE_PULL,
+    "InvalidImageName": ReasonCode.POD_IMAGE_PULL,
+    "ErrImageNeverPull": ReasonCode.POD_IMAGE_PULL,
+    "CrashLoopBackOff": ReasonCode.POD_CRASH_LOOPING,
+    "Error": ReasonCode.POD_CRASH_LOOPING,
+    "OOMKilled": ReasonCode.POD_OUT_OF_MEMORY,
+    "CreateContainerConfigError": ReasonCode.POD_CONTAINER_ERROR,
+    "CreateContainerError": ReasonCode.POD_CONTAINER_ERROR,
+    "RunContainerError": ReasonCode.POD_CONTAINER_ERROR,
+    "Pending": ReasonCode.POD_PENDING,
+    "ContainerCreating": ReasonCode.POD_PENDING,
+    "PodInitializing": ReasonCode.POD_PENDING,
+    "SchedulingGated": ReasonCode.POD_PENDING,
+}
+
+
+def pod_reason(pod: Pod, code: ReasonCode | None = None) -> Reason:
+    """Return a pod's condition: "pod db-0 is Pending: 0/3 nodes are available".
+
+    Args:
+        pod: The pod.
+        code: By default that of kubectl's STATUS.
+    """
+    status = _status(pod)
+    found = _STATUS_CODES.get(status.removeprefix("Init:"), ReasonCode.POD_NOT_READY)
+    return Reason(
+        code=code or found,
+        pod=pod.name,
+        namespace=pod.namespace,
+        status=status,
+        restarts=pod.restarts,
+        detail=_shortened(pod.message),
+    )
+
+
+def _status(pod: Pod) -> str:
+    return pod.status or pod.phase or "Pending"
 
 
 def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> Resolution:
@@ -271,7 +322,7 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
         else:
             port = resolve_pod_port(pod, target.port)
     except PortResolutionError as problem:
-        return _blocked(problem)
+        return Unresolved(reason=problem.reason)
     return Resolved(
         pod=PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node),
         port=port,
@@ -281,11 +332,7 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
     )
 
 
-def _blocked(problem: PortResolutionError) -> Unresolved:
-    return Unresolved(reason=problem.reason, hint=problem.hint, blocked_by=BlockedBy.TARGET)
-
-
-def _what(target: Target) -> str:
+def _object_name(target: Target) -> str:
     if target.kind is TargetKind.SELECTOR:
         return f"-l {target.name}"
     return f"{target.kind}/{target.name}"
@@ -299,22 +346,3 @@ def _short(owner: OwnerRef) -> str:
 def _shortened(message: str, limit: int = 160) -> str:
     line = " ".join(message.split()).rstrip(".")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def _pod_hint(target: Target, pods: Collection[Pod]) -> str:
-    if not pods:
-        return ""
-    hints = (_reason_hint(pod) for pod in sorted(pods, key=pod_sort_key))
-    del target
-    return next(filter(None, hints), "")
-
-
-def _reason_hint(pod: Pod) -> str:
-    status = pod.status.removeprefix("Init:")
-    if status in {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"}:
-        return "Check the image name and the pull secret"
-    if status in {"CrashLoopBackOff", "Error", "OOMKilled"}:
-        return f"Look at its logs: kubectl logs -n {pod.namespace} {pod.name} --previous"
-    if status in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-        return f"Look at its events: kubectl describe pod -n {pod.namespace} {pod.name}"
-    return ""

@@ -25,8 +25,6 @@ from tui_forward.catalog.target_resolution import (
 )
 from tui_forward.common.tasks import spawn
 from tui_forward.errors import (
-    ApiError,
-    AuthError,
     ConfigError,
     TransportError,
     TuiForwardError,
@@ -35,8 +33,9 @@ from tui_forward.errors import (
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
-    BlockedBy,
     Pod,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     Service,
@@ -109,7 +108,9 @@ class CatalogTargetWatch:
         self._target = target
         self._reflectors = reflectors
         self._on_closed = closed
-        self._current: Resolution = Unresolved(reason=f"looking for {target}", is_loading=True)
+        self._current: Resolution = Unresolved(
+            reason=Reason(code=ReasonCode.TARGET_RESOLVING, object=str(target))
+        )
         self._waiters: set[asyncio.Future[None]] = set()
         self._invalidated: dict[str, tuple[str, float]] = {}
         self._shared: SharedReflectors | None = None
@@ -181,14 +182,14 @@ class CatalogTargetWatch:
         try:
             self._shared = self._reflectors(target.context)
         except ConfigError as error:
-            self._set(_unresolved_error(error))
+            self._set(Unresolved(reason=error.reason))
             self._retry = asyncio.get_running_loop().call_later(2.0, self.start)
             return
         if target.kind is TargetKind.SELECTOR:
             try:
                 parse_selector(target.name)
             except UsageError as error:
-                self._set(_unresolved_error(error))
+                self._set(Unresolved(reason=error.reason))
                 return
             self._pods = self._acquire_pods(target.name)
         elif target.kind is TargetKind.POD:
@@ -260,10 +261,10 @@ class CatalogTargetWatch:
                 self._pods.release()
                 self._pods = None
             if handle.error is not None:
-                return _unresolved_error(handle.error)
+                return Unresolved(reason=handle.error.reason)
             return target_not_found(self._target) if handle.synced else None
         if not anchor.selector:
-            return selectorless(self._target, isinstance(anchor, Service))
+            return selectorless(self._target)
         if self._pods is None or self._pods.query[2] != anchor.selector:
             # Acquire before releasing the old one, so that a shared watch continues.
             old, self._pods = self._pods, self._acquire_pods(anchor.selector)
@@ -276,7 +277,7 @@ class CatalogTargetWatch:
         if handle is None:
             return None
         if not handle.synced:
-            return _unresolved_error(handle.error) if handle.error is not None else None
+            return Unresolved(reason=handle.error.reason) if handle.error is not None else None
         resolution = resolve_selected(
             self._target, anchor, list(handle), current=self._uid, trusted=self._trusted
         )
@@ -291,7 +292,7 @@ class CatalogTargetWatch:
             self._origin = pod
             self._follow_owner(pod)
         elif not source.synced:
-            return _unresolved_error(source.error) if source.error is not None else None
+            return Unresolved(reason=source.error.reason) if source.error is not None else None
         siblings: list[Pod] = []
         if self._pods is not None and self._origin is not None:
             siblings = [s for s in self._pods if is_replacement_of(s, self._origin)]
@@ -375,18 +376,5 @@ class CatalogTargetWatch:
     ) -> Resolution:
         """Return the error of the watch if there is no pod; a known pod stays in use."""
         if isinstance(resolution, Unresolved) and handle is not None and handle.error is not None:
-            return _unresolved_error(handle.error)
+            return Unresolved(reason=handle.error.reason)
         return resolution
-
-
-def _unresolved_error(error: TuiForwardError) -> Unresolved:
-    blocked_by = None
-    if isinstance(error, AuthError):
-        blocked_by = BlockedBy.CREDENTIALS
-    elif isinstance(error, ConfigError):
-        blocked_by = BlockedBy.CONFIG
-    elif isinstance(error, UsageError):
-        blocked_by = BlockedBy.TARGET
-    elif isinstance(error, ApiError) and error.forbidden:
-        blocked_by = BlockedBy.FORBIDDEN
-    return Unresolved(reason=error.message, hint=error.hint, blocked_by=blocked_by)

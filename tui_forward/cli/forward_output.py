@@ -28,6 +28,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "context": spec.target.context,
         "target": str(spec.target),
         "state": "paused" if forward.paused else forward.state.value,
+        "code": forward.code.value,
         "reason": forward.reason,
         "hint": forward.hint,
         "listening": [str(address) for address in forward.listening],

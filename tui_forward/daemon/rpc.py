@@ -12,21 +12,19 @@ must be understood between versions: fields are only ever added at their ends.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from tui_forward import errors
 from tui_forward.errors import (
     ApiError,
-    ForwardError,
-    ForwardErrorCause,
     ProtocolError,
     TuiForwardError,
 )
-from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress
+from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress, Reason
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Both sides must have the same: they come out of one installation, or should."""
 
 LENGTH: Final = 4
@@ -269,11 +267,9 @@ class Failure(_Message, frozen=True):
 
     id: int
     kind: str
-    message: str
-    hint: str = ""
+    reason: Reason
     status: int = 0
-    reason: str = ""
-    cause: str = ""
+    status_reason: str = ""
 
 
 FromEngine = Welcome | VersionMismatch | HandoverOffer | Result | Item | End | Failure
@@ -347,6 +343,7 @@ _PLAIN: dict[str, type[TuiForwardError]] = {
         errors.UsageError,
         errors.ConfigError,
         errors.AuthError,
+        errors.ForwardError,
         errors.TransportError,
         errors.ProtocolError,
     )
@@ -358,26 +355,17 @@ _WITH_STATUS: dict[str, type[ApiError]] = {
 
 def from_exception(request_id: int, error: TuiForwardError) -> Failure:
     """An error as a message; subclasses nobody else knows become the class they come from."""
-    known = {*_PLAIN, *_WITH_STATUS, ForwardError.__name__}
+    known = {*_PLAIN, *_WITH_STATUS}
     kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in known), "")
-    more: dict[str, Any] = {}
     if isinstance(error, ApiError):
-        more = {"status": error.status, "reason": error.reason}
-    elif isinstance(error, ForwardError):
-        more = {"cause": error.cause.value}
-    return Failure(request_id, kind, error.message, error.hint, **more)
+        return Failure(request_id, kind, error.reason, error.status, error.status_reason)
+    return Failure(request_id, kind, error.reason)
 
 
 def to_exception(failed: Failure) -> TuiForwardError:
-    """The error a message stands for."""
+    """Return the error that a message describes."""
     if failed.kind in _WITH_STATUS:
         return _WITH_STATUS[failed.kind](
-            failed.message, status=failed.status, reason=failed.reason, hint=failed.hint
+            failed.reason, status=failed.status, status_reason=failed.status_reason
         )
-    if failed.kind == ForwardError.__name__:
-        try:
-            cause = ForwardErrorCause(failed.cause)
-        except ValueError:
-            cause = ForwardErrorCause.OTHER
-        return ForwardError(failed.message, cause=cause, hint=failed.hint)
-    return _PLAIN.get(failed.kind, TuiForwardError)(failed.message, hint=failed.hint)
+    return _PLAIN.get(failed.kind, TuiForwardError)(failed.reason)

@@ -23,7 +23,7 @@ from tui_forward.engine.session_totals import SessionTotals
 from tui_forward.engine.socket_inheritance import SocketInheritance
 from tui_forward.engine.spec_validation import validate_spec
 from tui_forward.engine.tunnels.transport_cache import TransportCache
-from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.errors import UsageError
 from tui_forward.model import (
     Connection,
     Counters,
@@ -31,9 +31,10 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    Reason,
+    ReasonCode,
     TimelineEntry,
     TrafficHistory,
-    Unresolved,
 )
 
 _log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         forwards = list(self._forwards.values())
-        stops = (forward.stop("the program ends") for forward in forwards)
+        stops = (forward.stop(ReasonCode.ENGINE_STOPPED) for forward in forwards)
         for result in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(result, Exception):
                 _log.error("a forward did not stop in order", exc_info=result)
@@ -250,7 +251,7 @@ class Engine:
         """
         return self._forward(forward_id).snapshot()
 
-    def not_ready_cause(self, forward_id: str) -> TuiForwardError | Unresolved | None:
+    def not_ready_cause(self, forward_id: str) -> Reason | None:
         """Return what keeps a forward from being ready; None if nothing has failed.
 
         Meaningless while the forward is ready or stopped.

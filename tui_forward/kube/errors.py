@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import ApiError, AuthError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 
 
 class Status(msgspec.Struct):
@@ -49,49 +51,35 @@ def to_api_error(status_code: int, body: bytes, *, what: str, server: str) -> Tu
     message = redact(status.message or body[:2000].decode("utf-8", "replace"), limit=300)
     code = status_code if status_code >= 400 else status.code or status_code
     if code == 401:
-        return AuthError(
-            f"{server} refused the credentials (401) to {what}",
-            hint="Log in again (for example with `kubectl get ns` or your cloud's login command); "
-            "waiting forwards resume by themselves",
-        )
+        return AuthError(Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=server, action=what))
     if code == 403:
         # Authorizers other than RBAC, and admission, give a reason of their own.
         by_role = _BY_ROLE.search(message)
-        reason = f" as {by_role['user']}" if by_role else f": {message}" if message else ""
-        return ApiError(
-            f"you may not {what}{reason}",
-            status=403,
-            reason=status.reason or "Forbidden",
-            hint=f'Ask for a role that allows "{what}"',
+        reason = Reason(
+            code=ReasonCode.RBAC_FORBIDDEN,
+            action=what,
+            user=by_role["user"] if by_role else "",
+            detail="" if by_role else message,
         )
+        return ApiError(reason, status=403, status_reason=status.reason or "Forbidden")
     if code == 404:
-        return ApiError(
-            message if status.message else f"{server} does not know how to {what} (404)",
-            status=404,
-            reason=status.reason or "NotFound",
-            hint="Check the name, the namespace and the context",
+        reason = Reason(
+            code=ReasonCode.API_NOT_FOUND if status.message else ReasonCode.API_UNKNOWN_PATH,
+            server=server,
+            action=what,
+            detail=message if status.message else "",
         )
+        return ApiError(reason, status=404, status_reason=status.reason or "NotFound")
     if code == 410:
-        return ApiError(
-            f"{server} no longer has that version ({message or 'Expired'})",
-            status=410,
-            reason=status.reason or "Expired",
-        )
+        reason = Reason(code=ReasonCode.API_EXPIRED, server=server, detail=message or "Expired")
+        return ApiError(reason, status=410, status_reason=status.reason or "Expired")
     if code == 429:
-        return ApiError(
-            f"{server} limits the request rate (429): {what}",
-            status=429,
-            reason=status.reason or "TooManyRequests",
-            hint="Retried automatically",
-        )
-    return ApiError(
-        f"{server} answered {code} to {what}" + (f": {message}" if message else ""),
-        status=code,
-        reason=status.reason,
-        hint="The API server or a proxy in front of it fails; retried automatically"
-        if code >= 500
-        else "",
+        reason = Reason(code=ReasonCode.API_THROTTLED, server=server, action=what)
+        return ApiError(reason, status=429, status_reason=status.reason or "TooManyRequests")
+    reason = Reason(
+        code=ReasonCode.API_ERROR, server=server, status=str(code), action=what, detail=message
     )
+    return ApiError(reason, status=code, status_reason=status.reason)
 
 
 def to_transport_error(error: BaseException, *, server: str) -> TransportError:
@@ -102,16 +90,14 @@ def to_transport_error(error: BaseException, *, server: str) -> TransportError:
         server: Address of the server, without credentials.
     """
     if isinstance(error, TimeoutError):
-        return TransportError(f"{server} does not answer", hint="Check the network and VPN")
+        return TransportError(Reason(code=ReasonCode.NETWORK_TIMEOUT, server=server))
     # The streams of `transport` have described the failure already.
     for cause in _chain(error):
         if isinstance(cause, TransportError):
-            return TransportError(f"{server}: {cause.message}", hint=cause.hint or _NETWORK_HINT)
+            text, hint = f"{server}: {cause.message}", cause.hint or _NETWORK_HINT
+            return TransportError(replace(cause.reason, text=text, hint=hint))
     detail = redact(str(error), limit=160) or type(error).__name__
-    return TransportError(
-        f"the connection to {server} broke: {detail}",
-        hint=_NETWORK_HINT,
-    )
+    return TransportError(Reason(code=ReasonCode.NETWORK_RESET, server=server, detail=detail))
 
 
 def unexpected_response_error(what: str, server: str, error: Exception) -> ApiError:

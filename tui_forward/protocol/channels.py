@@ -15,7 +15,8 @@ from __future__ import annotations
 import binascii
 from typing import Final
 
-from tui_forward.errors import ForwardErrorCause, ProtocolError
+from tui_forward.errors import ProtocolError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.error_stream import (
     MAX_ERROR_TEXT_BYTES,
@@ -196,11 +197,11 @@ class ChannelsClient:
     def expire(self) -> None:
         """Fail the connection if it was not accepted; call after `REPLY_TIMEOUT_S`."""
         if not self.accepted:
-            self.fail(ForwardErrorCause.TIMEOUT, "no reply from the server for the new channels")
+            self.fail(ReasonCode.CONNECTION_NO_REPLY)
 
-    def fail(self, cause: ForwardErrorCause, text: str) -> None:
+    def fail(self, code: ReasonCode) -> None:
         """Close the connection for a local reason and call `closed`."""
-        self._close(PortForwardFailure(cause=cause, text=text, port=self.port))
+        self._close(PortForwardFailure(code=code, port=self.port))
 
     def send_ping(self) -> int:
         """Queue a WebSocket ping and return its id; 0 if nothing can be sent."""
@@ -268,13 +269,12 @@ class ChannelsClient:
                 self._receiver.eof_received()
                 self._close(None)
             else:
-                why = str(error) if error is not None else "closed before it began"
+                cause = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
                 self._close(
                     PortForwardFailure(
-                        cause=ForwardErrorCause.OTHER,
-                        text=f"the tunnel ended: {why}",
+                        code=ReasonCode.TUNNEL_LOST,
                         port=self.port,
-                        tunnel_lost=True,
+                        cause=error.reason if error is not None else cause,
                     )
                 )
         self._handler.tunnel_ended(error)

@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from tui_forward.errors import ForwardError, ForwardErrorCause
+from tui_forward.errors import ForwardError
+from tui_forward.model import Reason, ReasonCode
+from tui_forward.reasons import reason_text
 
 MAX_ERROR_TEXT_BYTES: Final = 16 * 1024
-"""How much of an error text is kept; real ones have half a kibibyte."""
+"""Limit of a stored error text; real ones have about 512 bytes."""
 
 _PREFIX: Final = re.compile(
     r"error forwarding port (?P<port>\d+) to pod (?P<sandbox>[^,]*), uid ?:? ?(?P<uid>[^:]*): "
@@ -26,50 +28,53 @@ class PortForwardFailure:
     """Why one forwarded connection failed.
 
     Attributes:
-        cause: What kind of trouble it is.
-        text: The other side's own words, whole; or ours if it gave none.
+        code: What failed; `TUNNEL_LOST` if the whole tunnel ended, not just this connection.
         port: The port in the pod.
-        tunnel_lost: The whole tunnel ended, not just this connection.
-        undelivered: The application has surely seen nothing of what was sent.
+        text: Text of the server, unabridged; empty if it sent none.
+        undelivered: The application has certainly received nothing of what was sent.
+        cause: Why the tunnel was lost, if it was.
+        status: Status of an RST_STREAM, if there was one.
     """
 
-    cause: ForwardErrorCause
-    text: str
+    code: ReasonCode
     port: int
-    tunnel_lost: bool = False
+    text: str = ""
     undelivered: bool = False
+    cause: Reason | None = None
+    status: str = ""
+
+    @property
+    def tunnel_lost(self) -> bool:
+        """Whether the whole tunnel ended."""
+        return self.code is ReasonCode.TUNNEL_LOST
+
+    @property
+    def reason(self) -> Reason:
+        """Code and parameters."""
+        return Reason(
+            code=self.code,
+            port=str(self.port),
+            detail=self.text,
+            cause=self.cause,
+            status=self.status,
+        )
 
     @property
     def summary(self) -> str:
-        """A few words for a person."""
-        words = _WORDS.get(self.cause)
-        return words.format(port=self.port) if words and not self.tunnel_lost else self.text
+        """One sentence for users."""
+        return reason_text(self.reason)
 
     def to_error(self) -> ForwardError:
-        """The same as an exception."""
-        hint = _HINTS.get(self.cause, "")
-        return ForwardError(self.summary, cause=self.cause, hint=hint)
+        """Return the same as an exception."""
+        return ForwardError(self.reason)
 
 
-_WORDS: Final = {
-    ForwardErrorCause.REFUSED: "nothing listens on port {port} in the pod",
-    ForwardErrorCause.RESET: "the application reset the connection on port {port}",
-    ForwardErrorCause.SANDBOX_GONE: "the pod's sandbox no longer exists",
-    ForwardErrorCause.POD_GONE: "the pod does not run any more",
-}
-
-_HINTS: Final = {
-    ForwardErrorCause.REFUSED: "Check which port the container listens on, "
-    "and that it listens on localhost or all addresses",
-    ForwardErrorCause.RESET: "Look at the log of the container",
-}
-
-# In this order: a sandbox error may quote a dial error, never the other way round. One
-# dial error in front of another (IPv4, IPv6) counts: the second is often "no suitable
-# address found", which says nothing.
-_CAUSES: Final = (
+# In this order: a sandbox error may quote a dial error, never the other way round. One dial error
+# in front of another (IPv4, IPv6) counts: the second is often "no suitable address found", which
+# does not explain anything.
+_CODES: Final = (
     (
-        ForwardErrorCause.SANDBOX_GONE,
+        ReasonCode.RUNTIME_SANDBOX_GONE,
         re.compile(
             r'network namespace for sandbox ".*" is closed'
             r'|failed to find sandbox ".*" in store'
@@ -78,16 +83,16 @@ _CAUSES: Final = (
         ),
     ),
     (
-        ForwardErrorCause.POD_GONE,
+        ReasonCode.POD_NOT_RUNNING,
         re.compile(r"container not running \(|pod does not exist|pod not found"),
     ),
-    (ForwardErrorCause.REFUSED, re.compile(r"connection refused", re.IGNORECASE)),
+    (ReasonCode.PORT_REFUSED, re.compile(r"connection refused", re.IGNORECASE)),
     (
-        ForwardErrorCause.RESET,
+        ReasonCode.PORT_RESET,
         re.compile(r"connection reset by peer|broken pipe|forcibly closed", re.IGNORECASE),
     ),
     (
-        ForwardErrorCause.TIMEOUT,
+        ReasonCode.CONNECTION_TIMEOUT,
         re.compile(
             r"timed out waiting for streams|i/o timeout|connection timed out|Timeout occurred",
             re.IGNORECASE,
@@ -97,11 +102,11 @@ _CAUSES: Final = (
 
 
 def parse_failure(text: bytes | str, port: int) -> PortForwardFailure:
-    """Read what a server wrote on an error stream (or a legacy error channel).
+    """Parse what a server wrote on an error stream (or a legacy error channel).
 
     Args:
         text: The whole text.
-        port: The port that was asked for; a text that names one is believed over it.
+        port: The requested port; a port named in the text takes precedence.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -109,10 +114,14 @@ def parse_failure(text: bytes | str, port: int) -> PortForwardFailure:
     match = _PREFIX.match(text)
     if match is not None:
         port = int(match["port"][:6])
-    for cause, pattern in _CAUSES:
-        if pattern.search(text):
-            return PortForwardFailure(cause=cause, text=text, port=port)
-    return PortForwardFailure(cause=ForwardErrorCause.OTHER, text=text, port=port)
+    return PortForwardFailure(
+        code=find_code(text) or ReasonCode.CONNECTION_FAILED, port=port, text=text
+    )
+
+
+def find_code(text: str) -> ReasonCode | None:
+    """Return what a text of a runtime or kubelet reports; None if it is unknown."""
+    return next((code for code, pattern in _CODES if pattern.search(text)), None)
 
 
 def forwarding_error(port: int, sandbox_id: str, cause: str) -> str:

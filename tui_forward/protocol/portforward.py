@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError
+from tui_forward.errors import ProtocolError, TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.error_stream import (
     MAX_ERROR_TEXT_BYTES,
@@ -178,11 +179,11 @@ class ClientStreamPair:
     def expire(self) -> None:
         """Fail the pair if it was not accepted; call after `REPLY_TIMEOUT_S`."""
         if not self.accepted:
-            self.fail(ForwardErrorCause.TIMEOUT, "no reply from the server for the new streams")
+            self.fail(ReasonCode.CONNECTION_NO_REPLY)
 
-    def fail(self, cause: ForwardErrorCause, text: str) -> None:
+    def fail(self, code: ReasonCode) -> None:
         """Reset the connection with RST CANCEL for a local reason and call `closed`."""
-        self._close(PortForwardFailure(cause=cause, text=text, port=self.port))
+        self._close(PortForwardFailure(code=code, port=self.port))
 
     # The pair itself is the receiver of the data stream: no extra call per DATA frame.
 
@@ -213,9 +214,10 @@ class ClientStreamPair:
 
     def stream_lost(self, error: ProtocolError | None) -> None:
         """Handle the end of the tunnel."""
-        text = "the tunnel ended" if error is None else f"the tunnel ended: {error}"
         failure = self._failure() or PortForwardFailure(
-            cause=ForwardErrorCause.OTHER, text=text, port=self.port, tunnel_lost=True
+            code=ReasonCode.TUNNEL_LOST,
+            port=self.port,
+            cause=error.reason if error is not None else None,
         )
         self._close(failure)
 
@@ -246,11 +248,11 @@ class ClientStreamPair:
 
     def _reset_failure(self, status: int) -> PortForwardFailure:
         if not self.accepted:
-            text = f"the server refused the stream (status {status})"
-            return PortForwardFailure(cause=ForwardErrorCause.OTHER, text=text, port=self.port)
-        # Newer runtimes send RST without a text when the application reset the connection.
-        text = "the connection was reset in the pod"
-        return PortForwardFailure(cause=ForwardErrorCause.RESET, text=text, port=self.port)
+            return PortForwardFailure(
+                code=ReasonCode.CONNECTION_STREAM_REFUSED, port=self.port, status=str(status)
+            )
+        # Newer runtimes reset the stream without a text when the application reset the connection.
+        return PortForwardFailure(code=ReasonCode.PORT_RESET, port=self.port)
 
     def _close(self, failure: PortForwardFailure | None) -> None:
         if not self.closed:

@@ -20,7 +20,9 @@ from typing import Final
 import h11
 
 from tui_forward.errors import ProtocolError, TransportError, UpgradeError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.upgrade_rejection import parse_rejection
 
 STREAM_PROTOCOL: Final = "portforward.k8s.io"
 STREAM_PROTOCOL_HEADER: Final = "X-Stream-Protocol-Version"
@@ -48,23 +50,21 @@ class UpgradeRejected(UpgradeError):  # noqa: N818  # a server response, not a l
     """The response to an upgrade request was not the requested 101.
 
     Args:
-        message: The server's text, if any.
+        reason: Why it was refused.
         status: HTTP status; 101 if the server switched to another protocol.
-        reason: The Status body's reason, or empty.
-        hint: As in the root.
+        status_reason: The Status body's reason, or empty.
         retry_after_s: Value of `Retry-After` (the kubelet's token cache is full, 429).
     """
 
     def __init__(
         self,
-        message: str,
+        reason: Reason,
         *,
         status: int,
-        reason: str = "",
-        hint: str = "",
+        status_reason: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message, status=status, reason=reason, hint=hint)
+        super().__init__(reason, status=status, status_reason=status_reason)
         self.retry_after_s = retry_after_s
 
 
@@ -235,7 +235,11 @@ class ClientUpgrade:
             echo = headers.get("sec-websocket-protocol", "")
         if echo != (self._protocol or ""):
             raise UpgradeRejected(
-                f"the server switched to protocol {echo[:100]!r} instead of {self._protocol!r}",
+                Reason(
+                    code=ReasonCode.API_UPGRADE_REFUSED,
+                    status="101",
+                    detail=f"protocol {echo[:100]!r} instead of {self._protocol!r}",
+                ),
                 status=101,
             )
         self.leftover = self._http.trailing_data[0]
@@ -244,26 +248,15 @@ class ClientUpgrade:
     def _rejection(self, response: h11.Response) -> UpgradeRejected:
         status = response.status_code
         headers = _texts(response.headers)
-        message, reason = _read_body(self._body[:MAX_BODY_BYTES])
-        if not message:
-            phrase = response.reason.decode("latin-1")
-            message = f"the server answered the upgrade request with {status} {phrase}".rstrip()
+        message, status_reason = _read_body(self._body[:MAX_BODY_BYTES])
+        message = message or response.reason.decode("latin-1")
         retry_after = headers.get("retry-after", "")
         return UpgradeRejected(
-            message,
+            parse_rejection(status, message, status_reason),
             status=status,
-            reason=reason,
-            hint=_HINTS.get(status, ""),
+            status_reason=status_reason,
             retry_after_s=float(retry_after) if _is_seconds(retry_after) else None,
         )
-
-
-_HINTS: Final = {
-    401: "Log in to the cluster again",
-    403: "Ask for the verbs create and get on pods/portforward in this namespace",
-    404: "Check that the pod still exists",
-    407: "Check the credentials in proxy-url",
-}
 
 
 def _read_body(body: bytes) -> tuple[str, str]:

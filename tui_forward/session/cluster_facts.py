@@ -11,12 +11,22 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from tui_forward.catalog.pod_selection import pod_sort_key
-from tui_forward.errors import ApiError, ForwardError, ForwardErrorCause
+from tui_forward.errors import ApiError, ForwardError
 from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.kube.api.log_text import split_log_lines
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
-from tui_forward.model import ApiHealth, Forward, ForwardState, Pod, PodLog, Target, TargetKind
+from tui_forward.model import (
+    ApiHealth,
+    Forward,
+    ForwardState,
+    Pod,
+    PodLog,
+    Reason,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.session.refresh_cache import FIRST_RESULT_TIMEOUT_S, StaleWhileRevalidateCache
 
@@ -125,9 +135,12 @@ async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
     if gone is not None:
         raise gone
     raise ForwardError(
-        f"there is no pod behind {target} now: {forward.reason}",
-        cause=ForwardErrorCause.NO_TARGET,
-        hint=forward.hint or "Look again when the forward is ready",
+        Reason(
+            code=ReasonCode.TARGET_NO_POD,
+            object=str(target),
+            detail=forward.reason,
+            hint=forward.hint,
+        )
     )
 
 

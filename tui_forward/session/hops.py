@@ -19,13 +19,13 @@ from tui_forward.model import (
     HopKind,
     HopState,
     PortProtocol,
+    Reason,
     TargetKind,
     TransportChoice,
 )
 from tui_forward.session.diagnosis import (
     ClusterFacts,
     Diagnosis,
-    NotReadyCause,
     diagnose,
     latest_refusal,
 )
@@ -40,7 +40,7 @@ _MAX_TEXT = 300
 
 def build_hops(
     forward: Forward,
-    obstacle: NotReadyCause,
+    obstacle: Reason | None,
     known: ClusterFacts,
     connections: Sequence[Connection] = (),
 ) -> tuple[Hop, ...]:
@@ -85,6 +85,7 @@ def _marked(hop: Hop, way: _HopBuilder, verdict: Diagnosis) -> Hop:
         facts=tuple(_text(fact) for fact in hop.facts if fact),
         state=state,
         latency_s=None if broken else hop.latency_s,  # it was measured before
+        code=verdict.code if broken else hop.code,
         error=_text(verdict.error if broken else hop.error),
         hint=_text(verdict.hint if broken else hop.hint),
     )
@@ -137,6 +138,7 @@ def _api(way: _HopBuilder) -> Hop:
         name=health.server or way.known.server,
         facts=(health.version, context),
         latency_s=health.latency_s,
+        code=health.code if ill else None,
         error=health.error if ill else "",
         hint=health.hint if ill else "",
     )

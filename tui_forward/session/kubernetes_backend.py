@@ -83,7 +83,9 @@ class KubernetesBackend:
         looked_at = tuple(health for _, health in self._health.values())
         # Forwards whose cluster nobody looks at: their own watches say that it is gone.
         return looked_at + tuple(
-            ApiHealth(context=context, ok=False, error=error.message, hint=error.hint)
+            ApiHealth(
+                context=context, ok=False, code=error.code, error=error.message, hint=error.hint
+            )
             for context, error in self._resolver.unreachable().items()
             if context not in self._health
         )
@@ -99,6 +101,7 @@ class KubernetesBackend:
                 health if health is not None else ApiHealth(context=context),
                 ok=False,
                 latency_s=None,
+                code=error.code,
                 error=error.message,
                 hint=error.hint,
             )

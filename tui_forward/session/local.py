@@ -302,6 +302,7 @@ class LocalSession:
             health = ApiHealth(
                 context=scope.context,
                 ok=False,
+                code=error.code,
                 error=error.message,
                 hint=error.hint,
                 blocked_by=BlockedBy.CONFIG,

@@ -19,10 +19,10 @@ from tests.engine.fake_cluster import (
     SOURCE_BYTES,
 )
 from tests.engine.harness import POD, bench, receive
+from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
-from tui_forward.errors import ForwardErrorCause
-from tui_forward.model import ConnectionState, TransportChoice
+from tui_forward.model import ConnectionState, ReasonCode, TransportChoice
 
 SPDY, WEBSOCKET, CHANNELS = (
     TransportChoice.SPDY,
@@ -145,7 +145,7 @@ async def test_a_refusal_by_a_ready_container_resets_that_connection_only() -> N
         client.close()
         assert made.connections[0].failed
         assert made.gate.counters.connections_failed == 1
-        assert [failure.cause for failure in made.gate.failures] == [ForwardErrorCause.REFUSED]
+        assert [failure.code for failure in made.gate.failures] == [ReasonCode.PORT_REFUSED]
         assert made.pool.up
 
 
@@ -199,7 +199,7 @@ async def test_the_last_words_before_a_reset_are_delivered() -> None:
         with pytest.raises(ConnectionResetError):
             await loop.sock_recv(client, 100)
         await made.tasks[0]
-        assert [failure.cause for failure in made.gate.failures] == [ForwardErrorCause.RESET]
+        assert [failure.code for failure in made.gate.failures] == [ReasonCode.PORT_RESET]
         client.close()
 
 
@@ -266,7 +266,7 @@ async def test_aborting_resets_the_client_and_frees_the_pod(transport: Transport
         client = made.accept()
         await until(lambda: len(made.chain.opened) > opened)
         await until(lambda: made.connections[0].state is ConnectionState.OPEN)
-        made.connections[0].abort("because")
+        made.connections[0].abort(because("because"))
         await made.tasks[0]
         with pytest.raises(ConnectionResetError):
             await receive(client, 1)
@@ -328,7 +328,7 @@ async def test_a_slow_reader_on_a_shared_tunnel_yields_when_there_is_no_more_roo
         assert len(await receive(fast, SOURCE_BYTES + 1)) == SOURCE_BYTES
         await made.tasks[0]
         assert made.connections[0].failed
-        assert "its reader stopped" in made.connections[0].snapshot(0).close_reason
+        assert "stopped reading" in made.connections[0].snapshot(0).close_reason
         assert not made.connections[1].failed
 
 

@@ -14,8 +14,8 @@ from tui_forward.engine.connections.local_ports import (
     bind_sockets,
     check_addresses,
 )
-from tui_forward.errors import ForwardError, ForwardErrorCause, UsageError
-from tui_forward.model import LocalAddress
+from tui_forward.errors import ForwardError, UsageError
+from tui_forward.model import LocalAddress, ReasonCode
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_required_port_in_use_is_an_error(undo: ExitStack) -> None:
     port = occupy(undo)
     with pytest.raises(PortTakenError) as failed:
         bound(undo, PortRequest(port, required=True))
-    assert failed.value.cause is ForwardErrorCause.PORT_TAKEN
+    assert failed.value.code is ReasonCode.LOCAL_PORT_TAKEN
     assert failed.value.address == LocalAddress("127.0.0.1", port)
     assert failed.value.hint
 
@@ -164,7 +164,7 @@ def test_required_privileged_port_error_has_a_hint(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(local_ports, "_bind_one", not_allowed)
     with pytest.raises(ForwardError) as failed:
         bind_sockets(("localhost",), PortRequest(80, required=True))
-    assert failed.value.cause is ForwardErrorCause.PRIVILEGED
+    assert failed.value.code is ReasonCode.LOCAL_PORT_PRIVILEGED
     assert "80" in failed.value.message
     assert "1024" in failed.value.hint
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.support.fake_engine import FakeBackend, FakeLowerHalf, FakeWatch, echo, pod
+from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine import socket_inheritance
 from tui_forward.engine.connections import listener
@@ -37,10 +38,11 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    ReasonCode,
     Target,
     TargetKind,
-    Unresolved,
 )
+from tui_forward.protocol.upgrade_rejection import parse_rejection
 
 
 def spec(
@@ -143,7 +145,7 @@ async def test_bytes_flow_and_are_counted(
         EventKind.CONNECTION_CLOSED,
     ]
     assert texts(engine, forward_id)[:2] == [
-        "switched on",
+        "started",
         f"listening on 127.0.0.1:{port}",
     ]
 
@@ -165,7 +167,7 @@ async def test_states_are_events_with_reasons(engine: Engine, backend: FakeBacke
 
 
 async def test_waits_with_the_reason_of_the_target(engine: Engine, backend: FakeBackend) -> None:
-    backend.meaning["web"] = Unresolved(reason="0 of 2 pods of deploy/web are ready", hint="look")
+    backend.meaning["web"] = unresolved("0 of 2 pods of deploy/web are ready", hint="look")
     engine.start(spec())
     await until(lambda: only(engine).reason == "0 of 2 pods of deploy/web are ready")
     forward = only(engine)
@@ -176,8 +178,8 @@ async def test_waits_with_the_reason_of_the_target(engine: Engine, backend: Fake
 
 
 async def test_a_target_that_does_not_exist_blocks(engine: Engine, backend: FakeBackend) -> None:
-    backend.meaning["web"] = Unresolved(
-        reason='there is no deployment "web"', hint="check", blocked_by=BlockedBy.TARGET
+    backend.meaning["web"] = unresolved(
+        'there is no deployment "web"', ReasonCode.TARGET_NOT_FOUND, hint="check"
     )
     engine.start(spec())
     await until(state_is(engine, ForwardState.BLOCKED))
@@ -190,7 +192,7 @@ async def test_a_target_that_does_not_exist_blocks(engine: Engine, backend: Fake
 async def test_parked_connections_go_through_when_a_pod_is_there(
     engine: Engine, backend: FakeBackend
 ) -> None:
-    backend.meaning["web"] = Unresolved(reason="deploy/web has no pods yet")
+    backend.meaning["web"] = unresolved("deploy/web has no pods yet")
     forward_id = engine.start(spec())
     await until(lambda: only(engine).listening)
     port = only(engine).listening[0].port
@@ -213,9 +215,9 @@ async def test_a_connection_is_given_up_after_its_time(
     await until(lambda: only(engine).counters.connections_failed == 1)
     (connection,) = engine.connections(forward_id)
     assert connection.failed
-    assert connection.close_reason == "no tunnel within 0.05 s"
+    assert connection.close_reason == "no tunnel to the pod within 0.05 s"
     assert connection.closed_at is not None
-    assert only(engine).last_event == "no tunnel within 0.05 s"
+    assert only(engine).last_event == "no tunnel to the pod within 0.05 s"
     backend.watches["web"].set(pod("web-1"))
     await until(lambda: any("1 given up" in text for text in texts(engine, forward_id)))
 
@@ -244,7 +246,7 @@ async def test_follows_the_replacement(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
-    watch.set(Unresolved(reason="replacement web-2 is starting"))
+    watch.set(unresolved("replacement web-2 is starting"))
     await until(state_is(engine, ForwardState.RECONNECTING))
     assert only(engine).reason == "pod web-1 can no longer be used; replacement web-2 is starting"
     assert below.pool.disconnects, "connections to the old pod may end in peace"
@@ -319,11 +321,11 @@ async def test_a_pod_that_changes_interrupts_the_dial(
     await until(lambda: below.pool.dialled == [("web-1", 80), ("web-2", 80)])
     below.dials.set()
     await until(state_is(engine, ForwardState.READY))
-    backend.watches["web"].set(Unresolved(reason="scaled to 0"))
+    backend.watches["web"].set(unresolved("scaled to 0"))
     below.dials.clear()
     backend.watches["web"].set(pod("web-3"))
     await until(lambda: below.pool.dialled[-1] == ("web-3", 80))
-    backend.watches["web"].set(Unresolved(reason="deploy/web is scaled to 0 replicas"))
+    backend.watches["web"].set(unresolved("deploy/web is scaled to 0 replicas"))
     await until(lambda: "scaled to 0 replicas" in only(engine).reason)
 
 
@@ -335,7 +337,7 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
     gone = ForwardError("failed to find sandbox")
     live._gate.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1"]
-    assert only(engine).last_event == "the sandbox of web-1 is gone: failed to find sandbox"
+    assert only(engine).last_event == "pod web-1: failed to find sandbox"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
@@ -349,7 +351,7 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
 async def test_a_pod_the_api_does_not_know_is_distrusted(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
-    below.dial_error = ApiError('pods "web-1" not found', status=404, reason="NotFound")
+    below.dial_error = ApiError('pods "web-1" not found', status=404, status_reason="NotFound")
     backend.meaning["web"] = pod("web-1")
     engine.start(spec())
     await until(lambda: below.pools and below.pool.dialled)
@@ -496,18 +498,19 @@ async def test_one_that_gets_through_wakes_the_others(
 async def test_forbidden_names_verb_and_resource(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
-    below.dial_error = ApiError(
+    message = (
         'pods "web-1" is forbidden: User "eve" cannot create resource "pods/portforward" '
-        'in API group "" in the namespace "shop"',
-        status=403,
-        reason="Forbidden",
+        'in API group "" in the namespace "shop"'
     )
+    reason = parse_rejection(403, message, "Forbidden")
+    below.dial_error = ApiError(reason, status=403, status_reason="Forbidden")
     backend.meaning["web"] = pod("web-1")
     engine.start(spec())
     await until(state_is(engine, ForwardState.BLOCKED))
     forward = only(engine)
     assert forward.blocked_by is BlockedBy.FORBIDDEN
-    assert forward.reason == "not allowed to create pods/portforward in namespace shop"
+    assert forward.code is ReasonCode.RBAC_FORBIDDEN
+    assert forward.reason == "not allowed to create pods/portforward in namespace shop as eve"
     assert "pods/portforward" in forward.hint
 
 
@@ -540,8 +543,8 @@ async def test_any_exception_is_a_state_and_a_retry(
     await until(lambda: engine.forwards()[1].retry_at is not None)
     forward = engine.forwards()[1]
     assert forward.state is ForwardState.STARTING
-    assert forward.reason == "the program failed (ZeroDivisionError: bug); starting over"
-    assert "fell over" in caplog.text
+    assert forward.reason == "internal error: ZeroDivisionError: bug; restarting the forward"
+    assert "failed and restarts" in caplog.text
     assert await echo(other) == b"hello"
     await until(lambda: engine.forwards()[1].state is ForwardState.READY)
 
@@ -713,7 +716,7 @@ async def test_stopping_ends_everything(
     totals = engine.totals(())
     assert (totals.bytes_from_pod, totals.connections_total, totals.connections_open) == (5, 1, 0)
     last = (await events_of(engine))[-1]
-    assert (last.event, last.reason) == (EventKind.STOPPED, "switched off")
+    assert (last.event, last.reason) == (EventKind.STOPPED, "stopped")
     with pytest.raises(UsageError, match="there is no forward f1"):
         await engine.stop(forward_id)
 
@@ -782,7 +785,7 @@ async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend)
     assert (ended.id, ended.state, ended.close_reason) == (
         first.id,
         ConnectionState.CLOSED,
-        "closed by hand",
+        "closed by the user",
     )
     engine.close_connection(first.id)
     open_one = (

@@ -25,41 +25,64 @@ from tui_forward.engine.forwards.state_machine import (
     TunnelUp,
     next_status,
 )
-from tui_forward.model import BlockedBy, ForwardState
+from tui_forward.model import BlockedBy, ForwardState, Reason, ReasonCode
+from tui_forward.reasons import reason_text
+
+TAKEN = Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port="80", process="nginx (812)")
+NO_PODS_READY = Reason(code=ReasonCode.TARGET_PODS_NOT_READY, object="deploy/web", ready=0, total=2)
+NOT_FOUND = Reason(code=ReasonCode.TARGET_NOT_FOUND, kind="deployment", name="web")
+RESOLVING = Reason(code=ReasonCode.TARGET_RESOLVING, object="shop/deploy/web:80")
+UNUSABLE = Reason(code=ReasonCode.POD_UNUSABLE, pod="web-1")
+REPLACED = Reason(code=ReasonCode.POD_REPLACED, pod="a", successor="b")
+REFUSED = Reason(code=ReasonCode.NETWORK_REFUSED, server="api:6443", dialed_pod="web-1")
+EXPIRED = Reason(code=ReasonCode.AUTH_FAILED, text="credentials expired", hint="Log in")
+CLOSED = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
+CRASHED = Reason(code=ReasonCode.FORWARD_FAILED, detail="ValueError: x")
+STOPPED = Reason(code=ReasonCode.FORWARD_STOPPED)
+
+
+def connecting(pod: str) -> DialStarted:
+    return DialStarted(Reason(code=ReasonCode.FORWARD_CONNECTING, pod=pod, port="80"))
+
+
+def forwarding(pod: str) -> TunnelUp:
+    return TunnelUp(Reason(code=ReasonCode.FORWARD_READY, pod=pod, port="80"))
+
 
 INPUTS: dict[type[Input], list[Input]] = {
-    ListenerBlocked: [ListenerBlocked("local port 80 is taken by nginx (812)")],
+    ListenerBlocked: [ListenerBlocked(TAKEN)],
     PodMissing: [
-        PodMissing("0 of 2 pods are ready"),
-        PodMissing("there is no deployment", blocked_by=BlockedBy.TARGET),
-        PodMissing("0 of 2 pods are ready", lost="pod a can no longer be used"),
+        PodMissing(NO_PODS_READY),
+        PodMissing(NOT_FOUND),
+        PodMissing(NO_PODS_READY, lost=UNUSABLE),
     ],
-    PodMoved: [PodMoved("pod a was replaced by b")],
-    DialStarted: [DialStarted("connecting to b:80")],
-    DialFailed: [
-        DialFailed("connection refused", 12.0),
-        DialFailed("credentials expired", 12.0, blocked_by=BlockedBy.CREDENTIALS, hint="log in"),
-    ],
-    TunnelUp: [TunnelUp("forwarding to b:80 by SPDY")],
-    TunnelLost: [TunnelLost("the API server closed the tunnel")],
-    Failed: [Failed("the program failed", 12.0)],
+    PodMoved: [PodMoved(REPLACED)],
+    DialStarted: [connecting("b")],
+    DialFailed: [DialFailed(REFUSED, 12.0), DialFailed(EXPIRED, 12.0)],
+    TunnelUp: [forwarding("b")],
+    TunnelLost: [TunnelLost(CLOSED)],
+    Failed: [Failed(CRASHED, 12.0)],
     Paused: [Paused()],
     Resumed: [Resumed()],
-    Stopped: [Stopped("switched off")],
+    Stopped: [Stopped(STOPPED)],
 }
-ALL = [given for group in INPUTS.values() for given in group]
+ALL = [event for group in INPUTS.values() for event in group]
 
 
-def run(*given: Input, status: Status = state_machine.INITIAL) -> Status:
-    for one in given:
-        status = next_status(status, one)
+def run(*events: Input, status: Status = state_machine.INITIAL) -> Status:
+    for event in events:
+        status = next_status(status, event)
     return status
 
 
-READY = run(DialStarted("connecting to a:80"), TunnelUp("forwarding to a:80"))
+def text(status: Status) -> str:
+    return reason_text(status.reason)
 
 
-def test_every_pair_has_a_cell() -> None:
+READY = run(connecting("a"), forwarding("a"))
+
+
+def test_every_state_has_a_rule_for_every_input() -> None:
     inputs = set(get_args(Input))
     assert inputs == set(INPUTS)
     assert set(TABLE) == set(ForwardState)
@@ -67,12 +90,12 @@ def test_every_pair_has_a_cell() -> None:
 
 
 @given(st.lists(st.sampled_from(ALL), max_size=30))
-def test_what_is_shown_is_always_consistent(given: list[Input]) -> None:
+def test_status_is_always_consistent(events: list[Input]) -> None:
     status = state_machine.INITIAL
     up = False
-    for one in given:
-        before, status = status, next_status(status, one)
-        assert status.reason
+    for event in events:
+        before, status = status, next_status(status, event)
+        assert text(status)
         assert (status.blocked_by is not None) == (status.state is ForwardState.BLOCKED)
         assert not status.paused or status.state is ForwardState.STOPPED
         if status.retry_at is not None:
@@ -83,10 +106,10 @@ def test_what_is_shown_is_always_consistent(given: list[Input]) -> None:
                 ForwardState.BLOCKED,
             }
         if before.state is not ForwardState.READY and status.state is ForwardState.READY:
-            assert isinstance(one, TunnelUp), "only a tunnel makes a forward ready"
-        if isinstance(one, TunnelUp):
+            assert isinstance(event, TunnelUp), "only a tunnel makes a forward ready"
+        if isinstance(event, TunnelUp):
             up = True
-        elif isinstance(one, TunnelLost | PodMissing | PodMoved | Failed | Paused | Stopped):
+        elif isinstance(event, TunnelLost | PodMissing | PodMoved | Failed | Paused | Stopped):
             up = False
         if status.state is ForwardState.READY:
             assert up, "ready although the tunnel is gone"
@@ -94,121 +117,123 @@ def test_what_is_shown_is_always_consistent(given: list[Input]) -> None:
             assert status.was_ready
 
 
-@pytest.mark.parametrize("one", ALL, ids=lambda one: type(one).__name__)
-def test_nothing_but_resume_leaves_a_pause_except_the_end(one: Input) -> None:
+@pytest.mark.parametrize("event", ALL, ids=lambda event: type(event).__name__)
+def test_only_resume_and_stop_leave_a_pause(event: Input) -> None:
     paused = run(Paused(), status=READY)
-    after = next_status(paused, one)
-    if isinstance(one, Resumed):
+    after = next_status(paused, event)
+    if isinstance(event, Resumed):
         assert after.state is ForwardState.STARTING
         assert not after.paused
         assert not after.was_ready
-    elif isinstance(one, Stopped):
+    elif isinstance(event, Stopped):
         assert after.state is ForwardState.STOPPED
         assert not after.paused
     else:
         assert after == paused
 
 
-@pytest.mark.parametrize("one", ALL, ids=lambda one: type(one).__name__)
-def test_nothing_leaves_the_end(one: Input) -> None:
-    over = run(Stopped("switched off"), status=READY)
-    assert next_status(over, one).state is ForwardState.STOPPED
+@pytest.mark.parametrize("event", ALL, ids=lambda event: type(event).__name__)
+def test_stopped_is_final(event: Input) -> None:
+    stopped = run(Stopped(STOPPED), status=READY)
+    assert next_status(stopped, event).state is ForwardState.STOPPED
 
 
-def test_a_first_start_in_words() -> None:
-    status = run(PodMissing("0 of 2 pods of deploy/web are ready"))
-    assert (status.state, status.reason) == (
+def test_states_before_the_first_tunnel() -> None:
+    status = run(PodMissing(NO_PODS_READY))
+    assert (status.state, text(status)) == (
         ForwardState.WAITING,
         "0 of 2 pods of deploy/web are ready",
     )
-    status = run(DialStarted("connecting to web-1:80"), status=status)
-    assert (status.state, status.reason) == (ForwardState.CONNECTING, "connecting to web-1:80")
-    status = run(DialFailed("cannot reach pod web-1: refused", 99.0), status=status)
+    status = run(connecting("web-1"), status=status)
+    assert (status.state, text(status)) == (ForwardState.CONNECTING, "connecting to web-1:80")
+    status = run(DialFailed(REFUSED, 99.0), status=status)
     assert (status.state, status.retry_at) == (ForwardState.CONNECTING, 99.0)
-    again = run(DialStarted("connecting to web-1:80"), status=status)
-    assert again == replace(status, retry_at=None), "why it failed is more than that it is tried"
-    other = run(DialStarted("connecting to web-2:80"), status=status)
-    assert (other.reason, other.retry_at) == ("connecting to web-2:80", None)
+    again = run(connecting("web-1"), status=status)
+    assert again == replace(status, retry_at=None), "the failure is shown until the pod changes"
+    other = run(connecting("web-2"), status=status)
+    assert (text(other), other.retry_at) == ("connecting to web-2:80", None)
 
 
-def test_what_is_still_looked_for_is_not_said_to_be_missing() -> None:
-    looking = PodMissing("looking for shop/deploy/web:80", pending=True)
-    first = run(looking)
-    assert (first.state, first.reason) == (ForwardState.STARTING, "looking for shop/deploy/web:80")
-    again = run(TunnelLost("closed"), looking, status=READY)
+def test_target_that_is_being_resolved_is_not_missing() -> None:
+    first = run(PodMissing(RESOLVING))
+    assert (first.state, text(first)) == (ForwardState.STARTING, "looking for shop/deploy/web:80")
+    again = run(TunnelLost(CLOSED), PodMissing(RESOLVING), status=READY)
     assert again.state is ForwardState.RECONNECTING
-    assert again.reason == "closed; looking for shop/deploy/web:80"
+    assert text(again) == "the server closed the tunnel; looking for shop/deploy/web:80"
 
 
-def test_after_readiness_every_reason_begins_with_what_was_lost() -> None:
-    lost = run(TunnelLost("the API server closed the tunnel"), status=READY)
-    assert (lost.state, lost.reason) == (
-        ForwardState.RECONNECTING,
-        "the API server closed the tunnel",
+def test_reasons_after_ready_begin_with_the_loss() -> None:
+    lost = run(TunnelLost(CLOSED), status=READY)
+    assert (lost.state, lost.reason) == (ForwardState.RECONNECTING, CLOSED)
+    again = run(connecting("a"), status=lost)
+    assert text(again) == "the server closed the tunnel; connecting to a:80"
+    assert again.reason.code is ReasonCode.FORWARD_CONNECTING
+    failed = run(DialFailed(REFUSED, 9.0), status=again)
+    assert text(failed) == (
+        "the server closed the tunnel; cannot reach pod web-1: api:6443 refuses connections"
     )
-    again = run(DialStarted("connecting to a:80"), status=lost)
-    assert again.reason == "the API server closed the tunnel; connecting to a:80"
-    failed = run(DialFailed("cannot reach pod a: no route", 9.0), status=again)
-    assert failed.reason == "the API server closed the tunnel; cannot reach pod a: no route"
     assert failed.retry_at == 9.0
-    up = run(TunnelUp("forwarding to a:80"), status=failed)
-    assert up == READY
+    assert run(forwarding("a"), status=failed) == READY
 
 
-def test_a_pod_that_is_gone_without_a_replacement() -> None:
-    gone = run(
-        PodMissing("replacement web-2 is starting", lost="pod web-1 can no longer be used"),
-        status=READY,
+def test_loss_is_the_oldest_of_several_reasons() -> None:
+    gone = Reason(code=ReasonCode.POD_DELETED, pod="web-1")
+    awaiting = Reason(code=ReasonCode.POD_AWAITING_REPLACEMENT, previous=gone)
+    status = run(TunnelLost(CLOSED), PodMissing(awaiting), status=READY)
+    assert text(status) == (
+        "the server closed the tunnel; pod web-1 is gone; waiting for its replacement"
     )
+
+
+def test_missing_pod_while_ready() -> None:
+    gone = run(PodMissing(NO_PODS_READY, lost=UNUSABLE), status=READY)
     assert gone.state is ForwardState.RECONNECTING
-    assert gone.reason == "pod web-1 can no longer be used; replacement web-2 is starting"
-    moved = run(DialStarted("connecting to web-2:80"), status=gone)
-    assert moved.reason == "pod web-1 can no longer be used; connecting to web-2:80"
+    assert text(gone) == ("pod web-1 can no longer be used; 0 of 2 pods of deploy/web are ready")
+    moved = run(connecting("web-2"), status=gone)
+    assert text(moved) == "pod web-1 can no longer be used; connecting to web-2:80"
 
 
-def test_a_reason_does_not_say_anything_twice() -> None:
-    lost = run(TunnelLost("the tunnel was closed"), status=READY)
-    failed = run(DialFailed("cannot reach pod a: the tunnel was closed", 9.0), status=lost)
-    assert failed.reason == "cannot reach pod a: the tunnel was closed"
+def test_reason_is_not_repeated() -> None:
+    lost = run(TunnelLost(CLOSED), status=READY)
+    failed = run(DialFailed(replace_dialed(CLOSED, "a"), 9.0), status=lost)
+    assert text(failed) == "cannot reach pod a: the server closed the tunnel"
+
+
+def replace_dialed(reason: Reason, pod: str) -> Reason:
+    return Reason(code=reason.code, dialed_pod=pod)
 
 
 def test_blocked_and_unblocked() -> None:
-    blocked = run(
-        DialFailed("credentials expired", 9.0, hint="log in", blocked_by=BlockedBy.CREDENTIALS),
-        status=READY,
-    )
+    blocked = run(DialFailed(EXPIRED, 9.0), status=READY)
     assert blocked == READY, "a spare tunnel that cannot be opened does not matter"
-    lost = run(TunnelLost("closed"), status=READY)
-    blocked = run(
-        DialFailed("credentials expired", 9.0, hint="log in", blocked_by=BlockedBy.CREDENTIALS),
-        status=lost,
-    )
+    lost = run(TunnelLost(CLOSED), status=READY)
+    blocked = run(DialFailed(EXPIRED, 9.0), status=lost)
     assert (blocked.state, blocked.blocked_by, blocked.hint, blocked.retry_at) == (
         ForwardState.BLOCKED,
         BlockedBy.CREDENTIALS,
-        "log in",
+        "Log in",
         9.0,
     )
-    assert run(TunnelUp("forwarding to a:80"), status=blocked) == READY
+    assert run(forwarding("a"), status=blocked) == READY
 
 
-def test_a_taken_port() -> None:
-    blocked = run(ListenerBlocked("local port 80 is taken by nginx (812)", "choose another"))
+def test_taken_port_blocks_until_it_is_free() -> None:
+    blocked = run(ListenerBlocked(TAKEN))
     assert (blocked.state, blocked.blocked_by) == (ForwardState.BLOCKED, BlockedBy.PORT)
-    free = run(PodMissing("deploy/web has no pods yet"), status=blocked)
+    free = run(PodMissing(NO_PODS_READY), status=blocked)
     assert (free.state, free.blocked_by, free.hint) == (ForwardState.WAITING, None, "")
 
 
-def test_a_failure_of_the_program_is_never_ready() -> None:
-    failed = run(Failed("the program failed", 9.0), status=READY)
+def test_internal_error_is_never_ready() -> None:
+    failed = run(Failed(CRASHED, 9.0), status=READY)
     assert failed.state is ForwardState.RECONNECTING
     assert failed.retry_at == 9.0
-    assert run(Failed("the program failed", 9.0)).state is ForwardState.STARTING
+    assert run(Failed(CRASHED, 9.0)).state is ForwardState.STARTING
 
 
-def test_a_moved_pod_while_not_ready_is_told_by_the_dial() -> None:
-    connecting = run(DialStarted("connecting to a:80"))
-    assert run(PodMoved("pod a was replaced by b"), status=connecting) == connecting
-    lost = run(TunnelLost("closed"), status=READY)
-    moved = run(PodMoved("pod a was replaced by b"), status=lost)
-    assert moved == replace(lost, reason="pod a was replaced by b", lost="pod a was replaced by b")
+def test_moved_pod_before_ready_is_reported_by_the_dial() -> None:
+    status = run(connecting("a"))
+    assert run(PodMoved(REPLACED), status=status) == status
+    lost = run(TunnelLost(CLOSED), status=READY)
+    moved = run(PodMoved(REPLACED), status=lost)
+    assert moved == replace(lost, reason=REPLACED, lost=REPLACED)

@@ -13,7 +13,8 @@ from tests.support.memory_stream import MemoryStream, memory_pair
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.channels_tunnel import ChannelsTunnel
-from tui_forward.errors import ForwardErrorCause, TransportError
+from tui_forward.errors import TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.channels_server import ChannelsServer
 
 
@@ -120,7 +121,7 @@ async def test_an_error_text_is_a_failure() -> None:
         made.server.flush()
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert local.ends[0].cause is ForwardErrorCause.REFUSED
+        assert local.ends[0].code is ReasonCode.PORT_REFUSED
 
 
 async def test_pings_measure_and_silence_is_death() -> None:
@@ -131,7 +132,7 @@ async def test_pings_measure_and_silence_is_death() -> None:
         made.server.silent = True
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert "nothing has come through" in local.ends[0].text
+        assert "nothing has come through" in local.ends[0].summary
         assert made.owner.ended
 
 
@@ -192,7 +193,7 @@ async def test_a_server_that_never_begins_is_given_up() -> None:
         made.tunnel.open(local)
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert local.ends[0].cause is ForwardErrorCause.TIMEOUT
+        assert local.ends[0].code is ReasonCode.CONNECTION_NO_REPLY
         made.wire.unstall()
 
 
@@ -208,4 +209,4 @@ async def test_aborting_closes_and_a_reset_tells() -> None:
         made.wire.reset()
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert "reset by peer" in local.ends[0].text
+        assert "reset by peer" in local.ends[0].summary

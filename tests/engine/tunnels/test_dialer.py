@@ -93,7 +93,8 @@ async def test_the_first_words_of_the_cluster_are_reported_when_nothing_works() 
         cache = TransportCache()
         error = await failure_of(chain)
         assert isinstance(error, UpgradeError)
-        assert error.message == "Upgrade request required (tried spdy, websocket, channels)"
+        assert error.reason.tried == ("spdy", "websocket", "channels")
+        assert "400: Upgrade request required (tried spdy, websocket" in error.message
         assert error.status == 400
         assert cache.get("test") is None
 
@@ -199,7 +200,7 @@ async def test_a_forced_transport_is_the_only_one_tried(transport: TransportChoi
             assert pool.transport is transport
         chain.refuse = {transport.value: (400, "no")}
         async with pool_to(chain, QUICK, transport=transport) as pool:
-            with pytest.raises(UpgradeError, match=r"^no$"):
+            with pytest.raises(UpgradeError, match=r"upgrade request with 400: no$"):
                 await pool.connect(POD, ECHO)
         assert len(chain.requests) == 2
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.engine.fake_cluster import ECHO, running_chain
 from tests.engine.harness import OTHER_POD, POD, bench, pool_to, receive
+from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
@@ -165,12 +166,12 @@ async def test_disconnect_and_abort() -> None:
         client = made.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        made.pool.disconnect("moving")
+        made.pool.disconnect(because("moving"))
         assert not made.pool.up
         assert (await made.pool.wait_lost()).message == "moving"
         assert made.pool.tunnels == 0
         assert not made.tasks[0].done()
-        made.pool.abort("enough")
+        made.pool.abort(because("enough"))
         await made.tasks[0]
         assert "enough" in made.connections[0].snapshot(0).close_reason
         client.close()
@@ -197,7 +198,7 @@ async def test_silence_ends_a_tunnel() -> None:
 async def test_a_connection_that_waits_while_the_pool_goes_down_goes_to_the_next() -> None:
     async with bench(replace(Limits(), max_tunnels=1, spare=0)) as made:
         await made.open(ECHO)
-        made.pool.disconnect()
+        made.pool.disconnect(because("moving"))
         client = made.accept()
         client.send(b"x")
         await made.pool.connect(OTHER_POD, ECHO)

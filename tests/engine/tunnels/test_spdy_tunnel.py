@@ -18,8 +18,8 @@ from tui_forward.engine.tunnels.flow_control import WINDOW_FRAMES
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
-from tui_forward.errors import ForwardErrorCause, TransportError, TuiForwardError
-from tui_forward.model import TransportChoice
+from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
 
 FRAME = bytes(1000)
@@ -52,7 +52,7 @@ class Local:
     received: bytearray = field(default_factory=bytearray)
     eof: bool = False
     paused: bool = False
-    evicted_for: str = ""
+    evicted_for: Reason | None = None
     ends: list[PortForwardFailure | None] = field(default_factory=list)
 
     def data_received(self, pieces: list[memoryview]) -> None:
@@ -68,7 +68,7 @@ class Local:
     def writing_resumed(self) -> None:
         self.paused = False
 
-    def evicted(self, reason: str) -> None:
+    def evicted(self, reason: Reason) -> None:
         self.evicted_for = reason
         assert self.channel is not None
         self.channel.abort()
@@ -274,7 +274,9 @@ async def test_a_slow_reader_that_others_wait_for_must_yield() -> None:
         assert made.tunnel.stalled
         made.server.send_data(made.server.data_streams[1], b"hello")
         await until(lambda: other_local.received == b"hello")
-        assert "5000 bytes waited for it and 1 other connections" in slow_local.evicted_for
+        reason = slow_local.evicted_for
+        assert reason is not None
+        assert (reason.buffered_bytes, reason.total) == (5000, 1)
         assert not made.tunnel.stalled
 
 
@@ -307,7 +309,7 @@ async def test_a_stream_that_is_never_acknowledged_is_given_up() -> None:
         _, local = made.open()
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert local.ends[0].cause is ForwardErrorCause.TIMEOUT
+        assert local.ends[0].code is ReasonCode.CONNECTION_NO_REPLY
         await until(lambda: len(made.server.resets) == 2)
         assert made.tunnel.up
 
@@ -372,7 +374,7 @@ async def test_a_reset_network_tells_everybody_why() -> None:
         made.wire.reset()
         await until(lambda: local.ends)
         assert local.ends[0] is not None
-        assert "reset by peer" in local.ends[0].text
+        assert "reset by peer" in local.ends[0].summary
         with pytest.raises(TransportError):
             made.tunnel.open(Local())
 

@@ -101,7 +101,7 @@ async def test_asking_for_them(config_path: Path, api: ApiServer) -> None:
     assert (await cluster.node("node-a")).runtime == "containerd 1.6.20"
     assert (await cluster.pod_details("shop", "web-1")).containers == ("main",)
     api.denied.add(("get", "nodes"))
-    with pytest.raises(ApiError, match='you may not get nodes "node-a"') as no:
+    with pytest.raises(ApiError, match='not allowed to get nodes "node-a"') as no:
         await cluster.node("node-a")
     assert no.value.forbidden
     with pytest.raises(ApiError, match="not found"):

@@ -48,7 +48,7 @@ async def test_token_cache_is_bounded(runtime: RuntimeHarness) -> None:
         await runtime.cri.port_forward(pod.sandbox, [])
     with pytest.raises(CriError, match="maximum number of in-flight requests exceeded") as caught:
         await runtime.cri.port_forward(pod.sandbox, [])
-    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -152,7 +152,7 @@ def test_close_resets_open_streams_and_sends_goaway() -> None:
     assert to_server.ends == [None]
     assert server.goaway_status == 0
     assert to_client.ends == []
-    with pytest.raises(TransportError, match="has ended"):
+    with pytest.raises(TransportError, match="is closed"):
         client.open_stream({}, StreamLog())
     assert client.send_ping() == 0
 

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from tui_forward.model import Counters, Forward, ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import (
+    Counters,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 from tui_forward.tui.viewmodel.forward_list import ForwardGroup, ForwardSort, group_forwards
 
 
@@ -20,7 +28,7 @@ def forward(
     )
     return Forward(
         id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
-        state=state, reason="so",
+        state=state, code=ReasonCode.FORWARD_READY, reason="so",
         counters=Counters(rate_from_pod=rate), paused=paused,
     )  # fmt: skip
 

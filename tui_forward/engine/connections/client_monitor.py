@@ -9,6 +9,7 @@ from typing import Final
 
 from tui_forward.engine.connections.peer_state import is_closed_by_peer
 from tui_forward.engine.connections.upload import Upload
+from tui_forward.model import Reason, ReasonCode
 
 _PAUSED_CHECK_INTERVAL_S: Final = 2.0
 _ABANDONED_S: Final = 30.0
@@ -27,7 +28,7 @@ class ClientMonitor:
     __slots__ = ("_fd", "_is_peeking", "_loop", "_on_left", "_sock", "_timer", "_upload")
 
     def __init__(
-        self, sock: socket.socket, upload: Upload, *, on_left: Callable[[str, bool], None]
+        self, sock: socket.socket, upload: Upload, *, on_left: Callable[[Reason, bool], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -67,14 +68,14 @@ class ClientMonitor:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            self._on_left("the client reset the connection before a tunnel was up", True)
+            self._on_left(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET_QUEUED), True)
             return
         if ahead or self._upload.replay:
             # Waiting bytes hide what is behind them; and an end of file may belong to a
             # request that was sent before.
             self.unwatch_queued()
         else:
-            self._on_left("the client left before a tunnel was up", False)
+            self._on_left(Reason(code=ReasonCode.CONNECTION_CLIENT_LEFT_QUEUED), False)
 
     def _schedule(self, bytes_to_pod: int, paused_s: float) -> None:
         self._timer = self._loop.call_later(
@@ -86,10 +87,11 @@ class ClientMonitor:
         if self._upload.is_reading:
             return
         if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._on_left("the client reset the connection", True)
+            self._on_left(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), True)
         elif self._upload.bytes_to_pod != bytes_to_pod:
             self._schedule(self._upload.bytes_to_pod, 0.0)
         elif paused_s >= _ABANDONED_S and is_closed_by_peer(self._sock):
-            self._on_left(f"the client left, and the pod has not read for {paused_s:g} s", True)
+            reason = Reason(code=ReasonCode.CONNECTION_STALLED, timeout_s=paused_s)
+            self._on_left(reason, True)
         else:
             self._schedule(bytes_to_pod, paused_s)

@@ -32,8 +32,8 @@ from tui_forward.engine.connections.retry import RetryPolicy
 from tui_forward.engine.connections.upload import Upload
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel
-from tui_forward.errors import ForwardError, ForwardErrorCause, TuiForwardError
-from tui_forward.model import Connection, ConnectionState
+from tui_forward.errors import ForwardError, TuiForwardError
+from tui_forward.model import Connection, ConnectionState, Reason, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.tcp import set_socket_options
 
@@ -166,14 +166,14 @@ class LocalConnection:
                 set_socket_options(self._sock)
             await self._serve()
         except asyncio.CancelledError:
-            self._end("the forward was stopped", reset=True)
+            self._end(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED), reset=True)
             raise
         except TuiForwardError as error:
             self._fail(error)
         finally:
-            self._end("closed", reset=True)
+            self._end(Reason(code=ReasonCode.CONNECTION_CLOSED), reset=True)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Reason) -> None:
         """End it now: the local socket is reset, `run` returns soon. Idempotent."""
         self._end(reason, reset=True)
 
@@ -203,7 +203,7 @@ class LocalConnection:
             if failure is None or self._is_closed:
                 return
             error = failure.to_error()
-            if failure.cause is ForwardErrorCause.SANDBOX_GONE:
+            if failure.code is ReasonCode.RUNTIME_SANDBOX_GONE:
                 self._owner.sandbox_gone(error)
             allowed = self._retry.is_allowed(
                 failure, error, replay=self._upload.replay, acknowledged=self._acknowledged
@@ -228,9 +228,7 @@ class LocalConnection:
             if self._is_closed:
                 return None
             raise ForwardError(
-                f"no tunnel to the pod within {self._queue_timeout_s:g} s",
-                cause=ForwardErrorCause.TIMEOUT,
-                hint="See the state of the forward.",
+                Reason(code=ReasonCode.CONNECTION_QUEUE_TIMEOUT, timeout_s=self._queue_timeout_s)
             ) from None
         finally:
             self._queue_timeout = None
@@ -288,11 +286,9 @@ class LocalConnection:
         if self._state is State.OPEN:
             self._upload.resume()
 
-    def evicted(self, reason: str) -> None:
+    def evicted(self, reason: Reason) -> None:
         """See `ChannelHandler`."""
-        self._fail(
-            ForwardError(reason, hint="Reconnect: it gets a tunnel of its own if there is one.")
-        )
+        self._fail(ForwardError(reason))
 
     def closed(self, failure: PortForwardFailure | None) -> None:
         """See `ChannelHandler`."""
@@ -322,10 +318,10 @@ class LocalConnection:
         self._advance(Input.CLIENT_EOF)
 
     def _client_reset(self) -> None:
-        self._end("the client reset the connection", reset=True)
+        self._end(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), reset=True)
 
     def _client_closed(self) -> None:
-        self._end("the client closed before it had everything", reset=True)
+        self._end(Reason(code=ReasonCode.CONNECTION_CLIENT_LEFT), reset=True)
 
     def _hold_expired(self) -> None:
         self._hold_timer = None
@@ -335,7 +331,7 @@ class LocalConnection:
         self._advance(Input.EOF_DUE)
 
     def _eof_unanswered(self) -> None:
-        self._end("closed by the client; the pod did not answer to that", reset=False)
+        self._end(Reason(code=ReasonCode.CONNECTION_HALF_CLOSE_TIMEOUT), reset=False)
 
     def _delivered(self) -> None:
         self._advance(Input.DELIVERED)
@@ -388,8 +384,12 @@ class LocalConnection:
             self._advance(Input.DELIVERED)
 
     def _finish(self) -> None:
-        side = "client" if self._upload.client_ended else "application"
-        self._release(f"closed by the {side}", reset=False)
+        code = (
+            ReasonCode.CONNECTION_CLOSED_BY_CLIENT
+            if self._upload.client_ended
+            else ReasonCode.CONNECTION_CLOSED_BY_APPLICATION
+        )
+        self._release(Reason(code=code), reset=False)
 
     def _wake_run(self) -> None:
         if self._channel_ended is not None and not self._channel_ended.done():
@@ -401,17 +401,17 @@ class LocalConnection:
         self.record.failed = True
         self._owner.counters.connections_failed += 1
         if not isinstance(error, ForwardError):
-            error = ForwardError(error.message, hint=error.hint)
-        self._end(error.message, reset=True)
+            error = ForwardError(error.reason)
+        self._end(error.reason, reset=True)
         self._owner.connection_failed(error)
 
-    def _end(self, reason: str, reset: bool) -> None:
+    def _end(self, reason: Reason, reset: bool) -> None:
         """Close from any state. The first reason is the one that counts."""
         action, self._state = next_transition(self._state, Input.ENDED)
         if action is Action.RELEASE:
             self._release(reason, reset=reset)
 
-    def _release(self, reason: str, *, reset: bool) -> None:
+    def _release(self, reason: Reason, *, reset: bool) -> None:
         self.record.close(reason)
         self._stop_upload()
         channel, self._channel = self._channel, None

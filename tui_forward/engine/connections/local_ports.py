@@ -22,8 +22,8 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
-from tui_forward.errors import ForwardError, ForwardErrorCause, UsageError
-from tui_forward.model import LocalAddress
+from tui_forward.errors import ForwardError, UsageError
+from tui_forward.model import LocalAddress, Reason, ReasonCode
 
 LOCALHOST = ("127.0.0.1", "::1")
 
@@ -48,9 +48,7 @@ class PortTakenError(ForwardError):
 
     def __init__(self, address: LocalAddress) -> None:
         super().__init__(
-            f"local port {address.port} is taken",
-            cause=ForwardErrorCause.PORT_TAKEN,
-            hint="end that process, or choose another local port",
+            Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port=str(address.port), address=address.host)
         )
         self.address = address
 
@@ -102,7 +100,7 @@ def bind_sockets(
 
     Raises:
         PortTakenError: The required port is in use, or no port above the preferred one is free.
-        ForwardError: With cause PRIVILEGED, or OTHER when an address is not this machine's.
+        ForwardError: The port needs privileges, or an address is not one of this machine.
     """
     if request.required and request.number:
         return _bind_all(addresses, request.number, inherited=inherited)
@@ -122,9 +120,7 @@ def bind_sockets(
             return _bind_all(addresses, 0, everywhere=True)
         except PortTakenError as error:  # random on the first address, taken on another
             taken = error
-    raise ForwardError(
-        "no local port is free on all addresses", cause=ForwardErrorCause.PORT_TAKEN
-    ) from taken
+    raise ForwardError(Reason(code=ReasonCode.LOCAL_NO_FREE_PORT)) from taken
 
 
 def _bind_all(
@@ -174,11 +170,7 @@ def _bind_all(
                 bound_count += 1
                 number = number or sock.getsockname()[1]
             if not bound_count:
-                raise ForwardError(
-                    "this machine has neither 127.0.0.1 nor ::1"
-                    if missing is not None
-                    else f"no local address in {address!r}"
-                ) from missing
+                raise ForwardError(Reason(code=ReasonCode.LOCAL_NO_LOOPBACK)) from missing
         undo.pop_all()
     return sockets
 
@@ -227,18 +219,17 @@ def _is_served(family: socket.AddressFamily, host: str, number: int) -> bool:
 
 def _bind_error(host: str, number: int, error: OSError) -> ForwardError:
     if error.errno in _NOT_ALLOWED and 0 < number < _FIRST_UNPRIVILEGED:
-        hint = "use a local port of 1024 or above"
-        if sys.platform == "linux":
-            hint += f", or allow it: sysctl net.ipv4.ip_unprivileged_port_start={number}"
+        hint = "" if sys.platform == "linux" else "Use a local port of 1024 or above"
         return ForwardError(
-            f"local port {number} needs privileges, as all below {_FIRST_UNPRIVILEGED} do",
-            cause=ForwardErrorCause.PRIVILEGED,
-            hint=hint,
+            Reason(code=ReasonCode.LOCAL_PORT_PRIVILEGED, port=str(number), hint=hint)
         )
     if error.errno in _NO_SUCH_ADDRESS:
-        return ForwardError(
-            f"{host} is not an address of this machine",
-            hint="list them with `ip address` or `ifconfig`, or use localhost",
-        )
+        return ForwardError(Reason(code=ReasonCode.LOCAL_ADDRESS_UNAVAILABLE, address=host))
     cause = os.strerror(error.errno) if error.errno else str(error)
-    return ForwardError(f"cannot listen on {LocalAddress(host, number)}: {cause.lower()}")
+    return ForwardError(
+        Reason(
+            code=ReasonCode.LOCAL_LISTEN_FAILED,
+            address=str(LocalAddress(host, number)),
+            detail=cause.lower(),
+        )
+    )

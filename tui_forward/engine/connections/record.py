@@ -7,7 +7,8 @@ import time
 from tui_forward.engine.connections.counters import Rate
 from tui_forward.engine.connections.download import Download
 from tui_forward.engine.connections.upload import Upload
-from tui_forward.model import Connection, ConnectionState
+from tui_forward.model import Connection, ConnectionState, Reason
+from tui_forward.reasons import reason_text
 
 
 class ConnectionRecord:
@@ -45,11 +46,11 @@ class ConnectionRecord:
         self._client = client
         self._opened_at = time.time()
         self._closed_at: float | None = None
-        self._close_reason = ""
+        self._close_reason: Reason | None = None
         self._rate_from_pod = Rate(now)
         self._rate_to_pod = Rate(now)
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: Reason) -> None:
         """Record the end."""
         self._close_reason = reason
         self._closed_at = time.time()
@@ -61,6 +62,7 @@ class ConnectionRecord:
         from_pod, to_pod = download.bytes_from_pod, upload.bytes_to_pod
         clock = time.monotonic()
         closed = self._closed_at is not None
+        reason = self._close_reason
         return Connection(
             id=self.id,
             forward_id=self._forward_id,
@@ -74,6 +76,7 @@ class ConnectionRecord:
             rate_from_pod=0.0 if closed else self._rate_from_pod.sample(from_pod, clock),
             rate_to_pod=0.0 if closed else self._rate_to_pod.sample(to_pod, clock),
             first_byte_s=download.first_byte_s,
-            close_reason=self._close_reason,
+            close_code=reason.code if reason is not None else None,
+            close_reason=reason_text(reason) if reason is not None else "",
             failed=self.failed,
         )

@@ -7,7 +7,8 @@ import asyncio
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.replay_buffer import ReplayBuffer
 from tui_forward.engine.limits import Limits
-from tui_forward.errors import ForwardError, ForwardErrorCause
+from tui_forward.errors import ForwardError
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 
 
@@ -50,9 +51,9 @@ class RetryPolicy:
             return False
         if failure.undelivered:
             return True
-        if failure.cause is ForwardErrorCause.REFUSED:
+        if failure.code is ReasonCode.PORT_REFUSED:
             return not self._owner.refusal_is_final(error)
-        if failure.cause in (ForwardErrorCause.SANDBOX_GONE, ForwardErrorCause.POD_GONE):
+        if failure.code in (ReasonCode.RUNTIME_SANDBOX_GONE, ReasonCode.POD_NOT_RUNNING):
             return True
         # The server acknowledges a stream before it dials the application. So without that
         # it has, but for an answer lost on the network, not been dialed; and without a byte

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 
 from tui_forward.engine.connections.counters import ForwardCounters
-from tui_forward.engine.forwards import reasons
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
-from tui_forward.model import ForwardState, Resolved, TimelineKind
+from tui_forward.model import ForwardState, Reason, Resolved, TimelineKind
 
 # The API says Ready for a moment after a container has died, and without a readiness probe also
 # for a moment before the next one listens. So if the forward has ever answered, a refusal is
@@ -46,7 +45,7 @@ class ConnectionQueue:
         self._counters = ForwardCounters()
         self._pool: TunnelPool | None = None
         self._opened = asyncio.Event()
-        self._shut = ""
+        self._shut: Reason | None = None
         self._resolved: Resolved | None = None
         self._believed = False
         self._first_refusal = -math.inf
@@ -70,14 +69,14 @@ class ConnectionQueue:
         """No pool is up: park connections. Idempotent."""
         self._opened.clear()
 
-    def fail_waiting(self, reason: str) -> None:
-        """There is no point in waiting: fail those that do, and those that come."""
+    def fail_waiting(self, reason: Reason) -> None:
+        """Fail the connections that wait and those that arrive from now on."""
         self._shut = reason
         self._opened.set()
 
     def clear_failure(self) -> None:
         """Undo `shut`."""
-        self._shut = ""
+        self._shut = None
         self._opened.clear()
 
     def set_pod(self, resolved: Resolved) -> None:
@@ -125,7 +124,7 @@ class ConnectionQueue:
                 self._story.finish_outage(outage)
 
     def _usable(self) -> TunnelPool | None:
-        if self._shut:
+        if self._shut is not None:
             raise ForwardError(self._shut)
         pool = self._pool
         if pool is None or not pool.up or not self._opened.is_set():
@@ -157,7 +156,7 @@ class ConnectionQueue:
 
     def connection_failed(self, failure: ForwardError) -> None:
         """A connection failed; one line in the timeline."""
-        self._story.record_problem(TimelineKind.CONNECTION, reasons.error_text(failure))
+        self._story.record_problem(TimelineKind.CONNECTION, failure.message, failure.code)
 
     def sandbox_gone(self, failure: ForwardError) -> None:
         """The runtime says the pod's sandbox is gone."""

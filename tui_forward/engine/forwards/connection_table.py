@@ -15,7 +15,7 @@ from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.socket_owners import SocketPair
-from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress
+from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class ConnectionTable:
         self._recent.append(last)
         self._story.emit(EventKind.CONNECTION_CLOSED, connection=last)
 
-    def close(self, number: int, reason: str) -> bool:
+    def close(self, number: int, reason: Reason) -> bool:
         """End one connection; False when it is not one of these, or has ended."""
         entry = self._live.get(number)
         if entry is None:
@@ -94,7 +94,7 @@ class ConnectionTable:
         entry[0].abort(reason)
         return True
 
-    async def end_all(self, reason: str) -> None:
+    async def end_all(self, reason: Reason) -> None:
         """Reset all connections and wait for their ends, for a bounded time."""
         entries = list(self._live.values())
         for connection, _, _ in entries:

@@ -15,14 +15,13 @@ from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.context import EngineContext
-from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
 from tui_forward.engine.forwards.connection_table import ConnectionTable
 from tui_forward.engine.forwards.open_listener import open_listener
 from tui_forward.engine.forwards.reconciler import Reconciler
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
-from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Connection,
     EventKind,
@@ -30,10 +29,12 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    Reason,
+    ReasonCode,
     TimelineEntry,
     TimelineKind,
-    Unresolved,
 )
+from tui_forward.reasons import reason_text
 
 # Connections accepted and held in this process while no tunnel is up; more wait in the
 # kernel's backlog, where they cost no descriptor of ours.
@@ -83,14 +84,14 @@ class ActiveForward:
 
     def begin(self) -> None:
         """Start the forward's task. Call once."""
-        self._story.begin("switched on")
+        self._story.begin("started")
         self._live_on()
 
-    async def stop(self, reason: str = "switched off") -> None:
-        """End it for good, with its connections, within a few seconds. Idempotent."""
-        await self._to_its_end(self._stop(reason))
+    async def stop(self, code: ReasonCode = ReasonCode.FORWARD_STOPPED) -> None:
+        """Stop it for good, with its connections, within a few seconds. Idempotent."""
+        await self._to_its_end(self._stop(Reason(code=code)))
 
-    async def _stop(self, reason: str) -> None:
+    async def _stop(self, reason: Reason) -> None:
         async with self._lifecycle:
             if self._over:
                 return
@@ -98,9 +99,10 @@ class ActiveForward:
             # Whoever waits for the port may have it at once.
             if self._listener is not None:
                 self._listener.close()
-            self._gate.fail_waiting(f"the forward was {reason}")
+            stopped = Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)
+            self._gate.fail_waiting(stopped)
             await self._end_life()
-            await self._table.end_all(f"the forward was {reason}")
+            await self._table.end_all(stopped)
             await self._follower.close()
             self._story.advance(state_machine.Stopped(reason))
             self._story.emit(EventKind.STOPPED)
@@ -113,10 +115,11 @@ class ActiveForward:
         async with self._lifecycle:
             if self._over or self._story.status.paused:
                 return
-            self._gate.fail_waiting("the forward is paused")
+            paused = Reason(code=ReasonCode.CONNECTION_FORWARD_PAUSED)
+            self._gate.fail_waiting(paused)
             await self._end_life()
-            self._follower.abort("the forward was paused")
-            await self._table.end_all("the forward was paused")
+            self._follower.abort(paused)
+            await self._table.end_all(paused)
             self._story.advance(state_machine.Paused())
             if self._listener is not None:
                 self._listener.resume()  # to refuse, not to leave callers in the backlog
@@ -135,7 +138,7 @@ class ActiveForward:
                 return
             self._gate.clear_failure()
             self._story.advance(state_machine.Resumed())
-            self._story.begin("switched on again")
+            self._story.begin("resumed")
             self._follower.retry_now()
             self._live_on()
 
@@ -143,8 +146,8 @@ class ActiveForward:
         """Cut the tunnels, forget every delay, and try again now."""
         if self._over or self._story.status.paused:
             return
-        self._story.record(TimelineKind.NOTE, "reconnect was asked for")
-        self._follower.restart("reconnecting, as asked")
+        self._story.record(TimelineKind.NOTE, "reconnect requested")
+        self._follower.restart(Reason(code=ReasonCode.FORWARD_RECONNECTING))
 
     def retry_if_waiting(self, reason: str) -> None:
         """The world has changed: try again if it waits, make sure if it seems to work."""
@@ -165,7 +168,8 @@ class ActiveForward:
 
     def close_connection(self, connection_id: int) -> bool:
         """End one connection; False when it is not one of ours, or has ended."""
-        return self._table.close(connection_id, "closed by hand")
+        reason = Reason(code=ReasonCode.CONNECTION_CLOSED_BY_USER)
+        return self._table.close(connection_id, reason)
 
     # ----------------------------------------------------------------------------------
     # Being handed over to another process
@@ -210,8 +214,8 @@ class ActiveForward:
         return self._story.timeline
 
     @property
-    def not_ready_cause(self) -> TuiForwardError | Unresolved | None:
-        """What keeps it from being ready; see `Follower.obstacle`."""
+    def not_ready_cause(self) -> Reason | None:
+        """Why it is not ready; see `Reconciler.not_ready_cause`."""
         return self._follower.not_ready_cause
 
     def snapshot(self) -> Forward:
@@ -222,7 +226,8 @@ class ActiveForward:
             id=self.id,
             spec=self.spec,
             state=status.state,
-            reason=status.reason,
+            code=status.reason.code,
+            reason=reason_text(status.reason),
             hint=status.hint,
             blocked_by=status.blocked_by,
             since=story.since,

@@ -6,20 +6,22 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from tui_forward.engine.connections.listener import Listener
-from tui_forward.engine.connections.local_ports import PortRequest, PortTakenError, bind_sockets
+from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
 from tui_forward.engine.context import EngineContext
-from tui_forward.engine.forwards import reasons as reasons
-from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.socket_owners import find_port_owner
-from tui_forward.errors import ForwardError, ForwardErrorCause
+from tui_forward.errors import ForwardError
 from tui_forward.model import (
-    BlockedBy,
     EventKind,
     ForwardSpec,
     LocalAddress,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     TimelineKind,
@@ -54,13 +56,14 @@ async def open_listener(
         if wish is None:
             missing = resolution()
             assert isinstance(missing, Unresolved)
-            story.advance(reasons.pod_missing(missing, None))
+            story.advance(state_machine.PodMissing(missing.reason))
             await alarm.wait()
             continue
         try:
             sockets = bind_sockets(spec.addresses, wish, world.inherited_sockets)
         except ForwardError as error:
-            story.advance(await _trouble(error, world))
+            reason = await _name_port_owner(error.reason, world)
+            story.advance(state_machine.ListenerBlocked(reason))
             await alarm.wait(_RETRY_S)
             continue
         listener = Listener(
@@ -85,16 +88,14 @@ def _wish(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
     return None
 
 
-async def _trouble(error: ForwardError, world: EngineContext) -> state_machine.ListenerBlocked:
-    if isinstance(error, PortTakenError):
-        port = error.address.port
-        who = world.own_forward_on(port)
-        hint = "stop that forward, or choose another local port" if who else error.hint
-        if not who:
-            holder = await asyncio.to_thread(find_port_owner, error.address.host, port)
-            who = str(holder) if holder is not None else "another process"
-        reason = f"{error.message} by {who}; starts as soon as it is free"
-        return state_machine.ListenerBlocked(reason, hint, BlockedBy.PORT)
-    privileged = error.cause is ForwardErrorCause.PRIVILEGED
-    by = BlockedBy.PORT if privileged else BlockedBy.CONFIG
-    return state_machine.ListenerBlocked(error.message, error.hint, by)
+async def _name_port_owner(reason: Reason, world: EngineContext) -> Reason:
+    """Add the forward or process that holds a taken port."""
+    if reason.code is not ReasonCode.LOCAL_PORT_TAKEN:
+        return reason
+    port = int(reason.port)
+    forward = world.own_forward_on(port)
+    if forward:
+        hint = "Stop that forward, or choose another local port"
+        return replace(reason, process=forward, hint=hint)
+    owner = await asyncio.to_thread(find_port_owner, reason.address, port)
+    return replace(reason, process=str(owner) if owner is not None else "another process")

@@ -1,108 +1,74 @@
-"""What errors and events of a forward are called in front of people.
+"""Reasons of a forward's states, made of errors, pods and resolutions. Pure.
 
-Pure. Errors arrive here with a message and a hint of their own; this module only adds what
-the layer that raised them cannot know: which state they mean for the forward.
+Adds what the layer that raised an error cannot know: which pod was dialed, in which namespace,
+on which node.
 """
 
 from __future__ import annotations
 
-import re
+from msgspec.structs import replace
 
-from tui_forward.engine.forwards import state_machine as state_machine
-from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError, TuiForwardError
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
-    BlockedBy,
     PodRef,
+    Reason,
+    ReasonCode,
     Resolved,
     Target,
     TransportChoice,
     Unresolved,
 )
+from tui_forward.reasons import blocked_by, mentions_pod, one_line
 
-TRANSPORT_NAMES = {
-    TransportChoice.AUTO: "any transport",
-    TransportChoice.SPDY: "SPDY",
-    TransportChoice.WEBSOCKET: "WebSocket",
-    TransportChoice.CHANNELS: "WebSocket channels",
-}
-
-# How RBAC words a refusal: `User "x" cannot create resource "pods/portforward" in API group ""
-# in the namespace "shop"`.
-_REFUSAL = re.compile(r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"')
+# Failures that all forwards of a context share, whatever their pods.
+_OF_CONTEXT = ("auth.", "config.", "network.", "tunnel.", "api.upgrade_timeout")
 
 
-def blocked_by(error: TuiForwardError) -> BlockedBy | None:
-    """What a forward that cannot dial for this reason waits for; None when time may help."""
-    if isinstance(error, AuthError):
-        return BlockedBy.CREDENTIALS
-    if isinstance(error, ConfigError):
-        return BlockedBy.CONFIG
-    if isinstance(error, ApiError):
-        if error.status == 401:
-            return BlockedBy.CREDENTIALS
-        if error.forbidden:
-            return BlockedBy.FORBIDDEN
-    return None
+def affects_all_pods(reason: Reason) -> bool:
+    """Whether all forwards of the context fail for the same reason, whatever their pods."""
+    return reason.code.startswith(_OF_CONTEXT)
 
 
-def affects_all_pods(error: TuiForwardError) -> bool:
-    """Whether all forwards of the context meet the same trouble, whatever their pods."""
-    return isinstance(error, AuthError | ConfigError | TransportError) or (
-        isinstance(error, ApiError) and error.status == 401
+def dial_failed(error: TuiForwardError, target: Target, pod: PodRef) -> Reason:
+    """Return why no tunnel to a pod could be opened."""
+    reason = replace(
+        error.reason,
+        text=one_line(error.reason.text),
+        namespace=error.reason.namespace or target.namespace,
+        node=error.reason.node or pod.node,
+    )
+    if blocked_by(reason) is None and not mentions_pod(reason, pod.name):
+        reason = replace(reason, dialed_pod=pod.name)
+    return reason
+
+
+def lost_pod(missing: Unresolved, before: PodRef | None) -> Reason | None:
+    """Return why the pod in use cannot be used, unless `missing` names that pod."""
+    if before is None or mentions_pod(missing.reason, before.name):
+        return None
+    return Reason(code=ReasonCode.POD_UNUSABLE, pod=before.name)
+
+
+def pod_moved(before: Resolved, now: Resolved) -> Reason:
+    """Return why tunnels to another pod or port are needed."""
+    if before.pod.uid == now.pod.uid:
+        return Reason(code=ReasonCode.POD_PORT_CHANGED, pod=now.pod.name, port=str(now.port))
+    successor = now.pod.name if before.pod.name != now.pod.name else ""
+    return Reason(code=ReasonCode.POD_REPLACED, pod=before.pod.name, successor=successor)
+
+
+def connecting(resolved: Resolved) -> Reason:
+    """Return the reason of a dial."""
+    return Reason(
+        code=ReasonCode.FORWARD_CONNECTING, pod=resolved.pod.name, port=str(resolved.port)
     )
 
 
-def dial_failed(
-    error: TuiForwardError, target: Target, pod: PodRef, retry_at: float
-) -> state_machine.DialFailed:
-    """The input for the state machine when no tunnel could be opened."""
-    reason, hint = error_text(error), error.hint
-    if isinstance(error, ApiError) and error.forbidden:
-        refusal = _REFUSAL.search(error.message)
-        verb = refusal["verb"] if refusal else "create"
-        resource = refusal["resource"] if refusal else "pods/portforward"
-        reason = f"not allowed to {verb} {resource} in namespace {target.namespace}"
-        hint = hint or (
-            f"ask for a Role with the verbs get and create on {resource}"
-            if resource == "pods/portforward"
-            else f"ask for a Role with the verb {verb} on {resource}"
-        )
-    elif blocked_by(error) is None and pod.name not in reason:
-        reason = f"cannot reach pod {pod.name}: {reason}"
-    return state_machine.DialFailed(
-        reason=reason, hint=hint, retry_at=retry_at, blocked_by=blocked_by(error)
+def ready(resolved: Resolved, transport: TransportChoice | None) -> Reason:
+    """Return the reason of `READY`."""
+    return Reason(
+        code=ReasonCode.FORWARD_READY if resolved.ready else ReasonCode.FORWARD_READY_POD_NOT_READY,
+        pod=resolved.pod.name,
+        port=str(resolved.port),
+        transport=transport,
     )
-
-
-def pod_missing(missing: Unresolved, before: PodRef | None) -> state_machine.PodMissing:
-    """The input for the state machine when the target means no usable pod."""
-    lost = ""
-    if before is not None and before.name not in missing.reason:
-        lost = f"pod {before.name} can no longer be used"
-    return state_machine.PodMissing(
-        reason=missing.reason,
-        hint=missing.hint,
-        blocked_by=missing.blocked_by,
-        lost=lost,
-        pending=missing.is_loading,
-    )
-
-
-def pod_moved(before: PodRef, now: PodRef) -> str:
-    """One pod in place of another."""
-    if before.name == now.name:
-        return f"pod {now.name} was replaced by a new one of the same name"
-    return f"pod {before.name} was replaced by {now.name}"
-
-
-def ready_reason(resolved: Resolved, transport: TransportChoice | None) -> str:
-    """The reason of `READY`."""
-    by = f" by {TRANSPORT_NAMES[transport]}" if transport is not None else ""
-    text = f"forwarding to {resolved.pod.name}:{resolved.port}{by}"
-    return text if resolved.ready else f"{text}; the pod is not Ready"
-
-
-def error_text(error: BaseException) -> str:
-    """An error's message, fit to follow a colon."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text or type(error).__name__

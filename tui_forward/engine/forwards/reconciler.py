@@ -19,8 +19,7 @@ import logging
 import time
 
 from tui_forward.engine.context import EngineContext
-from tui_forward.engine.forwards import reasons as reasons
-from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.backoff import Backoff
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
@@ -31,11 +30,14 @@ from tui_forward.errors import ApiError, ForwardError, TuiForwardError
 from tui_forward.model import (
     ForwardSpec,
     PodRef,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     TimelineKind,
     Unresolved,
 )
+from tui_forward.reasons import blocked_by, error_text, reason_text
 
 _log = logging.getLogger(__name__)
 
@@ -88,15 +90,15 @@ class Reconciler:
         self._moved_at = 0.0  # when the pool was connected to another pod than before
         self._was_up = False
         self._cut_by_us = False
-        self._failure: TuiForwardError | None = None  # of the latest dial or tunnel
-        self._sandbox_gone: ForwardError | None = None
+        self._failure: Reason | None = None  # of the latest dial or tunnel
+        self._sandbox_gone: Reason | None = None
         self._sandbox_gone_at = 0.0
         self._backoff = Backoff()
         self._blocked_tries = 0
         self._failed_at = 0.0
         self._retry_at = 0.0  # monotonic; in the past is "now"
         self.waits_for_cluster = False  # the latest dial failed for no reason of the pod's
-        self.resolution: Resolution = Unresolved(reason="looking for a pod", is_loading=True)
+        self.resolution: Resolution = Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING))
         self.pool: TunnelPool | None = None
 
     @property
@@ -107,17 +109,17 @@ class Reconciler:
         return self._connected.pod if self._connected is not None else None
 
     @property
-    def not_ready_cause(self) -> TuiForwardError | Unresolved | None:
-        """What keeps the pool down, as it was learnt; None if nothing has failed.
+    def not_ready_cause(self) -> Reason | None:
+        """Why the pool is down; None if nothing has failed.
 
-        Means nothing while the forward is ready or stopped.
+        Meaningless while the forward is ready or stopped.
         """
         if self._watch is None or isinstance(self.resolution, Resolved):
             return self._failure
         gone = self._sandbox_gone
         if gone is not None and time.monotonic() - self._sandbox_gone_at < _EVIDENCE_S:
             return gone
-        return self.resolution
+        return self.resolution.reason
 
     # ----------------------------------------------------------------------------------
     # The target
@@ -157,9 +159,9 @@ class Reconciler:
             return
         if time.monotonic() - self._moved_at < _STALE_REPORT_S:
             return  # likely the previous pod's; the connection tries again and reports again
-        self._sandbox_gone, self._sandbox_gone_at = failure, time.monotonic()
+        self._sandbox_gone, self._sandbox_gone_at = failure.reason, time.monotonic()
         self._story.record_problem(
-            TimelineKind.POD, f"the sandbox of {pod.name} is gone: {reasons.error_text(failure)}"
+            TimelineKind.POD, f"pod {pod.name}: {failure.message}", failure.code
         )
         self._watch.invalidate(pod.uid)
 
@@ -182,7 +184,7 @@ class Reconciler:
         if self.pool is not None and self.pool.up:
             self.pool.probe(_PROBE_S)
 
-    def restart(self, reason: str) -> None:
+    def restart(self, reason: Reason) -> None:
         """Cut the tunnels and whatever is being tried, and try again now."""
         if self._dial is not None:
             self._dial.cancel()
@@ -194,8 +196,8 @@ class Reconciler:
     def _crowd(self) -> int:
         return self._world.count_connecting(self._spec.target.context)
 
-    def _delay_after(self, error: TuiForwardError, now: float) -> float:
-        if reasons.blocked_by(error) is None:
+    def _delay_after(self, reason: Reason, now: float) -> float:
+        if blocked_by(reason) is None:
             return self._backoff.failed(now, crowd=self._crowd())
         delay = _BLOCKED_RETRY_S[min(self._blocked_tries, len(_BLOCKED_RETRY_S) - 1)]
         self._blocked_tries += 1
@@ -228,7 +230,7 @@ class Reconciler:
         except TimeoutError:
             _log.warning("the tunnels of %s did not close in time", self._name)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Reason) -> None:
         """Cut all tunnels at once; `follow` is not running."""
         self._was_up = False
         if self.pool is not None:
@@ -242,19 +244,16 @@ class Reconciler:
         now = time.monotonic()
         self._was_up = False
         if isinstance(cause, TuiForwardError):
-            self._failure = cause
-            delay = self._delay_after(cause, now)
-            by = reasons.blocked_by(cause)
-            failed = state_machine.DialFailed(
-                reasons.error_text(cause), time.time() + delay, hint=cause.hint, blocked_by=by
-            )
-            self._story.advance(failed)
+            self._failure = cause.reason
+            delay = self._delay_after(cause.reason, now)
+            self._story.advance(state_machine.DialFailed(cause.reason, time.time() + delay))
             return delay
-        _log.error("%s fell over and starts over", self._name, exc_info=error)
+        _log.error("%s failed and restarts", self._name, exc_info=error)
         delay = max(1.0, self._backoff.failed(now, crowd=self._crowd()))
-        reason = f"the program failed ({type(cause).__name__}: {reasons.error_text(cause)})"
-        self._failure = TuiForwardError(reason)
-        self._story.advance(state_machine.Failed(f"{reason}; starting over", time.time() + delay))
+        detail = f"{type(cause).__name__}: {error_text(cause)}"
+        self._failure = Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail)
+        failed = Reason(code=ReasonCode.FORWARD_FAILED, detail=detail)
+        self._story.advance(state_machine.Failed(failed, time.time() + delay))
         return delay
 
     async def _reconcile(self) -> float | None:
@@ -268,7 +267,8 @@ class Reconciler:
             await self._stop_dialling()
             self._let_go(goal.reason)
             before = self._connected.pod if self._connected is not None else None
-            self._story.advance(reasons.pod_missing(goal, before))
+            lost = reasons.lost_pod(goal, before)
+            self._story.advance(state_machine.PodMissing(goal.reason, lost))
             return None
         if self._dial is not None:
             assert self._goal is not None
@@ -281,7 +281,7 @@ class Reconciler:
                 self._stay(self._connected, goal, pool)
                 return None
             self._was_up = False
-            self._story.advance(state_machine.PodMoved(_move(self._connected, goal)))
+            self._story.advance(state_machine.PodMoved(reasons.pod_moved(self._connected, goal)))
         now = time.monotonic()
         if now < self._retry_at:
             return self._retry_at - now
@@ -289,7 +289,7 @@ class Reconciler:
         return None
 
     def _start_dialling(self, goal: Resolved) -> None:
-        self._story.advance(state_machine.DialStarted(f"connecting to {goal.pod.name}:{goal.port}"))
+        self._story.advance(state_machine.DialStarted(reasons.connecting(goal)))
         self._goal = goal
         self._cut_by_us = False
         self._dial = asyncio.create_task(self._connect(goal), name=f"{self._name}: dial")
@@ -323,16 +323,16 @@ class Reconciler:
         try:
             dial.result()
         except TuiForwardError as error:
-            self._failure = error
-            delay = self._delay_after(error, now)
+            self._failure = error.reason
+            delay = self._delay_after(error.reason, now)
             self._failed_at = now
             self._retry_at = now + delay
             if isinstance(error, ApiError) and error.not_found and self._watch is not None:
                 self._watch.invalidate(goal.pod.uid)
-            self.waits_for_cluster = reasons.affects_all_pods(error)
-            failed = reasons.dial_failed(error, self._spec.target, goal.pod, time.time() + delay)
-            self._story.last_event = failed.reason
-            self._story.advance(failed)
+            self.waits_for_cluster = reasons.affects_all_pods(error.reason)
+            reason = reasons.dial_failed(error, self._spec.target, goal.pod)
+            self._story.last_event = reason_text(reason)
+            self._story.advance(state_machine.DialFailed(reason, time.time() + delay))
             return
         assert pool is not None
         before, self._connected = self._connected, goal
@@ -352,18 +352,18 @@ class Reconciler:
             self._story.record(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
         self._connected = now
         self._gate.set_pod(now)
-        self._story.advance(state_machine.TunnelUp(reasons.ready_reason(now, pool.transport)))
+        self._story.advance(state_machine.TunnelUp(reasons.ready(now, pool.transport)))
 
     async def _lost(self, pool: TunnelPool) -> None:
         self._was_up = False
         error = await pool.wait_lost()  # it is down: this does not wait
-        self._failure = None if self._cut_by_us else error
+        self._failure = None if self._cut_by_us else error.reason
         now = time.monotonic()
         self._failed_at = now
         self._retry_at = now + self._backoff.failed(now, crowd=self._crowd())
-        self._story.advance(state_machine.TunnelLost(reasons.error_text(error)))
+        self._story.advance(state_machine.TunnelLost(error.reason))
 
-    def _let_go(self, reason: str) -> None:
+    def _let_go(self, reason: Reason) -> None:
         """New connections must not go to the pod there was; those it has may end in peace."""
         self._was_up = False
         if self.pool is not None and self.pool.up:
@@ -381,9 +381,3 @@ class Reconciler:
 def _same(one: Resolved, other: Resolution) -> bool:
     """Whether two resolutions need the same tunnels."""
     return isinstance(other, Resolved) and (one.pod.uid, one.port) == (other.pod.uid, other.port)
-
-
-def _move(before: Resolved, now: Resolved) -> str:
-    if before.pod.uid != now.pod.uid:
-        return reasons.pod_moved(before.pod, now.pod)
-    return f"the port of the container is {now.port} now, it was {before.port}"

@@ -1,11 +1,11 @@
-"""The state of a forward as a table: state × input → the next status, in words.
+"""State machine of a forward as a table: state × input → next status. Pure.
 
-Pure. `forward` does the I/O and feeds what it learns in here; nothing else decides what a
-person is told. The rule that matters most: `READY` is entered by `TunnelUp` alone, and
-`TunnelLost` and `PodMissing` leave it at once.
+`forward` does the I/O and feeds its results in here; nothing else decides which status users see.
+The most important rule: `READY` is entered by `TunnelUp` alone, and `TunnelLost` and `PodMissing`
+leave it at once.
 
-Inputs are past tense: things that have happened. `TABLE` has a cell for every pair; a cell
-holds the rule to apply, or `keep` where the input does not change what is shown.
+Inputs are past tense: events that have happened. `TABLE` has a cell for every pair; a cell holds
+the rule to apply, or `_keep` where the input does not change the status.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tui_forward.model import BlockedBy, ForwardState
+from tui_forward import reasons
+from tui_forward.model import BlockedBy, ForwardState, Reason, ReasonCode
 
 STARTING = ForwardState.STARTING
 WAITING = ForwardState.WAITING
@@ -25,83 +26,83 @@ STOPPED = ForwardState.STOPPED
 
 
 # --------------------------------------------------------------------------------------
-# What is shown
+# Status
 # --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a person is told about a forward.
+    """Status of a forward as users see it.
 
     Attributes:
         state: One of the states.
-        reason: Never empty.
-        hint: What the person can do, if anything.
-        blocked_by: Set exactly in `BLOCKED`.
-        retry_at: Epoch seconds of the next try, where the state waits for a clock.
-        paused: Stopped with the intention to go on.
-        was_ready: It has been ready since it was started or resumed: from then on trouble
-            is `RECONNECTING`, not `WAITING` or `CONNECTING`.
+        reason: Why it is in this state.
+        retry_at: Epoch seconds of the next attempt, where the state waits for a clock.
+        paused: Stopped by the user for a while.
+        was_ready: It has been ready since it was started or resumed: from then on a failure
+            leads to `RECONNECTING`, not to `WAITING` or `CONNECTING`.
         lost: Why it is not ready any more; begins every `RECONNECTING` reason.
-        dialling: What the latest dial is about.
+        dialing: Reason of the latest dial.
     """
 
     state: ForwardState
-    reason: str
-    hint: str = ""
-    blocked_by: BlockedBy | None = None
+    reason: Reason
     retry_at: float | None = None
     paused: bool = False
     was_ready: bool = False
-    lost: str = ""
-    dialling: str = ""
+    lost: Reason | None = None
+    dialing: Reason | None = None
+
+    @property
+    def hint(self) -> str:
+        """What the user can do, if anything."""
+        return reasons.reason_hint(self.reason)
+
+    @property
+    def blocked_by(self) -> BlockedBy | None:
+        """Set exactly in `BLOCKED`."""
+        return reasons.blocked_by(self.reason) if self.state is BLOCKED else None
 
 
-INITIAL = Status(STARTING, "opening the local port")
+INITIAL = Status(STARTING, Reason(code=ReasonCode.FORWARD_STARTING))
 
 
 # --------------------------------------------------------------------------------------
-# What has happened
+# Inputs
 # --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerBlocked:
-    """The local port cannot be had; it is tried again by itself."""
+    """The local port cannot be opened; it is retried automatically."""
 
-    reason: str
-    hint: str = ""
-    blocked_by: BlockedBy = BlockedBy.PORT
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class PodMissing:
-    """The target means no usable pod now.
+    """The target has no usable pod now.
 
     Attributes:
-        lost: What became of the pod there was, where `reason` does not say it.
-        pending: Whether there is one is not known yet.
+        lost: Why the previous pod cannot be used, where `reason` does not name that pod.
     """
 
-    reason: str
-    hint: str = ""
-    blocked_by: BlockedBy | None = None
-    lost: str = ""
-    pending: bool = False
+    reason: Reason
+    lost: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodMoved:
-    """The target means another pod than the one the tunnel goes to."""
+    """The target resolves to another pod than the one the tunnel goes to."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class DialStarted:
     """A tunnel is being opened."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,53 +110,50 @@ class DialFailed:
     """No tunnel could be opened.
 
     Attributes:
-        retry_at: Epoch seconds of the next try.
-        blocked_by: Set when waiting alone cannot help.
+        retry_at: Epoch seconds of the next attempt.
     """
 
-    reason: str
+    reason: Reason
     retry_at: float | None
-    hint: str = ""
-    blocked_by: BlockedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelUp:
     """A tunnel is upgraded and has answered."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelLost:
     """The last tunnel is gone, or does not answer."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The program itself failed; the forward starts over at `retry_at`."""
+    """The program itself failed; the forward restarts at `retry_at`."""
 
-    reason: str
+    reason: Reason
     retry_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The person stopped it for a while."""
+    """The user paused it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The person goes on."""
+    """The user resumed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """It is over."""
+    """It has ended."""
 
-    reason: str
+    reason: Reason
 
 
 Input = (
@@ -180,152 +178,138 @@ Input = (
 Rule = Callable[[Status, Input], Status]
 
 
-def _because(status: Status, now: str) -> str:
-    """What happens now, behind why it is not ready any more; says nothing twice."""
-    if not status.lost or status.lost in now:
-        return now
-    return f"{status.lost}; {now}"
+def _enter(status: Status, state: ForwardState, reason: Reason) -> Status:
+    return replace(status, state=state, reason=reason, retry_at=None, paused=False, dialing=None)
 
 
-def _clear(status: Status, state: ForwardState, reason: str) -> Status:
-    return replace(
-        status, state=state, reason=reason, hint="", blocked_by=None, retry_at=None, paused=False,
-        dialling="",
-    )  # fmt: skip
+def _reconnect(status: Status, reason: Reason) -> Status:
+    return _enter(status, RECONNECTING, reasons.add_previous(reason, status.lost))
 
 
 def _keep(status: Status, _: Input) -> Status:
     return status
 
 
-def _port_blocked(status: Status, given: Input) -> Status:
-    assert isinstance(given, ListenerBlocked)
-    blocked = _clear(status, BLOCKED, given.reason)
-    return replace(blocked, hint=given.hint, blocked_by=given.blocked_by)
+def _block_listener(status: Status, event: Input) -> Status:
+    assert isinstance(event, ListenerBlocked)
+    return _enter(status, BLOCKED, event.reason)
 
 
-def _pod_missing(status: Status, given: Input) -> Status:
-    assert isinstance(given, PodMissing)
-    if given.blocked_by is not None:
-        blocked = _clear(status, BLOCKED, given.reason)
-        return replace(blocked, hint=given.hint, blocked_by=given.blocked_by)
+def _miss_pod(status: Status, event: Input) -> Status:
+    assert isinstance(event, PodMissing)
+    if reasons.blocked_by(event.reason) is not None:
+        return _enter(status, BLOCKED, event.reason)
     if status.was_ready:
-        waiting = _clear(status, RECONNECTING, _because(status, given.reason))
-    else:
-        waiting = _clear(status, STARTING if given.pending else WAITING, given.reason)
-    return replace(waiting, hint=given.hint)
+        return _reconnect(status, event.reason)
+    resolving = event.reason.code is ReasonCode.TARGET_RESOLVING
+    return _enter(status, STARTING if resolving else WAITING, event.reason)
 
 
-def _pod_missing_while_ready(status: Status, given: Input) -> Status:
-    # The pod that is missing is itself the reason why it is not ready any more.
-    assert isinstance(given, PodMissing)
-    return _pod_missing(replace(status, lost=given.lost), given)
+def _miss_pod_while_ready(status: Status, event: Input) -> Status:
+    # The missing pod is itself the reason why the forward is not ready any more.
+    assert isinstance(event, PodMissing)
+    return _miss_pod(replace(status, lost=event.lost), event)
 
 
-def _lost(status: Status, given: Input) -> Status:
-    assert isinstance(given, TunnelLost | PodMoved)
-    return _clear(replace(status, lost=given.reason), RECONNECTING, given.reason)
+def _lose_tunnel(status: Status, event: Input) -> Status:
+    assert isinstance(event, TunnelLost | PodMoved)
+    return _enter(replace(status, lost=event.reason), RECONNECTING, event.reason)
 
 
-def _dialling(status: Status, given: Input) -> Status:
-    assert isinstance(given, DialStarted)
-    if status.retry_at is not None and status.dialling == given.reason:
-        # The same once more: why it failed says more, and words that change a dozen times a
-        # second cannot be read.
+def _start_dial(status: Status, event: Input) -> Status:
+    assert isinstance(event, DialStarted)
+    if status.retry_at is not None and status.dialing == event.reason:
+        # A repeated attempt: why the last one failed is more useful, and a text that changes
+        # a dozen times a second cannot be read.
         return replace(status, retry_at=None)
     if status.was_ready:
-        dialling = _clear(status, RECONNECTING, _because(status, given.reason))
+        dialing = _reconnect(status, event.reason)
     else:
-        dialling = _clear(status, CONNECTING, given.reason)
-    return replace(dialling, dialling=given.reason)
+        dialing = _enter(status, CONNECTING, event.reason)
+    return replace(dialing, dialing=event.reason)
 
 
-def _dial_failed(status: Status, given: Input) -> Status:
-    assert isinstance(given, DialFailed)
-    if given.blocked_by is not None:
-        failed = replace(_clear(status, BLOCKED, given.reason), blocked_by=given.blocked_by)
+def _fail_dial(status: Status, event: Input) -> Status:
+    assert isinstance(event, DialFailed)
+    if reasons.blocked_by(event.reason) is not None:
+        failed = _enter(status, BLOCKED, event.reason)
     elif status.was_ready:
-        failed = _clear(status, RECONNECTING, _because(status, given.reason))
+        failed = _reconnect(status, event.reason)
     else:
-        failed = _clear(status, CONNECTING, given.reason)
-    return replace(failed, hint=given.hint, retry_at=given.retry_at, dialling=status.dialling)
+        failed = _enter(status, CONNECTING, event.reason)
+    return replace(failed, retry_at=event.retry_at, dialing=status.dialing)
 
 
-def _up(status: Status, given: Input) -> Status:
-    assert isinstance(given, TunnelUp)
-    return replace(_clear(status, READY, given.reason), was_ready=True, lost="")
+def _become_ready(status: Status, event: Input) -> Status:
+    assert isinstance(event, TunnelUp)
+    return replace(_enter(status, READY, event.reason), was_ready=True, lost=None)
 
 
-def _failed(status: Status, given: Input) -> Status:
-    assert isinstance(given, Failed)
-    if status.was_ready:
-        return replace(
-            _clear(replace(status, lost=""), RECONNECTING, given.reason), retry_at=given.retry_at
-        )
-    return replace(_clear(status, STARTING, given.reason), retry_at=given.retry_at)
+def _fail(status: Status, event: Input) -> Status:
+    assert isinstance(event, Failed)
+    state = RECONNECTING if status.was_ready else STARTING
+    return replace(_enter(status, state, event.reason), lost=None, retry_at=event.retry_at)
 
 
-def _paused(status: Status, _: Input) -> Status:
-    paused = _clear(status, STOPPED, "paused; the local port is kept, connections are refused")
-    return replace(paused, paused=True, was_ready=False, lost="")
+def _pause(status: Status, _: Input) -> Status:
+    paused = _enter(status, STOPPED, Reason(code=ReasonCode.FORWARD_PAUSED))
+    return replace(paused, paused=True, was_ready=False, lost=None)
 
 
-def _resumed(status: Status, _: Input) -> Status:
-    return _clear(status, STARTING, "going on")
+def _resume_if_paused(status: Status, _: Input) -> Status:
+    if not status.paused:
+        return status
+    return _enter(status, STARTING, Reason(code=ReasonCode.FORWARD_RESUMING))
 
 
-def _resumed_if_paused(status: Status, given: Input) -> Status:
-    return _resumed(status, given) if status.paused else status
-
-
-def _stopped(status: Status, given: Input) -> Status:
-    assert isinstance(given, Stopped)
-    return _clear(status, STOPPED, given.reason)
+def _stop(status: Status, event: Input) -> Status:
+    assert isinstance(event, Stopped)
+    return _enter(status, STOPPED, event.reason)
 
 
 # --------------------------------------------------------------------------------------
 # The table
 # --------------------------------------------------------------------------------------
 
-# BLOCKED is left by whatever shows that the obstacle is gone: a pod that is looked for, a
-# dial, a tunnel. Without a local port `forward` does none of these, so BLOCKED by PORT is left
-# when the port is there, and not before.
+# BLOCKED is left by each input that proves the obstacle gone: a pod that is looked up, a dial, a
+# tunnel. Without a local port `forward` does none of these, so BLOCKED by PORT is left once the
+# port is open, not before.
 _BEFORE_READY: Mapping[type[Input], Rule] = {
     ListenerBlocked: _keep,
-    PodMissing: _pod_missing,
-    PodMoved: _keep,  # not ready: the pod that is dialled next is named by DialStarted
-    DialStarted: _dialling,
-    DialFailed: _dial_failed,
-    TunnelUp: _up,
+    PodMissing: _miss_pod,
+    PodMoved: _keep,  # not ready: the pod that is dialed next is named by DialStarted
+    DialStarted: _start_dial,
+    DialFailed: _fail_dial,
+    TunnelUp: _become_ready,
     TunnelLost: _keep,  # there was none
-    Failed: _failed,
-    Paused: _paused,
+    Failed: _fail,
+    Paused: _pause,
     Resumed: _keep,
-    Stopped: _stopped,
+    Stopped: _stop,
 }
 
 TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
-    STARTING: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
-    WAITING: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
+    STARTING: {**_BEFORE_READY, ListenerBlocked: _block_listener},
+    WAITING: {**_BEFORE_READY, ListenerBlocked: _block_listener},
     CONNECTING: _BEFORE_READY,
     READY: {
         **_BEFORE_READY,
-        PodMissing: _pod_missing_while_ready,
-        PodMoved: _lost,
-        DialStarted: _keep,  # a further tunnel beside the one that is up
+        PodMissing: _miss_pod_while_ready,
+        PodMoved: _lose_tunnel,
+        DialStarted: _keep,  # another tunnel beside the one that is up
         DialFailed: _keep,
-        TunnelLost: _lost,
+        TunnelLost: _lose_tunnel,
     },
-    RECONNECTING: {**_BEFORE_READY, PodMoved: _lost},
-    BLOCKED: {**_BEFORE_READY, ListenerBlocked: _port_blocked},
+    RECONNECTING: {**_BEFORE_READY, PodMoved: _lose_tunnel},
+    BLOCKED: {**_BEFORE_READY, ListenerBlocked: _block_listener},
     STOPPED: {
         **dict.fromkeys(_BEFORE_READY, _keep),
-        Resumed: _resumed_if_paused,
-        Stopped: _stopped,
+        Resumed: _resume_if_paused,
+        Stopped: _stop,
     },
 }
 
 
-def next_status(status: Status, given: Input) -> Status:
-    """The status after an input. Total: every pair of state and input has an answer."""
-    return TABLE[status.state][type(given)](status, given)
+def next_status(status: Status, event: Input) -> Status:
+    """Return the status after an input. Total: every pair of state and input has a rule."""
+    return TABLE[status.state][type(event)](status, event)

@@ -21,9 +21,11 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    ReasonCode,
     TimelineEntry,
     TimelineKind,
 )
+from tui_forward.reasons import reason_text
 
 _log = logging.getLogger(__name__)
 
@@ -83,10 +85,11 @@ class StatusRecorder:
         if moved:
             self.since = time.time()
         if moved or after.reason != before.reason:
-            self._log.info("%s: %s", after.state, after.reason)
+            self._log.info("%s: %s", after.state, reason_text(after.reason))
             # Every dial of a long outage would push everything else out of the timeline.
             if moved or not isinstance(given, state_machine.DialStarted):
-                self.record(TimelineKind.STATE, f"{after.state}: {after.reason}")
+                text = f"{after.state}: {reason_text(after.reason)}"
+                self.record(TimelineKind.STATE, text, after.reason.code)
             if after.state is not ForwardState.STOPPED or after.paused:
                 self.emit(EventKind.STATE)
         if moved:
@@ -95,7 +98,7 @@ class StatusRecorder:
 
     def _moved(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY and after is not ForwardState.STOPPED:
-            self.last_event = self.status.reason
+            self.last_event = reason_text(self.status.reason)
             self._outage = Outage(time.monotonic())
         if after is ForwardState.STOPPED:
             self._outage = None
@@ -114,19 +117,19 @@ class StatusRecorder:
         if not outage.first:
             self.last_event = text
 
-    def record(self, kind: TimelineKind, text: str) -> None:
-        """Add a line to the timeline."""
-        self._timeline.add(time.time(), kind, text)
+    def record(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
+        """Add an entry to the timeline."""
+        self._timeline.add(time.time(), kind, text, code)
         self._world.changed()
 
-    def record_problem(self, kind: TimelineKind, text: str) -> None:
-        """Add a line about something that went wrong."""
+    def record_problem(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
+        """Add an entry about a failure."""
         self.last_event = text
         # A client that polls a closed port fails again and again.
         self._log.log(
             logging.DEBUG if kind is TimelineKind.CONNECTION else logging.WARNING, "%s", text
         )
-        self.record(kind, text)
+        self.record(kind, text, code)
 
     def emit(
         self,
@@ -144,7 +147,8 @@ class StatusRecorder:
             forward=self._id,
             target=self._target,
             state=status.state if about_state else None,
-            reason=status.reason if about_state else "",
+            code=status.reason.code if about_state else None,
+            reason=reason_text(status.reason) if about_state else "",
             hint=status.hint if about_state else "",
             listening=listening,
             remote_port=self.remote_port if connection is None else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from tui_forward.common.formatting import format_duration
-from tui_forward.model import TimelineEntry, TimelineKind
+from tui_forward.model import ReasonCode, TimelineEntry, TimelineKind
 
 _LIMIT = 200
 
@@ -26,15 +26,17 @@ class Timeline:
         self._entries: deque[TimelineEntry] = deque(maxlen=limit)
         self._repeats: deque[tuple[str, int]] = deque(maxlen=limit)
 
-    def add(self, at: float, kind: TimelineKind, text: str) -> None:
+    def add(self, at: float, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
         """Append an entry, or count it up if the latest one says the same."""
         if self._entries:
             last, (words, count) = self._entries[-1], self._repeats[-1]
             if last.kind is kind and words == text:
                 self._repeats[-1] = (words, count + 1)
-                self._entries[-1] = TimelineEntry(at=at, kind=kind, text=f"{text} (×{count + 1})")
+                self._entries[-1] = TimelineEntry(
+                    at=at, kind=kind, text=f"{text} (×{count + 1})", code=code
+                )
                 return
-        self._entries.append(TimelineEntry(at=at, kind=kind, text=text))
+        self._entries.append(TimelineEntry(at=at, kind=kind, text=text, code=code))
         self._repeats.append((text, 1))
 
     @property

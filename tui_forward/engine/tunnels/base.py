@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import TransportChoice
+from tui_forward.model import Reason, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.stream import Buffer
 
@@ -34,7 +34,7 @@ class ChannelHandler(Protocol):
     def writing_resumed(self) -> None:
         """Read from the local socket again."""
 
-    def evicted(self, reason: str) -> None:
+    def evicted(self, reason: Reason) -> None:
         """End the channel at once with `Channel.abort`: it blocks others."""
 
     def closed(self, failure: PortForwardFailure | None) -> None:

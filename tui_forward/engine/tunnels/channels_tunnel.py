@@ -13,8 +13,8 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
-from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError, TuiForwardError
-from tui_forward.model import TransportChoice
+from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.channels import ChannelsClient
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.stream import Buffer, ByteStream
@@ -108,7 +108,7 @@ class LegacyChannel(Channel):
             return
         self.ended = True
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
-            failure = replace(failure, text=f"the tunnel was lost: {self._tunnel.error.message}")
+            failure = replace(failure, cause=self._tunnel.error.reason)
         self._tunnel.channel_ended()
         self._handler.closed(failure)
 
@@ -196,7 +196,7 @@ class ChannelsTunnel(Tunnel):
     def open(self, handler: ChannelHandler) -> Channel:
         """See `Tunnel`; once."""
         if self._ended or self._channel is not None:
-            raise TransportError("the tunnel has ended")
+            raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         channel = self._channel = LegacyChannel(self, handler, self._port)
         self.opened = self.load = 1
         # Not from within: the caller does not have its channel yet.
@@ -210,7 +210,7 @@ class ChannelsTunnel(Tunnel):
     def close(self) -> None:
         """See `Tunnel`."""
         if not self._ended:
-            self.error = TransportError("the tunnel was closed")
+            self.error = TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
             self._ended = True
             self._close_channel()
             self._close_in_order()
@@ -250,7 +250,7 @@ class ChannelsTunnel(Tunnel):
         if not self._ended:
             self._ended = True
             self._close_in_order()
-            self._owner.tunnel_ended(self, TransportError("the connection is over"))
+            self._owner.tunnel_ended(self, TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED)))
 
     # `StreamHandler`.
 
@@ -284,7 +284,7 @@ class ChannelsTunnel(Tunnel):
         if error is None and self._channel is not None and not self._ended:
             # Some servers end with an end of file instead of a closing frame.
             self._channel.client.receive_eof()
-        self._finish(error or TransportError("the server closed the tunnel"))
+        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `TunnelHandler`.
 
@@ -298,7 +298,7 @@ class ChannelsTunnel(Tunnel):
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """See `TunnelHandler`."""
-        self._finish(error or TransportError("the server ended the tunnel"))
+        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 
@@ -357,11 +357,7 @@ class ChannelsTunnel(Tunnel):
 
     def _close_channel(self) -> None:
         if self._channel is not None:
-            self._channel.closed(
-                PortForwardFailure(
-                    cause=ForwardErrorCause.OTHER, text="", port=self._port, tunnel_lost=True
-                )
-            )
+            self._channel.closed(PortForwardFailure(code=ReasonCode.TUNNEL_LOST, port=self._port))
 
     def _close_in_order(self) -> None:
         """Send a closing frame, and close the stream in bounded time."""

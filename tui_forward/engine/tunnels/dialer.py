@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.limits import Limits
@@ -27,8 +29,9 @@ from tui_forward.errors import (
     TuiForwardError,
     UpgradeError,
 )
-from tui_forward.model import PodRef, TransportChoice
+from tui_forward.model import PodRef, Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.upgrade import ClientUpgrade, UpgradeKind, UpgradeRejected
+from tui_forward.protocol.upgrade_rejection import FINAL_CODES
 from tui_forward.transport import ByteStream, ServerAccess, connect
 from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.websocket_stream import WebSocketStream
@@ -38,20 +41,6 @@ _log = logging.getLogger(__name__)
 USER_AGENT: Final = "tui-forward"
 
 _ORDER: Final = (TransportChoice.SPDY, TransportChoice.WEBSOCKET, TransportChoice.CHANNELS)
-
-FINAL_REFUSALS: Final = (
-    "does not have a host assigned",
-    "pod does not exist",
-    "pod not found",
-    "error dialing backend",
-    "failed to find sandbox",
-    "sandbox container is not running",
-    "rpc error: code =",  # the kubelet's, of a runtime that does not answer
-)
-"""Texts of refusals that no other transport would change.
-
-They are the API server's, the kubelet's and the runtime's; each relays the others' unchanged.
-"""
 
 Connect = Callable[..., Awaitable[ByteStream]]
 
@@ -175,10 +164,7 @@ class Dialer:
             return await self._dial_once(transport, pod, port, owner, refresh=True)
         except UpgradeRejected as rejected:
             if rejected.status == 401:
-                raise AuthError(
-                    f"the API server does not accept the credentials: {rejected.message}",
-                    hint="Log in to the cluster again.",
-                ) from rejected
+                raise AuthError(rejected.reason) from rejected
             raise _refusal_error(rejected) from rejected
 
     async def _dial_once(
@@ -236,9 +222,10 @@ class Dialer:
             except TransportError:
                 pass
             error = TransportError(
-                "the API server did not answer the upgrade request within "
-                f"{self._limits.upgrade_timeout_s:g} s",
-                hint="A proxy in between may not support upgrades; or the node does not answer.",
+                Reason(
+                    code=ReasonCode.API_UPGRADE_TIMEOUT,
+                    timeout_s=self._limits.upgrade_timeout_s,
+                )
             )
             raise _TransportRejectedError(error) from None
         except TransportError as error:
@@ -264,7 +251,7 @@ class Dialer:
         except (TransportError, ProtocolError) as error:
             raise _TransportRejectedError(error) from error
         except BaseException:
-            tunnel.abort(TransportError("the dial was canceled"))
+            tunnel.abort(TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN)))
             raise
         return tunnel
 
@@ -273,24 +260,16 @@ class _TransportRejectedError(TuiForwardError):
     """Failure after which another transport might work."""
 
     def __init__(self, error: TuiForwardError) -> None:
-        super().__init__(error.message, hint=error.hint)
+        super().__init__(error.reason)
         self.error = error
 
 
 def _refusal_error(rejected: UpgradeRejected) -> TuiForwardError:
     """Return the error of a refusal: the cluster's final one, or perhaps a proxy's."""
-    from_cluster = bool(rejected.reason)
     # Not so 403: SPDY's POST needs the verb create, a WebSocket's GET only get before 1.35.
-    final = (
-        (rejected.status == 404 and from_cluster)
-        or rejected.status == 429
-        or any(text in rejected.message for text in FINAL_REFUSALS)
-    )
-    if not final:
+    if rejected.code not in FINAL_CODES:
         return _TransportRejectedError(rejected)
-    return ApiError(
-        rejected.message, status=rejected.status, reason=rejected.reason, hint=rejected.hint
-    )
+    return ApiError(rejected.reason, status=rejected.status, status_reason=rejected.status_reason)
 
 
 def _pick_error(failures: list[TuiForwardError], tried: list[str]) -> TuiForwardError:
@@ -298,13 +277,13 @@ def _pick_error(failures: list[TuiForwardError], tried: list[str]) -> TuiForward
 
     def rank(error: TuiForwardError) -> int:
         if isinstance(error, UpgradeError):
-            return 0 if error.reason else 1
+            return 0 if error.status_reason else 1
         return 2
 
     error = min(failures, key=rank)
     if len(tried) == 1:
         return error
-    message = f"{error.message} (tried {', '.join(tried)})"
+    reason = replace(error.reason, tried=tuple(tried))
     if isinstance(error, UpgradeError):
-        return UpgradeError(message, status=error.status, reason=error.reason, hint=error.hint)
-    return type(error)(message, hint=error.hint)
+        return UpgradeError(reason, status=error.status, status_reason=error.status_reason)
+    return type(error)(reason)

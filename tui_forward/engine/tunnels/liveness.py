@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tui_forward.engine.limits import Limits
 from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 
 
 class MonitoredTunnel(Protocol):
@@ -88,8 +89,5 @@ class LivenessMonitor:
     def _end_if_dead(self, silent_s: float) -> None:
         if not self._tunnel.may_be_blocked():
             self._tunnel.abort(
-                TransportError(
-                    f"nothing has come through the tunnel for {silent_s:.0f} s",
-                    hint="Check the network (VPN, sleep?); the tunnel is being replaced.",
-                )
+                TransportError(Reason(code=ReasonCode.TUNNEL_SILENT, timeout_s=round(silent_s)))
             )

@@ -33,7 +33,7 @@ from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
 from tui_forward.engine.tunnels.tunnel_waiters import TunnelWaiters
 from tui_forward.errors import TransportError, TuiForwardError
-from tui_forward.model import PodRef, TransportChoice
+from tui_forward.model import PodRef, Reason, ReasonCode, TransportChoice
 from tui_forward.transport import ServerAccess, connect
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class TunnelPool:
         self._transport: TransportChoice | None = None
         self._round_trip_s: float | None = None
         self._loss: asyncio.Future[TuiForwardError] | None = None
-        self._last_error: TuiForwardError = TransportError("the tunnel was never open")
+        self._last_error: TuiForwardError = TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN))
         self._tunnels = TunnelSet(limits.max_tunnels)
         # Tunnels that only finish what they carry.
         self._draining: set[Tunnel] = set()
@@ -130,10 +130,10 @@ class TunnelPool:
             ProtocolError: The answer was not HTTP, or the wrong protocol was agreed.
         """
         if self._closed:
-            raise TransportError("the pool is closed")
+            raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         if not (self._is_legacy and (pod, port) == (self._pod, self._port)):
             # Tunnels of the legacy transport do not depend on each other.
-            self.disconnect("the forward moved on")
+            self.disconnect(Reason(code=ReasonCode.FORWARD_CONNECTING, pod=pod.name))
         self._pod, self._port = pod, port
         try:
             tunnel = await self._dialer.dial(pod, port, self)
@@ -142,7 +142,7 @@ class TunnelPool:
             raise
         if not tunnel.up or self._closed:
             self._close_tunnel(tunnel)
-            raise TransportError("the tunnel ended as soon as it was open")
+            raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER))
         self._transport = tunnel.transport
         self._loss = self._loss or self._loop.create_future()
         if self._is_legacy:
@@ -199,7 +199,7 @@ class TunnelPool:
         for tunnel in list(self._tunnels):
             tunnel.probe(within_s)
 
-    def disconnect(self, reason: str = "disconnected") -> None:
+    def disconnect(self, reason: Reason) -> None:
         """Drain the present tunnels as `connect` with another pod does; `up` is False at once.
 
         Connections that wait for a tunnel keep waiting. Idempotent.
@@ -211,13 +211,13 @@ class TunnelPool:
                 self._loop.call_later(
                     self._limits.drain_s,
                     tunnel.abort,
-                    TransportError("the pod was left, and the time to finish is over"),
+                    TransportError(Reason(code=ReasonCode.TUNNEL_DRAIN_TIMEOUT)),
                 )
             else:
                 self._close_tunnel(tunnel)
         self._go_down(TransportError(reason))
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Reason) -> None:
         """Cut all tunnels at once; their connections are reset. `up` is False at once."""
         error = TransportError(reason)
         for tunnel in [*self._tunnels, *self._draining]:
@@ -231,7 +231,7 @@ class TunnelPool:
             self._tunnels.remove(tunnel)
             self._draining.discard(tunnel)
             self._close_tunnel(tunnel)
-        self._go_down(TransportError("the forward was stopped"))
+        self._go_down(TransportError(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)))
         await self._growth.wait_stopped()
         while self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)

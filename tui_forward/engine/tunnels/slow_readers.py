@@ -8,6 +8,7 @@ from typing import Protocol
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.stream import ByteStream
 
 
@@ -106,6 +107,9 @@ class SlowReaders:
         if waiting:
             for channel in list(self._channels):
                 channel.evict(
-                    f"its reader stopped while {channel.buffered} bytes waited for it and "
-                    f"{waiting} other connections shared its tunnel"
+                    Reason(
+                        code=ReasonCode.CONNECTION_EVICTED,
+                        buffered_bytes=channel.buffered,
+                        total=waiting,
+                    )
                 )

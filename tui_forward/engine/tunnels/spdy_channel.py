@@ -13,7 +13,8 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler
 from tui_forward.engine.tunnels.flow_control import WorkerWindow
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
-from tui_forward.errors import ForwardErrorCause, TuiForwardError
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.transport.stream import Buffer
@@ -190,14 +191,13 @@ class SpdyChannel(Channel):
             self._end()
             self._handler.closed(
                 PortForwardFailure(
-                    cause=ForwardErrorCause.OTHER,
-                    text="the server's end of the tunnel has stopped in part",
+                    code=ReasonCode.TUNNEL_STREAM_ABANDONED,
                     port=self._pair.port,
                     undelivered=True,
                 )
             )
 
-    def evict(self, reason: str) -> None:
+    def evict(self, reason: Reason) -> None:
         """Have the handler end it, because others wait for it."""
         self._handler.evicted(reason)
 
@@ -242,13 +242,12 @@ class SpdyChannel(Channel):
         self.deliver()
         if failure is not None:
             if failure.tunnel_lost and self._tunnel.error is not None:
-                text = f"the tunnel was lost: {self._tunnel.error.message}"
-                failure = replace(failure, text=text)
-            if failure.cause is not ForwardErrorCause.RESET and self._frames:
+                failure = replace(failure, cause=self._tunnel.error.reason)
+            if failure.code is not ReasonCode.PORT_RESET and self._frames:
                 # The application was not reached, so there never was a reader.
                 self._frames += 1
                 self._last_frame = self._first_frame
-            if failure.cause is ForwardErrorCause.REFUSED:
+            if failure.code is ReasonCode.PORT_REFUSED:
                 self._tunnel.refused_at = self._loop.time()
         self._end()
         self._handler.closed(failure)

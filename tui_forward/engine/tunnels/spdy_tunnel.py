@@ -19,8 +19,8 @@ from tui_forward.engine.tunnels.slow_readers import SlowReaders
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.engine.tunnels.upload_flow import UploadFlow
-from tui_forward.errors import ForwardErrorCause, ProtocolError, TransportError, TuiForwardError
-from tui_forward.model import TransportChoice
+from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.transport.stream import ByteStream
@@ -102,10 +102,7 @@ class SpdyTunnel(Tunnel):
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._answered)
         except TimeoutError:
-            error = TransportError(
-                "the tunnel is open, but nothing answers at its other end",
-                hint="A proxy between here and the API server may break upgraded connections.",
-            )
+            error = TransportError(Reason(code=ReasonCode.TUNNEL_NO_PONG))
             self.abort(error)
             raise error from None
 
@@ -139,7 +136,7 @@ class SpdyTunnel(Tunnel):
     def open(self, handler: ChannelHandler) -> SpdyChannel:
         """See `Tunnel`."""
         if self._ended:
-            raise TransportError("the tunnel has ended")
+            raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         channel = SpdyChannel(self, handler, self._port, self._flow.place_channel())
         self.all_channels.add(channel)
         self.opened += 1
@@ -156,14 +153,10 @@ class SpdyTunnel(Tunnel):
         if self._ended:
             return
         self._ended = True
-        self.error = TransportError("the tunnel was closed")
+        self.error = TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         self._stop_parts()
         for channel in list(self.all_channels):
-            channel.closed(
-                PortForwardFailure(
-                    cause=ForwardErrorCause.OTHER, text="", port=self._port, tunnel_lost=True
-                )
-            )
+            channel.closed(PortForwardFailure(code=ReasonCode.TUNNEL_LOST, port=self._port))
         self.client.close()
         self._write_queue()
         self._stream.close()
@@ -266,7 +259,7 @@ class SpdyTunnel(Tunnel):
         """See `StreamHandler`."""
         if not self._closed.done():
             self._closed.set_result(None)
-        self._finish(error or TransportError("the server closed the tunnel"))
+        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
         if self._close_timer is not None:
             self._close_timer.cancel()
 
@@ -282,7 +275,7 @@ class SpdyTunnel(Tunnel):
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """See `TunnelHandler`."""
-        self._finish(error or TransportError("the server ended the tunnel"))
+        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 

@@ -18,6 +18,7 @@ from tui_forward.kube.auth.credentials import (
 )
 from tui_forward.kube.kubeconfig.loader import ResolvedContext
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.blocking_call import run_in_thread
 
@@ -150,7 +151,8 @@ class ClusterAccess:
         refused = self._last_credentials
         credentials = await source.credentials(refresh=refresh)
         if refresh and credentials == refused and not source.can_refresh:
-            raise AuthError(f"{self.server} refused the credentials (401)", hint=source.hint)
+            reason = Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=self.server, hint=source.hint)
+            raise AuthError(reason)
         self._last_credentials = credentials
         return credentials
 

@@ -63,6 +63,7 @@ def _unhealthy(client: RestClient, error: TuiForwardError) -> ApiHealth:
         context=client.access.context,
         server=client.access.server,
         ok=False,
+        code=error.code,
         error=error.message,
         hint=error.hint,
         blocked_by=blocked_by,

@@ -128,7 +128,7 @@ class RestClient:
                         response.status, body, what=what, server=self.access.server
                     )
                     if isinstance(error, AuthError):
-                        error.hint = hint
+                        error = AuthError(error.reason, hint=hint)
                     _log.warning("%s", error)
                     raise error
             refresh = True

@@ -67,7 +67,7 @@ class RuntimeClient:
         try:
             result: ResponseT = await call(request, timeout=timeout_s or self._timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise CriError(error.details() or error.code().name, code=error.code()) from error
+            raise CriError(error.details() or error.code().name, status=error.code()) from error
         return result
 
     # -- runtime --
@@ -190,10 +190,10 @@ class RuntimeClient:
             async for event in call:
                 yield event
         except grpc.aio.AioRpcError as error:
-            raise CriError(error.details() or error.code().name, code=error.code()) from error
+            raise CriError(error.details() or error.code().name, status=error.code()) from error
         finally:
             call.cancel()
-        raise CriError("event stream ended", code=grpc.StatusCode.UNAVAILABLE)
+        raise CriError("event stream ended", status=grpc.StatusCode.UNAVAILABLE)
 
     # -- images --
 

@@ -108,7 +108,7 @@ def _unary(method: Callable[[Any], Awaitable[Message]]) -> Callable[..., Awaitab
         try:
             return await method(request)
         except CriError as error:
-            await context.abort(error.code, error.message)
+            await context.abort(error.status, error.message)
             raise
 
     return call
@@ -122,6 +122,6 @@ def _stream(method: Callable[[Any], AsyncIterator[Message]]) -> Callable[..., An
             async for message in method(request):
                 yield message
         except CriError as error:
-            await context.abort(error.code, error.message)
+            await context.abort(error.status, error.message)
 
     return call

@@ -218,7 +218,7 @@ def _decode_event(line: bytes, path: str) -> tuple[str, Object]:
         raise ApiError(
             str(item.get("message", "watch failed")),
             status=int(item.get("code", 500)),
-            reason=str(item.get("reason", "")),
+            status_reason=str(item.get("reason", "")),
         )
     return kind, item
 
@@ -232,6 +232,6 @@ def _decode_object(status: int, data: bytes, request: str) -> Object:
         raise ApiError(
             f"{request}: {body.get('message', '')}",
             status=status,
-            reason=str(body.get("reason", "")),
+            status_reason=str(body.get("reason", "")),
         )
     return body

@@ -200,7 +200,7 @@ class EmbeddedRuntime:
         if not await self._shim.wait_for(is_stopped, _KILL_TIMEOUT_S):
             raise CriError(
                 f'failed to stop container "{container.id}": still running after SIGKILL',
-                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                status=grpc.StatusCode.DEADLINE_EXCEEDED,
             )
         return cri.StopContainerResponse()
 
@@ -263,7 +263,7 @@ class EmbeddedRuntime:
         if sandbox is None:
             raise CriError(
                 f'failed to find sandbox "{request.pod_sandbox_id}": not found',
-                code=grpc.StatusCode.NOT_FOUND,
+                status=grpc.StatusCode.NOT_FOUND,
             )
         if not sandbox.ready:
             raise CriError("sandbox container is not running")
@@ -272,7 +272,7 @@ class EmbeddedRuntime:
                 PortForwardRequest(sandbox.id, tuple(request.port))
             )
         except TooManyTokensError as error:
-            raise CriError(error.message, code=grpc.StatusCode.RESOURCE_EXHAUSTED) from error
+            raise CriError(error.message, status=grpc.StatusCode.RESOURCE_EXHAUSTED) from error
         return cri.PortForwardResponse(url=self._streaming.url(token))
 
     # -- helpers --
@@ -286,7 +286,7 @@ class EmbeddedRuntime:
                 if error.message.endswith("not found")
                 else grpc.StatusCode.UNKNOWN
             )
-            raise CriError(error.message, code=code) from error
+            raise CriError(error.message, status=code) from error
 
     async def _signal(self, container: shim_protocol.Container, number: signal.Signals) -> None:
         await self._request(shim_protocol.SignalContainer(id=container.id, signal=number))
@@ -296,7 +296,7 @@ class EmbeddedRuntime:
         if sandbox is None:
             raise CriError(
                 f'an error occurred when try to find sandbox "{sandbox_id}": not found',
-                code=grpc.StatusCode.NOT_FOUND,
+                status=grpc.StatusCode.NOT_FOUND,
             )
         return sandbox
 
@@ -305,7 +305,7 @@ class EmbeddedRuntime:
         if container is None:
             raise CriError(
                 f'an error occurred when try to find container "{container_id}": not found',
-                code=grpc.StatusCode.NOT_FOUND,
+                status=grpc.StatusCode.NOT_FOUND,
             )
         return container
 
@@ -320,6 +320,6 @@ def _require_app(image: str) -> str:
     app = registry.find_app(image)
     if app is None:
         raise CriError(
-            f'failed to resolve image "{image}": not found', code=grpc.StatusCode.NOT_FOUND
+            f'failed to resolve image "{image}": not found', status=grpc.StatusCode.NOT_FOUND
         )
     return app

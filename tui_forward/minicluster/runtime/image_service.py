@@ -34,7 +34,7 @@ class EmbeddedImages:
             raise CriError(
                 f'failed to pull and unpack image "{name}": failed to resolve reference '
                 f'"{name}": {name}: not found',
-                code=grpc.StatusCode.NOT_FOUND,
+                status=grpc.StatusCode.NOT_FOUND,
             )
         return cri.PullImageResponse(image_ref=image_id(image))
 

@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from tui_forward.errors import ProtocolError, TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.spdy import frames
 from tui_forward.protocol.spdy.frames import (
@@ -164,7 +165,7 @@ class SpdyConnection:
             TransportError: The connection has ended, or has used up its stream ids.
         """
         if self.ended:
-            raise TransportError("the tunnel has ended")
+            raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         if self._next_id > MAX_STREAM_ID:
             raise TransportError("the tunnel has used up its stream ids")
         stream = SpdyStream(self, self._next_id, receiver)

@@ -1,0 +1,621 @@
+"""Texts, hints and failed hops of reason codes.
+
+The only place where a reason becomes a sentence. Front ends receive code and text; no code
+parses a text back.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from tui_forward.model import BlockedBy, HopKind, Reason, ReasonCode, TransportChoice
+
+TRANSPORT_NAMES: Final = {
+    TransportChoice.AUTO: "any transport",
+    TransportChoice.SPDY: "SPDY",
+    TransportChoice.WEBSOCKET: "WebSocket",
+    TransportChoice.CHANNELS: "WebSocket channels",
+}
+
+_PART: Final = re.compile(r"\[([^\[\]]*)\]|\{(\w+)\}")
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+# Words that agree with `total`.
+_PLURALS: Final = {"pods": ("pod", "pods"), "are": ("is", "are")}
+
+_LOCAL, _API, _KUBELET, _RUNTIME, _POD, _PORT = HopKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One row of the table.
+
+    Attributes:
+        text: Template. `{name}` is a parameter of the reason; a part in brackets is left out
+            if one of its parameters is missing, or replaced by what follows its last `|`.
+        hint: Template of an imperative sentence; empty where nothing can be done.
+        hop: Where the fault is; None for what is no fault.
+        blocked_by: Set where only a user can help.
+    """
+
+    text: str
+    hint: str = ""
+    hop: HopKind | None = None
+    blocked_by: BlockedBy | None = None
+
+
+_NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"
+_LOG_IN_HINT: Final = (
+    "Log in again (for example with `kubectl get ns` or your cloud's login command); "
+    "waiting forwards resume automatically"
+)
+_PORTS_HINT: Final = (
+    "[Available ports: {available}|No TCP ports are declared there; "
+    "a pod's port can be given by number]"
+)
+_DESCRIBE_HINT: Final = "Check its events: kubectl describe pod[ -n {namespace}] [{pod}|POD]"
+_LOGS_HINT: Final = "Check its logs: kubectl logs[ -n {namespace}] [{pod}|POD] --previous"
+_POD_STATUS: Final = "[pod {pod}|the pod] is [{status}|not ready][: {detail}]"
+_THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
+_VIA: Final = "[ through the proxy {proxy}]"
+
+_TABLE: Final[dict[ReasonCode, _Entry]] = {
+    # States of a forward
+    ReasonCode.FORWARD_STARTING: _Entry("opening the local port"),
+    ReasonCode.FORWARD_CONNECTING: _Entry("connecting to [{pod}|the pod][:{port}]"),
+    ReasonCode.FORWARD_READY: _Entry("forwarding to [{pod}|the pod][:{port}][ by {transport}]"),
+    ReasonCode.FORWARD_READY_POD_NOT_READY: _Entry(
+        "forwarding to [{pod}|the pod][:{port}][ by {transport}]; the pod is not Ready"
+    ),
+    ReasonCode.FORWARD_PAUSED: _Entry("paused; the local port is kept, connections are refused"),
+    ReasonCode.FORWARD_RESUMING: _Entry("resuming"),
+    ReasonCode.FORWARD_RECONNECTING: _Entry("reconnecting as requested"),
+    ReasonCode.FORWARD_STOPPED: _Entry("stopped"),
+    ReasonCode.FORWARD_FAILED: _Entry("internal error[: {detail}]; restarting the forward"),
+    ReasonCode.ENGINE_STOPPED: _Entry("the engine has stopped"),
+    # Local port
+    ReasonCode.LOCAL_PORT_TAKEN: _Entry(
+        "[local port {port}|the local port] is taken[ by {process}; starts as soon as it is free]",
+        "Stop that process, or choose another local port",
+        _LOCAL,
+        BlockedBy.PORT,
+    ),
+    ReasonCode.LOCAL_NO_FREE_PORT: _Entry(
+        "no local port is free on all addresses",
+        "Choose another local port or address",
+        _LOCAL,
+        BlockedBy.PORT,
+    ),
+    ReasonCode.LOCAL_PORT_PRIVILEGED: _Entry(
+        "[local port {port}|the local port] needs privileges, as all below 1024 do",
+        "Use a local port of 1024 or above[, or allow it: "
+        "sysctl net.ipv4.ip_unprivileged_port_start={port}]",
+        _LOCAL,
+        BlockedBy.PORT,
+    ),
+    ReasonCode.LOCAL_ADDRESS_UNAVAILABLE: _Entry(
+        "[{address}|the address] is not an address of this machine",
+        "List them with `ip address` or `ifconfig`, or use localhost",
+        _LOCAL,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.LOCAL_NO_LOOPBACK: _Entry(
+        "this machine has neither 127.0.0.1 nor ::1",
+        "Choose another local address",
+        _LOCAL,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.LOCAL_LISTEN_FAILED: _Entry(
+        "cannot listen on [{address}|the local address][: {detail}]",
+        "Choose another local port or address",
+        _LOCAL,
+        BlockedBy.CONFIG,
+    ),
+    # Kubeconfig, profiles, settings, command line
+    ReasonCode.CONFIG_INVALID: _Entry(
+        "the configuration is invalid[: {detail}]",
+        "Correct the file; it is read again automatically",
+        _API,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.CONFIG_CONTEXT_MISSING: _Entry(
+        "[{object}|the kubeconfig] has no context[ {name}]",
+        "[Available: {available}|Check the kubeconfig]",
+        _API,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.USAGE_INVALID: _Entry(
+        "invalid value[: {detail}]", "Correct it and try again", _POD, BlockedBy.TARGET
+    ),
+    # Credentials and permissions
+    ReasonCode.AUTH_FAILED: _Entry(
+        "no valid credentials[: {detail}]", _LOG_IN_HINT, _API, BlockedBy.CREDENTIALS
+    ),
+    ReasonCode.AUTH_UNAUTHORIZED: _Entry(
+        "[{server}|the API server] refused the credentials (401)[ to {action}][: {detail}]",
+        _LOG_IN_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_PLUGIN_FAILED: _Entry(
+        "[the credential plugin {name}|the credential plugin] failed[: {detail}]",
+        _LOG_IN_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_REFRESH_FAILED: _Entry(
+        "the token cannot be refreshed[: {detail}]", _LOG_IN_HINT, _API, BlockedBy.CREDENTIALS
+    ),
+    ReasonCode.RBAC_FORBIDDEN: _Entry(
+        "not allowed[ to {action}| to {verb} {resource} in namespace {namespace}"
+        "| to {verb} {resource}][ as {user}][: {detail}]",
+        'Ask for a role that allows[ "{action}"| "{verb} {resource}"| this]',
+        _API,
+        BlockedBy.FORBIDDEN,
+    ),
+    # Network between this machine and the API server
+    ReasonCode.NETWORK_ERROR: _Entry(
+        "[{server}|the API server] cannot be reached" + _VIA + "[: {detail}]", _NETWORK_HINT, _API
+    ),
+    ReasonCode.NETWORK_DNS: _Entry(
+        "the name of [{server}|the API server] cannot be resolved" + _VIA + "[: {detail}]",
+        _NETWORK_HINT,
+        _API,
+    ),
+    ReasonCode.NETWORK_REFUSED: _Entry(
+        "[{server}|the API server] refuses connections" + _VIA,
+        "Check that it runs, and that `server` in the kubeconfig is right",
+        _API,
+    ),
+    ReasonCode.NETWORK_TIMEOUT: _Entry(
+        "[{server}|the API server] does not answer" + _VIA,
+        "Check the network (VPN, firewall?) and `server` in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.NETWORK_TLS_TIMEOUT: _Entry(
+        "[{server}|the API server] does not answer" + _VIA + " in the TLS handshake",
+        "Check the network (VPN, firewall?) and `server` in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.NETWORK_UNREACHABLE: _Entry(
+        "no route to [{server}|the API server]" + _VIA + "[: {detail}]",
+        "Check the network and VPN",
+        _API,
+    ),
+    ReasonCode.NETWORK_RESET: _Entry(
+        "the connection to [{server}|the API server] broke" + _VIA + "[: {detail}]",
+        "Check the network and VPN; it is retried automatically",
+        _API,
+    ),
+    ReasonCode.NETWORK_TLS: _Entry(
+        "TLS with [{server}|the API server] failed[: {detail}]",
+        "Check `server` in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.NETWORK_TLS_ALERT: _Entry(
+        "[{server}|the API server] ended the TLS handshake[: {detail}]",
+        "Check the client certificate: it may have expired or be unknown to the server",
+        _API,
+    ),
+    ReasonCode.NETWORK_NOT_TLS: _Entry(
+        "[{server}|the API server] does not support TLS on this port",
+        "Check whether `server` in the kubeconfig should begin with http://",
+        _API,
+    ),
+    ReasonCode.NETWORK_CERTIFICATE: _Entry(
+        "the certificate of [{server}|the API server] is not trusted[: {detail}]",
+        "Put the cluster's authority into certificate-authority-data of the kubeconfig; "
+        "a proxy may also have replaced the certificate",
+        _API,
+    ),
+    ReasonCode.NETWORK_CLIENT_CERTIFICATE: _Entry(
+        "[{server}|the API server] refused the client certificate[: {detail}]",
+        "Log in again, or renew the client certificate in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_UNREACHABLE: _Entry(
+        "the proxy[ {proxy}] cannot be reached[: {detail}]",
+        "Check that it runs, and proxy-url in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_REFUSED: _Entry(
+        "the proxy[ {proxy}] does not connect to [{server}|the API server][: {detail}]",
+        "Check the rules of the proxy, and the user and password in proxy-url",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_AUTH: _Entry(
+        "the proxy[ {proxy}] requires a user and a password, or refuses those it got",
+        "Put them into proxy-url: http://user:password@host:port",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROTOCOL: _Entry(
+        "unexpected data from [{server}|the API server][: {detail}]",
+        "Check `server` in the kubeconfig, and proxies in between",
+        _API,
+    ),
+    # API server
+    ReasonCode.API_ERROR: _Entry(
+        "[{server}|the API server] answered[ {status}| with an error][ to {action}][: {detail}]",
+        "Check the API server and what is in front of it; it is retried automatically",
+        _API,
+    ),
+    ReasonCode.API_FORBIDDEN: _Entry(
+        "[{server}|a gateway in front of the API server] forbids the request (403)[: {detail}]",
+        "Ask for the verbs create and get on pods/portforward, and for upgrades on the gateway",
+        _API,
+        BlockedBy.FORBIDDEN,
+    ),
+    ReasonCode.API_NOT_FOUND: _Entry(
+        "[{detail}|the object does not exist]",
+        "Check the name, the namespace and the context",
+        _POD,
+    ),
+    ReasonCode.API_UNKNOWN_PATH: _Entry(
+        "[{server}|the API server] does not know the request[ to {action}] (404)[: {detail}]",
+        "Check `server` in the kubeconfig",
+        _API,
+    ),
+    ReasonCode.API_EXPIRED: _Entry(
+        "[{server}|the API server] no longer has that version[ ({detail})]", "", _API
+    ),
+    ReasonCode.API_THROTTLED: _Entry(
+        "[{server}|the API server] is busy (429)[: cannot {action}][: {detail}]",
+        "Wait; it is retried automatically",
+        _API,
+    ),
+    ReasonCode.API_UPGRADE_REFUSED: _Entry(
+        "the server answered the upgrade request with [{status}|an error][: {detail}]",
+        "Check gateways and proxies in front of the API server",
+        _API,
+    ),
+    ReasonCode.API_UPGRADE_TIMEOUT: _Entry(
+        "the API server did not answer the upgrade request[ within {timeout_s} s]",
+        "A proxy in between may not support upgrades, or the node does not answer",
+        _API,
+    ),
+    # Node: kubelet and container runtime
+    ReasonCode.NODE_NOT_READY: _Entry(
+        "[node {node}|the node] is NotReady[: {detail}]",
+        "Check the node: kubectl describe node [{node}|NODE]",
+        _KUBELET,
+    ),
+    ReasonCode.KUBELET_UNREACHABLE: _Entry(
+        f"the API server cannot reach {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
+    ),
+    ReasonCode.KUBELET_NO_ANSWER: _Entry(
+        f"the API server answers, but nothing comes from {_THE_KUBELET}[: {{detail}}]",
+        "",
+        _KUBELET,
+    ),
+    ReasonCode.KUBELET_NO_ADDRESS: _Entry(
+        f"the API server has no address of {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
+    ),
+    ReasonCode.KUBELET_CERTIFICATE: _Entry(
+        f"the API server does not trust {_THE_KUBELET}[: {{detail}}]",
+        "Renew the kubelet's certificate; your kubeconfig is not the cause",
+        _KUBELET,
+    ),
+    ReasonCode.KUBELET_FORBIDDEN: _Entry(
+        f"{_THE_KUBELET} does not allow it to the API server[: {{detail}}]",
+        "Allow nodes/proxy to the API server's user; no role of yours is the cause",
+        _KUBELET,
+        BlockedBy.FORBIDDEN,
+    ),
+    ReasonCode.KUBELET_ERROR: _Entry(
+        f"{_THE_KUBELET} answered[: {{detail}}| with an error]", "", _KUBELET
+    ),
+    ReasonCode.RUNTIME_UNREACHABLE: _Entry(
+        "the kubelet cannot reach the container runtime[: {detail}]", "", _RUNTIME
+    ),
+    ReasonCode.RUNTIME_BUSY: _Entry(
+        "the container runtime is busy (429)[: {detail}]",
+        "Wait; it is retried automatically",
+        _RUNTIME,
+    ),
+    ReasonCode.RUNTIME_SANDBOX_GONE: _Entry(
+        "the pod's sandbox no longer exists",
+        "Delete the pod to get a new sandbox: kubectl delete pod[ -n {namespace}] [{pod}|POD]",
+        _RUNTIME,
+    ),
+    ReasonCode.RUNTIME_ERROR: _Entry("the container runtime failed[: {detail}]", "", _RUNTIME),
+    # Target
+    ReasonCode.TARGET_RESOLVING: _Entry("looking for [{object}|a pod]"),
+    ReasonCode.TARGET_NOT_FOUND: _Entry(
+        'there is no [{kind}|object][ "{name}"][ in namespace {namespace}]',
+        "Check the name and the namespace; the forward starts when it appears",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_NO_SELECTOR: _Entry(
+        "[{object}|the target] has no selector, so it has no pods to forward to",
+        "Forward to the pods or the host behind it instead",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_SCALED_TO_ZERO: _Entry(
+        "[{object}|the target] is scaled to 0 replicas", "", _POD
+    ),
+    ReasonCode.TARGET_NO_PODS: _Entry("[{object}|the target] has no pods yet", "", _POD),
+    ReasonCode.TARGET_NO_MATCHING_PODS: _Entry(
+        "no pod[ in namespace {namespace}] matches [{object}|the selector][ ({detail})]",
+        "",
+        _POD,
+    ),
+    ReasonCode.TARGET_PODS_TERMINATING: _Entry(
+        "all pods of [{object}|the target] are Terminating[ ({detail})]; "
+        "waiting for their replacements",
+        "",
+        _POD,
+    ),
+    ReasonCode.TARGET_PODS_NOT_READY: _Entry(
+        "[{ready} of {total} {pods}|no pods] of [{object}|the target] {are} ready[: {status}]"
+        "[ ({detail})]",
+        "",
+        _POD,
+    ),
+    ReasonCode.TARGET_NO_POD: _Entry(
+        "there is no pod behind [{object}|the target] now[: {detail}]",
+        "Try again when the forward is ready",
+        _POD,
+    ),
+    # Pod
+    ReasonCode.POD_NOT_FOUND: _Entry(
+        "[pod {pod}|the pod] does not exist[ in namespace {namespace}]",
+        "Check the name and the namespace; to survive replacement forward to its deployment "
+        "or service",
+        _POD,
+    ),
+    ReasonCode.POD_PENDING: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_NOT_SCHEDULED: _Entry(
+        "[pod {pod}|the pod] is not scheduled to a node[: {detail}]", _DESCRIBE_HINT, _POD
+    ),
+    ReasonCode.POD_IMAGE_PULL: _Entry(
+        _POD_STATUS, "Check the image name and the pull secret", _POD
+    ),
+    ReasonCode.POD_CRASH_LOOPING: _Entry(_POD_STATUS, _LOGS_HINT, _POD),
+    ReasonCode.POD_OUT_OF_MEMORY: _Entry(_POD_STATUS, _LOGS_HINT, _POD),
+    ReasonCode.POD_CONTAINER_ERROR: _Entry(_POD_STATUS, _DESCRIBE_HINT, _POD),
+    ReasonCode.POD_NOT_READY: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_NOT_RUNNING: _Entry("[pod {pod}|the pod] does not run[: {detail}]", "", _POD),
+    ReasonCode.POD_COMPLETED: _Entry(
+        _POD_STATUS + " and will not run again",
+        "Start it again, or forward to a pod that keeps running",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.POD_FAILED: _Entry(
+        _POD_STATUS + " and will not run again",
+        "Start it again, or forward to a pod that keeps running",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.POD_TERMINATING: _Entry("[pod {pod}|the pod] is Terminating", "", _POD),
+    ReasonCode.POD_ENDED: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_DELETED: _Entry("[pod {pod}|the pod] is gone", "", _POD),
+    ReasonCode.POD_AWAITING_REPLACEMENT: _Entry(
+        "waiting for its replacement[ by {owner}][: {cause}]", "", _POD
+    ),
+    ReasonCode.POD_AWAITING_SAME_NAME: _Entry("waiting for one of the same name", "", _POD),
+    ReasonCode.POD_REPLACED: _Entry(
+        "[pod {pod}|the pod] was replaced by [{successor}|a new one of the same name]", "", _POD
+    ),
+    ReasonCode.POD_LOST: _Entry(
+        "[pod {pod}|the pod] is Running, but its tunnel reported it as gone", "", _POD
+    ),
+    ReasonCode.POD_UNUSABLE: _Entry("[pod {pod}|the pod] can no longer be used", "", _POD),
+    ReasonCode.POD_PORT_CHANGED: _Entry("the port of the container has changed[ to {port}]"),
+    # Port in the pod or service
+    ReasonCode.PORT_REFUSED: _Entry(
+        "nothing listens on [port {port}|the port] in the pod",
+        "Check which port the container listens on, "
+        "and that it listens on localhost or all addresses",
+        _PORT,
+    ),
+    ReasonCode.PORT_RESET: _Entry(
+        "the application reset the connection[ on port {port}]",
+        "Check the log of the container",
+        _PORT,
+    ),
+    ReasonCode.PORT_UNKNOWN_NAME: _Entry(
+        '[{object}|the target] has no port[ named "{port}"| named ]',
+        _PORTS_HINT,
+        _PORT,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.PORT_UNKNOWN_NUMBER: _Entry(
+        "[{object}|the target] has no port[ {port}| of that number]",
+        _PORTS_HINT,
+        _PORT,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.PORT_TARGET_NAME_MISSING: _Entry(
+        '[port {port}|the port] of [{object}|the service] leads to a port[ named "{name}"], '
+        "which [pod {pod}|the pod] does not have",
+        _PORTS_HINT,
+        _PORT,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.PORT_INVALID: _Entry(
+        "[{port}|this] is not a port number",
+        "Choose a port from 1 to 65535",
+        _PORT,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.PORT_PROTOCOL: _Entry(
+        "[port {port}|the port] of [{object}|the target] is [{protocol}|not TCP], "
+        "which Kubernetes cannot forward",
+        "Choose a TCP port",
+        _PORT,
+        BlockedBy.TARGET,
+    ),
+    # Tunnel
+    ReasonCode.TUNNEL_LOST: _Entry("the tunnel was lost[: {cause}][: {detail}]", "", _API),
+    ReasonCode.TUNNEL_CLOSED_BY_SERVER: _Entry("the server closed the tunnel", "", _API),
+    ReasonCode.TUNNEL_CLOSED: _Entry("the tunnel is closed", "", _API),
+    ReasonCode.TUNNEL_NOT_OPEN: _Entry("the tunnel was never open", "", _API),
+    ReasonCode.TUNNEL_SILENT: _Entry(
+        "nothing has come through the tunnel[ for {timeout_s} s]",
+        "Check the network (VPN, sleep?); the tunnel is being replaced",
+        _API,
+    ),
+    ReasonCode.TUNNEL_NO_PONG: _Entry(
+        "the tunnel is open, but nothing answers at its other end",
+        "Check proxies in front of the API server: they may break upgraded connections",
+        _API,
+    ),
+    ReasonCode.TUNNEL_DRAIN_TIMEOUT: _Entry(
+        "the forward left the pod, and the time to finish is over", "", _API
+    ),
+    ReasonCode.TUNNEL_STREAM_ABANDONED: _Entry(
+        "the server's end of the tunnel has stopped in part", "", _API
+    ),
+    # End of one local connection
+    ReasonCode.CONNECTION_CLOSED: _Entry("closed"),
+    ReasonCode.CONNECTION_CLOSED_BY_CLIENT: _Entry("closed by the client"),
+    ReasonCode.CONNECTION_CLOSED_BY_APPLICATION: _Entry("closed by the application"),
+    ReasonCode.CONNECTION_CLOSED_BY_USER: _Entry("closed by the user"),
+    ReasonCode.CONNECTION_CLIENT_RESET: _Entry("the client reset the connection"),
+    ReasonCode.CONNECTION_CLIENT_LEFT: _Entry("the client closed before it received everything"),
+    ReasonCode.CONNECTION_CLIENT_RESET_QUEUED: _Entry(
+        "the client reset the connection before a tunnel was up"
+    ),
+    ReasonCode.CONNECTION_CLIENT_LEFT_QUEUED: _Entry(
+        "the client closed the connection before a tunnel was up"
+    ),
+    ReasonCode.CONNECTION_HALF_CLOSE_TIMEOUT: _Entry(
+        "closed by the client; the pod did not close its side"
+    ),
+    ReasonCode.CONNECTION_STALLED: _Entry(
+        "the client left, and the pod has not read[ for {timeout_s} s]"
+    ),
+    ReasonCode.CONNECTION_EVICTED: _Entry(
+        "the client stopped reading[ while {buffered_bytes} bytes waited for it and "
+        "{total} other connections shared its tunnel]",
+        "Reconnect: the connection gets a tunnel of its own if one is free",
+        _PORT,
+    ),
+    ReasonCode.CONNECTION_QUEUE_TIMEOUT: _Entry(
+        "no tunnel to the pod[ within {timeout_s} s]", "See the state of the forward", _API
+    ),
+    ReasonCode.CONNECTION_NO_REPLY: _Entry(
+        "no reply from the server for the new streams", "", _API
+    ),
+    ReasonCode.CONNECTION_TIMEOUT: _Entry("the connection timed out[: {detail}]", "", _API),
+    ReasonCode.CONNECTION_STREAM_REFUSED: _Entry(
+        "the server refused the stream[ (status {status})]", "", _API
+    ),
+    ReasonCode.CONNECTION_FAILED: _Entry("[{detail}|the connection failed]", "", _API),
+    ReasonCode.CONNECTION_FORWARD_STOPPED: _Entry("the forward was stopped"),
+    ReasonCode.CONNECTION_FORWARD_PAUSED: _Entry("the forward is paused"),
+    ReasonCode.INTERNAL_ERROR: _Entry(
+        "internal error[: {detail}]", "Report it with the engine log", _LOCAL
+    ),
+}
+
+_HOP_HINTS: Final = {
+    _LOCAL: "Choose another local port or address, or stop the process that holds it",
+    _API: "Check the network and VPN, and `server` in the kubeconfig; it is retried automatically",
+    _KUBELET: "Check the node: kubectl describe node [{node}|NODE]; it is retried automatically",
+    _RUNTIME: "Check that the container runtime runs on [{node}|the node]",
+    _POD: _DESCRIBE_HINT,
+    _PORT: "Check which port the container listens on",
+}
+
+
+def reason_text(reason: Reason) -> str:
+    """Return the sentence for a reason, without a full stop."""
+    text = reason.text or _render(_TABLE[reason.code].text, reason)
+    text += _render("[ (tried {tried})]", reason)
+    if reason.dialed_pod and reason.dialed_pod != reason.pod:
+        text = f"cannot reach pod {reason.dialed_pod}: {text}"
+    if reason.previous is not None and not _is_repeated(reason.previous, reason):
+        text = f"{reason_text(reason.previous)}; {text}"
+    return text
+
+
+def reason_hint(reason: Reason) -> str:
+    """Return what the user can do about a reason; empty if nothing is known."""
+    if reason.hint or reason.text:  # the hint of a code does not fit another text
+        return reason.hint
+    return _render(_TABLE[reason.code].hint, reason)
+
+
+def hop_hint(reason: Reason) -> str:
+    """Return the hint of a reason, or what to check at its failed hop."""
+    return reason_hint(reason) or _render(_HOP_HINTS[failed_hop(reason) or _LOCAL], reason)
+
+
+def failed_hop(reason: Reason) -> HopKind | None:
+    """Return the hop where the fault is; None for a reason that is no fault."""
+    return _TABLE[reason.code].hop
+
+
+def blocked_by(reason: Reason) -> BlockedBy | None:
+    """Return what a forward with this reason waits for; None when time may help."""
+    return _TABLE[reason.code].blocked_by
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of any exception in one line, fit to follow a colon."""
+    return one_line(str(error)) or type(error).__name__
+
+
+def add_previous(reason: Reason, previous: Reason | None) -> Reason:
+    """Return `reason` with `previous` at the start of its chain of previous reasons."""
+    if previous is None:
+        return reason
+    if reason.previous is not None:
+        previous = add_previous(reason.previous, previous)
+    return replace(reason, previous=previous)
+
+
+def mentions_pod(reason: Reason | None, pod: str) -> bool:
+    """Whether a reason, its cause or what came before it names a pod."""
+    if reason is None:
+        return False
+    named = pod in (reason.pod, reason.dialed_pod, reason.successor)
+    return named or mentions_pod(reason.cause, pod) or mentions_pod(reason.previous, pod)
+
+
+def _is_repeated(previous: Reason, reason: Reason) -> bool:
+    return previous in (reason.cause, replace(reason, previous=None, dialed_pod=""))
+
+
+def _render(template: str, reason: Reason) -> str:
+    def part(match: re.Match[str]) -> str:
+        if match[2]:
+            return _value(reason, match[2])
+        for option in match[1].split("|"):
+            values = {name: _value(reason, name) for name in _FIELD.findall(option)}
+            if all(values.values()):
+                return option.format_map(values)
+        return ""
+
+    return _PART.sub(part, template)
+
+
+def _value(reason: Reason, name: str) -> str:
+    if name in _PLURALS:
+        return _PLURALS[name][reason.total != 1]
+    value = getattr(reason, name)
+    match value:
+        case None:
+            return ""
+        case Reason():
+            return reason_text(value)
+        case TransportChoice():
+            return TRANSPORT_NAMES[value]
+        case tuple():
+            return ", ".join(value)
+        case float():
+            return f"{value:g}"
+        case _:
+            return one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """Return a text with its white space collapsed and without a full stop at its end."""
+    return " ".join(text.split()).rstrip(".")
