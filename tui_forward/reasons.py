@@ -420,7 +420,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _PORT,
     ),
     ReasonCode.PORT_UNKNOWN_NAME: _Entry(
-        '[{object}|the target] has no port[ named "{port}"| named ]',
+        '[{object}|the target] has no port named "{port}"',
         _PORTS_HINT,
         _PORT,
         BlockedBy.TARGET,
