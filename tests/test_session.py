@@ -36,7 +36,7 @@ from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.server import SessionServer
-from tui_forward.daemon.session_store import SessionSaver
+from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -169,7 +169,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         keeper, path = SessionSaver(local, tmp_path / "session.json"), tmp_path / "engine.sock"
         lock, listening = unix_socket.SocketLock(path), unix_socket.bind_socket(path)
         giver = HandoverSender(
-            local, keeper, lock, listening, rpc.HandoverOffer(), on_given=lambda _: None
+            local, keeper, lock, listening, rpc.HandoverOffer(), on_handed_over=lambda _: None
         )
         server = SessionServer(local, keeper, NoticeLog(), giver)
         await server.start(listening)

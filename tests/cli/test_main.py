@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -15,8 +16,10 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tui_forward.cli import main as cli_main
+from tui_forward.cli import sessions
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
+from tui_forward.common.logging_levels import TRACE
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
 from tui_forward.session import Session
@@ -423,3 +426,65 @@ def test_forward_does_not_import_the_dashboard() -> None:
         "print('textual' in sys.modules, 'tui_forward.settings.parser' in sys.modules)"
     )
     assert python("-c", code).stdout.strip() == "False True"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "messages"),
+    [
+        ([], "", {"lost"}),
+        (["-q"], "", set()),
+        (["--log-level", "info"], "", {"lost", "connected"}),
+        (["-v"], 'log_level = "error"', {"lost", "connected", "dialing"}),
+        (["-vv"], "", {"lost", "connected", "dialing", "frame token=[redacted]"}),
+        ([], 'log_level = "info"', {"lost", "connected"}),
+    ],
+)
+def test_log_options_of_forward_select_the_level_on_stderr(
+    run: Run,
+    session: FakeSession,
+    own_home: Path,
+    arguments: list[str],
+    settings: str,
+    messages: set[str],
+) -> None:
+    file = own_home / ".config/tui-forward/settings.toml"
+    file.parent.mkdir()
+    file.write_text(settings)
+
+    def on_start(fake: FakeSession, forward_id: str) -> None:
+        log = logging.getLogger("tui_forward.engine.some")
+        log.warning("lost")
+        log.info("connected")
+        log.debug("dialing")
+        log.log(TRACE, "frame token=abcdef0123456789")
+        fake.make_ready(forward_id)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    session.on_start = on_start
+    result = run("forward", "web", "80", *arguments)
+    assert result.code == ExitCode.DONE
+    logged = re.findall(r"[A-Z]+ tui_forward\.engine\.some: (.*)", result.err)
+    assert set(logged) == messages
+    assert "tui_forward.engine" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level"),
+    [
+        (["ls"], []),
+        (["--log-level", "warning", "ls"], ["--log-level=warning"]),
+        (["-vv", "restart"], ["--log-level=trace"]),
+        (["restart", "-v"], ["--log-level=debug"]),
+    ],
+)
+def test_log_options_are_passed_on_to_the_engine(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], level: list[str]
+) -> None:
+    passed: list[list[str]] = []
+
+    async def connect_if_running(*_: object, **__: object) -> None:
+        passed.append(sessions.engine_log_arguments())
+
+    monkeypatch.setattr("tui_forward.daemon.connect_if_running", connect_if_running, raising=False)
+    run(*arguments)
+    assert passed == [level]

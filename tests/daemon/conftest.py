@@ -12,14 +12,14 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[EngineSandbox]:
-    place = EngineSandbox(tmp_path)
-    yield place
+async def sandbox(tmp_path: Path) -> AsyncIterator[EngineSandbox]:
+    sandbox = EngineSandbox(tmp_path)
+    yield sandbox
 
     def none_left() -> bool:
-        for process in place.engines():  # a parent may have begun another one meanwhile
+        for process in sandbox.engines():  # a parent may have started another one meanwhile
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        return not place.engines()
+        return not sandbox.engines()
 
     await until(none_left)

@@ -1,4 +1,4 @@
-"""The engine process for real: started, shared, ended."""
+"""Real engine processes: start, sharing, end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ import pytest
 
 from tests.support.engine_processes import KUBECONFIG
 from tests.support.waiting import until
-from tui_forward.daemon import connect, remote_session, rpc, unix_socket
+from tui_forward.daemon import connect, rpc, rpc_client, unix_socket
 from tui_forward.daemon.launcher import _start
-from tui_forward.daemon.remote_session import RemoteSession, VersionMismatchError
+from tui_forward.daemon.remote_session import RemoteSession
+from tui_forward.daemon.rpc_client import VersionMismatchError
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
 
 Opener = Callable[..., "asyncio.Future[RemoteSession]"]
 
@@ -34,7 +33,7 @@ def alive(pid: int) -> bool:
 
 
 class EngineProcesses:
-    """Front ends of engine processes that end with the test."""
+    """Clients of engine processes that end with the test."""
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o700)
@@ -58,7 +57,7 @@ class EngineProcesses:
         return session
 
     @property
-    def left_a_socket(self) -> bool:
+    def has_socket(self) -> bool:
         return self.path.exists()
 
     async def close(self) -> None:
@@ -77,7 +76,7 @@ async def engines(tmp_path: Path) -> AsyncIterator[EngineProcesses]:
     await engines.close()
 
 
-async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: EngineProcesses) -> None:
+async def test_engine_starts_and_ends_with_the_last_client(engines: EngineProcesses) -> None:
     session = await engines.open()
     assert alive(session.engine_pid)
     assert [context.name for context in await session.contexts()] == ["here"]
@@ -87,11 +86,11 @@ async def test_starts_an_engine_and_ends_with_the_last_front_end(engines: Engine
     assert await other.contexts()
     await other.close()
     await until(lambda: not alive(session.engine_pid))
-    assert not engines.left_a_socket
-    assert "the last front end has gone" in engines.log.read_text()
+    assert not engines.has_socket
+    assert "the last client disconnected" in engines.log.read_text()
 
 
-async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: EngineProcesses) -> None:
+async def test_unreachable_forward_reports_its_reason(engines: EngineProcesses) -> None:
     session = await engines.open()
     target = Target(context="", namespace="", kind=TargetKind.POD, name="web", port="80")
     await session.start(ForwardSpec(target=target, local_port=0))
@@ -105,45 +104,47 @@ async def test_a_forward_to_nowhere_has_a_reason_through_the_door(engines: Engin
     assert "secret-token" not in engines.log.read_text()
 
 
-async def test_an_engine_lingers(engines: EngineProcesses) -> None:
+async def test_engine_runs_without_clients_for_its_idle_timeout(engines: EngineProcesses) -> None:
     session = await engines.open(idle_timeout_s=60)
     await session.close()
     again = await engines.open()
     assert again.engine_pid == session.engine_pid
 
 
-async def test_a_stale_socket_is_replaced(engines: EngineProcesses) -> None:
+async def test_stale_socket_is_replaced(engines: EngineProcesses) -> None:
     unix_socket.bind_socket(engines.path).close()
     session = await engines.open()
     assert await session.contexts()
 
 
-async def test_a_crash_is_noticed_and_the_next_one_starts(engines: EngineProcesses) -> None:
+async def test_killed_engine_is_a_transport_error_and_another_starts(
+    engines: EngineProcesses,
+) -> None:
     session = await engines.open()
     os.kill(session.engine_pid, signal.SIGKILL)
     await until(lambda: not alive(session.engine_pid))
     with pytest.raises(TransportError):
         await session.contexts()
-    assert engines.left_a_socket
+    assert engines.has_socket
     again = await engines.open()
     assert again.engine_pid != session.engine_pid
     assert await again.contexts()
 
 
-async def test_a_signal_ends_it_in_order(engines: EngineProcesses) -> None:
+async def test_signal_ends_the_engine(engines: EngineProcesses) -> None:
     session = await engines.open()
     os.kill(session.engine_pid, signal.SIGTERM)
     await until(lambda: not alive(session.engine_pid))
-    assert not engines.left_a_socket
+    assert not engines.has_socket
     assert "ends: SIGTERM" in engines.log.read_text()
 
 
-async def test_front_ends_that_start_together_share_one_engine(engines: EngineProcesses) -> None:
+async def test_clients_that_start_together_share_one_engine(engines: EngineProcesses) -> None:
     sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
     assert len({session.engine_pid for session in sessions}) == 1
 
 
-async def test_an_engine_of_another_version_is_not_started_over(
+async def test_engine_of_another_version_is_an_error(
     engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await engines.open()
@@ -154,24 +155,24 @@ async def test_an_engine_of_another_version_is_not_started_over(
     monkeypatch.setattr(rpc, "VERSION", rpc.VERSION - 2)
     with pytest.raises(VersionMismatchError, match="newer than this program") as failed:
         await engines.open()
-    assert "restart" not in failed.value.hint
+    assert "tui-forward restart" not in failed.value.hint
 
 
-async def test_an_engine_that_hangs_is_named(
+async def test_error_names_an_engine_that_hangs(
     engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_session, "_HELLO_S", 0.2)
+    monkeypatch.setattr(rpc_client, "_HELLO_S", 0.2)
     session = await engines.open()
     os.kill(session.engine_pid, signal.SIGSTOP)
     try:
-        with pytest.raises(TransportError, match="does not answer") as failed:
+        with pytest.raises(TransportError, match="not responding") as failed:
             await engines.open()
-        assert failed.value.hint == f"end it: kill -9 {session.engine_pid}"
+        assert failed.value.hint == f"end it with kill -9 {session.engine_pid}"
     finally:
         os.kill(session.engine_pid, signal.SIGCONT)
 
 
-async def test_a_bad_kubeconfig_is_told_through_the_door(engines: EngineProcesses) -> None:
+async def test_invalid_kubeconfig_is_reported_to_the_client(engines: EngineProcesses) -> None:
     engines.kubeconfig.write_text("{ not yaml")
     session = await engines.open()
     with pytest.raises(ConfigError) as failed:
@@ -179,30 +180,30 @@ async def test_a_bad_kubeconfig_is_told_through_the_door(engines: EngineProcesse
     assert failed.value.hint
 
 
-async def test_an_engine_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
+async def test_error_quotes_the_last_line_of_an_engine_that_dies(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no engine today')"]
     with pytest.raises(TransportError, match="no engine today"):
         await _start(command, os.environ, asyncio.get_running_loop().time() + 30)
 
 
-async def test_an_engine_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+async def test_silent_engine_times_out(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(0.5)"]
     with pytest.raises(TransportError, match="did not start"):
         await _start(command, os.environ, asyncio.get_running_loop().time() + 0.1)
 
 
-async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+async def test_missing_program_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="cannot start the engine"):
         await _start([str(tmp_path / "nothing")], os.environ, 0)
 
 
-async def test_an_unsafe_folder_is_refused(tmp_path: Path) -> None:
-    os.chmod(tmp_path, 0o755)  # noqa: PTH101 - not one of the pathlib calls barred from coroutines
+async def test_unsafe_folder_is_rejected(tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101 - pathlib calls are forbidden in coroutines
     with pytest.raises(ConfigError, match="open to other users"):
         await connect(socket_path=tmp_path / "e.sock")
 
 
-def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_log_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     (tmp_path / "file").write_text("")
     done = subprocess.run(
@@ -225,7 +226,7 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert "cannot write the log" in done.stdout
 
 
-def test_the_front_ends_side_loads_neither_engine_nor_client() -> None:
+def test_client_imports_neither_engine_nor_kubernetes() -> None:
     code = (
         "import sys, tui_forward.session, tui_forward.daemon, tui_forward.daemon.launcher;"
         "bad = [m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'psutil',"

@@ -1,4 +1,4 @@
-"""An engine process in the place of another: real processes, real ports, and what goes wrong."""
+"""Handover between real engine processes with real ports, and its failures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
 from tui_forward.daemon import handover, session_store, unix_socket
 from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon.launcher import ReadyMessage, replace_engine
+from tui_forward.daemon.launcher import replace_engine
+from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError, UsageError
 from tui_forward.model import ConnectionState, ForwardSpec, Snapshot, Target, TargetKind
 from tui_forward.session import Session
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
     pytest.mark.timeout(60),
 ]
 
@@ -47,7 +46,7 @@ def ports(snapshot: Snapshot) -> dict[str, int]:
 
 
 async def queued(session: Session) -> None:
-    """Wait until there is one connection, and it waits."""
+    """Wait until there is one connection, and it is queued."""
     async with asyncio.timeout(10):
         while True:
             states = [one.state for one in await session.connections()]
@@ -56,12 +55,12 @@ async def queued(session: Session) -> None:
             await asyncio.sleep(0.01)
 
 
-async def replaced(place: EngineSandbox) -> ReadyMessage:
-    return await replace_engine(str(place.kubeconfig), socket_path=place.socket)
+async def replace(sandbox: EngineSandbox) -> ReadyMessage:
+    return await replace_engine(str(sandbox.kubeconfig), socket_path=sandbox.socket)
 
 
-async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_ports_ids_and_connections_survive_the_handover(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec("gone"))
     await session.start(spec("web-1"))
     await session.start(spec("web-2"))
@@ -73,52 +72,52 @@ async def test_ports_ids_and_connections_outlive_the_process(place: EngineSandbo
     old = session.engine_pid
     with closing(socket.create_connection(("127.0.0.1", before["f2"]))) as client:
         await queued(session)
-        readiness = await replaced(place)
-        assert readiness.draining == 1
-        # The same session, asked again: soon it is another process that answers.
+        message = await replace(sandbox)
+        assert message.draining == 1
+        # The session reconnects to the new process.
         async with asyncio.timeout(10):
             while session.engine_pid == old:
                 snapshot = await session.snapshot()
-        assert session.engine_pid == readiness.pid
+        assert session.engine_pid == message.pid
         assert ports(snapshot) == before
         assert [one.paused for one in snapshot.forwards] == [False, True]
         assert snapshot.keep_running
         with closing(socket.create_connection(("127.0.0.1", before["f2"]))):
             await queued(session)
-        # Nobody has closed the one that was open; its process stays for it, and for nothing else.
+        # The open connection was not closed; the old process only continues for it.
         client.setblocking(False)
         with pytest.raises(BlockingIOError):
             client.recv(1)
         assert psutil.pid_exists(old)
     await until(lambda: not psutil.pid_exists(old))
-    assert unix_socket.SocketLock(place.socket).holder == readiness.pid
-    file = session_store.load_session(session_store.session_file(place.socket))
+    assert unix_socket.SocketLock(sandbox.socket).holder == message.pid
+    file = session_store.load_session(session_store.session_file(sandbox.socket))
     assert [one.id for one in file.forwards] == ["f2", "f3"]
-    assert "another engine has taken its place" in place.log.read_text()
+    assert "another engine has replaced it" in sandbox.log.read_text()
     await session.close()
 
 
-async def test_one_that_stays_for_connections_can_be_told_to_end(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_signal_ends_an_engine_that_drains(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     port = ports(await listening(session))["f1"]
     old = session.engine_pid
     with closing(socket.create_connection(("127.0.0.1", port))):
         await queued(session)
-        new = (await replaced(place)).pid
+        new = (await replace(sandbox)).pid
         os.kill(old, signal.SIGTERM)
         await until(lambda: not psutil.pid_exists(old))
-        assert [one.pid for one in place.engines() if one.pid == new]
+        assert [one.pid for one in sandbox.engines() if one.pid == new]
         assert ports(await session.snapshot()) == {"f1": port}
     await session.close()
 
 
-async def test_a_successor_that_is_killed_has_one_itself(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_killed_new_engine_is_restarted(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     await session.set_keep_running(True)
     before = ports(await listening(session))
-    new = (await replaced(place)).pid
+    new = (await replace(sandbox)).pid
     assert ports(await session.snapshot()) == before
     os.kill(new, signal.SIGKILL)
     await until(lambda: not psutil.pid_exists(new))
@@ -127,108 +126,110 @@ async def test_a_successor_that_is_killed_has_one_itself(place: EngineSandbox) -
     await session.close()
 
 
-async def test_whoever_asks_and_does_not_take_has_changed_nothing(place: EngineSandbox) -> None:
-    session = await place.open()
+async def test_handover_that_is_not_confirmed_changes_nothing(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open()
     await session.start(spec())
     port = ports(await listening(session))["f1"]
     for _ in range(2):
-        estate = await asyncio.to_thread(handover.request_handover, place.socket)
-        assert [address.port for address in estate.listening] == [port]
-        assert estate.session.forwards[0].spec.local_port == port
+        state = await asyncio.to_thread(handover.request_handover, sandbox.socket)
+        assert [address.port for address in state.forward_sockets] == [port]
+        assert state.session.forwards[0].spec.local_port == port
         with closing(socket.create_connection(("127.0.0.1", port))) as client:
             pausing = asyncio.ensure_future(session.pause("f1"))
             for _ in range(20):
                 await asyncio.sleep(0)
-            assert not pausing.done(), "what is on must not change meanwhile"
+            assert not pausing.done(), "forwards must not change meanwhile"
             assert all(one.state is ConnectionState.CLOSED for one in await session.connections())
-            estate.serving.close()
-            os.close(estate.lock)
-            for sock in estate.listening.values():
+            state.server_socket.close()
+            os.close(state.lock_fd)
+            for sock in state.forward_sockets.values():
                 sock.close()
-            estate._connection.close()
+            state._connection.close()
             await pausing
-            with pytest.raises(ConnectionResetError):  # as a paused forward refuses
+            with pytest.raises(ConnectionResetError):  # as a paused forward rejects it
                 client.recv(1)
         await session.resume("f1")
     assert session.lost is None
-    assert not unix_socket.SocketLock(place.socket).acquire(), "it has its lock still"
+    assert not unix_socket.SocketLock(sandbox.socket).acquire(), "it still holds its lock"
     await session.close()
 
 
-async def test_two_who_ask_at_once(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_concurrent_handover_requests(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     before = ports(await listening(session))
-    asked = await asyncio.gather(replaced(place), replaced(place), return_exceptions=True)
-    assert [one for one in asked if isinstance(one, ReadyMessage)]
-    assert all(isinstance(one, ReadyMessage | TuiForwardError) for one in asked)
+    results = await asyncio.gather(replace(sandbox), replace(sandbox), return_exceptions=True)
+    assert [one for one in results if isinstance(one, ReadyMessage)]
+    assert all(isinstance(one, ReadyMessage | TuiForwardError) for one in results)
     assert ports(await session.snapshot()) == before
     await session.close()
 
 
-async def test_there_is_nothing_to_take(place: EngineSandbox) -> None:
-    with pytest.raises(UsageError, match="no engine runs"):
-        await replaced(place)
-    unix_socket.bind_socket(place.socket).close()
-    with pytest.raises(ConfigError, match="no engine runs"):
-        await replaced(place)
+async def test_handover_without_an_engine_fails(sandbox: EngineSandbox) -> None:
+    with pytest.raises(UsageError, match="no engine is running"):
+        await replace(sandbox)
+    unix_socket.bind_socket(sandbox.socket).close()
+    with pytest.raises(ConfigError, match="no engine is running"):
+        await replace(sandbox)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "error"),
     [
-        (b"", "hung up"),
-        (rpc.encode_message(rpc.VersionMismatch(1, "no")), "does not know how to hand over"),
-        (b"\x7f\xff\xff\xff", "says too much"),
-        (rpc.encode_message(rpc.HandoverOffer(session=b"{}")), "hung up"),
+        (b"", "closed the connection"),
+        (rpc.encode_message(rpc.VersionMismatch(1, "no")), "does not support a handover"),
+        (b"\x7f\xff\xff\xff", "message is too long"),
+        (rpc.encode_message(rpc.HandoverOffer(session=b"{}")), "closed the connection"),
         (rpc.encode_message(rpc.HandoverOffer(session=b"[")), "cannot be replaced"),
     ],
-    ids=["nothing", "refuses", "endless", "no sockets", "no session"],
+    ids=["nothing", "rejects", "endless", "no sockets", "no session"],
 )
-async def test_what_is_no_engine_is_left_alone(tmp_path: Path, answer: bytes, said: str) -> None:
+async def test_invalid_handover_response_is_an_error(
+    tmp_path: Path, response: bytes, error: str
+) -> None:
     path = tmp_path / "e.sock"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
-        writer.write(answer)
+        writer.write(response)
         writer.close()
 
     async with await asyncio.start_unix_server(serve, path):
-        with pytest.raises(TransportError, match=said):
+        with pytest.raises(TransportError, match=error):
             await asyncio.to_thread(handover.request_handover, path)
 
 
-async def test_one_that_hangs_is_named(
-    place: EngineSandbox, monkeypatch: pytest.MonkeyPatch
+async def test_error_names_an_engine_that_hangs(
+    sandbox: EngineSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "_PATIENCE_S", 0.2)
-    session = await place.open()
+    monkeypatch.setattr(handover, "_TIMEOUT_S", 0.2)
+    session = await sandbox.open()
     os.kill(session.engine_pid, signal.SIGSTOP)
     try:
-        with pytest.raises(TransportError, match="does not answer") as failed:
-            await asyncio.to_thread(handover.request_handover, place.socket)
+        with pytest.raises(TransportError, match="not responding") as failed:
+            await asyncio.to_thread(handover.request_handover, sandbox.socket)
         assert str(session.engine_pid) in failed.value.hint
     finally:
         os.kill(session.engine_pid, signal.SIGCONT)
     await session.close()
 
 
-async def test_a_successor_that_cannot_serve_leaves_all_to_the_one_before(
-    place: EngineSandbox,
+async def test_old_engine_continues_if_the_new_one_cannot_serve(
+    sandbox: EngineSandbox,
 ) -> None:
-    session = await place.open()
+    session = await sandbox.open()
     await session.start(spec())
     before = ports(await listening(session))
-    place.log.unlink()
-    place.log.mkdir()  # the next one cannot log
+    sandbox.log.unlink()
+    sandbox.log.mkdir()  # the new engine cannot log
     try:
         with pytest.raises(TransportError, match="cannot write the log"):
-            await replaced(place)
+            await replace(sandbox)
     finally:
-        place.log.rmdir()
+        sandbox.log.rmdir()
     assert session.lost is None
     assert ports(await session.snapshot()) == before
-    assert place.socket.exists()
+    assert sandbox.socket.exists()
     with closing(socket.create_connection(("127.0.0.1", before["f1"]))):
         await queued(session)
     await session.close()

@@ -34,7 +34,7 @@ def started(session: FakeSession) -> list[str]:
     return [one.spec.name for one in session.forwards.values()]
 
 
-async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
+async def test_dependency_is_ready_before_its_dependent_starts() -> None:
     session = FakeSession(ready)
     profile = read()
     applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=5)
@@ -43,28 +43,28 @@ async def test_what_is_needed_is_ready_before_what_needs_it() -> None:
     assert not applied.unready
 
 
-async def test_what_does_not_become_ready_in_time_is_told() -> None:
+async def test_forwards_not_ready_in_time_are_returned() -> None:
     session = FakeSession()
     profile = read()
     applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=0.05)
     assert [one.spec.name for one in applied.unready] == ["api", "db"]
 
 
-async def test_what_needs_a_person_keeps_nobody_waiting() -> None:
+async def test_blocked_forward_is_not_waited_for() -> None:
     session = FakeSession(lambda fake, one: fake.change(one, ForwardState.BLOCKED))
     profile = read()
     applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=60)
     assert len(applied.unready) == 2
 
 
-async def test_two_who_want_the_same_get_one() -> None:
+async def test_same_plan_twice_starts_forwards_once() -> None:
     session = FakeSession(ready)
     profile = read()
     both = make_plan(profile, ())
     await apply_plan(session, profile, both, wait_s=None)
     await apply_plan(session, profile, both, wait_s=None)
     assert sorted(started(session)) == ["api", "db"]
-    # And what one has stopped already, the other need not.
+    # Stopping twice is not an error, either.
     gone = make_plan(read("forwards: {}"), session.forwards.values())
     await apply_plan(session, profile, gone, wait_s=None)
     await apply_plan(session, profile, gone, wait_s=None)
@@ -73,19 +73,21 @@ async def test_two_who_want_the_same_get_one() -> None:
     assert await start_forward(session, spec) != await start_forward(session, spec)
 
 
-async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
+async def test_port_in_use_by_another_forward_is_an_error() -> None:
     session = FakeSession(ready)
     other = read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}")
     await apply_plan(session, other, make_plan(other, ()), wait_s=None)
     session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
     forwards = tuple(session.forwards.values())
     wanted = make_plan(read(), forwards)
-    with pytest.raises(ConfigError, match=r"db of profile shop .* which pg of profile other has"):
+    with pytest.raises(
+        ConfigError, match=r"db of profile shop: local port .* in use by pg of profile other"
+    ):
         check_ports(wanted, forwards)
-    # A port that is about to be let go is free.
+    # The port of a forward that stops is free.
     moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
     check_ports(make_plan(moved, forwards), forwards)
-    # Also one that another profile lets go of.
+    # The same if the forward belongs to another profile.
     with pytest.raises(ConfigError):
         await plan_profile(session, read(), ApplyMode.MERGE)
     replacing = await plan_profile(session, read(), ApplyMode.REPLACE)
@@ -94,7 +96,7 @@ async def test_a_port_that_another_forward_has_is_refused_with_names() -> None:
     assert started(session) == ["db", "api"]
 
 
-async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> None:
+async def test_merge_waits_for_active_dependency_and_keeps_it() -> None:
     session = FakeSession(ready)
     old = read(
         TEXT.replace("15432", "25432").replace(
@@ -109,38 +111,48 @@ async def test_merging_waits_for_what_is_on_and_needed_and_leaves_it_alone() -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "current", "said"),
+    ("text", "current", "error"),
     [
-        ("context: prod", True, 'web .* wants context "prod", which .* does not have'),
-        ("description: x", False, "web .* names no context, and the kubeconfig has no current"),
-        ("context: prod\nnamespace: shop", False, ""),  # is begun, and says what it lacks
+        ("context: prod", True, 'cannot start web .*: the kubeconfig has no context "prod"'),
+        (
+            "description: x",
+            False,
+            "cannot start web .*: it names no context, and the kubeconfig has no current",
+        ),
+        (
+            "context: prod\nnamespace: shop",
+            False,
+            "",
+        ),  # starts, and reports that the context is missing
         ("context: here", False, ""),
     ],
 )
-async def test_what_could_not_be_begun_is_refused_before_anything_is_touched(
-    text: str, current: bool, said: str
+async def test_impossible_plan_is_rejected_before_any_change(
+    text: str, current: bool, error: str
 ) -> None:
     session = FakeSession(ready)
     session.context_list = (Context(name="here", cluster="here", current=current),)
     before = read("context: here\nforwards: {web: {target: svc/web, port: 1}}")
     await apply_plan(session, before, make_plan(before, ()), wait_s=None)
     after = read(f"{text}\nforwards: {{web: {{target: svc/web, port: 2}}}}")
-    if said:
-        with pytest.raises(ConfigError, match=said) as raised:
+    if error:
+        with pytest.raises(ConfigError, match=error) as raised:
             await plan_profile(session, after)
         assert "here" in (raised.value.hint or "")
     else:
         assert (await plan_profile(session, after)).changed
 
 
-async def test_an_edit_is_only_about_what_it_changes() -> None:
+async def test_edit_affects_only_changed_forwards() -> None:
     session = FakeSession(ready)
     profile = read()
     await apply_plan(session, profile, make_plan(profile, ()), wait_s=None)
     db = next(one for one in session.forwards.values() if one.spec.name == "db")
     await session.stop(db.id)
     on = tuple(session.forwards.values())
-    assert not plan_edit(profile, read(f"# a word\n{TEXT}"), on), "what was stopped stays off"
+    assert not plan_edit(profile, read(f"# a comment\n{TEXT}"), on), (
+        "a stopped forward is not started"
+    )
     assert not plan_edit(profile, read(TEXT.replace("15432", "25432")), on)
     found = plan_edit(profile, read(TEXT.replace("port: http", "port: 80")), on)
     assert list(found.lines()) == ["~ api shop/deploy/api:http → shop/deploy/api:80"]

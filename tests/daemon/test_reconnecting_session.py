@@ -1,11 +1,10 @@
-"""A session whose engine process is killed under it."""
+"""Session whose engine process is killed."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
 
 import psutil
 import pytest
@@ -20,7 +19,6 @@ from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
     pytest.mark.timeout(60),
 ]
 
@@ -44,12 +42,12 @@ async def listening(session: ReconnectingSession) -> int:
             await asyncio.sleep(0.01)
 
 
-async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_parent_restarts_a_killed_engine(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     await session.set_keep_running(True)
     port = await listening(session)
-    path = session_store.session_file(place.socket)
+    path = session_store.session_file(sandbox.socket)
     await until(
         lambda: (
             session_store.load_session(path).keep_running
@@ -58,26 +56,26 @@ async def test_an_engine_that_is_killed_is_replaced_by_its_parent(place: EngineS
     )
     before = session.engine_pid
     parent = psutil.Process(before).ppid()
-    await session.close()  # it would be as quick, and who comes first is nobody's promise
+    await session.close()  # the session would race with the parent to start an engine
     kill(before)
-    lock = unix_socket.SocketLock(place.socket)
+    lock = unix_socket.SocketLock(sandbox.socket)
     await until(lambda: lock.holder not in (None, before))
     after = lock.holder
     assert after is not None
     assert psutil.Process(after).ppid() == parent
-    session = await place.lasting()
+    session = await sandbox.open_reconnecting()
     assert session.engine_pid == after
     assert await listening(session) == port
     await session.stop((await session.snapshot()).forwards[0].id)
     await session.close()
-    await until(lambda: not place.engines())
+    await until(lambda: not sandbox.engines())
 
 
-async def test_whoever_is_attached_has_another_engine_at_once(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_session_continues_in_another_engine(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     port = await listening(session)
-    path = session_store.session_file(place.socket)
+    path = session_store.session_file(sandbox.socket)
     await until(
         lambda: (
             session_store.load_session(path).forwards
@@ -88,36 +86,36 @@ async def test_whoever_is_attached_has_another_engine_at_once(place: EngineSandb
     kill(before)
     assert await listening(session) == port
     assert session.engine_pid != before
-    # With the parent there is nobody left but the front end.
+    # Without the parent, the session starts the engine.
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
     assert await listening(session) == port
     await session.stop((await session.snapshot()).forwards[0].id)
     await session.close()
-    await until(lambda: not place.engines())
+    await until(lambda: not sandbox.engines())
 
 
-async def test_a_command_is_not_given_twice(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_command_is_not_repeated(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     port = await listening(session)
     await until(
-        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
     )
     kill(session.engine_pid)
-    with pytest.raises(TransportError, match="another engine has taken the place"):
+    with pytest.raises(TransportError, match="the engine was replaced while"):
         await session.start(spec())
     assert await listening(session) == port
     assert len((await session.snapshot()).forwards) == 1
     await session.close()
 
 
-async def test_events_and_catalogue_begin_anew(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_events_and_catalog_of_a_new_engine_are_complete(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     seen: list[Event] = []
 
     async def listen() -> None:
         async for event in session.events():
-            seen.append(event)  # noqa: PERF401 - seen while they come
+            seen.append(event)  # noqa: PERF401 - read while they arrive
 
     listener = asyncio.create_task(listen())
     await session.start(spec())
@@ -126,12 +124,12 @@ async def test_events_and_catalogue_begin_anew(place: EngineSandbox) -> None:
     first = await session.catalog(scope)
     assert (await session.catalog(scope, first.version)).scope == scope
     await until(
-        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
     )
     seen.clear()
     kill(session.engine_pid)
     await listening(session)
-    # One of the old engine may still have been on its way.
+    # An event of the old engine may still arrive first.
     await until(lambda: any(one.sequence == 1 for one in seen))
     await until(lambda: any(one.state is ForwardState.STARTING for one in seen))
     assert (await session.catalog(scope, 10_000)).complete
@@ -139,15 +137,15 @@ async def test_events_and_catalogue_begin_anew(place: EngineSandbox) -> None:
     await session.close()
 
 
-async def test_without_another_engine_it_says_why(place: EngineSandbox) -> None:
-    session = await place.lasting()
-    place.refuses = True
+async def test_error_explains_why_no_engine_can_start(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
+    sandbox.refuses = True
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
     with pytest.raises(TransportError, match="the engine process is gone: no engine today"):
         await session.snapshot()
-    place.refuses = False
+    sandbox.refuses = False
     assert (await session.snapshot()).forwards == ()
-    # What the engine answers is no reason to have another one.
+    # An error that the engine reports does not replace it.
     pid = session.engine_pid
     with pytest.raises(UsageError, match="no forward f9"):
         await session.stop("f9")
@@ -157,25 +155,25 @@ async def test_without_another_engine_it_says_why(place: EngineSandbox) -> None:
         await session.snapshot()
 
 
-async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(
-    place: EngineSandbox,
+async def test_connect_if_running_starts_only_an_engine_that_should_run(
+    sandbox: EngineSandbox,
 ) -> None:
-    assert await connect_if_running(str(place.kubeconfig), socket_path=place.socket) is None
-    session = await place.lasting()
+    assert await connect_if_running(str(sandbox.kubeconfig), socket_path=sandbox.socket) is None
+    session = await sandbox.open_reconnecting()
     await session.start(spec())
     await session.set_keep_running(True)
     port = await listening(session)
     await until(
-        lambda: session_store.load_session(session_store.session_file(place.socket)).keep_running
+        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).keep_running
     )
     await session.close()
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
-    again = await connect_if_running(str(place.kubeconfig), socket_path=place.socket)
+    again = await connect_if_running(str(sandbox.kubeconfig), socket_path=sandbox.socket)
     assert again is not None
     forward = (await again.snapshot()).forwards[0]
     await until(
         lambda: (
-            session_store.load_session(session_store.session_file(place.socket))
+            session_store.load_session(session_store.session_file(sandbox.socket))
             .forwards[0]
             .spec.local_port
             == port
@@ -183,31 +181,31 @@ async def test_who_only_looks_begins_no_engine_unless_one_should_be_there(
     )
     await again.stop(forward.id)
     await again.close()
-    await until(lambda: not place.engines())
-    assert await connect_if_running(str(place.kubeconfig), socket_path=place.socket) is None
+    await until(lambda: not sandbox.engines())
+    assert await connect_if_running(str(sandbox.kubeconfig), socket_path=sandbox.socket) is None
 
 
-async def test_an_engine_that_ends_in_order_is_not_begun_again(place: EngineSandbox) -> None:
-    session = await place.open()
+async def test_engine_that_ends_on_a_signal_is_not_restarted(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open()
     parent = psutil.Process(session.engine_pid).ppid()
-    os.kill(parent, signal.SIGTERM)  # is passed on
-    await until(lambda: not place.engines())
+    os.kill(parent, signal.SIGTERM)  # the parent forwards it
+    await until(lambda: not sandbox.engines())
     assert session.lost is not None
     await session.close()
 
 
-async def test_what_is_to_become_of_forwards_is_said_to_each_engine(place: EngineSandbox) -> None:
-    session = await place.lasting()
+async def test_keep_running_if_lost_is_repeated_to_each_engine(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open_reconnecting()
     await session.set_keep_running_if_lost(True)
     await session.start(spec())
     port = await listening(session)
     await until(
-        lambda: session_store.load_session(session_store.session_file(place.socket)).forwards
+        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
     )
     kill(session.engine_pid)
     assert await listening(session) == port
-    await session.close()  # as one that is lost
-    again = await connect_if_running(str(place.kubeconfig), socket_path=place.socket)
+    await session.close()  # like a lost client
+    again = await connect_if_running(str(sandbox.kubeconfig), socket_path=sandbox.socket)
     assert again is not None
     assert (await again.snapshot()).keep_running
     await again.close()

@@ -37,7 +37,7 @@ SPEC = ForwardSpec(
     ),
     local_port=None,
 )
-REQUESTS: list[rpc.FromFrontEnd] = [
+REQUESTS: list[rpc.FromClient] = [
     rpc.HandoverRequest(),
     rpc.HandoverDone(),
     rpc.Hello(1),
@@ -62,7 +62,7 @@ REQUESTS: list[rpc.FromFrontEnd] = [
     rpc.Subscribe(12, 0),
     rpc.Cancel(12),
 ]
-ANSWERS: list[rpc.FromEngine] = [
+RESPONSES: list[rpc.FromEngine] = [
     rpc.Welcome(1, 4211, "/home/x/.kube/config"),
     rpc.VersionMismatch(1, "of another version"),
     rpc.HandoverOffer(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
@@ -73,46 +73,46 @@ ANSWERS: list[rpc.FromEngine] = [
 ]
 
 
-def body(message: rpc.FromFrontEnd | rpc.FromEngine) -> bytes:
-    packed = rpc.encode_message(message)
-    assert int.from_bytes(packed[: rpc.LENGTH], "big") == len(packed) - rpc.LENGTH
-    return packed[rpc.LENGTH :]
+def body(message: rpc.FromClient | rpc.FromEngine) -> bytes:
+    encoded = rpc.encode_message(message)
+    assert int.from_bytes(encoded[: rpc.HEADER_SIZE], "big") == len(encoded) - rpc.HEADER_SIZE
+    return encoded[rpc.HEADER_SIZE :]
 
 
-def test_every_message_survives() -> None:
-    assert {type(one) for one in REQUESTS} == set(get_args(rpc.FromFrontEnd))
-    assert {type(one) for one in ANSWERS} == set(get_args(rpc.FromEngine))
+def test_messages_round_trip() -> None:
+    assert {type(one) for one in REQUESTS} == set(get_args(rpc.FromClient))
+    assert {type(one) for one in RESPONSES} == set(get_args(rpc.FromEngine))
     for request in REQUESTS:
-        assert rpc.unpack_request(body(request)) == request
-    for answer in ANSWERS:
-        assert rpc.unpack_answer(body(answer)) == answer
+        assert rpc.decode_request(body(request)) == request
+    for response in RESPONSES:
+        assert rpc.decode_response(body(response)) == response
 
 
-def test_values_survive() -> None:
+def test_values_round_trip() -> None:
     snapshot = Snapshot(version=3, at=1.5)
-    answer = rpc.unpack_answer(body(rpc.Result(1, rpc.encode_value(snapshot))))
-    assert isinstance(answer, rpc.Result)
-    assert rpc.decode_value(answer.value, Snapshot) == snapshot
+    response = rpc.decode_response(body(rpc.Result(1, rpc.encode_value(snapshot))))
+    assert isinstance(response, rpc.Result)
+    assert rpc.decode_value(response.value, Snapshot) == snapshot
     with pytest.raises(ProtocolError):
-        rpc.decode_value(answer.value, int)
+        rpc.decode_value(response.value, int)
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
-    for unpack in (rpc.unpack_request, rpc.unpack_answer):
+def test_garbage_raises_only_protocol_errors(data: bytes) -> None:
+    for decode in (rpc.decode_request, rpc.decode_response):
         with contextlib.suppress(ProtocolError):
-            unpack(data)
+            decode(data)
 
 
 @given(st.sampled_from(REQUESTS), st.data())
-def test_damaged_requests_are_a_protocol_error_and_nothing_else(
-    request: rpc.FromFrontEnd, data: st.DataObject
+def test_damaged_request_raises_only_protocol_errors(
+    request: rpc.FromClient, data: st.DataObject
 ) -> None:
     damaged = bytearray(body(request))
     at = data.draw(st.integers(0, len(damaged) - 1))
     damaged[at] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ProtocolError):
-        rpc.unpack_request(bytes(damaged))
+        rpc.decode_request(bytes(damaged))
 
 
 class _OwnError(TransportError):
@@ -134,15 +134,15 @@ class _OwnError(TransportError):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_keep_what_they_say(error: TuiForwardError) -> None:
-    answer = rpc.unpack_answer(body(rpc.from_exception(9, error)))
-    assert isinstance(answer, rpc.Failure)
-    again = rpc.to_exception(answer)
+def test_errors_round_trip(error: TuiForwardError) -> None:
+    response = rpc.decode_response(body(rpc.from_exception(9, error)))
+    assert isinstance(response, rpc.Failure)
+    again = rpc.to_exception(response)
     assert type(again) is type(error)
     assert vars(again) == vars(error)
 
 
-def test_an_error_nobody_else_knows_becomes_its_base() -> None:
+def test_unknown_error_class_becomes_its_base() -> None:
     assert type(rpc.to_exception(rpc.from_exception(1, _OwnError("x")))) is TransportError
     newer = rpc.Failure(1, "Newer", because("x"))
     assert type(rpc.to_exception(newer)) is TuiForwardError

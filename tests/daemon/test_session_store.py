@@ -11,7 +11,8 @@ import pytest
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
 from tui_forward.daemon import session_store as session_store
-from tui_forward.daemon.session_store import SavedForward, SavedSession, SessionSaver
+from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.profiles.parser import parse_profile
@@ -30,22 +31,22 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def keeping(
-    session: FakeSession, path: Path, *, resume: bool = False
+async def saving(
+    session: FakeSession, path: Path, *, restore: bool = False
 ) -> AsyncIterator[SessionSaver]:
     async with AsyncExitStack() as undo:
-        keeper = SessionSaver(session, path)
-        undo.push_async_callback(keeper.close)
-        await keeper.open(resume=resume)
-        yield keeper
+        saver = SessionSaver(session, path)
+        undo.push_async_callback(saver.close)
+        await saver.open(restore=restore)
+        yield saver
 
 
-def put(path: Path, what: SavedSession | bytes) -> None:
+def write(path: Path, content: SavedSession | bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(what if isinstance(what, bytes) else msgspec.json.encode(what))
+    path.write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
 
 
-def there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     return path.exists()
 
 
@@ -53,7 +54,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def content(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     return path.read_bytes()
 
 
@@ -61,147 +62,147 @@ def names(path: Path) -> list[str]:
     return [one.spec.target.name for one in session_store.load_session(path).forwards]
 
 
-async def test_what_is_on_is_written_down_with_its_port_and_pauses(path: Path) -> None:
+async def test_active_forwards_are_saved_with_port_and_pause(path: Path) -> None:
     session = FakeSession()
-    async with keeping(session, path) as keeper:
-        assert not there(path), "nothing was asked for yet"
+    async with saving(session, path) as saver:
+        assert not exists(path), "there was no command yet"
         forward_id = await session.start(spec("web"))
-        keeper.schedule_save()
+        saver.schedule_save()
         await until(lambda: names(path) == ["web"])
         assert mode(path) == 0o600
         session.update(forward_id, listening=(LocalAddress("127.0.0.1", 8080),))
         session.change(forward_id, ForwardState.READY)
         await until(lambda: session_store.load_session(path).forwards[0].spec.local_port == 8080)
         session.update(forward_id, paused=True)
-        keeper.keep_requested = True
-        keeper.schedule_save()
+        saver.keep_requested = True
+        saver.schedule_save()
         await until(
             lambda: (
                 session_store.load_session(path).keep_running
                 and session_store.load_session(path).forwards[0].paused
             )
         )
-        assert keeper.has_forwards
+        assert saver.has_forwards
         await session.stop(forward_id)
-        keeper.schedule_save()
+        saver.schedule_save()
         await until(lambda: names(path) == [])
-        assert not keeper.has_forwards
+        assert not saver.has_forwards
 
 
-async def test_the_end_of_the_engine_is_not_the_end_of_what_was_on(path: Path) -> None:
+async def test_close_writes_pending_changes(path: Path) -> None:
     session = FakeSession()
-    async with keeping(session, path) as keeper:
+    async with saving(session, path) as saver:
         await session.start(spec("web"))
-        keeper.schedule_save()
-    # Closed before it was time to write: it is there nevertheless.
+        saver.schedule_save()
+    # Closed before the scheduled write.
     assert names(path) == ["web"]
 
 
-@pytest.mark.parametrize("why", ["asked", "keep_running"])
-async def test_it_is_brought_back(path: Path, why: str) -> None:
-    was = (SavedForward(spec("web", local_port=8080)), SavedForward(spec("db"), paused=True))
-    put(path, SavedSession(keep_running=why == "keep_running", forwards=was))
+@pytest.mark.parametrize("reason", ["option", "keep_running"])
+async def test_session_is_restored(path: Path, reason: str) -> None:
+    saved = (SavedForward(spec("web", local_port=8080)), SavedForward(spec("db"), paused=True))
+    write(path, SavedSession(keep_running=reason == "keep_running", forwards=saved))
     session = FakeSession()
-    async with keeping(session, path, resume=why == "asked") as keeper:
-        assert [one.spec for one in session.forwards.values()] == [one.spec for one in was]
+    async with saving(session, path, restore=reason == "option") as saver:
+        assert [one.spec for one in session.forwards.values()] == [one.spec for one in saved]
         assert [call for call in session.calls if call[0] == "pause"] == [("pause", "f2")]
-        assert keeper.keep_requested is (why == "keep_running")
-        assert not there(session_store.previous_session_file(path))
+        assert saver.keep_requested is (reason == "keep_running")
+        assert not exists(session_store.previous_session_file(path))
         await until(lambda: names(path) == ["web", "db"])
 
 
-async def test_what_nobody_asked_for_is_put_by_and_offered(path: Path) -> None:
-    was = SavedSession(forwards=(SavedForward(spec("web")),))
-    put(path, was)
+async def test_session_that_is_not_restored_becomes_the_previous_one(path: Path) -> None:
+    saved = SavedSession(forwards=(SavedForward(spec("web")),))
+    write(path, saved)
     session = FakeSession()
-    async with keeping(session, path) as keeper:
+    async with saving(session, path) as saver:
         assert not session.forwards
         await session.start(spec("other"))
-        keeper.schedule_save()
+        saver.schedule_save()
         await until(lambda: names(path) == ["other"])
         assert names(session_store.previous_session_file(path)) == ["web"]
-    # An engine that had nothing to keep does not take it away.
-    async with keeping(FakeSession(), path.with_name("another.json")):
+    # An engine without forwards does not discard it.
+    async with saving(FakeSession(), path.with_name("another.json")):
         pass
     session_store.discard_session(session_store.previous_session_file(path))
     session_store.discard_session(session_store.previous_session_file(path))
     assert names(session_store.previous_session_file(path)) == []
 
 
-async def test_what_cannot_be_begun_does_not_keep_the_rest_from_coming_back(path: Path) -> None:
-    def refuse(session: FakeSession, forward_id: str) -> None:
+async def test_forward_that_cannot_start_does_not_prevent_others(path: Path) -> None:
+    def reject(session: FakeSession, forward_id: str) -> None:
         if session.forwards[forward_id].spec.target.name == "bad":
             del session.forwards[forward_id]
             raise ForwardError("no")
 
-    session = FakeSession(refuse)
-    was = SavedSession(forwards=(SavedForward(spec("bad")), SavedForward(spec("web"))))
-    troubles = await session_store.restore(session, was)
-    assert [str(error) for error in troubles] == ["no"]
+    session = FakeSession(reject)
+    saved = SavedSession(forwards=(SavedForward(spec("bad")), SavedForward(spec("web"))))
+    errors = await session_store.restore(session, saved)
+    assert [str(error) for error in errors] == ["no"]
     assert [one.spec.target.name for one in session.forwards.values()] == ["web"]
 
 
-async def test_what_a_profile_said_last_is_kept_while_it_is_on(path: Path) -> None:
+async def test_applied_profile_is_saved_while_active(path: Path) -> None:
     session = FakeSession()
     profile = parse_profile("forwards: {web: {target: svc/web, port: 80}}", Path("/p/shop.yaml"))
     off = parse_profile("name: off\nforwards:", Path("/p/off.yaml"))
-    async with keeping(session, path) as keeper:
+    async with saving(session, path) as saver:
         forward_id = await session.start(profile.forwards[0].spec)
-        keeper.profiles.update({"shop": profile, "off": off})
-        keeper.schedule_save()
+        saver.profiles.update({"shop": profile, "off": off})
+        saver.schedule_save()
         await until(
             lambda: session_store.profiles_of(session_store.load_session(path)) == {"shop": profile}
         )
-        with keeper.between():
+        with saver.transition():
             await session.stop(forward_id)
             await asyncio.sleep(0.1)
-            assert session_store.load_session(path).forwards, "half of an edit is never written"
+            assert session_store.load_session(path).forwards, (
+                "an intermediate state is never written"
+            )
             forward_id = await session.start(off_forward := spec("other", profile="off"))
         await until(
             lambda: session_store.profiles_of(session_store.load_session(path)) == {"off": off}
         )
 
-        async def cut_short() -> None:
-            with keeper.between():
+        async def cancel_transition() -> None:
+            with saver.transition():
                 await session.stop(forward_id)
                 raise asyncio.CancelledError
 
         with pytest.raises(asyncio.CancelledError):
-            await cut_short()
-    # It was told to end in between.
+            await cancel_transition()
+    # It was canceled in the transition.
     assert [one.spec for one in session_store.load_session(path).forwards] == [off_forward]
-    # The next engine knows of it, and so does the one after that if nobody had looked.
-    for resume in (True, False):
-        async with keeping(FakeSession(), path, resume=resume) as keeper:
-            assert keeper.before == {"off": off}
+    # The next engine loads it, and so does the one after that.
+    for restore in (True, False):
+        async with saving(FakeSession(), path, restore=restore) as saver:
+            assert saver.previous_profiles == {"off": off}
             await asyncio.sleep(0.05)
     assert session_store.profiles_of(
         session_store.load_session(session_store.previous_session_file(path))
     ) == {"off": off}
 
 
-async def test_a_file_of_before_there_were_profiles_in_it(path: Path) -> None:
-    put(path, b'{"version":1,"keep_running":true,"forwards":[],"profiles_of_tomorrow":[]}')
+async def test_file_without_profiles_is_read(path: Path) -> None:
+    write(path, b'{"version":1,"keep_running":true,"forwards":[],"profiles_of_tomorrow":[]}')
     assert session_store.load_session(path) == SavedSession(keep_running=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version": 9}', b"\xff", b"[" * 100_000])
-async def test_a_file_that_cannot_be_understood_is_put_aside(path: Path, data: bytes) -> None:
-    put(path, data)
-    async with keeping(FakeSession(), path, resume=True):
+async def test_invalid_file_is_moved(path: Path, data: bytes) -> None:
+    write(path, data)
+    async with saving(FakeSession(), path, restore=True):
         pass
-    assert not there(path)
-    assert content(path.with_name("engine.json.bad")) == data
+    assert not exists(path)
+    assert read(path.with_name("engine.json.bad")) == data
 
 
-async def test_a_file_that_cannot_be_written_is_said_once(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_write_error_is_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.write_text("a file where a folder should be")
     session = FakeSession()
-    async with keeping(session, path) as keeper:
+    async with saving(session, path) as saver:
         for name in ("web", "db"):
             await session.start(spec(name))
-            keeper.schedule_save()
+            saver.schedule_save()
             await asyncio.sleep(0.05)
-    assert len([one for one in caplog.records if "cannot be written" in one.message]) == 1
+    assert len([one for one in caplog.records if "cannot write" in one.message]) == 1

@@ -1,10 +1,9 @@
-"""Another user of the machine at the engine's door: a real one, by its user id."""
+"""Access to the engine's socket by another user of the machine."""
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,69 +11,67 @@ import pytest
 from tests.support.engine_processes import EngineSandbox
 from tui_forward.daemon import rpc as rpc
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root may become another user"
-)
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-_NOBODY = 65534
-# However soon the engine hangs up.
-_CUT = ("hung up", "ConnectionResetError", "BrokenPipeError")
+_OTHER_USER = 65534
+# Depending on when the engine closes the connection.
+_CLOSED = ("closed", "ConnectionResetError", "BrokenPipeError")
 
 
-def as_another_user(do: Callable[[], str]) -> str:
-    """What a function gives in a process of another user."""
-    heard, said = os.pipe()
+def run_as_other_user(function: Callable[[], str]) -> str:
+    """Return the result of a function that runs in a process of another user."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.setgroups([])
-            os.setgid(_NOBODY)
-            os.setuid(_NOBODY)
-            os.write(said, do().encode())
+            os.setgid(_OTHER_USER)
+            os.setuid(_OTHER_USER)
+            os.write(writer, function().encode())
         finally:
             os._exit(0)
-    os.close(said)
-    with os.fdopen(heard, "rb") as answer:
-        text = answer.read().decode()
+    os.close(writer)
+    with os.fdopen(reader, "rb") as output:
+        text = output.read().decode()
     os.waitpid(child, 0)
     return text
 
 
-def asking(path: str, first: rpc.FromFrontEnd) -> Callable[[], str]:
-    """Say something at the door; gives what becomes of it."""
-    message = rpc.encode_message(first)
+def sender(path: str, message_: rpc.FromClient) -> Callable[[], str]:
+    """Return a function that sends a message and returns the response or error."""
+    message = rpc.encode_message(message_)
 
-    def ask() -> str:
+    def send() -> str:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             try:
                 client.connect(path)
                 client.sendall(message)
-                answer = client.recv(1000)
+                response = client.recv(1000)
             except OSError as error:
                 return type(error).__name__
-        return repr(answer) if answer else "hung up"
+        return repr(response) if response else "closed"
 
-    return ask
+    return send
 
 
-async def test_the_folder_is_closed_and_behind_it_the_engine_is(place: EngineSandbox) -> None:
-    session = await place.open()
-    path = str(place.socket)
+async def test_folder_and_engine_reject_another_user(sandbox: EngineSandbox) -> None:
+    session = await sandbox.open()
+    path = str(sandbox.socket)
     hello, take_over = rpc.Hello(rpc.VERSION), rpc.HandoverRequest()
-    assert as_another_user(asking(path, hello)) == "PermissionError"
-    # As if somebody had opened all that leads there.
-    opened = [folder for folder in place.socket.parents if not folder.stat().st_mode & 0o001]
+    assert run_as_other_user(sender(path, hello)) == "PermissionError"
+    # The engine rejects it even if the folders are open.
+    opened = [folder for folder in sandbox.socket.parents if not folder.stat().st_mode & 0o001]
     modes = {folder: folder.stat().st_mode & 0o7777 for folder in opened}
     try:
         for folder, mode in modes.items():
             folder.chmod(mode | 0o055)
-        place.socket.chmod(0o777)
+        sandbox.socket.chmod(0o777)
         for first in (hello, take_over):
-            assert as_another_user(asking(path, first)) in _CUT
+            assert run_as_other_user(sender(path, first)) in _CLOSED
     finally:
         for folder, mode in modes.items():
             folder.chmod(mode)
     assert await session.contexts(), "its own user is served"
-    assert place.log.read_text().count("refused a front end of another user") == 2
+    assert sandbox.log.read_text().count("rejected a client of another user") == 2
     await session.close()

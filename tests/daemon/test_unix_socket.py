@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import pytest
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.errors import ConfigError
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
 
-
-def test_one_socket_per_kubeconfig(own_home: Path) -> None:
+def test_each_kubeconfig_has_its_socket(own_home: Path) -> None:
     runtime = str(own_home / "run")
     default = unix_socket.default_socket_path(None, {"XDG_RUNTIME_DIR": runtime})
     assert default == own_home / "run" / "tui-forward" / "engine.sock"
@@ -37,19 +34,19 @@ def test_one_socket_per_kubeconfig(own_home: Path) -> None:
     )
 
 
-def test_without_a_runtime_folder_the_users_own_is_used() -> None:
+def test_folder_of_the_user_is_used_without_a_runtime_folder() -> None:
     path = unix_socket.default_socket_path(None, {"XDG_RUNTIME_DIR": "/nonexistent/here"})
     assert f"tui-forward-{os.getuid()}" in str(path)
 
 
-def test_the_folder_is_made_closed_to_others(tmp_path: Path) -> None:
+def test_folder_is_created_private(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "engine.sock"
     unix_socket.ensure_private_dir(path)
     unix_socket.ensure_private_dir(path)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_an_open_folder_is_refused(tmp_path: Path) -> None:
+def test_open_folder_is_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)
@@ -58,25 +55,25 @@ def test_an_open_folder_is_refused(tmp_path: Path) -> None:
     assert failed.value.hint == f"run: chmod 700 {folder}"
 
 
-def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_symlink_to_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(ConfigError, match="does not belong to you"):
         unix_socket.ensure_private_dir(tmp_path / "link" / "engine.sock")
 
 
-def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
+def test_path_that_is_too_long_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too long"):
         unix_socket.ensure_private_dir(tmp_path / ("x" * 120) / "engine.sock")
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot make the folder"):
+    with pytest.raises(ConfigError, match="cannot create the folder"):
         unix_socket.ensure_private_dir(tmp_path / "file" / "engine.sock")
 
 
-def test_the_lock_belongs_to_one(tmp_path: Path) -> None:
+def test_lock_has_one_holder(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     one, other = unix_socket.SocketLock(path), unix_socket.SocketLock(path)
     assert one.acquire()
@@ -88,10 +85,10 @@ def test_the_lock_belongs_to_one(tmp_path: Path) -> None:
     other.release()
 
 
-def test_the_socket_is_closed_to_others_and_replaces_a_stale_one(tmp_path: Path) -> None:
+def test_socket_is_private_and_replaces_a_stale_one(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     unix_socket.bind_socket(path).close()
-    assert path.exists(), "what a crash leaves"
+    assert path.exists(), "a crash leaves it behind"
     with closing(unix_socket.bind_socket(path)) as listening:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with closing(socket.socket(socket.AF_UNIX)) as client:
@@ -106,7 +103,7 @@ def test_the_socket_is_closed_to_others_and_replaces_a_stale_one(tmp_path: Path)
     assert not path.exists()
 
 
-def test_another_user_is_not_us(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_user_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = socket.socketpair()
     with closing(one), closing(other):
         monkeypatch.setattr(unix_socket, "peer_uid", lambda sock: os.getuid() + 1)

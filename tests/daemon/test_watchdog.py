@@ -1,4 +1,4 @@
-"""The engine's parent, with children that do nothing but end."""
+"""The engine's parent, with children that only exit."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-
 _PROGRAM = """
 import os, signal, sys
-from tui_forward.agent import watchdog
+from tui_forward.daemon import watchdog
 
 watchdog._PAUSE_S = 0.01
 file, kind = sys.argv[1:]
-engine = watchdog.engine(attempts=3)
+process = watchdog.fork_supervised(attempts=3)
 with open(file, "a") as lives:
-    lives.write("again " if engine.again else "first ")
+    lives.write("again " if process.is_restart else "first ")
 with open(file) as lives:
     count = len(lives.read().split())
 if kind == "serves":
-    engine.serves()
+    process.notify_ready()
 if kind == "ends" or count == 10:
     os._exit(7)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -33,12 +31,12 @@ os.kill(os.getpid(), signal.SIGKILL)
     ("kind", "lives", "code"),
     [
         ("ends", "first ", 7),
-        # Killed before it ever served: after three times it is given up.
+        # Killed before it served: the parent gives up after three attempts.
         ("dies", "first again again ", 1),
         ("serves", "first " + "again " * 9, 7),
     ],
 )
-def test_who_is_begun_again(tmp_path: Path, kind: str, lives: str, code: int) -> None:
+def test_killed_engine_is_restarted(tmp_path: Path, kind: str, lives: str, code: int) -> None:
     file = tmp_path / "lives"
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(file), kind], timeout=20, check=False

@@ -36,17 +36,17 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     said = shell("status").stdout
     assert "+ more default/pod/echo:echo" in said
     assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in said
-    # A bad edit changes nothing and says where it is wrong.
+    # An invalid edit changes nothing and is reported with its position.
     file.write_text(SHOP.replace("needs: db", "nedes: db"))
     wait_until(
-        lambda: "shop.yaml:4:42: `nedes` is not known" in shell("status").stdout, "the fault"
+        lambda: "shop.yaml:4:42: unknown key `nedes`" in shell("status").stdout, "the fault"
     )
     assert shell.listed().keys() == {"web", "db"}
     # Half a file, no file, a link, a file that may not be read: the forwards stay.
     file.write_text(SHOP[: len(SHOP) // 2])
-    wait_until(lambda: shell("status").stdout.count("nothing was changed") == 2, "the half file")
+    wait_until(lambda: shell("status").stdout.count("its forwards are unchanged") == 2, "the half file")
     file.unlink()
-    wait_until(lambda: "there is no such file" in shell("status").stdout, "the missing file")
+    wait_until(lambda: "no such file" in shell("status").stdout, "the missing file")
     other = shell.home / "elsewhere.yaml"
     other.write_text(SHOP.replace("local: any}", "local: any, label: linked}"))
     file.symlink_to(other)
@@ -84,7 +84,7 @@ def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
     shell("up", "work", "--yes")
     team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
     wait_until(
-        lambda: "has changed; look at it and agree" in shell("status").stdout, "the question"
+        lambda: "has changed; review and trust it" in shell("status").stdout, "the question"
     )
     assert all("0.0.0.0" not in str(one["listening"]) for one in shell.listed().values())
     shell("down", "work")
@@ -103,7 +103,7 @@ def test_the_dashboard_tells_of_an_edit(
         )  # fmt: skip
         terminal.wait_for_text("2 on", "● ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
-        terminal.wait_for_text("profile shop", "shop.yaml:4:", "nothing was")
+        terminal.wait_for_text("profile shop", "shop.yaml:4:", "unchanged")
         terminal.press("q")
         terminal.wait_for_text("Quit and stop 2 forwards?", "l  leave on")
         terminal.press("l")

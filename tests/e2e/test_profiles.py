@@ -399,7 +399,10 @@ def test_two_profiles_that_want_one_port_are_told_so_with_names(shell: Shell) ->
         f"forwards: {{api: {{target: svc/echo, namespace: shop, port: 7, local: {port}}}}}"
     )
     said = shell("up", "other", code=1).stderr
-    assert f"api of profile other wants local port {port}, which db of profile shop has" in said
+    assert (
+        f"cannot start api of profile other: local port {port} is in use by db of profile shop"
+        in said
+    )
     assert set(shell.listed()) == {"web", "db"}
     shell("down", "shop")
 

@@ -32,7 +32,7 @@ def files(home: Path) -> Iterator[tuple[Path, bytes]]:
 
 def rpc_responses(path: Path) -> bytes:
     """What the engine answers to everything a front end may ask, as it comes."""
-    asked: list[rpc.FromFrontEnd] = [
+    asked: list[rpc.FromClient] = [
         rpc.Hello(rpc.VERSION), rpc.GetSnapshot(1), rpc.GetContexts(2), rpc.GetHops(3, "f1"),
         rpc.GetTimeline(4, "f1"), rpc.GetConnections(5, None), rpc.Subscribe(6, 0),
     ]  # fmt: skip

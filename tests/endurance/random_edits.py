@@ -187,7 +187,7 @@ class ProfileEditor:
             text = "\ufeff" + text.replace("\n", "\r\n")
         if not self._agreed(text):
             self.put(text)
-            return "not agreed to", ExpectRejected("has changed; look at it and agree")
+            return "not agreed to", ExpectRejected("has changed; review and trust it")
         self.put(text)
         return "valid", ExpectApplied(version)
 
@@ -239,15 +239,17 @@ class ProfileEditor:
             text = "\n".join(lines)
             if not self._agreed(text):
                 self.put(text)
-                return "not agreed to", ExpectRejected("has changed; look at it and agree")
+                return "not agreed to", ExpectRejected("has changed; review and trust it")
             self.put(text)
-            return "of no context", ExpectRejected(f'wants context "nowhere-{serial}"')
+            return "of no context", ExpectRejected(f'has no context "nowhere-{serial}"')
         else:
             lines.insert(0, f"name: other-{serial}")
             if self.team:  # may call itself what it likes
                 return self._wrong()
             self.put("\n".join(lines))
-            return "renamed", ExpectRejected(f"is called other-{serial} now; its forwards stay")
+            return "renamed", ExpectRejected(
+                f"was renamed to other-{serial}; its forwards are unchanged"
+            )
         self.put("\n".join(lines))
         return "wrong", ExpectRejected(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {said}")
 
@@ -281,7 +283,7 @@ class ProfileEditor:
             return None  # nothing that could be seen
         if not self._agreed(text):
             self.put(text)
-            return "not agreed to", ExpectRejected("has changed; look at it and agree")
+            return "not agreed to", ExpectRejected("has changed; review and trust it")
         self.put(text)
         return f"{kind}, valid", ExpectApplied(rows)
 

@@ -1,4 +1,4 @@
-"""A place for real engine processes: with the kubeconfig of a cluster that is not."""
+"""Sandbox for real engine processes, with the kubeconfig of an unreachable cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ users: [{name: me, user: {token: secret-token-0123}}]
 
 
 def engine_processes(path: Path) -> list[psutil.Process]:
-    """Engines and their parents whose command names a file, or files in a folder; oldest first."""
+    """Return engines and their parents whose command contains a path, the oldest first."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -34,7 +34,7 @@ def engine_processes(path: Path) -> list[psutil.Process]:
 
 
 class EngineSandbox:
-    """A kubeconfig and a socket, and all engines that ever served it."""
+    """Kubeconfig and socket of engines that a test starts."""
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o700)
@@ -47,15 +47,13 @@ class EngineSandbox:
     async def open(self, *arguments: str) -> RemoteSession:
         if self.refuses:
             raise ConfigError("no engine today")
-        session = await connect(
+        return await connect(
             str(self.kubeconfig),
             socket_path=self.socket,
             arguments=["--log", str(self.log), *arguments],
         )
-        assert isinstance(session, RemoteSession)
-        return session
 
-    async def lasting(self) -> ReconnectingSession:
+    async def open_reconnecting(self) -> ReconnectingSession:
         return ReconnectingSession(await self.open(), lambda: self.open("--restore"))
 
     def engines(self) -> list[psutil.Process]:

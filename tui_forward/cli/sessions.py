@@ -103,7 +103,7 @@ def engine_log_arguments() -> list[str]:
 
 async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaitable[T]]) -> T:
     """Connect; offer to replace the engine if its version is older."""
-    from tui_forward.daemon.remote_session import VersionMismatchError
+    from tui_forward.daemon.rpc_client import VersionMismatchError
 
     try:
         return await connect()

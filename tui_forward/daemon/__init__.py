@@ -1,6 +1,6 @@
-"""The session over a unix socket: the engine's own process, and the way to it.
+"""The background process that owns the forwards, and its clients.
 
-    session = await connect(kubeconfig="~/.kube/config")     # starts an engine if none runs
+    session = await connect(kubeconfig="~/.kube/config")     # starts an engine if none is running
     await session.start(spec)
     await session.close()                                    # only disconnects
 

@@ -1,27 +1,29 @@
-"""Messages on asyncio streams: a length, then so many bytes."""
+"""Framing of messages on asyncio streams: a length, then that many bytes."""
 
 from __future__ import annotations
 
 import asyncio
 
-from tui_forward.daemon.rpc import LENGTH
+from tui_forward.daemon.rpc import HEADER_SIZE
 from tui_forward.errors import ProtocolError
 
 
 async def read_message(reader: asyncio.StreamReader, limit: int) -> bytes | None:
-    """The next message's body, or None at the end. Not safe to cancel: the stream is lost then.
+    """Return the body of the next message, or None at end of file.
+
+    Not safe to cancel: the position in the stream is lost.
 
     Raises:
-        ProtocolError: A message longer than `limit`, or the end in the middle of one.
+        ProtocolError: A message longer than `limit`, or end of file inside a message.
         OSError: The connection broke.
     """
     try:
-        header = await reader.readexactly(LENGTH)
+        header = await reader.readexactly(HEADER_SIZE)
         size = int.from_bytes(header, "big")
         if size > limit:
             raise ProtocolError(f"a message of {size} bytes, more than the {limit} allowed")
         return await reader.readexactly(size)
     except asyncio.IncompleteReadError as error:
-        if not error.partial and error.expected == LENGTH:
+        if not error.partial and error.expected == HEADER_SIZE:
             return None
         raise ProtocolError("the connection ended in the middle of a message") from error

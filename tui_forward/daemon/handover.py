@@ -1,11 +1,11 @@
-"""One engine process takes the place of another, and no port is closed in between.
+"""Handover from one engine process to another, without closing a port.
 
-The new one asks over the socket of the one that runs (`wire.TakeOver`). From then on that one
-accepts nothing, and hands over what only one process can make: its lock, the socket it serves,
-and the sockets its forwards listen on (SCM_RIGHTS, see unix(7)). Whoever connects meanwhile waits
-in them. When the new one serves it says so (`wire.Taken`), and only then the old one lets go; it
-stays for the connections it has, until they end. If anything fails before that, the old one goes
-on as if nobody had asked.
+The new engine sends a request over the socket of the running one (`rpc.HandoverRequest`). From then
+on, the running engine accepts nothing and hands over what only one process can create: its lock,
+the socket it serves, and the sockets its forwards listen on (SCM_RIGHTS, see unix(7)). New
+connections wait in the backlogs of these. When the new engine serves, it confirms
+(`rpc.HandoverDone`), and only then the old one gives up its place; it continues for the connections
+it has until they end. If anything fails before that, the old engine continues as before.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import msgspec
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.framing import read_message
-from tui_forward.daemon.session_store import SavedSession, SessionSaver
+from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.daemon.session_store import SavedSession
 from tui_forward.errors import ProtocolError, TransportError, UsageError
 from tui_forward.model import ConnectionState, LocalAddress
 
@@ -34,193 +35,196 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The other one has loaded everything before it asks.
-_PATIENCE_S = 10.0
-# Linux takes 253 descriptors at once (SCM_MAX_FD), others fewer.
-_AT_ONCE = 100
-# Of others only the pod's last words are waited for.
-_IN_USE = frozenset({ConnectionState.QUEUED, ConnectionState.OPEN})
+# The other engine has imported everything before it sends its request.
+_TIMEOUT_S = 10.0
+# Linux transfers at most 253 descriptors at once (SCM_MAX_FD), other systems fewer.
+_MAX_DESCRIPTORS = 100
+# Connections in other states only wait for the pod's last bytes.
+_OPEN_STATES = frozenset({ConnectionState.QUEUED, ConnectionState.OPEN})
 
 
 class HandoverSender:
-    """The one that runs.
+    """The side of the running engine.
 
     Args:
-        session: Whose forwards.
-        keeper: Knows what is on.
-        lock: Of the socket.
-        serving: The socket itself, as it listens.
-        handed: What else the other one is told; the rest is filled in.
-        on_given: Called with words once another one has taken this one's place.
+        session: Session of the forwards.
+        saver: Provides the active forwards.
+        lock: Lock of the socket.
+        server_socket: The socket itself, listening.
+        offer: Options of this engine; the rest is filled in.
+        on_handed_over: Called with a reason once another engine has replaced this one.
 
     Attributes:
-        given: Another engine has taken this one's place.
-        undisturbed: Not set from when somebody asks: what is on must not change then. Set again
-            if it was not taken.
+        is_done: Another engine has replaced this one.
+        idle: Set unless a handover is in progress, during which the active forwards must not
+            change. Set again if it fails.
     """
 
     def __init__(
         self,
         session: LocalSession,
-        keeper: SessionSaver,
+        saver: SessionSaver,
         lock: unix_socket.SocketLock,
-        serving: socket.socket,
-        handed: rpc.HandoverOffer,
+        server_socket: socket.socket,
+        offer: rpc.HandoverOffer,
         *,
-        on_given: Callable[[str], None],
+        on_handed_over: Callable[[str], None],
     ) -> None:
-        self._on_given = on_given
+        self._on_handed_over = on_handed_over
         self._session = session
-        self._keeper = keeper
+        self._saver = saver
         self._lock = lock
-        self._serving = serving
-        self._handed = handed
-        self.given = False
-        self.undisturbed = asyncio.Event()
-        self.undisturbed.set()
+        self._server_socket = server_socket
+        self._offer = offer
+        self.is_done = False
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     async def send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand everything over to the engine at the other end.
+        """Hand everything over to the engine that sent the request.
 
         Raises:
-            ProtocolError: It says something else.
-            OSError, TimeoutError: It is gone, or does not answer.
+            ProtocolError: It violated the protocol.
+            OSError, TimeoutError: It is gone, or does not respond.
         """
-        if self.given or not self.undisturbed.is_set():
+        if self.is_done or not self.idle.is_set():
             return  # one at a time
-        self.undisturbed.clear()
+        self.idle.clear()
         try:
-            held = self._session.hold()
-            now = msgspec.structs.replace(
-                await self._keeper.now(), keep_running=self._keeper.keep_running
+            forward_sockets = self._session.hold()
+            current = msgspec.structs.replace(
+                await self._saver.current(), keep_running=self._saver.keep_running
             )
-            handed = msgspec.structs.replace(
-                self._handed,
+            connections = await self._session.connections()
+            offer = msgspec.structs.replace(
+                self._offer,
                 version=rpc.VERSION,
-                session=msgspec.json.encode(now),
-                addresses=tuple(held),
-                connections=sum(one.state in _IN_USE for one in await self._session.connections()),
+                session=msgspec.json.encode(current),
+                addresses=tuple(forward_sockets),
+                connections=sum(one.state in _OPEN_STATES for one in connections),
             )
-            sockets = [self._lock.fileno(), self._serving.fileno()]
-            sockets += [sock.fileno() for sock in held.values()]
-            # Nothing was sent to it yet, so that nothing of asyncio's is in the way.
-            with contextlib.closing(writer.get_extra_info("socket").dup()) as bare:
-                await asyncio.to_thread(_send, bare, handed, sockets)
-            async with asyncio.timeout(_PATIENCE_S):
+            descriptors = [self._lock.fileno(), self._server_socket.fileno()]
+            descriptors += [sock.fileno() for sock in forward_sockets.values()]
+            # asyncio has sent nothing on this connection, so its buffer is empty.
+            with contextlib.closing(writer.get_extra_info("socket").dup()) as raw_socket:
+                await asyncio.to_thread(_send, raw_socket, offer, descriptors)
+            async with asyncio.timeout(_TIMEOUT_S):
                 body = await read_message(reader, rpc.MAX_REQUEST)
-            self.given = body is not None and isinstance(rpc.unpack_request(body), rpc.HandoverDone)
-            if self.given:
-                self._on_given("another engine has taken its place")
+            self.is_done = body is not None and isinstance(
+                rpc.decode_request(body), rpc.HandoverDone
+            )
+            if self.is_done:
+                self._on_handed_over("another engine has replaced it")
         finally:
-            if not self.given:
-                _log.info("another engine has asked for everything, and not taken it")
+            if not self.is_done:
+                _log.info("another engine requested a handover and did not complete it")
                 self._session.release()
-                self.undisturbed.set()
+                self.idle.set()
 
 
-def _send(bare: socket.socket, handed: rpc.HandoverOffer, descriptors: list[int]) -> None:
-    bare.settimeout(_PATIENCE_S)
-    bare.sendall(rpc.encode_message(handed))
-    for first in range(0, len(descriptors), _AT_ONCE):
-        socket.send_fds(bare, [b"."], descriptors[first : first + _AT_ONCE])
+def _send(raw_socket: socket.socket, offer: rpc.HandoverOffer, descriptors: list[int]) -> None:
+    raw_socket.settimeout(_TIMEOUT_S)
+    raw_socket.sendall(rpc.encode_message(offer))
+    for first in range(0, len(descriptors), _MAX_DESCRIPTORS):
+        socket.send_fds(raw_socket, [b"."], descriptors[first : first + _MAX_DESCRIPTORS])
 
 
 @dataclass
 class HandoverState:
-    """What was handed over.
+    """What a new engine has received.
 
     Attributes:
-        handed: What was told.
-        session: What is on.
-        lock: Descriptor of the lock file, locked.
-        serving: The socket front ends come to, as it listens.
-        listening: The sockets that forwards listen on.
+        offer: Options of the old engine.
+        session: Its active forwards.
+        lock_fd: Descriptor of the lock file, locked.
+        server_socket: The socket that clients connect to, listening.
+        forward_sockets: The sockets that forwards listen on.
     """
 
-    handed: rpc.HandoverOffer
+    offer: rpc.HandoverOffer
     session: SavedSession
-    lock: int
-    serving: socket.socket
-    listening: dict[LocalAddress, socket.socket]
+    lock_fd: int
+    server_socket: socket.socket
+    forward_sockets: dict[LocalAddress, socket.socket]
     _connection: socket.socket
 
     def confirm(self) -> None:
-        """Tell the old one that it is not needed any more."""
-        with self._connection, contextlib.suppress(OSError):  # it is gone: just as well
+        """Report to the old engine that this one has replaced it."""
+        with self._connection, contextlib.suppress(OSError):  # the old engine may be gone
             self._connection.sendall(rpc.encode_message(rpc.HandoverDone()))
 
 
 def request_handover(path: Path) -> HandoverState:
-    """Ask the engine that runs for everything it has. Blocks. Call `Estate.taken` in the end.
+    """Request everything from the running engine; call `HandoverState.confirm` later. Blocks.
 
     Raises:
-        UsageError: None runs.
-        TransportError: It does not answer, or cannot be understood.
+        UsageError: No engine is running.
+        TransportError: The engine does not respond, or violates the protocol.
     """
     holder = unix_socket.SocketLock(path).holder
-    hint = f"end it: kill {holder}; what is on is brought back" if holder else ""
+    hint = f"end it with kill {holder}; its forwards are restored" if holder else ""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(_PATIENCE_S)
+    connection.settimeout(_TIMEOUT_S)
     try:
         try:
             connection.connect(os.fspath(path))
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise UsageError("no engine runs", hint="there is nothing to begin anew") from error
+            raise UsageError("no engine is running", hint="there is nothing to restart") from error
         if not unix_socket.is_same_user(connection):
             raise TransportError(f"the engine at {path} belongs to another user")
         connection.sendall(rpc.encode_message(rpc.HandoverRequest()))
-        return _received(connection)
+        return _receive_state(connection)
     except TimeoutError as error:
         connection.close()
-        raise TransportError(f"the engine at {path} does not answer", hint=hint) from error
+        raise TransportError(f"the engine at {path} is not responding", hint=hint) from error
     except (OSError, ProtocolError, msgspec.DecodeError) as error:
         connection.close()
-        why = str(error) or type(error).__name__
+        cause = str(error) or type(error).__name__
         raise TransportError(
-            f"the engine at {path} cannot be replaced: {why}", hint=hint
+            f"the engine at {path} cannot be replaced: {cause}", hint=hint
         ) from error
     except BaseException:
         connection.close()
         raise
 
 
-def _received(connection: socket.socket) -> HandoverState:
-    size = int.from_bytes(_exactly(connection, rpc.LENGTH), "big")
-    if size > rpc.MAX_ANSWER:
-        raise ProtocolError("it says too much")
-    handed = rpc.unpack_answer(_exactly(connection, size))
-    if not isinstance(handed, rpc.HandoverOffer):
-        raise ProtocolError("it does not know how to hand over")
-    session = msgspec.json.decode(handed.session, type=SavedSession)
-    descriptors = list(_descriptors(connection, 2 + len(handed.addresses)))
+def _receive_state(connection: socket.socket) -> HandoverState:
+    size = int.from_bytes(_receive_exactly(connection, rpc.HEADER_SIZE), "big")
+    if size > rpc.MAX_RESPONSE:
+        raise ProtocolError("its message is too long")
+    offer = rpc.decode_response(_receive_exactly(connection, size))
+    if not isinstance(offer, rpc.HandoverOffer):
+        raise ProtocolError("it does not support a handover")
+    session = msgspec.json.decode(offer.session, type=SavedSession)
+    descriptors = list(_receive_descriptors(connection, 2 + len(offer.addresses)))
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
     for sock in sockets:
         sock.setblocking(False)
     return HandoverState(
-        handed=handed,
+        offer=offer,
         session=session,
-        lock=descriptors[0],
-        serving=sockets[0],
-        listening=dict(zip(handed.addresses, sockets[1:], strict=True)),
+        lock_fd=descriptors[0],
+        server_socket=sockets[0],
+        forward_sockets=dict(zip(offer.addresses, sockets[1:], strict=True)),
         _connection=connection,
     )
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        piece = connection.recv(size - len(data))
-        if not piece:
-            raise ProtocolError("it hung up")
-        data += piece
+        chunk = connection.recv(size - len(data))
+        if not chunk:
+            raise ProtocolError("it closed the connection")
+        data += chunk
     return bytes(data)
 
 
-def _descriptors(connection: socket.socket, count: int) -> Iterator[int]:
+def _receive_descriptors(connection: socket.socket, count: int) -> Iterator[int]:
     while count > 0:
-        marker, descriptors, _, _ = socket.recv_fds(connection, 1, _AT_ONCE)
+        marker, descriptors, _, _ = socket.recv_fds(connection, 1, _MAX_DESCRIPTORS)
         if not marker or not descriptors:
-            raise ProtocolError("it hung up")
+            raise ProtocolError("it closed the connection")
         count -= len(descriptors)
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)

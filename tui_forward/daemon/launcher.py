@@ -23,7 +23,9 @@ import msgspec
 
 from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon import unix_socket as unix_socket
-from tui_forward.daemon.remote_session import EngineRefusedError, RemoteSession
+from tui_forward.daemon.readiness import ReadyMessage
+from tui_forward.daemon.remote_session import RemoteSession
+from tui_forward.daemon.rpc_client import EngineRefusedError
 from tui_forward.errors import ConfigError, TransportError, UsageError
 
 # Time for imports of the engine and the Kubernetes client on a slow machine with cold caches.
@@ -32,24 +34,6 @@ _MAX_STDERR = 2000
 _ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
-
-
-class ReadyMessage(msgspec.Struct, omit_defaults=True):
-    """The line that an engine process prints once it serves, or when it cannot.
-
-    Attributes:
-        ready: This process, or another one, serves the socket.
-        pid: Process id of this engine; 0 if another one serves.
-        draining: Open connections that continue in the engine it has replaced.
-        error: Why it cannot serve.
-        hint: What to do about it.
-    """
-
-    ready: bool
-    pid: int = 0
-    draining: int = 0
-    error: str = ""
-    hint: str = ""
 
 
 async def connect(

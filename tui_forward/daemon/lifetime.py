@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-# How often to look whether the work that needs no front end is done.
-_LOOK_AGAIN_S = 1.0
+# Interval to check whether forwards that keep running without clients have stopped.
+_CHECK_S = 1.0
 
 
 class Lifetime:
-    """Ends when asked to, or when the last front end has been gone for a while.
+    """Ends on request, or when there was no client for a while.
 
     Args:
-        idle_timeout_s: How long to go on without front ends; infinity is for ever.
-        first_s: How long to wait for the first one.
-        least_s: How long to go on in any case.
-        needed: Whether there is work to go on with that needs no front end.
+        idle_timeout_s: How long to run without clients; infinity is forever.
+        first_s: How long to wait for the first client.
+        minimum_s: Minimum lifetime.
+        is_needed: Whether the process must keep running without clients.
     """
 
     def __init__(
@@ -24,45 +24,47 @@ class Lifetime:
         idle_timeout_s: float,
         *,
         first_s: float,
-        least_s: float = 0.0,
-        needed: Callable[[], bool] = lambda: False,
+        minimum_s: float = 0.0,
+        is_needed: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._needed = needed
+        self._is_needed = is_needed
         self._idle_timeout_s = idle_timeout_s
-        self._least = asyncio.get_running_loop().time() + least_s
-        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._earliest_end = asyncio.get_running_loop().time() + minimum_s
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
-        self._wait(first_s, "no front end came")
+        self._end_after(first_s, "no client connected")
 
     def set_client_count(self, count: int) -> None:
-        """There are so many front ends now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Report how many clients are connected."""
+        self._cancel_timer()
         if not count:
-            left = self._least - asyncio.get_running_loop().time()
-            self._wait(max(self._idle_timeout_s, left), "the last front end has gone")
+            left = self._earliest_end - asyncio.get_running_loop().time()
+            self._end_after(max(self._idle_timeout_s, left), "the last client disconnected")
 
     def end(self, reason: str) -> None:
         """End now. Idempotent."""
+        self._cancel_timer()
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def wait(self) -> str:
+        """Wait for the end and return its reason."""
+        return await self._ended
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._over.done():
-            self._over.set_result(reason)
 
-    async def wait(self) -> str:
-        """Wait for the end; returns why."""
-        return await self._over
-
-    def _wait(self, seconds: float, reason: str) -> None:
+    def _end_after(self, seconds: float, reason: str) -> None:
         if seconds <= 0:
-            self._idle(reason)
+            self._end_unless_needed(reason)
         elif seconds != float("inf"):
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._idle, reason)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._end_unless_needed, reason)
 
-    def _idle(self, reason: str) -> None:
-        if self._needed():
-            self._wait(_LOOK_AGAIN_S, reason)
+    def _end_unless_needed(self, reason: str) -> None:
+        if self._is_needed():
+            self._end_after(_CHECK_S, reason)
         else:
             self.end(reason)

@@ -1,4 +1,4 @@
-"""What the engine process did unasked, for whoever is attached now or later."""
+"""Log of what the engine process did on its own, for all clients."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from tui_forward.model import EngineNotice
 
 _log = logging.getLogger(__name__)
 
-_KEPT = 20
+_MAX_NOTICES = 20
 
 
 class NoticeLog:
-    """The latest few.
+    """The latest notices.
 
     Attributes:
-        began: Set when a forward of a profile has begun, for whoever follows profiles.
+        profile_started: Set when a forward of a profile starts; cleared by the profile watcher.
     """
 
     def __init__(self) -> None:
-        self.began = asyncio.Event()
+        self.profile_started = asyncio.Event()
         self._number = 0
-        self._kept: deque[EngineNotice] = deque(maxlen=_KEPT)
+        self._notices: deque[EngineNotice] = deque(maxlen=_MAX_NOTICES)
 
     @property
     def latest(self) -> tuple[EngineNotice, ...]:
-        """Those that are kept, the latest last."""
-        return tuple(self._kept)
+        """The latest notices, in order."""
+        return tuple(self._notices)
 
-    def add(self, about: str, text: str, *, bad: bool = False) -> None:
-        """One more.
+    def add(self, profile: str, text: str, *, is_problem: bool = False) -> None:
+        """Add a notice.
 
         Args:
-            about: A profile.
-            text: What was done, or could not be.
-            bad: It needs a person.
+            profile: Name of a profile.
+            text: What was done, or could not be done.
+            is_problem: It needs action by the user.
         """
         self._number += 1
-        _log.log(logging.WARNING if bad else logging.INFO, "profile %s: %s", about, text)
-        self._kept.append(
+        level = logging.WARNING if is_problem else logging.INFO
+        _log.log(level, "profile %s: %s", profile, text)
+        self._notices.append(
             EngineNotice(
-                number=self._number, at=time.time(), profile=about, text=text, is_problem=bad
+                number=self._number, at=time.time(), profile=profile, text=text,
+                is_problem=is_problem,
             )
-        )
+        )  # fmt: skip

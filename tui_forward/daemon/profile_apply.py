@@ -1,4 +1,4 @@
-"""Makes what is on fit a profile, touching nothing that need not change."""
+"""Applies a profile to a session, changing no forward more than needed."""
 
 from __future__ import annotations
 
@@ -13,140 +13,138 @@ from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, q
 from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
 
-_LOOK_S = 0.03
-# What waiting alone brings nowhere.
+_POLL_S = 0.03
+# States that waiting does not change.
 _SETTLED = frozenset({ForwardState.READY, ForwardState.BLOCKED})
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What became of it.
+    """Outcome of an applied profile.
 
     Attributes:
-        forwards: Of the profile, in its order, as they stand.
+        forwards: Active forwards of the profile, in its order.
     """
 
     forwards: tuple[Forward, ...]
 
     @property
     def unready(self) -> list[Forward]:
-        """Those that cannot be used (yet)."""
+        """Forwards that are not ready."""
         return [one for one in self.forwards if one.state is not ForwardState.READY]
 
 
 async def plan_profile(
-    session: Session, profile: Profile, manner: ApplyMode = ApplyMode.APPLY
+    session: Session, profile: Profile, mode: ApplyMode = ApplyMode.APPLY
 ) -> Plan:
-    """What is to be done so that what is on fits a profile.
+    """Return the changes that apply a profile to a session.
 
     Raises:
-        TuiForwardError: It cannot be done (see `check`), or the engine is gone.
+        TuiForwardError: They are impossible (see `validate_plan`), or the engine is gone.
     """
     forwards = (await session.snapshot()).forwards
-    found = make_plan(profile, forwards, manner)
-    await validate_plan(session, found, forwards)
-    return found
+    plan = make_plan(profile, forwards, mode)
+    await validate_plan(session, plan, forwards)
+    return plan
 
 
-async def validate_plan(session: Session, found: Plan, forwards: Iterable[Forward]) -> None:
-    """See that all of a plan can be begun, before any of it is touched.
+async def validate_plan(session: Session, plan: Plan, forwards: Iterable[Forward]) -> None:
+    """Check that all forwards of a plan can start, before any change is made.
 
     Raises:
-        ConfigError: A port is taken by another forward, or nobody knows what a namespace is to be.
+        ConfigError: Another forward has a local port, or a namespace cannot be determined.
         TuiForwardError: The kubeconfig cannot be read, or the engine is gone.
     """
-    check_ports(found, forwards)
-    open_ones = [one for one in found.to_start if not one.spec.target.namespace]
-    if open_ones:
-        check_contexts(open_ones, await session.contexts())
+    check_ports(plan, forwards)
+    without_namespace = [one for one in plan.to_start if not one.spec.target.namespace]
+    if without_namespace:
+        check_contexts(without_namespace, await session.contexts())
 
 
-def check_contexts(wanted: Iterable[ProfileForward], contexts: Sequence[Context]) -> None:
-    """See that contexts which are to say a namespace are there.
+def check_contexts(forwards: Iterable[ProfileForward], contexts: Sequence[Context]) -> None:
+    """Check that the contexts exist from which forwards get their namespaces.
 
     Raises:
-        ConfigError: With the names of those there are.
+        ConfigError: A context does not exist; the hint lists those that do.
     """
     names = ", ".join(sorted(one.name for one in contexts)) or "none"
-    current = any(one.current for one in contexts)
-    for one in wanted:
+    has_current = any(one.current for one in contexts)
+    for one in forwards:
         name = one.spec.target.context
         if name and not any(context.name == name for context in contexts):
             raise ConfigError(
-                f'{one.name} of profile {one.spec.profile} wants context "{name}", which the '
-                "kubeconfig does not have",
-                hint=f"there are: {names}",
+                f"cannot start {one.name} of profile {one.spec.profile}: the kubeconfig has no "
+                f'context "{name}"',
+                hint=f"available: {names}",
             )
-        if not name and not current:
+        if not name and not has_current:
             raise ConfigError(
-                f"{one.name} of profile {one.spec.profile} names no context, and the kubeconfig "
-                "has no current one",
-                hint=f"write `context:`; there are: {names}",
+                f"cannot start {one.name} of profile {one.spec.profile}: it names no context, and "
+                "the kubeconfig has no current context",
+                hint=f"add `context:` to the profile; available: {names}",
             )
 
 
-def check_ports(found: Plan, forwards: Iterable[Forward]) -> None:
-    """See that nobody of ours has a port that is wanted.
+def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
+    """Check that no active forward has a local port that the plan needs.
 
     Raises:
-        ConfigError: With the names of both.
+        ConfigError: Another forward has the port; the message names both forwards.
     """
     forwards = tuple(forwards)
-    leaving = {one.id for one in found.to_stop}
-    held = {
-        address.port: one for one in forwards if one.id not in leaving for address in one.listening
+    stopping = {one.id for one in plan.to_stop}
+    owners = {
+        address.port: one for one in forwards if one.id not in stopping for address in one.listening
     }
-    for wanted in found.to_start:
-        holder = held.get(wanted.spec.local_port or 0)
-        if holder is not None:
-            whose = (
-                qualified_name(holder)
-                if holder.spec.profile
-                else f"the forward to {qualified_name(holder)}"
-            )
+    for starting in plan.to_start:
+        owner = owners.get(starting.spec.local_port or 0)
+        if owner is not None:
+            name = qualified_name(owner)
+            if not owner.spec.profile:
+                name = f"the forward to {name}"
             raise ConfigError(
-                f"{wanted.name} of profile {wanted.spec.profile} wants local port "
-                f"{wanted.spec.local_port}, which {whose} has",
-                hint=f"give one of them another port, or end it: tui-forward stop {holder.id}",
+                f"cannot start {starting.name} of profile {starting.spec.profile}: local port "
+                f"{starting.spec.local_port} is in use by {name}",
+                hint=f"change one of the ports, or stop it: tui-forward stop {owner.id}",
             )
 
 
 async def apply_plan(
-    session: Session, profile: Profile, found: Plan, *, wait_s: float | None
+    session: Session, profile: Profile, plan: Plan, *, wait_s: float | None
 ) -> ApplyResult:
-    """Carry out a plan.
+    """Make the changes of a plan.
 
     Args:
-        session: Where.
-        profile: What that comes from.
-        found: What is to be done.
+        session: Session to change.
+        profile: Profile of the plan.
+        plan: Changes to make.
         wait_s: How long all of it may take to become ready; None does not wait, not even for
-            what is needed.
+            forwards that others depend on.
 
     Raises:
-        TuiForwardError: A forward makes no sense, or the engine is gone.
+        TuiForwardError: A forward is invalid, or the engine is gone.
     """
-    for gone in found.to_stop:
-        with contextlib.suppress(UsageError):  # somebody else has done so
-            await session.stop(gone.id)
-    wanted = {one.name for one in found.to_start}
+    for forward in plan.to_stop:
+        with contextlib.suppress(UsageError):  # another client has stopped it
+            await session.stop(forward.id)
+    starting = {one.name for one in plan.to_start}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     for one in profile.in_order():
-        if one.name in wanted:
+        if one.name in starting:
             if wait_s is not None:
-                await _settled(session, profile, one.needs, deadline)
+                await _wait_settled(session, profile, one.needs, deadline)
             await start_forward(session, one.spec)
     names = [one.name for one in profile.forwards]
     if wait_s is not None:
-        await _settled(session, profile, names, deadline)
-    on = forwards_of(profile, (await session.snapshot()).forwards)
-    return ApplyResult(tuple(on[name] for name in names if name in on))
+        await _wait_settled(session, profile, names, deadline)
+    active = forwards_of(profile, (await session.snapshot()).forwards)
+    return ApplyResult(tuple(active[name] for name in names if name in active))
 
 
 async def start_forward(session: Session, spec: ForwardSpec) -> str:
-    """Switch a forward on, unless its profile has it on already; gives its id.
+    """Start a forward unless its profile has an active one of this name; return its id.
 
-    Several may want the same at once: a command, and the engine that follows a file.
+    A command and the engine's profile watcher may start the same forward at the same time.
     """
     if spec.profile:
         for one in (await session.snapshot()).forwards:
@@ -155,12 +153,12 @@ async def start_forward(session: Session, spec: ForwardSpec) -> str:
     return await session.start(spec)
 
 
-async def _settled(
+async def _wait_settled(
     session: Session, profile: Profile, names: Sequence[str], deadline: float
 ) -> None:
-    """Wait until these are ready, or need a person, or the time is over."""
+    """Wait until these forwards are ready or blocked, at most until the deadline."""
     while asyncio.get_running_loop().time() < deadline:
-        on = forwards_of(profile, (await session.snapshot()).forwards)
-        if all(on[name].state in _SETTLED for name in names if name in on):
+        active = forwards_of(profile, (await session.snapshot()).forwards)
+        if all(active[name].state in _SETTLED for name in names if name in active):
             return
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)

@@ -1,8 +1,9 @@
-"""Profiles that are on follow their files: an edit is checked, then carried out.
+"""Watches the files of active profiles and applies edits.
 
-Only what the edit is about is touched. A bad edit changes nothing, and is told of with its place;
-one of somebody else's profile waits until the person has agreed to it. What was edited while no
-engine ran is an edit like any other: what was carried out last is kept with the session.
+An edit is validated first and changes only the forwards that it is about. An invalid edit changes
+nothing and is reported with its position. An edit of a profile of another author waits until the
+user trusts it. An edit made while no engine was running is handled like any other, because the
+version applied last is saved with the session.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import watchfiles
 
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
-from tui_forward.daemon.session_store import SessionSaver
+from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.parser import ProfileError, parse_profile
@@ -31,33 +32,33 @@ from tui_forward.session import Session
 _log = logging.getLogger(__name__)
 
 _DEBOUNCE_MS = 100  # an editor writes a file in several steps
-_SETTLE_S = 0.05  # what is seen twice, so far apart, is meant
-_LOOK_AGAIN_MS = 1000  # whether other profiles are on; also where files cannot be watched
-_LONGEST = 5  # lines of a difference that are told
+_SETTLE_S = 0.05  # content is final if it is the same after this time
+_POLL_MS = 1000  # for changes of the active profiles, and of files that cannot be watched
+_MAX_CHANGES = 5  # listed in a notice
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a file says.
+    """Content of a file.
 
     Attributes:
-        text: All of it, or what keeps it from being read.
-        fault: What is wrong with the file as such.
+        text: The text, or why it cannot be read.
+        problem: Why it cannot be read, or "".
     """
 
     text: str
-    fault: str = ""
+    problem: str = ""
 
 
 class ProfileWatcher:
-    """Watches the files of profiles that are on.
+    """Watches the files of active profiles.
 
     Args:
-        session: Whose forwards.
-        store: Where profiles are.
-        trust: Which of somebody else's were agreed to.
-        notices: Gets what was done and what could not be.
-        keeper: Keeps what was carried out last, for the next engine.
+        session: Session of the forwards.
+        store: Finds the files of profiles.
+        trust: Profiles of other authors that the user trusts.
+        notices: Receives what was done and what could not be done.
+        saver: Saves the versions that were applied last, for the next engine.
     """
 
     def __init__(
@@ -66,44 +67,44 @@ class ProfileWatcher:
         store: ProfileStore,
         trust: TrustStore,
         notices: NoticeLog,
-        keeper: SessionSaver,
+        saver: SessionSaver,
     ) -> None:
         self._session = session
         self._store = store
         self._trust = trust
         self._notices = notices
-        self._keeper = keeper
-        self._known = keeper.profiles
-        self._texts: dict[str, str] = {}  # as they were judged last, good or bad
+        self._saver = saver
+        self._applied = saver.profiles
+        self._texts: dict[str, str] = {}  # handled last, valid or not
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch until canceled."""
         while True:
             try:
-                await self._follow()
-            except (OSError, RuntimeError) as error:  # no more watches, or a folder is gone
-                _log.info("profiles are looked at once a second: %s", error)
-            except Exception:  # noqa: BLE001 - a bug must not end what others rely on
-                _log.exception("following profiles failed")
-            await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
+                await self._watch_active()
+            except (OSError, RuntimeError) as error:  # too many watches, or a folder is gone
+                _log.info("cannot watch profiles, polling once a second: %s", error)
+            except Exception:  # noqa: BLE001 - a bug must not end the watcher
+                _log.exception("watching profiles failed")
+            await asyncio.sleep(_POLL_MS / 1000)
 
-    async def _follow(self) -> None:
-        """Follow those that are on, until others are."""
-        self._notices.began.clear()
-        profiles = await self._on()
-        for gone in {*self._known, *self._texts} - profiles:
-            self._known.pop(gone, None)
-            self._texts.pop(gone, None)
+    async def _watch_active(self) -> None:
+        """Watch the active profiles until other ones are active."""
+        self._notices.profile_started.clear()
+        profiles = await self._active_profiles()
+        for stopped in {*self._applied, *self._texts} - profiles:
+            self._applied.pop(stopped, None)
+            self._texts.pop(stopped, None)
         if not profiles:
-            await self._notices.began.wait()
-            profiles = await self._on()
+            await self._notices.profile_started.wait()
+            profiles = await self._active_profiles()
         files = await asyncio.to_thread(self._files, profiles)
         if files:
-            await self._look(files)
-            await self._watch(files)
+            await self._handle_changes(files)
+            await self._watch_files(files)
 
-    async def _watch(self, files: Mapping[str, ProfileFile]) -> None:
-        """Look whenever something may have changed; return when other profiles are on.
+    async def _watch_files(self, files: Mapping[str, ProfileFile]) -> None:
+        """Handle changes of files; return when other profiles are active.
 
         Raises:
             OSError, RuntimeError: The folders cannot be watched.
@@ -112,125 +113,132 @@ class ProfileWatcher:
         if not folders:
             raise FileNotFoundError("their folders are gone")
         async for _ in watchfiles.awatch(
-            *folders, recursive=False, debounce=_DEBOUNCE_MS, rust_timeout=_LOOK_AGAIN_MS,
+            *folders, recursive=False, debounce=_DEBOUNCE_MS, rust_timeout=_POLL_MS,
             yield_on_timeout=True, ignore_permission_denied=True,
         ):  # fmt: skip
-            now = await asyncio.to_thread(self._files, await self._on())
-            if now.keys() != files.keys():
+            current = await asyncio.to_thread(self._files, await self._active_profiles())
+            if current.keys() != files.keys():
                 return
-            await self._look(files)
+            await self._handle_changes(files)
 
     async def _forwards(self) -> tuple[Forward, ...]:
         try:
             return (await self._session.snapshot()).forwards
         except TuiForwardError:
-            return ()  # it is ending
+            return ()  # the session is ending
 
-    async def _on(self) -> set[str]:
-        """Profiles that are on; what the session before knew of them is known from now on."""
-        on = {one.spec.profile for one in await self._forwards() if one.spec.profile}
-        for profile in on & self._keeper.before.keys():
-            self._known.setdefault(profile, self._keeper.before.pop(profile))
-        return on
+    async def _active_profiles(self) -> set[str]:
+        """Return the ids of active profiles; take over those of the previous session."""
+        active = {one.spec.profile for one in await self._forwards() if one.spec.profile}
+        previous = self._saver.previous_profiles
+        for profile in active & previous.keys():
+            self._applied.setdefault(profile, previous.pop(profile))
+        return active
 
     def _files(self, profiles: Iterable[str]) -> dict[str, ProfileFile]:
-        """The files of profiles; those known already need not be looked for."""
-        found = {}
+        """Return the files of profiles, searching the store for those not applied yet."""
+        files = {}
         for profile in profiles:
-            known = self._known.get(profile)
-            if known is not None:
-                found[profile] = ProfileFile(known.file, known.team)
+            applied = self._applied.get(profile)
+            if applied is not None:
+                files[profile] = ProfileFile(applied.file, applied.team)
             elif Path(profile).is_absolute():
-                found[profile] = ProfileFile(Path(profile), team=True)
+                files[profile] = ProfileFile(Path(profile), team=True)
             else:
                 try:
-                    found[profile] = self._store.find(profile)
+                    files[profile] = self._store.find(profile)
                 except TuiForwardError:
-                    continue  # its file is gone; the forwards stay
-        return found
+                    continue  # the file is gone; its forwards stay
+        return files
 
-    async def _look(self, files: Mapping[str, ProfileFile]) -> None:
+    async def _handle_changes(self, files: Mapping[str, ProfileFile]) -> None:
         changed = await asyncio.to_thread(self._changed, files)
         if not changed:
             return
-        # What is half written, or away for a moment, is another one by then, and is seen again.
+        # A file that is half written or missing for a moment differs after this, and is handled
+        # with its next change.
         await asyncio.sleep(_SETTLE_S)
         again = await asyncio.to_thread(self._changed, {one: files[one] for one in changed})
         for profile, content in changed.items():
             if again.get(profile) == content:
                 self._texts[profile] = content.text
-                await self._judge(profile, files[profile], content)
+                await self._handle_edit(profile, files[profile], content)
 
     def _changed(self, files: Mapping[str, ProfileFile]) -> dict[str, _Content]:
-        """What is in files that say something else than they did when they were judged."""
-        found = {profile: _content(file) for profile, file in files.items()}
+        """Return the content of files that differs from what was handled last."""
+        contents = {profile: _read(file) for profile, file in files.items()}
         return {
             profile: content
-            for profile, content in found.items()
+            for profile, content in contents.items()
             if content.text != self._texts.get(profile)
         }
 
-    async def _judge(self, profile: str, file: ProfileFile, content: _Content) -> None:
-        if content.fault:
-            self._tell(profile, f"{content.fault}; its forwards stay as they are", bad=True)
+    async def _handle_edit(self, profile: str, file: ProfileFile, content: _Content) -> None:
+        if content.problem:
+            self._report_problem(profile, f"{content.problem}; its forwards are unchanged")
             return
         try:
-            # Of this very text: what the person agreed to is not to be another one by now. In a
-            # thread, for a large file takes a while, and bytes flow through this one.
+            # Parse this very text, because the trust check is about it. In a thread, because a
+            # large file takes a while and this loop forwards bytes.
             after = await asyncio.to_thread(parse_profile, content.text, file.path, team=file.team)
-            await self._carry_out(profile, file, content.text, after)
+            await self._apply_edit(profile, file, content.text, after)
         except ProfileError as error:
-            more = f" → {error.hint}" if error.hint else ""
-            self._tell(profile, f"{_brief(error)}{more}; nothing was changed", bad=True)
+            hint = f" → {error.hint}" if error.hint else ""
+            self._report_problem(profile, f"{_brief(error)}{hint}; its forwards are unchanged")
         except TuiForwardError as error:
-            more = f" → {error.hint}" if error.hint else ""
-            self._tell(profile, f"the edit is not carried out: {error}{more}", bad=True)
+            hint = f" → {error.hint}" if error.hint else ""
+            self._report_problem(profile, f"the edit was not applied: {error}{hint}")
 
-    async def _carry_out(self, profile: str, file: ProfileFile, text: str, after: Profile) -> None:
-        before = self._known.get(profile)
-        if before is None:  # it was just switched on
-            self._know(profile, after)
+    async def _apply_edit(self, profile: str, file: ProfileFile, text: str, after: Profile) -> None:
+        before = self._applied.get(profile)
+        if before is None:  # the profile has just been started
+            self._set_applied(profile, after)
             return
         forwards = await self._forwards()
-        found = plan_edit(before, after, forwards)
+        plan = plan_edit(before, after, forwards)
         if after.id != profile:
-            self._tell(profile, f"is called {after.name} now; its forwards stay", bad=True)
+            self._report_problem(
+                profile, f"was renamed to {after.name}; its forwards are unchanged"
+            )
             return
-        if found and file.team and not self._trust.is_trusted(file.path, text):
-            what = f"has changed; look at it and agree: tui-forward up {file.path}"
-            self._tell(profile, what, bad=True)
+        if plan and file.team and not self._trust.is_trusted(file.path, text):
+            self._report_problem(
+                profile, f"has changed; review and trust it: tui-forward up {file.path}"
+            )
             return
-        await validate_plan(self._session, found, forwards)
-        if not found:
-            self._know(profile, after)
+        await validate_plan(self._session, plan, forwards)
+        if not plan:
+            self._set_applied(profile, after)
             return
-        with self._keeper.between():
-            self._know(profile, after)
-            await apply_plan(self._session, after, found, wait_s=None)
-        lines = list(found.lines())
-        more = f", and {len(lines) - _LONGEST} more" if len(lines) > _LONGEST else ""
-        self._tell(profile, f"{', '.join(lines[:_LONGEST])}{more}")
+        with self._saver.transition():
+            self._set_applied(profile, after)
+            await apply_plan(self._session, after, plan, wait_s=None)
+        lines = list(plan.lines())
+        more = f", and {len(lines) - _MAX_CHANGES} more" if len(lines) > _MAX_CHANGES else ""
+        self._notices.add(self._name(profile), f"{', '.join(lines[:_MAX_CHANGES])}{more}")
 
-    def _know(self, profile: str, as_carried_out: Profile) -> None:
-        self._known[profile] = as_carried_out
-        self._keeper.check_profiles()
+    def _set_applied(self, profile: str, applied: Profile) -> None:
+        self._applied[profile] = applied
+        self._saver.mark_dirty()
 
-    def _tell(self, profile: str, text: str, *, bad: bool = False) -> None:
-        name = self._known[profile].name if profile in self._known else profile
-        self._notices.add(name, text, bad=bad)
+    def _report_problem(self, profile: str, text: str) -> None:
+        self._notices.add(self._name(profile), text, is_problem=True)
+
+    def _name(self, profile: str) -> str:
+        return self._applied[profile].name if profile in self._applied else profile
 
 
 def _folders(files: Iterable[ProfileFile]) -> set[Path]:
-    """Where files are, and where links lead to; what lies elsewhere is looked at once a second."""
+    """Return the folders of files and of the files that symbolic links lead to."""
     paths = []
     for file in files:
         paths.append(file.path)
-        with contextlib.suppress(OSError, RuntimeError):  # links that lead to each other
+        with contextlib.suppress(OSError, RuntimeError):  # links that form a loop
             paths.append(file.path.resolve())
     return {path.parent for path in paths if path.parent.is_dir()}
 
 
-def _content(file: ProfileFile) -> _Content:
+def _read(file: ProfileFile) -> _Content:
     try:
         return _Content(file.text())
     except ProfileError as error:
@@ -238,6 +246,6 @@ def _content(file: ProfileFile) -> _Content:
 
 
 def _brief(error: ProfileError) -> str:
-    """The first fault, with the name of the file instead of its path."""
+    """Return the first problem, with the name of the file instead of its path."""
     first = error.problems[0]
     return f"{first.file.name}:{first.line}:{first.column}: {first.message}"

@@ -1,7 +1,7 @@
-"""A session that outlives its engine process: another one takes the place of one that was killed.
+"""Session that outlives its engine process: it continues in the engine that replaces a killed one.
 
-What was on is brought back by the new engine (`saved`), so a front end need not know. Only what
-is asked for in the very moment is answered with an error: whether it was done is not known.
+The new engine restores the forwards (see `session_saver`), so that clients need no special
+handling. Only a command that is in progress fails, because it may or may not have been executed.
 """
 
 from __future__ import annotations
@@ -29,114 +29,115 @@ from tui_forward.model import (
 
 _log = logging.getLogger(__name__)
 
-# How many scopes are remembered; a screen looks at a few.
-_SCOPES = 100
+# Catalog scopes whose session is stored; a dashboard uses a few.
+_MAX_SCOPES = 100
 
 T = TypeVar("T")
 Open = Callable[[], Awaitable[RemoteSession]]
 
 
 class ReconnectingSession:
-    """A `Session` in whatever engine process there is.
+    """A `Session` in the engine process that is running.
 
     Args:
-        session: The first one.
-        reopen: Connects to the engine that is there now, or begins one.
+        session: The first session.
+        reopen: Connects to the running engine, or starts one.
     """
 
     def __init__(self, session: RemoteSession, reopen: Open) -> None:
         self._session = session
         self._reopen = reopen
-        self._one_at_a_time = asyncio.Lock()
+        self._replace_lock = asyncio.Lock()
         self._closed = False
-        self._keep_if_lost = False
-        self._told_by: dict[CatalogScope, RemoteSession] = {}  # whose versions a scope's are
+        self._keep_running_if_lost = False
+        # The session that counts a scope's versions.
+        self._catalog_sources: dict[CatalogScope, RemoteSession] = {}
 
     @property
     def engine_pid(self) -> int:
-        """The engine process that is there now."""
+        """Process id of the running engine."""
         return self._session.engine_pid
 
     # Commands -------------------------------------------------------------------------
 
     async def start(self, spec: ForwardSpec) -> str:
         """See `Session.start`."""
-        return await self._tell(lambda session: session.start(spec))
+        return await self._execute(lambda session: session.start(spec))
 
     async def stop(self, forward_id: str) -> None:
         """See `Session.stop`."""
-        await self._tell(lambda session: session.stop(forward_id))
+        await self._execute(lambda session: session.stop(forward_id))
 
     async def pause(self, forward_id: str) -> None:
         """See `Session.pause`."""
-        await self._tell(lambda session: session.pause(forward_id))
+        await self._execute(lambda session: session.pause(forward_id))
 
     async def resume(self, forward_id: str) -> None:
         """See `Session.resume`."""
-        await self._tell(lambda session: session.resume(forward_id))
+        await self._execute(lambda session: session.resume(forward_id))
 
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
-        await self._tell(lambda session: session.reconnect(forward_id))
+        await self._execute(lambda session: session.reconnect(forward_id))
 
     async def set_keep_running(self, on: bool) -> None:
-        """See `Session.keep`."""
-        await self._tell(lambda session: session.set_keep_running(on))
+        """See `Session.set_keep_running`."""
+        await self._execute(lambda session: session.set_keep_running(on))
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
-        """See `Session.keep_if_lost`."""
-        self._keep_if_lost = on
-        await self._tell(lambda session: session.set_keep_running_if_lost(on))
+        """See `Session.set_keep_running_if_lost`."""
+        self._keep_running_if_lost = on
+        await self._execute(lambda session: session.set_keep_running_if_lost(on))
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
-        await self._tell(lambda session: session.close_connection(connection_id))
+        await self._execute(lambda session: session.close_connection(connection_id))
 
     # Reading --------------------------------------------------------------------------
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        return await self._ask(lambda session: session.snapshot())
+        return await self._query(lambda session: session.snapshot())
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
         """See `Session.connections`."""
-        return await self._ask(lambda session: session.connections(forward_id))
+        return await self._query(lambda session: session.connections(forward_id))
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
-        return await self._ask(lambda session: session.timeline(forward_id))
+        return await self._query(lambda session: session.timeline(forward_id))
 
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
-        return await self._ask(lambda session: session.histories())
+        return await self._query(lambda session: session.histories())
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""
-        return await self._ask(lambda session: session.hops(forward_id))
+        return await self._query(lambda session: session.hops(forward_id))
 
     async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
         """See `Session.pod_log`."""
-        return await self._ask(
+        return await self._query(
             lambda session: session.pod_log(forward_id, container=container, lines=lines)
         )
 
     async def contexts(self) -> tuple[Context, ...]:
         """See `Session.contexts`."""
-        return await self._ask(lambda session: session.contexts())
+        return await self._query(lambda session: session.contexts())
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
-        """See `Session.catalog`. A new engine counts its versions anew: the whole is told."""
-        told_by = self._told_by.get(scope)
-        view = await self._ask(
-            lambda session: session.catalog(scope, since if session is told_by else 0)
+        """See `Session.catalog`. A new engine has other versions, so its first view is complete."""
+        source = self._catalog_sources.get(scope)
+        view = await self._query(
+            lambda session: session.catalog(scope, since if session is source else 0)
         )
-        if len(self._told_by) >= _SCOPES:
-            self._told_by.clear()
-        self._told_by[scope] = self._session
+        if len(self._catalog_sources) >= _MAX_SCOPES:
+            self._catalog_sources.clear()
+        self._catalog_sources[scope] = self._session
         return view
 
     async def events(self, since: int = 0) -> AsyncIterator[Event]:
-        """See `Session.events`. A new engine counts anew, from 1."""
+        """See `Session.events`. The events of a new engine are counted from 1."""
         while True:
             session = self._session
             try:
@@ -156,19 +157,19 @@ class ReconnectingSession:
 
     # The engine -----------------------------------------------------------------------
 
-    async def _ask(self, question: Callable[[RemoteSession], Awaitable[T]]) -> T:
-        """A question may be asked twice."""
+    async def _query(self, query: Callable[[RemoteSession], Awaitable[T]]) -> T:
+        """Run a query, and repeat it in a new engine if this one is lost."""
         session = self._session
         try:
-            return await question(session)
+            return await query(session)
         except TransportError:
             if session.lost is None:
-                raise  # the engine's answer: it is something else that cannot be reached
+                raise  # reported by the engine, which cannot reach the cluster
             await self._replace(session)
-            return await question(self._session)
+            return await query(self._session)
 
-    async def _tell(self, command: Callable[[RemoteSession], Awaitable[T]]) -> T:
-        """A command may not."""
+    async def _execute(self, command: Callable[[RemoteSession], Awaitable[T]]) -> T:
+        """Run a command, which must not be repeated if the engine is lost."""
         session = self._session
         try:
             return await command(session)
@@ -177,28 +178,28 @@ class ReconnectingSession:
                 raise
             await self._replace(session)
             raise TransportError(
-                "another engine has taken the place of the one that was asked",
-                hint="look whether it was done, else try again",
+                "the engine was replaced while the command ran",
+                hint="check the result and repeat the command if needed",
             ) from error
 
     async def _replace(self, lost: RemoteSession) -> None:
-        """Have another engine, unless that was done already.
+        """Connect to another engine, unless another task has done so already.
 
         Raises:
-            TransportError: There can be no other one.
+            TransportError: No engine can be started.
         """
-        async with self._one_at_a_time:
+        async with self._replace_lock:
             if self._session is not lost:
                 return
             if self._closed:
                 raise TransportError("the session is closed")
             try:
                 self._session = await self._reopen()
-                if self._keep_if_lost:
+                if self._keep_running_if_lost:
                     await self._session.set_keep_running_if_lost(True)
             except TuiForwardError as error:
                 raise TransportError(
                     f"the engine process is gone: {error.message}", hint=error.hint
                 ) from error
-            _log.info("engine %d in place of %d", self.engine_pid, lost.engine_pid)
+            _log.info("engine %d replaces %d", self.engine_pid, lost.engine_pid)
             await lost.close()

@@ -1,13 +1,13 @@
-"""What front end and engine process say to each other. Pure: no I/O.
+"""Messages between clients and the engine process. Pure: no I/O.
 
-Each message is four bytes of length, big-endian, then MessagePack. A connection begins with
-`Hello` from the front end and `Welcome` (or `Refused`) from the engine process. Then the
-front end sends requests with ids of its own choosing, in any number, and each is answered
-by one `Result` or `Failure`, in any order; a subscription is answered by `Item`s until
-`End`, or until the front end sends `Cancel`.
+Each message is four bytes of length, big-endian, then MessagePack. A connection starts with
+`Hello` from the client and `Welcome` (or `VersionMismatch`) from the engine process. Then the
+client sends any number of requests with ids that it chooses, and the engine responds to each with
+one `Result` or `Failure`, in any order; to a subscription with `Item`s until `End`, or until the
+client sends `Cancel`.
 
-`TakeOver`, `Handed` and `Taken` are what two engine processes say to each other (`handover`). They
-must be understood between versions: fields are only ever added at their ends.
+`HandoverRequest`, `HandoverOffer` and `HandoverDone` are messages between two engine processes
+(see `handover`). They are compatible between versions: fields are only ever added at their ends.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress, Reason
 VERSION: Final = 5
 """Both sides must have the same: they come out of one installation, or should."""
 
-LENGTH: Final = 4
+HEADER_SIZE: Final = 4
 MAX_REQUEST: Final = 1024 * 1024
-MAX_ANSWER: Final = 256 * 1024 * 1024  # a whole picture of a very large cluster
+MAX_RESPONSE: Final = 256 * 1024 * 1024  # the complete catalog of a very large cluster
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Base of all messages."""
 
 
-# From the front end -------------------------------------------------------------------
+# From clients -------------------------------------------------------------------------
 
 
 class Hello(_Message, frozen=True):
@@ -46,11 +46,11 @@ class Hello(_Message, frozen=True):
 
 
 class HandoverRequest(_Message, frozen=True):
-    """First message, in place of `Hello`: another engine wants to take this one's place."""
+    """First message, instead of `Hello`: another engine is going to replace this one."""
 
 
 class HandoverDone(_Message, frozen=True):
-    """It has: everything is there, and front ends are served."""
+    """The other engine has received everything and serves clients."""
 
 
 class Start(_Message, frozen=True):
@@ -89,14 +89,14 @@ class Reconnect(_Message, frozen=True):
 
 
 class SetKeepRunning(_Message, frozen=True):
-    """`Session.keep`."""
+    """`Session.set_keep_running`."""
 
     id: int
     on: bool
 
 
 class SetKeepRunningIfLost(_Message, frozen=True):
-    """`Session.keep_if_lost`."""
+    """`Session.set_keep_running_if_lost`."""
 
     id: int
     on: bool
@@ -173,7 +173,7 @@ class Subscribe(_Message, frozen=True):
 
 
 class Cancel(_Message, frozen=True):
-    """The front end is no longer interested in the answer to request `id`."""
+    """Cancel request `id`, or end subscription `id`."""
 
     id: int
 
@@ -197,14 +197,14 @@ Request = (
     | GetCatalog
     | Subscribe
 )
-FromFrontEnd = Hello | HandoverRequest | HandoverDone | Request | Cancel
+FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 
 
 # From the engine process --------------------------------------------------------------
 
 
 class Welcome(_Message, frozen=True):
-    """Answer to `Hello`: who this is."""
+    """Response to `Hello`; `kubeconfig` is empty for kubectl's default."""
 
     version: int
     pid: int
@@ -212,24 +212,26 @@ class Welcome(_Message, frozen=True):
 
 
 class VersionMismatch(_Message, frozen=True):
-    """Answer to `Hello` from the wrong version; the connection ends."""
+    """Response to `Hello` of another version; the connection ends."""
 
     version: int
     reason: str
 
 
 class HandoverOffer(_Message, frozen=True):
-    """Answer to `TakeOver`; descriptors follow: the lock, the served socket, those of `addresses`.
+    """Response to `HandoverRequest`.
+
+    File descriptors follow: the lock, the served socket, and a socket for each of `addresses`.
 
     Attributes:
-        version: The wire's, of the engine that hands over.
-        session: What is on, as JSON (`saved.SavedSession`).
-        addresses: Where forwards listen.
-        connections: How many are open; they stay.
-        context: What the engine was begun with, as the next three.
-        idle_timeout_s: How long it goes on without front ends.
-        session_file: Where it writes what is on.
-        log_file: Where it logs; empty for standard error.
+        version: `VERSION` of the engine that hands over.
+        session: Active forwards, as JSON (`session_store.SavedSession`).
+        addresses: Local addresses of the forwards.
+        connections: Number of open connections, which stay with the old engine.
+        context: Option of the old engine, as are the next three.
+        idle_timeout_s: How long it runs without clients.
+        session_file: File that stores its active forwards.
+        log_file: Its log file; empty for standard error.
     """
 
     version: int = 0
@@ -243,7 +245,7 @@ class HandoverOffer(_Message, frozen=True):
 
 
 class Result(_Message, frozen=True):
-    """The answer to a request; what `value` holds follows from the request."""
+    """Response to a request; the type of `value` depends on the request."""
 
     id: int
     value: msgspec.Raw
@@ -257,13 +259,13 @@ class Item(_Message, frozen=True):
 
 
 class End(_Message, frozen=True):
-    """A subscription is over."""
+    """End of a subscription."""
 
     id: int
 
 
 class Failure(_Message, frozen=True):
-    """A request ended with an error of the program's own."""
+    """Response to a request that failed with a `TuiForwardError`."""
 
     id: int
     kind: str
@@ -277,62 +279,62 @@ FromEngine = Welcome | VersionMismatch | HandoverOffer | Result | Item | End | F
 # --------------------------------------------------------------------------------------
 
 _encoder = msgspec.msgpack.Encoder()
-_request_decoder: msgspec.msgpack.Decoder[FromFrontEnd] = msgspec.msgpack.Decoder(FromFrontEnd)
-_answer_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
+_request_decoder: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_response_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
 
 T = TypeVar("T")
 
-# Bad UTF-8 is not a DecodeError; neither is nesting without end.
-_UNINTELLIGIBLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Invalid UTF-8 does not raise a DecodeError, and neither does unlimited nesting.
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def encode_message(message: FromFrontEnd | FromEngine) -> bytes:
-    """A message with its length."""
-    buffer = bytearray(LENGTH)
-    _encoder.encode_into(message, buffer, LENGTH)
-    buffer[:LENGTH] = (len(buffer) - LENGTH).to_bytes(LENGTH, "big")
+def encode_message(message: FromClient | FromEngine) -> bytes:
+    """Return a message with its length in front."""
+    buffer = bytearray(HEADER_SIZE)
+    _encoder.encode_into(message, buffer, HEADER_SIZE)
+    buffer[:HEADER_SIZE] = (len(buffer) - HEADER_SIZE).to_bytes(HEADER_SIZE, "big")
     return bytes(buffer)
 
 
 def encode_value(value: object) -> msgspec.Raw:
-    """A value encoded on its own, to be put into `Result` or `Item`."""
+    """Return an encoded value for `Result` or `Item`."""
     return msgspec.Raw(_encoder.encode(value))
 
 
-def unpack_request(body: bytes) -> FromFrontEnd:
-    """The message of a front end.
+def decode_request(body: bytes) -> FromClient:
+    """Return the message of a client.
 
     Raises:
-        ProtocolError: It is not one.
+        ProtocolError: The body is not a message.
     """
     try:
         return _request_decoder.decode(body)
-    except _UNINTELLIGIBLE as error:
-        raise ProtocolError(f"the front end sent something unintelligible: {error}") from error
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"invalid message of a client: {error}") from error
 
 
-def unpack_answer(body: bytes) -> FromEngine:
-    """The message of an engine process.
+def decode_response(body: bytes) -> FromEngine:
+    """Return the message of an engine process.
 
     Raises:
-        ProtocolError: It is not one.
+        ProtocolError: The body is not a message.
     """
     try:
-        return _answer_decoder.decode(body)
-    except _UNINTELLIGIBLE as error:
-        raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
+        return _response_decoder.decode(body)
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"invalid message of the engine: {error}") from error
 
 
 def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
-    """What a `Result` or `Item` holds.
+    """Return the value of a `Result` or `Item`.
 
     Raises:
-        ProtocolError: It is not a `kind`.
+        ProtocolError: The value is not a `kind`.
     """
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except _UNINTELLIGIBLE as error:
-        raise ProtocolError(f"the engine sent something unintelligible: {error}") from error
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"invalid message of the engine: {error}") from error
 
 
 # Errors across the door ---------------------------------------------------------------

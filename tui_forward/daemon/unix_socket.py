@@ -1,14 +1,15 @@
-"""Where the engine process and its front ends meet, and that nobody else can be there.
+"""The unix socket of the engine process, private to its user, and the lock to serve it.
 
-The socket lies in a folder that belongs to this user and is closed to others (0700), is
-itself closed to others (0600), and both ends check whom they talk to (`peer_uid`). A lock
-file beside it makes sure that at most one engine process serves it; the lock is the
-kernel's and ends with the process, so a crash leaves nothing that needs cleaning.
+The socket is in a folder that belongs to this user with mode 0700 and has mode 0600 itself, and
+both ends check the user of the other (`peer_uid`). A lock file beside it ensures that at most one
+engine process serves the socket; the kernel releases the lock with the process, so that a crash
+leaves nothing to clean up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import socket
@@ -22,22 +23,22 @@ from pathlib import Path
 from tui_forward.errors import ConfigError
 
 _FOLDER = "tui-forward"
-# sun_path: 104 bytes on macOS and the BSDs, 108 on Linux, the closing NUL included.
-_LONGEST_PATH = 103
+# sun_path has 104 bytes on macOS and 108 on Linux, including the final NUL.
+_MAX_PATH = 103
 
 
 def kubeconfig_files(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The absolute paths that `--kubeconfig`, or else `KUBECONFIG`, names; none for the default."""
+    """Return the absolute paths of `--kubeconfig` or `KUBECONFIG`; none for the default."""
     if kubeconfig:
-        named = [kubeconfig]
+        names = [kubeconfig]
     else:
-        named = [item for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
-    files = tuple(dict.fromkeys(Path(name).expanduser().absolute() for name in named))
+        names = [item for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
+    files = tuple(dict.fromkeys(Path(name).expanduser().absolute() for name in names))
     return () if files == (Path.home() / ".kube" / "config",) else files
 
 
 def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
-    """The socket of the engine process for a kubeconfig: one engine for each.
+    """Return the socket of the engine process of a kubeconfig; each has its own engine.
 
     Raises:
         ConfigError: There is no safe folder for it.
@@ -51,20 +52,20 @@ def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> P
 
 
 def _runtime_folder(environ: Mapping[str, str]) -> Path:
-    named = environ.get("XDG_RUNTIME_DIR", "")
-    if named and Path(named).is_dir():
-        return Path(named)
-    # Shared by all users on Linux, hence the user id in the name, and the checks below.
+    runtime_dir = environ.get("XDG_RUNTIME_DIR", "")
+    if runtime_dir and Path(runtime_dir).is_dir():
+        return Path(runtime_dir)
+    # On Linux all users share it: hence the user id in the name, and the checks below.
     return Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
 
 
 def ensure_private_dir(path: Path) -> None:
-    """Make the socket's folder, or make sure that it is ours and closed to others.
+    """Create the socket's folder, or check that it is private to this user.
 
     Raises:
-        ConfigError: It belongs to somebody else, is open to others, or the path is too long.
+        ConfigError: It belongs to or is open to another user, or the path is too long.
     """
-    if len(os.fsencode(path)) > _LONGEST_PATH:
+    if len(os.fsencode(path)) > _MAX_PATH:
         raise ConfigError(
             f"the path of the engine's socket is too long: {path}",
             hint="set XDG_RUNTIME_DIR to a folder with a shorter name",
@@ -75,23 +76,23 @@ def ensure_private_dir(path: Path) -> None:
         status = folder.lstat()
     except OSError as error:
         raise ConfigError(
-            f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}",
-            hint="set XDG_RUNTIME_DIR to a folder you may write to",
+            f"cannot create the folder {folder}: {(error.strerror or str(error)).lower()}",
+            hint="set XDG_RUNTIME_DIR to a writable folder",
         ) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ConfigError(
             f"{folder} does not belong to you",
-            hint="remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+            hint="remove it, or set XDG_RUNTIME_DIR to a folder that belongs to you",
         )
     if status.st_mode & 0o077:
         raise ConfigError(f"{folder} is open to other users", hint=f"run: chmod 700 {folder}")
 
 
 class SocketLock:
-    """The right to serve a socket, held until `release` or the end of the process.
+    """Exclusive right to serve a socket, held until `release` or the end of the process.
 
     Args:
-        socket_path: The socket it is about; the lock lies beside it.
+        socket_path: Path of the socket; the lock file is beside it.
     """
 
     def __init__(self, socket_path: Path) -> None:
@@ -100,18 +101,14 @@ class SocketLock:
 
     @property
     def holder(self) -> int | None:
-        """The process that took it last, as far as the file tells."""
+        """Process id of the last holder, or None if the file does not contain it."""
         try:
             return int(self._path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return None
 
     def acquire(self) -> bool:
-        """Try to take it, without waiting; whether it is ours now."""
-        if sys.platform == "win32":
-            raise ConfigError("there is no engine process on Windows")
-        import fcntl  # not on Windows
-
+        """Try to acquire the lock without waiting; return whether this process holds it now."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,36 +118,36 @@ class SocketLock:
         except BaseException:
             os.close(descriptor)
             raise
-        # Never unlinked: whoever waits for this very file would then hold a lock on nothing.
+        # Never unlinked: a process that waits for this file would lock a deleted one.
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
         return True
 
     def adopt(self, descriptor: int) -> None:
-        """Hold what another process took and handed over: the lock is both's until it lets go."""
+        """Hold a lock that another process handed over; both hold it until that one releases."""
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """The descriptor by which it is held. Only while it is."""
+        """Return the descriptor of the lock file. Only while the lock is held."""
         assert self._descriptor is not None
         return self._descriptor
 
     def release(self) -> None:
-        """Give it up. Idempotent."""
+        """Release the lock. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """A listening socket at `path`, in place of whatever was left there. Hold the lock."""
+    """Return a listening socket at `path`, replacing a stale one. Call with the lock held."""
     unlink_socket(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Closed to others from the first moment, not only after a chmod.
+        # A chmod after `bind` would leave the socket open to others for a moment.
         umask = os.umask(0o177)
         try:
             listening.bind(os.fspath(path))
@@ -165,20 +162,20 @@ def bind_socket(path: Path) -> socket.socket:
 
 
 def unlink_socket(path: Path) -> None:
-    """Take a socket out of sight. Idempotent."""
+    """Remove a socket's path. Idempotent."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
 
 
 def peer_uid(sock: socket.socket) -> int | None:
-    """The user at the other end of a unix socket; None where the system does not tell."""
+    """Return the user id of a unix socket's peer; None if the system does not report it."""
     if sys.platform == "linux":
         size = struct.calcsize("3i")  # struct ucred: pid, uid, gid
         _, uid, _ = struct.unpack(
             "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
         return int(uid)
-    if sys.platform == "darwin" or "bsd" in sys.platform:
+    if sys.platform == "darwin":
         # struct xucred: version, uid, ... (what getpeereid(3) reads); SOL_LOCAL, LOCAL_PEERCRED.
         with contextlib.suppress(OSError):
             credentials = sock.getsockopt(0, 1, 76)
@@ -188,9 +185,9 @@ def peer_uid(sock: socket.socket) -> int | None:
 
 
 def is_same_user(sock: socket.socket) -> bool:
-    """Whether the process at the other end belongs to this user (or the system does not tell).
+    """Return whether the peer belongs to this user, or to root, or the system does not report it.
 
-    Root is let through: it could read the memory of this process anyway.
+    Root is accepted because it could read the memory of this process anyway.
     """
     uid = peer_uid(sock)
     return uid is None or uid in (os.getuid(), 0)

@@ -1,8 +1,8 @@
-"""The engine's parent: begins another one if the engine is killed, and does nothing else.
+"""Parent of the engine process, which starts another engine if that one is killed.
 
-It is what `--detach` leaves behind: a copy of a process that had loaded next to nothing. An
-engine that ends by itself, or is told to, is not begun again; nor is one that is killed again
-and again before it serves.
+It is what `--detach` leaves in the background: a copy of a process that has imported little. An
+engine that ends by itself or on a signal to the parent is not restarted; nor is one that is killed
+several times in a row before it serves.
 """
 
 from __future__ import annotations
@@ -20,64 +20,66 @@ _PAUSE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class SupervisedProcess:
-    """What an engine knows of its parent.
+    """An engine's connection to its parent.
 
     Attributes:
-        again: It takes the place of one that was killed.
+        is_restart: It replaces an engine that was killed.
     """
 
     is_restart: bool
     _pipe: int
 
     def notify_ready(self) -> None:
-        """Tell the parent that it was worth it."""
+        """Report to the parent that this engine serves."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, b"!")
             os.close(self._pipe)
 
 
 def fork_supervised(*, attempts: int = _ATTEMPTS) -> SupervisedProcess:
-    """Fork. Returns in each engine; the parent ends when an engine has ended in order."""
-    again, left = False, attempts
+    """Fork, and return in each engine; the parent exits once an engine has exited by itself."""
+    is_restart, left = False, attempts
     while True:
-        heard, said = os.pipe()
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(heard)
-            return SupervisedProcess(again, said)
-        os.close(said)
-        status = _watch(child)
-        served = bool(os.read(heard, 1))  # at the end of the pipe, if it never did
-        os.close(heard)
+            os.close(reader)
+            return SupervisedProcess(is_restart, writer)
+        os.close(writer)
+        status = _wait(child)
+        has_served = bool(os.read(reader, 1))
+        os.close(reader)
         if not os.WIFSIGNALED(status):
             os._exit(os.waitstatus_to_exitcode(status))
-        left = attempts if served else left - 1
+        left = attempts if has_served else left - 1
         if left <= 0:
             os._exit(1)
         time.sleep(_PAUSE_S)
-        again = True
+        is_restart = True
 
 
-def _watch(child: int) -> int:
-    """Wait for a child's end, passing on what this process is told; gives its status."""
-    _let_go_of_the_terminal()
+def _wait(child: int) -> int:
+    """Wait for a child and forward signals to it; return its wait status."""
+    close_standard_streams()
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {
+        number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         _, status = os.waitpid(child, 0)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
     return status
 
 
-def _let_go_of_the_terminal() -> None:
-    """Whoever waits for the engine's words must not wait for this process."""
+def close_standard_streams() -> None:
+    """Redirect stdin, stdout and stderr to /dev/null so that readers of the output see EOF."""
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
     os.close(null)

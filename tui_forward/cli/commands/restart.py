@@ -38,7 +38,7 @@ def restart(kubeconfig: str | None) -> int:
 async def _restart(kubeconfig: str | None) -> int:
     from tui_forward.daemon import connect, connect_if_running
     from tui_forward.daemon.launcher import replace_engine
-    from tui_forward.daemon.remote_session import VersionMismatchError
+    from tui_forward.daemon.rpc_client import VersionMismatchError
 
     try:
         before = await connect_if_running(kubeconfig)

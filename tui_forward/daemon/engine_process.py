@@ -1,0 +1,250 @@
+"""One engine process: takes the lock, serves a session, stops it at the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_forward.common import paths as paths
+from tui_forward.common.logging_levels import LEVELS
+from tui_forward.common.tasks import spawn, spawn_restarting
+from tui_forward.daemon import log as log
+from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import session_store as session_store
+from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon.lifetime import Lifetime
+from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.readiness import ReadyNotifier
+from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.errors import TransportError
+from tui_forward.settings.parser import load_settings
+
+if TYPE_CHECKING:
+    from tui_forward.daemon.handover import HandoverState
+    from tui_forward.session.local import LocalSession
+
+_log = logging.getLogger(__name__)
+
+# The client that started this process connects within moments, or never.
+_FIRST_CLIENT_S = 15.0
+# How long to wait for an ending engine to release the lock.
+_LOCK_S = 15.0
+# How long open connections may continue in a process that was replaced.
+DRAIN_S = 600.0
+
+
+def run(options: argparse.Namespace, notifier: ReadyNotifier) -> int:
+    """Run an engine process and return its exit code.
+
+    Args:
+        options: Command line; see `__main__`.
+        notifier: Reports once an engine serves the socket.
+
+    Raises:
+        TuiForwardError: It cannot serve.
+    """
+    path: Path = options.socket or unix_socket.default_socket_path(options.kubeconfig, os.environ)
+    unix_socket.ensure_private_dir(path)
+    lock = unix_socket.SocketLock(path)
+    handover: HandoverState | None = None
+    if options.take_over:
+        handover = _take_over(lock, path, options)
+    elif not _acquire(lock, path):
+        notifier.ready(0)
+        return 0
+    try:
+        _configure_log(options, path)
+        with asyncio.Runner() as runner:
+            runner.run(_serve(options, path, lock, notifier, handover))
+    finally:
+        lock.release()
+    return 0
+
+
+def _configure_log(options: argparse.Namespace, path: Path) -> None:
+    level = options.log_level or load_settings(paths.settings_file()).log_level.value
+    if not (options.detach or options.log):
+        log.log_to_stderr(level=LEVELS[level])
+        return
+    options.log = options.log or log.log_file(path)
+    try:
+        log.log_to_file(options.log, level=LEVELS[level])
+    except OSError as error:
+        raise TransportError(f"cannot write the log {options.log}: {error.strerror}") from error
+
+
+def _take_over(
+    lock: unix_socket.SocketLock, path: Path, options: argparse.Namespace
+) -> HandoverState:
+    """Receive the state of the running engine, which continues if this process fails to serve.
+
+    Raises:
+        TuiForwardError: No engine is running, or it does not hand over.
+    """
+    from tui_forward.daemon.handover import request_handover
+
+    # Imported before the request, because from then until this process serves, no connection is
+    # accepted.
+    for name in ("daemon.server", "engine.engine", "session.kubernetes_backend", "session.local"):
+        import_module(f"tui_forward.{name}")
+    handover = request_handover(path)
+    lock.adopt(handover.lock_fd)
+    offer = handover.offer
+    options.context, options.idle_timeout = offer.context, offer.idle_timeout_s
+    options.session = options.session or (Path(offer.session_file) if offer.session_file else None)
+    options.log = options.log or (Path(offer.log_file) if offer.log_file else None)
+    return handover
+
+
+def _acquire(lock: unix_socket.SocketLock, path: Path) -> bool:
+    """Acquire the lock; return False if an engine already serves the socket.
+
+    Raises:
+        TransportError: An engine holds the lock, but neither serves nor ends.
+    """
+    deadline = time.monotonic() + _LOCK_S
+    while not lock.acquire():
+        if _is_served(path):
+            return False
+        if time.monotonic() > deadline:
+            raise TransportError(f"another engine holds {path} and is not responding")
+        time.sleep(0.02)
+    return True
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+async def _serve(
+    options: argparse.Namespace,
+    path: Path,
+    lock: unix_socket.SocketLock,
+    notifier: ReadyNotifier,
+    handover: HandoverState | None,
+) -> None:
+    from tui_forward.daemon.handover import HandoverSender
+    from tui_forward.daemon.server import SessionServer
+    from tui_forward.session.local import LocalSession
+
+    session = LocalSession(options.kubeconfig, context=options.context)
+    session_file = options.session or session_store.session_file(path)
+    saver = SessionSaver(session, session_file)
+    notices = NoticeLog()
+    watching = spawn_restarting(
+        lambda: _watch_profiles(session, notices, saver), name="profiles"
+    )
+    lifetime = Lifetime(
+        options.idle_timeout,
+        first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
+        # Clients of the replaced engine reconnect within moments.
+        minimum_s=_FIRST_CLIENT_S if handover is not None else 0.0,
+        is_needed=lambda: saver.keep_running and saver.has_forwards,
+    )
+    signaled = _end_on_signals(lifetime)
+    server_socket = handover.server_socket if handover else unix_socket.bind_socket(path)
+    sender = HandoverSender(
+        session,
+        saver,
+        lock,
+        server_socket,
+        rpc.HandoverOffer(
+            context=options.context,
+            idle_timeout_s=options.idle_timeout,
+            session_file=str(session_file),
+            log_file=str(options.log or ""),
+        ),
+        on_handed_over=lifetime.end,
+    )
+    server = SessionServer(
+        session,
+        saver,
+        notices,
+        sender,
+        kubeconfig=options.kubeconfig or "",
+        on_client_count=lifetime.set_client_count,
+    )
+    owns_socket = handover is None  # until the handover is confirmed, the old engine does
+    try:
+        if handover is not None:
+            session.inherit(handover.forward_sockets)
+            await saver.open(restore=True, handed_over=handover.session)
+            # A client of another version cannot reconnect, which must not stop its forwards.
+            saver.keep_requested |= handover.offer.version != rpc.VERSION
+            notices.profile_started.set()
+        elif await saver.open(restore=options.restore):
+            notices.profile_started.set()
+        await server.start(server_socket)
+        if handover is not None:
+            handover.confirm()
+            owns_socket = True
+        _log.info("engine %d serves %s", os.getpid(), path)
+        notifier.ready(os.getpid(), handover.offer.connections if handover is not None else 0)
+        reason = await lifetime.wait()
+        _log.info("engine %d ends: %s", os.getpid(), reason)
+    finally:
+        watching.cancel()
+        # Removed before anything is closed: a client that comes now starts a new engine, which
+        # waits for the lock.
+        if owns_socket and not sender.is_done:
+            unix_socket.unlink_socket(path)
+        await server.close()
+        server_socket.close()
+        # Before the forwards stop, because the next engine may restore what is active now.
+        await saver.close(write=owns_socket and not sender.is_done)
+        if sender.is_done:
+            lock.release()
+            await _drain(session, signaled)
+        await session.close()
+
+
+def _end_on_signals(lifetime: Lifetime) -> asyncio.Event:
+    """End the lifetime on SIGTERM and SIGINT; return the event that these also set."""
+    signaled = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        signaled.set()
+        lifetime.end(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    return signaled
+
+
+async def _drain(session: LocalSession, signaled: asyncio.Event) -> None:
+    """Wait until the open connections have ended, or a signal arrives."""
+    tasks = [
+        spawn(session.drain(DRAIN_S), name="drain"),
+        spawn(signaled.wait(), name="signal"),
+    ]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+async def _watch_profiles(session: LocalSession, notices: NoticeLog, saver: SessionSaver) -> None:
+    """Apply edits of active profiles' files."""
+    # Wait for the first profile, because importing the YAML library takes a while.
+    await notices.profile_started.wait()
+    from tui_forward.daemon.profile_watcher import ProfileWatcher
+    from tui_forward.profiles.store import ProfileStore
+    from tui_forward.profiles.trust import TrustStore
+
+    store = ProfileStore(paths.profiles_dir(), Path("/"))
+    await ProfileWatcher(
+        session, store, TrustStore(paths.trusted_profiles_file()), notices, saver
+    ).run()

@@ -1,0 +1,56 @@
+"""The line by which an engine process reports to its launcher that it is ready."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+import msgspec
+
+from tui_forward.daemon import watchdog
+from tui_forward.errors import TuiForwardError
+
+
+class ReadyMessage(msgspec.Struct, omit_defaults=True):
+    """The line that an engine process prints once it serves, or when it cannot.
+
+    Attributes:
+        ready: This process, or another one, serves the socket.
+        pid: Process id of this engine; 0 if another one serves.
+        draining: Open connections that continue in the engine it has replaced.
+        error: Why it cannot serve.
+        hint: What to do about it.
+    """
+
+    ready: bool
+    pid: int = 0
+    draining: int = 0
+    error: str = ""
+    hint: str = ""
+
+
+class ReadyNotifier:
+    """Writes one `ReadyMessage` to stdout.
+
+    Args:
+        process: The supervised process, if this process runs in the background.
+    """
+
+    def __init__(self, process: watchdog.SupervisedProcess | None = None) -> None:
+        self._process = process
+
+    def ready(self, pid: int, draining: int = 0) -> None:
+        """Report that an engine serves the socket; see `ReadyMessage`."""
+        self._write(ReadyMessage(ready=True, pid=pid, draining=draining))
+        if self._process is not None:
+            self._process.notify_ready()
+            watchdog.close_standard_streams()
+
+    def failed(self, error: TuiForwardError) -> None:
+        """Report that this engine cannot serve."""
+        self._write(ReadyMessage(ready=False, error=error.message, hint=error.hint))
+
+    def _write(self, message: ReadyMessage) -> None:
+        with contextlib.suppress(OSError):  # started by hand, with a closed stdout
+            sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
+            sys.stdout.flush()
