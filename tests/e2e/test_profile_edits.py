@@ -38,13 +38,13 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in said
     # An invalid edit changes nothing and is reported with its position.
     file.write_text(SHOP.replace("needs: db", "nedes: db"))
-    wait_until(
-        lambda: "shop.yaml:4:42: unknown key `nedes`" in shell("status").stdout, "the fault"
-    )
+    wait_until(lambda: "shop.yaml:4:42: unknown key `nedes`" in shell("status").stdout, "the fault")
     assert shell.listed().keys() == {"web", "db"}
     # Half a file, no file, a link, a file that may not be read: the forwards stay.
     file.write_text(SHOP[: len(SHOP) // 2])
-    wait_until(lambda: shell("status").stdout.count("its forwards are unchanged") == 2, "the half file")
+    wait_until(
+        lambda: shell("status").stdout.count("its forwards are unchanged") == 2, "the half file"
+    )
     file.unlink()
     wait_until(lambda: "no such file" in shell("status").stdout, "the missing file")
     other = shell.home / "elsewhere.yaml"
@@ -83,9 +83,7 @@ def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
     team.write_text(SHOP)
     shell("up", "work", "--yes")
     team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
-    wait_until(
-        lambda: "has changed; review and trust it" in shell("status").stdout, "the question"
-    )
+    wait_until(lambda: "has changed; review and trust it" in shell("status").stdout, "the question")
     assert all("0.0.0.0" not in str(one["listening"]) for one in shell.listed().values())
     shell("down", "work")
 

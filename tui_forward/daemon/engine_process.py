@@ -145,9 +145,7 @@ async def _serve(
     session_file = options.session or session_store.session_file(path)
     saver = SessionSaver(session, session_file)
     notices = NoticeLog()
-    watching = spawn_restarting(
-        lambda: _watch_profiles(session, notices, saver), name="profiles"
-    )
+    watching = spawn_restarting(lambda: _watch_profiles(session, notices, saver), name="profiles")
     lifetime = Lifetime(
         options.idle_timeout,
         first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
