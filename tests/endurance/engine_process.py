@@ -87,7 +87,7 @@ class EngineProcess:
     def log_errors(self) -> str:
         """What the log says that it should not."""
         lines = self.log.read_text(errors="replace").splitlines()
-        bad = ("Traceback", "fell over", '"level":"error"', "never retrieved", "exception in")
+        bad = ("Traceback", "failed and restarts", '"level":"error"', "never retrieved", "exception in")
         return "\n".join(line for line in lines if any(word in line for word in bad))
 
 
@@ -123,7 +123,7 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
             [
                 *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
                 # Outlives the pauses between tests, but not for long a test run that was killed.
-                *("--socket", str(socket), "--linger", "60", "--log", str(log)),
+                *("--socket", str(socket), "--idle-timeout", "60", "--log", str(log)),
             ],
             cwd=REPOSITORY,
             env={**os.environ, "HOME": name, **environment},

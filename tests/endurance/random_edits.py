@@ -227,13 +227,13 @@ class ProfileEditor:
             said = 'target: cannot forward to "cm/anchor"'
         elif what == 6:
             lines.insert(1, f"version: {serial + 1}")
-            place, said = (1, len("version: ")), f"the file is of version {serial + 1}"
+            place, said = (1, len("version: ")), f"the file has version {serial + 1}"
         elif what == 7:
             lines[at] = line.replace("}", ", needs: anchor}")
             place, said = (at, 2), "anchor needs itself"
         elif what == 8:
             lines[at] = line.replace("local: any", "local: any, pin: true")
-            place, said = (at, 2), "anchor can be pinned to a pod only"
+            place, said = (at, 2), "anchor can only be pinned to a pod"
         elif what == 9:
             lines[1] = f"context: nowhere-{serial}"
             text = "\n".join(lines)

@@ -84,7 +84,7 @@ async def test_nothing_works_and_every_try_is_named(
             lambda forward: forward.retry_at is not None, "a failure with a time of the next try"
         )
         assert forward.state is ForwardState.CONNECTING
-        assert "spdy is switched off" in forward.reason
+        assert "spdy is disabled" in forward.reason
         assert "tried spdy, websocket, channels" in forward.reason
         await cluster.fault("transports", disable=["spdy", "websocket"])
         await line.wait_until_ready()
@@ -101,7 +101,7 @@ async def test_one_that_is_insisted_on_says_why_it_fails_and_is_not_replaced(
         running_forward(fresh, 7000) as line,
     ):
         forward = await forced.wait_until(lambda forward: forward.retry_at is not None, "a failure")
-        assert f"{transport} is switched off" in forward.reason
+        assert f"{transport} is disabled" in forward.reason
         assert "tried" not in forward.reason
         assert forward.transport is None
         # The one beside it that leaves the choice to the program is served.
@@ -122,7 +122,7 @@ def test_the_command_line_says_it_too(cluster: ClusterProcess, tmp_path: Path) -
         env=environment(tmp_path, KUBECONFIG=str(cluster.kubeconfig)),
     ) as process:
         wait_until(
-            lambda: any("spdy is switched off" in reason for reason in reasons(process)),
+            lambda: any("spdy is disabled" in reason for reason in reasons(process)),
             "the reason",
         )
         cluster.control.send("transports", disable=[])

@@ -60,7 +60,7 @@ def census() -> Counter[str]:
     """How many objects of the data path there are, by type."""
     wanted = {
         "LocalConnection", "SpdyChannel", "SpdyTunnel", "ChannelsTunnel", "LegacyChannel",
-        "TunnelPool", "Backlog", "SpdyStream", "ForwardedPair", "LiveForward", "Follower",
+        "TunnelPool", "SpillBuffer", "SpdyStream", "ClientStreamPair", "ActiveForward", "Reconciler",
         "TlsStream", "SocketStream", "WebSocketStream",
     }  # fmt: skip
     return Counter(name for each in gc.get_objects() if (name := type(each).__name__) in wanted)
