@@ -87,7 +87,13 @@ class EngineProcess:
     def log_errors(self) -> str:
         """What the log says that it should not."""
         lines = self.log.read_text(errors="replace").splitlines()
-        bad = ("Traceback", "failed and restarts", '"level":"error"', "never retrieved", "exception in")
+        bad = (
+            "Traceback",
+            "failed and restarts",
+            '"level":"error"',
+            "never retrieved",
+            "exception in",
+        )
         return "\n".join(line for line in lines if any(word in line for word in bad))
 
 
