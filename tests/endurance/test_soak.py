@@ -58,12 +58,12 @@ async def test_a_short_soak_in_this_process(
 
 def census() -> Counter[str]:
     """How many objects of the data path there are, by type."""
-    wanted = {
+    counted = {
         "LocalConnection", "SpdyChannel", "SpdyTunnel", "ChannelsTunnel", "LegacyChannel",
-        "TunnelPool", "SpillBuffer", "SpdyStream", "ClientStreamPair", "ActiveForward", "Reconciler",
-        "TlsStream", "SocketStream", "WebSocketStream",
+        "TunnelPool", "SpillBuffer", "SpdyStream", "ClientStreamPair", "ActiveForward",
+        "Reconciler", "TlsStream", "SocketStream", "WebSocketStream",
     }  # fmt: skip
-    return Counter(name for each in gc.get_objects() if (name := type(each).__name__) in wanted)
+    return Counter(name for each in gc.get_objects() if (name := type(each).__name__) in counted)
 
 
 @pytest.mark.soak
