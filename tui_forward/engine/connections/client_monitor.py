@@ -62,6 +62,11 @@ class ClientMonitor:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Stop for good. Call once."""
+        self.stop()
+        del self._on_left  # a reference cycle
+
     def _peek(self) -> None:
         try:
             ahead = self._sock.recv(1, socket.MSG_PEEK)

@@ -418,7 +418,9 @@ class LocalConnection:
         if channel is not None:
             channel.abort()
         self._download.close()
-        self._upload.replay.clear()
+        self._upload.close()
+        self._half_close.close()
+        self._monitor.close()
         close_socket(self._sock, reset=reset)
         if self._queue_timeout is not None:
             self._queue_timeout.reschedule(self._loop.time())

@@ -84,11 +84,12 @@ class Download:
         return self._backlog is None or not self._backlog.size
 
     def close(self) -> None:
-        """Drop what is buffered. Idempotent."""
+        """Drop what is buffered. Call once."""
         self._channel = None
         self._loop.remove_writer(self._fd)
         if self._backlog is not None:
             self._backlog.close()
+        del self._on_data, self._on_drained, self._on_broken  # a reference cycle
 
     def data_received(self, pieces: list[memoryview]) -> None:
         """See `ChannelHandler`."""

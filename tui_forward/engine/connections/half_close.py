@@ -78,6 +78,11 @@ class HalfCloseTimer:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Cancel for good. Call once."""
+        self.cancel()
+        del self._on_due, self._on_unanswered  # a reference cycle
+
     def _check(self) -> None:
         silent_s = self._loop.time() - self._last_data_at
         left_s = self._timeout_s - silent_s

@@ -104,6 +104,12 @@ class Upload:
         self.pause()
         self._channel = None
 
+    def close(self) -> None:
+        """Stop for good, and drop the replay buffer. Call once."""
+        self.stop()
+        self.replay.clear()
+        del self._on_eof, self._on_reset  # a reference cycle
+
     def _read_ready(self) -> None:
         channel = self._channel
         if channel is None:
