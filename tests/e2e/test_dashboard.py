@@ -35,9 +35,9 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     )
-    terminal.wait_for_text("workloads of default", "echo", "Running", "No forward is on")
+    terminal.wait_for_text("workloads of default", "echo", "Running", "No active forwards")
     terminal.press("1")
-    screen = terminal.wait_for_text("● ready", "1 on", "→ ")
+    screen = terminal.wait_for_text("● ready", "1 forward ·", "→ ")
     found = re.search(r"127\.0\.0\.1:(\d+)", screen)
     assert found
     port = int(found[1])
@@ -129,9 +129,9 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     )
-    terminal.wait_for_text("echo", "No forward is on")
+    terminal.wait_for_text("echo", "No active forwards")
     terminal.press("1")
-    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 forward ·"))
     assert found
     port = int(found[1])
     for _ in range(3):
@@ -140,12 +140,12 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
         worker.kill()
         worker.wait(10)
         wait_until(lambda: _echoes(port), "the forward to be back on its port")
-        terminal.wait_for_text("● ready", "1 on")
+        terminal.wait_for_text("● ready", "1 forward ·")
     # Both at once: only the dashboard is left to begin another one.
     for process in engine_processes(own_home):
         process.kill()
     wait_until(lambda: _echoes(port), "the forward to be back on its port")
-    terminal.wait_for_text("● ready", "1 on")
+    terminal.wait_for_text("● ready", "1 forward ·")
     terminal.press("q")
     terminal.wait_for_text("Quit and stop 1 forward")
     terminal.press("y")
@@ -164,7 +164,7 @@ def test_a_dashboard_that_dies_takes_nothing_along(
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("1")
-        found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
+        found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 forward ·"))
         assert found
         before = {process.pid for process in engine_processes(own_home)}
         if how == "killed":
@@ -175,10 +175,10 @@ def test_a_dashboard_that_dies_takes_nothing_along(
     assert exchange(int(found[1]), b"goes on", answer=7) == b"goes on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("● ready", "1 on")
+        terminal.wait_for_text("● ready", "1 forward ·")
         assert {process.pid for process in engine_processes(own_home)} == before
         terminal.press("q")
-        terminal.wait_for_text("Quit and leave 1 forward", "y  stop all")
+        terminal.wait_for_text("Quit and keep 1 forward running", "y  stop all")
         terminal.press("y")
         terminal.wait_for_text("ended with 0")
     wait_until(lambda: not engine_processes(own_home), "the engine to end")
@@ -196,7 +196,7 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo")
         terminal.press("1")
-        terminal.wait_for_text("● ready", "1 on")
+        terminal.wait_for_text("● ready", "1 forward ·")
         assert engine_processes(own_home)
     wait_until(
         lambda: not engine_processes(own_home), "the engine to end with its last front end", 20
@@ -246,10 +246,10 @@ def test_a_bug_in_the_screen_ends_no_forward(
     )  # fmt: skip
     terminal.wait_for_text("workloads of default", "echo", "Running")
     terminal.press("1")
-    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 on"))
+    found = re.search(r"127\.0\.0\.1:(\d+)", terminal.wait_for_text("● ready", "1 forward ·"))
     assert found
     terminal.press("*")
-    terminal.wait_for_text("The dashboard crashed and was reopened", "● ready", "1 on")
+    terminal.wait_for_text("The dashboard crashed and was reopened", "● ready", "1 forward ·")
     assert exchange(int(found[1]), b"as before", answer=9) == b"as before"
     report = own_home / ".local/state/tui-forward/crash.log"
     assert "ZeroDivisionError: a bug" in report.read_text()

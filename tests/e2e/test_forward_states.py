@@ -33,7 +33,7 @@ def test_every_state_is_shown_as_it_is(
     ):
         env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("workloads of shop", "deploy/echo", "No forward is on")
+        terminal.wait_for_text("workloads of shop", "deploy/echo", "No active forwards")
         session = runner.run(connect(environ={**os.environ, **env}))
         stage = StateScenario(session, cluster.control, "minicluster")
 

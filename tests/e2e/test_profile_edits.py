@@ -99,12 +99,12 @@ def test_the_dashboard_tells_of_an_edit(
             *PROGRAM, "-n", "shop", "--profile", "shop",
             **environment(own_home, KUBECONFIG=os.environ["KUBECONFIG"]),
         )  # fmt: skip
-        terminal.wait_for_text("2 on", "● ready")
+        terminal.wait_for_text("2 forwards ·", "● ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
         terminal.wait_for_text("profile shop", "shop.yaml:4:", "unchanged")
         terminal.press("q")
-        terminal.wait_for_text("Quit and stop 2 forwards?", "l  leave on")
+        terminal.wait_for_text("Quit and stop 2 forwards?", "l  keep running")
         terminal.press("l")
-        terminal.wait_for_text("2 forwards go on", "ended with 0")
+        terminal.wait_for_text("2 forwards keep running", "ended with 0")
     assert len(shell.listed()) == 2
     shell("down", "shop")

@@ -41,7 +41,7 @@ from tui_forward.model import (
     TrafficHistory,
 )
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.controllers.forward_controller import RestoreOffer
+from tui_forward.tui.controllers.restore_controller import RestoreOffer
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.dialogs import QuitScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
@@ -67,20 +67,23 @@ async def running(
     namespace: str = "shop",
     files: DashboardPaths | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
-    app = TuiForwardApp(session, context="here", namespace=namespace, files=files)
+    app = TuiForwardApp(session, context="here", namespace=namespace, paths=files)
     async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
     assert app.crash is None
 
 
 async def shows(app: TuiForwardApp, *texts: str) -> None:
-    await until(lambda: all(text in screen_text(app) for text in texts))
+    try:
+        await until(lambda: all(text in screen_text(app) for text in texts))
+    except AssertionError:
+        raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 
 
 async def test_everything_is_on_one_small_screen() -> None:
     session = shop()
     async with running(session) as (app, pilot):
-        await shows(app, "web-1", "http", "API ● 12 ms", "No forward is on")
+        await shows(app, "web-1", "http", "API ● 12 ms", "No active forwards")
         await pilot.press("1")
         await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward · 0 conns")
         session.update(
@@ -200,7 +203,7 @@ async def test_forbidden_lists_say_what_is_missing() -> None:
     )
     session.views[SHOP] = msgspec.structs.replace(view(), resources=(denied,))
     async with running(session, (140, 30)) as (app, pilot):
-        await shows(app, "you may not list pods in shop → ask for it, or look at another namesp")
+        await shows(app, "you may not list pods in shop → ask for it, or switch the namespace")
         await pilot.press("v", *"svc/web 80")
         await shows(app, "✓ ", "svc/web:80")
         await pilot.press("enter")
@@ -217,7 +220,7 @@ async def test_what_else_may_not_be_listed_is_said_above_what_may() -> None:
     )
     session.views[SHOP] = msgspec.structs.replace(view(pod("web-1")), resources=denied)
     async with running(session, (140, 30)) as (app, pilot):
-        await shows(app, "web-1", "workloads of shop · you may not list deployments ━")
+        await shows(app, "web-1", "workloads of shop · no permission to list deployments ━")
         await pilot.press("t")
         await shows(app, "━ pods of shop ━")
 
@@ -227,7 +230,7 @@ async def test_an_unreachable_server_is_said_on_top() -> None:
     health = ApiHealth(context="here", ok=False, error="no route to 10.0.0.1", hint="VPN?")
     session.views[SHOP] = msgspec.structs.replace(view(), health=health, resources=())
     async with running(session, (120, 30)) as (app, _):
-        await shows(app, "API ✗ no route to 10.0.0.1 → VPN?", "Listing pods")
+        await shows(app, "API ✗ no route to 10.0.0.1 → VPN?", "Loading pods")
 
 
 async def test_states_are_words_with_reasons() -> None:
@@ -277,21 +280,21 @@ async def test_forwards_go_on_or_end_when_one_leaves(
         await pilot.press("1")
         await shows(app, "● ready")
         await pilot.press("q")
-        what = "leave 1 forward on?" if keep_running else "stop 1 forward?"
-        await shows(app, f"Quit and {what}", "leave on", "n  stay")
+        what = "keep 1 forward running?" if keep_running else "stop 1 forward?"
+        await shows(app, f"Quit and {what}", "keep running", "n  cancel")
         await pilot.press(key)
         await until(lambda: app._exit)
     assert (not session.forwards) is stops
     assert session.keep_running is keeps
-    assert ("1 forward goes on" in app.farewell) is keeps
+    assert ("1 forward keeps running" in app.quitting.farewell) is keeps
 
 
 async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('keep_running = "always"')
     session = shop()
     app = TuiForwardApp(
-        session, context="here", namespace="shop", may_stay=False,
-        files=DashboardPaths(settings=tmp_path / "settings.toml"),
+        session, context="here", namespace="shop", can_keep_running=False,
+        paths=DashboardPaths(settings=tmp_path / "settings.toml"),
     )  # fmt: skip
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(app, "web-1")
@@ -299,7 +302,7 @@ async def test_what_ends_with_the_dashboard_cannot_be_left_on(tmp_path: Path) ->
         await shows(app, "● ready")
         await pilot.press("q")
         await shows(app, "Quit and stop 1 forward?")
-        assert "leave on" not in screen_text(app)
+        assert "keep running" not in screen_text(app)
         await pilot.press("l")
         assert isinstance(app.screen, QuitScreen)
         await pilot.press("y")
@@ -340,13 +343,15 @@ async def test_what_was_on_before_a_crash_is_offered(key: str, back: bool) -> No
         return [ForwardError("one could not be begun")]
 
     offer = RestoreOffer(specs, bring_back, lambda: forgotten.append(True))
-    app = TuiForwardApp(session, context="here", namespace="shop", offer=offer)
+    app = TuiForwardApp(session, context="here", namespace="shop", restore_offer=offer)
     async with app.run_test(size=(100, 34), notifications=True) as pilot:
-        await shows(app, "12 forwards of the last session", "shop/deploy/web:80 ← 8080", "2 more")
+        await shows(
+            app, "Restore 12 forwards of the last session", "shop/deploy/web:80 ← 8080", "2 more"
+        )
         await pilot.press(key)
         await until(lambda: forgotten)
         if back:
-            await shows(app, "11 forwards back", "one could not be begun")
+            await shows(app, "11 forwards restored", "one could not be begun")
         assert len(session.forwards) == (12 if back else 0)
 
 
@@ -361,10 +366,10 @@ async def test_what_was_on_before_can_wait(resume: str, tmp_path: Path) -> None:
 
     offer = RestoreOffer([ForwardSpec(target=target)], bring_back, lambda: forgotten.append(True))
     files = DashboardPaths(settings=tmp_path / "settings.toml")
-    app = TuiForwardApp(session, context="here", namespace="shop", offer=offer, files=files)
+    app = TuiForwardApp(session, context="here", namespace="shop", restore_offer=offer, paths=files)
     async with app.run_test(size=(100, 34)) as pilot:
         if resume == "ask":
-            await shows(app, "1 forward of the last session", "esc  later")
+            await shows(app, "Restore 1 forward of the last session", "esc  later")
             await pilot.press("escape")
         await shows(app, "web-1", "1-9 Port")
         assert isinstance(app.screen, Dashboard)
@@ -395,9 +400,9 @@ async def test_help_names_every_key() -> None:
         await shows(app, "web-1")
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
-        await shows(app, "Look at another namespace")
+        await shows(app, "Switch the namespace")
         await pilot.press(*"forwards.stop")
-        await shows(app, "Names for settings.toml", "forwards.stop")
+        await shows(app, "Action ids for settings.toml", "forwards.stop")
         await pilot.press("escape", "escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
 
@@ -429,7 +434,7 @@ async def test_a_wish_that_fails_is_told() -> None:
 async def test_a_session_that_hangs_does_not_freeze_the_screen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.controllers.sampler.ANSWER_S", 0.1)
+    monkeypatch.setattr("tui_forward.tui.controllers.session_timeout.ANSWER_TIMEOUT_S", 0.1)
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
@@ -438,7 +443,7 @@ async def test_a_session_that_hangs_does_not_freeze_the_screen(
             return await asyncio.Event().wait()
 
         monkeypatch.setattr(session, "snapshot", hang)
-        await shows(app, "the engine process does not answer")
+        await shows(app, "the engine is not responding")
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
 
@@ -535,7 +540,7 @@ async def test_a_stopped_forward_comes_back_on_its_port() -> None:
         await shows(app, "● ready", "127.0.0.1:8081")
         await pilot.press("x")
         await until(lambda: not session.forwards)
-        await shows(app, "u brings it back")
+        await shows(app, "Press u to restore it")
         await pilot.press("u")
         await until(lambda: session.forwards)
         assert next(iter(session.forwards.values())).spec.local_port == 8081
@@ -549,7 +554,7 @@ async def test_several_rows_at_once() -> None:
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-3")
         await pilot.press("m", "m")
-        await shows(app, "2 marked", "✓")
+        await shows(app, "2 selected", "✓")
         await pilot.press("1")
         await until(lambda: len(session.forwards) == 2)
         await pilot.press("end", "a")
@@ -588,7 +593,7 @@ async def test_the_filter_takes_the_place_of_the_keys_while_one_types() -> None:
         await shows(app, "web-1", "q Quit")
         panes = {widget: widget.region for widget in app.dashboard.query(RowTable)}
         await pilot.press("slash", *"web-3")
-        await shows(app, "/web-3 (1)", "enter keeps it")
+        await shows(app, "/web-3 (1)", "enter keep")
         assert "q Quit" not in screen_text(app)
         assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == panes
         # Who clicks elsewhere is done typing; what was typed stays.
@@ -608,7 +613,7 @@ async def test_the_filter_takes_the_place_of_the_keys_while_one_types() -> None:
         app.post_message(events.AppFocus())
         await until(lambda: app.focused is not None)
         await pilot.press(*"us")
-        await shows(app, "filter forwards /status", "No forward")
+        await shows(app, "filter forwards /status", "No active forwards")
 
 
 async def test_views_sorts_and_stars() -> None:
@@ -622,7 +627,7 @@ async def test_views_sorts_and_stars() -> None:
         await pilot.press("t")
         await shows(app, "pods of shop")
         await pilot.press("s")
-        await shows(app, "by problems")
+        await shows(app, "problems first")
         await pilot.press("t")
         await shows(app, "services of shop", "svc/front")
         await pilot.press("1")
@@ -638,7 +643,7 @@ async def test_copy_puts_the_address_into_the_clipboard() -> None:
         await shows(app, "● ready")
         await pilot.press("y")
         await until(lambda: app.clipboard == "http://127.0.0.1:8081/")
-        await shows(app, "copied http://127.0.0.1:8081/")
+        await shows(app, "Copied http://127.0.0.1:8081/")
 
 
 async def test_open_shows_it_in_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -704,10 +709,10 @@ async def test_groups_can_be_folded_and_sorted() -> None:
         await until(lambda: len(session.forwards) == 2)
         app.dashboard.query_one("#forwards").focus()
         await pilot.press("b")
-        await shows(app, "in namespaces", "▾ shop · 2 forwards")
+        await shows(app, "grouped by namespace", "▾ shop · 2 forwards")
         await pilot.press("home", "enter")
         await shows(app, "▸ shop · 2 forwards")
-        assert "shop/web-2:http" not in screen_text(app).split("forwards · in")[1]
+        assert "shop/web-2:http" not in screen_text(app).split("forwards · grouped")[1]
         await pilot.press("x")  # all of the group
         await until(lambda: not session.forwards)
 
@@ -731,7 +736,7 @@ async def test_the_mouse_reaches_everything() -> None:
         # On a row, the right button: what can be done with it, also without a key that is shown.
         await pilot.click("#browse", offset=(6, 3), button=3)
         await until(lambda: isinstance(app.screen, CommandPalette))
-        await pilot.press(*"favourites come", "enter")
+        await pilot.press(*"favorites, which", "enter")
         await shows(app, "★")
         await until(lambda: app.screen is app.dashboard)
         await pilot.click("#ports", offset=(6, 2), times=2)
@@ -784,11 +789,11 @@ async def test_every_key_of_every_screen_has_an_id_and_says_what_it_does() -> No
 
 async def test_zoom_and_back() -> None:
     async with running(shop(), (120, 34)) as (app, pilot):
-        await shows(app, "web-1", "No forward is on")
+        await shows(app, "web-1", "No active forwards")
         await pilot.press("z")
-        await until(lambda: "No forward is on" not in screen_text(app))
+        await until(lambda: "No active forwards" not in screen_text(app))
         await pilot.press("escape")
-        await shows(app, "No forward is on")
+        await shows(app, "No active forwards")
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
@@ -817,9 +822,9 @@ async def test_everything_about_a_forward(size: tuple[int, int]) -> None:
         await until(lambda: ("close_connection", 1) in session.calls)
         await pilot.press("shift+tab", "r", "p", "x")
         await until(lambda: not session.forwards)
-        await shows(app, "this forward was stopped")
+        await shows(app, "This forward was stopped")
         await pilot.press("r", "escape")
-        await shows(app, "No forward is on")
+        await shows(app, "No active forwards")
         assert [call[0] for call in session.calls].count("reconnect") == 1
 
 
@@ -860,18 +865,20 @@ async def test_settings_are_put_on_and_what_is_wrong_with_them_is_said(tmp_path:
 async def test_an_edit_of_the_settings_counts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.controllers.settings_controller.CHECK_INTERVAL_S", 0.02)
     file = tmp_path / "settings.toml"
     async with running(shop(), (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
         await shows(app, "web-1")
         put(file, 'theme = "forward-light"\n[keys]\n"app.help" = "f2"\n')
         await until(lambda: app.theme == "forward-light")
-        await shows(app, "the settings were read anew")
+        await shows(app, "Settings reloaded")
         await pilot.press("f2")
         await until(lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
         put(file, 'theme = "forward-dark"\nkeep_running = "sometimes"\n')
-        await shows(app, "nothing was changed", "settings.toml, line 2: keep_running is not one of")
+        await shows(
+            app, "Settings not changed", "settings.toml, line 2: keep_running is not one of"
+        )
         assert app.theme == "forward-light"
         put(file, 'theme = "no-such"\n')
         await shows(app, "there is no theme 'no-such'")
@@ -881,7 +888,7 @@ async def test_an_edit_of_the_settings_counts_at_once(
 async def test_settings_of_forwards_count_for_those_begun_from_then_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.controllers.settings_controller.CHECK_INTERVAL_S", 0.02)
     file = tmp_path / "settings.toml"
     file.write_text('queue_timeout = "1m"\n')
     session = shop()
@@ -900,9 +907,9 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         await until(lambda: "f1" in session.forwards)
         assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
         put(file, 'address = "0.0.0.0"\nqueue_timeout = 7\nhalf_close_timeout = "500ms"\n')
-        await shows(app, "the settings were read anew")
+        await shows(app, "Settings reloaded")
         put(file, 'address = "nowhere"\nqueue_timeout = 8\n')
-        await shows(app, "nothing was changed", "settings.toml, line 1: address: ")
+        await shows(app, "Settings not changed", "settings.toml, line 1: address: ")
         assert begun("f1") == ForwardDefaults(queue_timeout_s=60.0)
         # By a digit.
         edited = ForwardDefaults(
@@ -914,7 +921,7 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
         # By the form; what is emptied there is what the settings say.
         await pilot.press("f")
         await until(lambda: isinstance(app.screen, ForwardForm))
-        await shows(app, "! other machines can reach it", "--address 0.0.0.0 --queue-timeout 7s")
+        await shows(app, "! reachable from other machines", "--address 0.0.0.0 --queue-timeout")
         await pilot.press("tab", "tab", "backspace", "5", "tab", *["backspace"] * 3, "enter")
         await until(lambda: "f3" in session.forwards)
         assert begun("f3") == msgspec.structs.replace(edited, queue_timeout_s=5.0)
@@ -933,7 +940,7 @@ async def test_settings_of_forwards_count_for_those_begun_from_then_on(
 async def test_how_often_it_is_looked_can_be_changed_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.controllers.settings_controller.CHECK_INTERVAL_S", 0.02)
     file = tmp_path / "settings.toml"
     file.write_text("refresh = 5\n")
     session = shop()
@@ -942,7 +949,7 @@ async def test_how_often_it_is_looked_can_be_changed_while_it_runs(
         await pilot.press("1")
         await shows(app, "● ready")
         put(file, "refresh = 0.1\n")
-        await shows(app, "the settings were read anew")
+        await shows(app, "Settings reloaded")
         for megabytes in (11, 22, 33):
             session.update("f1", counters=Counters(rate_from_pod=megabytes * 1e6))
             async with asyncio.timeout(3):
@@ -952,7 +959,7 @@ async def test_how_often_it_is_looked_can_be_changed_while_it_runs(
 async def test_what_is_told_unasked_can_be_changed_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.SETTINGS_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.controllers.settings_controller.CHECK_INTERVAL_S", 0.02)
     file = tmp_path / "settings.toml"
     file.write_text('notifications = "none"\n')
     session = shop()
@@ -964,12 +971,12 @@ async def test_what_is_told_unasked_can_be_changed_while_it_runs(
         await shows(app, "■ blocked")
         # An answer to a key of the person's own is told in any case.
         await pilot.press("W")
-        await shows(app, "There are no profiles here")
-        assert told(app) == ["There are no profiles here"]
+        await shows(app, "Profiles are not available")
+        assert told(app) == ["Profiles are not available"]
         session.change("f1", ForwardState.READY)
         await shows(app, "● ready")
         put(file, 'notifications = "problems"\n')
-        await shows(app, "the settings were read anew")
+        await shows(app, "Settings reloaded")
         session.change("f1", ForwardState.BLOCKED, "403", "ask for it")
         await shows(app, "blocked: 403", "ask for it")
         session.change("f1", ForwardState.READY)
@@ -986,7 +993,7 @@ def put(file: Path, text: str) -> None:
 
 
 async def test_favourites_outlive_the_program(tmp_path: Path) -> None:
-    files = DashboardPaths(memory=tmp_path / "browse.json")
+    files = DashboardPaths(favorites=tmp_path / "browse.json")
     async with running(shop(), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("end", "asterisk")
@@ -1009,8 +1016,8 @@ async def test_the_engine_s_log_can_be_read(tmp_path: Path) -> None:
 async def test_the_broken_station_is_marked_and_the_pod_s_log_is_one_key_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_forward.tui.controllers.sampler.WAY_S", 0.05)
-    monkeypatch.setattr("tui_forward.tui.controllers.sampler.LOG_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.controllers.detail_controller.HOPS_INTERVAL_S", 0.05)
+    monkeypatch.setattr("tui_forward.tui.controllers.detail_controller.LOG_INTERVAL_S", 0.05)
     session = shop()
     async with running(session, (120, 40)) as (app, pilot):
         await shows(app, "web-1")
@@ -1050,7 +1057,7 @@ async def test_favourite_namespaces_and_contexts_come_first_and_are_keep_running
     session.context_list = tuple(
         Context(name=name, cluster=name, current=name == "here") for name in ("here", "there")
     )
-    files = DashboardPaths(memory=tmp_path / "browse.json")
+    files = DashboardPaths(favorites=tmp_path / "browse.json")
     async with running(session, (100, 30), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("n", *"kube", "ctrl+s", "escape")

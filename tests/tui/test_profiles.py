@@ -31,7 +31,9 @@ def files(tmp_path: Path) -> DashboardPaths:
     (tmp_path / "tree" / ".git").mkdir(parents=True)
     (tmp_path / "profiles" / "shop.yaml").write_text(TEXT)
     return DashboardPaths(
-        profiles=tmp_path / "profiles", trusted=tmp_path / "trusted", working=tmp_path / "tree"
+        profiles=tmp_path / "profiles",
+        trusted_profiles=tmp_path / "trusted",
+        working_dir=tmp_path / "tree",
     )
 
 
@@ -60,7 +62,7 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths)
         await pilot.press("P")
         await shows(app, "shop", "2 forwards")
         await pilot.press("enter")
-        await shows(app, "the shop", "api  shop/deploy/api:http", "What would change:",
+        await shows(app, "the shop", "api  shop/deploy/api:http", "Changes:",
                     "+ db shop/sts/db:5432", "enter  apply · e  edit")  # fmt: skip
         assert not session.forwards
         await pilot.press("x")  # nothing of it is on
@@ -70,9 +72,9 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths)
         assert [one.spec.name for one in session.forwards.values()] == ["db", "api"]
         await shows(app, "shop: 2 changes")
         await pilot.press("P")
-        await shows(app, "2 forwards, 2 on")
+        await shows(app, "2 forwards, 2 active")
         await pilot.press("enter")
-        await shows(app, "All of it is on as it says.", "x  down · e  edit")
+        await shows(app, "All forwards are active.", "x  down · e  edit")
         await pilot.press("x")
         await until(lambda: not session.forwards)
         await pilot.press("u")  # a slip is no harm
@@ -116,11 +118,11 @@ async def test_what_each_manner_would_change_is_seen_before(
         await shows(app, "shop: 1 change")
         app.clear_notifications()
         await pilot.press("P", *"shop", "enter", "m")
-        await shows(app, "Nothing of it is missing.", "x  down · e  edit")
+        await shows(app, "No forward is missing.", "x  down · e  edit")
         await pilot.press("enter")
         assert isinstance(app.screen, ProfileScreen)
         await pilot.press("r", "enter")
-        await shows(app, "shop: 2 changes; u")
+        await shows(app, "shop: 2 changes. Press u")
         await until(lambda: len(session.forwards) == 2)
         assert {one.spec.profile for one in session.forwards.values()} == {"shop"}
         await pilot.press("u")
@@ -142,13 +144,13 @@ async def test_what_is_carried_out_is_what_was_seen(files: DashboardPaths) -> No
         )
         await session.start(spec)
         await pilot.press("enter")
-        await shows(app, "what is on has changed meanwhile")
+        await shows(app, "active forwards have changed")
         assert [one.spec for one in session.forwards.values()] == [spec]
 
 
 async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: DashboardPaths) -> None:
-    assert files.working is not None
-    team = files.working / ".tui-forward.yaml"
+    assert files.working_dir is not None
+    team = files.working_dir / ".tui-forward.yaml"
     write(team, TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0"))
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
@@ -158,7 +160,7 @@ async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: DashboardPa
             await shows(app, "2 forwards, team" if strange else "team")
             await pilot.press(*"tree", "enter")
             await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0")
-            said = "not one of your own"
+            said = "not trusted this team profile"
             await until(lambda said=said, strange=strange: (said in screen_text(app)) is strange)  # type: ignore[misc]
             await pilot.press("enter" if strange else "x")
             await until(lambda strange=strange: bool(session.forwards) is strange)  # type: ignore[misc]
@@ -171,9 +173,9 @@ async def test_one_that_is_wrong_says_where_and_does_nothing(files: DashboardPat
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P", *"bad")
-        await shows(app, "wrong")
+        await shows(app, "invalid")
         await pilot.press("enter")
-        await shows(app, "It cannot be used:", "line 2, column 15: target: cannot")
+        await shows(app, "Invalid profile:", "line 2, column 15: target: cannot")
         await pilot.press("enter")
         assert isinstance(app.screen, ProfileScreen)
         await pilot.press("escape")
@@ -192,16 +194,16 @@ async def test_what_is_on_is_written_as_a_profile(files: DashboardPaths) -> None
         session.update("f1", listening=(LocalAddress("127.0.0.1", 18080),))
         await shows(app, "18080")
         await pilot.press("W")
-        await shows(app, "1 forward will be written")
+        await shows(app, "Saves 1 forward")
         await pilot.press(*"mine")
-        await shows(app, "write profile “mine”")
+        await shows(app, "save profile “mine”")
         await pilot.press("enter")
         path = files.profiles / "mine.yaml"
         await until(path.exists)
         assert "local: 18080" in read(path)
         # It belongs to the profile from now on.
         await pilot.press("P", *"mine", "enter")
-        await shows(app, "All of it is on as it says.")
+        await shows(app, "All forwards are active.")
         await pilot.press("escape")
         # One that is there keeps its comments.
         await pilot.press("W", *"shop", "enter")
@@ -221,11 +223,11 @@ async def test_what_cannot_be_written_is_said(files: DashboardPaths, tmp_path: P
         await shows(app, "mapping values are not allowed")
         assert read(files.profiles / "bad.yaml") == "a: b: c"
         await pilot.press("W", *"../bad", "enter")
-        await shows(app, "cannot be the name of a profile")
+        await shows(app, "invalid profile name")
 
 
 async def test_without_files_there_are_none() -> None:
     async with running(shop(), (110, 36)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P")
-        await shows(app, "There are no profiles here")
+        await shows(app, "Profiles are not available")

@@ -20,7 +20,7 @@ from tui_forward.session import Session
 
 if TYPE_CHECKING:
     from tui_forward.tui.app import TuiForwardApp
-    from tui_forward.tui.controllers.forward_controller import RestoreOffer
+    from tui_forward.tui.controllers.restore_controller import RestoreOffer
     from tui_forward.tui.storage.paths import DashboardPaths
     from tui_forward.tui.storage.view_state import ViewStateStore
 
@@ -98,12 +98,12 @@ class DashboardRunner:
                 await self._finish(app, signaled=signaled)
                 return
             scope, report = app.cluster_state.scope, write_crash_report(app.crash)
-            self._start.view_state.place = None  # its row or filter may have caused the crash
+            self._start.view_state.state = None  # its row or filter may have caused the crash
             crashes = crashes + 1 if time.monotonic() - started_at < _EARLY_CRASH_S else 0
             if crashes == _MAX_CRASHES:
                 break
             message = f"The dashboard crashed and was reopened; forwards keep running.\n{report}"
-        running = await self._still_running_message() if app.keeps_running_if_lost else ""
+        running = await self._still_running_message() if app.quitting.keeps_running_if_lost else ""
         raise TuiForwardError(
             f"the dashboard crashed repeatedly{f'; {running}' if running else ''}", hint=report
         )
@@ -112,9 +112,10 @@ class DashboardRunner:
         from tui_forward.tui.app import TuiForwardApp
 
         return TuiForwardApp(
-            self._session, context=scope.context, namespace=scope.namespace, files=self._files,
-            histories=self._histories, news=message, offer=self._offer if not message else None,
-            may_stay=self._can_keep_running, last=self._start.view_state,
+            self._session, context=scope.context, namespace=scope.namespace, paths=self._files,
+            histories=self._histories, startup_message=message,
+            restore_offer=self._offer if not message else None,
+            can_keep_running=self._can_keep_running, view_state_store=self._start.view_state,
             origin=self._start.origin,
         )  # fmt: skip
 
@@ -132,7 +133,7 @@ class DashboardRunner:
             app.exit()
 
         # In the background, because the first frame need not wait for it.
-        syncing = asyncio.create_task(app.sync_keep_running())
+        syncing = asyncio.create_task(app.quitting.sync_keep_running())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SAMPLE_S):
                 await app.sample()
@@ -144,18 +145,18 @@ class DashboardRunner:
 
     async def _finish(self, app: TuiForwardApp, *, signaled: bool) -> None:
         """Save the view and print the last message to the terminal."""
-        app.keep_place()
-        farewell = app.farewell
+        app.view_state.save()
+        farewell = app.quitting.farewell
         if not signaled and app.crash is None:
             await self._disable_keep_running_if_lost()
-        elif app.keeps_running_if_lost:
+        elif app.quitting.keeps_running_if_lost:
             farewell = await self._still_running_message()
         with contextlib.suppress(OSError):  # the terminal may be gone
             sys.stderr.write(f"{farewell}\n" if farewell else "")
 
     async def _still_running_message(self) -> str:
         """Return a message about forwards that keep running; empty if there are none."""
-        from tui_forward.tui.controllers.forward_controller import still_running_message
+        from tui_forward.tui.controllers.quit_controller import still_running_message
 
         try:
             async with asyncio.timeout(_REQUEST_S):

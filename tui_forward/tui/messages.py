@@ -1,4 +1,8 @@
-"""What the dashboard asks the app to do. Every message is a wish, judged by a fresh sample."""
+"""Requests of screens and tables to the app.
+
+Tables post them to the app directly: Textual stops a message that was created in a handler of
+the screen when it bubbles from a table to the screen.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from tui_forward.tui.viewmodel.entries import Entry
 
 
 class ForwardAction(StrEnum):
-    """What is to become of forwards that there are."""
+    """Action on existing forwards."""
 
     STOP = "stop"
-    PAUSE = "pause"  # or go on, if paused
+    PAUSE = "pause"  # resumes a paused forward
     RECONNECT = "reconnect"
     OPEN = "open"
     COPY = "copy"
@@ -22,11 +26,11 @@ class ForwardAction(StrEnum):
 
 
 class ForwardPortsRequested(Message):
-    """Ports are to be forwarded.
+    """Request to forward ports.
 
     Args:
-        ports: Each with the entry it belongs to.
-        toggle: Those that are forwarded already are to be switched off.
+        ports: Each with its entry.
+        toggle: Whether to stop those that are forwarded already.
     """
 
     def __init__(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
@@ -36,7 +40,12 @@ class ForwardPortsRequested(Message):
 
 
 class ForwardFormRequested(Message):
-    """A port is to be forwarded as the person says in a form."""
+    """Request for the form of a new forward.
+
+    Args:
+        entry: Target of the forward.
+        port: Port to start with; None if the entry declares none.
+    """
 
     def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
         super().__init__()
@@ -44,8 +53,17 @@ class ForwardFormRequested(Message):
         self.port = port
 
 
+class ForwardActionRequested(Message):
+    """Request for an action on forwards."""
+
+    def __init__(self, forward_ids: list[str], action: ForwardAction) -> None:
+        super().__init__()
+        self.forward_ids = forward_ids
+        self.action = action
+
+
 class DetailRequested(Message):
-    """Everything about one forward is to be shown."""
+    """Request for the details of one forward."""
 
     def __init__(self, forward_id: str) -> None:
         super().__init__()
@@ -53,7 +71,13 @@ class DetailRequested(Message):
 
 
 class PodLogRequested(Message):
-    """The log of the pod behind a forward is to be shown, or not any more."""
+    """Request for the log of a forward's pod, or for its end.
+
+    Args:
+        forward_id: The forward.
+        on: Whether to show the log.
+        container: Container of the pod; empty for the default one.
+    """
 
     def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
         super().__init__()
@@ -62,17 +86,8 @@ class PodLogRequested(Message):
         self.container = container
 
 
-class ForwardActionRequested(Message):
-    """Something is to be done with forwards."""
-
-    def __init__(self, forward_ids: list[str], wish: ForwardAction) -> None:
-        super().__init__()
-        self.forward_ids = forward_ids
-        self.wish = wish
-
-
 class CloseConnectionsRequested(Message):
-    """Connections are to be ended."""
+    """Request to close connections."""
 
     def __init__(self, connection_ids: list[int]) -> None:
         super().__init__()
@@ -80,7 +95,7 @@ class CloseConnectionsRequested(Message):
 
 
 class FavoriteToggled(Message):
-    """An entry is to be a favourite, or not any more."""
+    """Request to add an entry to the favorites or to remove it."""
 
     def __init__(self, key: str) -> None:
         super().__init__()

@@ -61,6 +61,17 @@ class StaticFocusScreen(Screen[T]):
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
+    def apply_breakpoints(self, size: Size) -> None:
+        """Set the breakpoint classes before the first styles are computed.
+
+        Textual sets them after that, and computes all styles a second time.
+        """
+        for breakpoints, extent in (
+            (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height),
+        ):  # fmt: skip
+            name = next(name for limit, name in reversed(breakpoints or ()) if extent >= limit)
+            self.add_class(name, update=False)
+
 
 class FixedLayoutInput(Input):
     """Input that does not lay out the screen on every key.

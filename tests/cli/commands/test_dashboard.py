@@ -67,10 +67,10 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     session, news, scopes = shop(), [], []
 
     async def run(app: TuiForwardApp) -> None:
-        news.append(app._news)
+        news.append(app._startup_message)
         scopes.append(app.cluster_state.scope)
         if len(news) == 1:
-            app._look_at("there", "default")
+            app.scope.show("there", "default")
             app.crash = "Traceback: the details"
 
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
@@ -97,7 +97,7 @@ async def test_forwards_keep_running_after_repeated_crashes(
     monkeypatch.setattr(output, "has_terminal", lambda: True)
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     await session.start(WEB)
-    with pytest.raises(TuiForwardError, match="crashed repeatedly; 1 forward goes on; see"):
+    with pytest.raises(TuiForwardError, match="crashed repeatedly; 1 forward keeps running; see"):
         await dashboard.show_dashboard(None, context=None, namespace="shop")
     assert session.kept_if_lost
 
@@ -126,7 +126,7 @@ async def test_dashboard_that_gets_a_signal_reports_running_forwards(
     await dashboard.show_dashboard(None, context=None, namespace="shop")
     keeps_running = keep_running != "never"
     assert session.kept_if_lost is keeps_running
-    assert ("1 forward goes on" in capsys.readouterr().err) is keeps_running
+    assert ("1 forward keeps running" in capsys.readouterr().err) is keeps_running
 
 
 async def test_context_is_checked_before_the_dashboard_opens(
@@ -177,7 +177,7 @@ async def test_dashboard_opens_the_last_view_unless_options_or_kubeconfig_differ
     async def run(app: TuiForwardApp) -> None:
         scopes.append((app.cluster_state.scope.context, app.cluster_state.scope.namespace))
         if len(scopes) == 1:
-            app._look_at("there", "data")
+            app.scope.show("there", "data")
 
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)

@@ -59,7 +59,7 @@ async def running(
 ) -> AsyncIterator[tuple[App[None], Pilot[None], LogView]]:
     app = App[None](css_path=stylesheet("app.tcss"))
     async with app.run_test(size=size) as pilot:
-        app.push_screen(LogScreen(path, headline=lambda: (Cell("head"), Cell("● 3 ready", "ok"))))
+        app.push_screen(LogScreen(path, header=lambda: (Cell("head"), Cell("● 3 ready", "ok"))))
         await until(lambda: isinstance(app.screen, LogScreen) and app.screen.is_mounted)
         yield app, pilot, app.screen.query_one(LogView)
 
@@ -75,7 +75,7 @@ def numbered(first: int, last: int) -> str:
 async def test_the_end_is_shown_and_followed(path: Path) -> None:
     write(path, numbered(1, 100))
     async with running(path) as (app, _pilot, view):
-        await shows(app, "line 100.", "▼ follows", "● 3 ready")
+        await shows(app, "line 100.", "▼ following", "● 3 ready")
         assert "line 1." not in screen_text(app)
         append(path, numbered(101, 101))
         await shows(app, "line 101.")
@@ -87,7 +87,7 @@ async def test_who_reads_is_not_moved(path: Path) -> None:
     async with running(path) as (app, pilot, view):
         await shows(app, "line 100.")
         await pilot.press("home")
-        await shows(app, "line 1.", "‖ stays")
+        await shows(app, "line 1.", "‖ paused")
 
         def left() -> list[str]:  # of the scroll bar, which may shrink
             return [line.ljust(60)[:60] for line in screen_lines(app)[2:20]]
@@ -97,7 +97,7 @@ async def test_who_reads_is_not_moved(path: Path) -> None:
         await until(lambda: view._rows[-1] == 300)
         assert left() == before
         await pilot.press("end")
-        await shows(app, "line 300.", "▼ follows")
+        await shows(app, "line 300.", "▼ following")
 
 
 async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
     async with running(path) as (app, pilot, view):
         await shows(app, "line 2000.")
         await pilot.press("pageup", "pageup")
-        await shows(app, "‖ stays")
+        await shows(app, "‖ paused")
         await pilot.pause()
 
         def left() -> list[str]:  # of the scroll bar, which may shrink
@@ -120,9 +120,9 @@ async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
 
 async def test_no_file_is_said_and_its_coming_seen(path: Path) -> None:
     async with running(path, (160, 12)) as (app, _pilot, _view):
-        await shows(app, "No log file at", "It appears when the engine", "not readable now")
+        await shows(app, "No log file at", "It appears when the engine", "not readable")
         write(path, "")
-        await shows(app, "The log is empty")
+        await shows(app, "Log is empty")
         write(path, numbered(1, 1))
         await shows(app, "line 1.")
 
@@ -150,7 +150,7 @@ async def test_nothing_that_grave_is_said(path: Path) -> None:
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 3.")
         await pilot.press("l", "l", "l")
-        await shows(app, "Nothing in the log is as grave as error")
+        await shows(app, "No lines at level error or above")
 
 
 async def test_search_goes_from_match_to_match(path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_what_is_nowhere_is_said_and_n_is_not_offered_without_a_search(pat
         await shows(app, "line 3.")
         assert "n" not in app.screen.active_bindings
         await pilot.press("slash", "z", "enter")
-        await shows(app, "“z” nowhere")
+        await shows(app, "“z” no match")
         assert "n" in app.screen.active_bindings
         await pilot.press("n")
 
@@ -202,7 +202,7 @@ async def test_wrapping(path: Path) -> None:
         await until(lambda: view._rows == [0, 1, 2])
         assert "END" not in screen_text(app)
         assert view.virtual_size.width == 60 * 3 + 3
-        await shows(app, "▼ follows")
+        await shows(app, "▼ following")
         for _ in range(110):
             view.action_scroll_right()
         await shows(app, "END")
@@ -231,9 +231,9 @@ async def test_it_fits(path: Path, size: tuple[int, int]) -> None:
 async def test_wheel_and_scrollbar_stop_following(path: Path) -> None:
     write(path, numbered(1, 100))
     async with running(path) as (app, _pilot, view):
-        await shows(app, "▼ follows", "line 100.")
+        await shows(app, "▼ following", "line 100.")
         view.scroll_relative(y=-3, animate=False)
-        await shows(app, "‖ stays")
+        await shows(app, "‖ paused")
 
 
 async def test_it_stops_looking_when_it_is_left(path: Path) -> None:

@@ -90,7 +90,7 @@ async def helped(size: tuple[int, int] = (80, 24)) -> AsyncIterator[tuple[Helped
     async with app.run_test(size=size) as pilot:
         await until(lambda: isinstance(app.screen, Place))
         await pilot.press("question_mark")
-        await until(lambda: isinstance(app.screen, HelpScreen) and "Everywhere" in text(app))
+        await until(lambda: isinstance(app.screen, HelpScreen) and "Global" in text(app))
         yield app, pilot
 
 
@@ -103,11 +103,11 @@ async def test_what_there_is_is_collected_with_the_keys_in_force() -> None:
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, Place))
         found = by_title(collect(app, app.screen, also=[LogScreen]))
-        assert found["Everywhere"] == {"This help": "? f1"}
+        assert found["Global"] == {"This help": "? f1"}
         assert found["Forwards"] == {"Stop [b]the[/b] forward": "ctrl+x del"}
         assert found["Ports"] == {"Switch the port": "1-8 f9"}
         assert found["Weird"] == {"A group nobody has named": "w"}
-        assert found["The engine's log"]
+        assert found["Engine log"]
         assert "Without an id" not in str(found)
 
 
@@ -120,18 +120,18 @@ def test_groups_come_in_their_order_and_each_id_once() -> None:
     ]
     found = groups(bindings)
     assert found[:2] == (
-        HelpGroup("Everywhere", (HelpEntry("b", "B"),)),
+        HelpGroup("Global", (HelpEntry("b", "B"),)),
         HelpGroup("Forwards", (HelpEntry("a", "A"),)),
     )
-    assert dict(found)["Names for settings.toml"] == (
+    assert dict(found)["Action ids for settings.toml"] == (
         HelpEntry("a", "forwards.a"),
         HelpEntry("b", "app.b"),
     )
     assert [title for title, _ in found[2:]] == [
         "States",
-        "The filter: all terms must match",
+        "Filter terms: all must match",
         "Mouse",
-        "Names for settings.toml",
+        "Action ids for settings.toml",
     ]
 
 
@@ -143,7 +143,7 @@ def test_every_state_is_explained_in_words() -> None:
 
 
 def test_the_filters_language_is_complete() -> None:
-    language = str(dict(sections([]))["The filter: all terms must match"])
+    language = str(dict(sections([]))["Filter terms: all must match"])
     for term in ("ns:", "label:", "port:", "node:", "status:", "kind:", "!", '"'):
         assert term in language
 
@@ -159,12 +159,13 @@ def test_all_of_the_dashboards_keys_are_in_named_groups() -> None:
     known = default_keys(owners)
     assert known["forwards.stop"] == "x"
     titles = {group.title for group in said}
-    assert {"Forwards", "Ports", "In every list", "This help"} <= titles
+    assert {"Forwards", "Ports", "Tables", "Help"} <= titles
     assert not titles & {name.partition(".")[0].capitalize() for name in known} - {
         "Ports",
         "Forwards",
         "Connections",
         "Panes",
+        "Help",
     }
 
 
@@ -208,14 +209,14 @@ async def test_it_can_be_read_to_the_end(size: tuple[int, int]) -> None:
         await pilot.press("end")
         await until(lambda: "log." in text(app))
         await pilot.press("home")
-        await until(lambda: "Everywhere" in text(app))
+        await until(lambda: "Global" in text(app))
         await pilot.press("pagedown", "up")
         assert isinstance(app.screen, HelpScreen)
 
 
 async def test_two_columns_where_there_is_room() -> None:
     async with helped((160, 50)) as (app, pilot):
-        titles = [line for line in lines(app) if "Everywhere" in line]
+        titles = [line for line in lines(app) if "Global" in line]
         assert titles
         assert any(
             "Mouse" in line or "States" in line or "filter" in line.lower()
@@ -224,9 +225,9 @@ async def test_two_columns_where_there_is_room() -> None:
         await pilot.resize_terminal(80, 50)
         await until(
             lambda: all(
-                len(line.split("Everywhere")[-1].strip(" │▊▎▁▔")) <= 1
+                len(line.split("Global")[-1].strip(" │▊▎▁▔")) <= 1
                 for line in lines(app)
-                if "Everywhere" in line
+                if "Global" in line
             )
         )
 
@@ -234,11 +235,11 @@ async def test_two_columns_where_there_is_room() -> None:
 async def test_typing_narrows_and_escape_goes_back_in_steps() -> None:
     async with helped() as (app, pilot):
         await pilot.press(*"wheel")
-        await until(lambda: "Everywhere" not in text(app) and "scroll" in text(app))
+        await until(lambda: "Global" not in text(app) and "scroll" in text(app))
         await pilot.press(*"zzz")
-        await until(lambda: "Nothing here says “wheelzzz”" in text(app))
+        await until(lambda: "No match for “wheelzzz”" in text(app))
         await pilot.press("escape")
-        await until(lambda: "Everywhere" in text(app))
+        await until(lambda: "Global" in text(app))
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, Place))
 

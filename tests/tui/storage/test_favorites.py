@@ -15,15 +15,15 @@ def file(tmp_path: Path) -> Path:
 
 def test_favorites_and_recent_persist(file: Path) -> None:
     memory = Favorites(file)
-    assert memory.toggle_favourite("prod", "deploy/shop/web")
+    assert memory.toggle("prod", "deploy/shop/web")
     for key in ("a", "b", "a"):
         memory.record_use("prod", key)
     again = Favorites(file)
-    assert again.favourites("prod") == {"deploy/shop/web"}
+    assert again.keys("prod") == {"deploy/shop/web"}
     assert again.recent("prod") == {"a": 0, "b": 1}
     assert again.recent("other") == {}
-    assert not again.toggle_favourite("prod", "deploy/shop/web")
-    assert Favorites(file).favourites("prod") == frozenset()
+    assert not again.toggle("prod", "deploy/shop/web")
+    assert Favorites(file).keys("prod") == frozenset()
     assert not memory.trouble
 
 
@@ -80,19 +80,19 @@ def test_earlier_moved_file_is_kept(file: Path) -> None:
 
 def test_two_dashboards_share_favorites(file: Path) -> None:
     one, two = Favorites(file), Favorites(file)
-    one.toggle_favourite("prod", "a")
-    two.toggle_favourite("prod", "b")
+    one.toggle("prod", "a")
+    two.toggle("prod", "b")
     one.record_use("prod", "c")
-    assert one.favourites("prod") == Favorites(file).favourites("prod") == {"a", "b"}
+    assert one.keys("prod") == Favorites(file).keys("prod") == {"a", "b"}
     assert Favorites(file).recent("prod") == {"c": 0}
 
 
 def test_deleted_file_is_written_again(file: Path) -> None:
     memory = Favorites(file)
-    memory.toggle_favourite("prod", "a")
+    memory.toggle("prod", "a")
     file.unlink()
     memory.record_use("prod", "b")
-    assert Favorites(file).favourites("prod") == {"a"}
+    assert Favorites(file).keys("prod") == {"a"}
 
 
 def test_unwritable_folder_is_reported(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import pod, shop, view
 from tui_forward.model import CatalogScope
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.storage.view_state import Place, ViewStateStore
+from tui_forward.tui.storage.view_state import ViewState, ViewStateStore
 from tui_forward.tui.widgets.row_table import RowTable
 
 ORIGIN = ("here", "shop")
@@ -24,7 +24,7 @@ WEB_2 = "pod/shop/web-2"
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.tui.app.PLACE_S", 0.02)
+    monkeypatch.setattr("tui_forward.tui.controllers.view_state_controller.SAVE_INTERVAL_S", 0.02)
 
 
 @pytest.fixture
@@ -37,19 +37,23 @@ async def running(
     session: FakeSession, file: Path, namespace: str = "shop"
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(
-        session, context="here", namespace=namespace, last=ViewStateStore(file), origin=ORIGIN
+        session,
+        context="here",
+        namespace=namespace,
+        view_state_store=ViewStateStore(file),
+        origin=ORIGIN,
     )
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         yield app, pilot
     assert app.crash is None
 
 
-def place(namespace: str = "shop", **more: str) -> Place:
-    return Place(origin=ORIGIN, context="here", namespace=namespace, **more)
+def place(namespace: str = "shop", **more: str) -> ViewState:
+    return ViewState(origin=ORIGIN, context="here", namespace=namespace, **more)
 
 
-def kept(file: Path) -> Place | None:
-    return ViewStateStore(file).place
+def kept(file: Path) -> ViewState | None:
+    return ViewStateStore(file).state
 
 
 def row(app: TuiForwardApp) -> str | None:
@@ -71,19 +75,19 @@ async def test_next_dashboard_restores_the_view_state(file: Path) -> None:
         await until(lambda: kept(file) == expected)
     async with running(shop(*NAMES), file) as (app, pilot):
         await until(lambda: row(app) == WEB_2)
-        assert app.dashboard.view_state(ORIGIN) == expected
+        assert app.view_state.current == expected
         # Only what is typed now counts from now on.
         await pilot.press("up")
         await until(lambda: kept(file) == msgspec.structs.replace(expected, row="pod/shop/web-1"))
 
 
 async def test_other_context_restores_layout_without_filter(file: Path) -> None:
-    ViewStateStore(file).keep(
+    ViewStateStore(file).save(
         place("data", view="pods", row=WEB_2, query="web", forward_group="label")
     )
     async with running(shop(*NAMES), file) as (app, _):
         await until(lambda: row(app) == "pod/shop/api-1")
-        assert app.dashboard.view_state(ORIGIN) == place(
+        assert app.view_state.current == place(
             view="pods", sort="name", row="pod/shop/api-1", forward_sort="started",
             forward_group="label",
         )  # fmt: skip
@@ -92,12 +96,12 @@ async def test_other_context_restores_layout_without_filter(file: Path) -> None:
 async def test_late_row_is_selected_unless_the_cursor_moved(
     file: Path,
 ) -> None:
-    ViewStateStore(file).keep(place(row=WEB_2))
+    ViewStateStore(file).save(place(row=WEB_2))
     for early in (False, True):
         session = shop("api-1", "db-1")
         async with running(session, file) as (app, pilot):
             await until(lambda app=app: row(app) == "pod/shop/api-1")  # type: ignore[misc]
-            assert app.dashboard.view_state(ORIGIN).row == WEB_2, "it may still come"
+            assert app.view_state.current.row == WEB_2, "it may still come"
             if early:
                 await pilot.press("down")
             scope = CatalogScope("here", "shop")
@@ -109,15 +113,15 @@ async def test_late_row_is_selected_unless_the_cursor_moved(
 
 def test_view_state_is_kept_per_kubeconfig(file: Path) -> None:
     one, two = ViewStateStore(file, "engine"), ViewStateStore(file, "engine-1")
-    one.keep(place("a"))
-    two.keep(place("b"))
-    one.keep(place("c"))
-    assert ViewStateStore(file, "engine").place == place("c")
-    assert ViewStateStore(file, "engine-1").place == place("b")
+    one.save(place("a"))
+    two.save(place("b"))
+    one.save(place("c"))
+    assert ViewStateStore(file, "engine").state == place("c")
+    assert ViewStateStore(file, "engine-1").state == place("b")
     for number in range(150):
-        ViewStateStore(file, f"engine-{number}").keep(place())
+        ViewStateStore(file, f"engine-{number}").save(place())
     assert file.read_text().count('"origin"') == 100
-    assert ViewStateStore(None, "engine").place is None
+    assert ViewStateStore(None, "engine").state is None
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"places": {"": {"context": "x"}}}', b"\xff"])
@@ -125,14 +129,14 @@ def test_invalid_view_state_file_is_moved_aside(file: Path, content: bytes) -> N
     file.parent.mkdir()
     file.write_bytes(content)
     last = ViewStateStore(file)
-    assert (last.place, "is invalid; moved to" in last.trouble) == (None, True)
+    assert (last.state, "is invalid; moved to" in last.trouble) == (None, True)
     assert file.with_name("places.json.bad").read_bytes() == content
-    last.keep(place("a"))
+    last.save(place("a"))
     assert kept(file) == place("a")
 
 
 async def test_unknown_values_of_a_later_version_are_ignored(file: Path) -> None:
-    ViewStateStore(file).keep(place(view="galaxies", sort="beauty", forward_group="", row=WEB_2))
+    ViewStateStore(file).save(place(view="galaxies", sort="beauty", forward_group="", row=WEB_2))
     async with running(shop(*NAMES), file) as (app, _):
         await until(lambda: row(app) == WEB_2)
-        assert app.dashboard.view_state(ORIGIN).view == "workloads"
+        assert app.view_state.current.view == "workloads"

@@ -41,7 +41,7 @@ def listing(
     picture = ClusterState(ALL)
     picture.apply(seen(*items, complete=True))
     made = EntryList(picture)
-    made.view = view
+    made.kind = view
     made.update()
     return made, picture
 
@@ -81,8 +81,8 @@ def test_pods_are_below_their_workload() -> None:
         "pod/shop/web-2",
     )
     assert [made.depth(key) for key in made.keys] == [0, 0, 0, 0, 1, 1]
-    assert made.folds("deploy/shop/web")
-    assert not made.folds("deploy/shop/api")
+    assert made.is_foldable("deploy/shop/web")
+    assert not made.is_foldable("deploy/shop/api")
 
 
 def test_replica_sets_of_deployments_are_not_listed() -> None:
@@ -129,7 +129,7 @@ def test_services_are_listed_with_their_own_ports() -> None:
 
 def test_favorites_then_recent_then_sort_order() -> None:
     made, _ = listing(*(pod(name) for name in "abcd"), view=EntryKind.PODS)
-    made.favourites = {"pod/shop/d"}
+    made.favorites = {"pod/shop/d"}
     made.recent = {"pod/shop/c": 0}
     made.update()
     assert [key[-1] for key in made.keys] == ["d", "c", "a", "b"]
@@ -149,7 +149,7 @@ def test_sorts() -> None:
         orders[sort] = "".join(key[-1] for key in made.keys)
     assert orders == {
         EntrySort.NAME: "abz",
-        EntrySort.TROUBLE: "zab",
+        EntrySort.PROBLEMS: "zab",
         EntrySort.AGE: "baz",
         EntrySort.RESTARTS: "baz",
     }
@@ -185,7 +185,7 @@ def test_favorite_pod_raises_its_workload() -> None:
     made, _ = listing(
         workload("a"), owned("a-1", "a"), workload("b"), owned("b-1", "b"), owned("b-2", "b")
     )
-    made.favourites = {"pod/shop/b-2"}
+    made.favorites = {"pod/shop/b-2"}
     made.update()
     assert [key.rpartition("/")[2] for key in made.keys] == ["b", "b-2", "b-1", "a", "a-1"]
 
@@ -365,7 +365,7 @@ STEP = st.one_of(
     CHANGES,
     CHANGES,
     CHANGES,
-    st.tuples(st.just("view"), st.sampled_from([*EntryKind, EntryKind.WORKLOADS])),
+    st.tuples(st.just("kind"), st.sampled_from([*EntryKind, EntryKind.WORKLOADS])),
     st.tuples(st.just("sort"), st.sampled_from(EntrySort)),
     st.tuples(st.just("query"), st.sampled_from(QUERIES)),
     st.tuples(st.just("fold"), KEYS),
@@ -377,7 +377,7 @@ Step = tuple[object, ...]
 
 def take(made: EntryList, step: Step) -> None:
     what = step[0]
-    picture = made.picture
+    picture = made.cluster_state
     if what == "apply":
         _, items, removed, complete = step
         assert isinstance(items, list)
@@ -393,7 +393,7 @@ def take(made: EntryList, step: Step) -> None:
     elif what == "fold":
         made.folded ^= {str(step[1])}
     elif what == "star":
-        made.favourites = made.favourites ^ {str(step[1])}
+        made.favorites = made.favorites ^ {str(step[1])}
     elif what == "use":
         key = str(step[1])
         others = [other for other in made.recent if other != key]
@@ -406,12 +406,12 @@ def take(made: EntryList, step: Step) -> None:
 
 def plainly(made: EntryList) -> tuple[str, ...]:
     """Return the expected keys of `EntryList`, computed simply."""
-    picture, query = made.picture, made.query
+    picture, query = made.cluster_state, made.query
     base = {
         EntryKind.PODS: [*picture.pods],
         EntryKind.SERVICES: [*picture.services],
         EntryKind.WORKLOADS: [*picture.workloads, *picture.pods],
-    }[made.view]
+    }[made.kind]
     entries = {key: entry for key in base if (entry := entry_of(picture, key)) is not None}
     scores = {
         key: score
@@ -421,15 +421,15 @@ def plainly(made: EntryList) -> tuple[str, ...]:
     groups: dict[str, list[str]] = {}
     for key, entry in entries.items():
         owner = owner_key(entry.item) if isinstance(entry.item, Pod) else None
-        beneath = made.view is EntryKind.WORKLOADS and owner in picture.workloads
+        beneath = made.kind is EntryKind.WORKLOADS and owner in picture.workloads
         groups.setdefault(owner if beneath and owner else key, []).append(key)
 
     def rank(keys: list[str], key: str) -> tuple[object, ...]:
-        like = min((one not in made.favourites, made.recent.get(one, 10**9)) for one in keys)
+        like = min((one not in made.favorites, made.recent.get(one, 10**9)) for one in keys)
         entry = entries[key]
         first = {
             EntrySort.NAME: 0,
-            EntrySort.TROUBLE: not entry.in_trouble,
+            EntrySort.PROBLEMS: not entry.in_trouble,
             EntrySort.AGE: -entry.created_at,
             EntrySort.RESTARTS: -entry.restarts,
         }[made.sort]

@@ -27,7 +27,7 @@ def test_pod_row_has_the_columns_of_kubectl() -> None:
     entry = pod_entry(msgspec.structs.replace(pod("web-1"), node="node-a"))
     row = entry_row(entry, [forward()], 7201.0)
     assert texts(row) == ["●", "web-1", "1/1", "Running", "0", "2h", "node-a"]
-    row = entry_row(entry, [], 7201.0, depth=1, favourite=True, marked=True)
+    row = entry_row(entry, [], 7201.0, depth=1, favorite=True, marked=True)
     assert texts(row)[:2] == ["✓", "  ★ web-1"]
     assert texts(entry_row(entry, [], 1.0, with_namespace=True))[1] == "shop/web-1"
     assert texts(entry_row(entry, [], 1.0, depth=1, with_namespace=True))[1] == "  web-1"
@@ -53,7 +53,7 @@ def test_workload_and_service_rows() -> None:
 def test_matches_are_highlighted() -> None:
     entry = pod_entry(pod("web-1"))
     spans = parse_query("b1").spans(entry.name)
-    cell = entry_row(entry, [], 1.0, depth=1, favourite=True, spans=spans).cells[1]
+    cell = entry_row(entry, [], 1.0, depth=1, favorite=True, spans=spans).cells[1]
     assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
     assert entry_row(entry, [], 1.0, spans=()).cells[1].spans == ()
 

@@ -55,7 +55,7 @@ def test_problems_come_first_and_paused_last() -> None:
         forward(4, state=ForwardState.STOPPED, paused=True),
         forward(5, state=ForwardState.RECONNECTING),
     ]
-    assert ids(*forwards, sort=ForwardSort.TROUBLE) == ["f3", "f5", "f2", "f1", "f4"]
+    assert ids(*forwards, sort=ForwardSort.PROBLEMS) == ["f3", "f5", "f2", "f1", "f4"]
 
 
 def test_similar_traffic_keeps_the_order() -> None:
@@ -98,6 +98,6 @@ def test_filtered_group_has_no_heading() -> None:
     made = group_forwards(
         forwards,
         group=ForwardGroup.NAMESPACE,
-        wanted=lambda one: one.spec.target.namespace == "data",
+        matches=lambda one: one.spec.target.namespace == "data",
     )
     assert made.keys == ("#namespace:data", "f2")

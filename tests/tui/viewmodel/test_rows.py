@@ -7,6 +7,7 @@ from tests.tui.samples import connection
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
+    CatalogScope,
     ConnectionState,
     Counters,
     Forward,
@@ -21,6 +22,7 @@ from tui_forward.model import (
     TransportChoice,
 )
 from tui_forward.tui.viewmodel import rows
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.forward_list import Heading
 
 
@@ -114,10 +116,9 @@ def test_connection_rows() -> None:
 
 
 def test_header() -> None:
-    cells = rows.header_cells(
-        "here", "", ApiHealth(context="here", ok=True, latency_s=0.012),
-        Snapshot(version=1, at=0.0, forwards=(forward(),)),
-    )  # fmt: skip
+    cluster = ClusterState(CatalogScope("here", ""))
+    cluster.health = ApiHealth(context="here", ok=True, latency_s=0.012)
+    cells = rows.status_cells(cluster, Snapshot(version=1, at=0.0, forwards=(forward(),)))
     assert "  ".join(c.text for c in cells) == (
         "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 forward · 0 conns  ↓ 0 B/s ↑ 0 B/s"
     )

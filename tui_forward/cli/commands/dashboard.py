@@ -19,7 +19,7 @@ from tui_forward.tui.storage.view_state import ViewStateStore
 
 if TYPE_CHECKING:
     from tui_forward.profiles.profile import Profile
-    from tui_forward.tui.controllers.forward_controller import RestoreOffer
+    from tui_forward.tui.controllers.restore_controller import RestoreOffer
     from tui_forward.tui.storage.paths import DashboardPaths
 
 
@@ -103,7 +103,7 @@ async def _start_view(
     """
     contexts = await session.contexts()
     origin = next(((one.name, one.namespace) for one in contexts if one.current), ("", ""))
-    place = view_state.place
+    place = view_state.state
     if (
         place is not None
         and context is None
@@ -137,7 +137,7 @@ def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> R
     """Return the forwards of the last session, if that was lost with any."""
     from tui_forward.daemon import session_store as session_store
     from tui_forward.daemon import unix_socket as unix_socket
-    from tui_forward.tui.controllers.forward_controller import RestoreOffer
+    from tui_forward.tui.controllers.restore_controller import RestoreOffer
 
     path = session_store.previous_session_file(
         session_store.session_file(unix_socket.default_socket_path(kubeconfig, os.environ))
@@ -148,8 +148,8 @@ def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> R
     return RestoreOffer(
         specs=[one.spec for one in saved.forwards],
         restore=lambda: session_store.restore(session, saved),
-        forget=lambda: session_store.discard_session(path),
-        unasked=restore,
+        discard=lambda: session_store.discard_session(path),
+        automatic=restore,
     )
 
 
@@ -160,12 +160,12 @@ def _dashboard_paths(kubeconfig: str | None) -> DashboardPaths:
     from tui_forward.tui.storage.paths import DashboardPaths
 
     return DashboardPaths(
-        memory=paths.favorites_file(),
+        favorites=paths.favorites_file(),
         settings=paths.settings_file(),
         log=log.log_file(unix_socket.default_socket_path(kubeconfig, os.environ)),
         profiles=paths.profiles_dir(),
-        trusted=paths.trusted_profiles_file(),
-        working=Path.cwd(),
+        trusted_profiles=paths.trusted_profiles_file(),
+        working_dir=Path.cwd(),
     )
 
 

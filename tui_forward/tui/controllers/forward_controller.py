@@ -1,223 +1,177 @@
-"""Carries out what a person wishes: one wish after the other, each judged by a fresh snapshot.
-
-So a key that is pressed twice at once is on and off, not on twice.
-"""
+"""Starts, stops and changes forwards, and restores stopped ones."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tui_forward.common.formatting import pluralize
-from tui_forward.errors import TransportError, TuiForwardError
-from tui_forward.model import DeclaredPort, Forward, ForwardDefaults, ForwardSpec
+from tui_forward.model import Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.session import Session
-from tui_forward.tui.controllers import sampler as sampler_module
-from tui_forward.tui.messages import ForwardAction
-from tui_forward.tui.screens.dialogs import QuitChoice
+from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.messages import (
+    CloseConnectionsRequested,
+    ForwardAction,
+    ForwardActionRequested,
+    ForwardPortsRequested,
+)
 from tui_forward.tui.storage.favorites import Favorites
-from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
-from tui_forward.tui.viewmodel.rows import target_text
+from tui_forward.tui.viewmodel.rows import local_text, target_text
 
-_MAX_WISHES = 64
+if TYPE_CHECKING:
+    from tui_forward.tui.keys.palette import PaletteCommand
+
 _MAX_UNDO = 50
-
-Action = Callable[[], Awaitable[None]]
-
-
-class Notifier(Protocol):
-    """Tells the person something."""
-
-    def notify_info(self, text: str) -> None:
-        """What was done."""
-
-    def notify_error(self, error: TuiForwardError) -> None:
-        """What could not be done, and why."""
-
-    def exit_with_message(self, text: str) -> None:
-        """The last word, and the end of the screen."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOffer:
-    """What was on before a crash or a reboot, and is not.
-
-    Attributes:
-        specs: As they were.
-        bring_back: Switches them on; gives what could not be.
-        forget: Nobody wants them back.
-        unasked: The person has said yes already.
-    """
-
-    specs: Sequence[ForwardSpec]
-    restore: Callable[[], Awaitable[Sequence[TuiForwardError]]]
-    forget: Callable[[], None]
-    unasked: bool = False
-
-
-def still_running_message(count: int) -> str:
-    """The last word about forwards that go on without a dashboard; empty if there are none."""
-    go_on = "goes on" if count == 1 else "go on"
-    return f"{pluralize(count, 'forward')} {go_on}; see `tui-forward ls`" if count else ""
 
 
 class ForwardController:
-    """Grants wishes.
+    """Carries out requests about forwards and their connections.
 
     Args:
-        session: The engine's door.
-        sampler: Has the latest snapshot, and is told when there is something new to see.
-        memory: Is told what was used.
-        mouth: Tells what became of a wish.
+        session: Owns the forwards.
+        sampler: Provides the latest snapshot.
+        queue: Runs the commands.
+        favorites: Records which entries were used.
+        notifier: Shows results.
+        defaults: Returns the settings of new forwards.
     """
 
     def __init__(
-        self, session: Session, sampler: sampler_module.Sampler, memory: Favorites, mouth: Notifier
+        self,
+        session: Session,
+        sampler: Sampler,
+        queue: CommandQueue,
+        favorites: Favorites,
+        notifier: Notifier,
+        defaults: Callable[[], ForwardDefaults],
     ) -> None:
         self._session = session
         self._sampler = sampler
-        self._memory = memory
-        self._mouth = mouth
-        self._wishes: asyncio.Queue[Action] = asyncio.Queue(_MAX_WISHES)
+        self._queue = queue
+        self._favorites = favorites
+        self._notifier = notifier
+        self._defaults = defaults
         self._undo: list[tuple[ForwardSpec, ...]] = []
 
-    async def run(self) -> None:
-        """Grant for ever."""
-        while True:
-            wish = await self._wishes.get()
-            try:
-                async with asyncio.timeout(sampler_module.ANSWER_S):
-                    await wish()
-                    self._sampler.snapshot = await self._session.snapshot()
-            except TuiForwardError as error:
-                self._mouth.notify_error(error)
-            except TimeoutError:
-                self._mouth.notify_error(TransportError("the engine process does not answer"))
-            self._sampler.request_sample()
+    # Requests of the screens.
 
-    def enqueue(self, action: Action) -> bool:
-        """Do this when all that was wished before is done; False: there is too much of it."""
-        try:
-            self._wishes.put_nowait(action)
-        except asyncio.QueueFull:
-            return False
-        return True
+    def forward_ports(self, request: ForwardPortsRequested, context: str) -> None:
+        """Start the forwards of ports; stop running ones if the request toggles."""
+        self._queue.enqueue(partial(self._forward_ports, request, context, self._defaults()))
 
-    def forwards(self, forward_ids: Sequence[str]) -> list[Forward]:
-        """Those of them that there are."""
-        return [one for one in self._sampler.snapshot.forwards if one.id in forward_ids]
-
-    async def switch_ports(
-        self,
-        context: str,
-        ports: Sequence[tuple[Entry, DeclaredPort]],
-        defaults: ForwardDefaults,
-        *,
-        toggle: bool,
+    async def _forward_ports(
+        self, request: ForwardPortsRequested, context: str, defaults: ForwardDefaults
     ) -> None:
-        """Switch ports on; those that are on off, if that is wanted."""
         stopped: list[Forward] = []
-        for entry, port in ports:
+        for entry, port in request.ports:
             forward = forward_on(self._sampler.snapshot.forwards, context, entry, port)
             if forward is None:
                 await self._session.start(defaults.spec(target_of(context, entry, port)))
-                self._memory.record_use(context, entry.key)
-            elif toggle:
+                self._favorites.record_use(context, entry.key)
+            elif request.toggle:
                 await self._session.stop(forward.id)
                 stopped.append(forward)
         self.push_undo(stopped)
 
-    async def stop(self, forward_ids: Sequence[str]) -> None:
-        """End forwards; `undo` brings them back."""
-        forwards = self.forwards(forward_ids)
-        for forward in forwards:
-            await self._session.stop(forward.id)
-        self.push_undo(forwards)
-        if forwards:
-            one = len(forwards) == 1
-            named = target_text(forwards[0]) if one else pluralize(len(forwards), "forward")
-            self._mouth.notify_info(f"stopped {named}; u brings {'it' if one else 'them'} back")
+    def run_action(self, request: ForwardActionRequested) -> None:
+        """Stop, pause, resume or reconnect forwards."""
+        if request.action is ForwardAction.STOP:
+            self.stop(request.forward_ids)
+        else:
+            self._queue.enqueue(
+                partial(self._pause_or_reconnect, request.forward_ids, request.action)
+            )
 
-    async def pause_or_reconnect(self, forward_ids: Sequence[str], wish: ForwardAction) -> None:
-        """Pause or go on, or reconnect."""
-        for forward in self.forwards(forward_ids):
-            if wish is ForwardAction.RECONNECT:
+    async def _pause_or_reconnect(self, forward_ids: Sequence[str], action: ForwardAction) -> None:
+        for forward in self._sampler.forwards(forward_ids):
+            if action is ForwardAction.RECONNECT:
                 await self._session.reconnect(forward.id)
             elif forward.paused:
                 await self._session.resume(forward.id)
             else:
                 await self._session.pause(forward.id)
 
-    async def start(self, specs: Sequence[ForwardSpec], how: str) -> None:
-        """Begin forwards, and say how they came about."""
+    def close_connections(self, request: CloseConnectionsRequested) -> None:
+        """Close connections."""
+        self._queue.enqueue(partial(self._close_connections, request.connection_ids))
+
+    async def _close_connections(self, connection_ids: Sequence[int]) -> None:
+        for connection_id in connection_ids:
+            await self._session.close_connection(connection_id)
+
+    # Start and stop.
+
+    def start(self, specs: Sequence[ForwardSpec], result: str = "started") -> None:
+        """Start forwards and report them.
+
+        Args:
+            specs: One for each forward.
+            result: End of the notification.
+        """
+        self._queue.enqueue(partial(self._start, specs, result))
+
+    async def _start(self, specs: Sequence[ForwardSpec], result: str) -> None:
         for spec in specs:
             await self._session.start(spec)
         what = str(specs[0].target) if len(specs) == 1 else pluralize(len(specs), "forward")
-        self._mouth.notify_info(f"{what} {how}")
+        self._notifier.info(f"{what} {result}")
 
-    async def replace(self, forward: Forward, spec: ForwardSpec) -> None:
-        """End a forward and begin it otherwise, on its port if no other is asked for."""
+    def replace(self, forward: Forward, spec: ForwardSpec) -> None:
+        """Restart a forward with another spec, on its local port unless the spec names one."""
+        self._queue.enqueue(partial(self._replace, forward, spec))
+
+    async def _replace(self, forward: Forward, spec: ForwardSpec) -> None:
         await self._session.stop(forward.id)
         self.push_undo([forward])
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
-        await self.start((spec,), "changed")
+        await self._start((spec,), "changed")
 
-    async def end_connections(self, connection_ids: Sequence[int]) -> None:
-        """End connections."""
-        for connection_id in connection_ids:
-            await self._session.close_connection(connection_id)
+    def stop(self, forward_ids: Sequence[str]) -> None:
+        """Stop forwards; `undo` restores them."""
+        self._queue.enqueue(partial(self._stop, forward_ids))
 
-    async def restore(self, offer: RestoreOffer) -> None:
-        """Switch on what was on before."""
-        troubles = await offer.restore()
-        for trouble in troubles:
-            self._mouth.notify_error(trouble)
-        if count := len(offer.specs) - len(troubles):
-            self._mouth.notify_info(f"{pluralize(count, 'forward')} back")
-        offer.forget()
+    async def _stop(self, forward_ids: Sequence[str]) -> None:
+        forwards = self._sampler.forwards(forward_ids)
+        for forward in forwards:
+            await self._session.stop(forward.id)
+        self.push_undo(forwards)
+        if forwards:
+            is_one = len(forwards) == 1
+            what = target_text(forwards[0]) if is_one else pluralize(len(forwards), "forward")
+            self._notifier.info(f"Stopped {what}. Press u to restore {'it' if is_one else 'them'}.")
 
-    async def quit(self, how: QuitChoice) -> None:
-        """Stop all forwards or let them go on, then leave; an engine that is gone is no reason."""
-        farewell = ""
-        try:
-            async with asyncio.timeout(sampler_module.ANSWER_S):
-                forwards = (await self._session.snapshot()).forwards
-                if how is QuitChoice.STOP:
-                    await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
-                await self._session.set_keep_running(how is QuitChoice.KEEP_RUNNING)
-            if how is QuitChoice.KEEP_RUNNING:
-                farewell = still_running_message(len(forwards))
-        except (TuiForwardError, TimeoutError) as error:
-            if how is QuitChoice.KEEP_RUNNING:
-                self._mouth.notify_error(
-                    error
-                    if isinstance(error, TuiForwardError)
-                    else TransportError("the engine process does not answer")
-                )
-                return
-        self._mouth.exit_with_message(farewell)
+    # Undo.
 
     @property
     def can_undo(self) -> bool:
-        """Whether anything was stopped that is not back."""
+        """Whether there are stopped forwards to restore."""
         return bool(self._undo)
 
     def undo(self) -> None:
-        """Bring back what was stopped last."""
+        """Restore the forwards that were stopped last."""
         if self._undo:
-            self.enqueue(partial(self.start, self._undo.pop(), "back"))
+            self.start(self._undo.pop(), "restored")
 
     def push_undo(self, stopped: Sequence[Forward]) -> None:
-        """What was stopped can come back on the port it had."""
+        """Let `undo` restore forwards on the local ports they had."""
         specs = tuple(spec_with_bound_port(forward) for forward in stopped)
         if specs:
             self._undo.append(specs)
             del self._undo[:-_MAX_UNDO]
+
+    def palette_commands(self) -> Iterator[PaletteCommand]:
+        """Yield a command to stop each forward."""
+        from tui_forward.tui.keys.palette import PaletteCommand
+
+        for forward in self._sampler.snapshot.forwards:
+            yield PaletteCommand(
+                f"Stop {forward.spec.target}", local_text(forward), partial(self.stop, [forward.id])
+            )

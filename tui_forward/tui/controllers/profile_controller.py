@@ -1,6 +1,6 @@
-"""What a person is asked and told about profiles: which one, what it would change, what to save.
+"""Profiles in the dashboard: choose, preview, apply, stop, edit and save.
 
-What is done with them is done by `profile_desk`, which is loaded when it is asked for.
+`profile_service`, which does the work, is imported on first use.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
-from tui_forward.tui.controllers.forward_controller import ForwardController, Notifier
+from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -29,135 +29,135 @@ if TYPE_CHECKING:
 
 
 class ProfileController:
-    """Talks about profiles.
+    """Shows the dialogs about profiles and carries out their results.
 
     Args:
-        app: Shows the screens.
-        mouth: Tells what became of it.
-        session: Where forwards are.
-        sampler: Knows what is on, and is told when there is something new to see.
-        granter: Stops forwards so that it can be undone.
-        files: Where profiles are.
+        app: Shows the dialogs.
+        notifier: Shows results.
+        session: Owns the forwards.
+        sampler: Provides the latest snapshot; draws results.
+        forwards: Stops forwards so that they can be restored.
+        paths: Where profiles are.
     """
 
     def __init__(
         self,
         app: App[None],
-        mouth: Notifier,
+        notifier: Notifier,
         session: Session,
         sampler: Sampler,
-        granter: ForwardController,
-        files: DashboardPaths,
+        forwards: ForwardController,
+        paths: DashboardPaths,
     ) -> None:
         self._app = app
-        self._mouth = mouth
+        self._notifier = notifier
         self._session = session
         self._sampler = sampler
-        self._granter = granter
-        self._files = files
+        self._forwards = forwards
+        self._paths = paths
 
     def choose(self) -> None:
-        """Which one, then what it would change."""
-        desk = self._desk()
-        if desk is not None:
+        """Open the picker of profiles, then the preview of the chosen one."""
+        service = self._service()
+        if service is not None:
             self._app.run_worker(
-                self._choose(desk), group="profiles", exclusive=True, exit_on_error=False
+                self._choose(service), group="profiles", exclusive=True, exit_on_error=False
             )
 
     def save(self) -> None:
-        """Under which name what is on is to be written."""
+        """Ask for a name and save the active forwards as a profile."""
         from tui_forward.tui.screens.picker import Picker
 
-        desk, forwards = self._desk(), self._sampler.snapshot.forwards
-        if desk is None:
+        service, forwards = self._service(), self._sampler.snapshot.forwards
+        if service is None:
             return
 
-        def chosen(name: str | None) -> None:
+        def save(name: str | None) -> None:
             if name is not None:
-                self._app.run_worker(self._save(desk, name, forwards), group="profile")
+                self._app.run_worker(self._save(service, name, forwards), group="profile")
 
-        note = f"{pluralize(len(forwards), 'forward')} will be written. Type a name."
-        self._app.push_screen(Picker("profile", (), free=True, verb="write", note=note), chosen)
+        note = f"Saves {pluralize(len(forwards), 'forward')}. Type a name."
+        self._app.push_screen(Picker("profile", (), free=True, verb="save", note=note), save)
 
-    def _desk(self) -> ProfileService | None:
-        files = self._files
-        if files.profiles is None or files.trusted is None or files.working is None:
-            self._app.notify("There are no profiles here", severity="warning")
+    def _service(self) -> ProfileService | None:
+        paths = self._paths
+        if paths.profiles is None or paths.trusted_profiles is None or paths.working_dir is None:
+            self._notifier.warn("Profiles are not available")
             return None
         from tui_forward.profiles.store import ProfileStore
         from tui_forward.profiles.trust import TrustStore
         from tui_forward.tui.controllers.profile_service import ProfileService
 
-        store = ProfileStore(files.profiles, files.working)
-        return ProfileService(self._session, store, TrustStore(files.trusted))
+        store = ProfileStore(paths.profiles, paths.working_dir)
+        return ProfileService(self._session, store, TrustStore(paths.trusted_profiles))
 
-    async def _choose(self, desk: ProfileService) -> None:
+    async def _choose(self, service: ProfileService) -> None:
         from tui_forward.tui.screens.picker import Picker
 
         try:
-            found = await desk.found()
+            entries = await service.load()
         except TuiForwardError as error:
-            self._mouth.notify_error(error)
+            self._notifier.error(error)
             return
 
-        def chosen(key: str | None) -> None:
+        def preview(key: str | None) -> None:
             if key is not None:
-                self._show(desk, found[key])
+                self._preview(service, entries[key])
 
-        note = "" if found else "None yet: W writes what is on as one."
-        options = desk.options(found, self._sampler.snapshot.forwards)
-        self._app.push_screen(Picker("profile", options, note=note), chosen)
+        note = "" if entries else "No profiles yet. Press W to save the active forwards as one."
+        options = service.options(entries, self._sampler.snapshot.forwards)
+        self._app.push_screen(Picker("profile", options, note=note), preview)
 
-    def _show(self, desk: ProfileService, found: ProfileEntry) -> None:
+    def _preview(self, service: ProfileService, entry: ProfileEntry) -> None:
         from tui_forward.tui.screens.profile import ProfileAction, ProfileScreen
 
-        def answered(wish: ApplyMode | ProfileAction | None) -> None:
-            if isinstance(wish, ApplyMode):
+        def carry_out(answer: ApplyMode | ProfileAction | None) -> None:
+            if isinstance(answer, ApplyMode):
                 self._app.run_worker(
-                    self._up(desk, found, wish, view.changes[wish]), group="profile"
+                    self._apply(service, entry, answer, view.changes[answer]), group="profile"
                 )
-            elif wish is ProfileAction.EDIT:
-                self._edit(found.file.path)
-            elif wish is ProfileAction.DOWN and found.profile is not None:
-                on = forwards_of(found.profile, self._sampler.snapshot.forwards).values()
-                if not self._granter.enqueue(partial(self._granter.stop, [one.id for one in on])):
-                    self._app.bell()
+            elif answer is ProfileAction.EDIT:
+                self._edit(entry.file.path)
+            elif answer is ProfileAction.DOWN and entry.profile is not None:
+                active = forwards_of(entry.profile, self._sampler.snapshot.forwards).values()
+                self._forwards.stop([one.id for one in active])
 
-        view = desk.view(found, self._sampler.snapshot.forwards)
-        self._app.push_screen(ProfileScreen(view), answered)
+        view = service.view(entry, self._sampler.snapshot.forwards)
+        self._app.push_screen(ProfileScreen(view), carry_out)
 
-    async def _up(
-        self, desk: ProfileService, found: ProfileEntry, manner: ApplyMode, seen: Sequence[str]
+    async def _apply(
+        self, service: ProfileService, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]
     ) -> None:
         try:
-            done = await desk.up(found, manner, seen)
+            plan = await service.apply(entry, mode, shown)
         except TuiForwardError as error:
-            self._mouth.notify_error(error)
+            self._notifier.error(error)
         else:
-            self._granter.push_undo(done.stopped)
-            back = "; u brings back what was stopped" if done.stopped else ""
-            self._mouth.notify_info(f"{found.name}: {pluralize(len(seen), 'change')}{back}")
+            self._forwards.push_undo(plan.stopped)
+            undo = ". Press u to restore the stopped forwards." if plan.stopped else ""
+            self._notifier.info(f"{entry.name}: {pluralize(len(shown), 'change')}{undo}")
         self._sampler.request_sample()
 
     def _edit(self, path: Path) -> None:
-        """In the person's editor, with the terminal to itself; forwards go on meanwhile."""
+        """Open a profile in the user's editor, which takes over the terminal until it ends."""
         from tui_forward.tui.controllers.profile_service import editor_command
 
         try:
             command = editor_command(os.environ, path)
             with self._app.suspend():
-                subprocess.run(command, check=False)  # the person waits for nothing else
+                # Blocks the event loop, as there is no screen; the engine is another process.
+                subprocess.run(command, check=False)
         except SuspendNotSupported:
-            self._app.notify(f"Edit {path} yourself", severity="warning", markup=False)
+            self._notifier.warn(f"No editor can be opened here. Edit {path}.")
         except TuiForwardError as error:
-            self._mouth.notify_error(error)
+            self._notifier.error(error)
         except OSError as error:
-            self._mouth.notify_error(ConfigError(f"the editor cannot be started: {error.strerror}"))
+            self._notifier.error(ConfigError(f"cannot start the editor: {error.strerror}"))
 
-    async def _save(self, desk: ProfileService, name: str, forwards: Sequence[Forward]) -> None:
+    async def _save(self, service: ProfileService, name: str, forwards: Sequence[Forward]) -> None:
         try:
-            path = await desk.save(name, forwards)
+            path = await service.save(name, forwards)
         except TuiForwardError as error:
-            self._mouth.notify_error(error)
+            self._notifier.error(error)
         else:
-            self._mouth.notify_info(f"{pluralize(len(forwards), 'forward')} written to {path}")
+            self._notifier.info(f"{pluralize(len(forwards), 'forward')} saved to {path}")

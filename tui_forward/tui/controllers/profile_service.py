@@ -1,7 +1,6 @@
-"""Profiles for the dashboard: found, compared with what is on, carried out, written.
+"""Loads, previews, applies and saves profiles for the dashboard.
 
-Reading them takes a library that takes a while to load: this module is loaded when somebody
-asks for profiles.
+The YAML library takes long to import: import this module when profiles are needed.
 """
 
 from __future__ import annotations
@@ -27,32 +26,39 @@ from tui_forward.session import Session
 from tui_forward.tui.screens.profile import ProfileView
 from tui_forward.tui.viewmodel.picker_options import PickerOption
 
-_WAIT_S = 30.0  # for what others need
-_EDITOR = "vi"
+_DEPENDENCY_WAIT_S = 30.0  # for a forward to be ready that another one needs
+_DEFAULT_EDITOR = "vi"
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileEntry:
-    """A file with a profile, or with what should be one."""
+    """A profile file, valid or not.
+
+    Attributes:
+        file: The file.
+        text: Its content; empty if it cannot be read.
+        profile: The profile; None if the file is invalid.
+        error: Why the file is invalid.
+    """
 
     file: ProfileFile
     text: str
     profile: Profile | None
-    trouble: ProfileError | None = None
+    error: ProfileError | None = None
 
     @property
     def name(self) -> str:
-        """What it is called, as far as that can be told."""
+        """The profile's name, or the file's if it is invalid."""
         return self.profile.name if self.profile is not None else self.file.path.stem
 
 
 class ProfileService:
-    """Does with profiles what the dashboard wants.
+    """Operations on profiles.
 
     Args:
-        session: Where forwards are.
-        store: Where profiles are.
-        trust: Which of somebody else's were agreed to.
+        session: Owns the forwards.
+        store: Profile files.
+        trust: Which team profiles are trusted.
     """
 
     def __init__(self, session: Session, store: ProfileStore, trust: TrustStore) -> None:
@@ -60,15 +66,15 @@ class ProfileService:
         self._store = store
         self._trust = trust
 
-    async def found(self) -> dict[str, ProfileEntry]:
-        """All profiles, by path.
+    async def load(self) -> dict[str, ProfileEntry]:
+        """Return all profiles by path.
 
         Raises:
-            ConfigError: The folder cannot be looked into.
+            ConfigError: The folder cannot be read.
         """
-        return await asyncio.to_thread(self._found)
+        return await asyncio.to_thread(self._load)
 
-    def _found(self) -> dict[str, ProfileEntry]:
+    def _load(self) -> dict[str, ProfileEntry]:
         return {str(file.path): self._read(file) for file in self._store.files()}
 
     @staticmethod
@@ -82,30 +88,31 @@ class ProfileService:
 
     @staticmethod
     def options(
-        found: Mapping[str, ProfileEntry], forwards: Sequence[Forward]
+        entries: Mapping[str, ProfileEntry], forwards: Sequence[Forward]
     ) -> list[PickerOption]:
-        """For the picker."""
+        """Return an option of the picker for each profile."""
         options = []
-        for key, one in found.items():
-            if one.profile is None:
-                options.append(PickerOption(key, one.name, "wrong"))
+        for key, entry in entries.items():
+            if entry.profile is None:
+                options.append(PickerOption(key, entry.name, "invalid"))
                 continue
-            on = len(forwards_of(one.profile, forwards))
-            what = pluralize(len(one.profile.forwards), "forward")
-            detail = f"{what}, {on} on" if on else what
-            if one.file.team:
+            active = len(forwards_of(entry.profile, forwards))
+            detail = pluralize(len(entry.profile.forwards), "forward")
+            if active:
+                detail += f", {active} active"
+            if entry.file.team:
                 detail += ", team"
-            options.append(PickerOption(key, one.name, detail, current=bool(on)))
+            options.append(PickerOption(key, entry.name, detail, current=bool(active)))
         return options
 
-    def view(self, found: ProfileEntry, forwards: Sequence[Forward]) -> ProfileView:
-        """What the person is shown before anything is done."""
-        profile, file = found.profile, str(found.file.path)
+    def view(self, entry: ProfileEntry, forwards: Sequence[Forward]) -> ProfileView:
+        """Return the preview of a profile."""
+        profile, file = entry.profile, str(entry.file.path)
         if profile is None:
-            faults = found.trouble.problems if found.trouble is not None else ()
-            lines = [f"line {one.line}, column {one.column}: {one.message}" for one in faults]
-            return ProfileView(found.name, file, "It cannot be used:", lines, wrong=True)
-        open_on = {
+            problems = entry.error.problems if entry.error is not None else ()
+            lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
+            return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
+        exposed = {
             one.name: ", ".join(a for a in one.spec.addresses if not is_loopback(a))
             for one in profile.forwards
         }
@@ -113,55 +120,61 @@ class ProfileService:
         return ProfileView(
             name=profile.name,
             file=file,
-            about=profile.description,
+            description=profile.description,
             lines=[f"{one.name:{width}}  {one.spec.target}" for one in profile.forwards],
             exposed=[
-                f"{name} is OPEN TO OTHER MACHINES on {where}"
-                for name, where in open_on.items()
-                if where
+                f"{name} is OPEN TO OTHER MACHINES on {addresses}"
+                for name, addresses in exposed.items()
+                if addresses
             ],
             changes={one: list(make_plan(profile, forwards, one).lines()) for one in ApplyMode},
-            on=len(forwards_of(profile, forwards)),
-            is_untrusted=found.file.team
-            and not self._trust.is_trusted(found.file.path, found.text),
+            active_count=len(forwards_of(profile, forwards)),
+            is_untrusted=entry.file.team
+            and not self._trust.is_trusted(entry.file.path, entry.text),
         )
 
-    async def up(self, found: ProfileEntry, manner: ApplyMode, seen: Sequence[str]) -> Plan:
-        """Make what is on fit it; the person has seen what that changes, and said yes.
+    async def apply(self, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]) -> Plan:
+        """Apply a valid profile whose changes the user has confirmed, and trust it.
+
+        Args:
+            entry: The profile.
+            mode: What happens to other forwards.
+            shown: The changes as they were shown.
 
         Returns:
-            What had to be done.
+            The plan that was carried out.
 
         Raises:
-            TuiForwardError: It cannot be done; as `apply`, or two want one port, or it would
-                change something else by now.
+            UsageError: The changes are not the ones shown; nothing was done.
+            TuiForwardError: See `apply_plan`.
         """
-        profile = found.profile
+        profile = entry.profile
         assert profile is not None
-        wanted = await plan_profile(self._session, profile, manner)
-        if list(wanted.lines()) != list(seen):
+        plan = await plan_profile(self._session, profile, mode)
+        if list(plan.lines()) != list(shown):
             raise UsageError(
-                "nothing was done: what is on has changed meanwhile",
-                hint=f"look again at what {found.name} would change",
+                "aborted: active forwards have changed",
+                hint=f"Open {entry.name} again to see its changes",
             )
-        if found.file.team:
-            await asyncio.to_thread(self._trust.trust, found.file.path, found.text)
-        needed = any(one.needs for one in profile.forwards)
-        await apply_plan(self._session, profile, wanted, wait_s=_WAIT_S if needed else None)
-        return wanted
+        if entry.file.team:
+            await asyncio.to_thread(self._trust.trust, entry.file.path, entry.text)
+        has_dependencies = any(one.needs for one in profile.forwards)
+        wait_s = _DEPENDENCY_WAIT_S if has_dependencies else None
+        await apply_plan(self._session, profile, plan, wait_s=wait_s)
+        return plan
 
     async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
-        """Write what is on as a profile of the person's own.
+        """Save forwards as a profile of the user; comments of an existing one stay.
 
         Raises:
-            ProfileError: There is one of that name, and it cannot be understood.
-            ConfigError: The name is none, or the file cannot be written.
+            ProfileError: The existing profile of that name is invalid.
+            ConfigError: The name is invalid or the file cannot be written.
         """
         return await asyncio.to_thread(self._save, name, forwards)
 
     def _save(self, name: str, forwards: Sequence[Forward]) -> Path:
         if Path(name).name != name or name.startswith("."):
-            raise ConfigError(f'"{name}" cannot be the name of a profile', hint="use letters")
+            raise ConfigError(f'invalid profile name "{name}"', hint="use letters and digits")
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if path.exists() else ""
         self._store.write(
@@ -171,13 +184,13 @@ class ProfileService:
 
 
 def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:
-    """The person's editor, for a file.
+    """Return the command that opens a file in the user's editor.
 
     Raises:
-        ConfigError: What is set as the editor cannot be understood.
+        ConfigError: $VISUAL or $EDITOR cannot be parsed.
     """
-    editor = environ.get("VISUAL") or environ.get("EDITOR") or _EDITOR
+    editor = environ.get("VISUAL") or environ.get("EDITOR") or _DEFAULT_EDITOR
     try:
         return [*shlex.split(editor), str(path)]
     except ValueError as error:
-        raise ConfigError(f"$EDITOR cannot be understood: {editor}", hint=str(error)) from error
+        raise ConfigError(f"cannot parse $EDITOR: {editor}", hint=str(error)) from error

@@ -1,4 +1,4 @@
-"""Small screens over the dashboard, and the one question before quitting."""
+"""Modal dialogs: their base class, and the questions about quitting and restoring."""
 
 from __future__ import annotations
 
@@ -14,110 +14,112 @@ from textual.widgets import Static
 
 from tui_forward.common.formatting import pluralize
 
-_SHOWN = 10  # forwards named in a question
+_MAX_LINES = 10  # forwards listed in a question
 
 T = TypeVar("T")
 
 
 class Dialog(ModalScreen[T], Generic[T]):
-    """A box in the middle of the dashboard."""
+    """Box in the middle of the screen."""
 
 
 class QuitChoice(Enum):
-    """What becomes of the forwards when the dashboard is left."""
+    """What happens to active forwards when the dashboard quits."""
 
     STOP = auto()
     KEEP_RUNNING = auto()
 
 
 class QuitScreen(Dialog[QuitChoice | None]):
-    """Asked once, if forwards are on; answers with what becomes of them, None to stay.
+    """Question before quitting with active forwards; its result is None to stay.
 
     Args:
-        forwards: How many are on.
-        connections: How many connections are open.
-        keep_running: They are to go on as things stand.
-        may_stay: They can go on at all.
+        forwards: Number of active forwards.
+        connections: Number of open connections.
+        keep_running: Whether to keep them running by default.
+        can_keep_running: Whether forwards can run without the dashboard.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and leave"),
-        Binding("l", "leave_on", "Leave on", id="quit.leave-on",
-                tooltip="Leave; the forwards go on without the dashboard"),
+        Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and quit"),
+        Binding("l", "keep_running", "Keep running", id="quit.keep-running",
+                tooltip="Quit; forwards keep running without the dashboard"),
         Binding("q,enter,ctrl+c,ctrl+q", "default", "Quit", id="quit.usual",
-                tooltip="Leave; forwards that were to go on do, others are stopped"),
-        Binding("n,escape", "stay", "Stay", id="quit.no", tooltip="Leave everything as it is"),
+                tooltip="Quit with the default answer"),
+        Binding("n,escape", "cancel", "Cancel", id="quit.no", tooltip="Do not quit"),
     ]  # fmt: skip
 
     def __init__(
-        self, forwards: int, connections: int, *, keep_running: bool, may_stay: bool = True
+        self, forwards: int, connections: int, *, keep_running: bool, can_keep_running: bool = True
     ) -> None:
         super().__init__()
         self._forwards = forwards
         self._connections = connections
-        self._keep_running = keep_running and may_stay
-        self._may_stay = may_stay
+        self._keep_running = keep_running and can_keep_running
+        self._can_keep_running = can_keep_running
 
     def compose(self) -> ComposeResult:
-        """The question and the two answers."""
+        """Show the question and its keys."""
         what = pluralize(self._forwards, "forward")
         if self._connections:
             what += f" with {pluralize(self._connections, 'open connection')}"
         with Vertical() as box:
             if self._keep_running:
-                box.border_subtitle = "enter  leave on · y  stop all · n  stay"
-                yield Static(f"Quit and leave {what} on?")
+                box.border_subtitle = "enter  keep running · y  stop all · n  cancel"
+                yield Static(f"Quit and keep {what} running?")
             else:
-                leave_on = " · l  leave on" if self._may_stay else ""
-                box.border_subtitle = f"y  quit{leave_on} · n  stay"
+                keep_running = " · l  keep running" if self._can_keep_running else ""
+                box.border_subtitle = f"y  quit{keep_running} · n  cancel"
                 yield Static(f"Quit and stop {what}?")
 
     def action_stop(self) -> None:
-        """End them all."""
+        """Stop all forwards and quit."""
         self.dismiss(QuitChoice.STOP)
 
-    def action_leave_on(self) -> None:
-        """Let them go on."""
-        if self._may_stay:
+    def action_keep_running(self) -> None:
+        """Quit and keep forwards running, if they can."""
+        if self._can_keep_running:
             self.dismiss(QuitChoice.KEEP_RUNNING)
 
     def action_default(self) -> None:
-        """As the question has it."""
+        """Quit as the question says."""
         self.dismiss(QuitChoice.KEEP_RUNNING if self._keep_running else QuitChoice.STOP)
 
-    def action_stay(self) -> None:
-        """Go back."""
+    def action_cancel(self) -> None:
+        """Do not quit."""
         self.dismiss(None)
 
 
 class RestoreScreen(Dialog[bool | None]):
-    """Asked once, if a crash or a reboot has ended what was on.
+    """Question whether to restore the last session; its result is None to ask again later.
 
     Args:
-        what: A line for each forward.
+        lines: One for each forward.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "Bring back", id="resume.yes",
-                tooltip="Switch them on again, on the ports they had"),
-        Binding("n", "answer(False)", "Forget", id="resume.no", tooltip="Do not ask again"),
-        Binding("escape", "answer(None)", "Later", id="resume.later",
+        Binding("y,enter", "answer(True)", "Restore", id="restore.yes",
+                tooltip="Start the forwards again, on the same ports"),
+        Binding("n", "answer(False)", "Discard", id="restore.no",
+                tooltip="Discard the forwards and do not ask again"),
+        Binding("escape", "answer(None)", "Later", id="restore.later",
                 tooltip="Ask again at the next start"),
     ]  # fmt: skip
 
-    def __init__(self, what: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str]) -> None:
         super().__init__()
-        self._what = what
+        self._lines = lines
 
     def compose(self) -> ComposeResult:
-        """The question and what it is about."""
-        shown, more = self._what[:_SHOWN], len(self._what) - _SHOWN
+        """Show the question, the forwards and the keys."""
+        more = len(self._lines) - _MAX_LINES
         with Vertical() as box:
-            box.border_subtitle = "enter  bring back · n  forget · esc  later"
-            yield Static(f"{pluralize(len(self._what), 'forward')} of the last session:\n")
+            box.border_subtitle = "enter  restore · n  discard · esc  later"
+            yield Static(f"Restore {pluralize(len(self._lines), 'forward')} of the last session?\n")
+            shown = self._lines[:_MAX_LINES]
             lines = [*shown, f"… and {more} more"] if more > 0 else shown
             yield Static("\n".join(f"  {line}" for line in lines), markup=False)
 
     def action_answer(self, answer: bool | None) -> None:
-        """Close with the answer."""
+        """Close with an answer."""
         self.dismiss(answer)

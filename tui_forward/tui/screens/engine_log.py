@@ -1,4 +1,4 @@
-"""The engine's log, followed while one looks: by level, with a search, wrapped or not."""
+"""Engine log: follows the file, filters by level, searches."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ from tui_forward.tui.widgets.status_line import StatusLine
 POLL_S = 0.5
 _LEVELS: Final = (LogLevel.DEBUG, LogLevel.INFO, LogLevel.WARNING, LogLevel.ERROR)
 
-Headline = Callable[[], tuple[Cell, ...]]
+Header = Callable[[], tuple[Cell, ...]]
 
 
 class LogScreen(Screen[None]):
-    """Shows the end of a log file and whatever is written to it.
+    """End of a log file, with lines that are appended to it.
 
     Args:
-        path: The file; it need not be there.
-        headline: What the top line says, asked at every look: forwards and their states are
-            to be seen on every screen.
+        path: The file; it may be missing.
+        header: Returns the cells of the header line, which shows the state of the forwards;
+            None for no header.
     """
 
     CSS_PATH = stylesheet("log_screen.tcss")
     AUTO_FOCUS = "LogView"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", key_display="esc", id="log.back",
-                tooltip="Leave the search, then the log"),
-        Binding("slash", "search", "Search", id="log.search", tooltip="Find a text in the log"),
-        Binding("n", "find(1)", "Next", id="log.next", tooltip="The next place with the text"),
+                tooltip="Clear the search, then close the log"),
+        Binding("slash", "search", "Search", id="log.search", tooltip="Search the log"),
+        Binding("n", "find(1)", "Next", id="log.next", tooltip="Next match"),
         Binding("N", "find(-1)", "Previous", id="log.previous",
-                tooltip="The place with the text before this one"),
+                tooltip="Previous match"),
         Binding("l", "level", "Level", id="log.level",
-                tooltip="Show everything, or only what is at least so grave"),
+                tooltip="Change the minimum level"),
         Binding("w", "wrap", "Wrap", id="log.wrap",
-                tooltip="Break long lines, or let them run out to the right"),
-        Binding("end,G", "follow", "End", key_display="end", id="log.end",
-                tooltip="Go to the end, and stay there as lines come"),
+                tooltip="Wrap long lines, or scroll them"),
+        Binding("end,G", "follow", "Follow", key_display="end", id="log.end",
+                tooltip="Go to the end and follow new lines"),
     ]  # fmt: skip
 
-    searched = reactive("", bindings=True)
+    search_text = reactive("", bindings=True)
 
-    def __init__(self, path: Path, *, headline: Headline | None = None) -> None:
+    def __init__(self, path: Path, *, header: Header | None = None) -> None:
         super().__init__()
         self._tail = LogTail(path)
-        self._headline = headline
+        self._header = header
         self._level = LogLevel.DEBUG
-        self._top = StatusLine(title_may_go=True, id="log-headline")
+        self._header_line = StatusLine(title_may_go=True, id="log-headline")
         self._state = StatusLine(id="log-state")
         self._view = LogView()
         self._input = Input(
@@ -68,16 +68,16 @@ class LogScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        """The log between what one looks at and the keys."""
-        if self._headline is not None:
-            yield self._top
+        """Show header, state, log, search line and keys."""
+        if self._header is not None:
+            yield self._header_line
         yield self._state
         yield self._view
         yield self._input
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Start to follow the file."""
         self._input.display = False
         self._follow_file()
 
@@ -92,67 +92,69 @@ class LogScreen(Screen[None]):
     def _show(self) -> None:
         lines = tuple(line for line in self._tail.lines if line.level >= self._level)
         self._view.show(lines)
-        self._view.empty = self._nothing()
+        self._view.empty = self._empty_text()
 
-    def _nothing(self) -> str:
-        """What an empty view says."""
+    def _empty_text(self) -> str:
         if self._tail.trouble:
             return f"{sanitize_terminal_text(self._tail.trouble)}. {self._tail.hint}."
         if not self._tail.lines:
-            return "The log is empty. What the engine writes appears here."
-        return f"Nothing in the log is as grave as {self._level.name.lower()}. l shows less grave."
+            return "Log is empty"
+        return (
+            f"No lines at level {self._level.name.lower()} or above. Press l to change the level."
+        )
 
     def _draw_state(self) -> None:
-        if self._headline is not None:
-            self._top.show(self._headline())
+        if self._header is not None:
+            self._header_line.show(self._header())
         cells = [Cell("log", "strong")]
         if self._tail.trouble:
-            cells.append(Cell("✗ not readable now", "warn"))
+            cells.append(Cell("✗ not readable", "warn"))
         if self._level > LogLevel.DEBUG:
             cells.append(Cell(f"≥ {self._level.name.lower()}", "warn"))
-        if self.searched:
+        if self.search_text:
             place, count = self._view.found
-            what = f"{place} of {count}" if count else "nowhere"
+            what = f"{place} of {count}" if count else "no match"
             cells.append(
-                Cell(f"“{sanitize_terminal_text(self.searched)}” {what}", "" if count else "warn")
+                Cell(
+                    f"“{sanitize_terminal_text(self.search_text)}” {what}", "" if count else "warn"
+                )
             )
         following = self._view.following
-        cells.append(Cell("▼ follows" if following else "‖ stays", "ok" if following else "dim"))
-        cells.append(
-            Cell(sanitize_terminal_text(str(self._tail.path)), "dim")
-        )  # last: long paths are cut off
+        cells.append(Cell("▼ following" if following else "‖ paused", "ok" if following else "dim"))
+        # Last, as a long path is cut off.
+        cells.append(Cell(sanitize_terminal_text(str(self._tail.path)), "dim"))
         self._state.show(cells)
 
     # Keys.
 
     def action_back(self) -> None:
-        """Leave the search if there is one, else the screen."""
-        if self._input.display or self.searched:
+        """Clear the search if there is one, else close the screen."""
+        if self._input.display or self.search_text:
             self._search_for("")
             self._close_search()
         else:
             self.dismiss()
 
     def action_search(self) -> None:
-        """Ask for a text."""
+        """Open the search line."""
         self._input.display = True
-        self._input.value = self.searched
-        self._input.cursor_position = len(self.searched)
-        self.set_focus(self._input)  # at once: the next key belongs to it
+        self._input.value = self.search_text
+        self._input.cursor_position = len(self.search_text)
+        self.set_focus(self._input)  # now, so that the next key goes to it
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Find while one types."""
+        """Search while the user types."""
         event.stop()
         if self._input.display:
             self._search_for(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go on with n and N."""
+        """Close the search line; n and N go on with the search."""
         event.stop()
         self._close_search()
 
     def _search_for(self, text: str) -> None:
-        self.searched = text
+        self.search_text = text
         self._view.search(text)
         self._draw_state()
 
@@ -161,29 +163,29 @@ class LogScreen(Screen[None]):
         self._input.display = False
 
     def action_find(self, by: int) -> None:
-        """Go to the next place with the text, or back to the one before."""
+        """Go to the next match (1) or to the previous one (-1)."""
         self._view.find(by)
         self._draw_state()
 
     def action_level(self) -> None:
-        """Show less and less, then everything again."""
+        """Raise the minimum level; after the highest one, show everything."""
         self._level = _LEVELS[(_LEVELS.index(self._level) + 1) % len(_LEVELS)]
         self._show()
         self._draw_state()
 
     def action_wrap(self) -> None:
-        """Break long lines or not."""
+        """Wrap long lines or not."""
         self._view.wrap = not self._view.wrap
 
     def action_follow(self) -> None:
-        """Go to the end and stay there."""
+        """Go to the end and follow it."""
         self._view.action_scroll_end()
         self._draw_state()
 
     def on_log_view_scrolled(self) -> None:
-        """Whether new lines move the view has changed."""
+        """Show whether the view follows the end."""
         self._draw_state()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
-        """Next and previous exist while something is searched."""
-        return bool(self.searched) if action == "find" else True
+        """Return whether a key does something now."""
+        return bool(self.search_text) if action == "find" else True

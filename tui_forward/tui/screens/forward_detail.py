@@ -1,6 +1,6 @@
-"""Everything about one forward: state, where it leads, what flowed, what happened, who uses it.
+"""Details of one forward: state, hops, throughput, timeline, connections and pod log.
 
-Like the dashboard, the screen draws what it is given and asks the app to act.
+Like the dashboard, the screen draws the samples it is given and posts messages to the app.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tui_forward.tui.widgets.status_line import StatusLine
 _TIMELINE = (
     Column("time", 8),
     Column("", 1),
-    Column("what happened", 20, flexible=True, prose=True),
+    Column("event", 20, flexible=True, prose=True),
 )
 _LOG = (Column("", 20, flexible=True, prose=True),)
 _MARKS = {
@@ -54,10 +54,10 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class DetailSample:
-    """What the app has just learnt of one forward.
+    """State of one forward at one moment.
 
     Attributes:
-        forward: None when it is gone.
+        forward: None if it was stopped.
         series: Bytes from and to the pod in each of the last seconds, oldest first.
         timeline: Oldest first.
         connections: Oldest first.
@@ -70,11 +70,11 @@ class DetailSample:
 
 
 class DetailScreen(Screen[None]):
-    """One forward.
+    """Details of one forward.
 
     Args:
-        forward_id: Which.
-        defaults: What its command need not say.
+        forward_id: Id of the forward.
+        defaults: Options its command leaves out.
         clock: Seconds since the epoch.
     """
 
@@ -83,22 +83,22 @@ class DetailScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "back", "Back", id="detail.back", tooltip="To the dashboard"),
         Binding("space,p", "forward('pause')", "Pause", id="detail.pause",
-                tooltip="Stop forwarding but keep the local port; again to go on"),
+                tooltip="Pause the forward but keep its local port, or resume it"),
         Binding("r", "forward('reconnect')", "Reconnect", id="detail.reconnect",
-                tooltip="Try again now"),
+                tooltip="Reconnect now"),
         Binding("e", "forward('edit')", "Edit", id="detail.edit",
-                tooltip="Change local port, address, label, …; starts it anew"),
-        Binding("o", "forward('open')", "Open", id="detail.open", tooltip="Show it in the browser"),
+                tooltip="Change local port, address, label and more; restarts the forward"),
+        Binding("o", "forward('open')", "Open", id="detail.open", tooltip="Open in the browser"),
         Binding("y", "forward('copy')", "Copy", id="detail.copy",
                 tooltip="Copy the local address to the clipboard"),
         Binding("l", "log", "Log", id="detail.log",
-                tooltip="What the container behind it has written, or not any more"),
+                tooltip="Show or hide the log of the container"),
         Binding("c", "container", "Container", show=False, id="detail.container",
-                tooltip="The log of the pod's next container"),
-        Binding("x", "end", "Stop", id="detail.stop",
-                tooltip="Stop the forward; in the list of connections, end the chosen one"),
+                tooltip="Show the log of the pod's next container"),
+        Binding("x", "stop", "Stop", id="detail.stop",
+                tooltip="Stop the forward, or close the connection under the cursor"),
         Binding("question_mark,f1", "app.help", "Help", key_display="?", show=False,
-                id="detail.help", tooltip="Every key and every mark"),
+                id="detail.help", tooltip="Show all keys and symbols"),
     ]  # fmt: skip
     AUTO_FOCUS = "#timeline"
 
@@ -114,88 +114,90 @@ class DetailScreen(Screen[None]):
         self._defaults = defaults
         self._clock = clock
         self._forward: Forward | None = None
-        self._gone = False
+        self._stopped = False
         self._entries: dict[str, TimelineEntry] = {}
         self._connections: dict[str, Connection] = {}
-        self._head = StatusLine(id="detail-head")
-        self._way = RowTable(hop_rows.COLUMNS, empty="Asking …", header=False, id="way")
-        self._way.can_focus = False
+        self._header = StatusLine(id="detail-head")
+        self._hop_table = RowTable(hop_rows.COLUMNS, empty="Loading…", header=False, id="hops")
+        self._hop_table.can_focus = False
         self._hops: dict[str, Hop] = {}
-        self._trouble = Static("", id="trouble", markup=False)
-        self._told = ""
-        self._trouble.display = False
-        self._facts = [StatusLine(classes="facts") for _ in range(3)]
+        self._error = Static("", id="hop-error", markup=False)
+        self._error_text = ""
+        self._error.display = False
+        self._summary = [StatusLine(classes="summary") for _ in range(3)]
         self._chart = RateChart(id="chart")
-        self._timeline = RowTable(_TIMELINE, empty="Nothing yet", id="timeline")
-        self._table = RowTable(columns.CONNECTIONS, empty="No connection yet", id="detail-conns")
-        self._log = RowTable(_LOG, empty="Asking for the log …", header=False, id="pod-log")
+        self._timeline = RowTable(_TIMELINE, empty="No events yet", id="timeline")
+        self._connection_table = RowTable(
+            columns.CONNECTIONS, empty="No connections yet", id="detail-conns"
+        )
+        self._log = RowTable(_LOG, empty="Loading…", header=False, id="pod-log")
         self._log.display = False
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()
         self._container = ""
-        self._chart.border_title = " the last minutes "
+        self._chart.border_title = " throughput, 5 min "
         self._timeline.title = "timeline"
-        self._table.title = "connections"
+        self._connection_table.title = "connections"
 
     def compose(self) -> ComposeResult:
-        """The way, facts, chart, timeline, connections or log; keys."""
-        yield self._head
-        yield self._way
-        yield self._trouble
-        yield from self._facts
+        """Show hops, summary, chart, timeline, connections or log, and keys."""
+        yield self._header
+        yield self._hop_table
+        yield self._error
+        yield from self._summary
         yield self._chart
         yield self._timeline
-        yield self._table
+        yield self._connection_table
         yield self._log
         yield KeyBar()
 
     def draw(self, sample: DetailSample) -> None:
-        """Show a sample. A forward that is gone stays as it was last seen, and is said to be."""
+        """Show a sample; a stopped forward stays on show with a note."""
         now = self._clock()
         if sample.forward is None:
-            if not self._gone and self._forward is not None:
-                self._gone = True
-                words = rows.Cell("this forward was stopped (esc goes back)", "warn")
-                self._head.show((rows.Cell("○ gone", "warn"), words))
+            if not self._stopped and self._forward is not None:
+                self._stopped = True
+                note = rows.Cell("This forward was stopped. Press esc to go back.", "warn")
+                self._header.show((rows.Cell("○ stopped", "warn"), note))
                 self.refresh_bindings()
             return
         forward = self._forward = sample.forward
-        self._head.show(
+        self._header.show(
             (rows.Cell(rows.target_text(forward), "strong"), *rows.detail_text(forward, now))
         )
         for line, cells in zip(
-            self._facts, summary_lines(forward, now, self._defaults), strict=True
+            self._summary, summary_lines(forward, now, self._defaults), strict=True
         ):
             line.show(cells)
         self._chart.show(sample.series)
         self._draw_timeline(sample.timeline)
         self._connections = {str(one.id): one for one in reversed(sample.connections)}
-        self._table.show(
+        self._connection_table.show(
             tuple(self._connections),
             lambda key: rows.connection_row(self._connections[key], now),
         )
 
     def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:
-        # Newest first; an entry is known by its time and its place among those of that time.
+        # Newest first; the key is unique although several entries may have the same time.
         self._entries = {
             f"{entry.at:.6f} {place}": entry for place, entry in reversed(list(enumerate(timeline)))
         }
         self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
 
     def draw_hops(self, hops: Sequence[Hop]) -> None:
-        """Show the stations; they are asked for less often than the rest."""
-        if self._gone:
+        """Show the hops, which are polled less often than the rest."""
+        if self._stopped:
             return
         self._hops = {hop.kind.value: hop for hop in hops}
-        self._way.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
+        self._hop_table.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
         text = hop_rows.hop_error_text(hops)
-        if text != self._told:
-            self._told = text
-            self._trouble.display = bool(text)
-            self._trouble.update(text)
+        if text != self._error_text:
+            self._error_text = text
+            self._error.display = bool(text)
+            self._error.update(text)
 
     def draw_log(self, log: PodLog | None, error: TuiForwardError | None) -> None:
-        """Show what a container has written, or why that cannot be had."""
+        """Show the log of a container, or why it cannot be loaded."""
         if error is not None:
             hint = f" → {error.hint}" if error.hint else ""
             self._log.empty = f"{error.message}{hint}"
@@ -203,7 +205,7 @@ class DetailScreen(Screen[None]):
         elif log is not None:
             self._containers, self._container = log.containers, log.container
             self._log.title = f"log of {log.pod} / {log.container}"
-            self._log.empty = "Nothing was written yet"
+            self._log.empty = "Log is empty"
             at_end = self._log.cursor is None or self._log.cursor == next(
                 reversed(self._log_lines), None
             )
@@ -213,59 +215,65 @@ class DetailScreen(Screen[None]):
         )
         if log is not None and self._log_lines and at_end:
             self._log.cursor = next(reversed(self._log_lines))
-            self._log.call_after_refresh(self._log.reveal)  # when it knows how long it is
+            self._log.call_after_refresh(self._log.reveal)  # when its height is known
 
     @property
     def log_is_on(self) -> bool:
-        """Whether the log is on show."""
+        """Whether the log is visible."""
         return bool(self._log.display)
 
     def action_log(self) -> None:
-        """The log in place of the connections, or back."""
+        """Show the log in place of the connections, or hide it."""
         self._log.display = not self._log.display
-        self._table.display = not self._log.display
+        self._connection_table.display = not self._log.display
         (self._log if self._log.display else self._timeline).focus()
-        self._wish_log()
+        self._request_log()
 
     def action_container(self) -> None:
-        """The log of the next container."""
+        """Show the log of the next container."""
         if self._containers:
             place = self._containers.index(self._container) if self._container else -1
             self._container = self._containers[(place + 1) % len(self._containers)]
             self._log.cursor = None
-            self._wish_log()
+            self._request_log()
 
-    def _wish_log(self) -> None:
+    def _request_log(self) -> None:
         self.post_message(
             messages.PodLogRequested(self.forward_id, on=self.log_is_on, container=self._container)
         )
 
     def action_back(self) -> None:
-        """To the dashboard."""
+        """Go back to the dashboard."""
         self.dismiss()
 
-    def action_forward(self, wish: str) -> None:
-        """Do something with the forward."""
-        self.post_message(messages.ForwardActionRequested([self.forward_id], ForwardAction(wish)))
+    def action_forward(self, action: str) -> None:
+        """Request an action on the forward.
 
-    def action_end(self) -> None:
-        """End the chosen connection, or stop the forward."""
-        if self.focused is not self._table:
+        Args:
+            action: Value of a `ForwardAction`.
+        """
+        self.post_message(messages.ForwardActionRequested([self.forward_id], ForwardAction(action)))
+
+    def action_stop(self) -> None:
+        """Close the connection under the cursor, or stop the forward."""
+        if self.focused is not self._connection_table:
             self.action_forward(ForwardAction.STOP.value)
-        elif self._table.cursor is not None:
-            self.post_message(messages.CloseConnectionsRequested([int(self._table.cursor)]))
+        elif self._connection_table.cursor is not None:
+            self.post_message(
+                messages.CloseConnectionsRequested([int(self._connection_table.cursor)])
+            )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
-        """Nothing can be done with what is gone."""
+        """Return whether a key does something now; most do not for a stopped forward."""
         if action == "container":
             return self.log_is_on and len(self._containers) > 1
-        return not (self._gone and action in ("forward", "end", "log"))
+        return not (self._stopped and action in ("forward", "stop", "log"))
 
 
 def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
-    """Three lines: the figures, how it was asked for, and its command."""
+    """Return three lines: the counters, the options, and the command of a forward."""
     spec, counters = forward.spec, forward.counters
-    figures = [
+    counters_line = [
         rows.Cell(f"↓ {format_bytes(counters.bytes_from_pod)}"),
         rows.Cell(f"↑ {format_bytes(counters.bytes_to_pod)}"),
         rows.Cell(
@@ -278,19 +286,19 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
         ),
     ]
     if forward.started_at:
-        figures.append(rows.Cell(f"on for {format_age(now - forward.started_at)}", "dim"))
-    asked = [
+        counters_line.append(rows.Cell(f"active for {format_age(now - forward.started_at)}", "dim"))
+    options = [
         rows.Cell(f"context {spec.target.context}", "dim"),
-        rows.Cell(f"holds connections for {spec.queue_timeout_s:g} s", "dim"),
-        rows.Cell("stays with this pod" if spec.target.pin else "follows its owner", "dim"),
+        rows.Cell(f"queue timeout {spec.queue_timeout_s:g} s", "dim"),
+        rows.Cell("pinned to this pod" if spec.target.pin else "follows its owner", "dim"),
     ]
     if spec.label:
-        asked.insert(0, rows.Cell(f"label {spec.label}", "strong"))
-    return [figures, asked, [rows.Cell(format_command(spec, defaults), "dim")]]
+        options.insert(0, rows.Cell(f"label {spec.label}", "strong"))
+    return [counters_line, options, [rows.Cell(format_command(spec, defaults), "dim")]]
 
 
 def timeline_row(entry: TimelineEntry) -> rows.Row:
-    """One line of the timeline."""
+    """Return one row of the timeline."""
     mark, style = _MARKS[entry.kind]
     at = time.strftime("%H:%M:%S", time.localtime(entry.at))
     return rows.Row((rows.Cell(at, "dim"), rows.Cell(mark, style), rows.Cell(entry.text, style)))

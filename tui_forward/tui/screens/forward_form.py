@@ -1,4 +1,4 @@
-"""The form of one forward: everything that can be said about it, with the likely filled in."""
+"""Form of one forward, with defaults filled in."""
 
 from __future__ import annotations
 
@@ -24,37 +24,38 @@ from tui_forward.tui.viewmodel.form_fields import (
 )
 
 _TRANSPORTS = {
-    TransportChoice.AUTO: "auto: the fastest that works",
+    TransportChoice.AUTO: "auto: fastest available",
     TransportChoice.SPDY: "SPDY",
     TransportChoice.WEBSOCKET: "WebSocket",
     TransportChoice.CHANNELS: "legacy channels",
 }
-# Field, what it is called, what stands there when it is empty if that is not a default.
+# Field, label, placeholder if it is not the default value.
 _TEXTS = (
     ("port", "port", "number or name"),
-    ("local", "local port", "chosen for you; 0 is any free one"),
+    ("local", "local port", "same as the port if free; 0 for any free port"),
     ("address", "address", ""),
     ("queue_timeout", "queue timeout", ""),
     ("half_close_timeout", "half-close timeout", ""),
-    ("label", "label", "a word of your own, to group and find it by"),
+    ("label", "label", "your own word, to group and filter by"),
 )
 
 
 class ForwardForm(Dialog[ForwardSpec | None]):
-    """Asks for one forward; answers with its spec, or None.
+    """Fields of a forward; its result is the spec, or None.
 
     Args:
-        spec: What it begins with.
+        spec: Initial values.
         defaults: For fields that are left empty.
-        ports: What the target declares, for suggestions.
-        owner: What the pod belongs to, in words; empty if there is nothing to follow.
-        taken: Who of our own has a local port, in words, or "".
-        title: Of the box.
+        ports: Ports the target declares, for suggestions.
+        owner: Name of the pod's owner; empty if there is nothing to follow.
+        port_user: Returns which other forward uses a local port, in words, or "".
+        title: Title of the box.
     """
 
     CSS_PATH = stylesheet("forward_form.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="form.cancel", tooltip="Start nothing"),
+        Binding("escape", "cancel", "Cancel", id="form.cancel",
+                tooltip="Close without starting a forward"),
         Binding("ctrl+s", "submit", "Start", priority=True, id="form.submit",
                 tooltip="Start the forward"),
     ]  # fmt: skip
@@ -66,7 +67,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         defaults: ForwardDefaults,
         ports: Sequence[DeclaredPort] = (),
         owner: str = "",
-        taken: Callable[[int], str] = lambda _port: "",
+        port_user: Callable[[int], str] = lambda _port: "",
         title: str = "new forward",
     ) -> None:
         super().__init__()
@@ -74,31 +75,31 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._defaults = defaults
         self._ports = tuple(ports)
         self._owner = owner
-        self._taken = taken
+        self._port_user = port_user
         self._title = title
-        began, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
+        initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
             name: Input(
-                getattr(began, name), placeholder=hint or getattr(empty, name), compact=True,
+                getattr(initial, name), placeholder=hint or getattr(empty, name), compact=True,
                 id=name,
                 suggester=SuggestFromList(port_choices(ports)) if name == "port" else None,
             )
             for name, _, hint in _TEXTS
         }  # fmt: skip
-        self._says = {name: Static("", classes="says", markup=False) for name, _, _ in _TEXTS}
+        self._notes = {name: Static("", classes="note", markup=False) for name, _, _ in _TEXTS}
         self._pin = Checkbox(
-            f"pin: stay with this pod, do not follow {owner}", spec.target.pin, compact=True
+            f"pin: stay on this pod, do not follow {owner}", spec.target.pin, compact=True
         )
         self._transport = Select(
-            [(words, choice.value) for choice, words in _TRANSPORTS.items()],
+            [(text, choice.value) for choice, text in _TRANSPORTS.items()],
             value=spec.transport.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
         self._start = Button("start", id="start", variant="primary", compact=True)
         self._preview = Static("", id="preview", markup=False)
-        self._judged = ValidatedForm(None, {}, {})
+        self._form = ValidatedForm(None, {}, {})
 
     def compose(self) -> ComposeResult:
-        """One line for each field, what is to be said about it below."""
+        """Show a line for each field, with its problem or note below."""
         target = self._spec.target
         with Vertical() as box:
             box.border_title = (
@@ -106,11 +107,11 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             )
             box.border_subtitle = "enter  start · esc  cancel"
             with VerticalScroll(can_focus=False):
-                for name, title, _ in _TEXTS:
+                for name, label, _ in _TEXTS:
                     with Horizontal(classes="field"):
-                        yield Label(title)
+                        yield Label(label)
                         yield self._inputs[name]
-                    yield self._says[name]
+                    yield self._notes[name]
                 with Horizontal(classes="field"):
                     yield Label("transport")
                     yield self._transport
@@ -122,56 +123,56 @@ class ForwardForm(Dialog[ForwardSpec | None]):
                 yield Button("cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
-        """Begin where most is typed."""
+        """Start in the field that is changed most often."""
         self._inputs["local"].focus()
-        self._judge()
+        self._validate()
 
     def on_input_changed(self) -> None:
-        """Say at once what is wrong."""
-        self._judge()
+        """Validate the form."""
+        self._validate()
 
     def on_select_changed(self) -> None:
-        """As for texts."""
-        self._judge()
+        """Validate the form."""
+        self._validate()
 
     def on_checkbox_changed(self) -> None:
-        """As for texts."""
-        self._judge()
+        """Validate the form."""
+        self._validate()
 
     def on_input_submitted(self) -> None:
-        """Enter starts it from any field."""
+        """Start on Enter in any field."""
         self.action_submit()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """As the keys."""
+        """Start or cancel."""
         if event.button.id == "start":
             self.action_submit()
         else:
             self.action_cancel()
 
     def action_submit(self) -> None:
-        """Start it, unless something is wrong."""
-        if self._judged.spec is not None:
-            self.dismiss(self._judged.spec)
+        """Start a valid forward, or go to the first invalid field."""
+        if self._form.spec is not None:
+            self.dismiss(self._form.spec)
             return
-        wrong = next(name for name, _, _ in _TEXTS if name in self._judged.problems)
-        self._inputs[wrong].focus()
+        invalid = next(name for name, _, _ in _TEXTS if name in self._form.problems)
+        self._inputs[invalid].focus()
 
     def action_cancel(self) -> None:
         """Start nothing."""
         self.dismiss(None)
 
-    def _judge(self) -> None:
+    def _validate(self) -> None:
         values = {name: widget.value for name, widget in self._inputs.items()}
         fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
-        judged = self._judged = validate_form(fields, self._spec, self._taken, self._defaults)
-        for name, says in self._says.items():
-            problem = judged.problems.get(name)
-            text = f"✗ {problem}" if problem else judged.notes.get(name, "")
-            says.update(text)
-            says.set_class(bool(problem), "-wrong")
-            says.display = bool(text)
-        self._start.disabled = judged.spec is None
+        form = self._form = validate_form(fields, self._spec, self._port_user, self._defaults)
+        for name, note in self._notes.items():
+            problem = form.problems.get(name)
+            text = f"✗ {problem}" if problem else form.notes.get(name, "")
+            note.update(text)
+            note.set_class(bool(problem), "-invalid")
+            note.display = bool(text)
+        self._start.disabled = form.spec is None
         self._preview.update(
-            format_command(judged.spec, self._defaults) if judged.spec is not None else ""
+            format_command(form.spec, self._defaults) if form.spec is not None else ""
         )

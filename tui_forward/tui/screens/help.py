@@ -1,7 +1,4 @@
-"""Every key and every mark, out of the bindings themselves: the help cannot be out of date.
-
-`collect` reads bindings and the person's keymap; `HelpScreen` shows what it is given.
-"""
+"""Help: all keys, generated from the bindings and the keymap, and all symbols."""
 
 from __future__ import annotations
 
@@ -23,67 +20,67 @@ from tui_forward.tui.widgets.help_body import HelpBody
 
 T = TypeVar("T")
 
-# What the first part of a binding's id means, in the order of the help.
+# Group of the first part of a binding id, in the order of the help.
 _GROUPS: Final[Mapping[str, str]] = {
-    "app": "Everywhere",
+    "app": "Global",
     "panes": "Panes",
-    "browse": "What the cluster offers",
+    "browse": "Cluster",
     "ports": "Ports",
     "forwards": "Forwards",
     "connections": "Connections",
-    "detail": "One forward",
-    "table": "In every list",
-    "filter": "While typing a filter",
-    "log": "The engine's log",
-    "form": "The form of a forward",
-    "picker": "While choosing from a list",
-    "paste": "Forward what you type",
-    "profile": "A profile",
-    "help": "This help",
-    "quit": "Before quitting",
+    "detail": "Forward details",
+    "table": "Tables",
+    "filter": "Filter",
+    "log": "Engine log",
+    "form": "Forward form",
+    "picker": "Pickers",
+    "paste": "Paste",
+    "profile": "Profile",
+    "help": "Help",
+    "quit": "Quit",
+    "restore": "Restore",
 }
 _STATES: Final[Mapping[str, str]] = {
-    "starting": "the local port is opened, a pod is looked for",
+    "starting": "opening the local port, selecting a pod",
     "waiting": "no usable pod yet",
-    "connecting": "a pod is chosen, no tunnel yet",
-    "ready": "a tunnel is up and answers",
-    "reconnecting": "was ready, tries again; connections are held meanwhile",
-    "blocked": "needs you: the reason says what for",
-    "stopped": "switched off",
+    "connecting": "pod selected, no tunnel yet",
+    "ready": "tunnel up and responding",
+    "reconnecting": "lost the tunnel; retrying, new connections are queued",
+    "blocked": "needs action; see reason",
+    "stopped": "stopped by you",
 }
 _FILTER: Final = (
     ("web", "fuzzy: name, namespace, kind, status, node, owner, port"),
-    ("ns:shop", "the namespace begins with it; * and ? work"),
-    ("label:app=web", "has this label (of a forward: your own word)"),
+    ("ns:shop", "namespace starts with it; * and ? are wildcards"),
+    ("label:app=web", "has this label (forwards: your own label)"),
     ("port:8080 port:http", "declares this port"),
-    ("node: status: kind:", "as they are called"),
+    ("node: status: kind:", "name of the node, status or kind"),
     ("!word", "not"),
-    ('"web-1"', "exactly this"),
+    ('"web-1"', "exact text"),
 )
-# What other keys are given by.
-NAMES: Final = "Names for settings.toml"
+ACTION_IDS: Final = "Action ids for settings.toml"
 _MOUSE: Final = (
-    ("click", "choose a row; press a key at the bottom"),
-    ("double click", "as enter"),
-    ("right click", "all that can be done with the row: the palette"),
-    ("click on the top line", "its name: the palette; context; namespace; API: the engine's log"),
-    ("click on a head", "another order"),
+    ("click", "select a row; press a key of the bottom line"),
+    ("double click", "same as enter"),
+    ("right click", "show the actions of the row"),
+    ("click on the header line", "name: palette; context; namespace; API: engine log"),
+    ("click on column titles", "change sort order"),
     ("wheel", "scroll"),
 )
 
 
 class HelpEntry(NamedTuple):
-    """One line: keys, or a mark or a term; and what it means."""
+    """One line: keys, a symbol or a term, and its meaning."""
 
     keys: str
     words: str
 
 
 class HelpGroup(NamedTuple):
-    """Lines that belong together.
+    """Lines under a title.
 
     Attributes:
-        title: Where they work.
+        title: Where they apply.
         entries: In order.
     """
 
@@ -91,19 +88,19 @@ class HelpGroup(NamedTuple):
     entries: tuple[HelpEntry, ...]
 
 
-# Also plain tuples of the same shape.
+# A `HelpGroup`, or plain tuples of that shape.
 Section = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def collect(
     app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()
 ) -> tuple[HelpGroup, ...]:
-    """What the help says of an app as it is now: its keys as they are mapped, and the rest.
+    """Return the help of a running app, with its keymap.
 
     Args:
-        app: Its bindings, and the keymap that is in force.
-        screen: Its bindings and those of all its widgets.
-        also: Further screens and widgets, which are not there now.
+        app: Source of global bindings and of the keymap.
+        screen: Source of its bindings and those of its widgets.
+        also: Classes of further screens and widgets.
     """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
@@ -113,30 +110,30 @@ def collect(
 def groups(
     bindings: Iterable[Binding], keymap: Mapping[str, str] | None = None
 ) -> tuple[HelpGroup, ...]:
-    """What the help says: groups of keys, then marks, the filter's language, the mouse.
+    """Return groups of keys, then symbols, filter terms, mouse and action ids.
 
     Args:
-        bindings: All there are; those without an id are nobody's business.
-        keymap: Binding id → keys, where they are not those of the binding.
+        bindings: All bindings; those without an id are left out.
+        keymap: Binding id → keys, where they differ from those of the binding.
     """
     found: dict[str, dict[str, list[str]]] = {title: {} for title in _GROUPS.values()}
     seen: set[str] = set()
     names: list[HelpEntry] = []
     for binding in bindings:
-        words = binding.tooltip or binding.description
-        if binding.id is None or binding.id in seen or not words:
+        text = binding.tooltip or binding.description
+        if binding.id is None or binding.id in seen or not text:
             continue
         seen.add(binding.id)
         prefix = binding.id.partition(".")[0]
         title = _GROUPS.get(prefix, prefix.capitalize())
         mapped = (keymap or {}).get(binding.id)
         names.append(HelpEntry(format_key(mapped or binding.key), binding.id))
-        # Ports have nine bindings with the same words: they are one line.
-        found.setdefault(title, {}).setdefault(words, []).append(mapped or binding.key)
-    made = [
+        # The nine bindings of ports have the same text and become one line.
+        found.setdefault(title, {}).setdefault(text, []).append(mapped or binding.key)
+    key_groups = [
         HelpGroup(
             title,
-            tuple(HelpEntry(format_key(",".join(keys)), words) for words, keys in lines.items()),
+            tuple(HelpEntry(format_key(",".join(keys)), text) for text, keys in lines.items()),
         )
         for title, lines in found.items()
         if lines
@@ -145,76 +142,76 @@ def groups(
         HelpEntry(f"{mark} {state.value}", _STATES[state.value])
         for state, (mark, _) in STATE_MARKS.items()
     ]
-    states.append(HelpEntry("‖ paused", "switched off for now, keeps its local port"))
+    states.append(HelpEntry("‖ paused", "paused by you; keeps its local port"))
     return (
-        *made,
+        *key_groups,
         HelpGroup("States", tuple(states)),
-        HelpGroup("The filter: all terms must match", tuple(HelpEntry(*pair) for pair in _FILTER)),
+        HelpGroup("Filter terms: all must match", tuple(HelpEntry(*pair) for pair in _FILTER)),
         HelpGroup("Mouse", tuple(HelpEntry(*pair) for pair in _MOUSE)),
-        HelpGroup(NAMES, tuple(names)),
+        HelpGroup(ACTION_IDS, tuple(names)),
     )
 
 
 def sections(bindings: Iterable[Binding]) -> list[Section]:
-    """As `groups`, for keys that nobody has mapped."""
+    """Return `groups` without a keymap."""
     return list(groups(bindings))
 
 
 def filter_groups(all_groups: Iterable[Section], text: str) -> tuple[HelpGroup, ...]:
-    """The lines in which every word of a text stands; the title of their group counts too.
+    """Return the lines that contain every word of a text, in the line or in the group's title.
 
     Args:
         all_groups: From `groups`.
-        text: As typed; nothing narrows nothing.
+        text: Words; none match everything.
     """
     words = text.lower().split()
 
-    def fits(title: str, entry: tuple[str, str]) -> bool:
+    def matches(title: str, entry: tuple[str, str]) -> bool:
         line = f"{title} {' '.join(entry)}".lower()
         return all(word in line for word in words)
 
-    def kept() -> Iterator[HelpGroup]:
+    def matching_groups() -> Iterator[HelpGroup]:
         for title, entries in all_groups:
-            if lines := tuple(HelpEntry(*entry) for entry in entries if fits(title, entry)):
+            if lines := tuple(HelpEntry(*entry) for entry in entries if matches(title, entry)):
                 yield HelpGroup(title, lines)
 
-    return tuple(kept())
+    return tuple(matching_groups())
 
 
 class _Search(Input):
-    """Leaves the key that opened the help to close it."""
+    """Input that leaves `?` to the binding that closes the help."""
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Whether a key is text."""
+        """Return whether a key is text."""
         return key != "question_mark" and super().check_consume_key(key, character)
 
 
 class HelpScreen(Dialog[None]):
-    """Shows all of it, and what is left of it while one types.
+    """The help, filtered while the user types.
 
     Args:
         all_groups: From `collect`, `groups` or `sections`.
     """
 
     CSS_PATH = stylesheet("help.tcss")
-    # Before the line in which one types gets them.
+    # Priority: before the input line gets the keys.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Close", id="help.close",
-                tooltip="Forget what is searched, then back to where you were"),
+                tooltip="Clear the search, then close the help"),
         Binding("question_mark,f1,enter", "dismiss", "Close", show=False, priority=True,
-                id="help.leave", tooltip="Back to where you were"),
+                id="help.leave", tooltip="Close the help"),
         Binding("up", "scroll(-1)", "Up", show=False, priority=True, id="help.up",
-                tooltip="A line up"),
+                tooltip="One line up"),
         Binding("down", "scroll(1)", "Down", show=False, priority=True, id="help.down",
-                tooltip="A line down"),
+                tooltip="One line down"),
         Binding("pageup", "page(-1)", "Page up", show=False, priority=True, id="help.page-up",
-                tooltip="A page up"),
+                tooltip="One page up"),
         Binding("pagedown", "page(1)", "Page down", show=False, priority=True, id="help.page-down",
-                tooltip="A page down"),
+                tooltip="One page down"),
         Binding("home", "first", "First", show=False, priority=True, id="help.first",
-                tooltip="To the first line"),
+                tooltip="First line"),
         Binding("end", "last", "Last", show=False, priority=True, id="help.last",
-                tooltip="To the last line"),
+                tooltip="Last line"),
     ]  # fmt: skip
 
     def __init__(self, all_groups: Sequence[Section]) -> None:
@@ -224,7 +221,7 @@ class HelpScreen(Dialog[None]):
         self._input = _Search(placeholder="type to search", compact=True, id="help-search")
 
     def compose(self) -> ComposeResult:
-        """A line to type in over the text."""
+        """Show the search line over the text."""
         with Vertical() as box:
             box.border_title = "help"
             box.border_subtitle = "↑ ↓  scroll · esc  close"
@@ -236,16 +233,14 @@ class HelpScreen(Dialog[None]):
         self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what fits."""
+        """Show what matches."""
         self._show(event.value)
 
     def _show(self, text: str) -> None:
-        self._body.show(
-            filter_groups(self._groups, text), none=f"Nothing here says “{text.strip()}”"
-        )
+        self._body.show(filter_groups(self._groups, text), empty=f"No match for “{text.strip()}”")
 
     def action_back(self) -> None:
-        """Forget what is searched, or else leave."""
+        """Clear the search if there is one, else close."""
         if self._input.value:
             self._input.value = ""
         else:

@@ -1,4 +1,4 @@
-"""A line from somebody's notes becomes forwards: shown before it is done."""
+"""Dialog for a target or a kubectl port-forward command, with a preview of its forwards."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 
 
-def described(spec: ForwardSpec) -> str:
-    """One forward in words."""
+def describe_spec(spec: ForwardSpec) -> str:
+    """Return one forward in words."""
     local = {None: "the same local port, or the next free one", 0: "any free local port"}.get(
         spec.local_port, f"local port {spec.local_port}"
     )
@@ -26,53 +26,54 @@ def described(spec: ForwardSpec) -> str:
 
 
 class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
-    """Takes a `kubectl port-forward` line; answers with what it asks for, or None.
+    """Input line for a command; its result is the forwards to start, or None.
 
     Args:
-        context: For lines that name none.
-        namespace: Likewise; empty is the context's own.
-        defaults: For whatever else a line does not say.
-        text: What is there already.
+        context: For commands that name none.
+        namespace: Likewise; empty for the context's own.
+        defaults: For other options a command leaves out.
+        text: Text to start with.
     """
 
     CSS_PATH = stylesheet("paste_dialog.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="paste.cancel", tooltip="Start nothing"),
-    ]
+        Binding("escape", "cancel", "Cancel", id="paste.cancel",
+                tooltip="Close without starting a forward"),
+    ]  # fmt: skip
 
     def __init__(
         self, *, context: str, namespace: str, defaults: ForwardDefaults, text: str = ""
     ) -> None:
         super().__init__()
-        self._in_context = context
-        self._in_namespace = namespace
+        self._default_context = context
+        self._default_namespace = namespace
         self._defaults = defaults
         self._text = " ".join(text.split("\n"))
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = Static("", id="preview", markup=False)
 
     def compose(self) -> ComposeResult:
-        """The line, and below it what it means."""
+        """Show the input line above the preview."""
         with Vertical() as box:
-            box.border_title = "forward what you type"
+            box.border_title = "forward by command"
             box.border_subtitle = "enter  start · esc  cancel"
             yield Input(
                 self._text,
-                placeholder="svc/web 8080:80, or a whole kubectl port-forward line",
+                placeholder="svc/web 8080:80, or a kubectl port-forward command",
                 id="line",
             )
             yield self._preview
 
     def on_mount(self) -> None:
-        """Say what the line means from the beginning."""
-        self._judge(self._text)
+        """Show the preview of the text to start with."""
+        self._parse(self._text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Say it again with every letter."""
-        self._judge(event.value)
+        """Update the preview."""
+        self._parse(event.value)
 
     def on_input_submitted(self) -> None:
-        """Start what is understood."""
+        """Start the forwards of a valid command."""
         if self._specs:
             self.dismiss(self._specs)
 
@@ -80,19 +81,17 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         """Start nothing."""
         self.dismiss(None)
 
-    def _judge(self, text: str) -> None:
+    def _parse(self, text: str) -> None:
         self._specs = ()
         if not text.strip():
-            self._preview.update(
-                "Type a target and ports, or paste a command; what it would start is shown here."
-            )
+            self._preview.update("Type a target and ports, or paste a command.")
             return
         try:
             self._specs = parse_commands(
-                text, context=self._in_context, namespace=self._in_namespace, bare=True,
+                text, context=self._default_context, namespace=self._default_namespace, bare=True,
                 defaults=self._defaults,
             )  # fmt: skip
         except UsageError as error:
             self._preview.update(f"✗ {error.message}\n  {error.hint}")
         else:
-            self._preview.update("\n".join(f"✓ {described(spec)}" for spec in self._specs))
+            self._preview.update("\n".join(f"✓ {describe_spec(spec)}" for spec in self._specs))

@@ -1,4 +1,4 @@
-"""Choose one of many by typing a part of its name: contexts, namespaces."""
+"""Picker: a list that narrows while the user types, for contexts, namespaces and profiles."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.row_table import RowTable
 
-_TYPED = "+"
+_TYPED = "+"  # prefix of the key of a typed name
 
 
 def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOption]:
-    """The options that match, the best first; in the given order as long as nothing is typed."""
+    """Return the options that match, best first; all in the given order without a text."""
     word = text.strip().lower()
     if not word:
         return list(options)
@@ -32,34 +32,34 @@ def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOptio
         for place, option in enumerate(options)
         if (points := score(option.text.lower())) is not None
     ]
-    return [option for _, _, option in sorted(found, key=lambda one: one[:2])]
+    return [option for _, _, option in sorted(found, key=lambda match: match[:2])]
 
 
 class Picker(Dialog[str | None]):
-    """A list that narrows while one types; answers with a key, or None.
+    """Input line over a list of options; its result is a key, or None.
 
     Args:
-        title: What is chosen.
+        title: Kind of the options, as a noun.
         options: In order.
-        free: What was typed may be chosen although it is not in the list.
-        verb: What is done with it then.
-        note: A line that says why the list may be incomplete.
-        star: Told of a key that is a favourite from now on (True) or not any more; None offers
-            no favourites. The order stays until the picker is opened again.
+        free: Whether a typed name that is not in the list may be chosen.
+        verb: What choosing a typed name does.
+        note: Line above the list; may be empty.
+        toggle_favorite: Called with the key of an option that was added to the favorites or
+            removed; None for no favorites. The order does not change while the picker is open.
     """
 
     CSS_PATH = stylesheet("picker.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="picker.cancel",
-                tooltip="Leave things as they are"),
-        Binding("up", "move(-1)", "Up", show=False, id="picker.up", tooltip="The line above"),
-        Binding("down", "move(1)", "Down", show=False, id="picker.down", tooltip="The line below"),
+                tooltip="Close without a choice"),
+        Binding("up", "move(-1)", "Up", show=False, id="picker.up", tooltip="Previous line"),
+        Binding("down", "move(1)", "Down", show=False, id="picker.down", tooltip="Next line"),
         Binding("pageup", "move(-10)", "Page up", show=False, id="picker.page-up",
                 tooltip="Ten lines up"),
         Binding("pagedown", "move(10)", "Page down", show=False, id="picker.page-down",
                 tooltip="Ten lines down"),
-        Binding("ctrl+s", "star", "Star", show=False, id="picker.star",
-                tooltip="Make the line under the cursor a favourite, or end that"),
+        Binding("ctrl+s", "favorite", "Favorite", show=False, id="picker.favorite",
+                tooltip="Add to or remove from the favorites"),
     ]  # fmt: skip
 
     def __init__(
@@ -70,7 +70,7 @@ class Picker(Dialog[str | None]):
         free: bool = False,
         verb: str = "show",
         note: str = "",
-        star: Callable[[str, bool], object] | None = None,
+        toggle_favorite: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__()
         self._title = title
@@ -79,28 +79,28 @@ class Picker(Dialog[str | None]):
         self._free = free
         self._verb = verb
         self._note = note
-        self._star = star
+        self._toggle_favorite = toggle_favorite
         self._starred = {option.key for option in options if option.starred}
         self._shown: dict[str, PickerOption] = {}
         self._table = RowTable(
-            (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 24, drop=1)),
-            empty="Nothing matches", header=False, id="options",
+            (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 28, drop=1)),
+            empty="No match", header=False, id="options",
         )  # fmt: skip
         self._table.can_focus = False
 
     def compose(self) -> ComposeResult:
-        """A line to type in over the list."""
+        """Show the input line over the list."""
         with Vertical() as box:
             box.border_title = self._title
-            stars = " · ctrl+s  star" if self._star is not None else ""
-            box.border_subtitle = f"enter  choose{stars} · esc  cancel"
+            favorite = " · ctrl+s  favorite" if self._toggle_favorite is not None else ""
+            box.border_subtitle = f"enter  choose{favorite} · esc  cancel"
             yield Input(placeholder="type to search", max_length=253, id="search")
             if self._note:
                 yield Static(self._note, id="note", markup=False)
             yield self._table
 
     def on_mount(self) -> None:
-        """Begin at the present choice."""
+        """Start at the present choice."""
         self._show("")
         current = next((option.key for option in self._options if option.current), None)
         if current is not None:
@@ -121,40 +121,40 @@ class Picker(Dialog[str | None]):
         return Row((mark, star, Cell(option.text), Cell(option.detail, "dim")))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Narrow the list; the best match is chosen."""
+        """Narrow the list and move to the best match."""
         self._show(event.value)
         if event.value.strip() and self._shown:
             self._table.cursor = next(iter(self._shown))
 
     def on_input_submitted(self) -> None:
-        """Take the line under the cursor."""
-        self._answer(self._table.cursor)
+        """Choose the line under the cursor."""
+        self._choose(self._table.cursor)
 
     def on_row_table_clicked(self, event: RowTable.Clicked) -> None:
-        """One click is enough here."""
-        self._answer(event.key)
+        """Choose the clicked line."""
+        self._choose(event.key)
 
     def action_move(self, by: int) -> None:
-        """Move through the list without leaving the search."""
+        """Move the cursor of the list; the input line keeps the focus."""
         self._table.action_move(by)
 
     def action_cancel(self) -> None:
-        """Leave things as they are."""
+        """Close without a choice."""
         self.dismiss(None)
 
-    def action_star(self) -> None:
-        """Make the line under the cursor a favourite, or end that."""
+    def action_favorite(self) -> None:
+        """Add the option under the cursor to the favorites or remove it."""
         key = self._table.cursor
-        if self._star is None or key not in self._keys:
+        if self._toggle_favorite is None or key not in self._keys:
             return
         self._starred ^= {key}
         self._table.show(tuple(self._shown), self._row)
-        self._star(key, key in self._starred)
+        self._toggle_favorite(key)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
-        """Favourites exist only where somebody keeps them."""
-        return self._star is not None if action == "star" else True
+        """Return whether there are favorites."""
+        return self._toggle_favorite is not None if action == "favorite" else True
 
-    def _answer(self, key: str | None) -> None:
+    def _choose(self, key: str | None) -> None:
         if key is not None:
             self.dismiss(key if key in self._keys else key.removeprefix(_TYPED))

@@ -1,4 +1,4 @@
-"""What a profile would change, in each manner, before it does."""
+"""Preview of a profile: what applying it would change, in each mode."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tui_forward.profiles.plan import ApplyMode
 from tui_forward.tui.screens.dialogs import Dialog
 
 _MEANINGS: Final = {
-    ApplyMode.APPLY: "Its forwards become as it says; all others stay as they are.",
-    ApplyMode.MERGE: "What is missing is added; what is on is not touched.",
-    ApplyMode.REPLACE: "It is on as it says, and nothing else is.",
+    ApplyMode.APPLY: "Start or change its forwards; leave all others.",
+    ApplyMode.MERGE: "Start its missing forwards; change nothing else.",
+    ApplyMode.REPLACE: "Start or change its forwards; stop all others.",
 }
-# An ornament, as everywhere: the mark before a line says the same.
-_COLOURS: Final = {"+": "$success", "~": "$warning", "-": "$error"}
-_QUIET: Final = "$text-muted"
+# The mark before each line carries the same information.
+_COLORS: Final = {"+": "$success", "~": "$warning", "-": "$error"}
+_MUTED: Final = "$text-muted"
 _KEYS: Final = {ApplyMode.APPLY: "a", ApplyMode.MERGE: "m", ApplyMode.REPLACE: "r"}
 
 
 class ProfileAction(Enum):
-    """What is to become of a profile, unless it is to be carried out in a `Manner`."""
+    """What to do with a profile instead of applying it."""
 
     DOWN = auto()
     EDIT = auto()
@@ -37,137 +37,138 @@ class ProfileAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProfileView:
-    """A profile as it is shown.
+    """Content of the preview.
 
     Attributes:
-        name: What it is called.
-        file: Where it is.
-        about: Its description, or what is wrong with it.
-        lines: What it switches on, a line for each forward.
-        exposed: Which of them other machines could use.
-        changes: What it would change in what is on, in each manner; none: nothing.
-        on: How many of its forwards are on.
-        strange: It is not the person's own and was not agreed to, or has changed since.
-        wrong: It cannot be used.
+        name: Name of the profile.
+        file: Path of its file.
+        description: Its description, or a heading for the problems of an invalid profile.
+        lines: One for each forward, or for each problem.
+        exposed: One for each forward that other machines can reach.
+        changes: What each mode would change in the active forwards; empty for no change.
+        active_count: Number of its active forwards.
+        is_untrusted: Whether it is a team profile that is not trusted, or has changed since.
+        is_invalid: Whether it cannot be applied.
     """
 
     name: str
     file: str
-    about: str = ""
+    description: str = ""
     lines: Sequence[str] = ()
     exposed: Sequence[str] = ()
     changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
-    on: int = 0
+    active_count: int = 0
     is_untrusted: bool = False
-    wrong: bool = False
+    is_invalid: bool = False
 
 
 class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
-    """Shows a profile and what it would change; answers with what to do.
+    """Shows a profile and what it would change; its result is what to do, or None.
 
     Args:
         view: The profile.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,y", "carry_out", "Do it", id="profile.up",
-                tooltip="Carry out what is shown, in the manner that is chosen"),
+        Binding("enter,y", "confirm", "Confirm", id="profile.up",
+                tooltip="Make the changes that are shown"),
         Binding("a", "choose('APPLY')", "Apply", id="profile.apply",
-                tooltip="Apply: see what it takes that its forwards are as it says"),
+                tooltip="Show the changes of apply: start or change its forwards"),
         Binding("m", "choose('MERGE')", "Merge", id="profile.merge",
-                tooltip="Merge: see what is missing and would be added"),
+                tooltip="Show the changes of merge: start its missing forwards"),
         Binding("r", "choose('REPLACE')", "Replace", id="profile.replace",
-                tooltip="Replace: see what it takes that nothing else is on"),
+                tooltip="Show the changes of replace: stop all other forwards, too"),
         Binding("x", "answer('DOWN')", "Down", id="profile.down",
-                tooltip="Switch all its forwards off"),
+                tooltip="Stop all its forwards"),
         Binding("e", "answer('EDIT')", "Edit", id="profile.edit", tooltip="Edit it in $EDITOR"),
         Binding("escape,n", "cancel", "Cancel", id="profile.cancel",
-                tooltip="Leave everything as it is"),
+                tooltip="Close without changes"),
     ]  # fmt: skip
 
-    manner: reactive[ApplyMode] = reactive(ApplyMode.APPLY, bindings=True)
+    mode: reactive[ApplyMode] = reactive(ApplyMode.APPLY, bindings=True)
 
     def __init__(self, view: ProfileView) -> None:
         super().__init__()
         self._view = view
 
     def compose(self) -> ComposeResult:
-        """The profile, what would change, and what is in it."""
-        with Vertical(), VerticalScroll():  # which has the focus: arrow keys scroll
+        """Show the profile in a scrolling box."""
+        with Vertical(), VerticalScroll():  # focused, so that arrow keys scroll
             yield Static(markup=False)
 
-    def watch_manner(self) -> None:
-        """Another manner, other changes."""
-        box, wrong = self.query_one(Vertical), self._view.wrong
-        box.border_title = f"profile {self._view.name}" + ("" if wrong else f" · {self.manner}")
-        keys = [(f"enter  {self.manner}", self._would_change), ("x  down", bool(self._view.on))]
+    def watch_mode(self) -> None:
+        """Show the changes of another mode."""
+        box, is_invalid = self.query_one(Vertical), self._view.is_invalid
+        box.border_title = f"profile {self._view.name}" + ("" if is_invalid else f" · {self.mode}")
+        keys = [
+            (f"enter  {self.mode}", self._has_changes),
+            ("x  down", bool(self._view.active_count)),
+        ]
         keys += [("e  edit", True), ("esc  cancel", True)]
         box.border_subtitle = " · ".join(key for key, works in keys if works)
         self.query_one(Static).update(self._text())
 
     @property
-    def _would_change(self) -> bool:
-        return bool(self._view.changes.get(self.manner))
+    def _has_changes(self) -> bool:
+        return bool(self._view.changes.get(self.mode))
 
     def _text(self) -> Content:
         view = self._view
-        parts = [Content.styled(view.file, _QUIET)]
-        if view.about:
-            parts.append(Content.styled(view.about, "$error" if view.wrong else ""))
+        parts = [Content.styled(view.file, _MUTED)]
+        if view.description:
+            parts.append(Content.styled(view.description, "$error" if view.is_invalid else ""))
         if view.exposed:
             parts.append(Content.styled("\n".join(view.exposed), "bold $error"))
         if view.is_untrusted:
-            strange = (
-                "It is not one of your own, or has changed since you agreed to it: enter agrees."
-            )
-            parts.append(Content.styled(strange, "$warning"))
-        if not view.wrong:
-            parts += [self._manners(), self._changes()]
+            warning = "You have not trusted this team profile in this version. enter trusts it."
+            parts.append(Content.styled(warning, "$warning"))
+        if not view.is_invalid:
+            parts += [self._mode_list(), self._changes()]
         if view.lines:
             lines = "\n".join(f"  {line}" for line in view.lines)
-            head = Content("") if view.wrong else Content.styled("All that is in it:\n", _QUIET)
+            head = Content("") if view.is_invalid else Content.styled("All forwards:\n", _MUTED)
             parts.append(head + Content(lines))
         return Content("\n\n").join(parts)
 
-    def _manners(self) -> Content:
+    def _mode_list(self) -> Content:
         choices = [
-            Content.styled(f"● {_KEYS[manner]} {manner}", "bold $primary")
-            if manner is self.manner
-            else Content.styled(f"○ {_KEYS[manner]} {manner}", _QUIET)
-            for manner in ApplyMode
+            Content.styled(f"● {_KEYS[mode]} {mode}", "bold $primary")
+            if mode is self.mode
+            else Content.styled(f"○ {_KEYS[mode]} {mode}", _MUTED)
+            for mode in ApplyMode
         ]
-        return Content("   ").join(choices) + Content(f"\n{_MEANINGS[self.manner]}")
+        return Content("   ").join(choices) + Content(f"\n{_MEANINGS[self.mode]}")
 
     def _changes(self) -> Content:
-        view, lines = self._view, self._view.changes[self.manner]
+        view, lines = self._view, self._view.changes[self.mode]
         if lines:
-            changes = [Content.styled(f"  {line}", _COLOURS.get(line[:1], "")) for line in lines]
-            return Content("\n").join([Content.styled("What would change:", _QUIET), *changes])
-        if self.manner is ApplyMode.MERGE and view.on:
-            return Content("Nothing of it is missing.")
-        return Content("All of it is on as it says." if view.on else "It switches nothing on.")
+            changes = [Content.styled(f"  {line}", _COLORS.get(line[:1], "")) for line in lines]
+            return Content("\n").join([Content.styled("Changes:", _MUTED), *changes])
+        if self.mode is ApplyMode.MERGE and view.active_count:
+            return Content("No forward is missing.")
+        return Content("All forwards are active." if view.active_count else "No forwards.")
 
-    def action_carry_out(self) -> None:
-        """Close with the manner that is chosen."""
-        if self._would_change:
-            self.dismiss(self.manner)
+    def action_confirm(self) -> None:
+        """Apply the profile in the chosen mode."""
+        if self._has_changes:
+            self.dismiss(self.mode)
 
-    def action_choose(self, manner: str) -> None:
-        """See another manner."""
-        self.manner = ApplyMode[manner]
+    def action_choose(self, mode: str) -> None:
+        """Show the changes of another mode."""
+        self.mode = ApplyMode[mode]
 
-    def action_answer(self, wish: str) -> None:
-        """Close with the answer."""
-        self.dismiss(ProfileAction[wish])
+    def action_answer(self, action: str) -> None:
+        """Close with a `ProfileAction`."""
+        self.dismiss(ProfileAction[action])
 
     def action_cancel(self) -> None:
-        """Close without one."""
+        """Close without changes."""
         self.dismiss(None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing are not offered."""
-        if action == "carry_out":
-            return self._would_change
+        """Return whether a key does something now; others are hidden."""
+        if action == "confirm":
+            return self._has_changes
         if action == "choose":
-            return not self._view.wrong
-        return bool(self._view.on) if parameters == ("DOWN",) else True
+            return not self._view.is_invalid
+        return bool(self._view.active_count) if parameters == ("DOWN",) else True

@@ -16,7 +16,7 @@ _MAX_CONTEXTS = 200
 # Unknown fields, for example of a later version, make the file invalid: rewriting it without them
 # would lose data.
 class _Context(msgspec.Struct, forbid_unknown_fields=True):
-    favourites: list[str] = []
+    favorites: list[str] = []
     recent: list[str] = []  # latest first
 
 
@@ -40,25 +40,25 @@ class Favorites:
         """Return why the file could not be read or written; empty if it could."""
         return self._file.trouble
 
-    def favourites(self, context: str) -> frozenset[str]:
+    def keys(self, context: str) -> frozenset[str]:
         """Return the keys of the favorites."""
         known = self._file.content.contexts.get(context)
-        return frozenset(known.favourites) if known is not None else frozenset()
+        return frozenset(known.favorites) if known is not None else frozenset()
 
     def recent(self, context: str) -> dict[str, int]:
         """Return recently used keys with their rank, 0 for the latest."""
         known = self._file.content.contexts.get(context)
         return {key: rank for rank, key in enumerate(known.recent)} if known is not None else {}
 
-    def toggle_favourite(self, context: str, key: str) -> bool:
+    def toggle(self, context: str, key: str) -> bool:
         """Add or remove a favorite; return whether it is one now."""
         self._file.refresh()
-        favourites = self._context(context).favourites
-        starred = key not in favourites
+        favorites = self._context(context).favorites
+        starred = key not in favorites
         if starred:
-            favourites.append(key)
+            favorites.append(key)
         else:
-            favourites.remove(key)
+            favorites.remove(key)
         self._file.save()
         return starred
 

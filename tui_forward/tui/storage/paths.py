@@ -19,9 +19,9 @@ class DashboardPaths:
         working: Current folder, for the profile of a working tree.
     """
 
-    memory: Path | None = None
+    favorites: Path | None = None
     settings: Path | None = None
     log: Path | None = None
     profiles: Path | None = None
-    trusted: Path | None = None
-    working: Path | None = None
+    trusted_profiles: Path | None = None
+    working_dir: Path | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -11,8 +12,10 @@ from tui_forward.tui.storage.json_file import JsonFile
 
 _MAX_ENTRIES = 100
 
+E = TypeVar("E", bound=StrEnum)
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class ViewState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the dashboard showed. Values are those of its enumerations.
 
     Attributes:
@@ -37,7 +40,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1] = 1
-    places: dict[str, Place] = {}  # the last used one is last
+    places: dict[str, ViewState] = {}  # the last used one is last
 
 
 class ViewStateStore:
@@ -48,28 +51,36 @@ class ViewStateStore:
         kubeconfig: Name of the kubeconfig.
 
     Attributes:
-        place: The last saved view state; None if there is none.
+        state: The last saved view state; None if there is none.
     """
 
     def __init__(self, path: Path | None, kubeconfig: str = "") -> None:
         self._file = JsonFile(path, _File())
         self._kubeconfig = kubeconfig
-        self.place = self._file.content.places.get(kubeconfig)
+        self.state = self._file.content.places.get(kubeconfig)
 
     @property
     def trouble(self) -> str:
         """Return why the file could not be read or written; empty if it could."""
         return self._file.trouble
 
-    def keep(self, place: Place) -> None:
+    def save(self, state: ViewState) -> None:
         """Save the view state if it changed. Blocks on the disk."""
-        if place == self.place:
+        if state == self.state:
             return
         self._file.refresh()
         places = self._file.content.places
         places.pop(self._kubeconfig, None)
-        places[self._kubeconfig] = place
+        places[self._kubeconfig] = state
         while len(places) > _MAX_ENTRIES:
             del places[next(iter(places))]
         self._file.save()
-        self.place = place
+        self.state = state
+
+
+def enum_or_default(value: str, default: E) -> E:
+    """Return the member with a value, or the default for a value of another version."""
+    try:
+        return type(default)(value)
+    except ValueError:
+        return default

@@ -36,7 +36,7 @@ class EntrySort(StrEnum):
     """Sort order after favorites and recently used entries."""
 
     NAME = "name"
-    TROUBLE = "problems"
+    PROBLEMS = "problems"
     AGE = "age"
     RESTARTS = "restarts"
 
@@ -48,24 +48,24 @@ class EntryList:
     `ClusterState.changes`.
 
     Args:
-        picture: The cluster state.
+        cluster_state: The cluster state.
 
     Attributes:
-        view: Kind of the listed entries.
+        kind: Kind of the listed entries.
         sort: Sort order.
         query: The filter.
-        favourites: Keys that come first.
+        favorites: Keys that come first.
         recent: Recently used keys with their rank, 0 for the latest.
         folded: Keys of workloads whose pods are hidden.
         keys: Keys of the shown entries, in order.
     """
 
-    def __init__(self, picture: ClusterState) -> None:
-        self.picture = picture
-        self.view = EntryKind.WORKLOADS
+    def __init__(self, cluster_state: ClusterState) -> None:
+        self.cluster_state = cluster_state
+        self.kind = EntryKind.WORKLOADS
         self.sort = EntrySort.NAME
         self.query: FilterQuery = parse_query("")
-        self.favourites: Set[str] = frozenset()
+        self.favorites: Set[str] = frozenset()
         self.recent: Mapping[str, int] = {}
         self.folded: set[str] = set()
         self.keys: tuple[str, ...] = ()
@@ -87,28 +87,28 @@ class EntryList:
     def entry(self, key: str) -> Entry | None:
         """Return the entry of a key, or None if the object does not exist."""
         entry = self._entries.get(key)
-        if entry is None and (entry := entry_of(self.picture, key)) is not None:
+        if entry is None and (entry := entry_of(self.cluster_state, key)) is not None:
             self._entries[key] = entry
         return entry
 
     def depth(self, key: str) -> int:
         """Return 0, or 1 for a pod below its workload."""
-        return int(self.view is EntryKind.WORKLOADS and self.parent(key) is not None)
+        return int(self.kind is EntryKind.WORKLOADS and self.parent(key) is not None)
 
-    def folds(self, key: str) -> bool:
+    def is_foldable(self, key: str) -> bool:
         """Return whether it is a workload with pods that can be folded."""
-        return self.view is EntryKind.WORKLOADS and bool(self.picture.pods_of(key))
+        return self.kind is EntryKind.WORKLOADS and bool(self.cluster_state.pods_of(key))
 
     def parent(self, key: str) -> str | None:
         """Return the workload above a pod, if it is listed."""
-        pod = self.picture.pods.get(key)
+        pod = self.cluster_state.pods.get(key)
         owner = owner_key(pod) if pod is not None else None
-        return owner if owner is not None and owner in self.picture.workloads else None
+        return owner if owner is not None and owner in self.cluster_state.workloads else None
 
     def update(self) -> None:
         """Apply changes of the cluster state and of attributes."""
-        changed = self.picture.changes()
-        list_order = (self.view, self.sort)
+        changed = self.cluster_state.changes()
+        list_order = (self.kind, self.sort)
         if changed is None:
             self._entries.clear()
         else:
@@ -130,27 +130,27 @@ class EntryList:
         if self.query != self._applied_query:
             self._apply_query()
             stale = True
-        arrangement = (self.favourites, dict(self.recent), frozenset(self.folded))
+        arrangement = (self.favorites, dict(self.recent), frozenset(self.folded))
         if stale or arrangement != self._arranged_by:
             if arrangement[:2] != self._arranged_by[:2]:
                 self._matching_pods.clear()
-            self._arranged_by = (frozenset(self.favourites), *arrangement[1:])
+            self._arranged_by = (frozenset(self.favorites), *arrangement[1:])
             keys = tuple(self._arrange())
             if keys != self.keys:  # keep the identity if equal: comparing is then cheap
                 self.keys = keys
 
     def _affected(self, changed: Set[str]) -> set[str]:
         """Return changed keys and those that depend on them."""
-        picture = self.picture
+        cluster_state = self.cluster_state
         affected = set(changed)
         for key in changed:
             if key.startswith(_POD):
-                pod = picture.pods.get(key)
+                pod = cluster_state.pods.get(key)
                 # The ports of a workload are those of its pods. `changes` has the previous owner.
                 if pod is not None and (owner := owner_key(pod)) is not None:
                     affected.add(owner)
-            elif (key in picture.workloads) != (key in self._parents):
-                affected.update(picture.pods_of(key))
+            elif (key in cluster_state.workloads) != (key in self._parents):
+                affected.update(cluster_state.pods_of(key))
         return affected
 
     # Lists: all entries of the view, sorted -----------------------------------------------
@@ -215,27 +215,27 @@ class EntryList:
 
     def _all_parents(self) -> dict[str, str]:
         """Return the parent lists of all keys in this view."""
-        picture = self.picture
-        if self.view is not EntryKind.WORKLOADS:
-            services = self.view is EntryKind.SERVICES
-            return dict.fromkeys(picture.services if services else picture.pods, _TOP)
-        parents = dict.fromkeys((*picture.workloads, *picture.pods), _TOP)
-        for key in picture.workloads:
-            parents.update(dict.fromkeys(picture.pods_of(key), key))
+        cluster_state = self.cluster_state
+        if self.kind is not EntryKind.WORKLOADS:
+            services = self.kind is EntryKind.SERVICES
+            return dict.fromkeys(cluster_state.services if services else cluster_state.pods, _TOP)
+        parents = dict.fromkeys((*cluster_state.workloads, *cluster_state.pods), _TOP)
+        for key in cluster_state.workloads:
+            parents.update(dict.fromkeys(cluster_state.pods_of(key), key))
         return parents
 
     def _parent_list(self, key: str) -> str | None:
         """Return the list that a key belongs to, or None if it is not in this view."""
-        picture = self.picture
-        if self.view is EntryKind.SERVICES:
-            return _TOP if key in picture.services else None
-        pod = picture.pods.get(key)
-        if self.view is EntryKind.PODS:
+        cluster_state = self.cluster_state
+        if self.kind is EntryKind.SERVICES:
+            return _TOP if key in cluster_state.services else None
+        pod = cluster_state.pods.get(key)
+        if self.kind is EntryKind.PODS:
             return _TOP if pod is not None else None
         if pod is None:
-            return _TOP if key in picture.workloads else None
+            return _TOP if key in cluster_state.workloads else None
         owner = owner_key(pod)
-        return owner if owner is not None and owner in picture.workloads else _TOP
+        return owner if owner is not None and owner in cluster_state.workloads else _TOP
 
     @property
     def _sorts(self) -> bool:
@@ -245,13 +245,13 @@ class EntryList:
         entry = self.entry(key)
         if entry is None:
             return 0
-        if self.sort is EntrySort.TROUBLE:
+        if self.sort is EntrySort.PROBLEMS:
             return not entry.in_trouble
         return -entry.created_at if self.sort is EntrySort.AGE else -entry.restarts
 
     def _name_key(self, parent: str) -> Callable[[str], str]:
         # Keys of one kind sort as they are; pods and workloads together sort by name.
-        mixed = self.view is EntryKind.WORKLOADS and parent == _TOP
+        mixed = self.kind is EntryKind.WORKLOADS and parent == _TOP
         return _by_name if mixed else _identity
 
     # Matches --------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ class EntryList:
         self._matching_pods.clear()
         self._applied_query, scores = self.query, {}
         if self.query:
-            entries, score, pods = self._entries, self.query.scorer, self.picture.pods
+            entries, score, pods = self._entries, self.query.scorer, self.cluster_state.pods
             for key in keys:
                 entry = entries.get(key)
                 if entry is None:  # inlined `entry`: no call for each of 10,000 pods
@@ -299,11 +299,11 @@ class EntryList:
         parents, folded = self._parents, self.folded
         scores = self._scores if self._applied_query else None
         preferences = {
-            key: (key not in self.favourites, self.recent.get(key, _NEVER))
-            for key in (*self.favourites, *self.recent)
+            key: (key not in self.favorites, self.recent.get(key, _NEVER))
+            for key in (*self.favorites, *self.recent)
             if key in parents
         }
-        if self.view is not EntryKind.WORKLOADS:
+        if self.kind is not EntryKind.WORKLOADS:
             return _in_order(self._lists[_TOP], scores, preferences)
         # A workload is shown with its pods, in the position of its most preferred pod.
         for key, preference in list(preferences.items()):

@@ -25,7 +25,7 @@ def entry_row(
     *,
     depth: int = 0,
     fold: str = "",
-    favourite: bool = False,
+    favorite: bool = False,
     marked: bool = False,
     with_namespace: bool = False,
     spans: Sequence[Span] = (),
@@ -38,7 +38,7 @@ def entry_row(
         now: Seconds since the epoch.
         depth: Indentation level.
         fold: "▸" or "▾" if it can be folded, otherwise empty.
-        favourite: Whether it is a favorite.
+        favorite: Whether it is a favorite.
         marked: Whether it is selected.
         with_namespace: Whether to show the namespace.
         spans: Parts of the name to highlight, from `FilterQuery.spans`.
@@ -47,7 +47,7 @@ def entry_row(
     name = entry.name if entry.kind is TargetKind.POD else f"{entry.kind.value}/{entry.name}"
     if with_namespace and not depth:
         name = f"{entry.namespace}/{name}"
-    shown = _INDENT * depth + (f"{fold} " if fold else "") + ("★ " if favourite else "") + name
+    shown = _INDENT * depth + (f"{fold} " if fold else "") + ("★ " if favorite else "") + name
     ready = "" if entry.ready is None else f"{entry.ready}/{entry.total}"
     return Row(
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tui_forward.common.formatting import pluralize
 from tui_forward.model import DeclaredPort, Forward, Pod, PortProtocol, Target, TargetKind
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key, port_reference
 from tui_forward.tui.viewmodel.entries import Entry
@@ -12,6 +13,21 @@ from tui_forward.tui.viewmodel.entries import Entry
 def is_forwardable(port: DeclaredPort) -> bool:
     """Return whether the port can be forwarded: only TCP can."""
     return port.protocol is PortProtocol.TCP
+
+
+def unforwardable_reason(entry: Entry, number: int) -> str:
+    """Return why a port of an entry cannot be forwarded; empty if it can.
+
+    Args:
+        entry: The entry.
+        number: From 1, in the order of declaration.
+    """
+    count = len(entry.ports)
+    if number > count:
+        declared = f"only {pluralize(count, 'port')}" if count else "no ports"
+        return f"{entry.name} declares {declared}"
+    port = entry.ports[number - 1]
+    return "" if is_forwardable(port) else f"{port.protocol.value} cannot be forwarded"
 
 
 def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:

@@ -75,14 +75,14 @@ def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
 
 
 def validate_form(
-    fields: Fields, spec: ForwardSpec, taken: Callable[[int], str], defaults: ForwardDefaults
+    fields: Fields, spec: ForwardSpec, port_user: Callable[[int], str], defaults: ForwardDefaults
 ) -> ValidatedForm:
     """Validate a form.
 
     Args:
         fields: The texts.
         spec: The initial spec; attributes without a field are kept.
-        taken: Returns which forward has a local port, or "".
+        port_user: Returns which forward has a local port, or "".
         defaults: Values of empty fields.
     """
     problems: dict[str, str] = {}
@@ -110,7 +110,7 @@ def validate_form(
         )
     label = parse_field("label", fields.label, _label)
     if isinstance(local, int) and local:
-        if (owner := taken(local)) and local != spec.local_port:
+        if (owner := port_user(local)) and local != spec.local_port:
             problems["local"] = f"{local} is taken by {owner}"
         elif local < _FIRST_UNPRIVILEGED:
             notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"

@@ -20,7 +20,7 @@ class ForwardSort(StrEnum):
 
     STARTED = "started"  # oldest first: rows never move
     NAME = "name"
-    TROUBLE = "problems"
+    PROBLEMS = "problems"
     TRAFFIC = "traffic"
 
 
@@ -77,7 +77,7 @@ def group_forwards(
     sort: ForwardSort = ForwardSort.STARTED,
     group: ForwardGroup = ForwardGroup.NONE,
     folded: Collection[str] = (),
-    wanted: Callable[[Forward], bool] = lambda _forward: True,
+    matches: Callable[[Forward], bool] = lambda _forward: True,
 ) -> GroupedForwards:
     """Filter, group and sort forwards.
 
@@ -86,9 +86,9 @@ def group_forwards(
         sort: Order within each group.
         group: Attribute to group by.
         folded: Keys of headings whose forwards are hidden.
-        wanted: Predicate of the forwards to include.
+        matches: Predicate of the forwards to include.
     """
-    included = sorted(filter(wanted, forwards), key=_SORTS[sort])
+    included = sorted(filter(matches, forwards), key=_SORTS[sort])
     if group is ForwardGroup.NONE:
         return GroupedForwards(tuple(forward.id for forward in included), {})
     groups: dict[str, list[Forward]] = {}
@@ -126,7 +126,7 @@ def _number(forward: Forward) -> tuple[float, int]:
 _SORTS: dict[ForwardSort, Callable[[Forward], tuple[object, ...]]] = {
     ForwardSort.STARTED: _number,
     ForwardSort.NAME: lambda forward: (str(forward.spec.target), *_number(forward)),
-    ForwardSort.TROUBLE: lambda forward: (
+    ForwardSort.PROBLEMS: lambda forward: (
         6 if forward.paused else _SEVERITY_ORDER[forward.state],
         *_number(forward),
     ),

@@ -42,17 +42,17 @@ def context_key(name: str) -> str:
 
 
 def namespace_options(
-    state: ClusterState, forwards: Iterable[Forward], favorites: Set[str]
+    cluster_state: ClusterState, forwards: Iterable[Forward], favorites: Set[str]
 ) -> list[PickerOption]:
     """Return all namespaces as the first option, then favorites, then the others.
 
     Args:
-        state: The cluster with its namespaces and scope.
+        cluster_state: The cluster with its namespaces and scope.
         forwards: Forwards, counted per namespace.
         favorites: Keys of favorites.
     """
-    context, shown = state.scope.context, state.scope.namespace
-    names = {*state.namespaces, *([shown] if shown else [])}
+    context, shown = cluster_state.scope.context, cluster_state.scope.namespace
+    names = {*cluster_state.namespaces, *([shown] if shown else [])}
     used: dict[str, int] = {}
     for forward in forwards:
         if forward.spec.target.context == context:
@@ -70,18 +70,20 @@ def namespace_options(
     ]  # fmt: skip
 
 
-def context_options(known: Iterable[Context], here: str, favorites: Set[str]) -> list[PickerOption]:
+def context_options(
+    contexts: Iterable[Context], current: str, favorites: Set[str]
+) -> list[PickerOption]:
     """Return the contexts, favorites first, otherwise in the order of the kubeconfig.
 
     Args:
-        known: Contexts of the kubeconfig.
-        here: The context that is shown.
+        contexts: Contexts of the kubeconfig.
+        current: Name of the context that is shown.
         favorites: Keys of favorites.
     """
     return [
         PickerOption(
             one.name, one.name, f"cluster {one.cluster}",
-            current=one.name == here, starred=context_key(one.name) in favorites,
+            current=one.name == current, starred=context_key(one.name) in favorites,
         )
-        for one in sorted(known, key=lambda one: context_key(one.name) not in favorites)
+        for one in sorted(contexts, key=lambda one: context_key(one.name) not in favorites)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from tui_forward.common.formatting import (
     pluralize,
     short_age,
 )
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     ApiHealth,
     Connection,
@@ -25,6 +26,7 @@ from tui_forward.model import (
     Snapshot,
     TargetKind,
 )
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.forward_list import Heading
 
 
@@ -155,7 +157,7 @@ def waiting_text(forward: Forward, now: float) -> str:
 def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
     """Return the status line of the selected forward."""
     if forward is None:
-        return (Cell("Select a row, then start a port with its number", "dim"),)
+        return (Cell("Select a row, then press the number of a port to forward it", "dim"),)
     parts = [state_cell(forward), Cell(waiting_text(forward, now))]
     if forward.hint:
         parts.append(Cell(f"→ {forward.hint}", "strong"))
@@ -209,20 +211,33 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
     )
 
 
-def header_cells(
-    context: str, namespace: str, health: ApiHealth | None, snapshot: Snapshot
+def status_cells(
+    cluster: ClusterState, snapshot: Snapshot, error: TuiForwardError | None = None
 ) -> tuple[Cell, ...]:
-    """Return the header line: context, namespace, API server and totals."""
-    totals = snapshot.totals
+    """Return the header line: context, namespace, API server and totals.
+
+    Args:
+        cluster: The cluster on show.
+        snapshot: Forwards and totals.
+        error: Why the snapshot may be out of date; takes the place of the other cells.
+    """
+    title = Cell("tui-forward", "strong")
+    if error is not None:
+        return (title, Cell(f"■ {error.message}", "bad"))
+    scope, health, totals = cluster.scope, cluster.health, snapshot.totals
+    place = (
+        title,
+        Cell(f"{scope.context or '–'} ▾"),
+        Cell(f"ns: {scope.namespace or 'all'} ▾"),
+    )
+    if health is not None and health.ok is False:
+        hint = f" → {health.hint}" if health.hint else ""
+        return (*place, Cell(f"API ✗ {health.error}{hint}", "bad"))
+    forwards = pluralize(len(snapshot.forwards), "forward")
     return (
-        Cell("tui-forward", "strong"),
-        Cell(f"{context or '–'} ▾"),
-        Cell(f"ns: {namespace or 'all'} ▾"),
+        *place,
         health_cell(health),
-        Cell(
-            f"{pluralize(len(snapshot.forwards), 'forward')}"
-            f" · {pluralize(totals.connections_open, 'conn')}"
-        ),
+        Cell(f"{forwards} · {pluralize(totals.connections_open, 'conn')}"),
         Cell(f"↓ {format_bytes(totals.rate_from_pod)}/s ↑ {format_bytes(totals.rate_to_pod)}/s"),
     )
 

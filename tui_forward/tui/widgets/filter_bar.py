@@ -1,4 +1,4 @@
-"""The line in which one types what to look for; behind the line of keys until it is wanted."""
+"""Input line of the filter, which lies behind the key bar until it is opened."""
 
 from __future__ import annotations
 
@@ -16,33 +16,32 @@ from tui_forward.tui.widgets.key_bar import KeyBar
 
 
 class FilterBar(Horizontal):
-    """A line to type in.
+    """Input line in the place of the key bar.
 
-    Watch `text` to know what is typed, letter by letter: both are drawn in the same frame.
+    Watch `text` to apply the filter in the frame that shows the typed character.
 
     Args:
-        keys: Lies before it, in the same place, and steps aside while one types: there are no
-            other keys then.
+        key_bar: Covers the filter bar; hidden while the filter is open.
         id: Widget id.
 
     Attributes:
-        text: What is looked for.
-        what: Where to look, as `open` was told.
+        text: The filter as typed.
+        table: Widget that is filtered and gets the focus back; None before the first `open`.
     """
 
     text: reactive[str] = reactive("", repaint=False, init=False)
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", "Clear", id="filter.clear", tooltip="Show everything again"),
+        Binding("escape", "clear", "Clear", id="filter.clear", tooltip="Clear the filter"),
         Binding("enter,down", "close", "Done", id="filter.done",
-                tooltip="Keep the filter, go to the rows"),
+                tooltip="Keep the filter and go to the rows"),
     ]  # fmt: skip
 
-    def __init__(self, keys: KeyBar, *, id: str) -> None:  # noqa: A002 - Textual's name for it
+    def __init__(self, key_bar: KeyBar, *, id: str) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
-        self._keys = keys
-        self.what = "browse"
-        self._return_to: Widget | None = None
+        self.table: Widget | None = None
+        self._key_bar = key_bar
+        self._label_text = ""
         self._label = Static("/", id="filter-label")
         self._input = FixedLayoutInput(
             placeholder="words  ns:  label:  port:  node:  status:  kind:  !not  \"exactly\"",
@@ -51,59 +50,59 @@ class FilterBar(Horizontal):
         self._input.can_focus = False
 
     def compose(self) -> ComposeResult:
-        """A label, the line, and how to leave it."""
+        """Arrange label, input and the keys that close the bar."""
         yield self._label
         yield self._input
-        yield Static("enter keeps it, esc clears it", id="filter-keys")
+        yield Static("enter keep · esc clear", id="filter-keys")
 
-    def open(self, what: str, text: str, return_to: Widget) -> None:
-        """Show it, with what is looked for already.
+    def open(self, table: Widget, text: str, *, label: str = "") -> None:
+        """Show the bar and focus its input.
 
         Args:
-            what: Where to look.
-            text: As typed before.
-            return_to: Has the keyboard afterwards.
+            table: Widget to filter, focused when the bar closes.
+            text: Present filter.
+            label: Name of the table, shown before the input.
         """
-        self._return_to = return_to
-        if what != self.what:  # it lays the screen out anew
-            self.what = what
-            self._label.update("filter forwards /" if what == "forwards" else "/")
+        self.table = table
+        if label != self._label_text:  # only then: it lays out the screen
+            self._label_text = label
+            self._label.update(f"filter {label} /" if label else "/")
         self.set_reactive(FilterBar.text, text)
         self._input.value = text
         self._input.cursor_position = len(text)
-        self._keys.aside = True
+        self._key_bar.hidden = True
         self._input.can_focus = True
-        # At once: the next letter is already on its way, and must not be taken for a command.
+        # Synchronously: the next character may be queued and must not run a command.
         self.screen.set_focus(self._input)
 
     def on_mount(self) -> None:
-        """Each letter counts."""
-        self.watch(self._input, "value", self._typed, init=False)
+        """Follow the input."""
+        self.watch(self._input, "value", self._set_text, init=False)
 
-    def _typed(self, text: str) -> None:
+    def _set_text(self, text: str) -> None:
         self.text = text
 
     def action_close(self) -> None:
-        """Keep what is looked for."""
-        if self._return_to is not None:
-            self.screen.set_focus(self._return_to)
-        self._step_back()
+        """Close the bar and keep the filter."""
+        if self.table is not None:
+            self.screen.set_focus(self.table)
+        self._hide()
 
     def on_descendant_blur(self) -> None:
-        """Who clicks elsewhere is done; who looks at another window is not."""
+        """Close when another widget gets the focus, not when the terminal loses it."""
         if self.screen.focused not in (None, self._input):
-            self._step_back()
+            self._hide()
 
-    def _step_back(self) -> None:
-        self._keys.aside = False
+    def _hide(self) -> None:
+        self._key_bar.hidden = False
         self._input.can_focus = False
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter is taken by the line."""
+        """Close on Enter, which the input consumes."""
         event.stop()
         self.action_close()
 
     def action_clear(self) -> None:
-        """Look for nothing any more."""
+        """Clear the filter and close the bar."""
         self.text = ""
         self.action_close()

@@ -82,17 +82,17 @@ class HelpBody(ScrollView, can_focus=False):
     def __init__(self) -> None:
         super().__init__()
         self._groups: _Groups = ()
-        self._none = ""
+        self._empty = ""
         self._lines: list[_Line] = []
 
-    def show(self, groups: _Groups, *, none: str) -> None:
+    def show(self, groups: _Groups, *, empty: str) -> None:
         """Take over the groups.
 
         Args:
-            groups: See `laid_out`.
-            none: What is said if there are none.
+            groups: See `layout_lines`.
+            empty: Text if there are none.
         """
-        self._groups, self._none = groups, none
+        self._groups, self._empty = groups, empty
         self.scroll_to(y=0, animate=False)
         self._lay_out()
 
@@ -111,7 +111,7 @@ class HelpBody(ScrollView, can_focus=False):
         base = self.rich_style
         place = y + self.scroll_offset.y
         if not self._groups and y == 0:
-            cells: _Line = (Cell(self._none, "none"),)
+            cells: _Line = (Cell(self._empty, "none"),)
         else:
             cells = self._lines[place] if place < len(self._lines) else ()
         segments = []

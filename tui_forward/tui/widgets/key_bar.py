@@ -58,13 +58,13 @@ class KeyBar(Widget):
     the pane must not cost a frame.
 
     Attributes:
-        aside: Draws nothing, so that what lies in the same place behind it is seen. To hide it,
+        hidden: Draws nothing, so that what lies in the same place behind it is seen. To hide it,
             or to show the other, would lay out and draw the whole screen anew.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}
 
-    aside: reactive[bool] = reactive(False)
+    hidden: reactive[bool] = reactive(False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class KeyBar(Widget):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Nothing, or a line."""
-        return [] if self.aside else super().render_lines(crop)
+        return [] if self.hidden else super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """The keys, then blank."""
@@ -110,7 +110,7 @@ class KeyBar(Widget):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _key_at(self, x: int) -> KeyHint | None:
-        if self.aside:
+        if self.hidden:
             return None
         for key in fit_keys(self._keys, self.size.width):
             if 0 <= x < key.width:

@@ -1,0 +1,153 @@
+"""Dialogs that define forwards: the form, for new and for existing ones, and command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from textual.app import App
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import (
+    CatalogScope,
+    DeclaredPort,
+    ForwardDefaults,
+    ForwardSpec,
+    Pod,
+    TargetKind,
+)
+from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.messages import ForwardFormRequested
+from tui_forward.tui.storage.favorites import Favorites
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
+from tui_forward.tui.viewmodel.entry_targets import target_of
+from tui_forward.tui.viewmodel.rows import target_text
+
+
+class FormController:
+    """Opens the dialogs and starts or replaces forwards with their results.
+
+    Args:
+        app: Shows the dialogs.
+        sampler: Provides the forwards.
+        queue: Runs an edit after the commands before it.
+        forwards: Starts and replaces forwards.
+        favorites: Records which entries were used.
+        defaults: Returns the settings of new forwards.
+        cluster_state: Returns the cluster on show.
+    """
+
+    def __init__(
+        self,
+        app: App[None],
+        sampler: Sampler,
+        queue: CommandQueue,
+        forwards: ForwardController,
+        favorites: Favorites,
+        defaults: Callable[[], ForwardDefaults],
+        cluster_state: Callable[[], ClusterState],
+    ) -> None:
+        self._app = app
+        self._sampler = sampler
+        self._queue = queue
+        self._forwards = forwards
+        self._favorites = favorites
+        self._defaults = defaults
+        self._cluster_state = cluster_state
+
+    @property
+    def _scope(self) -> CatalogScope:
+        return self._cluster_state().scope
+
+    def open_new(self, request: ForwardFormRequested) -> None:
+        """Open the form of a new forward."""
+        from tui_forward.tui.screens.forward_form import ForwardForm
+
+        entry, context, defaults = request.entry, self._scope.context, self._defaults()
+        item = entry.item
+
+        def start(spec: ForwardSpec | None) -> None:
+            if spec is not None:
+                self._favorites.record_use(context, entry.key)
+                self._forwards.start((spec,))
+
+        form = ForwardForm(
+            defaults.spec(target_of(context, entry, request.port or DeclaredPort(number=80))),
+            defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="forward",
+            port_user=self._port_user(),
+        )  # fmt: skip
+        self._app.push_screen(form, start)
+
+    def edit(self, forward_ids: Sequence[str]) -> None:
+        """Open the form of an existing forward, the first of these."""
+        self._queue.enqueue(partial(self._edit, forward_ids))
+
+    async def _edit(self, forward_ids: Sequence[str]) -> None:
+        from tui_forward.tui.screens.forward_form import ForwardForm
+
+        forward = next(iter(self._sampler.forwards(forward_ids)), None)
+        if forward is None:
+            return
+        target = forward.pod or forward.spec.target
+        pod = self._cluster_state().pods.get(key_of(TargetKind.POD, target.namespace, target.name))
+
+        def replace(spec: ForwardSpec | None) -> None:
+            if spec is not None and spec != forward.spec:
+                self._forwards.replace(forward, spec)
+
+        form = ForwardForm(
+            forward.spec, defaults=self._defaults(), ports=pod.ports if pod is not None else (),
+            owner=_owner_name(pod), title="edit", port_user=self._port_user(except_id=forward.id),
+        )  # fmt: skip
+        self._app.push_screen(form, replace)
+
+    def _port_user(self, except_id: str = "") -> Callable[[int], str]:
+        """Return a function from a local port to the forward that uses it, in words."""
+        users = {
+            address.port: f"the forward to {target_text(forward)}"
+            for forward in self._sampler.snapshot.forwards
+            if forward.id != except_id
+            for address in forward.listening
+        }
+        return lambda port: users.get(port, "")
+
+    # Command lines.
+
+    def open_command_line(self, text: str = "") -> None:
+        """Open the dialog for a target or a kubectl command.
+
+        Args:
+            text: Text to start with.
+        """
+        from tui_forward.tui.screens.paste_dialog import PasteDialog
+
+        def start(specs: tuple[ForwardSpec, ...] | None) -> None:
+            if specs:
+                self._forwards.start(specs)
+
+        dialog = PasteDialog(
+            context=self._scope.context, namespace=self._scope.namespace,
+            defaults=self._defaults(), text=text,
+        )  # fmt: skip
+        self._app.push_screen(dialog, start)
+
+    def paste(self, text: str) -> None:
+        """Start the forwards of a pasted kubectl command; show one that has errors."""
+        from tui_forward.common.kubectl_command import is_forward_command, parse_commands
+
+        if not is_forward_command(text):
+            return
+        try:
+            specs = parse_commands(
+                text, context=self._scope.context, namespace="", defaults=self._defaults()
+            )
+        except TuiForwardError:
+            self.open_command_line(text)
+        else:
+            self._forwards.start(specs, "started. Press x to stop.")
+
+
+def _owner_name(item: object) -> str:
+    return item.owner.name if isinstance(item, Pod) and item.owner is not None else ""

@@ -1,0 +1,111 @@
+"""Quits the dashboard, and decides whether forwards keep running without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from textual.app import App
+
+from tui_forward.common.formatting import pluralize
+from tui_forward.errors import TuiForwardError
+from tui_forward.session import Session
+from tui_forward.settings.parser import AskPolicy
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.controllers.session_timeout import session_timeout
+from tui_forward.tui.screens.dialogs import QuitChoice, QuitScreen
+
+
+def still_running_message(count: int) -> str:
+    """Return the message about forwards that keep running; empty if there are none."""
+    verb = "keeps" if count == 1 else "keep"
+    return f"{pluralize(count, 'forward')} {verb} running; see `tui-forward ls`" if count else ""
+
+
+class QuitController:
+    """Asks what happens to active forwards, then quits.
+
+    Args:
+        app: Shows the dialog; exits.
+        session: Owns the forwards.
+        sampler: Provides the latest snapshot.
+        notifier: Shows errors.
+        policy: Returns whether forwards keep running, from the settings.
+        can_keep_running: Whether forwards can run without the dashboard.
+
+    Attributes:
+        farewell: Message for the terminal after the screen is gone; may be empty.
+    """
+
+    def __init__(
+        self,
+        app: App[None],
+        session: Session,
+        sampler: Sampler,
+        notifier: Notifier,
+        policy: Callable[[], AskPolicy],
+        *,
+        can_keep_running: bool,
+    ) -> None:
+        self.farewell = ""
+        self._app = app
+        self._session = session
+        self._sampler = sampler
+        self._notifier = notifier
+        self._policy = policy
+        self._can_keep_running = can_keep_running
+
+    @property
+    def keeps_running_if_lost(self) -> bool:
+        """Whether forwards keep running if the dashboard crashes or loses its terminal."""
+        return self._can_keep_running and self._policy() is not AskPolicy.NEVER
+
+    async def sync_keep_running(self) -> None:
+        """Set `keeps_running_if_lost` in the engine; the sampler shows a failure."""
+        with contextlib.suppress(TuiForwardError):
+            async with session_timeout():
+                await self._session.set_keep_running_if_lost(self.keeps_running_if_lost)
+
+    def request(self) -> None:
+        """Quit, after a question if forwards are active; a second request answers it."""
+        snapshot, screen, policy = self._sampler.snapshot, self._app.screen, self._policy()
+        if not snapshot.forwards:
+            self._app.exit()
+        elif isinstance(screen, QuitScreen):
+            screen.action_default()
+        elif policy is not AskPolicy.ASK and self._can_keep_running:
+            keep = policy is AskPolicy.ALWAYS or snapshot.keep_running
+            self._quit(QuitChoice.KEEP_RUNNING if keep else QuitChoice.STOP)
+        else:
+            connections = sum(one.counters.connections_open for one in snapshot.forwards)
+            dialog = QuitScreen(
+                len(snapshot.forwards), connections,
+                keep_running=snapshot.keep_running, can_keep_running=self._can_keep_running,
+            )  # fmt: skip
+            self._app.push_screen(dialog, self._quit)
+
+    def _quit(self, choice: QuitChoice | None) -> None:
+        if choice is not None:
+            self._app.run_worker(self._stop_and_exit(choice), group="quit", exclusive=True)
+
+    async def _stop_and_exit(self, choice: QuitChoice) -> None:
+        """Stop forwards or let them run, then exit.
+
+        If the engine does not respond, stopping exits nevertheless and keeping reports it.
+        """
+        keep = choice is QuitChoice.KEEP_RUNNING
+        try:
+            async with session_timeout():
+                forwards = (await self._session.snapshot()).forwards
+                if not keep:
+                    await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
+                await self._session.set_keep_running(keep)
+        except TuiForwardError as error:
+            if keep:
+                self._notifier.error(error)
+                return
+        else:
+            self.farewell = still_running_message(len(forwards)) if keep else ""
+        self._app.exit()

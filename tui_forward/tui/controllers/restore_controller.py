@@ -1,0 +1,79 @@
+"""Restores the forwards of a session that a crash or a reboot ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from textual.app import App
+
+from tui_forward.common.formatting import pluralize
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import ForwardSpec
+from tui_forward.settings.parser import AskPolicy
+from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.screens.dialogs import RestoreScreen
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOffer:
+    """Forwards of the last session that are not active.
+
+    Attributes:
+        specs: Their specs.
+        restore: Starts them; returns an error for each one that cannot be started.
+        discard: Deletes the saved session.
+        automatic: Whether to restore without a question.
+    """
+
+    specs: Sequence[ForwardSpec]
+    restore: Callable[[], Awaitable[Sequence[TuiForwardError]]]
+    discard: Callable[[], None]
+    automatic: bool = False
+
+
+class RestoreController:
+    """Asks whether to restore forwards, and restores them.
+
+    Args:
+        app: Shows the dialog.
+        queue: Runs the restore.
+        notifier: Shows results.
+        policy: Returns whether to restore, from the settings.
+    """
+
+    def __init__(
+        self,
+        app: App[None],
+        queue: CommandQueue,
+        notifier: Notifier,
+        policy: Callable[[], AskPolicy],
+    ) -> None:
+        self._app = app
+        self._queue = queue
+        self._notifier = notifier
+        self._policy = policy
+
+    def present(self, offer: RestoreOffer) -> None:
+        """Restore, ask, or do nothing, as the settings say; unanswered offers stay."""
+
+        def answer(restore: bool | None) -> None:
+            if restore:
+                self._queue.enqueue(lambda: self._restore(offer))
+            elif restore is not None:
+                offer.discard()
+
+        if offer.automatic or self._policy() is AskPolicy.ALWAYS:
+            answer(True)
+        elif self._policy() is AskPolicy.ASK:
+            lines = [f"{spec.target} ← {spec.local_port or 'any port'}" for spec in offer.specs]
+            self._app.push_screen(RestoreScreen(lines), answer)
+
+    async def _restore(self, offer: RestoreOffer) -> None:
+        errors = await offer.restore()
+        for error in errors:
+            self._notifier.error(error)
+        if count := len(offer.specs) - len(errors):
+            self._notifier.info(f"{pluralize(count, 'forward')} restored")
+        offer.discard()

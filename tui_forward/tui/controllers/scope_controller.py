@@ -1,0 +1,141 @@
+"""Chooses the context and the namespace on show, and keeps the favorites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import App
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import CatalogScope
+from tui_forward.session import Session
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.controllers.session_timeout import session_timeout
+from tui_forward.tui.messages import FavoriteToggled
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.storage.favorites import Favorites
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.entry_list import EntryList
+
+if TYPE_CHECKING:
+    from tui_forward.tui.keys.palette import PaletteCommand
+
+_NO_CONTEXT = ""  # key of the favorite contexts in the favorites
+
+
+def entries_of(scope: CatalogScope, favorites: Favorites) -> EntryList:
+    """Return an empty list of the entries of a scope, favorites first."""
+    entries = EntryList(ClusterState(scope))
+    entries.favorites = favorites.keys(scope.context)
+    entries.recent = favorites.recent(scope.context)
+    return entries
+
+
+class ScopeController:
+    """Switches the dashboard between contexts and namespaces.
+
+    Args:
+        app: Shows the pickers.
+        session: Provides the contexts of the kubeconfig.
+        dashboard: Shows the scope.
+        sampler: Draws a new scope.
+        favorites: Favorite entries, namespaces and contexts.
+        notifier: Shows errors.
+    """
+
+    def __init__(
+        self,
+        app: App[None],
+        session: Session,
+        dashboard: Dashboard,
+        sampler: Sampler,
+        favorites: Favorites,
+        notifier: Notifier,
+    ) -> None:
+        self._app = app
+        self._session = session
+        self._dashboard = dashboard
+        self._sampler = sampler
+        self._favorites = favorites
+        self._notifier = notifier
+
+    def show(self, context: str, namespace: str) -> None:
+        """Show a namespace, "" for all, of a context."""
+        scope = CatalogScope(context, namespace)
+        if scope != self._dashboard.cluster_state.scope:
+            self._dashboard.show_entries(entries_of(scope, self._favorites))
+            self._sampler.poll_fast()
+
+    def toggle_favorite(self, request: FavoriteToggled) -> None:
+        """Add an entry to the favorites or remove it."""
+        context = self._dashboard.cluster_state.scope.context
+        self._favorites.toggle(context, request.key)
+        self._dashboard.entry_table.entries.favorites = self._favorites.keys(context)
+        self._sampler.request_sample()
+
+    def choose_namespace(self) -> None:
+        """Open the picker of namespaces, which also accepts names that are not listed."""
+        from tui_forward.tui.screens.picker import Picker
+        from tui_forward.tui.viewmodel import picker_options
+
+        cluster = self._dashboard.cluster_state
+        context = cluster.scope.context
+        options = picker_options.namespace_options(
+            cluster, self._sampler.snapshot.forwards, self._favorites.keys(context)
+        )
+        problem = cluster.resource_error("namespaces")
+        note = f"{problem.error}. Type a name instead." if problem is not None else ""
+
+        def show(name: str | None) -> None:
+            if name is not None:
+                self.show(context, "" if name == picker_options.ALL else name)
+
+        def toggle(name: str) -> None:
+            self._favorites.toggle(context, picker_options.namespace_key(name))
+
+        picker = Picker("namespace", options, free=True, note=note, toggle_favorite=toggle)
+        self._app.push_screen(picker, show)
+
+    def choose_context(self) -> None:
+        """Open the picker of the kubeconfig's contexts."""
+        self._app.run_worker(
+            self._choose_context(), group="contexts", exclusive=True, exit_on_error=False
+        )
+
+    async def _choose_context(self) -> None:
+        from tui_forward.tui.screens.picker import Picker
+        from tui_forward.tui.viewmodel import picker_options
+
+        try:
+            async with session_timeout():
+                contexts = await self._session.contexts()
+        except TuiForwardError as error:
+            self._notifier.error(error)
+            return
+        options = picker_options.context_options(
+            contexts, self._dashboard.cluster_state.scope.context, self._favorites.keys(_NO_CONTEXT)
+        )
+
+        def show(name: str | None) -> None:
+            context = next((one for one in contexts if one.name == name), None)
+            if context is not None:
+                self.show(context.name, context.namespace)
+
+        def toggle(name: str) -> None:
+            self._favorites.toggle(_NO_CONTEXT, picker_options.context_key(name))
+
+        self._app.push_screen(Picker("context", options, toggle_favorite=toggle), show)
+
+    def palette_commands(self) -> Iterator[PaletteCommand]:
+        """Yield a command to show each other namespace."""
+        from tui_forward.tui.keys.palette import PaletteCommand
+
+        cluster = self._dashboard.cluster_state
+        for name in cluster.namespaces:
+            if name != cluster.scope.namespace:
+                yield PaletteCommand(
+                    f"Namespace: {name}", "show it", partial(self.show, cluster.scope.context, name)
+                )

@@ -1,0 +1,148 @@
+"""Loads the settings file, applies it, and follows edits of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.dom import DOMNode
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.settings.parser import Settings, load_settings, settings_identity
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.keys.key_names import default_keys
+from tui_forward.tui.keys.keymap import KeyCheck, check_keys
+from tui_forward.tui.themes import ThemedApp
+
+if TYPE_CHECKING:
+    from tui_forward.tui.keys.palette import PaletteCommand
+
+CHECK_INTERVAL_S = 1.0
+
+BindableClasses = Callable[[], Sequence[type[DOMNode]]]
+
+
+class SettingsFile:
+    """The settings file as read last.
+
+    Args:
+        path: The file; None for the built-in settings.
+
+    Attributes:
+        settings: Settings in effect.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        # Before the content: an edit in between is noticed later.
+        self._identity: object = settings_identity(path) if path is not None else None
+        self.settings = load_settings(path) if path is not None else Settings()
+
+    async def reload(self) -> Settings | None:
+        """Return the settings of a file that has changed, None if it has not."""
+        path = self.path
+        if path is None:
+            return None
+        identity = await asyncio.to_thread(settings_identity, path)
+        if identity == self._identity:
+            return None
+        self._identity = identity
+        return await asyncio.to_thread(load_settings, path)
+
+    def save_theme(self, theme: str) -> None:
+        """Write the theme to the file.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
+        from tui_forward.settings.writer import save_theme
+
+        if self.path is not None:
+            save_theme(self.path, theme)
+            self._identity = settings_identity(self.path)
+
+
+class SettingsController:
+    """Applies theme, keys and sampling interval.
+
+    Args:
+        app: Gets the theme and the keymap.
+        file: The settings file.
+        sampler: Gets the interval.
+        notifier: Shows problems.
+        bindable_classes: Returns the classes whose keys can be changed.
+        on_change: Runs after changed settings are applied.
+    """
+
+    def __init__(
+        self,
+        app: ThemedApp[None],
+        file: SettingsFile,
+        sampler: Sampler,
+        notifier: Notifier,
+        bindable_classes: BindableClasses,
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._app = app
+        self._file = file
+        self._sampler = sampler
+        self._notifier = notifier
+        self._bindable_classes = bindable_classes
+        self._on_change = on_change
+
+    def apply_at_start(self) -> list[str]:
+        """Apply the valid part of the settings; return the problems of the rest."""
+        settings = self._file.settings
+        keys = self._check_keys(settings)
+        self._apply(settings, keys)
+        return self._problems(settings, keys)
+
+    async def run(self) -> None:
+        """Apply edits of the file until canceled; one with problems changes nothing."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            settings = await self._file.reload()
+            if settings is None:
+                continue
+            keys = self._check_keys(settings)
+            problems = self._problems(settings, keys)
+            for problem in problems:
+                self._notifier.warn(problem, title="Settings not changed")
+            if not problems:
+                self._apply(settings, keys)
+                await self._on_change()
+                self._notifier.info("Settings reloaded")
+
+    def _check_keys(self, settings: Settings) -> KeyCheck:
+        ids = default_keys(self._bindable_classes()) if settings.keys else {}
+        return check_keys(settings.keys, ids, lines=settings.key_lines, file=settings.file)
+
+    def _problems(self, settings: Settings, keys: KeyCheck) -> list[str]:
+        problems = [str(one) for one in (*settings.problems, *keys.problems)]
+        theme = self._app.theme_error(settings.theme)
+        return [theme, *problems] if theme else problems
+
+    def _apply(self, settings: Settings, keys: KeyCheck) -> None:
+        self._file.settings = settings
+        self._app.set_keymap(keys.keymap)
+        self._sampler.set_interval(settings.refresh_s)
+        if settings.theme in self._app.available_themes:
+            self._app.theme = settings.theme
+
+    def _set_theme(self, theme: str) -> None:
+        self._app.theme = theme
+        try:
+            self._file.save_theme(theme)
+        except TuiForwardError as error:
+            self._notifier.error(error)
+
+    def palette_commands(self) -> Iterator[PaletteCommand]:
+        """Yield a command for each theme."""
+        from tui_forward.tui.keys.palette import PaletteCommand
+
+        for name in self._app.theme_names:
+            yield PaletteCommand(f"Theme: {name}", "colors", partial(self._set_theme, name))

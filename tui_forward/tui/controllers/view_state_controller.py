@@ -1,0 +1,64 @@
+"""Restores what the dashboard showed last, and saves what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.storage.view_state import ViewState, ViewStateStore
+
+SAVE_INTERVAL_S = 1.0
+
+
+class ViewStateController:
+    """Saves kind, sort orders, filters and cursor of the dashboard.
+
+    Args:
+        dashboard: The dashboard.
+        store: Where they are saved.
+        origin: See `ViewState`.
+    """
+
+    def __init__(
+        self, dashboard: Dashboard, store: ViewStateStore, origin: tuple[str, str]
+    ) -> None:
+        self._dashboard = dashboard
+        self._store = store
+        self._origin = origin
+
+    @property
+    def problem(self) -> str:
+        """Why the file cannot be read or written, in a sentence; empty if it can."""
+        return self._store.trouble
+
+    @property
+    def current(self) -> ViewState:
+        """What the dashboard shows."""
+        entry_table, forward_table = self._dashboard.entry_table, self._dashboard.forward_table
+        entries, scope = entry_table.entries, self._dashboard.cluster_state.scope
+        return ViewState(
+            origin=self._origin, context=scope.context, namespace=scope.namespace,
+            view=entries.kind, sort=entries.sort, query=entries.query.text,
+            row=entry_table.pending_cursor or entry_table.cursor or "",
+            forward_sort=forward_table.sort, forward_group=forward_table.group,
+            forward_query=forward_table.filter_query.text,
+        )  # fmt: skip
+
+    def restore(self) -> None:
+        """Restore kinds and sort orders; filters and the cursor only in the same scope."""
+        state = self._store.state
+        if state is not None:
+            scope = self._dashboard.cluster_state.scope
+            same_scope = (state.context, state.namespace) == (scope.context, scope.namespace)
+            self._dashboard.entry_table.restore(state, same_scope=same_scope)
+            self._dashboard.forward_table.restore(state, same_scope=same_scope)
+
+    def save(self) -> None:
+        """Save now; blocks while the file is written."""
+        self._store.save(self.current)
+
+    async def run(self) -> None:
+        """Save periodically until canceled."""
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL_S)
+            await asyncio.to_thread(self._store.save, self.current)

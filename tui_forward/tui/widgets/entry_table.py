@@ -1,0 +1,264 @@
+"""Table of what can be forwarded: workloads, pods or services of the shown scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tui_forward.model import DeclaredPort, Forward
+from tui_forward.tui import messages
+from tui_forward.tui.storage.view_state import ViewState, enum_or_default
+from tui_forward.tui.viewmodel import columns
+from tui_forward.tui.viewmodel.cluster_state import WORKLOADS
+from tui_forward.tui.viewmodel.entries import Entry
+from tui_forward.tui.viewmodel.entry_list import EntryKind, EntryList, EntrySort
+from tui_forward.tui.viewmodel.entry_rows import entry_row
+from tui_forward.tui.viewmodel.entry_targets import (
+    ForwardsByEntry,
+    is_forwardable,
+    unforwardable_reason,
+)
+from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
+from tui_forward.tui.viewmodel.rows import Row
+from tui_forward.tui.widgets.row_table import RowTable
+
+_BEST_MATCH_SEARCH = 50  # rows
+_MAX_PORTS_AT_ONCE = 180
+
+
+class EntryTable(RowTable):
+    """Entries of one scope, with kind, sort order, filter and folds.
+
+    Args:
+        entries: The list to show; `show_entries` replaces it.
+        clock: Seconds since the epoch, for ages.
+
+    Attributes:
+        entries: The list on show.
+    """
+
+    def __init__(self, entries: EntryList, clock: Callable[[], float]) -> None:
+        super().__init__(columns.ENTRIES, id="browse")
+        self.entries = entries
+        self._clock = clock
+        self._forwards = ForwardsByEntry((), "", entries.cluster_state)
+
+    @property
+    def current(self) -> Entry | None:
+        """The entry under the cursor."""
+        return self.entries.entry(self.cursor) if self.cursor is not None else None
+
+    @property
+    def selected(self) -> list[Entry]:
+        """The marked entries, or the one under the cursor."""
+        return [entry for key in self.selected_keys if (entry := self.entries.entry(key))]
+
+    @property
+    def forwards_of_selected(self) -> list[Forward]:
+        """The forwards that lead to the selected entries, each once."""
+        found: dict[str, Forward] = {}
+        for key in self.selected_keys:
+            found.update({forward.id: forward for forward in self._forwards.of(key)})
+        return list(found.values())
+
+    def show_entries(self, entries: EntryList) -> None:
+        """Show another scope with the same kind, sort order and filter."""
+        entries.kind, entries.sort = self.entries.kind, self.entries.sort
+        entries.query = self.entries.query
+        self.entries = entries
+        self.unmark()
+        self.pending_cursor = None
+
+    def restore(self, state: ViewState, *, same_scope: bool) -> None:
+        """Restore kind and sort order; filter and cursor only in the same scope."""
+        self.entries.kind = enum_or_default(state.view, self.entries.kind)
+        self.entries.sort = enum_or_default(state.sort, self.entries.sort)
+        if same_scope:
+            self.entries.query = parse_query(state.query)
+            self.pending_cursor = state.row or None
+
+    def set_forwards(self, forwards: ForwardsByEntry) -> None:
+        """Set the forwards to mark; `draw` shows them."""
+        self._forwards = forwards
+
+    def draw(self) -> None:
+        """Show the entries as they are now."""
+        entries, now = self.entries, self._clock()
+        entries.update()
+        with_namespace = not entries.cluster_state.scope.namespace
+        self.empty = self._empty_text()
+        self.title = self._title_text()
+
+        def row(key: str) -> Row:
+            entry = entries.entry(key)
+            if entry is None:
+                return Row(())
+            fold = ""
+            if entries.is_foldable(key):
+                fold = "▸" if key in entries.folded and not entries.query else "▾"
+            return entry_row(
+                entry, self._forwards.of(key), now,
+                depth=entries.depth(key), fold=fold, favorite=key in entries.favorites,
+                marked=key in self.marked, with_namespace=with_namespace,
+                spans=entries.query.spans(entry.name) if entries.query else (),
+            )  # fmt: skip
+
+        self.show(entries.keys, row)
+
+    def _empty_text(self) -> str:
+        cluster = self.entries.cluster_state
+        resource = self._resource
+        problem = cluster.resource_error(resource)
+        if problem is not None:
+            hints = [problem.hint] if problem.hint else []
+            if problem.forbidden:
+                hints += ["switch the namespace (n)", "enter a target (v)"]
+            return problem.error + (f" → {', or '.join(hints)}" if hints else "")
+        status = cluster.resources.get(resource)
+        if status is None or not status.synced:
+            return f"Loading {resource}…"
+        if self.entries.query:
+            return "No match. Press esc to clear the filter."
+        return f"No {resource}"
+
+    @property
+    def _resource(self) -> str:
+        return "services" if self.entries.kind is EntryKind.SERVICES else "pods"
+
+    def _title_text(self) -> str:
+        entries = self.entries
+        scope = entries.cluster_state.scope
+        parts = [f"{entries.kind.value} of {scope.namespace or 'all namespaces'}"]
+        if entries.query:
+            parts.append(f"/{entries.query.text.strip()} ({len(entries.keys)})")
+        if entries.sort is EntrySort.PROBLEMS:
+            parts.append("problems first")
+        elif entries.sort is not EntrySort.NAME:
+            parts.append(f"by {entries.sort.value}")
+        if self.marked:
+            parts.append(f"{len(self.marked)} selected")
+        return " · ".join(parts + self._incomplete())
+
+    def _incomplete(self) -> list[str]:
+        """Return what a list that is not empty lacks."""
+        entries, cluster = self.entries, self.entries.cluster_state
+        if not entries.keys:
+            return []
+        parts = ["stale"] if cluster.resource_error(self._resource) else []
+        if entries.kind is EntryKind.WORKLOADS:
+            hidden = [
+                status.resource
+                for status in cluster.resources.values()
+                if status.forbidden and status.resource in WORKLOADS
+            ]
+            if hidden:
+                what = "workloads" if len(hidden) == len(WORKLOADS) else ", ".join(hidden)
+                parts.append(f"no permission to list {what}")
+        return parts
+
+    # Filter.
+
+    @property
+    def filter_query(self) -> FilterQuery:
+        """The filter."""
+        return self.entries.query
+
+    def filter(self, text: str) -> None:
+        """Filter and move the cursor to the best match, after the typed character is drawn.
+
+        The list may have thousands of names; only the last of several pending filters is applied.
+        """
+        query = parse_query(text)
+        self.entries.query = query
+        self.pending_cursor = None
+        self.call_after_refresh(self._show_matches, query)
+
+    def clear_filter(self) -> None:
+        """Show everything."""
+        self.entries.query = parse_query("")
+        self.draw()
+
+    def _show_matches(self, query: FilterQuery) -> None:
+        if query is self.entries.query:
+            self.draw()
+            if query and self.entries.keys:
+                self.cursor = self._best_match()
+
+    def _best_match(self) -> str:
+        """Return the first row that matches itself, not only by its pods."""
+        entries = self.entries
+        for key in entries.keys[:_BEST_MATCH_SEARCH]:
+            entry = entries.entry(key)
+            if entry is not None and entries.query.score(entry) is not None:
+                return key
+        return entries.keys[0]
+
+    # Requests to the app.
+
+    def toggle_port(self, number: int) -> None:
+        """Request to start or stop the forward of a declared port of each selected entry.
+
+        Args:
+            number: From 1, in the order of declaration.
+        """
+        entries = self.selected
+        ports: list[tuple[Entry, DeclaredPort]] = []
+        for entry in entries:
+            reason = unforwardable_reason(entry, number)
+            if not reason:
+                ports.append((entry, entry.ports[number - 1]))
+            elif len(entries) == 1:
+                self.notify(reason, severity="warning", markup=False)
+        if not entries:
+            self.notify("Select a row first", severity="warning")
+        self._request(ports, toggle=True)
+
+    def forward_all_ports(self) -> None:
+        """Request to forward all ports of the selected entries."""
+        entries = self.selected
+        ports = [(entry, port) for entry in entries for port in entry.ports if is_forwardable(port)]
+        if not ports and entries:
+            self.notify("No port here can be forwarded", severity="warning")
+        self._request(ports[:_MAX_PORTS_AT_ONCE], toggle=False)
+
+    def open_form(self) -> None:
+        """Request the form of a forward to the entry under the cursor."""
+        if (entry := self.current) is not None:
+            port = next(filter(is_forwardable, entry.ports), None)
+            self.app.post_message(messages.ForwardFormRequested(entry, port))
+
+    def toggle_favorite(self) -> None:
+        """Request to add the entry under the cursor to the favorites or to remove it."""
+        if self.cursor is not None:
+            self.app.post_message(messages.FavoriteToggled(self.cursor))
+
+    def _request(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
+        if ports:
+            self.app.post_message(messages.ForwardPortsRequested(ports, toggle=toggle))
+            self.unmark()
+
+    # Kind, order and folds.
+
+    def next_kind(self) -> None:
+        """Show workloads, pods, services in turn."""
+        kinds = list(EntryKind)
+        self.entries.kind = kinds[(kinds.index(self.entries.kind) + 1) % len(kinds)]
+        self.unmark()
+        self.draw()
+
+    def next_sort(self) -> None:
+        """Use the next sort order."""
+        sorts = list(EntrySort)
+        self.entries.sort = sorts[(sorts.index(self.entries.sort) + 1) % len(sorts)]
+        self.draw()
+
+    def toggle_fold(self) -> None:
+        """Fold or unfold the pods of the workload under the cursor or above it."""
+        key, entries = self.cursor, self.entries
+        if key is None or entries.kind is not EntryKind.WORKLOADS:
+            return
+        candidates = (key, entries.parent(key))
+        workload = next((one for one in candidates if one and entries.is_foldable(one)), None)
+        if workload is not None:
+            entries.folded ^= {workload}
+            self.draw()
+            self.cursor = workload

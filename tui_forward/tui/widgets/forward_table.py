@@ -1,0 +1,148 @@
+"""Table of the active forwards of all contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tui_forward.common.formatting import sparkline
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.model import Forward
+from tui_forward.tui.storage.view_state import ViewState, enum_or_default
+from tui_forward.tui.viewmodel import columns, rows
+from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
+from tui_forward.tui.viewmodel.forward_filter import FilterableForward
+from tui_forward.tui.viewmodel.forward_list import (
+    HEADING,
+    ForwardGroup,
+    ForwardSort,
+    GroupedForwards,
+    group_forwards,
+)
+from tui_forward.tui.widgets.row_table import RowTable
+
+_EMPTY = "No active forwards. Select a row and press 1."
+_NO_MATCH = "No forward matches the filter. Press esc to clear it."
+
+
+class ForwardTable(RowTable):
+    """Forwards, with sort order, groups that fold, and a filter.
+
+    Args:
+        histories: Recent traffic, for the sparklines.
+        clock: Seconds since the epoch, for ages and countdowns.
+
+    Attributes:
+        sort: Sort order within each group.
+        group: What forwards are grouped by.
+        filter_query: The filter.
+    """
+
+    def __init__(self, histories: TrafficHistories, clock: Callable[[], float]) -> None:
+        super().__init__(columns.FORWARDS, id="forwards")
+        self.sort = ForwardSort.STARTED
+        self.group = ForwardGroup.NONE
+        self.filter_query: FilterQuery = parse_query("")
+        self._histories = histories
+        self._clock = clock
+        self._forwards: dict[str, Forward] = {}
+        self._grouped = GroupedForwards((), {})
+        self._folded: set[str] = set()
+
+    @property
+    def current(self) -> Forward | None:
+        """The forward under the cursor; None on a group's heading."""
+        return self._forwards.get(self.cursor) if self.cursor else None
+
+    @property
+    def selected(self) -> list[Forward]:
+        """The marked forwards or the one under the cursor; of a heading, its whole group."""
+        found: dict[str, Forward] = {}
+        for key in self.selected_keys:
+            if (heading := self._grouped.headings.get(key)) is not None:
+                found.update({forward.id: forward for forward in heading.members})
+            elif key in self._forwards:
+                found[key] = self._forwards[key]
+        return list(found.values())
+
+    def forward(self, forward_id: str) -> Forward | None:
+        """Return a forward by its id."""
+        return self._forwards.get(forward_id)
+
+    def restore(self, state: ViewState, *, same_scope: bool) -> None:
+        """Restore sort order and groups; the filter only in the same scope."""
+        self.sort = enum_or_default(state.forward_sort, self.sort)
+        self.group = enum_or_default(state.forward_group, self.group)
+        if same_scope:
+            self.filter_query = parse_query(state.forward_query)
+
+    def set_forwards(self, forwards: Sequence[Forward]) -> None:
+        """Set the forwards; `draw` shows them."""
+        self._forwards = {forward.id: forward for forward in forwards}
+
+    def draw(self) -> None:
+        """Show the forwards as they are now."""
+        now, query = self._clock(), self.filter_query
+        self._grouped = group_forwards(
+            self._forwards.values(), sort=self.sort, group=self.group, folded=self._folded,
+            matches=lambda forward: query.score(FilterableForward(forward)) is not None,
+        )  # fmt: skip
+        self.title = self._title_text()
+        self.empty = _NO_MATCH if query and self._forwards else _EMPTY
+
+        def row(key: str) -> rows.Row:
+            heading = self._grouped.headings.get(key)
+            if heading is not None:
+                return rows.heading_row(heading)
+            series = self._histories.series(key, columns.SPARKLINE)
+            return rows.forward_row(
+                self._forwards[key], now,
+                sparkline=sparkline(series, columns.SPARKLINE), marked=key in self.marked,
+            )  # fmt: skip
+
+        self.show(self._grouped.keys, row)
+
+    def _title_text(self) -> str:
+        parts = ["forwards"]
+        if self.filter_query:
+            parts.append(f"/{self.filter_query.text.strip()}")
+        if self.sort is ForwardSort.PROBLEMS:
+            parts.append("problems first")
+        elif self.sort is not ForwardSort.STARTED:
+            parts.append(f"by {self.sort.value}")
+        if self.group is not ForwardGroup.NONE:
+            parts.append(f"grouped by {self.group.value}")
+        if self.marked:
+            parts.append(f"{len(self.marked)} selected")
+        return " · ".join(parts)
+
+    def filter(self, text: str) -> None:
+        """Show only forwards that match a filter."""
+        self.filter_query = parse_query(text)
+        self.draw()
+
+    def clear_filter(self) -> None:
+        """Show all forwards."""
+        self.filter("")
+
+    def next_sort(self) -> None:
+        """Use the next sort order."""
+        sorts = list(ForwardSort)
+        self.sort = sorts[(sorts.index(self.sort) + 1) % len(sorts)]
+        self.draw()
+
+    def next_group(self) -> None:
+        """Group by namespace, profile, label, context, or not at all, in turn."""
+        groups = list(ForwardGroup)
+        self.group = groups[(groups.index(self.group) + 1) % len(groups)]
+        self.draw()
+
+    @staticmethod
+    def is_heading(key: str) -> bool:
+        """Whether a row is the heading of a group."""
+        return key.startswith(HEADING)
+
+    def toggle_fold(self) -> None:
+        """Fold or unfold the group whose heading is under the cursor."""
+        if self.cursor is not None and self.is_heading(self.cursor):
+            self._folded ^= {self.cursor}
+            self.draw()

@@ -1,0 +1,96 @@
+"""Table of the declared ports of one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tui_forward.model import DeclaredPort, Forward
+from tui_forward.tui import messages
+from tui_forward.tui.viewmodel import columns
+from tui_forward.tui.viewmodel.entries import Entry
+from tui_forward.tui.viewmodel.entry_rows import port_row
+from tui_forward.tui.viewmodel.entry_targets import forward_on, unforwardable_reason
+from tui_forward.tui.viewmodel.rows import Row
+from tui_forward.tui.widgets.row_table import RowTable
+
+
+class PortTable(RowTable):
+    """Declared ports of an entry, with the forwards that lead to them."""
+
+    def __init__(self) -> None:
+        super().__init__(columns.PORTS, id="ports")
+        self._entry: Entry | None = None
+        self._kube_context = ""
+        self._forwards: tuple[Forward, ...] = ()
+
+    @property
+    def current(self) -> tuple[Entry, DeclaredPort] | None:
+        """The entry and the port under the cursor."""
+        entry = self._entry
+        if entry is None or self.cursor is None:
+            return None
+        place = _place_of(self.cursor)
+        return (entry, entry.ports[place]) if place < len(entry.ports) else None
+
+    @property
+    def current_forward(self) -> Forward | None:
+        """The forward that leads to the port under the cursor."""
+        current = self.current
+        return self._forward_on(*current) if current is not None else None
+
+    def set_forwards(self, context: str, forwards: Iterable[Forward]) -> None:
+        """Set the forwards to mark; `draw` shows them.
+
+        Args:
+            context: Context of the entry.
+            forwards: Forwards of any context.
+        """
+        self._kube_context, self._forwards = context, tuple(forwards)
+
+    def draw(self, entry: Entry | None) -> None:
+        """Show the ports of an entry."""
+        self._entry = entry
+        if entry is None:
+            self.empty, self.title = "", "ports"
+            self.show((), lambda _key: Row(()))
+            return
+        self.empty = "No declared ports"
+        self.title = f"ports of {entry.name}"
+
+        def row(key: str) -> Row:
+            place = _place_of(key)
+            port = entry.ports[place]
+            return port_row(place, port, self._forward_on(entry, port))
+
+        self.show(tuple(f"{entry.key}#{place}" for place in range(len(entry.ports))), row)
+
+    def toggle_current(self) -> bool:
+        """Request to start or stop the port under the cursor; return whether that is possible."""
+        current = self._forwardable_current()
+        if current is None:
+            return False
+        self.app.post_message(messages.ForwardPortsRequested([current], toggle=True))
+        return True
+
+    def open_form(self) -> None:
+        """Request the form of a forward to the port under the cursor."""
+        if (current := self._forwardable_current()) is not None:
+            self.app.post_message(messages.ForwardFormRequested(*current))
+
+    def _forwardable_current(self) -> tuple[Entry, DeclaredPort] | None:
+        """Return the port under the cursor, or warn that it cannot be forwarded."""
+        current = self.current
+        if current is not None:
+            entry, port = current
+            reason = unforwardable_reason(entry, entry.ports.index(port) + 1)
+            if not reason:
+                return current
+            self.notify(reason, severity="warning", markup=False)
+        return None
+
+    def _forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
+        return forward_on(self._forwards, self._kube_context, entry, port)
+
+
+def _place_of(key: str) -> int:
+    return int(key.rpartition("#")[2])
