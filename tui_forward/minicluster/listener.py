@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 # Connections accepted per wake-up: a burst is accepted at once and cannot starve other tasks.
 _ACCEPT_BATCH = 64
+# Thousands of clients may connect at once.
+_BACKLOG = 4096
 
 
 class Listener:
@@ -29,13 +32,21 @@ class Listener:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, host: str, port: int) -> None:
-        """Listen; port 0 picks a free one.
+    def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
+        """Start to listen.
+
+        Args:
+            host: Address to listen on.
+            port: Port to listen on; 0 for any free port.
+            reuse_port: Allow a port that another socket of this user has bound.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The port is in use.
         """
-        listener = socket.create_server((host, port), backlog=1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, reuse_port=reuse_port
+        )
         listener.setblocking(False)
         self._socket = listener
         self.host, self.port = listener.getsockname()[:2]
@@ -55,7 +66,11 @@ class Listener:
         for _ in range(_ACCEPT_BATCH):
             try:
                 sock, address = listener.accept()
-            except OSError:
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                # Most likely out of file descriptors; the kernel keeps the connections queued.
+                sys.stderr.write(f"accept: {error}\n")
                 return
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

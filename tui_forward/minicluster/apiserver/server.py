@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import sys
 from typing import cast
 
 from tui_forward.minicluster.apiserver.auth import Authenticator
@@ -18,13 +17,10 @@ from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.request_handler import RequestHandler
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
+from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.socket_connection import SocketConnection
 
 HANDSHAKE_TIMEOUT_S = 10.0
-# Thousands of clients may connect at once.
-BACKLOG = 4096
-# Connections accepted before other tasks of the event loop run.
-ACCEPT_BATCH_SIZE = 64
 
 
 class ApiServer:
@@ -37,7 +33,7 @@ class ApiServer:
 
     Attributes:
         port: Listening port after `start`.
-        connections: All open connections; None during the TLS handshake.
+        connections: Open connections by task; None during the TLS handshake.
         long_running: Port-forwards and watches in progress.
         request_count: Requests handled so far.
     """
@@ -53,7 +49,7 @@ class ApiServer:
         self.port = config.port
         self.request_count = 0
         self._tls_context = _server_tls_context(config)
-        self._listener: socket.socket | None = None
+        self._listener = Listener(self._serve)
         self._handler: RequestHandler | None = None
         self._not_stalled = asyncio.Event()
         self._not_stalled.set()
@@ -66,19 +62,9 @@ class ApiServer:
         Raises:
             OSError: The port is in use.
         """
-        family = socket.AF_INET6 if ":" in self._config.listen else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # The supervisor keeps the port bound, without listening, across restarts.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((self._config.listen, self._config.port))
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-        self.port = listener.getsockname()[1]
+        # The supervisor keeps the port bound, without listening, across restarts.
+        self._listener.start(self._config.listen, self._config.port, reuse_port=True)
+        self.port = self._listener.port
         self._handler = RequestHandler(
             self.writer,
             KubeletDialer(self.store, self._config.kubelet_tls),
@@ -89,60 +75,31 @@ class ApiServer:
             # Plain HTTP is for clients without TLS and credentials.
             allow_anonymous=self._config.tls is None,
         )
-        self._listener = listener
-        asyncio.get_running_loop().add_reader(listener, self._accept)
 
     async def close(self) -> None:
         """Stop listening and close all connections."""
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
         self.long_running.end_watches()
-        for task in list(self.connections):
-            task.cancel()
-        await asyncio.gather(*self.connections, return_exceptions=True)
+        await self._listener.close()
 
-    def _accept(self) -> None:
-        if self._listener is None:
-            return
-        for _ in range(ACCEPT_BATCH_SIZE):
-            try:
-                sock, address = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                # Most likely out of file descriptors; the kernel keeps the connections queued.
-                sys.stderr.write(f"accept: {error}\n")
-                return
-            task = asyncio.ensure_future(self._serve(SocketConnection(sock), str(address[0])))
-            self.connections[task] = None
-            task.add_done_callback(self._on_connection_done)
-
-    def _on_connection_done(self, task: asyncio.Task[None]) -> None:
-        self.connections.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            sys.stderr.write(f"connection: {error!r}\n")
-
-    async def _serve(self, transport: SocketConnection, address: str) -> None:
-        peer = Peer(address)
+    async def _serve(self, sock: socket.socket, address: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections[task] = None
+        transport = SocketConnection(sock)
         try:
             await self._not_stalled.wait()
+            peer = Peer(address)
             if self._tls_context is not None:
                 async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
                     await transport.start_tls(self._tls_context, server_side=True)
                 peer = _peer_of_certificate(transport, address)
+            connection = self.connections[task] = HttpConnection(transport, peer, self._handle)
+            await connection.run()
         except OSError:  # ssl.SSLError and TimeoutError are OSErrors
-            transport.close()
             return
-        except BaseException:
+        finally:
             transport.close()
-            raise
-        connection = HttpConnection(transport, peer, self._handle)
-        task = asyncio.current_task()
-        assert task is not None
-        self.connections[task] = connection
-        await connection.run()
+            del self.connections[task]
 
     async def _handle(self, request: Request) -> HandlerResult:
         assert self._handler is not None
