@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -44,14 +45,13 @@ class EngineProcesses:
         self.sessions: list[RemoteSession] = []
         self.pids: set[int] = set()
 
-    async def open(self, idle_timeout_s: float = 0.0) -> RemoteSession:
+    async def open(self, *arguments: str, idle_timeout_s: float = 0.0) -> RemoteSession:
         session = await connect(
             str(self.kubeconfig),
             socket_path=self.path,
             idle_timeout_s=idle_timeout_s,
-            arguments=["--log", str(self.log)],
+            arguments=["--log", str(self.log), *arguments],
         )
-        assert isinstance(session, RemoteSession)
         self.sessions.append(session)
         self.pids.add(session.engine_pid)
         return session
@@ -129,6 +129,28 @@ async def test_killed_engine_is_a_transport_error_and_another_starts(
     again = await engines.open()
     assert again.engine_pid != session.engine_pid
     assert await again.contexts()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "logged"),
+    [
+        ([], "", "info"),
+        ([], 'log_level = "warning"', ""),
+        (["--log-level", "trace"], 'log_level = "warning"', "info trace"),
+    ],
+)
+async def test_log_level_is_that_of_the_option_or_the_settings(
+    engines: EngineProcesses, own_home: Path, arguments: list[str], setting: str, logged: str
+) -> None:
+    settings = own_home / ".config/tui-forward/settings.toml"
+    settings.parent.mkdir()
+    settings.write_text(setting)
+    session = await engines.open(*arguments)
+    await session.contexts()
+    await session.close()
+    await until(lambda: not alive(session.engine_pid))
+    levels = {json.loads(line)["level"] for line in engines.log.read_text().splitlines()}
+    assert levels & {"info", "trace"} == set(logged.split())
 
 
 async def test_signal_ends_the_engine(engines: EngineProcesses) -> None:

@@ -37,37 +37,37 @@ def started(session: FakeSession) -> list[str]:
 async def test_dependency_is_ready_before_its_dependent_starts() -> None:
     session = FakeSession(ready)
     profile = read()
-    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=5)
+    result = await apply_plan(session, profile, make_plan(profile, ()), wait_s=5)
     assert started(session) == ["db", "api"]
-    assert [one.spec.name for one in applied.forwards] == ["api", "db"]
-    assert not applied.unready
+    assert [one.spec.name for one in result.forwards] == ["api", "db"]
+    assert not result.unready
 
 
 async def test_forwards_not_ready_in_time_are_returned() -> None:
     session = FakeSession()
     profile = read()
-    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=0.05)
-    assert [one.spec.name for one in applied.unready] == ["api", "db"]
+    result = await apply_plan(session, profile, make_plan(profile, ()), wait_s=0.05)
+    assert [one.spec.name for one in result.unready] == ["api", "db"]
 
 
 async def test_blocked_forward_is_not_waited_for() -> None:
     session = FakeSession(lambda fake, one: fake.change(one, ForwardState.BLOCKED))
     profile = read()
-    applied = await apply_plan(session, profile, make_plan(profile, ()), wait_s=60)
-    assert len(applied.unready) == 2
+    result = await apply_plan(session, profile, make_plan(profile, ()), wait_s=60)
+    assert len(result.unready) == 2
 
 
 async def test_same_plan_twice_starts_forwards_once() -> None:
     session = FakeSession(ready)
     profile = read()
-    both = make_plan(profile, ())
-    await apply_plan(session, profile, both, wait_s=None)
-    await apply_plan(session, profile, both, wait_s=None)
+    plan = make_plan(profile, ())
+    await apply_plan(session, profile, plan, wait_s=None)
+    await apply_plan(session, profile, plan, wait_s=None)
     assert sorted(started(session)) == ["api", "db"]
     # Stopping twice is not an error, either.
-    gone = make_plan(read("forwards: {}"), session.forwards.values())
-    await apply_plan(session, profile, gone, wait_s=None)
-    await apply_plan(session, profile, gone, wait_s=None)
+    stopping = make_plan(read("forwards: {}"), session.forwards.values())
+    await apply_plan(session, profile, stopping, wait_s=None)
+    await apply_plan(session, profile, stopping, wait_s=None)
     assert not session.forwards
     spec = msgspec.structs.replace(profile.forwards[0].spec, profile="", name="")
     assert await start_forward(session, spec) != await start_forward(session, spec)
@@ -79,11 +79,11 @@ async def test_port_in_use_by_another_forward_is_an_error() -> None:
     await apply_plan(session, other, make_plan(other, ()), wait_s=None)
     session.update("f1", listening=(LocalAddress("127.0.0.1", 15432),))
     forwards = tuple(session.forwards.values())
-    wanted = make_plan(read(), forwards)
+    plan = make_plan(read(), forwards)
     with pytest.raises(
         ConfigError, match=r"db of profile shop: local port .* in use by pg of profile other"
     ):
-        check_ports(wanted, forwards)
+        check_ports(plan, forwards)
     # The port of a forward that stops is free.
     moved = read("name: other\nforwards: {new: {target: svc/pg, port: 1, local: 15432}}")
     check_ports(make_plan(moved, forwards), forwards)
@@ -105,8 +105,8 @@ async def test_merge_waits_for_active_dependency_and_keeps_it() -> None:
     )
     await apply_plan(session, old, make_plan(old, ()), wait_s=None)
     merging = await plan_profile(session, read(), ApplyMode.MERGE)
-    applied = await apply_plan(session, read(), merging, wait_s=5)
-    assert [(one.id, one.spec.name) for one in applied.forwards] == [("f2", "api"), ("f1", "db")]
+    result = await apply_plan(session, read(), merging, wait_s=5)
+    assert [(one.id, one.spec.name) for one in result.forwards] == [("f2", "api"), ("f1", "db")]
     assert session.forwards["f1"].spec.local_port == 25432
 
 

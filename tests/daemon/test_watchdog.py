@@ -15,10 +15,10 @@ from tui_forward.daemon import watchdog
 watchdog._PAUSE_S = 0.01
 file, kind = sys.argv[1:]
 process = watchdog.fork_supervised(attempts=3)
-with open(file, "a") as lives:
-    lives.write("again " if process.is_restart else "first ")
-with open(file) as lives:
-    count = len(lives.read().split())
+with open(file, "a") as starts:
+    starts.write("again " if process.is_restart else "first ")
+with open(file) as starts:
+    count = len(starts.read().split())
 if kind == "serves":
     process.notify_ready()
 if kind == "ends" or count == 10:
@@ -28,7 +28,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
-    ("kind", "lives", "code"),
+    ("kind", "starts", "code"),
     [
         ("ends", "first ", 7),
         # Killed before it served: the parent gives up after three attempts.
@@ -36,10 +36,10 @@ os.kill(os.getpid(), signal.SIGKILL)
         ("serves", "first " + "again " * 9, 7),
     ],
 )
-def test_killed_engine_is_restarted(tmp_path: Path, kind: str, lives: str, code: int) -> None:
-    file = tmp_path / "lives"
+def test_killed_engine_is_restarted(tmp_path: Path, kind: str, starts: str, code: int) -> None:
+    file = tmp_path / "starts"
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(file), kind], timeout=20, check=False
     )
     assert done.returncode == code
-    assert file.read_text() == lives
+    assert file.read_text() == starts

@@ -25,7 +25,7 @@ from tui_forward.errors import (
 from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress, Reason
 
 VERSION: Final = 5
-"""Both sides must have the same: they come out of one installation, or should."""
+"""Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
 MAX_REQUEST: Final = 1024 * 1024
@@ -337,7 +337,7 @@ def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
         raise ProtocolError(f"invalid message of the engine: {error}") from error
 
 
-# Errors across the door ---------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------
 
 _PLAIN: dict[str, type[TuiForwardError]] = {
     kind.__name__: kind
@@ -356,7 +356,7 @@ _WITH_STATUS: dict[str, type[ApiError]] = {
 
 
 def from_exception(request_id: int, error: TuiForwardError) -> Failure:
-    """An error as a message; subclasses nobody else knows become the class they come from."""
+    """Return an error as a message; unknown subclasses become their nearest known base."""
     known = {*_PLAIN, *_WITH_STATUS}
     kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in known), "")
     if isinstance(error, ApiError):

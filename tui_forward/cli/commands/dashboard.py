@@ -96,7 +96,7 @@ async def _start_view(
     """Return what to show first.
 
     This is the last view, unless the command line names another one, or the kubeconfig's current
-    context or namespace has changed since: whoever switched it expects to see the new one.
+    context or namespace has changed since: a user who switched it expects to see the new one.
 
     Raises:
         ConfigError: There is no such context.

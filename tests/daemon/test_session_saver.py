@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cli.fake_session import FakeSession
+from tests.support.waiting import until
+from tui_forward.daemon import session_store as session_store
+from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.daemon.session_store import SavedForward, SavedSession
+from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.profiles.parser import parse_profile
+
+
+def spec(name: str, **more: object) -> ForwardSpec:
+    target = Target(
+        context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port="80"
+    )
+    return ForwardSpec(target=target, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions" / "engine.json"
+
+
+@asynccontextmanager
+async def saving(
+    session: FakeSession, path: Path, *, restore: bool = False
+) -> AsyncIterator[SessionSaver]:
+    async with AsyncExitStack() as undo:
+        saver = SessionSaver(session, path)
+        undo.push_async_callback(saver.close)
+        await saver.open(restore=restore)
+        yield saver
+
+
+def write(path: Path, content: SavedSession | bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
+
+
+def exists(path: Path) -> bool:
+    return path.exists()
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def names(path: Path) -> list[str]:
+    return [one.spec.target.name for one in session_store.load_session(path).forwards]
+
+
+async def test_active_forwards_are_saved_with_port_and_pause(path: Path) -> None:
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        assert not exists(path), "there was no command yet"
+        forward_id = await session.start(spec("web"))
+        saver.schedule_save()
+        await until(lambda: names(path) == ["web"])
+        assert mode(path) == 0o600
+        session.update(forward_id, listening=(LocalAddress("127.0.0.1", 8080),))
+        session.change(forward_id, ForwardState.READY)
+        await until(lambda: session_store.load_session(path).forwards[0].spec.local_port == 8080)
+        session.update(forward_id, paused=True)
+        saver.keep_requested = True
+        saver.schedule_save()
+        await until(
+            lambda: (
+                session_store.load_session(path).keep_running
+                and session_store.load_session(path).forwards[0].paused
+            )
+        )
+        assert saver.has_forwards
+        await session.stop(forward_id)
+        saver.schedule_save()
+        await until(lambda: names(path) == [])
+        assert not saver.has_forwards
+
+
+async def test_close_writes_pending_changes(path: Path) -> None:
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        await session.start(spec("web"))
+        saver.schedule_save()
+    # Closed before the scheduled write.
+    assert names(path) == ["web"]
+
+
+@pytest.mark.parametrize("reason", ["option", "keep_running"])
+async def test_session_is_restored(path: Path, reason: str) -> None:
+    saved = (SavedForward(spec("web", local_port=8080)), SavedForward(spec("db"), paused=True))
+    write(path, SavedSession(keep_running=reason == "keep_running", forwards=saved))
+    session = FakeSession()
+    async with saving(session, path, restore=reason == "option") as saver:
+        assert [one.spec for one in session.forwards.values()] == [one.spec for one in saved]
+        assert [call for call in session.calls if call[0] == "pause"] == [("pause", "f2")]
+        assert saver.keep_requested is (reason == "keep_running")
+        assert not exists(session_store.previous_session_file(path))
+        await until(lambda: names(path) == ["web", "db"])
+
+
+async def test_session_that_is_not_restored_becomes_the_previous_one(path: Path) -> None:
+    saved = SavedSession(forwards=(SavedForward(spec("web")),))
+    write(path, saved)
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        assert not session.forwards
+        await session.start(spec("other"))
+        saver.schedule_save()
+        await until(lambda: names(path) == ["other"])
+        assert names(session_store.previous_session_file(path)) == ["web"]
+    # An engine without forwards does not discard it.
+    async with saving(FakeSession(), path.with_name("another.json")):
+        pass
+    session_store.discard_session(session_store.previous_session_file(path))
+    session_store.discard_session(session_store.previous_session_file(path))
+    assert names(session_store.previous_session_file(path)) == []
+
+
+async def test_applied_profile_is_saved_while_active(path: Path) -> None:
+    session = FakeSession()
+    profile = parse_profile("forwards: {web: {target: svc/web, port: 80}}", Path("/p/shop.yaml"))
+    off = parse_profile("name: off\nforwards:", Path("/p/off.yaml"))
+    async with saving(session, path) as saver:
+        forward_id = await session.start(profile.forwards[0].spec)
+        saver.profiles.update({"shop": profile, "off": off})
+        saver.schedule_save()
+        await until(
+            lambda: session_store.profiles_of(session_store.load_session(path)) == {"shop": profile}
+        )
+        with saver.transition():
+            await session.stop(forward_id)
+            await asyncio.sleep(0.1)
+            assert session_store.load_session(path).forwards, (
+                "an intermediate state is never written"
+            )
+            forward_id = await session.start(off_forward := spec("other", profile="off"))
+        await until(
+            lambda: session_store.profiles_of(session_store.load_session(path)) == {"off": off}
+        )
+
+        async def cancel_transition() -> None:
+            with saver.transition():
+                await session.stop(forward_id)
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await cancel_transition()
+    # It was canceled in the transition.
+    assert [one.spec for one in session_store.load_session(path).forwards] == [off_forward]
+    # The next engine loads it, and so does the one after that.
+    for restore in (True, False):
+        async with saving(FakeSession(), path, restore=restore) as saver:
+            assert saver.previous_profiles == {"off": off}
+            await asyncio.sleep(0.05)
+    assert session_store.profiles_of(
+        session_store.load_session(session_store.previous_session_file(path))
+    ) == {"off": off}
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version": 9}', b"\xff", b"[" * 100_000])
+async def test_invalid_file_is_moved(path: Path, data: bytes) -> None:
+    write(path, data)
+    async with saving(FakeSession(), path, restore=True):
+        pass
+    assert not exists(path)
+    assert read(path.with_name("engine.json.bad")) == data
+
+
+async def test_write_error_is_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.parent.write_text("a file where a folder should be")
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        for name in ("web", "db"):
+            await session.start(spec(name))
+            saver.schedule_save()
+            await asyncio.sleep(0.05)
+    assert len([one for one in caplog.records if "cannot write" in one.message]) == 1
