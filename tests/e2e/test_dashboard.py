@@ -226,7 +226,7 @@ def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
 _WITH_A_BUG = """
 import sys
 from tui_forward.cli.main import main
-from tui_forward.tui.dashboard import Dashboard
+from tui_forward.tui.screens.dashboard import Dashboard
 
 def bug(self):
     raise ZeroDivisionError("a bug")

@@ -234,7 +234,7 @@ class TunnelPool:
         self._go_down(TransportError(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)))
         await self._growth.wait_stopped()
         while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+            await asyncio.wait(self._closing)
 
     # ---------------------------------------------------------- for its connections
 

@@ -80,7 +80,9 @@ class PoolGrowth:
     async def wait_stopped(self) -> None:
         """Wait until all dials have ended."""
         while self._dials:
-            await asyncio.gather(*self._dials, return_exceptions=True)
+            # Not `gather`: since Python 3.12 it does not yield when all tasks are done, and the
+            # callbacks that remove them from the set would never run.
+            await asyncio.wait(self._dials)
 
     def record_burst(self) -> None:
         """Keep one more idle tunnel: a connection found none."""
