@@ -174,12 +174,16 @@ class ReasonCode(StrEnum):
     NETWORK_UNREACHABLE = "network.unreachable"
     NETWORK_RESET = "network.reset"
     NETWORK_TLS = "network.tls"
-    NETWORK_TLS_ALERT = "network.tls_alert"
+    NETWORK_TLS_CLOSED = "network.tls_closed"
+    NETWORK_CLOSED = "network.closed"
     NETWORK_NOT_TLS = "network.not_tls"
     NETWORK_CERTIFICATE = "network.certificate"
+    NETWORK_CERTIFICATE_NAME = "network.certificate_name"
+    NETWORK_CERTIFICATE_EXPIRED = "network.certificate_expired"
+    NETWORK_CERTIFICATE_NOT_YET_VALID = "network.certificate_not_yet_valid"
     NETWORK_CLIENT_CERTIFICATE = "network.client_certificate"
-    NETWORK_PROXY_UNREACHABLE = "network.proxy_unreachable"
     NETWORK_PROXY_REFUSED = "network.proxy_refused"
+    NETWORK_PROXY_NOT_HTTP = "network.proxy_not_http"
     NETWORK_PROXY_AUTH = "network.proxy_auth"
     NETWORK_PROTOCOL = "network.protocol"
 
@@ -191,6 +195,7 @@ class ReasonCode(StrEnum):
     API_EXPIRED = "api.expired"
     API_THROTTLED = "api.throttled"
     API_UPGRADE_REFUSED = "api.upgrade_refused"
+    API_UPGRADE_UNANSWERED = "api.upgrade_unanswered"
     API_UPGRADE_TIMEOUT = "api.upgrade_timeout"
 
     # Node: kubelet and container runtime

@@ -48,6 +48,7 @@ class _Entry:
 
 
 _NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"
+_CLOCK_HINT: Final = "Check the clock of this machine, and renew the server's certificate"
 _LOG_IN_HINT: Final = (
     "Log in again (for example with `kubectl get ns` or your cloud's login command); "
     "waiting forwards resume automatically"
@@ -195,9 +196,14 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check `server` in the kubeconfig",
         _API,
     ),
-    ReasonCode.NETWORK_TLS_ALERT: _Entry(
-        "[{server}|the API server] ended the TLS handshake[: {detail}]",
-        "Check the client certificate: it may have expired or be unknown to the server",
+    ReasonCode.NETWORK_TLS_CLOSED: _Entry(
+        "[{server}|the server] closed the connection during the TLS handshake",
+        "Check that the address and the port are those of a TLS server",
+        _API,
+    ),
+    ReasonCode.NETWORK_CLOSED: _Entry(
+        "[{server}|the server] closed the connection without an answer",
+        "Check `server` in the kubeconfig, and proxies in between",
         _API,
     ),
     ReasonCode.NETWORK_NOT_TLS: _Entry(
@@ -207,28 +213,41 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     ReasonCode.NETWORK_CERTIFICATE: _Entry(
         "the certificate of [{server}|the API server] is not trusted[: {detail}]",
-        "Put the cluster's authority into certificate-authority-data of the kubeconfig; "
-        "a proxy may also have replaced the certificate",
+        "Set certificate-authority in the kubeconfig to the authority that signed it "
+        "(a proxy that terminates TLS needs its own authority there)",
         _API,
+    ),
+    ReasonCode.NETWORK_CERTIFICATE_NAME: _Entry(
+        "the certificate of the server is not for [{server}|the name in the kubeconfig]"
+        "[: {detail}]",
+        "Set tls-server-name in the kubeconfig to a name in the certificate, "
+        "or use an address that is in it",
+        _API,
+    ),
+    ReasonCode.NETWORK_CERTIFICATE_EXPIRED: _Entry(
+        "the certificate of [{server}|the API server] has expired", _CLOCK_HINT, _API
+    ),
+    ReasonCode.NETWORK_CERTIFICATE_NOT_YET_VALID: _Entry(
+        "the certificate of [{server}|the API server] is not valid yet", _CLOCK_HINT, _API
     ),
     ReasonCode.NETWORK_CLIENT_CERTIFICATE: _Entry(
         "[{server}|the API server] refused the client certificate[: {detail}]",
         "Log in again, or renew the client certificate in the kubeconfig",
         _API,
     ),
-    ReasonCode.NETWORK_PROXY_UNREACHABLE: _Entry(
-        "the proxy[ {proxy}] cannot be reached[: {detail}]",
-        "Check that it runs, and proxy-url in the kubeconfig",
+    ReasonCode.NETWORK_PROXY_NOT_HTTP: _Entry(
+        "unexpected data from the proxy[ {proxy}][: {detail}]",
+        "Check the scheme and the port of the proxy URL",
         _API,
     ),
     ReasonCode.NETWORK_PROXY_REFUSED: _Entry(
         "the proxy[ {proxy}] does not connect to [{server}|the API server][: {detail}]",
-        "Check the rules of the proxy, and the user and password in proxy-url",
+        "Check its rules, and the user and password in the proxy URL",
         _API,
     ),
     ReasonCode.NETWORK_PROXY_AUTH: _Entry(
-        "the proxy[ {proxy}] requires a user and a password, or refuses those it got",
-        "Put them into proxy-url: http://user:password@host:port",
+        "the proxy[ {proxy}] requires a user and a password, or does not accept them",
+        "Put them into the proxy URL: http://user:password@host:port",
         _API,
     ),
     ReasonCode.NETWORK_PROTOCOL: _Entry(
@@ -271,9 +290,14 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check gateways and proxies in front of the API server",
         _API,
     ),
+    ReasonCode.API_UPGRADE_UNANSWERED: _Entry(
+        "the server closed the connection without answering the upgrade request",
+        "Check proxies and firewalls in front of the API server: they may block upgrades",
+        _API,
+    ),
     ReasonCode.API_UPGRADE_TIMEOUT: _Entry(
         "the API server did not answer the upgrade request[ within {timeout_s} s]",
-        "A proxy in between may not support upgrades, or the node does not answer",
+        "Check proxies in between, which may not support upgrades, and the node",
         _API,
     ),
     # Node: kubelet and container runtime

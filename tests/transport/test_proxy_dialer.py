@@ -112,8 +112,8 @@ class CannedServer(asyncio.Protocol):
     ("answer", "words"),
     [
         (b"HTTP/1.1 503 Busy\r\n\r\n", "503 Busy"),
-        (b"\x05\x00 what?\r\n\r\n", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\n\r\nhello", "sends data of its own"),
+        (b"\x05\x00 what?\r\n\r\n", "unexpected data from the proxy"),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello", "data of its own in the tunnel"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n", "403 No"),
     ],
 )

@@ -99,7 +99,7 @@ async def test_what_comes_with_the_end_of_the_handshake_is_not_lost(tmp_path: Pa
     [
         (("other.example",), 2, True, "is not for 'localhost'"),
         (("localhost",), -1, True, "the certificate of 'localhost' has expired"),
-        (("localhost",), 2, False, "a certificate authority that is not trusted"),
+        (("localhost",), 2, False, "not trusted: its certificate authority is unknown"),
     ],
 )
 async def test_certificates_that_do_not_hold(
@@ -152,7 +152,7 @@ async def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Plain, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    with pytest.raises(TransportError, match="does not speak TLS"):
+    with pytest.raises(TransportError, match="does not support TLS"):
         await secured(EchoServer(port, []), trust.client)
     server.close()
     await server.wait_closed()

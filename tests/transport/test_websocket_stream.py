@@ -134,7 +134,7 @@ async def test_any_other_end_is_an_error(how: str) -> None:
         server.stream.close()
     error = await listener.end()
     assert error is not None
-    assert error.message.startswith("the WebSocket broke")
+    assert error.message.startswith("the tunnel was lost")
     assert len(listener.ends) == 1
 
 

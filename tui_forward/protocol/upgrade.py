@@ -163,10 +163,7 @@ class ClientUpgrade:
             return
         if self._response is not None:
             raise self._rejection(self._response)
-        raise TransportError(
-            "the server closed the connection without answering the upgrade request",
-            hint="A proxy or firewall between here and the API server may block upgrades",
-        )
+        raise TransportError(Reason(code=ReasonCode.API_UPGRADE_UNANSWERED))
 
     # -------------------------------------------------------------------- private
 

@@ -9,7 +9,10 @@ import asyncio
 import logging
 import time
 
+from msgspec.structs import replace
+
 from tui_forward.errors import TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
@@ -45,14 +48,14 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
 
 async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
     stream: ByteStream | None = None
-    stage = ""
+    code, proxy = ReasonCode.NETWORK_TIMEOUT, ""
     try:
         async with asyncio.timeout(timeout_s):
             if endpoint.proxy is not None:
                 # Imports h11 and python-socks, which most users do not need.
                 from tui_forward.transport.proxy_dialer import dial_via_proxy
 
-                stage = f" through the proxy {endpoint.proxy}"
+                proxy = str(endpoint.proxy)
                 stream = await dial_via_proxy(
                     endpoint.proxy, endpoint.host, endpoint.port, trust=endpoint.tls
                 )
@@ -61,7 +64,7 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
                     await dial_tcp(endpoint.host, endpoint.port, label=endpoint.label)
                 )
             if endpoint.tls is not None:
-                stage = " in the TLS handshake"
+                code = ReasonCode.NETWORK_TLS_TIMEOUT
                 name = endpoint.server_hostname or endpoint.host
                 secure = TlsStream(stream, endpoint.tls, name)
                 stream = secure
@@ -70,7 +73,7 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
             return connected
     except TimeoutError:
         failure = connect_timeout_error(endpoint.authority, endpoint.label)
-        raise TransportError(f"{failure.message}{stage}", hint=failure.hint) from None
+        raise TransportError(replace(failure.reason, code=code, proxy=proxy)) from None
     finally:
         if stream is not None:
             stream.abort()

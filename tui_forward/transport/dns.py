@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from aiohappyeyeballs import AddrInfoType
 
 from tui_forward.errors import TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.blocking_call import start_in_thread
 
 _Name = tuple[str, int]
@@ -47,6 +48,5 @@ async def resolve(host: str, port: int, *, label: str) -> Sequence[AddrInfoType]
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TransportError(
-            f"the name of {label}, {host!r}, cannot be resolved: {reason}",
-            hint="Check the network (VPN?) and the server URL in the kubeconfig.",
+            Reason(code=ReasonCode.NETWORK_DNS, server=f"{label}, {host!r},", detail=str(reason))
         ) from error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.stream import Buffer, ByteStream
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class _HandshakeHandler(Generic[T]):
             except TuiForwardError as eof_error:
                 failure = eof_error
         self.response.set_exception(
-            failure or TransportError(f"{self._label} closed the connection without an answer")
+            failure or TransportError(Reason(code=ReasonCode.NETWORK_CLOSED, server=self._label))
         )
 
 

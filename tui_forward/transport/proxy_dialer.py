@@ -19,6 +19,7 @@ from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from tui_forward.errors import TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import join_host_port
 from tui_forward.transport.blocking_call import run_in_thread
 from tui_forward.transport.handshake import perform_handshake
@@ -109,8 +110,12 @@ async def _dial_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socke
     except (ProxyError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TransportError(
-            f"the proxy {proxy} does not connect to {join_host_port(host, port)}: {reason}",
-            hint="Check its rules, and the user and password in the proxy URL.",
+            Reason(
+                code=ReasonCode.NETWORK_PROXY_REFUSED,
+                proxy=str(proxy),
+                server=join_host_port(host, port),
+                detail=reason,
+            )
         ) from error
 
 
@@ -133,23 +138,29 @@ async def _send_connect(stream: ByteStream, proxy: ProxyAddress, host: str, port
                 event = http.next_event()
         except h11.RemoteProtocolError as error:
             raise TransportError(
-                f"the proxy {proxy} does not speak HTTP: {error}",
-                hint="Check the scheme and the port of the proxy URL.",
+                Reason(code=ReasonCode.NETWORK_PROXY_NOT_HTTP, proxy=str(proxy), detail=str(error))
             ) from error
         return event if isinstance(event, h11.Response) else None
 
     response = await perform_handshake(stream, request, feed, label=f"the proxy {proxy}")
     if response.status_code == 407:
-        raise TransportError(
-            f"the proxy {proxy} requires a user and a password, or does not accept them",
-            hint="Put them into the proxy URL: http://user:password@host:port.",
-        )
+        raise TransportError(Reason(code=ReasonCode.NETWORK_PROXY_AUTH, proxy=str(proxy)))
     if not 200 <= response.status_code < 300:
         reason = response.reason.decode("latin-1")
         raise TransportError(
-            f"the proxy {proxy} does not connect to {target}: {response.status_code} {reason}",
-            hint="Check the rules of the proxy.",
+            Reason(
+                code=ReasonCode.NETWORK_PROXY_REFUSED,
+                proxy=str(proxy),
+                server=target,
+                detail=f"{response.status_code} {reason}",
+            )
         )
     if http.trailing_data[0]:
         # The server behind sends nothing before our first byte.
-        raise TransportError(f"the proxy {proxy} sends data of its own into the tunnel")
+        raise TransportError(
+            Reason(
+                code=ReasonCode.NETWORK_PROXY_NOT_HTTP,
+                proxy=str(proxy),
+                detail="data of its own in the tunnel",
+            )
+        )

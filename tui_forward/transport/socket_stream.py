@@ -12,6 +12,7 @@ import socket
 from collections import deque
 
 from tui_forward.errors import TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler, shared_buffer
 
 READ_SIZE = 256 * 1024
@@ -146,7 +147,7 @@ class SocketStream(ByteStream):
     def _fail(self, error: OSError) -> None:
         if not self._released:
             self._error = TransportError(
-                f"the connection broke: {error.strerror or error}",
+                Reason(code=ReasonCode.NETWORK_RESET, detail=error.strerror or str(error))
             )
             self._error.__cause__ = error
             self._release()

@@ -14,6 +14,7 @@ import sys
 import aiohappyeyeballs
 
 from tui_forward.errors import TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import join_host_port
 from tui_forward.transport.dns import resolve
 
@@ -80,21 +81,18 @@ def describe_connect_error(error: OSError, host: str, port: int, label: str) -> 
         label: The server in the text.
     """
     address = join_host_port(host, port)
+    server = f"{label} at {address}"
     if error.errno == errno.ECONNREFUSED:
-        return TransportError(
-            f"{label} at {address} refuses connections",
-            hint="Check that it runs, and the address.",
-        )
+        return TransportError(Reason(code=ReasonCode.NETWORK_REFUSED, server=server))
     if error.errno in _NO_ROUTE:
         return TransportError(
-            f"no route to {label} at {address}: {error.strerror}",
-            hint="Check the network (VPN?).",
+            Reason(code=ReasonCode.NETWORK_UNREACHABLE, server=server, detail=error.strerror or "")
         )
     if error.errno == errno.ETIMEDOUT:
         return connect_timeout_error(address, label)
     # aiohappyeyeballs joins different errors of several addresses into one without a number.
     reason = error.strerror or str(error).removeprefix("Multiple exceptions: ")
-    return TransportError(f"{label} at {address} cannot be reached: {reason}")
+    return TransportError(Reason(code=ReasonCode.NETWORK_ERROR, server=server, detail=reason))
 
 
 def connect_timeout_error(address: str, label: str) -> TransportError:
@@ -104,7 +102,4 @@ def connect_timeout_error(address: str, label: str) -> TransportError:
         address: `host:port`.
         label: The server in the text.
     """
-    return TransportError(
-        f"{label} at {address} does not answer",
-        hint="Check the network (VPN, firewall?) and the address.",
-    )
+    return TransportError(Reason(code=ReasonCode.NETWORK_TIMEOUT, server=f"{label} at {address}"))

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 
 from tui_forward.errors import TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.socket_stream import READ_SIZE
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler, shared_buffer
 from tui_forward.transport.tls_errors import describe_tls_error
@@ -200,11 +201,7 @@ class TlsStream(ByteStream):
             self._error = error
         if self._handshake is not None and not self._handshake.done():
             self._handshake.set_exception(
-                self._error
-                or TransportError(
-                    "the server closed the connection during the TLS handshake",
-                    hint="Check that the address and the port are those of a TLS server.",
-                )
+                self._error or TransportError(Reason(code=ReasonCode.NETWORK_TLS_CLOSED))
             )
         if self._handler is not None:
             self._handler.closed(self._error)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from tui_forward.errors import ProtocolError, TransportError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import WebSocketConnection
 from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler
@@ -171,6 +172,6 @@ class WebSocketStream(ByteStream):
         self._ended = True
         self._reading = False
         if error is not None and self._error is None:
-            self._error = TransportError(f"the WebSocket broke: {error.message}")
+            self._error = TransportError(Reason(code=ReasonCode.TUNNEL_LOST, cause=error.reason))
         self._flush()
         self._inner.close()

@@ -119,7 +119,7 @@ async def test_plain_http_where_tls_is_expected(config_path: Path, authority: Au
         found = cluster(config_path, f"https://127.0.0.1:{port}", authority, {})
         health = await found.health()
         await found.close()
-    assert "does not speak TLS" in health.error
+    assert "does not support TLS" in health.error
     assert "http://" in health.hint
 
 

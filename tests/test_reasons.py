@@ -1,0 +1,171 @@
+"""Every code has a text, a hint where only a user can help, and a hop where it is a fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tui_forward import reasons
+from tui_forward.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    ForwardError,
+    ProtocolError,
+    TransportError,
+    TuiForwardError,
+    UpgradeError,
+    UsageError,
+)
+from tui_forward.model import BlockedBy, HopKind, Reason, ReasonCode, TransportChoice
+from tui_forward.reasons import (
+    add_previous,
+    blocked_by,
+    failed_hop,
+    hop_hint,
+    mentions_pod,
+    reason_hint,
+    reason_text,
+)
+
+NO_FAULT = (
+    "connection.client_",
+    "connection.closed",
+    "connection.forward_",
+    "connection.half_close_timeout",
+    "connection.stalled",
+    "engine.",
+    "forward.",
+    "pod.port_changed",
+    "target.resolving",
+)
+EXAMPLES: dict[Any, Any] = {
+    float | None: 2.5,
+    int | None: 3,
+    tuple[str, ...]: ("one", "two"),
+    TransportChoice | None: TransportChoice.SPDY,
+}
+PARAMETERS: dict[str, Any] = {
+    field.name: EXAMPLES.get(field.type, f"<{field.name}>")
+    for field in msgspec.structs.fields(Reason)
+    if field.name not in ("code", "text", "hint", "dialed_pod", "cause", "previous")
+}
+
+
+def minimal(code: ReasonCode) -> Reason:
+    return Reason(code=code)
+
+
+def full(code: ReasonCode) -> Reason:
+    return Reason(code=code, cause=Reason(code=ReasonCode.TUNNEL_SILENT), **PARAMETERS)
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+@pytest.mark.parametrize("make", [minimal, full])
+def test_every_code_has_a_text(code: ReasonCode, make: Any) -> None:
+    text, hint = reason_text(make(code)), reason_hint(make(code))
+    assert text
+    assert text == text.strip()
+    assert "  " not in text
+    for rendered in (text, hint, hop_hint(make(code))):
+        assert not set(rendered) & set("{}[]|")
+        assert not rendered.endswith((".", ":", ";", ","))
+    assert not hint or hint[0].isupper()
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_every_parameter_of_a_template_is_one_of_a_reason(code: ReasonCode) -> None:
+    entry = reasons._TABLE[code]
+    names = set(reasons._FIELD.findall(entry.text + entry.hint)) - set(reasons._PLURALS)
+    assert names <= {*PARAMETERS, "cause"}
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_every_fault_has_a_hop(code: ReasonCode) -> None:
+    reason = Reason(code=code)
+    is_fault = failed_hop(reason) is not None
+    assert is_fault or code.startswith(NO_FAULT)
+    if is_fault:
+        assert hop_hint(reason)
+
+
+@pytest.mark.parametrize("code", [code for code in ReasonCode if blocked_by(Reason(code=code))])
+def test_every_blocking_code_has_a_hint(code: ReasonCode) -> None:
+    assert reason_hint(Reason(code=code))
+    assert failed_hop(Reason(code=code)) is not None
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+@pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack])
+def test_reason_survives_encoding(code: ReasonCode, codec: Any) -> None:
+    for reason in (minimal(code), full(code)):
+        assert codec.decode(codec.encode(reason), type=Reason) == reason
+
+
+def test_codes_are_grouped_by_area() -> None:
+    for code in ReasonCode:
+        area, _, name = code.partition(".")
+        assert area.isalpha()
+        assert name == name.lower()
+        assert code.name == f"{area}_{name}".upper()
+
+
+def test_parts_without_their_parameters_are_left_out() -> None:
+    code = ReasonCode.RBAC_FORBIDDEN
+    assert reason_text(Reason(code=code)) == "not allowed"
+    assert reason_text(Reason(code=code, verb="create", resource="pods")) == (
+        "not allowed to create pods"
+    )
+    reason = Reason(code=code, verb="list", resource="pods", namespace="shop", user="eve")
+    assert reason_text(reason) == "not allowed to list pods in namespace shop as eve"
+    assert blocked_by(reason) is BlockedBy.FORBIDDEN
+    assert failed_hop(reason) is HopKind.API
+
+
+def test_words_agree_with_the_number_of_pods() -> None:
+    code = ReasonCode.TARGET_PODS_NOT_READY
+    one = Reason(code=code, object="deploy/web", ready=0, total=1, status="web-1 is Pending")
+    assert reason_text(one) == "0 of 1 pod of deploy/web is ready: web-1 is Pending"
+    two = Reason(code=code, object="deploy/web", ready=0, total=2)
+    assert reason_text(two) == "0 of 2 pods of deploy/web are ready"
+
+
+def test_hint_of_a_code_does_not_follow_another_text() -> None:
+    own = Reason(code=ReasonCode.NETWORK_ERROR, text="the engine is not responding")
+    assert (reason_text(own), reason_hint(own)) == ("the engine is not responding", "")
+    assert reason_hint(Reason(code=ReasonCode.NETWORK_ERROR, text="x", hint="Try")) == "Try"
+    assert reason_hint(Reason(code=ReasonCode.NETWORK_ERROR, hint="Try")) == "Try"
+
+
+def test_previous_reasons_come_first() -> None:
+    gone = Reason(code=ReasonCode.POD_DELETED, pod="web-1")
+    awaiting = Reason(code=ReasonCode.POD_AWAITING_REPLACEMENT, owner="deploy/web", previous=gone)
+    lost = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
+    assert reason_text(add_previous(awaiting, lost)) == (
+        "the server closed the tunnel; pod web-1 is gone; waiting for its replacement by deploy/web"
+    )
+    assert add_previous(awaiting, None) == awaiting
+    assert mentions_pod(awaiting, "web-1")
+    assert not mentions_pod(awaiting, "web-2")
+
+
+@pytest.mark.parametrize(
+    "kind", [AuthError, ConfigError, ForwardError, ProtocolError, TransportError, UsageError]
+)
+def test_errors_carry_a_reason(kind: type[TuiForwardError]) -> None:
+    plain = kind("it failed", hint="Try again")
+    assert plain.code == kind.default_code
+    assert (str(plain), plain.hint) == ("it failed", "Try again")
+    coded = kind(Reason(code=ReasonCode.PORT_REFUSED, port="80"))
+    assert coded.code is ReasonCode.PORT_REFUSED
+    assert coded.message == "nothing listens on port 80 in the pod"
+    assert coded.hint
+
+
+def test_api_errors_carry_status_and_reason() -> None:
+    for kind in (ApiError, UpgradeError):
+        error = kind("no", status=403, status_reason="Forbidden", code=ReasonCode.RBAC_FORBIDDEN)
+        assert (error.code, error.status_reason) == (ReasonCode.RBAC_FORBIDDEN, "Forbidden")
+        assert error.forbidden
