@@ -1,17 +1,18 @@
-"""Kubernetes as this program sees it: kubeconfig, credentials, requests, lists and watches.
+"""Kubernetes client: kubeconfig, credentials, requests, lists and watches.
 
-The only package that imports `kubernetes`. It knows nothing of forwards or of the catalogue.
+The only package that imports `kubernetes` and aiohttp. It knows neither forwards nor the
+catalog.
 
-The names below are loaded on first use: reading the contexts of a kubeconfig must not cost
-the import of an HTTP client.
+The names below are imported on first use: listing the contexts of a kubeconfig needs no HTTP
+client.
 
     source = KubeconfigSource()                    # $KUBECONFIG, ~/.kube/config, in-cluster
     source.contexts()                              # -> tuple[model.Context, ...]
-    clusters = Clusters(source)                    # one Cluster per context, shared
-    cluster = clusters.get("prod")                 # implements transport.access.Access
-    async for page in cluster.list_pages(PODS, "shop"): ...
-    async for event in cluster.watch(PODS, "shop", resource_version=page.resource_version): ...
-    await clusters.close()
+    clients = ClusterClients(source)               # one ClusterClient per context, shared
+    client = clients.get("prod")                   # implements transport.access.ServerAccess
+    async for page in client.list_pages(PODS, "shop"): ...
+    async for event in client.watch(PODS, "shop", resource_version=page.resource_version): ...
+    await clients.close()
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tui_forward.kube.kubeconfig.loader import Kubeconfig as Kubeconfig
     from tui_forward.kube.kubeconfig.source import KubeconfigSource as KubeconfigSource
 
-_HOMES = {
+_MODULES = {
     "ClusterClient": "client",
     "ClusterClients": "client",
     "Kubeconfig": "kubeconfig.loader",
@@ -74,9 +75,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value

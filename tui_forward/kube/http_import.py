@@ -12,6 +12,7 @@ from types import ModuleType
 from tui_forward.transport.blocking_call import run_in_thread, start_in_thread
 
 _HTTP_SESSION = "tui_forward.kube.api.http_session"
+_imported: dict[str, ModuleType] = {}
 
 
 def preload() -> None:
@@ -21,4 +22,6 @@ def preload() -> None:
 
 async def import_in_thread(module: str = _HTTP_SESSION) -> ModuleType:
     """Import a module without blocking the event loop; waits for an import in progress."""
-    return await run_in_thread(lambda: import_module(module), name="import")
+    if module not in _imported:
+        _imported[module] = await run_in_thread(lambda: import_module(module), name="import")
+    return _imported[module]

@@ -41,6 +41,6 @@ def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Resu
 async def run_in_thread(function: Callable[[], Result], *, name: str) -> Result:
     """Call a function in a new daemon thread and wait for it.
 
-    Cancelling the wait leaves the thread running to its end.
+    Canceling the wait leaves the thread running to its end.
     """
     return await asyncio.wrap_future(start_in_thread(function, name=name))

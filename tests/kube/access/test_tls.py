@@ -179,7 +179,7 @@ async def test_a_key_with_a_passphrase_does_not_ask_the_terminal(
 @pytest.mark.parametrize(
     ("user", "options", "said"),
     [
-        (None, {"certificate-authority-data": b64(b"no pem")}, "holds no PEM certificate"),
+        (None, {"certificate-authority-data": b64(b"no pem")}, "contains no PEM certificate"),
         (None, {"certificate-authority-data": "!"}, "not valid base64"),
         (None, {"certificate-authority": "none.crt"}, "cannot be read"),
         ("garbage", {}, "cannot be used"),

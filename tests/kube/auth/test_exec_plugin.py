@@ -208,29 +208,5 @@ async def test_cancelling_ends_the_plugin(workshop: Workshop, tmp_path: Path) ->
     await gone(int(pid.read_text()))
 
 
-@pytest.fixture
-def without_subprocesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As asyncio's selector loop on Windows."""
-
-    async def refuse(*_: object, **__: object) -> None:
-        raise NotImplementedError
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
-
-
-@pytest.mark.usefixtures("without_subprocesses")
-async def test_where_asyncio_has_no_subprocesses(workshop: Workshop, tmp_path: Path) -> None:
-    assert await token(workshop.plugin("answer(token='t')")) == "Bearer t"
-    with pytest.raises(AuthError, match="exit code 3: oh"):
-        await token(workshop.plugin("print('oh', file=sys.stderr); sys.exit(3)"))
-    pid = tmp_path / "pid"
-    body = f"open({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
-    with pytest.raises(AuthError, match="did not answer within 2 s"):
-        await token(workshop.plugin(body, timeout_s=2))
-    await gone(int(pid.read_text()))
-    with pytest.raises(AuthError, match="not installed"):
-        await token(workshop.plugin("", command="no-such-plugin"))
-
-
 async def gone(pid: int) -> None:
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")

@@ -170,9 +170,9 @@ async def test_nobody_in_between_gets_the_refresh_token(
     ("status", "body", "said"),
     [
         (400, b'{"error":"invalid_grant","refresh_token":"old-refresh"}', "refused to refresh"),
-        (200, b"{}", "gave no id_token"),
+        (200, b"{}", "returned no id_token"),
         (200, b"<html>", "not OpenID Connect"),
-        (200, b"x" * 2_000_000, "without end"),
+        (200, b"x" * 2_000_000, "is too long"),
     ],
 )
 async def test_a_refused_refresh_says_so_without_secrets(

@@ -199,7 +199,7 @@ def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
     ("text", "said"),
     [
         ("", "there is no context"),
-        ("contexts:\n- {name: a, context: {cluster: x}}\n", "names no current one"),
+        ("contexts:\n- {name: a, context: {cluster: x}}\n", "has no current context"),
         ("current-context: a\ncontexts:\n- {name: a, context: {cluster: x}}\n", 'cluster "x"'),
         (
             "current-context: a\ncontexts:\n- {name: a, context: {cluster: x, user: u}}\n"

@@ -1,1 +1,1 @@
-"""Endpoint, TLS settings and credentials of a context, put together."""
+"""Endpoint, TLS settings and credentials of a context, combined."""

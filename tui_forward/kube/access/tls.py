@@ -1,4 +1,4 @@
-"""TLS towards an API server: trust, client certificate, verification as kubectl does it."""
+"""TLS settings for an API server: trust, client certificate, verification as in kubectl."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _PEM_CERTIFICATE = re.compile(
 
 
 def load_ca_pem(cluster: ClusterEntry) -> bytes:
-    """The certificates of the cluster's own authority as PEM; empty means the system's.
+    """Return the certificates of the cluster's own authority as PEM; empty means the system's.
 
     Raises:
-        ConfigError: They cannot be read or are none.
+        ConfigError: They cannot be read or are not PEM.
     """
     where = f'certificate-authority of cluster "{cluster.name}"'
     source = str(cluster.source or "the kubeconfig")
     pem = load_pem(cluster.ca_data, cluster.ca_file, where, source)
     if not pem:
         return b""
-    # OpenSSL rejects the comments that many bundles carry unless they are plain ASCII.
+    # OpenSSL rejects comments in bundles unless they are plain ASCII.
     blocks = _PEM_CERTIFICATE.findall(pem)
     if not blocks:
         raise ConfigError(
-            f"{where} holds no PEM certificate",
+            f"{where} contains no PEM certificate",
             hint=f"Correct certificate-authority in {source}",
         )
     return b"\n".join(blocks) + b"\n"
@@ -44,10 +44,10 @@ def load_ca_pem(cluster: ClusterEntry) -> bytes:
 def create_client_context(
     cluster: ClusterEntry, certificate: ClientCertificate | None
 ) -> ssl.SSLContext:
-    """A context for requests and upgrades alike; offers ALPN `http/1.1` only.
+    """Return a context for requests and upgrades; offers ALPN `http/1.1` only.
 
     Raises:
-        ConfigError: Trust or the client certificate cannot be used.
+        ConfigError: Trust or the client certificate are invalid.
     """
     authority = load_ca_pem(cluster)
     if cluster.insecure:
@@ -65,23 +65,23 @@ def create_client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
-        _present(context, certificate, cluster)
+        _load_client_certificate(context, certificate, cluster)
     return context
 
 
-def _present(
+def _load_client_certificate(
     context: ssl.SSLContext, certificate: ClientCertificate, cluster: ClusterEntry
 ) -> None:
-    def refuse() -> bytes:
-        # OpenSSL would otherwise ask on the terminal, under a running dashboard.
+    def refuse_passphrase() -> bytes:
+        # OpenSSL would otherwise prompt on the terminal, under a running dashboard.
         raise ConfigError(
             f'the client key for cluster "{cluster.name}" is protected by a passphrase',
-            hint="Store the key without a passphrase, as kubectl needs it too",
+            hint="Store the key without a passphrase; kubectl requires it, too",
         )
 
     with _as_file(certificate.certificate + b"\n" + certificate.key) as path:
         try:
-            context.load_cert_chain(path, password=refuse)
+            context.load_cert_chain(path, password=refuse_passphrase)
         except ssl.SSLError as error:
             # `error` names an OpenSSL function and a reason, no content.
             reason = (error.reason or "unreadable").replace("_", " ").lower()
@@ -94,10 +94,10 @@ def _present(
 
 @contextlib.contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A path at which OpenSSL finds `content` while the context lasts.
+    """Yield a path from which OpenSSL can read `content`.
 
-    Python can load a key from a path only. Where the system has files without a folder the
-    key never reaches a disk; elsewhere it lies in a private file until OpenSSL has read it.
+    Python loads keys from paths only. On Linux the key is in anonymous memory and never reaches
+    a disk; elsewhere it is in a private file until OpenSSL has read it.
     """
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         descriptor = os.memfd_create("client-key", os.MFD_CLOEXEC)
@@ -107,7 +107,7 @@ def _as_file(content: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
-    # mkstemp makes the file readable by its owner only.
+    # mkstemp creates files that only their owner can read.
     descriptor, path = tempfile.mkstemp(prefix="tui-forward-", suffix=".pem")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,9 +1,9 @@
-"""Objects as the API server sends them, reduced to the fields this program uses.
+"""Objects of the API, reduced to the fields that are used.
 
-Everything else is skipped by the decoder without building a Python object, which is what
-makes ten thousand pods affordable. Go sends `null` for empty lists and times, so nearly
-everything may be None. The structs live only as long as one page; they hold no cycles, so
-the garbage collector need not know them.
+The decoder skips all other fields without building Python objects, which makes ten thousand
+pods affordable. Go sends `null` for empty lists and times, so most fields may be None. The
+structs live as long as one page and hold no cycles, so the garbage collector skips them
+(`gc=False`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Metadata(msgspec.Struct, gc=False, rename="camel"):
 
 
 class Object(msgspec.Struct, gc=False):
-    """What every object has."""
+    """Fields of every object."""
 
     metadata: Metadata = msgspec.field(default_factory=Metadata)
 
@@ -131,13 +131,13 @@ class Pod(Object, gc=False):
 
 
 class Named(msgspec.Struct, gc=False):
-    """A container of which only the name matters."""
+    """A container, reduced to its name."""
 
     name: str = ""
 
 
 class ContainerNames(msgspec.Struct, gc=False, rename="camel"):
-    """The part of corev1.PodSpec that says whose logs there are."""
+    """corev1.PodSpec, reduced to the names of the containers, which have logs."""
 
     containers: list[Named] | None = None
     init_containers: list[Named] | None = None
@@ -147,7 +147,7 @@ class ContainerNames(msgspec.Struct, gc=False, rename="camel"):
 class PodNames(msgspec.Struct, gc=False):
     """corev1.Pod, reduced to the names of its containers.
 
-    Apart from `Pod`, which is decoded ten thousand at a time and need not know them.
+    Separate from `Pod`, of which lists of ten thousand are decoded.
     """
 
     spec: ContainerNames = msgspec.field(default_factory=ContainerNames)
@@ -168,7 +168,7 @@ class NodeSystemInfo(msgspec.Struct, gc=False, rename="camel"):
 
 
 class DaemonEndpoint(msgspec.Struct, gc=False):
-    """corev1.DaemonEndpoint; the capital letter is Kubernetes' own."""
+    """corev1.DaemonEndpoint; the API capitalizes the field."""
 
     port: int = msgspec.field(name="Port", default=0)
 
@@ -246,7 +246,7 @@ class LabelSelector(msgspec.Struct, gc=False, rename="camel"):
 
 
 class WorkloadSpec(msgspec.Struct, gc=False):
-    """What the specs of the workloads have in common, and how many pods they want."""
+    """Common fields of workload specs, and the desired number of pods."""
 
     selector: LabelSelector | None = None
     replicas: int | None = None
@@ -254,7 +254,7 @@ class WorkloadSpec(msgspec.Struct, gc=False):
 
 
 class WorkloadStatus(msgspec.Struct, gc=False, rename="camel"):
-    """How many pods are ready, under the name each kind of workload gives it."""
+    """Number of ready pods, under the name of each kind of workload."""
 
     ready_replicas: int | None = None
     number_ready: int | None = None
@@ -278,7 +278,7 @@ class ListMetadata(msgspec.Struct, gc=False, rename="camel"):
 
 
 class RawList(msgspec.Struct, gc=False):
-    """A list whose items are left undecoded, to be decoded a few at a time."""
+    """A list with undecoded items."""
 
     metadata: ListMetadata = msgspec.field(default_factory=ListMetadata)
     items: list[msgspec.Raw] | None = None

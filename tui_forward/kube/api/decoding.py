@@ -1,4 +1,4 @@
-"""From objects as sent (`wire`) to the program's own language (`model`)."""
+"""Conversion of API objects (`api_types`) to the types of `model`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ _NO_LABELS: dict[str, str] = {}
 
 @lru_cache(maxsize=8192)
 def intern_text(text: str) -> str:
-    """The same text as one object; unlike interned strings, forgotten when not used."""
+    """Return one shared object for equal texts; unlike `sys.intern`, with a bound."""
     return text
 
 
 # Pods of one workload declare the same ports, have the same owner and nearly the same labels:
-# ten thousand pods share a few hundred of each.
-
+# ten thousand pods share a few hundred of each. Hence the caches below.
 
 # Number, name, protocol, container.
 _RawPort = tuple[int, str, str, str]
@@ -60,10 +59,10 @@ def _labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
 
 
 def _owner(metadata: api_types.Metadata) -> OwnerRef | None:
-    """The controller; a Deployment in place of the ReplicaSet it made.
+    """Return the controller; a Deployment in place of its ReplicaSet.
 
-    The Deployment controller names a ReplicaSet after itself and the hash it also puts into
-    the label `pod-template-hash`, so no look at the ReplicaSet is needed.
+    The Deployment controller names a ReplicaSet after the Deployment and the hash that is also
+    in the label `pod-template-hash`, so the ReplicaSet need not be read.
     """
     for owner in metadata.owner_references or ():
         if not owner.controller:
@@ -77,7 +76,7 @@ def _owner(metadata: api_types.Metadata) -> OwnerRef | None:
 
 
 def decode_pod(raw: api_types.Pod) -> Pod:
-    """A pod, with kubectl's columns."""
+    """Return a pod with the columns of kubectl."""
     metadata, spec, status = raw.metadata, raw.spec, raw.status
     summary = summarize_pod(raw)
     ready, ready_since = False, 0.0
@@ -95,17 +94,17 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         for port in container.ports
     ]
     max_restarts = 0
-    identities = []
+    container_ids = []
     for state in status.container_statuses or ():
         max_restarts = max(max_restarts, state.restart_count)
         if state.container_id:
-            identities.append(state.container_id)
+            container_ids.append(state.container_id)
     if status.init_container_statuses and len(containers) > len(spec.containers or ()):
-        sidecars = {c.name for c in containers}
-        identities += [
+        container_names = {c.name for c in containers}
+        container_ids += [
             s.container_id
             for s in status.init_container_statuses
-            if s.container_id and s.name in sidecars
+            if s.container_id and s.name in container_names
         ]
     return Pod(
         namespace=intern_text(metadata.namespace),
@@ -128,12 +127,12 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
         ports=_ports(tuple(ports)) if ports else (),
-        container_ids=tuple(identities),
+        container_ids=tuple(container_ids),
     )
 
 
 def decode_service(raw: api_types.Service) -> Service:
-    """A service."""
+    """Return a service."""
     metadata, spec = raw.metadata, raw.spec
     return Service(
         namespace=intern_text(metadata.namespace),
@@ -157,7 +156,7 @@ def decode_service(raw: api_types.Service) -> Service:
 
 
 def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
-    """A Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
+    """Return a Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
     metadata, spec, status = raw.metadata, raw.spec, raw.status
     if kind is TargetKind.DAEMONSET:
         replicas, ready = status.desired_number_scheduled, status.number_ready
@@ -183,7 +182,7 @@ def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
 
 
 def decode_namespace(raw: api_types.Namespace) -> Namespace:
-    """A namespace."""
+    """Return a namespace."""
     metadata = raw.metadata
     return Namespace(
         name=metadata.name,
@@ -194,7 +193,7 @@ def decode_namespace(raw: api_types.Namespace) -> Namespace:
 
 
 def format_label_selector(labels: dict[str, str] | None) -> str:
-    """A selector in kubectl's syntax that asks for exactly these labels."""
+    """Return the selector in kubectl's syntax that matches exactly these labels."""
     return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
 
 

@@ -1,7 +1,7 @@
-"""What is worth knowing of one pod or one node that somebody looks at closely. Pure.
+"""Details of one pod or node. No I/O.
 
-The picture of the cluster (`model`) holds what lists of thousands can afford; this is asked
-for one object at a time.
+The types of `model` hold as much as lists of thousands can afford; these are read for one
+object at a time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tui_forward.kube.api import api_types as api_types
-from tui_forward.kube.api import decoding
+from tui_forward.kube.api import api_types, decoding
 from tui_forward.model import Pod, PortProtocol
 
 _POD = msgspec.json.Decoder(api_types.Pod)
@@ -24,7 +23,7 @@ class PodDetails:
     """A pod and its containers.
 
     Attributes:
-        containers: Names of all containers, then of the init and the ephemeral ones.
+        containers: Names of the containers, then of the init and the ephemeral ones.
     """
 
     pod: Pod
@@ -32,15 +31,15 @@ class PodDetails:
 
     @property
     def runtime(self) -> str:
-        """Which runtime made its containers ("containerd"); empty if none runs yet."""
-        for identity in self.pod.container_ids:
-            scheme, separator, _ = identity.partition("://")
+        """Container runtime ("containerd"); empty if no container runs yet."""
+        for container_id in self.pod.container_ids:
+            scheme, separator, _ = container_id.partition("://")
             if separator and scheme:
                 return scheme
         return ""
 
     def container_of(self, port: int | None) -> str:
-        """The container that declares a TCP port, else the first; empty without any."""
+        """Return the container that declares a TCP port, else the first; empty without any."""
         for declared in self.pod.ports:
             if declared.number == port and declared.protocol is PortProtocol.TCP:
                 return declared.container
@@ -49,15 +48,15 @@ class PodDetails:
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """A node, as its kubelet reports it.
+    """A node as reported by its kubelet.
 
     Attributes:
-        address: Its InternalIP, or the first address there is.
-        port: Where its kubelet listens; 0 if unknown.
+        address: InternalIP, else the first address.
+        port: Port of its kubelet; 0 if unknown.
         kubelet: Version of the kubelet ("v1.36.2").
         runtime: Name and version of the runtime ("containerd 1.6.20").
-        ready: The Ready condition; None when there is none.
-        trouble: Why it is not ready, in the cluster's words.
+        ready: The Ready condition; None if absent.
+        trouble: Reason why it is not ready, as reported by the cluster.
     """
 
     name: str
@@ -70,10 +69,10 @@ class NodeDetails:
 
 
 def pod_details(body: bytes) -> PodDetails:
-    """A pod out of the answer to a GET.
+    """Decode the response to a GET of a pod.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not one.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not a pod.
     """
     names = _POD_NAMES.decode(body).spec
     groups = (names.containers, names.init_containers, names.ephemeral_containers)
@@ -84,17 +83,17 @@ def pod_details(body: bytes) -> PodDetails:
 
 
 def decode_node(body: bytes) -> NodeDetails:
-    """A node out of the answer to a GET.
+    """Decode the response to a GET of a node.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not one.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not a node.
     """
     raw = _NODE.decode(body)
     status = raw.status
     ready, trouble = None, ""
     for condition in status.conditions or ():
         if condition.type == "Ready":
-            ready = condition.status == "True"  # "Unknown" is NotReady for kubectl, too
+            ready = condition.status == "True"  # "Unknown" is NotReady, as in kubectl
             if not ready:
                 trouble = condition.message or condition.reason or ""
     addresses = status.addresses or []

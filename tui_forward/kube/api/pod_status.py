@@ -1,7 +1,6 @@
-"""What kubectl prints in the STATUS, READY and RESTARTS columns of a pod.
+"""The STATUS, READY and RESTARTS columns of a pod, as in kubectl.
 
-Follows `printPod` in kubernetes `pkg/printers/internalversion/printers.go` case by case, so
-that nobody has to learn a second vocabulary.
+Follows `printPod` in kubernetes `pkg/printers/internalversion/printers.go` case by case.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _TERMINAL = ("Succeeded", "Failed")
 
 
 class PodSummary(NamedTuple):
-    """The columns, and why the pod is not running in the cluster's words."""
+    """The columns, and the cluster's message why the pod is not running."""
 
     status: str
     ready: int
@@ -25,7 +24,7 @@ class PodSummary(NamedTuple):
 
 
 def summarize_pod(pod: Pod) -> PodSummary:
-    """The columns of one pod."""
+    """Return the columns of one pod."""
     spec, status = pod.spec, pod.status
     conditions = status.conditions or ()
     reason = status.reason or status.phase
@@ -43,7 +42,7 @@ def summarize_pod(pod: Pod) -> PodSummary:
     ready = 0
     restarts = 0
     sidecar_restarts = 0
-    initialising = False
+    initializing = False
     for index, container in enumerate(status.init_container_statuses or ()):
         restarts += container.restart_count
         sidecar = container.name in sidecars
@@ -58,19 +57,19 @@ def summarize_pod(pod: Pod) -> PodSummary:
             ready += container.ready
             continue
         if terminated is not None:
-            reason = "Init:" + _ended(terminated)
+            reason = "Init:" + _termination_reason(terminated)
             message = message or terminated.message
         elif waiting is not None and waiting.reason and waiting.reason != "PodInitializing":
             reason = f"Init:{waiting.reason}"
             message = message or waiting.message
         else:
             reason = f"Init:{index}/{len(spec.init_containers or ())}"
-        initialising = True
+        initializing = True
         break
-    if not initialising or _is_true(conditions, "Initialized"):
+    if not initializing or _is_true(conditions, "Initialized"):
         restarts = sidecar_restarts
         statuses = status.container_statuses or ()
-        reason, message, running_ready = _containers(statuses, reason, message)
+        reason, message, running_ready = _summarize_containers(statuses, reason, message)
         ready += running_ready
         for container in statuses:
             restarts += container.restart_count
@@ -84,10 +83,10 @@ def summarize_pod(pod: Pod) -> PodSummary:
     return PodSummary(reason, ready, total, restarts, message)
 
 
-def _containers(
+def _summarize_containers(
     statuses: Sequence[ContainerStatus], reason: str, message: str
 ) -> tuple[str, str, int]:
-    """Reason, message and number of ready containers; the first container has the last word."""
+    """Return reason, message and number of ready containers; the first container decides."""
     ready = 0
     for container in reversed(statuses):
         state = container.state
@@ -97,14 +96,14 @@ def _containers(
             reason = waiting.reason
             message = waiting.message or message
         elif terminated is not None:
-            reason = _ended(terminated)
+            reason = _termination_reason(terminated)
             message = terminated.message or message
         elif container.ready and state is not None and state.running is not None:
             ready += 1
     return reason, message, ready
 
 
-def _ended(terminated: Terminated) -> str:
+def _termination_reason(terminated: Terminated) -> str:
     if terminated.reason:
         return terminated.reason
     if terminated.signal:

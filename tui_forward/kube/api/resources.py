@@ -1,4 +1,4 @@
-"""The resources this program looks at: where they live and how they are decoded."""
+"""Resources of the API that are listed and watched: their paths and decoders."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tui_forward.kube.api import api_types as api_types
-from tui_forward.kube.api import decoding
+from tui_forward.kube.api import api_types, decoding
 from tui_forward.model import Namespace, Pod, Service, TargetKind, Workload
 
 AnyItem = Namespace | Pod | Service | Workload
@@ -23,10 +22,12 @@ class Resource(Generic[Item]):
     """One resource of the API.
 
     Attributes:
-        plural: As in URLs and RBAC rules ("pods").
+        plural: Name in URLs and RBAC rules ("pods").
         group: API group, empty for the core group.
         root: Path of the group and version ("/api/v1").
-        namespaced: Whether its objects live in namespaces.
+        namespaced: Whether its objects belong to namespaces.
+        wire_type: Type that its JSON is decoded into.
+        convert: Conversion to a type of `model`.
     """
 
     plural: str
@@ -37,7 +38,7 @@ class Resource(Generic[Item]):
     convert: Callable[[api_types.Object], Item]
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """Path of the collection or of one object; an empty namespace means all of them."""
+        """Return the path of the collection or of one object; an empty namespace means all."""
         parts = [self.root]
         if namespace and self.namespaced:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -57,17 +58,17 @@ class Resource(Generic[Item]):
         return text
 
     def decode(self, content: bytes | bytearray | memoryview | msgspec.Raw) -> Item:
-        """One object.
+        """Decode one object.
 
         Raises:
-            msgspec.DecodeError: It is not such an object.
+            msgspec.DecodeError: It is not an object of this resource.
         """
         return self.convert(self.decoder.decode(content))
 
     @cached_property
     def list_decoder(self) -> msgspec.json.Decoder[list[api_types.Object]]:
         """Decoder of an array of objects."""
-        # mypy cannot follow a type that is only known when this runs.
+        # mypy does not accept a type that is known at run time only.
         return msgspec.json.Decoder(list[self.wire_type])  # type: ignore[name-defined]
 
     @cached_property

@@ -1,9 +1,9 @@
-"""The two `auth-provider`s that kubeconfigs still hold: `oidc` and `gcp`.
+"""The two `auth-provider`s still found in kubeconfigs: `oidc` and `gcp`.
 
 `kubernetes.aio` refreshes OIDC tokens without verifying the identity provider's certificate
-unless the kubeconfig pins one, and so would give the refresh token to anybody in between;
-hence the refresh is made here. Follows client-go `plugin/pkg/client/auth/oidc` and, for gcp,
-the plugin that client-go had until 1.25.
+unless the kubeconfig pins one, and so would disclose the refresh token to a man in the middle;
+hence this package refreshes them. Follows client-go `plugin/pkg/client/auth/oidc` and, for
+gcp, the plugin of client-go until 1.25.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _SUCCESSORS = {
 
 
 def make_provider(user: UserEntry, environ: Mapping[str, str]) -> CredentialProvider:
-    """The provider a user's `auth-provider` names.
+    """Return the provider named by a user's `auth-provider`.
 
     Raises:
-        AuthError: No such provider is known.
+        AuthError: The provider is not supported.
     """
     from tui_forward.kube.auth.gcp import GcpProvider
     from tui_forward.kube.auth.oidc import OidcProvider

@@ -1,32 +1,35 @@
-"""Running somebody else's command for credentials: no terminal, bounded output, bounded time."""
+"""Commands that provide credentials: no terminal, bounded output, bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
-import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tui_forward.errors import AuthError
 
-_MAX_COMPLAINT_BYTES = 64 * 1024
+_log = logging.getLogger(__name__)
+
+_MAX_STDERR_BYTES = 64 * 1024
 
 
 class CompletedCommand(NamedTuple):
-    """What a command left behind.
+    """Result of a command.
 
     Attributes:
         code: Exit code, negative for a signal.
         output: Standard output, cut at the limit.
-        complaint: Standard error, cut at a limit; may hold secrets.
+        stderr: Standard error, cut at a limit; may contain secrets.
     """
 
     code: int
     output: bytes
-    complaint: str
+    stderr: str
 
 
 async def run_command(
@@ -38,19 +41,23 @@ async def run_command(
     output_limit: int,
     hint: str,
 ) -> CompletedCommand:
-    """Run a command to its end. Cancelling kills it and everything it started.
+    """Run a command to its end. Canceling kills it and its children.
+
+    Only the name, the duration and the exit code are logged: arguments, environment and output
+    may contain secrets.
 
     Args:
         command: Program and arguments.
         environ: Its whole environment.
-        what: The command in words, for errors.
-        timeout_s: How long it may run.
-        output_limit: How much of its output is kept.
-        hint: What to do when it cannot be started.
+        what: The command in error texts.
+        timeout_s: Limit of its run time.
+        output_limit: Limit of its output in bytes.
+        hint: Advice when it cannot be started.
 
     Raises:
         AuthError: It cannot be started, or takes too long.
     """
+    started = time.monotonic()
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -58,92 +65,53 @@ async def run_command(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            # A session of its own: the terminal and its Ctrl-C are not the command's.
-            start_new_session=os.name == "posix",
+            # A session of its own: it has no access to the terminal and its Ctrl-C.
+            start_new_session=True,
         )
-    except NotImplementedError:
-        # asyncio's selector loop on Windows, which the rest of the program needs there.
-        return await _run_in_thread(command, environ, what, timeout_s, output_limit, hint)
     except OSError as error:
-        raise AuthError(f"{what} cannot be run: {error.strerror or error}", hint=hint) from error
+        reason = error.strerror or error
+        _log.warning("%s cannot be run: %s", what, reason)
+        raise AuthError(f"{what} cannot be run: {reason}", hint=hint) from error
     assert process.stdout is not None
     assert process.stderr is not None
     try:
         async with asyncio.timeout(timeout_s):
-            output, complaint = await asyncio.gather(
-                _bounded(process.stdout, output_limit),
-                _bounded(process.stderr, _MAX_COMPLAINT_BYTES),
+            output, stderr = await asyncio.gather(
+                _read_bounded(process.stdout, output_limit),
+                _read_bounded(process.stderr, _MAX_STDERR_BYTES),
             )
             code = await process.wait()
     except TimeoutError:
-        raise _too_slow(what, timeout_s) from None
+        _log.warning("%s: no result after %g s", what, timeout_s)
+        raise AuthError(
+            f"{what} did not answer within {timeout_s:g} s",
+            hint="It may be waiting for a login: run kubectl once in a terminal",
+        ) from None
     finally:
-        await _end(process)
-    return CompletedCommand(code, output, complaint.decode("utf-8", "replace"))
+        await _kill(process)
+    level = logging.WARNING if code else logging.DEBUG
+    _log.log(level, "%s: exit code %d, %.3f s", what, code, time.monotonic() - started)
+    return CompletedCommand(code, output, stderr.decode("utf-8", "replace"))
 
 
-async def _run_in_thread(
-    command: Sequence[str],
-    environ: Mapping[str, str],
-    what: str,
-    timeout_s: float,
-    output_limit: int,
-    hint: str,
-) -> CompletedCommand:
-    """The same where asyncio has no subprocesses: a thread waits for the command."""
-    try:
-        process = subprocess.Popen(  # noqa: ASYNC220 - there is nothing else here
-            command,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    except OSError as error:
-        raise AuthError(f"{what} cannot be run: {error.strerror or error}", hint=hint) from error
-    waiting = asyncio.create_task(asyncio.to_thread(process.communicate))
-    try:
-        done, _ = await asyncio.wait({waiting}, timeout=timeout_s)
-        if not done:
-            raise _too_slow(what, timeout_s)
-        output, complaint = waiting.result()
-    finally:
-        if process.poll() is None:
-            process.kill()
-        # Its pipes end with it, and so does the thread.
-        await asyncio.shield(asyncio.wait({waiting}))
-    limited = complaint[:_MAX_COMPLAINT_BYTES].decode("utf-8", "replace")
-    return CompletedCommand(process.returncode, output[:output_limit], limited)
-
-
-def _too_slow(what: str, timeout_s: float) -> AuthError:
-    return AuthError(
-        f"{what} did not answer within {timeout_s:g} s",
-        hint="It may be waiting for a login: run kubectl once in a terminal",
-    )
-
-
-async def _bounded(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """What a stream says up to a limit; the rest is read and dropped, so the writer can end."""
-    kept = bytearray()
+async def _read_bounded(stream: asyncio.StreamReader, limit: int) -> bytes:
+    """Return the first bytes of a stream; discard the rest, so that the writer can end."""
+    content = bytearray()
     while chunk := await stream.read(65536):
-        if len(kept) < limit:
-            kept += chunk[: limit - len(kept)]
-    return bytes(kept)
+        if len(content) < limit:
+            content += chunk[: limit - len(content)]
+    return bytes(content)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Make sure the command is gone, whatever ended the wait for it."""
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a command that still runs, and its children."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.name == "posix":
-                # Its session is its own, so this reaches what it started and nothing else.
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        # A killed process ends at once; shielded, since we may be under cancellation.
+            # Its session is its own, so this reaches its children and no other process.
+            os.killpg(process.pid, signal.SIGKILL)
+        # A killed process ends at once; shielded because of a possible cancellation.
         await asyncio.shield(process.wait())
-    # A grandchild may hold the pipes open; their transport must not outlive us.
+    # A grandchild may hold the pipes open; their transport must be closed.
     transport: asyncio.SubprocessTransport | None = getattr(process, "_transport", None)
     if transport is not None:
         transport.close()

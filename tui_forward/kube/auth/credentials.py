@@ -1,8 +1,8 @@
-"""Who we are towards an API server: static credentials, files, and what provides them.
+"""Credentials for an API server: static values, files, and providers.
 
-Which of several wins follows client-go (`clientcmd`, `rest`, `transport`): a token file that
-can be read beats a token, both beat a password, and any of these beats an exec plugin or an
-auth-provider. A client certificate goes along with whatever else there is.
+Precedence follows client-go (`clientcmd`, `rest`, `transport`): a readable token file before a
+token, both before a password, and any of these before an exec plugin or an auth-provider. A
+client certificate is presented in addition.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request carries.
+    """Credentials of one request.
 
     Attributes:
         authorization: Value of the `Authorization` header, or empty.
-        certificate: What TLS presents, or None.
+        certificate: Client certificate for TLS, or None.
     """
 
     authorization: str = field(default="", repr=False)
@@ -44,24 +44,24 @@ class Credentials:
 
 
 class CredentialProvider(Protocol):
-    """Something that must be asked for credentials: a plugin, an identity provider."""
+    """Source of credentials outside of the kubeconfig: a plugin, an identity provider."""
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """Credentials that should be valid now.
+        """Return credentials that should be valid now.
 
         Args:
-            refresh: The last ones were refused; do not give out the same again.
+            refresh: The server refused the last ones; do not return them again.
 
         Raises:
-            AuthError: There are none to be had.
+            AuthError: No credentials are available.
         """
 
 
 class HeaderList(Mapping[str, str]):
-    """Headers in order, in which a name may occur more than once.
+    """Headers in order; a name may repeat.
 
-    `Impersonate-Group` is one header line per group. Looking a name up gives its first
-    value; `items()` gives every line, so whoever builds a request iterates over that.
+    `Impersonate-Group` is one header line per group. Indexing returns the first value of a
+    name; `items()` yields every line: build requests from it.
     """
 
     __slots__ = ("_lines",)
@@ -86,7 +86,7 @@ class HeaderList(Mapping[str, str]):
         return f"HeaderList({', '.join(self)})"
 
     def items(self) -> ItemsView[str, str]:
-        """Every header line, repeated names included."""
+        """Return every header line, repeated names included."""
         return _Lines(self, self._lines)
 
 
@@ -105,8 +105,12 @@ class _Lines(ItemsView[str, str]):
 class CredentialSource:
     """Credentials of one user of a kubeconfig.
 
-    Concurrent callers share one run of a plugin; after a refresh, everybody whose request
-    was refused meanwhile gets its result instead of a refresh of their own.
+    Concurrent callers share one run of a plugin; after a refresh, callers whose request was
+    refused meanwhile get its result instead of another refresh.
+
+    Args:
+        resolved: The context whose user this is.
+        provider: The user's plugin or identity provider, if any.
     """
 
     def __init__(self, resolved: ResolvedContext, provider: CredentialProvider | None) -> None:
@@ -121,42 +125,45 @@ class CredentialSource:
         self._impersonation = tuple(_impersonation(user))
 
     async def credentials(self, *, refresh: bool = False) -> Credentials:
-        """What to present now.
+        """Return the current credentials.
+
+        Args:
+            refresh: The server refused the last ones.
 
         Raises:
-            AuthError: A plugin or identity provider gave none, or there is nothing newer
-                than what was refused.
+            AuthError: A plugin or identity provider failed, or there is nothing newer than
+                the refused credentials.
             ConfigError: A file that the kubeconfig names cannot be read.
         """
-        fixed = self._fixed(refresh=refresh)
-        if fixed is not None:
-            return Credentials(authorization=fixed, certificate=self._certificate)
+        static = self._static_authorization(refresh=refresh)
+        if static is not None:
+            return Credentials(authorization=static, certificate=self._certificate)
         if self._provider is None:
             return Credentials(certificate=self._certificate)
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         async with self._lock:
-            renew = refresh and self._refreshed_at < asked_at
-            found = await self._provider.credentials(refresh=renew)
+            renew = refresh and self._refreshed_at < requested_at
+            provided = await self._provider.credentials(refresh=renew)
             if renew:
                 self._refreshed_at = time.monotonic()
         return Credentials(
-            authorization=found.authorization,
-            certificate=self._certificate or found.certificate,
+            authorization=provided.authorization,
+            certificate=self._certificate or provided.certificate,
         )
 
     @property
     def can_refresh(self) -> bool:
-        """Whether asking again could give something else than the last time."""
+        """Whether a refresh can return other credentials than before."""
         if self._token_file is not None:
             return True
         return self._provider is not None and not self._user.token and not self._user.username
 
     @property
     def hint(self) -> str:
-        """What the person can do when the server refuses these credentials."""
+        """Advice for the user when the server refuses these credentials."""
         user, where = self._user, self._user.source or "the kubeconfig"
         if user.token_file:
-            return f"Check the token in {user.token_file}; what waits for it goes on by itself"
+            return f"Check the token in {user.token_file}; forwards that wait for it resume"
         if user.token:
             return f'The token of user "{user.name}" may have expired: replace it in {where}'
         if user.username:
@@ -175,20 +182,24 @@ class CredentialSource:
         )
 
     def headers(self, credentials: Credentials) -> HeaderList:
-        """The header lines for these credentials."""
+        """Return the header lines for these credentials.
+
+        Raises:
+            ConfigError: A value contains a line break.
+        """
         lines = self._impersonation
         if credentials.authorization:
             lines = (("Authorization", credentials.authorization), *lines)
         for name, value in lines:
-            # A line break would smuggle further headers into the request.
+            # A line break would inject further headers into the request.
             if any(character in value for character in "\r\n\0"):
                 raise ConfigError(
-                    f'the {name} header of user "{self._user.name}" would hold a line break',
+                    f'the {name} header of user "{self._user.name}" would contain a line break',
                     hint=f"Correct the user in {self._user.source or 'the kubeconfig'}",
                 )
         return HeaderList(lines)
 
-    def _fixed(self, *, refresh: bool) -> str | None:
+    def _static_authorization(self, *, refresh: bool) -> str | None:
         user = self._user
         if self._token_file is not None:
             token = self._token_file.read(refresh=refresh)
@@ -207,7 +218,7 @@ class CredentialSource:
 
 
 class _TokenFile:
-    """A token that something else rotates: re-read whenever the file changes."""
+    """A token file rotated by another program: read again when the file changes."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -220,7 +231,7 @@ class _TokenFile:
             try:
                 token = Path(self._path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                # The last token that was read stays good until the server says otherwise.
+                # Use the last token until the server refuses it.
                 return self._token
             if token:
                 self._token = token
@@ -229,10 +240,10 @@ class _TokenFile:
 
 
 def _certificate(user: UserEntry) -> ClientCertificate | None:
-    certificate = _material(
+    certificate = _load_user_pem(
         user.certificate_data, user.certificate_file, user, "client-certificate"
     )
-    key = _material(user.key_data, user.key_file, user, "client-key")
+    key = _load_user_pem(user.key_data, user.key_file, user, "client-key")
     if not certificate and not key:
         return None
     if not certificate or not key:
@@ -244,13 +255,19 @@ def _certificate(user: UserEntry) -> ClientCertificate | None:
     return ClientCertificate(certificate=certificate, key=key)
 
 
-def _material(data: str, file: str, user: UserEntry, what: str) -> bytes:
+def _load_user_pem(data: str, file: str, user: UserEntry, what: str) -> bytes:
     where = f'{what} of user "{user.name}"'
     return load_pem(data, file, where, str(user.source or "the kubeconfig"))
 
 
 def load_pem(data: str, file: str, where: str, source: str) -> bytes:
-    """PEM from inline base64, else from a file, else nothing.
+    """Return PEM from inline base64, else from a file, else nothing.
+
+    Args:
+        data: Inline base64, or empty.
+        file: Path of a file, or empty.
+        where: The setting, for errors ("client-key of user x").
+        source: The kubeconfig, for errors.
 
     Raises:
         ConfigError: It cannot be decoded or read.
@@ -274,10 +291,10 @@ def load_pem(data: str, file: str, where: str, source: str) -> bytes:
 
 
 def _impersonation(user: UserEntry) -> Iterator[tuple[str, str]]:
-    """Header lines of `as`, `as-uid`, `as-groups` and `as-user-extra`."""
+    """Yield the header lines of `as`, `as-uid`, `as-groups` and `as-user-extra`."""
     if not user.impersonate_user:
         if user.impersonate_groups or user.impersonate_uid or user.impersonate_extra:
-            # client-go refuses this as well: the server would ignore the rest.
+            # As in client-go: the server would ignore the rest.
             raise ConfigError(
                 f'user "{user.name}" impersonates groups, a uid or extras but no user',
                 hint=f"Add `as` to the user in {user.source or 'the kubeconfig'}",
@@ -289,8 +306,8 @@ def _impersonation(user: UserEntry) -> Iterator[tuple[str, str]]:
     for group in user.impersonate_groups:
         yield "Impersonate-Group", group
     for key, values in user.impersonate_extra:
-        # Keys are case-insensitive as headers; what a header cannot hold is percent-encoded
-        # (Kubernetes API reference, "User impersonation").
+        # Header names are case-insensitive; other characters are percent-encoded (Kubernetes
+        # API reference, "User impersonation").
         name = "Impersonate-Extra-" + quote(key.lower(), safe="!#$&'*+-.^_`|~")
         for value in values:
             yield name, value

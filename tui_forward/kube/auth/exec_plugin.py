@@ -1,8 +1,8 @@
 """Credentials from an `exec` plugin: the client side of `client.authentication.k8s.io`.
 
-Follows client-go's `plugin/pkg/client/auth/exec`. `kubernetes.aio` runs plugins too, but it
-logs every error and goes on without credentials, hands the terminal to the plugin, knows no
-cluster information and no time-out; so plugins are run here.
+Follows client-go's `plugin/pkg/client/auth/exec`. `kubernetes.aio` runs plugins, too, but it
+logs every error and continues without credentials, passes the terminal to the plugin, and has
+neither cluster information nor a timeout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 from tui_forward.kube.timestamps import parse_rfc3339
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-# A plugin may talk to an identity provider, but nobody can type into it: it must not ask.
+# Time for requests to an identity provider; a plugin has no terminal to prompt on.
 TIMEOUT_S = 60.0
 _MAX_OUTPUT_BYTES = 1024 * 1024
-# Renew a little before the end, so that a request does not arrive with a dead token.
+# Renew before expiry, so that no request arrives with an expired token.
 _RENEW_BEFORE_S = 10.0
 
 
@@ -43,17 +43,17 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-_ANSWER = msgspec.json.Decoder(_ExecCredential)
+_DECODER = msgspec.json.Decoder(_ExecCredential)
 
 
 class ExecPlugin:
-    """Runs one plugin and keeps what it said until that expires or is refused.
+    """One plugin and its credentials, cached until they expire or are refused.
 
     Args:
         entry: The plugin as configured.
-        cluster: What it is told about the cluster, if it wants to know.
-        environ: Environment it inherits.
-        timeout_s: How long it may run.
+        cluster: Passed to the plugin with `provideClusterInfo`.
+        environ: Environment of the plugin.
+        timeout_s: Limit of its run time.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class ExecPlugin:
         return self._entry.command.replace("\\", "/").rpartition("/")[2]
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """What the plugin says, now or the last time it was asked.
+        """Return cached credentials, or run the plugin.
 
         Raises:
-            AuthError: It cannot be run, fails, takes too long, or says nothing usable.
-            ConfigError: It is configured in a way that cannot work.
+            AuthError: It cannot be run, fails, takes too long, or prints no credentials.
+            ConfigError: Its configuration is invalid.
         """
-        known = self._credentials
-        if known is not None and not refresh and time.time() < self._expires_at:
-            return known
-        status = self._understood(await self._run())
+        cached = self._credentials
+        if cached is not None and not refresh and time.time() < self._expires_at:
+            return cached
+        status = self._parse(await self._run())
         expires_at = parse_rfc3339(status.expiration_timestamp)
         self._expires_at = expires_at - _RENEW_BEFORE_S if expires_at else float("inf")
         certificate = None
@@ -105,11 +105,11 @@ class ExecPlugin:
         if entry.api_version not in _VERSIONS:
             raise ConfigError(
                 f'the exec plugin "{self._name}" uses the apiVersion "{entry.api_version}"',
-                hint=f"Use {_VERSIONS[0]}; newer versions of the plugin know it",
+                hint=f"Use {_VERSIONS[0]}, which newer versions of the plugin support",
             )
         if entry.interactive_mode == "Always":
             raise AuthError(
-                f'the exec plugin "{self._name}" insists on a terminal (interactiveMode: Always)',
+                f'the exec plugin "{self._name}" requires a terminal (interactiveMode: Always)',
                 hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
             )
         found = shutil.which(entry.command, path=path)
@@ -129,7 +129,7 @@ class ExecPlugin:
             cluster = self._cluster
             where = f'certificate-authority of cluster "{cluster.name}"'
             pem = load_pem(cluster.ca_data, cluster.ca_file, where, str(cluster.source))
-            told: dict[str, object] = {
+            info: dict[str, object] = {
                 "server": cluster.server,
                 "tls-server-name": cluster.tls_server_name,
                 "insecure-skip-tls-verify": cluster.insecure,
@@ -137,7 +137,7 @@ class ExecPlugin:
                 "proxy-url": cluster.proxy_url,
                 "disable-compression": cluster.disable_compression,
             }
-            spec["cluster"] = {name: value for name, value in told.items() if value}
+            spec["cluster"] = {name: value for name, value in info.items() if value}
             spec["cluster"]["config"] = cluster.exec_config  # type: ignore[index]
         return json.dumps(
             {"apiVersion": self._entry.api_version, "kind": "ExecCredential", "spec": spec}
@@ -156,10 +156,10 @@ class ExecPlugin:
             hint=self._hint("Check `command` in the kubeconfig"),
         )
         if finished.code != 0:
-            said = redact(finished.complaint, self._secrets())
+            message = redact(finished.stderr, self._secrets())
             raise AuthError(
                 f'the exec plugin "{self._name}" failed with exit code {finished.code}'
-                + (f": {said}" if said else ""),
+                + (f": {message}" if message else ""),
                 hint="Log in again with the tool behind it; waiting forwards resume by themselves",
             )
         return finished.output
@@ -171,28 +171,28 @@ class ExecPlugin:
             values.append(self._credentials.authorization.removeprefix("Bearer "))
         return values
 
-    def _understood(self, output: bytes) -> _Status:
-        def useless(why: str) -> AuthError:
-            # Never quote the output: it is where the token stands.
+    def _parse(self, output: bytes) -> _Status:
+        def invalid(problem: str) -> AuthError:
+            # Never quote the output: it contains the token.
             return AuthError(
-                f'the exec plugin "{self._name}" {why}',
-                hint=self._hint("Run the plugin by hand and look at what it prints"),
+                f'the exec plugin "{self._name}" {problem}',
+                hint=self._hint("Run the plugin in a terminal and check its output"),
             )
 
         if len(output) >= _MAX_OUTPUT_BYTES:
-            raise useless("printed far more than credentials")
+            raise invalid("printed far more than credentials")
         try:
-            answer = _ANSWER.decode(output)
+            credential = _DECODER.decode(output)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise useless("did not print an ExecCredential") from None
-        if answer.kind != "ExecCredential" or answer.api_version != self._entry.api_version:
-            raise useless(
-                f'printed kind "{redact(answer.kind)}" of apiVersion '
-                f'"{redact(answer.api_version)}" instead of {self._entry.api_version}'
+            raise invalid("did not print an ExecCredential") from None
+        if credential.kind != "ExecCredential" or credential.api_version != self._entry.api_version:
+            raise invalid(
+                f'printed kind "{redact(credential.kind)}" of apiVersion '
+                f'"{redact(credential.api_version)}" instead of {self._entry.api_version}'
             )
-        status = answer.status
+        status = credential.status
         if status is None or not (status.token or status.client_certificate_data):
-            raise useless("printed neither a token nor a client certificate")
+            raise invalid("printed neither a token nor a client certificate")
         if bool(status.client_certificate_data) != bool(status.client_key_data):
-            raise useless("printed a client certificate without its key, or a key alone")
+            raise invalid("printed a client certificate without its key, or a key alone")
         return status

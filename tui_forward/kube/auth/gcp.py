@@ -1,7 +1,7 @@
-"""The `gcp` auth-provider: a token that a command prints.
+"""The `gcp` auth-provider: a command that prints a token.
 
-client-go dropped it in 1.26 for the plugin gke-gcloud-auth-plugin; kubeconfigs with it live on.
-Nothing is written back: the token is kept in memory until it expires.
+client-go replaced it in 1.26 by the plugin gke-gcloud-auth-plugin; kubeconfigs still contain it.
+The token is kept in memory until it expires and not written back.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _STEP = re.compile(r"\.([\w-]+)")
 
 
 class GcpProvider:
-    """Gives out the token of the kubeconfig, or what its command prints.
+    """Provider of the token in the kubeconfig, or printed by its command.
 
     Args:
         entry: The auth-provider as configured.
-        environ: Environment the command inherits.
+        environ: Environment of the command.
     """
 
     def __init__(self, entry: AuthProviderEntry, environ: Mapping[str, str]) -> None:
@@ -44,7 +44,7 @@ class GcpProvider:
         )
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """See `Provider.credentials`.
+        """See `CredentialProvider.credentials`.
 
         Raises:
             AuthError: The command cannot be run or prints no token.
@@ -61,7 +61,7 @@ class GcpProvider:
             )
         found = shutil.which(program, path=self._environ.get("PATH"))
         if found is None:
-            raise AuthError(f'the command "{program}" of the gcp auth-provider is not there')
+            raise AuthError(f'the command "{program}" of the gcp auth-provider is not installed')
         finished = await run_command(
             [found, *shlex.split(self._config.get("cmd-args", ""))],
             self._environ,
@@ -71,36 +71,36 @@ class GcpProvider:
             hint=_HINT,
         )
         if finished.code != 0:
-            said = redact(finished.complaint, [self._token])
+            message = redact(finished.stderr, [self._token])
             raise AuthError(
                 f"the command of the gcp auth-provider failed with exit code {finished.code}"
-                + (f": {said}" if said else ""),
+                + (f": {message}" if message else ""),
                 hint="Log in again: `gcloud auth login`",
             )
-        self._token, expiry = self._understood(finished.output)
+        self._token, expiry = self._parse(finished.output)
         self._expires_at = parse_rfc3339(expiry) or float("inf")
 
-    def _understood(self, output: bytes) -> tuple[str, str]:
+    def _parse(self, output: bytes) -> tuple[str, str]:
         token_path = self._config.get("token-key") or "{.credential.access_token}"
         expiry_path = self._config.get("expiry-key") or "{.credential.token_expiry}"
         try:
-            answer = msgspec.json.decode(output)
+            value = msgspec.json.decode(output)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # Without cmd-args that ask for JSON, client-go takes the output as the token.
+            # client-go treats output other than JSON as the token.
             text = output.decode("ascii", "replace").strip()
             if self._config.get("token-key") or not text or " " in text:
                 raise AuthError(
                     "the command of the gcp auth-provider printed no token", hint=_HINT
                 ) from None
             return text, ""
-        token = _lookup(answer, token_path)
+        token = _lookup(value, token_path)
         if not token:
             raise AuthError("the command of the gcp auth-provider printed no token", hint=_HINT)
-        return token, _lookup(answer, expiry_path)
+        return token, _lookup(value, expiry_path)
 
 
-def _lookup(answer: object, path: str) -> str:
-    """The string at a JSONPath of plain steps, which is all that anybody writes here."""
+def _lookup(value: object, path: str) -> str:
+    """Return the string at a JSONPath that consists of field names only."""
     for step in _STEP.findall(path):
-        answer = answer.get(step) if isinstance(answer, dict) else None
-    return answer if isinstance(answer, str) else ""
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""

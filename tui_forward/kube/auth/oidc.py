@@ -1,14 +1,15 @@
 """The `oidc` auth-provider: an ID token, and a refresh token to get the next one.
 
-Follows client-go `plugin/pkg/client/auth/oidc`: discovery, the refresh grant, and writing the
-new tokens back to the kubeconfig they came from, as kubectl does (identity providers may
-allow each refresh token only once).
+Follows client-go `plugin/pkg/client/auth/oidc`: discovery, the refresh grant, and new tokens
+written back to the kubeconfig, as in kubectl (identity providers may accept each refresh token
+only once).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Response = TypeVar("Response", bound=msgspec.Struct)
+
+_log = logging.getLogger(__name__)
 
 _RENEW_BEFORE_S = 10.0
 _TIMEOUT_S = 20.0
-_MAX_ANSWER_BYTES = 1024 * 1024
+_MAX_RESPONSE_BYTES = 1024 * 1024
 _LABEL = "the identity provider"
 
 
@@ -55,7 +58,7 @@ class _Tokens(msgspec.Struct):
 
 
 class OidcProvider:
-    """Gives out the ID token, and a new one when it has expired or was refused.
+    """Provider of the ID token, refreshed when it has expired or was refused.
 
     Args:
         user: The user whose auth-provider this is.
@@ -71,7 +74,7 @@ class OidcProvider:
         self._refresh_token = self._config.get("refresh-token", "")
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """See `Provider.credentials`.
+        """See `CredentialProvider.credentials`.
 
         Raises:
             AuthError: The token has expired and cannot be refreshed.
@@ -92,9 +95,10 @@ class OidcProvider:
         tokens = await self._exchange(issuer)
         if not tokens.id_token:
             raise AuthError(
-                f"the identity provider {_shown(issuer)} gave no id_token",
+                f"the identity provider {_authority(issuer)} returned no id_token",
                 hint="Its client must be allowed the scope openid; log in again",
             )
+        _log.debug("OIDC token of user %s refreshed", self._user.name)
         self._token = tokens.id_token
         changes = {"id-token": tokens.id_token}
         if tokens.refresh_token and tokens.refresh_token != self._refresh_token:
@@ -104,7 +108,7 @@ class OidcProvider:
             await write_back_tokens(self._user.source, self._user.name, changes)
 
     async def _exchange(self, issuer: str) -> _Tokens:
-        """Find the token endpoint and use the refresh token there."""
+        """Discover the token endpoint and use the refresh token there."""
         connector_module = await import_in_thread("tui_forward.kube.http_connector")
         import aiohttp  # loaded with the connector
 
@@ -117,18 +121,20 @@ class OidcProvider:
             ) as session:
                 url = issuer.rstrip("/") + "/.well-known/openid-configuration"
                 status, body = await self._request(session, "GET", url)
-                endpoint = _decoded(body, _Discovery).token_endpoint if status == 200 else ""
+                endpoint = _decode(body, _Discovery).token_endpoint if status == 200 else ""
                 if urlsplit(endpoint).scheme not in {"https", urlsplit(issuer).scheme}:
                     raise AuthError(
-                        f"the identity provider {_shown(issuer)} does not report where to refresh "
-                        f"tokens (status {status})",
+                        f"the identity provider {_authority(issuer)} has no token endpoint "
+                        f"(status {status})",
                         hint="Check idp-issuer-url in the kubeconfig",
                     )
                 return await self._grant(session, endpoint)
         except TransportError as error:
             raise self._refresh_error(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._refresh_error(to_transport_error(error, server=_shown(issuer))) from error
+            raise self._refresh_error(
+                to_transport_error(error, server=_authority(issuer))
+            ) from error
 
     def _refresh_error(self, cause: TransportError) -> AuthError:
         return AuthError(
@@ -150,7 +156,7 @@ class OidcProvider:
         )
 
     async def _grant(self, session: aiohttp.ClientSession, endpoint: str) -> _Tokens:
-        """Try the client's secret as a header first, then in the form, as Go's oauth2 does."""
+        """Send the client's secret as a header, then in the form, as Go's oauth2 does."""
         client = self._config.get("client-id", "")
         secret = self._config.get("client-secret", "")
         form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
@@ -159,19 +165,19 @@ class OidcProvider:
             session, "POST", endpoint, form, {"Authorization": f"Basic {pair}"}
         )
         if status in {400, 401}:
-            named = {**form, "client_id": client}
+            with_client = {**form, "client_id": client}
             if secret:
-                named["client_secret"] = secret
-            status, body = await self._request(session, "POST", endpoint, named)
+                with_client["client_secret"] = secret
+            status, body = await self._request(session, "POST", endpoint, with_client)
         if status != 200:
             secrets = [self._refresh_token, secret, self._token]
-            said = redact(body[:500].decode("utf-8", "replace"), secrets, limit=200)
+            message = redact(body[:500].decode("utf-8", "replace"), secrets, limit=200)
             raise AuthError(
-                f"the identity provider {_shown(endpoint)} refused to refresh the token "
-                f"({status}): {said}",
+                f"the identity provider {_authority(endpoint)} refused to refresh the token "
+                f"({status}): {message}",
                 hint="The login has expired: log in again with the tool that made this kubeconfig",
             )
-        return _decoded(body, _Tokens)
+        return _decode(body, _Tokens)
 
     async def _request(
         self,
@@ -186,14 +192,16 @@ class OidcProvider:
             url,
             data=form,
             headers={"Accept": "application/json", **(headers or {})},
-            # The refresh token must not follow a redirect to somebody else.
+            # The refresh token must not follow a redirect.
             allow_redirects=method == "GET",
         ) as response:
             body = bytearray()
             while chunk := await response.content.readany():
                 body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    raise AuthError(f"the identity provider {_shown(url)} answers without end")
+                if len(body) > _MAX_RESPONSE_BYTES:
+                    raise AuthError(
+                        f"the response of the identity provider {_authority(url)} is too long"
+                    )
             return response.status, bytes(body)
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -206,18 +214,18 @@ class OidcProvider:
         return create_verifying_context(pem.decode("ascii", "ignore") if pem else None)
 
 
-def _decoded(body: bytes, kind: type[Answer]) -> Answer:
+def _decode(body: bytes, kind: type[Response]) -> Response:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise AuthError(
-            "the identity provider answered something that is not OpenID Connect",
+            "the response of the identity provider is not OpenID Connect",
             hint="Check idp-issuer-url in the kubeconfig",
         ) from None
 
 
 def _expires_at(token: str) -> float:
-    """When a JSON Web Token expires; a token that cannot be read is left to the server."""
+    """Return when a JSON Web Token expires; never, if it cannot be decoded."""
     try:
         claims = token.split(".")[1]
         content = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
@@ -227,6 +235,6 @@ def _expires_at(token: str) -> float:
     return float("inf") if expires_at is None else expires_at
 
 
-def _shown(url: str) -> str:
-    """Host and port of a URL: no credentials, no query."""
+def _authority(url: str) -> str:
+    """Return host and port of a URL: no credentials, no query."""
     return urlsplit(url).netloc.rpartition("@")[2] or "of the kubeconfig"

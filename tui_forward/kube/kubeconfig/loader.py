@@ -1,12 +1,12 @@
-"""kubeconfig files: reading and merging them the way kubectl does. No network, no credentials run.
+"""Reading and merging of kubeconfig files as in kubectl. No network, no credential plugins.
 
-`kubernetes.aio.config` has a merger too, but it lets the last `current-context` win where
-client-go lets the first, and its errors know neither file nor line; so files are read here.
+Follows client-go's `tools/clientcmd`: of several files the first to name a cluster, context,
+user or the current context wins as a whole entry; relative paths are relative to their file; an
+`exec` command is such a path only if it contains a separator; a missing file of `KUBECONFIG` is
+skipped, a missing `--kubeconfig` is an error.
 
-What counts as kubectl's way is client-go's `tools/clientcmd`: of several files the first to
-name a cluster, context, user or the current context wins as a whole entry; relative paths are
-relative to the file they stand in; an `exec` command is such a path only if it contains a
-separator; a missing file of `KUBECONFIG` is skipped, a missing `--kubeconfig` is an error.
+`kubernetes.aio.config` has a merger, too, but the last `current-context` wins there, and its
+errors name neither file nor line.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class ClusterEntry:
     """A cluster of a kubeconfig, its paths made absolute.
 
     Attributes:
-        ca_data: Base64 as written; wins over `ca_file`.
-        proxy_url: May hold a password: never show it.
-        exec_config: What the `client.authentication.k8s.io/exec` extension holds, for
+        ca_data: Base64; takes precedence over `ca_file`.
+        proxy_url: May contain a password: never show it.
+        exec_config: Content of the `client.authentication.k8s.io/exec` extension, for
             plugins with `provideClusterInfo`.
-        source: The file the entry is from.
+        source: The file of the entry.
     """
 
     name: str
@@ -112,7 +112,7 @@ class ContextEntry:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedContext:
-    """Everything one context says: which cluster, as whom, in which namespace."""
+    """A context with its cluster, user and namespace."""
 
     context: str
     namespace: str
@@ -125,8 +125,8 @@ class Kubeconfig:
     """One or more files, merged.
 
     Attributes:
-        paths: The files that were looked for, in order, present or not.
-        in_cluster: There was no file, and this is a pod's service account.
+        paths: The files searched, in order, present or not.
+        in_cluster: Whether this is a pod's service account, for lack of a file.
     """
 
     paths: tuple[Path, ...]
@@ -137,23 +137,23 @@ class Kubeconfig:
     in_cluster: bool = False
 
     def list_contexts(self, current: str = "") -> tuple[Context, ...]:
-        """All contexts in file order; `current` replaces the file's own current context."""
-        chosen = current or self.current_context
+        """Return all contexts in file order; `current` replaces the file's current context."""
+        current_name = current or self.current_context
         return tuple(
             Context(
                 name=entry.name,
                 cluster=entry.cluster,
                 namespace=entry.namespace or "default",
-                current=entry.name == chosen,
+                current=entry.name == current_name,
             )
             for entry in self.contexts.values()
         )
 
     def resolve(self, context: str = "") -> ResolvedContext:
-        """What a context (or the current one) means.
+        """Return a context (or the current one) with its cluster and user.
 
         Raises:
-            ConfigError: There is no such context, or it names a cluster that is not there.
+            ConfigError: There is no such context, or its cluster or user is missing.
         """
         name = context or self.current_context
         if not name:
@@ -163,26 +163,26 @@ class Kubeconfig:
                     hint="Get a kubeconfig for your cluster, and set KUBECONFIG or --kubeconfig",
                 )
             raise ConfigError(
-                "no context was given and the kubeconfig names no current one",
-                hint=f"Choose one with --context: {_some(self.contexts)}",
+                "the kubeconfig has no current context",
+                hint=f"Choose one with --context: {_list_names(self.contexts)}",
             )
         entry = self.contexts.get(name)
         if entry is None:
             raise ConfigError(
-                f'there is no context "{name}" in {self._where()}', hint=self._near(name)
+                f'there is no context "{name}" in {self._where()}', hint=self._suggest(name)
             )
         cluster = self.clusters.get(entry.cluster)
         if cluster is None:
             raise ConfigError(
                 f'context "{name}" names the cluster "{entry.cluster}", which is not in '
                 f"{self._where()}",
-                hint=f"Clusters there: {_some(self.clusters) or 'none'}",
+                hint=f"Available: {_list_names(self.clusters) or 'none'}",
             )
         user = self.users.get(entry.user)
         if user is None and entry.user:
             raise ConfigError(
                 f'context "{name}" names the user "{entry.user}", which is not in {self._where()}',
-                hint=f"Users there: {_some(self.users) or 'none'}",
+                hint=f"Available: {_list_names(self.users) or 'none'}",
             )
         return ResolvedContext(
             context=name,
@@ -191,15 +191,15 @@ class Kubeconfig:
             user=user or UserEntry(),
         )
 
-    def _near(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.contexts, n=3, cutoff=0.5)
+    def _suggest(self, name: str) -> str:
+        similar = difflib.get_close_matches(name, self.contexts, n=3, cutoff=0.5)
         lowered = name.casefold()
-        near += [other for other in self.contexts if lowered in other.casefold()]
-        if near:
-            return f"Did you mean {_some(dict.fromkeys(near), limit=3)}?"
+        similar += [other for other in self.contexts if lowered in other.casefold()]
+        if similar:
+            return f"Did you mean {_list_names(dict.fromkeys(similar), limit=3)}?"
         if self.contexts:
-            return f"Contexts there: {_some(self.contexts)}"
-        return "The kubeconfig holds no context at all"
+            return f"Available: {_list_names(self.contexts)}"
+        return "The kubeconfig has no contexts"
 
     def _where(self) -> str:
         present = [path for path in self.paths if path.exists()]
@@ -208,17 +208,17 @@ class Kubeconfig:
         return ", ".join(str(path) for path in present)
 
 
-def _some(names: Iterable[str], limit: int = 8) -> str:
+def _list_names(names: Iterable[str], limit: int = 8) -> str:
     listed = list(names)
     shown = ", ".join(f'"{name}"' for name in listed[:limit])
     return shown + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
 
 
 def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
-    """Read and merge the files that exist among `paths`; the first to name something wins.
+    """Read and merge the existing files; the first to define an entry wins.
 
     Raises:
-        ConfigError: A file cannot be read or understood (names file and line).
+        ConfigError: A file cannot be read or is invalid (names file and line).
     """
     current = ""
     contexts: dict[str, ContextEntry] = {}
@@ -234,12 +234,12 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
                 clusters[cluster.name] = _cluster(cluster, path)
         for context in parsed.contexts or ():
             if context.name not in contexts:
-                said = context.context or RawContext()
+                raw = context.context or RawContext()
                 contexts[context.name] = ContextEntry(
                     name=context.name,
-                    cluster=said.cluster or "",
-                    user=said.user or "",
-                    namespace=said.namespace or "",
+                    cluster=raw.cluster or "",
+                    user=raw.user or "",
+                    namespace=raw.namespace or "",
                     source=path,
                 )
         for user in parsed.users or ():
@@ -250,74 +250,72 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
     )
 
 
-def _beside(path: Path, value: str | None) -> str:
+def _resolve_path(path: Path, value: str | None) -> str:
     if not value:
         return ""
     return str(path.parent.absolute() / value)
 
 
 def _cluster(named: NamedCluster, path: Path) -> ClusterEntry:
-    said = named.cluster or RawCluster()
-    extension = next(
-        (e.extension for e in said.extensions or () if e.name == _EXEC_EXTENSION), None
-    )
+    raw = named.cluster or RawCluster()
+    extension = next((e.extension for e in raw.extensions or () if e.name == _EXEC_EXTENSION), None)
     return ClusterEntry(
         name=named.name,
-        server=said.server or "",
-        tls_server_name=said.tls_server_name or "",
-        insecure=bool(said.insecure_skip_tls_verify),
-        ca_file=_beside(path, said.certificate_authority),
-        ca_data=said.certificate_authority_data or "",
-        proxy_url=said.proxy_url or "",
-        disable_compression=bool(said.disable_compression),
+        server=raw.server or "",
+        tls_server_name=raw.tls_server_name or "",
+        insecure=bool(raw.insecure_skip_tls_verify),
+        ca_file=_resolve_path(path, raw.certificate_authority),
+        ca_data=raw.certificate_authority_data or "",
+        proxy_url=raw.proxy_url or "",
+        disable_compression=bool(raw.disable_compression),
         exec_config=extension,
         source=path,
     )
 
 
 def _user(named: NamedUser, path: Path) -> UserEntry:
-    said = named.user or RawUser()
+    raw = named.user or RawUser()
     return UserEntry(
         name=named.name,
-        certificate_file=_beside(path, said.client_certificate),
-        certificate_data=said.client_certificate_data or "",
-        key_file=_beside(path, said.client_key),
-        key_data=said.client_key_data or "",
-        token=said.token or "",
-        token_file=_beside(path, said.token_file),
-        username=said.username or "",
-        password=said.password or "",
-        impersonate_user=said.as_ or "",
-        impersonate_uid=said.as_uid or "",
-        impersonate_groups=tuple(said.as_groups or ()),
+        certificate_file=_resolve_path(path, raw.client_certificate),
+        certificate_data=raw.client_certificate_data or "",
+        key_file=_resolve_path(path, raw.client_key),
+        key_data=raw.client_key_data or "",
+        token=raw.token or "",
+        token_file=_resolve_path(path, raw.token_file),
+        username=raw.username or "",
+        password=raw.password or "",
+        impersonate_user=raw.as_ or "",
+        impersonate_uid=raw.as_uid or "",
+        impersonate_groups=tuple(raw.as_groups or ()),
         impersonate_extra=tuple(
-            (key, tuple(values or ())) for key, values in (said.as_user_extra or {}).items()
+            (key, tuple(values or ())) for key, values in (raw.as_user_extra or {}).items()
         ),
-        auth_provider=_auth_provider(said.auth_provider),
-        exec=_exec(said.exec, path),
+        auth_provider=_auth_provider(raw.auth_provider),
+        exec=_exec(raw.exec, path),
         source=path,
     )
 
 
-def _auth_provider(said: RawAuthProvider | None) -> AuthProviderEntry | None:
-    if said is None or not said.name:
+def _auth_provider(raw: RawAuthProvider | None) -> AuthProviderEntry | None:
+    if raw is None or not raw.name:
         return None
-    config = tuple((key, value or "") for key, value in (said.config or {}).items())
-    return AuthProviderEntry(name=said.name, config=config)
+    config = tuple((key, value or "") for key, value in (raw.config or {}).items())
+    return AuthProviderEntry(name=raw.name, config=config)
 
 
-def _exec(said: RawExec | None, path: Path) -> ExecEntry | None:
-    if said is None:
+def _exec(raw: RawExec | None, path: Path) -> ExecEntry | None:
+    if raw is None:
         return None
-    command = said.command
+    command = raw.command
     if "/" in command or "\\" in command:
-        command = _beside(path, command)
+        command = _resolve_path(path, command)
     return ExecEntry(
         command=command,
-        api_version=said.api_version or "",
-        args=tuple(said.args or ()),
-        env=tuple((item.name, item.value or "") for item in said.env or ()),
-        install_hint=(said.install_hint or "").strip(),
-        provide_cluster_info=bool(said.provide_cluster_info),
-        interactive_mode=said.interactive_mode or "",
+        api_version=raw.api_version or "",
+        args=tuple(raw.args or ()),
+        env=tuple((item.name, item.value or "") for item in raw.env or ()),
+        install_hint=(raw.install_hint or "").strip(),
+        provide_cluster_info=bool(raw.provide_cluster_info),
+        interactive_mode=raw.interactive_mode or "",
     )

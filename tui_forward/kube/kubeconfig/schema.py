@@ -1,6 +1,6 @@
-"""The file format of a kubeconfig: what may stand in one, and where in the text it stands.
+"""File format of a kubeconfig, and positions of values in its text.
 
-Errors name file and line and never quote content, which may be a secret.
+Errors name file and line and never quote content, which may be secret.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RawContext(msgspec.Struct, rename="kebab"):
 
 
 class EnvVar(msgspec.Struct):
-    """One variable of an exec plugin."""
+    """An environment variable of an exec plugin."""
 
     name: str = ""
     value: str | None = None
@@ -114,7 +114,7 @@ class NamedUser(msgspec.Struct):
 
 
 class RawFile(msgspec.Struct, rename="kebab"):
-    """A whole file."""
+    """A kubeconfig file."""
 
     current_context: str | None = None
     clusters: list[NamedCluster] | None = None
@@ -123,7 +123,7 @@ class RawFile(msgspec.Struct, rename="kebab"):
 
 
 def read(path: Path) -> RawFile | None:
-    """One file, or None if it does not exist.
+    """Read a file; None if it does not exist.
 
     Raises:
         ConfigError: It cannot be read or is not a kubeconfig.
@@ -152,7 +152,11 @@ def read(path: Path) -> RawFile | None:
 
 
 def parse(content: bytes, path: Path) -> RawFile:
-    """Understand the bytes of one file; `path` is only named in errors.
+    """Parse the content of a file.
+
+    Args:
+        content: The file, UTF-8.
+        path: Its path, for errors.
 
     Raises:
         ConfigError: The content is not a kubeconfig (names file and line, never the content).
@@ -167,7 +171,7 @@ def parse(content: bytes, path: Path) -> RawFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        # `problem` describes the grammar, and rarely quotes a word; str(error) quotes lines.
+        # `problem` describes the grammar and may quote a word; str(error) quotes lines.
         problem = _QUOTED.sub("…", error.problem or "syntax error")
         raise ConfigError(
             f"the kubeconfig {path}{line} is not valid YAML: {problem}",
@@ -195,9 +199,9 @@ def parse(content: bytes, path: Path) -> RawFile:
 
 
 def _loader() -> type[yaml.SafeLoader]:
-    """PyYAML's safe loader, in C where there is one, that leaves timestamps alone.
+    """Return PyYAML's safe loader, in C if available, that reads timestamps as strings.
 
-    client-go reads an unquoted date as the string it is.
+    client-go reads an unquoted date as a string.
     """
     global _loader_class
     if _loader_class is None:
@@ -218,7 +222,7 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 def _line_of(node: yaml.Node | None, pointer: str) -> int:
-    """The line of what msgspec calls `$.users[2].user.token`; 0 if it cannot be told."""
+    """Return the line of a value that msgspec calls `$.users[2].user.token`; 0 if unknown."""
     import yaml
 
     if node is None:
@@ -243,7 +247,7 @@ def _line_of(node: yaml.Node | None, pointer: str) -> int:
 def token_spans(
     content: bytes, path: Path, user: str
 ) -> tuple[dict[str, tuple[int, int]], tuple[int, str] | None]:
-    """Where the values of a user's `auth-provider` configuration stand in a file.
+    """Find the values of a user's `auth-provider` configuration in the text of a file.
 
     Args:
         content: The file, UTF-8.
@@ -251,8 +255,8 @@ def token_spans(
         user: Name of the user entry.
 
     Returns:
-        Start and end of each value, in characters, and where and before what text another
-        entry can be inserted; None if the file holds no such configuration.
+        Start and end of each value, in characters; and where another entry can be inserted, with
+        the separator behind it, or None if the file has no such configuration.
 
     Raises:
         ConfigError: The content is not YAML.

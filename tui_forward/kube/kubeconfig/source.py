@@ -1,8 +1,8 @@
-"""Where the kubeconfig comes from, and noticing when it changes.
+"""Location of the kubeconfig, and detection of its changes.
 
-A login in another terminal rewrites a kubeconfig, a rotated certificate or a token file.
-`KubeconfigSource` re-reads what changed at the next use (a few `stat` calls each time) and,
-while somebody waits in `changed`, watches the folders so that waiting ends at once.
+A login in another terminal rewrites a kubeconfig, a certificate or a token file.
+`KubeconfigSource` reads changed files again at the next use (a few `stat` calls each time) and
+watches their folders while a task waits in `changed`.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ from tui_forward.model import Context
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# A file that is being rewritten may be half there; what was read before stays valid this long.
+# A file that is being rewritten may be incomplete; the previous content stays valid this long.
 _RELOAD_GRACE_S = 2.0
-_LOOK_EVERY_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
 def file_signatures(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
-    """What changes when one of the files is replaced, rewritten, created or removed."""
-    found = []
+    """Return a value that changes when a file is replaced, rewritten, created or removed."""
+    signatures = []
     for path in paths:
         try:
             status = os.stat(path)  # noqa: PTH116 - called on every request; Path costs twice as much
         except OSError:
-            found.append((str(path), 0, 0, 0))
+            signatures.append((str(path), 0, 0, 0))
         else:
-            found.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
+            signatures.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(signatures)
 
 
 def has_changed(before: Signature, now: Signature) -> bool:
-    """Whether a file that was looked at before is another one.
+    """Whether a file of the first signature has changed.
 
-    One that is looked at since, because the kubeconfig was read meanwhile and names it, is none.
+    Files only in the second one do not count: the kubeconfig was read meanwhile and names them.
     """
     return not set(before) <= set(now)
 
 
 class KubeconfigSource:
-    """The kubeconfig of this process, re-read when its files change.
+    """The kubeconfig of this process, read again when its files change.
 
     Args:
-        path: `--kubeconfig`: this file and nothing else. It must exist.
-        context: `--context`: what counts as the current context.
-        environ: Environment variables; only tests pass others than the process's own.
-        service_account: Where a pod finds its service account.
+        path: `--kubeconfig`: this file only. It must exist.
+        context: `--context`: replaces the current context.
+        environ: Environment variables; default: those of the process.
+        service_account: Folder of a pod's service account.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class KubeconfigSource:
         self._signature: Signature | None = None
         self._kubeconfig: Kubeconfig | None = None
         self._stale_since: float | None = None
-        self._waiting = 0
+        self._waiters = 0
         self._watcher: asyncio.Task[None] | None = None
-        self._noticed = asyncio.Event()
+        self._change_event = asyncio.Event()
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that count, present or not."""
+        """The effective files, present or not."""
         if self._explicit is not None:
             return (self._explicit,)
         listed = self.environ.get("KUBECONFIG", "")
         paths = tuple(Path(item).expanduser() for item in listed.split(os.pathsep) if item)
-        # client-go drops doubles; each would be read twice otherwise.
+        # client-go drops duplicates.
         return tuple(dict.fromkeys(paths)) or (Path.home() / ".kube" / "config",)
 
     def kubeconfig(self) -> Kubeconfig:
-        """The merged kubeconfig as it is now.
+        """Return the current content of the merged kubeconfig.
 
         Raises:
-            ConfigError: There is none, or a file cannot be read or understood.
+            ConfigError: There is none, or a file cannot be read or is invalid.
         """
         paths = self.paths
         now = file_signatures(paths)
@@ -120,26 +120,26 @@ class KubeconfigSource:
         return fresh
 
     def contexts(self) -> tuple[Context, ...]:
-        """The contexts a person can choose from.
+        """Return the available contexts.
 
         Raises:
-            ConfigError: There is no kubeconfig, or it cannot be understood.
+            ConfigError: There is no kubeconfig, or it is invalid.
         """
         return self.kubeconfig().list_contexts(self._context)
 
     def current(self) -> str:
-        """Name of the current context.
+        """Return the name of the current context.
 
         Raises:
-            ConfigError: There is none, or the kubeconfig cannot be understood.
+            ConfigError: There is none, or the kubeconfig is invalid.
         """
         return self.kubeconfig().resolve(self._context).context
 
     def context_name(self, name: str) -> str:
-        """`name`, or the current context when it is empty, after checking that it exists.
+        """Return `name`, or the current context when it is empty, after checking that it exists.
 
         Raises:
-            ConfigError: See `Kubeconfig.login`.
+            ConfigError: See `Kubeconfig.resolve`.
         """
         return self.kubeconfig().resolve(name or self._context).context
 
@@ -154,15 +154,15 @@ class KubeconfigSource:
         if in_cluster is not None:
             return in_cluster
         searched = ", ".join(str(path) for path in paths)
-        named = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
+        missing = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
         raise ConfigError(
-            named + f" ({searched})" if named else f"there is no kubeconfig at {searched}",
+            missing + f" ({searched})" if missing else f"there is no kubeconfig at {searched}",
             hint="Get one for your cluster and set KUBECONFIG or --kubeconfig, "
             "or try `tui-forward demo`",
         )
 
     def _in_cluster(self, paths: tuple[Path, ...]) -> Kubeconfig | None:
-        """What a pod finds: environment variables and a mounted service account."""
+        """Return the kubeconfig of a pod: environment variables and a mounted service account."""
         host = self.environ.get("KUBERNETES_SERVICE_HOST", "")
         port = self.environ.get("KUBERNETES_SERVICE_PORT", "")
         token = self._service_account / "token"
@@ -193,58 +193,58 @@ class KubeconfigSource:
         )
 
     def _watched(self) -> tuple[Path, ...]:
-        """The kubeconfig files and every file they point at."""
+        """Return the kubeconfig files and every file that they name."""
         files = list(self.paths)
         config = self._kubeconfig
         if config is not None:
             files += [Path(c.ca_file) for c in config.clusters.values() if c.ca_file]
             for user in config.users.values():
-                named = (user.certificate_file, user.key_file, user.token_file)
-                files += [Path(name) for name in named if name]
+                names = (user.certificate_file, user.key_file, user.token_file)
+                files += [Path(name) for name in names if name]
         return tuple(dict.fromkeys(files))
 
     def revision(self) -> Signature:
-        """What the files look like now; compare, or give to `changed`."""
+        """Return the current signature of the files; compare it, or pass it to `changed`."""
         return file_signatures(self._watched())
 
     async def changed(self, since: Signature | None = None) -> Signature:
         """Wait until the files differ from `since` (default: from now). Safe to cancel.
 
-        Notified by the system where it can, and looks every two seconds in any case: a
-        folder may not exist yet, or lie on a network where nobody notifies.
+        Uses notifications of the system, and polls every two seconds: a folder may not exist
+        yet, or be on a network file system without notifications.
         """
         before = self.revision() if since is None else since
-        self._waiting += 1
+        self._waiters += 1
         try:
             while (now := self.revision()) == before:
                 if self._watcher is None or self._watcher.done():
                     self._watcher = spawn(self._watch(), name="kubeconfig watch")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._noticed.wait(), timeout=_LOOK_EVERY_S)
+                    await asyncio.wait_for(self._change_event.wait(), timeout=_POLL_INTERVAL_S)
             return now
         finally:
-            self._waiting -= 1
-            if not self._waiting and self._watcher is not None:
+            self._waiters -= 1
+            if not self._waiters and self._watcher is not None:
                 watcher, self._watcher = self._watcher, None
                 watcher.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watcher
 
     async def _watch(self) -> None:
-        """Wake the waiters whenever something happens in a folder of interest."""
+        """Wake the waiters on every change in a watched folder."""
         import watchfiles
 
         folders = {path.parent for path in self._watched() if path.parent.is_dir()}
         if not folders:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
             return
-        # Only while somebody waits for credentials, so its polling thread costs nothing else.
+        # watchfiles polls in a thread; it runs only while a task waits for credentials.
         try:
             async for _ in watchfiles.awatch(
                 *folders, recursive=False, debounce=100, step=50, rust_timeout=1000
             ):
-                noticed, self._noticed = self._noticed, asyncio.Event()
-                noticed.set()
+                event, self._change_event = self._change_event, asyncio.Event()
+                event.set()
         except (OSError, RuntimeError):
-            # No inotify handles left, say: the waiters go on looking by themselves.
-            await asyncio.sleep(_LOOK_EVERY_S)
+            # For example no inotify handles left: the waiters poll.
+            await asyncio.sleep(_POLL_INTERVAL_S)

@@ -1,21 +1,19 @@
-"""Writing refreshed OIDC tokens back to the kubeconfig they came from, as kubectl does.
+"""Write-back of refreshed OIDC tokens to their kubeconfig, as in kubectl.
 
-The only place that writes a file of the person's. It changes the two values and nothing else:
-comments, order and everything unknown stay as they are. The file is replaced in one step, and
-client-go's lock file is respected, so that kubectl and this program do not overwrite each other.
+Only the two values change: comments, order and unknown fields stay. The file is replaced in one
+step under client-go's lock file, so that kubectl and this program do not overwrite each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tui_forward.common.atomic_file import write_atomically
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.schema import parse, token_spans
 
@@ -26,8 +24,8 @@ _LOCK_PAUSE_S = 0.05
 async def write_back_tokens(path: Path, user: str, changes: Mapping[str, str]) -> bool:
     """Replace values of a user's `auth-provider` configuration in a file.
 
-    Without the right to write there, or if the file has changed beyond recognition, nothing
-    happens: the new tokens are used from memory, and the next start asks for a login.
+    Without write permission, or if the file no longer contains the user, the file stays as it
+    is: the new tokens are used from memory, and the next start requires a login.
 
     Args:
         path: The kubeconfig; a symbolic link is followed.
@@ -35,19 +33,19 @@ async def write_back_tokens(path: Path, user: str, changes: Mapping[str, str]) -
         changes: Configuration keys and their new values.
 
     Returns:
-        Whether the file holds the new values now.
+        Whether the file contains the new values.
     """
     target = Path(os.path.realpath(path))  # noqa: ASYNC240 - one readlink
     try:
-        async with _locked(target) as mine:
-            return mine and _rewrite(target, user, changes)
+        async with _locked(target) as locked:
+            return locked and _rewrite(target, user, changes)
     except OSError:
         return False
 
 
 @asynccontextmanager
 async def _locked(path: Path) -> AsyncIterator[bool]:
-    """Hold client-go's lock (`<file>.lock`, created exclusively); False if somebody else does."""
+    """Hold client-go's lock (`<file>.lock`, created exclusively); yield False if it is taken."""
     lock = path.with_name(path.name + ".lock")
     for _ in range(_LOCK_TRIES):
         try:
@@ -75,7 +73,7 @@ def _rewrite(path: Path, user: str, changes: Mapping[str, str]) -> bool:
         return False
     edits = []
     for key, value in changes.items():
-        # A JSON string is a YAML string too, whatever style the old value had.
+        # A JSON string is a YAML string, whatever the style of the old value.
         quoted = json.dumps(value)
         if key in spans:
             start, end = spans[key]
@@ -87,14 +85,14 @@ def _rewrite(path: Path, user: str, changes: Mapping[str, str]) -> bool:
             edits.append((position, position, f"{key}: {quoted}{separator}"))
     for start, end, replacement in sorted(edits, reverse=True):
         text = text[:start] + replacement + text[end:]
-    if not _holds(text.encode("utf-8"), path, user, changes):
+    if not _contains(text.encode("utf-8"), path, user, changes):
         return False
-    _replace(path, text.encode("utf-8"))
+    write_atomically(path, text.encode("utf-8"))
     return True
 
 
-def _holds(content: bytes, path: Path, user: str, values: Mapping[str, str]) -> bool:
-    """Whether the edited file is still a kubeconfig and says what it should."""
+def _contains(content: bytes, path: Path, user: str, values: Mapping[str, str]) -> bool:
+    """Whether the edited file is a valid kubeconfig with these values."""
     try:
         users = parse(content, path).users or []
     except ConfigError:
@@ -104,20 +102,3 @@ def _holds(content: bytes, path: Path, user: str, values: Mapping[str, str]) -> 
         return False
     config = found.auth_provider.config or {}
     return all(config.get(key) == value for key, value in values.items())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put new content in place of a file, keeping its mode; never half of it."""
-    mode = path.stat().st_mode & 0o777
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
