@@ -24,7 +24,7 @@ from tests.engine.fake_cluster import (
     SOURCE,
     SOURCE_BYTES,
     FakeCluster,
-    running_chain,
+    running_cluster,
 )
 from tests.engine.fake_cluster import FakeAccess as ChainAccess
 from tests.support.fake_engine import FakeBackend, echo, pod
@@ -159,7 +159,7 @@ def spec(name: str = "web", *, context: str = "", namespace: str = "") -> Forwar
 @pytest.fixture(params=["local", "remote"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
-        chain = await undo.enter_async_context(running_chain())
+        chain = await undo.enter_async_context(running_cluster())
         backend = ChainBackend(chain)
         local = LocalSession(backend=backend, monitor_system=False)
         undo.push_async_callback(local.close)
@@ -242,7 +242,7 @@ async def test_an_upload_is_counted_exactly(world: Scenario) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(bytes(2_000_000))
     await writer.drain()
-    await until(lambda: world.backend.chain.sunk == 2_000_000)
+    await until(lambda: world.backend.chain.sink_bytes == 2_000_000)
     writer.close()
     forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.bytes_to_pod == 2_000_000

@@ -1,7 +1,6 @@
-"""An API server, kubelet and runtime in one object, for one pod: real sockets, no hops.
+"""API server, kubelet and runtime in one object, for one pod, over real sockets.
 
-What the pod does depends on the port, see `APPS`. What the server does to upgrade requests
-can be changed while it runs.
+The port selects the application. How upgrade requests are answered can be changed while it runs.
 """
 
 from __future__ import annotations
@@ -44,19 +43,19 @@ GONE_TEXT = forwarding_error(GONE, "sandbox", containerd_sandbox_closed("sandbox
 
 @dataclass
 class FakeCluster:
-    """The server's switches and what it saw."""
+    """Settings of the server, and what it received."""
 
     port: int = 0
     tls: ssl.SSLContext | None = None
     refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
     hang: set[str] = field(default_factory=set)
-    mute: set[str] = field(default_factory=set)  # 101, then nothing
+    mute: set[str] = field(default_factory=set)  # answered with 101 and nothing else
     refused_ports: set[int] = field(default_factory=lambda: {REFUSED})
     token: str = ""
     late_s: float = 0.3
     requests: list[HttpRequest] = field(default_factory=list)
-    wires: list[ServerConnection] = field(default_factory=list)
-    sunk: int = 0
+    connections: list[ServerConnection] = field(default_factory=list)
+    sink_bytes: int = 0
     opened: list[int] = field(default_factory=list)
     resets: int = 0
     eofs: int = 0
@@ -67,73 +66,78 @@ class FakeCluster:
 
     @property
     def live(self) -> list[ServerConnection]:
-        return [wire for wire in self.wires if not wire.transport.is_closing()]
+        return [
+            connection for connection in self.connections if not connection.transport.is_closing()
+        ]
 
     def cut(self) -> None:
-        for wire in self.live:
-            wire.transport.abort()
+        for connection in self.live:
+            connection.transport.abort()
 
 
 class App:
     """One connection inside the pod."""
 
     def __init__(
-        self, chain: FakeCluster, wire: ServerConnection, pair: ServerStreamPair | ServerChannel
+        self,
+        cluster: FakeCluster,
+        connection: ServerConnection,
+        pair: ServerStreamPair | ServerChannel,
     ) -> None:
-        self.chain = chain
-        self.wire = wire
+        self.cluster = cluster
+        self.connection = connection
         self.pair = pair
         self.left = SOURCE_BYTES
-        chain.opened.append(pair.port)
+        cluster.opened.append(pair.port)
 
     def send(self, data: bytes) -> None:
         self.pair.send(data)
-        self.wire.flush()
+        self.connection.flush()
 
     def finish(self) -> None:
         self.pair.finish()
-        self.wire.flush()
+        self.connection.flush()
 
     def start(self) -> None:
         port = self.pair.port
-        if port in self.chain.refused_ports:
+        if port in self.cluster.refused_ports:
             self.pair.fail(REFUSED_TEXT)
         elif port == GONE:
             self.pair.fail(GONE_TEXT)
         elif port == SOURCE:
-            self.wire.sources.append(self)
-            self.wire.pump()
+            self.connection.sources.append(self)
+            self.connection.pump()
         elif port == GREETER:
             self.send(b"hello")
-        self.wire.flush()
+        self.connection.flush()
 
     def data_received(self, data: memoryview) -> None:
         port = self.pair.port
         if port == ECHO:
             self.send(bytes(data))
         elif port == SINK:
-            self.chain.sunk += len(data)
+            self.cluster.sink_bytes += len(data)
         elif port == RESET and isinstance(self.pair, ServerStreamPair):
             self.send(b"last words")
             self.pair.reset()
-            self.wire.flush()
+            self.connection.flush()
 
     def eof_received(self) -> None:
-        self.chain.eofs += 1
+        self.cluster.eofs += 1
         if self.pair.port in (ECHO, SINK):
             self.finish()
 
     def pair_reset(self) -> None:
-        self.chain.resets += 1
+        self.cluster.resets += 1
         with contextlib.suppress(ValueError):
-            self.wire.sources.remove(self)
+            self.connection.sources.remove(self)
 
     def pair_lost(self) -> None:
         self.channels_lost()
 
     def channels_lost(self) -> None:
         with contextlib.suppress(ValueError):
-            self.wire.sources.remove(self)
+            self.connection.sources.remove(self)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -141,8 +145,8 @@ class ServerConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, chain: FakeCluster) -> None:
-        self.chain = chain
+    def __init__(self, cluster: FakeCluster) -> None:
+        self.cluster = cluster
         self.reader: RequestReader | None = RequestReader()
         self.tunnel: TunnelServer | ChannelsServer | None = None
         self.websocket: WebSocketConnection | None = None
@@ -153,7 +157,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.chain.wires.append(self)
+        self.cluster.connections.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.sources.clear()
@@ -180,18 +184,18 @@ class ServerConnection(asyncio.Protocol):
             self.flush()
 
     def answer(self, request: HttpRequest) -> None:
-        chain = self.chain
-        chain.requests.append(request)
+        cluster = self.cluster
+        cluster.requests.append(request)
         protocol = request.header("Sec-WebSocket-Protocol")
         kind = "spdy" if is_spdy_upgrade(request.headers) else "websocket"
         if "channel.k8s.io" in protocol:
             kind = "channels"
-        if kind in chain.hang:
+        if kind in cluster.hang:
             return
-        if chain.token and request.header("Authorization") != f"Bearer {chain.token}":
+        if cluster.token and request.header("Authorization") != f"Bearer {cluster.token}":
             self.refuse(401, '{"kind":"Status","message":"Unauthorized","reason":"Unauthorized"}')
-        elif kind in chain.refuse:
-            self.refuse(*chain.refuse[kind])
+        elif kind in cluster.refuse:
+            self.refuse(*cluster.refuse[kind])
         else:
             self.accept(kind, request, protocol)
 
@@ -202,7 +206,7 @@ class ServerConnection(asyncio.Protocol):
         self.transport.close()
 
     def accept(self, kind: str, request: HttpRequest, protocol: str) -> None:
-        self.muted = kind in self.chain.mute
+        self.muted = kind in self.cluster.mute
         if kind == "spdy":
             self.transport.write(spdy_switching_protocols())
         else:
@@ -213,7 +217,7 @@ class ServerConnection(asyncio.Protocol):
             server = ChannelsServer(ports)
             self.tunnel = server
             for channel in server.channels:
-                app = App(self.chain, self, channel)
+                app = App(self.cluster, self, channel)
                 channel.receiver = app
                 app.start()
         else:
@@ -222,13 +226,13 @@ class ServerConnection(asyncio.Protocol):
                 self.websocket = WebSocketConnection(Side.SERVER, self)
 
     def pair_opened(self, pair: ServerStreamPair) -> None:
-        app = App(self.chain, self, pair)
+        app = App(self.cluster, self, pair)
         pair.receiver = app
         app.start()
         if pair.port == LATE:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.chain.late_s, app.send, b"late answer")
-            loop.call_later(self.chain.late_s, app.finish)
+            loop.call_later(self.cluster.late_s, app.send, b"late answer")
+            loop.call_later(self.cluster.late_s, app.finish)
 
     def tunnel_ended(self, error: object) -> None:
         self.flush()
@@ -272,29 +276,29 @@ class ServerConnection(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def running_chain(
+async def running_cluster(
     server_tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[FakeCluster]:
-    """A chain that listens on a free port."""
-    chain = FakeCluster(tls=client_tls)
+    """Run a fake cluster on a free port."""
+    cluster = FakeCluster(tls=client_tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: ServerConnection(chain), "127.0.0.1", 0, ssl=server_tls
+        lambda: ServerConnection(cluster), "127.0.0.1", 0, ssl=server_tls
     )
-    chain.port = server.sockets[0].getsockname()[1]
+    cluster.port = server.sockets[0].getsockname()[1]
     try:
-        yield chain
+        yield cluster
     finally:
         server.close()
-        chain.cut()
+        cluster.cut()
         await server.wait_closed()
 
 
 class FakeAccess:
-    """`Access` to a chain."""
+    """`ServerAccess` to a fake cluster."""
 
-    def __init__(self, chain: FakeCluster, tokens: tuple[str, ...] = ()) -> None:
-        self._chain = chain
+    def __init__(self, cluster: FakeCluster, tokens: tuple[str, ...] = ()) -> None:
+        self._chain = cluster
         self._tokens = list(tokens)
         self.refreshes = 0
         self.context = "test"

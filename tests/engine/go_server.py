@@ -1,9 +1,8 @@
-"""A SPDY server with the frame workers of spdystream, on a byte stream, frame by frame.
+"""SPDY server with the frame workers of spdystream, on a byte stream, frame by frame.
 
 Each frame goes to the queue of one of five workers (stream id modulo 5; PINGs in turn). A
-worker whose stream's reader has stopped keeps the frame in its hands; with 50 more in its
-queue the reader of the tunnel stops. Header blocks are not decompressed: what is opened is
-known by number.
+worker blocks on a frame whose stream is not read; with 50 more in its queue the reader of the
+tunnel stops. Header blocks are not decompressed: streams are identified by number.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class GoServer:
         opened: Ids of all streams, in order.
         taken: Bytes the applications took, by stream.
         resets: Ids of streams the client reset.
-        jammed: Whether the reader of the tunnel has stopped.
-        silent: Answer nothing any more.
+        blocked: Whether the reader of the tunnel has stopped.
+        silent: Whether PINGs stay unanswered.
     """
 
     def __init__(self, stream: ByteStream) -> None:
@@ -38,27 +37,27 @@ class GoServer:
         self.fins: set[int] = set()
         self.resets: list[int] = []
         self.pings = 0
-        self.jammed = False
+        self.blocked = False
         self.silent = False
-        self.gone: TransportError | None = None
+        self.error: TransportError | None = None
         self.ended = False
         self._data = bytearray()
-        self._turn = 0
+        self._next_worker = 0
         self._queues: list[deque[tuple[str, int, int, int]]] = [deque() for _ in range(WORKERS)]
         stream.set_handler(self)
         stream.resume_reading()
 
     @property
     def data_streams(self) -> list[int]:
-        """Every second one: error first, data after."""
+        """Return the data streams: each follows its error stream."""
         return self.opened[1::2]
 
-    def deepest(self) -> int:
-        """Frames in the longest queue."""
+    def longest_queue(self) -> int:
+        """Return how many frames are in the longest queue."""
         return max(map(len, self._queues))
 
-    def go_on(self) -> None:
-        """Every application reads again."""
+    def resume_reading_all(self) -> None:
+        """Have every application read again."""
         self.stopped.clear()
         self._work()
 
@@ -77,10 +76,10 @@ class GoServer:
 
     def closed(self, error: TransportError | None) -> None:
         self.ended = True
-        self.gone = error
+        self.error = error
 
     def _read(self) -> None:
-        while not self.jammed and len(self._data) >= 8:
+        while not self.blocked and len(self._data) >= 8:
             word = int.from_bytes(self._data[:4], "big")
             flags = self._data[4]
             length = int.from_bytes(self._data[5:8], "big")
@@ -99,14 +98,14 @@ class GoServer:
         elif word & 0xFFFF == RST:
             self._queue(number % WORKERS, ("reset", number, 0, 0))
         elif word & 0xFFFF == PING:
-            self._queue(self._turn, ("ping", number, 0, 0))
-            self._turn = (self._turn + 1) % WORKERS
+            self._queue(self._next_worker, ("ping", number, 0, 0))
+            self._next_worker = (self._next_worker + 1) % WORKERS
 
     def _queue(self, worker: int, frame: tuple[str, int, int, int]) -> None:
         self._queues[worker].append(frame)
         self._work()
-        # The one in the worker's hands does not count.
-        self.jammed = any(len(queue) > QUEUE + 1 for queue in self._queues)
+        # The frame that the worker blocks on does not count.
+        self.blocked = any(len(queue) > QUEUE + 1 for queue in self._queues)
 
     def _work(self) -> None:
         for queue in self._queues:
@@ -126,6 +125,6 @@ class GoServer:
                 elif not self.silent:
                     self.pings += 1
                     self.stream.write(frames.ping(number))
-        if self.jammed and self.deepest() <= QUEUE:
-            self.jammed = False
+        if self.blocked and self.longest_queue() <= QUEUE:
+            self.blocked = False
             self._read()

@@ -1,4 +1,4 @@
-"""A chain, a pool to it, and local connections through it."""
+"""A fake cluster, a pool to it, and local connections through it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
-from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_chain
+from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_cluster
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.limits import Limits
@@ -22,7 +22,7 @@ OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
 
 @contextlib.asynccontextmanager
 async def pool_to(
-    chain: FakeCluster,
+    cluster: FakeCluster,
     limits: Limits,
     *,
     transport: TransportChoice = TransportChoice.AUTO,
@@ -30,9 +30,9 @@ async def pool_to(
     access: FakeAccess | None = None,
     on_change: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[TunnelPool]:
-    """A pool, closed at the end."""
+    """Create a pool, closed at the end."""
     pool = TunnelPool(
-        access or FakeAccess(chain),
+        access or FakeAccess(cluster),
         transport=transport,
         transport_cache=transport_cache or TransportCache(),
         limits=limits,
@@ -45,7 +45,7 @@ async def pool_to(
 
 
 class FakeConnectionOwner:
-    """A forward with a pool that is always the same one."""
+    """Forward with one pool."""
 
     def __init__(self, pool: TunnelPool) -> None:
         self._pool = pool
@@ -60,7 +60,7 @@ class FakeConnectionOwner:
         await self.open.wait()
         return self._pool
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:  # the seam's
+    def refusal_is_final(self, failure: ForwardError) -> bool:
         return self.ready
 
     async def wait_for_retry(self) -> None:
@@ -76,13 +76,13 @@ class FakeConnectionOwner:
 
 
 class EngineHarness:
-    """A chain, a pool to it, and connections through it."""
+    """A fake cluster, a pool to it, and connections through it."""
 
-    def __init__(self, chain: FakeCluster, limits: Limits, pool: TunnelPool) -> None:
-        self.chain = chain
+    def __init__(self, cluster: FakeCluster, limits: Limits, pool: TunnelPool) -> None:
+        self.cluster = cluster
         self.limits = limits
         self.pool = pool
-        self.gate = FakeConnectionOwner(self.pool)
+        self.owner = FakeConnectionOwner(self.pool)
         self.clients: list[socket.socket] = []
         self.connections: list[LocalConnection] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -94,7 +94,13 @@ class EngineHarness:
         half_close_timeout_s: float = 0.2,
         small: bool = False,
     ) -> socket.socket:
-        """A client's socket whose other end is a running connection; `small` kernel buffers."""
+        """Return a client's socket with a running connection at its other end.
+
+        Args:
+            queue_timeout_s: See `LocalConnection`.
+            half_close_timeout_s: See `LocalConnection`.
+            small: Use small kernel buffers.
+        """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = socket.socket()
             if small:
@@ -110,7 +116,7 @@ class EngineHarness:
             connection_id=len(self.connections) + 1,
             forward_id="f1",
             client="127.0.0.1:1",
-            owner=self.gate,
+            owner=self.owner,
             limits=self.limits,
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,
@@ -124,20 +130,20 @@ class EngineHarness:
 
 
 @contextlib.asynccontextmanager
-async def bench(
+async def engine_harness(
     limits: Limits | None = None, transport: TransportChoice = TransportChoice.SPDY
 ) -> AsyncIterator[EngineHarness]:
     limits = limits or Limits()
-    async with running_chain() as chain, pool_to(chain, limits, transport=transport) as pool:
-        made = EngineHarness(chain, limits, pool)
+    async with running_cluster() as cluster, pool_to(cluster, limits, transport=transport) as pool:
+        harness = EngineHarness(cluster, limits, pool)
         try:
-            yield made
+            yield harness
         finally:
-            for connection in made.connections:
+            for connection in harness.connections:
                 connection.abort(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED))
-            for client in made.clients:
+            for client in harness.clients:
                 client.close()
-            await asyncio.gather(*made.tasks)
+            await asyncio.gather(*harness.tasks)
 
 
 async def receive(client: socket.socket, count: int) -> bytes:

@@ -1,7 +1,7 @@
-"""An engine's lower half and its surroundings, made of memory: no cluster, no tunnel.
+"""Fakes of an engine's data path and of its clusters: no cluster, no tunnel.
 
-`FakePool` stands for `engine.pool.TunnelPool` and `FakeConnection` for
-`engine.connection.LocalConnection`: connections echo what they are sent, in place of a pod.
+`FakePool` replaces `TunnelPool` and `FakeConnection` replaces `LocalConnection`: connections
+echo what they receive, in place of a pod.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def pod(name: str, port: int = 80, *, ready: bool = True, incarnation: str = "1"
 
 
 class FakeWatch:
-    """A target that means what the test says."""
+    """Target watch with a resolution that the test sets."""
 
     def __init__(self, current: Resolution) -> None:
         self.current = current
@@ -101,7 +101,7 @@ class FakeAccess:
 
 
 class FakeBackend:
-    """Clusters without a cluster. Implements `session.local.Backend`."""
+    """Clusters in memory. Implements `session.local.Backend`."""
 
     def __init__(self) -> None:
         self.meaning: dict[str, Resolution] = {}  # by target name
@@ -176,7 +176,7 @@ class FakeBackend:
 
 
 class FakePool:
-    """A pool whose dials end as the test says. Made by the engine; found in `Below.pools`."""
+    """Pool with dials that end as the test sets. Listed in `FakeLowerHalf.pools`."""
 
     def __init__(
         self,
@@ -246,7 +246,7 @@ class FakePool:
 
 
 class FakeConnection:
-    """Parks as the real one does, then echoes."""
+    """Connection that waits for a pool like a real one, then echoes."""
 
     def __init__(
         self,
@@ -332,13 +332,13 @@ class FakeConnection:
 
 
 class FakeLowerHalf:
-    """The fake lower half of an engine.
+    """Fakes in place of an engine's data path.
 
     Attributes:
-        pools: Every pool made, in order.
-        dials: Cleared: dials hang.
+        pools: Every pool that was created, in order.
+        dials: While cleared, dials hang.
         dial_error: Every dial ends with it.
-        dial_errors: The next dials end with these.
+        dial_errors: The next dials end with these, one each.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.fake_cluster import ECHO, running_chain
-from tests.engine.harness import OTHER_POD, POD, bench, pool_to, receive
+from tests.engine.fake_cluster import ECHO, running_cluster
+from tests.engine.harness import OTHER_POD, POD, engine_harness, pool_to, receive
 from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
@@ -16,11 +16,11 @@ from tui_forward.errors import TransportError
 from tui_forward.model import TransportChoice
 
 
-async def test_up_from_connect_to_loss() -> None:
+async def test_pool_is_up_from_connect_to_loss() -> None:
     changes: list[bool] = []
     async with (
-        running_chain() as chain,
-        pool_to(chain, Limits(), on_change=lambda: changes.append(pool.up)) as pool,
+        running_cluster() as cluster,
+        pool_to(cluster, Limits(), on_change=lambda: changes.append(pool.up)) as pool,
     ):
         assert not pool.up
         assert pool.transport is None
@@ -31,49 +31,49 @@ async def test_up_from_connect_to_loss() -> None:
         assert pool.round_trip_s is not None
         assert changes[-1]
         lost = asyncio.create_task(pool.wait_lost())
-        chain.cut()
+        cluster.cut()
         error = await lost
         assert isinstance(error, TransportError)
         assert not pool.up
         assert not changes[-1]
         assert pool.transport is None
-        # Down already: answers at once.
+        # Returns at once while the pool is down.
         assert await pool.wait_lost() is error
 
 
-async def test_a_spare_tunnel_is_kept_warm() -> None:
-    async with bench(replace(Limits(), spare=2)) as made:
-        await made.open(ECHO)
-        await until(lambda: made.pool.tunnels == 2)
-        client = made.accept()
+async def test_spare_tunnel_is_kept() -> None:
+    async with engine_harness(replace(Limits(), spare=2)) as harness:
+        await harness.open(ECHO)
+        await until(lambda: harness.pool.tunnels == 2)
+        client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        await until(lambda: made.pool.tunnels == 3)
+        await until(lambda: harness.pool.tunnels == 3)
         client.close()
 
 
-async def test_connections_at_once_get_tunnels_of_their_own() -> None:
-    async with bench(replace(Limits(), max_tunnels=8, share_after_s=5)) as made:
-        await made.open(ECHO)
-        clients = [made.accept() for _ in range(6)]
+async def test_simultaneous_connections_get_separate_tunnels() -> None:
+    async with engine_harness(replace(Limits(), max_tunnels=8, share_after_s=5)) as harness:
+        await harness.open(ECHO)
+        clients = [harness.accept() for _ in range(6)]
         for client in clients:
             client.send(b"x")
             assert await receive(client, 1) == b"x"
-        pairs = [len(wire.tunnel.spdy._streams) for wire in made.chain.live]  # type: ignore[union-attr]
+        pairs = [len(connection.tunnel.spdy._streams) for connection in harness.cluster.live]  # type: ignore[union-attr]
         assert max(pairs) <= 2  # one pair is two streams
         for client in clients:
             client.close()
 
 
-async def test_beyond_the_maximum_they_share_evenly_and_one_idle_tunnel_stands_sentinel() -> None:
-    async with bench(replace(Limits(), max_tunnels=4, share_after_s=0.3)) as made:
-        await made.open(ECHO)
-        clients = [made.accept() for _ in range(12)]
+async def test_beyond_the_maximum_tunnels_are_shared_evenly_except_the_sentinel() -> None:
+    async with engine_harness(replace(Limits(), max_tunnels=4, share_after_s=0.3)) as harness:
+        await harness.open(ECHO)
+        clients = [harness.accept() for _ in range(12)]
         for client in clients:
             client.send(b"x")
             assert await receive(client, 1) == b"x"
-        assert made.pool.tunnels == 4
-        loads = sorted(tunnel.load for tunnel in made.pool._tunnels)
+        assert harness.pool.tunnels == 4
+        loads = sorted(tunnel.load for tunnel in harness.pool._tunnels)
         assert loads[0] == 0
         assert sum(loads) == 12
         assert loads[-1] <= 6
@@ -81,26 +81,26 @@ async def test_beyond_the_maximum_they_share_evenly_and_one_idle_tunnel_stands_s
             client.close()
 
 
-async def test_who_waits_for_stalled_tunnels_waits_on_and_gets_the_first_that_is_free() -> None:
+async def test_connection_waits_while_all_tunnels_are_stalled() -> None:
     errors: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
-    async with bench(replace(Limits(), max_tunnels=1, spare=0)) as made:
-        await made.open(ECHO)
-        (tunnel,) = made.pool._tunnels
+    async with engine_harness(replace(Limits(), max_tunnels=1, spare=0)) as harness:
+        await harness.open(ECHO)
+        (tunnel,) = harness.pool._tunnels
         assert isinstance(tunnel, SpdyTunnel)
         tunnel.writing_paused()
-        client = made.accept()
+        client = harness.accept()
         client.send(b"x")
-        # Nobody dials and no tunnel can be had: it looks again and again.
-        await until(lambda: made.pool._waiters)
-        looks: list[asyncio.TimerHandle | None] = []
+        # No dial is under way and the only tunnel is stalled: it checks again and again.
+        await until(lambda: harness.pool._waiters)
+        timers: list[asyncio.TimerHandle | None] = []
 
-        def looked() -> bool:
-            if made.pool._waiters._timer not in looks:
-                looks.append(made.pool._waiters._timer)
-            return len(looks) > 3
+        def has_checked_again() -> bool:
+            if harness.pool._waiters._timer not in timers:
+                timers.append(harness.pool._waiters._timer)
+            return len(timers) > 3
 
-        await until(looked)
+        await until(has_checked_again)
         tunnel.writing_resumed()
         assert await receive(client, 1) == b"x"
         client.close()
@@ -109,137 +109,137 @@ async def test_who_waits_for_stalled_tunnels_waits_on_and_gets_the_first_that_is
 
 async def test_idle_tunnels_are_closed_after_a_while() -> None:
     limits = replace(Limits(), tunnel_idle_s=0.1, max_spare=3)
-    async with bench(limits) as made:
-        await made.open(ECHO)
-        clients = [made.accept() for _ in range(5)]
+    async with engine_harness(limits) as harness:
+        await harness.open(ECHO)
+        clients = [harness.accept() for _ in range(5)]
         for client in clients:
             client.send(b"x")
             assert await receive(client, 1) == b"x"
-        assert made.pool.tunnels >= 3
+        assert harness.pool.tunnels >= 3
         for client in clients:
             client.close()
-        await until(lambda: made.pool.tunnels == 1)
-        assert made.pool.up
-        await until(lambda: len(made.chain.live) == 1)
+        await until(lambda: harness.pool.tunnels == 1)
+        assert harness.pool.up
+        await until(lambda: len(harness.cluster.live) == 1)
 
 
-async def test_another_pod_lets_connections_finish_on_the_old_one() -> None:
-    async with bench() as made:
-        await made.open(ECHO)
-        client = made.accept()
+async def test_connections_finish_on_the_previous_pod() -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        await made.pool.connect(OTHER_POD, ECHO)
-        assert made.pool.pod == OTHER_POD
+        await harness.pool.connect(OTHER_POD, ECHO)
+        assert harness.pool.pod == OTHER_POD
         client.send(b"y")
         assert await receive(client, 1) == b"y"
         client.close()
-        await made.tasks[0]
-        await until(lambda: len(made.chain.live) == made.pool.tunnels)
+        await harness.tasks[0]
+        await until(lambda: len(harness.cluster.live) == harness.pool.tunnels)
 
 
-async def test_finishing_on_the_old_pod_is_bounded() -> None:
-    async with bench(replace(Limits(), drain_s=0.1)) as made:
-        await made.open(ECHO)
-        client = made.accept()
+async def test_draining_the_previous_pod_is_bounded() -> None:
+    async with engine_harness(replace(Limits(), drain_s=0.1)) as harness:
+        await harness.open(ECHO)
+        client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        await made.pool.connect(OTHER_POD, ECHO)
-        await asyncio.wait_for(made.tasks[0], 5)
-        assert made.connections[0].failed
+        await harness.pool.connect(OTHER_POD, ECHO)
+        await asyncio.wait_for(harness.tasks[0], 5)
+        assert harness.connections[0].failed
         client.close()
 
 
-async def test_one_lost_tunnel_of_several_is_replaced() -> None:
-    async with bench(replace(Limits(), spare=2)) as made:
-        await made.open(ECHO)
-        await until(lambda: made.pool.tunnels == 2)
-        made.chain.live[0].transport.abort()
-        await until(lambda: len(made.chain.requests) == 3)
-        assert made.pool.up
-        await until(lambda: made.pool.tunnels == 2)
+async def test_lost_tunnel_is_replaced() -> None:
+    async with engine_harness(replace(Limits(), spare=2)) as harness:
+        await harness.open(ECHO)
+        await until(lambda: harness.pool.tunnels == 2)
+        harness.cluster.live[0].transport.abort()
+        await until(lambda: len(harness.cluster.requests) == 3)
+        assert harness.pool.up
+        await until(lambda: harness.pool.tunnels == 2)
 
 
-async def test_disconnect_and_abort() -> None:
-    async with bench() as made:
-        await made.open(ECHO)
-        client = made.accept()
+async def test_disconnect_drains_and_abort_resets() -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        made.pool.disconnect(because("moving"))
-        assert not made.pool.up
-        assert (await made.pool.wait_lost()).message == "moving"
-        assert made.pool.tunnels == 0
-        assert not made.tasks[0].done()
-        made.pool.abort(because("enough"))
-        await made.tasks[0]
-        assert "enough" in made.connections[0].snapshot(0).close_reason
+        harness.pool.disconnect(because("moving"))
+        assert not harness.pool.up
+        assert (await harness.pool.wait_lost()).message == "moving"
+        assert harness.pool.tunnels == 0
+        assert not harness.tasks[0].done()
+        harness.pool.abort(because("enough"))
+        await harness.tasks[0]
+        assert "enough" in harness.connections[0].snapshot(0).close_reason
         client.close()
 
 
-async def test_a_probe_finds_a_dead_path() -> None:
-    async with bench() as made:
-        await made.open(ECHO)
-        for wire in made.chain.live:
-            wire.muted = True
-        made.pool.probe(0.1)
-        error = await asyncio.wait_for(made.pool.wait_lost(), 5)
+async def test_probe_detects_a_dead_path() -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        for connection in harness.cluster.live:
+            connection.muted = True
+        harness.pool.probe(0.1)
+        error = await asyncio.wait_for(harness.pool.wait_lost(), 5)
         assert "nothing has come through the tunnel" in error.message
 
 
 async def test_silence_ends_a_tunnel() -> None:
-    async with bench(replace(Limits(), ping_every_s=0.05, silence_s=0.2)) as made:
-        await made.open(ECHO)
-        for wire in made.chain.live:
-            wire.muted = True
-        await asyncio.wait_for(made.pool.wait_lost(), 5)
+    async with engine_harness(replace(Limits(), ping_every_s=0.05, silence_s=0.2)) as harness:
+        await harness.open(ECHO)
+        for connection in harness.cluster.live:
+            connection.muted = True
+        await asyncio.wait_for(harness.pool.wait_lost(), 5)
 
 
-async def test_a_connection_that_waits_while_the_pool_goes_down_goes_to_the_next() -> None:
-    async with bench(replace(Limits(), max_tunnels=1, spare=0)) as made:
-        await made.open(ECHO)
-        made.pool.disconnect(because("moving"))
-        client = made.accept()
+async def test_connection_waiting_while_the_pool_is_down_uses_the_next_tunnel() -> None:
+    async with engine_harness(replace(Limits(), max_tunnels=1, spare=0)) as harness:
+        await harness.open(ECHO)
+        harness.pool.disconnect(because("moving"))
+        client = harness.accept()
         client.send(b"x")
-        await made.pool.connect(OTHER_POD, ECHO)
+        await harness.pool.connect(OTHER_POD, ECHO)
         assert await receive(client, 1) == b"x"
         client.close()
 
 
-async def test_the_legacy_transport_dials_for_each_connection() -> None:
-    async with bench(transport=TransportChoice.CHANNELS) as made:
-        await made.open(ECHO)
-        assert made.pool.up
-        assert made.pool.tunnels == 0
-        await until(lambda: not made.chain.live)
-        client = made.accept()
+async def test_legacy_transport_dials_for_each_connection() -> None:
+    async with engine_harness(transport=TransportChoice.CHANNELS) as harness:
+        await harness.open(ECHO)
+        assert harness.pool.up
+        assert harness.pool.tunnels == 0
+        await until(lambda: not harness.cluster.live)
+        client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        assert made.pool.tunnels == 1
+        assert harness.pool.tunnels == 1
         client.close()
-        await made.tasks[0]
-        await until(lambda: made.pool.tunnels == 0)
-        assert made.pool.up
-        made.chain.refuse = {"channels": (404, "pod does not exist")}
-        lost = asyncio.create_task(made.pool.wait_lost())
-        client = made.accept(queue_timeout_s=0.2)
+        await harness.tasks[0]
+        await until(lambda: harness.pool.tunnels == 0)
+        assert harness.pool.up
+        harness.cluster.refuse = {"channels": (404, "pod does not exist")}
+        lost = asyncio.create_task(harness.pool.wait_lost())
+        client = harness.accept(queue_timeout_s=0.2)
         assert "does not exist" in (await lost).message
-        await made.tasks[1]
+        await harness.tasks[1]
         client.close()
 
 
-async def test_a_closed_pool_cannot_be_used() -> None:
-    async with running_chain() as chain:
-        async with pool_to(chain, Limits()) as pool:
+async def test_closed_pool_cannot_be_used() -> None:
+    async with running_cluster() as cluster:
+        async with pool_to(cluster, Limits()) as pool:
             await pool.connect(POD, ECHO)
         assert not pool.up
         await pool.close()
         with pytest.raises(TransportError):
             await pool.connect(POD, ECHO)
-        await until(lambda: not chain.live)
+        await until(lambda: not cluster.live)
 
 
-async def test_cache_is_per_cluster() -> None:
+async def test_transport_cache_is_per_cluster() -> None:
     cache = TransportCache()
     cache.set("a", TransportChoice.CHANNELS)
     assert cache.get("b") is None

@@ -25,14 +25,14 @@ from tui_forward.protocol.error_stream import PortForwardFailure
 FRAME = bytes(1000)
 
 
-class Owner:
-    """A pool that only listens."""
+class RecordingOwner:
+    """Pool that records calls."""
 
     def __init__(self, limits: Limits) -> None:
         self.budget = BufferBudget(limits)
         self.ended: list[TuiForwardError] = []
         self.changes = 0
-        self.others_answer = False
+        self.path_alive = False
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         self.changes += 1
@@ -41,19 +41,19 @@ class Owner:
         self.ended.append(error)
 
     def path_is_alive(self, tunnel: Tunnel) -> bool:
-        return self.others_answer
+        return self.path_alive
 
 
 @dataclass
-class Local:
-    """A local connection that does what it is told."""
+class RecordingHandler:
+    """Handler that records events, and aborts its channel when evicted."""
 
     channel: SpdyChannel | None = None
     received: bytearray = field(default_factory=bytearray)
     eof: bool = False
     paused: bool = False
-    evicted_for: Reason | None = None
-    ends: list[PortForwardFailure | None] = field(default_factory=list)
+    eviction: Reason | None = None
+    closings: list[PortForwardFailure | None] = field(default_factory=list)
 
     def data_received(self, pieces: list[memoryview]) -> None:
         for piece in pieces:
@@ -69,269 +69,271 @@ class Local:
         self.paused = False
 
     def evicted(self, reason: Reason) -> None:
-        self.evicted_for = reason
+        self.eviction = reason
         assert self.channel is not None
         self.channel.abort()
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        self.ends.append(failure)
+        self.closings.append(failure)
 
 
 @dataclass
 class TunnelHarness:
-    """A tunnel in memory."""
+    """A tunnel over a stream in memory."""
 
     tunnel: SpdyTunnel
     server: GoServer
-    owner: Owner
-    wire: FaultyStream
+    owner: RecordingOwner
+    stream: FaultyStream
 
-    def open(self) -> tuple[SpdyChannel, Local]:
-        local = Local()
+    def open(self) -> tuple[SpdyChannel, RecordingHandler]:
+        local = RecordingHandler()
         channel = local.channel = self.tunnel.open(local)
         channel.flush()
         return channel, local
 
 
 @contextlib.asynccontextmanager
-async def rig(limits: Limits | None = None, *, start: bool = True) -> AsyncIterator[TunnelHarness]:
+async def tunnel_harness(
+    limits: Limits | None = None, *, start: bool = True
+) -> AsyncIterator[TunnelHarness]:
     limits = limits or Limits()
-    ours, theirs = memory_pair(write_limit=1_000_000)
-    wire = FaultyStream(ours)
-    owner = Owner(limits)
+    local, remote = memory_pair(write_limit=1_000_000)
+    stream = FaultyStream(local)
+    owner = RecordingOwner(limits)
     tunnel = SpdyTunnel(
-        wire, b"", port=80, transport=TransportChoice.SPDY, owner=owner, limits=limits
+        stream, b"", port=80, transport=TransportChoice.SPDY, owner=owner, limits=limits
     )
-    made = TunnelHarness(tunnel, GoServer(theirs), owner, wire)
+    harness = TunnelHarness(tunnel, GoServer(remote), owner, stream)
     if start:
         await tunnel.start(5)
     try:
-        yield made
+        yield harness
     finally:
         tunnel.close()
         await tunnel.wait_closed()
 
 
-def send_until_paused(channel: SpdyChannel, local: Local, most: int = 500) -> int:
-    for count in range(most):
+def send_until_paused(channel: SpdyChannel, local: RecordingHandler, max_frames: int = 500) -> int:
+    for count in range(max_frames):
         if local.paused:
             return count
         channel.send(FRAME)
-    return most
+    return max_frames
 
 
-async def test_a_ping_is_answered_before_anything_else() -> None:
-    async with rig() as made:
-        assert made.tunnel.up
-        assert made.tunnel.round_trip_s is not None
-        assert made.server.pings == 1
+async def test_start_waits_for_a_pong() -> None:
+    async with tunnel_harness() as harness:
+        assert harness.tunnel.up
+        assert harness.tunnel.round_trip_s is not None
+        assert harness.server.pings == 1
 
 
-async def test_what_answers_no_ping_is_no_tunnel() -> None:
-    async with rig(start=False) as made:
-        made.server.silent = True
+async def test_start_fails_without_a_pong() -> None:
+    async with tunnel_harness(start=False) as harness:
+        harness.server.silent = True
         with pytest.raises(TransportError, match="nothing answers at its other end"):
-            await made.tunnel.start(0.05)
-        assert not made.tunnel.up
+            await harness.tunnel.start(0.05)
+        assert not harness.tunnel.up
 
 
-async def test_what_ends_before_it_answers_is_no_tunnel() -> None:
-    async with rig(start=False) as made:
-        made.server.silent = True
-        starting = asyncio.create_task(made.tunnel.start(5))
+async def test_start_fails_when_the_stream_ends() -> None:
+    async with tunnel_harness(start=False) as harness:
+        harness.server.silent = True
+        starting = asyncio.create_task(harness.tunnel.start(5))
         await asyncio.sleep(0)
-        made.wire.cut()
+        harness.stream.cut()
         with pytest.raises(TransportError):
             await starting
 
 
-async def test_connections_on_one_tunnel_have_workers_of_their_own() -> None:
-    async with rig() as made:
+async def test_channels_are_placed_on_separate_workers() -> None:
+    async with tunnel_harness() as harness:
         for _ in range(5):
-            made.open()
-        await until(lambda: len(made.server.opened) == 10)
-        assert len({number % 5 for number in made.server.data_streams}) == 5
+            harness.open()
+        await until(lambda: len(harness.server.opened) == 10)
+        assert len({number % 5 for number in harness.server.data_streams}) == 5
 
 
-async def test_an_application_that_stops_reading_makes_nobody_else_wait() -> None:
-    async with rig() as made:
-        stopped, stopped_local = made.open()
-        other, other_local = made.open()
-        await until(lambda: len(made.server.opened) == 4)
-        stopped_id, other_id = made.server.data_streams
-        made.server.stopped.add(stopped_id)
+async def test_stopped_application_does_not_block_other_channels() -> None:
+    async with tunnel_harness() as harness:
+        stopped, stopped_local = harness.open()
+        other, other_local = harness.open()
+        await until(lambda: len(harness.server.opened) == 4)
+        stopped_id, other_id = harness.server.data_streams
+        harness.server.stopped.add(stopped_id)
         sent = 0
         for _ in range(20):
             sent += send_until_paused(stopped, stopped_local)
             await asyncio.sleep(0)
         assert stopped_local.paused
         assert sent <= WINDOW_FRAMES
-        assert made.server.deepest() <= QUEUE
-        assert not made.server.jammed
-        # The neighbour sends a hundred times as much meanwhile.
+        assert harness.server.longest_queue() <= QUEUE
+        assert not harness.server.blocked
+        # The other channel sends a hundred times as much meanwhile.
         total = 0
         while total < 3000:
             total += send_until_paused(other, other_local, 3000 - total)
             await until(lambda: not other_local.paused)
-        await until(lambda: made.server.taken[other_id] == 3000 * len(FRAME))
-        assert made.tunnel.up
-        made.server.go_on()
-        await until(lambda: made.server.taken[stopped_id] == sent * len(FRAME))
+        await until(lambda: harness.server.taken[other_id] == 3000 * len(FRAME))
+        assert harness.tunnel.up
+        harness.server.resume_reading_all()
+        await until(lambda: harness.server.taken[stopped_id] == sent * len(FRAME))
         await until(lambda: stopped.writable)
         assert not stopped_local.paused
 
 
-async def test_a_new_connection_avoids_the_worker_that_has_stopped() -> None:
-    async with rig() as made:
-        stopped, local = made.open()
-        made.open()
-        await until(lambda: len(made.server.opened) == 4)
-        stopped_id = made.server.data_streams[0]
-        made.server.stopped.add(stopped_id)
+async def test_new_channel_avoids_a_stopped_worker() -> None:
+    async with tunnel_harness() as harness:
+        stopped, local = harness.open()
+        harness.open()
+        await until(lambda: len(harness.server.opened) == 4)
+        stopped_id = harness.server.data_streams[0]
+        harness.server.stopped.add(stopped_id)
         send_until_paused(stopped, local)
-        assert made.tunnel.suspect
+        assert harness.tunnel.suspect
         for _ in range(8):
-            made.open()
-        await until(lambda: len(made.server.opened) == 20)
-        assert all(number % 5 != stopped_id % 5 for number in made.server.opened[4:])
+            harness.open()
+        await until(lambda: len(harness.server.opened) == 20)
+        assert all(number % 5 != stopped_id % 5 for number in harness.server.opened[4:])
 
 
-async def test_whoever_is_alone_is_not_metered_and_jams_nobody_but_itself() -> None:
-    async with rig() as made:
-        channel, local = made.open()
-        await until(lambda: made.server.opened)
-        made.server.stopped.add(made.server.opened[1])
+async def test_channel_alone_is_not_metered() -> None:
+    async with tunnel_harness() as harness:
+        channel, local = harness.open()
+        await until(lambda: harness.server.opened)
+        harness.server.stopped.add(harness.server.opened[1])
         assert send_until_paused(channel, local, 200) == 200
-        await until(lambda: made.server.jammed)
-        made.server.go_on()
-        await until(lambda: made.server.taken == {made.server.opened[1]: 200_000})
+        await until(lambda: harness.server.blocked)
+        harness.server.resume_reading_all()
+        await until(lambda: harness.server.taken == {harness.server.opened[1]: 200_000})
 
 
-async def test_whoever_is_left_alone_is_not_metered_any_more() -> None:
-    async with rig() as made:
-        channel, local = made.open()
-        neighbour, _ = made.open()
-        await until(lambda: len(made.server.opened) == 4)
-        made.server.stopped.add(made.server.data_streams[0])
+async def test_channel_left_alone_is_resumed() -> None:
+    async with tunnel_harness() as harness:
+        channel, local = harness.open()
+        neighbor, _ = harness.open()
+        await until(lambda: len(harness.server.opened) == 4)
+        harness.server.stopped.add(harness.server.data_streams[0])
         send_until_paused(channel, local)
         assert not channel.writable
-        neighbour.abort()
+        neighbor.abort()
         assert channel.writable
         assert not local.paused
 
 
-async def test_silence_is_death_unless_the_path_is_known_to_live() -> None:
+async def test_silence_of_a_blocked_tunnel_ends_it_unless_the_path_is_alive() -> None:
     limits = replace(Limits(), ping_every_s=0.02, silence_s=0.1)
-    async with rig(limits) as made:
-        channel, local = made.open()
-        await until(lambda: made.server.opened)
-        made.server.stopped.add(made.server.opened[1])
-        made.owner.others_answer = True
+    async with tunnel_harness(limits) as harness:
+        channel, local = harness.open()
+        await until(lambda: harness.server.opened)
+        harness.server.stopped.add(harness.server.opened[1])
+        harness.owner.path_alive = True
         send_until_paused(channel, local, 200)
-        await until(lambda: made.server.jammed)
+        await until(lambda: harness.server.blocked)
         await asyncio.sleep(0.3)
-        assert made.tunnel.up
-        made.owner.others_answer = False
-        await until(lambda: not made.tunnel.up)
-        assert "nothing has come through" in made.owner.ended[0].message
-        assert local.ends[0] is not None
-        assert local.ends[0].tunnel_lost
+        assert harness.tunnel.up
+        harness.owner.path_alive = False
+        await until(lambda: not harness.tunnel.up)
+        assert "nothing has come through" in harness.owner.ended[0].message
+        assert local.closings[0] is not None
+        assert local.closings[0].tunnel_lost
 
 
-async def test_silence_without_anything_owed_is_death_whatever_others_say() -> None:
+async def test_silence_without_unread_data_ends_the_tunnel() -> None:
     limits = replace(Limits(), ping_every_s=0.02, silence_s=0.1)
-    async with rig(limits) as made:
-        made.owner.others_answer = True
-        made.wire.stall()
-        await until(lambda: made.owner.ended)
+    async with tunnel_harness(limits) as harness:
+        harness.owner.path_alive = True
+        harness.stream.stall()
+        await until(lambda: harness.owner.ended)
 
 
-async def test_a_slow_reader_alone_stops_the_tunnel_from_being_read() -> None:
-    async with rig(replace(Limits(), stream_buffer=1000)) as made:
-        channel, local = made.open()
+async def test_slow_reader_alone_pauses_reading() -> None:
+    async with tunnel_harness(replace(Limits(), stream_buffer=1000)) as harness:
+        channel, local = harness.open()
         channel.set_buffered(999)
-        assert not made.tunnel.stalled
+        assert not harness.tunnel.stalled
         channel.set_buffered(1000)
-        assert made.tunnel.stalled
-        await until(lambda: len(made.server.opened) == 2)
-        made.server.send_data(made.server.data_streams[0], b"later")
+        assert harness.tunnel.stalled
+        await until(lambda: len(harness.server.opened) == 2)
+        harness.server.send_data(harness.server.data_streams[0], b"later")
         await asyncio.sleep(0.01)
         assert not local.received
         channel.set_buffered(501)
-        assert made.tunnel.stalled
+        assert harness.tunnel.stalled
         channel.set_buffered(500)
-        assert not made.tunnel.stalled
+        assert not harness.tunnel.stalled
         await until(lambda: local.received == b"later")
 
 
-async def test_a_slow_reader_that_others_wait_for_must_yield() -> None:
+async def test_slow_reader_that_blocks_others_is_evicted() -> None:
     limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.05)
-    async with rig(limits) as made:
-        slow, slow_local = made.open()
-        _, other_local = made.open()
-        await until(lambda: len(made.server.opened) == 4)
+    async with tunnel_harness(limits) as harness:
+        slow, slow_local = harness.open()
+        _, other_local = harness.open()
+        await until(lambda: len(harness.server.opened) == 4)
         slow.set_buffered(5000)
-        assert made.tunnel.stalled
-        made.server.send_data(made.server.data_streams[1], b"hello")
+        assert harness.tunnel.stalled
+        harness.server.send_data(harness.server.data_streams[1], b"hello")
         await until(lambda: other_local.received == b"hello")
-        reason = slow_local.evicted_for
+        reason = slow_local.eviction
         assert reason is not None
         assert (reason.buffered_bytes, reason.total) == (5000, 1)
-        assert not made.tunnel.stalled
+        assert not harness.tunnel.stalled
 
 
-async def test_a_slow_reader_that_catches_up_in_time_is_spared() -> None:
+async def test_slow_reader_that_catches_up_is_not_evicted() -> None:
     limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.1)
-    async with rig(limits) as made:
-        slow, slow_local = made.open()
-        made.open()
+    async with tunnel_harness(limits) as harness:
+        slow, slow_local = harness.open()
+        harness.open()
         slow.set_buffered(5000)
         slow.set_buffered(0)
         await asyncio.sleep(0.2)
-        assert not slow_local.evicted_for
+        assert not slow_local.eviction
 
 
-async def test_those_who_only_linger_do_not_count() -> None:
+async def test_half_closed_channels_count_as_no_load() -> None:
     limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.02)
-    async with rig(limits) as made:
-        slow, slow_local = made.open()
-        lingering, _ = made.open()
+    async with tunnel_harness(limits) as harness:
+        slow, slow_local = harness.open()
+        lingering, _ = harness.open()
         lingering.mark_half_closed()
-        assert (made.tunnel.load, made.tunnel.channels) == (1, 2)
+        assert (harness.tunnel.load, harness.tunnel.channels) == (1, 2)
         slow.set_buffered(5000)
         await asyncio.sleep(0.1)
-        assert not slow_local.evicted_for
+        assert not slow_local.eviction
 
 
-async def test_a_stream_that_is_never_acknowledged_is_given_up() -> None:
+async def test_unacknowledged_channel_times_out() -> None:
     limits = replace(Limits(), ping_every_s=0.02, open_timeout_s=0.05)
-    async with rig(limits) as made:
-        _, local = made.open()
-        await until(lambda: local.ends)
-        assert local.ends[0] is not None
-        assert local.ends[0].code is ReasonCode.CONNECTION_NO_REPLY
-        await until(lambda: len(made.server.resets) == 2)
-        assert made.tunnel.up
+    async with tunnel_harness(limits) as harness:
+        _, local = harness.open()
+        await until(lambda: local.closings)
+        assert local.closings[0] is not None
+        assert local.closings[0].code is ReasonCode.CONNECTION_NO_REPLY
+        await until(lambda: len(harness.server.resets) == 2)
+        assert harness.tunnel.up
 
 
-async def test_data_without_an_end_of_the_error_stream_is_an_end_after_a_while() -> None:
-    async with rig(replace(Limits(), half_close_s=0.05)) as made:
-        _, local = made.open()
-        await until(lambda: len(made.server.opened) == 2)
-        made.server.send_data(made.server.data_streams[0], b"all", fin=True)
-        await until(lambda: local.ends)
-        assert local.ends == [None]
+async def test_missing_end_of_the_error_stream_ends_the_channel_after_a_while() -> None:
+    async with tunnel_harness(replace(Limits(), half_close_s=0.05)) as harness:
+        _, local = harness.open()
+        await until(lambda: len(harness.server.opened) == 2)
+        harness.server.send_data(harness.server.data_streams[0], b"all", fin=True)
+        await until(lambda: local.closings)
+        assert local.closings == [None]
         assert local.received == b"all"
         assert local.eof
 
 
-async def test_data_cut_anywhere_arrives_whole() -> None:
-    async with rig() as made:
-        made.wire.split(3)
-        _, local = made.open()
-        await until(lambda: len(made.server.opened) == 2)
+async def test_fragmented_data_is_complete() -> None:
+    async with tunnel_harness() as harness:
+        harness.stream.split(3)
+        _, local = harness.open()
+        await until(lambda: len(harness.server.opened) == 2)
         for _ in range(10):
-            made.server.send_data(made.server.data_streams[0], b"0123456789")
+            harness.server.send_data(harness.server.data_streams[0], b"0123456789")
         await until(lambda: local.received == b"0123456789" * 10)
 
 
@@ -345,55 +347,55 @@ async def test_data_cut_anywhere_arrives_whole() -> None:
     ],
     ids=["noise", "unknown type", "endless control frame", "GOAWAY"],
 )
-async def test_a_broken_server_costs_its_tunnel_only(garbage: bytes) -> None:
-    async with rig() as made:
-        _, local = made.open()
-        made.server.stream.write(garbage)
-        await until(lambda: made.owner.ended)
-        assert local.ends[0] is not None
-        assert local.ends[0].tunnel_lost
-        assert not made.tunnel.up
-        await asyncio.wait_for(made.tunnel.wait_closed(), 5)
+async def test_protocol_violation_ends_the_tunnel(garbage: bytes) -> None:
+    async with tunnel_harness() as harness:
+        _, local = harness.open()
+        harness.server.stream.write(garbage)
+        await until(lambda: harness.owner.ended)
+        assert local.closings[0] is not None
+        assert local.closings[0].tunnel_lost
+        assert not harness.tunnel.up
+        await asyncio.wait_for(harness.tunnel.wait_closed(), 5)
 
 
-async def test_a_tunnel_that_ends_under_many_frames_does_not_ask_for_ever() -> None:
-    async with rig() as made:
-        channels = [made.open() for _ in range(3)]
-        await until(lambda: len(made.server.opened) == 6)
-        made.server.stopped.update(made.server.data_streams)
+async def test_goaway_with_full_windows_ends_the_tunnel() -> None:
+    async with tunnel_harness() as harness:
+        channels = [harness.open() for _ in range(3)]
+        await until(lambda: len(harness.server.opened) == 6)
+        harness.server.stopped.update(harness.server.data_streams)
         for channel, local in channels:
             send_until_paused(channel, local)
-        made.server.stream.write(struct.pack(">HHIII", 0x8003, 7, 8, 0, 0))
-        await until(lambda: made.owner.ended)
-        assert all(local.ends for _, local in channels)
+        harness.server.stream.write(struct.pack(">HHIII", 0x8003, 7, 8, 0, 0))
+        await until(lambda: harness.owner.ended)
+        assert all(local.closings for _, local in channels)
 
 
-async def test_a_reset_network_tells_everybody_why() -> None:
-    async with rig() as made:
-        _, local = made.open()
-        made.wire.reset()
-        await until(lambda: local.ends)
-        assert local.ends[0] is not None
-        assert "reset by peer" in local.ends[0].summary
+async def test_connection_reset_is_the_failure_of_all_channels() -> None:
+    async with tunnel_harness() as harness:
+        _, local = harness.open()
+        harness.stream.reset()
+        await until(lambda: local.closings)
+        assert local.closings[0] is not None
+        assert "reset by peer" in local.closings[0].summary
         with pytest.raises(TransportError):
-            made.tunnel.open(Local())
+            harness.tunnel.open(RecordingHandler())
 
 
-async def test_closing_says_goodbye_and_is_bounded() -> None:
-    async with rig(replace(Limits(), close_s=0.05)) as made:
-        _, local = made.open()
-        made.tunnel.close()
-        made.tunnel.close()
-        assert local.ends
-        assert not made.owner.ended
-        await asyncio.wait_for(made.tunnel.wait_closed(), 5)
+async def test_close_is_bounded() -> None:
+    async with tunnel_harness(replace(Limits(), close_s=0.05)) as harness:
+        _, local = harness.open()
+        harness.tunnel.close()
+        harness.tunnel.close()
+        assert local.closings
+        assert not harness.owner.ended
+        await asyncio.wait_for(harness.tunnel.wait_closed(), 5)
 
 
-async def test_a_probe_is_answered_or_the_tunnel_is_dead() -> None:
-    async with rig() as made:
-        made.tunnel.probe(0.05)
+async def test_unanswered_probe_ends_the_tunnel() -> None:
+    async with tunnel_harness() as harness:
+        harness.tunnel.probe(0.05)
         await asyncio.sleep(0.1)
-        assert made.tunnel.up
-        made.server.silent = True
-        made.tunnel.probe(0.05)
-        await until(lambda: not made.tunnel.up)
+        assert harness.tunnel.up
+        harness.server.silent = True
+        harness.tunnel.probe(0.05)
+        await until(lambda: not harness.tunnel.up)
