@@ -273,7 +273,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _POD,
     ),
     ReasonCode.API_UNKNOWN_PATH: _Entry(
-        "[{server}|the API server] does not know the request[ to {action}] (404)[: {detail}]",
+        "[{server}|the API server] does not support the request[ to {action}] (404)[: {detail}]",
         "Check `server` in the kubeconfig",
         _API,
     ),

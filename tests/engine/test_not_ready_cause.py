@@ -126,12 +126,12 @@ async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
 ) -> None:
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     forward_id = await ready(engine)
-    engine._forwards[forward_id]._follower.invalidate_pod(GONE)
+    engine._forwards[forward_id]._reconciler.invalidate_pod(GONE)
     missing = unresolved("web-1 is Running, but its tunnel reported it as gone")
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)
     assert engine.not_ready_cause(forward_id) == GONE.reason
-    monkeypatch.setattr(reconciler, "_EVIDENCE_S", 0.0)
+    monkeypatch.setattr(reconciler, "_SANDBOX_CAUSE_S", 0.0)
     assert engine.not_ready_cause(forward_id) == missing.reason
 
 

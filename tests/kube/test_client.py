@@ -261,7 +261,7 @@ def reply(status: int, body: bytes, content_type: str = "application/json") -> A
         (200, b'{"metadata":{},"items":[{"metadata":7}]}', "no answer to list pods"),
         (200, b'{"metadata":{},"items":' + b"[" * 100_000, "no answer to list pods"),
         (200, b"\xff\xfe", "no answer to list pods"),
-        (404, b"404 page not found\n", "does not know the request to list pods"),
+        (404, b"404 page not found\n", "does not support the request to list pods"),
         (500, b'{"kind":"Status","message":"etcd is sad","code":500}', "500 to list pods"),
         (503, b"<html>upstream</html>", "503 to list pods"),
         (429, b"", "is busy (429)"),

@@ -26,12 +26,12 @@ def test_an_outage_is_over_soon_after_its_end_and_costs_few_tries() -> None:
 
 def test_a_crowd_shares_the_speed() -> None:
     backoff = Backoff(first_s=1, longest_s=100, draw=lambda: 1.0)
-    assert [backoff.failed(0, crowd=crowd) for crowd in (1, 4, 8, 40)] == [1, 1, 2, 10]
-    assert backoff.bound_s(0, crowd=40) == 10
+    assert [backoff.failed(0, competitors=count) for count in (1, 4, 8, 40)] == [1, 1, 2, 10]
+    assert backoff.bound_s(0, competitors=40) == 10
 
 
 def test_a_success_that_does_not_last_changes_nothing() -> None:
-    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    backoff = Backoff(first_s=1, longest_s=100, stable_s=5, draw=lambda: 1.0)
     backoff.failed(0)
     backoff.failed(1)
     backoff.succeeded(2)
@@ -39,7 +39,7 @@ def test_a_success_that_does_not_last_changes_nothing() -> None:
 
 
 def test_what_worked_for_long_is_tried_again_at_once() -> None:
-    backoff = Backoff(first_s=1, longest_s=100, lasting_s=5, draw=lambda: 1.0)
+    backoff = Backoff(first_s=1, longest_s=100, stable_s=5, draw=lambda: 1.0)
     for now in range(10):
         backoff.failed(now)
     backoff.succeeded(20)
@@ -48,7 +48,7 @@ def test_what_worked_for_long_is_tried_again_at_once() -> None:
 
 
 def test_the_first_success_counts_from_its_beginning() -> None:
-    backoff = Backoff(lasting_s=5, draw=lambda: 1.0)
+    backoff = Backoff(stable_s=5, draw=lambda: 1.0)
     backoff.failed(0)
     backoff.succeeded(1)
     backoff.succeeded(5)  # said again while it works

@@ -335,16 +335,16 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
     forward_id, _, watch = await started(engine, backend)
     live = engine._forwards[forward_id]
     gone = ForwardError("failed to find sandbox")
-    live._gate.sandbox_gone(gone)
+    live._queue.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1"]
     assert only(engine).last_event == "pod web-1: failed to find sandbox"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
-    live._gate.sandbox_gone(gone)
+    live._queue.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1"], "this is likely about the previous pod"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
-    live._gate.sandbox_gone(gone)
+    live._queue.sandbox_gone(gone)
     assert watch.distrusted == ["uid-web-1", "uid-web-2"]
 
 
@@ -391,7 +391,7 @@ async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
     live = engine._forwards[forward_id]
     below.dials.clear()
     below.pool.up = False  # not even announced
-    waiting = asyncio.create_task(live._gate.wait_for_pool())
+    waiting = asyncio.create_task(live._queue.wait_for_pool())
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -569,7 +569,7 @@ async def test_a_refusal_is_final_only_from_a_ready_pod(
     engine: Engine, backend: FakeBackend
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
-    asked = engine._forwards[forward_id]._gate
+    asked = engine._forwards[forward_id]._queue
     refused = ForwardError("connection refused")
     assert asked.refusal_is_final(refused), "nobody has ever listened there"
     assert await echo(port) == b"hello"

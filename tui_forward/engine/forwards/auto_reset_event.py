@@ -1,4 +1,4 @@
-"""Waiting for something to happen or for a time to pass, whichever is first."""
+"""Event for one waiter, with a timeout, that resets itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class AutoResetEvent:
-    """One waiter that anybody may wake. A ring while nobody waits ends the next wait at once."""
+    """Event for one waiter. A `set` while nothing waits ends the next wait at once."""
 
     __slots__ = ("_event",)
 
@@ -18,7 +18,7 @@ class AutoResetEvent:
         self._event.set()
 
     async def wait(self, delay_s: float | None = None) -> None:
-        """Wait for a ring, at most `delay_s` seconds; rings before the call count too."""
+        """Wait for `set`, at most `delay_s` seconds; a `set` before the call counts too."""
         timer = None
         if delay_s is not None:
             timer = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._event.set)

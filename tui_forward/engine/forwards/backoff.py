@@ -1,4 +1,4 @@
-"""How long to wait before the next try: in proportion to the outage, with full jitter.
+"""Delay before the next attempt: in proportion to the outage, with full jitter.
 
 Pure: the caller has the clock and does the waiting. Full jitter (a uniform draw between
 zero and the growing bound) keeps fifty forwards that lost the same API server from coming
@@ -10,34 +10,33 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-# The bound of a delay, as a part of what the outage has lasted: so an outage is over for us a
-# twentieth of its length after its end, and the tries of an hour are still few.
-_PART = 0.15
-# As many may try at full speed at once; more of them share it.
-_FEW = 4
+# The bound of a delay as a fraction of the outage: the end of an outage is noticed within a
+# twentieth of its length on average, and an hour's outage costs few attempts.
+_OUTAGE_FRACTION = 0.15
+# So many forwards may dial at full speed; more of them share it.
+_FULL_SPEED_DIALS = 4
 
 
 class Backoff:
-    """The delays of one thing that is tried again and again.
+    """Delays of a repeated attempt.
 
-    A success counts only once it has lasted: a tunnel that comes up and dies at once must
-    not bring the delay back to its beginning, or a broken chain is retried at full speed
-    for ever.
+    A success counts only once it has lasted: a tunnel that comes up and ends at once must not
+    reset the delay, or a broken path is retried at full speed for ever.
 
     Args:
         first_s: Bound of the first delay.
         longest_s: Bound that no delay exceeds.
-        lasting_s: How long a success must hold to count.
-        draw: Gives a number in [0, 1); tests pass their own.
+        stable_s: How long a success must hold to count.
+        draw: Returns a number in [0, 1).
     """
 
     __slots__ = (
-        "_began_at",
         "_draw",
         "_failures",
         "_first_s",
-        "_lasting_s",
         "_longest_s",
+        "_stable_s",
+        "_started_at",
         "_succeeded_at",
     )
 
@@ -46,54 +45,56 @@ class Backoff:
         *,
         first_s: float = 0.1,
         longest_s: float = 15.0,
-        lasting_s: float = 2.0,
+        stable_s: float = 2.0,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
-        self._lasting_s = lasting_s
+        self._stable_s = stable_s
         self._draw = draw
         self._failures = 0
-        self._began_at: float | None = None
+        self._started_at: float | None = None
         self._succeeded_at: float | None = None
 
     @property
     def failures(self) -> int:
-        """Failures since the last success that lasted."""
+        """Return the number of failures since the last success that lasted."""
         return self._failures
 
     def succeeded(self, now: float) -> None:
-        """It works since `now` (monotonic seconds)."""
+        """Record a success at `now` (monotonic seconds)."""
         if self._succeeded_at is None:
             self._succeeded_at = now
 
-    def failed(self, now: float, *, crowd: int = 1) -> float:
-        """It failed, or stopped working, at `now`; returns the seconds to wait.
+    def failed(self, now: float, *, competitors: int = 1) -> float:
+        """Record a failure or a loss at `now`, and return the seconds to wait.
 
-        What had worked for long enough is tried again at once.
+        After a success that has lasted the next attempt is due at once.
 
         Args:
             now: Monotonic seconds.
-            crowd: How many try to reach the same server, this one included.
+            competitors: Number of forwards that dial the same server, this one included.
         """
         succeeded_at, self._succeeded_at = self._succeeded_at, None
-        if succeeded_at is not None and now - succeeded_at >= self._lasting_s:
+        if succeeded_at is not None and now - succeeded_at >= self._stable_s:
             self._failures = 0
-            self._began_at = now
+            self._started_at = now
             return 0.0
-        if self._began_at is None:
-            self._began_at = now
+        if self._started_at is None:
+            self._started_at = now
         self._failures += 1
-        return self._draw() * self.bound_s(now, crowd=crowd)
+        return self._draw() * self.bound_s(now, competitors=competitors)
 
-    def bound_s(self, now: float, *, crowd: int = 1) -> float:
-        """No wait that begins now is longer."""
-        outage_s = 0.0 if self._began_at is None else now - self._began_at
-        bound = max(self._first_s, _PART * outage_s) * max(1.0, crowd / _FEW)
+    def bound_s(self, now: float, *, competitors: int = 1) -> float:
+        """Return the upper bound of a delay that begins now."""
+        outage_s = 0.0 if self._started_at is None else now - self._started_at
+        bound = max(self._first_s, _OUTAGE_FRACTION * outage_s) * max(
+            1.0, competitors / _FULL_SPEED_DIALS
+        )
         return min(self._longest_s, bound)
 
     def reset(self) -> None:
-        """The world has changed (network, credentials): begin again with short delays."""
+        """Restart with short delays, after a change of the network or the credentials."""
         self._failures = 0
-        self._began_at = None
+        self._started_at = None
         self._succeeded_at = None

@@ -1,7 +1,6 @@
-"""What connections ask of their forward: when they may go, and whether a refusal is final.
+"""Queue of accepted connections that wait for a tunnel.
 
-Connections that arrive while no tunnel is up wait here ("queued"); their bytes stay in the
-kernel. How long each of them waits is its own business.
+Their bytes stay in the kernel's receive buffer. Each connection applies its own timeout.
 """
 
 from __future__ import annotations
@@ -17,149 +16,149 @@ from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardState, Reason, Resolved, TimelineKind
 
-# The API says Ready for a moment after a container has died, and without a readiness probe also
-# for a moment before the next one listens. So if the forward has ever answered, a refusal is
-# not believed for this long.
-_DOUBT_S = 3.0
+# Endpoints lag behind: a pod stays Ready briefly after its container exits, and without a
+# readiness probe it is Ready before the next container listens. Retry refused connections for
+# this long if the pod has answered before.
+_REFUSAL_GRACE_S = 3.0
 
 
 class ConnectionQueue:
-    """The gate of one forward. Implements `connection.Gate`.
+    """The queue of one forward. Implements `ConnectionOwner`.
 
     Args:
-        story: The forward's status.
-        on_parked: Called with the number of connections held, whenever it changes.
-        on_sandbox_gone: Called with the failure that says so.
+        recorder: Status of the forward.
+        on_queued: Called with the number of queued connections, whenever it changes.
+        on_sandbox_gone: Called with the failure that reports it.
     """
 
     def __init__(
         self,
-        story: StatusRecorder,
+        recorder: StatusRecorder,
         *,
-        on_parked: Callable[[int], None],
+        on_queued: Callable[[int], None],
         on_sandbox_gone: Callable[[ForwardError], None],
     ) -> None:
-        self._story = story
-        self._on_queued = on_parked
+        self._recorder = recorder
+        self._on_queued = on_queued
         self._on_sandbox_gone = on_sandbox_gone
         self._counters = ForwardCounters()
         self._pool: TunnelPool | None = None
-        self._opened = asyncio.Event()
-        self._shut: Reason | None = None
+        self._admitted = asyncio.Event()
+        self._failure: Reason | None = None
         self._resolved: Resolved | None = None
-        self._believed = False
+        self._is_pod_ready = False
         self._first_refusal = -math.inf
         self._last_refusal = -math.inf
-        self._news = asyncio.Event()
+        self._retry_event = asyncio.Event()
         self.queued = 0
 
     @property
     def counters(self) -> ForwardCounters:
-        """The forward's totals."""
+        """Return the totals of the forward."""
         return self._counters
 
-    # What the forward says ------------------------------------------------------------
+    # For the forward ------------------------------------------------------------------
 
     def admit(self, pool: TunnelPool) -> None:
-        """A pool is up: let connections through."""
+        """Pass connections to a pool that is up."""
         self._pool = pool
-        self._opened.set()
+        self._admitted.set()
 
     def pause(self) -> None:
-        """No pool is up: park connections. Idempotent."""
-        self._opened.clear()
+        """Queue connections until a pool is up. Idempotent."""
+        self._admitted.clear()
 
     def fail_waiting(self, reason: Reason) -> None:
         """Fail the connections that wait and those that arrive from now on."""
-        self._shut = reason
-        self._opened.set()
+        self._failure = reason
+        self._admitted.set()
 
     def clear_failure(self) -> None:
-        """Undo `shut`."""
-        self._shut = None
-        self._opened.clear()
+        """Undo `fail_waiting`."""
+        self._failure = None
+        self._admitted.clear()
 
     def set_pod(self, resolved: Resolved) -> None:
-        """The pool goes to this pod, in this incarnation."""
+        """Set the pod, and its incarnation, that the pool is connected to."""
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
-            self._last_refusal = -math.inf  # whatever refused before is gone
+            self._last_refusal = -math.inf  # the containers that refused are gone
             self.pod_answered()
-        elif resolved.ready and not self._believed:
+        elif resolved.ready and not self._is_pod_ready:
             self.pod_answered()
-        self._believed = resolved.ready
+        self._is_pod_ready = resolved.ready
 
     def mark_pod_stale(self) -> None:
-        """The pod the pool goes to is not what the target means any more."""
-        self._believed = False
+        """Record that the target no longer resolves to the pod of the pool."""
+        self._is_pod_ready = False
 
-    # What connections ask -------------------------------------------------------------
+    # For connections (`ConnectionOwner`) ----------------------------------------------
 
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 
         Raises:
-            ForwardError: The forward ends or pauses.
+            ForwardError: The forward is stopped or paused.
         """
-        if (pool := self._usable()) is not None:
+        if (pool := self._usable_pool()) is not None:
             return pool
-        outage = self._story.outage
+        outage = self._recorder.outage
         if outage is not None:
             outage.queued += 1
         served = False
-        self._park(1)
+        self._change_queued(1)
         try:
-            while (pool := self._usable()) is None:
-                # The pool may have gone down a moment ago with the forward's task not yet
-                # run: without this, the loop would spin.
-                self._opened.clear()
-                await self._opened.wait()
+            while (pool := self._usable_pool()) is None:
+                # The pool may be down already while the forward's task has not run yet:
+                # without this the loop would spin.
+                self._admitted.clear()
+                await self._admitted.wait()
             served = True
             return pool
         finally:
-            self._park(-1)
+            self._change_queued(-1)
             if outage is not None:
                 outage.served += served
                 outage.given_up += not served
-                self._story.finish_outage(outage)
+                self._recorder.finish_outage(outage)
 
-    def _usable(self) -> TunnelPool | None:
-        if self._shut is not None:
-            raise ForwardError(self._shut)
+    def _usable_pool(self) -> TunnelPool | None:
+        if self._failure is not None:
+            raise ForwardError(self._failure)
         pool = self._pool
-        if pool is None or not pool.up or not self._opened.is_set():
+        if pool is None or not pool.up or not self._admitted.is_set():
             return None
-        return pool if self._story.status.state is ForwardState.READY else None
+        return pool if self._recorder.status.state is ForwardState.READY else None
 
-    def _park(self, change: int) -> None:
+    def _change_queued(self, change: int) -> None:
         self.queued += change
         self._on_queued(self.queued)
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:  # noqa: ARG002 - part of the seam
-        """Whether "connection refused" is the application's last word."""
+    def refusal_is_final(self, failure: ForwardError) -> bool:  # noqa: ARG002 - part of the interface
+        """Return whether "connection refused" should be passed on to the client."""
         now = time.monotonic()
-        if now - self._last_refusal > 2 * _DOUBT_S:
+        if now - self._last_refusal > 2 * _REFUSAL_GRACE_S:
             self._first_refusal = now
         self._last_refusal = now
-        if not self._believed:
+        if not self._is_pod_ready:
             return False
-        return not self._counters.bytes_from_pod or now - self._first_refusal > _DOUBT_S
+        return not self._counters.bytes_from_pod or now - self._first_refusal > _REFUSAL_GRACE_S
 
     async def wait_for_retry(self) -> None:
-        """Wait until there is reason to believe that a refusal would not be repeated."""
-        await self._news.wait()
+        """Wait until something has changed that makes a retry worthwhile."""
+        await self._retry_event.wait()
 
     def pod_answered(self) -> None:
-        """Those who were refused had better try now."""
-        self._news.set()
-        self._news = asyncio.Event()
+        """Wake refused connections: a retry may succeed now."""
+        self._retry_event.set()
+        self._retry_event = asyncio.Event()
 
     def connection_failed(self, failure: ForwardError) -> None:
-        """A connection failed; one line in the timeline."""
-        self._story.record_problem(TimelineKind.CONNECTION, failure.message, failure.code)
+        """Record a failed connection in the timeline."""
+        self._recorder.record_problem(TimelineKind.CONNECTION, failure.message, failure.code)
 
     def sandbox_gone(self, failure: ForwardError) -> None:
-        """The runtime says the pod's sandbox is gone."""
+        """Pass on that the runtime reports the pod's sandbox as gone."""
         self._on_sandbox_gone(failure)
 
 

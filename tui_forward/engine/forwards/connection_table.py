@@ -1,4 +1,4 @@
-"""The connections of one forward: those that live, and those that ended a moment ago."""
+"""Connections of one forward: open ones, and recently closed ones."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress, 
 
 _log = logging.getLogger(__name__)
 
-# Closed connections stay visible for a while.
+# Closed connections stay visible for this long.
 _RECENT_S = 30.0
 _RECENT_MAX = 200
-_END_S = 2.0
+_END_TIMEOUT_S = 2.0
 
 
 class ConnectionTable:
@@ -30,10 +30,10 @@ class ConnectionTable:
 
     Args:
         forward_id: The forward.
-        spec: What was asked for.
-        gate: What connections ask of their forward.
-        story: Where their beginnings and ends are told.
-        world: The engine.
+        spec: Spec of the forward.
+        owner: Passed to the connections.
+        recorder: Emits their events.
+        engine: The engine that owns the forward.
     """
 
     def __init__(
@@ -41,53 +41,55 @@ class ConnectionTable:
         forward_id: str,
         spec: ForwardSpec,
         *,
-        gate: ConnectionOwner,
-        story: StatusRecorder,
-        world: EngineContext,
+        owner: ConnectionOwner,
+        recorder: StatusRecorder,
+        engine: EngineContext,
     ) -> None:
         self._forward_id = forward_id
         self._spec = spec
-        self._gate = gate
-        self._story = story
-        self._world = world
+        self._owner = owner
+        self._recorder = recorder
+        self._engine = engine
         self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], SocketPair]] = {}
         self._recent: deque[Connection] = deque(maxlen=_RECENT_MAX)
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def add(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
+    def add(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> None:
         """Serve an accepted socket."""
-        number = self._world.next_connection_id()
+        number = self._engine.next_connection_id()
         connection = LocalConnection(
             sock,
             connection_id=number,
             forward_id=self._forward_id,
             client=str(client),
-            owner=self._gate,
-            limits=self._world.limits,
+            owner=self._owner,
+            limits=self._engine.limits,
             queue_timeout_s=self._spec.queue_timeout_s,
             half_close_timeout_s=self._spec.half_close_timeout_s,
         )
-        counters = self._gate.counters
+        counters = self._owner.counters
         counters.connections_open += 1
         counters.connections_total += 1
         task = spawn(connection.run(), name=f"connection {number} of {self._forward_id}")
-        ends = SocketPair((client.host, client.port), (ours.host, ours.port))
+        ends = SocketPair((client.host, client.port), (local.host, local.port))
         self._live[number] = (connection, task, ends)
         task.add_done_callback(lambda _: self._ended(number))
-        self._story.emit(EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time()))
+        self._recorder.emit(
+            EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time())
+        )
 
     def _ended(self, number: int) -> None:
         connection, _, _ = self._live.pop(number)
-        self._gate.counters.connections_open -= 1
-        self._world.process_lookup.forget(number)
+        self._owner.counters.connections_open -= 1
+        self._engine.process_lookup.forget(number)
         last = connection.snapshot(time.time())
         self._recent.append(last)
-        self._story.emit(EventKind.CONNECTION_CLOSED, connection=last)
+        self._recorder.emit(EventKind.CONNECTION_CLOSED, connection=last)
 
     def close(self, number: int, reason: Reason) -> bool:
-        """End one connection; False when it is not one of these, or has ended."""
+        """Close one connection; return False if it is not in the table, or has ended."""
         entry = self._live.get(number)
         if entry is None:
             return False
@@ -95,27 +97,27 @@ class ConnectionTable:
         return True
 
     async def end_all(self, reason: Reason) -> None:
-        """Reset all connections and wait for their ends, for a bounded time."""
+        """Reset all connections, and wait for their end for a bounded time."""
         entries = list(self._live.values())
         for connection, _, _ in entries:
             connection.abort(reason)
         tasks = [task for _, task, _ in entries]
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=_END_S)
+        _, late = await asyncio.wait(tasks, timeout=_END_TIMEOUT_S)
         for task in late:
             task.cancel()
         if late:
             _log.warning("%d connections of %s did not end in time", len(late), self._forward_id)
-            await asyncio.wait(late, timeout=_END_S)
+            await asyncio.wait(late, timeout=_END_TIMEOUT_S)
 
     def snapshot(self, now: float) -> Iterator[Connection]:
-        """Those closed within the last half minute, then those that live."""
+        """Yield connections closed within the last 30 s, then the open ones."""
         recent = self._recent
         while recent and (recent[0].closed_at or 0.0) < now - _RECENT_S:
             recent.popleft()
         yield from recent
         for connection, _, ends in self._live.values():
             if not connection.record.process:
-                self._world.process_lookup.request(connection.id, ends, connection.record)
+                self._engine.process_lookup.request(connection.id, ends, connection.record)
             yield connection.snapshot(now)

@@ -1,6 +1,6 @@
-"""One forward: a local end, a follower of its target, and the connections between them.
+"""One forward: its listener, the reconciler of its target, and its connections.
 
-The forward is a supervised task: whatever goes wrong in it becomes a state and a retry.
+The forward is a supervised task: every error in it becomes a state and a retry.
 Its listener is opened once and closed by `stop` alone.
 """
 
@@ -42,41 +42,41 @@ _MAX_QUEUED = 2048
 
 
 class ActiveForward:
-    """A forward that is switched on.
+    """A forward that is active.
 
     Args:
         forward_id: Its id in the session.
-        spec: What the person asked for, with context and namespace filled in.
-        world: The engine around it.
+        spec: Its spec, with context and namespace filled in.
+        engine: The engine that owns it.
     """
 
-    def __init__(self, forward_id: str, spec: ForwardSpec, world: EngineContext) -> None:
+    def __init__(self, forward_id: str, spec: ForwardSpec, engine: EngineContext) -> None:
         self.id = forward_id
         self.spec = spec
-        self._world = world
-        self._alarm = AutoResetEvent()
-        self._story = StatusRecorder(forward_id, spec, world, on_state=self._state_changed)
-        self._gate = ConnectionQueue(
-            self._story,
-            on_parked=self._queued_changed,
-            on_sandbox_gone=lambda failure: self._follower.invalidate_pod(failure),
+        self._engine = engine
+        self._wake = AutoResetEvent()
+        self._recorder = StatusRecorder(forward_id, spec, engine, on_state=self._state_changed)
+        self._queue = ConnectionQueue(
+            self._recorder,
+            on_queued=self._queued_changed,
+            on_sandbox_gone=lambda failure: self._reconciler.invalidate_pod(failure),
         )
-        self._follower = Reconciler(
+        self._reconciler = Reconciler(
             spec,
-            gate=self._gate,
-            story=self._story,
-            alarm=self._alarm,
-            world=world,
+            queue=self._queue,
+            recorder=self._recorder,
+            wake=self._wake,
+            engine=engine,
             forward_id=forward_id,
         )
         self._table = ConnectionTable(
-            forward_id, spec, gate=self._gate, story=self._story, world=world
+            forward_id, spec, owner=self._queue, recorder=self._recorder, engine=engine
         )
         self._listener: Listener | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._lifecycle = asyncio.Lock()  # pause, resume and stop: one after the other
         self._commands: set[asyncio.Task[None]] = set()
-        self._over = False
+        self._is_stopped = False
 
     # ----------------------------------------------------------------------------------
     # Commands
@@ -84,48 +84,48 @@ class ActiveForward:
 
     def begin(self) -> None:
         """Start the forward's task. Call once."""
-        self._story.begin("started")
-        self._live_on()
+        self._recorder.begin("started")
+        self._start_task()
 
     async def stop(self, code: ReasonCode = ReasonCode.FORWARD_STOPPED) -> None:
         """Stop it for good, with its connections, within a few seconds. Idempotent."""
-        await self._to_its_end(self._stop(Reason(code=code)))
+        await self._run_to_completion(self._stop(Reason(code=code)))
 
     async def _stop(self, reason: Reason) -> None:
         async with self._lifecycle:
-            if self._over:
+            if self._is_stopped:
                 return
-            self._over = True
-            # Whoever waits for the port may have it at once.
+            self._is_stopped = True
+            # First, so that another program can bind the port at once.
             if self._listener is not None:
                 self._listener.close()
             stopped = Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)
-            self._gate.fail_waiting(stopped)
-            await self._end_life()
+            self._queue.fail_waiting(stopped)
+            await self._cancel_task()
             await self._table.end_all(stopped)
-            await self._follower.close()
-            self._story.advance(state_machine.Stopped(reason))
-            self._story.emit(EventKind.STOPPED)
+            await self._reconciler.close()
+            self._recorder.advance(state_machine.Stopped(reason))
+            self._recorder.emit(EventKind.STOPPED)
 
     async def pause(self) -> None:
         """Stop forwarding; keep the forward and its port. Idempotent."""
-        await self._to_its_end(self._pause())
+        await self._run_to_completion(self._pause())
 
     async def _pause(self) -> None:
         async with self._lifecycle:
-            if self._over or self._story.status.paused:
+            if self._is_stopped or self._recorder.status.paused:
                 return
             paused = Reason(code=ReasonCode.CONNECTION_FORWARD_PAUSED)
-            self._gate.fail_waiting(paused)
-            await self._end_life()
-            self._follower.abort(paused)
+            self._queue.fail_waiting(paused)
+            await self._cancel_task()
+            self._reconciler.abort(paused)
             await self._table.end_all(paused)
-            self._story.advance(state_machine.Paused())
+            self._recorder.advance(state_machine.Paused())
             if self._listener is not None:
                 self._listener.resume()  # to refuse, not to leave callers in the backlog
 
-    async def _to_its_end(self, command: Coroutine[None, None, None]) -> None:
-        """Run a command whole, even if whoever gave it goes away: half a pause is a lie."""
+    async def _run_to_completion(self, command: Coroutine[None, None, None]) -> None:
+        """Run a command to its end, even if its caller is canceled."""
         task = spawn(command, name=f"forward {self.id}: command")
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
@@ -134,49 +134,51 @@ class ActiveForward:
     async def resume(self) -> None:
         """Undo `pause`. Idempotent."""
         async with self._lifecycle:
-            if self._over or not self._story.status.paused:
+            if self._is_stopped or not self._recorder.status.paused:
                 return
-            self._gate.clear_failure()
-            self._story.advance(state_machine.Resumed())
-            self._story.begin("resumed")
-            self._follower.retry_now()
-            self._live_on()
+            self._queue.clear_failure()
+            self._recorder.advance(state_machine.Resumed())
+            self._recorder.begin("resumed")
+            self._reconciler.retry_now()
+            self._start_task()
 
     def reconnect(self) -> None:
-        """Cut the tunnels, forget every delay, and try again now."""
-        if self._over or self._story.status.paused:
+        """Cut the tunnels, reset every delay, and dial now."""
+        if self._is_stopped or self._recorder.status.paused:
             return
-        self._story.record(TimelineKind.NOTE, "reconnect requested")
-        self._follower.restart(Reason(code=ReasonCode.FORWARD_RECONNECTING))
+        self._recorder.record(TimelineKind.NOTE, "reconnect requested")
+        self._reconciler.restart(Reason(code=ReasonCode.FORWARD_RECONNECTING))
 
     def retry_if_waiting(self, reason: str) -> None:
-        """The world has changed: try again if it waits, make sure if it seems to work."""
-        status = self._story.status
-        if self._over or status.paused:
+        """Retry now if it waits, and probe its tunnels if it is ready; the environment changed."""
+        status = self._recorder.status
+        if self._is_stopped or status.paused:
             return
         if status.retry_at is not None or status.state is ForwardState.BLOCKED:
-            self._story.record(TimelineKind.NOTE, f"{reason}: trying again")
-            self._follower.retry_now()
+            self._recorder.record(TimelineKind.NOTE, f"{reason}: trying again")
+            self._reconciler.retry_now()
         elif status.state is ForwardState.READY:
-            self._follower.probe()
+            self._reconciler.probe()
 
     def cut_backoff(self) -> None:
-        """Another forward of the same context got through to the API server."""
-        if not self._over and self._follower.waits_for_cluster:
-            self._story.record(TimelineKind.NOTE, "the API server answers others: trying again")
-            self._follower.retry_now()
+        """Retry now if it waits for the API server, which another forward has reached."""
+        if not self._is_stopped and self._reconciler.waits_for_cluster:
+            self._recorder.record(
+                TimelineKind.NOTE, "another forward has reached the API server: trying again"
+            )
+            self._reconciler.retry_now()
 
     def close_connection(self, connection_id: int) -> bool:
-        """End one connection; False when it is not one of ours, or has ended."""
+        """Close one connection; return False if it is not of this forward, or has ended."""
         reason = Reason(code=ReasonCode.CONNECTION_CLOSED_BY_USER)
         return self._table.close(connection_id, reason)
 
     # ----------------------------------------------------------------------------------
-    # Being handed over to another process
+    # Handover to another process
     # ----------------------------------------------------------------------------------
 
     def hold(self) -> InheritedSockets:
-        """Accept nothing for now; gives the sockets that listen."""
+        """Stop accepting for now, and return the listening sockets."""
         return self._listener.hold() if self._listener is not None else {}
 
     def release(self) -> None:
@@ -185,13 +187,13 @@ class ActiveForward:
             self._listener.release()
 
     def detach(self) -> None:
-        """Listen no more, for another process does; go on for the connections there are."""
+        """Close the listener, which another process has taken over; keep the connections."""
         if self._listener is not None:
             self._listener.close()
 
     @property
     def is_idle(self) -> bool:
-        """Whether there are no connections."""
+        """Return whether there are no connections."""
         return not len(self._table)
 
     # ----------------------------------------------------------------------------------
@@ -200,28 +202,28 @@ class ActiveForward:
 
     @property
     def state(self) -> ForwardState:
-        """The state now."""
-        return self._story.status.state
+        """Return the current state."""
+        return self._recorder.status.state
 
     @property
     def addresses(self) -> tuple[LocalAddress, ...]:
-        """What it listens on."""
+        """Return the addresses it listens on."""
         return self._listener.addresses if self._listener is not None else ()
 
     @property
     def timeline(self) -> tuple[TimelineEntry, ...]:
-        """What happened, oldest first."""
-        return self._story.timeline
+        """Return the timeline, oldest entry first."""
+        return self._recorder.timeline
 
     @property
     def not_ready_cause(self) -> Reason | None:
-        """Why it is not ready; see `Reconciler.not_ready_cause`."""
-        return self._follower.not_ready_cause
+        """Return why it is not ready; see `Reconciler.not_ready_cause`."""
+        return self._reconciler.not_ready_cause
 
     def snapshot(self) -> Forward:
-        """The forward as it stands."""
-        story, status = self._story, self._story.status
-        pool = self._follower.pool if status.state is ForwardState.READY else None
+        """Return the forward as it is now."""
+        recorder, status = self._recorder, self._recorder.status
+        pool = self._reconciler.pool if status.state is ForwardState.READY else None
         return Forward(
             id=self.id,
             spec=self.spec,
@@ -230,86 +232,86 @@ class ActiveForward:
             reason=reason_text(status.reason),
             hint=status.hint,
             blocked_by=status.blocked_by,
-            since=story.since,
-            started_at=story.started_at,
+            since=recorder.since,
+            started_at=recorder.started_at,
             retry_at=status.retry_at,
             paused=status.paused,
             listening=self.addresses,
-            pod=self._follower.pod,
-            remote_port=story.remote_port,
+            pod=self._reconciler.pod,
+            remote_port=recorder.remote_port,
             transport=pool.transport if pool is not None else None,
             tunnels=pool.tunnels if pool is not None else 0,
             round_trip_s=pool.round_trip_s if pool is not None else None,
-            queued=self._gate.queued,
-            counters=self._gate.counters.snapshot(),
-            last_event=story.last_event,
+            queued=self._queue.queued,
+            counters=self._queue.counters.snapshot(),
+            last_event=recorder.last_event,
         )
 
     def connections(self, now: float) -> Iterator[Connection]:
-        """Connections closed within the last half minute, then those that live."""
+        """Yield connections closed within the last 30 s, then the open ones."""
         return self._table.snapshot(now)
 
     # ----------------------------------------------------------------------------------
-    # Life
+    # Task
     # ----------------------------------------------------------------------------------
 
-    def _live_on(self) -> None:
-        self._life = spawn_restarting(self._live, name=f"forward {self.id}")
+    def _start_task(self) -> None:
+        self._task = spawn_restarting(self._run, name=f"forward {self.id}")
 
-    async def _end_life(self) -> None:
-        life, self._life = self._life, None
-        if life is not None:
-            life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
+    async def _cancel_task(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         while True:
             delay = 0.0
             try:
-                watch = self._follower.watch()
+                watch = self._reconciler.watch()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(
-                        self._follower.follow_watch(watch), name=f"forward {self.id}: target"
+                        self._reconciler.follow_watch(watch), name=f"forward {self.id}: target"
                     )
-                    tasks.create_task(self._work(), name=f"forward {self.id}: work")
-            except Exception as error:  # noqa: BLE001 - whatever it is becomes a state and a retry
-                delay = self._follower.record_crash(error)
+                    tasks.create_task(self._listen_and_follow(), name=f"forward {self.id}: work")
+            except Exception as error:  # noqa: BLE001 - every error becomes a state and a retry
+                delay = self._reconciler.record_crash(error)
             finally:
-                await self._follower.release()
-            await self._alarm.wait(delay)
+                await self._reconciler.release()
+            await self._wake.wait(delay)
 
-    async def _work(self) -> None:
+    async def _listen_and_follow(self) -> None:
         if self._listener is None:
             self._listener = await open_listener(
                 self.spec,
-                resolution=lambda: self._follower.resolution,
-                alarm=self._alarm,
-                story=self._story,
-                world=self._world,
+                resolution=lambda: self._reconciler.resolution,
+                wake=self._wake,
+                recorder=self._recorder,
+                engine=self._engine,
                 on_accept=self._accepted,
             )
-        await self._follower.follow()
+        await self._reconciler.follow()
 
     # ----------------------------------------------------------------------------------
-    # What the parts tell one another
+    # Callbacks of its parts
     # ----------------------------------------------------------------------------------
 
-    def _accepted(self, sock: socket.socket, client: LocalAddress, ours: LocalAddress) -> None:
-        if self._story.status.paused or self._over:
+    def _accepted(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> None:
+        if self._recorder.status.paused or self._is_stopped:
             close_socket(sock, reset=True)
-            self._story.record(TimelineKind.CONNECTION, "refused a connection while paused")
+            self._recorder.record(TimelineKind.CONNECTION, "refused a connection while paused")
             return
-        self._table.add(sock, client, ours)
+        self._table.add(sock, client, local)
 
     def _state_changed(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY:
-            self._gate.pause()
+            self._queue.pause()
         if after is ForwardState.READY:
-            assert self._follower.pool is not None
-            self._gate.admit(self._follower.pool)
+            assert self._reconciler.pool is not None
+            self._queue.admit(self._reconciler.pool)
             if self._listener is not None:
                 self._listener.resume()
-            self._world.became_ready(self.spec.target.context)
+            self._engine.became_ready(self.spec.target.context)
 
     def _queued_changed(self, queued: int) -> None:
         if self._listener is not None:
@@ -317,4 +319,4 @@ class ActiveForward:
                 self._listener.pause()
             elif queued <= _MAX_QUEUED // 2:
                 self._listener.resume()
-        self._world.changed()
+        self._engine.changed()

@@ -1,4 +1,4 @@
-"""How a forward comes by its local port: the port is opened once, however long that takes."""
+"""Opening of a forward's local port, retried until it succeeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tui_forward.model import (
     Unresolved,
 )
 
-# A port that is taken is tried again this often: one bind(2).
+# Retry interval for a taken port: one attempt costs one bind(2).
 _RETRY_S = 1.0
 
 
@@ -36,49 +36,49 @@ async def open_listener(
     spec: ForwardSpec,
     *,
     resolution: Callable[[], Resolution],
-    alarm: AutoResetEvent,
-    story: StatusRecorder,
-    world: EngineContext,
+    wake: AutoResetEvent,
+    recorder: StatusRecorder,
+    engine: EngineContext,
     on_accept: Callable[[socket.socket, LocalAddress, LocalAddress], None],
 ) -> Listener:
-    """Bind the forward's addresses and accept on them; waits until the port can be had.
+    """Bind the forward's addresses and accept on them; wait until the port is free.
 
     Args:
-        spec: What was asked for.
-        resolution: What the target means now, for ports given by name.
-        alarm: Rings when `resolution` changes, or somebody asks to try again.
-        story: Where trouble is told.
-        world: The engine, which knows the ports of other forwards.
+        spec: Spec of the forward.
+        resolution: Returns the current resolution, for ports given by name.
+        wake: Set when `resolution` changes, or a retry is requested.
+        recorder: Receives what blocks the port.
+        engine: The engine, which has the ports of other forwards.
         on_accept: As in `Listener`.
     """
     while True:
-        wish = _wish(spec, resolution())
-        if wish is None:
+        request = _port_request(spec, resolution())
+        if request is None:
             missing = resolution()
             assert isinstance(missing, Unresolved)
-            story.advance(state_machine.PodMissing(missing.reason))
-            await alarm.wait()
+            recorder.advance(state_machine.PodMissing(missing.reason))
+            await wake.wait()
             continue
         try:
-            sockets = bind_sockets(spec.addresses, wish, world.inherited_sockets)
+            sockets = bind_sockets(spec.addresses, request, engine.inherited_sockets)
         except ForwardError as error:
-            reason = await _name_port_owner(error.reason, world)
-            story.advance(state_machine.ListenerBlocked(reason))
-            await alarm.wait(_RETRY_S)
+            reason = await _name_port_owner(error.reason, engine)
+            recorder.advance(state_machine.ListenerBlocked(reason))
+            await wake.wait(_RETRY_S)
             continue
         listener = Listener(
             sockets,
             on_accept=on_accept,
-            on_exhausted=lambda text: story.record_problem(TimelineKind.NOTE, text),
+            on_exhausted=lambda text: recorder.record_problem(TimelineKind.NOTE, text),
         )
         addresses = ", ".join(str(address) for address in listener.addresses)
-        story.record(TimelineKind.STATE, f"listening on {addresses}")
-        story.emit(EventKind.LISTENING, listening=listener.addresses)
+        recorder.record(TimelineKind.STATE, f"listening on {addresses}")
+        recorder.emit(EventKind.LISTENING, listening=listener.addresses)
         return listener
 
 
-def _wish(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
-    """The local port to bind; None until the number behind a port's name is known."""
+def _port_request(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
+    """Return the local port to bind; None until a port name is resolved."""
     if spec.local_port is not None:
         return PortRequest(spec.local_port, required=True)
     if spec.target.port.isdecimal():
@@ -88,12 +88,12 @@ def _wish(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
     return None
 
 
-async def _name_port_owner(reason: Reason, world: EngineContext) -> Reason:
+async def _name_port_owner(reason: Reason, engine: EngineContext) -> Reason:
     """Add the forward or process that holds a taken port."""
     if reason.code is not ReasonCode.LOCAL_PORT_TAKEN:
         return reason
     port = int(reason.port)
-    forward = world.own_forward_on(port)
+    forward = engine.own_forward_on(port)
     if forward:
         hint = "Stop that forward, or choose another local port"
         return replace(reason, process=forward, hint=hint)

@@ -1,6 +1,6 @@
 """Reasons of a forward's states, made of errors, pods and resolutions. Pure.
 
-Adds what the layer that raised an error cannot know: which pod was dialed, in which namespace,
+Adds what the layer that raised an error does not have: which pod was dialed, in which namespace,
 on which node.
 """
 

@@ -1,15 +1,15 @@
-"""Keeps a pool connected to the pod that a target means, through everything.
+"""Reconciler of one forward: keeps a pool connected to the pod that the target resolves to.
 
-Level-triggered: each time something happens, what should be (the target's pod now) is
-compared with what is (the pool), and the difference acted on. No order of events can leave
-it waiting for one that has passed.
+Level-triggered: on every event the desired state (the resolved pod) is compared with the actual
+one (the pool), and the difference is acted on. No order of events can make it wait for an event
+that has passed.
 
 Invariants:
 
 * At most one `TunnelPool.connect` runs at a time, as a task of its own, so that a pod that
   changes can interrupt it.
-* `Story` hears of a tunnel only while the pool says it is up, and of its loss before
-  anything else is done about it.
+* `StatusRecorder` gets `TunnelUp` only while the pool is up, and `TunnelLost` before anything
+  else is done about the loss.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ from tui_forward.reasons import blocked_by, error_text, reason_text
 
 _log = logging.getLogger(__name__)
 
-# What needs a person is tried again by itself, though slowly: an exec plugin may open a browser.
+# What needs the user is retried automatically, but slowly: an exec plugin may open a browser.
 _BLOCKED_RETRY_S = (15.0, 30.0, 60.0, 120.0, 300.0)
-# Events may cut a back-off short, but not below half of its bound, or this.
-_LEAST_PAUSE_MAX_S = 3.0
-# A stream that was opened towards the previous pod may report that one's end this much later.
+# Events may shorten a back-off, but not below half of its bound, or this.
+_MAX_MIN_PAUSE_S = 3.0
+# A stream opened towards the previous pod may report the end of that pod this much later.
 _STALE_REPORT_S = 0.25
-_CLOSE_S = 5.0
-# For so long a sandbox that is gone is the reason why there is no pod, and not the other way round.
-_EVIDENCE_S = 3.0
-# How long a tunnel may take to answer when there is reason to doubt it.
-_PROBE_S = 3.0
+_CLOSE_TIMEOUT_S = 5.0
+# A gone sandbox counts as the cause of a missing pod for this long.
+_SANDBOX_CAUSE_S = 3.0
+# How long a tunnel may take to answer a probe.
+_PROBE_TIMEOUT_S = 3.0
 
 
 class Reconciler:
-    """Follows one target with one pool.
+    """Connects one pool to the pod of one target.
 
     Args:
-        spec: What was asked for.
-        gate: Told when connections may pass.
-        story: Told what happens.
-        alarm: Rung by the pool, by the target and by whoever wants another look now.
-        world: The engine.
+        spec: Spec of the forward.
+        queue: Connections that wait for the pool.
+        recorder: Receives what happens.
+        wake: Set by the pool, by the target and by requests to retry now.
+        engine: The engine that owns the forward.
         forward_id: For logs and task names.
     """
 
@@ -70,54 +70,54 @@ class Reconciler:
         self,
         spec: ForwardSpec,
         *,
-        gate: ConnectionQueue,
-        story: StatusRecorder,
-        alarm: AutoResetEvent,
-        world: EngineContext,
+        queue: ConnectionQueue,
+        recorder: StatusRecorder,
+        wake: AutoResetEvent,
+        engine: EngineContext,
         forward_id: str,
     ) -> None:
         self._spec = spec
-        self._gate = gate
-        self._story = story
-        self._alarm = alarm
-        self._world = world
+        self._queue = queue
+        self._recorder = recorder
+        self._wake = wake
+        self._engine = engine
         self._forward_id = forward_id
         self._name = f"forward {forward_id}"
         self._watch: TargetWatch | None = None
         self._dial: asyncio.Task[None] | None = None
-        self._goal: Resolved | None = None  # of the present or the latest dial
-        self._connected: Resolved | None = None  # what the pool was connected to last
+        self._dial_target: Resolved | None = None  # of the current or latest dial
+        self._connected: Resolved | None = None  # latest connection of the pool
         self._moved_at = 0.0  # when the pool was connected to another pod than before
         self._was_up = False
-        self._cut_by_us = False
+        self._was_aborted = False
         self._failure: Reason | None = None  # of the latest dial or tunnel
         self._sandbox_gone: Reason | None = None
         self._sandbox_gone_at = 0.0
         self._backoff = Backoff()
-        self._blocked_tries = 0
+        self._blocked_attempts = 0
         self._failed_at = 0.0
-        self._retry_at = 0.0  # monotonic; in the past is "now"
-        self.waits_for_cluster = False  # the latest dial failed for no reason of the pod's
+        self._retry_at = 0.0  # monotonic; a past time is "now"
+        self.waits_for_cluster = False  # the latest dial failed independently of the pod
         self.resolution: Resolution = Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING))
         self.pool: TunnelPool | None = None
 
     @property
     def pod(self) -> PodRef | None:
-        """The pod behind the forward now, or the last one."""
+        """Return the current pod, or the last one."""
         if isinstance(self.resolution, Resolved):
             return self.resolution.pod
         return self._connected.pod if self._connected is not None else None
 
     @property
     def not_ready_cause(self) -> Reason | None:
-        """Why the pool is down; None if nothing has failed.
+        """Return why the pool is down; None if nothing has failed.
 
         Meaningless while the forward is ready or stopped.
         """
         if self._watch is None or isinstance(self.resolution, Resolved):
             return self._failure
         gone = self._sandbox_gone
-        if gone is not None and time.monotonic() - self._sandbox_gone_at < _EVIDENCE_S:
+        if gone is not None and time.monotonic() - self._sandbox_gone_at < _SANDBOX_CAUSE_S:
             return gone
         return self.resolution.reason
 
@@ -126,106 +126,106 @@ class Reconciler:
     # ----------------------------------------------------------------------------------
 
     def watch(self) -> TargetWatch:
-        """Begin to follow the target.
+        """Start to follow the target.
 
         Raises:
             ConfigError: The context cannot be used.
         """
-        self._watch = self._world.clusters.watch(self._spec.target)
+        self._watch = self._engine.clusters.watch(self._spec.target)
         self._failure = None
-        self._learn(self._watch.current)
+        self._update_resolution(self._watch.current)
         return self._watch
 
     async def follow_watch(self, watch: TargetWatch) -> None:
-        """Keep `resolution` up to date, until cancelled."""
+        """Keep `resolution` current, until canceled."""
         while True:
-            self._learn(await watch.changed(self.resolution))
-            # A pod event ends any waiting, but not faster than failures in a row allow.
-            pause = self._backoff.bound_s(time.monotonic(), crowd=self._crowd()) / 2
-            self._hurry(self._failed_at + min(_LEAST_PAUSE_MAX_S, pause))
+            self._update_resolution(await watch.changed(self.resolution))
+            # A pod event ends a delay, but not faster than repeated failures allow.
+            pause = self._backoff.bound_s(time.monotonic(), competitors=self._count_dialing()) / 2
+            self._retry_by(self._failed_at + min(_MAX_MIN_PAUSE_S, pause))
 
-    def _learn(self, resolution: Resolution) -> None:
+    def _update_resolution(self, resolution: Resolution) -> None:
         self.resolution = resolution
         if isinstance(resolution, Resolved):
-            self._story.remote_port = resolution.port
+            self._recorder.remote_port = resolution.port
         connected = self._connected
-        if connected is None or not _same(connected, resolution):
-            self._gate.mark_pod_stale()
+        if connected is None or not _same_tunnels(connected, resolution):
+            self._queue.mark_pod_stale()
 
     def invalidate_pod(self, failure: ForwardError) -> None:
-        """A connection was told that the pod's sandbox is gone."""
+        """Stop using the pod, whose sandbox a connection found gone."""
         pod = self._connected.pod if self._connected is not None else None
         if pod is None or self._watch is None:
             return
         if time.monotonic() - self._moved_at < _STALE_REPORT_S:
-            return  # likely the previous pod's; the connection tries again and reports again
+            return  # probably the previous pod's; the connection retries and reports again
         self._sandbox_gone, self._sandbox_gone_at = failure.reason, time.monotonic()
-        self._story.record_problem(
+        self._recorder.record_problem(
             TimelineKind.POD, f"pod {pod.name}: {failure.message}", failure.code
         )
         self._watch.invalidate(pod.uid)
 
     # ----------------------------------------------------------------------------------
-    # The clock
+    # Delays
     # ----------------------------------------------------------------------------------
 
-    def _hurry(self, earliest: float) -> None:
+    def _retry_by(self, earliest: float) -> None:
         self._retry_at = min(self._retry_at, earliest)
-        self._alarm.set()
+        self._wake.set()
 
     def retry_now(self) -> None:
-        """The world has changed: forget the delays and try now."""
+        """Reset the delays and dial now."""
         self._backoff.reset()
-        self._blocked_tries = 0
-        self._hurry(0.0)
+        self._blocked_attempts = 0
+        self._retry_by(0.0)
 
     def probe(self) -> None:
-        """Make sure that the tunnels that seem to be up are."""
+        """Check that tunnels that appear to be up still answer."""
         if self.pool is not None and self.pool.up:
-            self.pool.probe(_PROBE_S)
+            self.pool.probe(_PROBE_TIMEOUT_S)
 
     def restart(self, reason: Reason) -> None:
-        """Cut the tunnels and whatever is being tried, and try again now."""
+        """Cut the tunnels, cancel the current dial, and dial again now."""
         if self._dial is not None:
             self._dial.cancel()
-        self._cut_by_us = True
+        self._was_aborted = True
         if self.pool is not None:
             self.pool.abort(reason)
         self.retry_now()
 
-    def _crowd(self) -> int:
-        return self._world.count_connecting(self._spec.target.context)
+    def _count_dialing(self) -> int:
+        return self._engine.count_connecting(self._spec.target.context)
 
     def _delay_after(self, reason: Reason, now: float) -> float:
         if blocked_by(reason) is None:
-            return self._backoff.failed(now, crowd=self._crowd())
-        delay = _BLOCKED_RETRY_S[min(self._blocked_tries, len(_BLOCKED_RETRY_S) - 1)]
-        self._blocked_tries += 1
+            return self._backoff.failed(now, competitors=self._count_dialing())
+        delay = _BLOCKED_RETRY_S[min(self._blocked_attempts, len(_BLOCKED_RETRY_S) - 1)]
+        self._blocked_attempts += 1
         return delay
 
     # ----------------------------------------------------------------------------------
-    # Following
+    # Reconciliation
     # ----------------------------------------------------------------------------------
 
     async def follow(self) -> None:
-        """Keep the pool connected, until cancelled."""
+        """Keep the pool connected, until canceled."""
         while True:
-            await self._alarm.wait(await self._reconcile())
+            await self._wake.wait(await self._reconcile())
 
     async def release(self) -> None:
-        """Stop dialling and following; the pool stays as it is."""
-        await self._stop_dialling()
+        """Stop dialing and following; leave the pool as it is."""
+        await self._stop_dial()
         if self._watch is not None:
             self._watch.close()
             self._watch = None
 
     async def close(self) -> None:
-        """Cut all tunnels and wait for that, for a bounded time. Idempotent."""
+        """Close the pool and wait for that, for a bounded time. Idempotent."""
         await self.release()
         if self.pool is None:
             return
         try:
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.pool.close()
         except TimeoutError:
             _log.warning("the tunnels of %s did not close in time", self._name)
@@ -237,7 +237,7 @@ class Reconciler:
             self.pool.abort(reason)
 
     def record_crash(self, error: Exception) -> float:
-        """Turn any exception into a state; returns the seconds until the next try."""
+        """Turn any exception into a state; return the seconds until the next attempt."""
         cause: BaseException = error
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
@@ -246,79 +246,81 @@ class Reconciler:
         if isinstance(cause, TuiForwardError):
             self._failure = cause.reason
             delay = self._delay_after(cause.reason, now)
-            self._story.advance(state_machine.DialFailed(cause.reason, time.time() + delay))
+            self._recorder.advance(state_machine.DialFailed(cause.reason, time.time() + delay))
             return delay
         _log.error("%s failed and restarts", self._name, exc_info=error)
-        delay = max(1.0, self._backoff.failed(now, crowd=self._crowd()))
+        delay = max(1.0, self._backoff.failed(now, competitors=self._count_dialing()))
         detail = f"{type(cause).__name__}: {error_text(cause)}"
         self._failure = Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail)
         failed = Reason(code=ReasonCode.FORWARD_FAILED, detail=detail)
-        self._story.advance(state_machine.Failed(failed, time.time() + delay))
+        self._recorder.advance(state_machine.Failed(failed, time.time() + delay))
         return delay
 
     async def _reconcile(self) -> float | None:
-        """Act on the difference between target and pool; returns seconds until the next look."""
+        """Act on the difference between target and pool; return the seconds until the next run."""
         if self.pool is not None and self._was_up and not self.pool.up:
-            await self._lost(self.pool)
+            await self._process_loss(self.pool)
         if self._dial is not None and self._dial.done():
-            self._dialled(self._dial)
-        goal = self.resolution
-        if isinstance(goal, Unresolved):
-            await self._stop_dialling()
-            self._let_go(goal.reason)
+            self._process_dial(self._dial)
+        resolved = self.resolution
+        if isinstance(resolved, Unresolved):
+            await self._stop_dial()
+            self._disconnect(resolved.reason)
             before = self._connected.pod if self._connected is not None else None
-            lost = reasons.lost_pod(goal, before)
-            self._story.advance(state_machine.PodMissing(goal.reason, lost))
+            lost = reasons.lost_pod(resolved, before)
+            self._recorder.advance(state_machine.PodMissing(resolved.reason, lost))
             return None
         if self._dial is not None:
-            assert self._goal is not None
-            if _same(self._goal, goal):
+            assert self._dial_target is not None
+            if _same_tunnels(self._dial_target, resolved):
                 return None
-            await self._stop_dialling()
+            await self._stop_dial()
         pool = self.pool
         if pool is not None and pool.up and self._connected is not None:
-            if _same(self._connected, goal):
-                self._stay(self._connected, goal, pool)
+            if _same_tunnels(self._connected, resolved):
+                self._keep_pod(self._connected, resolved, pool)
                 return None
             self._was_up = False
-            self._story.advance(state_machine.PodMoved(reasons.pod_moved(self._connected, goal)))
+            self._recorder.advance(
+                state_machine.PodMoved(reasons.pod_moved(self._connected, resolved))
+            )
         now = time.monotonic()
         if now < self._retry_at:
             return self._retry_at - now
-        self._start_dialling(goal)
+        self._start_dial(resolved)
         return None
 
-    def _start_dialling(self, goal: Resolved) -> None:
-        self._story.advance(state_machine.DialStarted(reasons.connecting(goal)))
-        self._goal = goal
-        self._cut_by_us = False
-        self._dial = asyncio.create_task(self._connect(goal), name=f"{self._name}: dial")
-        self._dial.add_done_callback(lambda _: self._alarm.set())
+    def _start_dial(self, resolved: Resolved) -> None:
+        self._recorder.advance(state_machine.DialStarted(reasons.connecting(resolved)))
+        self._dial_target = resolved
+        self._was_aborted = False
+        self._dial = asyncio.create_task(self._connect(resolved), name=f"{self._name}: dial")
+        self._dial.add_done_callback(lambda _: self._wake.set())
 
-    async def _connect(self, goal: Resolved) -> None:
+    async def _connect(self, resolved: Resolved) -> None:
         if self.pool is None:
             self.pool = TunnelPool(
-                self._world.clusters.access(self._spec.target.context),
+                self._engine.clusters.access(self._spec.target.context),
                 transport=self._spec.transport,
-                transport_cache=self._world.transport_cache,
-                limits=self._world.limits,
+                transport_cache=self._engine.transport_cache,
+                limits=self._engine.limits,
                 on_change=self._pool_changed,
                 forward_id=self._forward_id,
             )
-        await self.pool.connect(goal.pod, goal.port)
+        await self.pool.connect(resolved.pod, resolved.port)
 
-    async def _stop_dialling(self) -> None:
+    async def _stop_dial(self) -> None:
         dial, self._dial = self._dial, None
         if dial is not None:
             dial.cancel()
             await asyncio.gather(dial, return_exceptions=True)
 
-    def _dialled(self, dial: asyncio.Task[None]) -> None:
-        """The dial has ended, well or not."""
-        goal, pool, self._dial = self._goal, self.pool, None
-        assert goal is not None
+    def _process_dial(self, dial: asyncio.Task[None]) -> None:
+        """Process the end of a dial."""
+        resolved, pool, self._dial = self._dial_target, self.pool, None
+        assert resolved is not None
         if dial.cancelled():
-            return  # by `start_over`
+            return  # by `restart`
         now = time.monotonic()
         try:
             dial.result()
@@ -328,56 +330,56 @@ class Reconciler:
             self._failed_at = now
             self._retry_at = now + delay
             if isinstance(error, ApiError) and error.not_found and self._watch is not None:
-                self._watch.invalidate(goal.pod.uid)
+                self._watch.invalidate(resolved.pod.uid)
             self.waits_for_cluster = reasons.affects_all_pods(error.reason)
-            reason = reasons.dial_failed(error, self._spec.target, goal.pod)
-            self._story.last_event = reason_text(reason)
-            self._story.advance(state_machine.DialFailed(reason, time.time() + delay))
+            reason = reasons.dial_failed(error, self._spec.target, resolved.pod)
+            self._recorder.last_event = reason_text(reason)
+            self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
             return
         assert pool is not None
-        before, self._connected = self._connected, goal
+        before, self._connected = self._connected, resolved
         self._failure = None
         self._retry_at = 0.0
-        self._blocked_tries = 0
+        self._blocked_attempts = 0
         self.waits_for_cluster = False
         self._backoff.succeeded(now)
-        if before is not None and before.pod.uid != goal.pod.uid:
+        if before is not None and before.pod.uid != resolved.pod.uid:
             self._moved_at = now
-            self._story.record(TimelineKind.POD, f"{before.pod.name} → {goal.pod.name}")
+            self._recorder.record(TimelineKind.POD, f"{before.pod.name} → {resolved.pod.name}")
         self._was_up = True
 
-    def _stay(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:
-        """The pool goes where it should."""
+    def _keep_pod(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:
+        """Publish that the pool is connected to the resolved pod."""
         if before.incarnation != now.incarnation:
-            self._story.record(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
+            self._recorder.record(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
         self._connected = now
-        self._gate.set_pod(now)
-        self._story.advance(state_machine.TunnelUp(reasons.ready(now, pool.transport)))
+        self._queue.set_pod(now)
+        self._recorder.advance(state_machine.TunnelUp(reasons.ready(now, pool.transport)))
 
-    async def _lost(self, pool: TunnelPool) -> None:
+    async def _process_loss(self, pool: TunnelPool) -> None:
         self._was_up = False
-        error = await pool.wait_lost()  # it is down: this does not wait
-        self._failure = None if self._cut_by_us else error.reason
+        error = await pool.wait_lost()  # does not wait: the pool is down
+        self._failure = None if self._was_aborted else error.reason
         now = time.monotonic()
         self._failed_at = now
-        self._retry_at = now + self._backoff.failed(now, crowd=self._crowd())
-        self._story.advance(state_machine.TunnelLost(error.reason))
+        self._retry_at = now + self._backoff.failed(now, competitors=self._count_dialing())
+        self._recorder.advance(state_machine.TunnelLost(error.reason))
 
-    def _let_go(self, reason: Reason) -> None:
-        """New connections must not go to the pod there was; those it has may end in peace."""
+    def _disconnect(self, reason: Reason) -> None:
+        """Stop using the previous pod for new connections; keep those that it has."""
         self._was_up = False
         if self.pool is not None and self.pool.up:
             self.pool.disconnect(reason)
 
     def _pool_changed(self) -> None:
         if self.pool is not None and not self.pool.up:
-            # At once, not when the task gets its turn: nobody passes the gate to a dead pool.
-            self._gate.pause()
+            # At once, not when the task runs: no connection must get a pool that is down.
+            self._queue.pause()
         if self.pool is None or self.pool.up != self._was_up:
-            self._alarm.set()
-        self._world.changed()
+            self._wake.set()
+        self._engine.changed()
 
 
-def _same(one: Resolved, other: Resolution) -> bool:
-    """Whether two resolutions need the same tunnels."""
+def _same_tunnels(one: Resolved, other: Resolution) -> bool:
+    """Return whether two resolutions need the same tunnels."""
     return isinstance(other, Resolved) and (one.pod.uid, one.port) == (other.pod.uid, other.port)

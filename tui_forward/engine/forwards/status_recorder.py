@@ -1,7 +1,7 @@
-"""What a forward tells: its status, its timeline, its events, the length of its outages.
+"""Recorder of a forward's status, timeline, events and outages.
 
-Everything shown about a forward passes through here, so that the status, the timeline and
-the events of `--json` never contradict one another.
+Everything shown about a forward passes through here, so that status, timeline and the events
+of `--json` are consistent.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 class StatusRecorder:
-    """One forward's story.
+    """Records what happens to one forward.
 
     Args:
         forward_id: Its id.
-        spec: What was asked for.
-        world: The engine, which passes events on.
+        spec: Spec of the forward.
+        engine: The engine, which publishes events.
         on_state: Called with the state before and after, whenever it changes. Must not raise.
     """
 
@@ -44,13 +44,13 @@ class StatusRecorder:
         self,
         forward_id: str,
         spec: ForwardSpec,
-        world: EngineContext,
+        engine: EngineContext,
         *,
         on_state: Callable[[ForwardState, ForwardState], None],
     ) -> None:
         self._id = forward_id
         self._target = str(spec.target)
-        self._world = world
+        self._engine = engine
         self._on_state = on_state
         self._log = ForwardLogger(_log, forward_id, spec.target.context)
         self._timeline = Timeline()
@@ -62,23 +62,23 @@ class StatusRecorder:
 
     @property
     def timeline(self) -> tuple[TimelineEntry, ...]:
-        """What happened, oldest first."""
+        """Return the timeline, oldest entry first."""
         return self._timeline.entries
 
     @property
     def outage(self) -> Outage | None:
-        """The stretch without a tunnel that is not settled yet, if any."""
+        """Return the outage that is not settled yet, if any."""
         return self._outage
 
     def begin(self, text: str) -> None:
-        """It is switched on, or goes on after a pause."""
+        """Record that the forward starts, or resumes after a pause."""
         self.record(TimelineKind.STATE, text)
         self._outage = Outage(time.monotonic(), first=True)
 
-    def advance(self, given: state_machine.Input) -> None:
-        """Feed the state machine, and tell everybody if that changed what is shown."""
+    def advance(self, event: state_machine.Input) -> None:
+        """Feed the state machine, and publish the status if it has changed."""
         before = self.status
-        after = self.status = state_machine.next_status(before, given)
+        after = self.status = state_machine.next_status(before, event)
         if after == before:
             return
         moved = after.state is not before.state
@@ -86,15 +86,15 @@ class StatusRecorder:
             self.since = time.time()
         if moved or after.reason != before.reason:
             self._log.info("%s: %s", after.state, reason_text(after.reason))
-            # Every dial of a long outage would push everything else out of the timeline.
-            if moved or not isinstance(given, state_machine.DialStarted):
+            # The dials of a long outage would push everything else out of the timeline.
+            if moved or not isinstance(event, state_machine.DialStarted):
                 text = f"{after.state}: {reason_text(after.reason)}"
                 self.record(TimelineKind.STATE, text, after.reason.code)
             if after.state is not ForwardState.STOPPED or after.paused:
                 self.emit(EventKind.STATE)
         if moved:
             self._moved(before.state, after.state)
-        self._world.changed()
+        self._engine.changed()
 
     def _moved(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY and after is not ForwardState.STOPPED:
@@ -108,7 +108,7 @@ class StatusRecorder:
             self.finish_outage(self._outage)
 
     def finish_outage(self, outage: Outage) -> None:
-        """Say how long an outage was, once all connections it held are accounted for."""
+        """Record the length of an outage once all connections it queued are settled."""
         if outage is not self._outage or not outage.settled:
             return
         self._outage = None
@@ -120,7 +120,7 @@ class StatusRecorder:
     def record(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
         """Add an entry to the timeline."""
         self._timeline.add(time.time(), kind, text, code)
-        self._world.changed()
+        self._engine.changed()
 
     def record_problem(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
         """Add an entry about a failure."""
@@ -154,4 +154,4 @@ class StatusRecorder:
             remote_port=self.remote_port if connection is None else None,
             connection=connection,
         )
-        self._world.emit(event)
+        self._engine.emit(event)

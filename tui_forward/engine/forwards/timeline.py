@@ -1,4 +1,4 @@
-"""What happened to one forward, in words and bounded, and how long its outages were.
+"""Bounded timeline of one forward, and the outages in it.
 
 Pure: the caller has the clock.
 """
@@ -14,10 +14,10 @@ _LIMIT = 200
 
 
 class Timeline:
-    """The last things that happened, oldest first.
+    """The latest entries, oldest first.
 
-    The same text again and again (a client that polls a closed port) becomes one entry
-    with a count, so that it cannot push everything else out.
+    A repeated entry (a client that polls a closed port) becomes one entry with a count, so
+    that it cannot push out everything else.
     """
 
     __slots__ = ("_entries", "_repeats")
@@ -27,7 +27,7 @@ class Timeline:
         self._repeats: deque[tuple[str, int]] = deque(maxlen=limit)
 
     def add(self, at: float, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
-        """Append an entry, or count it up if the latest one says the same."""
+        """Append an entry, or count up the latest one if it is the same."""
         if self._entries:
             last, (words, count) = self._entries[-1], self._repeats[-1]
             if last.kind is kind and words == text:
@@ -41,18 +41,18 @@ class Timeline:
 
     @property
     def entries(self) -> tuple[TimelineEntry, ...]:
-        """All entries, oldest first."""
+        """Return all entries, oldest first."""
         return tuple(self._entries)
 
 
 class Outage:
-    """One stretch of time without a tunnel, and what became of the connections in it.
+    """A period without a tunnel, and the outcome of its queued connections.
 
-    It is over for the person only when the connections it held are settled too, so its
-    sentence is asked for when `settled` turns true, not at the moment a tunnel is up.
+    For the user it is over only once the queued connections are settled, so `summary` is
+    recorded when `settled` turns true, not when a tunnel is up.
 
     Args:
-        began: Monotonic seconds at which the forward stopped being ready.
+        began: Monotonic seconds at which the forward was no longer ready.
         first: True when the forward has never been ready: then it is a start, not an outage.
     """
 
@@ -68,11 +68,11 @@ class Outage:
 
     @property
     def settled(self) -> bool:
-        """Whether a tunnel is up again and every held connection has gone one way or the other."""
+        """Return whether a tunnel is up again and every queued connection is settled."""
         return self.ended is not None and self.served + self.given_up >= self.queued
 
     def summary(self, now: float) -> str:
-        """One sentence on all of it ("was down 1.8 s, 3 connections queued, all served")."""
+        """Return one sentence ("was down 1.8 s, 3 connections queued, all served")."""
         lasted = format_duration((self.ended if self.ended is not None else now) - self.began)
         text = f"ready after {lasted}" if self.first else f"was down {lasted}"
         if not self.queued:
