@@ -34,7 +34,7 @@ class EventLog:
         return self._sequence
 
     def append(self, event: Event) -> None:
-        """Number an event and wake the readers."""
+        """Append an event with the next number, and wake the readers."""
         self._sequence += 1
         self._events.append(msgspec.structs.replace(event, sequence=self._sequence))
         self._appended.set()

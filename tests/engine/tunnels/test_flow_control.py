@@ -119,11 +119,11 @@ def test_queue_of_a_worker_never_fills(moves: list[str]) -> None:
     next_ping = 1
     for move in moves:
         if move == "send" and not window.full:
-            ask = window.sent(1000)
-            if ask:
+            is_due = window.sent(1000)
+            if is_due:
                 window.record_ping(next_ping, 0.0)
             queue.append(0)
-            if ask:
+            if is_due:
                 queue.append(next_ping)
                 next_ping += 2
         elif move == "work" and not stopped:

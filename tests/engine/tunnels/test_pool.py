@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
@@ -148,6 +149,18 @@ async def test_draining_the_previous_pod_is_bounded() -> None:
         await asyncio.wait_for(harness.tasks[0], 5)
         assert harness.connections[0].failed
         client.close()
+
+
+async def test_dials_and_losses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with engine_harness(replace(Limits(), spare=1)) as harness:
+        await harness.open(ECHO)
+        harness.cluster.cut()
+        await harness.pool.wait_lost()
+    messages = [record.getMessage() for record in caplog.records]
+    dialed = f"(test): dialed shop/web-1:{ECHO} by spdy in"
+    assert any(text.startswith(dialed) and text.endswith("tunnel up") for text in messages)
+    assert any(text.startswith("(test): lost a tunnel, 0 left") for text in messages)
 
 
 async def test_lost_tunnel_is_replaced() -> None:

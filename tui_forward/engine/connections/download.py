@@ -16,7 +16,7 @@ from tui_forward.engine.tunnels.spill_buffer import SpillBuffer
 class Download:
     """Writes what a channel receives to a client's socket, and buffers what that does not take.
 
-    The channel is told how much is buffered; it pauses its tunnel when that is too much.
+    Reports to the channel how much is buffered, which pauses its tunnel when that is too much.
 
     Args:
         sock: Non-blocking.

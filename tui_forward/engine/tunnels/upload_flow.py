@@ -168,7 +168,7 @@ class UploadFlow:
             pinged = self._windows.next_pinged
             if len(pinged.unanswered) >= MAX_UNANSWERED:
                 if pinged is not window:
-                    # A stopped worker is next, so this one cannot be asked: leave it to TCP.
+                    # A stopped worker is next, so no PING reaches this one: leave it to TCP.
                     was_full = window.full
                     window.acknowledge_all()
                     if was_full:

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+
+from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
+from tui_forward.engine.tunnels.tunnel_set import TunnelSet
+from tui_forward.errors import TuiForwardError
+
+
+class FakeTunnel(Tunnel):
+    """Tunnel with a state that the test sets."""
+
+    up = True
+    stalled = False
+    suspect = False
+    stuck = False
+
+    def __init__(self, load: int = 0) -> None:
+        self.load = load
+
+    @property
+    def channels(self) -> int:
+        return self.load
+
+    def open(self, handler: ChannelHandler) -> Channel:
+        raise NotImplementedError
+
+    def probe(self, within_s: float) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self, error: TuiForwardError) -> None: ...
+
+    async def wait_closed(self) -> None: ...
+
+
+def set_of(*tunnels: FakeTunnel, max_tunnels: int = 4) -> TunnelSet:
+    tunnel_set = TunnelSet(max_tunnels)
+    for tunnel in tunnels:
+        tunnel_set.add(tunnel)
+        tunnel_set.update(tunnel)
+    return tunnel_set
+
+
+async def test_most_recently_used_idle_tunnel_is_found() -> None:
+    first, second = FakeTunnel(), FakeTunnel()
+    tunnels = set_of(first)
+    await asyncio.sleep(0.001)
+    tunnels.add(second)
+    assert tunnels.find_idle() is second
+    second.stalled = True
+    assert tunnels.find_idle() is first
+    first.suspect = True
+    assert tunnels.find_idle() is None
+
+
+async def test_last_idle_tunnel_at_the_maximum_is_the_sentinel() -> None:
+    idle, busy = FakeTunnel(), FakeTunnel(load=1)
+    assert set_of(idle, busy, max_tunnels=2).find_idle() is None
+    assert set_of(idle, busy, max_tunnels=3).find_idle() is idle
+    assert set_of(idle, max_tunnels=1).find_idle() is idle
+
+
+async def test_least_loaded_busy_tunnel_is_shared() -> None:
+    idle, light, heavy = FakeTunnel(), FakeTunnel(load=1), FakeTunnel(load=5)
+    tunnels = set_of(idle, heavy, light)
+    assert tunnels.find_shared() is light
+    light.suspect = True
+    assert tunnels.find_shared() is heavy
+    heavy.stalled = True
+    assert tunnels.find_shared() is idle
+    assert tunnels.loads() == [0, 1]
+
+
+async def test_expired_tunnels_leave_the_spare_ones() -> None:
+    tunnels = set_of(FakeTunnel(), FakeTunnel(), FakeTunnel(load=1))
+    await asyncio.sleep(0.001)
+    assert len(tunnels.find_expired(1, idle_s=0)) == 1
+    assert tunnels.find_expired(2, idle_s=0) == []
+    assert tunnels.find_expired(0, idle_s=60) == []
+
+
+async def test_removed_tunnel_is_forgotten() -> None:
+    tunnel = FakeTunnel()
+    tunnels = set_of(tunnel)
+    assert tunnel in tunnels
+    assert tunnels.remove(tunnel)
+    assert not tunnels.remove(tunnel)
+    assert len(tunnels) == 0
