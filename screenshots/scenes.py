@@ -27,7 +27,7 @@ from tui_forward.tui.app import TuiForwardApp
 SEED = 7
 # A pod that is deleted is replaced this much later: long enough for a picture.
 REPLACE_S = 120.0
-_WAIT_S = 10.0
+_WAIT_S = 60.0
 _MIB = 1 << 20
 
 # What is forwarded, and how much flows there: bytes per second from and to the pod.

@@ -1,7 +1,7 @@
-"""`python -m tests.endurance`: the full proofs, with figures.
+"""All endurance tests at full length: `python -m tests.endurance`.
 
-Starts the embedded cluster and an engine as processes of their own, breaks what can be broken
-as often as the promises say, and prints a table. Ends with 1 if a promise was not kept.
+Starts the embedded cluster and an engine, injects faults, and prints a table of figures. The exit
+code is 1 if a requirement was not met.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from tests.endurance.random_kills import run_kills
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.model import ForwardState
 
-# After this the engine takes a forward for one that works.
+# After this time ready, a forward's backoff is reset.
 _REST_S = 2.5
-_FIRST_BYTE_S = 0.15
-_RATIO = 2.0
-# Of a median of microseconds on a machine with other work.
+_MAX_FIRST_BYTE_S = 0.15
+_MAX_LATENCY_RATIO = 2.0
+# Noise of a median of microseconds on a busy machine.
 _NOISE_S = 0.002
 
 
 class Report:
-    """What is printed, and whether all of it is good."""
+    """Printed report that collects violations."""
 
     def __init__(self) -> None:
         self.bad: list[str] = []
 
     def row(self, text: str, *wrong: str) -> None:
-        """A line, and what is wrong about it."""
+        """Print a row and its violations."""
         sys.stdout.write(("  " if not wrong else "! ") + text + "\n")
         for each in wrong:
             sys.stdout.write(f"      {each}\n")
@@ -63,7 +63,7 @@ class Report:
         self.bad += wrong
 
     def heading(self, text: str) -> None:
-        """What follows."""
+        """Print a heading."""
         sys.stdout.write(f"\n{text}\n")
         sys.stdout.flush()
 
@@ -72,7 +72,7 @@ class Report:
 async def scene(
     cluster: ClusterProcess, running: EngineProcess, context: str
 ) -> AsyncIterator[OutageScene]:
-    """A forward to the echo, under load."""
+    """Start a forward to the echo with clients."""
     async with (
         PodWatch.open(cluster) as pods,
         open_session(running) as session,
@@ -83,7 +83,7 @@ async def scene(
 
 
 async def token_expired(scene: OutageScene) -> outages.OutageTimes:
-    """Nobody's token is good any more; a while later the file has a new one."""
+    """Expire all tokens; write a new one to the file later."""
     began = time.monotonic()
     await scene.cluster.fault("expire-token")
     await scene.cluster.fault("cut", component="apiserver", what="all")
@@ -96,14 +96,14 @@ async def token_expired(scene: OutageScene) -> outages.OutageTimes:
 
 
 async def compacted_and_deleted(scene: OutageScene) -> outages.OutageTimes:
-    """The watch history is gone when the pod is replaced."""
+    """Compact the watch history, then replace the pod."""
     await scene.cluster.fault("gone", times=2)
     await scene.cluster.fault("compact")
     await scene.cluster.fault("cut", component="apiserver", what="watches")
     return await delete_pod(0)(scene)
 
 
-# What happens, how often of twenty, by which context, and whether the first byte has a bound.
+# Name, fault, share of `--times`, context, and whether the first byte has a limit.
 OUTAGES: tuple[tuple[str, Fault, float, str, bool], ...] = (
     ("pod deleted (grace 1 s)", delete_pod(1), 1.0, "minicluster", True),
     ("pod deleted (no grace)", delete_pod(0), 1.0, "minicluster", True),
@@ -120,7 +120,7 @@ OUTAGES: tuple[tuple[str, Fault, float, str, bool], ...] = (
 
 
 async def all_outages(cluster: ClusterProcess, report: Report, times: int) -> None:
-    """Everything that breaks, under load."""
+    """Measure all outages."""
     report.heading(
         "Outages under load (4 clients without a pause, 50 new ones per second). Times are "
         "medians;\n`first byte after`: from the moment the replacement is Ready, or the process "
@@ -138,7 +138,7 @@ async def all_outages(cluster: ClusterProcess, report: Report, times: int) -> No
                 finally:
                     await cluster.fault("clear")
                 wrong = list(seen.wrong)
-                if bound and not seen.p50_s <= _FIRST_BYTE_S:
+                if bound and not seen.p50_s <= _MAX_FIRST_BYTE_S:
                     wrong.append(f"the first byte came after {seen.p50_s * 1e3:.0f} ms (p50)")
                 report.row(seen.row(), *wrong)
             if complaints := running.log_errors():
@@ -146,7 +146,7 @@ async def all_outages(cluster: ClusterProcess, report: Report, times: int) -> No
 
 
 async def short_stall(cluster: ClusterProcess, report: Report) -> None:
-    """A network that hangs for two seconds costs two seconds."""
+    """Stall the network for two seconds; no connection may be cut."""
     with running_engine(cluster.kubeconfig) as running:
         async with scene(cluster, running, "minicluster") as stage:
             seen = OutageResults("network hangs for 2 s")
@@ -158,8 +158,8 @@ async def short_stall(cluster: ClusterProcess, report: Report) -> None:
 
 
 async def all_isolation(cluster: ClusterProcess, report: Report, probes: int) -> None:
-    """Ten of each kind that stand still."""
-    report.heading("Ten connections that stand still, and what neighbours take (p50)")
+    """Measure neighbors of ten stalled connections of each kind."""
+    report.heading("Ten stalled connections, latency of their neighbors (p50)")
     for kind in KINDS:
         with running_engine(cluster.kubeconfig) as running:
             async with (
@@ -169,15 +169,15 @@ async def all_isolation(cluster: ClusterProcess, report: Report, probes: int) ->
             ):
                 seen = await measure_neighbors(running, line, other, kind, count=10, probes=probes)
                 wrong = [
-                    f"neighbours take ×{meanwhile / before:.2f}"
-                    for before, meanwhile in (seen.same_s, seen.other_s)
-                    if meanwhile > _RATIO * before + _NOISE_S
+                    f"latency of neighbors ×{during / before:.2f}"
+                    for before, during in (seen.same_s, seen.other_s)
+                    if during > _MAX_LATENCY_RATIO * before + _NOISE_S
                 ]
                 report.row(seen.row(), *wrong)
 
 
 async def burst(cluster: ClusterProcess, report: Report, count: int) -> None:
-    """As many connections at once as anybody makes."""
+    """Make `count` connections at once."""
     report.heading(f"{count} connections at once")
     with running_engine(cluster.kubeconfig) as running:
         async with open_session(running) as session, running_forward(session, ECHO) as line:
@@ -198,8 +198,8 @@ async def burst(cluster: ClusterProcess, report: Report, count: int) -> None:
 
 
 async def all_edits(report: Report, count: int, seed: int) -> None:
-    """Whatever can be done to a profile's file."""
-    report.heading(f"{count} random edits of ten profiles that are on")
+    """Make random edits of profiles."""
+    report.heading(f"{count} random edits of ten active profiles")
     try:
         report.row((await run_edits(count, seed)).row())
     except AssertionError as error:
@@ -207,9 +207,9 @@ async def all_edits(report: Report, count: int, seed: int) -> None:
 
 
 async def all_kills(cluster: ClusterProcess, report: Report, times: int, seed: int) -> None:
-    """Whatever can be killed."""
+    """Kill processes at random."""
     report.heading(
-        f"{times} kills of engine, parent and dashboard, while files are written, in rollouts"
+        f"{times} kills of engine, watchdog and dashboard, also during writes and rollouts"
     )
     kills = await run_kills(cluster, times=times, seed=seed)
     *rows, together = kills.rows()
@@ -219,7 +219,7 @@ async def all_kills(cluster: ClusterProcess, report: Report, times: int, seed: i
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Everything that was asked for; gives the exit code."""
+    """Run the selected parts; return the exit code."""
     report = Report()
     parts: dict[str, Callable[[ClusterProcess], Awaitable[None]]] = {
         "outages": lambda cluster: all_outages(cluster, report, options.times),
@@ -229,37 +229,39 @@ async def run(options: argparse.Namespace) -> int:
         "kills": lambda cluster: all_kills(cluster, report, options.kills, options.seed),
         "edits": lambda _: all_edits(report, options.edits, options.seed),
     }
-    wanted = options.only or [*parts, "soak"]
+    selected = options.only or [*parts, "soak"]
     with running_cluster() as cluster:
         for name, part in parts.items():
-            if name in wanted:
+            if name in selected:
                 await part(cluster)
-        if "soak" in wanted:
+        if "soak" in selected:
             report.heading(f"{options.minutes:g} minutes of mixed load with random faults")
             load_s = 60 * options.minutes
             try:
                 report.row(await run_soak(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
             except AssertionError as error:
                 report.row("soak", str(error)[:4000] or repr(error))
-    report.heading("all held" if not report.bad else f"{len(report.bad)} promises were not kept")
+    report.heading(
+        "all requirements met" if not report.bad else f"{len(report.bad)} requirements not met"
+    )
     return int(bool(report.bad))
 
 
 def main() -> int:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
-    parser.add_argument("--times", type=int, default=20, help="how often each thing breaks (20)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="length of the soak (10)")
-    parser.add_argument("--seed", type=int, default=1, help="of all that is random (1)")
-    parser.add_argument("--probes", type=int, default=60, help="neighbours per median (60)")
-    parser.add_argument("--burst", type=int, default=2000, help="connections at once (2000)")
-    parser.add_argument("--kills", type=int, default=200, help="of processes (200)")
-    parser.add_argument("--edits", type=int, default=5000, help="of profiles that are on (5000)")
+    parser.add_argument("--times", type=int, default=20, help="repetitions of each outage (20)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="minutes of the soak (10)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (1)")
+    parser.add_argument("--probes", type=int, default=60, help="neighbors per median (60)")
+    parser.add_argument("--burst", type=int, default=2000, help="concurrent connections (2000)")
+    parser.add_argument("--kills", type=int, default=200, help="number of kills (200)")
+    parser.add_argument("--edits", type=int, default=5000, help="number of profile edits (5000)")
     parser.add_argument(
         "--only",
         action="append",
         choices=["outages", "stall", "isolation", "burst", "kills", "edits", "soak"],
-        help="this part (all)",
+        help="run only this part (repeatable)",
     )
     return asyncio.run(run(parser.parse_args()))
 

@@ -1,7 +1,6 @@
-"""Local clients of a forward: plain sockets, as any program would use them.
+"""Local clients of a forward: plain sockets that count bytes and record failures.
 
-What they count is what an application counts, and what they notice they remember: nothing
-here tries again.
+Nothing here retries.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TIMEOUT_S = 60.0
-_PATTERN = bytes(range(256))  # what the toolbox's source sends, over and over
-_GIVEN_UP = "given up by us"
+_PATTERN = bytes(range(256))  # what the source of the toolbox repeats
+_ABANDONED = "abandoned"
 
 
 class Client:
-    """One connection, and exactly what went through it.
+    """One connection that counts its bytes.
 
     Attributes:
-        sent: Bytes the kernel took.
-        received: Bytes the kernel gave.
+        sent: Bytes that the kernel accepted.
+        received: Bytes that the kernel returned.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -39,12 +38,12 @@ class Client:
 
     @property
     def name(self) -> str:
-        """How the engine calls this client."""
+        """Return the name of this client in the engine's events."""
         host, port = self.sock.getsockname()[:2]
         return f"{host}:{port}"
 
     async def send(self, data: bytes) -> None:
-        """All of it, counting what goes."""
+        """Send all of `data`."""
         view = memoryview(data)
         while view:
             try:
@@ -56,7 +55,7 @@ class Client:
             view = view[count:]
 
     def send_available(self, data: bytes) -> int:
-        """As much as the kernel takes now."""
+        """Send as much as the kernel accepts without blocking; return how much."""
         try:
             count = self.sock.send(data)
         except BlockingIOError:
@@ -73,16 +72,16 @@ class Client:
             self._loop.remove_writer(self.sock)
 
     async def receive(self, limit: int = 1 << 18) -> bytes:
-        """Something; nothing at the end."""
+        """Return the next bytes; empty at end of file."""
         data = await self._loop.sock_recv(self.sock, limit)
         self.received += len(data)
         return data
 
     async def receive_exactly(self, count: int) -> bytes:
-        """So many bytes.
+        """Return exactly `count` bytes.
 
         Raises:
-            ConnectionError: It ended before.
+            ConnectionError: End of file came first.
         """
         data = bytearray()
         while len(data) < count:
@@ -93,18 +92,18 @@ class Client:
         return bytes(data)
 
     async def receive_all(self) -> bytes:
-        """Everything until end of file."""
+        """Return all bytes until end of file."""
         data = bytearray()
         while piece := await self.receive():
             data += piece
         return bytes(data)
 
     def send_eof(self) -> None:
-        """End of file towards the pod; receiving goes on."""
+        """Half-close: the pod receives end of file."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Close with a reset."""
+        """Close with a TCP reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
@@ -116,7 +115,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Client]:
-    """A connection to a local port; closed at the end."""
+    """Connect to a local port; close at the end."""
     sock = socket.socket()
     sock.setblocking(False)
     try:
@@ -128,30 +127,30 @@ async def connected(port: int) -> AsyncIterator[Client]:
 
 
 async def echo(port: int, size: int = 16) -> float:
-    """There and back on a connection of its own; gives the seconds it took."""
+    """Echo random bytes on a new connection; return the seconds it took."""
     message = os.urandom(size)
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(message)
         if await client.receive_exactly(size) != message:
-            raise ConnectionError("something else came back")
+            raise ConnectionError("the echo differs")
     return time.perf_counter() - began
 
 
 async def download(port: int, size: int) -> float:
-    """From a source of the toolbox, on a connection of its own; gives the seconds it took."""
+    """Download from the source of the toolbox; return the seconds it took."""
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(b"%d\n" % size)
-        # Not to the end of file: the runtime delivers that a second later.
+        # Do not wait for end of file: the runtime delivers it a second later.
         received = await client.receive_exactly(size)
     if received != (_PATTERN * (size // len(_PATTERN) + 1))[:size]:
-        raise ConnectionError("other bytes came than were sent")
+        raise ConnectionError("the download differs")
     return time.perf_counter() - began
 
 
 async def get_json(port: int, path: str) -> Any:
-    """A JSON document by HTTP."""
+    """Return a JSON document fetched by HTTP."""
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n".encode())
         head, _, body = (await client.receive_all()).partition(b"\r\n\r\n")
@@ -170,8 +169,8 @@ class Attempt:
 
     Attributes:
         began: Before connect.
-        first_byte: 0 until it came.
-        failure: Empty while under way and after success.
+        first_byte: 0 until it arrives.
+        failure: Empty while pending and after success.
     """
 
     began: float
@@ -188,13 +187,13 @@ class Attempt:
 
 @dataclass(slots=True)
 class Load:
-    """Clients of an echo that knock without a pause, whatever becomes of them.
+    """Clients that connect to an echo continuously.
 
-    Some wait for the end of one connection before they make the next; besides, every
-    `every_s` somebody new comes, so that an outage finds a crowd.
+    `workers` clients make one connection after another; in addition, one connection starts every
+    `every_s`, so that connections accumulate during an outage.
 
     Attributes:
-        attempts: All connections, in the order they began.
+        attempts: All connections in order of their start.
     """
 
     port: int
@@ -210,18 +209,18 @@ class Load:
 
     @property
     def failures(self) -> list[Attempt]:
-        return [each for each in self.attempts if each.failure and each.failure != _GIVEN_UP]
+        return [each for each in self.attempts if each.failure and each.failure != _ABANDONED]
 
     @property
     def refused(self) -> int:
         return sum(attempt.refused for attempt in self.attempts)
 
     def count_pending(self, before: float) -> int:
-        """How many that began before then have not ended."""
+        """Return how many connections that began before a time have not ended."""
         return sum(not attempt.ended for attempt in self.attempts if attempt.began < before)
 
     async def attempt(self) -> None:
-        """One connection: a line that is its own, there and back."""
+        """Echo a unique line on a new connection."""
         attempt = Attempt(time.monotonic())
         self.attempts.append(attempt)
         line = b"connection %d\n" % next(self._serial)
@@ -234,12 +233,12 @@ class Load:
                 if received:
                     received += await client.receive_exactly(len(line) - len(received))
                 if received != line:
-                    raise ConnectionError(f"{received!r} came back for {line!r}")
+                    raise ConnectionError(f"sent {line!r}, received {received!r}")
         except (OSError, TimeoutError) as error:
             attempt.refused = isinstance(error, ConnectionRefusedError)
             attempt.failure = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
-            attempt.failure = _GIVEN_UP
+            attempt.failure = _ABANDONED
             raise
         finally:
             attempt.ended = time.monotonic()
@@ -249,7 +248,7 @@ class Load:
             await self.attempt()
             await asyncio.sleep(0.002)
 
-    async def _crowd(self) -> None:
+    async def _spawn(self) -> None:
         while True:
             task = asyncio.create_task(self.attempt())
             self._tasks.add(task)
@@ -258,9 +257,9 @@ class Load:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Load]:
-        """Knock inside; afterwards whoever still waits is given up."""
+        """Run the load inside; pending connections are abandoned at the end."""
         own = [asyncio.create_task(self._worker()) for _ in range(self.workers)]
-        own.append(asyncio.create_task(self._crowd()))
+        own.append(asyncio.create_task(self._spawn()))
         try:
             yield self
         finally:

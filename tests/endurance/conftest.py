@@ -1,4 +1,4 @@
-"""One embedded cluster and one engine for the tests of this folder; each test cleans up."""
+"""Fixtures of endurance tests: one cluster per worker, one engine per module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shared_cluster() -> Iterator[ClusterProcess]:
 
 @pytest.fixture
 def cluster(shared_cluster: ClusterProcess) -> Iterator[ClusterProcess]:
-    """The cluster without a fault in force, before and after."""
+    """Return the cluster without faults; clear them at the end."""
     yield shared_cluster
     shared_cluster.control.send("clear")
 
@@ -34,7 +34,7 @@ def engine_process(shared_cluster: ClusterProcess) -> Iterator[EngineProcess]:
 async def session(
     cluster: ClusterProcess, engine_process: EngineProcess
 ) -> AsyncIterator[RemoteSession]:
-    """A front end of the engine; the engine must have nothing to complain about."""
+    """Return a client of the engine; assert that the engine logs no error."""
     before = engine_process.log_errors()
     async with open_session(engine_process) as session:
         yield session

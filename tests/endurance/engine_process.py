@@ -1,4 +1,4 @@
-"""An engine in a process of its own, seen through its socket and by what it takes."""
+"""An engine process: its socket, log and resource usage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process takes."""
+    """Resources that a process uses."""
 
     rss: int
     files: int
@@ -68,7 +68,7 @@ class EngineProcess:
 
     @contextlib.contextmanager
     def measure_peak_rss(self) -> Iterator[Callable[[], int]]:
-        """Begin a new peak; inside, the result gives the highest RSS since (Linux: exact)."""
+        """Yield a function that returns the peak RSS since (exact on Linux)."""
         clear = Path(f"/proc/{self.pid}/clear_refs")
         if clear.exists():
             clear.write_text("5")
@@ -85,7 +85,7 @@ class EngineProcess:
         yield read
 
     def log_errors(self) -> str:
-        """What the log says that it should not."""
+        """Return the lines of the log that report an error."""
         lines = self.log.read_text(errors="replace").splitlines()
         bad = (
             "Traceback",
@@ -99,7 +99,7 @@ class EngineProcess:
 
 @contextlib.contextmanager
 def isolated_home(folder: Path) -> Iterator[None]:
-    """Inside, a person's files are in a folder of their own, here and in what is started."""
+    """Use `folder` as home folder, in this process and those it starts."""
     places = {
         "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
         "XDG_CACHE_HOME": ".cache", "XDG_DATA_HOME": ".local/share", "XDG_RUNTIME_DIR": "run",
@@ -120,7 +120,7 @@ def isolated_home(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
-    """Start an engine for a kubeconfig, and end it."""
+    """Start an engine for a kubeconfig; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o700)
@@ -128,7 +128,7 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
-                # Outlives the pauses between tests, but not for long a test run that was killed.
+                # Longer than the pauses between tests; ends soon after a killed test run.
                 *("--socket", str(socket), "--idle-timeout", "60", "--log", str(log)),
             ],
             cwd=REPOSITORY,
@@ -157,7 +157,7 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
 
 @contextlib.asynccontextmanager
 async def open_session(running: EngineProcess) -> AsyncIterator[RemoteSession]:
-    """A front end of an engine."""
+    """Connect to an engine; disconnect at the end."""
     session = await RemoteSession.open(running.socket)
     try:
         yield session
@@ -171,11 +171,11 @@ async def open_session(running: EngineProcess) -> AsyncIterator[RemoteSession]:
 
 
 class ForwardHandle:
-    """One forward, as seen through a session.
+    """One forward of a session.
 
     Attributes:
-        id: Its id.
-        port: Its local port; 0 before it listens.
+        id: Id of the forward.
+        port: Local port; 0 until it is ready.
     """
 
     def __init__(self, session: Session, forward_id: str) -> None:
@@ -184,24 +184,24 @@ class ForwardHandle:
         self._session = session
 
     async def forward(self) -> Forward:
-        """As it stands."""
+        """Return its current state."""
         for forward in (await self._session.snapshot()).forwards:
             if forward.id == self.id:
                 return forward
-        raise AssertionError(f"there is no forward {self.id}")
+        raise AssertionError(f"no forward {self.id}")
 
     async def wait_until(
         self, condition: Callable[[Forward], object], what: str, within_s: float = 30.0
     ) -> Forward:
-        """Wait until something is true of it."""
+        """Wait until a condition holds."""
         deadline = time.monotonic() + within_s
         while not condition(forward := await self.forward()):
-            assert time.monotonic() < deadline, f"waited in vain for {what}: {forward}"
+            assert time.monotonic() < deadline, f"timed out waiting for {what}: {forward}"
             await asyncio.sleep(0.005)
         return forward
 
     async def wait_until_ready(self, within_s: float = 30.0) -> Forward:
-        """Wait until it is ready, and learn where it listens."""
+        """Wait until it is ready; set `port`."""
         forward = await self.wait_until(
             lambda forward: forward.state is ForwardState.READY, "ready", within_s
         )
@@ -209,7 +209,7 @@ class ForwardHandle:
         return forward
 
     async def timeline(self) -> str:
-        """What happened, one line each."""
+        """Return the timeline, one entry per line."""
         return "\n".join(entry.text for entry in await self._session.timeline(self.id))
 
 
@@ -226,7 +226,7 @@ async def running_forward(
     ready: bool = True,
     queue_timeout_s: float = 30.0,
 ) -> AsyncIterator[ForwardHandle]:
-    """A forward, switched off at the end."""
+    """Start a forward; stop it at the end."""
     target = Target(context=context, namespace=namespace, kind=kind, name=name, port=str(port))
     forward_id = await session.start(
         ForwardSpec(
@@ -247,8 +247,8 @@ async def running_forward(
 
 
 async def wait_until(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
-    """Wait for something of another process."""
+    """Wait until a condition of another process holds."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         await asyncio.sleep(0.02)

@@ -1,7 +1,6 @@
-"""An API server whose pods look fine, and whose port-forwards are attacks.
+"""API server with valid pods whose port-forwards are attacks.
 
-It serves TLS or plain HTTP, lists and watches like a good one, and lets the name of the pod
-say what its port-forward does once it is asked for.
+Serves TLS or plain HTTP, and correct lists and watches. The name of the pod selects the attack.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _ZEROS = bytes(1 << 20)
 
 
 def pod(name: str) -> dict[str, Any]:
-    """A pod that runs and is ready."""
+    """Return a running, ready pod."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -52,10 +51,10 @@ def pod(name: str) -> dict[str, Any]:
 
 
 async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send, as fast as it is taken.
+    """Send with flow control.
 
     Raises:
-        ConnectionError: Nobody wants it any more. (Over TLS, `drain` does not notice.)
+        ConnectionError: The client has disconnected. (Over TLS, `drain` does not report it.)
     """
     if writer.is_closing():
         raise ConnectionError
@@ -64,8 +63,8 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     await asyncio.sleep(0)
 
 
-async def _for_ever(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Until nobody wants it any more."""
+async def _send_forever(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Repeat `data` until the client disconnects."""
     while True:
         await _send(writer, data)
 
@@ -82,7 +81,7 @@ async def _garbage(_: Request, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 async def _bomb(_: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A header block of 48 MiB in 48 KiB."""
+    """Send a header block of 48 MiB compressed to 48 KiB."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, 15, 8, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
     block = compressor.compress((1).to_bytes(4, "big") + (47 << 20).to_bytes(4, "big"))
     for _step in range(48):
@@ -96,7 +95,7 @@ async def _bomb(_: Request, reader: asyncio.StreamReader, writer: asyncio.Stream
 async def _many_headers(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """A header block that claims four billion headers, and goes on with them."""
+    """Send a header block that announces four billion headers."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, 15, 8, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
     block = compressor.compress((0xFFFFFFFF).to_bytes(4, "big"))
     block += compressor.compress(((1).to_bytes(4, "big") + b"a") * 2 * 500_000)
@@ -110,27 +109,27 @@ async def _endless_head(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n")
-    await _for_ever(writer, b"X-More: and more and more and more\r\n" * 1000)
+    await _send_forever(writer, b"X-More: and more and more and more\r\n" * 1000)
 
 
 async def _endless_line(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     writer.write(b"HTTP/1.1 101 Switching Protocols\r\nX-More: ")
-    await _for_ever(writer, b"a" * 65536)
+    await _send_forever(writer, b"a" * 65536)
 
 
 async def _endless_body(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     writer.write(b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\n\r\n")
-    await _for_ever(writer, b"sorry, " * 10_000)
+    await _send_forever(writer, b"sorry, " * 10_000)
 
 
 async def _large_data(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """DATA frames of 16 MiB for a stream nobody has opened."""
+    """Send DATA frames of 16 MiB for a stream that was not opened."""
     writer.write(SWITCHED)
     while True:
         writer.write((77).to_bytes(4, "big") + b"\0\xff\xff\xff")
@@ -141,9 +140,9 @@ async def _large_data(
 async def _large_control(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """A SYN_REPLY of 16 MiB."""
+    """Send a SYN_REPLY of 16 MiB."""
     writer.write(SWITCHED + _control(2, (1).to_bytes(4, "big"), length=0xFFFFFF))
-    await _for_ever(writer, _ZEROS)
+    await _send_forever(writer, _ZEROS)
 
 
 async def _half_a_frame(
@@ -161,20 +160,20 @@ async def _silence(_: Request, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 async def _pings(_: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask to be answered for ever, and take no answer."""
+    """Send PINGs forever and read no reply."""
     writer.write(SWITCHED)
-    await _for_ever(writer, _control(6, (2).to_bytes(4, "big")) * 5000)
+    await _send_forever(writer, _control(6, (2).to_bytes(4, "big")) * 5000)
 
 
 async def _drip(_: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One byte of a head now and then."""
+    """Send the response head byte by byte."""
     for byte in b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-Slow: yes\r\n" * 1000:
         await _send(writer, bytes((byte,)))
         await asyncio.sleep(0.05)
 
 
 async def _closes(_: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Nothing but an end."""
+    """Close without a response."""
 
 
 async def _another_protocol(
@@ -188,7 +187,7 @@ async def _another_protocol(
 async def _endless_websocket(
     request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """A WebSocket message of 2^62 bytes, in answer to whatever."""
+    """Send a WebSocket message of 2^62 bytes."""
     key = request.header("sec-websocket-key") or ""
     protocol = request.header("sec-websocket-protocol") or ""
     writer.write(
@@ -198,30 +197,30 @@ async def _endless_websocket(
         + b"\x82\x7f"
         + (1 << 62).to_bytes(8, "big")
     )
-    await _for_ever(writer, _ZEROS)
+    await _send_forever(writer, _ZEROS)
 
 
-class _TurnsBad:
-    """Speaks SPDY well until somebody opens a connection."""
+class _FirstConnectionDetector:
+    """Tunnel handler that records that a connection was opened or the tunnel ended."""
 
     def __init__(self) -> None:
-        self.bad = False
+        self.is_used = False
 
     def pair_opened(self, pair: ServerStreamPair) -> None:
-        self.bad = True
+        self.is_used = True
 
     def tunnel_ended(self, error: object) -> None:
-        self.bad = True
+        self.is_used = True
 
 
-async def _turns_bad(
+async def _garbage_when_used(
     _: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """A good tunnel until it is used, then garbage."""
+    """Serve a correct tunnel until its first connection, then send garbage."""
     writer.write(SWITCHED)
-    handler = _TurnsBad()
+    handler = _FirstConnectionDetector()
     tunnel = TunnelServer(handler)
-    while not handler.bad and (data := await reader.read(65536)):
+    while not handler.is_used and (data := await reader.read(65536)):
         tunnel.receive_data(data)
         for piece in tunnel.data_to_send():
             writer.write(bytes(piece))
@@ -247,12 +246,12 @@ ATTACKS: dict[str, Attack] = {
     "closes": _closes,
     "another-protocol": _another_protocol,
     "endless-websocket": _endless_websocket,
-    "turns-bad": _turns_bad,
+    "garbage-when-used": _garbage_when_used,
 }
 
 
 class HostileServer(ApiServer):
-    """See the module; one pod for each attack."""
+    """API server with one pod per attack."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -269,7 +268,7 @@ class HostileServer(ApiServer):
         try:
             await ATTACKS[name](request, self._readers[writer], writer)
         finally:
-            # Whatever the attack leaves in the buffers is not worth waiting for.
+            # Do not wait for the attack's buffers to drain.
             writer.transport.abort()
         raise ConnectionError("attacked")
 
@@ -284,7 +283,7 @@ class HostileServer(ApiServer):
 
 @contextlib.asynccontextmanager
 async def running_hostile_server(**options: Any) -> AsyncIterator[HostileServer]:
-    """A hostile server."""
+    """Start a hostile server; stop it at the end."""
     server = HostileServer(**options)
     await server.start()
     try:

@@ -1,4 +1,4 @@
-"""Connections that stand still, and what the others notice of them: nothing."""
+"""Stalled connections and the latency of their neighbors."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from tests.endurance.engine_process import MIB, EngineProcess, ForwardHandle
 
 ECHO, SOURCE, SLOW = 7000, 7002, 7005
 _PIECE = bytes(256 * 1024)
-# Nothing has moved for so long: whatever is between the two ends is full.
-_STILL_S = 0.6
-_FILL_S = 20.0
+# After this time without progress, all buffers on the path are full.
+_STALLED_S = 0.6
+_FILL_TIMEOUT_S = 20.0
 
 
 async def slow_once(port: int) -> float:
-    """One byte of an application that answers at once if it is asked kindly."""
+    """Request one byte without delay from the slow application."""
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(b"1 0\n")
         if await client.receive_exactly(1) != b".":
-            raise ConnectionError("something else came")
+            raise ConnectionError("unexpected response")
     return time.perf_counter() - began
 
 
 async def download_once(port: int) -> float:
-    """A short answer."""
+    """Download 1000 bytes."""
     return await download(port, 1000)
 
 
 @dataclass(frozen=True)
 class StallKind:
-    """A way of standing still.
+    """Cause of a stalled connection.
 
     Attributes:
-        port: Where in the toolbox.
-        begin: Makes a fresh connection into one that will stand still.
-        push: Whether the client sends without end.
-        exchange: What a neighbour on the same forward does.
+        port: Port of the toolbox.
+        begin: Prepares a new connection so that it will stall.
+        push: Whether the client sends as much as it can.
+        exchange: Measures a neighbor on the same forward.
     """
 
     what: str
@@ -52,25 +52,25 @@ class StallKind:
     exchange: Callable[[int], Awaitable[float]]
 
 
-async def _ask_for_much(client: Client) -> None:
+async def _request_large_download(client: Client) -> None:
     await client.send(b"%d\n" % (1 << 40))
     await client.receive_exactly(100_000)
 
 
-async def _ask_for_patience(client: Client) -> None:
-    # It answers with a byte every 1000 s, and reads nothing meanwhile.
+async def _request_slow_response(client: Client) -> None:
+    # It sends a byte every 1000 s and reads nothing.
     await client.send(b"1000 1000\n")
     await client.receive_exactly(1)
 
 
-async def _say_hello(client: Client) -> None:
+async def _echo_byte(client: Client) -> None:
     await client.send(b"x")
     await client.receive_exactly(1)
 
 
-READERS = StallKind("readers that stopped", SOURCE, _ask_for_much, False, download_once)
-SERVERS = StallKind("servers that stopped reading", SLOW, _ask_for_patience, True, slow_once)
-BOTH = StallKind("echoes nobody reads", ECHO, _say_hello, True, echo)
+READERS = StallKind("readers that stopped", SOURCE, _request_large_download, False, download_once)
+SERVERS = StallKind("servers that stopped reading", SLOW, _request_slow_response, True, slow_once)
+BOTH = StallKind("echoes that are not read", ECHO, _echo_byte, True, echo)
 KINDS = (READERS, SERVERS, BOTH)
 
 
@@ -78,14 +78,14 @@ KINDS = (READERS, SERVERS, BOTH)
 async def stalled_connections(
     line: ForwardHandle, kind: StallKind, count: int
 ) -> AsyncIterator[list[Client]]:
-    """`count` connections that do not move any more; closed at the end."""
+    """Open `count` connections and wait until they stall; close them at the end."""
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(line.port)) for _ in range(count)]
         await asyncio.gather(*(kind.begin(client) for client in clients))
-        still_since, before = time.monotonic(), (0, 0)
-        deadline = still_since + _FILL_S
-        while time.monotonic() - still_since < _STILL_S:
-            assert time.monotonic() < deadline, f"{kind.what}: something still moves: {before}"
+        stalled_since, before = time.monotonic(), (0, 0)
+        deadline = stalled_since + _FILL_TIMEOUT_S
+        while time.monotonic() - stalled_since < _STALLED_S:
+            assert time.monotonic() < deadline, f"{kind.what}: still making progress: {before}"
             if kind.push:
                 for client in clients:
                     while client.send_available(_PIECE):
@@ -94,19 +94,19 @@ async def stalled_connections(
             counters = (await line.forward()).counters
             now = (counters.bytes_from_pod, counters.bytes_to_pod)
             if now != before:
-                still_since, before = time.monotonic(), now
+                stalled_since, before = time.monotonic(), now
         yield clients
 
 
 @dataclass(frozen=True)
 class NeighborLatency:
-    """Neighbours of connections that stand still; times are medians.
+    """Latency of neighbors of stalled connections (medians) and memory of the engine.
 
     Attributes:
-        same_s: Neighbours on the same forward, before and meanwhile.
-        other_s: Neighbours on another forward, before and meanwhile.
-        grown: By how much the engine's memory grew at most.
-        kept: By how much it was larger after they had ended.
+        same_s: Neighbors on the same forward, before and during the stall.
+        other_s: Neighbors on another forward, before and during the stall.
+        grown: Peak growth of the engine's memory, bytes.
+        kept: Growth that remains after the connections have ended, bytes.
     """
 
     what: str
@@ -117,7 +117,7 @@ class NeighborLatency:
     kept: int
 
     def row(self) -> str:
-        """One line of the table of figures."""
+        """Return a row of the result table."""
         return (
             f"{self.count} {self.what:30} same forward {_pair(self.same_s)}   other forward "
             f"{_pair(self.other_s)}   memory +{self.grown / MIB:.1f} MiB, "
@@ -126,8 +126,8 @@ class NeighborLatency:
 
 
 def _pair(seconds: tuple[float, float]) -> str:
-    before, meanwhile = seconds
-    return f"{before * 1e3:5.1f} → {meanwhile * 1e3:5.1f} ms (×{meanwhile / before:.2f})"
+    before, during = seconds
+    return f"{before * 1e3:5.1f} → {during * 1e3:5.1f} ms (×{during / before:.2f})"
 
 
 async def _median(times: int, once: Callable[[], Awaitable[float]]) -> float:
@@ -143,18 +143,18 @@ async def measure_neighbors(
     count: int,
     probes: int,
 ) -> NeighborLatency:
-    """Measure neighbours without and with connections that stand still, and after them.
+    """Measure neighbors before, during and after a stall.
 
     Args:
-        running: The engine, for its memory.
+        running: The engine.
         line: A forward to `kind.port`.
         other: A forward to the echo.
-        kind: How they stand still.
-        count: How many.
-        probes: How many neighbours each time.
+        kind: Cause of the stall.
+        count: How many connections stall.
+        probes: Neighbors per median.
 
     Raises:
-        OSError: A neighbour was harmed.
+        OSError: A neighbor failed.
     """
 
     async def both() -> tuple[float, float]:
@@ -168,10 +168,10 @@ async def measure_neighbors(
     rss = running.footprint().rss
     with running.measure_peak_rss() as peak:
         async with stalled_connections(line, kind, count) as clients:
-            meanwhile = await both()
+            during = await both()
             for client in clients if kind.push else ():
-                # A client that only closes, behind data that nobody reads, is given up as
-                # late as somebody might still read them.
+                # A connection that is only closed stays open until its unread data is read
+                # or times out.
                 client.reset()
         grown = peak() - rss
     await line.wait_until(
@@ -181,8 +181,8 @@ async def measure_neighbors(
     return NeighborLatency(
         kind.what,
         count,
-        (before[0], meanwhile[0]),
-        (before[1], meanwhile[1]),
+        (before[0], during[0]),
+        (before[1], during[1]),
         grown,
         running.footprint().rss - rss,
     )

@@ -1,8 +1,7 @@
-"""Outages under load: what breaks, when it is whole again, and what clients saw of it.
+"""Outages under load: inject a fault, wait for recovery, measure what clients observed.
 
-The rule that holds for all of them: no local connect is refused, and a connection that
-began after the thing it depends on had died is served. One that was under way at that moment
-may be cut, because nobody but the application could repeat it.
+In every outage no local connect is refused, and a connection that begins after the fault is
+served. One that was open at the time may be cut, since only the application could repeat it.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from tests.endurance.pod_watch import NAMESPACE, PodWatch, find_container_pid, w
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import ForwardState
 
-# A connection that took longer than this was held; and the engine may hear of a pod that is
-# ready so much earlier than the observer.
+# A connection that took longer was queued. Also the lead that the engine may have over the
+# observer in seeing a ready pod.
 _HELD_S = 0.05
-_WARM = 20
+_WARM_UP_CONNECTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class OutageTimes:
     """Monotonic times of one outage.
 
     Attributes:
-        began: The trouble was asked for.
-        died: From here on nobody was there.
-        back: From here on a new connection can be served.
+        began: The fault was requested.
+        died: The component was gone.
+        back: New connections can be served again.
     """
 
     began: float
@@ -42,7 +41,7 @@ class OutageTimes:
 
 @dataclass
 class OutageScene:
-    """What an outage happens to."""
+    """Forward under load that an outage affects."""
 
     cluster: ClusterProcess
     pods: PodWatch
@@ -55,13 +54,13 @@ Fault = Callable[[OutageScene], Awaitable[OutageTimes]]
 
 @dataclass(frozen=True)
 class OutageResult:
-    """What clients saw of one outage.
+    """What clients observed of one outage.
 
     Attributes:
-        down_s: From death to being back.
-        first_bytes_s: Of each connection that was held: its first byte, after being back.
-        cut: Connections that were under way when it began and failed.
-        wrong: What must not happen, in words.
+        down_s: Length of the outage.
+        first_bytes_s: First byte of each queued connection, from the end of the outage.
+        cut: Connections that were open at the start and failed.
+        wrong: Descriptions of violations.
     """
 
     down_s: float
@@ -72,7 +71,7 @@ class OutageResult:
 
 @dataclass
 class OutageResults:
-    """Several of the same kind."""
+    """Results of several outages of one kind."""
 
     what: str
     each: list[OutageResult] = field(default_factory=list)
@@ -89,16 +88,16 @@ class OutageResults:
 
     @property
     def first_bytes_s(self) -> list[float]:
-        """When the first of those that were held was served, for each outage."""
+        """Return when the first queued connection was served, for each outage."""
         return [min(one.first_bytes_s) for one in self.each if one.first_bytes_s]
 
     @property
     def p50_s(self) -> float:
-        """Of the first byte of each outage."""
+        """Return the median of `first_bytes_s`."""
         return statistics.median(self.first_bytes_s or [float("nan")])
 
     def row(self) -> str:
-        """One line of the table of figures."""
+        """Return a row of the result table."""
         held = sorted(s for one in self.each for s in one.first_bytes_s) or [float("nan")]
         first = sorted(self.first_bytes_s) or [float("nan")]
         down = statistics.median(one.down_s for one in self.each)
@@ -115,23 +114,23 @@ def _ms(seconds: float) -> str:
 
 
 async def measure_outage(
-    scene: OutageScene, trouble: Fault, *, patience_s: float = 45.0
+    scene: OutageScene, fault: Fault, *, patience_s: float = 45.0
 ) -> OutageResult:
-    """Let something happen under load, and wait until nobody waits any more."""
+    """Inject a fault under load and wait until no connection is queued any more."""
     load = scene.load
-    warm = load.served + _WARM
+    warm = load.served + _WARM_UP_CONNECTIONS
     await wait_until(lambda: load.served >= warm, "connections before the outage")
     first = len(load.attempts)
-    moments = await trouble(scene)
+    moments = await fault(scene)
     await wait_until(
         lambda: not load.count_pending(moments.back),
         f"the end of all connections that were held; {await scene.line.timeline()}",
         patience_s,
     )
     await scene.line.wait_until(lambda forward: forward.state is ForwardState.READY, "ready again")
-    warm = load.served + _WARM
+    warm = load.served + _WARM_UP_CONNECTIONS
     await wait_until(lambda: load.served >= warm, "connections after the outage")
-    return _judged(load.attempts[max(0, first - _WARM) :], moments)
+    return _judged(load.attempts[max(0, first - _WARM_UP_CONNECTIONS) :], moments)
 
 
 def _judged(attempts: Sequence[Attempt], moments: OutageTimes) -> OutageResult:
@@ -160,24 +159,23 @@ def _judged(attempts: Sequence[Attempt], moments: OutageTimes) -> OutageResult:
 
 
 async def repeat_outage(
-    scene: OutageScene, what: str, trouble: Fault, times: int, *, rest_s: float = 0.0
+    scene: OutageScene, what: str, fault: Fault, times: int, *, rest_s: float = 0.0
 ) -> OutageResults:
-    """The same several times.
+    """Repeat an outage.
 
     Args:
-        scene: What it happens to.
-        what: Its name.
-        trouble: What happens.
-        times: How often.
-        rest_s: How long the forward is ready in between. What breaks again at once is rightly
-            tried less and less often.
+        scene: Forward under load.
+        what: Name of the outage.
+        fault: Injects the fault.
+        times: Number of repetitions.
+        rest_s: How long the forward is ready in between; frequent failures increase its backoff.
     """
     outages = OutageResults(what)
     for _ in range(times):
         await scene.line.wait_until(
             lambda forward: time.time() - forward.since >= rest_s, "ready for a while"
         )
-        outages.each.append(await measure_outage(scene, trouble))
+        outages.each.append(await measure_outage(scene, fault))
     return outages
 
 
@@ -187,9 +185,9 @@ async def repeat_outage(
 
 
 def delete_pod(grace: int) -> Fault:
-    """The pod is deleted, its Deployment replaces it."""
+    """Delete the pod; its Deployment replaces it."""
 
-    async def trouble(scene: OutageScene) -> OutageTimes:
+    async def fault(scene: OutageScene) -> OutageTimes:
         pod = await scene.pods.wait_for_ready_pod()
         death = watch_process_exit(await find_container_pid(scene.cluster, pod))
         began = time.monotonic()
@@ -199,11 +197,11 @@ def delete_pod(grace: int) -> Fault:
             died = await death
         return OutageTimes(began, died, other.ready_at)
 
-    return trouble
+    return fault
 
 
 async def crash_container(scene: OutageScene) -> OutageTimes:
-    """The container is killed, and restarted in the same pod."""
+    """Kill the container; it is restarted in the same pod."""
     pod = await scene.pods.wait_for_ready_pod()
     before = pod.restarts
     death = watch_process_exit(await find_container_pid(scene.cluster, pod))
@@ -216,9 +214,9 @@ async def crash_container(scene: OutageScene) -> OutageTimes:
 
 
 def restart_component(hop: str, *, down_s: float = 0.0, kill: bool = False) -> Fault:
-    """A process of the chain ends, and is started again."""
+    """Restart a component of the cluster."""
 
-    async def trouble(scene: OutageScene) -> OutageTimes:
+    async def fault(scene: OutageScene) -> OutageTimes:
         pids = [
             entry["pid"]
             for name, entry in (await scene.cluster.components()).items()
@@ -230,26 +228,26 @@ def restart_component(hop: str, *, down_s: float = 0.0, kill: bool = False) -> F
         back = time.monotonic()
         return OutageTimes(began, max(await asyncio.gather(*deaths)), back)
 
-    return trouble
+    return fault
 
 
 def stall(hop: str, *, for_s: float) -> Fault:
-    """Nothing moves for a while, and nobody says so."""
+    """Stall the network for a while without closing connections."""
 
-    async def trouble(scene: OutageScene) -> OutageTimes:
+    async def fault(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
         await scene.cluster.fault("stall", component=hop, for_s=for_s)
         died = time.monotonic()
-        await asyncio.sleep(for_s)  # the trouble itself, not a wait for something
+        await asyncio.sleep(for_s)  # the duration of the fault
         return OutageTimes(began, died, time.monotonic())
 
-    return trouble
+    return fault
 
 
 def stall_until_detected(hop: str) -> Fault:
-    """Nothing moves any more; the engine has to find out by itself."""
+    """Stall the network until the engine detects it."""
 
-    async def trouble(scene: OutageScene) -> OutageTimes:
+    async def fault(scene: OutageScene) -> OutageTimes:
         began = time.monotonic()
         await scene.cluster.fault("stall", component=hop)
         died = time.monotonic()
@@ -259,4 +257,4 @@ def stall_until_detected(hop: str) -> Fault:
         await scene.cluster.fault("stall", component=hop, on=False)
         return OutageTimes(began, died, time.monotonic())
 
-    return trouble
+    return fault

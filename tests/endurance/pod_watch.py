@@ -21,11 +21,11 @@ NAMESPACE, TOOLBOX = "ops", "toolbox"
 
 @dataclass(slots=True)
 class ObservedPod:
-    """A pod as last heard of; times are monotonic.
+    """Last observed state of a pod; times are monotonic.
 
     Attributes:
-        ready_at: When it was last seen to become ready.
-        container: ID of its (first) container.
+        ready_at: When it last became ready.
+        container: ID of its first container.
     """
 
     name: str
@@ -38,17 +38,17 @@ class ObservedPod:
 
 
 class PodWatch:
-    """Watches the pods of one label, on a connection of its own.
+    """Watch of the pods with one label.
 
     Attributes:
-        live: By UID.
+        live: Pods by UID.
     """
 
     def __init__(self, cluster: ClusterProcess, namespace: str, app: str) -> None:
         self.live: dict[str, ObservedPod] = {}
         self._cluster = cluster
         self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         pki = cluster.folder / "pki"
         self._tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         self._tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
@@ -58,7 +58,7 @@ class PodWatch:
     async def open(
         cls, cluster: ClusterProcess, namespace: str = NAMESPACE, app: str = TOOLBOX
     ) -> AsyncIterator[PodWatch]:
-        """Watch inside."""
+        """Start a watch; stop it at the end."""
         pods = cls(cluster, namespace, app)
         task = asyncio.create_task(pods._watch())
         try:
@@ -69,7 +69,7 @@ class PodWatch:
             await asyncio.gather(task, return_exceptions=True)
 
     async def wait_for_ready_pod(self, but: str = "") -> ObservedPod:
-        """A ready pod, other than the one with that UID."""
+        """Return a ready pod whose UID is not `but`."""
 
         def found() -> ObservedPod | None:
             for pod in self.live.values():
@@ -82,14 +82,14 @@ class PodWatch:
     async def wait_until(
         self, found: Callable[[], ObservedPod | None], what: str, within_s: float = 60
     ) -> ObservedPod:
-        """Wait for something of `live`."""
+        """Wait until `found` returns a pod of `live`."""
         try:
-            async with asyncio.timeout(within_s), self._news:
+            async with asyncio.timeout(within_s), self._changed:
                 while (pod := found()) is None:
-                    await self._news.wait()
+                    await self._changed.wait()
                 return pod
         except TimeoutError:
-            raise AssertionError(f"waited in vain for {what}; there is {self.live}") from None
+            raise AssertionError(f"timed out waiting for {what}; pods: {self.live}") from None
 
     async def create(self, path: str, body: Any) -> None:
         """Create an object."""
@@ -99,10 +99,10 @@ class PodWatch:
     async def _request(
         self, method: str, target: str, body: bytes = b""
     ) -> AsyncGenerator[bytes, None]:
-        """Ask, and give the lines of the answer as they come.
+        """Yield the lines of a response as they arrive.
 
         Raises:
-            ConnectionError: Another status than one of success.
+            ConnectionError: The status is not one of success.
         """
         host, port = self._cluster.server.removeprefix("https://").split(":")
         reader, writer = await asyncio.open_connection(
@@ -129,13 +129,13 @@ class PodWatch:
                     yield line
         finally:
             writer.transport.abort()
-            # A TLS transport closes its socket one turn of the loop after another.
+            # A TLS transport needs several loop iterations to close its socket.
             for _ in range(3):
                 await asyncio.sleep(0)
 
     async def _watch(self) -> None:
         while True:
-            # The API server is among the things that are restarted.
+            # The API server is restarted by tests.
             with contextlib.suppress(OSError, ValueError, EOFError):
                 await self._watch_once()
             await asyncio.sleep(0.01)
@@ -144,10 +144,10 @@ class PodWatch:
         text = b"".join([line async for line in self._request("GET", self._path)])
         listed = json.loads(text)
         for item in listed["items"]:
-            self._learn(item)
+            self._update(item)
         for uid in set(self.live) - {item["metadata"]["uid"] for item in listed["items"]}:
             del self.live[uid]
-        await self._tell()
+        await self._notify()
         version = listed["metadata"]["resourceVersion"]
         lines = self._request("GET", f"{self._path}&watch=true&resourceVersion={version}")
         async with contextlib.aclosing(lines):
@@ -158,14 +158,14 @@ class PodWatch:
                 if event["type"] == "DELETED":
                     self.live.pop(event["object"]["metadata"]["uid"], None)
                 else:
-                    self._learn(event["object"])
-                await self._tell()
+                    self._update(event["object"])
+                await self._notify()
 
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
-    def _learn(self, pod: dict[str, Any]) -> None:
+    def _update(self, pod: dict[str, Any]) -> None:
         meta, status = pod["metadata"], pod.get("status", {})
         seen = self.live.setdefault(meta["uid"], ObservedPod(meta["name"], meta["uid"]))
         conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
@@ -181,7 +181,7 @@ class PodWatch:
 
 
 async def find_container_pid(cluster: ClusterProcess, pod: ObservedPod) -> int:
-    """The process of a pod's container."""
+    """Return the process id of a pod's container."""
     for hop in (await cluster.components()).values():
         pid = hop.get("containers", {}).get(pod.container)
         if pid:
@@ -190,18 +190,18 @@ async def find_container_pid(cluster: ClusterProcess, pod: ObservedPod) -> int:
 
 
 def watch_process_exit(pid: int) -> asyncio.Future[float]:
-    """When a process ends, on the monotonic clock."""
+    """Return a future of the monotonic time at which a process ends."""
     loop = asyncio.get_running_loop()
     death: asyncio.Future[float] = loop.create_future()
     if not hasattr(os, "pidfd_open"):
 
-        def look() -> None:
+        def poll() -> None:
             if not psutil.pid_exists(pid) and not death.done():
                 death.set_result(time.monotonic())
             elif not death.done():
-                loop.call_later(0.002, look)
+                loop.call_later(0.002, poll)
 
-        look()
+        poll()
         return death
     descriptor = os.pidfd_open(pid)
 

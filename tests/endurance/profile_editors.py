@@ -1,9 +1,9 @@
-"""Profiles under edit, and a real engine that follows them.
+"""Random edits of profiles that a real engine follows.
 
-Ten profiles are edited at once, again and again: validly, wrongly, cut short, deleted, replaced by
-links, folders, pipes, devices. After each round what is on is exactly what the last valid version
-of each file says, less what was stopped by hand, and what an edit was not about is the very
-forward that it was. Nothing here needs a cluster: forwards hold their ports while theirs is away.
+Ten profiles are edited concurrently: valid and invalid edits, truncation, deletion, replacement
+by links, folders, pipes, devices. After each round the active forwards are exactly those of the
+last valid version of each file, except those stopped by hand, and an unaffected forward is the
+same forward as before. No cluster is needed: forwards keep their ports while theirs is away.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.trust import TrustStore
 
 PROFILES = 10
-_SEEN_S = 20.0
+_APPLY_TIMEOUT_S = 20.0
 
 
 @dataclass
 class EditStatistics:
-    """What was done.
+    """Statistics of a run.
 
     Attributes:
-        kinds: How often each kind of edit was seen by the engine, as it should be.
-        slowest_s: The longest time from an edit until it was seen.
+        kinds: Number of edits that the engine handled as expected, by kind.
+        slowest_s: Longest time from an edit until it was handled.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -64,19 +64,19 @@ class EditStatistics:
     def row(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
         return (
-            f"{self.kinds.total()} edits in {self.took_s:.1f} s, each seen within "
+            f"{self.kinds.total()} edits in {self.took_s:.1f} s, each handled within "
             f"{self.slowest_s:.2f} s: {kinds}"
         )
 
 
 class ProfileEditors:
-    """All desks, and the engine that follows their files.
+    """Editors of all profiles, and the engine that follows their files.
 
     Args:
         running: The engine.
-        session: A front end of it.
-        folder: For the files.
-        seed: Everything random comes from it.
+        session: Client of the engine.
+        folder: Folder of the team profile.
+        seed: Seed of all random choices.
     """
 
     def __init__(
@@ -99,141 +99,143 @@ class ProfileEditors:
             self.editors.append(ProfileEditor(path, team=team, ports=mine, dice=self._dice))
 
     async def run(self, edits: int) -> EditStatistics:
-        """So many edits of all profiles together."""
+        """Make at least `edits` edits of all profiles together."""
         tally, began = EditStatistics(), time.monotonic()
-        for desk in self.editors:
-            await self._switch_on(desk)
+        for editor in self.editors:
+            await self._start_profile(editor)
         pid = self._session.engine_pid
         while tally.kinds.total() < edits:
             notices = (await self._session.snapshot()).notices
             before = notices[-1].number if notices else 0
             at = time.monotonic()
-            asked = [PendingEdit(desk, *desk.edit(), before) for desk in self.editors]
-            await self._until(partial(self._all_seen, asked), asked)
+            pending = [PendingEdit(editor, *editor.edit(), before) for editor in self.editors]
+            await self._until(partial(self._all_handled, pending), pending)
             tally.slowest_s = max(tally.slowest_s, time.monotonic() - at)
-            tally.kinds.update(one.kind for one in asked)
-            for desk in self.editors:
-                if not desk.started:
-                    await self._switch_on(desk)
-                elif len(desk.started) > 1 and self._dice.random() < 0.1:
-                    await self._stop_one(desk)
+            tally.kinds.update(one.kind for one in pending)
+            for editor in self.editors:
+                if not editor.started:
+                    await self._start_profile(editor)
+                elif len(editor.started) > 1 and self._dice.random() < 0.1:
+                    await self._stop_one(editor)
         assert self._session.engine_pid == pid == self._running.pid
         assert self._session.lost is None
         assert not self._running.log_errors(), self._running.log_errors()
         tally.took_s = time.monotonic() - began
         return tally
 
-    async def _switch_on(self, desk: ProfileEditor) -> None:
-        """As `tui-forward up` does."""
-        version = desk.next_version()
-        text = desk.text(version)
-        if desk.team:
-            TrustStore(paths.trusted_profiles_file()).trust(desk.path, text)
-        desk.put(text)
-        for one in parse_profile(text, desk.path, team=desk.team).forwards:
+    async def _start_profile(self, editor: ProfileEditor) -> None:
+        """Start the forwards of a profile as `tui-forward up` does."""
+        version = editor.next_version()
+        text = editor.text(version)
+        if editor.team:
+            TrustStore(paths.trusted_profiles_file()).trust(editor.path, text)
+        editor.put(text)
+        for one in parse_profile(text, editor.path, team=editor.team).forwards:
             await self._session.start(one.spec)
-        desk.version, desk.started, desk.forwards = {}, {}, {}
-        asked = [PendingEdit(desk, "switched on", ExpectApplied(version), 0)]
-        await self._until(partial(self._all_seen, asked), asked)
-        # And the engine has seen the file as it is.
+        editor.version, editor.started, editor.forwards = {}, {}, {}
+        pending = [PendingEdit(editor, "started", ExpectApplied(version), 0)]
+        await self._until(partial(self._all_handled, pending), pending)
+        # Wait until the engine has read the file.
         path = session_store.session_file(self._running.socket)
 
         def seen(_: Snapshot) -> bool:
-            known = session_store.profiles_of(session_store.load_session(path)).get(desk.id)
+            known = session_store.profiles_of(session_store.load_session(path)).get(editor.id)
             rows = {} if known is None else rows_of(known)
-            return rows == desk.version
+            return rows == editor.version
 
-        await self._until(seen, asked)
+        await self._until(seen, pending)
 
-    async def _stop_one(self, desk: ProfileEditor) -> None:
-        """By hand: whatever is edited, it stays off."""
-        name = self._dice.choice(sorted(desk.started.keys() - {ANCHOR}))
-        await self._session.stop(desk.forwards[name].id)
-        del desk.started[name], desk.forwards[name]
+    async def _stop_one(self, editor: ProfileEditor) -> None:
+        """Stop a forward by hand; edits do not restart it."""
+        name = self._dice.choice(sorted(editor.started.keys() - {ANCHOR}))
+        await self._session.stop(editor.forwards[name].id)
+        del editor.started[name], editor.forwards[name]
 
-    async def _until(self, condition: Callable[[Snapshot], bool], asked: list[PendingEdit]) -> None:
-        deadline = time.monotonic() + _SEEN_S
+    async def _until(
+        self, condition: Callable[[Snapshot], bool], pending: list[PendingEdit]
+    ) -> None:
+        deadline = time.monotonic() + _APPLY_TIMEOUT_S
         while not condition(now := await self._session.snapshot()):
             if time.monotonic() > deadline:
-                raise AssertionError("\n".join(one.explained(now) for one in asked))
+                raise AssertionError("\n".join(one.explain(now) for one in pending))
             await asyncio.sleep(0.01)
 
-    def _all_seen(self, asked: list[PendingEdit], now: Snapshot) -> bool:
-        """Whether every edit has led to what it should, and to nothing else."""
-        if not all(one.seen(now) for one in asked):
+    def _all_handled(self, pending: list[PendingEdit], now: Snapshot) -> bool:
+        """Return whether every edit had its expected effect and no other."""
+        if not all(one.has_effect(now) for one in pending):
             return False
-        mine = {desk.id for desk in self.editors}
+        mine = {editor.id for editor in self.editors}
         assert all(one.spec.profile in mine for one in now.forwards)
-        for one in asked:
-            one.done(now)
+        for one in pending:
+            one.complete(now)
         return True
 
 
 @dataclass(frozen=True)
 class PendingEdit:
-    """An edit that was made.
+    """An edit whose effect is awaited.
 
     Attributes:
-        before: The last notice from before it.
+        before: Number of the last notice before it.
     """
 
-    desk: ProfileEditor
+    editor: ProfileEditor
     kind: str
     outcome: Outcome
     before: int
 
-    def _should(self) -> tuple[dict[str, Row], set[str]]:
+    def _expected(self) -> tuple[dict[str, Row], set[str]]:
         if isinstance(self.outcome, ExpectApplied):
-            return self.desk.expected_forwards(self.outcome.version)
-        return self.desk.started, set(self.desk.started)
+            return self.editor.expected_forwards(self.outcome.version)
+        return self.editor.started, set(self.editor.started)
 
-    def _told(self, now: Snapshot) -> list[EngineNotice]:
-        return [n for n in now.notices if n.profile == self.desk.name and n.number > self.before]
+    def _new_notices(self, now: Snapshot) -> list[EngineNotice]:
+        return [n for n in now.notices if n.profile == self.editor.name and n.number > self.before]
 
-    def seen(self, now: Snapshot) -> bool:
-        """Whether what should be is."""
+    def has_effect(self, now: Snapshot) -> bool:
+        """Return whether the edit had its expected effect."""
         if isinstance(self.outcome, ExpectRejected):
             text = self.outcome.text
-            if not any(one.is_problem and text in one.text for one in self._told(now)):
+            if not any(one.is_problem and text in one.text for one in self._new_notices(now)):
                 return False
-        begun, untouched = self._should()
-        on = _on(self.desk, now)
-        return on.keys() == begun.keys() and all(
+        started, untouched = self._expected()
+        on = _on(self.editor, now)
+        return on.keys() == started.keys() and all(
             row_of(on[name].spec) == row
             and bool(on[name].listening)
             and row.local in (0, on[name].listening[0].port)
-            and (name not in untouched or on[name].id == self.desk.forwards[name].id)
-            for name, row in begun.items()
+            and (name not in untouched or on[name].id == self.editor.forwards[name].id)
+            for name, row in started.items()
         )
 
-    def done(self, now: Snapshot) -> None:
-        """That is how it stands now."""
+    def complete(self, now: Snapshot) -> None:
+        """Update the editor to the observed forwards."""
         if isinstance(self.outcome, ExpectApplied):
-            self.desk.started, _ = self._should()
-            self.desk.version = self.outcome.version
-        self.desk.forwards = _on(self.desk, now)
+            self.editor.started, _ = self._expected()
+            self.editor.version = self.outcome.version
+        self.editor.forwards = _on(self.editor, now)
 
-    def explained(self, now: Snapshot) -> str:
-        """What should be and what is, for a person; nothing if that is the same."""
-        if self.seen(now):
+    def explain(self, now: Snapshot) -> str:
+        """Return the difference between expected and actual forwards; empty if none."""
+        if self.has_effect(now):
             return ""
-        begun, untouched = self._should()
+        started, untouched = self._expected()
         lines = [
-            f"{self.desk.id}: {self.kind} → {self.outcome}",
-            f"  should be on: {begun}, untouched: {untouched}",
-            f"  was on: {[(name, one.id) for name, one in self.desk.forwards.items()]}",
-            *(f"  is on: {one.id} {one.spec}" for one in _on(self.desk, now).values()),
-            *(f"  told: {one.text}" for one in self._told(now)),
+            f"{self.editor.id}: {self.kind} → {self.outcome}",
+            f"  expected: {started}, untouched: {untouched}",
+            f"  before: {[(name, one.id) for name, one in self.editor.forwards.items()]}",
+            *(f"  active: {one.id} {one.spec}" for one in _on(self.editor, now).values()),
+            *(f"  notice: {one.text}" for one in self._new_notices(now)),
         ]  # fmt: skip
         return "\n".join(lines)
 
 
-def _on(desk: ProfileEditor, now: Snapshot) -> dict[str, Forward]:
-    return {one.spec.name: one for one in now.forwards if one.spec.profile == desk.id}
+def _on(editor: ProfileEditor, now: Snapshot) -> dict[str, Forward]:
+    return {one.spec.name: one for one in now.forwards if one.spec.profile == editor.id}
 
 
 def free_ports(count: int, dice: random.Random) -> list[int]:
-    """Ports nobody has, and which the system gives to nobody who asks for any."""
+    """Return free ports below the ephemeral range, which the system does not hand out."""
     found: set[int] = set()
     while len(found) < count:
         port = dice.randrange(20_000, 32_000)
@@ -244,7 +246,7 @@ def free_ports(count: int, dice: random.Random) -> list[int]:
 
 @contextlib.asynccontextmanager
 async def running_editors(seed: int) -> AsyncIterator[ProfileEditors]:
-    """An engine, and profiles in folders of one's own."""
+    """Start an engine and profiles in a home folder of their own."""
     with tempfile.TemporaryDirectory(prefix="tfo-") as name, isolated_home(Path(name)):
         kubeconfig = Path(name) / "config"
         kubeconfig.write_text(KUBECONFIG)
@@ -256,6 +258,6 @@ async def running_editors(seed: int) -> AsyncIterator[ProfileEditors]:
 
 
 async def run_edits(edits: int, seed: int) -> EditStatistics:
-    """So many random edits of profiles that are on."""
+    """Make random edits of active profiles; return their statistics."""
     async with running_editors(seed) as running:
         return await running.run(edits)

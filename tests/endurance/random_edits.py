@@ -1,4 +1,4 @@
-"""Random edits of a profile, and what should be on after each of them."""
+"""Random edits of a profile and the forwards expected after each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, parse_prof
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.trust import TrustStore
 
-ANCHOR = "anchor"  # is in every valid version, on one line, and different in each
+ANCHOR = "anchor"  # in every valid version, on one line, different in each
 _NAMES = ("web", "db", "cache", "queue", "mail")
 _TARGETS = ("deploy/web", "svc/api", "sts/db", "pod/one-0", "ds/agent")
 _UTF8 = "# ümläut\n"
@@ -24,7 +24,7 @@ _UTF8 = "# ümläut\n"
 
 @dataclass(frozen=True)
 class Row:
-    """A forward as a file describes it; a local port of 0 is any."""
+    """A forward as written in a file; local port 0 means any."""
 
     target: str
     port: str
@@ -32,9 +32,9 @@ class Row:
     label: str = ""
     queue_timeout: int = 30
 
-    def differs(self, wanted: Row) -> bool:
-        """Whether a forward like this is to be begun anew to be as wanted."""
-        return replace(self, local=0) != replace(wanted, local=0) or wanted.local not in (
+    def differs(self, other: Row) -> bool:
+        """Return whether a forward must be restarted to become `other`."""
+        return replace(self, local=0) != replace(other, local=0) or other.local not in (
             0, self.local,
         )  # fmt: skip
 
@@ -47,14 +47,14 @@ class Row:
 
 @dataclass(frozen=True)
 class ExpectApplied:
-    """The edit is to be carried out."""
+    """The edit is expected to be applied."""
 
     version: dict[str, Row]
 
 
 @dataclass(frozen=True)
 class ExpectRejected:
-    """Nothing is to be changed, and this is to be said."""
+    """No forward is expected to change, and a notice is expected to contain the text."""
 
     text: str
 
@@ -63,13 +63,13 @@ Outcome = ExpectApplied | ExpectRejected
 
 
 class ProfileEditor:
-    """One profile under edit, and what should be on of it.
+    """Editor of one profile that tracks its expected forwards.
 
     Args:
-        path: Its file.
-        team: It is a working tree's.
-        ports: Local ports that are nobody else's.
-        dice: Everything random comes from it.
+        path: File of the profile.
+        team: Whether it is the profile of a working tree.
+        ports: Local ports reserved for it.
+        dice: Source of all random choices.
     """
 
     def __init__(self, path: Path, *, team: bool, ports: list[int], dice: random.Random) -> None:
@@ -78,19 +78,19 @@ class ProfileEditor:
         self.id = str(path) if team else path.stem
         self.name = path.parent.name if team else path.stem
         self.version: dict[str, Row] = {}
-        self.started: dict[str, Row] = {}  # as those that are on were begun
-        self.forwards: dict[str, Forward] = {}  # as they were seen last
-        self.fault = ""  # what the file was last said to be, if it could not be read
+        self.started: dict[str, Row] = {}  # rows with which the active forwards were started
+        self.forwards: dict[str, Forward] = {}  # last observed
+        self.fault = ""  # last reported read error of the file
         self._ports = ports
         self._dice = dice
         self._serial = 0
         self._elsewhere = path.parent.parent / f"elsewhere-{path.parent.name}-{path.stem}"
         self._elsewhere.mkdir()
 
-    # What an edit leads to ----------------------------------------------------------------
+    # Effects of an edit ------------------------------------------------------------------
 
     def expect(self, outcome: Outcome) -> Outcome:
-        """What is really to be seen of it: a port that another forward has is told of."""
+        """Return the observable outcome: a local port conflict rejects the edit."""
         if isinstance(outcome, ExpectRejected):
             return outcome
         after = outcome.version
@@ -114,7 +114,7 @@ class ProfileEditor:
         return was != row and self.started[name].differs(row)
 
     def expected_forwards(self, version: dict[str, Row]) -> tuple[dict[str, Row], set[str]]:
-        """What is on afterwards, and which of it is untouched."""
+        """Return the forwards expected after `version`, and the names of unchanged ones."""
         stay = {name for name in self.started if not self._touched(name, version)}
         begun = {name: self.started[name] for name in stay}
         for name, row in version.items():
@@ -126,9 +126,9 @@ class ProfileEditor:
     # Edits --------------------------------------------------------------------------------
 
     def edit(self) -> tuple[str, Outcome]:
-        """Do something to the file; gives what it was and what is to come of it.
+        """Edit the file; return the kind of the edit and its expected outcome.
 
-        What could not be seen from outside is not done.
+        Edits without an observable effect are skipped.
         """
         kinds: list[tuple[int, Callable[[], tuple[str, Outcome] | None]]] = [
             (40, self._valid), (30, self._wrong), (15, self._cut), (10, self._damaged),
@@ -142,7 +142,7 @@ class ProfileEditor:
                 return done[0], self.expect(done[1])
 
     def next_version(self) -> dict[str, Row]:
-        """Another valid version."""
+        """Return another valid version."""
         dice, rows = self._dice, dict(self.version)
         rows.pop(ANCHOR, None)
         for _ in range(dice.randint(0, 2)):
@@ -150,7 +150,7 @@ class ProfileEditor:
         if rows and dice.random() < 0.4:
             del rows[dice.choice(list(rows))]
         explicit = [name for name, row in rows.items() if row.local]
-        if len(explicit) > 1 and dice.random() < 0.3:  # two change their ports
+        if len(explicit) > 1 and dice.random() < 0.3:  # swap two local ports
             one, other = dice.sample(explicit, 2)
             a, b = rows[one], rows[other]
             rows[one], rows[other] = replace(a, local=b.local), replace(b, local=a.local)
@@ -173,7 +173,7 @@ class ProfileEditor:
         dice, lines = self._dice, [f"# edit {self._serial}", "namespace: shop", "forwards:"]
         for name, row in version.items():
             if dice.random() < 0.2:
-                lines.append("  # a word")
+                lines.append("  # a comment")
             if name == ANCHOR or dice.random() < 0.5:
                 lines.append(f"  {name}: {{{row.flow()}}}")
             else:
@@ -185,13 +185,13 @@ class ProfileEditor:
         text = self.text(version)
         if self._dice.random() < 0.1:
             text = "\ufeff" + text.replace("\n", "\r\n")
-        if not self._agreed(text):
+        if not self._is_trusted(text):
             self.put(text)
-            return "not agreed to", ExpectRejected("has changed; review and trust it")
+            return "not trusted", ExpectRejected("has changed; review and trust it")
         self.put(text)
         return "valid", ExpectApplied(version)
 
-    def _agreed(self, text: str) -> bool:
+    def _is_trusted(self, text: str) -> bool:
         if not self.team:
             return True
         yes = self._dice.random() < 0.6
@@ -200,7 +200,7 @@ class ProfileEditor:
         return yes
 
     def _wrong(self) -> tuple[str, Outcome]:
-        """Wrong in one way, at a place that is known."""
+        """Write a file with one error at a known position."""
         dice, version = self._dice, self.next_version()
         lines = self.text(version).splitlines()
         at = next(n for n, line in enumerate(lines) if line.startswith(f"  {ANCHOR}:"))
@@ -208,64 +208,64 @@ class ProfileEditor:
         what = dice.randrange(11)
         if what == 0:
             place, lines[at] = (at, line.index("label")), line.replace("label", "lable")
-            said = "unknown key `lable`"
+            message = "unknown key `lable`"
         elif what == 1:
             place = (at, line.index("80"))
             lines[at] = line.replace("port: 80", f"port: {99999 + serial}")
-            said = "port: "
+            message = "port: "
         elif what == 2:
             lines.insert(at, f"\tx{serial}: 1")
-            place, said = (at, 0), "this is not YAML"
+            place, message = (at, 0), "this is not YAML"
         elif what == 3:
             lines.insert(at + 1, line)
-            place, said = (at + 1, 2), 'found duplicate key "anchor"'
+            place, message = (at + 1, 2), 'found duplicate key "anchor"'
         elif what == 4:
-            lines[at] = line.replace("}", f", needs: nobody-{serial}}}")
-            place, said = (at, 2), f"anchor needs `nobody-{serial}`, which does not exist"
+            lines[at] = line.replace("}", f", needs: missing-{serial}}}")
+            place, message = (at, 2), f"anchor needs `missing-{serial}`, which does not exist"
         elif what == 5:
             place, lines[at] = (at, line.index("svc/")), line.replace("svc/", "cm/")
-            said = 'target: cannot forward to "cm/anchor"'
+            message = 'target: cannot forward to "cm/anchor"'
         elif what == 6:
             lines.insert(1, f"version: {serial + 1}")
-            place, said = (1, len("version: ")), f"the file has version {serial + 1}"
+            place, message = (1, len("version: ")), f"the file has version {serial + 1}"
         elif what == 7:
             lines[at] = line.replace("}", ", needs: anchor}")
-            place, said = (at, 2), "anchor needs itself"
+            place, message = (at, 2), "anchor needs itself"
         elif what == 8:
             lines[at] = line.replace("local: any", "local: any, pin: true")
-            place, said = (at, 2), "anchor can only be pinned to a pod"
+            place, message = (at, 2), "anchor can only be pinned to a pod"
         elif what == 9:
             lines[1] = f"context: nowhere-{serial}"
             text = "\n".join(lines)
-            if not self._agreed(text):
+            if not self._is_trusted(text):
                 self.put(text)
-                return "not agreed to", ExpectRejected("has changed; review and trust it")
+                return "not trusted", ExpectRejected("has changed; review and trust it")
             self.put(text)
             return "of no context", ExpectRejected(f'has no context "nowhere-{serial}"')
         else:
             lines.insert(0, f"name: other-{serial}")
-            if self.team:  # may call itself what it likes
+            if self.team:  # a team profile may have any name
                 return self._wrong()
             self.put("\n".join(lines))
             return "renamed", ExpectRejected(
                 f"was renamed to other-{serial}; its forwards are unchanged"
             )
         self.put("\n".join(lines))
-        return "wrong", ExpectRejected(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {said}")
+        return "wrong", ExpectRejected(f"{self.path.name}:{place[0] + 1}:{place[1] + 1}: {message}")
 
     def _cut(self) -> tuple[str, Outcome] | None:
-        """Half a file, as a full disk leaves it; sometimes that is a valid one."""
+        """Write a truncated file, as a full disk leaves it; it may be valid."""
         whole = self.text(self.next_version())
-        return self._whatever("cut", whole[: self._dice.randrange(1, len(whole))])
+        return self._put_parsed("cut", whole[: self._dice.randrange(1, len(whole))])
 
     def _damaged(self) -> tuple[str, Outcome] | None:
         text = list(self.text(self.next_version()))
         for _ in range(self._dice.randint(1, 3)):
             place = self._dice.randrange(len(text))
             text[place] = self._dice.choice(" :-#{}[]\"'&*!|>%@\t\n0a")
-        return self._whatever("damaged", "".join(text))
+        return self._put_parsed("damaged", "".join(text))
 
-    def _whatever(self, kind: str, text: str) -> tuple[str, Outcome] | None:
+    def _put_parsed(self, kind: str, text: str) -> tuple[str, Outcome] | None:
         try:
             profile = parse_profile(text, self.path, team=self.team)
         except ProfileError as error:
@@ -280,15 +280,15 @@ class ProfileEditor:
                 return None
             rows[one.name] = row_of(spec)
         if self.expected_forwards(rows) == (self.started, set(self.started)):
-            return None  # nothing that could be seen
-        if not self._agreed(text):
+            return None  # no observable effect
+        if not self._is_trusted(text):
             self.put(text)
-            return "not agreed to", ExpectRejected("has changed; review and trust it")
+            return "not trusted", ExpectRejected("has changed; review and trust it")
         self.put(text)
         return f"{kind}, valid", ExpectApplied(rows)
 
     def _unreadable(self) -> tuple[str, Outcome] | None:
-        """Whatever may be in a file's place."""
+        """Replace the file by something that is not a readable profile."""
         dice, path = self._dice, self.path
         what = dice.choice(
             ["gone", "dangling", "loop", "folder", "pipe", "device", "bytes", "huge", "empty",
@@ -302,9 +302,9 @@ class ProfileEditor:
             "comment": "`forwards:` is missing",
             "closed": "cannot read the file: permission",
         }  # fmt: skip
-        said = kinds.get(what, "this is not a regular file")
-        if said == self.fault:
-            return None  # is said once
+        message = kinds.get(what, "this is not a regular file")
+        if message == self.fault:
+            return None  # repeated errors are reported once
         place = "1:1"
         if what == "bytes":
             before = _UTF8 * dice.randrange(3)
@@ -330,11 +330,11 @@ class ProfileEditor:
             elif what == "closed":
                 path.write_text(self.text(self.next_version()))
                 path.chmod(0)
-        self.fault = said
-        return what, ExpectRejected(f"{path.name}:{place}: {said}")
+        self.fault = message
+        return what, ExpectRejected(f"{path.name}:{place}: {message}")
 
     def _linked(self) -> tuple[str, Outcome] | None:
-        """A link to a file elsewhere, which is a valid one."""
+        """Replace the file by a link to a valid file."""
         if self.team:
             return None
         version = self.next_version()
@@ -348,7 +348,7 @@ class ProfileEditor:
     # Files --------------------------------------------------------------------------------
 
     def put(self, text: str) -> None:
-        """Write a text, as one or the other program does."""
+        """Write a text in one of the ways that editors do."""
         self._write(text.encode())
         self.fault = ""
 
@@ -359,12 +359,12 @@ class ProfileEditor:
             with path.open("wb", buffering=0) as stream:
                 stream.write(data[: len(data) // 2])
                 stream.write(data[len(data) // 2 :])
-        elif how == 1 and plain:  # a moment without a file
+        elif how == 1 and plain:  # the file is missing for a moment
             path.unlink()
             path.write_bytes(data)
         elif how == 2 and path.is_symlink() and path.readlink().parent == self._elsewhere:
             path.readlink().write_bytes(data)
-        else:  # in one step, whatever was there
+        else:  # atomic replacement
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
             other = path.with_name(f".{path.name}.new")
@@ -379,11 +379,11 @@ class ProfileEditor:
 
 
 def row_of(spec: ForwardSpec) -> Row:
-    """What was asked for, as a row."""
+    """Return a spec as a row."""
     kind, _, _ = str(spec.target).removeprefix(f"{spec.target.namespace}/").rpartition(":")
     return Row(kind, spec.target.port, spec.local_port or 0, spec.label, int(spec.queue_timeout_s))
 
 
 def rows_of(profile: Profile) -> dict[str, Row]:
-    """A profile that was read, as rows."""
+    """Return the forwards of a parsed profile as rows."""
     return {one.name: row_of(one.spec) for one in profile.forwards}

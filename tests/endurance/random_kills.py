@@ -1,8 +1,8 @@
-"""Kills at random of whatever there is: engine, its parent, a dashboard, whoever writes a profile.
+"""Random kills of the engine, its watchdog, a dashboard, or a process that writes a profile.
 
-After each one bytes flow again on the same local ports, nothing that was on is missing, and every
-file of the person's is whole: the old one or the new one. What is being written is written by
-another process, again and again, and the engine follows it; so kills fall into all of it.
+After each kill bytes flow again on the same local ports, all forwards are active, and every file
+of the user is complete: the old or the new version. Another process rewrites the profile, which
+the engine follows, so that kills interrupt writes and their application.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tui_forward.profiles.parser import parse_profile
 
 _PROGRAM = (sys.executable, "-m", "tui_forward")
 _BACK_S = 30.0
-PROMISED_S = 2.0
+MAX_P99_S = 2.0
 _PROFILE = """\
 namespace: {namespace}
 forwards:
@@ -47,7 +47,7 @@ forwards:
   fixed: {{target: svc/{app}, port: echo, local: {one}, needs: any}}
   edited: {{target: deploy/{app}, port: echo, local: {two}, label: e{number}}}
 """
-# Writes the profile anew until it is killed.
+# Rewrites the profile until it is killed.
 _WRITER = """\
 import itertools, sys, time
 from pathlib import Path
@@ -62,7 +62,7 @@ for number in itertools.count(begin + 1):
     time.sleep(0.25)
 """
 
-# Who is killed, what goes on meanwhile, and how often of a hundred.
+# Which process is killed, what else happens, and the weight.
 KINDS = (
     ("engine", "", 20), ("parent", "", 5), ("both", "", 20), ("dashboard", "", 5),
     ("both", "a dashboard beside", 8), ("engine", "a dashboard beside", 7),
@@ -73,31 +73,32 @@ KINDS = (
 
 @dataclass
 class KillResults:
-    """How long it took until bytes flowed again, by what was killed.
+    """Recovery times by kind of kill.
 
     Attributes:
-        wrong: What must not happen, in words.
+        back_s: Seconds until bytes flowed again, by kind.
+        wrong: Descriptions of violations.
     """
 
     back_s: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[str]:
-        """A line for each kind, and one for all of them."""
+        """Yield a row for each kind and one for all."""
         for what, seconds in sorted(self.back_s.items()):
             yield _line(what, seconds)
         yield _line("all but rollouts", self.alone_s)
 
     @property
     def alone_s(self) -> list[float]:
-        """Without rollouts, which take as long as their pods do."""
+        """Return the times without rollouts, which depend on their pods."""
         return [s for what, each in self.back_s.items() if "rollout" not in what for s in each]
 
     @property
     def late(self) -> list[str]:
-        """What was promised otherwise."""
+        """Return violations of the promised recovery time."""
         p99 = _part(self.alone_s, 0.99)
-        return [f"bytes flowed after {p99:.2f} s (p99)"] if p99 > PROMISED_S else []
+        return [f"bytes flowed after {p99:.2f} s (p99)"] if p99 > MAX_P99_S else []
 
 
 def _part(seconds: list[float], part: float) -> float:
@@ -113,13 +114,13 @@ def _line(what: str, seconds: list[float]) -> str:
 
 
 class UserHome:
-    """A person's files and processes.
+    """Files and processes of a user.
 
     Args:
-        home: Everything is in there.
-        pods: What the forwards lead to.
-        cluster: Where that is.
-        dice: Everything random comes from it.
+        home: Home folder.
+        cluster: Cluster of the forwards.
+        pods: Pods of the forwards.
+        dice: Source of all random choices.
     """
 
     def __init__(
@@ -138,13 +139,13 @@ class UserHome:
         self.ports: dict[str, int] = {}
 
     async def begin(self) -> None:
-        """Switch the profile on."""
+        """Start the profile."""
         await self._program("up", "shop")
         self.ports = {one.spec.name: one.listening[0].port for one in await self.forwards()}
         assert len(self.ports) == 3, self.ports
 
     async def end(self) -> None:
-        """Switch it off."""
+        """Stop the profile."""
         await self._program("down", "shop")
         await wait_until(lambda: not self.engines(), "the engine to end with its last forward")
 
@@ -153,38 +154,36 @@ class UserHome:
             *_PROGRAM, *words, "--kubeconfig", self._kubeconfig, cwd=REPOSITORY,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
-        _, said = await process.communicate()
-        assert process.returncode == 0, f"{words}: {said.decode()}"
+        _, errors = await process.communicate()
+        assert process.returncode == 0, f"{words}: {errors.decode()}"
 
     async def forwards(self) -> tuple[Forward, ...]:
-        """All that are on."""
+        """Return the active forwards."""
         session = await connect_if_running(self._kubeconfig)
-        assert session is not None, "no engine is there, nor should be"
+        assert session is not None, "no engine is running"
         try:
             return (await session.snapshot()).forwards
         finally:
             await session.close()
 
     def engines(self) -> list[psutil.Process]:
-        """The engine and its parent, the parent first."""
+        """Return the watchdog and the engine, in this order."""
         return engine_processes(self._home)
 
     # Kills --------------------------------------------------------------------------------
 
-    async def kill(self, who: str, meanwhile: str) -> float:
-        """Kill something; gives the seconds until bytes flow again on all ports."""
-        dashboard = who == "dashboard" or "dashboard" in meanwhile
+    async def kill(self, who: str, during: str) -> float:
+        """Kill a process; return the seconds until bytes flow again on all ports."""
+        dashboard = who == "dashboard" or "dashboard" in during
         async with contextlib.AsyncExitStack() as undo:
             seen = await undo.enter_async_context(self._dashboard()) if dashboard else None
-            writer = (
-                await undo.enter_async_context(self._writer()) if "write" in meanwhile else None
-            )
-            if meanwhile == "a rollout":
+            writer = await undo.enter_async_context(self._writer()) if "write" in during else None
+            if during == "a rollout":
                 pod = await self._pods.wait_for_ready_pod()
                 await self._cluster.fault(
                     "delete-pod", namespace=NAMESPACE, pod=pod.name, grace=self._dice.choice([0, 1])
                 )
-            await asyncio.sleep(self._dice.random() * 0.5)  # any moment
+            await asyncio.sleep(self._dice.random() * 0.5)  # at a random moment
             engines = self.engines()
             doomed = {
                 "engine": engines[-1:], "parent": engines[:1], "both": engines, "dashboard": [],
@@ -195,7 +194,7 @@ class UserHome:
                 writer.kill()
             killed = time.monotonic()
             if not dashboard and len(doomed) == len(engines):
-                await self._program("ls")  # nobody is left to begin another one
+                await self._program("ls")  # starts a new engine: no watchdog is left
             await asyncio.gather(*(self._back(port) for port in self.ports.values()))
             took = time.monotonic() - killed
             if writer is not None:
@@ -216,9 +215,9 @@ class UserHome:
                 return
 
     async def _as_before(self) -> None:
-        """Whether everything is on, where it was, and as the file says by now."""
-        said = parse_profile(self.profile.read_text(), self.profile)
-        labels = {one.name: one.spec.label for one in said.forwards}
+        """Assert that all forwards are active on their ports and match the file."""
+        profile = parse_profile(self.profile.read_text(), self.profile)
+        labels = {one.name: one.spec.label for one in profile.forwards}
         deadline = time.monotonic() + _BACK_S
         while True:
             forwards = await self.forwards()
@@ -226,7 +225,7 @@ class UserHome:
                 one.listening for one in forwards
             ):
                 break
-            assert time.monotonic() < deadline, f"{forwards} is not what the file says: {labels}"
+            assert time.monotonic() < deadline, f"{forwards} does not match the file: {labels}"
             await asyncio.sleep(0.01)
         ports = {one.spec.name: one.listening[0].port for one in forwards}
         assert ports == self.ports, f"the ports were {self.ports} and are {ports}"
@@ -234,7 +233,7 @@ class UserHome:
 
     @contextlib.asynccontextmanager
     async def _writer(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Somebody who writes the profile again and again."""
+        """Run a process that rewrites the profile."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _WRITER, str(self.profile), cwd=REPOSITORY,
             stdout=subprocess.PIPE,
@@ -250,7 +249,7 @@ class UserHome:
 
     @contextlib.asynccontextmanager
     async def _dashboard(self) -> AsyncIterator[psutil.Popen]:
-        """A dashboard in a terminal, which shows what is on."""
+        """Run a dashboard on a pseudoterminal."""
         ours, theirs = pty.openpty()
         shown = bytearray()
         process = psutil.Popen(
@@ -268,7 +267,9 @@ class UserHome:
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            await wait_until(lambda: TOOLBOX.encode() in shown, "the dashboard to show what is on")
+            await wait_until(
+                lambda: TOOLBOX.encode() in shown, "the dashboard to show the forwards"
+            )
             yield process
         finally:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -280,9 +281,9 @@ class UserHome:
     # Files --------------------------------------------------------------------------------
 
     def faults(self) -> list[str]:
-        """Whatever of the person's files is not whole."""
+        """Return descriptions of incomplete files and of logged tracebacks."""
         state = paths.sessions_dir().parent
-        wrong = [f"{path.name} was not understood" for path in state.rglob("*.bad*")]
+        wrong = [f"{path.name} could not be read" for path in state.rglob("*.bad*")]
         for path in paths.sessions_dir().glob("[!.]*.json"):
             try:
                 msgspec.json.decode(path.read_bytes(), type=SavedSession)
@@ -297,31 +298,31 @@ class UserHome:
 
 
 async def run_kills(cluster: ClusterProcess, *, times: int, seed: int) -> KillResults:
-    """So many kills, and what came of them."""
+    """Kill processes `times` times; return the results."""
     dice, kills = random.Random(seed), KillResults()
     # Each kind once, then by weight.
     kinds = dice.sample(KINDS, len(KINDS))
     kinds += dice.choices(KINDS, [weight for *_, weight in KINDS], k=max(0, times - len(kinds)))
     with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, isolated_home(Path(name)):
         async with PodWatch.open(cluster) as pods:
-            house = UserHome(Path(name), cluster, pods, dice)
+            user = UserHome(Path(name), cluster, pods, dice)
             try:
-                await house.begin()
-                for number, (who, meanwhile, _) in enumerate(kinds[:times], 1):
-                    what = f"{who}, {meanwhile}" if meanwhile else who
+                await user.begin()
+                for number, (who, during, _) in enumerate(kinds[:times], 1):
+                    what = f"{who}, {during}" if during else who
                     try:
-                        took = await house.kill(who, meanwhile)
+                        took = await user.kill(who, during)
                     except AssertionError as error:
                         kills.wrong.append(f"kill {number}, {what}: {error}"[:2000])
                         took = _BACK_S
                     kills.back_s.setdefault(what, []).append(took)
-                    kills.wrong += [f"kill {number}, {what}: {each}" for each in house.faults()]
+                    kills.wrong += [f"kill {number}, {what}: {each}" for each in user.faults()]
                     if kills.wrong:
                         break
                 else:
-                    await house.end()
+                    await user.end()
             finally:
-                for process in house.engines():
+                for process in user.engines():
                     process.send_signal(signal.SIGKILL)
-                await wait_until(lambda: not house.engines(), "the end of all engines")
+                await wait_until(lambda: not user.engines(), "the end of all engines")
     return kills

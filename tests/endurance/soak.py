@@ -1,8 +1,8 @@
-"""Minutes of mixed load with random faults; afterwards everything must be as it was before.
+"""Mixed load with random faults.
 
-Clients do all that clients do: short and long exchanges, uploads, downloads, readers that
-stop, resets, refusals, half-closes. Each connection moves a number of bytes that is its own,
-so that what the client, the engine and the application counted can be laid side by side.
+Clients make short and long exchanges, uploads, downloads, resets, refused and half-closed
+connections, and stop reading. Each connection moves a unique number of bytes, so that the counts
+of client, engine and application can be compared.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ ECHO, SINK, SOURCE, RESETS, SLOW, BYE, COUNTERS, CLOSED = (
     7000, 7001, 7002, 7004, 7005, 7007, 7009, 7999,
 )  # fmt: skip
 PORTS = (ECHO, SINK, SOURCE, RESETS, SLOW, BYE, CLOSED)
-_AT_ONCE = 24
-_TURN_S = 30.0
-_RECOVER_S = 45.0
+_CLIENTS = 24
+_CONNECTION_TIMEOUT_S = 30.0
+_RECOVERY_TIMEOUT_S = 45.0
 
 
 @dataclass(frozen=True)
 class ConnectionBytes:
-    """What a client counted on one connection that went well from begin to end."""
+    """Bytes that a client counted on one successful connection."""
 
     port: int
     sent: int
@@ -43,14 +43,14 @@ class ConnectionBytes:
 
 @dataclass
 class ByteTotals:
-    """Everything that was counted.
+    """Byte counts of clients and engine.
 
     Attributes:
-        clients: By the engine's name for the client: what went well.
-        failures: What did not, in words, with how often.
-        refused: Local connects that were refused.
-        engine: What the engine says of each connection that has ended.
-        gaps: Events that were missed.
+        clients: Successful connections by the engine's name of the client.
+        failures: Number of failed connections by error.
+        refused: Number of refused local connects.
+        engine: Byte counts that the engine reported, by client.
+        gaps: Number of missed events.
     """
 
     clients: dict[str, list[ConnectionBytes]] = field(default_factory=dict)
@@ -61,22 +61,22 @@ class ByteTotals:
     connections: int = 0
 
     def find_missing_in_engine(self) -> list[str]:
-        """Connections of which client and engine counted differently."""
+        """Return connections that client and engine counted differently."""
         wrong = []
         for name, tallies in self.clients.items():
             seen = Counter(self.engine.get(name, ()))
-            wanted = Counter((one.sent, one.received) for one in tallies)
-            for numbers, count in (wanted - seen).items():
-                wrong.append(f"{name}: sent and received {numbers} ({count}×), engine says {seen}")
+            expected = Counter((one.sent, one.received) for one in tallies)
+            for numbers, count in (expected - seen).items():
+                wrong.append(f"{name}: sent and received {numbers} ({count}×), engine: {seen}")
         return wrong
 
 
 class ClientMix:
-    """Clients of several forwards.
+    """Random clients of several forwards.
 
     Args:
-        lines: Forwards by the port they lead to.
-        seed: Everything random comes from it.
+        lines: Forwards by remote port.
+        seed: Seed of all random choices.
     """
 
     def __init__(self, lines: dict[int, list[ForwardHandle]], seed: int) -> None:
@@ -86,15 +86,15 @@ class ClientMix:
         self._serial = itertools.count(1)
 
     async def run(self, until: float) -> None:
-        """Keep clients busy until a time (monotonic)."""
+        """Run clients until a monotonic time."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
+            for _ in range(_CLIENTS):
                 group.create_task(self._client(until))
 
     async def _client(self, until: float) -> None:
         turns: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
             (ECHO, self._echo), (ECHO, self._echo), (ECHO, self._chat), (SINK, self._upload),
-            (SOURCE, self._download), (SOURCE, self._stops_reading), (ECHO, self._nobody_reads),
+            (SOURCE, self._download), (SOURCE, self._stops_reading), (ECHO, self._never_reads),
             (RESETS, self._is_reset), (SLOW, self._slow), (BYE, self._bye),
             (CLOSED, self._is_refused), (SOURCE, self._resets), (ECHO, self._leaves),
         ]  # fmt: skip
@@ -109,7 +109,7 @@ class ClientMix:
     ) -> None:
         self.totals.connections += 1
         try:
-            async with asyncio.timeout(_TURN_S + 30), connected(line.port) as client:
+            async with asyncio.timeout(_CONNECTION_TIMEOUT_S + 30), connected(line.port) as client:
                 name = client.name
                 await turn(client)
                 tally = ConnectionBytes(port, client.sent, client.received)
@@ -122,23 +122,23 @@ class ClientMix:
                 self.totals.clients.setdefault(f"{line.id} {name}", []).append(tally)
 
     def _size(self, most: int) -> int:
-        """A number of bytes no other connection moves."""
+        """Return a size that no other connection uses."""
         return self._random.randrange(most) // 4096 * 4096 + next(self._serial) % 4096 + 1
 
-    # What goes well unless something breaks, and then counts.
+    # Exchanges that succeed without faults; they are counted.
 
     async def _echo(self, client: Client) -> None:
         data = self._random.randbytes(self._size(60_000))
         await client.send(data)
         if await client.receive_exactly(len(data)) != data:
-            raise AssertionError("an echo was another")
+            raise AssertionError("the echo differs")
 
     async def _chat(self, client: Client) -> None:
         for _ in range(self._random.randrange(3, 30)):
             data = self._random.randbytes(self._size(2000))
             await client.send(data)
             if await client.receive_exactly(len(data)) != data:
-                raise AssertionError("an echo was another")
+                raise AssertionError("the echo differs")
             await asyncio.sleep(self._random.random() * 0.02)
 
     async def _upload(self, client: Client) -> None:
@@ -146,27 +146,27 @@ class ClientMix:
         await client.send(b"%d\n" % size + bytes(size))
         expected = b"%d\n" % size
         if await client.receive_exactly(len(expected)) != expected:
-            raise AssertionError("the pod counted something else")
+            raise AssertionError("the pod counted differently")
 
     async def _download(self, client: Client) -> None:
         size = self._size(3_000_000)
         await client.send(b"%d\n" % size)
         await client.receive_exactly(size)
         if await client.receive():
-            raise AssertionError("more came than was asked for")
+            raise AssertionError("unexpected bytes")
 
     async def _slow(self, client: Client) -> None:
         await client.send(b"5 0.05\n")
         await client.receive_exactly(5)
 
-    # What does not.
+    # Exchanges that end in another way.
 
     async def _stops_reading(self, client: Client) -> None:
         await client.send(b"%d\n" % (1 << 40))
         await client.receive_exactly(1000)
         await asyncio.sleep(self._random.random() * 3)
 
-    async def _nobody_reads(self, client: Client) -> None:
+    async def _never_reads(self, client: Client) -> None:
         end = time.monotonic() + self._random.random() * 3
         while time.monotonic() < end:
             client.send_available(bytes(65536))
@@ -203,7 +203,7 @@ class ClientMix:
 
 
 async def random_fault(cluster: ClusterProcess, pods: PodWatch, chance: random.Random) -> str:
-    """Let something happen; says what."""
+    """Inject a random fault; return its name."""
     name = chance.choice(
         [
             "delete",
@@ -252,7 +252,7 @@ async def random_fault(cluster: ClusterProcess, pods: PodWatch, chance: random.R
 async def inject_faults(
     cluster: ClusterProcess, pods: PodWatch, seed: int, until: float, every_s: float
 ) -> list[str]:
-    """Faults until a time (monotonic); gives what happened."""
+    """Inject faults until a monotonic time; return their names."""
     chance = random.Random(seed)
     happened = []
     while time.monotonic() + every_s < until:
@@ -269,7 +269,7 @@ async def inject_faults(
 
 @contextlib.asynccontextmanager
 async def start_forwards(session: Session) -> AsyncIterator[dict[int, list[ForwardHandle]]]:
-    """Forwards to every port by several transports and credentials; all ready."""
+    """Start forwards to every port with several transports and credentials; wait until ready."""
     async with contextlib.AsyncExitStack() as stack:
         lines: dict[int, list[ForwardHandle]] = {port: [] for port in PORTS}
 
@@ -296,23 +296,23 @@ async def start_forwards(session: Session) -> AsyncIterator[dict[int, list[Forwa
 
 
 @contextlib.asynccontextmanager
-async def record_connections(session: Session, books: ByteTotals) -> AsyncIterator[None]:
-    """Write into the books what the engine says of each connection that ends."""
+async def record_connections(session: Session, totals: ByteTotals) -> AsyncIterator[None]:
+    """Record the engine's byte counts of each connection that ends."""
     last = 0
 
-    def heard(event: Event) -> None:
+    def record(event: Event) -> None:
         nonlocal last
         if last:
-            books.gaps += event.sequence - last - 1
+            totals.gaps += event.sequence - last - 1
         last = event.sequence
         ended = event.connection
         if event.event is EventKind.CONNECTION_CLOSED and ended is not None:
             numbers = (ended.bytes_to_pod, ended.bytes_from_pod)
-            books.engine.setdefault(f"{event.forward} {ended.client}", []).append(numbers)
+            totals.engine.setdefault(f"{event.forward} {ended.client}", []).append(numbers)
 
     async def listen() -> None:
         async for event in session.events():
-            heard(event)
+            record(event)
 
     task = asyncio.create_task(listen())
     try:
@@ -330,32 +330,32 @@ async def wait_until_idle(lines: dict[int, list[ForwardHandle]]) -> None:
                 forward.state is ForwardState.READY and not forward.counters.connections_open
             ),
             "ready, with no connection left",
-            _RECOVER_S,
+            _RECOVERY_TIMEOUT_S,
         )
 
 
 async def read_pod_counters(session: Session, port: int) -> Counter[tuple[int, int]]:
-    """What the application counted on each of its connections: received and sent."""
+    """Return the application's counts of each connection: received and sent."""
     async with running_forward(session, COUNTERS) as line:
-        ledger = await get_json(line.port, f"/counters?port={port}")
-    return Counter((one["received"], one["sent"]) for one in ledger["records"])
+        counters = await get_json(line.port, f"/counters?port={port}")
+    return Counter((one["received"], one["sent"]) for one in counters["records"])
 
 
-async def find_missing_in_pod(session: Session, books: ByteTotals) -> list[str]:
-    """Connections of which client and application counted differently.
+async def find_missing_in_pod(session: Session, totals: ByteTotals) -> list[str]:
+    """Return connections that client and application counted differently.
 
-    Only for books during which the pod lived on: its counters end with it.
+    Valid only if the pod was not replaced meanwhile, since its counters end with it.
     """
     wrong = []
     for port in (ECHO, SINK, SOURCE):
         counted = await read_pod_counters(session, port)
-        wanted = Counter(
+        expected = Counter(
             (one.sent, one.received)
-            for tallies in books.clients.values()
+            for tallies in totals.clients.values()
             for one in tallies
             if one.port == port
         )
         wrong += [
-            f"port {port}: {numbers} ({count}×)" for numbers, count in (wanted - counted).items()
+            f"port {port}: {numbers} ({count}×)" for numbers, count in (expected - counted).items()
         ]
     return wrong

@@ -1,4 +1,4 @@
-"""Refused, reset, half-closed, late: each connection ends in its own way, and alone."""
+"""Connections that are refused, reset, half-closed or answered late affect no other connection."""
 
 from __future__ import annotations
 
@@ -25,30 +25,32 @@ def transport(request: pytest.FixtureRequest) -> TransportChoice:
 
 
 @pytest.fixture
-async def neighbour(
+async def neighbor(
     session: RemoteSession, transport: TransportChoice
 ) -> AsyncIterator[ForwardHandle]:
-    """An echo on which a conversation goes on all the time; it must never be disturbed."""
+    """Return an echo forward with a continuous exchange that must not be disturbed."""
     async with running_forward(session, 7000, transport=transport) as line:
         async with connected(line.port) as client:
 
-            async def talk() -> None:
+            async def exchange_forever() -> None:
                 while True:
                     await client.send(b"still there?")
                     assert await client.receive_exactly(12) == b"still there?"
                     await asyncio.sleep(0.01)
 
-            talking = asyncio.create_task(talk())
+            exchange = asyncio.create_task(exchange_forever())
             yield line
             await asyncio.sleep(0.05)
-            assert not talking.done(), talking.exception()
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
+            assert not exchange.done(), exchange.exception()
+            exchange.cancel()
+            await asyncio.gather(exchange, return_exceptions=True)
         await echo(line.port)
 
 
-async def end_of(session: RemoteSession, line: ForwardHandle, client: str) -> Connection:
-    """What the engine says of a connection that has ended."""
+async def wait_for_closed_connection(
+    session: RemoteSession, line: ForwardHandle, client: str
+) -> Connection:
+    """Return the engine's record of a connection that has ended."""
     for _ in range(1000):
         for connection in await session.connections(line.id):
             if connection.client == client and connection.closed_at is not None:
@@ -57,40 +59,40 @@ async def end_of(session: RemoteSession, line: ForwardHandle, client: str) -> Co
     raise AssertionError(f"{client} has not ended: {await session.connections(line.id)}")
 
 
-async def cut(client: Client, data: bytes) -> None:
-    """Send, and meet an end without an answer."""
+async def expect_cut(client: Client, data: bytes) -> None:
+    """Send `data` and expect an end without a response."""
     with contextlib.suppress(ConnectionError):
         await client.send(data)
         assert await client.receive() == b""
 
 
-async def test_refused(
-    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+async def test_connection_to_closed_port_fails(
+    session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
     async with running_forward(session, 7999, transport=transport) as line:
-        # With data, without, and many at a time.
+        # With data, without data, concurrently.
         for _ in range(3):
             async with asyncio.TaskGroup() as group:
                 for data in (b"GET / HTTP/1.1\r\n\r\n", b"", b"x" * 100_000, b"hello"):
-                    group.create_task(refused(session, line, data))
-            await echo(neighbour.port)
+                    group.create_task(expect_refused(session, line, data))
+            await echo(neighbor.port)
         forward = await line.forward()
-        assert forward.state is ForwardState.READY, "the pod is there; only the port is not"
+        assert forward.state is ForwardState.READY, "only the port is closed"
         assert forward.counters.connections_failed == 12
         assert "nothing listens on port 7999" in await line.timeline()
 
 
-async def refused(session: RemoteSession, line: ForwardHandle, data: bytes) -> None:
+async def expect_refused(session: RemoteSession, line: ForwardHandle, data: bytes) -> None:
     async with connected(line.port) as client:
         name = client.name
-        await cut(client, data)
-    ended = await end_of(session, line, name)
+        await expect_cut(client, data)
+    ended = await wait_for_closed_connection(session, line, name)
     assert ended.failed
     assert "nothing listens on port 7999" in ended.close_reason
 
 
-async def test_reset_by_the_application(
-    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+async def test_reset_by_the_application_closes_one_connection(
+    session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
     async with (
         running_forward(session, 7010, transport=transport) as line,
@@ -99,18 +101,18 @@ async def test_reset_by_the_application(
         for _ in range(3):
             async with connected(line.port) as client:
                 name = client.name
-                await cut(client, b"now")
-            await end_of(session, line, name)
-            await echo(neighbour.port)
+                await expect_cut(client, b"now")
+            await wait_for_closed_connection(session, line, name)
+            await echo(neighbor.port)
         assert (await line.forward()).state is ForwardState.READY
-        # One on the same forward that has not sent anything is as alive as before.
+        # An idle connection of the same forward stays open.
         open_ones = [c for c in await session.connections(line.id) if c.closed_at is None]
         assert patient.name in [c.client for c in open_ones]
-        await cut(patient, b"x")
+        await expect_cut(patient, b"x")
 
 
-async def test_reset_by_the_client(
-    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+async def test_reset_by_the_client_closes_one_connection(
+    session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
     async with running_forward(session, 7002, transport=transport) as line:
         async with connected(line.port) as other:
@@ -129,32 +131,32 @@ async def test_reset_by_the_client(
         )
 
 
-async def test_half_closed_by_the_application(
-    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+async def test_half_close_by_the_application_is_no_failure(
+    session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
     async with running_forward(session, 7007, transport=transport) as line:
         for _ in range(3):
             async with connected(line.port) as client:
                 name = client.name
                 assert await client.receive_all() == b"bye\n"
-            ended = await end_of(session, line, name)
+            ended = await wait_for_closed_connection(session, line, name)
             assert not ended.failed, ended
             assert ended.bytes_from_pod == 4
-        await echo(neighbour.port)
+        await echo(neighbor.port)
 
 
-async def test_an_answer_three_seconds_after_the_clients_end_arrives(
-    session: RemoteSession, transport: TransportChoice, neighbour: ForwardHandle
+async def test_response_after_the_clients_half_close_arrives(
+    session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
     async def ask(line: ForwardHandle, number: int) -> float:
         began = time.monotonic()
         async with connected(line.port) as client:
-            await client.send(b"answer-%d 3\n" % number)
+            await client.send(b"answer-%d 2\n" % number)
             client.send_eof()
             assert await client.receive_all() == b"late answer-%d\n" % number
         return time.monotonic() - began
 
     async with running_forward(session, 7006, transport=transport) as line:
         took = await asyncio.gather(*(ask(line, number) for number in range(4)))
-        assert min(took) > 2.5
+        assert min(took) > 1.5
         assert (await line.forward()).counters.connections_failed == 0

@@ -1,4 +1,4 @@
-"""Whatever is done to the files of profiles that are on: never a wrong forward, never a crash."""
+"""Random edits of active profiles: forwards always match the last valid version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.endurance.profile_editors import run_edits
 
 
 @pytest.mark.timeout(180)
-async def test_a_thousand_random_edits() -> None:
-    tally = await run_edits(1000, seed=20261126)
-    assert tally.kinds.total() >= 1000
-    assert len(tally.kinds) > 20, tally.row()
+async def test_random_edits_are_followed() -> None:
+    tally = await run_edits(400, seed=20261126)
+    assert tally.kinds.total() >= 400
+    assert len(tally.kinds) > 15, tally.row()

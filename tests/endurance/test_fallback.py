@@ -1,4 +1,4 @@
-"""Transports that do not work: `auto` finds the one that does, a forced one says what is wrong."""
+"""Unavailable transports: `auto` falls back, a forced transport reports the reason."""
 
 from __future__ import annotations
 
@@ -32,67 +32,67 @@ ORDER = (SPDY, WEBSOCKET, CHANNELS)
 
 @pytest.fixture
 async def fresh(cluster: ClusterProcess) -> AsyncIterator[RemoteSession]:
-    """An engine that remembers nothing."""
+    """Return a client of a new engine, which has cached no transport."""
     with running_engine(cluster.kubeconfig) as running:
         async with open_session(running) as session:
             yield session
         assert running.log_errors() == ""
 
 
-async def works(line: ForwardHandle, transport: TransportChoice) -> None:
+async def assert_transport(line: ForwardHandle, transport: TransportChoice) -> None:
     await echo(line.port, 100_000)
     assert (await line.forward()).transport is transport
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 502])
-async def test_auto_takes_the_first_that_works_and_remembers(
+async def test_auto_uses_and_caches_the_first_available_transport(
     cluster: ClusterProcess, fresh: RemoteSession, status: int
 ) -> None:
     disabled: list[str] = []
     for transport in ORDER:
         await cluster.fault("transports", disable=disabled, status=status)
         async with running_forward(fresh, 7000) as line:
-            await works(line, transport)
-        # All of them would work again, and the one that did is good enough.
+            await assert_transport(line, transport)
+        # All transports are available again; the cached one is used.
         await cluster.fault("transports", disable=[])
         async with running_forward(fresh, 7000) as line:
-            await works(line, transport)
+            await assert_transport(line, transport)
         disabled.append(transport.value)
 
 
-async def test_auto_finds_another_when_what_it_remembers_fails(
+async def test_auto_replaces_a_cached_transport_that_fails(
     cluster: ClusterProcess, fresh: RemoteSession
 ) -> None:
     async with running_forward(fresh, 7000) as line:
-        await works(line, SPDY)
+        await assert_transport(line, SPDY)
         await cluster.fault("transports", disable=["spdy"])
         await cluster.fault("cut", component="kubelet")
         await line.wait_until(lambda forward: forward.transport is WEBSOCKET, "the WebSocket")
-        await works(line, WEBSOCKET)
+        await assert_transport(line, WEBSOCKET)
         await cluster.fault("transports", disable=["websocket", "channels"])
         await cluster.fault("cut", component="kubelet")
         await line.wait_until(lambda forward: forward.transport is SPDY, "SPDY again")
-        await works(line, SPDY)
+        await assert_transport(line, SPDY)
 
 
-async def test_nothing_works_and_every_try_is_named(
+async def test_failure_names_all_transports_that_were_tried(
     cluster: ClusterProcess, fresh: RemoteSession
 ) -> None:
     await cluster.fault("transports", disable=["spdy", "websocket", "channels"])
     async with running_forward(fresh, 7000, ready=False) as line:
         forward = await line.wait_until(
-            lambda forward: forward.retry_at is not None, "a failure with a time of the next try"
+            lambda forward: forward.retry_at is not None, "a failure with a retry time"
         )
         assert forward.state is ForwardState.CONNECTING
         assert "spdy is disabled" in forward.reason
         assert "tried spdy, websocket, channels" in forward.reason
         await cluster.fault("transports", disable=["spdy", "websocket"])
         await line.wait_until_ready()
-        await works(line, CHANNELS)
+        await assert_transport(line, CHANNELS)
 
 
 @pytest.mark.parametrize("transport", ORDER, ids=str)
-async def test_one_that_is_insisted_on_says_why_it_fails_and_is_not_replaced(
+async def test_forced_transport_reports_its_failure_without_fallback(
     cluster: ClusterProcess, fresh: RemoteSession, transport: TransportChoice
 ) -> None:
     await cluster.fault("transports", disable=[transport.value])
@@ -104,14 +104,14 @@ async def test_one_that_is_insisted_on_says_why_it_fails_and_is_not_replaced(
         assert f"{transport} is disabled" in forward.reason
         assert "tried" not in forward.reason
         assert forward.transport is None
-        # The one beside it that leaves the choice to the program is served.
-        await works(line, next(one for one in ORDER if one is not transport))
+        # A forward with automatic choice works meanwhile.
+        await assert_transport(line, next(one for one in ORDER if one is not transport))
         await cluster.fault("transports", disable=[])
         await forced.wait_until_ready()
-        await works(forced, transport)
+        await assert_transport(forced, transport)
 
 
-def test_the_command_line_says_it_too(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_json_output_contains_the_reason(cluster: ClusterProcess, tmp_path: Path) -> None:
     cluster.control.send("transports", disable=["spdy"])
 
     def reasons(process: Process) -> list[str]:

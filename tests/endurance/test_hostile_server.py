@@ -1,4 +1,4 @@
-"""A malicious or broken server costs the tunnel it is at the other end of, and nothing else."""
+"""A malicious or broken server affects only its own tunnels."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from tui_forward.model import Forward, ForwardState, TargetKind, TransportChoice
 
 pytestmark = pytest.mark.timeout(60)
 
-# What a hostile server may make the engine use for a while.
-_BOUND = 48 * MIB
+# Memory that a hostile server may make the engine use temporarily.
+_MAX_GROWTH = 48 * MIB
 
-# What the state has to say, by attack. Everything else only has to say something.
+# Expected part of the reason, by attack; for others any reason is accepted.
 REASONS = {
     "endless-head": "not HTTP",
     "endless-line": "not HTTP",
@@ -48,7 +48,7 @@ REASONS = {
 
 @dataclass
 class HostileServerScenario:
-    """An engine between a good cluster and a hostile server."""
+    """An engine with forwards to an intact cluster and to a hostile server."""
 
     running: EngineProcess
     session: RemoteSession
@@ -56,8 +56,8 @@ class HostileServerScenario:
     good: ForwardHandle
     load: Load
 
-    async def unharmed(self) -> None:
-        """The good forward goes on, and has gone on all the time."""
+    async def assert_unaffected(self) -> None:
+        """Assert that the forward to the intact cluster works and was never interrupted."""
         served = self.load.served
         await wait_until(lambda: self.load.served > served + 10, "the good forward")
         assert self.load.failures == []
@@ -70,15 +70,15 @@ def _with_hostile(kubeconfig: Path, target: Path, server: HostileServer, authori
     if authority:
         cluster["certificate-authority"] = authority
     config["clusters"].append({"name": "hostile", "cluster": cluster})
-    config["users"].append({"name": "nobody", "user": {}})
+    config["users"].append({"name": "anonymous", "user": {}})
     config["contexts"].append(
-        {"name": "hostile", "context": {"cluster": "hostile", "user": "nobody"}}
+        {"name": "hostile", "context": {"cluster": "hostile", "user": "anonymous"}}
     )
     target.write_text(yaml.safe_dump(config))
     return target
 
 
-def _written(path: Path, content: bytes) -> str:
+def _write(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     return str(path)
 
@@ -89,7 +89,7 @@ def tls(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def battle(
+async def scenario(
     cluster: ClusterProcess, tmp_path: Path, tls: bool
 ) -> AsyncIterator[HostileServerScenario]:
     context: ssl.SSLContext | None = None
@@ -97,7 +97,7 @@ async def battle(
     if tls:
         issuer = Authority()
         context = server_context(issuer.issue("server"), tmp_path)
-        authority = _written(tmp_path / "ca.pem", issuer.pem)
+        authority = _write(tmp_path / "ca.pem", issuer.pem)
     async with running_hostile_server(tls=context) as server:
         config = _with_hostile(cluster.kubeconfig, tmp_path / "config", server, authority)
         with running_engine(config) as running:
@@ -111,16 +111,16 @@ async def battle(
             assert running.log_errors() == ""
 
 
-async def failed(line: ForwardHandle) -> Forward:
+async def wait_for_failure(line: ForwardHandle) -> Forward:
     def has_failed(forward: Forward) -> bool:
         assert forward.state is not ForwardState.READY
         return forward.retry_at is not None
 
-    return await line.wait_until(has_failed, "a failure that is said")
+    return await line.wait_until(has_failed, "a failure")
 
 
-async def cut_off(line: ForwardHandle) -> None:
-    """A connection that ends without an answer."""
+async def expect_cut(line: ForwardHandle) -> None:
+    """Expect a connection to end without a response."""
     async with asyncio.timeout(15), connected(line.port) as client:
         with contextlib.suppress(ConnectionError):
             await client.send(b"hello")
@@ -128,26 +128,28 @@ async def cut_off(line: ForwardHandle) -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"], indirect=True)
-async def test_every_attack_at_once(battle: HostileServerScenario) -> None:
-    """All of them beside one another, by SPDY; each forward says what is wrong with its own."""
-    rss = battle.running.footprint().rss
-    with battle.running.measure_peak_rss() as peak:
+async def test_concurrent_attacks_are_reported_and_contained(
+    scenario: HostileServerScenario,
+) -> None:
+    """Run all attacks concurrently over SPDY; each forward reports its own reason."""
+    rss = scenario.running.footprint().rss
+    with scenario.running.measure_peak_rss() as peak:
         async with asyncio.TaskGroup() as group:
             for name in ATTACKS:
-                if name not in ("turns-bad", "endless-websocket"):
-                    group.create_task(one_attack(battle, name))
+                if name not in ("garbage-when-used", "endless-websocket"):
+                    group.create_task(run_attack(scenario, name))
         grown = peak() - rss
-    assert grown < 2 * _BOUND, f"{grown / MIB:.0f} MiB"
-    await battle.unharmed()
+    assert grown < 2 * _MAX_GROWTH, f"{grown / MIB:.0f} MiB"
+    await scenario.assert_unaffected()
 
 
-async def one_attack(battle: HostileServerScenario, name: str) -> None:
+async def run_attack(scenario: HostileServerScenario, name: str) -> None:
     async with running_forward(
-        battle.session, 80, kind=TargetKind.POD, name=name, namespace=NAMESPACE,
+        scenario.session, 80, kind=TargetKind.POD, name=name, namespace=NAMESPACE,
         context="hostile", transport=TransportChoice.SPDY, ready=False,
     ) as line:  # fmt: skip
-        forward = await failed(line)
-        assert battle.server.attacked[name] >= 1
+        forward = await wait_for_failure(line)
+        assert scenario.server.attacked[name] >= 1
         assert forward.reason
         assert REASONS.get(name, "") in forward.reason, f"{name}: {forward.reason}"
 
@@ -156,47 +158,47 @@ async def one_attack(battle: HostileServerScenario, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["garbage", "bomb", "many-headers", "large-data", "large-control", "pings"]
 )
-async def test_memory_during_one_attack(battle: HostileServerScenario, name: str) -> None:
-    rss = battle.running.footprint().rss
-    with battle.running.measure_peak_rss() as peak:
-        await one_attack(battle, name)
+async def test_memory_during_run_attack(scenario: HostileServerScenario, name: str) -> None:
+    rss = scenario.running.footprint().rss
+    with scenario.running.measure_peak_rss() as peak:
+        await run_attack(scenario, name)
         grown = peak() - rss
-    assert grown < _BOUND, f"{grown / MIB:.0f} MiB"
-    await battle.unharmed()
+    assert grown < _MAX_GROWTH, f"{grown / MIB:.0f} MiB"
+    await scenario.assert_unaffected()
 
 
 @pytest.mark.parametrize("tls", [True], ids=["tls"], indirect=True)
 @pytest.mark.parametrize("transport", [TransportChoice.WEBSOCKET, TransportChoice.CHANNELS])
-async def test_an_endless_message(
-    battle: HostileServerScenario, transport: TransportChoice
+async def test_memory_during_an_endless_message_is_limited(
+    scenario: HostileServerScenario, transport: TransportChoice
 ) -> None:
-    rss = battle.running.footprint().rss
-    with battle.running.measure_peak_rss() as peak:
+    rss = scenario.running.footprint().rss
+    with scenario.running.measure_peak_rss() as peak:
         async with running_forward(
-            battle.session, 80, kind=TargetKind.POD, name="endless-websocket",
+            scenario.session, 80, kind=TargetKind.POD, name="endless-websocket",
             namespace=NAMESPACE, context="hostile", transport=transport, ready=False,
             queue_timeout_s=2.0,
         ) as line:  # fmt: skip
             if transport is TransportChoice.WEBSOCKET:
-                await failed(line)
+                await wait_for_failure(line)
             else:
-                # It asks nothing of a tunnel before there is a connection for it.
+                # This transport opens no tunnel before the first connection.
                 await line.wait_until_ready()
-                await cut_off(line)
+                await expect_cut(line)
         grown = peak() - rss
-    assert grown < _BOUND, f"{grown / MIB:.0f} MiB"
-    await battle.unharmed()
+    assert grown < _MAX_GROWTH, f"{grown / MIB:.0f} MiB"
+    await scenario.assert_unaffected()
 
 
-async def test_a_tunnel_that_turns_bad_takes_its_connection_along_and_nothing_else(
-    battle: HostileServerScenario,
+async def test_tunnel_that_becomes_invalid_cuts_only_its_connection(
+    scenario: HostileServerScenario,
 ) -> None:
     async with running_forward(
-        battle.session, 80, kind=TargetKind.POD, name="turns-bad", namespace=NAMESPACE,
+        scenario.session, 80, kind=TargetKind.POD, name="garbage-when-used", namespace=NAMESPACE,
         context="hostile", transport=TransportChoice.SPDY,
     ) as line:  # fmt: skip
         for _ in range(3):
             await line.wait_until_ready()
-            await cut_off(line)
+            await expect_cut(line)
         assert "SPDY" in await line.timeline()
-    await battle.unharmed()
+    await scenario.assert_unaffected()

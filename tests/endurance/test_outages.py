@@ -1,4 +1,4 @@
-"""Whatever breaks, no local connect is refused and every connection that waited is served."""
+"""Outages: no local connect is refused and every queued connection is served."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tui_forward.model import BlockedBy, ForwardState
 
 pytestmark = pytest.mark.timeout(120)
 
-# Exact figures are the script's business; here only what no machine is too slow for.
-_AT_ONCE_S = 5.0
+# Exact times are measured by `make soak`; this limit holds on a busy machine.
+_MAX_FIRST_BYTE_S = 5.0
 
 
 @pytest.fixture
@@ -46,20 +46,20 @@ async def scene(cluster: ClusterProcess, session: RemoteSession) -> AsyncIterato
         yield OutageScene(cluster, pods, line, load)
 
 
-def judge(seen: OutageResults, *, within_s: float = _AT_ONCE_S) -> None:
+def check_outages(seen: OutageResults, *, within_s: float = _MAX_FIRST_BYTE_S) -> None:
     assert seen.wrong == []
-    assert seen.held, "nothing was held, so nothing was shown"
+    assert seen.held, "no connection was queued, so nothing was tested"
     assert seen.p50_s <= within_s, seen.row()
 
 
-async def test_pod_deleted(scene: OutageScene) -> None:
-    judge(await repeat_outage(scene, "pod deleted", delete_pod(1), 2))
-    judge(await repeat_outage(scene, "pod killed", delete_pod(0), 2))
+async def test_connections_survive_deleted_pods(scene: OutageScene) -> None:
+    check_outages(await repeat_outage(scene, "pod deleted", delete_pod(1), 2))
+    check_outages(await repeat_outage(scene, "pod killed", delete_pod(0), 2))
 
 
-async def test_container_crashed(scene: OutageScene) -> None:
-    # The first restart is at once, the following are not.
-    judge(await repeat_outage(scene, "container crashed", outages.crash_container, 3))
+async def test_connections_survive_crashed_containers(scene: OutageScene) -> None:
+    # Only the first restart has no backoff.
+    check_outages(await repeat_outage(scene, "container crashed", outages.crash_container, 3))
 
 
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
@@ -68,38 +68,40 @@ async def test_hop_restarted(scene: OutageScene, hop: str) -> None:
     seen.each += (
         await repeat_outage(scene, f"{hop} killed", restart_component(hop, kill=True), 1)
     ).each
-    judge(seen, within_s=15.0)
+    check_outages(seen, within_s=15.0)
 
 
-async def test_a_short_stall_costs_time_and_nothing_else(scene: OutageScene) -> None:
+async def test_short_stall_cuts_no_connection(scene: OutageScene) -> None:
     seen = OutageResults("network stalled for a while")
     seen.each.append(await outages.measure_outage(scene, outages.stall("kubelet", for_s=2.0)))
     assert seen.wrong == []
-    assert scene.load.failures == [], "nobody had to be cut"
+    assert scene.load.failures == [], "a connection was cut"
     assert "reconnecting" not in await scene.line.timeline()
 
 
-async def test_a_network_that_went_silent_is_noticed(scene: OutageScene) -> None:
+async def test_silent_network_is_detected(scene: OutageScene) -> None:
     seen = OutageResults("network silent")
     seen.each.append(await outages.measure_outage(scene, outages.stall_until_detected("apiserver")))
-    judge(seen, within_s=15.0)
+    check_outages(seen, within_s=15.0)
     assert "nothing has come through the tunnel" in await scene.line.timeline()
 
 
-async def test_watch_history_compacted(scene: OutageScene) -> None:
-    async def trouble(scene: OutageScene) -> outages.OutageTimes:
+async def test_connections_survive_a_compacted_watch_history(scene: OutageScene) -> None:
+    async def fault(scene: OutageScene) -> outages.OutageTimes:
         await scene.cluster.fault("gone", times=2)
         await scene.cluster.fault("compact")
         await scene.cluster.fault("cut", component="apiserver", what="watches")
         return await delete_pod(0)(scene)
 
-    judge(await repeat_outage(scene, "history compacted, pod deleted", trouble, 2), within_s=15.0)
+    check_outages(
+        await repeat_outage(scene, "history compacted, pod deleted", fault, 2), within_s=15.0
+    )
 
 
 # Credentials --------------------------------------------------------------------------
 
 
-async def blocked(line: ForwardHandle) -> None:
+async def wait_for_blocked(line: ForwardHandle) -> None:
     forward = await line.wait_until(
         lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
     )
@@ -108,9 +110,7 @@ async def blocked(line: ForwardHandle) -> None:
     assert forward.hint
 
 
-async def test_a_token_that_was_rotated_is_read_again(
-    cluster: ClusterProcess, session: RemoteSession
-) -> None:
+async def test_rotated_token_is_reloaded(cluster: ClusterProcess, session: RemoteSession) -> None:
     async with (
         running_forward(session, 7000, context="admin-tokenfile") as line,
         Load(line.port).running() as load,
@@ -122,10 +122,10 @@ async def test_a_token_that_was_rotated_is_read_again(
             served = load.served
             await wait_until(lambda served=served: load.served > served + 20, "connections again")  # type: ignore[misc]
         assert load.refused == 0
-        assert "credentials" not in await line.timeline(), "nobody had to be asked"
+        assert "credentials" not in await line.timeline(), "credentials were reported"
 
 
-async def test_a_token_that_expired_is_a_state_and_holds_connections(
+async def test_expired_token_blocks_and_queues_connections(
     cluster: ClusterProcess, session: RemoteSession
 ) -> None:
     async with running_forward(
@@ -134,15 +134,15 @@ async def test_a_token_that_expired_is_a_state_and_holds_connections(
         await echo(line.port)
         await cluster.fault("expire-token")
         await cluster.fault("cut", component="apiserver", what="all")
-        await blocked(line)
-        held = [asyncio.create_task(echo(line.port)) for _ in range(10)]
-        await line.wait_until(lambda forward: forward.queued == 10, "ten connections held")
+        await wait_for_blocked(line)
+        queued = [asyncio.create_task(echo(line.port)) for _ in range(10)]
+        await line.wait_until(lambda forward: forward.queued == 10, "ten queued connections")
         await cluster.fault("rotate-token", user="admin-tokenfile")
-        await asyncio.gather(*held)
+        await asyncio.gather(*queued)
         await line.wait_until_ready()
 
 
-async def test_an_exec_plugin_is_asked_again(cluster: ClusterProcess, tmp_path: Path) -> None:
+async def test_exec_plugin_is_run_again(cluster: ClusterProcess, tmp_path: Path) -> None:
     token = cluster.folder / "tokens" / "admin-tokenfile.token"
     plugin = tmp_path / "plugin"
     calls = tmp_path / "calls"
@@ -181,15 +181,15 @@ contexts:
             Load(line.port).running() as load,
         ):
             await wait_until(lambda: load.served > 20, "connections before")
-            asked = calls.stat().st_size
+            calls_before = calls.stat().st_size
             await cluster.fault("rotate-token", user="admin-tokenfile")
             await cluster.fault("cut", component="apiserver", what="all")
             served = load.served
             await wait_until(lambda: load.served > served + 20, "connections again")
             assert load.refused == 0
-            assert calls.stat().st_size > asked
+            assert calls.stat().st_size > calls_before
             assert "credentials" not in await line.timeline()
 
 
-def test_the_engine_lives(engine_process: EngineProcess) -> None:
+def test_engine_is_running(engine_process: EngineProcess) -> None:
     assert engine_process.footprint().rss > 0

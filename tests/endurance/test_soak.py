@@ -1,4 +1,4 @@
-"""Load and faults for a while; then nothing is left over, and all books agree."""
+"""Soak tests: load with faults leaks nothing, and all byte counts agree."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from tui_forward.transport.websocket_stream import WebSocketStream
 
 
 @pytest.mark.timeout(180)
-async def test_a_short_soak_in_this_process(
+async def test_short_soak_leaks_nothing(
     cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an engine in this very process, so that its tasks and objects can be counted."""
+    """Run the engine in this process, so that its tasks and objects can be counted."""
     session = LocalSession(cluster.kubeconfig)
     tasks_before = asyncio.all_tasks()
     process = psutil.Process()
@@ -42,8 +42,8 @@ async def test_a_short_soak_in_this_process(
         gc.collect()
         objects, files = count_objects(), process.num_fds()
         tasks = len(asyncio.all_tasks())
-        troubled, calm, _ = await run_load(cluster, session, seed=2, load_s=8, faults_s=1.5)
-        check_totals(troubled, calm=False)
+        faulty, calm, _ = await run_load(cluster, session, seed=2, load_s=8, faults_s=1.5)
+        check_totals(faulty, calm=False)
         check_totals(calm, calm=True)
 
         def as_before() -> bool:
@@ -65,7 +65,7 @@ async def test_a_short_soak_in_this_process(
             ) from None
     finally:
         await session.close()
-    # This test itself is the one that is left.
+    # Only the task of this test remains.
     await wait_until(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 10.0)
 
 
