@@ -158,7 +158,9 @@ async def run_attack(scenario: HostileServerScenario, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["garbage", "bomb", "many-headers", "large-data", "large-control", "pings"]
 )
-async def test_memory_during_an_attack_is_limited(scenario: HostileServerScenario, name: str) -> None:
+async def test_memory_during_an_attack_is_limited(
+    scenario: HostileServerScenario, name: str
+) -> None:
     rss = scenario.running.footprint().rss
     with scenario.running.measure_peak_rss() as peak:
         await run_attack(scenario, name)
