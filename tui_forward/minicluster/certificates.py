@@ -32,10 +32,6 @@ class KeyPair:
 class CertificateAuthority:
     """Issues certificates into a folder.
 
-    Args:
-        folder: Folder for the files; created, readable by this user only.
-        name: Common name of the authority.
-
     Attributes:
         cert: Path of the authority's certificate.
     """

@@ -34,13 +34,6 @@ Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY13
 class ClusterComponents:
     """The API server, and a kubelet and a runtime per node.
 
-    Args:
-        options: Options of the cluster.
-        folder: The cluster's folder.
-        authority: Issues the components' certificates.
-        port: Port of the API server.
-        tokens: The API server's file of tokens.
-
     Attributes:
         apiserver: The process of API server and controllers.
         kubelets: Kubelets by node.
@@ -189,8 +182,7 @@ class ClusterComponents:
     def group(self, name: str) -> dict[str, ComponentProcess]:
         """Return the kubelets or runtimes by node.
 
-        Raises:
-            UsageError: There is no such component.
+        Raises `UsageError`: there is no such component.
         """
         groups = {"kubelet": self.kubelets, "runtime": self.runtimes}
         if name not in groups:
@@ -200,8 +192,7 @@ class ClusterComponents:
     def select(self, name: str, node: str) -> list[ComponentProcess]:
         """Return the components of a kind, on one node or on all if it is empty.
 
-        Raises:
-            UsageError: There is no such component.
+        Raises `UsageError`: there is no such component.
         """
         if name == "apiserver":
             return [self.apiserver]

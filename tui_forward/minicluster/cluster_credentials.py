@@ -40,11 +40,6 @@ class _Account:
 class ClusterCredentials:
     """Writes and rotates the credentials of a cluster.
 
-    Args:
-        folder: The cluster's folder.
-        server: URL of the API server.
-        authority: Issues the administrator's certificate; None for a server without TLS.
-
     Attributes:
         tokens_path: The API server's file of tokens.
     """
@@ -98,8 +93,7 @@ class ClusterCredentials:
     def rotate(self, name: str) -> list[str]:
         """Replace the tokens of a user or context (of all if empty); return the contexts.
 
-        Raises:
-            UsageError: There is no such user or context.
+        Raises `UsageError`: there is no such user or context.
         """
         accounts = [each for each in self._accounts if name in ("", each.user, each.context)]
         if not accounts:

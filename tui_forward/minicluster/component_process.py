@@ -31,14 +31,6 @@ LOG_TAIL_SIZE = 4000
 class ComponentProcess:
     """Starts, restarts and stops a component, and restarts it when it crashes.
 
-    Args:
-        name: Name in messages, such as "kubelet-node-a".
-        module: Module that `python -m` runs.
-        config: Path of the component's configuration file.
-        log: Path of the file for its stderr.
-        on_ready: Called with each ready line, before `start` returns.
-        environment: Additional environment variables.
-
     Attributes:
         ready: The latest ready line; empty while the component is stopped.
         restarts: Number of restarts after crashes.
@@ -97,8 +89,7 @@ class ComponentProcess:
     async def restart(self, *, down_s: float = 0.0, kill: bool = False) -> None:
         """Stop the component, wait, and start it again.
 
-        Raises:
-            TransportError: It did not start; see `start`.
+        Raises `TransportError`: it did not start; see `start`.
         """
         await self.stop(kill=kill)
         await asyncio.sleep(down_s)

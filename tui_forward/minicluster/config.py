@@ -76,8 +76,7 @@ ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 def load(path: str | Path, kind: type[ConfigT]) -> ConfigT:
     """Read the configuration of a component.
 
-    Raises:
-        ConfigError: The file is missing or does not match `kind`.
+    Raises `ConfigError`: the file is missing or does not match `kind`.
     """
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)

@@ -74,12 +74,7 @@ Handler = Callable[[Request], Awaitable[Reply | None]]
 
 
 class ControlClient:
-    """Client of a control socket.
-
-    Args:
-        path: The socket; the supervisor's path is `control` in its ready line.
-        timeout_s: Timeout of one request.
-    """
+    """Client of a control socket."""
 
     def __init__(self, path: str | Path, *, timeout_s: float = 30.0) -> None:
         self.path = str(path)
@@ -88,9 +83,7 @@ class ControlClient:
     def send(self, fault: str, **fields: Any) -> Reply:
         """Send a request and return its reply; for code without an event loop.
 
-        Raises:
-            TransportError: The socket does not respond.
-            ApiError: The request failed.
+        Raises `TransportError`: the socket does not respond; `ApiError`: the request failed.
         """
         request = msgspec.json.encode({"fault": fault, **fields}) + b"\n"
         try:
@@ -111,9 +104,7 @@ class ControlClient:
     async def request(self, fault: str, **fields: Any) -> Reply:
         """Send a request and return its reply. A cancellation does not cancel the request.
 
-        Raises:
-            TransportError: The socket does not respond.
-            ApiError: The request failed.
+        Raises `TransportError`: the socket does not respond; `ApiError`: the request failed.
         """
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -204,8 +195,7 @@ class ControlServer:
 def parse_fields(arguments: list[str]) -> Request:
     """Parse `key=value` arguments of a command line; values that are JSON are decoded.
 
-    Raises:
-        UsageError: An argument has no `=`.
+    Raises `UsageError`: an argument has no `=`.
     """
     request: Request = {}
     for argument in arguments:

@@ -13,12 +13,7 @@ from tui_forward.minicluster.control_socket import Reply, Request
 
 
 class FaultRouter:
-    """Handles faults of whole processes and passes all others to the components.
-
-    Args:
-        components: The components of the cluster.
-        credentials: The credentials of the cluster.
-    """
+    """Handles faults of whole processes and passes all others to the components."""
 
     def __init__(self, components: ClusterComponents, credentials: ClusterCredentials) -> None:
         self._components = components

@@ -33,16 +33,7 @@ def render(
     token_files: dict[str, Path],
     namespaces: dict[str, str],
 ) -> str:
-    """Return the text of the kubeconfig.
-
-    Args:
-        server: URL of the API server.
-        authority: Path of the CA certificate; None for plain HTTP.
-        certificate: Paths of the administrator's certificate and key.
-        tokens: Bearer tokens by context.
-        token_files: Paths of token files by context.
-        namespaces: Namespaces by context; empty for `default`.
-    """
+    """Return the text of the kubeconfig."""
     cluster: dict[str, Any] = {"server": server}
     if authority is not None:
         cluster["certificate-authority-data"] = _encode_file(authority)

@@ -33,16 +33,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
-        """Start to listen.
-
-        Args:
-            host: Address to listen on.
-            port: Port to listen on; 0 for any free port.
-            reuse_port: Allow a port that another socket of this user has bound.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Start to listen. Raises `OSError`: the port is in use."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server(
             (host, port), family=family, backlog=_BACKLOG, reuse_port=reuse_port

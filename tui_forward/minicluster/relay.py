@@ -210,12 +210,7 @@ class RelayDirection:
 
 
 class Relay:
-    """A running relay between two connections; ends both when either ends.
-
-    Args:
-        downstream: The connection to the client.
-        upstream: The connection towards the pod.
-    """
+    """A running relay between two connections; ends both when either ends."""
 
     def __init__(self, downstream: SocketConnection, upstream: SocketConnection) -> None:
         self.downstream = downstream

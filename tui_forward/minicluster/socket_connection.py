@@ -43,9 +43,6 @@ class SocketConnection:
     (`read_into`, `send`, `flush`) with the loop's `add_reader` and `add_writer` for bulk data.
     A connection belongs to one event loop and is not thread-safe.
 
-    Args:
-        sock: A connected stream socket; it becomes non-blocking and is owned by this object.
-
     Attributes:
         tls: The TLS session after `start_tls`, else None.
         pushed_back: Bytes that the next read returns before those of the socket.
@@ -88,9 +85,7 @@ class SocketConnection:
 
         Not cancellation-safe: after a cancellation only `abort` is possible.
 
-        Raises:
-            ssl.SSLError: The handshake failed.
-            OSError: The connection broke.
+        Raises `ssl.SSLError`: the handshake failed; `OSError`: the connection broke.
         """
         tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
@@ -118,8 +113,7 @@ class SocketConnection:
     async def read(self, limit: int = 65536) -> bytes:
         """Read at least one byte; empty at end of file. Cancellation-safe.
 
-        Raises:
-            OSError: The connection broke (`ssl.SSLError` included).
+        Raises `OSError`: the connection broke (`ssl.SSLError` included).
         """
         if self.pushed_back:
             data, self.pushed_back = self.pushed_back[:limit], self.pushed_back[limit:]
@@ -132,11 +126,7 @@ class SocketConnection:
                 await self._wait_ready(self.loop.add_reader, self.loop.remove_reader)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of `data`.
-
-        Raises:
-            OSError: The connection broke.
-        """
+        """Write all of `data`. Raises `OSError`: the connection broke."""
         if not self.send(memoryview(data)):
             await self._drain()
 
@@ -172,9 +162,7 @@ class SocketConnection:
         A result shorter than `view` means that the socket is drained and the caller may wait
         for readiness. After a full read, check `pending` first.
 
-        Raises:
-            BlockingIOError: No bytes are available yet.
-            OSError: The connection broke.
+        Raises `BlockingIOError`: no bytes are available yet; `OSError`: the connection broke.
         """
         if self.pushed_back:
             first = self.pushed_back[: len(view)]
@@ -237,8 +225,7 @@ class SocketConnection:
         The caller must not send again until `flush` has returned True. It may reuse the memory
         of `view` at once: the remainder is a copy.
 
-        Raises:
-            OSError: The connection broke.
+        Raises `OSError`: the connection broke.
         """
         if self.tls is not None:
             written = 0
@@ -255,8 +242,7 @@ class SocketConnection:
     def flush(self) -> bool:
         """Send the remainder of an earlier `send`; return True when none is left.
 
-        Raises:
-            OSError: The connection broke.
+        Raises `OSError`: the connection broke.
         """
         while True:
             use_tls = self.tls is not None or bool(self._ciphertext)
@@ -318,11 +304,7 @@ def _set_done(waiter: asyncio.Future[None]) -> None:
 
 
 async def connect(host: str, port: int) -> SocketConnection:
-    """Connect to an IP address and port.
-
-    Raises:
-        OSError: The connection failed.
-    """
+    """Connect to an IP address and port. Raises `OSError`: the connection failed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)

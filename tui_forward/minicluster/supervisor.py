@@ -26,9 +26,6 @@ SETTLE_TIMEOUT_S = 15.0
 class ClusterSupervisor:
     """Starts and stops a cluster.
 
-    Args:
-        options: Options of the cluster.
-
     Attributes:
         folder: The cluster's folder, after `start`.
         kubeconfig: Path of the kubeconfig, after `start`.
@@ -128,8 +125,7 @@ class ClusterSupervisor:
 def _reserve_port(port: int) -> socket.socket:
     """Bind a port without listening, so that the API server can bind it again after a restart.
 
-    Raises:
-        ConfigError: The port is in use.
+    Raises `ConfigError`: the port is in use.
     """
     reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -9,11 +9,7 @@ from tui_forward.minicluster.apiserver.resources import Object, Resource
 
 
 def review(request: Request, resource: Resource, user: User) -> Response:
-    """Handle a review.
-
-    Raises:
-        StatusError: 400 for a malformed body.
-    """
+    """Handle a review. Raises `StatusError`: 400 for a malformed body."""
     body = request.json()
     metadata: Object = {"creationTimestamp": None}
     spec: Object = body.get("spec") or {}

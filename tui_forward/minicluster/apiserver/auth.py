@@ -135,11 +135,7 @@ AUTHENTICATED_PATHS = ("/api", "/apis", "/openapi")
 
 
 class Authenticator:
-    """Identifies the user of a request.
-
-    Args:
-        tokens: File with a JSON array of `TokenUser`; reloaded when it changes.
-    """
+    """Identifies the user of a request."""
 
     def __init__(self, tokens: str | Path) -> None:
         self._path = Path(tokens)
@@ -173,11 +169,7 @@ class Authenticator:
             self._signature = signature
 
     def authenticate(self, request: Request) -> User:
-        """Return the user of a request, before impersonation.
-
-        Raises:
-            StatusError: 401 for invalid credentials.
-        """
+        """Return the user of a request, before impersonation."""
         peer = request.peer
         token = _bearer_token(request)
         if peer.user:
@@ -216,11 +208,7 @@ def is_allowed(user: User, attributes: Attributes) -> bool:
 
 
 def authorize(user: User, attributes: Attributes) -> None:
-    """Check that a user may make a request.
-
-    Raises:
-        StatusError: 403 with the message of a real API server.
-    """
+    """Check that a user may make a request."""
     if not is_allowed(user, attributes):
         raise forbidden(user, attributes)
 
@@ -257,11 +245,7 @@ def forbidden(user: User, attributes: Attributes) -> StatusError:
 
 
 def impersonate(user: User, request: Request) -> User:
-    """Return the user that a request impersonates, else the user itself.
-
-    Raises:
-        StatusError: 403 if the user may not impersonate others, 500 for groups without a user.
-    """
+    """Return the user that a request impersonates, else the user itself."""
     name = request.header("impersonate-user")
     groups = request.values("impersonate-group")
     if not name:

@@ -31,11 +31,7 @@ class ApiServerComponent:
             timer.cancel()
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Handle one request.
-
-        Raises:
-            UsageError: The request is invalid or failed.
-        """
+        """Handle one request. Raises `UsageError`: the request is invalid or failed."""
         server, faults = self._server, self._server.faults
         target = str(request.get("what", "tunnels"))
         match request.get("fault"):

@@ -25,11 +25,7 @@ _PLAIN = MediaType()
 
 
 def negotiate(accept: str) -> MediaType:
-    """Return the first supported media type of an `Accept` header.
-
-    Raises:
-        StatusError: 406 if none is supported.
-    """
+    """Return the first supported media type of an `Accept` header."""
     if not accept:
         return _PLAIN
     for entry in accept.split(","):

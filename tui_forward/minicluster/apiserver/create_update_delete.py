@@ -26,11 +26,7 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def create(writer: ObjectWriter, request: Request, resource: Resource, namespace: str) -> Response:
-    """Handle POST to a collection.
-
-    Raises:
-        StatusError: 400, 403, 404 (no such namespace), 406, 409, 422.
-    """
+    """Handle POST to a collection."""
     media_type = negotiate(request.header("accept"))
     body = _decode_object(request, resource)
     item = writer.create(resource, body, namespace, dry_run=_is_dry_run(request))
@@ -45,11 +41,7 @@ def update(
     name: str,
     subresource: str,
 ) -> Response:
-    """Handle PUT to an object or its status or scale.
-
-    Raises:
-        StatusError: 400, 404, 406, 409, 422.
-    """
+    """Handle PUT to an object or its status or scale."""
     media_type = negotiate(request.header("accept"))
     body: Object = request.json()
     dry_run = _is_dry_run(request)
@@ -68,11 +60,7 @@ def patch(
     name: str,
     subresource: str,
 ) -> Response:
-    """Handle PATCH of an object or its status or scale.
-
-    Raises:
-        StatusError: 400, 404, 406, 409, 415, 422.
-    """
+    """Handle PATCH of an object or its status or scale."""
     media_type = negotiate(request.header("accept"))
     patch_type = request.header("content-type").partition(";")[0].strip()
     apply = _PATCHES.get(patch_type)
@@ -107,11 +95,7 @@ def patch(
 
 
 def bind(writer: ObjectWriter, request: Request, namespace: str, name: str) -> Response:
-    """Handle POST to a pod's `binding`.
-
-    Raises:
-        StatusError: 400, 404, 409.
-    """
+    """Handle POST to a pod's `binding`. Raises `StatusError`: 400, 404, 409."""
     target = request.json().get("target")
     if not isinstance(target, dict) or not target.get("name"):
         raise bad_request("a binding names its target")
@@ -123,11 +107,7 @@ def bind(writer: ObjectWriter, request: Request, namespace: str, name: str) -> R
 def delete(
     writer: ObjectWriter, request: Request, resource: Resource, namespace: str, name: str
 ) -> Response:
-    """Handle DELETE of an object.
-
-    Raises:
-        StatusError: 400, 404, 406, 409.
-    """
+    """Handle DELETE of an object. Raises `StatusError`: 400, 404, 406, 409."""
     media_type = negotiate(request.header("accept"))
     options = _delete_options(request)
     item, is_deleted = writer.delete(
@@ -148,11 +128,7 @@ def delete(
 
 
 def delete_collection(writer: ObjectWriter, request: Request, selection: Selection) -> Response:
-    """Handle DELETE of the objects that match the selectors.
-
-    Raises:
-        StatusError: 400.
-    """
+    """Handle DELETE of the objects that match the selectors. Raises `StatusError`: 400."""
     options = _delete_options(request)
     resource = selection.resource
     items = [

@@ -60,11 +60,7 @@ def template_hash(template: Object) -> str:
 def complete_new(
     store: Store, resource: Resource, item: Object, namespace: str, uid_generator: UidGenerator
 ) -> None:
-    """Complete a new object in place: identity, defaults and initial status.
-
-    Raises:
-        StatusError: 422 if it has no name.
-    """
+    """Complete a new object in place: identity, defaults and initial status."""
     metadata = item.setdefault("metadata", {})
     if not metadata.get("name"):
         prefix = metadata.get("generateName")

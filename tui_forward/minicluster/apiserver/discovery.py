@@ -16,11 +16,7 @@ GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch")
 
 
 def respond(request: Request, server_address: str) -> Response:
-    """Answer a request for a path that is not an object.
-
-    Raises:
-        StatusError: 404, or 405 for methods other than GET and HEAD.
-    """
+    """Answer a request for a path that is not an object."""
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
     parts = request.path.strip("/").split("/")

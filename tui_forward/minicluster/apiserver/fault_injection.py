@@ -68,11 +68,7 @@ class Faults:
             )
 
     def set_transports(self, request: dict[str, Any]) -> None:
-        """Set the disabled transports.
-
-        Raises:
-            UsageError: Unknown transport.
-        """
+        """Set the disabled transports. Raises `UsageError`: unknown transport."""
         names = request.get("disable") or ()
         names = names.split(",") if isinstance(names, str) else names
         unknown = [name for name in names if name not in TRANSPORTS]
@@ -81,11 +77,7 @@ class Faults:
         self.disabled = dict.fromkeys(names, int(request.get("status", 400)))
 
     def check_portforward(self, transport: str) -> None:
-        """Check that no fault refuses a port-forward request.
-
-        Raises:
-            StatusError: The refusal.
-        """
+        """Check that no fault refuses a port-forward request. Raises `StatusError`: the refusal."""
         if (status := self.disabled.get(transport)) is not None:
             raise StatusError(status, _REASONS.get(status, ""), f"{transport} is disabled")
         refusal = self.refusal

@@ -91,11 +91,7 @@ class Selection:
     def from_request(
         cls, request: Request, resource: Resource, namespace: str, name: str = ""
     ) -> Selection:
-        """Return the selection of a request.
-
-        Raises:
-            StatusError: 400 for invalid selectors.
-        """
+        """Return the selection of a request. Raises `StatusError`: 400 for invalid selectors."""
         fields = request.param("fieldSelector")
         if name:
             fields = ",".join(filter(None, (fields, f"metadata.name={name}")))
@@ -121,11 +117,7 @@ class Selection:
 
 
 def get(store: Store, request: Request, resource: Resource, namespace: str, name: str) -> Response:
-    """Handle GET of one object.
-
-    Raises:
-        StatusError: 404, 406.
-    """
+    """Handle GET of one object. Raises `StatusError`: 404, 406."""
     media_type = negotiate(request.header("accept"))
     item = store.get(resource, namespace, name)
     if item is None:
@@ -134,11 +126,7 @@ def get(store: Store, request: Request, resource: Resource, namespace: str, name
 
 
 def get_scale(store: Store, resource: Resource, namespace: str, name: str) -> Response:
-    """Handle GET of a workload's scale.
-
-    Raises:
-        StatusError: 404.
-    """
+    """Handle GET of a workload's scale. Raises `StatusError`: 404."""
     item = store.get(resource, namespace, name)
     if item is None:
         raise not_found(resource.plural, name, resource.group)
@@ -163,11 +151,7 @@ def render(media_type: MediaType, item: Item, request: Request, status: int = 20
 
 
 def list_objects(store: Store, request: Request, selection: Selection) -> Response:
-    """Handle GET of a collection or a page of it.
-
-    Raises:
-        StatusError: 400, 406, 410, or 504 for a version that does not exist yet.
-    """
+    """Handle GET of a collection or a page of it."""
     media_type = negotiate(request.header("accept"))
     items, metadata = _page(store, request, selection)
     resource = selection.resource

@@ -86,11 +86,7 @@ class Request:
         return name in self.query and self.param(name).lower() not in ("0", "false")
 
     def number(self, name: str) -> int:
-        """Return a numeric query parameter; 0 if absent.
-
-        Raises:
-            StatusError: 400 if it is not a number.
-        """
+        """Return a numeric query parameter; 0 if absent."""
         text = self.param(name)
         if not text:
             return 0
@@ -100,11 +96,7 @@ class Request:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
     def json(self) -> Object:
-        """Return the object in the body, which is JSON or protobuf.
-
-        Raises:
-            StatusError: 400 for a malformed body, 415 for protobuf of an unsupported kind.
-        """
+        """Return the object in the body, which is JSON or protobuf."""
         if self.body.startswith(protobuf.MAGIC):
             return protobuf.decode(self.body)
         try:

@@ -19,11 +19,7 @@ _MIN_REWRITE_SIZE = 32 << 20
 
 
 class Journal:
-    """Log of all changes of the store.
-
-    Args:
-        path: The file; created if missing.
-    """
+    """Log of all changes of the store."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)

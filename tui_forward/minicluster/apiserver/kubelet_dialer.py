@@ -58,12 +58,7 @@ class ResponseHead:
 
 
 class KubeletDialer:
-    """Looks up and connects to kubelets.
-
-    Args:
-        store: Contains the Node objects.
-        tls: Client certificate of the API server; `ca` verifies the kubelets.
-    """
+    """Looks up and connects to kubelets."""
 
     def __init__(self, store: Store, tls: TlsFiles) -> None:
         self._store = store
@@ -74,11 +69,7 @@ class KubeletDialer:
         self._context = context
 
     def backend(self, node: str) -> Backend:
-        """Return the address in the status of a Node.
-
-        Raises:
-            StatusError: 404 if there is no such node, 500 if it has no address.
-        """
+        """Return the address in the status of a Node."""
         item = self._store.get(resources.NODES, "", node)
         if item is None:
             raise StatusError(
@@ -100,11 +91,7 @@ class KubeletDialer:
         return Backend(host, int(endpoint.get("Port") or DEFAULT_PORT))
 
     async def dial(self, backend: Backend) -> SocketConnection:
-        """Connect to a kubelet and perform the TLS handshake.
-
-        Raises:
-            StatusError: 500 with the message of a failed dial in Go.
-        """
+        """Connect to a kubelet and perform the TLS handshake."""
         connection: SocketConnection | None = None
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
@@ -126,11 +113,7 @@ class KubeletDialer:
 
 
 async def read_head(connection: SocketConnection) -> ResponseHead:
-    """Read status and headers of a response; push back the bytes that follow.
-
-    Raises:
-        StatusError: 500 if the bytes are not an HTTP response.
-    """
+    """Read status and headers of a response; push back the bytes that follow."""
     data = bytearray()
     while True:
         try:

@@ -12,9 +12,6 @@ from tui_forward.minicluster.relay import Relay
 class LongRunningRequests:
     """The port-forwards and watches in progress.
 
-    Args:
-        faults: Delays and stalls, which also apply to new requests.
-
     Attributes:
         tunnels: The relays of upgraded port-forward requests.
         watches: The running watches.

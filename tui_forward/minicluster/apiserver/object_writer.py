@@ -46,12 +46,7 @@ Mutation = Callable[[Object], Object]
 
 
 class ObjectWriter:
-    """Creates, updates and deletes objects.
-
-    Args:
-        store: The cluster's objects.
-        uid_generator: Generates UIDs, name suffixes and addresses.
-    """
+    """Creates, updates and deletes objects."""
 
     def __init__(self, store: Store, uid_generator: UidGenerator) -> None:
         self.store = store
@@ -66,11 +61,7 @@ class ObjectWriter:
     def create(
         self, resource: Resource, obj: Object, namespace: str, *, dry_run: bool = False
     ) -> Item:
-        """Create an object; `obj` is completed in place.
-
-        Raises:
-            StatusError: 400, 403, 404 (no such namespace), 409, 422.
-        """
+        """Create an object; `obj` is completed in place."""
         metadata = obj.get("metadata")
         if not isinstance(metadata, dict):
             metadata = obj["metadata"] = {}
@@ -106,11 +97,7 @@ class ObjectWriter:
         *,
         dry_run: bool = False,
     ) -> Item:
-        """Replace an object by the result of `mutate`; an equal result makes no new version.
-
-        Raises:
-            StatusError: 404, 409, 422, and errors of `mutate`.
-        """
+        """Replace an object by the result of `mutate`; an equal result makes no new version."""
         current = self._get(resource, namespace, name)
         before = current.copy()
         new = mutate({"kind": resource.kind, "apiVersion": resource.api_version, **current.copy()})
@@ -156,11 +143,7 @@ class ObjectWriter:
         *,
         dry_run: bool = False,
     ) -> Item:
-        """Set a workload's replicas from the Scale that `mutate` returns.
-
-        Raises:
-            StatusError: 404, 409, 422, and errors of `mutate`.
-        """
+        """Set a workload's replicas from the Scale that `mutate` returns."""
         current = self._get(resource, namespace, name)
         scale = mutate(to_scale(current))
         replicas = scale.get("spec", {}).get("replicas", 0)
@@ -181,11 +164,7 @@ class ObjectWriter:
         return self.update(resource, namespace, name, set_replicas, dry_run=dry_run)
 
     def bind(self, namespace: str, name: str, node: str) -> None:
-        """Assign a pod to a node.
-
-        Raises:
-            StatusError: 404, or 409 if the pod has a node.
-        """
+        """Assign a pod to a node. Raises `StatusError`: 404, or 409 if the pod has a node."""
         pod = self._get(resources.PODS, namespace, name).copy()
         if pod["spec"].get("nodeName"):
             raise conflict(
@@ -207,13 +186,6 @@ class ObjectWriter:
         dry_run: bool = False,
     ) -> tuple[Item, bool]:
         """Delete an object, or start its graceful deletion.
-
-        Args:
-            resource: Its resource.
-            namespace: Its namespace.
-            name: Its name.
-            options: `DeleteOptions` of the API.
-            dry_run: Change nothing.
 
         Returns:
             The object's last state, and whether it is deleted.

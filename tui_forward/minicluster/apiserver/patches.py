@@ -111,11 +111,7 @@ def _merge_list(name: str, old: list[Any], new: list[Any], order: list[Any] | No
 
 
 def apply_json_patch(target: Any, operations: Any) -> Any:
-    """Return the result of a JSON Patch.
-
-    Raises:
-        StatusError: 400 if `operations` is not a list, 422 if an operation fails.
-    """
+    """Return the result of a JSON Patch."""
     if not isinstance(operations, list):
         raise bad_request("a JSON patch is a list of operations")
     document = copy.deepcopy(target)

@@ -32,11 +32,7 @@ HEAD_TIMEOUT_S = 30.0
 async def serve(
     store: Store, kubelets: KubeletDialer, request: Request, namespace: str, name: str
 ) -> Response | StreamingResponse:
-    """Handle GET of a container's log.
-
-    Raises:
-        StatusError: 400, 404, 500, or the error of the kubelet.
-    """
+    """Handle GET of a container's log."""
     item = store.get(resources.PODS, namespace, name)
     if item is None:
         raise not_found("pods", name)

@@ -75,11 +75,7 @@ class PortForward:
         self._on_start = on_start
 
     async def handle(self, request: Request, namespace: str, name: str) -> Hijack | Response:
-        """Upgrade a connection, or return the kubelet's error response.
-
-        Raises:
-            StatusError: The errors of a real API server.
-        """
+        """Upgrade a connection, or return the kubelet's error response."""
         ports = _ports(request)
         pod = self._store.get(resources.PODS, namespace, name)
         if pod is None:
@@ -192,11 +188,7 @@ class PortForward:
 
 
 def _ports(request: Request) -> list[str]:
-    """Return the values of `ports`, parsed like Go's conversion to `[]int32`.
-
-    Raises:
-        StatusError: 400.
-    """
+    """Return the values of `ports`, parsed like Go's conversion to `[]int32`."""
     ports = [port for value in request.query.get("ports", ()) for port in value.split(",")]
     for port in ports:
         if not re.fullmatch(r"[0-9]+", port):

@@ -171,11 +171,7 @@ _ENVELOPE: _Schema = {
 
 
 def decode(body: bytes) -> Object:
-    """Return the object of a protobuf body.
-
-    Raises:
-        StatusError: 415 for an unsupported kind, 400 for a malformed body.
-    """
+    """Return the object of a protobuf body."""
     try:
         envelope = _decode_message(memoryview(body)[len(MAGIC) :], _ENVELOPE)
         kind = envelope.get("type", {}).get("kind", "")

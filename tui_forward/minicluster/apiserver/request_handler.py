@@ -63,8 +63,7 @@ class RequestHandler:
     async def handle(self, request: Request) -> HandlerResult:
         """Return the response to a request; a `StatusError` becomes a response.
 
-        Raises:
-            OSError: A connection failed.
+        Raises `OSError`: a connection failed.
         """
         try:
             user = auth.impersonate(self._authenticate(request), request)

@@ -48,11 +48,7 @@ _WITHOUT_NAME = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "del
 
 
 def route(request: Request) -> Target | None:
-    """Return the objects that a request is for; None for other paths, such as discovery.
-
-    Raises:
-        StatusError: 404 for an unknown resource, 405 for a verb that it does not support.
-    """
+    """Return the objects that a request is for; None for other paths, such as discovery."""
     parts = request.path.strip("/").split("/")
     if len(parts) >= 3 and parts[:2] == ["api", "v1"]:
         group, version, rest = "", "v1", parts[2:]

@@ -23,11 +23,7 @@ _EXISTS = re.compile(rf"\s*(!?)\s*({_NAME})\s*\Z")
 
 
 def parse_labels(text: str) -> LabelTest | None:
-    """Return the test of a label selector; None if it matches everything.
-
-    Raises:
-        StatusError: 400 for a malformed selector.
-    """
+    """Return the test of a label selector; None if it matches everything."""
     tests = [_parse_requirement(part, text) for part in _split(text) if part.strip()]
     if not tests:
         return None

@@ -26,11 +26,6 @@ HANDSHAKE_TIMEOUT_S = 10.0
 class ApiServer:
     """Serves the Kubernetes API.
 
-    Args:
-        config: Configuration.
-        store: The cluster's objects.
-        uid_generator: Generates UIDs and names.
-
     Attributes:
         port: Listening port after `start`.
         connections: Open connections by task; None during the TLS handshake.
@@ -57,11 +52,7 @@ class ApiServer:
     # -- connections ---------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start to listen.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Start to listen. Raises `OSError`: the port is in use."""
         # The supervisor keeps the port bound, without listening, across restarts.
         self._listener.start(self._config.listen, self._config.port, reuse_port=True)
         self.port = self._listener.port

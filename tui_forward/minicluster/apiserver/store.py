@@ -214,13 +214,7 @@ class Table:
 
 
 class Store:
-    """The objects of all resources.
-
-    Args:
-        history: Size of each resource's history.
-        journal: Stores every change on disk; None for a store in memory.
-        first_version: The version of an empty store.
-    """
+    """The objects of all resources."""
 
     def __init__(
         self, *, history: int = 4096, journal: Journal | None = None, first_version: int = 1

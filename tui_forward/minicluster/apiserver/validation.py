@@ -13,11 +13,7 @@ from tui_forward.minicluster.apiserver.store import Item
 
 
 def validate(resource: Resource, obj: Object) -> None:
-    """Check the pod specification and the selector of an object.
-
-    Raises:
-        StatusError: 422.
-    """
+    """Check the pod specification and the selector of an object. Raises `StatusError`: 422."""
     name = str(obj["metadata"].get("name") or "")
 
     def error(field: str, cause: str) -> StatusError:
@@ -55,11 +51,7 @@ def validate(resource: Resource, obj: Object) -> None:
 
 
 def check_version(current: Item, metadata: Object) -> None:
-    """Check the version and UID that an update is based on.
-
-    Raises:
-        StatusError: 409.
-    """
+    """Check the version and UID that an update is based on. Raises `StatusError`: 409."""
     resource, name = current.resource, current.name
     version, uid = metadata.get("resourceVersion"), metadata.get("uid")
     if version and str(version) != str(current.version):
@@ -80,11 +72,7 @@ def check_version(current: Item, metadata: Object) -> None:
 
 
 def check_preconditions(current: Item, preconditions: Object) -> None:
-    """Check the preconditions of a deletion.
-
-    Raises:
-        StatusError: 409.
-    """
+    """Check the preconditions of a deletion. Raises `StatusError`: 409."""
     uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
     if uid and uid != current.uid:
         cause = (

@@ -234,9 +234,6 @@ def start_watch(
 
     As with a real API server, the response to a compacted version is a stream with one ERROR
     event. There is no watch then.
-
-    Raises:
-        StatusError: 400, 406.
     """
     media_type = negotiate(request.header("accept"))
     requested = request.param("resourceVersion")

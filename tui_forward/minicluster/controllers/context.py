@@ -18,12 +18,6 @@ NODES_TIMEOUT_S = 5.0
 class ControllerContext:
     """Access of the controllers to the cluster.
 
-    Args:
-        config: Configuration of the API server.
-        store: The cluster's objects.
-        writer: Writes objects by the rules of the API.
-        queue: Objects to reconcile.
-
     Attributes:
         index: Finds objects by their owner.
         events: Records events.

@@ -44,13 +44,7 @@ _RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
 
 
 class ControllerManager:
-    """Runs the controllers.
-
-    Args:
-        config: Configuration of the API server.
-        store: The cluster's objects.
-        writer: Writes objects by the rules of the API.
-    """
+    """Runs the controllers."""
 
     def __init__(self, config: ApiServerConfig, store: Store, writer: ObjectWriter) -> None:
         self._config = config

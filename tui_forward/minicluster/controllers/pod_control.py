@@ -38,11 +38,7 @@ def pod_from_template(owner: Item, template: Object) -> Object:
 
 
 def create_pod(context: ControllerContext, owner: Item, pod: Object) -> Item:
-    """Create a pod and record an event.
-
-    Raises:
-        StatusError: The API server rejects the pod.
-    """
+    """Create a pod and record an event. Raises `StatusError`: the API server rejects the pod."""
     item = context.writer.create(resources.PODS, pod, owner.namespace)
     _record(context, owner, "SuccessfulCreate", f"Created pod: {item.name}")
     return item

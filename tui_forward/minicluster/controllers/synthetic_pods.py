@@ -35,13 +35,7 @@ _KUBELET_DELAY_S = 0.05
 
 
 class SyntheticPods:
-    """Creates the synthetic pods and simulates their kubelets.
-
-    Args:
-        config: Configuration of the API server.
-        store: The cluster's objects.
-        writer: Writes objects by the rules of the API.
-    """
+    """Creates the synthetic pods and simulates their kubelets."""
 
     def __init__(self, config: ApiServerConfig, store: Store, writer: ObjectWriter) -> None:
         self._count = config.pods

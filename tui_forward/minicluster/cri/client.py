@@ -178,8 +178,7 @@ class RuntimeClient:
     async def container_events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         """Yield container events from now on, without end.
 
-        Raises:
-            CriError: The stream ended; `unimplemented` if the runtime has no events.
+        Raises `CriError`: the stream ended; `unimplemented` if the runtime has no events.
         """
         call = self._channel.unary_stream(
             f"/{RUNTIME}/GetContainerEvents",

@@ -8,12 +8,7 @@ from tui_forward.errors import TuiForwardError
 
 
 class CriError(TuiForwardError):
-    """A gRPC status other than OK.
-
-    Args:
-        message: The status's details.
-        status: The status code.
-    """
+    """A gRPC status other than OK."""
 
     def __init__(self, message: str, *, status: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
         super().__init__(message)

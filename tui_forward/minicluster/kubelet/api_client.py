@@ -42,15 +42,7 @@ class _Connection:
 
 
 class ApiClient:
-    """Client of one API server.
-
-    Args:
-        server: `https://host:port` with an address as host, or `http://…`.
-        ca: CA certificate of the server.
-        cert: Client certificate.
-        key: Its key.
-        agent: `User-Agent`.
-    """
+    """Client of one API server."""
 
     def __init__(self, server: str, *, ca: str, cert: str, key: str, agent: str) -> None:
         parts = urlsplit(server)
@@ -91,9 +83,7 @@ class ApiClient:
     ) -> Object:
         """Send one request and return the object in the response.
 
-        Raises:
-            ApiError: An error status.
-            TransportError: No response.
+        Raises `ApiError`: an error status; `TransportError`: no response.
         """
         while True:
             reused = bool(self._idle)

@@ -70,8 +70,7 @@ def _log_path(
 ) -> Path:
     """Return the log file of the requested incarnation.
 
-    Raises:
-        RefusalError: 400 or 404, with a kubelet's text.
+    Raises `RefusalError`: 400 or 404, with a kubelet's text.
     """
     name = worker.pod["metadata"]["name"]
     view = _find_view(worker, container)

@@ -19,11 +19,6 @@ from tui_forward.minicluster.kubelet.runtime_pod import RuntimePod
 class ContainerStarter:
     """Starts containers of one pod, and keeps the reasons why others wait.
 
-    Args:
-        dependencies: The runtime and the back-off settings.
-        runtime_pod: The pod in the runtime.
-        retry_at: Called with the epoch seconds at which to try again.
-
     Attributes:
         waiting: (reason, message) of containers that cannot start yet, by name.
     """

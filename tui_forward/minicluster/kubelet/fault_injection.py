@@ -25,12 +25,7 @@ from tui_forward.minicluster.kubelet.server import KubeletServer
 
 
 class KubeletFaults:
-    """Injects the faults requested at the control socket.
-
-    Args:
-        kubelet: The pods.
-        server: The port-forwards.
-    """
+    """Injects the faults requested at the control socket."""
 
     def __init__(self, kubelet: Kubelet, server: KubeletServer) -> None:
         self._kubelet = kubelet
@@ -40,8 +35,7 @@ class KubeletFaults:
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """Inject or end one fault.
 
-        Raises:
-            UsageError: The request is invalid or cannot be carried out.
+        Raises `UsageError`: the request is invalid or cannot be carried out.
         """
         match request.get("fault"):
             case "status":

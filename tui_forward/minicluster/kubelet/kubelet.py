@@ -29,11 +29,6 @@ _EMBEDDED_RUNTIME = "minicluster"
 class Kubelet:
     """Pod workers of a node and what wakes them.
 
-    Args:
-        config: Configuration.
-        api: Client of the API server.
-        runtime: Client of the runtime.
-
     Attributes:
         workers: Pod workers by pod UID.
         source: The pods assigned to the node.

@@ -31,8 +31,7 @@ class LogOptions:
     def parse(cls, query: dict[str, list[str]]) -> LogOptions:
         """Return the options of a query string.
 
-        Raises:
-            UsageError: A number or time is malformed.
+        Raises `UsageError`: a number or time is malformed.
         """
 
         def first(key: str) -> str:

@@ -28,14 +28,7 @@ _CONDITIONS = (
 
 
 class NodeReporter:
-    """Creates and updates the Node object of this kubelet.
-
-    Args:
-        api: The API server.
-        config: Name, address, labels.
-        port: Port of the kubelet's HTTPS API.
-        runtime: Name and version of the runtime (`containerd://1.6.20`).
-    """
+    """Creates and updates the Node object of this kubelet."""
 
     def __init__(self, api: ApiClient, config: KubeletConfig, port: int, runtime: str) -> None:
         self._api = api
@@ -95,9 +88,7 @@ class NodeReporter:
     async def report(self) -> None:
         """Report the status once.
 
-        Raises:
-            ApiError: An error status.
-            TransportError: No response.
+        Raises `ApiError`: an error status; `TransportError`: no response.
         """
         path = f"/api/v1/nodes/{quote(self._config.node)}/status"
         body: Object = {"status": self._status()}

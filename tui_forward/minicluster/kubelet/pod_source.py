@@ -18,12 +18,6 @@ _RETRY_S = (0.05, 2.0)
 class PodSource:
     """Reports the pods of the node and their changes.
 
-    Args:
-        api: The API server.
-        node: Name of the node.
-        on_change: Called with the new state of a pod.
-        on_removal: Called with the UID of a pod that no longer exists.
-
     Attributes:
         synced: Set after the first list.
     """

@@ -34,11 +34,6 @@ _DEFAULT_GRACE_S = 30
 class PodWorker:
     """Syncs one pod of this node until it is gone from the runtime and the API.
 
-    Args:
-        dependencies: What the workers share.
-        pod: The Pod object.
-        on_end: Called when the pod is gone.
-
     Attributes:
         pod: The latest Pod object.
         view: The latest state of its containers.
@@ -104,11 +99,7 @@ class PodWorker:
         return self._probes.forced_unready
 
     async def newest_sandbox(self) -> cri.PodSandbox | None:
-        """Return the pod's newest sandbox, ready or not.
-
-        Raises:
-            CriError: The call failed.
-        """
+        """Return the pod's newest sandbox, ready or not. Raises `CriError`: the call failed."""
         return next(iter(await self._runtime_pod.list_sandboxes()), None)
 
     async def close(self) -> None:

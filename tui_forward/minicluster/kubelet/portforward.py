@@ -32,8 +32,7 @@ _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 def parse_ports(request: HttpRequest) -> list[int]:
     """Return the ports of a legacy WebSocket request, empty for any other.
 
-    Raises:
-        RefusalError: 400, as from `NewV4Options`.
+    Raises `RefusalError`: 400, as from `NewV4Options`.
     """
     if not is_websocket_upgrade(request.headers):
         return []
@@ -56,8 +55,7 @@ async def get_streaming_url(
 ) -> str:
     """Return the runtime's URL for this request.
 
-    Raises:
-        RefusalError: There is no such pod, it is not running, or the runtime refused.
+    Raises `RefusalError`: there is no such pod, it is not running, or the runtime refused.
     """
     ports = parse_ports(request)
     worker = kubelet.find(namespace, name)
@@ -83,12 +81,6 @@ async def proxy_to_runtime(
     client: SocketConnection, request: HttpRequest, url: str, client_ip: str
 ) -> Relay:
     """Send the request to the runtime and relay bytes between both.
-
-    Args:
-        client: Connection of the API server, after its request.
-        request: The request.
-        url: The runtime's URL for it.
-        client_ip: Address of the API server, for `X-Forwarded-For`.
 
     Returns:
         The running relay; the 101 has been sent to the client.

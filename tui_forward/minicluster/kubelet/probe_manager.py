@@ -11,12 +11,7 @@ from tui_forward.minicluster.kubelet.prober import Prober
 
 
 class ProbeManager:
-    """Readiness probes of one pod: one task per running container that has a probe.
-
-    Args:
-        prober: Runs the probes.
-        on_change: Called when the readiness of a container changed.
-    """
+    """Readiness probes of one pod: one task per running container that has a probe."""
 
     def __init__(self, prober: Prober, on_change: Callable[[], None]) -> None:
         self._prober = prober

@@ -46,12 +46,7 @@ class RuntimeStatus:
 
 
 class RuntimePod:
-    """Reads and changes one pod in the runtime. Every method may raise `CriError`.
-
-    Args:
-        dependencies: The runtime, and the kubelet's folder and address.
-        uid: UID of the pod, by which its sandboxes and containers are found.
-    """
+    """Reads and changes one pod in the runtime. Every method may raise `CriError`."""
 
     def __init__(self, dependencies: Dependencies, uid: str) -> None:
         self._runtime = dependencies.runtime

@@ -37,9 +37,6 @@ _METHODS = {
 class KubeletServer:
     """HTTPS server of one kubelet.
 
-    Args:
-        kubelet: The pods to serve.
-
     Attributes:
         relays: Open port-forwards.
         port_forwards_total: Port-forwards so far.
@@ -68,11 +65,7 @@ class KubeletServer:
         return self._listener.port
 
     def start(self, port: int) -> None:
-        """Listen; 0 picks a free port.
-
-        Raises:
-            OSError: The port is taken.
-        """
+        """Listen; 0 picks a free port. Raises `OSError`: the port is taken."""
         self._listener.start(self._kubelet.config.listen, port)
 
     async def close(self) -> None:
@@ -235,8 +228,7 @@ def _read_port(path: Path) -> int:
 def start_on_previous_port(server: KubeletServer, config_port: int, path: Path) -> None:
     """Listen on the configured port, else on the previous one, else on any, and save it.
 
-    Raises:
-        OSError: The configured port is taken.
+    Raises `OSError`: the configured port is taken.
     """
     if config_port:
         server.start(config_port)

@@ -15,12 +15,7 @@ _RETRY_S = (0.1, 2.0)
 
 
 class StatusManager:
-    """Task that sends the latest status of a pod and drops older ones.
-
-    Args:
-        api: Client of the API server.
-        pod: The Pod object.
-    """
+    """Task that sends the latest status of a pod and drops older ones."""
 
     def __init__(self, api: ApiClient, pod: Object) -> None:
         metadata = pod["metadata"]
@@ -53,9 +48,7 @@ class StatusManager:
     async def delete(self) -> None:
         """Delete the Pod object: the last step of a graceful deletion.
 
-        Raises:
-            ApiError: An error status other than 404 and 409.
-            TransportError: No response.
+        Raises `ApiError`: an error status other than 404 and 409; `TransportError`: no response.
         """
         body: Object = {
             "kind": "DeleteOptions",

@@ -15,11 +15,7 @@ _QUEUE_SIZE = 1000
 
 
 class ContainerEvents:
-    """Sends changes of the shim's containers to subscribers.
-
-    Args:
-        shim: The shim; its `on_container` is set here.
-    """
+    """Sends changes of the shim's containers to subscribers."""
 
     def __init__(self, shim: ShimClient) -> None:
         self._shim = shim

@@ -19,12 +19,7 @@ from tui_forward.minicluster.runtime.shim_protocol import Container, StartContai
 
 
 class ContainerProcesses:
-    """The running containers of a node.
-
-    Args:
-        selector: The shim's selector; the pipes of containers are registered there.
-        on_change: Called with a container whose state changed.
-    """
+    """The running containers of a node."""
 
     def __init__(
         self, selector: selectors.BaseSelector, on_change: Callable[[Container], None]

@@ -35,14 +35,7 @@ _KILL_TIMEOUT_S = 10.0
 
 
 class EmbeddedRuntime:
-    """Implementation of `cri.server.RuntimeService`.
-
-    Args:
-        config: Configuration.
-        shim: The shim, which owns the pods.
-        dialer: Dials applications, for probes.
-        streaming: Provides streaming URLs.
-    """
+    """Implementation of `cri.server.RuntimeService`."""
 
     def __init__(
         self, config: RuntimeConfig, shim: ShimClient, dialer: Dialer, streaming: StreamingServer

@@ -79,13 +79,7 @@ class DialedConnection:
 
 
 class Dialer:
-    """Dials applications in pods.
-
-    Args:
-        shim: The sandboxes and containers.
-        driver: Whether to dial directly or through a helper process.
-        behavior: Read at every dial.
-    """
+    """Dials applications in pods."""
 
     def __init__(self, shim: ShimClient, driver: DialMode, behavior: RuntimeBehavior) -> None:
         self._shim = shim
@@ -101,11 +95,7 @@ class Dialer:
             self._switcher.close()
 
     def _ready_sandbox(self, sandbox_id: str) -> shim_protocol.Sandbox:
-        """Return the sandbox.
-
-        Raises:
-            DialError: It does not exist or has no network any more.
-        """
+        """Return the sandbox. Raises `DialError`: it does not exist or has no network any more."""
         sandbox = self._shim.sandboxes.get(sandbox_id)
         if sandbox is None:
             raise DialError(containerd_sandbox_missing(sandbox_id), dialed=False)
@@ -116,8 +106,7 @@ class Dialer:
     async def dial(self, sandbox_id: str, port: int) -> DialedConnection:
         """Connect to `port` in the pod.
 
-        Raises:
-            DialError: The connection failed, or there is no such pod.
+        Raises `DialError`: the connection failed, or there is no such pod.
         """
         if self._behavior.dial_delay_s > 0:
             await asyncio.sleep(self._behavior.dial_delay_s)
@@ -143,8 +132,7 @@ class Dialer:
     ) -> tuple[socket.socket, shim_protocol.Address]:
         """Return a socket in the pod's network and the address to connect to.
 
-        Raises:
-            OSError: There is no such port; the error is that of a failed connect.
+        Raises `OSError`: there is no such port; the error is that of a failed connect.
         """
         if self._behavior.refuse:
             raise _os_error(errno.ECONNREFUSED)

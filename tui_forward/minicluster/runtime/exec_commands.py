@@ -19,8 +19,7 @@ async def run(
 ) -> cri.ExecSyncResponse:
     """Run a command; a failed probe exits with 1 and writes the cause to stderr.
 
-    Raises:
-        CriError: There is no such command.
+    Raises `CriError`: there is no such command.
     """
     name = command[0].rpartition("/")[2] if command else ""
     match [name, *command[1:]]:

@@ -35,13 +35,7 @@ from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
 
 class RuntimeFaults:
-    """Injects the faults requested at the control socket.
-
-    Args:
-        shim: The pods.
-        streaming: The streaming server and its tunnels.
-        behavior: The behavior in use; changed in place.
-    """
+    """Injects the faults requested at the control socket."""
 
     def __init__(
         self,
@@ -58,8 +52,7 @@ class RuntimeFaults:
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """Inject or end one fault.
 
-        Raises:
-            UsageError: The request is invalid or cannot be carried out.
+        Raises `UsageError`: the request is invalid or cannot be carried out.
         """
         match request.get("fault"):
             case "status":

@@ -73,12 +73,6 @@ class ForwardedConnection:
     """A connection that dials the application and copies in both directions.
 
     It is the `frame_workers.FrameSink` of its client's data.
-
-    Args:
-        tunnel: The tunnel it belongs to.
-        streams: The client's side.
-        port: Port in the pod.
-        key: Chooses the worker of the tunnel that serves it.
     """
 
     __slots__ = (

@@ -38,8 +38,7 @@ def is_supported() -> bool:
 def create() -> int:
     """Create a namespace with its loopback interface up; return a descriptor that keeps it.
 
-    Raises:
-        OSError: Missing privileges, or the system has no namespaces.
+    Raises `OSError`: missing privileges, or the system has no namespaces.
     """
     home = os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -56,8 +55,7 @@ def create() -> int:
 def enter(namespace: int) -> None:
     """Move the calling thread into a namespace permanently.
 
-    Raises:
-        OSError: Missing privileges.
+    Raises `OSError`: missing privileges.
     """
     _setns(namespace)
 
@@ -75,8 +73,7 @@ class NamespaceSwitcher:
     def inside(self, namespace: int) -> Iterator[None]:
         """Run the body inside a namespace; it must not await.
 
-        Raises:
-            OSError: The namespace cannot be entered.
+        Raises `OSError`: the namespace cannot be entered.
         """
         _setns(namespace)
         try:

@@ -9,11 +9,7 @@ from tui_forward.minicluster.cri.errors import CriError
 
 
 class PodIpPool:
-    """The addresses of a network without its first two and its last.
-
-    Args:
-        cidr: The network.
-    """
+    """The addresses of a network without its first two and its last."""
 
     def __init__(self, cidr: str) -> None:
         self._network = ipaddress.ip_network(cidr, strict=False)
@@ -22,8 +18,7 @@ class PodIpPool:
     def assign(self, used: Container[str]) -> str:
         """Return the next address that is not in use.
 
-        Raises:
-            CriError: All addresses are in use.
+        Raises `CriError`: all addresses are in use.
         """
         size = max(self._network.num_addresses - 3, 1)
         for step in range(size):

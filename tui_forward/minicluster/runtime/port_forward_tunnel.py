@@ -41,15 +41,7 @@ class _Codec(Protocol):
 
 
 class PortForwardTunnel:
-    """One upgraded connection, after the 101.
-
-    Args:
-        sock: Non-blocking, owned from here on.
-        sandbox_id: Sandbox of the pod.
-        dialer: Dials the applications.
-        behavior: Read at each use where possible, so that changes apply to open tunnels.
-        on_end: Called once, when the tunnel and its connections have ended.
-    """
+    """One upgraded connection, after the 101."""
 
     def __init__(
         self,

@@ -29,8 +29,7 @@ class SandboxNetworks:
     def attach(self, sandbox: Sandbox, label: str) -> None:
         """Create the network of a sandbox and enter its address.
 
-        Raises:
-            OSError: The namespace cannot be created.
+        Raises `OSError`: the namespace cannot be created.
         """
         if sandbox.network is NetworkKind.NETNS:
             descriptor = netns.create()

@@ -24,10 +24,6 @@ class ShimClient:
 
     If the shim is lost, so is every pod: the mirror is emptied and a new shim is started.
 
-    Args:
-        state_dir: Folder of the shim's socket and log.
-        owner_pid: The shim ends when this process does.
-
     Attributes:
         sandboxes: By id; entries are replaced, never changed in place.
         containers: By id; entries are replaced, never changed in place.
@@ -65,8 +61,7 @@ class ShimClient:
     async def start(self) -> None:
         """Connect, after starting a shim if none is running.
 
-        Raises:
-            ShimError: The shim does not start.
+        Raises `ShimError`: the shim does not start.
         """
         reader = await self._connect()
         self._task = asyncio.create_task(self._run(reader), name="shim-client")
@@ -197,8 +192,7 @@ class ShimClient:
     async def request(self, request: shim_protocol.Request) -> None:
         """Send a request and wait for its reply. Cancellation does not undo the request.
 
-        Raises:
-            ShimError: The request failed, or the shim is not running.
+        Raises `ShimError`: the request failed, or the shim is not running.
         """
         if self._writer is None:
             raise shim_protocol.ShimError("the shim is not running")

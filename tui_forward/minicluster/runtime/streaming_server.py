@@ -39,10 +39,6 @@ _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 class StreamingServer:
     """Server of `/portforward/<token>`.
 
-    Args:
-        dialer: Dials the applications.
-        behavior: Read at each use, so that changes apply immediately.
-
     Attributes:
         tokens: Pending streaming URLs.
         tunnels: Open tunnels.
@@ -67,11 +63,7 @@ class StreamingServer:
         return self._listener.port
 
     def start(self, host: str, port: int) -> None:
-        """Listen; port 0 picks a free one.
-
-        Raises:
-            OSError: The port is taken.
-        """
+        """Listen; port 0 picks a free one. Raises `OSError`: the port is taken."""
         self._listener.start(host, port)
 
     def url(self, token: str) -> str:

@@ -51,11 +51,7 @@ class TokenCache:
         return len(self._pending)
 
     def insert(self, request: PortForwardRequest) -> str:
-        """Return a new token for `request`.
-
-        Raises:
-            TooManyTokensError: The cache is full.
-        """
+        """Return a new token for `request`. Raises `TooManyTokensError`: the cache is full."""
         self._expire()
         if len(self._pending) >= self._limit():
             raise TooManyTokensError("maximum number of in-flight requests exceeded")

@@ -19,12 +19,7 @@ _DISCARD_CHUNK: Final = 1024 * 1024
 
 
 class AppConnection:
-    """One accepted connection.
-
-    Args:
-        sock: The socket; made non-blocking.
-        record: Counts its bytes.
-    """
+    """One accepted connection."""
 
     __slots__ = ("_buffer", "_loop", "closed", "record", "sock")
 
@@ -115,11 +110,7 @@ class AppConnection:
             count -= len(chunk)
 
     async def discard(self, count: int) -> None:
-        """Read `count` bytes and drop them.
-
-        Raises:
-            EOFError: The client ended before.
-        """
+        """Read `count` bytes and drop them. Raises `EOFError`: the client ended before."""
         buffer = memoryview(bytearray(min(count, _DISCARD_CHUNK)))
         while count:
             if self.buffered:

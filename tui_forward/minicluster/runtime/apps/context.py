@@ -75,8 +75,7 @@ class AppContext:
     def listen(self, port: int) -> socket.socket:
         """Return a listening socket for the pod's port `port`.
 
-        Raises:
-            OSError: The port is taken.
+        Raises `OSError`: the port is taken.
         """
         if self._network == "netns":
             try:
@@ -111,8 +110,7 @@ class AppContext:
 
         An error of a handler ends only its connection.
 
-        Raises:
-            OSError: The port is taken.
+        Raises `OSError`: the port is taken.
         """
         listener = self.listen(port)
         loop = asyncio.get_running_loop()
