@@ -1,4 +1,4 @@
-"""A small API server for tests: objects, pages, watches, refusals, all under the test's hand.
+"""A small API server for tests: objects, pages, watches and refusals, controlled by the test.
 
 It shares no code with the package, so that a mistake cannot hide on both sides.
 """
@@ -70,7 +70,7 @@ def status_body(code: int, reason: str, message: str) -> bytes:
 
 
 def _parse(path: str) -> tuple[str, str, str]:
-    """Plural, namespace, name."""
+    """Return plural, namespace and name."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = ""
@@ -106,7 +106,7 @@ class ApiServer:
         self.port = 0
         self.watch_generation = 0
 
-    # Life ---------------------------------------------------------------------------
+    # Lifecycle ---------------------------------------------------------------------------
 
     async def start(self, port: int = 0) -> None:
         self._server = await asyncio.start_server(
@@ -154,9 +154,9 @@ class ApiServer:
         metadata = stored.setdefault("metadata", {})
         metadata["resourceVersion"] = str(self.version)
         key = (metadata.get("namespace", ""), metadata["name"])
-        known = self.objects.setdefault(plural, {})
-        kind = "MODIFIED" if key in known else "ADDED"
-        known[key] = stored
+        objects = self.objects.setdefault(plural, {})
+        kind = "MODIFIED" if key in objects else "ADDED"
+        objects[key] = stored
         self._record(plural, kind, stored)
         return stored
 
@@ -167,7 +167,7 @@ class ApiServer:
         self._record(plural, "DELETED", gone)
 
     def compact(self) -> None:
-        """Forget the history: every watch from an older version is too old."""
+        """Discard the history: watches from older versions fail."""
         self.history.clear()
         self.version += 1
         self.oldest = self.version
@@ -247,8 +247,8 @@ class ApiServer:
 
     def _refusal(self, request: Request) -> Reply | None:
         if self.tokens is not None:
-            given = (request.header("authorization") or "").removeprefix("Bearer ")
-            if given not in self.tokens:
+            token = (request.header("authorization") or "").removeprefix("Bearer ")
+            if token not in self.tokens:
                 return Reply(401, status_body(401, "Unauthorized", "Unauthorized"))
         plural, namespace, _ = _parse(request.path)
         denied = (request.verb, plural) in self.denied or ("*", plural) in self.denied
@@ -338,9 +338,9 @@ class ApiServer:
                         self._line(writer, {"type": "DELETED", "object": obj})
                     seen.discard(key)
                 else:
-                    known = key in seen
+                    kind = "MODIFIED" if key in seen else "ADDED"
                     seen.add(key)
-                    self._line(writer, {"type": "MODIFIED" if known else "ADDED", "object": obj})
+                    self._line(writer, {"type": kind, "object": obj})
             if self.bookmarks:
                 bookmark = {"metadata": {"resourceVersion": str(self.version)}}
                 self._line(writer, {"type": "BOOKMARK", "object": bookmark})

@@ -23,13 +23,13 @@ async def api() -> AsyncIterator[ApiServer]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    """A task or a socket that outlives its test is a leak."""
+async def no_leaks() -> AsyncIterator[None]:
+    """Fail on tasks and sockets that outlive their test."""
     before = asyncio.all_tasks()
     yield
-    mine = asyncio.current_task()
-    left = {t for t in asyncio.all_tasks() - before if not t.done() and t is not mine}
-    assert not left, left
+    current = asyncio.current_task()
+    leaked = {t for t in asyncio.all_tasks() - before if not t.done() and t is not current}
+    assert not leaked, leaked
     gc.collect()  # an unclosed socket warns now, and warnings are errors
 
 

@@ -40,5 +40,5 @@ def cluster_for(path: Path, **options: Any) -> ClusterClient:
 
 
 def text_of(path: Path) -> str:
-    """What a file holds; a function of its own because async tests may not read files."""
+    """Return the content of a file; separate because async tests may not read files."""
     return path.read_text()

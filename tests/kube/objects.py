@@ -138,7 +138,7 @@ def workload(
 
 @lru_cache(maxsize=1)
 def _large_pod() -> str:
-    """A recorded pod, with as many environment variables as make it 13 KB."""
+    """Return a recorded pod, enlarged to 13 KB by environment variables."""
     item = json.loads(capture("pods-page-1")["body"])["items"][0]
     item["spec"]["containers"][0]["env"] += [
         {"name": f"E{number}", "value": "v" * 40} for number in range(110)
@@ -147,7 +147,7 @@ def _large_pod() -> str:
 
 
 def large_page(first: int, count: int, total: int) -> bytes:
-    """A page of realistic pods, distinct in all that we keep, as a server would send it."""
+    """Return a page of realistic pods that differ in every decoded field."""
     template = _large_pod()
     items = [
         template.replace("svc000-7c9d8b6f5-00000", f"svc{number % 100:03}-7c9d8b6f5-{number:05}")

@@ -11,7 +11,7 @@ USER, PASSWORD = "me", "hunter2"
 
 
 class Proxy:
-    """Forwards to `server` whatever name it is asked for, and remembers the name."""
+    """A proxy that connects to one port for every requested name, and records the names."""
 
     def __init__(self, port: int) -> None:
         self._target = port

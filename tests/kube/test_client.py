@@ -48,7 +48,7 @@ async def events(cluster: ClusterClient, version: str, count: int) -> list[tuple
 # Access ----------------------------------------------------------------------------------
 
 
-async def test_a_token_lets_in_and_pods_are_listed(config_path: Path) -> None:
+async def test_token_authenticates_requests(config_path: Path) -> None:
     async with serving(tokens={"secret-token"}) as server:
         server.put("pods", pod("web-1"))
         write(config_path, kubeconfig(server.url, user={"token": "secret-token"}))
@@ -63,11 +63,11 @@ async def test_a_token_lets_in_and_pods_are_listed(config_path: Path) -> None:
         await cluster.close()
 
 
-async def test_a_client_certificate_lets_in(
+async def test_client_certificate_authenticates_requests(
     config_path: Path, tmp_path: Path, authority: Authority
 ) -> None:
     tls = server_context(authority.issue("server"), tmp_path, clients=authority)
-    client = authority.issue("person")
+    client = authority.issue("client")
     async with serving(tls=tls) as server:
         server.put("pods", pod("web-1"))
         content = kubeconfig(
@@ -83,7 +83,7 @@ async def test_a_client_certificate_lets_in(
         await cluster.close()
 
 
-async def test_a_server_below_a_path(config_path: Path) -> None:
+async def test_path_of_the_server_url_is_kept(config_path: Path) -> None:
     async with serving(prefix="/k8s/clusters/c-1") as server:
         server.put("pods", pod())
         cluster = cluster_for(write(config_path, kubeconfig(server.url + "/")))
@@ -91,7 +91,7 @@ async def test_a_server_below_a_path(config_path: Path) -> None:
         await cluster.close()
 
 
-async def test_impersonation_reaches_the_server_line_by_line(
+async def test_impersonation_headers_are_sent_one_per_line(
     config_path: Path, api: ApiServer
 ) -> None:
     user = {"as": "jane", "as-groups": ["ops", "dev"]}
@@ -102,9 +102,7 @@ async def test_impersonation_reaches_the_server_line_by_line(
     await cluster.close()
 
 
-async def test_a_refused_token_is_renewed_once_and_the_request_repeated(
-    config_path: Path, api: ApiServer
-) -> None:
+async def test_refused_token_is_refreshed_once(config_path: Path, api: ApiServer) -> None:
     api.tokens = {"two"}
     token = config_path.with_name("token")
     put_text(token, "one")
@@ -122,7 +120,7 @@ async def test_a_refused_token_is_renewed_once_and_the_request_repeated(
     await cluster.close()
 
 
-async def test_a_static_token_is_not_tried_twice(config_path: Path, api: ApiServer) -> None:
+async def test_refused_static_token_is_not_retried(config_path: Path, api: ApiServer) -> None:
     api.tokens = {"good"}
     cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"token": "bad"})))
     with pytest.raises(AuthError) as caught:
@@ -134,7 +132,7 @@ async def test_a_static_token_is_not_tried_twice(config_path: Path, api: ApiServ
     await cluster.close()
 
 
-async def test_the_server_may_move(config_path: Path, api: ApiServer) -> None:
+async def test_changed_server_is_used_for_new_requests(config_path: Path, api: ApiServer) -> None:
     cluster = cluster_for(write(config_path, kubeconfig(api.url)))
     await names(cluster)
     watching = asyncio.create_task(events(cluster, "1000", 2))
@@ -143,13 +141,13 @@ async def test_the_server_may_move(config_path: Path, api: ApiServer) -> None:
         write(config_path, kubeconfig(other.url))
         await names(cluster)
         assert len(other.requests) == 1
-        # What was under way on the old connection goes on.
+        # Requests in progress on the old connection continue.
         api.put("pods", pod("web-9"))
         assert (await watching)[1][:2] == ("ADDED", "web-9")
         await cluster.close()
 
 
-async def test_clusters_are_shared_by_context(path: Path) -> None:
+async def test_clients_are_shared_by_context(path: Path) -> None:
     clusters = ClusterClients(KubeconfigSource(path))
     assert clusters.get() is clusters.get("test")
     with pytest.raises(ConfigError):
@@ -160,7 +158,7 @@ async def test_clusters_are_shared_by_context(path: Path) -> None:
 # Lists -----------------------------------------------------------------------------------
 
 
-async def test_pages(path: Path, api: ApiServer) -> None:
+async def test_list_is_read_in_pages(path: Path, api: ApiServer) -> None:
     for number in range(7):
         api.put("pods", pod(f"web-{number}"))
     cluster = cluster_for(path)
@@ -173,9 +171,7 @@ async def test_pages(path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_the_next_page_is_asked_for_before_this_one_is_given(
-    path: Path, api: ApiServer
-) -> None:
+async def test_next_page_is_prefetched(path: Path, api: ApiServer) -> None:
     for number in range(4):
         api.put("pods", pod(f"web-{number}"))
     cluster = cluster_for(path)
@@ -185,7 +181,7 @@ async def test_the_next_page_is_asked_for_before_this_one_is_given(
     await cluster.close()
 
 
-async def test_a_list_the_server_forgets_begins_again(path: Path, api: ApiServer) -> None:
+async def test_expired_list_starts_over(path: Path, api: ApiServer) -> None:
     for number in range(9):
         api.put("pods", pod(f"web-{number}"))
 
@@ -204,7 +200,7 @@ async def test_a_list_the_server_forgets_begins_again(path: Path, api: ApiServer
         found += [item.name for item in page.items]
     assert restarts == 1
     assert found == [f"web-{number}" for number in range(9)]
-    # The second attempt asks for more at once.
+    # The second attempt uses larger pages.
     assert api.requests[3].query["limit"] == "8"
     await cluster.close()
 
@@ -218,16 +214,14 @@ async def test_selectors_are_sent(path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_an_empty_list_is_null_in_go(path: Path) -> None:
+async def test_null_is_an_empty_list(path: Path) -> None:
     cluster = cluster_for(path)
     assert await names(cluster) == []
     await cluster.close()
 
 
 @pytest.mark.parametrize("slow", [False, True])
-async def test_compression_is_asked_for_where_the_network_is_slow(
-    path: Path, api: ApiServer, slow: bool
-) -> None:
+async def test_compression_depends_on_latency(path: Path, api: ApiServer, slow: bool) -> None:
     for number in range(20):
         api.put("pods", pod(f"web-{number}"))
     cluster = cluster_for(path)
@@ -237,7 +231,7 @@ async def test_compression_is_asked_for_where_the_network_is_slow(
     await cluster.close()
 
 
-async def test_compression_can_be_forbidden(config_path: Path, api: ApiServer) -> None:
+async def test_disable_compression_is_respected(config_path: Path, api: ApiServer) -> None:
     content = kubeconfig(api.url, cluster={"disable-compression": True})
     cluster = cluster_for(write(config_path, content))
     cluster._rest.latency_s = 0.1
@@ -254,7 +248,7 @@ def reply(status: int, body: bytes, content_type: str = "application/json") -> A
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (200, b"<html>hello</html>", "no answer to list pods"),
         (200, b"{}{}", "no answer to list pods"),
@@ -269,21 +263,23 @@ def reply(status: int, body: bytes, content_type: str = "application/json") -> A
         (500, b"x" * 1_000_000, "500 to list pods"),
     ],
 )
-async def test_strange_answers_become_our_errors(
-    path: Path, api: ApiServer, status: int, body: bytes, said: str
+async def test_unexpected_response_is_an_api_error(
+    path: Path, api: ApiServer, status: int, body: bytes, expected: str
 ) -> None:
     api.intercept = reply(status, body)
     cluster = cluster_for(path)
     with pytest.raises(ApiError) as caught:
         await names(cluster)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert caught.value.status == status
     assert len(str(caught.value)) < 500
     assert "hunter2" not in str(caught.value)
     await cluster.close()
 
 
-async def test_a_refusal_names_verb_resource_and_place(path: Path, api: ApiServer) -> None:
+async def test_forbidden_error_names_verb_resource_and_namespace(
+    path: Path, api: ApiServer
+) -> None:
     api.denied = {("list", "pods"), ("watch", "pods"), ("get", "pods")}
     cluster = cluster_for(path)
     with pytest.raises(ApiError, match="not allowed to list pods in namespace shop") as caught:
@@ -299,7 +295,7 @@ async def test_a_refusal_names_verb_resource_and_place(path: Path, api: ApiServe
     await cluster.close()
 
 
-async def test_what_does_not_exist_is_said_in_the_servers_words(path: Path, api: ApiServer) -> None:
+async def test_not_found_error_keeps_the_server_message(path: Path, api: ApiServer) -> None:
     recorded = capture("pod-not-found")
     api.intercept = reply(recorded["status"], recorded["body"].encode())
     cluster = cluster_for(path)
@@ -311,7 +307,7 @@ async def test_what_does_not_exist_is_said_in_the_servers_words(path: Path, api:
     await cluster.close()
 
 
-async def test_a_bad_continue_token_as_recorded(path: Path, api: ApiServer) -> None:
+async def test_recorded_invalid_continue_token_is_an_error(path: Path, api: ApiServer) -> None:
     recorded = capture("list-continue-expired")
     api.intercept = reply(recorded["status"], recorded["body"].encode())
     cluster = cluster_for(path)
@@ -321,7 +317,7 @@ async def test_a_bad_continue_token_as_recorded(path: Path, api: ApiServer) -> N
     await cluster.close()
 
 
-async def test_a_server_that_is_not_there(config_path: Path) -> None:
+async def test_refused_connection_is_a_transport_error(config_path: Path) -> None:
     cluster = cluster_for(write(config_path, kubeconfig("https://127.0.0.1:1")))
     with pytest.raises(TransportError, match=r"127\.0\.0\.1:1 refuses connections") as caught:
         await names(cluster)
@@ -329,7 +325,7 @@ async def test_a_server_that_is_not_there(config_path: Path) -> None:
     await cluster.close()
 
 
-async def test_a_name_that_does_not_resolve(config_path: Path) -> None:
+async def test_unresolvable_name_is_a_transport_error(config_path: Path) -> None:
     cluster = cluster_for(write(config_path, kubeconfig("https://no-such-host.invalid:6443")))
     with pytest.raises(TransportError, match="cannot be resolved") as caught:
         await names(cluster)
@@ -337,7 +333,7 @@ async def test_a_name_that_does_not_resolve(config_path: Path) -> None:
     await cluster.close()
 
 
-async def test_a_server_that_hangs_up(path: Path, api: ApiServer) -> None:
+async def test_closed_connection_is_a_transport_error(path: Path, api: ApiServer) -> None:
     def hang_up(_: Request) -> None:
         api.drop_connections()
 
@@ -348,7 +344,7 @@ async def test_a_server_that_hangs_up(path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_a_server_that_says_nothing(path: Path, api: ApiServer) -> None:
+async def test_silent_server_is_a_transport_error(path: Path, api: ApiServer) -> None:
     api.stalled = True
     cluster = cluster_for(path)
     with pytest.raises(TransportError, match="does not answer"):
@@ -356,14 +352,14 @@ async def test_a_server_that_says_nothing(path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_after_close_nothing_is_asked(path: Path) -> None:
+async def test_closed_client_sends_no_requests(path: Path) -> None:
     cluster = cluster_for(path)
     await cluster.close()
     with pytest.raises(TransportError, match="closed"):
         await names(cluster)
 
 
-async def test_cancelling_a_request_closes_its_connection(path: Path, api: ApiServer) -> None:
+async def test_canceling_a_request_closes_its_connection(path: Path, api: ApiServer) -> None:
     api.stalled = True
     cluster = cluster_for(path)
     waiting = asyncio.create_task(names(cluster))
@@ -377,7 +373,7 @@ async def test_cancelling_a_request_closes_its_connection(path: Path, api: ApiSe
 # Health ----------------------------------------------------------------------------------
 
 
-async def test_health(path: Path, api: ApiServer) -> None:
+async def test_health_reports_version_and_latency(path: Path, api: ApiServer) -> None:
     cluster = cluster_for(path)
     health = await cluster.health()
     assert (health.ok, health.version, health.server) == (True, "v1.36.2", f"127.0.0.1:{api.port}")
@@ -390,7 +386,7 @@ async def test_health(path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_health_says_what_a_person_must_do(config_path: Path, api: ApiServer) -> None:
+async def test_health_reports_what_blocks(config_path: Path, api: ApiServer) -> None:
     api.tokens = {"good"}
     cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"token": "bad"})))
     health = await cluster.health()
@@ -404,7 +400,7 @@ async def test_health_says_what_a_person_must_do(config_path: Path, api: ApiServ
 # Watches ---------------------------------------------------------------------------------
 
 
-async def test_a_watch_tells_changes_from_a_version_on(path: Path, api: ApiServer) -> None:
+async def test_watch_yields_changes_since_a_version(path: Path, api: ApiServer) -> None:
     api.put("pods", pod("old"))
     since = str(api.version)
     api.put("pods", pod("web-1"))
@@ -424,7 +420,7 @@ async def test_a_watch_tells_changes_from_a_version_on(path: Path, api: ApiServe
     await cluster.close()
 
 
-async def test_bookmarks_carry_the_version(path: Path, api: ApiServer) -> None:
+async def test_bookmarks_have_the_version(path: Path, api: ApiServer) -> None:
     api.bookmarks = True
     cluster = cluster_for(path)
     assert await events(cluster, "1000", 2) == [("BOOKMARK", "", "1000"), ("BOOKMARK", "", "1000")]
@@ -432,7 +428,7 @@ async def test_bookmarks_carry_the_version(path: Path, api: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("as_http", [True, False])
-async def test_too_old_a_version_is_told_either_way(
+async def test_expired_version_is_reported_as_response_or_event(
     path: Path, api: ApiServer, as_http: bool
 ) -> None:
     api.put("pods", pod())
@@ -445,7 +441,7 @@ async def test_too_old_a_version_is_told_either_way(
     await cluster.close()
 
 
-async def test_a_watch_ends_cleanly_when_the_server_ends_it(path: Path, api: ApiServer) -> None:
+async def test_watch_ends_without_error_when_the_server_ends_it(path: Path, api: ApiServer) -> None:
     cluster = cluster_for(path)
     ending = asyncio.create_task(events(cluster, "1000", 99))
     await until(lambda: api.requests)
@@ -454,7 +450,7 @@ async def test_a_watch_ends_cleanly_when_the_server_ends_it(path: Path, api: Api
     await cluster.close()
 
 
-async def test_a_silent_watch_is_given_up(path: Path) -> None:
+async def test_silent_watch_times_out(path: Path) -> None:
     cluster = cluster_for(path)
     with pytest.raises(TransportError, match="does not answer"):
         async for _ in cluster.watch(PODS, resource_version="1000", stall_s=0.05):
@@ -462,7 +458,7 @@ async def test_a_silent_watch_is_given_up(path: Path) -> None:
     await cluster.close()
 
 
-async def test_a_broken_watch_is_a_transport_error(path: Path, api: ApiServer) -> None:
+async def test_broken_watch_is_a_transport_error(path: Path, api: ApiServer) -> None:
     cluster = cluster_for(path)
     waiting = asyncio.create_task(events(cluster, "1000", 99))
     await until(lambda: api.requests)
@@ -482,7 +478,7 @@ async def test_a_broken_watch_is_a_transport_error(path: Path, api: ApiServer) -
         b"x" * 5000,
     ],
 )
-async def test_garbage_in_a_watch_costs_the_watch(
+async def test_garbage_ends_the_watch(
     path: Path, api: ApiServer, line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "MAX_LINE_BYTES", 4096)
@@ -498,7 +494,7 @@ def chunked(content: bytes) -> bytes:
     return f"{len(content):x}\r\n".encode() + content + b"\r\n"
 
 
-async def test_unknown_kinds_of_events_are_passed_over(
+async def test_unknown_event_types_are_skipped(
     path: Path, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = (
@@ -516,7 +512,7 @@ async def test_unknown_kinds_of_events_are_passed_over(
     await cluster.close()
 
 
-async def test_an_error_event_that_is_no_expiry(
+async def test_error_event_is_an_api_error(
     path: Path, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = {"kind": "Status", "code": 500, "message": "storage is (re)initializing"}
@@ -530,7 +526,7 @@ async def test_an_error_event_that_is_no_expiry(
     await cluster.close()
 
 
-async def test_the_recorded_watches_are_understood(
+async def test_recorded_watches_are_decoded(
     path: Path, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = capture("watch-pod-replaced")

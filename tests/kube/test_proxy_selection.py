@@ -22,9 +22,7 @@ def chosen(host: str, environ: dict[str, str], *, port: int = 6443, tls: bool = 
         ({"ALL_PROXY": "http://p:1"}, None),
     ],
 )
-def test_the_environment_is_read_as_go_reads_it(
-    environ: dict[str, str], expected: str | None
-) -> None:
+def test_environment_is_read_as_in_go(environ: dict[str, str], expected: str | None) -> None:
     assert chosen("k8s.example", environ) == expected
 
 
@@ -55,16 +53,16 @@ def test_the_environment_is_read_as_go_reads_it(
         ("LOCALHOST.", "", True),
     ],
 )
-def test_no_proxy(host: str, no_proxy: str, bypassed: bool) -> None:
+def test_no_proxy_entry_bypasses_the_proxy(host: str, no_proxy: str, bypassed: bool) -> None:
     environ = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy}
     assert (chosen(host, environ) is None) is bypassed
 
 
-def test_a_plain_server_takes_http_proxy() -> None:
+def test_http_server_uses_http_proxy() -> None:
     assert chosen("k8s", {"HTTP_PROXY": "http://p:1"}, tls=False) == "http://p:1"
 
 
-def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
+def test_proxy_url_takes_precedence_over_the_environment() -> None:
     environ = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}
     found = select_proxy(
         "127.0.0.1", 1, tls=True, proxy_url="socks5://q:2", environ=environ, origin="x"
@@ -75,7 +73,7 @@ def test_the_kubeconfig_beats_the_environment_and_no_proxy() -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://me:hunter2@p:1", "http://", "http://me:hunter2@p:99999", "socks5://:1"]
 )
-def test_an_unusable_proxy_is_an_error_without_its_password(url: str) -> None:
+def test_invalid_proxy_url_is_an_error_without_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         select_proxy("h", 1, tls=True, proxy_url=url, environ={}, origin='cluster "c"')
     assert 'proxy-url of cluster "c"' in str(caught.value)

@@ -15,11 +15,11 @@ async def test_a_pair_behaves_as_sockets_do() -> None:
     left.write(bytes(101))
     assert (here.paused, left.write_buffer_size) == (1, 101)
     right.resume_reading()
-    await there.hears(bytes(101))
+    await there.expect(bytes(101))
     await until(lambda: here.resumed)
     right.write(b"bye")
     right.close()
-    await here.hears(b"bye")
+    await here.expect(b"bye")
     assert await here.end() is None
     assert await there.end() is None
     left.write(b"nobody")
@@ -48,8 +48,8 @@ async def test_a_stalled_cable() -> None:
     assert not there.received
     assert wire.write_buffer_size == 3
     wire.unstall()
-    await here.hears(b"in")
-    await there.hears(b"out")
+    await here.expect(b"in")
+    await there.expect(b"out")
     wire.cut()
     assert await here.end() is None
     assert await Listener(wire).end() is None
@@ -62,7 +62,7 @@ async def test_delays_splits_and_losses() -> None:
     wire.delay(0.01)
     wire.split(2)
     right.write(b"12345")
-    await here.hears(b"12345")
+    await here.expect(b"12345")
     assert here.largest == 2
     wire.swallow()
     wire.write(b"lost")

@@ -16,7 +16,7 @@ from tui_forward.transport.tls_context import create_verifying_context
 
 
 class Listener:
-    """A handler that remembers everything."""
+    """A handler that records everything."""
 
     def __init__(self, stream: ByteStream, *, read: bool = True) -> None:
         self.stream = stream
@@ -46,8 +46,8 @@ class Listener:
     def closed(self, error: TransportError | None) -> None:
         self.ends.append(error)
 
-    async def hears(self, data: bytes) -> None:
-        await until(lambda: bytes(self.received) == data, what=f"heard {bytes(self.received)!r}")
+    async def expect(self, data: bytes) -> None:
+        await until(lambda: bytes(self.received) == data, what=f"received {bytes(self.received)!r}")
 
     async def end(self) -> TransportError | None:
         await until(lambda: self.ends)
@@ -55,7 +55,7 @@ class Listener:
 
 
 class Echo(asyncio.Protocol):
-    """Says back what it hears, and remembers its connections."""
+    """Server side of a connection: echoes, and records what it received."""
 
     def __init__(self, made: list[Echo], *, mute: bool = False) -> None:
         self._made = made
@@ -82,7 +82,7 @@ class Echo(asyncio.Protocol):
 
 
 class EchoServer:
-    """A server of `Echo`."""
+    """A running server of `Echo` connections."""
 
     def __init__(self, port: int, connections: list[Echo]) -> None:
         self.port = port
@@ -106,7 +106,7 @@ async def echo_server(
 
 
 class Trust:
-    """An authority, a server's context and a client's."""
+    """An authority with a server context and a client context."""
 
     def __init__(
         self, folder: Path, *, names: tuple[str, ...] = ("localhost", "127.0.0.1"), days: int = 2

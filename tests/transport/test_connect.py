@@ -15,7 +15,7 @@ from tui_forward.transport.tls_context import create_verifying_context
 from tui_forward.transport.tls_stream import TlsStream
 
 
-async def test_tls_offers_http_1_1_and_verifies_the_name_it_was_told(tmp_path: Path) -> None:
+async def test_tls_offers_http_1_1_and_verifies_the_server_name(tmp_path: Path) -> None:
     trust = Trust(tmp_path, names=("kubernetes",))
     trust.server.set_alpn_protocols(["h2", "http/1.1"])
     async with echo_server(trust.server) as server:
@@ -27,12 +27,12 @@ async def test_tls_offers_http_1_1_and_verifies_the_name_it_was_told(tmp_path: P
         assert stream.alpn == "http/1.1"
         listener = Listener(stream)
         stream.write(b"x")
-        await listener.hears(b"x")
+        await listener.expect(b"x")
         stream.abort()
         await listener.end()
 
 
-async def test_insecure_accepts_any_certificate(tmp_path: Path) -> None:
+async def test_insecure_context_accepts_any_certificate(tmp_path: Path) -> None:
     trust = Trust(tmp_path, names=("other",))
     context = create_verifying_context()
     context.check_hostname = False
@@ -44,7 +44,7 @@ async def test_insecure_accepts_any_certificate(tmp_path: Path) -> None:
         stream.abort()
 
 
-async def test_a_server_that_never_shakes_hands(tmp_path: Path) -> None:
+async def test_unfinished_tls_handshake_times_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         endpoint = Endpoint(
             host="127.0.0.1", port=mute.getsockname()[1], tls=Trust(tmp_path).client
@@ -53,7 +53,7 @@ async def test_a_server_that_never_shakes_hands(tmp_path: Path) -> None:
             await connect(endpoint, timeout_s=0.1)
 
 
-async def test_cancelling_closes_the_socket(tmp_path: Path) -> None:
+async def test_canceling_closes_the_socket(tmp_path: Path) -> None:
     async with echo_server(mute=True) as server:
         endpoint = Endpoint(host="127.0.0.1", port=server.port, tls=Trust(tmp_path).client)
         dial = asyncio.create_task(connect(endpoint, timeout_s=10))

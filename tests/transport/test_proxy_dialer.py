@@ -25,25 +25,25 @@ from tui_forward.transport.proxy_address import ProxyAddress, parse_proxy_url
         ("http://me:p%40ss@p:1", ProxyAddress("http", "p", 1, "me", "p@ss")),
     ],
 )
-def test_urls(url: str, expected: ProxyAddress) -> None:
+def test_proxy_url_is_parsed(url: str, expected: ProxyAddress) -> None:
     assert parse_proxy_url(url) == expected
 
 
 @pytest.mark.parametrize("url", ["ftp://p", "p:3128", "http://", "http://p:x", "http://[::1"])
-def test_urls_that_are_none(url: str) -> None:
+def test_invalid_proxy_url_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_proxy_url(url)
     assert caught.value.hint
 
 
-def test_a_password_is_never_shown() -> None:
+def test_proxy_password_is_not_in_texts() -> None:
     address = parse_proxy_url("http://me:secret@p:1")
     assert "secret" not in f"{address} {address!r}"
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
 @pytest.mark.parametrize("tls", [False, True])
-async def test_through_a_proxy_by_name(kind: type[Proxy], tls: bool, tmp_path: Path) -> None:
+async def test_proxy_resolves_the_server_name(kind: type[Proxy], tls: bool, tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server if tls else None) as server:
         proxy = kind(server.port)
@@ -58,14 +58,14 @@ async def test_through_a_proxy_by_name(kind: type[Proxy], tls: bool, tmp_path: P
             stream = await connect(endpoint, timeout_s=10)
             listener = Listener(stream)
             stream.write(b"hello")
-            await listener.hears(b"hello")
+            await listener.expect(b"hello")
             assert proxy.asked == ["api.invalid:6443"]
             stream.close()
             await listener.end()
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
-async def test_a_proxy_that_refuses(kind: type[Proxy]) -> None:
+async def test_refusing_proxy_is_an_error_without_password(kind: type[Proxy]) -> None:
     proxy = kind(1)
     proxy.refuse = True
     async with running(proxy):
@@ -78,7 +78,7 @@ async def test_a_proxy_that_refuses(kind: type[Proxy]) -> None:
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
-async def test_a_wrong_password(kind: type[Proxy]) -> None:
+async def test_wrong_proxy_password_is_an_error(kind: type[Proxy]) -> None:
     proxy = kind(1)
     async with running(proxy):
         url = proxy.url.replace(PASSWORD, "wrong")
@@ -88,7 +88,7 @@ async def test_a_wrong_password(kind: type[Proxy]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
-async def test_no_proxy_there(scheme: str) -> None:
+async def test_unreachable_proxy_is_named(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     endpoint = Endpoint(host="api", port=1, proxy=parse_proxy_url(f"{scheme}://127.0.0.1:{port}"))
@@ -117,7 +117,7 @@ class CannedServer(asyncio.Protocol):
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n", "403 No"),
     ],
 )
-async def test_answers_to_connect(answer: bytes, words: str) -> None:
+async def test_connect_response_other_than_success_is_an_error(answer: bytes, words: str) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: CannedServer(answer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -130,7 +130,7 @@ async def test_answers_to_connect(answer: bytes, words: str) -> None:
     await server.wait_closed()
 
 
-async def test_a_proxy_reached_by_tls_is_verified_with_the_clusters_authority(
+async def test_https_proxy_is_verified_with_the_cluster_authority(
     tmp_path: Path,
 ) -> None:
     trust = Trust(tmp_path)
@@ -152,14 +152,14 @@ async def test_a_proxy_reached_by_tls_is_verified_with_the_clusters_authority(
             stream = await connect(endpoint, timeout_s=10)
             listener = Listener(stream)
             stream.write(b"hello")
-            await listener.hears(b"hello")
+            await listener.expect(b"hello")
             stream.abort()
             await listener.end()
-            stranger = Endpoint(
+            untrusted = Endpoint(
                 host="localhost",
                 port=6443,
                 tls=ssl.create_default_context(),
                 proxy=parse_proxy_url(proxy.url.replace("http://", "https://")),
             )
             with pytest.raises(TransportError, match="not trusted"):
-                await connect(stranger, timeout_s=10)
+                await connect(untrusted, timeout_s=10)

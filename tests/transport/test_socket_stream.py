@@ -17,34 +17,34 @@ def pair(write_limit: int = 256 * 1024) -> tuple[SocketStream, socket.socket]:
     return SocketStream(ours, write_limit=write_limit), theirs
 
 
-async def test_bytes_go_there_and_back() -> None:
+async def test_bytes_are_sent_and_received() -> None:
     async with echo_server() as server:
         stream = SocketStream(await dial_tcp("127.0.0.1", server.port, label="it"))
         listener = Listener(stream)
         stream.write(b"hello ")
         stream.writelines([b"wor", memoryview(b"ld"), bytearray(b"!")])
-        await listener.hears(b"hello world!")
+        await listener.expect(b"hello world!")
         stream.close()
         assert await listener.end() is None
         await until(lambda: server.connections[0].eof)
 
 
-async def test_nothing_is_delivered_before_reading_begins() -> None:
+async def test_reading_starts_paused() -> None:
     stream, other = pair()
     other.send(b"early")
     listener = Listener(stream, read=False)
     stream.resume_reading()
     stream.resume_reading()
-    await listener.hears(b"early")
+    await listener.expect(b"early")
     stream.pause_reading()
     other.send(b"late")
     stream.resume_reading()
-    await listener.hears(b"earlylate")
+    await listener.expect(b"earlylate")
     other.close()
     assert await listener.end() is None
 
 
-async def test_what_the_system_does_not_take_is_copied_queued_and_bounded() -> None:
+async def test_unsent_bytes_are_copied_and_queued() -> None:
     stream, other = pair(write_limit=10_000)
     listener = Listener(stream)
     buffer = bytearray(b"a" * 100_000)
@@ -71,7 +71,7 @@ async def test_what_the_system_does_not_take_is_copied_queued_and_bounded() -> N
     other.close()
 
 
-async def test_a_writer_is_told_when_there_is_room_again() -> None:
+async def test_writing_resumes_after_the_queue_is_sent() -> None:
     stream, other = pair(write_limit=1000)
     listener = Listener(stream)
     stream.write(bytes(50_000))
@@ -84,17 +84,17 @@ async def test_a_writer_is_told_when_there_is_room_again() -> None:
 
     await until(read)
     stream.abort()
-    stream.write(b"nobody")
+    stream.write(b"late")
     assert await listener.end() is None
     other.close()
 
 
-async def test_a_reset_is_an_error_in_words() -> None:
+async def test_reset_is_reported_as_error() -> None:
     async with echo_server() as server:
         stream = SocketStream(await dial_tcp("127.0.0.1", server.port, label="it"))
         listener = Listener(stream)
         stream.write(b"x")
-        await listener.hears(b"x")
+        await listener.expect(b"x")
         there = server.connections[0].transport
         there.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
@@ -106,7 +106,7 @@ async def test_a_reset_is_an_error_in_words() -> None:
         assert len(listener.ends) == 1
 
 
-async def test_a_handler_that_comes_after_the_end_is_told() -> None:
+async def test_handler_set_after_the_end_is_closed() -> None:
     stream, other = pair()
     first = Listener(stream)
     other.close()

@@ -35,7 +35,7 @@ async def secured(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_bytes_of_any_amount_go_there_and_back(
+async def test_bytes_of_any_amount_are_sent_and_received(
     tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     trust = Trust(tmp_path)
@@ -48,13 +48,13 @@ async def test_bytes_of_any_amount_go_there_and_back(
         stream.writelines([data[5:13], memoryview(data)[13:200_000]])
         stream.writelines([data[200_000:200_001]])
         stream.writelines([data[200_001:200_010], data[200_010:200_020], data[200_020:]])
-        await listener.hears(data)
+        await listener.expect(data)
         stream.close()
         assert await listener.end() is None
         await until(lambda: server.connections[0].lost)
 
 
-async def test_reading_pauses_between_chunks_and_loses_nothing(tmp_path: Path) -> None:
+async def test_paused_reading_loses_no_bytes(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server) as server:
         stream = await secured(server, trust.client)
@@ -73,7 +73,7 @@ async def test_reading_pauses_between_chunks_and_loses_nothing(tmp_path: Path) -
         await listener.end()
 
 
-async def test_what_comes_with_the_end_of_the_handshake_is_not_lost(tmp_path: Path) -> None:
+async def test_bytes_behind_the_handshake_are_kept(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
 
     class Eager(asyncio.Protocol):
@@ -88,7 +88,7 @@ async def test_what_comes_with_the_end_of_the_handshake_is_not_lost(tmp_path: Pa
     stream = await secured(EchoServer(port, []), trust.client)
     await asyncio.sleep(0.02)
     listener = Listener(stream)
-    await listener.hears(b"first words")
+    await listener.expect(b"first words")
     assert await listener.end() is None
     server.close()
     await server.wait_closed()
@@ -102,7 +102,7 @@ async def test_what_comes_with_the_end_of_the_handshake_is_not_lost(tmp_path: Pa
         (("localhost",), 2, False, "not trusted: its certificate authority is unknown"),
     ],
 )
-async def test_certificates_that_do_not_hold(
+async def test_invalid_certificate_is_rejected(
     tmp_path: Path, names: tuple[str, ...], days: int, trusted: bool, words: str
 ) -> None:
     trust = Trust(tmp_path, names=names, days=days)
@@ -115,21 +115,21 @@ async def test_certificates_that_do_not_hold(
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
-async def test_a_server_that_insists_on_a_client_certificate(tmp_path: Path) -> None:
+async def test_missing_client_certificate_is_reported(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     strict = server_context(
         trust.authority.issue("server", names=("localhost",)), tmp_path, clients=Authority()
     )
 
     def serve(listening: socket.socket) -> None:
-        # asyncio's own server keeps the alert to itself.
+        # asyncio's own server does not send the alert.
         accepted, _ = listening.accept()
         with accepted, contextlib.suppress(ssl.SSLError):
             strict.wrap_socket(accepted, server_side=True)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving = asyncio.create_task(asyncio.to_thread(serve, listening))
-        # TLS 1.3 tells a client only after its handshake is done.
+        # In TLS 1.3 the client learns of it after its handshake.
         stream = await secured(EchoServer(listening.getsockname()[1], []), trust.client)
         error = await Listener(stream).end()
         assert error is not None
@@ -137,7 +137,7 @@ async def test_a_server_that_insists_on_a_client_certificate(tmp_path: Path) -> 
         await serving
 
 
-async def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
+async def test_plain_server_is_reported(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
 
     class Plain(asyncio.Protocol):
@@ -158,7 +158,7 @@ async def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
     await server.wait_closed()
 
 
-async def test_a_server_that_leaves_during_the_handshake(tmp_path: Path) -> None:
+async def test_close_during_the_handshake_is_reported(tmp_path: Path) -> None:
     ours, theirs = memory_pair()
     stream = TlsStream(ours, Trust(tmp_path).client, "localhost")
     handshake = asyncio.create_task(stream.handshake())
@@ -168,7 +168,7 @@ async def test_a_server_that_leaves_during_the_handshake(tmp_path: Path) -> None
         await handshake
 
 
-async def test_noise_after_the_handshake_is_an_error(tmp_path: Path) -> None:
+async def test_garbage_after_the_handshake_is_an_error(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server) as server:
         inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, label="it")))
@@ -181,7 +181,7 @@ async def test_noise_after_the_handshake_is_an_error(tmp_path: Path) -> None:
         assert error.message.startswith("TLS with ")
 
 
-async def test_records_cut_anywhere(tmp_path: Path) -> None:
+async def test_records_may_arrive_in_any_chunking(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     async with echo_server(trust.server) as server:
         inner = FaultyStream(SocketStream(await dial_tcp("127.0.0.1", server.port, label="it")))
@@ -190,13 +190,13 @@ async def test_records_cut_anywhere(tmp_path: Path) -> None:
         await stream.handshake()
         listener = Listener(stream)
         stream.write(b"0123456789" * 500)
-        await listener.hears(b"0123456789" * 500)
+        await listener.expect(b"0123456789" * 500)
         stream.abort()
         await listener.end()
 
 
-async def test_tls_inside_tls(tmp_path: Path) -> None:
-    """As through a proxy that is reached by https."""
+async def test_tls_inside_tls_works(tmp_path: Path) -> None:
+    """Same as a proxy reached by https."""
     inside, outside = Trust(tmp_path), Trust(tmp_path)
     async with echo_server(inside.server) as server:
         loop = asyncio.get_running_loop()
@@ -243,13 +243,13 @@ async def test_tls_inside_tls(tmp_path: Path) -> None:
         listener = Listener(stream)
         data = random.Random(2).randbytes(600_000)
         stream.write(data)
-        await listener.hears(data)
+        await listener.expect(data)
         stream.abort()
         await listener.end()
         proxy.close()
         await proxy.wait_closed()
 
 
-def test_other_errors_keep_openssls_words() -> None:
+def test_unknown_tls_error_keeps_the_openssl_reason() -> None:
     error = describe_tls_error(ssl.SSLError(1, "[SSL: NO_SHARED_CIPHER] no shared cipher"), "x")
     assert error.message.startswith("TLS with ")

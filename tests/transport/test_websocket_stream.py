@@ -16,7 +16,7 @@ from tui_forward.transport.websocket_stream import WebSocketStream
 
 
 class Server:
-    """The other end of a WebSocket."""
+    """Server side of a WebSocket."""
 
     def __init__(self, stream: MemoryStream) -> None:
         self.wire = Listener(stream)
@@ -55,7 +55,7 @@ def rig(leftover: bytes = b"") -> tuple[WebSocketStream, Server, FaultyStream]:
     return WebSocketStream(wire, leftover), Server(theirs), wire
 
 
-async def test_bytes_there_and_back() -> None:
+async def test_bytes_are_sent_and_received() -> None:
     stream, server, _ = rig()
     listener = Listener(stream)
     data = random.Random(1).randbytes(100_000)
@@ -65,14 +65,14 @@ async def test_bytes_there_and_back() -> None:
     assert server.messages == 2
     server.websocket.send_fragmented([data[:4], data[4:8], data[8:]])
     server.flush()
-    await listener.hears(data)
+    await listener.expect(data)
     stream.close()
     await until(lambda: server.over)
     assert server.websocket.close_code == 1000
     assert await listener.end() is None
 
 
-async def test_pings_are_answered() -> None:
+async def test_ping_gets_a_pong() -> None:
     stream, server, _ = rig()
     Listener(stream)
     server.websocket.ping(b"still there?")
@@ -81,18 +81,18 @@ async def test_pings_are_answered() -> None:
     stream.abort()
 
 
-async def test_what_came_with_the_handshake_comes_first() -> None:
+async def test_leftover_of_the_handshake_is_delivered_first() -> None:
     other = WebSocketConnection(Side.SERVER, Server(memory_pair()[0]))
     other.send(b"first")
     stream, server, _ = rig(b"".join(bytes(part) for part in other.data_to_send()))
     server.websocket.send(b" second")
     server.flush()
     listener = Listener(stream)
-    await listener.hears(b"first second")
+    await listener.expect(b"first second")
     stream.abort()
 
 
-async def test_pausing_within_a_chunk_holds_the_rest_back() -> None:
+async def test_pausing_within_a_chunk_keeps_the_rest() -> None:
     stream, server, _ = rig()
     listener = Listener(stream, read=False)
     listener.pause_after = 1
@@ -100,16 +100,16 @@ async def test_pausing_within_a_chunk_holds_the_rest_back() -> None:
         server.websocket.send(piece)
     server.flush()
     stream.resume_reading()
-    await listener.hears(b"a")
+    await listener.expect(b"a")
     stream.resume_reading()
-    await listener.hears(b"ab")
+    await listener.expect(b"ab")
     listener.pause_after = 0
     stream.resume_reading()
-    await listener.hears(b"abc")
+    await listener.expect(b"abc")
     stream.abort()
 
 
-async def test_a_normal_close_is_an_end_of_file() -> None:
+async def test_normal_close_is_an_end_of_file() -> None:
     stream, server, _ = rig()
     listener = Listener(stream)
     server.websocket.close()
@@ -118,7 +118,7 @@ async def test_a_normal_close_is_an_end_of_file() -> None:
 
 
 @pytest.mark.parametrize("how", ["code", "text", "noise", "cut"])
-async def test_any_other_end_is_an_error(how: str) -> None:
+async def test_abnormal_close_is_an_error(how: str) -> None:
     stream, server, _ = rig()
     listener = Listener(stream)
     if how == "code":
@@ -138,7 +138,7 @@ async def test_any_other_end_is_an_error(how: str) -> None:
     assert len(listener.ends) == 1
 
 
-async def test_back_pressure_passes_through() -> None:
+async def test_back_pressure_is_passed_on() -> None:
     stream, server, wire = rig()
     listener = Listener(stream)
     server.stream.pause_reading()
@@ -154,11 +154,11 @@ async def test_back_pressure_passes_through() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=10), st.integers(1, 50))
-async def test_any_chunking(pieces: list[bytes], size: int) -> None:
+async def test_messages_may_arrive_in_any_chunking(pieces: list[bytes], size: int) -> None:
     stream, server, wire = rig()
     wire.split(size)
     listener = Listener(stream)
     server.websocket.send_fragmented(pieces)
     server.flush()
-    await listener.hears(b"".join(pieces))
+    await listener.expect(b"".join(pieces))
     stream.abort()

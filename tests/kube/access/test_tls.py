@@ -55,7 +55,7 @@ async def ok(cluster: ClusterClient) -> str:
     return health.error
 
 
-async def test_tls_server_name_is_what_is_verified(
+async def test_tls_server_name_is_verified(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     found = cluster(config_path, named.url, authority, {"tls-server-name": "kubernetes"})
@@ -63,7 +63,7 @@ async def test_tls_server_name_is_what_is_verified(
     assert await ok(found) == ""
 
 
-async def test_another_name_is_refused_with_the_way_out(
+async def test_wrong_server_name_is_rejected_with_a_hint(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     found = cluster(config_path, named.url, authority, {})
@@ -73,7 +73,7 @@ async def test_another_name_is_refused_with_the_way_out(
     assert "tls-server-name" in health.hint
 
 
-async def test_an_unknown_authority_is_refused(config_path: Path, named: ApiServer) -> None:
+async def test_unknown_authority_is_rejected(config_path: Path, named: ApiServer) -> None:
     other = Authority("another")
     found = cluster(config_path, named.url, other, {"tls-server-name": "kubernetes"})
     health = await found.health()
@@ -82,14 +82,14 @@ async def test_an_unknown_authority_is_refused(config_path: Path, named: ApiServ
     assert "certificate-authority" in health.hint
 
 
-async def test_insecure_skips_it_all(
+async def test_insecure_skips_verification(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     options = {"certificate-authority-data": "", "insecure-skip-tls-verify": True}
     assert await ok(cluster(config_path, named.url, authority, options)) == ""
 
 
-async def test_an_expired_server_certificate_is_named(
+async def test_expired_server_certificate_is_reported(
     config_path: Path, tmp_path: Path, authority: Authority
 ) -> None:
     expired = server_context(authority.issue("server", days=-1), tmp_path)
@@ -101,7 +101,7 @@ async def test_an_expired_server_certificate_is_named(
     assert "clock" in health.hint
 
 
-async def test_no_client_certificate_is_told_apart(
+async def test_missing_client_certificate_is_reported(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     options = {"tls-server-name": "kubernetes"}
@@ -109,7 +109,7 @@ async def test_no_client_certificate_is_told_apart(
     assert "TLS" in error or "broke" in error
 
 
-async def test_plain_http_where_tls_is_expected(config_path: Path, authority: Authority) -> None:
+async def test_plain_http_server_is_reported(config_path: Path, authority: Authority) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
         writer.close()
@@ -124,7 +124,7 @@ async def test_plain_http_where_tls_is_expected(config_path: Path, authority: Au
 
 
 @pytest.mark.parametrize("memory", [True, False])
-async def test_no_key_is_left_behind(
+async def test_client_key_leaves_no_file(
     config_path: Path,
     tmp_path: Path,
     named: ApiServer,
@@ -156,9 +156,7 @@ def listing(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def test_a_key_with_a_passphrase_does_not_ask_the_terminal(
-    config_path: Path, authority: Authority
-) -> None:
+async def test_key_with_passphrase_does_not_prompt(config_path: Path, authority: Authority) -> None:
     pair = authority.issue("me")
     key = serialization.load_pem_private_key(pair.key, None)
     locked = key.private_bytes(
@@ -177,7 +175,7 @@ async def test_a_key_with_a_passphrase_does_not_ask_the_terminal(
 
 
 @pytest.mark.parametrize(
-    ("user", "options", "said"),
+    ("user", "options", "expected"),
     [
         (None, {"certificate-authority-data": b64(b"no pem")}, "contains no PEM certificate"),
         (None, {"certificate-authority-data": "!"}, "not valid base64"),
@@ -190,8 +188,12 @@ async def test_a_key_with_a_passphrase_does_not_ask_the_terminal(
         (None, {"server": "https://x:99999"}, "not a valid URL"),
     ],
 )
-async def test_what_cannot_be_used_is_named(
-    config_path: Path, authority: Authority, user: str | None, options: dict[str, Any], said: str
+async def test_invalid_certificate_setting_is_a_config_error(
+    config_path: Path,
+    authority: Authority,
+    user: str | None,
+    options: dict[str, Any],
+    expected: str,
 ) -> None:
     one, two = authority.issue("one"), authority.issue("two")
     users = {
@@ -203,12 +205,12 @@ async def test_what_cannot_be_used_is_named(
         },
     }
     content = kubeconfig("https://x", user=users[user], cluster=options)
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=expected) as caught:
         await cluster_for(write(config_path, content)).endpoint()
     assert caught.value.hint
 
 
-async def test_a_bundle_with_comments_is_an_authority(
+async def test_ca_bundle_may_contain_comments(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     bundle = "# Größe\n".encode() + Authority("x").pem + b"\n# Zwei\n" + authority.pem
@@ -221,7 +223,7 @@ async def test_a_bundle_with_comments_is_an_authority(
     assert await ok(cluster(config_path, named.url, authority, options)) == ""
 
 
-async def test_a_rotated_client_certificate_is_used_at_once(
+async def test_rotated_client_certificate_is_used_at_once(
     config_path: Path, authority: Authority
 ) -> None:
     folder = config_path.parent
@@ -254,7 +256,7 @@ def put(folder: Path, certificate: bytes, key: bytes) -> None:
         ("x:6443", {"insecure-skip-tls-verify": True}, ("x", 6443, True, "")),
     ],
 )
-async def test_server_addresses(
+async def test_server_address_is_parsed_as_in_client_go(
     config_path: Path, server: str, options: dict[str, Any], expected: tuple[object, ...]
 ) -> None:
     found = cluster_for(write(config_path, kubeconfig(server, cluster=options)))
@@ -268,7 +270,7 @@ async def test_server_addresses(
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
-async def test_through_a_proxy_with_a_name_that_only_it_knows(
+async def test_proxy_resolves_the_server_name(
     config_path: Path, named: ApiServer, authority: Authority, kind: type[Proxy]
 ) -> None:
     proxy = kind(named.port)
@@ -280,7 +282,7 @@ async def test_through_a_proxy_with_a_name_that_only_it_knows(
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
-async def test_a_proxy_that_refuses_is_named_without_its_password(
+async def test_refusing_proxy_is_named_without_password(
     config_path: Path, named: ApiServer, authority: Authority, kind: type[Proxy]
 ) -> None:
     proxy = kind(named.port)
@@ -296,7 +298,7 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-async def test_a_proxy_that_is_not_there_is_named(
+async def test_unreachable_proxy_is_named(
     config_path: Path, authority: Authority, scheme: str
 ) -> None:
     url = f"{scheme}://127.0.0.1:1"

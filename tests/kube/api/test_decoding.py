@@ -72,7 +72,7 @@ READY = [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": 
             "2/2",
             2,
         ),
-        # The first container has the last word.
+        # The first container decides.
         (
             {
                 "phase": "Running",
@@ -252,7 +252,7 @@ READY = [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": 
         ),
     ],
 )
-def test_the_columns_of_kubectl(
+def test_pod_columns_match_kubectl(
     status: dict[str, Any], spec: dict[str, Any], shown: str, ready: str, restarts: int
 ) -> None:
     found = decode(raw_pod(json.loads(json.dumps(status)), **spec))
@@ -261,7 +261,7 @@ def test_the_columns_of_kubectl(
     assert found.restarts == restarts
 
 
-def test_the_columns_agree_with_the_recorded_table() -> None:
+def test_pod_columns_match_the_recorded_table() -> None:
     table = json.loads(capture("pods-table")["body"])
     columns = [column["name"] for column in table["columnDefinitions"]]
     expected = [dict(zip(columns, row["cells"], strict=True)) for row in table["rows"]]
@@ -283,13 +283,13 @@ def test_the_columns_agree_with_the_recorded_table() -> None:
         ("pod", "Running", "Running", ""),
     ],
 )
-def test_the_recorded_pods(name: str, status: str, phase: str, message: str) -> None:
+def test_recorded_pods_are_decoded(name: str, status: str, phase: str, message: str) -> None:
     found = PODS.decode(capture_body(name))
     assert (found.status, found.phase) == (status, phase)
     assert message in found.message
 
 
-def test_a_whole_pod() -> None:
+def test_pod_is_decoded() -> None:
     found = decode(
         pod(
             "web-6d8c-x2k",
@@ -334,19 +334,19 @@ def test_a_whole_pod() -> None:
         (("Rollout", "x"), {}, OwnerRef("Rollout", "x")),
     ],
 )
-def test_owners(
+def test_owner_is_the_controller(
     owner: tuple[str, str] | None, labels: dict[str, str], expected: OwnerRef | None
 ) -> None:
     assert decode(pod(owner=owner, labels=labels)).owner == expected
 
 
-def test_an_owner_that_is_no_controller_does_not_count() -> None:
+def test_owner_without_controller_flag_is_ignored() -> None:
     raw = pod(owner=("Job", "x"))
     raw["metadata"]["ownerReferences"][0]["controller"] = None
     assert decode(raw).owner is None
 
 
-def test_an_object_of_nothing_but_nulls() -> None:
+def test_null_fields_get_defaults() -> None:
     nothing = {
         "metadata": {
             "name": "x",
@@ -361,7 +361,7 @@ def test_an_object_of_nothing_but_nulls() -> None:
     assert decode({}).name == ""
 
 
-def test_services() -> None:
+def test_service_is_decoded() -> None:
     found = SERVICES.decode(
         json.dumps(
             service(
@@ -389,7 +389,7 @@ def test_services() -> None:
     assert SERVICES.decode(json.dumps(external).encode()).selector == ""
 
 
-def test_workloads() -> None:
+def test_workload_is_decoded() -> None:
     raw = workload("web-6d8c", owner=("Deployment", "web"))
     raw["spec"]["selector"]["matchExpressions"] = [
         {"key": "tier", "operator": "In", "values": ["b", "a"]},
@@ -415,7 +415,7 @@ def test_workloads() -> None:
     assert (default.replicas, default.ready) == (1, 0)
 
 
-def test_namespaces() -> None:
+def test_namespace_is_decoded() -> None:
     raw = {"metadata": {"name": "shop"}, "status": {"phase": "Terminating"}}
     assert NAMESPACES.decode(json.dumps(raw).encode()).status == "Terminating"
 
@@ -431,5 +431,5 @@ def test_namespaces() -> None:
         ("1970-01-01T01:00:01+01:00", 1.0),
     ],
 )
-def test_timestamps(text: str | None, expected: float) -> None:
+def test_timestamp_is_parsed(text: str | None, expected: float) -> None:
     assert parse_rfc3339(text) == expected

@@ -1,4 +1,4 @@
-"""One pod, one node, one log: decoding, and the requests that fetch them."""
+"""Details of pods and nodes, and logs: decoding and requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NODE: dict[str, Any] = {
 }
 
 
-def test_a_node() -> None:
+def test_node_is_decoded() -> None:
     assert decode_node(json.dumps(NODE).encode()) == NodeDetails(
         name="node-a",
         address="192.168.0.7",
@@ -49,7 +49,7 @@ def test_a_node() -> None:
 
 
 @pytest.mark.parametrize("status", ["False", "Unknown"])
-def test_a_node_that_is_not_ready(status: str) -> None:
+def test_unready_node_has_a_reason(status: str) -> None:
     body = msgspec.json.encode(
         {
             "metadata": {"name": "n"},
@@ -68,11 +68,11 @@ def test_a_node_that_is_not_ready(status: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"status":{"conditions":null,"addresses":null}}'])
-def test_a_node_that_says_nothing(body: bytes) -> None:
+def test_empty_node_gets_defaults(body: bytes) -> None:
     assert decode_node(body) == NodeDetails(name="")
 
 
-def test_a_pod_and_its_containers() -> None:
+def test_pod_details_have_container_names() -> None:
     raw = pod("web-1")
     raw["spec"]["containers"].append({"name": "second", "ports": [{"containerPort": 9}]})
     raw["spec"]["initContainers"] = [{"name": "init"}]
@@ -89,12 +89,12 @@ def test_a_pod_and_its_containers() -> None:
     ]
 
 
-def test_a_pod_without_anything() -> None:
+def test_empty_pod_gets_defaults() -> None:
     found = pod_details(b'{"metadata":{"name":"x"},"spec":{"containers":null}}')
     assert (found.containers, found.runtime, found.container_of(80)) == ((), "", "")
 
 
-async def test_asking_for_them(config_path: Path, api: ApiServer) -> None:
+async def test_details_are_read_from_the_server(config_path: Path, api: ApiServer) -> None:
     cluster = cluster_for(write(config_path, kubeconfig(api.url)))
     api.put("nodes", NODE)
     api.put("pods", pod("web-1"))
@@ -116,7 +116,7 @@ async def test_asking_for_them(config_path: Path, api: ApiServer) -> None:
 
 
 class Kubelet:
-    """Cuts logs as the real one does: the limit counts from the first of the last lines."""
+    """Cuts logs like a real kubelet: the limit counts from the first of the last lines."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self.lines = lines
@@ -128,7 +128,7 @@ class Kubelet:
         return Reply(200, tail[: int(request.query["limitBytes"])], "text/plain")
 
 
-async def test_a_log(config_path: Path, api: ApiServer) -> None:
+async def test_log_is_read(config_path: Path, api: ApiServer) -> None:
     cluster = cluster_for(write(config_path, kubeconfig(api.url)))
     kubelet = api.intercept = Kubelet([b"one", b"two", b"three"])
     log = await cluster.pod_log("shop", "web-1", container="main", lines=2, max_bytes=1000)
@@ -142,9 +142,7 @@ async def test_a_log(config_path: Path, api: ApiServer) -> None:
     await cluster.close()
 
 
-async def test_the_newest_lines_are_never_the_ones_cut_off(
-    config_path: Path, api: ApiServer
-) -> None:
+async def test_byte_limit_keeps_the_newest_lines(config_path: Path, api: ApiServer) -> None:
     cluster = cluster_for(write(config_path, kubeconfig(api.url)))
     kubelet = api.intercept = Kubelet([b"%03d" % number + b"x" * 96 for number in range(500)])
     log = await cluster.pod_log("shop", "web-1", lines=400, max_bytes=5000)
@@ -156,7 +154,7 @@ async def test_the_newest_lines_are_never_the_ones_cut_off(
     await cluster.close()
 
 
-async def test_a_log_that_is_refused(config_path: Path, api: ApiServer) -> None:
+async def test_refused_log_is_an_api_error(config_path: Path, api: ApiServer) -> None:
     cluster = cluster_for(write(config_path, kubeconfig(api.url)))
     text = 'container "main" in pod "web-1" is waiting to start: ContainerCreating'
     api.intercept = lambda _: Reply(400, status_body(400, "BadRequest", text))

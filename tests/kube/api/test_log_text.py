@@ -30,18 +30,18 @@ from tui_forward.kube.api.log_text import split_log_lines, strip_control_charact
         ("a\u00a0b\u2028c", "a b c"),
     ],
 )
-def test_a_line(written: str, shown: str) -> None:
+def test_control_characters_are_stripped(written: str, shown: str) -> None:
     assert strip_control_characters(written) == shown
 
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("start", ["\x9d", "\x1b]", "\x9b", "\x1b[", "\x1bP", "\t"])
-def test_a_log_cannot_keep_the_engine_busy(start: str) -> None:
+def test_stripping_takes_linear_time(start: str) -> None:
     assert strip_control_characters(start * 100_000).isprintable()
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=60))
-def test_no_line_can_do_anything_but_be_read(text: str) -> None:
+def test_stripped_line_is_printable(text: str) -> None:
     assert strip_control_characters(text).isprintable()
     assert strip_control_characters(strip_control_characters(text)) == strip_control_characters(
         text
@@ -60,5 +60,5 @@ def test_no_line_can_do_anything_but_be_read(text: str) -> None:
         ("a\u2028b\x85c\x0bd".encode(), ("a b c d",)),
     ],
 )
-def test_lines(body: bytes, lines: tuple[str, ...]) -> None:
+def test_log_is_split_into_lines(body: bytes, lines: tuple[str, ...]) -> None:
     assert split_log_lines(body) == lines

@@ -30,17 +30,17 @@ def items(body: bytes, chunk: int = 65536) -> list[str]:
 
 
 def listing(objects: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
-    # In a list Go leaves out what its objects are.
+    # Go omits kind and apiVersion of the objects in a list.
     items = [{k: v for k, v in o.items() if k not in ("kind", "apiVersion")} for o in objects]
     return {"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": items}
 
 
 def compact(content: dict[str, Any]) -> bytes:
-    """As Go writes it."""
+    """Return JSON in the layout of Go."""
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-# A string that looks exactly like the border between two objects, but for its escapes.
+# A string with the border between two objects, except for its escapes.
 TRAP = '"},{"metadata":{"name":"x"}},{"metadata":{'
 
 
@@ -51,14 +51,14 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_every_object_comes_once_wherever_it_is_cut() -> None:
+def test_every_object_is_decoded_once_at_any_cut() -> None:
     objects = [pod(f"web-{number}", labels={"a": TRAP}) for number in range(20)]
     body = compact(listing(objects))
     assert items(body) == [f"web-{number}" for number in range(20)]
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_other_layouts_are_understood_too() -> None:
+def test_layout_other_than_go_is_decoded() -> None:
     objects = [pod(f"web-{number}") for number in range(3)]
     expected = ["web-0", "web-1", "web-2"]
     assert items(json.dumps(listing(objects), indent=2).encode()) == expected
@@ -69,7 +69,7 @@ def test_other_layouts_are_understood_too() -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_objects_that_hold_such_borders_themselves() -> None:
+def test_nested_borders_are_not_cut() -> None:
     nested = [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]
     objects = [
         {"metadata": {"name": name}, "spec": {"volumeClaimTemplates": nested, "replicas": 2}}
@@ -89,12 +89,12 @@ def test_objects_that_hold_such_borders_themselves() -> None:
         b'{"items":[],"metadata":{"resourceVersion":"7"}}',
     ],
 )
-def test_nothing_is_a_list_too(body: bytes) -> None:
+def test_empty_list_is_decoded(body: bytes) -> None:
     assert items(body) == []
     assert decoded(PODS, body).head == ListMetadata(resource_version="7")
 
 
-def test_the_head_is_known_before_the_items_are() -> None:
+def test_head_is_available_before_the_items() -> None:
     page = PageDecoder(PODS)
     page.receive(capture_body("pods-page-1")[: pager.HEAD_BYTES])
     assert page.head is not None
@@ -114,12 +114,12 @@ def test_any_chunking_gives_the_same_objects(chunk: int, count: int) -> None:
     assert page.head.resource_version == "7"
 
 
-def test_what_follows_the_items_is_no_obstacle() -> None:
+def test_fields_after_the_items_are_accepted() -> None:
     content = {"metadata": {"resourceVersion": "7"}, "items": [pod()], "kind": "PodList"}
     assert items(compact(content)) == ["web-1"]
 
 
-def test_the_recorded_lists_are_understood() -> None:
+def test_recorded_lists_are_decoded() -> None:
     assert len(items(capture_body("pods-page-1"))) == 2
     assert len(items(capture_body("pods-page-2"))) == 2
     services = decoded(SERVICES, capture_body("services")).items
@@ -128,13 +128,13 @@ def test_the_recorded_lists_are_understood() -> None:
     assert [(d.name, d.selector) for d in deployments] == [("one", "app=one"), ("web", "app=web")]
 
 
-def test_large_pages_come_whole() -> None:
+def test_large_page_is_decoded_completely() -> None:
     found = items(large_page(500, 500, 10_000))
     assert len(set(found)) == 500
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"items":{}}', b'{"items":[1]}', b"\xff"])
-def test_what_is_no_list_is_an_error(body: bytes) -> None:
+def test_body_other_than_a_list_is_an_error(body: bytes) -> None:
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         items(body)
 
@@ -142,21 +142,21 @@ def test_what_is_no_list_is_an_error(body: bytes) -> None:
 @pytest.mark.usefixtures("small_pieces")
 @given(st.binary(max_size=400), st.integers(1, 100))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_garbage_raises_nothing_else(body: bytes, chunk: int) -> None:
+def test_garbage_raises_documented_errors_only(body: bytes, chunk: int) -> None:
     for prefix in (b"", b'{"metadata":{},"items":[', b'{"metadata":{},"items":[{"metadata":{'):
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             items(prefix + body, chunk)
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_an_object_of_the_wrong_shape_is_noticed_early() -> None:
+def test_invalid_object_is_detected_early() -> None:
     page = PageDecoder(PODS)
     objects = [pod("web-0"), {"metadata": {"name": 7}}, pod("web-2"), pod("web-3")]
     with pytest.raises(msgspec.ValidationError):
         page.receive(compact(listing(objects)))
 
 
-def test_a_page_is_never_held_as_a_whole() -> None:
+def test_page_is_never_buffered_as_a_whole() -> None:
     page = PageDecoder(PODS)
     body = large_page(0, 200, 200)
     most = 0

@@ -14,7 +14,7 @@ from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext, Us
 CLUSTER = ClusterEntry(name="c", server="https://x")
 
 
-def authenticator(user: UserEntry, provider: Provider | None = None) -> CredentialSource:
+def credential_source(user: UserEntry, provider: Provider | None = None) -> CredentialSource:
     return CredentialSource(ResolvedContext("c", "default", CLUSTER, user), provider)
 
 
@@ -34,10 +34,10 @@ class Provider:
 
 
 async def authorization(user: UserEntry, provider: Provider | None = None) -> str:
-    return (await authenticator(user, provider).credentials()).authorization
+    return (await credential_source(user, provider).credentials()).authorization
 
 
-async def test_a_token_beats_a_password_and_both_beat_a_plugin(tmp_path: Path) -> None:
+async def test_token_precedes_password_and_plugin(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(" from-file \n")
     basic = "Basic " + base64.b64encode(b"me:pw").decode()
@@ -51,10 +51,10 @@ async def test_a_token_beats_a_password_and_both_beat_a_plugin(tmp_path: Path) -
     assert await authorization(none) == "Bearer t"
 
 
-async def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+async def test_changed_token_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one")
-    source = authenticator(UserEntry(token_file=str(file)))
+    source = credential_source(UserEntry(token_file=str(file)))
     assert (await source.credentials()).authorization == "Bearer one"
     file.write_text("number two")
     assert (await source.credentials()).authorization == "Bearer number two"
@@ -62,15 +62,15 @@ async def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> Non
     assert (await source.credentials()).authorization == "Bearer number two"
 
 
-async def test_a_token_file_that_never_was_is_an_error(tmp_path: Path) -> None:
+async def test_missing_token_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AuthError, match="token file") as caught:
         await authorization(UserEntry(token_file=str(tmp_path / "none")))
     assert caught.value.hint
 
 
-async def test_many_refused_requests_cause_one_refresh() -> None:
+async def test_concurrent_refusals_cause_one_refresh() -> None:
     provider = Provider()
-    source = authenticator(UserEntry(), provider)
+    source = credential_source(UserEntry(), provider)
     await source.credentials()
     provider.gate.clear()
     waiting = [asyncio.create_task(source.credentials(refresh=True)) for _ in range(10)]
@@ -79,13 +79,13 @@ async def test_many_refused_requests_cause_one_refresh() -> None:
     found = {(await task).authorization for task in waiting}
     assert found == {"Bearer 2"}
     assert provider.asked.count(True) == 1
-    # A refusal after that is news.
+    # A refusal after the refresh causes another one.
     assert (await source.credentials(refresh=True)).authorization == "Bearer 3"
 
 
-async def test_a_cancelled_refresh_leaves_the_others_alone() -> None:
+async def test_canceled_refresh_does_not_affect_other_callers() -> None:
     provider = Provider()
-    source = authenticator(UserEntry(), provider)
+    source = credential_source(UserEntry(), provider)
     provider.gate.clear()
     first = asyncio.create_task(source.credentials(refresh=True))
     second = asyncio.create_task(source.credentials(refresh=True))
@@ -97,7 +97,7 @@ async def test_a_cancelled_refresh_leaves_the_others_alone() -> None:
         await first
 
 
-def test_impersonation_is_one_line_for_each_value() -> None:
+def test_impersonation_has_one_line_per_value() -> None:
     user = UserEntry(
         token="t",
         impersonate_user="jane",
@@ -105,7 +105,7 @@ def test_impersonation_is_one_line_for_each_value() -> None:
         impersonate_groups=("ops", "dev"),
         impersonate_extra=(("Example.com/Reason why", ("a", "b")),),
     )
-    headers = authenticator(user).headers(Credentials(authorization="Bearer t"))
+    headers = credential_source(user).headers(Credentials(authorization="Bearer t"))
     assert list(headers.items()) == [
         ("Authorization", "Bearer t"),
         ("Impersonate-User", "jane"),
@@ -120,16 +120,16 @@ def test_impersonation_is_one_line_for_each_value() -> None:
     assert "t" not in repr(headers).split("(")[1].replace("Impersonate", "").split("Bearer")
 
 
-def test_groups_without_a_user_are_an_error() -> None:
+def test_impersonated_groups_without_user_are_an_error() -> None:
     with pytest.raises(ConfigError, match="no user") as caught:
-        authenticator(UserEntry(name="u", impersonate_groups=("ops",)))
+        credential_source(UserEntry(name="u", impersonate_groups=("ops",)))
     assert "`as`" in caught.value.hint
 
 
-def test_a_header_cannot_be_smuggled() -> None:
+def test_line_break_in_a_header_is_an_error() -> None:
     user = UserEntry(name="u", impersonate_user="jane\r\nX-Evil: 1")
     with pytest.raises(ConfigError, match="line break"):
-        authenticator(user).headers(Credentials())
+        credential_source(user).headers(Credentials())
 
 
 def test_header_list_is_a_mapping() -> None:
@@ -141,7 +141,7 @@ def test_header_list_is_a_mapping() -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "said"),
+    ("user", "expected"),
     [
         ({"client-certificate-data": "!!"}, "not valid base64"),
         ({"client-certificate": "none.crt", "client-key": "none.key"}, "cannot be read"),
@@ -151,16 +151,16 @@ def test_header_list_is_a_mapping() -> None:
         ({"auth-provider": {"name": "x"}}, "not supported"),
     ],
 )
-async def test_credentials_that_cannot_work_say_why(
-    config_path: Path, user: dict[str, object], said: str
+async def test_invalid_credentials_are_explained(
+    config_path: Path, user: dict[str, object], expected: str
 ) -> None:
     cluster = cluster_for(write(config_path, kubeconfig("https://x", user=user)))
-    with pytest.raises((ConfigError, AuthError), match=said) as caught:
+    with pytest.raises((ConfigError, AuthError), match=expected) as caught:
         await cluster.headers()
     assert caught.value.hint
 
 
-async def test_a_new_token_in_the_kubeconfig_is_used_at_once(config_path: Path) -> None:
+async def test_new_token_in_the_kubeconfig_is_used_at_once(config_path: Path) -> None:
     cluster = cluster_for(write(config_path, kubeconfig("https://x", user={"token": "one"})))
     assert (await cluster.headers())["Authorization"] == "Bearer one"
     with pytest.raises(AuthError, match="refused") as caught:

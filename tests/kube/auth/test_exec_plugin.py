@@ -22,8 +22,8 @@ BETA = "client.authentication.k8s.io/v1beta1"
 SECRET = "s3cr3t-s3cr3t-token"
 
 
-class Workshop:
-    """Makes plugins: Python scripts that count how often they run."""
+class PluginFactory:
+    """Factory of plugins: Python scripts that count their runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,8 +64,8 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path)
+def plugins(tmp_path: Path) -> PluginFactory:
+    return PluginFactory(tmp_path)
 
 
 async def token(plugin: ExecPlugin, *, refresh: bool = False) -> str:
@@ -73,39 +73,41 @@ async def token(plugin: ExecPlugin, *, refresh: bool = False) -> str:
 
 
 @pytest.mark.parametrize("version", [V1, BETA])
-async def test_a_token_is_kept_until_it_is_refused(workshop: Workshop, version: str) -> None:
+async def test_token_is_cached_until_refused(plugins: PluginFactory, version: str) -> None:
     body = "answer(token='t%d' % os.path.getsize(sys.argv[0][:-9] + 'runs'))"
-    plugin = workshop.plugin(body, api_version=version)
+    plugin = plugins.plugin(body, api_version=version)
     assert await token(plugin) == "Bearer t1"
     assert await token(plugin) == "Bearer t1"
     assert await token(plugin, refresh=True) == "Bearer t2"
-    assert workshop.count == 2
+    assert plugins.count == 2
 
 
-async def test_a_token_is_renewed_when_it_expires(workshop: Workshop) -> None:
+async def test_expired_token_is_renewed(plugins: PluginFactory) -> None:
     soon = "time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + {}))"
-    plugin = workshop.plugin(f"answer(token='t', expirationTimestamp={soon.format(5)})")
+    plugin = plugins.plugin(f"answer(token='t', expirationTimestamp={soon.format(5)})")
     await token(plugin)
     await token(plugin)
-    assert workshop.count == 2
-    later = workshop.plugin(f"answer(token='t', expirationTimestamp={soon.format(600)})")
+    assert plugins.count == 2
+    later = plugins.plugin(f"answer(token='t', expirationTimestamp={soon.format(600)})")
     await token(later)
     await token(later)
-    assert workshop.count == 3
+    assert plugins.count == 3
 
 
-async def test_a_client_certificate_is_taken(workshop: Workshop, authority: Authority) -> None:
+async def test_client_certificate_of_a_plugin_is_used(
+    plugins: PluginFactory, authority: Authority
+) -> None:
     pair = authority.issue("me")
     certificate, key = pair.certificate.decode(), pair.key.decode()
     body = f"answer(clientCertificateData={certificate!r}, clientKeyData={key!r})"
-    found = await workshop.plugin(body).credentials(refresh=False)
+    found = await plugins.plugin(body).credentials(refresh=False)
     assert found.authorization == ""
     assert found.certificate is not None
     assert found.certificate.key == pair.key
 
 
-async def test_the_plugin_learns_about_the_cluster_if_it_asks(
-    workshop: Workshop, authority: Authority
+async def test_cluster_info_is_provided_on_request(
+    plugins: PluginFactory, authority: Authority
 ) -> None:
     cluster = ClusterEntry(
         name="c",
@@ -115,9 +117,9 @@ async def test_the_plugin_learns_about_the_cluster_if_it_asks(
         exec_config={"audience": "a"},
     )
     body = "answer(token=json.dumps(info['spec']))"
-    spec = json.loads((await token(workshop.plugin(body, cluster=cluster)))[7:])
+    spec = json.loads((await token(plugins.plugin(body, cluster=cluster)))[7:])
     assert spec == {"interactive": False}
-    plugin = workshop.plugin(body, cluster=cluster, provide_cluster_info=True)
+    plugin = plugins.plugin(body, cluster=cluster, provide_cluster_info=True)
     spec = json.loads((await token(plugin))[7:])
     assert spec["cluster"] == {
         "server": "https://x:6443",
@@ -127,13 +129,13 @@ async def test_the_plugin_learns_about_the_cluster_if_it_asks(
     }
 
 
-async def test_the_plugin_gets_its_environment_but_no_terminal(workshop: Workshop) -> None:
+async def test_plugin_has_its_environment_but_no_terminal(plugins: PluginFactory) -> None:
     body = "answer(token='%s %r %s' % (os.environ['A'], sys.stdin.read(), 'HOME' in os.environ))"
-    assert await token(workshop.plugin(body, env=(("A", "1"),))) == "Bearer 1 '' True"
+    assert await token(plugins.plugin(body, env=(("A", "1"),))) == "Bearer 1 '' True"
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ("sys.exit(3)", "exit code 3"),
         ("print('no json')", "did not print an ExecCredential"),
@@ -146,44 +148,46 @@ async def test_the_plugin_gets_its_environment_but_no_terminal(workshop: Worksho
         ("answer(token=['" + SECRET + "'])", "did not print an ExecCredential"),
     ],
 )
-async def test_a_useless_plugin_says_why(workshop: Workshop, body: str, said: str) -> None:
+async def test_invalid_plugin_output_is_explained(
+    plugins: PluginFactory, body: str, expected: str
+) -> None:
     with pytest.raises(AuthError) as caught:
-        await token(workshop.plugin(body, install_hint="Ask Bob"))
-    assert said in str(caught.value)
+        await token(plugins.plugin(body, install_hint="Ask Bob"))
+    assert expected in str(caught.value)
     assert caught.value.hint
     assert SECRET not in str(caught.value) + caught.value.hint
 
 
-async def test_stderr_is_shown_without_secrets(workshop: Workshop) -> None:
+async def test_stderr_is_shown_without_secrets(plugins: PluginFactory) -> None:
     body = f"sys.exit('The SSO session has expired, token={SECRET} env ' + os.environ['PW'])"
     with pytest.raises(AuthError, match="The SSO session has expired") as caught:
-        await token(workshop.plugin(body, env=(("PW", "pass-phrase"),)))
+        await token(plugins.plugin(body, env=(("PW", "pass-phrase"),)))
     assert SECRET not in str(caught.value)
     assert "pass-phrase" not in str(caught.value)
 
 
-async def test_a_missing_plugin_shows_its_install_hint(workshop: Workshop) -> None:
-    plugin = workshop.plugin("", command="no-such-plugin", install_hint="brew install it")
+async def test_missing_plugin_has_the_install_hint(plugins: PluginFactory) -> None:
+    plugin = plugins.plugin("", command="no-such-plugin", install_hint="brew install it")
     with pytest.raises(AuthError, match='"no-such-plugin" is not installed') as caught:
         await token(plugin)
     assert caught.value.hint == "brew install it"
 
 
 @pytest.mark.parametrize("version", ["", "client.authentication.k8s.io/v1alpha1"])
-async def test_an_old_interface_is_refused(workshop: Workshop, version: str) -> None:
+async def test_unsupported_api_version_is_rejected(plugins: PluginFactory, version: str) -> None:
     with pytest.raises(ConfigError, match="apiVersion") as caught:
-        await token(workshop.plugin("", api_version=version))
+        await token(plugins.plugin("", api_version=version))
     assert V1 in caught.value.hint
 
 
-async def test_a_plugin_that_needs_a_terminal_is_refused(workshop: Workshop) -> None:
+async def test_interactive_plugin_is_rejected(plugins: PluginFactory) -> None:
     with pytest.raises(AuthError, match="terminal"):
-        await token(workshop.plugin("answer(token='t')", interactive_mode="Always"))
-    assert workshop.count == 0
+        await token(plugins.plugin("answer(token='t')", interactive_mode="Always"))
+    assert plugins.count == 0
 
 
-async def test_a_plugin_that_hangs_is_ended_with_what_it_started(
-    workshop: Workshop, tmp_path: Path
+async def test_hanging_plugin_is_killed_with_its_children(
+    plugins: PluginFactory, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
     body = (
@@ -193,20 +197,20 @@ async def test_a_plugin_that_hangs_is_ended_with_what_it_started(
         "time.sleep(600)\n"
     )
     with pytest.raises(AuthError, match="did not answer within 2 s"):
-        await token(workshop.plugin(body, timeout_s=2))
-    await gone(int(pid.read_text()))
+        await token(plugins.plugin(body, timeout_s=2))
+    await wait_until_gone(int(pid.read_text()))
 
 
-async def test_cancelling_ends_the_plugin(workshop: Workshop, tmp_path: Path) -> None:
+async def test_canceling_kills_the_plugin(plugins: PluginFactory, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     body = f"open({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
-    waiting = asyncio.create_task(token(workshop.plugin(body)))
+    waiting = asyncio.create_task(token(plugins.plugin(body)))
     await until(lambda: pid.exists() and pid.read_text() != "")
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await gone(int(pid.read_text()))
+    await wait_until_gone(int(pid.read_text()))
 
 
-async def gone(pid: int) -> None:
+async def wait_until_gone(pid: int) -> None:
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")

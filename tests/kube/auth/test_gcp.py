@@ -22,7 +22,7 @@ def script(folder: Path, body: str) -> dict[str, str]:
     return {"cmd-path": sys.executable, "cmd-args": str(path), "access-token": "old"}
 
 
-async def test_a_token_that_has_not_expired_is_used(config_path: Path) -> None:
+async def test_valid_token_is_used(config_path: Path) -> None:
     found = cluster(config_path, **{"access-token": "t", "expiry": "2999-01-01T00:00:00Z"})
     assert (await found.headers())["Authorization"] == "Bearer t"
 
@@ -35,7 +35,7 @@ async def test_a_token_that_has_not_expired_is_used(config_path: Path) -> None:
         ({}, "new"),
     ],
 )
-async def test_an_expired_one_is_replaced_by_the_command(
+async def test_expired_token_is_replaced_by_the_command(
     config_path: Path, keys: dict[str, str], output: str
 ) -> None:
     options = script(config_path.parent, f"print({output!r})")
@@ -46,22 +46,22 @@ async def test_an_expired_one_is_replaced_by_the_command(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ("import sys; sys.exit('token=hunter2hunter2')", "failed with exit code 1"),
         ("print('{}')", "printed no token"),
         ("print('not a token')", "printed no token"),
     ],
 )
-async def test_a_command_that_fails_says_so(config_path: Path, body: str, said: str) -> None:
+async def test_failing_command_is_an_error(config_path: Path, body: str, expected: str) -> None:
     options = script(config_path.parent, body)
-    with pytest.raises(AuthError, match=said) as caught:
+    with pytest.raises(AuthError, match=expected) as caught:
         await cluster(config_path, expiry="2001-01-01T00:00:00Z", **options).headers()
     assert "hunter2" not in str(caught.value)
     assert caught.value.hint
 
 
-async def test_without_a_command_the_way_out_is_named(config_path: Path) -> None:
+async def test_missing_command_has_a_hint(config_path: Path) -> None:
     with pytest.raises(AuthError, match="no cmd-path") as caught:
         await cluster(config_path, expiry="2001-01-01T00:00:00Z").headers()
     assert "gke-gcloud-auth-plugin" in caught.value.hint

@@ -77,11 +77,11 @@ def config(
     return path
 
 
-def mode_and_neighbours(path: Path) -> tuple[int, list[str]]:
+def mode_and_folder_content(path: Path) -> tuple[int, list[str]]:
     return stat.S_IMODE(path.stat().st_mode), sorted(p.name for p in path.parent.iterdir())
 
 
-async def test_a_valid_token_is_used_as_it_is(
+async def test_valid_token_is_used_unchanged(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     token = jwt(3600)
@@ -90,7 +90,7 @@ async def test_a_valid_token_is_used_as_it_is(
     assert provider.forms == []
 
 
-async def test_an_expired_token_is_refreshed_and_written_back(
+async def test_expired_token_is_refreshed_and_written_back(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     config(config_path, provider, authority.pem, jwt(-10))
@@ -102,18 +102,18 @@ async def test_an_expired_token_is_refreshed_and_written_back(
     assert form["grant_type"] == ["refresh_token"]
     assert form["refresh_token"] == ["old-refresh"]
     after = text_of(config_path)
-    # Only the two values changed: comments, order and the other user are as they were.
+    # Only the two values changed: comments, order and the other user are unchanged.
     changed = [b for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
     assert [line.strip().split(":")[0] for line in changed] == ["id-token", "refresh-token"]
     assert "# the client" in after
     assert "new-refresh" in after
-    assert mode_and_neighbours(config_path) == (0o640, ["config", "server.pem"])
-    # The rewritten file is no change of mind: the new token goes on being used.
+    assert mode_and_folder_content(config_path) == (0o640, ["config", "server.pem"])
+    # The rewritten file does not invalidate the new token.
     assert (await cluster.headers())["Authorization"] == f"Bearer {fresh}"
     assert len(provider.forms) == 1
 
 
-async def test_a_refused_token_is_refreshed_even_if_it_looks_valid(
+async def test_refused_token_is_refreshed_before_its_expiry(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     cluster = cluster_for(config(config_path, provider, authority.pem, jwt(3600)))
@@ -122,7 +122,7 @@ async def test_a_refused_token_is_refreshed_even_if_it_looks_valid(
     assert (await cluster.headers(refresh=True))["Authorization"] == f"Bearer {fresh}"
 
 
-async def test_the_secret_goes_into_the_form_where_the_header_is_refused(
+async def test_client_secret_is_sent_in_the_form_after_a_refused_header(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     provider.accept_header = False
@@ -131,7 +131,7 @@ async def test_the_secret_goes_into_the_form_where_the_header_is_refused(
     assert parse_qs(provider.forms[1])["client_secret"] == ["hunter2-secret"]
 
 
-async def test_a_symbolic_link_stays_one(
+async def test_symbolic_link_is_kept(
     tmp_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     real = config(tmp_path / "real", provider, authority.pem, jwt(-10))
@@ -142,7 +142,7 @@ async def test_a_symbolic_link_stays_one(
     assert "new-refresh" in text_of(real)
 
 
-async def test_somebody_elses_lock_is_respected(
+async def test_lock_of_another_program_is_respected(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     config(config_path, provider, authority.pem, jwt(-10))
@@ -156,10 +156,10 @@ async def test_somebody_elses_lock_is_respected(
     assert lock.exists()
 
 
-async def test_nobody_in_between_gets_the_refresh_token(
+async def test_refresh_token_is_not_sent_to_an_untrusted_server(
     config_path: Path, provider: IdentityProvider
 ) -> None:
-    other = Authority("somebody else")
+    other = Authority("other")
     cluster = cluster_for(config(config_path, provider, other.pem, jwt(-10)))
     with pytest.raises(AuthError, match="not trusted"):
         await cluster.headers()
@@ -167,7 +167,7 @@ async def test_nobody_in_between_gets_the_refresh_token(
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (400, b'{"error":"invalid_grant","refresh_token":"old-refresh"}', "refused to refresh"),
         (200, b"{}", "returned no id_token"),
@@ -175,25 +175,25 @@ async def test_nobody_in_between_gets_the_refresh_token(
         (200, b"x" * 2_000_000, "is too long"),
     ],
 )
-async def test_a_refused_refresh_says_so_without_secrets(
+async def test_refused_refresh_is_an_error_without_secrets(
     config_path: Path,
     provider: IdentityProvider,
     authority: Authority,
     status: int,
     body: bytes,
-    said: str,
+    expected: str,
 ) -> None:
     provider.answer = (status, body)
     cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
     with pytest.raises(AuthError) as caught:
         await cluster.headers()
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     text = str(caught.value) + caught.value.hint
     assert "old-refresh" not in text
     assert "hunter2" not in text
 
 
-async def test_without_a_refresh_token_a_login_is_needed(
+async def test_missing_refresh_token_requires_a_login(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
     config(config_path, provider, authority.pem, jwt(-10), refresh_token='""')

@@ -65,7 +65,7 @@ def load(path: Path, text: str) -> Kubeconfig:
     return load_merged((path,))
 
 
-def test_everything_kubectl_writes_is_understood(config_path: Path) -> None:
+def test_all_fields_of_kubectl_are_read(config_path: Path) -> None:
     config = load(config_path, FULL)
     login = config.resolve()
     folder = config_path.parent
@@ -85,13 +85,13 @@ def test_everything_kubectl_writes_is_understood(config_path: Path) -> None:
     assert user.exec.command == str(folder / "bin/login")
     assert user.exec.install_hint == "Get it from the shelf"
     assert user.auth_provider is not None
-    # An unquoted date is the string it is.
+    # An unquoted date is a string.
     assert dict(user.auth_provider.config)["expiry"] == "2026-01-01T00:00:00Z"
     assert config.resolve("open").cluster.insecure
     assert config.resolve("open").user.name == ""
 
 
-def test_contexts_are_listed_with_the_current_one(config_path: Path) -> None:
+def test_contexts_are_listed(config_path: Path) -> None:
     load(config_path, FULL)
     source = KubeconfigSource(config_path)
     assert [(c.name, c.cluster, c.namespace, c.current) for c in source.contexts()] == [
@@ -103,7 +103,7 @@ def test_contexts_are_listed_with_the_current_one(config_path: Path) -> None:
     assert chosen.current() == "open"
 
 
-def test_the_first_file_wins_and_paths_belong_to_their_file(tmp_path: Path) -> None:
+def test_first_file_wins_and_paths_are_relative_to_their_file(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
@@ -128,7 +128,7 @@ def test_the_first_file_wins_and_paths_belong_to_their_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "expected"),
     [
         ("clusters:\n- name: a\n  cluster: [\n", 4, "not valid YAML"),
         ("a: b: c\n", 1, "not valid YAML"),
@@ -140,13 +140,13 @@ def test_the_first_file_wins_and_paths_belong_to_their_file(tmp_path: Path) -> N
         ("users:\n- name: a\n  user:\n    exec: {command: x, args: [1]}\n", 4, "args"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(
-    config_path: Path, text: str, line: int, said: str
+def test_invalid_file_is_reported_with_its_line(
+    config_path: Path, text: str, line: int, expected: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         load(config_path, text)
     assert f"{config_path}, line {line}" in str(caught.value)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert caught.value.hint
 
 
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_named_with_its_line(
         f"users:\n- name: a\n  user: *{SECRET}\n",
     ],
 )
-def test_no_error_quotes_a_secret(config_path: Path, text: str) -> None:
+def test_errors_do_not_quote_secrets(config_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(config_path, text)
     assert SECRET not in caught.value.message.removeprefix(str(config_path))
@@ -170,7 +170,7 @@ def test_no_error_quotes_a_secret(config_path: Path, text: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_no_representation_shows_a_secret(config_path: Path) -> None:
+def test_repr_shows_no_secret(config_path: Path) -> None:
     user = {
         "token": SECRET,
         "password": SECRET,
@@ -185,7 +185,7 @@ def test_no_representation_shows_a_secret(config_path: Path) -> None:
     assert SECRET not in repr(load_merged((config_path,)))
 
 
-def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
+def test_unknown_context_suggests_similar_names(config_path: Path) -> None:
     load(config_path, FULL)
     with pytest.raises(ConfigError, match='no context "devv"') as caught:
         KubeconfigSource(config_path).context_name("devv")
@@ -196,7 +196,7 @@ def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "there is no context"),
         ("contexts:\n- {name: a, context: {cluster: x}}\n", "has no current context"),
@@ -208,13 +208,13 @@ def test_an_unknown_context_names_the_near_ones(config_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_context_lacks_is_said(config_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_incomplete_context_is_a_config_error(config_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected) as caught:
         load(config_path, text).resolve()
     assert caught.value.hint
 
 
-def test_a_named_file_must_exist_but_a_listed_one_need_not(tmp_path: Path) -> None:
+def test_explicit_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist") as caught:
         KubeconfigSource(tmp_path / "none").contexts()
     assert "--kubeconfig" in caught.value.hint
@@ -223,7 +223,7 @@ def test_a_named_file_must_exist_but_a_listed_one_need_not(tmp_path: Path) -> No
         KubeconfigSource(environ=listed).contexts()
 
 
-def test_without_any_file_the_default_place_is_named(own_home: Path) -> None:
+def test_missing_kubeconfig_names_the_default_path(own_home: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.kube/config") as caught:
         KubeconfigSource(environ={}).contexts()
     assert "tui-forward demo" in caught.value.hint
@@ -232,7 +232,7 @@ def test_without_any_file_the_default_place_is_named(own_home: Path) -> None:
     assert KubeconfigSource(environ={}).current() == "test"
 
 
-def test_a_folder_or_an_unreadable_file_is_an_error(
+def test_folder_or_unreadable_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
@@ -260,7 +260,7 @@ def account(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("host", "server"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
 )
-def test_a_pod_finds_its_service_account(tmp_path: Path, host: str, server: str) -> None:
+def test_pod_uses_its_service_account(tmp_path: Path, host: str, server: str) -> None:
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
     folder = account(tmp_path)
     source = KubeconfigSource(environ=environ, service_account=folder)
@@ -272,7 +272,7 @@ def test_a_pod_finds_its_service_account(tmp_path: Path, host: str, server: str)
     assert source.contexts()[0].current
 
 
-def test_a_kubeconfig_beats_the_service_account(tmp_path: Path) -> None:
+def test_kubeconfig_precedes_the_service_account(tmp_path: Path) -> None:
     environ = {
         "KUBERNETES_SERVICE_HOST": "10.0.0.1",
         "KUBERNETES_SERVICE_PORT": "443",

@@ -12,7 +12,7 @@ from tui_forward.kube.kubeconfig import source as source_module
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, has_changed
 
 
-def test_a_changed_file_is_read_again(config_path: Path) -> None:
+def test_changed_file_is_read_again(config_path: Path) -> None:
     write(config_path, kubeconfig("https://one"))
     source = KubeconfigSource(config_path)
     first = source.kubeconfig()
@@ -21,7 +21,7 @@ def test_a_changed_file_is_read_again(config_path: Path) -> None:
     assert source.kubeconfig().resolve().cluster.server == "https://number-two"
 
 
-def test_a_file_that_is_half_written_does_not_interrupt(
+def test_incomplete_file_keeps_the_previous_content(
     config_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(config_path, kubeconfig("https://one"))
@@ -50,7 +50,7 @@ async def test_waiting_ends_when_the_kubeconfig_is_replaced(config_path: Path) -
         assert await waiting != before
 
 
-async def test_a_change_that_came_before_the_waiting_counts(config_path: Path) -> None:
+async def test_change_before_the_wait_counts(config_path: Path) -> None:
     write(config_path, kubeconfig("https://one"))
     source = KubeconfigSource(config_path)
     before = source.revision()
@@ -59,7 +59,7 @@ async def test_a_change_that_came_before_the_waiting_counts(config_path: Path) -
         await source.changed(before)
 
 
-def test_a_file_that_is_only_named_since_is_no_change(tmp_path: Path) -> None:
+def test_newly_named_file_is_not_a_change(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("one")
     path = write(tmp_path / "config", kubeconfig("https://x", user={"tokenFile": "token"}))
@@ -91,7 +91,7 @@ async def test_waiting_ends_when_a_token_file_changes(tmp_path: Path) -> None:
         await asyncio.gather(*waiters)
 
 
-async def test_waiting_for_a_file_in_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+async def test_wait_covers_files_in_missing_folders(tmp_path: Path) -> None:
     path = tmp_path / "later" / "config"
     source = KubeconfigSource(environ={"KUBECONFIG": str(path)})
     waiting = asyncio.create_task(source.changed())
@@ -102,7 +102,7 @@ async def test_waiting_for_a_file_in_a_folder_that_does_not_exist(tmp_path: Path
         await waiting
 
 
-async def test_waiting_can_be_cancelled(config_path: Path) -> None:
+async def test_wait_can_be_canceled(config_path: Path) -> None:
     write(config_path, kubeconfig("https://x"))
     source = KubeconfigSource(config_path)
     waiting = asyncio.create_task(source.changed())

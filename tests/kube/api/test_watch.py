@@ -25,7 +25,7 @@ def test_any_chunking_gives_the_same_lines(lines: list[bytes], sizes: list[int])
     assert found == [line for line in lines if not line.isspace()]
 
 
-def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_line_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_LINE_BYTES", 100)
     splitter = LineSplitter("watch pods")
     assert splitter.receive(b"x" * 90) == []
@@ -33,7 +33,7 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         splitter.receive(b"x" * 20)
 
 
-def test_what_is_held_is_counted_anew_after_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_applies_to_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_LINE_BYTES", 100)
     splitter = LineSplitter("watch")
     for _ in range(10):
