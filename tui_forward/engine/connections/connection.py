@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from tui_forward.engine.connections.client_monitor import ClientMonitor
 from tui_forward.engine.connections.client_socket import close_socket
@@ -27,6 +27,7 @@ from tui_forward.engine.connections.lifecycle import (
     next_transition,
 )
 from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.queue_wait import QueueWait
 from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.connections.retry import RetryPolicy
 from tui_forward.engine.connections.upload import Upload
@@ -37,10 +38,7 @@ from tui_forward.model import Connection, ConnectionState, Reason, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.tcp import set_socket_options
 
-_LONG_WAIT_S: Final = 0.02
 _POOL_DOWN_PAUSE_S: Final = 0.01
-
-T = TypeVar("T")
 
 
 class LocalConnection:
@@ -74,8 +72,7 @@ class LocalConnection:
         "_loop",
         "_monitor",
         "_owner",
-        "_queue_timeout",
-        "_queue_timeout_s",
+        "_queue",
         "_retry",
         "_sock",
         "_state",
@@ -100,7 +97,6 @@ class LocalConnection:
     ) -> None:
         self.record = ConnectionRecord(connection_id, forward_id, client)
         self._owner = owner
-        self._queue_timeout_s = queue_timeout_s
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._state = State.QUEUED
@@ -127,14 +123,13 @@ class LocalConnection:
             on_unanswered=self._eof_unanswered,
         )
         self._monitor = ClientMonitor(sock, self._upload, on_left=self._end)
+        self._queue = QueueWait(queue_timeout_s, self._monitor)
         self._retry = RetryPolicy(owner, limits)
         self._channel: Channel | None = None
         self._acknowledged = False
         self._failure: PortForwardFailure | None = None
         self._hold_s = 0.0
         self._hold_timer: asyncio.TimerHandle | None = None
-        # What `run` waits in: for a tunnel or a retry, and for the end of the channel.
-        self._queue_timeout: asyncio.Timeout | None = None
         self._channel_ended: asyncio.Future[None] | None = None
 
     # ------------------------------------------------------------- for the forward
@@ -189,9 +184,8 @@ class LocalConnection:
         Raises:
             TuiForwardError: The connection has failed.
         """
-        deadline = self._loop.time() + self._queue_timeout_s
         while not self._is_closed:
-            channel = await self._wait_queued(self._open_channel(), deadline)
+            channel = await self._queue.wait(self._open_channel())
             if channel is None:
                 return
             if self._is_closed:
@@ -208,38 +202,10 @@ class LocalConnection:
             allowed = self._retry.is_allowed(
                 failure, error, replay=self._upload.replay, acknowledged=self._acknowledged
             )
-            if not allowed or self._loop.time() >= deadline:
+            if not allowed or self._queue.is_over:
                 raise error
             self._advance(Input.RETRY)
-            await self._wait_queued(self._retry.wait(), deadline)
-
-    async def _wait_queued(self, waiting: Coroutine[Any, Any, T], deadline: float) -> T | None:
-        """Wait for something until the deadline or until the client leaves (None).
-
-        Raises:
-            ForwardError: The deadline has passed.
-        """
-        # Usually it takes no time at all, so the deadline is armed only when it does.
-        timer = self._loop.call_later(_LONG_WAIT_S, self._watch_queued, deadline)
-        try:
-            async with asyncio.timeout(None) as self._queue_timeout:
-                return await waiting
-        except TimeoutError:
-            if self._is_closed:
-                return None
-            raise ForwardError(
-                Reason(code=ReasonCode.CONNECTION_QUEUE_TIMEOUT, timeout_s=self._queue_timeout_s)
-            ) from None
-        finally:
-            self._queue_timeout = None
-            timer.cancel()
-            self._monitor.unwatch_queued()
-
-    def _watch_queued(self, deadline: float) -> None:
-        if self._queue_timeout is not None:
-            self._queue_timeout.reschedule(deadline)
-        if not self._is_closed:
-            self._monitor.watch_queued()
+            await self._queue.wait(self._retry.wait())
 
     async def _open_channel(self) -> Channel:
         while True:
@@ -422,8 +388,7 @@ class LocalConnection:
         self._half_close.close()
         self._monitor.close()
         close_socket(self._sock, reset=reset)
-        if self._queue_timeout is not None:
-            self._queue_timeout.reschedule(self._loop.time())
+        self._queue.cancel()
         self._wake_run()
 
     _ACTIONS: ClassVar[dict[Action, Callable[[LocalConnection], None]]] = {
