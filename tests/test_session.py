@@ -211,7 +211,7 @@ async def test_bytes_flow_by_every_transport(world: Scenario, transport: Transpo
     assert snapshot.totals.connections_total == 1
 
 
-async def test_a_download_is_counted_exactly(world: Scenario) -> None:
+async def test_download_is_counted_exactly(world: Scenario) -> None:
     forward_id, port = await world.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = 0
@@ -223,7 +223,7 @@ async def test_a_download_is_counted_exactly(world: Scenario) -> None:
     assert forward.counters.bytes_from_pod == SOURCE_BYTES
 
 
-async def test_what_flowed_is_remembered_by_the_second(world: Scenario) -> None:
+async def test_traffic_is_kept_per_second(world: Scenario) -> None:
     forward_id, port = await world.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.read(-1)
@@ -237,7 +237,7 @@ async def test_what_flowed_is_remembered_by_the_second(world: Scenario) -> None:
     assert history.forward_id == forward_id
 
 
-async def test_an_upload_is_counted_exactly(world: Scenario) -> None:
+async def test_upload_is_counted_exactly(world: Scenario) -> None:
     forward_id, port = await world.ready(SINK)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(bytes(2_000_000))
@@ -266,7 +266,7 @@ async def test_many_connections_at_once(world: Scenario) -> None:
 # Trouble ------------------------------------------------------------------------------
 
 
-async def test_a_refused_connection_ends_alone(world: Scenario) -> None:
+async def test_refused_connection_ends_alone(world: Scenario) -> None:
     forward_id, port = await world.ready(REFUSED)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -284,7 +284,7 @@ async def test_a_refused_connection_ends_alone(world: Scenario) -> None:
     )
 
 
-async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: Scenario) -> None:
+async def test_refusal_by_a_pod_that_is_not_ready_is_retried(world: Scenario) -> None:
     world.backend.chain.refused_ports.add(ECHO)
     _, port = await world.ready(ECHO)
     watch = world.backend.watches["web"]
@@ -296,7 +296,7 @@ async def test_a_refusal_while_the_pod_is_not_ready_is_tried_again(world: Scenar
     assert await answer == b"hello"
 
 
-async def test_a_reply_after_the_clients_end_of_file_arrives(world: Scenario) -> None:
+async def test_reply_after_the_clients_end_of_file_arrives(world: Scenario) -> None:
     _, port = await world.ready(LATE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"question")
@@ -305,7 +305,7 @@ async def test_a_reply_after_the_clients_end_of_file_arrives(world: Scenario) ->
     writer.close()
 
 
-async def test_follows_a_replaced_pod_and_serves_who_waited(world: Scenario) -> None:
+async def test_replaced_pod_serves_queued_connections(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     watch = world.backend.watches["web"]
     watch.set(unresolved("replacement web-2 is starting"))
@@ -322,7 +322,7 @@ async def test_follows_a_replaced_pod_and_serves_who_waited(world: Scenario) -> 
     assert any("5 connections queued, all served" in text for text in texts)
 
 
-async def test_a_cut_tunnel_is_replaced(world: Scenario) -> None:
+async def test_cut_tunnel_is_replaced(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     world.backend.chain.cut()
     assert await echo(port) == b"hello"
@@ -331,7 +331,7 @@ async def test_a_cut_tunnel_is_replaced(world: Scenario) -> None:
     await world.reached(forward_id, lambda f: "was down" in f.last_event)
 
 
-async def test_a_sandbox_that_is_gone_is_reported(world: Scenario) -> None:
+async def test_gone_sandbox_is_reported(world: Scenario) -> None:
     _, port = await world.ready(GONE)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -339,7 +339,7 @@ async def test_a_sandbox_that_is_gone_is_reported(world: Scenario) -> None:
     writer.close()
 
 
-async def test_credentials_block_and_their_return_unblocks(world: Scenario) -> None:
+async def test_expired_credentials_block_until_renewed(world: Scenario) -> None:
     world.backend.trouble = AuthError("the token has expired", hint="log in again")
     world.backend.meaning["web"] = pod("web-1", ECHO)
     forward_id = await world.session.start(spec())
@@ -373,7 +373,7 @@ async def test_pause_resume_reconnect_stop(world: Scenario) -> None:
         pass
 
 
-async def test_one_connection_is_ended_by_hand(world: Scenario) -> None:
+async def test_close_connection(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     connection = await world.connection(forward_id, lambda one: True)
@@ -385,7 +385,7 @@ async def test_one_connection_is_ended_by_hand(world: Scenario) -> None:
     assert ended.close_reason == "closed by the user"
 
 
-async def test_the_client_is_named(world: Scenario) -> None:
+async def test_client_is_named(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     connection = await world.connection(forward_id, lambda one: one.process)
@@ -398,7 +398,7 @@ async def test_the_client_is_named(world: Scenario) -> None:
 @pytest.mark.parametrize(
     "command", ["stop", "pause", "resume", "reconnect", "timeline", "hops", "pod_log"]
 )
-async def test_a_forward_that_does_not_exist(world: Scenario, command: str) -> None:
+async def test_unknown_forward(world: Scenario, command: str) -> None:
     with pytest.raises(UsageError, match="there is no forward f99") as failed:
         await getattr(world.session, command)("f99")
     assert failed.value.hint
@@ -406,7 +406,7 @@ async def test_a_forward_that_does_not_exist(world: Scenario, command: str) -> N
         await world.session.connections("f99")
 
 
-async def test_specs_that_make_no_sense(world: Scenario) -> None:
+async def test_invalid_specs(world: Scenario) -> None:
     with pytest.raises(UsageError, match="local port 70000"):
         await world.session.start(msgspec.structs.replace(spec(), local_port=70000))
     with pytest.raises(ConfigError, match="no context nowhere") as failed:
@@ -427,7 +427,7 @@ async def test_contexts(world: Scenario) -> None:
     assert failed.value.hint == "get one"
 
 
-async def test_the_catalogue_and_health(world: Scenario) -> None:
+async def test_catalog_and_health(world: Scenario) -> None:
     view = await world.session.catalog(CatalogScope("", "shop"))
     assert (view.version, view.complete) == (7, True)
     assert view.scope == CatalogScope("here", "shop")
@@ -440,7 +440,7 @@ async def test_the_catalogue_and_health(world: Scenario) -> None:
     assert [health.ok for health in snapshot.health] == [True]
 
 
-async def test_snapshots_have_a_version_that_grows(world: Scenario) -> None:
+async def test_snapshot_version_grows(world: Scenario) -> None:
     before = await world.session.snapshot()
     assert isinstance(before, Snapshot)
     await world.ready(ECHO)
@@ -455,7 +455,7 @@ def _marks(hops: tuple[Hop, ...]) -> str:
     return "".join({"ok": "+", "bad": "!", "unknown": "?"}[hop.state.value] for hop in hops)
 
 
-async def test_the_stations_of_a_way_and_the_one_that_breaks(world: Scenario) -> None:
+async def test_hops_and_the_broken_one(world: Scenario) -> None:
     pod_1 = Pod(namespace="shop", name="web-1", uid="u", status="Running", node="node-a")
     world.backend.known = ClusterFacts(
         server="api:6443",
@@ -486,7 +486,7 @@ async def test_the_stations_of_a_way_and_the_one_that_breaks(world: Scenario) ->
     assert _marks(await world.session.hops(forward_id)) == "+?????"
 
 
-async def test_dials_that_fail_break_where_they_failed(world: Scenario) -> None:
+async def test_failed_dial_breaks_its_hop(world: Scenario) -> None:
     forward_id, _ = await world.ready(ECHO)
     chain = world.backend.chain
     for status, text, marks in (
@@ -508,7 +508,7 @@ async def test_dials_that_fail_break_where_they_failed(world: Scenario) -> None:
     assert _marks(await world.session.hops(forward_id)) == "++++++"
 
 
-async def test_credentials_and_a_taken_port_break_here_and_there(world: Scenario) -> None:
+async def test_credentials_break_the_api_and_a_taken_port_the_local_hop(world: Scenario) -> None:
     world.backend.trouble = AuthError("the token has expired", hint="log in again")
     world.backend.meaning["web"] = pod("web-1", ECHO)
     forward_id = await world.session.start(spec())
@@ -527,7 +527,7 @@ async def test_credentials_and_a_taken_port_break_here_and_there(world: Scenario
         assert hops[0].hint
 
 
-async def test_a_refused_connection_breaks_the_port(world: Scenario) -> None:
+async def test_refused_connection_breaks_the_port(world: Scenario) -> None:
     forward_id, port = await world.ready(REFUSED)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
@@ -538,7 +538,7 @@ async def test_a_refused_connection_breaks_the_port(world: Scenario) -> None:
     assert "nothing listens" in hops[5].error
 
 
-async def test_a_kubeconfig_that_is_gone_leaves_the_stations(
+async def test_missing_kubeconfig_leaves_the_hops(
     world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward_id, _ = await world.ready(ECHO)
@@ -550,7 +550,7 @@ async def test_a_kubeconfig_that_is_gone_leaves_the_stations(
     assert _marks(await world.session.hops(forward_id)) == "++++++"
 
 
-async def test_the_log_of_a_pod(world: Scenario) -> None:
+async def test_pod_log(world: Scenario) -> None:
     forward_id, _ = await world.ready(ECHO)
     log = await world.session.pod_log(forward_id)
     assert log == world.backend.log
@@ -569,7 +569,7 @@ async def test_the_log_of_a_pod(world: Scenario) -> None:
     assert nothing.value.code is ReasonCode.TARGET_NO_POD
 
 
-async def test_events_tell_the_whole_story(world: Scenario) -> None:
+async def test_events_of_a_forward(world: Scenario) -> None:
     forward_id, port = await world.ready(ECHO)
     await echo(port)
     await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
@@ -595,7 +595,7 @@ async def test_events_tell_the_whole_story(world: Scenario) -> None:
     assert (closed.bytes_from_pod, closed.state) == (5, ConnectionState.CLOSED)
 
 
-async def test_events_as_they_happen_and_since(world: Scenario) -> None:
+async def test_events_since_a_number(world: Scenario) -> None:
     reader = world.session.events(1)
     second = asyncio.ensure_future(anext(reader))
     await world.ready(ECHO)

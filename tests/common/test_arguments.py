@@ -143,13 +143,13 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @given(st.floats(0, 24 * 3600).map(lambda seconds: round(seconds, 6)))
-def test_a_duration_in_words_is_the_same_duration(seconds: float) -> None:
+def test_formatted_duration_is_parsed_back(seconds: float) -> None:
     assert parse_duration_value(format_duration_arg(seconds)) == pytest.approx(seconds, abs=1e-6)
     assert parse_duration_value(seconds) == seconds
 
 
 @pytest.mark.parametrize("value", [True, None, [30], -1, float("nan"), float("inf"), 1e300])
-def test_what_is_no_duration_in_a_file(value: object) -> None:
+def test_invalid_duration_values(value: object) -> None:
     with pytest.raises(UsageError) as caught:
         parse_duration_value(value)
     assert caught.value.hint

@@ -37,7 +37,7 @@ def test_ages_fit_their_column(seconds: float) -> None:
     assert len(short_age(seconds)) <= 4
 
 
-def test_words() -> None:
+def test_pluralize() -> None:
     assert [format_age(s) for s in (-1, 8, 252, 11_100, 86_400 * 12)] == [
         "0s", "8s", "4m12s", "3h05m", "12d",
     ]  # fmt: skip

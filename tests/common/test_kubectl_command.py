@@ -44,7 +44,7 @@ def test_one_line(text: str) -> None:
     )
 
 
-def test_every_port_and_every_line_is_a_forward_of_its_own() -> None:
+def test_each_port_of_each_line_is_a_forward() -> None:
     found = specs(
         "kubectl port-forward web-1 8080 :http --address 0.0.0.0 &\n\n"
         "kubectl --context=prod -n data port-forward sts/db 5432; k port-forward deploy/x 1:2"
@@ -77,7 +77,7 @@ def test_every_port_and_every_line_is_a_forward_of_its_own() -> None:
         ("kubectl port-forward svc/web 80 --address here", "not an address"),
     ],
 )
-def test_what_cannot_be_understood_is_said(text: str, words: str) -> None:
+def test_invalid_commands_are_reported(text: str, words: str) -> None:
     with pytest.raises(UsageError) as raised:
         specs(text)
     assert words in raised.value.message
@@ -85,7 +85,7 @@ def test_what_cannot_be_understood_is_said(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["svc/web 8080:80 -n data", "port-forward svc/web 8080:80 -ndata"])
-def test_a_target_and_ports_are_enough_where_that_is_asked_for(text: str) -> None:
+def test_bare_target_and_ports(text: str) -> None:
     (spec,) = parse_commands(text, context="here", namespace="shop", bare=True)
     assert (str(spec.target), spec.local_port) == ("data/svc/web:80", 8080)
     with pytest.raises(UsageError, match="is not kubectl"):
@@ -93,7 +93,7 @@ def test_a_target_and_ports_are_enough_where_that_is_asked_for(text: str) -> Non
 
 
 @given(st.text(max_size=60))
-def test_anything_may_be_pasted(text: str) -> None:
+def test_any_text_is_parsed_or_a_usage_error(text: str) -> None:
     for prefix in ("", "kubectl port-forward "):
         try:
             specs(prefix + text)
@@ -127,16 +127,14 @@ DEFAULTS = st.builds(
 
 
 @given(SPECS, DEFAULTS)
-def test_a_forward_s_own_line_makes_the_same_forward(
-    spec: ForwardSpec, defaults: ForwardDefaults
-) -> None:
+def test_formatted_command_is_parsed_back(spec: ForwardSpec, defaults: ForwardDefaults) -> None:
     line = format_command(spec, defaults)
     # Elsewhere, and here, where the settings say otherwise.
     for counts in (BUILT_IN, defaults):
         assert parse_commands(line, context="here", namespace="shop", defaults=counts) == (spec,)
 
 
-def test_a_selector_s_line() -> None:
+def test_command_with_a_selector() -> None:
     target = Target(
         context="here", namespace="shop", kind=TargetKind.SELECTOR, name="app in (a, b)", port="80"
     )
@@ -144,6 +142,6 @@ def test_a_selector_s_line() -> None:
     assert specs(line)[0].target == target
 
 
-def test_looks_like_forward() -> None:
+def test_is_forward_command() -> None:
     assert is_forward_command("x kubectl -n a port-forward b 1")
     assert not is_forward_command("kubectl get pods")

@@ -32,7 +32,7 @@ from tui_forward.model import (
         (8080, "web_ui", Scheme.HTTP), (9092, "", False), (27017, "", False), (0, "", True),
     ],
 )  # fmt: skip
-def test_guess(number: int, name: str, found: Scheme | bool) -> None:
+def test_guess_scheme(number: int, name: str, found: Scheme | bool) -> None:
     assert guess_scheme(number, name) == found
 
 
@@ -44,7 +44,7 @@ def test_guess(number: int, name: str, found: Scheme | bool) -> None:
         ("mycompany.com/own", False),
     ],
 )  # fmt: skip
-def test_what_is_declared_counts_most(declared: str, found: Scheme | bool) -> None:
+def test_declared_protocol_takes_precedence(declared: str, found: Scheme | bool) -> None:
     assert guess_scheme(8080, "http", declared) == found
 
 
@@ -69,7 +69,7 @@ def forward(port: str, *hosts: str, remote_port: int | None = None) -> Forward:
         (forward("http"), ""),
     ],
 )
-def test_what_is_copied(one: Forward, text: str) -> None:
+def test_address_text(one: Forward, text: str) -> None:
     assert address_text(one) == text
 
 
@@ -90,9 +90,7 @@ def test_url(scheme: Scheme, host: str, port: int, text: str) -> None:
     ("answer", "found"),
     [(b"HTTP/1.1 404 Not Found\r\n\r\n", Scheme.HTTP), (b"220 hello\r\n", None)],
 )
-async def test_probe_asks_once_by_tls_and_once_in_the_clear(
-    answer: bytes, found: Scheme | None
-) -> None:
+async def test_probe_tries_tls_then_plain_http(answer: bytes, found: Scheme | None) -> None:
     first: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,7 +105,7 @@ async def test_probe_asks_once_by_tls_and_once_in_the_clear(
     assert first == [b"\x16", b"H"]
 
 
-async def test_probe_of_nobody_says_nothing() -> None:
+async def test_probe_of_a_closed_port() -> None:
     server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()
@@ -115,7 +113,7 @@ async def test_probe_of_nobody_says_nothing() -> None:
     assert await probe("127.0.0.1", port, timeout_s=5) is None
 
 
-async def test_probe_knows_tls_and_tls_that_refuses() -> None:
+async def test_probe_detects_tls_and_tls_alerts() -> None:
     """An alert is an answer in TLS, even if it is a refusal."""
     refusal = bytes([21, 3, 3, 0, 2, 2, 40])  # fatal: handshake_failure (RFC 8446, 6.2)
 
@@ -130,7 +128,7 @@ async def test_probe_knows_tls_and_tls_that_refuses() -> None:
         assert await probe("127.0.0.1", port, timeout_s=5) is Scheme.HTTPS
 
 
-async def test_probe_of_who_says_nothing_ends() -> None:
+async def test_probe_of_a_silent_server_times_out() -> None:
     hold = asyncio.Event()
 
     async def listen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,12 +163,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-async def test_a_browser_is_asked(opened: list[str]) -> None:
+async def test_browser_is_opened(opened: list[str]) -> None:
     await open_in_browser("http://127.0.0.1:8080/")
     assert opened == ["http://127.0.0.1:8080/"]
 
 
-async def test_a_browser_for_terminals_would_draw_over_the_dashboard(
+async def test_terminal_browser_is_not_used(
     opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webbrowser, "get", lambda: Browser("/usr/bin/w3m"))
@@ -179,7 +177,7 @@ async def test_a_browser_for_terminals_would_draw_over_the_dashboard(
     assert not opened
 
 
-async def test_no_browser_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_browser_is_reported_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda _url: False)
     with pytest.raises(ForwardError) as raised:
         await open_in_browser("http://127.0.0.1:8080/")

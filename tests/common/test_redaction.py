@@ -23,23 +23,23 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
         "-----BEGIN PRIVATE KEY-----\ns3cr3t-s3cr3t",
     ],
 )
-def test_what_looks_like_a_secret_is_taken_out(text: str) -> None:
+def test_secret_patterns_are_redacted(text: str) -> None:
     shown = redact(text)
     assert "s3cr3t" not in shown
     assert JWT not in shown
     assert "[redacted]" in shown
 
 
-def test_known_secrets_are_taken_out_wherever_they_stand() -> None:
+def test_known_secrets_are_redacted_everywhere() -> None:
     assert redact("the hunter2 way", ["hunter2", ""]) == "the [redacted] way"
 
 
-def test_ordinary_words_stay() -> None:
+def test_ordinary_text_is_kept() -> None:
     text = "The SSO session has expired. To refresh it run aws sso login --profile dev"
     assert redact(text) == text
 
 
-def test_the_result_is_one_short_printable_line() -> None:
+def test_result_is_one_short_printable_line() -> None:
     shown = redact("\x1b[31mred\x1b[0m\n" + "x" * 1000 + "\nthe end", limit=50)
     assert len(shown) == 50
     assert shown.endswith("the end")

@@ -23,7 +23,7 @@ def test_amounts_per_second() -> None:
     assert histories.series("f2", 10) == []
 
 
-def test_what_came_while_nobody_looked_is_spread_evenly() -> None:
+def test_bytes_between_samples_are_spread_evenly() -> None:
     histories = TrafficHistories()
     histories.sample([counted(0)], 0)
     histories.sample([counted(10)], 3.5)
@@ -31,7 +31,7 @@ def test_what_came_while_nobody_looked_is_spread_evenly() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 10**9)), min_size=1, max_size=30))
-def test_nothing_is_lost_between_looks(steps: list[tuple[float, int]]) -> None:
+def test_no_byte_is_lost_between_samples(steps: list[tuple[float, int]]) -> None:
     histories = TrafficHistories()
     histories.sample([counted(0)], 0)
     now, total = 0.0, 0
@@ -49,7 +49,7 @@ def test_ten_minutes_are_kept() -> None:
     assert len(histories.series("f1", 10_000)) == 600
 
 
-def test_forwards_that_are_gone_are_forgotten() -> None:
+def test_removed_forwards_are_dropped() -> None:
     histories = TrafficHistories()
     histories.sample([counted(0)], 0)
     histories.sample([counted(5)], 1)
@@ -57,7 +57,7 @@ def test_forwards_that_are_gone_are_forgotten() -> None:
     assert histories.series("f1", 10) == []
 
 
-def test_whoever_comes_later_is_told() -> None:
+def test_merge_of_an_exported_history() -> None:
     before, after = TrafficHistories(), TrafficHistories()
     for now, down in enumerate((0, 10, 30)):
         before.sample([counted(down)], now)

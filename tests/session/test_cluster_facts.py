@@ -63,10 +63,10 @@ def to(kind: TargetKind, name: str, state: ForwardState = ForwardState.WAITING) 
     return forward(state, spec=spec, pod=None)
 
 
-async def test_all_there_is_to_know_is_asked_for_once(world: Scenario) -> None:
+async def test_facts_are_read_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     for _ in range(5):
-        known = await world.stations.look(forward(), None)
+        known = await world.stations.inspect(forward(), None)
         assert known.pod is not None
         assert known.node is not None
         assert known.health is not None
@@ -77,20 +77,20 @@ async def test_all_there_is_to_know_is_asked_for_once(world: Scenario) -> None:
     assert sum(one.path == "/version" for one in world.api.requests) == 1
 
 
-async def test_a_health_that_is_known_is_not_asked_for(world: Scenario) -> None:
-    assert (await world.stations.look(forward(), HEALTHY)).health is HEALTHY
+async def test_available_health_is_not_read(world: Scenario) -> None:
+    assert (await world.stations.inspect(forward(), HEALTHY)).health is HEALTHY
     assert not any(one.path == "/version" for one in world.api.requests)
 
 
-async def test_who_may_read_nothing_knows_nothing_and_asks_once(world: Scenario) -> None:
+async def test_forbidden_facts_are_missing_and_read_once(world: Scenario) -> None:
     world.api.denied |= {("*", "pods"), ("*", "nodes")}
     for _ in range(5):
-        known = await world.stations.look(forward(), HEALTHY)
+        known = await world.stations.inspect(forward(), HEALTHY)
         assert (known.pod, known.node) == (None, None)
     assert (world.count("pods"), world.count("nodes")) == (1, 1)
 
 
-async def test_a_server_that_is_silent_holds_nobody_up(
+async def test_unresponsive_server_delays_by_two_seconds_at_most(
     world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (refresh_cache, stations_module):
@@ -98,12 +98,12 @@ async def test_a_server_that_is_silent_holds_nobody_up(
     world.api.stalled = True
     began = time.monotonic()
     for _ in range(10):
-        known = await world.stations.look(forward(), None)
+        known = await world.stations.inspect(forward(), None)
         assert (known.health, known.pod) == (None, None)
     assert time.monotonic() - began < 1.5
 
 
-async def test_the_pod_to_come_is_shown_until_there_is_one(world: Scenario) -> None:
+async def test_candidate_is_shown_without_a_pod(world: Scenario) -> None:
     world.api.put("deployments", workload("web"))
     world.api.put("services", service("web"))
     world.api.put("pods", pod("web-old", ready=False))
@@ -115,21 +115,21 @@ async def test_the_pod_to_come_is_shown_until_there_is_one(world: Scenario) -> N
         (TargetKind.SELECTOR, "app=web"),
         (TargetKind.POD, "web-new"),
     ):
-        known = await world.stations.look(to(kind, name), HEALTHY)
+        known = await world.stations.inspect(to(kind, name), HEALTHY)
         assert known.pod is not None
         assert known.pod.pod.name == "web-new"
     # The one it was connected to last is gone.
-    known = await world.stations.look(forward(ForwardState.RECONNECTING), HEALTHY)
+    known = await world.stations.inspect(forward(ForwardState.RECONNECTING), HEALTHY)
     assert known.pod is not None
     assert known.pod.pod.name == "web-new"
 
 
-async def test_another_pod_behind_the_forward_is_asked_for_at_once(world: Scenario) -> None:
+async def test_new_pod_is_read_at_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.put("pods", pod("web-2"))
-    first = await world.stations.look(forward(), HEALTHY)
+    first = await world.stations.inspect(forward(), HEALTHY)
     moved = PodRef(namespace="shop", name="web-2", uid="uid-web-2", node="node-a")
-    second = await world.stations.look(forward(pod=moved), HEALTHY)
+    second = await world.stations.inspect(forward(pod=moved), HEALTHY)
     assert first.pod is not None
     assert second.pod is not None
     assert (first.pod.pod.name, second.pod.pod.name) == ("web-1", "web-2")
@@ -149,7 +149,7 @@ def _several() -> dict[str, Any]:
     return made
 
 
-async def test_the_container_that_declares_the_port_is_read(world: Scenario) -> None:
+async def test_log_is_of_the_container_that_declares_the_port(world: Scenario) -> None:
     world.api.put("pods", _several())
     log = await pod_log(world.cluster, forward(), "", 200)
     assert (log.pod, log.container, log.lines) == ("web-1", "second", ("one", "two"))
@@ -160,13 +160,13 @@ async def test_the_container_that_declares_the_port_is_read(world: Scenario) -> 
 
 
 @pytest.mark.parametrize(("lines", "asked"), [(-5, 1), (0, 1), (10**9, MAX_LOG_LINES)])
-async def test_how_many_lines_is_bounded(world: Scenario, lines: int, asked: int) -> None:
+async def test_log_lines_are_bounded(world: Scenario, lines: int, asked: int) -> None:
     world.api.put("pods", pod("web-1"))
     assert len((await pod_log(world.cluster, forward(), "", lines)).lines) == min(asked, 2)
     assert world.logs[0]["tailLines"] == str(asked)
 
 
-async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: Scenario) -> None:
+async def test_log_needs_no_permission_to_read_pods(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.intercept = lambda request: (
         Reply(200, b"hello\n", "text/plain") if request.path.endswith("/log") else Reply(403, b"no")
@@ -179,7 +179,7 @@ async def test_who_may_read_logs_need_not_be_able_to_read_pods(world: Scenario) 
     assert failed.value.forbidden
 
 
-async def test_a_log_one_may_not_read(world: Scenario) -> None:
+async def test_forbidden_log(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.intercept = lambda request: (
         Reply(403, b"no") if request.path.endswith("/log") else None
@@ -191,7 +191,7 @@ async def test_a_log_one_may_not_read(world: Scenario) -> None:
     assert no.value.forbidden
 
 
-async def test_no_pod_no_log(world: Scenario) -> None:
+async def test_log_without_a_pod(world: Scenario) -> None:
     world.api.put("deployments", workload("web"))
     with pytest.raises(ForwardError, match="there is no pod behind shop/deploy/web:http") as no:
         await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "web"), "", 10)

@@ -50,7 +50,7 @@ def states(found: dict[HopKind, Hop]) -> list[HopState]:
     return [hop.state for hop in found.values()]
 
 
-def test_a_way_that_works() -> None:
+def test_hops_of_a_ready_forward() -> None:
     found = way(forward())
     assert states(found) == [OK] * 6
     assert [(hop.name, hop.facts, hop.latency_s) for hop in found.values()] == [
@@ -81,9 +81,7 @@ FAULTS: list[tuple[Forward, Reason | None, HopKind]] = [
 
 
 @pytest.mark.parametrize(("of", "obstacle", "broken"), FAULTS, ids=[hop for _, _, hop in FAULTS])
-def test_exactly_one_station_is_broken(
-    of: Forward, obstacle: Reason | None, broken: HopKind
-) -> None:
+def test_exactly_one_hop_is_broken(of: Forward, obstacle: Reason | None, broken: HopKind) -> None:
     found = way(of, obstacle)
     place = list(HopKind).index(broken)
     assert states(found) == [OK] * place + [BAD] + [UNKNOWN] * (5 - place)
@@ -93,7 +91,7 @@ def test_exactly_one_station_is_broken(
     assert [kind for kind, hop in found.items() if hop.error] == [broken]
 
 
-def test_a_pod_without_a_node_has_no_kubelet() -> None:
+def test_pod_without_a_node_has_no_kubelet() -> None:
     pod = msgspec.structs.replace(POD, node="", ip="", status="Pending", ready=False)
     known = ClusterFacts(health=HEALTHY, pod=PodDetails(pod=pod))
     waiting = forward(ForwardState.WAITING, pod=None, remote_port=None)
@@ -124,11 +122,11 @@ def test_refused_connections() -> None:
         (forward(ForwardState.STOPPED, paused=True), [OK] + [UNKNOWN] * 5),
     ],
 )
-def test_what_has_not_come_through_is_not_claimed(of: Forward, expected: list[HopState]) -> None:
+def test_hops_are_unknown_before_ready(of: Forward, expected: list[HopState]) -> None:
     assert states(way(of)) == expected
 
 
-def test_the_local_end() -> None:
+def test_local_hop() -> None:
     paused = way(forward(ForwardState.STOPPED, paused=True))[LOCAL]
     assert paused.facts[0] == "paused: connections are refused"
     closed = way(forward(ForwardState.STARTING, listening=()))[LOCAL]
@@ -137,14 +135,14 @@ def test_the_local_end() -> None:
     assert "1 connection waiting" in queued.facts
 
 
-def test_an_api_server_that_is_ill_while_the_tunnel_holds() -> None:
+def test_unhealthy_api_server_behind_a_working_tunnel() -> None:
     found = way(forward(), None, ClusterFacts(server="api:6443", health=DOWN))
     assert states(found) == [OK] * 6
     assert (found[API].name, found[API].error) == ("api:6443", "api:6443 refuses connections")
     assert found[API].hint
 
 
-def test_with_nothing_to_tell() -> None:
+def test_hops_without_facts() -> None:
     found = way(forward(), None, ClusterFacts())
     assert [hop.name for hop in found.values()] == [
         "127.0.0.1:8080",
@@ -166,14 +164,14 @@ def pod_alone() -> ClusterFacts:
     return ClusterFacts(pod=KNOWN.pod)
 
 
-def test_a_port_that_no_container_declares() -> None:
+def test_undeclared_port() -> None:
     udp = DeclaredPort(number=8080, protocol=PortProtocol.UDP, container="main")
     pod = msgspec.structs.replace(POD, ports=(udp,))
     port = way(forward(), None, ClusterFacts(pod=PodDetails(pod=pod)))[PORT]
     assert port.facts[0] == "declared by no container"
 
 
-def test_nothing_a_cluster_says_moves_the_cursor() -> None:
+def test_control_characters_are_stripped() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07a\rb\nc\u202ed" + "x" * 1000
     node = NodeDetails(
         name=evil, address=evil, kubelet=evil, runtime=evil, ready=False, trouble=evil

@@ -1,6 +1,6 @@
-"""What the API server tells about the stations of a forward's way: pod, node, its own health.
+"""Facts about the hops of a forward from its API server: pod, node, health.
 
-Knows nothing of the engine. Whatever a person may not read is simply not known.
+Independent of the engine. What the user may not read is missing.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from tui_forward.session.refresh_cache import FIRST_RESULT_TIMEOUT_S, StaleWhile
 MAX_LOG_BYTES = 256 * 1024
 MAX_LOG_LINES = 5000
 
-_HEALTH_S = 5.0
-_POD_S = 2.0
-_NODE_S = 60.0
-# While something is broken, the node may be what breaks it.
-_NODE_IN_DOUBT_S = 5.0
-# Of the pods that a target selects only so many are looked at for the one that comes next.
+_HEALTH_MAX_AGE_S = 5.0
+_POD_MAX_AGE_S = 2.0
+_NODE_MAX_AGE_S = 60.0
+# While the forward is not ready, the node may be the cause.
+_NODE_MAX_AGE_NOT_READY_S = 5.0
+# How many of the selected pods are considered for the candidate.
 _CANDIDATES = 50
 
 
 class ClusterInspector:
-    """Asks the clusters, and remembers for a while.
+    """Reads facts from the clusters, and caches them.
 
     Args:
-        cluster_of: The cluster of a context; may raise ConfigError.
+        cluster_of: Returns the client of a context; may raise ConfigError.
     """
 
     def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
@@ -55,12 +55,12 @@ class ClusterInspector:
         self._pods: StaleWhileRevalidateCache[PodDetails] = StaleWhileRevalidateCache()
         self._nodes: StaleWhileRevalidateCache[NodeDetails] = StaleWhileRevalidateCache()
 
-    async def look(self, forward: Forward, health: ApiHealth | None) -> ClusterFacts:
-        """What is known of a forward's stations; waits two seconds at most.
+    async def inspect(self, forward: Forward, health: ApiHealth | None) -> ClusterFacts:
+        """Return the facts about the hops of a forward; waits two seconds at most.
 
         Args:
-            forward: The forward as it stands.
-            health: What is known of its API server already.
+            forward: The forward.
+            health: Health of its API server, if available already.
 
         Raises:
             ConfigError: There is no such context.
@@ -78,7 +78,7 @@ class ClusterInspector:
         if health is not None and health.ok is not None:
             return health
         return await self._health.get(
-            cluster.context, cluster.health, lasts_s=_HEALTH_S, until=until
+            cluster.context, cluster.health, max_age_s=_HEALTH_MAX_AGE_S, until=until
         )
 
     async def _pod_and_node(
@@ -88,7 +88,7 @@ class ClusterInspector:
         pod = await self._pods.get(
             (target, ref.uid if ref is not None else ""),
             lambda: find_pod(cluster, forward),
-            lasts_s=_POD_S,
+            max_age_s=_POD_MAX_AGE_S,
             until=until,
         )
         name = pod.pod.node if pod is not None else ref.node if ref is not None else ""
@@ -98,24 +98,24 @@ class ClusterInspector:
         node = await self._nodes.get(
             (target.context, name),
             lambda: cluster.node(name),
-            lasts_s=_NODE_S if ready else _NODE_IN_DOUBT_S,
+            max_age_s=_NODE_MAX_AGE_S if ready else _NODE_MAX_AGE_NOT_READY_S,
             until=until,
         )
         return pod, node
 
     async def close(self) -> None:
-        """Ask no more."""
-        for memory in (self._health, self._pods, self._nodes):
-            await memory.close()
+        """Cancel all reads."""
+        for cache in (self._health, self._pods, self._nodes):
+            await cache.close()
 
 
 async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
-    """The pod behind a forward; if it is gone, or none was found yet, the one to come.
+    """Return the pod behind a forward; if it is gone or not found yet, the best candidate.
 
     Raises:
-        ApiError: `not_found`, or `forbidden`, or whatever the server says.
-        ForwardError: The target means no pod at all now.
-        AuthError, ConfigError, TransportError: The server cannot be asked.
+        ApiError: `not_found`, `forbidden`, or another error of the server.
+        ForwardError: The target has no pod now.
+        AuthError, ConfigError, TransportError: The server cannot be reached.
     """
     target, ref = forward.spec.target, forward.pod
     name = ref.name if ref is not None else ""
@@ -160,7 +160,7 @@ async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
 
 
 async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
-    """See `Session.pod_log`.
+    """Return log lines; see `Session.pod_log`.
 
     Raises:
         ApiError, ForwardError, AuthError, ConfigError, TransportError: As there.
@@ -169,7 +169,7 @@ async def pod_log(cluster: ClusterClient, forward: Forward, container: str, line
     try:
         pod = await find_pod(cluster, forward)
     except ApiError as error:
-        # Whoever may not read pods may still read their logs.
+        # Users who may not read pods may still read their logs.
         if not error.forbidden or forward.pod is None:
             raise
         namespace, name = forward.pod.namespace, forward.pod.name

@@ -1,4 +1,4 @@
-"""The clusters of a kubeconfig, and the live picture of them, as one backend of a session."""
+"""Backend of a session: the clusters of a kubeconfig and their live views."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tui_forward.model import (
 from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
-    # Loaded when somebody looks closely at a forward: the start need not wait for it.
+    # Loaded when the hops of a forward are first requested, to start faster.
     from tui_forward.session.cluster_facts import ClusterInspector
     from tui_forward.session.diagnosis import ClusterFacts
 
-# What is known of an API server is worth nothing once nobody asks it any more.
-_HEALTH_LASTS_S = 30.0
+# The health of an API server is outdated once no view refreshes it.
+_HEALTH_MAX_AGE_S = 30.0
 
 
 class KubernetesBackend:
-    """Implements `local.Backend` over `kube` and `catalog`.
+    """Implementation of `local.ClusterBackend` over `kube` and `catalog`.
 
     Args:
         kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
-        context: What counts as the current context.
+        context: Overrides the current context of the kubeconfig.
     """
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
@@ -45,44 +45,44 @@ class KubernetesBackend:
         self._clusters = ClusterClients(self._source)
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
-        self._stations: ClusterInspector | None = None
+        self._inspector: ClusterInspector | None = None
         self._health: dict[str, tuple[float, ApiHealth]] = {}
 
     def contexts(self) -> tuple[Context, ...]:
-        """See `Backend.contexts`."""
+        """See `ClusterBackend.contexts`."""
         return self._source.contexts()
 
     def current_context(self) -> str:
-        """See `Backend.current_context`."""
+        """See `ClusterBackend.current_context`."""
         return self._source.current()
 
     def namespace(self, context: str) -> str:
-        """See `Backend.namespace`."""
+        """See `ClusterBackend.namespace`."""
         return self._clusters.get(context).namespace
 
     def access(self, context: str) -> ServerAccess:
-        """See `Clusters.access`."""
+        """See `ClusterProvider.access`."""
         return self._clusters.get(context)
 
     def watch(self, target: Target) -> TargetWatch:
-        """See `Clusters.watch`."""
+        """See `ClusterProvider.watch`."""
         return self._resolver.watch(target)
 
     def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
-        """See `Backend.catalog`."""
+        """See `ClusterBackend.catalog`."""
         view = self._catalog.view(scope, since)
         if view.health is not None:
             self._health[scope.context] = (time.monotonic(), view.health)
         return view
 
     def health(self) -> tuple[ApiHealth, ...]:
-        """See `Backend.health`: of the contexts looked at lately, and of those out of reach."""
+        """See `ClusterBackend.health`: of recently viewed contexts, and of unreachable ones."""
         now = time.monotonic()
-        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_LASTS_S]:
+        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_MAX_AGE_S]:
             del self._health[context]
-        looked_at = tuple(health for _, health in self._health.values())
-        # Forwards whose cluster nobody looks at: their own watches say that it is gone.
-        return looked_at + tuple(
+        viewed = tuple(health for _, health in self._health.values())
+        # Without a view, the watches of forwards detect an unreachable cluster.
+        return viewed + tuple(
             ApiHealth(
                 context=context, ok=False, code=error.code, error=error.message, hint=error.hint
             )
@@ -91,9 +91,9 @@ class KubernetesBackend:
         )
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
-        """See `Backend.look`."""
+        """See `ClusterBackend.inspect`."""
         context = forward.spec.target.context
-        # What a forward's own watches meet now, before what was measured seconds ago.
+        # The current errors of the forward's own watches take precedence over older health.
         health = next((one for one in self.health() if one.context == context), None)
         error = self._resolver.unreachable().get(context)
         if error is not None:
@@ -105,36 +105,36 @@ class KubernetesBackend:
                 error=error.message,
                 hint=error.hint,
             )
-        if self._stations is None:
+        if self._inspector is None:
             from tui_forward.session.cluster_facts import ClusterInspector
 
-            self._stations = ClusterInspector(self._clusters.get)
-        return await self._stations.look(forward, health)
+            self._inspector = ClusterInspector(self._clusters.get)
+        return await self._inspector.inspect(forward, health)
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
-        """See `Backend.pod_log`."""
+        """See `ClusterBackend.pod_log`."""
         from tui_forward.session.cluster_facts import pod_log
 
         cluster = self._clusters.get(forward.spec.target.context)
         return await pod_log(cluster, forward, container, lines)
 
     def refresh(self) -> None:
-        """See `Clusters.poke`."""
+        """See `ClusterProvider.refresh`."""
         self._resolver.refresh()
         self._catalog.refresh()
 
     def revision(self) -> Signature:
-        """See `Backend.revision`."""
+        """See `ClusterBackend.revision`."""
         return self._source.revision()
 
     def has_changed(self, before: Signature, now: Signature) -> bool:
-        """See `Backend.differ`."""
+        """See `ClusterBackend.has_changed`."""
         return has_changed(before, now)
 
     async def close(self) -> None:
-        """See `Backend.close`."""
-        if self._stations is not None:
-            await self._stations.close()
+        """See `ClusterBackend.close`."""
+        if self._inspector is not None:
+            await self._inspector.close()
         await self._resolver.close()
         await self._catalog.close()
         await self._clusters.close()

@@ -1,4 +1,4 @@
-"""The session in this process: an engine, and whatever knows the clusters."""
+"""Session in this process, over an engine and a cluster backend."""
 
 from __future__ import annotations
 
@@ -42,92 +42,91 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How often the kubeconfig files are looked at: a few stat(2). More often while somebody waits
-# for a person to log in, which may begin at any moment.
-_LOOK_EVERY_S = 1.0
-_LOOK_OFTEN_S = 0.1
-# The engine's modules take 0.1 s to load. Whoever opens the session wants to see the cluster
-# first; by the time a forward is wanted they are there.
+# Interval of kubeconfig checks (a few stat(2)). Shorter while a forward waits for a login.
+_CHECK_INTERVAL_S = 1.0
+_BLOCKED_CHECK_INTERVAL_S = 0.1
+# The engine's modules take 0.1 s to load. The cluster is shown first; the modules are loaded
+# before the first forward is started.
 _ENGINE = "tui_forward.engine.engine"
-_LOAD_ENGINE_AFTER_S = 1.5
+_ENGINE_LOAD_DELAY_S = 1.5
 
 
 class ClusterBackend(Protocol):
-    """The clusters of a kubeconfig and the picture of them, as a session needs it.
+    """The clusters of a kubeconfig and their live views.
 
-    What the engine needs of it (`engine.world.Clusters`) is said here again, so that the engine
-    need not be loaded to know.
+    Repeats the methods of `engine.context.ClusterProvider`, so that the engine need not be
+    loaded.
     """
 
     def access(self, context: str) -> ServerAccess:
-        """See `engine.world.Clusters.access`."""
+        """See `ClusterProvider.access`."""
 
     def watch(self, target: Target) -> TargetWatch:
-        """See `engine.world.Clusters.watch`."""
+        """See `ClusterProvider.watch`."""
 
     def refresh(self) -> None:
-        """See `engine.world.Clusters.poke`."""
+        """See `ClusterProvider.refresh`."""
 
     def contexts(self) -> tuple[Context, ...]:
-        """The contexts of the kubeconfig.
+        """Return the contexts of the kubeconfig.
 
         Raises:
             ConfigError: The kubeconfig is missing or invalid.
         """
 
     def current_context(self) -> str:
-        """Name of the current context.
+        """Return the name of the current context.
 
         Raises:
             ConfigError: There is none, or the kubeconfig is missing or invalid.
         """
 
     def namespace(self, context: str) -> str:
-        """The namespace of a context.
+        """Return the namespace of a context.
 
         Raises:
             ConfigError: There is no such context.
         """
 
     def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
-        """The live picture of a scope, or its changes since a version. Never blocks.
+        """Return the live view of a scope, or its changes since a version. Never blocks.
 
         Raises:
             ConfigError: There is no such context.
         """
 
     def health(self) -> tuple[ApiHealth, ...]:
-        """What is known of the API servers in use."""
+        """Return the health of the API servers in use."""
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
-        """What is known of a forward's stations. Waits for two seconds at most.
+        """Return facts about the hops of a forward; waits two seconds at most.
 
         Raises:
             ConfigError: There is no such context.
         """
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
-        """See `Session.pod_log`, and for what it raises."""
+        """See `Session.pod_log`; raises the same errors."""
 
     def revision(self) -> Any:
-        """What the files with the credentials look like now."""
+        """Return the state of the kubeconfig and the files it names."""
 
     def has_changed(self, before: Any, now: Any) -> bool:
-        """Whether they have changed between two revisions."""
+        """Return whether they have changed between two revisions."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections and watches."""
 
 
 class LocalSession:
-    """A `Session` over an engine in this process. Make it inside a running event loop.
+    """`Session` over an engine in this process; created inside a running event loop.
 
     Args:
         kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
-        context: `--context`: what counts as the current context.
+        context: `--context`: overrides the current context of the kubeconfig.
         limits: Bounds of the data path.
-        backend: In place of the one made from the kubeconfig.
-        monitor_system: Notice sleep and network changes.
+        backend: Default: made from the kubeconfig.
+        monitor_system: Detect sleep and network changes.
     """
 
     def __init__(
@@ -146,35 +145,35 @@ class LocalSession:
         self._backend = backend
         self._limits = limits
         self._monitor_system = monitor_system
-        self._made: Engine | None = None
+        self._engine_or_none: Engine | None = None
         self._closed = False
         self._health: tuple[ApiHealth, ...] = ()
         self._health_version = 0
         self._helpers = [
-            spawn_restarting(self._heed_kubeconfig, name="kubeconfig"),
+            spawn_restarting(self._watch_kubeconfig, name="kubeconfig"),
             spawn(self._load_engine(), name="engine"),
         ]
 
     @property
     def _engine(self) -> Engine:
-        if self._made is None:
+        if self._engine_or_none is None:
             if self._closed:
                 raise UsageError("the session is closed")
             from tui_forward.engine.engine import Engine
 
-            self._made = Engine(
+            self._engine_or_none = Engine(
                 self._backend, limits=self._limits, monitor_system=self._monitor_system
             )
-        return self._made
+        return self._engine_or_none
 
     async def _load_engine(self) -> None:
-        await asyncio.sleep(_LOAD_ENGINE_AFTER_S)
+        await asyncio.sleep(_ENGINE_LOAD_DELAY_S)
         await asyncio.to_thread(import_module, _ENGINE)
 
     # Commands -------------------------------------------------------------------------
 
     async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
-        """See `Session.start`; `forward_id` is the one it had in the engine before."""
+        """See `Session.start`; `forward_id` is its id in the previous engine."""
         target = spec.target
         context = target.context or self._backend.current_context()
         namespace = target.namespace or self._backend.namespace(context)
@@ -200,37 +199,37 @@ class LocalSession:
         self._engine.reconnect(forward_id)
 
     async def set_keep_running(self, on: bool) -> None:
-        """See `Session.keep`."""
+        """See `Session.set_keep_running`."""
         if on:
-            raise UsageError("these forwards end with the program that began them")
+            raise UsageError("these forwards stop when this program ends")
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
-        """See `Session.keep_if_lost`."""
+        """See `Session.set_keep_running_if_lost`."""
         await self.set_keep_running(on)
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""
         self._engine.close_connection(connection_id)
 
-    # From process to process ----------------------------------------------------------
+    # Handover ----------------------------------------------------------
 
     def inherit(self, sockets: InheritedSockets) -> None:
-        """Take what another process listened on: forwards begun next need not bind it."""
+        """Take over listening sockets of another process, for the forwards started next."""
         self._engine.adopt_sockets(sockets)
 
     def hold(self) -> InheritedSockets:
-        """Accept no connections for now; gives all sockets that listen."""
-        return self._engine.pause_accepting() if self._made is not None else {}
+        """Stop accepting for now, and return all listening sockets."""
+        return self._engine.pause_accepting() if self._engine_or_none is not None else {}
 
     def release(self) -> None:
         """Undo `hold`. Idempotent."""
-        if self._made is not None:
-            self._made.resume_accepting()
+        if self._engine_or_none is not None:
+            self._engine_or_none.resume_accepting()
 
     async def drain(self, longest_s: float) -> None:
-        """Listen no more; wait until the connections there are have ended. Close afterwards."""
-        if self._made is not None:
-            await self._made.drain(longest_s)
+        """Close the listeners, and wait until the open connections have ended; then close."""
+        if self._engine_or_none is not None:
+            await self._engine_or_none.drain(longest_s)
 
     # Reading --------------------------------------------------------------------------
 
@@ -240,7 +239,7 @@ class LocalSession:
         if health != self._health:
             self._health = health
             self._health_version += 1
-        if self._made is None:
+        if self._engine_or_none is None:
             return Snapshot(version=self._health_version, at=time.time(), health=health)
         forwards = self._engine.forwards()
         return Snapshot(
@@ -261,7 +260,7 @@ class LocalSession:
 
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
-        return self._made.histories() if self._made is not None else ()
+        return self._engine_or_none.histories() if self._engine_or_none is not None else ()
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """See `Session.hops`."""
@@ -269,14 +268,14 @@ class LocalSession:
         from tui_forward.session.hops import build_hops
 
         try:
-            known = await self._backend.inspect(self._engine.forward(forward_id))
+            facts = await self._backend.inspect(self._engine.forward(forward_id))
         except ConfigError:
-            known = ClusterFacts()  # the forward says so itself
-        # As it stands now, not as it stood before the wait.
+            facts = ClusterFacts()  # the forward reports the error
+        # The forward as it is now, not as it was before the wait.
         return build_hops(
             self._engine.forward(forward_id),
             self._engine.not_ready_cause(forward_id),
-            known,
+            facts,
             self._engine.connections(forward_id),
         )
 
@@ -309,7 +308,7 @@ class LocalSession:
             )
             return CatalogView(scope=scope, version=0, complete=True, health=health)
 
-    # Life -----------------------------------------------------------------------------
+    # Closing, kubeconfig ---------------------------------------------------------------
 
     async def close(self) -> None:
         """Stop everything. Idempotent."""
@@ -317,24 +316,25 @@ class LocalSession:
         for helper in self._helpers:
             helper.cancel()
         await asyncio.gather(*self._helpers, return_exceptions=True)
-        if self._made is not None:
-            await self._made.close()
+        if self._engine_or_none is not None:
+            await self._engine_or_none.close()
         await self._backend.close()
 
-    async def _heed_kubeconfig(self) -> None:
-        """A login in another terminal wakes whatever waits for credentials, all at once."""
-        seen, looked_at = self._backend.revision(), time.monotonic()
+    async def _watch_kubeconfig(self) -> None:
+        """Retry everything that waits for credentials after a login in another terminal."""
+        revision, checked_at = self._backend.revision(), time.monotonic()
         while True:
-            await asyncio.sleep(_LOOK_OFTEN_S)
-            blocked = self._made is not None and self._made.blocked
-            if not blocked and time.monotonic() - looked_at < _LOOK_EVERY_S:
+            await asyncio.sleep(_BLOCKED_CHECK_INTERVAL_S)
+            blocked = self._engine_or_none is not None and self._engine_or_none.blocked
+            if not blocked and time.monotonic() - checked_at < _CHECK_INTERVAL_S:
                 continue
-            looked_at = time.monotonic()
-            now = self._backend.revision()
-            changed, seen = self._backend.has_changed(seen, now), now
+            checked_at = time.monotonic()
+            latest = self._backend.revision()
+            changed = self._backend.has_changed(revision, latest)
+            revision = latest
             if changed:
                 _log.info("the kubeconfig or a file it names has changed")
-                if self._made is not None:
-                    self._made.retry_waiting("the kubeconfig has changed")
+                if self._engine_or_none is not None:
+                    self._engine_or_none.retry_waiting("the kubeconfig has changed")
                 else:
                     self._backend.refresh()

@@ -1,7 +1,7 @@
-"""What was asked of an API server a moment ago, so that a screen may ask once a second.
+"""Stale-while-revalidate cache for API server reads (RFC 5861).
 
-Nobody waits for it longer than `PATIENCE_S`, and each thing is asked for by one request at a
-time, however many look.
+Coalesces concurrent reads of a key. The first read waits at most `FIRST_RESULT_TIMEOUT_S`; later
+ones return the cached value and refresh it in the background.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from tui_forward.errors import ApiError, TuiForwardError
+from tui_forward.errors import ApiError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 
 _log = logging.getLogger(__name__)
 
 FIRST_RESULT_TIMEOUT_S = 2.0
-"""How long the first answer is waited for."""
+"""How long the first read of a key waits."""
 
-_ANSWER_S = 10.0
-# What could not be had for a reason that passes is asked for again after this long.
+_READ_TIMEOUT_S = 10.0
+# Interval of retries after a temporary failure.
 _RETRY_S = 5.0
 _UNUSED_S = 120.0
-_MOST = 64
+_MAX_ENTRIES = 64
 
 T = TypeVar("T")
 
@@ -32,15 +33,15 @@ class _Entry(Generic[T]):
     def __init__(self) -> None:
         self.value: T | None = None
         self.error: TuiForwardError | None = None
-        self.known = False
-        self.asked_at = 0.0
-        self.answered_at = 0.0
+        self.is_loaded = False
+        self.started_at = 0.0
+        self.loaded_at = 0.0
         self.used_at = 0.0
         self.task: asyncio.Task[None] | None = None
 
 
 class StaleWhileRevalidateCache(Generic[T]):
-    """Values by key, each with its age and with the latest failure to renew it."""
+    """Cached values by key, each with its age and its latest failure."""
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, _Entry[T]] = {}
@@ -49,42 +50,42 @@ class StaleWhileRevalidateCache(Generic[T]):
     async def get(
         self,
         key: Hashable,
-        ask: Callable[[], Awaitable[T]],
+        read: Callable[[], Awaitable[T]],
         *,
-        lasts_s: float,
+        max_age_s: float,
         until: float,
     ) -> T | None:
-        """A value, at most `lasts_s` old if the server keeps up; None if it cannot be had.
+        """Return a value, at most `max_age_s` old if the server keeps up; None if unavailable.
 
-        The first answer is waited for until `until` (monotonic seconds). Later on the value
-        there is is returned at once, and renewed meanwhile. Safe to cancel.
+        The first read waits until `until`. Later the cached value is returned at once, and
+        refreshed in the background. Safe to cancel.
 
         Args:
-            key: What is asked for.
-            ask: Asks. What it raises of `TuiForwardError` is remembered like a value; a
-                refusal (403) or absence (404) in place of the value there was.
-            lasts_s: How long an answer is good for.
-            until: When patience ends.
+            key: Identifies the value.
+            read: Reads it. A `TuiForwardError` is cached like a value; a refusal (403) or
+                absence (404) replaces the previous value.
+            max_age_s: Age after which a value is refreshed.
+            until: Monotonic seconds at which the first read stops waiting.
         """
         if self._closed:
             return None
         now = time.monotonic()
-        self._forget(now)
+        self._drop_unused(now)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = _Entry()
         entry.used_at = now
-        if entry.task is None and not self._is_fresh(entry, now, lasts_s):
-            entry.asked_at = now
-            entry.task = asyncio.create_task(self._ask(entry, ask), name="asking the API server")
-        if entry.task is not None and not entry.known:
-            patience_s = min(entry.asked_at + FIRST_RESULT_TIMEOUT_S, until) - now
-            if patience_s > 0:
-                await asyncio.wait({entry.task}, timeout=patience_s)
+        if entry.task is None and not self._is_fresh(entry, now, max_age_s):
+            entry.started_at = now
+            entry.task = asyncio.create_task(self._load(entry, read), name="API server read")
+        if entry.task is not None and not entry.is_loaded:
+            timeout_s = min(entry.started_at + FIRST_RESULT_TIMEOUT_S, until) - now
+            if timeout_s > 0:
+                await asyncio.wait({entry.task}, timeout=timeout_s)
         return entry.value
 
     async def close(self) -> None:
-        """Ask no more; what is asked for from now on is not known."""
+        """Cancel all reads; `get` returns None from now on."""
         self._closed = True
         tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
         self._entries.clear()
@@ -93,37 +94,37 @@ class StaleWhileRevalidateCache(Generic[T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @staticmethod
-    def _is_fresh(entry: _Entry[T], now: float, lasts_s: float) -> bool:
-        if not entry.known:
+    def _is_fresh(entry: _Entry[T], now: float, max_age_s: float) -> bool:
+        if not entry.is_loaded:
             return False
         if entry.error is not None and not _is_final(entry.error):
-            lasts_s = min(lasts_s, _RETRY_S)
-        return now - entry.answered_at < lasts_s
+            max_age_s = min(max_age_s, _RETRY_S)
+        return now - entry.loaded_at < max_age_s
 
-    async def _ask(self, entry: _Entry[T], ask: Callable[[], Awaitable[T]]) -> None:
+    async def _load(self, entry: _Entry[T], read: Callable[[], Awaitable[T]]) -> None:
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                entry.value = await ask()
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                entry.value = await read()
             entry.error = None
         except TimeoutError:
-            entry.error = TuiForwardError("the API server takes too long")
+            entry.error = TransportError(Reason(code=ReasonCode.NETWORK_TIMEOUT))
         except TuiForwardError as error:
             entry.error = error
             if _is_final(error):
                 entry.value = None
-        except Exception as error:  # noqa: BLE001 - a bug must not leave it unanswered
-            _log.exception("cannot learn about a station")
+        except Exception as error:  # noqa: BLE001 - the entry must be loaded in any case
+            _log.exception("a read of the API server failed")
             entry.error = TuiForwardError(str(error))
         finally:
-            entry.known = True
-            entry.answered_at = time.monotonic()
+            entry.is_loaded = True
+            entry.loaded_at = time.monotonic()
             entry.task = None
 
-    def _forget(self, now: float) -> None:
-        """Drop what nobody looks at any more, and the longest unused of too many."""
+    def _drop_unused(self, now: float) -> None:
+        """Drop unused entries, and the longest unused ones if there are too many."""
         idle = [(entry.used_at, key) for key, entry in self._entries.items() if entry.task is None]
         idle.sort(key=lambda one: one[0])
-        surplus = len(self._entries) - _MOST
+        surplus = len(self._entries) - _MAX_ENTRIES
         for number, (used_at, key) in enumerate(idle):
             if number < surplus or now - used_at > _UNUSED_S:
                 del self._entries[key]

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from tui_forward.engine.forwards.backoff import Backoff
 
 
-def test_the_bound_grows_with_the_outage_up_to_the_longest() -> None:
+def test_bound_grows_with_the_outage_up_to_a_limit() -> None:
     backoff = Backoff(first_s=1, longest_s=10, draw=lambda: 1.0)
     delays = [backoff.failed(now) for now in (100, 101, 110, 120, 160, 1000)]
     assert delays == pytest.approx([1, 1, 1.5, 3, 9, 10])
     assert backoff.failures == 6
 
 
-def test_an_outage_is_over_soon_after_its_end_and_costs_few_tries() -> None:
+def test_end_of_an_outage_is_noticed_soon_with_few_attempts() -> None:
     backoff = Backoff(draw=lambda: 0.5)
     now, tries = 0.0, 0
     while now < 3600:
@@ -24,13 +24,13 @@ def test_an_outage_is_over_soon_after_its_end_and_costs_few_tries() -> None:
     assert tries < 600
 
 
-def test_a_crowd_shares_the_speed() -> None:
+def test_competitors_share_the_rate() -> None:
     backoff = Backoff(first_s=1, longest_s=100, draw=lambda: 1.0)
     assert [backoff.failed(0, competitors=count) for count in (1, 4, 8, 40)] == [1, 1, 2, 10]
     assert backoff.bound_s(0, competitors=40) == 10
 
 
-def test_a_success_that_does_not_last_changes_nothing() -> None:
+def test_short_success_does_not_reset() -> None:
     backoff = Backoff(first_s=1, longest_s=100, stable_s=5, draw=lambda: 1.0)
     backoff.failed(0)
     backoff.failed(1)
@@ -38,7 +38,7 @@ def test_a_success_that_does_not_last_changes_nothing() -> None:
     assert backoff.failed(6.9) == pytest.approx(1.035)
 
 
-def test_what_worked_for_long_is_tried_again_at_once() -> None:
+def test_loss_after_a_long_success_is_retried_at_once() -> None:
     backoff = Backoff(first_s=1, longest_s=100, stable_s=5, draw=lambda: 1.0)
     for now in range(10):
         backoff.failed(now)
@@ -47,7 +47,7 @@ def test_what_worked_for_long_is_tried_again_at_once() -> None:
     assert backoff.failed(26) == 1
 
 
-def test_the_first_success_counts_from_its_beginning() -> None:
+def test_success_is_timed_from_its_start() -> None:
     backoff = Backoff(stable_s=5, draw=lambda: 1.0)
     backoff.failed(0)
     backoff.succeeded(1)
@@ -55,7 +55,7 @@ def test_the_first_success_counts_from_its_beginning() -> None:
     assert backoff.failed(6) == 0
 
 
-def test_reset_begins_again() -> None:
+def test_reset() -> None:
     backoff = Backoff(first_s=1, draw=lambda: 1.0)
     for now in range(5):
         backoff.failed(now)
@@ -64,7 +64,7 @@ def test_reset_begins_again() -> None:
 
 
 @given(st.integers(0, 5000), st.floats(0, 1, exclude_max=True))
-def test_no_delay_is_ever_beyond_the_longest(failures: int, drawn: float) -> None:
+def test_delay_never_exceeds_the_limit(failures: int, drawn: float) -> None:
     backoff = Backoff(first_s=0.25, longest_s=15, draw=lambda: drawn)
     delay = 0.0
     for _ in range(min(failures, 80)):

@@ -166,7 +166,7 @@ async def test_states_are_events_with_reasons(engine: Engine, backend: FakeBacke
 # Waiting for pods ---------------------------------------------------------------------
 
 
-async def test_waits_with_the_reason_of_the_target(engine: Engine, backend: FakeBackend) -> None:
+async def test_waiting_has_the_reason_of_the_target(engine: Engine, backend: FakeBackend) -> None:
     backend.meaning["web"] = unresolved("0 of 2 pods of deploy/web are ready", hint="look")
     engine.start(spec())
     await until(lambda: only(engine).reason == "0 of 2 pods of deploy/web are ready")
@@ -177,7 +177,7 @@ async def test_waits_with_the_reason_of_the_target(engine: Engine, backend: Fake
     await until(state_is(engine, ForwardState.READY))
 
 
-async def test_a_target_that_does_not_exist_blocks(engine: Engine, backend: FakeBackend) -> None:
+async def test_missing_target_blocks(engine: Engine, backend: FakeBackend) -> None:
     backend.meaning["web"] = unresolved(
         'there is no deployment "web"', ReasonCode.TARGET_NOT_FOUND, hint="check"
     )
@@ -189,7 +189,7 @@ async def test_a_target_that_does_not_exist_blocks(engine: Engine, backend: Fake
     assert only(engine).blocked_by is None
 
 
-async def test_parked_connections_go_through_when_a_pod_is_there(
+async def test_queued_connections_are_served_when_a_pod_is_ready(
     engine: Engine, backend: FakeBackend
 ) -> None:
     backend.meaning["web"] = unresolved("deploy/web has no pods yet")
@@ -204,9 +204,7 @@ async def test_parked_connections_go_through_when_a_pod_is_there(
     assert any("3 connections queued, all served" in text for text in texts(engine, forward_id))
 
 
-async def test_a_connection_is_given_up_after_its_time(
-    engine: Engine, backend: FakeBackend
-) -> None:
+async def test_queued_connection_times_out(engine: Engine, backend: FakeBackend) -> None:
     forward_id = engine.start(spec(queue_timeout_s=0.05))
     await until(lambda: only(engine).listening)
     reader, writer = await asyncio.open_connection("127.0.0.1", only(engine).listening[0].port)
@@ -222,7 +220,7 @@ async def test_a_connection_is_given_up_after_its_time(
     await until(lambda: any("1 given up" in text for text in texts(engine, forward_id)))
 
 
-async def test_more_connections_than_are_held_wait_in_the_kernel(
+async def test_excess_connections_wait_in_the_kernel(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forward_module, "_MAX_QUEUED", 4)
@@ -242,7 +240,7 @@ async def test_more_connections_than_are_held_wait_in_the_kernel(
 # Following ----------------------------------------------------------------------------
 
 
-async def test_follows_the_replacement(
+async def test_pod_with_owner_is_followed(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
@@ -263,7 +261,7 @@ async def test_follows_the_replacement(
     assert only(engine).last_event.startswith("was down ")
 
 
-async def test_moves_at_once_when_the_replacement_is_there(
+async def test_ready_replacement_is_used_at_once(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, watch = await started(engine, backend)
@@ -275,7 +273,7 @@ async def test_moves_at_once_when_the_replacement_is_there(
     assert "pod web-1 was replaced by web-2; connecting to web-2:80" in reasons
 
 
-async def test_a_pod_of_the_same_name_is_another_pod(
+async def test_new_pod_of_the_same_name_is_another_pod(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, _, watch = await started(engine, backend)
@@ -287,7 +285,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(
     assert any("replaced by a new one of the same name" in reason for reason in reasons)
 
 
-async def test_a_container_restart_keeps_the_tunnel(
+async def test_container_restart_keeps_the_tunnel(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
@@ -300,7 +298,7 @@ async def test_a_container_restart_keeps_the_tunnel(
     assert await echo(port) == b"hello"
 
 
-async def test_another_port_of_the_same_pod(
+async def test_changed_port_of_the_same_pod(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, _, watch = await started(engine, backend)
@@ -310,7 +308,7 @@ async def test_another_port_of_the_same_pod(
     assert only(engine).remote_port == 9090
 
 
-async def test_a_pod_that_changes_interrupts_the_dial(
+async def test_changed_pod_interrupts_the_dial(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dials.clear()
@@ -329,7 +327,7 @@ async def test_a_pod_that_changes_interrupts_the_dial(
     await until(lambda: "scaled to 0 replicas" in only(engine).reason)
 
 
-async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
+async def test_pod_with_a_gone_sandbox_is_invalidated(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward_id, _, watch = await started(engine, backend)
@@ -348,7 +346,7 @@ async def test_a_pod_whose_sandbox_is_gone_is_distrusted(
     assert watch.distrusted == ["uid-web-1", "uid-web-2"]
 
 
-async def test_a_pod_the_api_does_not_know_is_distrusted(
+async def test_pod_missing_in_the_api_is_invalidated(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = ApiError('pods "web-1" not found', status=404, status_reason="NotFound")
@@ -364,7 +362,7 @@ async def test_a_pod_the_api_does_not_know_is_distrusted(
 # Losing the tunnel --------------------------------------------------------------------
 
 
-async def test_a_lost_tunnel_is_dialled_again(
+async def test_lost_tunnel_is_dialed_again(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
@@ -384,7 +382,7 @@ async def test_a_lost_tunnel_is_dialled_again(
     assert any("was down" in text for text in texts(engine, forward_id))
 
 
-async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
+async def test_no_connection_gets_a_pool_that_is_down(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
@@ -401,7 +399,7 @@ async def test_nobody_passes_the_gate_between_the_loss_and_its_discovery(
     assert (await waiting) is below.pool  # type: ignore[comparison-overlap]
 
 
-async def test_failing_dials_back_off_with_a_countdown(
+async def test_failing_dials_back_off(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = TransportError("connection refused", hint="is the VPN up?")
@@ -418,7 +416,7 @@ async def test_failing_dials_back_off_with_a_countdown(
 
 
 @pytest.mark.parametrize("wake", ["nudge", "reconnect", "pod event", "neighbour"])
-async def test_waiting_is_cut_short(
+async def test_retry_request_cuts_the_delay(
     engine: Engine,
     backend: FakeBackend,
     below: FakeLowerHalf,
@@ -447,7 +445,7 @@ async def test_waiting_is_cut_short(
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
 
 
-async def test_a_nudge_makes_sure_of_what_seems_to_work(
+async def test_retry_request_probes_a_ready_forward(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
@@ -461,7 +459,7 @@ async def test_a_nudge_makes_sure_of_what_seems_to_work(
 # Blocked ------------------------------------------------------------------------------
 
 
-async def test_credentials_block_and_all_forwards_go_on_at_once(
+async def test_new_credentials_unblock_all_forwards(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = AuthError("the token has expired", hint="run: kubelogin")
@@ -482,7 +480,7 @@ async def test_credentials_block_and_all_forwards_go_on_at_once(
     assert await queued == b"hello"
 
 
-async def test_one_that_gets_through_wakes_the_others(
+async def test_successful_dial_retries_the_other_forwards(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dial_error = AuthError("the token has expired")
@@ -514,7 +512,7 @@ async def test_forbidden_names_verb_and_resource(
     assert "pods/portforward" in forward.hint
 
 
-async def test_a_context_that_cannot_be_used_blocks(
+async def test_unusable_context_blocks(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend.watch_error = ConfigError("there is no context prod", hint="choose another")
@@ -530,7 +528,7 @@ async def test_a_context_that_cannot_be_used_blocks(
 # Supervision --------------------------------------------------------------------------
 
 
-async def test_any_exception_is_a_state_and_a_retry(
+async def test_exception_becomes_a_state_and_a_retry(
     engine: Engine,
     backend: FakeBackend,
     below: FakeLowerHalf,
@@ -549,7 +547,7 @@ async def test_any_exception_is_a_state_and_a_retry(
     await until(lambda: engine.forwards()[1].state is ForwardState.READY)
 
 
-async def test_a_watch_that_fails_is_opened_again(
+async def test_failed_watch_is_reopened(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, watch = await started(engine, backend)
@@ -565,9 +563,7 @@ async def test_a_watch_that_fails_is_opened_again(
 # Refusals -----------------------------------------------------------------------------
 
 
-async def test_a_refusal_is_final_only_from_a_ready_pod(
-    engine: Engine, backend: FakeBackend
-) -> None:
+async def test_refusal_is_final_only_from_a_ready_pod(engine: Engine, backend: FakeBackend) -> None:
     forward_id, port, watch = await started(engine, backend)
     asked = engine._forwards[forward_id]._queue
     refused = ForwardError("connection refused")
@@ -590,7 +586,7 @@ async def test_a_refusal_is_final_only_from_a_ready_pod(
 # The local port -----------------------------------------------------------------------
 
 
-async def test_a_taken_port_names_the_process_and_is_tried_again(
+async def test_taken_port_names_the_process_and_is_retried(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_listener, "_RETRY_S", 0.02)
@@ -609,7 +605,7 @@ async def test_a_taken_port_names_the_process_and_is_tried_again(
     assert await echo(port) == b"hello"
 
 
-async def test_a_port_taken_by_another_forward_names_that(
+async def test_port_of_another_forward_names_that_forward(
     engine: Engine, backend: FakeBackend
 ) -> None:
     _, port, _ = await started(engine, backend)
@@ -621,9 +617,7 @@ async def test_a_port_taken_by_another_forward_names_that(
     assert only(engine).listening[0].port == port
 
 
-async def test_without_a_wish_the_port_is_the_targets_own(
-    engine: Engine, backend: FakeBackend
-) -> None:
+async def test_default_local_port_is_the_targets(engine: Engine, backend: FakeBackend) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     engine.start(spec(port=str(port), local_port=None))
@@ -631,9 +625,7 @@ async def test_without_a_wish_the_port_is_the_targets_own(
     assert only(engine).listening[0].port == port
 
 
-async def test_a_named_port_is_opened_when_its_number_is_known(
-    engine: Engine, backend: FakeBackend
-) -> None:
+async def test_named_port_is_opened_once_resolved(engine: Engine, backend: FakeBackend) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     engine.start(spec(port="http", local_port=None))
@@ -648,7 +640,7 @@ async def test_a_named_port_is_opened_when_its_number_is_known(
 # Pause, resume, reconnect, stop -------------------------------------------------------
 
 
-async def test_a_pause_keeps_the_port_and_refuses(
+async def test_pause_keeps_the_port_and_refuses(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
@@ -674,7 +666,7 @@ async def test_a_pause_keeps_the_port_and_refuses(
     engine.reconnect(forward_id)
 
 
-async def test_reconnecting_cuts_and_dials_again(
+async def test_reconnect_cuts_and_dials_again(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
@@ -685,7 +677,7 @@ async def test_reconnecting_cuts_and_dials_again(
     assert await echo(port) == b"hello"
 
 
-async def test_reconnecting_while_a_dial_hangs(
+async def test_reconnect_during_a_hanging_dial(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     below.dials.clear()
@@ -698,7 +690,7 @@ async def test_reconnecting_while_a_dial_hangs(
     await until(state_is(engine, ForwardState.READY))
 
 
-async def test_stopping_ends_everything(
+async def test_stop_ends_everything(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
@@ -721,10 +713,10 @@ async def test_stopping_ends_everything(
         await engine.stop(forward_id)
 
 
-async def test_stopping_while_everything_hangs_is_bounded(
+async def test_stop_is_bounded_while_everything_hangs(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_CLOSE_S", 0.05)
+    monkeypatch.setattr(reconciler, "_CLOSE_TIMEOUT_S", 0.05)
     monkeypatch.setattr(connection_table, "_END_S", 0.05)
     forward_id, port, _ = await started(engine, backend)
     stuck = asyncio.Event()
@@ -745,7 +737,7 @@ async def test_stopping_while_everything_hangs_is_bounded(
 
 
 @pytest.mark.parametrize("command", ["pause", "stop"])
-async def test_a_command_is_carried_out_even_if_nobody_waits(
+async def test_command_completes_after_its_caller_is_canceled(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf, command: str
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
@@ -765,13 +757,13 @@ async def test_a_command_is_carried_out_even_if_nobody_waits(
     writer.close()
 
 
-async def test_stopping_twice_at_once(engine: Engine, backend: FakeBackend) -> None:
+async def test_concurrent_stops(engine: Engine, backend: FakeBackend) -> None:
     forward_id, _, _ = await started(engine, backend)
     await asyncio.gather(engine.stop(forward_id), engine.stop(forward_id))
     assert engine.forwards() == ()
 
 
-async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend) -> None:
+async def test_close_of_one_connection(engine: Engine, backend: FakeBackend) -> None:
     forward_id, port, _ = await started(engine, backend)
     one = await asyncio.open_connection("127.0.0.1", port)
     other = await asyncio.open_connection("127.0.0.1", port)
@@ -797,7 +789,7 @@ async def test_one_connection_can_be_ended(engine: Engine, backend: FakeBackend)
     assert second.id > first.id
 
 
-async def test_closed_connections_fade(
+async def test_closed_connections_are_dropped_after_a_while(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, port, _ = await started(engine, backend)
@@ -807,7 +799,7 @@ async def test_closed_connections_fade(
     assert engine.connections() == ()
 
 
-async def test_clients_are_named_when_somebody_looks(engine: Engine, backend: FakeBackend) -> None:
+async def test_clients_are_named_on_request(engine: Engine, backend: FakeBackend) -> None:
     _, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: engine.connections())
@@ -834,13 +826,13 @@ async def test_clients_are_named_when_somebody_looks(engine: Engine, backend: Fa
         (spec(addresses=("example.org",)), "example.org"),
     ],
 )
-async def test_a_spec_that_makes_no_sense(engine: Engine, wanted: ForwardSpec, words: str) -> None:
+async def test_invalid_spec(engine: Engine, wanted: ForwardSpec, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         engine.start(wanted)
     assert engine.forwards() == ()
 
 
-async def test_the_version_grows_with_changes_but_not_with_bytes(
+async def test_version_grows_with_changes_but_not_with_bytes(
     engine: Engine, backend: FakeBackend
 ) -> None:
     _, port, _ = await started(engine, backend)
@@ -859,7 +851,7 @@ async def test_the_version_grows_with_changes_but_not_with_bytes(
 # From process to process --------------------------------------------------------------
 
 
-async def test_held_connections_wait_and_are_served_after_all(
+async def test_connections_wait_during_a_handover(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     _, port, _ = await started(engine, backend)
@@ -872,7 +864,7 @@ async def test_held_connections_wait_and_are_served_after_all(
     assert await late == b"late"
 
 
-async def test_another_engine_goes_on_with_the_port_and_the_id(
+async def test_new_engine_keeps_port_and_id(
     engine: Engine, backend: FakeBackend, below: FakeLowerHalf
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
@@ -901,9 +893,7 @@ async def test_another_engine_goes_on_with_the_port_and_the_id(
         await other.close()
 
 
-async def test_what_stays_ends_after_a_while(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
-) -> None:
+async def test_drain_is_bounded(engine: Engine, backend: FakeBackend, below: FakeLowerHalf) -> None:
     _, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: only(engine).counters.connections_open == 1)
@@ -912,7 +902,7 @@ async def test_what_stays_ends_after_a_while(
     writer.close()
 
 
-async def test_an_inheritance_nobody_claims_is_given_up(
+async def test_unclaimed_sockets_are_closed(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_inheritance, "_CLAIM_TIMEOUT_S", 0.01)

@@ -11,7 +11,7 @@ def test_entries_are_bounded_and_oldest_first() -> None:
     assert [entry.text for entry in timeline.entries] == ["note 2", "note 3", "note 4"]
 
 
-def test_repetition_is_counted_instead_of_repeated() -> None:
+def test_repeated_entry_is_counted() -> None:
     timeline = Timeline(limit=3)
     timeline.add(0, TimelineKind.STATE, "ready")
     for at in range(1, 15):
@@ -24,7 +24,7 @@ def test_repetition_is_counted_instead_of_repeated() -> None:
     assert timeline.entries[-1].text == "connection refused"
 
 
-def test_an_outage_is_settled_when_its_connections_are() -> None:
+def test_outage_is_settled_with_its_connections() -> None:
     outage = Outage(10.0)
     outage.queued = 3
     outage.served = 1
@@ -36,7 +36,7 @@ def test_an_outage_is_settled_when_its_connections_are() -> None:
     assert outage.summary(99) == "was down 1.8 s, 3 connections queued, all served"
 
 
-def test_an_outage_tells_of_connections_that_were_given_up() -> None:
+def test_outage_counts_connections_given_up() -> None:
     outage = Outage(0.0)
     outage.queued, outage.served, outage.given_up, outage.ended = 3, 2, 1, 31.0
     assert outage.summary(99) == "was down 31 s, 3 connections queued, 2 served, 1 given up"

@@ -262,32 +262,32 @@ class Reconciler:
             await self._process_loss(self.pool)
         if self._dial is not None and self._dial.done():
             self._process_dial(self._dial)
-        resolved = self.resolution
-        if isinstance(resolved, Unresolved):
+        resolution = self.resolution
+        if isinstance(resolution, Unresolved):
             await self._stop_dial()
-            self._disconnect(resolved.reason)
+            self._disconnect(resolution.reason)
             before = self._connected.pod if self._connected is not None else None
-            lost = reasons.lost_pod(resolved, before)
-            self._recorder.advance(state_machine.PodMissing(resolved.reason, lost))
+            lost = reasons.lost_pod(resolution, before)
+            self._recorder.advance(state_machine.PodMissing(resolution.reason, lost))
             return None
         if self._dial is not None:
             assert self._dial_target is not None
-            if _same_tunnels(self._dial_target, resolved):
+            if _same_tunnels(self._dial_target, resolution):
                 return None
             await self._stop_dial()
         pool = self.pool
         if pool is not None and pool.up and self._connected is not None:
-            if _same_tunnels(self._connected, resolved):
-                self._keep_pod(self._connected, resolved, pool)
+            if _same_tunnels(self._connected, resolution):
+                self._keep_pod(self._connected, resolution, pool)
                 return None
             self._was_up = False
             self._recorder.advance(
-                state_machine.PodMoved(reasons.pod_moved(self._connected, resolved))
+                state_machine.PodMoved(reasons.pod_moved(self._connected, resolution))
             )
         now = time.monotonic()
         if now < self._retry_at:
             return self._retry_at - now
-        self._start_dial(resolved)
+        self._start_dial(resolution)
         return None
 
     def _start_dial(self, resolved: Resolved) -> None:
