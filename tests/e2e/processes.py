@@ -1,4 +1,4 @@
-"""Real processes of the program, started and ended by tests."""
+"""Processes of the program, started and stopped by tests."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ TIMEOUT_S = 30.0
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Wait for something another process does."""
+    """Wait until a condition of another process holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.01)
 
 
 class Process:
-    """A running program whose output is read all the time."""
+    """A running program whose output is read continuously."""
 
     def __init__(self, *command: str, **options: Any) -> None:
         self.popen = subprocess.Popen(
@@ -49,27 +49,27 @@ class Process:
             reader.start()
 
     def wait_for_output(self, *texts: str) -> None:
-        """Wait until every text was said on either stream."""
+        """Wait until every text has appeared on stdout or stderr."""
 
-        def there() -> bool:
+        def has_appeared() -> bool:
             lines = [*self.out, *self.err]
             found = all(any(text in line for line in lines) for text in texts)
-            assert found or self.popen.poll() is None, f"ended early: {self.output()}"
+            assert found or self.popen.poll() is None, f"exited early: {self.output()}"
             return found
 
-        wait_until(there, f"{texts} in {self.output()}")
+        wait_until(has_appeared, f"{texts} in {self.output()}")
 
     def output(self) -> str:
         return f"stdout {self.out} stderr {self.err}"
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait; returns the exit code."""
+        """Send a signal and wait; return the exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         return self.wait()
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> int:
-        """Wait for the end; returns the exit code."""
+        """Wait for the exit; return the exit code."""
         try:
             code = self.popen.wait(timeout_s)
         finally:
@@ -86,11 +86,11 @@ class Process:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What `--json` printed."""
+        """Return the events that `--json` printed."""
         return [json.loads(line) for line in self.out]
 
     def local_ports(self) -> list[int]:
-        """Of "Forwarding from 127.0.0.1:PORT -> …" lines."""
+        """Return the ports of "Forwarding from 127.0.0.1:PORT -> …" lines."""
         return [
             int(line.split()[2].rpartition(":")[2])
             for line in self.out
@@ -99,25 +99,25 @@ class Process:
 
 
 def _read(stream: IO[str], lines: list[str]) -> None:
-    with contextlib.suppress(ValueError):  # closed under us
+    with contextlib.suppress(ValueError):  # closed by `wait`
         for line in stream:
-            lines.append(line.rstrip("\n"))  # noqa: PERF401 - seen by others as it comes
+            lines.append(line.rstrip("\n"))  # noqa: PERF401 - read by other threads meanwhile
 
 
 def dashboards(home: Path) -> list[psutil.Process]:
-    """The dashboards of a test."""
+    """Return the dashboard processes of a home folder."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if words[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(home):
+            command = process.cmdline()
+            if command[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(home):
                 found.append(process)
     return found
 
 
 @contextlib.contextmanager
 def program(*arguments: str, **options: Any) -> Iterator[Process]:
-    """`tui-forward ARGUMENTS…`, ended at the end whatever happens."""
+    """Run `tui-forward ARGUMENTS…`; stop it at the end."""
     process = Process(*PROGRAM, *arguments, **options)
     try:
         yield process
@@ -128,7 +128,7 @@ def program(*arguments: str, **options: Any) -> Iterator[Process]:
 def exchange(
     port: int, data: bytes, *, host: str = "127.0.0.1", answer: int | None = None
 ) -> bytes:
-    """Connect, send, and read `answer` bytes, or everything until the end."""
+    """Connect, send, and return `answer` bytes, or all until end of file."""
     with socket.create_connection((host, port), timeout=TIMEOUT_S) as sock:
         sock.sendall(data)
         received = bytearray()
@@ -141,20 +141,20 @@ def exchange(
 
 
 def http_get(port: int, path: str = "/") -> tuple[int, bytes]:
-    """Status and body, as curl would get them."""
+    """Return status and body of a GET request."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     head, _, body = exchange(port, request.encode()).partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """Return a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Every process below one."""
+    """Return all descendants of a process."""
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -162,11 +162,11 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def all_ended(processes: list[psutil.Process]) -> bool:
-    """Whether none of them lives any more."""
+    """Return whether all processes have ended."""
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """What a program gets from a test: a home of its own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
-    return {**kept, "HOME": str(home), **more}
+    """Return environment variables with another home folder and without a kubeconfig."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
+    return {**inherited, "HOME": str(home), **more}

@@ -1,4 +1,4 @@
-"""A real terminal, held by a tmux of the tests' own."""
+"""A terminal in a private tmux server."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NEEDS_TMUX = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 
 
 class Terminal:
-    """One tmux session on a socket of its own, ended with the block.
+    """One tmux session on a private socket; a context manager that ends it.
 
     Args:
-        folder: For the socket; its path must be short, as for all unix sockets.
+        folder: Folder of the socket; its path must be short.
         width: Columns.
         height: Lines.
     """
@@ -40,9 +40,9 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, *words: str) -> str:
+    def _run(self, *arguments: str) -> str:
         done = subprocess.run(
-            [*self._tmux, *words], capture_output=True, text=True, timeout=20, check=False
+            [*self._tmux, *arguments], capture_output=True, text=True, timeout=20, check=False
         )
         return done.stdout
 
@@ -51,7 +51,7 @@ class Terminal:
         settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
         self._run(
             "new-session", "-d", "-x", width, "-y", height, *settings,
-            # Textual believes these more than the terminal, and a test runner may have set them.
+            # They override the terminal's size in Textual, and a test runner may have set them.
             f"unset COLUMNS LINES; {shlex.join(command)}; echo ended with $?; exec sleep 600",
         )  # fmt: skip
 
@@ -62,30 +62,30 @@ class Terminal:
         return self._run("capture-pane", "-p")
 
     def wait_for_text(self, *texts: str) -> str:
-        """Wait until the screen shows all texts, and return it."""
+        """Wait until the screen shows all texts; return the screen."""
         screen = ""
 
-        def there() -> bool:
+        def is_shown() -> bool:
             nonlocal screen
             screen = self.screen()
             return all(text in screen for text in texts)
 
         try:
-            wait_until(there, "the screen", 40)
+            wait_until(is_shown, "the screen", 40)
         except AssertionError:
-            raise AssertionError(f"{texts} never came; the last screen was\n{screen}") from None
+            raise AssertionError(f"{texts} did not appear; last screen:\n{screen}") from None
         return screen
 
     def wait_until_gone(self, text: str) -> None:
-        """Wait until the screen does not show a text any more."""
-        wait_until(lambda: text not in self.screen(), f"{text} to go", 40)
+        """Wait until the screen no longer shows a text."""
+        wait_until(lambda: text not in self.screen(), f"{text} to disappear", 40)
 
     def close(self) -> None:
         self._run("kill-server")
 
 
 def environment(own_home: Path, **more: str) -> dict[str, str]:
-    """What a program in the terminal gets beside what tmux has itself."""
+    """Return environment variables for a program in the terminal."""
     return {
         "HOME": str(own_home), "XDG_RUNTIME_DIR": str(own_home / "run"), "TERM": "tmux-256color",
         "XDG_STATE_HOME": str(own_home / ".local/state"), "LANG": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""What a person gets wrong costs one sentence and a hint, never a traceback."""
+"""User errors: one error line and a hint, never a traceback."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_failing(
     code: int = 1,
     needs_hint: bool = True,
 ) -> Outcome:
-    """Run `forward` quietly; it must fail in the way all failures look."""
+    """Run `forward --quiet`; assert that it fails with one error line."""
     done = subprocess.run(
         [*PROGRAM, "forward", "--quiet", *arguments], capture_output=True, text=True, timeout=60,
         check=False, stdin=subprocess.DEVNULL, preexec_fn=preexec,
@@ -56,14 +56,14 @@ def run_failing(
 def write_changed_kubeconfig(
     cluster: ClusterProcess, path: Path, change: Callable[[Config], object]
 ) -> Path:
-    """The cluster's kubeconfig, with a fault in it."""
+    """Write a changed copy of the cluster's kubeconfig."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     change(config)
     path.write_text(yaml.safe_dump(config))
     return path
 
 
-def test_no_kubeconfig_at_all(tmp_path: Path) -> None:
+def test_missing_kubeconfig(tmp_path: Path) -> None:
     assert "kubeconfig" in run_failing("web", "80").error
     missing = tmp_path / "missing.yaml"
     assert str(missing) in run_failing("web", "80", "--kubeconfig", str(missing)).error
@@ -72,13 +72,13 @@ def test_no_kubeconfig_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["{", "just words", "- a\n- list", "\x00\x01\x02", "kind: Config\ncontexts: 7\n"]
 )
-def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str) -> None:
+def test_invalid_kubeconfig(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     assert str(path) in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_unknown_context(cluster: ClusterProcess) -> None:
+def test_unknown_context(cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "web", "80", "--kubeconfig", str(cluster.kubeconfig), "--context", "nowhere"
     )
@@ -86,7 +86,7 @@ def test_an_unknown_context(cluster: ClusterProcess) -> None:
     assert "admin" in outcome.hint or "minicluster" in outcome.hint
 
 
-def test_an_unreachable_server(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_unreachable_server(cluster: ClusterProcess, tmp_path: Path) -> None:
     port = free_port()
     path = write_changed_kubeconfig(
         cluster, tmp_path / "config",
@@ -95,7 +95,7 @@ def test_an_unreachable_server(cluster: ClusterProcess, tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_a_server_name_that_does_not_exist(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_unresolvable_server_name(cluster: ClusterProcess, tmp_path: Path) -> None:
     path = write_changed_kubeconfig(
         cluster, tmp_path / "config",
         lambda c: [x["cluster"].update(server="https://nowhere.invalid:1") for x in c["clusters"]],
@@ -103,7 +103,7 @@ def test_a_server_name_that_does_not_exist(cluster: ClusterProcess, tmp_path: Pa
     assert "nowhere.invalid" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_an_untrusted_certificate(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_untrusted_certificate(cluster: ClusterProcess, tmp_path: Path) -> None:
     def distrust(config: Config) -> None:
         for entry in config["clusters"]:
             for key in ("certificate-authority", "certificate-authority-data"):
@@ -123,7 +123,7 @@ def test_wrong_credentials(cluster: ClusterProcess, tmp_path: Path) -> None:
     assert re.search(r"401|[Uu]nauthorized|credentials|refused", outcome.error), outcome.error
 
 
-def test_forbidden_names_verb_and_resource(cluster: ClusterProcess) -> None:
+def test_forbidden_error_names_verb_and_resource(cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "echo", ":7000", "-n", "default", "--kubeconfig", str(cluster.kubeconfig),
         "--context", "alice",
@@ -132,24 +132,24 @@ def test_forbidden_names_verb_and_resource(cluster: ClusterProcess) -> None:
 
 
 @pytest.mark.parametrize("target", ["no-such-pod", "svc/no-such", "deploy/no-such", "job/no-such"])
-def test_no_such_target(cluster: ClusterProcess, target: str) -> None:
+def test_unknown_target(cluster: ClusterProcess, target: str) -> None:
     outcome = run_failing(target, ":80", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert target.rpartition("/")[2] in outcome.error
 
 
-def test_no_such_port_name(cluster: ClusterProcess) -> None:
+def test_unknown_port_name(cluster: ClusterProcess) -> None:
     outcome = run_failing("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert "nope" in outcome.error
 
 
-def test_a_port_of_another_protocol(cluster: ClusterProcess) -> None:
+def test_port_of_another_protocol(cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
     )
     assert "UDP" in outcome.error
 
 
-def test_a_port_that_is_taken_names_the_process(cluster: ClusterProcess) -> None:
+def test_used_local_port_names_its_process(cluster: ClusterProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         outcome = run_failing(
@@ -159,9 +159,9 @@ def test_a_port_that_is_taken_names_the_process(cluster: ClusterProcess) -> None
     assert str(os.getpid()) in outcome.error + outcome.hint
 
 
-def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(cluster: ClusterProcess) -> None:
+def test_default_local_port_in_use_is_replaced_with_a_note(cluster: ClusterProcess) -> None:
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # somebody else has it: as good
+        with contextlib.suppress(OSError):  # already in use
             stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
         process = stack.enter_context(
             program(
@@ -181,16 +181,16 @@ def test_the_same_number_is_a_wish_and_a_note_says_what_came_of_it(cluster: Clus
 
 
 def _without_privileges() -> None:
-    """Root keeps its files, but may not bind low ports (capability NET_BIND_SERVICE is 10)."""
+    """Drop the capability to bind low ports: PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="macOS lets everybody bind low ports")
-def test_a_privileged_port(cluster: ClusterProcess) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS allows low ports")
+def test_privileged_port(cluster: ClusterProcess) -> None:
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if int(start.read_text()) <= 81:
-        pytest.skip("this machine lets everybody bind low ports")
+        pytest.skip("this machine allows low ports")
     outcome = run_failing(
         "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig),
         preexec=_without_privileges,
@@ -199,7 +199,7 @@ def test_a_privileged_port(cluster: ClusterProcess) -> None:
     assert re.search(r"privilege|permi", outcome.error), outcome.error
 
 
-def test_a_pending_pod_is_waited_for_with_its_reason(cluster: ClusterProcess) -> None:
+def test_pending_pod_is_waited_for_with_its_reason(cluster: ClusterProcess) -> None:
     with program(
         "forward", "deploy/search", ":8080", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
     ) as process:  # fmt: skip

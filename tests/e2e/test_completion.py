@@ -1,4 +1,4 @@
-"""Completion as shells ask for it, on the embedded cluster."""
+"""Shell completion on the embedded cluster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.e2e.test_profiles import Shell, shell
 __all__ = ["shell"]
 
 
-def offered(shell: Shell, line: str) -> list[str]:
-    """What bash is offered behind a line."""
+def complete(shell: Shell, line: str) -> list[str]:
+    """Return the completions of a command line in bash."""
     words = line.split(" ")
     done = subprocess.run(
         PROGRAM, cwd=shell.folder, capture_output=True, text=True, timeout=30, check=False,
@@ -28,29 +28,31 @@ def offered(shell: Shell, line: str) -> list[str]:
     return [one.partition(",")[2] for one in done.stdout.splitlines() if one]
 
 
-def test_what_a_shell_is_offered(shell: Shell) -> None:
-    assert {"up", "status", "forward"} <= set(offered(shell, "tui-forward "))
-    assert offered(shell, "tui-forward up sh") == ["shop"]
-    assert "viewer" in offered(shell, "tui-forward --context ")
-    assert offered(shell, "tui-forward forward -n sh") == ["shop"]
-    assert offered(shell, "tui-forward forward -n shop deploy/we") == ["deploy/web"]
-    assert "svc/web" in offered(shell, "tui-forward forward -n shop svc/")
-    assert offered(shell, "tui-forward forward -n shop deploy/web h") == ["http"]
-    assert offered(shell, "tui-forward forward -n shop svc/echo 9000:e") == ["9000:echo"]
-    assert offered(shell, "tui-forward stop ") == []
-    assert not shell.engines(), "completing begins nothing"
+def test_completions_of_commands_and_cluster_objects(shell: Shell) -> None:
+    assert {"up", "status", "forward"} <= set(complete(shell, "tui-forward "))
+    assert complete(shell, "tui-forward up sh") == ["shop"]
+    assert "viewer" in complete(shell, "tui-forward --context ")
+    assert complete(shell, "tui-forward forward -n sh") == ["shop"]
+    assert complete(shell, "tui-forward forward -n shop deploy/we") == ["deploy/web"]
+    assert "svc/web" in complete(shell, "tui-forward forward -n shop svc/")
+    assert complete(shell, "tui-forward forward -n shop deploy/web h") == ["http"]
+    assert complete(shell, "tui-forward forward -n shop svc/echo 9000:e") == ["9000:echo"]
+    assert complete(shell, "tui-forward stop ") == []
+    assert not shell.engines(), "completion must not start an engine"
     shell("up", "shop")
-    assert {"db", "web"} <= set(offered(shell, "tui-forward stop "))
+    assert {"db", "web"} <= set(complete(shell, "tui-forward stop "))
     shell("down", "shop")
 
 
-def test_what_cannot_be_asked_is_silent(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_is_silent_without_a_cluster(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     lines = ("tui-forward --context ", "tui-forward forward -n ", "tui-forward forward svc/")
     for line in lines:
-        assert offered(shell, line) == []
-    without_a_current_one = shell.folder / "config"
-    without_a_current_one.write_text(
+        assert complete(shell, line) == []
+    no_current_context = shell.folder / "config"
+    no_current_context.write_text(
         """
 apiVersion: v1
 kind: Config
@@ -59,14 +61,14 @@ clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: me, user: {}}]
 """
     )
-    monkeypatch.setenv("KUBECONFIG", str(without_a_current_one))
-    assert offered(shell, lines[0]) == ["here"]
+    monkeypatch.setenv("KUBECONFIG", str(no_current_context))
+    assert complete(shell, lines[0]) == ["here"]
     for line in (*lines[1:], "tui-forward --context nope forward svc/"):
-        assert offered(shell, line) == []
+        assert complete(shell, line) == []
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_the_scripts_are_scripts(shell: Shell, name: str) -> None:
+def test_completion_scripts_are_valid(shell: Shell, name: str) -> None:
     script = shell("completion", name).stdout
     assert f"_TUI_FORWARD_COMPLETE={name}_complete" in script
     if (program := shutil.which(name)) is not None:

@@ -1,4 +1,4 @@
-"""The dashboard in a real terminal."""
+"""The dashboard in a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 
 @pytest.mark.timeout(180)
-def test_a_port_is_switched_on_used_watched_and_switched_off(
+def test_forward_is_started_used_and_stopped(
     terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
@@ -56,7 +56,7 @@ def test_a_port_is_switched_on_used_watched_and_switched_off(
 @pytest.mark.kubectl
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_a_workload_is_found_forwarded_and_followed_to_its_next_pod(
+def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
     tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal = Terminal(tmp_path_factory.mktemp("t"), 120, 36)
@@ -123,7 +123,7 @@ def _size(process: psutil.Process) -> int:
 
 
 @pytest.mark.timeout(180)
-def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
+def test_killed_engine_is_restarted_with_its_forwards(
     terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
@@ -135,13 +135,13 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
     assert found
     port = int(found[1])
     for _ in range(3):
-        # Of the one that works and the one that sees to it that there is one, the first.
+        # The larger process is the engine, the other its watchdog.
         worker = max(engine_processes(own_home), key=_size)
         worker.kill()
         worker.wait(10)
         wait_until(lambda: _echoes(port), "the forward to be back on its port")
         terminal.wait_for_text("● ready", "1 forward ·")
-    # Both at once: only the dashboard is left to begin another one.
+    # Without a watchdog the dashboard starts a new engine.
     for process in engine_processes(own_home):
         process.kill()
     wait_until(lambda: _echoes(port), "the forward to be back on its port")
@@ -156,7 +156,7 @@ def test_an_engine_that_is_killed_is_replaced_with_all_that_was_on(
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", ["closed", "killed"])
-def test_a_dashboard_that_dies_takes_nothing_along(
+def test_forwards_outlive_a_dashboard_that_dies(
     tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path, how: str
 ) -> None:
     env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
@@ -172,7 +172,7 @@ def test_a_dashboard_that_dies_takes_nothing_along(
                 process.kill()
             terminal.wait_for_text("ended with 137")
     wait_until(lambda: not dashboards(own_home), "the dashboard to end", 20)
-    assert exchange(int(found[1]), b"goes on", answer=7) == b"goes on"
+    assert exchange(int(found[1]), b"keeps on", answer=8) == b"keeps on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("● ready", "1 forward ·")
@@ -185,7 +185,7 @@ def test_a_dashboard_that_dies_takes_nothing_along(
 
 
 @pytest.mark.timeout(180)
-def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
+def test_forwards_stop_with_the_dashboard_if_so_configured(
     tmp_path_factory: pytest.TempPathFactory, cluster: ClusterProcess, own_home: Path
 ) -> None:
     settings = own_home / ".config/tui-forward/settings.toml"
@@ -204,7 +204,7 @@ def test_a_dashboard_that_dies_takes_all_along_if_the_person_says_so(
 
 
 @pytest.mark.timeout(180)
-def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Path) -> None:
+def test_demo_on_a_terminal_is_the_dashboard(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
     terminal.wait_for_text("workloads of shop", "echo-", "Running")
     terminal.press("q")
@@ -213,7 +213,7 @@ def test_the_demo_is_a_dashboard_on_a_terminal(terminal: Terminal, own_home: Pat
     assert time.monotonic() - began < 15
 
 
-def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
+def test_startup_error_is_printed_to_the_terminal(
     terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig), NO_COLOR="1")
@@ -223,7 +223,7 @@ def test_what_cannot_be_shown_is_said_on_the_plain_terminal(
     )
 
 
-_WITH_A_BUG = """
+_PROGRAM_WITH_A_BUG = """
 import sys
 from tui_forward.cli.main import main
 from tui_forward.tui.screens.dashboard import Dashboard
@@ -237,11 +237,11 @@ sys.exit(main())
 
 
 @pytest.mark.timeout(180)
-def test_a_bug_in_the_screen_ends_no_forward(
+def test_forwards_survive_a_crash_of_the_dashboard(
     terminal: Terminal, cluster: ClusterProcess, own_home: Path
 ) -> None:
     terminal.start(
-        sys.executable, "-c", _WITH_A_BUG, "-n", "default",
+        sys.executable, "-c", _PROGRAM_WITH_A_BUG, "-n", "default",
         **environment(own_home, KUBECONFIG=str(cluster.kubeconfig)),
     )  # fmt: skip
     terminal.wait_for_text("workloads of default", "echo", "Running")

@@ -1,4 +1,4 @@
-"""`tui-forward demo` and `tui-forward cluster`: whole, from the outside."""
+"""The commands `demo` and `cluster`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.e2e.processes import (
 
 
 @pytest.mark.timeout(180)
-def test_without_a_terminal_it_runs_everything_and_reports() -> None:
+def test_demo_without_a_terminal_runs_all_checks() -> None:
     done = subprocess.run(
         [*PROGRAM, "demo"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         timeout=170, env={**os.environ, "PYTHONUTF8": "1"},
@@ -72,7 +72,7 @@ def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_cluster_ends_with_its_command_and_leaves_nothing(number: signal.Signals) -> None:
+def test_cluster_ends_with_its_command_and_removes_its_files(number: signal.Signals) -> None:
     process = Process(*PROGRAM, "cluster")
     try:
         process.wait_for_output("export KUBECONFIG=", "API server at https://127.0.0.1:")
@@ -89,7 +89,7 @@ def test_a_cluster_ends_with_its_command_and_leaves_nothing(number: signal.Signa
     wait_until(lambda: not kubeconfig.parent.exists(), f"{kubeconfig.parent} to be removed")
 
 
-def test_a_cluster_tells_its_details_as_json_and_takes_faults(
+def test_cluster_prints_json_and_accepts_faults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process = Process(*PROGRAM, "cluster", "--json")
@@ -116,7 +116,7 @@ def test_a_cluster_tells_its_details_as_json_and_takes_faults(
         assert process.stop() == 0
 
 
-def test_a_cluster_that_cannot_start_says_why() -> None:
+def test_cluster_that_cannot_start_reports_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(

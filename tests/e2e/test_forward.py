@@ -1,4 +1,4 @@
-"""`tui-forward forward` as a person uses it, against the whole chain."""
+"""The command `forward` on the embedded cluster."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.cluster_process import ClusterProcess
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 
 
-def ready(process: Process) -> int:
-    """The local port, once it is said."""
+def wait_for_port(process: Process) -> int:
+    """Return the local port once it is printed."""
     process.wait_for_output("Forwarding from 127.0.0.1:")
     return process.local_ports()[0]
 
 
-def test_a_pod_by_its_service_as_kubectl_says_it() -> None:
+def test_service_prints_the_lines_of_kubectl() -> None:
     port = free_port()
     with program("forward", "svc/web", f"{port}:http", "-n", "shop") as process:
         process.wait_for_output(
@@ -57,25 +57,25 @@ def test_a_pod_by_its_service_as_kubectl_says_it() -> None:
         (["-l", "app=web", ":15000"], 15000),
     ],
 )
-def test_kinds_of_targets(arguments: list[str], remote: int) -> None:
+def test_target_kinds(arguments: list[str], remote: int) -> None:
     with program("forward", *arguments, "-n", "shop") as process:
-        port = ready(process)
+        port = wait_for_port(process)
         assert http_get(port)[0] == 200
         assert f"Forwarding from 127.0.0.1:{port} -> {remote}" in process.out
 
 
 def test_statefulset_and_a_pod_without_owner() -> None:
     with program("forward", "sts/db", ":sql", "-n", "data") as process:
-        assert exchange(ready(process), b"PING\nQUIT\n").startswith(b"+tiny-db")
+        assert exchange(wait_for_port(process), b"PING\nQUIT\n").startswith(b"+tiny-db")
     with program("forward", "echo", ":7000", "-n", "default") as process:
-        assert exchange(ready(process), b"hello", answer=5) == b"hello"
+        assert exchange(wait_for_port(process), b"hello", answer=5) == b"hello"
 
 
 @pytest.mark.parametrize("transport", ["spdy", "websocket", "channels"])
-def test_every_transport_moves_bytes_both_ways(transport: str) -> None:
+def test_every_transport_carries_both_directions(transport: str) -> None:
     data = os.urandom(3_000_000)
     with program("forward", "deploy/toolbox", ":7000", "-n", "ops", "--transport", transport) as it:
-        port = ready(it)
+        port = wait_for_port(it)
         with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
             sender = threading.Thread(target=sock.sendall, args=(data,))
             sender.start()
@@ -93,7 +93,7 @@ def test_several_ports_in_one_process() -> None:
             assert http_get(port)[0] == 200
 
 
-def test_events_are_json_from_the_first_to_the_last() -> None:
+def test_json_output_contains_only_events() -> None:
     with program("forward", "svc/web", ":http", "-n", "shop", "--json") as process:
         wait_until(lambda: any('"ready"' in line for line in process.out), "ready")
         listening = next(e for e in process.events if e["event"] == "listening")
@@ -113,15 +113,15 @@ def test_events_are_json_from_the_first_to_the_last() -> None:
     assert process.err == []
 
 
-def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(cluster: ClusterProcess) -> None:
+def test_deleted_pod_is_followed_and_connections_are_queued(cluster: ClusterProcess) -> None:
     with program("forward", "deploy/echo", ":7000", "-n", "shop") as process:
-        port = ready(process)
+        port = wait_for_port(process)
         pod = next(line for line in process.err if line.startswith("ready:"))
         failures: list[str] = []
         served = 0
         stop = threading.Event()
 
-        def knock() -> None:
+        def call_repeatedly() -> None:
             nonlocal served
             while not stop.is_set():
                 began = time.monotonic()
@@ -133,7 +133,7 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(cluster: Clust
                 except OSError as error:
                     failures.append(str(error))
 
-        thread = threading.Thread(target=knock)
+        thread = threading.Thread(target=call_repeatedly)
         thread.start()
         try:
             for _ in range(3):
@@ -151,7 +151,7 @@ def test_it_follows_a_deleted_pod_and_holds_connections_meanwhile(cluster: Clust
             stop.set()
             thread.join()
         assert pod
-        # Only a connection that was open when the pod went may have been cut.
+        # Only a connection that was open at the deletion may be cut.
         assert len(failures) <= 3, failures
         assert not [f for f in failures if "refused" in f]
         assert process.popen.poll() is None
@@ -161,7 +161,7 @@ def _all(lines: list[str], start: str) -> list[str]:
     return [line for line in lines if line.startswith(start)]
 
 
-def test_a_reader_of_stdout_that_leaves_ends_it() -> None:
+def test_closed_stdout_ends_the_command() -> None:
     command = subprocess.Popen(
         [*PROGRAM, "forward", "svc/web", ":http", "-n", "shop"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -173,14 +173,14 @@ def test_a_reader_of_stdout_that_leaves_ends_it() -> None:
         command.stdout.readline()
         command.stdout.close()
         with contextlib.suppress(OSError):
-            http_get(port)  # makes it say "Handling connection", which nobody hears
+            http_get(port)  # makes it print "Handling connection" to the closed pipe
         assert command.wait(20) == 0
     finally:
         command.kill()
         command.wait()
 
 
-def test_a_reader_of_stdout_that_never_reads_harms_no_connection() -> None:
+def test_full_stdout_pipe_blocks_no_connection() -> None:
     reader, writer = os.pipe()
     command = subprocess.Popen(
         [*PROGRAM, "forward", "deploy/toolbox", "0:7000", "-n", "ops"],
@@ -201,14 +201,14 @@ def test_a_reader_of_stdout_that_never_reads_harms_no_connection() -> None:
         os.close(reader)
 
 
-def test_it_leaves_no_process_behind() -> None:
+def test_command_starts_no_other_process() -> None:
     with program("forward", "svc/web", ":http", "-n", "shop") as process:
-        ready(process)
+        wait_for_port(process)
         below = psutil.Process(process.popen.pid).children(recursive=True)
-        assert below == []  # the engine of a headless forward is this very process
+        assert below == []  # the engine runs in this process
 
 
-def test_another_address_is_listened_on_and_mentioned() -> None:
+def test_other_address_is_used_with_a_warning() -> None:
     with program(
         "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0"
     ) as process:  # fmt: skip
@@ -217,20 +217,20 @@ def test_another_address_is_listened_on_and_mentioned() -> None:
         assert http_get(port)[0] == 200
 
 
-def test_kubeconfig_may_be_a_list_and_may_be_an_option(
+def test_kubeconfig_from_a_list_and_from_an_option(
     cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}{os.pathsep}{cluster.kubeconfig}")
     with program("forward", "svc/web", ":http", "-n", "shop") as process:
-        ready(process)
+        wait_for_port(process)
     monkeypatch.delenv("KUBECONFIG")
     with program(
         "--kubeconfig", str(cluster.kubeconfig), "-n", "shop", "forward", "svc/web", ":http"
     ) as process:  # fmt: skip
-        ready(process)
+        wait_for_port(process)
 
 
-def test_the_installed_command_is_the_same_program() -> None:
+def test_json_output_of_a_failure() -> None:
     done = subprocess.run(
         [*PROGRAM, "forward", "no-such-pod", ":1", "-n", "shop", "--json"],
         capture_output=True, text=True, timeout=60, check=False,

@@ -1,4 +1,4 @@
-"""Every state a forward can be in, as a person sees it: the real program in a real terminal."""
+"""All states of a forward in a dashboard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = NEEDS_TMUX
 
 
 @pytest.mark.timeout(180)
-def test_every_state_is_shown_as_it_is(
+def test_dashboard_shows_every_state(
     tmp_path_factory: pytest.TempPathFactory, own_home: Path
 ) -> None:
     assert {step.state for step in STEPS} == set(ForwardState)
@@ -35,10 +35,10 @@ def test_every_state_is_shown_as_it_is(
         terminal.start(*PROGRAM, "-n", "shop", **env)
         terminal.wait_for_text("workloads of shop", "deploy/echo", "No active forwards")
         session = runner.run(connect(environ={**os.environ, **env}))
-        stage = StateScenario(session, cluster.control, "minicluster")
+        scenario = StateScenario(session, cluster.control, "minicluster")
 
         def forwards() -> dict[str, str]:
-            """What the rows of the forwards say, and the line about the chosen one."""
+            """Return the rows of the forwards by target."""
             screen = terminal.screen()
             pane = screen[screen.index("─ forwards") :]
             rows = re.findall(r"^ {3}(\S \w+) +(\S+/\S+) (.*)$", pane, re.MULTILINE)
@@ -46,11 +46,11 @@ def test_every_state_is_shown_as_it_is(
 
         async def status() -> tuple[str, ForwardState, str]:
             snapshot = await session.snapshot()
-            forward = next(one for one in snapshot.forwards if one.id == stage.forward_id)
+            forward = next(one for one in snapshot.forwards if one.id == scenario.forward_id)
             return target_text(forward), forward.state, forward.reason
 
         async def perform(step: Step) -> None:
-            await step.perform(stage)
+            await step.perform(scenario)
 
         def shown(step: Step) -> bool:
             target, state, reason = runner.run(status())
@@ -64,13 +64,13 @@ def test_every_state_is_shown_as_it_is(
                     wait_until(partial(shown, step), step.mark)
                 except AssertionError:
                     raise AssertionError(
-                        f"{step} never came; {runner.run(status())} on\n{terminal.screen()}"
+                        f"{step} did not appear; {runner.run(status())} on\n{terminal.screen()}"
                     ) from None
-                # No other state is said beside it.
+                # The row shows no other state.
                 target, _, _ = runner.run(status())
                 marks = [f"{mark} {state.value}" for state, (mark, _) in STATE_MARKS.items()]
                 assert sum(mark in forwards()[target] for mark in marks) == (step.mark in marks)
-            runner.run(stage.stop())
+            runner.run(scenario.stop())
             terminal.wait_until_gone("no deployment")
         finally:
             runner.run(session.close())

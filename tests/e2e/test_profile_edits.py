@@ -1,7 +1,8 @@
-"""A profile that is on follows its file, with the real program."""
+"""Edits of an active profile."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ __all__ = ["shell"]
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) -> None:
+def test_edit_changes_only_affected_forwards(shell: Shell) -> None:
     file = shell.profiles / "shop.yaml"
     shell("up", "shop")
     before = shell.listed()
@@ -33,14 +34,14 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     )
     after = shell.listed()
     assert after["web"]["forward"] == before["web"]["forward"]
-    said = shell("status").stdout
-    assert "+ more default/pod/echo:echo" in said
-    assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in said
+    status = shell("status").stdout
+    assert "+ more default/pod/echo:echo" in status
+    assert "~ db shop/svc/echo:echo → shop/svc/echo:7, - more default/pod/echo:echo" in status
     # An invalid edit changes nothing and is reported with its position.
     file.write_text(SHOP.replace("needs: db", "nedes: db"))
     wait_until(lambda: "shop.yaml:4:42: unknown key `nedes`" in shell("status").stdout, "the fault")
     assert shell.listed().keys() == {"web", "db"}
-    # Half a file, no file, a link, a file that may not be read: the forwards stay.
+    # Truncated file, missing file, link: the forwards stay.
     file.write_text(SHOP[: len(SHOP) // 2])
     wait_until(
         lambda: shell("status").stdout.count("its forwards are unchanged") == 2, "the half file"
@@ -52,7 +53,7 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     file.symlink_to(other)
     wait_until(lambda: "label none → linked" in shell("status").stdout, "the link")
     assert shell.listed().keys() == {"web", "db"}
-    # What was stopped by hand stays off, whatever else is edited.
+    # A forward that was stopped by hand stays stopped.
     shell("stop", "web")
     other.write_text(SHOP.replace("local: any}", "local: any, label: again}"))
     wait_until(lambda: "label linked → again" in shell("status").stdout, "the next edit")
@@ -60,24 +61,24 @@ def test_an_edit_is_carried_out_and_touches_only_what_it_is_about(shell: Shell) 
     shell("down", "shop")
 
 
-def test_what_is_edited_while_no_engine_runs_is_carried_out_by_the_next_one(shell: Shell) -> None:
+def test_edit_without_an_engine_is_applied_by_the_next_engine(shell: Shell) -> None:
     file = shell.profiles / "shop.yaml"
     shell("up", "shop")
     shell("stop", "web")
     ports = shell.ports()
     file.write_text(SHOP + "  old: {target: svc/echo, port: echo, local: any}\n")
     wait_until(lambda: shell.listed().keys() == {"db", "old"}, "the edit")
-    for process in shell.engines():  # the parent first: nobody begins another one
+    for process in shell.engines():  # the watchdog first: it restarts the engine
         process.kill()
         process.wait(10)
     file.write_text(SHOP + "  new: {target: pod/echo, namespace: default, port: echo}\n")
-    wait_until(lambda: shell.listed().keys() == {"db", "new"}, "the edit of meanwhile")
+    wait_until(lambda: shell.listed().keys() == {"db", "new"}, "the edit")
     assert shell.ports()["db"] == ports["db"]
     assert "+ new default/pod/echo:echo, - old shop/svc/echo:echo" in shell("status").stdout
     shell("down", "shop")
 
 
-def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
+def test_edit_of_an_untrusted_profile_waits_for_consent(shell: Shell) -> None:
     (shell.folder / ".git").mkdir()
     team = shell.folder / ".tui-forward.yaml"
     team.write_text(SHOP)
@@ -89,11 +90,9 @@ def test_somebody_elses_edit_waits_for_a_yes(shell: Shell) -> None:
 
 
 @NEEDS_TMUX
-def test_the_dashboard_tells_of_an_edit(
+def test_dashboard_reports_an_edit(
     shell: Shell, own_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    import os
-
     with Terminal(tmp_path_factory.mktemp("t"), 120, 36) as terminal:
         terminal.start(
             *PROGRAM, "-n", "shop", "--profile", "shop",

@@ -1,4 +1,4 @@
-"""Profiles from the command line: real processes, an engine that is killed."""
+"""Profiles on the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tui_forward.model import ForwardSpec, Target, TargetKind
 pytestmark = pytest.mark.timeout(180)
 
 SHOP = """\
-# what the shop's developers need
+# forwards of the shop
 namespace: shop
 forwards:
   web: {target: deploy/echo, port: echo, needs: db, local: any}
@@ -38,7 +38,7 @@ forwards:
 
 
 class Shell:
-    """Runs the program as a person would, in a folder of its own."""
+    """Runs the program in a work folder."""
 
     def __init__(self, home: Path, cluster: ClusterProcess) -> None:
         self.home = home
@@ -49,13 +49,13 @@ class Shell:
         os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
 
     def __call__(
-        self, *words: str, code: int = 0, given: str = ""
+        self, *arguments: str, code: int = 0, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*PROGRAM, *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=False, input=given,
+            [*PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
+            check=False, input=stdin,
         )  # fmt: skip
-        assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
+        assert done.returncode == code, f"{arguments} exited with {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr
         return done
 
@@ -72,7 +72,7 @@ class Shell:
         return found
 
     def engines(self) -> list[psutil.Process]:
-        """The engine and its parent, the parent first."""
+        """Return the watchdog and the engine, in this order."""
         return engine_processes(self.home)
 
 
@@ -84,13 +84,13 @@ def shell(own_home: Path, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPat
     return shell
 
 
-def test_up_and_down_without_a_terminal(shell: Shell) -> None:
+def test_up_and_down(shell: Shell) -> None:
     assert "2 forwards" in shell("profile", "list").stdout
     assert "no engine is running" in shell("status").stderr
     assert shell("up", "shop", "--dry-run").stdout.splitlines() == [
         "+ db shop/svc/echo:echo", "+ web shop/deploy/echo:echo",
     ]  # fmt: skip
-    assert not shell.engines(), "looking begins nothing"
+    assert not shell.engines(), "a dry run must not start an engine"
     first = [json.loads(line) for line in shell("up", "shop", "--json").stdout.splitlines()]
     assert [(one["name"], one["state"]) for one in first] == [("web", "ready"), ("db", "ready")]
     ports = shell.ports()
@@ -98,13 +98,13 @@ def test_up_and_down_without_a_terminal(shell: Shell) -> None:
         assert exchange(port, b"hello", answer=5) == b"hello"
     assert re.search(r"engine \d+, up \d+s: 2 forwards, \d+ conn", shell("status").stdout)
     assert "needs a terminal" in shell("status", "--watch", code=2).stderr
-    # Once more changes nothing, an edit only what it is about.
+    # A second `up` changes nothing; an edit changes only its forward.
     ids = {name: one["forward"] for name, one in shell.listed().items()}
     shell("up", "shop")
     assert {name: one["forward"] for name, one in shell.listed().items()} == ids
     edited = SHOP.replace("port: echo, local: any}", "port: 7, local: any, label: data}")
     (shell.profiles / "shop.yaml").write_text(edited)
-    shell("up", "shop")  # or by itself, see `test_live`
+    shell("up", "shop")  # also applied automatically, see test_profile_edits
     wait_until(lambda: shell.listed()["db"]["target"] == "shop/svc/echo:7", "the edit")
     after = shell.listed()
     assert after["web"]["forward"] == ids["web"]
@@ -136,7 +136,7 @@ spec:
 """
 
 
-def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
+def test_dry_run_of_merge_and_replace(shell: Shell) -> None:
     shell("up", "shop")
     (shell.profiles / "other.yaml").write_text(
         "namespace: shop\nforwards:\n  echo: {target: deploy/echo, port: echo, local: any}\n"
@@ -147,7 +147,7 @@ def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
     edited = SHOP.replace("svc/echo, port: echo", "svc/echo, port: 7")
     ids = {name: one["forward"] for name, one in shell.listed().items()}
     assert set(ids) == {"db", "echo"}
-    # A file of its own: an edit of one that is on is carried out by itself.
+    # A second file, since an edit of an active profile is applied automatically.
     (shell.profiles / "shop2.yaml").write_text(f"name: shop2\n{edited}")
     added = ["+ db shop/svc/echo:7", "+ web shop/deploy/echo:echo"]
     for manner, more in (
@@ -174,22 +174,22 @@ def test_merge_and_replace_say_before_what_they_do(shell: Shell) -> None:
 
 @pytest.mark.kubectl
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -> None:
-    def kubectl(*words: str, given: str = "") -> str:
-        command = ["kubectl", "-n", "ops", *words]
+def test_import_of_annotated_pods_from_kubectl_output(shell: Shell) -> None:
+    def kubectl(*arguments: str, stdin: str = "") -> str:
+        command = ["kubectl", "-n", "ops", *arguments]
         done = subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=60, check=True
+            command, input=stdin, capture_output=True, text=True, timeout=60, check=True
         )
         return done.stdout
 
-    kubectl("create", "--validate=false", "-f", "-", given=ANNOTATED)
+    kubectl("create", "--validate=false", "-f", "-", stdin=ANNOTATED)
     try:
         wait_until(
             lambda: kubectl("get", "pods", "-o", "name").count("/annotated-") == 2, "the pods"
         )
         for form in ("yaml", "json"):
             text = kubectl("get", "pods", "-o", form)
-            done = shell("profile", "import", "-", "--name", form, given=text)
+            done = shell("profile", "import", "-", "--name", form, stdin=text)
             assert "1 forward written" in done.stderr
             assert 'there is no port "nothing"; there is echo' in done.stderr
         written = [(shell.profiles / f"{form}.yaml").read_text() for form in ("yaml", "json")]
@@ -202,7 +202,7 @@ def test_what_kubectl_prints_of_annotated_pods_becomes_a_profile(shell: Shell) -
         kubectl("delete", "deploy", "annotated", "--wait=false")
 
 
-def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) -> None:
+def test_run_sets_variables_and_returns_the_exit_code(shell: Shell) -> None:
     code = (
         "import os, socket, sys\n"
         "with socket.create_connection((os.environ['DB_HOST'], int(os.environ['DB_PORT']))) as s:\n"
@@ -214,7 +214,7 @@ def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) 
     wait_until(lambda: not shell.engines(), "the engine to end with the command")
     assert "no command given" in shell("run", "shop", code=2).stderr
     assert "command not found" in shell("run", "shop", "--", "no-such-cmd", code=127).stderr
-    # What was on before stays on.
+    # Forwards that were active before stay active.
     shell("up", "shop")
     ids = {name: one["forward"] for name, one in shell.listed().items()}
     file = shell.folder / "env"
@@ -225,13 +225,13 @@ def test_run_gives_a_command_its_addresses_and_passes_its_code_on(shell: Shell) 
     shell("down", "shop")
 
 
-def test_a_command_that_is_told_to_end_takes_nothing_along(shell: Shell) -> None:
+def test_terminated_run_stops_its_forwards(shell: Shell) -> None:
     running = subprocess.Popen(
         [*PROGRAM, "run", "shop", "--", "sleep", "60"], cwd=shell.folder,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        wait_until(lambda: _runs(running.pid, "sleep"), "the command to begin")
+        wait_until(lambda: _runs(running.pid, "sleep"), "the command to start")
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 128 + signal.SIGTERM
     finally:
@@ -261,7 +261,7 @@ def test_metrics_are_printed_and_served_on_loopback_only(shell: Shell) -> None:
     shell("down", "shop")
 
 
-def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell) -> None:
+def test_restart_keeps_forwards_and_connections(shell: Shell) -> None:
     assert "no engine is running" in shell("restart", code=2).stderr
     shell("up", "shop")
     ports, before = shell.ports(), {process.pid for process in shell.engines()}
@@ -294,18 +294,20 @@ def test_another_engine_with_all_that_is_on_and_no_connection_lost(shell: Shell)
         assert not lost
         assert done.stdout.count(" ready ") == 2
         assert re.search(r"connections? continues? in the old engine", done.stderr)
-        # The one that was open goes on, through the process that has it.
+        # The open connection continues in the old process.
         client.sendall(b"after")
         assert client.recv(5) == b"after"
     assert shell.ports() == ports
     assert {name: one["forward"] for name, one in shell.listed().items()} == ids
-    wait_until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
+    wait_until(
+        lambda: not before & {process.pid for process in shell.engines()}, "the old engine to end"
+    )
     shell("down", "shop")
     wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
-def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """An engine of the version before, with a forward that is to go on."""
+def _start_older_engine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Start an engine of the previous version with a forward that keeps running."""
     path = unix_socket.default_socket_path(None, os.environ)
     unix_socket.ensure_private_dir(path)
     older = (
@@ -318,7 +320,7 @@ def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     subprocess.run(command, check=True, timeout=30, cwd=folder, stdout=subprocess.PIPE)
     target = Target(context="", namespace="shop", kind=TargetKind.SERVICE, name="echo", port="echo")
 
-    async def switch_on() -> None:
+    async def start_forward() -> None:
         session = await RemoteSession.open(path)
         await session.start(ForwardSpec(target=target, local_port=0))
         await session.set_keep_running(True)
@@ -326,14 +328,14 @@ def _before_the_update(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(rpc, "VERSION", rpc.VERSION - 1)
-        asyncio.run(switch_on())
+        asyncio.run(start_forward())
 
 
 @NEEDS_TMUX
-def test_an_engine_of_the_version_before_is_replaced_if_the_person_says_so(
+def test_older_engine_is_replaced_after_confirmation(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    _before_the_update(monkeypatch, shell.folder)
+    _start_older_engine(monkeypatch, shell.folder)
     before = {process.pid for process in shell.engines()}
     done = shell("ls", code=1)
     assert "older than this program" in done.stderr
@@ -351,13 +353,15 @@ def test_an_engine_of_the_version_before_is_replaced_if_the_person_says_so(
         terminal.wait_for_text("svc/echo:echo", "ended with 0")
     (one,) = (json.loads(line) for line in shell("ls", "--json").stdout.splitlines())
     assert one["forward"] == "f1"
-    wait_until(lambda: not before & {process.pid for process in shell.engines()}, "the old to end")
+    wait_until(
+        lambda: not before & {process.pid for process in shell.engines()}, "the old engine to end"
+    )
     assert "no engine is running" not in shell("stop", "f1").stderr
     wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run_can_be_given_up_before_its_forwards_are_ready(
+def test_run_can_be_interrupted_before_its_forwards_are_ready(
     shell: Shell, number: signal.Signals
 ) -> None:
     (shell.profiles / "shop.yaml").write_text(SHOP.replace("deploy/echo", "deploy/search"))
@@ -371,52 +375,52 @@ def test_run_can_be_given_up_before_its_forwards_are_ready(
         assert running.wait(20) == 128 + number
     finally:
         running.kill()
-        _, said = running.communicate()
-    assert b"Traceback" not in said
+        _, errors = running.communicate()
+    assert b"Traceback" not in errors
     wait_until(lambda: not shell.engines(), "the engine to end with the command")
 
 
-def test_a_profile_that_is_wrong_changes_nothing_and_says_where(shell: Shell) -> None:
+def test_invalid_profile_changes_nothing_and_reports_its_position(shell: Shell) -> None:
     shell("up", "shop")
     before = shell.listed()
     (shell.profiles / "shop.yaml").write_text(SHOP.replace("svc/echo", "cm/echo"))
-    said = shell("up", "shop", code=1).stderr
-    assert re.search(r'shop\.yaml:5:16: target: cannot forward to "cm/echo"', said)
-    assert "hint:" in said
+    errors = shell("up", "shop", code=1).stderr
+    assert re.search(r'shop\.yaml:5:16: target: cannot forward to "cm/echo"', errors)
+    assert "hint:" in errors
     assert shell("profile", "check", code=1).stdout.count("\n") == 1
     assert "invalid" in shell("profile", "list").stdout
     assert shell.listed().keys() == before.keys()
     assert "stopped 2 forwards" in shell("down", "shop").stderr, (
-        "a wrong file keeps nobody from that"
+        "an invalid file must not prevent it"
     )
     assert 'no profile "shpo"' in shell("up", "shpo", code=2).stderr
 
 
-def test_two_profiles_that_want_one_port_are_told_so_with_names(shell: Shell) -> None:
+def test_local_port_conflict_names_both_profiles(shell: Shell) -> None:
     shell("up", "shop")
     port = shell.ports()["db"]
     (shell.profiles / "other.yaml").write_text(
         f"forwards: {{api: {{target: svc/echo, namespace: shop, port: 7, local: {port}}}}}"
     )
-    said = shell("up", "other", code=1).stderr
+    errors = shell("up", "other", code=1).stderr
     assert (
         f"cannot start api of profile other: local port {port} is in use by db of profile shop"
-        in said
+        in errors
     )
     assert set(shell.listed()) == {"web", "db"}
     shell("down", "shop")
 
 
-def test_somebody_elses_profile_starts_nothing_without_a_yes(shell: Shell) -> None:
+def test_untrusted_profile_starts_nothing(shell: Shell) -> None:
     (shell.folder / ".git").mkdir()
     team = shell.folder / ".tui-forward.yaml"
     team.write_text(SHOP.replace("local: any}", "local: any, address: 0.0.0.0}"))
     assert "of this working tree" in shell("profile", "list").stdout
     assert "OPEN TO OTHER MACHINES on 0.0.0.0" in shell("profile", "show", "work").stdout
     for command in (("up", "work"), ("run", "work", "--", "true")):
-        said = shell(*command, code=2).stderr
-        assert "is not trusted, or has changed" in said
-    # Looking at what it would do is not agreeing to it.
+        errors = shell(*command, code=2).stderr
+        assert "is not trusted, or has changed" in errors
+    # A dry run does not make it trusted.
     assert "+ db" in shell("up", "work", "--dry-run").stdout
     assert "is not trusted" in shell("up", "work", code=2).stderr
     assert not shell.engines()
@@ -432,7 +436,7 @@ def _runs(pid: int, name: str) -> bool:
     return any(child.name() == name for child in psutil.Process(pid).children())
 
 
-def _answers(port: int) -> bool:
+def _echoes(port: int) -> bool:
     try:
         return exchange(port, b"back", answer=4) == b"back"
     except (OSError, AssertionError):

@@ -1,4 +1,4 @@
-"""What the README says of profiles, word for word."""
+"""The README's walk-through of profiles, literally."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def blocks(language: str) -> list[str]:
-    """The code blocks of the section about profiles."""
+    """Return the code blocks of the section about profiles."""
     section = README.read_text(encoding="utf-8").partition("\n## Profiles\n")[2]
     section = section.partition("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
-def test_the_walk_through_of_profiles(shell: Shell) -> None:
+def test_walk_through_of_profiles(shell: Shell) -> None:
     (profile,) = blocks("yaml")
     (commands,) = blocks("sh")
-    # The editor of somebody who types what the README shows.
+    # An editor that writes the file of the README.
     (shell.folder / "profile").write_text(profile)
     editor = shell.folder / "editor"
     editor.write_text(f'#!/bin/sh\ncp "{shell.folder}/profile" "$1"\n')
@@ -43,11 +43,11 @@ def test_the_walk_through_of_profiles(shell: Shell) -> None:
             done.append((words[1], shell(*words[1:])))
     finally:
         del os.environ["VISUAL"]
-    said = dict(done)
+    outputs = dict(done)
     assert [name for name, _ in done] == ["profile", "up", "ls", "run", "down"]
     assert (shell.profiles / "shop.yaml").read_text() == profile
-    assert said["up"].stdout.count("ready") == said["ls"].stdout.count("ready") == 2
-    assert "127.0.0.1:15432" in said["ls"].stdout
+    assert outputs["up"].stdout.count("ready") == outputs["ls"].stdout.count("ready") == 2
+    assert "127.0.0.1:15432" in outputs["ls"].stdout
     assert re.fullmatch(
         r"127\.0\.0\.1 http://127\.0\.0\.1:\d+/\n", (shell.folder / "seen").read_text()
     )

@@ -1,4 +1,4 @@
-"""What is secret stays in the kubeconfig: not in a file, nor a log, nor what anybody is told."""
+"""Secrets of the kubeconfig appear in no file, log, output or RPC response."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ __all__ = ["shell"]
 
 
 def secrets(kubeconfig: str) -> set[str]:
-    """Everything in a kubeconfig that must not be seen."""
+    """Return the secrets of a kubeconfig."""
     return set(re.findall(r"(?:token|client-key-data|password): *\"?([^\s\"]{8,})", kubeconfig))
 
 
 def files(home: Path) -> Iterator[tuple[Path, bytes]]:
-    """All that was written."""
+    """Yield all files below a folder with their content."""
     for path in home.rglob("*"):
         if path.is_file() and not path.is_symlink():
             yield path, path.read_bytes()
 
 
 def rpc_responses(path: Path) -> bytes:
-    """What the engine answers to everything a front end may ask, as it comes."""
-    asked: list[rpc.FromClient] = [
+    """Return the raw responses of the engine to all requests that read state."""
+    requests: list[rpc.FromClient] = [
         rpc.Hello(rpc.VERSION), rpc.GetSnapshot(1), rpc.GetContexts(2), rpc.GetHops(3, "f1"),
         rpc.GetTimeline(4, "f1"), rpc.GetConnections(5, None), rpc.Subscribe(6, 0),
     ]  # fmt: skip
-    answered = b""
+    responses = b""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.sendall(b"".join(rpc.encode_message(one) for one in asked))
+        client.sendall(b"".join(rpc.encode_message(one) for one in requests))
         client.settimeout(3)
         try:
             while piece := client.recv(1 << 16):
-                answered += piece
+                responses += piece
         except TimeoutError:
             pass
-    return answered
+    return responses
 
 
 PROFILE = """\
@@ -57,12 +57,12 @@ forwards:
 """
 
 
-def test_secrets_are_nowhere(
+def test_secrets_are_not_disclosed(
     shell: Shell, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     cluster = config["contexts"][0]["context"]["cluster"]
-    config["users"].append({"name": "refused", "user": {"token": "a-token-nobody-knows-0123"}})
+    config["users"].append({"name": "refused", "user": {"token": "an-unknown-token-0123"}})
     context = {"cluster": cluster, "user": "refused", "namespace": "shop"}
     config["contexts"].append({"name": "refused", "context": context})
     kubeconfig = shell.home / "kubeconfig"
@@ -73,23 +73,23 @@ def test_secrets_are_nowhere(
     assert len(hidden) > 2, "a key and several tokens"
 
     done = shell("up", "shop", "--timeout", "3s", code=1)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     for name, port in shell.ports().items():
         if name != "refused":
             assert exchange(port, b"hello", answer=5) == b"hello"
     assert shell.listed()["refused"]["state"] == "blocked"
     for words in (("status", "--json"), ("status",), ("ls", "--json"), ("metrics",), ("config",)):
         done = shell(*words)
-        said += done.stdout + done.stderr
+        output += done.stdout + done.stderr
     (path,) = (shell.home / "run/tui-forward").glob("*.sock")
-    answered = said.encode() + rpc_responses(path)
-    assert b"credentials" in answered
+    responses = output.encode() + rpc_responses(path)
+    assert b"credentials" in responses
     written = dict(files(shell.home))
     del written[kubeconfig]
     assert any(path.suffix == ".log" for path in written)
     assert any("sessions" in path.parts for path in written)
     for secret in hidden:
-        assert secret not in answered
+        assert secret not in responses
         assert not [path for path, content in written.items() if secret in content]
     shell("stop", "--all")
     wait_until(lambda: not shell.engines(), "the engine to end")
