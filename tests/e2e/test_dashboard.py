@@ -231,7 +231,7 @@ from tui_forward.tui.screens.dashboard import Dashboard
 def bug(self):
     raise ZeroDivisionError("a bug")
 
-Dashboard.action_star = bug
+Dashboard.action_favorite = bug
 sys.exit(main())
 """
 
