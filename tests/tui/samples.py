@@ -1,4 +1,4 @@
-"""A small cluster for the dashboard's tests."""
+"""Small cluster for tests of the dashboard."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def view(*pods: Pod, scope: CatalogScope = SHOP, version: int = 1) -> CatalogVie
 
 
 def shop(*names: str) -> FakeSession:
-    """A session whose forwards become ready at once, on 8081 and up."""
+    """Return a session whose forwards become ready at once, on ports from 8081."""
 
     def on_start(session: FakeSession, forward_id: str) -> None:
         session.make_ready(forward_id, 8080 + len(session.forwards))

@@ -1,6 +1,6 @@
-"""What the dashboard shows, as text, in narrow and wide terminals.
+"""Text snapshots of the dashboard in narrow and wide terminals.
 
-`UPDATE_SNAPSHOTS=1 pytest tests/tui/test_snapshots.py` writes them anew; look at the difference.
+`UPDATE_SNAPSHOTS=1 pytest tests/tui/test_snapshots.py` writes them; review the difference.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ async def two_forwards() -> FakeSession:
         await until(lambda: "web-1" in text(app_forward))
         await pilot.press("1", "down", "1")
         await until(lambda: len(session.forwards) == 2)
-    flowing = Counters(
+    counters = Counters(
         bytes_from_pod=1_200_000_000, bytes_to_pod=3_100_000, rate_from_pod=12.3e6,
         connections_open=1, connections_total=4, connections_failed=1,
     )  # fmt: skip
-    session.update("f1", counters=flowing, since=NOW - 7_300, started_at=NOW - 9_000)
+    session.update("f1", counters=counters, since=NOW - 7_300, started_at=NOW - 9_000)
     session.update(
         "f2", state=ForwardState.RECONNECTING, reason="pod web-2 was deleted", since=NOW - 3,
         retry_at=NOW + 2, queued=3, started_at=NOW - 9_000,
@@ -53,12 +53,12 @@ def check(name: str, shown: str) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         FOLDER.mkdir(exist_ok=True)
         path.write_text(shown)
-    assert shown == path.read_text(), f"{name} is not what it was:\n{shown}"
+    assert shown == path.read_text(), f"{name} has changed:\n{shown}"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("screen", ["dashboard", "detail"])
-async def test_screen(screen: str, size: tuple[int, int]) -> None:
+async def test_screen_matches_its_snapshot(screen: str, size: tuple[int, int]) -> None:
     session = await two_forwards()
     app = TuiForwardApp(session, context="here", namespace="shop", clock=lambda: NOW)
     async with app.run_test(size=size) as pilot:

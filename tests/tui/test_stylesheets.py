@@ -1,4 +1,4 @@
-"""The styles are found from a checkout, an editable install, a wheel and an sdist."""
+"""Style sheets are found in a checkout, an editable install, a wheel and an sdist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui_forward.errors import ConfigError
 from tui_forward.tui.stylesheets import stylesheet
 
 ROOT = Path(__file__).resolve().parents[2]
-# Prints where the style sheet is found; runs far away from the checkout.
+# Prints the path of the style sheet; runs outside the checkout.
 PROBE = (
     "import sys; from tui_forward.tui.stylesheets import stylesheet;"
     "import tui_forward; print(stylesheet('dashboard.tcss')); print(tui_forward.__file__)"
@@ -34,7 +34,7 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> s
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, so that builds leave nothing in the checkout."""
+    """Copy the project, so that builds leave no files in the checkout."""
     copy = tmp_path_factory.mktemp("source") / "tui-forward"
     copy.mkdir()
     for name in ("tui_forward", "styles"):
@@ -49,7 +49,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(source: Path) -> Path:
-    """Wheel and sdist; the wheel is built from the sdist, as an installer would."""
+    """Build the sdist, and the wheel from it, like an installer."""
     dist = source.parent / "dist"
     run(
         sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, source,
@@ -66,7 +66,7 @@ def probe(python: Path, cwd: Path, path: Path | None = None) -> tuple[Path, Path
     return Path(found), Path(package).parent
 
 
-def test_checkout() -> None:
+def test_checkout_has_style_sheets() -> None:
     assert stylesheet("dashboard.tcss") == ROOT / "styles" / "dashboard.tcss"
 
 
@@ -77,7 +77,7 @@ def test_missing_style_sheet_is_an_error_with_a_hint() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_wheel(built: Path, tmp_path: Path) -> None:
+def test_wheel_has_style_sheets(built: Path, tmp_path: Path) -> None:
     wheel = next(built.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"tui_forward/styles/{one.name}" for one in (ROOT / "styles").iterdir()} <= set(names)
@@ -90,7 +90,7 @@ def test_wheel(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_sdist(built: Path, tmp_path: Path) -> None:
+def test_sdist_has_style_sheets(built: Path, tmp_path: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = next(tmp_path.glob("tui_forward-*"))
@@ -100,8 +100,8 @@ def test_sdist(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_editable_install(source: Path, tmp_path: Path) -> None:
-    """In a venv that sees this one's packages, so that nothing is downloaded."""
+def test_editable_install_has_style_sheets(source: Path, tmp_path: Path) -> None:
+    """Install into a venv that uses this one's packages, without downloads."""
     home = tmp_path / "venv"
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
@@ -112,7 +112,7 @@ def test_editable_install(source: Path, tmp_path: Path) -> None:
         "--no-build-isolation", "--disable-pip-version-check", "--no-index", "-e", source,
         cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": here},
     )  # fmt: skip
-    # Only what the program needs, not this venv's own editable install of it.
+    # Without this venv's own editable install.
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     assert list(there.glob("*tui_forward*"))
     found, package = run(python, "-P", "-c", PROBE, cwd=tmp_path, env=env).split()

@@ -1,4 +1,4 @@
-"""The themes are complete and readable: contrasts as WCAG 2.2 (1.4.3, 1.4.11) computes them."""
+"""Themes are complete and readable: contrasts of WCAG 2.2 (1.4.3, 1.4.11)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def contrast(one: Color, other: Color) -> float:
 
 
 def variables(theme: Theme) -> dict[str, str]:
-    """As `App.get_css_variables` puts them together."""
+    """Return variables like `App.get_css_variables`."""
     return {**theme.to_color_system().generate(), **theme.variables}
 
 
 def on(theme: Theme, text: str, ground: str) -> float:
-    """The contrast of one variable on another, both laid over the background."""
+    """Return the contrast of one variable on another, both over the background."""
     known = variables(theme)
     base = Color.parse(known["background"])
     under = base + Color.parse(known[ground])
@@ -54,12 +54,12 @@ def on(theme: Theme, text: str, ground: str) -> float:
 each = pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
 
 
-def test_contrast_is_computed_as_wcag_says() -> None:
+def test_contrast_follows_wcag() -> None:
     assert contrast(Color.parse("#000"), Color.parse("#fff")) == pytest.approx(21)
     assert contrast(Color.parse("#777"), Color.parse("#fff")) == pytest.approx(4.48, abs=0.01)
 
 
-def test_a_bad_theme_would_be_noticed() -> None:
+def test_low_contrast_is_detected() -> None:
     bad = Theme(name="bad", primary="#333333", background="#222222", foreground="#555555")
     assert on(bad, "foreground", "background") < TEXT
 
@@ -76,30 +76,30 @@ def test_text_is_readable(theme: Theme, text: str, ground: str) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_states_stand_out(theme: Theme, state: str, ground: str) -> None:
     assert on(theme, state, ground) >= GRAPHIC
-    assert on(theme, f"text-{state}", ground) >= TEXT  # they are words as well
+    assert on(theme, f"text-{state}", ground) >= TEXT  # states are also words
 
 
 @each
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("name", ["primary", "secondary", "accent"])
-def test_ornaments_are_seen(theme: Theme, name: str, ground: str) -> None:
+def test_accents_have_graphic_contrast(theme: Theme, name: str, ground: str) -> None:
     assert on(theme, name, ground) >= GRAPHIC
     assert on(theme, f"text-{name}", ground) >= TEXT
 
 
 @each
-def test_the_cursor_is_seen_and_read(theme: Theme) -> None:
+def test_cursor_is_visible_and_readable(theme: Theme) -> None:
     assert on(theme, "block-cursor-foreground", "block-cursor-background") >= TEXT
     blurred = "block-cursor-blurred-background"
     assert on(theme, "block-cursor-blurred-foreground", blurred) >= TEXT
-    assert on(theme, "text-muted", blurred) >= TEXT  # the palette's help stands there
+    assert on(theme, "text-muted", blurred) >= TEXT  # the palette shows its help there
     assert on(theme, "block-cursor-background", "background") >= GRAPHIC
     assert on(theme, "input-selection-foreground", "input-selection-background") >= TEXT
     assert on(theme, "input-cursor-foreground", "input-cursor-background") >= TEXT
 
 
 @each
-def test_the_footer_is_readable(theme: Theme) -> None:
+def test_footer_is_readable(theme: Theme) -> None:
     for text in (
         "footer-foreground", "footer-key-foreground", "footer-description-foreground",
     ):  # fmt: skip
@@ -107,22 +107,22 @@ def test_the_footer_is_readable(theme: Theme) -> None:
 
 
 @each
-def test_buttons_and_marks_on_colour_are_readable(theme: Theme) -> None:
+def test_text_on_colors_is_readable(theme: Theme) -> None:
     for ground in ("primary", *STATES):
         assert on(theme, "text", ground) >= TEXT
         assert on(theme, "button-color-foreground", ground) >= TEXT
 
 
 @each
-def test_borders_are_there(theme: Theme) -> None:
+def test_borders_are_visible(theme: Theme) -> None:
     assert on(theme, "border", "background") >= GRAPHIC
-    # Panes that are not in focus keep a quiet line.
+    # Unfocused panes keep a faint line.
     assert on(theme, "border-blurred", "background") >= 1.5
     assert on(theme, "surface-lighten-2", "background") >= 1.5
     assert on(theme, "scrollbar", "scrollbar-background") >= 1.5
 
 
-def test_high_contrast_deserves_its_name() -> None:
+def test_high_contrast_theme_reaches_aaa() -> None:
     for text, ground in itertools.product(
         ("foreground", "text", "text-muted", *(f"text-{state}" for state in STATES)), GROUNDS
     ):
@@ -132,7 +132,7 @@ def test_high_contrast_deserves_its_name() -> None:
 
 
 @each
-def test_nothing_is_left_to_textuals_guess(theme: Theme) -> None:
+def test_every_color_is_set(theme: Theme) -> None:
     for name in (
         "primary", "secondary", "accent", "success", "warning", "error",
         "foreground", "background", "surface", "panel",
@@ -146,7 +146,7 @@ def test_nothing_is_left_to_textuals_guess(theme: Theme) -> None:
 
 
 @each
-def test_light_is_light_and_dark_is_dark(theme: Theme) -> None:
+def test_dark_flag_matches_the_background(theme: Theme) -> None:
     assert (luminance(Color.parse(theme.background or "")) < 0.1) is theme.dark
 
 
@@ -157,14 +157,14 @@ class Bare(ThemedApp[None]):
 
 
 @each
-async def test_every_theme_is_on_from_the_first_moment(theme: Theme) -> None:
+async def test_theme_applies_from_the_first_frame(theme: Theme) -> None:
     app = Bare(theme.name)
     async with app.run_test():
         assert app.current_theme is theme
         assert app.screen.styles.background == Color.parse(theme.background or "")
 
 
-async def test_every_theme_can_be_put_on() -> None:
+async def test_theme_can_be_changed() -> None:
     app = Bare()
     async with app.run_test() as pilot:
         for theme in THEMES:
@@ -174,7 +174,7 @@ async def test_every_theme_can_be_put_on() -> None:
             assert app.screen.styles.background == Color.parse(theme.background or "")
 
 
-def test_names_begin_with_ours() -> None:
+def test_own_themes_come_first() -> None:
     app = Bare()
     known = app.theme_names
     assert known[: len(THEMES)] == tuple(theme.name for theme in THEMES)
@@ -182,7 +182,7 @@ def test_names_begin_with_ours() -> None:
     assert len(set(known)) == len(known) == len(app.available_themes)
 
 
-def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
+def test_unknown_theme_is_reported_and_replaced() -> None:
     app = Bare("nope")
     assert app.theme == DEFAULT
     assert "there is no theme 'nope'" in app.theme_error("nope")
@@ -190,7 +190,7 @@ def test_an_unknown_theme_is_said_and_the_default_taken() -> None:
     assert Bare("textual-light").theme == "textual-light"
 
 
-async def test_without_colour_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = Bare()
     async with app.run_test():

@@ -1,7 +1,7 @@
-"""Where the style sheets are: a folder of their own at the top level of the project.
+"""Finds the style sheets.
 
-In a wheel that folder lies inside the package; in a checkout, an editable install and an
-unpacked sdist it lies beside it.
+They are in the folder `styles`: inside the package in a wheel, beside it in a checkout, an
+editable install and an unpacked sdist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def stylesheet(name: str) -> Path:
-    """The path of a style sheet.
+    """Return the path of a style sheet.
 
     Raises:
         ConfigError: The installation is incomplete.
@@ -25,5 +25,5 @@ def stylesheet(name: str) -> Path:
             return path
     raise ConfigError(
         f"the style sheet {name} is missing from this installation",
-        hint="install tui-forward again",
+        hint="reinstall tui-forward",
     )

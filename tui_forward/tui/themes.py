@@ -1,8 +1,7 @@
-"""Four themes of our own: calm dark, its light twin, high contrast, and a warm dark one.
+"""Themes of the dashboard: dark, light, high contrast, and warm dark.
 
-Colour is an ornament here: every state has a mark and a word as well, so with `NO_COLOR`,
-where Textual drops all colour, nothing is lost. This module knows of no widget; which
-contrasts the themes keep is proved in `tests/tui/test_themes.py`.
+Every state also has a symbol and a word, so that nothing is lost with `NO_COLOR`.
+`tests/tui/test_themes.py` checks the contrasts.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tui_forward.tui.textual_internals import CrashCapturingApp, preset_theme
 T = TypeVar("T")
 
 DEFAULT: Final = DEFAULT_THEME
-# The theme that says the same in daylight, and back.
+# The light counterpart of the default theme.
 TWIN: Final = "forward-light"
 
 DARK: Final = Theme(
@@ -81,7 +80,7 @@ LIGHT: Final = Theme(
         "block-hover-background": "#e6ecf4",
         "border": "#1c62ad",
         "border-blurred": "#b4bfce",
-        # "Lighter" means "away from the background" to whoever draws a line with it.
+        # Textual draws lines with it: "lighten" means away from the background.
         "surface-lighten-2": "#b4bfce",
         "scrollbar": "#b4bfce",
         "scrollbar-hover": "#8f9db1",
@@ -178,35 +177,33 @@ EMBER: Final = Theme(
 )
 
 THEMES: Final[tuple[Theme, ...]] = (DARK, LIGHT, CONTRAST, EMBER)
-_OURS: Final = {theme.name: theme for theme in THEMES}
+_OWN_THEMES: Final = {theme.name: theme for theme in THEMES}
 
 
 class ThemedApp(CrashCapturingApp[T]):
-    """An app that knows our themes and wears one of them from its first moment.
-
-    Put on later, a theme makes Textual read every style sheet and compute every style again.
+    """App with the themes of this module, which has its theme from the first frame.
 
     Args:
-        theme: Its name, from the person's settings; the default one if there is no such theme.
+        theme: Name from the settings; an unknown one is replaced by the default.
     """
 
     def __init__(self, theme: str = DEFAULT) -> None:
-        known = {**BUILTIN_THEMES, **_OURS}
-        preset_theme(self, theme if theme in known else DEFAULT)
+        available = {**BUILTIN_THEMES, **_OWN_THEMES}
+        preset_theme(self, theme if theme in available else DEFAULT)
         super().__init__()
 
     @property
     def available_themes(self) -> dict[str, Theme]:
-        """Textual's, and ours."""
-        return {**super().available_themes, **_OURS}
+        """Textual's themes and those of this module."""
+        return {**super().available_themes, **_OWN_THEMES}
 
     @property
     def theme_names(self) -> tuple[str, ...]:
-        """Of all themes there are: ours first, then Textual's by name."""
-        return (*_OURS, *sorted(self.available_themes.keys() - _OURS.keys()))
+        """Names of all themes: those of this module first, then Textual's by name."""
+        return (*_OWN_THEMES, *sorted(self.available_themes.keys() - _OWN_THEMES.keys()))
 
     def theme_error(self, name: str) -> str:
-        """What is wrong with a name from the settings, in words; empty when nothing is."""
+        """Return what is wrong with a name from the settings; empty for a known theme."""
         if name in self.available_themes:
             return ""
         return f"there is no theme {name!r}; choose one of {', '.join(self.theme_names)}"

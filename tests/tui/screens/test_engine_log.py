@@ -19,7 +19,7 @@ TIME = "2026-01-02T03:04:05.678+01:00"
 
 
 @pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui_forward.tui.screens.engine_log.POLL_S", 0.02)
 
 
@@ -72,7 +72,7 @@ def numbered(first: int, last: int) -> str:
     return "".join(line("info", f"line {number}.") for number in range(first, last + 1))
 
 
-async def test_the_end_is_shown_and_followed(path: Path) -> None:
+async def test_end_of_the_log_is_followed(path: Path) -> None:
     write(path, numbered(1, 100))
     async with running(path) as (app, _pilot, view):
         await shows(app, "line 100.", "▼ following", "● 3 ready")
@@ -82,25 +82,25 @@ async def test_the_end_is_shown_and_followed(path: Path) -> None:
         assert view.following
 
 
-async def test_who_reads_is_not_moved(path: Path) -> None:
+async def test_new_lines_do_not_move_a_scrolled_view(path: Path) -> None:
     write(path, numbered(1, 100))
     async with running(path) as (app, pilot, view):
         await shows(app, "line 100.")
         await pilot.press("home")
         await shows(app, "line 1.", "‖ paused")
 
-        def left() -> list[str]:  # of the scroll bar, which may shrink
+        def text_columns() -> list[str]:  # without the scroll bar, which may shrink
             return [line.ljust(60)[:60] for line in screen_lines(app)[2:20]]
 
-        before = left()
+        before = text_columns()
         append(path, numbered(101, 300))
         await until(lambda: view._rows[-1] == 300)
-        assert left() == before
+        assert text_columns() == before
         await pilot.press("end")
         await shows(app, "line 300.", "▼ following")
 
 
-async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
+async def test_dropped_lines_do_not_move_a_scrolled_view(path: Path) -> None:
     write(path, numbered(1, 2000))
     async with running(path) as (app, pilot, view):
         await shows(app, "line 2000.")
@@ -108,17 +108,17 @@ async def test_lines_that_fall_out_do_not_move_the_text(path: Path) -> None:
         await shows(app, "‖ paused")
         await pilot.pause()
 
-        def left() -> list[str]:  # of the scroll bar, which may shrink
+        def text_columns() -> list[str]:  # without the scroll bar, which may shrink
             return [line.ljust(60)[:60] for line in screen_lines(app)[2:20]]
 
-        before = left()
+        before = text_columns()
         append(path, numbered(2001, 2100))
         await until(lambda: view._lines[-1].number == 2100)
         await pilot.pause()
-        assert left() == before
+        assert text_columns() == before
 
 
-async def test_no_file_is_said_and_its_coming_seen(path: Path) -> None:
+async def test_missing_file_is_reported_until_it_appears(path: Path) -> None:
     async with running(path, (160, 12)) as (app, _pilot, _view):
         await shows(app, "No log file at", "It appears when the engine", "not readable")
         write(path, "")
@@ -127,7 +127,7 @@ async def test_no_file_is_said_and_its_coming_seen(path: Path) -> None:
         await shows(app, "line 1.")
 
 
-async def test_levels(path: Path) -> None:
+async def test_level_key_hides_lower_levels(path: Path) -> None:
     write(
         path,
         "".join(map(line, ("debug", "info", "warning"), ("aaa", "bbb", "ccc")))
@@ -145,7 +145,7 @@ async def test_levels(path: Path) -> None:
         await shows(app, "aaa")
 
 
-async def test_nothing_that_grave_is_said(path: Path) -> None:
+async def test_empty_level_is_reported(path: Path) -> None:
     write(path, numbered(1, 3))
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 3.")
@@ -153,7 +153,7 @@ async def test_nothing_that_grave_is_said(path: Path) -> None:
         await shows(app, "No lines at level error or above")
 
 
-async def test_search_goes_from_match_to_match(path: Path) -> None:
+async def test_search_moves_between_matches(path: Path) -> None:
     write(path, numbered(1, 100).replace("line 5.", "NEEDLE").replace("line 50.", "needle 2"))
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 100.")
@@ -170,7 +170,7 @@ async def test_search_goes_from_match_to_match(path: Path) -> None:
         await until(lambda: not isinstance(app.screen, LogScreen))
 
 
-async def test_what_is_nowhere_is_said_and_n_is_not_offered_without_a_search(path: Path) -> None:
+async def test_next_key_works_only_during_a_search(path: Path) -> None:
     write(path, numbered(1, 3))
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 3.")
@@ -181,7 +181,7 @@ async def test_what_is_nowhere_is_said_and_n_is_not_offered_without_a_search(pat
         await pilot.press("n")
 
 
-async def test_matches_are_marked_without_colour_too(path: Path) -> None:
+async def test_matches_are_marked_without_color(path: Path) -> None:
     write(path, "say Needle here\n")
     async with running(path) as (app, pilot, view):
         await shows(app, "Needle")
@@ -193,7 +193,7 @@ async def test_matches_are_marked_without_colour_too(path: Path) -> None:
         assert [segment.text for segment in marked] == ["Needle"]
 
 
-async def test_wrapping(path: Path) -> None:
+async def test_wrap_key_toggles_wrapping(path: Path) -> None:
     write(path, "x" * 150 + "END\n" + "ü字" * 60 + "FIN\n")
     async with running(path, (80, 20)) as (app, pilot, view):
         await shows(app, "END", "FIN")
@@ -210,14 +210,14 @@ async def test_wrapping(path: Path) -> None:
         await shows(app, "END", "FIN")
 
 
-async def test_markup_in_the_log_is_text(path: Path) -> None:
+async def test_markup_is_shown_as_text(path: Path) -> None:
     write(path, "[bold red]x[/] [@click=app.quit]y[/] \x1b[2Jz\n")
     async with running(path) as (app, _pilot, _view):
         await shows(app, "[bold red]x[/] [@click=app.quit]y[/]  [2Jz")
 
 
 @pytest.mark.parametrize("size", [(60, 20), (250, 70)])
-async def test_it_fits(path: Path, size: tuple[int, int]) -> None:
+async def test_log_fits_the_terminal(path: Path, size: tuple[int, int]) -> None:
     write(path, numbered(1, 500) + "w" * 300 + "\n")
     async with running(path, size) as (app, pilot, view):
         await shows(app, "www")
@@ -228,7 +228,7 @@ async def test_it_fits(path: Path, size: tuple[int, int]) -> None:
         assert view.following
 
 
-async def test_wheel_and_scrollbar_stop_following(path: Path) -> None:
+async def test_scrolling_up_stops_following(path: Path) -> None:
     write(path, numbered(1, 100))
     async with running(path) as (app, _pilot, view):
         await shows(app, "▼ following", "line 100.")
@@ -236,7 +236,7 @@ async def test_wheel_and_scrollbar_stop_following(path: Path) -> None:
         await shows(app, "‖ paused")
 
 
-async def test_it_stops_looking_when_it_is_left(path: Path) -> None:
+async def test_closed_screen_stops_polling(path: Path) -> None:
     write(path, numbered(1, 3))
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 3.")
@@ -245,7 +245,7 @@ async def test_it_stops_looking_when_it_is_left(path: Path) -> None:
         await until(lambda: not list(app.workers))
 
 
-def test_every_binding_can_be_remapped_and_is_explained() -> None:
+def test_every_binding_has_an_id_and_a_tooltip() -> None:
     for owner in (LogScreen, LogView):
         for binding in owner.BINDINGS:
             assert not isinstance(binding, tuple)

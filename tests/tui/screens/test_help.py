@@ -36,7 +36,7 @@ class Pane(Static, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "end", "Stop", id="forwards.stop", tooltip="Stop [b]the[/b] forward"),
         *(
-            Binding(str(n), f"nth({n})", "Port", id=f"ports.{n}", tooltip="Switch the port")
+            Binding(str(n), f"nth({n})", "Port", id=f"ports.{n}", tooltip="Toggle the port")
             for n in range(1, 10)
         ),
     ]
@@ -44,12 +44,12 @@ class Pane(Static, can_focus=True):
 
 class Hidden(Static):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "odd", "Odd", id="weird.odd", tooltip="A group nobody has named"),
+        Binding("w", "odd", "Odd", id="weird.odd", tooltip="A group without a title"),
         Binding("v", "nameless", "Without an id"),
     ]
 
 
-class Place(Screen[None]):
+class HelpedScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="browse.filter", tooltip="Search"),
     ]
@@ -63,12 +63,12 @@ class Helped(App[None]):
     CSS_PATH = stylesheet("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "question_mark,f1", "help", "Help", id="app.help", key_display="?", tooltip="This help"
+            "question_mark,f1", "help", "Help", id="app.help", key_display="?", tooltip="Open help"
         ),
     ]
 
     def on_mount(self) -> None:
-        self.push_screen(Place())
+        self.push_screen(HelpedScreen())
 
     def action_help(self) -> None:
         self.push_screen(HelpScreen(collect(self, self.screen, also=[LogScreen])))
@@ -88,7 +88,7 @@ async def helped(size: tuple[int, int] = (80, 24)) -> AsyncIterator[tuple[Helped
     app = Helped()
     app.set_keymap({"forwards.stop": "ctrl+x,delete", "ports.9": "f9"})
     async with app.run_test(size=size) as pilot:
-        await until(lambda: isinstance(app.screen, Place))
+        await until(lambda: isinstance(app.screen, HelpedScreen))
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen) and "Global" in text(app))
         yield app, pilot
@@ -98,20 +98,20 @@ def by_title(found: Sequence[Section]) -> dict[str, dict[str, str]]:
     return {title: {words: keys for keys, words in pairs} for title, pairs in found}
 
 
-async def test_what_there_is_is_collected_with_the_keys_in_force() -> None:
+async def test_collected_help_uses_the_keymap() -> None:
     async with helped() as (app, pilot):
         await pilot.press("escape")
-        await until(lambda: isinstance(app.screen, Place))
+        await until(lambda: isinstance(app.screen, HelpedScreen))
         found = by_title(collect(app, app.screen, also=[LogScreen]))
-        assert found["Global"] == {"This help": "? f1"}
+        assert found["Global"] == {"Open help": "? f1"}
         assert found["Forwards"] == {"Stop [b]the[/b] forward": "ctrl+x del"}
-        assert found["Ports"] == {"Switch the port": "1-8 f9"}
-        assert found["Weird"] == {"A group nobody has named": "w"}
+        assert found["Ports"] == {"Toggle the port": "1-8 f9"}
+        assert found["Weird"] == {"A group without a title": "w"}
         assert found["Engine log"]
         assert "Without an id" not in str(found)
 
 
-def test_groups_come_in_their_order_and_each_id_once() -> None:
+def test_groups_are_ordered_and_ids_unique() -> None:
     bindings = [
         Binding("a", "a", "", id="forwards.a", tooltip="A"),
         Binding("b", "b", "B", id="app.b"),
@@ -135,30 +135,30 @@ def test_groups_come_in_their_order_and_each_id_once() -> None:
     ]
 
 
-def test_every_state_is_explained_in_words() -> None:
+def test_every_state_has_an_explanation() -> None:
     states = dict(dict(sections([]))["States"])
     for state in ForwardState:
         assert states[f"{STATE_MARKS[state][0]} {state.value}"]
     assert "‖ paused" in states
 
 
-def test_the_filters_language_is_complete() -> None:
+def test_every_filter_term_is_explained() -> None:
     language = str(dict(sections([]))["Filter terms: all must match"])
     for term in ("ns:", "label:", "port:", "node:", "status:", "kind:", "!", '"'):
         assert term in language
 
 
-def test_all_of_the_dashboards_keys_are_in_named_groups() -> None:
+def test_every_key_is_in_a_named_group() -> None:
     owners = [Dashboard, RowTable, LogScreen, HelpScreen]
     bindings = [binding for owner in owners for binding in bindings_of(owner)]
-    said = groups(bindings)
-    words = {entry.words for group in said for entry in group.entries}
+    shown = groups(bindings)
+    words = {entry.words for group in shown for entry in group.entries}
     for binding in bindings:
         if binding.id is not None:
             assert (binding.tooltip or binding.description) in words
     known = default_keys(owners)
     assert known["forwards.stop"] == "x"
-    titles = {group.title for group in said}
+    titles = {group.title for group in shown}
     assert {"Forwards", "Ports", "Tables", "Help"} <= titles
     assert not titles & {name.partition(".")[0].capitalize() for name in known} - {
         "Ports",
@@ -169,7 +169,7 @@ def test_all_of_the_dashboards_keys_are_in_named_groups() -> None:
     }
 
 
-def test_narrowing() -> None:
+def test_filter_keeps_lines_with_every_word() -> None:
     found = groups([Binding("x", "x", "", id="forwards.x", tooltip="Stop the forward")])
     assert filter_groups(found, "  ") == found
     assert filter_groups(found, "STOP forw") == (
@@ -180,7 +180,7 @@ def test_narrowing() -> None:
 
 
 @pytest.mark.parametrize("width", [44, 60, 80, 103, 104, 146, 250])
-def test_layout_loses_nothing_and_fits(width: int) -> None:
+def test_layout_keeps_all_words_within_the_width(width: int) -> None:
     made = groups(binding for owner in (Dashboard, LogScreen) for binding in bindings_of(owner))
     rows = ["".join(cell.text for cell in line) for line in layout_lines(made, width)]
     assert all(len(row) <= width for row in rows)
@@ -194,7 +194,7 @@ def test_layout_loses_nothing_and_fits(width: int) -> None:
         assert len(rows) < one_column * 0.75
 
 
-def test_keys_that_are_too_long_stand_above() -> None:
+def test_long_keys_get_their_own_line() -> None:
     rows = [
         "".join(cell.text for cell in line).rstrip()
         for line in layout_lines([("T", [("a" * 30, "words"), ("b", "more")])], 60)
@@ -203,7 +203,7 @@ def test_keys_that_are_too_long_stand_above() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
-async def test_it_can_be_read_to_the_end(size: tuple[int, int]) -> None:
+async def test_help_scrolls_to_the_end(size: tuple[int, int]) -> None:
     async with helped(size) as (app, pilot):
         await until(lambda: "Stop [b]the[/b] forward" in text(app))
         await pilot.press("end")
@@ -214,7 +214,7 @@ async def test_it_can_be_read_to_the_end(size: tuple[int, int]) -> None:
         assert isinstance(app.screen, HelpScreen)
 
 
-async def test_two_columns_where_there_is_room() -> None:
+async def test_wide_terminal_gets_two_columns() -> None:
     async with helped((160, 50)) as (app, pilot):
         titles = [line for line in lines(app) if "Global" in line]
         assert titles
@@ -232,7 +232,7 @@ async def test_two_columns_where_there_is_room() -> None:
         )
 
 
-async def test_typing_narrows_and_escape_goes_back_in_steps() -> None:
+async def test_escape_clears_the_search_then_closes() -> None:
     async with helped() as (app, pilot):
         await pilot.press(*"wheel")
         await until(lambda: "Global" not in text(app) and "scroll" in text(app))
@@ -241,17 +241,17 @@ async def test_typing_narrows_and_escape_goes_back_in_steps() -> None:
         await pilot.press("escape")
         await until(lambda: "Global" in text(app))
         await pilot.press("escape")
-        await until(lambda: isinstance(app.screen, Place))
+        await until(lambda: isinstance(app.screen, HelpedScreen))
 
 
 @pytest.mark.parametrize("key", ["question_mark", "f1", "enter", "escape"])
-async def test_keys_that_close(key: str) -> None:
+async def test_key_closes_the_help(key: str) -> None:
     async with helped() as (app, pilot):
         await pilot.press(key)
-        await until(lambda: isinstance(app.screen, Place))
+        await until(lambda: isinstance(app.screen, HelpedScreen))
 
 
-async def test_the_wheel_scrolls() -> None:
+async def test_scroll_action_scrolls_the_body() -> None:
     async with helped((60, 20)) as (app, _pilot):
         body = app.screen.query_one("HelpBody")
         body.action_scroll_down()

@@ -22,7 +22,7 @@ OPTIONS = (
 )
 
 
-class Picking(App[None]):
+class PickerApp(App[None]):
     CSS_PATH = stylesheet("app.tcss")
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ def text(app: App[None]) -> str:
 @asynccontextmanager
 async def picking(
     picker: Picker, size: tuple[int, int] = (80, 24)
-) -> AsyncIterator[tuple[Picking, Pilot[None]]]:
-    app = Picking()
+) -> AsyncIterator[tuple[PickerApp, Pilot[None]]]:
+    app = PickerApp()
     async with app.run_test(size=size) as pilot:
         app.push_screen(picker, app.answers.append)
         await until(lambda: app.screen is picker and picker.is_mounted and picker._table.keys)
@@ -47,7 +47,7 @@ async def picking(
         yield app, pilot
 
 
-def test_ranking() -> None:
+def test_options_are_ranked_by_match() -> None:
     def texts(typed: str) -> list[str]:
         return [option.key for option in rank_options(OPTIONS, typed)]
 
@@ -62,7 +62,7 @@ def test_ranking() -> None:
     assert [option.key for option in best] == ["2", "3", "1"]
 
 
-async def test_the_present_choice_is_under_the_cursor_and_enter_takes_it() -> None:
+async def test_cursor_starts_at_the_current_option() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         assert "context" in text(app)
         assert "● " in text(app)
@@ -70,7 +70,7 @@ async def test_the_present_choice_is_under_the_cursor_and_enter_takes_it() -> No
         await until(lambda: app.answers == ["prod-eu"])
 
 
-async def test_typing_narrows_and_the_best_is_chosen() -> None:
+async def test_typing_selects_the_best_match() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"us")
         await until(lambda: "dev" not in text(app))
@@ -78,25 +78,25 @@ async def test_typing_narrows_and_the_best_is_chosen() -> None:
         await until(lambda: app.answers == ["prod-us"])
 
 
-async def test_arrows_move_without_leaving_the_search() -> None:
+async def test_arrow_keys_move_the_cursor_while_typing() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"prod", "down", "enter")
         await until(lambda: app.answers == ["prod-us"])
 
 
-async def test_escape_answers_nothing() -> None:
+async def test_escape_returns_none() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"dev", "escape")
         await until(lambda: app.answers == [None])
 
 
-async def test_a_click_chooses() -> None:
+async def test_click_chooses_an_option() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         await pilot.click(RowTable, offset=(6, 2))
         await until(lambda: app.answers == ["prod-us"])
 
 
-async def test_nothing_matches_and_enter_does_nothing() -> None:
+async def test_enter_without_a_match_does_nothing() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"zzz")
         await until(lambda: "No match" in text(app))
@@ -106,8 +106,8 @@ async def test_nothing_matches_and_enter_does_nothing() -> None:
         assert not app.answers
 
 
-async def test_what_is_typed_may_be_chosen() -> None:
-    note = "You may not list [b]namespaces: type a name"
+async def test_typed_name_can_be_chosen() -> None:
+    note = "No permission to list [b]namespaces: type a name"
     async with picking(Picker("namespace", OPTIONS, free=True, note=note)) as (app, pilot):
         await until(lambda: note in text(app))
         await pilot.press(*" foo ")
@@ -116,7 +116,7 @@ async def test_what_is_typed_may_be_chosen() -> None:
         await until(lambda: app.answers == ["foo"])
 
 
-async def test_what_is_typed_and_in_the_list_is_not_offered_twice() -> None:
+async def test_typed_name_in_the_list_is_not_repeated() -> None:
     async with picking(Picker("namespace", OPTIONS, free=True)) as (app, pilot):
         await pilot.press(*"dev")
         await pilot.pause()
@@ -125,13 +125,13 @@ async def test_what_is_typed_and_in_the_list_is_not_offered_twice() -> None:
         await until(lambda: "show namespace “de”" in text(app))
 
 
-async def test_names_are_shown_as_they_are() -> None:
+async def test_markup_in_names_is_shown_as_text() -> None:
     async with picking(Picker("context", OPTIONS)) as (app, _pilot):
         assert "[b]odd[/]  [2J" in text(app)
         assert "[/nope]" in text(app)
 
 
-async def test_favourites() -> None:
+async def test_favorite_key_toggles_an_option() -> None:
     toggled: list[str] = []
     picker = Picker("context", OPTIONS, toggle_favorite=toggled.append)
     async with picking(picker) as (app, pilot):
@@ -144,7 +144,7 @@ async def test_favourites() -> None:
         assert "ctrl+s" in app.screen.active_bindings
 
 
-async def test_without_a_keeper_there_are_no_favourites() -> None:
+async def test_favorite_key_needs_a_callback() -> None:
     async with picking(Picker("context", OPTIONS, free=True)) as (app, pilot):
         assert "ctrl+s" not in app.screen.active_bindings
         await pilot.press("ctrl+s", *"typed", "ctrl+s")
@@ -152,15 +152,15 @@ async def test_without_a_keeper_there_are_no_favourites() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 20), (200, 60)])
-async def test_two_thousand_are_no_load(size: tuple[int, int]) -> None:
+async def test_two_thousand_options_are_drawn_lazily(size: tuple[int, int]) -> None:
     options = [
         PickerOption(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)
     ]
     async with picking(Picker("namespace", options), size) as (app, pilot):
-        begun = perf_counter()
+        started_at = perf_counter()
         for word in ("t", "te", "team-3", "33"):
             rank_options(options, word)
-        assert perf_counter() - begun < 1  # 4 letters; on any machine
+        assert perf_counter() - started_at < 1  # generous, for slow machines
         await pilot.press(*"1999")
         await until(lambda: app.screen.query_one(RowTable).keys == ("ns-1999",))
         # Only what is visible is drawn.

@@ -89,7 +89,7 @@ class Dashboard(StaticFocusScreen[None]):
         self._enabled_keys: tuple[bool, ...] = ()
         # Kept, not queried: a sample may come before the widgets are mounted or after they
         # are removed.
-        self._header = StatusLine(title_may_go=True, id="header")
+        self._header = StatusLine(can_drop_title=True, id="header")
         self._key_bar = KeyBar()
         self._filter_bar = FilterBar(self._key_bar, id="filter")
         self.entry_table = EntryTable(entries, clock)

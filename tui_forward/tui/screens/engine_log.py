@@ -60,7 +60,7 @@ class LogScreen(Screen[None]):
         self._tail = LogTail(path)
         self._header = header
         self._level = LogLevel.DEBUG
-        self._header_line = StatusLine(title_may_go=True, id="log-headline")
+        self._header_line = StatusLine(can_drop_title=True, id="log-headline")
         self._state = StatusLine(id="log-state")
         self._view = LogView()
         self._input = Input(

@@ -1,4 +1,4 @@
-"""The text of the help: groups of lines in one column or two, laid out for a width."""
+"""Text of the help: groups of lines in one or two columns."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tui_forward.tui.viewmodel.rows import Cell
 
 _TWO_COLUMNS = 104
 _GAP = 4
-_WIDEST_KEYS = 22
+_MAX_KEYS_WIDTH = 22
 
 _Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 _Line = tuple[Cell, ...]
 
 
 def layout_lines(groups: _Groups, width: int) -> list[_Line]:
-    """Lines of cells; styles are "title", "keys" and none.
+    """Return lines of cells with the styles "title", "keys" and "".
 
     Args:
-        groups: Titles, each with pairs of keys and words.
-        width: Cells. From 104 on there are two columns, of about the same height.
+        groups: Titles, each with pairs of keys and text.
+        width: Cells; from 104 there are two columns of about the same height.
     """
     if width < _TWO_COLUMNS:
         return _joined([_lines(title, pairs, width) for title, pairs in groups])
@@ -46,7 +46,7 @@ def layout_lines(groups: _Groups, width: int) -> list[_Line]:
 
 
 def _joined(blocks: Sequence[list[_Line]]) -> list[_Line]:
-    """Blocks below each other, with a line between."""
+    """Return blocks below each other, with an empty line between."""
     lines: list[_Line] = []
     for block in blocks:
         if lines:
@@ -57,11 +57,11 @@ def _joined(blocks: Sequence[list[_Line]]) -> list[_Line]:
 
 def _lines(title: str, pairs: Sequence[tuple[str, str]], width: int) -> list[_Line]:
     widest = max((cell_len(keys) for keys, _ in pairs), default=0)
-    room = max(1, min(widest, _WIDEST_KEYS, width // 2 - 4))
+    room = max(1, min(widest, _MAX_KEYS_WIDTH, width // 2 - 4))
     lines: list[_Line] = [(Cell(title, "title"),)]
     for keys, words in pairs:
         wrapped = textwrap.wrap(words, max(8, width - room - 4)) or [""]
-        if cell_len(keys) > room:  # too long for their column: they stand above
+        if cell_len(keys) > room:  # too long for their column: on a line of their own
             lines.append((Cell("  "), Cell(keys, "keys")))
             keys = ""
         for number, part in enumerate(wrapped):
@@ -75,7 +75,7 @@ def _width(line: _Line) -> int:
 
 
 class HelpBody(ScrollView, can_focus=False):
-    """Shows groups of lines, and lays them out anew for another width."""
+    """Groups of lines, laid out for the width of the widget."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"help--title", "help--keys", "help--none"}
 
@@ -86,7 +86,7 @@ class HelpBody(ScrollView, can_focus=False):
         self._lines: list[_Line] = []
 
     def show(self, groups: _Groups, *, empty: str) -> None:
-        """Take over the groups.
+        """Show groups.
 
         Args:
             groups: See `layout_lines`.
@@ -102,11 +102,11 @@ class HelpBody(ScrollView, can_focus=False):
         self.refresh()
 
     def on_resize(self) -> None:
-        """Other lines fit."""
+        """Lay out the lines for the new width."""
         self._lay_out()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the viewport."""
+        """Draw a line of the viewport."""
         width = self.scrollable_content_region.width
         base = self.rich_style
         place = y + self.scroll_offset.y

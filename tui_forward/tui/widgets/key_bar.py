@@ -1,4 +1,4 @@
-"""The line of keys at the bottom: what works now, and nothing else."""
+"""Key bar: the keys that work now, in the bottom line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 _GAP = 2
-# What stays when there is no room for all: how to learn the others, and how to get out.
+# Kept when the line is too narrow for all keys.
 _KEPT = ("app.help", "app.quit", "detail.back", "log.back")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHint:
-    """A key and what it does.
+    """A key and its action.
 
     Attributes:
-        key: As Textual calls it.
-        label: As a person does.
-        words: What it does, in a word.
-        tooltip: The same at length.
-        kept: Not left out for want of room.
+        key: Textual's name of the key.
+        label: Displayed name of the key.
+        words: Action, in a word or two.
+        tooltip: Action in detail.
+        kept: Whether it is shown even if the line is too narrow for all keys.
     """
 
     key: str
@@ -39,12 +39,12 @@ class KeyHint:
 
     @property
     def width(self) -> int:
-        """Cells it takes."""
+        """Width in cells."""
         return cell_len(self.label) + 1 + cell_len(self.words)
 
 
 def fit_keys(keys: tuple[KeyHint, ...], width: int) -> tuple[KeyHint, ...]:
-    """Those that fit side by side; the last ones go first, but for those that are kept."""
+    """Return the keys that fit side by side; the last ones are dropped first, kept ones last."""
     shown = list(keys)
     while shown and sum(key.width + _GAP for key in shown) - _GAP > width:
         shown.remove(next((key for key in reversed(shown) if not key.kept), shown[0]))
@@ -52,14 +52,14 @@ def fit_keys(keys: tuple[KeyHint, ...], width: int) -> tuple[KeyHint, ...]:
 
 
 class KeyBar(Widget):
-    """Shows the keys of the screen it is on, and presses those that are clicked.
+    """Keys of the screen; a click on one presses it.
 
-    One widget that is drawn when the keys are others, instead of one for each key: changing
-    the pane must not cost a frame.
+    A single widget instead of one for each key, as in Textual's footer: a change of pane must not
+    take a frame.
 
     Attributes:
-        hidden: Draws nothing, so that what lies in the same place behind it is seen. To hide it,
-            or to show the other, would lay out and draw the whole screen anew.
+        hidden: Draws nothing, so that a widget in the same place behind it is visible. Changing
+            `display` would lay out and draw the whole screen.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}
@@ -71,14 +71,14 @@ class KeyBar(Widget):
         self._keys: tuple[KeyHint, ...] = ()
 
     def on_mount(self) -> None:
-        """Follow the screen."""
-        self.screen.bindings_updated_signal.subscribe(self, self._follow)
+        """Follow changes of the screen's bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._update)
 
-    def _follow(self, screen: Screen[object]) -> None:
+    def _update(self, screen: Screen[object]) -> None:
         if screen is self.screen:
-            self._take()
+            self._collect_keys()
 
-    def _take(self) -> None:
+    def _collect_keys(self) -> None:
         actions: set[str] = set()
         keys: list[KeyHint] = []
         for _node, binding, enabled, tooltip in self.screen.active_bindings.values():
@@ -92,11 +92,11 @@ class KeyBar(Widget):
             self.refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Nothing, or a line."""
+        """Draw nothing while hidden."""
         return [] if self.hidden else super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """The keys, then blank."""
+        """Draw the keys."""
         width, base = self.size.width, self.rich_style
         if y:
             return Strip.blank(width, base)
@@ -119,14 +119,14 @@ class KeyBar(Widget):
         return None
 
     def on_click(self, event: events.Click) -> None:
-        """As if it had been pressed."""
+        """Press the clicked key."""
         offset = event.get_content_offset(self)
         key = self._key_at(offset.x) if offset is not None else None
         if key is not None:
             self.app.simulate_key(key.key)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """What the key under the pointer does, at length."""
+        """Show the tooltip of the key under the pointer."""
         offset = event.get_content_offset(self)
         key = self._key_at(offset.x) if offset is not None else None
         tooltip = key.tooltip if key is not None else ""

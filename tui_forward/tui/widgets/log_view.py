@@ -1,6 +1,6 @@
-"""Lines of a log in a scrolling view: only what is visible is drawn, and it keeps its place.
+"""Scrolling view of log lines: draws visible lines only and keeps its position.
 
-Log lines are strangers' text: they are drawn as plain segments, never as markup.
+Log lines are untrusted text: they are drawn as plain segments, never as markup.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STYLES = {
 
 
 class LogView(ScrollView, can_focus=True):
-    """Shows lines; stays at the end while it is there, else keeps what is on the screen."""
+    """Log lines; follows the end while it is visible, else keeps its position."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "log-view--debug",
@@ -41,56 +41,57 @@ class LogView(ScrollView, can_focus=True):
         "log-view--empty",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_up", "Up", show=False, id="log.up", tooltip="A line up"),
-        Binding("down,j", "scroll_down", "Down", show=False, id="log.down", tooltip="A line down"),
+        Binding("up,k", "scroll_up", "Up", show=False, id="log.up", tooltip="One line up"),
+        Binding("down,j", "scroll_down", "Down", show=False, id="log.down",
+                tooltip="One line down"),
         Binding("left", "scroll_left", "Left", show=False, id="log.left",
-                tooltip="To the left, where lines are not broken"),
+                tooltip="Scroll left (unwrapped lines)"),
         Binding("right", "scroll_right", "Right", show=False, id="log.right",
-                tooltip="To the right, where lines are not broken"),
+                tooltip="Scroll right (unwrapped lines)"),
         Binding("pageup", "page_up", "Page up", show=False, id="log.page-up",
-                tooltip="A page up"),
+                tooltip="One page up"),
         Binding("pagedown,space", "page_down", "Page down", show=False, id="log.page-down",
-                tooltip="A page down"),
+                tooltip="One page down"),
         Binding("home,g", "scroll_home", "Start", show=False, id="log.start",
-                tooltip="The oldest line that is kept"),
+                tooltip="Oldest line"),
     ]  # fmt: skip
 
     wrap = reactive(True, repaint=False)
     empty = reactive("")
 
     class Scrolled(Message):
-        """The view has begun or ceased to follow the end."""
+        """The view started or stopped following the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: tuple[LogLine, ...] = ()
-        # Of each line, the number of its first row; and one more, the number of all rows.
+        # First row of each line, then the total number of rows.
         self._rows: list[int] = [0]
         self._width = 0
         self._needle = ""
-        self._matches: list[int] = []  # places in `_lines`
-        self._found: int | None = None  # number of the line one has jumped to
+        self._matches: list[int] = []  # positions in `_lines`
+        self._found: int | None = None  # number of the current match
         self.following = True
 
     @property
     def found(self) -> tuple[int, int]:
-        """Which match one is at, counted from 1, and how many there are."""
+        """Number of the current match, from 1 (0: none), and number of matches."""
         numbers = [self._lines[place].number for place in self._matches]
         if self._found is None:
             return (0, len(numbers))
         return (bisect_right(numbers, self._found), len(numbers))
 
     def show(self, lines: Sequence[LogLine]) -> None:
-        """Take over the present lines."""
-        anchor = self._anchor()
+        """Replace all lines."""
+        anchor = self._top_line()
         self._lines = tuple(lines)
-        self._match()
+        self._find_matches()
         self._lay_out(anchor)
 
-    # Laying out.
+    # Layout.
 
-    def _anchor(self) -> tuple[int, int]:
-        """The line on top of the view, by its number, and how many of its rows are above."""
+    def _top_line(self) -> tuple[int, int]:
+        """Return the number of the top line, and how many of its rows are above the view."""
         if not self._lines:
             return (0, 0)
         row = min(round(self.scroll_y), self._rows[-1] - 1)
@@ -109,60 +110,60 @@ class LogView(ScrollView, can_focus=True):
         self._rows = rows
         self.virtual_size = Size(0 if self.wrap else widest, rows[-1])
         if self.following:
-            self._stay()
+            self._scroll_to_end()
         else:
             number, above = anchor
             place = bisect_left(self._lines, number, key=lambda line: line.number)
             if place < len(self._lines) and self._lines[place].number != number:
                 above = 0
             row = rows[min(place, len(rows) - 1)] + above
-            # Forced: whether there is a scroll bar is known only after the layout.
+            # Forced: the scroll bar appears only with the next layout.
             self.scroll_to(y=row, animate=False, immediate=True, force=True)
         self.refresh()
 
-    def _stay(self) -> None:
+    def _scroll_to_end(self) -> None:
         if self.following:
             self.scroll_end(animate=False, immediate=True, force=True, x_axis=False)
 
     def on_resize(self) -> None:
-        """Lines are broken elsewhere."""
+        """Wrap lines for the new width."""
         if self._width != self.scrollable_content_region.width or self.following:
-            self._lay_out(self._anchor())
+            self._lay_out(self._top_line())
 
     def watch_wrap(self) -> None:
-        """Break lines, or not any more."""
+        """Wrap lines or not."""
         self.set_class(not self.wrap, "-long")
         if self.is_mounted:
-            anchor = self._anchor()
+            anchor = self._top_line()
             self.scroll_to(x=0, animate=False, immediate=True, force=True)
             self._lay_out(anchor)
-            # A scroll bar comes or goes below, and takes a row of the view.
-            self.call_after_refresh(self._stay)
+            # The horizontal scroll bar, which takes a row, appears or disappears.
+            self.call_after_refresh(self._scroll_to_end)
 
     def watch_scroll_y(self, old: float, new: float) -> None:
-        """At the end one follows, elsewhere one reads."""
+        """Follow the end if it is visible."""
         super().watch_scroll_y(old, new)
         following = round(new) >= self.max_scroll_y
         if following is not self.following:
             self.following = following
             self.post_message(self.Scrolled())
 
-    # Searching.
+    # Search.
 
     def search(self, text: str) -> None:
-        """Mark a text wherever it stands, and go to where it stands last.
+        """Highlight a text and go to its last match.
 
         Args:
-            text: Case does not matter; nothing ends the search.
+            text: Case does not matter; empty ends the search.
         """
         self._needle = text.lower()
-        self._match()
+        self._find_matches()
         self._found = None
         if self._matches:
             self.find(-1)
         self.refresh()
 
-    def _match(self) -> None:
+    def _find_matches(self) -> None:
         needle = self._needle
         self._matches = (
             [place for place, line in enumerate(self._lines) if needle in line.text.lower()]
@@ -174,7 +175,7 @@ class LogView(ScrollView, can_focus=True):
         """Go to another match.
 
         Args:
-            by: 1 is the next one, -1 the one before; at either end it goes on at the other.
+            by: 1 for the next one, -1 for the previous one; wraps around.
         """
         if not self._matches:
             return
@@ -184,7 +185,7 @@ class LogView(ScrollView, can_focus=True):
             numbers = [self._lines[place].number for place in self._matches]
             here = bisect_left(numbers, self._found)
             at = here < len(numbers) and numbers[here] == self._found
-            step = by if at or by < 0 else 0  # the one it stood at may be gone
+            step = by if at or by < 0 else 0  # the current line may be gone
             index = (here + step) % len(numbers)
         place = self._matches[index]
         self._found = self._lines[place].number
@@ -197,14 +198,14 @@ class LogView(ScrollView, can_focus=True):
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
-        """One row of the viewport."""
+        """Draw a row of the viewport."""
         width = self.scrollable_content_region.width
         base = self.rich_style
         if not self._lines:
-            said = _chopped(self.empty, max(1, width)) if self.empty else []
-            if y < len(said):
+            rows = _chopped(self.empty, max(1, width)) if self.empty else []
+            if y < len(rows):
                 style = base + self._style("empty")
-                return Strip([Segment(said[y], style)]).adjust_cell_length(width, base)
+                return Strip([Segment(rows[y], style)]).adjust_cell_length(width, base)
             return Strip.blank(width, base)
         row = y + self.scroll_offset.y
         if row >= self._rows[-1]:
@@ -241,7 +242,7 @@ class LogView(ScrollView, can_focus=True):
 
 def _spans(text: str, needle: str) -> Iterator[tuple[int, int]]:
     low = text.lower()
-    if len(low) != len(text):  # a letter that is two in lower case: better no mark than a wrong one
+    if len(low) != len(text):  # lower case changed the positions: no highlight
         return
     at = low.find(needle)
     while at >= 0:
@@ -254,7 +255,7 @@ def _cells(text: str) -> int:
 
 
 def _chopped(text: str, width: int) -> list[str]:
-    """A text in rows of at most `width` cells; nothing is one empty row."""
+    """Return a text in rows of at most `width` cells; at least one row."""
     if text.isascii():
         return [text[at : at + width] for at in range(0, len(text), width)] or [""]
     return chop_cells(text, width) or [""]

@@ -1,4 +1,4 @@
-"""The widget around `chart`: what flowed through one forward over the last minutes."""
+"""Chart of the throughput of one forward; `viewmodel.chart` computes it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from textual.widget import Widget
 from tui_forward.common.formatting import format_rate
 from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
 
-_AXIS = 11  # letters of the scale
+_AXIS_WIDTH = 11  # cells
 
 
 class RateChart(Widget):
-    """Two curves one above the other: from the pod, to the pod. Redrawn only when they change."""
+    """Two curves, from the pod and to the pod, redrawn only when they change."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--down", "chart--up", "chart--axis"}
 
@@ -26,46 +26,55 @@ class RateChart(Widget):
         self._lines: list[Strip] = []
 
     def show(self, series: Sequence[tuple[int, int]]) -> None:
-        """Take over bytes from and to the pod for each second, oldest first."""
+        """Show bytes from and to the pod in each second, oldest first."""
         if tuple(series) != self._series:
             self._series = tuple(series)
             self._lines = []
             self.refresh()
 
     def on_resize(self) -> None:
-        """Everything is laid out anew."""
+        """Draw the curves for the new size."""
         self._lines = []
 
     def render_line(self, y: int) -> Strip:
-        """One line of both curves."""
+        """Draw a line of the chart."""
         if not self._lines:
-            self._lines = self._rendered()
+            self._lines = self._render_curves()
         width = self.size.width
         line = self._lines[y] if y < len(self._lines) else Strip([])
         return line.adjust_cell_length(width, self.rich_style)
 
-    def _rendered(self) -> list[Strip]:
+    def _render_curves(self) -> list[Strip]:
         width, height = self.size
         half = height // 2
-        room = width - _AXIS - 1
-        if half < 1 or room < 4:
+        width_left = width - _AXIS_WIDTH - 1
+        if half < 1 or width_left < 4:
             return []
-        lines = self._curve("↓", [down for down, _ in self._series], room, half, "chart--down")
-        return lines + self._curve("↑", [up for _, up in self._series], room, half, "chart--up")
+        lines = self._curve(
+            "↓", [down for down, _ in self._series], width_left, half, "chart--down"
+        )
+        return lines + self._curve(
+            "↑", [up for _, up in self._series], width_left, half, "chart--up"
+        )
 
     def _curve(
-        self, arrow: str, values: Sequence[int], room: int, height: int, name: str
+        self, arrow: str, values: Sequence[int], width: int, height: int, name: str
     ) -> list[Strip]:
         base = self.rich_style
         axis = base + self.get_component_rich_style("chart--axis", partial=True)
         style = base + self.get_component_rich_style(name, partial=True)
-        shown = downsample(values, 2 * room)
+        shown = downsample(values, 2 * width)
         top = axis_maximum(shown)
-        scale = f"{arrow} {format_rate(top)}" if any(shown) else f"{arrow} nothing"
+        scale = f"{arrow} {format_rate(top)}" if any(shown) else f"{arrow} idle"
         strips = []
-        for place, line in enumerate(render_area(shown, room, height, top)):
+        for place, line in enumerate(render_area(shown, width, height, top)):
             label = scale if place == 0 else ""
             strips.append(
-                Strip([Segment(label.rjust(_AXIS)[:_AXIS] + " ", axis), Segment(line, style)])
+                Strip(
+                    [
+                        Segment(label.rjust(_AXIS_WIDTH)[:_AXIS_WIDTH] + " ", axis),
+                        Segment(line, style),
+                    ]
+                )
             )
         return strips

@@ -1,4 +1,4 @@
-"""One line of text made of cells, redrawn only when it says something else."""
+"""One line of cells, redrawn only when they change."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _GAP = "  "
 
 
 class StatusLine(Widget):
-    """Cells side by side; what does not fit is cut off.
+    """Cells side by side; the end is cut off if they do not fit.
 
     Args:
-        title_may_go: The first cell is left out if the others then fit better.
+        can_drop_title: Whether to leave out the first cell if the line is too narrow.
         id: Widget id.
         classes: Style classes.
     """
@@ -45,34 +45,34 @@ class StatusLine(Widget):
 
         @property
         def control(self) -> StatusLine:
-            """The line, for selectors in `on`."""
+            """The line, which `on` can select."""
             return self.line
 
     def __init__(
         self,
         *,
-        title_may_go: bool = False,
+        can_drop_title: bool = False,
         id: str | None = None,  # noqa: A002 - Textual's name for it
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._title_may_go = title_may_go
+        self._can_drop_title = can_drop_title
         self._cells: tuple[Cell, ...] = ()
 
     def show(self, cells: Sequence[Cell]) -> None:
-        """Take over what the line says."""
+        """Show cells."""
         if tuple(cells) != self._cells:
             self._cells = tuple(cells)
             self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Tell which cell it was, as counted in what was shown."""
+        """Post the position of the clicked cell among all cells."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
         x = offset.x
         cells = self._cells
-        skipped = int(self._title_may_go and _width(cells) > self.size.width)
+        skipped = int(self._can_drop_title and _width(cells) > self.size.width)
         for place, cell in enumerate(cells[skipped:], skipped):
             width = cell_len(cell.text)
             if 0 <= x < width:
@@ -81,14 +81,14 @@ class StatusLine(Widget):
             x -= width + len(_GAP)
 
     def render_line(self, y: int) -> Strip:
-        """The cells, then blank."""
+        """Draw the cells."""
         width = self.size.width
         base = self.rich_style
         if y:
             return Strip.blank(width, base)
         segments: list[Segment] = []
         cells = self._cells
-        if self._title_may_go and _width(cells) > width:
+        if self._can_drop_title and _width(cells) > width:
             cells = cells[1:]
         for cell in cells:
             if segments:

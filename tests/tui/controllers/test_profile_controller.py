@@ -1,4 +1,4 @@
-"""Profiles in the dashboard: seen before they do anything, switched on and off, written."""
+"""Profiles in the dashboard: preview, start, stop, save."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fake_session import FakeSession, until
+from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
-from tests.tui.test_app import running, screen_text, shows
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.profile import ProfileScreen
@@ -55,7 +55,7 @@ def ready_shop() -> FakeSession:
     return session
 
 
-async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths) -> None:
+async def test_profile_is_previewed_then_started_and_stopped(files: DashboardPaths) -> None:
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
@@ -65,7 +65,7 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths)
         await shows(app, "the shop", "api  shop/deploy/api:http", "Changes:",
                     "+ db shop/sts/db:5432", "enter  apply · e  edit")  # fmt: skip
         assert not session.forwards
-        await pilot.press("x")  # nothing of it is on
+        await pilot.press("x")  # no effect without an active forward
         assert isinstance(app.screen, ProfileScreen)
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
@@ -77,12 +77,12 @@ async def test_a_profile_is_seen_then_switched_on_and_off(files: DashboardPaths)
         await shows(app, "All forwards are active.", "x  down · e  edit")
         await pilot.press("x")
         await until(lambda: not session.forwards)
-        await pilot.press("u")  # a slip is no harm
+        await pilot.press("u")
         await until(lambda: len(session.forwards) == 2)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (110, 36)])
-async def test_what_each_manner_would_change_is_seen_before(
+async def test_preview_shows_the_changes_of_each_mode(
     files: DashboardPaths, size: tuple[int, int]
 ) -> None:
     assert files.profiles is not None
@@ -94,7 +94,7 @@ async def test_what_each_manner_would_change_is_seen_before(
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
         await shows(app, "shop: 2 changes")
-        # Another forward, one that is missing, one that is to be otherwise.
+        # One forward of no profile, one missing, one changed.
         await pilot.press("1")
         await until(lambda: len(session.forwards) == 3)
         await session.stop("f2")
@@ -111,10 +111,10 @@ async def test_what_each_manner_would_change_is_seen_before(
         await pilot.press("m")
         await shows(app, "● m merge", "+ api shop/deploy/api:http", "enter  merge", "esc  cancel")
         await hides(app, changed)
-        assert session.forwards == before, "looking changes nothing"
+        assert session.forwards == before, "a preview changes nothing"
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 3)
-        assert before.keys() < session.forwards.keys(), "what was on goes on"
+        assert before.keys() < session.forwards.keys(), "active forwards keep running"
         await shows(app, "shop: 1 change")
         app.clear_notifications()
         await pilot.press("P", *"shop", "enter", "m")
@@ -130,13 +130,13 @@ async def test_what_each_manner_would_change_is_seen_before(
         assert "" in {one.spec.profile for one in session.forwards.values()}
 
 
-async def test_what_is_carried_out_is_what_was_seen(files: DashboardPaths) -> None:
+async def test_changes_other_than_shown_are_not_made(files: DashboardPaths) -> None:
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P", *"shop", "enter", "r")
         await shows(app, "● r replace")
-        # Somebody else begins a forward that the person has not seen.
+        # Another client starts a forward that the preview does not show.
         spec = ForwardSpec(
             target=Target(
                 context="here", namespace="shop", kind=TargetKind.SERVICE, name="new", port="80"
@@ -148,25 +148,28 @@ async def test_what_is_carried_out_is_what_was_seen(files: DashboardPaths) -> No
         assert [one.spec for one in session.forwards.values()] == [spec]
 
 
-async def test_somebody_elses_is_agreed_to_by_switching_it_on(files: DashboardPaths) -> None:
+async def test_confirmed_team_profile_is_trusted(files: DashboardPaths) -> None:
     assert files.working_dir is not None
     team = files.working_dir / ".tui-forward.yaml"
     write(team, TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0"))
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
-        for strange in (True, False):
+        for is_untrusted in (True, False):
             await pilot.press("P")
-            await shows(app, "2 forwards, team" if strange else "team")
+            await shows(app, "2 forwards, team" if is_untrusted else "team")
             await pilot.press(*"tree", "enter")
             await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0")
-            said = "not trusted this team profile"
-            await until(lambda said=said, strange=strange: (said in screen_text(app)) is strange)  # type: ignore[misc]
-            await pilot.press("enter" if strange else "x")
-            await until(lambda strange=strange: bool(session.forwards) is strange)  # type: ignore[misc]
+            warning = "not trusted this team profile"
+            if is_untrusted:
+                await shows(app, warning)
+            else:
+                await hides(app, warning)
+            await pilot.press("enter" if is_untrusted else "x")
+            await until(lambda is_untrusted=is_untrusted: bool(session.forwards) is is_untrusted)  # type: ignore[misc]
 
 
-async def test_one_that_is_wrong_says_where_and_does_nothing(files: DashboardPaths) -> None:
+async def test_invalid_profile_shows_its_problems(files: DashboardPaths) -> None:
     assert files.profiles is not None
     write(files.profiles / "bad.yaml", "forwards:\n  a: {target: cm/x, port: 1}\n")
     session = shop()
@@ -183,12 +186,12 @@ async def test_one_that_is_wrong_says_where_and_does_nothing(files: DashboardPat
     assert not session.forwards
 
 
-async def test_what_is_on_is_written_as_a_profile(files: DashboardPaths) -> None:
+async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> None:
     assert files.profiles is not None
     session = shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("W")  # nothing is on: nothing to write
+        await pilot.press("W")  # no effect without an active forward
         await pilot.press("1")
         await shows(app, "● ready")
         session.update("f1", listening=(LocalAddress("127.0.0.1", 18080),))
@@ -201,17 +204,17 @@ async def test_what_is_on_is_written_as_a_profile(files: DashboardPaths) -> None
         path = files.profiles / "mine.yaml"
         await until(path.exists)
         assert "local: 18080" in read(path)
-        # It belongs to the profile from now on.
+        # The forward belongs to the saved profile.
         await pilot.press("P", *"mine", "enter")
         await shows(app, "All forwards are active.")
         await pilot.press("escape")
-        # One that is there keeps its comments.
+        # An existing profile keeps its comments.
         await pilot.press("W", *"shop", "enter")
         await until(lambda: "web-1" in read(files.profiles / "shop.yaml"))  # type: ignore[operator]
         assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
 
 
-async def test_what_cannot_be_written_is_said(files: DashboardPaths, tmp_path: Path) -> None:
+async def test_failed_save_shows_the_error(files: DashboardPaths, tmp_path: Path) -> None:
     assert files.profiles is not None
     write(files.profiles / "bad.yaml", "a: b: c")
     session = shop()
@@ -226,7 +229,7 @@ async def test_what_cannot_be_written_is_said(files: DashboardPaths, tmp_path: P
         await shows(app, "invalid profile name")
 
 
-async def test_without_files_there_are_none() -> None:
+async def test_profiles_are_unavailable_without_paths() -> None:
     async with running(shop(), (110, 36)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P")

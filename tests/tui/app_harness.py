@@ -1,0 +1,42 @@
+"""Dashboard over a fake session, with its screen as text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from tests.cli.fake_session import FakeSession, until
+from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.storage.paths import DashboardPaths
+
+
+def screen_text(app: TuiForwardApp) -> str:
+    """Return the text on the terminal."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+@asynccontextmanager
+async def running(
+    session: FakeSession,
+    size: tuple[int, int] = (80, 24),
+    namespace: str = "shop",
+    files: DashboardPaths | None = None,
+) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
+    app = TuiForwardApp(session, context="here", namespace=namespace, paths=files)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        yield app, pilot
+    assert app.crash is None
+
+
+async def shows(app: TuiForwardApp, *texts: str) -> None:
+    try:
+        await until(lambda: all(text in screen_text(app) for text in texts))
+    except AssertionError:
+        raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
+
+
+def notifications(app: TuiForwardApp) -> list[str]:
+    return [notification.message for notification in app._notifications]

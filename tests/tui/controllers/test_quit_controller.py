@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_session import until
+from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.samples import shop
+from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.screens.dialogs import QuitScreen
+from tui_forward.tui.storage.paths import DashboardPaths
+
+
+async def test_quit_asks_once_if_forwards_are_active() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, QuitScreen))
+        await shows(app, "Quit and stop 1 forward?")
+        await pilot.press("n")
+        await until(lambda: not isinstance(app.screen, QuitScreen))
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(lambda: app._exit)
+
+
+@pytest.mark.parametrize(
+    ("keep_running", "key", "stops", "keeps"),
+    [
+        (False, "enter", True, False),
+        (False, "y", True, False),
+        (False, "l", False, True),
+        (True, "enter", False, True),
+        (True, "ctrl+c", False, True),
+        (True, "y", True, False),
+    ],
+)
+async def test_quit_choice_stops_or_keeps_forwards(
+    keep_running: bool, key: str, stops: bool, keeps: bool
+) -> None:
+    session = shop()
+    session.keep_running = keep_running
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        what = "keep 1 forward running?" if keep_running else "stop 1 forward?"
+        await shows(app, f"Quit and {what}", "keep running", "n  cancel")
+        await pilot.press(key)
+        await until(lambda: app._exit)
+    assert (not session.forwards) is stops
+    assert session.keep_running is keeps
+    assert ("1 forward keeps running" in app.quitting.farewell) is keeps
+
+
+async def test_keep_running_is_not_offered_if_impossible(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('keep_running = "always"')
+    session = shop()
+    app = TuiForwardApp(
+        session, context="here", namespace="shop", can_keep_running=False,
+        paths=DashboardPaths(settings=tmp_path / "settings.toml"),
+    )  # fmt: skip
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await shows(app, "Quit and stop 1 forward?")
+        assert "keep running" not in screen_text(app)
+        await pilot.press("l")
+        assert isinstance(app.screen, QuitScreen)
+        await pilot.press("y")
+        await until(lambda: app._exit)
+    assert not session.forwards
+    assert not session.keep_running
+
+
+@pytest.mark.parametrize(("policy", "keep_running"), [("always", True), ("never", False)])
+async def test_setting_decides_without_a_question(
+    tmp_path: Path, policy: str, keep_running: bool
+) -> None:
+    files = DashboardPaths(settings=tmp_path / "settings.toml")
+    (tmp_path / "settings.toml").write_text(f'keep_running = "{policy}"')
+    session = shop()
+    async with running(session, files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: app._exit)
+    assert session.keep_running is keep_running
+    assert bool(session.forwards) is keep_running
+
+
+async def test_quit_without_forwards_does_not_ask() -> None:
+    async with running(shop()) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("q")
+        await until(lambda: app._exit)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.cli.fake_session import until
+from tests.tui.app_harness import running, shows
+from tests.tui.samples import shop
+from tui_forward.errors import TransportError
+from tui_forward.model import (
+    ForwardSpec,
+    ForwardState,
+    Target,
+    TargetKind,
+    TrafficHistory,
+)
+from tui_forward.tui.screens.help import HelpScreen
+
+
+async def test_traffic_before_the_start_is_shown() -> None:
+    session = shop()
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web", port="80")
+    forward_id = await session.start(ForwardSpec(target=target))
+    session.make_ready(forward_id)
+    session.history_list = (
+        TrafficHistory(forward_id=forward_id, seconds=((100, 0), (0, 0), (800, 0))),
+    )
+    async with running(session, (140, 34)) as (app, _pilot):
+        await shows(app, "▁ █")
+
+
+async def test_lost_engine_is_shown_and_recovers() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        session.break_(TransportError("the engine process has ended"))
+        await shows(app, "■ the engine process has ended", "web-1")
+        await pilot.press("1", "tab", "x", "r", "question_mark", "escape")
+        session.broken = None
+        await shows(app, "API ● 12 ms")
+
+
+async def test_hanging_session_does_not_block_the_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_forward.tui.controllers.session_timeout.ANSWER_TIMEOUT_S", 0.1)
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+
+        async def hang() -> object:
+            return await asyncio.Event().wait()
+
+        monkeypatch.setattr(session, "snapshot", hang)
+        await shows(app, "the engine is not responding")
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_blocked_forward_notifies_once() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.BLOCKED, "the token has expired", hint="log in again")
+        await shows(app, "blocked: the token has expired")
+        await until(lambda: len(app._notifications) == 1)
+
+
+async def test_state_change_does_not_wait_for_the_next_sample() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        app._sampler.set_interval(60.0)
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
+        await shows(app, "◐ reconnecting", "pod web-1 was deleted")

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+from textual import events
+from textual.command import CommandPalette
+
+from tests.cli.fake_session import until
+from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.samples import SHOP, connection, pod, shop, view
+from tui_forward.model import (
+    ApiHealth,
+    Counters,
+    DeclaredPort,
+    ForwardState,
+    ResourceStatus,
+    Service,
+    TargetKind,
+)
+from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.screens.picker import Picker
+from tui_forward.tui.widgets.row_table import RowTable
+
+
+async def test_small_screen_shows_all_panes() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1", "http", "API ● 12 ms", "No active forwards")
+        await pilot.press("1")
+        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward · 0 conns")
+        session.update(
+            "f1",
+            counters=Counters(
+                rate_from_pod=1.2e6, connections_open=1, connections_total=1, bytes_from_pod=5
+            ),
+        )
+        session.connection_list = [connection(1)]
+        await shows(app, "1.2 MB/s", "127.0.0.1:50001", "web-1:http")
+
+
+async def test_unforwardable_port_shows_the_reason() -> None:
+    session = shop()
+    async with running(session, (120, 30)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("3")
+        await shows(app, "UDP cannot be forwarded")
+        await pilot.press("7")
+        await shows(app, "declares only 3")
+        assert not session.forwards
+
+
+async def test_space_enter_and_tab_reach_every_pane() -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("down", "enter", "down", "space")  # pods, ports, metrics of web-2
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.name == "web-2"
+        assert session.forwards["f1"].spec.target.port == "metrics"
+        await shows(app, "● ready")
+        await pilot.press("tab", "space")
+        await until(lambda: ("pause", "f1") in session.calls)
+        session.update("f1", paused=True)
+        await shows(app, "paused")
+        await pilot.press("space", "r")
+        await until(
+            lambda: ("resume", "f1") in session.calls and ("reconnect", "f1") in session.calls
+        )
+        session.connection_list = [connection(1), connection(2)]
+        await shows(app, "50002")
+        await pilot.press("tab", "x")  # newest first
+        await until(lambda: ("close_connection", 2) in session.calls)
+        await pilot.press("shift+tab", "x")
+        await until(lambda: ("stop", "f1") in session.calls)
+
+
+async def test_missing_list_permission_shows_error_and_hints() -> None:
+    session = shop()
+    denied = ResourceStatus(
+        resource="pods", error="you may not list pods in shop", hint="ask for it", forbidden=True
+    )
+    session.views[SHOP] = msgspec.structs.replace(view(), resources=(denied,))
+    async with running(session, (140, 30)) as (app, pilot):
+        await shows(app, "you may not list pods in shop → ask for it, or switch the namespace")
+        await pilot.press("v", *"svc/web 80")
+        await shows(app, "✓ ", "svc/web:80")
+        await pilot.press("enter")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.kind is TargetKind.SERVICE
+
+
+async def test_title_names_workloads_without_list_permission() -> None:
+    session = shop()
+    denied = (
+        ResourceStatus(resource="deployments", error="you may not", forbidden=True),
+        ResourceStatus(resource="services", error="you may not", forbidden=True),
+        ResourceStatus(resource="jobs", error="the server is busy"),
+    )
+    session.views[SHOP] = msgspec.structs.replace(view(pod("web-1")), resources=denied)
+    async with running(session, (140, 30)) as (app, pilot):
+        await shows(app, "web-1", "workloads of shop · no permission to list deployments ━")
+        await pilot.press("t")
+        await shows(app, "━ pods of shop ━")
+
+
+async def test_unreachable_server_is_shown_in_the_header() -> None:
+    session = shop()
+    health = ApiHealth(context="here", ok=False, error="no route to 10.0.0.1", hint="VPN?")
+    session.views[SHOP] = msgspec.structs.replace(view(), health=health, resources=())
+    async with running(session, (120, 30)) as (app, _):
+        await shows(app, "API ✗ no route to 10.0.0.1 → VPN?", "Loading pods")
+
+
+async def test_states_are_shown_with_reasons() -> None:
+    session = shop()
+    async with running(session, (140, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
+        session.update("f1", retry_at=time.time() + 5, queued=2)
+        await shows(app, "◐ reconnecting", "pod web-1 was deleted", "next try in", "2 queued")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 12), (20, 6)])
+async def test_dashboard_fits_any_terminal_size(size: tuple[int, int]) -> None:
+    session = shop()
+    async with running(session, size) as (app, pilot):
+        await until(lambda: "web" in screen_text(app) or size[0] < 80)
+        await pilot.press("1", "question_mark", "escape")
+        await until(lambda: session.forwards)
+        await pilot.resize_terminal(80, 24)
+        await shows(app, "web-1", "● ready")
+
+
+async def test_action_applies_to_all_selected_rows() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-3")
+        await pilot.press("m", "m")
+        await shows(app, "2 selected", "✓")
+        await pilot.press("1")
+        await until(lambda: len(session.forwards) == 2)
+        await pilot.press("end", "a")
+        await until(lambda: len(session.forwards) == 4)  # without the UDP port
+        targets = sorted(str(one.spec.target) for one in session.forwards.values())
+        assert targets == [
+            "shop/pod/web-1:http", "shop/pod/web-2:http", "shop/pod/web-3:http",
+            "shop/pod/web-3:metrics",
+        ]  # fmt: skip
+
+
+async def test_entries_and_forwards_have_separate_filters() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "web-3")
+        await pilot.press("slash", *"web-3")
+        await until(lambda: "web-1" not in screen_text(app))
+        await shows(app, "/web-3 (1)")
+        await pilot.press("escape", "slash", *"shop", "slash", *"web-3")
+        await shows(app, "/shop/web-3 (1)")
+        await pilot.press("enter", "1")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.name == "web-3"
+        await pilot.press("escape")
+        await shows(app, "web-1")
+        app.dashboard.query_one("#forwards").focus()
+        await pilot.press("slash", *"status:blocked", "enter")
+        await shows(app, "forwards · /status:blocked", "No forward matches the filter")
+        await pilot.press("escape")
+        await shows(app, "● ready")
+
+
+async def test_filter_bar_replaces_the_key_bar_without_layout() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "q Quit")
+        panes = {widget: widget.region for widget in app.dashboard.query(RowTable)}
+        await pilot.press("slash", *"web-3")
+        await shows(app, "/web-3 (1)", "enter keep")
+        assert "q Quit" not in screen_text(app)
+        assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == panes
+        # A click elsewhere closes the bar and keeps the filter.
+        await pilot.click("#forwards")
+        await shows(app, "/web-3 (1)", "q Quit")
+        assert app.focused is app.dashboard.query_one("#forwards")
+        # Tab skips the closed bar.
+        focused_ids = []
+        for _ in range(4):
+            await pilot.press("tab")
+            focused_ids.append(getattr(app.focused, "id", None))
+        assert focused_ids == ["connections", "browse", "ports", "forwards"]
+        # The terminal may lose the focus meanwhile.
+        await pilot.press("slash", *"stat")
+        app.post_message(events.AppBlur())
+        await until(lambda: app.focused is None)
+        app.post_message(events.AppFocus())
+        await until(lambda: app.focused is not None)
+        await pilot.press(*"us")
+        await shows(app, "filter forwards /status", "No active forwards")
+
+
+async def test_view_sort_and_favorite_keys() -> None:
+    session = shop()
+    service = Service(namespace="shop", name="front", ports=(DeclaredPort(number=80, name="http"),))
+    session.views[SHOP] = msgspec.structs.replace(session.views[SHOP], services=(service,))
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "workloads of shop")
+        await pilot.press("down", "asterisk")
+        await until(lambda: "★ web-2" in screen_text(app).split("web-1")[0])
+        await pilot.press("t")
+        await shows(app, "pods of shop")
+        await pilot.press("s")
+        await shows(app, "problems first")
+        await pilot.press("t")
+        await shows(app, "services of shop", "svc/front")
+        await pilot.press("1")
+        await until(lambda: session.forwards)
+        assert session.forwards["f1"].spec.target.kind is TargetKind.SERVICE
+
+
+async def test_groups_of_forwards_fold() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1", "down", "1")
+        await until(lambda: len(session.forwards) == 2)
+        app.dashboard.query_one("#forwards").focus()
+        await pilot.press("b")
+        await shows(app, "grouped by namespace", "▾ shop · 2 forwards")
+        await pilot.press("home", "enter")
+        await shows(app, "▸ shop · 2 forwards")
+        assert "shop/web-2:http" not in screen_text(app).split("forwards · grouped")[1]
+        await pilot.press("x")  # all of the group
+        await until(lambda: not session.forwards)
+
+
+async def test_mouse_reaches_rows_header_and_palette() -> None:
+    session = shop()
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1", "q Quit")
+        # The right button opens the palette.
+        await pilot.click("#browse", offset=(6, 3), button=3)
+        await until(lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"favorites, which", "enter")
+        await shows(app, "★")
+        await until(lambda: app.screen is app.dashboard)
+        await pilot.click("#ports", offset=(6, 2), times=2)
+        await until(lambda: session.forwards)
+        await shows(app, "● ready")
+        await pilot.click("#forwards", offset=(6, 2), times=2)
+        await until(lambda: isinstance(app.screen, DetailScreen))
+        await pilot.press("escape")
+        for column, screen in (
+            ("tui-forward", CommandPalette), ("here ▾", Picker), ("ns: ", Picker),
+        ):  # fmt: skip
+            await until(lambda: app.screen is app.dashboard)
+            await pilot.click("#header", offset=(screen_text(app).index(column) + 1, 0))
+            await until(lambda screen=screen: isinstance(app.screen, screen))  # type: ignore[misc]
+            await pilot.press("escape")
+
+
+async def test_zoom_shows_one_pane_and_back_restores_all() -> None:
+    async with running(shop(), (120, 34)) as (app, pilot):
+        await shows(app, "web-1", "No active forwards")
+        await pilot.press("z")
+        await until(lambda: "No active forwards" not in screen_text(app))
+        await pilot.press("escape")
+        await shows(app, "No active forwards")
+
+
+async def test_keys_typed_right_after_slash_go_to_the_filter() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        # All at once, like from a busy terminal.
+        for key, character in (("slash", "/"), ("x", "x"), ("p", "p"), ("enter", "\r")):
+            app.post_message(events.Key(key, character))
+        await shows(app, "/xp (0)")
+        assert list(session.forwards) == ["f1"]
+        assert not [call for call in session.calls if call[0] in ("stop", "pause")]
