@@ -73,6 +73,7 @@ def test_edit_without_an_engine_is_applied_by_the_next_engine(shell: Shell) -> N
         process.wait(10)
     file.write_text(SHOP + "  new: {target: pod/echo, namespace: default, port: echo}\n")
     wait_until(lambda: shell.listed().keys() == {"db", "new"}, "the edit")
+    wait_until(lambda: all(one["listening"] for one in shell.listed().values()), "the local ports")
     assert shell.ports()["db"] == ports["db"]
     assert "+ new default/pod/echo:echo, - old shop/svc/echo:echo" in shell("status").stdout
     shell("down", "shop")

@@ -191,7 +191,7 @@ def test_import_of_annotated_pods_from_kubectl_output(shell: Shell) -> None:
             text = kubectl("get", "pods", "-o", form)
             done = shell("profile", "import", "-", "--name", form, stdin=text)
             assert "1 forward written" in done.stderr
-            assert 'there is no port "nothing"; there is echo' in done.stderr
+            assert 'there is no port "nothing"; available: echo' in done.stderr
         written = [(shell.profiles / f"{form}.yaml").read_text() for form in ("yaml", "json")]
         assert written[0] == written[1]
         shell("up", "yaml")
