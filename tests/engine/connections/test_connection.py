@@ -45,10 +45,10 @@ async def test_echoed_bytes_are_counted(transport: TransportChoice) -> None:
         assert await receive(client, 1) == b""
         client.close()
         await harness.tasks[0]
-        seen = harness.connections[0].snapshot(0)
-        assert (seen.bytes_from_pod, seen.bytes_to_pod) == (100_000, 100_000)
-        assert seen.state is ConnectionState.CLOSED
-        assert not seen.failed
+        snapshot = harness.connections[0].snapshot(0)
+        assert (snapshot.bytes_from_pod, snapshot.bytes_to_pod) == (100_000, 100_000)
+        assert snapshot.state is ConnectionState.CLOSED
+        assert not snapshot.failed
         assert harness.owner.counters.bytes_from_pod == 100_000
         await until(lambda: harness.pool.tunnels <= 2)
 
@@ -61,10 +61,10 @@ async def test_long_download_is_complete_then_closed(transport: TransportChoice)
         data = await receive(client, SOURCE_BYTES + 1)
         assert len(data) == SOURCE_BYTES
         await harness.tasks[0]
-        seen = harness.connections[0].snapshot(0)
-        assert seen.bytes_from_pod == SOURCE_BYTES == harness.owner.counters.bytes_from_pod
-        assert seen.close_reason == "closed by the application"
-        assert seen.first_byte_s is not None
+        snapshot = harness.connections[0].snapshot(0)
+        assert snapshot.bytes_from_pod == SOURCE_BYTES == harness.owner.counters.bytes_from_pod
+        assert snapshot.close_reason == "closed by the application"
+        assert snapshot.first_byte_s is not None
         client.close()
 
 

@@ -104,7 +104,7 @@ class PoolGrowth:
             and len(self._dials) < self._limits.parallel_dials
             and len(self._tunnels) + len(self._dials) < self._limits.max_tunnels
         ):
-            dial = spawn(self._dial_one(), name="tunnel dial")
+            dial = spawn(self._dial_one(), name="tunnel dial", on_error=self._back_off)
             self._dials.add(dial)
             dial.add_done_callback(self._settled)
 
@@ -112,17 +112,20 @@ class PoolGrowth:
         generation = self._generation
         try:
             tunnel = await self._dial()
-        except TuiForwardError:
+        except TuiForwardError as error:
             # The forward continues with the tunnels it has; if those end, its next `connect`
             # fails with the reason.
-            self._retry_at = self._loop.time() + self._retry_delay_s
-            self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
+            self._back_off(error)
             return
         self._retry_delay_s = _MIN_RETRY_S
         if generation != self._generation or not tunnel.up:
             self._on_unneeded(tunnel)
         else:
             self._on_dialed(tunnel)
+
+    def _back_off(self, _: BaseException) -> None:
+        self._retry_at = self._loop.time() + self._retry_delay_s
+        self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
 
     def _settled(self, dial: asyncio.Task[None]) -> None:
         self._dials.discard(dial)
