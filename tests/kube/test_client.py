@@ -147,6 +147,42 @@ async def test_changed_server_is_used_for_new_requests(config_path: Path, api: A
         await cluster.close()
 
 
+async def test_replaced_sessions_are_closed(config_path: Path, api: ApiServer) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    for number in range(3):
+        write(config_path, kubeconfig(api.url, user={"token": f"t{number}"}))
+        await names(cluster)
+    assert not cluster._rest._retired
+    await cluster.close()
+
+
+async def test_redirect_to_another_server_is_not_followed(path: Path, api: ApiServer) -> None:
+    async with serving() as other:
+        api.intercept = lambda _: Reply(302, b"", f"text/plain\r\nLocation: {other.url}/version")
+        cluster = cluster_for(path)
+        with pytest.raises(TransportError, match=f"redirects to 127.0.0.1:{other.port}"):
+            await names(cluster)
+        assert not other.requests
+        await cluster.close()
+
+
+async def test_requests_are_logged_without_secrets(
+    config_path: Path, api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    user = {"token": "hunter2-token"}
+    cluster = cluster_for(write(config_path, kubeconfig(api.url, user=user)))
+    await names(cluster, "shop", label_selector="app=hunter2")
+    assert f"dial 127.0.0.1:{api.port}: " in caplog.text
+    assert "GET /api/v1/namespaces/shop/pods: 200, " in caplog.text
+    await api.stop()
+    with pytest.raises(TransportError):
+        await names(cluster, "shop")
+    assert "GET /api/v1/namespaces/shop/pods failed: " in caplog.text
+    assert "hunter2" not in caplog.text
+    await cluster.close()
+
+
 async def test_clients_are_shared_by_context(path: Path) -> None:
     clusters = ClusterClients(KubeconfigSource(path))
     assert clusters.get() is clusters.get("test")

@@ -14,7 +14,9 @@ import pytest
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import cluster_for, text_of
 from tests.kube.oidc_provider import IdentityProvider
+from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
 from tui_forward.errors import AuthError
+from tui_forward.kube import ClusterClient, KubeconfigSource
 
 YAML = """\
 # my clusters
@@ -129,6 +131,24 @@ async def test_client_secret_is_sent_in_the_form_after_a_refused_header(
     cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
     await cluster.headers()
     assert parse_qs(provider.forms[1])["client_secret"] == ["hunter2-secret"]
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+async def test_refresh_uses_the_proxy_of_the_environment(
+    config_path: Path, tmp_path: Path, authority: Authority, kind: type[Proxy]
+) -> None:
+    tls = server_context(authority.issue("idp", names=("idp.inside",)), tmp_path)
+    provider = IdentityProvider(tls, {"id_token": jwt(3600, "new")})
+    await provider.start()
+    proxy = kind(int(provider.url.split(":")[2].split("/")[0]))
+    provider.url = "https://idp.inside/realm"
+    async with running(proxy):
+        path = config(config_path, provider, authority.pem, jwt(-10))
+        cluster = ClusterClient(KubeconfigSource(path, environ={"HTTPS_PROXY": proxy.url}))
+        fresh = provider.tokens["id_token"]
+        assert (await cluster.headers())["Authorization"] == f"Bearer {fresh}"
+        assert set(proxy.asked) == {"idp.inside:443"}
+    await provider.stop()
 
 
 async def test_symbolic_link_is_kept(
