@@ -1,7 +1,7 @@
-"""Take the pictures of the README: `python -m screenshots`, or `--check` whether they are true.
+"""Take the screenshots of the README: `python -m screenshots`; `--check` compares them.
 
-The dashboard runs on an embedded cluster with names that are always the same, under a clock
-that stands still; the same program gives the same pictures, byte by byte.
+The dashboard runs on an embedded cluster with fixed names and a frozen clock, so that the same
+program produces the same files byte by byte.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from urllib.parse import urlsplit
 
 from screenshots.frozen_session import FrozenSession
 from screenshots.scenes import (
-    PICTURES,
     RATES,
     REPLACE_S,
+    SCREENSHOTS,
     SEED,
     SceneCluster,
     Screenshot,
     app_for,
-    stage,
+    forwarded_cluster,
 )
 from tui_forward.cli.embedded_cluster import embedded_cluster
 
 FOLDER = Path(__file__).parent
 
 
-async def take_all(wanted: list[str]) -> dict[str, str]:
-    """Every picture that is wanted, as SVG, by name."""
+async def take_all(names: list[str]) -> dict[str, str]:
+    """Return the screenshots as SVG by name; all if `names` is empty."""
     arguments = ("--seed", str(SEED), "--replace-delay", str(REPLACE_S))
     taken = {}
-    async with embedded_cluster(arguments) as cluster, stage(cluster) as staged:
+    async with embedded_cluster(arguments) as cluster, forwarded_cluster(cluster) as scene:
         server = urlsplit(cluster.server).netloc
-        session = FrozenSession(staged.session, server=server, rates=RATES)
-        for picture in PICTURES:
-            if not wanted or picture.name in wanted:
-                taken[picture.name] = await take(picture, staged, session)
+        session = FrozenSession(scene.session, server=server, rates=RATES)
+        for screenshot in SCREENSHOTS:
+            if not names or screenshot.name in names:
+                taken[screenshot.name] = await take(screenshot, scene, session)
     return taken
 
 
-async def take(picture: Screenshot, staged: SceneCluster, session: FrozenSession) -> str:
-    """One picture."""
-    app = app_for(picture, session, staged.ids)
-    async with app.run_test(size=picture.size) as pilot:
-        app.theme = picture.theme
+async def take(screenshot: Screenshot, scene: SceneCluster, session: FrozenSession) -> str:
+    """Take one screenshot; return it as SVG."""
+    app = app_for(screenshot, session, scene.ids)
+    async with app.run_test(size=screenshot.size) as pilot:
+        app.theme = screenshot.theme
         app.animation_level = "none"
-        await picture.scene(staged, app, pilot)
-        # Two samples more, so that nothing is half way.
+        await screenshot.scene(scene, app, pilot)
+        # Sample twice more, so that no update is pending.
         for _ in range(2):
             await app.sample()
             await pilot.pause()
-        svg = app.export_screenshot(title=picture.title)
-        # Not every program that shows pictures keeps blanks otherwise.
+        svg = app.export_screenshot(title=screenshot.title)
+        # Some viewers collapse spaces otherwise.
         return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def main() -> int:
-    """Take or check them."""
+    """Take or check the screenshots; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m screenshots", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder to write to")
@@ -81,8 +81,8 @@ def main() -> int:
         elif not path.exists() or path.read_text() != svg:
             differ.append(name)
     if differ:
-        sys.stderr.write(f"not what the program shows now: {', '.join(differ)}\n")
-        sys.stderr.write("hint: run `make screenshots`, and look at what has changed\n")
+        sys.stderr.write(f"out of date: {', '.join(differ)}\n")
+        sys.stderr.write("hint: run `make screenshots` and review the changes\n")
     return bool(differ)
 
 

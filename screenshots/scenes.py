@@ -1,7 +1,7 @@
-"""What the pictures show: a cluster, forwards on it, people who use them, and where one looks.
+"""Scenes of the screenshots.
 
-The forwards and what flows through them are real (`stage`); each scene then opens a dashboard
-of its own, presses keys as a person would, and leaves it as it is to be taken.
+Forwards and their connections are real (`forwarded_cluster`). Each scene presses keys in a new
+dashboard until it shows what the screenshot is about.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tui_forward.session.local import LocalSession
 from tui_forward.tui.app import TuiForwardApp
 
 SEED = 7
-# A pod that is deleted is replaced this much later: long enough for a picture.
+# Delay before a deleted pod is replaced: long enough for a screenshot.
 REPLACE_S = 120.0
 _WAIT_S = 60.0
 _MIB = 1 << 20
 
-# What is forwarded, and how much flows there: bytes per second from and to the pod.
+# Targets, and bytes per second from and to the pod.
 FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
     (Target(context="minicluster", namespace=namespace, kind=kind, name=name, port=port), rate)
     for namespace, kind, name, port, rate in (
@@ -44,11 +44,11 @@ FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
 RATES = {str(target): rate for target, rate in FORWARDS}
 
 
-class PosedHistories(TrafficHistories):
-    """What flowed in the last minutes, the same every time.
+class FixedHistories(TrafficHistories):
+    """Fixed traffic histories.
 
     Args:
-        targets: Of the forwards, by id.
+        targets: Targets by id of the forward.
     """
 
     def __init__(self, targets: dict[str, str]) -> None:
@@ -59,7 +59,7 @@ class PosedHistories(TrafficHistories):
         }
 
     def series(self, forward_id: str, seconds: int) -> list[tuple[int, int]]:
-        """See `Histories.series`."""
+        """See `TrafficHistories.series`."""
         return self._series.get(forward_id, [])[-seconds:]
 
 
@@ -75,36 +75,36 @@ def _waves(target: str, down: int, up: int) -> list[tuple[int, int]]:
 
 @dataclass
 class SceneCluster:
-    """A cluster with forwards that are used."""
+    """A cluster with forwards and open connections."""
 
     session: Session
     control: ControlClient
     ids: dict[str, str]  # target -> id
-    callers: list[asyncio.StreamWriter]
+    connections: list[asyncio.StreamWriter]
 
     async def local_port(self, target: str) -> int:
-        """Where a forward really listens."""
+        """Return the local port of a forward."""
         for forward in (await self.session.snapshot()).forwards:
             if forward.id == self.ids[target]:
                 return forward.listening[0].port
         raise LookupError(target)
 
     async def state(self, target: str) -> ForwardState:
-        """How a forward does."""
+        """Return the state of a forward."""
         forwards = (await self.session.snapshot()).forwards
         return next(one.state for one in forwards if one.id == self.ids[target])
 
     async def pod(self, target: str) -> str:
-        """Which pod is behind a forward."""
+        """Return the name of a forward's pod."""
         forwards = (await self.session.snapshot()).forwards
         pod = next(one.pod for one in forwards if one.id == self.ids[target])
         return pod.name if pod is not None else ""
 
     async def call(self, target: str, text: bytes, answer: int) -> None:
-        """Connect, say something, read so many bytes, and stay."""
+        """Connect, send, read `answer` bytes, and stay connected."""
         port = await self.local_port(target)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        self.callers.append(writer)
+        self.connections.append(writer)
         writer.write(text)
         if answer:
             async with asyncio.timeout(_WAIT_S):
@@ -112,22 +112,22 @@ class SceneCluster:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for something.
+    """Wait until a condition holds.
 
     Raises:
-        TimeoutError: In vain.
+        TimeoutError: It did not in time.
     """
     try:
         async with asyncio.timeout(_WAIT_S):
             while not await condition():  # noqa: ASYNC110 - a screen has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise TimeoutError(f"waited in vain for {what}") from None
+        raise TimeoutError(f"timed out waiting for {what}") from None
 
 
 @contextlib.asynccontextmanager
-async def stage(cluster: EmbeddedCluster) -> AsyncIterator[SceneCluster]:
-    """Forward everything, and use it."""
+async def forwarded_cluster(cluster: EmbeddedCluster) -> AsyncIterator[SceneCluster]:
+    """Start all forwards and open connections; stop them at the end."""
     session = LocalSession(cluster.kubeconfig)
     done = SceneCluster(session, ControlClient(cluster.control), {}, [])
     try:
@@ -148,7 +148,7 @@ async def stage(cluster: EmbeddedCluster) -> AsyncIterator[SceneCluster]:
         await done.call(echo, b"hello\n", 6)
         yield done
     finally:
-        for writer in done.callers:
+        for writer in done.connections:
             writer.close()
         await session.close()
 
@@ -158,7 +158,7 @@ Scene = Callable[[SceneCluster, TuiForwardApp, Pilot[None]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Screenshot:
-    """One scene, and how large it is taken."""
+    """One scene and the size of its screenshot."""
 
     name: str
     title: str
@@ -184,68 +184,68 @@ async def shows(app: TuiForwardApp, *texts: str) -> None:
         raise TimeoutError(f"{error}\n{text()}") from None
 
 
-async def _overview(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _overview(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/payments", "● ready", "127.0.0.1:504")
     await pilot.press("end", "up", "up")
     await shows(app, "ports of web", "15000")
 
 
-async def _detail(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _detail(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "● ready", "127.0.0.1:504")
     await pilot.press("tab", "tab", "d")
     await shows(app, "timeline", "kubelet", "1.3 ms", "open")
 
 
-async def _reconnecting(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     target = str(FORWARDS[4][0])
-    await shows(app, "ds/agent")  # the first key holds the cursor where it is
-    pod = await stage.pod(target)
-    await stage.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
+    await shows(app, "ds/agent")  # the first key fixes the cursor
+    pod = await cluster.pod(target)
+    await cluster.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
 
     async def lost() -> bool:
-        return await stage.state(target) is not ForwardState.READY
+        return await cluster.state(target) is not ForwardState.READY
 
-    await until(lost, "the forward to notice")
+    await until(lost, "the forward to lose its pod")
     for _ in range(2):
-        await stage.call(target, b"hello\n", 0)
+        await cluster.call(target, b"hello\n", 0)
     await pilot.press("tab", "tab", "end")
     await shows(app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready")
 
 
-async def _filter(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _filter(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/web")
     await pilot.press("slash", *"wb port:http")
     await shows(app, "/wb port:http")
 
 
-async def _narrow(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _narrow(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/legacy", "● ready", "5 forwards · 6")
 
 
-async def _light(stage: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
+async def _light(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/web", "● ready", "127.0.0.1:504")
     await pilot.press("t")
     await shows(app, "pods of all namespaces")
     await pilot.press("tab", "tab")
 
 
-PICTURES: tuple[Screenshot, ...] = (
+SCREENSHOTS: tuple[Screenshot, ...] = (
     Screenshot("dashboard", "tui-forward", (128, 36), _overview),
     Screenshot("detail", "one forward, hop by hop", (128, 36), _detail),
     Screenshot("filter", "search while you type", (128, 30), _filter, namespace=""),
     Screenshot("narrow", "60 columns", (60, 20), _narrow),
     Screenshot("light", "in daylight", (128, 36), _light, namespace="", theme="forward-light"),
-    # Last, because it breaks something.
+    # Last, because it deletes a pod.
     Screenshot("reconnecting", "a pod is replaced", (128, 30), _reconnecting, namespace="ops"),
 )
 
 
-def app_for(picture: Screenshot, session: FrozenSession, ids: dict[str, str]) -> TuiForwardApp:
-    """The dashboard of a picture."""
+def app_for(screenshot: Screenshot, session: FrozenSession, ids: dict[str, str]) -> TuiForwardApp:
+    """Return the dashboard of a screenshot."""
     return TuiForwardApp(
         session,
         context="minicluster",
-        namespace=picture.namespace,
+        namespace=screenshot.namespace,
         clock=lambda: NOW,
-        histories=PosedHistories({forward_id: target for target, forward_id in ids.items()}),
+        histories=FixedHistories({forward_id: target for target, forward_id in ids.items()}),
     )

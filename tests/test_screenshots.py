@@ -1,4 +1,4 @@
-"""The pictures in the README show what the program shows."""
+"""The screenshots of the README are up to date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.timeout(240)
-def test_the_pictures_are_true() -> None:
+def test_screenshots_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "screenshots", "--check"],
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,

@@ -1,6 +1,6 @@
-"""One suite for both forms of the session: in this process, and over a unix socket.
+"""Both implementations of the session: in this process, and over a Unix socket.
 
-Behind the door: the real engine and its real data path, towards a chain in one object.
+They use the real engine and data path, with a fake cluster in this process.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ from tui_forward.transport.access import Endpoint, ServerAccess
 
 
 class ChainBackend(FakeBackend):
-    """Pods are what the test says; tunnels go to a chain, unless there is trouble."""
+    """Backend with pods set by the test and tunnels to a fake cluster, or failing ones."""
 
     def __init__(self, chain: FakeCluster) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _Access(ChainAccess):
 
 
 class Scenario:
-    """A session and what is behind it."""
+    """A session and its fake cluster."""
 
     def __init__(self, session: Session, local: LocalSession, backend: ChainBackend) -> None:
         self.session = session
@@ -119,7 +119,7 @@ class Scenario:
                 await asyncio.sleep(0.005)
 
     async def marked(self, forward_id: str, marks: str) -> tuple[Hop, ...]:
-        """Wait until a forward's stations are in certain states; see `_marks`."""
+        """Wait until a forward's hops are in certain states; see `_marks`."""
         async with asyncio.timeout(15):
             while True:
                 hops = await self.session.hops(forward_id)
@@ -128,7 +128,7 @@ class Scenario:
                 await asyncio.sleep(0.005)
 
     async def ready(self, port: int, name: str = "web", **more: object) -> tuple[str, int]:
-        """A forward to a port of the chain, ready to use: its id and local port."""
+        """Start a forward to a port of the cluster; return id and local port once ready."""
         self.backend.meaning[name] = pod(f"{name}-1", port)
         wanted = msgspec.structs.replace(spec(name), **more)
         forward_id = await self.session.start(wanted)
@@ -138,7 +138,7 @@ class Scenario:
     async def connection(
         self, forward_id: str, wanted: Callable[[Connection], object]
     ) -> Connection:
-        """Wait for a connection of which something holds."""
+        """Wait for a connection that meets a condition."""
         async with asyncio.timeout(15):
             while True:
                 for connection in await self.session.connections(forward_id):
@@ -157,7 +157,7 @@ def spec(name: str = "web", *, context: str = "", namespace: str = "") -> Forwar
 
 
 @pytest.fixture(params=["local", "remote"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scenario]:
+async def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
         chain = await undo.enter_async_context(running_cluster())
         backend = ChainBackend(chain)
@@ -191,74 +191,78 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         TransportChoice.CHANNELS,
     ],
 )
-async def test_bytes_flow_by_every_transport(world: Scenario, transport: TransportChoice) -> None:
-    forward_id, port = await world.ready(ECHO, transport=transport)
+async def test_bytes_flow_by_every_transport(
+    scenario: Scenario, transport: TransportChoice
+) -> None:
+    forward_id, port = await scenario.ready(ECHO, transport=transport)
     data = os.urandom(300_000)
     assert await echo(port, data) == data
-    connection = await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    connection = await scenario.connection(
+        forward_id, lambda one: one.state is ConnectionState.CLOSED
+    )
     assert (connection.bytes_to_pod, connection.bytes_from_pod) == (len(data), len(data))
     assert not connection.failed
     assert connection.first_byte_s is not None
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert (forward.counters.bytes_to_pod, forward.counters.bytes_from_pod) == (
         len(data),
         len(data),
     )
     if transport is not TransportChoice.AUTO:
         assert forward.transport is transport
-    snapshot = await world.session.snapshot()
+    snapshot = await scenario.session.snapshot()
     assert snapshot.totals.bytes_from_pod == len(data)
     assert snapshot.totals.connections_total == 1
 
 
-async def test_download_is_counted_exactly(world: Scenario) -> None:
-    forward_id, port = await world.ready(SOURCE)
+async def test_download_is_counted_exactly(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = 0
     while data := await reader.read(1 << 16):
         received += len(data)
     writer.close()
     assert received == SOURCE_BYTES
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.bytes_from_pod == SOURCE_BYTES
 
 
-async def test_traffic_is_kept_per_second(world: Scenario) -> None:
-    forward_id, port = await world.ready(SOURCE)
+async def test_traffic_is_kept_per_second(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(SOURCE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.read(-1)
     writer.close()
     async with asyncio.timeout(10):
         while True:
-            (history,) = await world.session.histories() or (None,)
+            (history,) = await scenario.session.histories() or (None,)
             if history is not None and sum(down for down, _ in history.seconds) == SOURCE_BYTES:
                 break
             await asyncio.sleep(0.05)
     assert history.forward_id == forward_id
 
 
-async def test_upload_is_counted_exactly(world: Scenario) -> None:
-    forward_id, port = await world.ready(SINK)
+async def test_upload_is_counted_exactly(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(SINK)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(bytes(2_000_000))
     await writer.drain()
-    await until(lambda: world.backend.chain.sink_bytes == 2_000_000)
+    await until(lambda: scenario.backend.chain.sink_bytes == 2_000_000)
     writer.close()
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.bytes_to_pod == 2_000_000
 
 
-async def test_context_and_namespace_are_filled_in(world: Scenario) -> None:
-    forward_id, _ = await world.ready(ECHO)
-    forward = await world.forward(forward_id)
+async def test_context_and_namespace_are_filled_in(scenario: Scenario) -> None:
+    forward_id, _ = await scenario.ready(ECHO)
+    forward = await scenario.forward(forward_id)
     assert (forward.spec.target.context, forward.spec.target.namespace) == ("here", "shop")
 
 
-async def test_many_connections_at_once(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
+async def test_many_connections_at_once(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
     answers = await asyncio.gather(*(echo(port, b"%d" % number * 50) for number in range(200)))
     assert answers == [b"%d" % number * 50 for number in range(200)]
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.connections_total == 200
     assert forward.counters.connections_failed == 0
 
@@ -266,38 +270,38 @@ async def test_many_connections_at_once(world: Scenario) -> None:
 # Trouble ------------------------------------------------------------------------------
 
 
-async def test_refused_connection_ends_alone(world: Scenario) -> None:
-    forward_id, port = await world.ready(REFUSED)
+async def test_refused_connection_ends_alone(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(REFUSED)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
     with pytest.raises(ConnectionResetError):
         await reader.readexactly(1)
     writer.close()
-    connection = await world.connection(forward_id, lambda one: one.failed)
+    connection = await scenario.connection(forward_id, lambda one: one.failed)
     assert "nothing listens" in connection.close_reason
-    forward = await world.forward(forward_id)
+    forward = await scenario.forward(forward_id)
     assert forward.state is ForwardState.READY
     assert forward.counters.connections_failed == 1
     assert "nothing listens" in forward.last_event
     assert any(
-        "nothing listens" in entry.text for entry in await world.session.timeline(forward_id)
+        "nothing listens" in entry.text for entry in await scenario.session.timeline(forward_id)
     )
 
 
-async def test_refusal_by_a_pod_that_is_not_ready_is_retried(world: Scenario) -> None:
-    world.backend.chain.refused_ports.add(ECHO)
-    _, port = await world.ready(ECHO)
-    watch = world.backend.watches["web"]
+async def test_refusal_by_a_pod_that_is_not_ready_is_retried(scenario: Scenario) -> None:
+    scenario.backend.chain.refused_ports.add(ECHO)
+    _, port = await scenario.ready(ECHO)
+    watch = scenario.backend.watches["web"]
     watch.set(pod("web-1", ECHO, ready=False))
     await asyncio.sleep(0)
     answer = asyncio.create_task(echo(port))
-    await until(lambda: ECHO in world.backend.chain.opened)
-    world.backend.chain.refused_ports.discard(ECHO)
+    await until(lambda: ECHO in scenario.backend.chain.opened)
+    scenario.backend.chain.refused_ports.discard(ECHO)
     assert await answer == b"hello"
 
 
-async def test_reply_after_the_clients_end_of_file_arrives(world: Scenario) -> None:
-    _, port = await world.ready(LATE)
+async def test_reply_after_the_clients_end_of_file_arrives(scenario: Scenario) -> None:
+    _, port = await scenario.ready(LATE)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"question")
     writer.write_eof()
@@ -305,90 +309,90 @@ async def test_reply_after_the_clients_end_of_file_arrives(world: Scenario) -> N
     writer.close()
 
 
-async def test_replaced_pod_serves_queued_connections(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
-    watch = world.backend.watches["web"]
+async def test_replaced_pod_serves_queued_connections(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
+    watch = scenario.backend.watches["web"]
     watch.set(unresolved("replacement web-2 is starting"))
-    await world.reached(forward_id, ForwardState.RECONNECTING)
+    await scenario.reached(forward_id, ForwardState.RECONNECTING)
     waiting = [asyncio.create_task(echo(port)) for _ in range(5)]
-    await world.reached(forward_id, lambda f: f.queued == 5)
+    await scenario.reached(forward_id, lambda f: f.queued == 5)
     watch.set(pod("web-2", ECHO))
     assert await asyncio.gather(*waiting) == [b"hello"] * 5
-    forward = await world.reached(forward_id, ForwardState.READY)
+    forward = await scenario.reached(forward_id, ForwardState.READY)
     assert forward.pod is not None
     assert forward.pod.name == "web-2"
-    texts = [entry.text for entry in await world.session.timeline(forward_id)]
+    texts = [entry.text for entry in await scenario.session.timeline(forward_id)]
     assert "web-1 → web-2" in texts
     assert any("5 connections queued, all served" in text for text in texts)
 
 
-async def test_cut_tunnel_is_replaced(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
-    world.backend.chain.cut()
+async def test_cut_tunnel_is_replaced(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
+    scenario.backend.chain.cut()
     assert await echo(port) == b"hello"
-    forward = await world.reached(forward_id, ForwardState.READY)
+    forward = await scenario.reached(forward_id, ForwardState.READY)
     assert forward.counters.connections_failed == 0
-    await world.reached(forward_id, lambda f: "was down" in f.last_event)
+    await scenario.reached(forward_id, lambda f: "was down" in f.last_event)
 
 
-async def test_gone_sandbox_is_reported(world: Scenario) -> None:
-    _, port = await world.ready(GONE)
+async def test_gone_sandbox_is_reported(scenario: Scenario) -> None:
+    _, port = await scenario.ready(GONE)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
-    await until(lambda: world.backend.watches["web"].distrusted == ["uid-web-1"])
+    await until(lambda: scenario.backend.watches["web"].distrusted == ["uid-web-1"])
     writer.close()
 
 
-async def test_expired_credentials_block_until_renewed(world: Scenario) -> None:
-    world.backend.trouble = AuthError("the token has expired", hint="log in again")
-    world.backend.meaning["web"] = pod("web-1", ECHO)
-    forward_id = await world.session.start(spec())
-    forward = await world.reached(forward_id, ForwardState.BLOCKED)
+async def test_expired_credentials_block_until_renewed(scenario: Scenario) -> None:
+    scenario.backend.trouble = AuthError("the token has expired", hint="log in again")
+    scenario.backend.meaning["web"] = pod("web-1", ECHO)
+    forward_id = await scenario.session.start(spec())
+    forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
     assert forward.blocked_by is BlockedBy.CREDENTIALS
     assert (forward.reason, forward.hint) == ("the token has expired", "log in again")
     waiting = asyncio.create_task(echo(forward.listening[0].port))
-    await world.reached(forward_id, lambda f: f.queued == 1)
-    world.backend.trouble = None
-    world.backend.revision_now += 1
+    await scenario.reached(forward_id, lambda f: f.queued == 1)
+    scenario.backend.trouble = None
+    scenario.backend.revision_now += 1
     assert await waiting == b"hello"
-    await world.reached(forward_id, ForwardState.READY)
+    await scenario.reached(forward_id, ForwardState.READY)
 
 
 # Commands -----------------------------------------------------------------------------
 
 
-async def test_pause_resume_reconnect_stop(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
-    await world.session.pause(forward_id)
-    forward = await world.forward(forward_id)
+async def test_pause_resume_reconnect_stop(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
+    await scenario.session.pause(forward_id)
+    forward = await scenario.forward(forward_id)
     assert (forward.paused, forward.state) == (True, ForwardState.STOPPED)
-    await world.session.resume(forward_id)
-    await world.reached(forward_id, ForwardState.READY)
+    await scenario.session.resume(forward_id)
+    await scenario.reached(forward_id, ForwardState.READY)
     assert await echo(port) == b"hello"
-    await world.session.reconnect(forward_id)
+    await scenario.session.reconnect(forward_id)
     assert await echo(port) == b"hello"
-    await world.session.stop(forward_id)
-    assert (await world.session.snapshot()).forwards == ()
+    await scenario.session.stop(forward_id)
+    assert (await scenario.session.snapshot()).forwards == ()
     with closing(socket.create_server(("127.0.0.1", port))):
         pass
 
 
-async def test_close_connection(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
+async def test_close_connection(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    connection = await world.connection(forward_id, lambda one: True)
-    await world.session.close_connection(connection.id)
+    connection = await scenario.connection(forward_id, lambda one: True)
+    await scenario.session.close_connection(connection.id)
     with pytest.raises(ConnectionResetError):
         await reader.readexactly(1)
     writer.close()
-    ended = await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    ended = await scenario.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
     assert ended.close_reason == "closed by the user"
 
 
-async def test_client_is_named(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
+async def test_client_is_named(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    connection = await world.connection(forward_id, lambda one: one.process)
+    connection = await scenario.connection(forward_id, lambda one: one.process)
     assert connection.process.endswith(f"({os.getpid()})")
     host, client_port = writer.get_extra_info("sockname")
     assert connection.client == f"{host}:{client_port}"
@@ -398,72 +402,72 @@ async def test_client_is_named(world: Scenario) -> None:
 @pytest.mark.parametrize(
     "command", ["stop", "pause", "resume", "reconnect", "timeline", "hops", "pod_log"]
 )
-async def test_unknown_forward(world: Scenario, command: str) -> None:
+async def test_unknown_forward(scenario: Scenario, command: str) -> None:
     with pytest.raises(UsageError, match="there is no forward f99") as failed:
-        await getattr(world.session, command)("f99")
+        await getattr(scenario.session, command)("f99")
     assert failed.value.hint
     with pytest.raises(UsageError):
-        await world.session.connections("f99")
+        await scenario.session.connections("f99")
 
 
-async def test_invalid_specs(world: Scenario) -> None:
+async def test_invalid_specs(scenario: Scenario) -> None:
     with pytest.raises(UsageError, match="local port 70000"):
-        await world.session.start(msgspec.structs.replace(spec(), local_port=70000))
+        await scenario.session.start(msgspec.structs.replace(spec(), local_port=70000))
     with pytest.raises(ConfigError, match="no context nowhere") as failed:
-        await world.session.start(spec(context="nowhere"))
+        await scenario.session.start(spec(context="nowhere"))
     assert failed.value.hint == "choose another"
 
 
 # Reading ------------------------------------------------------------------------------
 
 
-async def test_contexts(world: Scenario) -> None:
-    assert await world.session.contexts() == (
+async def test_contexts(scenario: Scenario) -> None:
+    assert await scenario.session.contexts() == (
         Context(name="here", cluster="here", namespace="shop", current=True),
     )
-    world.backend.config_error = ConfigError("there is no kubeconfig", hint="get one")
+    scenario.backend.config_error = ConfigError("there is no kubeconfig", hint="get one")
     with pytest.raises(ConfigError, match="there is no kubeconfig") as failed:
-        await world.session.contexts()
+        await scenario.session.contexts()
     assert failed.value.hint == "get one"
 
 
-async def test_catalog_and_health(world: Scenario) -> None:
-    view = await world.session.catalog(CatalogScope("", "shop"))
+async def test_catalog_and_health(scenario: Scenario) -> None:
+    view = await scenario.session.catalog(CatalogScope("", "shop"))
     assert (view.version, view.complete) == (7, True)
     assert view.scope == CatalogScope("here", "shop")
-    await world.session.catalog(view.scope, view.version)
-    assert world.backend.scopes == [(view.scope, 0), (view.scope, 7)]
-    missing = await world.session.catalog(CatalogScope("nowhere"))
+    await scenario.session.catalog(view.scope, view.version)
+    assert scenario.backend.scopes == [(view.scope, 0), (view.scope, 7)]
+    missing = await scenario.session.catalog(CatalogScope("nowhere"))
     assert missing.health is not None
     assert (missing.health.ok, missing.health.blocked_by) == (False, BlockedBy.CONFIG)
-    snapshot = await world.session.snapshot()
+    snapshot = await scenario.session.snapshot()
     assert [health.ok for health in snapshot.health] == [True]
 
 
-async def test_snapshot_version_grows(world: Scenario) -> None:
-    before = await world.session.snapshot()
+async def test_snapshot_version_grows(scenario: Scenario) -> None:
+    before = await scenario.session.snapshot()
     assert isinstance(before, Snapshot)
-    await world.ready(ECHO)
-    after = await world.session.snapshot()
+    await scenario.ready(ECHO)
+    after = await scenario.session.snapshot()
     assert after.version > before.version
     assert after.at >= before.at
 
 
 def _marks(hops: tuple[Hop, ...]) -> str:
-    """The stations' states in short: "+" is OK, "!" is BAD, "?" is UNKNOWN."""
+    """Return the states of the hops as text: "+" is OK, "!" is BROKEN, "?" is UNKNOWN."""
     assert [hop.kind for hop in hops] == list(HopKind)
     return "".join({"ok": "+", "bad": "!", "unknown": "?"}[hop.state.value] for hop in hops)
 
 
-async def test_hops_and_the_broken_one(world: Scenario) -> None:
+async def test_hops_and_the_broken_one(scenario: Scenario) -> None:
     pod_1 = Pod(namespace="shop", name="web-1", uid="u", status="Running", node="node-a")
-    world.backend.known = ClusterFacts(
+    scenario.backend.known = ClusterFacts(
         server="api:6443",
         pod=PodDetails(pod=pod_1, containers=("main",)),
         node=NodeDetails(name="node-a", kubelet="v1.36.2", runtime="containerd 1.6.20"),
     )
-    forward_id, port = await world.ready(ECHO)
-    hops = await world.session.hops(forward_id)
+    forward_id, port = await scenario.ready(ECHO)
+    hops = await scenario.session.hops(forward_id)
     assert _marks(hops) == "++++++"
     assert [hop.name for hop in hops] == [
         f"127.0.0.1:{port}",
@@ -473,22 +477,22 @@ async def test_hops_and_the_broken_one(world: Scenario) -> None:
         "web-1",
         str(ECHO),
     ]
-    world.backend.watches["web"].set(unresolved("web-2 is Pending"))
-    await world.reached(forward_id, ForwardState.RECONNECTING)
-    hops = await world.session.hops(forward_id)
+    scenario.backend.watches["web"].set(unresolved("web-2 is Pending"))
+    await scenario.reached(forward_id, ForwardState.RECONNECTING)
+    hops = await scenario.session.hops(forward_id)
     assert _marks(hops) == "++++!?"
     assert hops[4].error == "web-2 is Pending"
     assert hops[4].hint
-    world.backend.watches["web"].set(pod("web-2", ECHO))
-    await world.reached(forward_id, ForwardState.READY)
-    assert _marks(await world.session.hops(forward_id)) == "++++++"
-    await world.session.pause(forward_id)
-    assert _marks(await world.session.hops(forward_id)) == "+?????"
+    scenario.backend.watches["web"].set(pod("web-2", ECHO))
+    await scenario.reached(forward_id, ForwardState.READY)
+    assert _marks(await scenario.session.hops(forward_id)) == "++++++"
+    await scenario.session.pause(forward_id)
+    assert _marks(await scenario.session.hops(forward_id)) == "+?????"
 
 
-async def test_failed_dial_breaks_its_hop(world: Scenario) -> None:
-    forward_id, _ = await world.ready(ECHO)
-    chain = world.backend.chain
+async def test_failed_dial_breaks_its_hop(scenario: Scenario) -> None:
+    forward_id, _ = await scenario.ready(ECHO)
+    chain = scenario.backend.chain
     for status, text, marks in (
         (500, "error dialing backend: dial tcp 10.0.0.7:10250: connect: refused", "++!???"),
         (500, "rpc error: code = Unavailable desc = no runtime", "+++!??"),
@@ -497,84 +501,84 @@ async def test_failed_dial_breaks_its_hop(world: Scenario) -> None:
     ):
         chain.refuse = dict.fromkeys(("spdy", "websocket", "channels"), (status, text))
         chain.cut()
-        await world.session.reconnect(forward_id)
-        hops = await world.marked(forward_id, marks)
+        await scenario.session.reconnect(forward_id)
+        hops = await scenario.marked(forward_id, marks)
         broken = hops[marks.index("!")]
         assert broken.error
         assert broken.hint
     chain.refuse = {}
-    await world.session.reconnect(forward_id)
-    await world.reached(forward_id, ForwardState.READY)
-    assert _marks(await world.session.hops(forward_id)) == "++++++"
+    await scenario.session.reconnect(forward_id)
+    await scenario.reached(forward_id, ForwardState.READY)
+    assert _marks(await scenario.session.hops(forward_id)) == "++++++"
 
 
-async def test_credentials_break_the_api_and_a_taken_port_the_local_hop(world: Scenario) -> None:
-    world.backend.trouble = AuthError("the token has expired", hint="log in again")
-    world.backend.meaning["web"] = pod("web-1", ECHO)
-    forward_id = await world.session.start(spec())
-    await world.reached(forward_id, ForwardState.BLOCKED)
-    hops = await world.session.hops(forward_id)
+async def test_credentials_break_the_api_and_a_taken_port_the_local_hop(scenario: Scenario) -> None:
+    scenario.backend.trouble = AuthError("the token has expired", hint="log in again")
+    scenario.backend.meaning["web"] = pod("web-1", ECHO)
+    forward_id = await scenario.session.start(spec())
+    await scenario.reached(forward_id, ForwardState.BLOCKED)
+    hops = await scenario.session.hops(forward_id)
     assert _marks(hops) == "+!????"
     assert (hops[1].error, hops[1].hint) == ("the token has expired", "log in again")
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        other = await world.session.start(msgspec.structs.replace(spec(), local_port=port))
-        await world.reached(other, ForwardState.BLOCKED)
-        hops = await world.session.hops(other)
+        other = await scenario.session.start(msgspec.structs.replace(spec(), local_port=port))
+        await scenario.reached(other, ForwardState.BLOCKED)
+        hops = await scenario.session.hops(other)
         assert _marks(hops) == "!?????"
         assert hops[0].name == f"127.0.0.1:{port}"
         assert f"{port}" in hops[0].error
         assert hops[0].hint
 
 
-async def test_refused_connection_breaks_the_port(world: Scenario) -> None:
-    forward_id, port = await world.ready(REFUSED)
+async def test_refused_connection_breaks_the_port(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(REFUSED)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
-    await world.connection(forward_id, lambda one: one.failed)
+    await scenario.connection(forward_id, lambda one: one.failed)
     writer.close()
-    hops = await world.session.hops(forward_id)
+    hops = await scenario.session.hops(forward_id)
     assert _marks(hops) == "+++++!"
     assert "nothing listens" in hops[5].error
 
 
 async def test_missing_kubeconfig_leaves_the_hops(
-    world: Scenario, monkeypatch: pytest.MonkeyPatch
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward_id, _ = await world.ready(ECHO)
+    forward_id, _ = await scenario.ready(ECHO)
 
     async def gone(_: Forward) -> ClusterFacts:
         raise ConfigError("there is no kubeconfig")
 
-    monkeypatch.setattr(world.backend, "inspect", gone)
-    assert _marks(await world.session.hops(forward_id)) == "++++++"
+    monkeypatch.setattr(scenario.backend, "inspect", gone)
+    assert _marks(await scenario.session.hops(forward_id)) == "++++++"
 
 
-async def test_pod_log(world: Scenario) -> None:
-    forward_id, _ = await world.ready(ECHO)
-    log = await world.session.pod_log(forward_id)
-    assert log == world.backend.log
-    await world.session.pod_log(forward_id, container="other", lines=7)
-    assert world.backend.logs_asked == [(forward_id, "", 200), (forward_id, "other", 7)]
-    world.backend.log_error = ApiError(
+async def test_pod_log(scenario: Scenario) -> None:
+    forward_id, _ = await scenario.ready(ECHO)
+    log = await scenario.session.pod_log(forward_id)
+    assert log == scenario.backend.log
+    await scenario.session.pod_log(forward_id, container="other", lines=7)
+    assert scenario.backend.logs_asked == [(forward_id, "", 200), (forward_id, "other", 7)]
+    scenario.backend.log_error = ApiError(
         "you may not get pods/log", status=403, status_reason="Forbidden", hint="ask for a role"
     )
     with pytest.raises(ApiError, match="get pods/log") as forbidden:
-        await world.session.pod_log(forward_id)
+        await scenario.session.pod_log(forward_id)
     assert forbidden.value.forbidden
     assert forbidden.value.hint == "ask for a role"
-    world.backend.log_error = ForwardError("no pod", code=ReasonCode.TARGET_NO_POD)
+    scenario.backend.log_error = ForwardError("no pod", code=ReasonCode.TARGET_NO_POD)
     with pytest.raises(ForwardError) as nothing:
-        await world.session.pod_log(forward_id)
+        await scenario.session.pod_log(forward_id)
     assert nothing.value.code is ReasonCode.TARGET_NO_POD
 
 
-async def test_events_of_a_forward(world: Scenario) -> None:
-    forward_id, port = await world.ready(ECHO)
+async def test_events_of_a_forward(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready(ECHO)
     await echo(port)
-    await world.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
-    await world.session.stop(forward_id)
-    reader = world.session.events()
+    await scenario.connection(forward_id, lambda one: one.state is ConnectionState.CLOSED)
+    await scenario.session.stop(forward_id)
+    reader = scenario.session.events()
     events: list[Event] = [await anext(reader)]
     while events[-1].event is not EventKind.STOPPED:
         events.append(await anext(reader))
@@ -595,23 +599,23 @@ async def test_events_of_a_forward(world: Scenario) -> None:
     assert (closed.bytes_from_pod, closed.state) == (5, ConnectionState.CLOSED)
 
 
-async def test_events_since_a_number(world: Scenario) -> None:
-    reader = world.session.events(1)
+async def test_events_since_a_number(scenario: Scenario) -> None:
+    reader = scenario.session.events(1)
     second = asyncio.ensure_future(anext(reader))
-    await world.ready(ECHO)
+    await scenario.ready(ECHO)
     assert [(await second).sequence, (await anext(reader)).sequence] == [2, 3]
     fourth = asyncio.ensure_future(anext(reader))
     await asyncio.sleep(0)
     fourth.cancel()
     await asyncio.gather(fourth, return_exceptions=True)
-    await world.ready(ECHO, "db")
+    await scenario.ready(ECHO, "db")
 
 
-async def test_closing_is_final_and_idempotent(world: Scenario) -> None:
-    await world.ready(ECHO)
-    await world.session.close()
-    await world.session.close()
-    if world.session is not world.local:
+async def test_closing_is_final_and_idempotent(scenario: Scenario) -> None:
+    await scenario.ready(ECHO)
+    await scenario.session.close()
+    await scenario.session.close()
+    if scenario.session is not scenario.local:
         with pytest.raises(TransportError):
-            await world.session.snapshot()
-        assert (await world.local.snapshot()).forwards, "what runs goes on"
+            await scenario.session.snapshot()
+        assert (await scenario.local.snapshot()).forwards, "what runs goes on"

@@ -1,4 +1,4 @@
-"""Both forms of the session on the embedded cluster: every hop real, faults included."""
+"""Both implementations of the session on the embedded cluster, with faults."""
 
 from __future__ import annotations
 
@@ -39,10 +39,7 @@ from tui_forward.model import (
 from tui_forward.session import Session
 from tui_forward.session.local import LocalSession
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
-    pytest.mark.timeout(120),
-]
+pytestmark = pytest.mark.timeout(120)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Cluster:
     port: int
 
     def is_disconnected(self) -> bool:
-        """Whether this process has no connection to the API server any more."""
+        """Return whether this process has no connection to the API server."""
         connections = psutil.Process().net_connections("tcp")
         return not any(len(one.raddr) and one.raddr[1] == self.port for one in connections)
 
@@ -123,7 +120,7 @@ class Scenario:
 
     @asynccontextmanager
     async def under_load(self, port: int, clients: int = 6) -> AsyncIterator[Load]:
-        """Clients that connect, echo and leave, again and again, until the block ends."""
+        """Run clients that connect, echo and disconnect repeatedly."""
         load = Load()
         stop = asyncio.Event()
 
@@ -154,7 +151,7 @@ class Scenario:
 class Load:
     served: int = 0
     refused: int = 0
-    broken: int = 0  # ended in the middle: what was under way when the pod or a hop died
+    broken: int = 0  # ended in the middle: what was under hops when the pod or a hop died
     slowest_s: float = 0.0
 
     async def serves(self, more: int = 20) -> None:
@@ -163,7 +160,7 @@ class Load:
 
 
 async def _ends(engine: psutil.Process) -> None:
-    """Its last front end has gone: the engine ends by itself, or did hang."""
+    """Assert that the engine ends after its last client has disconnected."""
     try:
         await until(lambda: not engine.is_running(), what="the engine did not end by itself")
     finally:
@@ -172,7 +169,7 @@ async def _ends(engine: psutil.Process) -> None:
 
 
 @pytest.fixture(params=["local", "remote"])
-async def world(
+async def scenario(
     request: pytest.FixtureRequest, tmp_path: Path, cluster: Cluster
 ) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
@@ -195,11 +192,13 @@ async def world(
 
 
 @pytest.mark.parametrize("transport", [*TransportChoice])
-async def test_the_main_job(world: Scenario, transport: TransportChoice) -> None:
-    forward_id, port = await world.ready("echo", "echo", transport=transport)
+async def test_bytes_flow_by_every_transport(
+    scenario: Scenario, transport: TransportChoice
+) -> None:
+    forward_id, port = await scenario.ready("echo", "echo", transport=transport)
     data = os.urandom(200_000)
     assert await echo(port, data) == data
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.bytes_from_pod == forward.counters.bytes_to_pod == len(data)
     assert forward.remote_port == 7000
     assert forward.pod is not None
@@ -216,220 +215,220 @@ async def test_the_main_job(world: Scenario, transport: TransportChoice) -> None
     ],
 )
 async def test_targets(
-    world: Scenario, kind: TargetKind, name: str, port: str, namespace: str
+    scenario: Scenario, kind: TargetKind, name: str, port: str, namespace: str
 ) -> None:
-    _, local = await world.ready(name, port, kind=kind, namespace=namespace)
+    _, local = await scenario.ready(name, port, kind=kind, namespace=namespace)
     assert await echo(local) == b"hello"
 
 
-async def test_a_pod_deleted_under_load(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo")
-    async with world.under_load(port) as load:
+async def test_pod_deleted_under_load(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    async with scenario.under_load(port) as load:
         for _ in range(3):
             await load.serves()
-            before = (await world.forward(forward_id)).pod
+            before = (await scenario.forward(forward_id)).pod
             assert before is not None
-            await world.cluster.control.request(
+            await scenario.cluster.control.request(
                 "delete-pod", namespace="shop", pod=before.name, grace=0
             )
-            await world.reached(
+            await scenario.reached(
                 forward_id,
                 lambda f, before=before: f.state is ForwardState.READY and f.pod != before,  # type: ignore[misc]
             )
         await load.serves()
     assert load.refused == 0
-    assert load.broken <= 3 * 6, "at most what was under way at each deletion"
-    texts = [entry.text for entry in await world.session.timeline(forward_id)]
+    assert load.broken <= 3 * 6, "at most what was under hops at each deletion"
+    texts = [entry.text for entry in await scenario.session.timeline(forward_id)]
     assert sum(" → " in text for text in texts) == 3
-    forward = await world.forward(forward_id)
+    forward = await scenario.forward(forward_id)
     assert forward.listening[0].port == port
     assert not any("given up" in text for text in texts)
 
 
-async def test_a_container_that_crashes_under_load(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo")
-    pod = (await world.forward(forward_id)).pod
+async def test_container_crash_under_load(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    pod = (await scenario.forward(forward_id)).pod
     assert pod is not None
-    async with world.under_load(port) as load:
+    async with scenario.under_load(port) as load:
         await load.serves()
-        await world.cluster.control.request("crash-pod", namespace="shop", pod=pod.name)
+        await scenario.cluster.control.request("crash-pod", namespace="shop", pod=pod.name)
         await load.serves(50)
-        await world.reached(forward_id, ForwardState.READY)
+        await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
-    assert load.broken <= 6, "at most what was under way"
-    after = (await world.forward(forward_id)).pod
+    assert load.broken <= 6, "at most what was under hops"
+    after = (await scenario.forward(forward_id)).pod
     assert after is not None
     assert after.uid == pod.uid, "the pod is the same, its container is new"
 
 
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
-async def test_a_hop_restarted_under_load(world: Scenario, hop: str) -> None:
-    forward_id, port = await world.ready("echo", "echo")
-    async with world.under_load(port) as load:
+async def test_component_restarted_under_load(scenario: Scenario, hop: str) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    async with scenario.under_load(port) as load:
         await load.serves()
-        await world.cluster.control.request("restart-component", component=hop)
+        await scenario.cluster.control.request("restart-component", component=hop)
         await load.serves()
-        await world.reached(forward_id, ForwardState.READY)
+        await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
     assert load.broken <= 2 * 6
-    timeline = [entry.text for entry in await world.session.timeline(forward_id)]
+    timeline = [entry.text for entry in await scenario.session.timeline(forward_id)]
     assert any(text.startswith("was down ") for text in timeline), timeline
 
 
-async def test_a_cut_connection_under_load(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo")
-    async with world.under_load(port) as load:
+async def test_connection_cut_under_load(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    async with scenario.under_load(port) as load:
         await load.serves()
-        await world.cluster.control.request("cut", component="apiserver")
+        await scenario.cluster.control.request("cut", component="apiserver")
         await load.serves()
-        await world.reached(forward_id, ForwardState.READY)
+        await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
     assert load.broken <= 6
 
 
-async def test_an_expired_token_blocks_and_a_new_one_unblocks(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo", context="admin-tokenfile")
-    await world.cluster.control.request("expire-token")
+async def test_expired_token_blocks_until_it_is_replaced(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo", context="admin-tokenfile")
+    await scenario.cluster.control.request("expire-token")
     try:
         assert await echo(port) == b"hello", "a tunnel that is up outlives its credentials"
-        await world.session.reconnect(forward_id)
-        forward = await world.reached(forward_id, ForwardState.BLOCKED)
+        await scenario.session.reconnect(forward_id)
+        forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
         assert forward.blocked_by is BlockedBy.CREDENTIALS
         assert forward.hint
         assert forward.listening
         waiting = asyncio.create_task(echo(port))
-        await world.reached(forward_id, lambda f: f.queued)
+        await scenario.reached(forward_id, lambda f: f.queued)
     finally:
-        await world.cluster.control.request("clear")
-        await world.cluster.control.request("rotate-token")
+        await scenario.cluster.control.request("clear")
+        await scenario.cluster.control.request("rotate-token")
     assert await waiting == b"hello"
-    await world.reached(forward_id, ForwardState.READY)
+    await scenario.reached(forward_id, ForwardState.READY)
 
 
-async def test_forbidden_names_verb_and_resource(world: Scenario) -> None:
-    forward_id = await world.start("echo", "echo", context="viewer")
-    forward = await world.reached(forward_id, ForwardState.BLOCKED)
+async def test_forbidden_names_verb_and_resource(scenario: Scenario) -> None:
+    forward_id = await scenario.start("echo", "echo", context="viewer")
+    forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
     assert forward.blocked_by is BlockedBy.FORBIDDEN
     assert "create pods/portforward in namespace shop" in forward.reason
     assert forward.hint
 
 
-async def test_what_does_not_exist(world: Scenario) -> None:
+async def test_unknown_targets_are_reported(scenario: Scenario) -> None:
     ids = [
-        await world.start("nothing", "80"),
-        await world.start("nothing", "80", kind=TargetKind.POD),
-        await world.start("nothing", "80", kind=TargetKind.SERVICE),
-        await world.start("echo", "nothing", kind=TargetKind.SERVICE),
+        await scenario.start("nothing", "80"),
+        await scenario.start("nothing", "80", kind=TargetKind.POD),
+        await scenario.start("nothing", "80", kind=TargetKind.SERVICE),
+        await scenario.start("echo", "nothing", kind=TargetKind.SERVICE),
     ]
     for forward_id in ids:
-        forward = await world.reached(forward_id, ForwardState.BLOCKED)
+        forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
         assert forward.blocked_by is BlockedBy.TARGET
         assert "nothing" in forward.reason
 
 
-async def test_a_pending_pod_is_waited_for_with_its_reason(world: Scenario) -> None:
-    forward_id = await world.start("search", "8080")
-    forward = await world.reached(
+async def test_pending_pod_is_waited_for_with_its_reason(scenario: Scenario) -> None:
+    forward_id = await scenario.start("search", "8080")
+    forward = await scenario.reached(
         forward_id, lambda f: f.state is ForwardState.WAITING and "Pending" in f.reason
     )
     assert forward.listening, "the port is there already"
 
 
-async def test_contexts_side_by_side(world: Scenario) -> None:
-    _, one = await world.ready("echo", "echo", context="minicluster")
-    _, other = await world.ready("echo", "echo", context="admin-token")
+async def test_forwards_of_several_contexts(scenario: Scenario) -> None:
+    _, one = await scenario.ready("echo", "echo", context="minicluster")
+    _, other = await scenario.ready("echo", "echo", context="admin-token")
     for port in (one, other):
         assert await echo(port) == b"hello"
     # `porter` may reach pods in its namespace, and may read neither deployments nor services.
-    pod = (await world.forward("f1")).pod
+    pod = (await scenario.forward("f1")).pod
     assert pod is not None
-    _, third = await world.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
+    _, third = await scenario.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
     assert await echo(third) == b"hello"
 
 
-async def test_the_picture_of_the_cluster(world: Scenario) -> None:
+async def test_catalog_of_the_cluster(scenario: Scenario) -> None:
     scope = CatalogScope("", "shop")
     async with asyncio.timeout(30):
         while True:
-            view = await world.session.catalog(scope)
+            view = await scenario.session.catalog(scope)
             if view.pods:
                 break
             await asyncio.sleep(0.01)
     assert view.scope.context == "minicluster"
-    changes = await world.session.catalog(view.scope, view.version)
+    changes = await scenario.session.catalog(view.scope, view.version)
     assert not changes.complete
     async with asyncio.timeout(30):
         while True:
-            await world.session.catalog(scope)
-            if any(health.ok for health in (await world.session.snapshot()).health):
+            await scenario.session.catalog(scope)
+            if any(health.ok for health in (await scenario.session.snapshot()).health):
                 break
             await asyncio.sleep(0.01)
 
 
-async def test_a_thousand_connections_at_once(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo", half_close_timeout_s=0.0)
+async def test_a_thousand_connections_at_once(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo", half_close_timeout_s=0.0)
     answers = await asyncio.gather(*(echo(port, b"%04d" % number) for number in range(1000)))
     assert answers == [b"%04d" % number for number in range(1000)]
-    forward = await world.reached(forward_id, lambda f: not f.counters.connections_open)
+    forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
     assert forward.counters.connections_total == 1000
     assert forward.counters.connections_failed == 0
     assert forward.counters.bytes_from_pod == 4000
 
 
-# The way of a connection ----------------------------------------------------------------
+# The hops of a connection ----------------------------------------------------------------
 
 
-async def _way(
-    world: Scenario, forward_id: str, wanted: Callable[[dict[HopKind, Hop]], object]
+async def _wait_for_hops(
+    scenario: Scenario, forward_id: str, wanted: Callable[[dict[HopKind, Hop]], object]
 ) -> dict[HopKind, Hop]:
-    """Wait for the stations to be as wanted."""
-    way: dict[HopKind, Hop] = {}
+    """Wait until the hops meet a condition; return them."""
+    hops: dict[HopKind, Hop] = {}
     try:
         async with asyncio.timeout(30):
             while True:
-                way = {hop.kind: hop for hop in await world.session.hops(forward_id)}
-                assert tuple(way) == tuple(HopKind)
-                if wanted(way):
-                    return way
+                hops = {hop.kind: hop for hop in await scenario.session.hops(forward_id)}
+                assert tuple(hops) == tuple(HopKind)
+                if wanted(hops):
+                    return hops
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError((way, await world.forward(forward_id))) from None
+        raise AssertionError((hops, await scenario.forward(forward_id))) from None
 
 
-def _broken(way: dict[HopKind, Hop]) -> HopKind | None:
-    """The station that is broken; those before and behind it must fit."""
-    bad = [kind for kind, hop in way.items() if hop.state is HopState.BROKEN]
+def _broken(hops: dict[HopKind, Hop]) -> HopKind | None:
+    """Return the broken hop; assert that the hops before it are OK and those after unknown."""
+    bad = [kind for kind, hop in hops.items() if hop.state is HopState.BROKEN]
     if not bad:
         return None
     (kind,) = bad
-    assert way[kind].error
-    assert way[kind].hint
+    assert hops[kind].error
+    assert hops[kind].hint
     order = list(HopKind)
     for other in order[order.index(kind) + 1 :]:
-        assert way[other].state is HopState.UNKNOWN
+        assert hops[other].state is HopState.UNKNOWN
     return kind
 
 
-async def test_every_station_of_a_way_that_works(world: Scenario) -> None:
-    forward_id, port = await world.ready("echo", "echo")
+async def test_all_hops_of_a_working_forward(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
     assert await echo(port) == b"hello"
-    way = await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
-    assert all(hop.state is HopState.OK and not hop.error for hop in way.values()), way
-    forward = await world.forward(forward_id)
+    hops = await _wait_for_hops(scenario, forward_id, lambda hops: hops[HopKind.KUBELET].facts)
+    assert all(hop.state is HopState.OK and not hop.error for hop in hops.values()), hops
+    forward = await scenario.forward(forward_id)
     assert forward.pod is not None
-    assert way[HopKind.LOCAL].name == f"127.0.0.1:{port}"
-    assert way[HopKind.API].name.endswith(f":{world.cluster.port}")
-    assert way[HopKind.API].facts[0].startswith("v1.")
-    assert way[HopKind.API].latency_s is not None
-    assert way[HopKind.KUBELET].name == forward.pod.node
-    assert way[HopKind.KUBELET].facts == ("127.0.0.1", "kubelet v1.36.2-minicluster", "Ready")
-    name, version = way[HopKind.RUNTIME].name.split(" ")
+    assert hops[HopKind.LOCAL].name == f"127.0.0.1:{port}"
+    assert hops[HopKind.API].name.endswith(f":{scenario.cluster.port}")
+    assert hops[HopKind.API].facts[0].startswith("v1.")
+    assert hops[HopKind.API].latency_s is not None
+    assert hops[HopKind.KUBELET].name == forward.pod.node
+    assert hops[HopKind.KUBELET].facts == ("127.0.0.1", "kubelet v1.36.2-minicluster", "Ready")
+    name, version = hops[HopKind.RUNTIME].name.split(" ")
     assert name
     assert version[0].isdigit()
-    assert way[HopKind.RUNTIME].latency_s is not None
-    assert way[HopKind.POD].name == forward.pod.name
-    assert way[HopKind.POD].facts[:2] == ("Running", "ready 1/1")
-    assert (way[HopKind.PORT].name, way[HopKind.PORT].facts[:2]) == (
+    assert hops[HopKind.RUNTIME].latency_s is not None
+    assert hops[HopKind.POD].name == forward.pod.name
+    assert hops[HopKind.POD].facts[:2] == ("Running", "ready 1/1")
+    assert (hops[HopKind.PORT].name, hops[HopKind.PORT].facts[:2]) == (
         "7000",
         ("echo", "container echo"),
     )
@@ -443,87 +442,89 @@ async def test_every_station_of_a_way_that_works(world: Scenario) -> None:
         ("runtime", HopKind.RUNTIME),
     ],
 )
-async def test_the_station_that_is_stopped_is_the_broken_one(
-    world: Scenario, hop: str, kind: HopKind
+async def test_stopped_component_is_the_broken_hop(
+    scenario: Scenario, hop: str, kind: HopKind
 ) -> None:
-    forward_id, _ = await world.ready("echo", "echo")
-    await _way(world, forward_id, lambda way: way[HopKind.KUBELET].facts)
-    await world.cluster.control.request("stop-component", component=hop)
+    forward_id, _ = await scenario.ready("echo", "echo")
+    await _wait_for_hops(scenario, forward_id, lambda hops: hops[HopKind.KUBELET].facts)
+    await scenario.cluster.control.request("stop-component", component=hop)
     try:
-        way = await _way(world, forward_id, lambda way: _broken(way) is kind)
+        hops = await _wait_for_hops(scenario, forward_id, lambda hops: _broken(hops) is kind)
         order = list(HopKind)
-        assert all(way[one].state is HopState.OK for one in order[: order.index(kind)])
+        assert all(hops[one].state is HopState.OK for one in order[: order.index(kind)])
         began = time.monotonic()
-        await world.session.hops(forward_id)
+        await scenario.session.hops(forward_id)
         assert time.monotonic() - began < 2.5
     finally:
-        await world.cluster.control.request("start-component", component=hop)
-    await _way(world, forward_id, lambda way: all(hop.state is HopState.OK for hop in way.values()))
-
-
-async def test_a_pod_that_no_node_was_found_for(world: Scenario) -> None:
-    forward_id = await world.start("search", "8080")
-    way = await _way(
-        world, forward_id, lambda way: _broken(way) is HopKind.POD and way[HopKind.POD].facts
+        await scenario.cluster.control.request("start-component", component=hop)
+    await _wait_for_hops(
+        scenario, forward_id, lambda hops: all(hop.state is HopState.OK for hop in hops.values())
     )
-    assert way[HopKind.POD].name.startswith("search-")
-    assert way[HopKind.POD].facts[0] == "Pending"
-    assert "Pending" in way[HopKind.POD].error
-    assert way[HopKind.API].state is HopState.OK
-    assert way[HopKind.KUBELET].state is HopState.UNKNOWN, "there is none"
 
 
-async def test_a_port_that_nobody_listens_on(world: Scenario) -> None:
-    forward_id, port = await world.ready("legacy", "http")
+async def test_unschedulable_pod_breaks_its_hop(scenario: Scenario) -> None:
+    forward_id = await scenario.start("search", "8080")
+    hops = await _wait_for_hops(
+        scenario, forward_id, lambda hops: _broken(hops) is HopKind.POD and hops[HopKind.POD].facts
+    )
+    assert hops[HopKind.POD].name.startswith("search-")
+    assert hops[HopKind.POD].facts[0] == "Pending"
+    assert "Pending" in hops[HopKind.POD].error
+    assert hops[HopKind.API].state is HopState.OK
+    assert hops[HopKind.KUBELET].state is HopState.UNKNOWN, "there is none"
+
+
+async def test_closed_port_breaks_its_hop(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("legacy", "http")
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
-    way = await _way(world, forward_id, lambda way: _broken(way) is HopKind.PORT)
-    assert way[HopKind.PORT].error == "nothing listens on port 8081 in the pod"
-    assert "refused 1 of the last 1 connection" in way[HopKind.PORT].facts
+    hops = await _wait_for_hops(scenario, forward_id, lambda hops: _broken(hops) is HopKind.PORT)
+    assert hops[HopKind.PORT].error == "nothing listens on port 8081 in the pod"
+    assert "refused 1 of the last 1 connection" in hops[HopKind.PORT].facts
     writer.close()
 
 
-async def test_what_one_may_not_do_breaks_at_the_api_server(world: Scenario) -> None:
-    forward_id = await world.start("echo", "echo", context="viewer")
-    way = await _way(world, forward_id, lambda way: _broken(way) is HopKind.API)
-    assert "create pods/portforward in namespace shop" in way[HopKind.API].error
+async def test_missing_permission_breaks_the_api_server_hop(scenario: Scenario) -> None:
+    forward_id = await scenario.start("echo", "echo", context="viewer")
+    hops = await _wait_for_hops(scenario, forward_id, lambda hops: _broken(hops) is HopKind.API)
+    assert "create pods/portforward in namespace shop" in hops[HopKind.API].error
 
 
-async def test_who_may_read_no_nodes_lacks_their_facts_alone(world: Scenario) -> None:
-    forward_id, _ = await world.ready("echo", "echo")
-    pod = (await world.forward(forward_id)).pod
+async def test_facts_of_nodes_are_omitted_without_permission(scenario: Scenario) -> None:
+    forward_id, _ = await scenario.ready("echo", "echo")
+    pod = (await scenario.forward(forward_id)).pod
     assert pod is not None
-    third, _ = await world.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
-    way = await _way(world, third, lambda way: way[HopKind.POD].facts)
-    assert all(hop.state is HopState.OK and not hop.error for hop in way.values()), way
-    assert (way[HopKind.KUBELET].name, way[HopKind.KUBELET].facts) == (pod.node, ())
-    assert way[HopKind.RUNTIME].name, "the pod's containers tell"
+    third, _ = await scenario.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
+    hops = await _wait_for_hops(scenario, third, lambda hops: hops[HopKind.POD].facts)
+    assert all(hop.state is HopState.OK and not hop.error for hop in hops.values()), hops
+    assert (hops[HopKind.KUBELET].name, hops[HopKind.KUBELET].facts) == (pod.node, ())
+    assert hops[HopKind.RUNTIME].name, "the pod's containers tell"
     with pytest.raises(ApiError, match="get pods/log") as failed:
-        await world.session.pod_log(third)
+        await scenario.session.pod_log(third)
     assert failed.value.forbidden
     assert failed.value.hint
 
 
-async def test_the_log_of_the_pod_behind_a_forward(world: Scenario) -> None:
-    forward_id, _ = await world.ready("web", "metrics")
-    pod = (await world.forward(forward_id)).pod
+async def test_log_of_the_pod_of_a_forward(scenario: Scenario) -> None:
+    forward_id, _ = await scenario.ready("web", "metrics")
+    pod = (await scenario.forward(forward_id)).pod
     assert pod is not None
-    log = await world.session.pod_log(forward_id)
+    log = await scenario.session.pod_log(forward_id)
     assert (log.pod, log.container) == (pod.name, "exporter")
     assert log.containers == ("web", "exporter", "admin")
-    other = await world.session.pod_log(forward_id, container="web", lines=1)
+    other = await scenario.session.pod_log(forward_id, container="web", lines=1)
     assert other.container == "web"
     assert len(other.lines) == 1
     assert other.lines[0]
     with pytest.raises(ApiError, match="nothing"):
-        await world.session.pod_log(forward_id, container="nothing")
+        await scenario.session.pod_log(forward_id, container="nothing")
 
 
-async def test_the_log_of_a_container_that_crashes(world: Scenario) -> None:
-    forward_id = await world.start("payments", "http")
-    await world.reached(forward_id, lambda f: f.state is not ForwardState.STARTING)
-    log = await world.session.pod_log(forward_id)
+async def test_log_of_a_crashing_container(scenario: Scenario) -> None:
+    forward_id = await scenario.start("payments", "http")
+    await scenario.reached(forward_id, lambda f: f.state is not ForwardState.STARTING)
+    log = await scenario.session.pod_log(forward_id)
     assert log.pod.startswith("payments-")
     assert log.container == "payments"
     with pytest.raises((ApiError, ForwardError)):
-        await world.session.pod_log(await world.start("nothing", "80"))
+        await scenario.session.pod_log(await scenario.start("nothing", "80"))

@@ -54,7 +54,7 @@ ROWS = (
 
 
 class Bench:
-    """All forwarders on one chain, taking turns."""
+    """Benchmark of all forwarders on one cluster, in turns."""
 
     def __init__(
         self, cluster: ClusterProcess, chosen: list[Forwarder], size: int, rounds: int
@@ -76,7 +76,7 @@ class Bench:
 
     @contextlib.contextmanager
     def all_running(self) -> Iterator[list[Running]]:
-        """One of each, at the same time."""
+        """Start all forwarders at the same time."""
         with contextlib.ExitStack() as stack:
             running = []
             for forwarder in self.chosen:
@@ -85,11 +85,11 @@ class Bench:
             yield running
 
     def add(self, row: str, running: Running, figure: float) -> None:
-        """One sample of a figure."""
+        """Record one sample of a figure."""
         self.samples[row][running.forwarder.name].append(figure)
 
     def speed(self) -> None:
-        """Throughput, CPU and latency: rounds in turn, medians."""
+        """Measure throughput, CPU and latency: medians of alternating rounds."""
         with self.all_running() as everyone:
             for running in everyone:
                 measurements.connects(running, 20)  # warm
@@ -118,14 +118,14 @@ class Bench:
         self.add("round trip p99", running, trips.p99_ms)
 
     def attempt(self, running: Running, what: Callable[[Running], None]) -> None:
-        """A forwarder that cannot do it leaves a hole in the table, and the rest goes on."""
+        """Leave the cell empty when a forwarder fails."""
         try:
             what(running)
         except (OSError, RuntimeError) as error:
             say(f"{running.forwarder.name}: {error}")
 
     def each_alone(self, title: str, what: Callable[[Running], None]) -> None:
-        """A fresh process for each forwarder, one after the other."""
+        """Start a new process for each forwarder, one after another."""
         for forwarder in self.chosen:
             say(f"{title}: {forwarder.name}")
             running = self.start(forwarder)
@@ -135,7 +135,7 @@ class Bench:
                 running.stop()
 
     def crowds(self, running: Running) -> None:
-        """Many connections at once, and what they cost."""
+        """Measure many concurrent connections."""
         name = running.forwarder.name
         for count in (1000, 2000):
             # The slow rival is spared the second helping.
@@ -145,7 +145,7 @@ class Bench:
         self.figures["peak memory after all that"][name] = running.peak_bytes() / measurements.MIB
 
     def stalled(self, running: Running) -> None:
-        """Healthy connections beside ones that stand still."""
+        """Measure connections next to stalled ones."""
         name = running.forwarder.name
         for row, port in (
             ("beside 10 stopped readers p50", measurements.SOURCE),
@@ -157,7 +157,7 @@ class Bench:
         self.figures["works after they have ended"][name] = 1.0 if works else 0.0
 
     def replacement(self) -> None:
-        """From the replacement's readiness to the first byte of a connection already waiting."""
+        """Measure from readiness of the replacement to the first byte of a queued connection."""
         for forwarder in self.chosen:
             if not forwarder.name.startswith(OURS):
                 continue  # the others end, or go on to the pod that is gone
@@ -186,7 +186,7 @@ class Bench:
 
 
 def main() -> int:
-    """Run it all."""
+    """Run all benchmarks."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--size", type=int, default=256, help="MiB per transfer (256)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of the speed test (5)")
@@ -216,7 +216,7 @@ def main() -> int:
         names = [forwarder.name for forwarder in chosen]
         sys.stdout.write(table(ROWS, names, bench.figures, (KUBECTL_WEBSOCKET, KUBECTL_SPDY)))
         hops = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(spent.items()))
-        sys.stdout.write(f"\nCPU of the chain meanwhile: {hops}\n")
+        sys.stdout.write(f"\nCPU of the cluster: {hops}\n")
     if "listing" in wanted:
         say(f"listing {options.pods:,} pods")
         with running_cluster("--pods", str(options.pods)) as cluster:

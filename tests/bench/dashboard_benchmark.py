@@ -2,7 +2,7 @@
 
 The dashboard runs in a pseudo-terminal, over an engine process that carries load meanwhile,
 on a cluster with thousands of pods that change all the time. The same load is measured
-without a dashboard before and after, so that what the dashboard costs can be told.
+without a dashboard before and after, so that the cost of the dashboard is known.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Figure:
 
 
 def environment(home: str, kubeconfig: Path) -> dict[str, str]:
-    """What the dashboard and its engine get: a home of their own."""
-    # Also what would have the program compiled anew at each start, as no installed one is.
+    """Return environment variables with another home folder."""
+    # Also settings that would compile the program at each start, unlike an installed one.
     others = ("XDG_", "KUBE", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {
@@ -82,7 +82,7 @@ def environment(home: str, kubeconfig: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def dashboard(env: dict[str, str]) -> Iterator[Terminal]:
-    """A dashboard at work."""
+    """Run a dashboard; stop it at the end."""
     terminal = Terminal(DASHBOARD, env=env, cwd=REPOSITORY)
     try:
         yield terminal
@@ -91,7 +91,7 @@ def dashboard(env: dict[str, str]) -> Iterator[Terminal]:
 
 
 def starts(env: dict[str, str]) -> float:
-    """Median of the time from the start of the process to the first usable screen, in seconds.
+    """Return the median time from the start of the process to the first usable screen, in seconds.
 
     No engine runs before, so each start starts one.
     """
@@ -105,7 +105,7 @@ def starts(env: dict[str, str]) -> float:
 
 
 async def attaching(env: dict[str, str]) -> float:
-    """Median of the time from the start of the process to a screen with all that is on.
+    """Return the median time from the start of the process to a screen with all that is on.
 
     An engine with `ATTACHED` forwards runs already.
     """
@@ -130,7 +130,7 @@ async def attaching(env: dict[str, str]) -> float:
 
 
 def _engines(kubeconfig: str) -> list[psutil.Process]:
-    """Engine processes of this kubeconfig."""
+    """Return the engine processes of a kubeconfig."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -152,7 +152,7 @@ class Load:
         )  # fmt: skip
 
     def total(self) -> int:
-        """Bytes so far."""
+        """Return the bytes received so far."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -160,25 +160,25 @@ class Load:
         return int(self._process.stdout.readline())
 
     def window(self, seconds: float) -> float:
-        """MiB/s over a while."""
+        """Return MiB/s over a while."""
         before, begun = self.total(), time.perf_counter()
         time.sleep(seconds)
         return (self.total() - before) / MIB / (time.perf_counter() - begun)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the reader."""
         self._process.kill()
         self._process.communicate()
 
 
 async def let_go(session: Session) -> None:
-    """The engine is to end, though dashboards were told to end and forwards are on."""
+    """Stop the engine that the stopped dashboards left with its forwards."""
     await session.set_keep_running(False)
     await session.close()
 
 
 async def two_forwards(session: Session, pod: str) -> list[int]:
-    """Forward the source twice; gives the local ports once both are ready."""
+    """Forward the source twice; return the local ports once both are ready."""
     context = next(one.name for one in await session.contexts() if one.current)
     target = Target(
         context=context, namespace=NAMESPACE, kind=TargetKind.POD, name=pod, port=str(SOURCE)
@@ -193,7 +193,7 @@ async def two_forwards(session: Session, pod: str) -> list[int]:
 
 
 class Keys:
-    """Presses keys as a person does, and times each until its effect is on the screen."""
+    """Presses keys and measures the time until the screen shows their effect."""
 
     def __init__(self, terminal: Terminal, pause_s: float = 0.06) -> None:
         self._terminal = terminal
@@ -202,24 +202,24 @@ class Keys:
         self.times: dict[str, list[float]] = {}
 
     def press(self, kind: str, keys: str, shows: str) -> None:
-        """One key; `kind` is what it is reported as."""
+        """Press a key; record its time as `kind`."""
         # At any moment of the dashboard's own rhythm.
         time.sleep(self._pause_s * (1 + 0.37 * (len(self.times.get(kind, ())) % 5)))
         self._pressed = self._terminal.press(keys.encode())
         self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
 
     def then(self, kind: str, shows: str) -> None:
-        """What the last key leads to a little later."""
+        """Record the time of a later effect of the last key."""
         self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
 
     def quietly(self, keys: str, shows: str) -> None:
-        """A key that is not timed: one that Textual waits behind, as for Escape."""
+        """Press a key without timing it, e.g. Escape, which Textual delays."""
         self._terminal.press(keys.encode())
         self._terminal.shows(shows)
 
 
 def tour(keys: Keys, rounds: int) -> None:
-    """What a person does with a long list: move, leaf, search, look at it otherwise."""
+    """Move, page, search and sort in a long list."""
     for _ in range(rounds):
         for _ in range(12):
             keys.press("move", "j", "ports of")
@@ -248,7 +248,7 @@ def tour(keys: Keys, rounds: int) -> None:
 def loaded(
     cluster: ClusterProcess, env: dict[str, str], rate_mib_s: float, rounds: int
 ) -> list[Figure]:
-    """The dashboard on a cluster that changes, while its engine carries bytes."""
+    """Measure a dashboard on a changing cluster while its engine carries bytes."""
     pod = Toolbox(cluster.kubeconfig).create()
     with asyncio.Runner() as runner:
         session = runner.run(connect(environ=env))
@@ -365,7 +365,7 @@ def _spent(process: psutil.Process, load: Load, do: Callable[[], None]) -> _Spen
 
 
 def main() -> int:
-    """Run it all."""
+    """Run all benchmarks."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.dashboard_benchmark", description=__doc__
     )

@@ -44,7 +44,7 @@ class Forwarder:
     def start(
         self, kubeconfig: Path, namespace: str, target: str, ports: tuple[int, ...]
     ) -> Running:
-        """Start it and wait until it says where it listens for each port.
+        """Start it and wait until it reports its local ports.
 
         Raises:
             RuntimeError: It ended, or did not say so within 30 s.
@@ -69,7 +69,7 @@ class Forwarder:
 
 @dataclass
 class Running:
-    """A forwarder at work."""
+    """A running forwarder."""
 
     forwarder: Forwarder
     process: subprocess.Popen[bytes]
@@ -77,16 +77,16 @@ class Running:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Return whether the process runs."""
         return self.process.poll() is None
 
     def cpu_s(self) -> float:
-        """CPU seconds used so far, user and system."""
+        """Return the CPU seconds used so far, user and system."""
         times = psutil.Process(self.process.pid).cpu_times()
         return float(times.user + times.system)
 
     def peak_bytes(self) -> int:
-        """Largest resident size so far (Linux)."""
+        """Return the peak resident size so far (Linux)."""
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -94,7 +94,7 @@ class Running:
         return 0
 
     def stop(self) -> None:
-        """End it, politely first."""
+        """Stop it: SIGTERM, then SIGKILL."""
         if self.alive:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -124,7 +124,7 @@ def _read_ports(process: subprocess.Popen[bytes], count: int) -> dict[int, int]:
 
 
 def _drain(fd: int) -> None:
-    """Keep reading what it says ("Handling connection for ..."), so that it never waits for us."""
+    """Read its output ("Handling connection for ...") so that its pipe never fills up."""
     os.set_blocking(fd, True)
 
     def read() -> None:
@@ -136,12 +136,12 @@ def _drain(fd: int) -> None:
 
 
 def newest_kubectl() -> str | None:
-    """The kubectl on PATH; the 1.20 that CI unpacks is too old to compare with."""
+    """Return the kubectl on PATH; the 1.20 that CI unpacks is too old to compare with."""
     return shutil.which("kubectl")
 
 
 def forwarders() -> list[Forwarder]:
-    """Everything found on this machine that can be compared; ours first."""
+    """Return the forwarders found on this machine, ours first."""
     ours = (sys.executable, "-m", "tui_forward", "forward", "-n", "{namespace}", "{target}")
     found = [
         Forwarder(OURS, ours),

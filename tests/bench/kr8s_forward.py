@@ -1,4 +1,4 @@
-"""kr8s as a process that forwards some ports: the same job the other forwarders do."""
+"""kr8s as a process that forwards some ports: like the other forwarders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 
 async def forward(namespace: str, target: str, ports: list[int]) -> None:
-    """Forward until ended."""
+    """Forward until stopped."""
     from kr8s.asyncio.objects import Pod  # a rival, installed for the benchmark only
 
     pod = await Pod.get(target.removeprefix("pod/"), namespace=namespace)

@@ -24,7 +24,7 @@ from tests.support.cluster_process import REPOSITORY
 
 @dataclass(frozen=True)
 class Listing:
-    """One way to list: seconds since the process was started, and its peak memory."""
+    """Result of one list program: seconds since its start, and peak memory."""
 
     name: str
     first_s: float | None
@@ -34,7 +34,7 @@ class Listing:
 
 
 def listings(kubeconfig: Path) -> list[Listing]:
-    """Every way found on this machine, ours first."""
+    """Return the list programs found on this machine, ours first."""
     found = [
         _process(
             "tui-forward", [sys.executable, "-m", "tests.bench.list_process", "ours"], kubeconfig
@@ -94,7 +94,7 @@ def _peak_mib(usage: resource.struct_rusage) -> float:
 
 
 def _curl(kubeconfig: Path) -> list[Listing]:
-    """The bare cost of the bytes: pages of 500, one curl each; and everything in one request."""
+    """Measure the transfer alone with curl: pages of 500, and one request for all."""
     curl = shutil.which("curl")
     if curl is None:
         return []

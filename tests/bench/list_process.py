@@ -1,7 +1,7 @@
 """`python -m tests.bench.list_process HOW`: list all pods of $KUBECONFIG's cluster, as one process.
 
 Writes `first COUNT` when the first page can be used and `all COUNT` when everything is
-there; whoever started it takes the time.
+there; the parent measures the time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 
 def say(what: str, count: int) -> None:
-    """One line, at once."""
+    """Print a line unbuffered."""
     os.write(1, f"{what} {count}\n".encode())
 
 
 async def ours() -> None:
-    """As the dashboard does: a session and its catalogue."""
+    """List through a session's catalog, as the dashboard does."""
     from tui_forward.model import CatalogScope
     from tui_forward.session.local import LocalSession
 
@@ -43,7 +43,7 @@ async def ours() -> None:
 
 
 def official() -> None:
-    """The official client with its models, in pages of 500."""
+    """List with the official client and its models, in pages of 500."""
     from kubernetes import client, config
 
     load: Any = config.load_kube_config
@@ -63,7 +63,7 @@ def official() -> None:
 
 
 async def rival() -> None:
-    """kr8s."""
+    """List with kr8s."""
     import kr8s.asyncio
 
     pods: list[object] = []

@@ -1,4 +1,4 @@
-"""What is measured, each as a function of one forwarder at work.
+"""Measurements, each a function of one running forwarder.
 
 The other end is the `toolbox` application of the embedded cluster: 7000 echoes, 7001 counts
 what it is sent, 7002 sends what it is asked for, 7003 never reads. This side uses plain
@@ -26,9 +26,9 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Transfer:
-    """One bulk transfer: MiB/s, the forwarder's CPU seconds per GiB, how much of a core it took.
+    """Result of a bulk transfer: MiB/s, CPU seconds per GiB, and share of a core.
 
-    A forwarder that is far from a whole core was waiting for the chain.
+    A forwarder that is far from a whole core was waiting for the cluster.
     """
 
     mib_s: float
@@ -45,7 +45,7 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Spread:
-        """From durations in seconds."""
+        """Create it from durations in seconds."""
         ordered = sorted(seconds)
         return cls(
             statistics.median(ordered) * 1e3,
@@ -55,14 +55,14 @@ class Spread:
 
 @contextlib.contextmanager
 def connected(running: Running, port: int, timeout_s: float = TIMEOUT_S) -> Iterator[socket.socket]:
-    """A connection through the forwarder."""
+    """Open a connection through the forwarder."""
     with socket.create_connection(("127.0.0.1", running.ports[port]), timeout_s) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield sock
 
 
 def download(running: Running, size: int) -> Transfer:
-    """`size` bytes from the pod over one connection."""
+    """Receive `size` bytes from the pod over one connection."""
     buffer = bytearray(MIB)
     cpu, begin = running.cpu_s(), time.perf_counter()
     with connected(running, SOURCE) as sock:
@@ -77,7 +77,7 @@ def download(running: Running, size: int) -> Transfer:
 
 
 def upload(running: Running, size: int) -> Transfer:
-    """`size` bytes to the pod over one connection, until it has confirmed them."""
+    """Send `size` bytes to the pod over one connection until it has confirmed them."""
     piece = bytes(MIB)
     cpu, begin = running.cpu_s(), time.perf_counter()
     with connected(running, SINK) as sock:
@@ -96,7 +96,7 @@ def _transfer(running: Running, size: int, cpu: float, begin: float) -> Transfer
 
 
 def connects(running: Running, count: int) -> Spread:
-    """Connect, send a byte, get it back; one after the other."""
+    """Connect and echo a byte, one connection after another."""
     return Spread.of([_connect(running) for _ in range(count)])
 
 
@@ -110,7 +110,7 @@ def _connect(running: Running, timeout_s: float = TIMEOUT_S) -> float:
 
 
 def round_trips(running: Running, count: int) -> Spread:
-    """Single bytes there and back on one open connection."""
+    """Echo single bytes on one open connection."""
     seconds = []
     with connected(running, ECHO) as sock:
         for _ in range(count):
@@ -124,14 +124,14 @@ def round_trips(running: Running, count: int) -> Spread:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Many connections at once: how many failed, and when the others got their byte."""
+    """Result of many concurrent connections: failures, and times to the first byte."""
 
     failed: int
     first_byte: Spread
 
 
 def crowd(running: Running, count: int, timeout_s: float = 60.0) -> Crowd:
-    """`count` connections opened as fast as possible, each with one byte there and back.
+    """Open `count` connections as fast as possible; echo one byte on each.
 
     All stay open until the last has its answer.
     """
@@ -171,7 +171,7 @@ def crowd(running: Running, count: int, timeout_s: float = 60.0) -> Crowd:
 
 
 def beside_stalled(running: Running, port: int, count: int, probes: int) -> Spread | None:
-    """Connections while `count` others stand still; None when they time out.
+    """Measure connections while `count` others are stalled; None on a timeout.
 
     Args:
         running: The forwarder.
@@ -202,7 +202,7 @@ def beside_stalled(running: Running, port: int, count: int, probes: int) -> Spre
 
 
 def _fill(sock: socket.socket) -> None:
-    """Send until nothing goes any more for half a second."""
+    """Send until the connection is stalled for half a second."""
     piece = bytes(256 * 1024)
     last = time.perf_counter()
     while time.perf_counter() - last < 0.5:
@@ -214,7 +214,7 @@ def _fill(sock: socket.socket) -> None:
 
 
 def recovers(running: Running, within_s: float = 10.0) -> bool:
-    """Whether a connection works again after those that stood still have ended."""
+    """Return whether a connection works after the stalled ones have ended."""
     deadline = time.perf_counter() + within_s
     while time.perf_counter() < deadline and running.alive:
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.paced_reader MIB_S PORT…`: read from sources as fast as asked for.
+"""`python -m tests.bench.paced_reader MIB_S PORT…`: read from sources at a given rate.
 
-One process of its own, so that whoever measures keeps its interpreter to itself. Each line on
+A separate process, so that it does not disturb the process that measures. Each line on
 stdin is answered with the bytes read so far.
 """
 

@@ -1,4 +1,4 @@
-"""The table at the end, with ratios against the rivals."""
+"""The table at the end, with ratios to the other forwarders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def say(text: str) -> None:
 def table(
     rows: Sequence[Row], names: Sequence[str], figures: Figures, rivals: Sequence[str]
 ) -> str:
-    """All rows that were measured, a column per forwarder, then ours ÷ each rival.
+    """All rows that were measured, a column per forwarder, then ours ÷ each other.
 
     A ratio that reaches its target is marked `ok`, one that does not `MISS`.
     """

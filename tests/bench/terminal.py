@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal: keys in, what it draws out, both with the time."""
+"""A program in a pseudoterminal: keys and output with times."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ class Terminal:
                     self._news.notify_all()
 
     def forget(self) -> None:
-        """Look only at what is drawn from now on."""
+        """Discard the output so far."""
         with self._news:
             self._pieces.clear()
 
     def press(self, keys: bytes) -> float:
-        """Type; gives the moment (`time.perf_counter`). What was drawn before is forgotten."""
+        """Discard the output so far, type keys, and return the time (`time.perf_counter`)."""
         self.forget()
         moment = time.perf_counter()
         os.write(self._fd, keys)
         return moment
 
     def shows(self, pattern: str, timeout_s: float = 30.0) -> float:
-        """Wait until what was drawn since the last key or `forget` matches; gives the moment.
+        """Wait until the output since the last key or `forget` matches; return the time.
 
         Raises:
             TimeoutError: It never did; with the end of what was drawn.
@@ -98,7 +98,7 @@ class Terminal:
                 self._news.wait(min(left, 0.5))
 
     def close(self) -> None:
-        """End the program if it has not ended."""
+        """Stop the program if it runs."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -1,4 +1,4 @@
-"""The pod everything is forwarded to, put into the cluster by the official client."""
+"""The pod that all benchmarks forward to, created with the official client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Toolbox:
         self._apps: Any = kubernetes.client.AppsV1Api()
 
     def create(self) -> str:
-        """Create it and wait until it is ready; gives the pod's name."""
+        """Create it and wait until it is ready; return the pod's name."""
         template = {
             "metadata": {"labels": _LABELS},
             "spec": {"containers": [{"name": "toolbox", "image": "local/toolbox"}]},
@@ -47,7 +47,7 @@ class Toolbox:
         return self.ready()[0]
 
     def ready(self, other_than: str = "") -> tuple[str, float]:
-        """Wait for a ready pod; gives its name and the moment (`time.perf_counter`)."""
+        """Wait for a ready pod; return its name and the time (`time.perf_counter`)."""
         deadline = time.perf_counter() + 30
         while time.perf_counter() < deadline:
             pods = self._core.list_namespaced_pod(NAMESPACE, label_selector=f"app={NAME}").items

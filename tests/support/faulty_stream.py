@@ -1,4 +1,4 @@
-"""A byte stream that can be made to misbehave the way networks do."""
+"""A byte stream with injected network faults."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler
 
 
 class FaultyStream(ByteStream):
-    """Passes everything through until told otherwise.
+    """Byte stream that passes data through until a fault is injected.
 
     Args:
-        inner: What it disturbs; owned from now on.
+        inner: The wrapped stream; owned from now on.
     """
 
     def __init__(self, inner: ByteStream) -> None:
@@ -29,15 +29,15 @@ class FaultyStream(ByteStream):
         self._closed = False
         inner.set_handler(self)
 
-    # What tests do to it.
+    # Faults.
 
     def stall(self) -> None:
-        """Nothing passes in either direction, and nobody is told: an unplugged cable."""
+        """Stop both directions without an error, like an unplugged cable."""
         self._stalled = True
         self._inner.pause_reading()
 
     def unstall(self) -> None:
-        """The cable is back; what was written meanwhile goes out."""
+        """Continue, and send what was written meanwhile."""
         self._stalled = False
         held, self._held = self._held, []
         for data in held:
@@ -46,24 +46,24 @@ class FaultyStream(ByteStream):
             self._inner.resume_reading()
 
     def swallow(self) -> None:
-        """What is written disappears; what comes is delivered."""
+        """Discard what is written; deliver what is received."""
         self._swallowing = True
 
     def cut(self) -> None:
-        """End of file in both directions."""
+        """Close both directions."""
         self._inner.close()
 
     def reset(self) -> None:
-        """The connection breaks."""
+        """Reset the connection."""
         self._error = TransportError("the connection broke: reset by peer")
         self._inner.abort()
 
     def delay(self, seconds: float) -> None:
-        """Deliver what comes later by so much."""
+        """Deliver received data later."""
         self._delay_s = seconds
 
     def split(self, size: int) -> None:
-        """Deliver in pieces of at most `size` bytes."""
+        """Deliver received data in pieces of at most `size` bytes."""
         self._split = size
 
     # ByteStream.

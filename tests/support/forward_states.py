@@ -1,4 +1,4 @@
-"""Every state of a forward, brought about and held on an embedded cluster of one's own."""
+"""Steps that bring a forward into each of its states on an embedded cluster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Do = Callable[["StateScenario"], Awaitable[object]]
 
 @dataclass
 class StateScenario:
-    """Where it happens.
+    """Session and cluster of the steps.
 
     Attributes:
-        forward_id: Of the forward it happens to; a step that starts one sets it.
+        forward_id: The affected forward; set by a step that starts one.
     """
 
     session: Session
@@ -26,26 +26,26 @@ class StateScenario:
     forward_id: str = ""
 
     async def start(self, name: str, port: str, kind: TargetKind, namespace: str = "shop") -> None:
-        """One more forward, at any free port."""
+        """Start a forward on any free port."""
         target = Target(
             context=self.context, namespace=namespace, kind=kind, name=name, port=port
         )  # fmt: skip
         self.forward_id = await self.session.start(ForwardSpec(target=target, local_port=0))
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the forward."""
         await self.session.stop(self.forward_id)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens to a forward.
+    """Action on a forward, and the state that follows.
 
     Attributes:
-        state: What it leads to, and what stays so until the next step.
-        mark: As on the screen, in the forward's row.
-        perform: What happens.
-        because: In the reason.
+        state: State until the next step.
+        mark: Text in the forward's row in the dashboard.
+        perform: The action.
+        because: Part of the reason.
     """
 
     state: ForwardState
@@ -54,21 +54,21 @@ class Step:
     because: str
 
 
-async def _start_unheard(stage: StateScenario) -> None:
-    await stage.control.request("stall", component="apiserver", what="all", on=True)
-    await stage.start("echo", "echo", TargetKind.POD, "default")
+async def _start_without_api_server(scenario: StateScenario) -> None:
+    await scenario.control.request("stall", component="apiserver", what="all", on=True)
+    await scenario.start("echo", "echo", TargetKind.POD, "default")
 
 
-async def _hear_all_but_tunnels(stage: StateScenario) -> None:
-    await stage.stop()
-    await stage.control.request("clear")
-    await stage.control.request("stall", component="apiserver", what="tunnels", on=True)
-    await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
+async def _start_without_tunnels(scenario: StateScenario) -> None:
+    await scenario.stop()
+    await scenario.control.request("clear")
+    await scenario.control.request("stall", component="apiserver", what="tunnels", on=True)
+    await scenario.start("echo", "echo", TargetKind.DEPLOYMENT)
 
 
 STEPS = (
-    Step(ForwardState.STARTING, "◌ starting", _start_unheard, ""),
-    Step(ForwardState.CONNECTING, "◐ connecting", _hear_all_but_tunnels, "echo-"),
+    Step(ForwardState.STARTING, "◌ starting", _start_without_api_server, ""),
+    Step(ForwardState.CONNECTING, "◐ connecting", _start_without_tunnels, "echo-"),
     Step(
         ForwardState.READY, "● ready",
         lambda s: s.control.request("clear"), "forwarding to echo-",

@@ -1,4 +1,4 @@
-"""Two byte streams joined in memory: the seam under test without sockets."""
+"""Two connected byte streams in memory, in place of sockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MemoryStream(ByteStream):
 
     @property
     def write_buffer_size(self) -> int:
-        """Bytes the peer has not taken."""
+        """Return the bytes that the peer has not read."""
         return len(self._peer._incoming) if self._peer is not None else 0
 
     def set_handler(self, handler: StreamHandler) -> None:
@@ -69,7 +69,7 @@ class MemoryStream(ByteStream):
             peer.fail(TransportError("the connection broke: reset by peer"))
 
     def fail(self, error: TransportError) -> None:
-        """End this side as if the system had reported an error."""
+        """End this side with an error."""
         if not self._over:
             self._incoming.clear()
             self._end(error)
@@ -92,12 +92,12 @@ class MemoryStream(ByteStream):
             self._incoming.clear()
             self._handler.data_received(memoryview(data))
             if self._peer is not None:
-                self._peer._taken()
+                self._peer._data_read()
             self._schedule()
         elif self._peer_ended:
             self._end(None)
 
-    def _taken(self) -> None:
+    def _data_read(self) -> None:
         if self._write_paused and not self._over:
             self._write_paused = False
             if self._handler is not None:
@@ -117,11 +117,11 @@ class MemoryStream(ByteStream):
 
 
 def memory_pair(*, write_limit: int = WRITE_LIMIT) -> tuple[MemoryStream, MemoryStream]:
-    """Two streams, each the other's peer.
+    """Return two connected streams.
 
     Args:
-        write_limit: Bytes not yet taken by the peer above which a writer is paused.
+        write_limit: Unread bytes of the peer above which a writer is paused.
     """
     left, right = MemoryStream(write_limit), MemoryStream(write_limit)
-    left._peer, right._peer = right, left  # two halves of one thing
+    left._peer, right._peer = right, left
     return left, right

@@ -8,7 +8,7 @@ from tests.support.waiting import until
 from tests.transport.handlers import Listener
 
 
-async def test_a_pair_behaves_as_sockets_do() -> None:
+async def test_pair_pauses_writers_and_closes_like_sockets() -> None:
     left, right = memory_pair(write_limit=100)
     here = Listener(left)
     there = Listener(right, read=False)
@@ -22,10 +22,10 @@ async def test_a_pair_behaves_as_sockets_do() -> None:
     await here.expect(b"bye")
     assert await here.end() is None
     assert await there.end() is None
-    left.write(b"nobody")
+    left.write(b"unread")
 
 
-async def test_an_abort_is_a_reset_for_the_other() -> None:
+async def test_abort_resets_the_peer() -> None:
     left, right = memory_pair()
     here, there = Listener(left), Listener(right)
     left.abort()
@@ -36,7 +36,7 @@ async def test_an_abort_is_a_reset_for_the_other() -> None:
     assert await late.end() is error
 
 
-async def test_a_stalled_cable() -> None:
+async def test_stalled_stream_continues_after_unstall() -> None:
     left, right = memory_pair()
     wire = FaultyStream(left)
     here, there = Listener(wire), Listener(right)
@@ -55,7 +55,7 @@ async def test_a_stalled_cable() -> None:
     assert await Listener(wire).end() is None
 
 
-async def test_delays_splits_and_losses() -> None:
+async def test_delayed_split_and_discarded_data() -> None:
     left, right = memory_pair()
     wire = FaultyStream(left)
     here, there = Listener(wire), Listener(right)

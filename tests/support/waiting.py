@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 15.0, what: str = "") -> None:
-    """Wait until something is true, looking every few milliseconds."""
+    """Wait until a condition holds, polling every few milliseconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, what or "waited in vain"
+        assert time.monotonic() < deadline, what or "timed out waiting"
         await asyncio.sleep(0.002)
