@@ -19,6 +19,8 @@ import psutil
 
 PROGRAM = (sys.executable, "-m", "tui_forward")
 TIMEOUT_S = 30.0
+# Conditions read the process table or start processes; polling faster slows down what is awaited.
+_POLL_S = 0.05
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
@@ -26,7 +28,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TI
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting for {what}"
-        time.sleep(0.01)
+        time.sleep(_POLL_S)
 
 
 class Process:

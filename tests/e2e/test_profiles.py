@@ -21,10 +21,12 @@ from tests.e2e.processes import PROGRAM, Process, exchange, http_get, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
+from tui_forward.cli.forward_output import forward_to_dict, json_lines
+from tui_forward.daemon import connect_if_running
 from tui_forward.daemon import rpc as rpc
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.model import ForwardSpec, Target, TargetKind
+from tui_forward.model import Forward, ForwardSpec, Target, TargetKind
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -60,8 +62,23 @@ class Shell:
         return done
 
     def listed(self) -> dict[str, dict[str, object]]:
-        out = self("ls", "--json").stdout
-        return {one["name"]: one for one in map(json.loads, out.splitlines())}
+        """Return what `ls --json` prints, by name; without a process if the engine runs."""
+
+        async def read() -> tuple[Forward, ...] | None:
+            session = await connect_if_running(None)
+            if session is None:
+                return None
+            try:
+                return (await session.snapshot()).forwards
+            finally:
+                await session.close()
+
+        forwards = asyncio.run(read())
+        if forwards is None:
+            lines = self("ls", "--json").stdout.splitlines()
+        else:
+            lines = list(json_lines(map(forward_to_dict, forwards)))
+        return {one["name"]: one for one in map(json.loads, lines)}
 
     def ports(self) -> dict[str, int]:
         found = {}

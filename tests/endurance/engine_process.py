@@ -197,7 +197,7 @@ class ForwardHandle:
         deadline = time.monotonic() + within_s
         while not condition(forward := await self.forward()):
             assert time.monotonic() < deadline, f"timed out waiting for {what}: {forward}"
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         return forward
 
     async def wait_until_ready(self, within_s: float = 30.0) -> Forward:

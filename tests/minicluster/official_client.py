@@ -1,6 +1,7 @@
 """Program that uses the official Python client, which leaves sockets and threads behind.
 
-`python official_client.py KUBECONFIG CONTEXT CASE` prints the result of a case as JSON.
+`python official_client.py KUBECONFIG CONTEXT` reads names of cases from stdin, one per line, and
+prints their results as JSON, one per line.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    _, kubeconfig, context, case = sys.argv
+    _, kubeconfig, context = sys.argv
     api_client = config.new_client_from_config(kubeconfig, context=context)  # type: ignore[no-untyped-call]
-    sys.stdout.write(json.dumps(CASES[case](client.CoreV1Api(api_client))))
-    sys.stdout.flush()
+    for line in sys.stdin:
+        result = CASES[line.strip()](client.CoreV1Api(api_client))
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()

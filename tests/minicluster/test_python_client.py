@@ -5,35 +5,44 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.minicluster import official_client
-from tests.minicluster.cluster import TIMEOUT_S, RunningCluster
+from tests.minicluster.cluster import RunningCluster
 
 RunCase = Callable[[str], Any]
 
 
-@pytest.fixture(params=["minicluster", "admin-token"])
-def run_case(request: pytest.FixtureRequest, cluster: RunningCluster) -> RunCase:
-    """Return a function that runs a case of `official_client`, by certificate and by token."""
+@pytest.fixture(scope="module", params=["minicluster", "admin-token"])
+def run_case(request: pytest.FixtureRequest, cluster: RunningCluster) -> Iterator[RunCase]:
+    """Return a function that runs a case of `official_client`, by certificate and by token.
+
+    One process runs all cases, since importing the client takes seconds.
+    """
+    process = subprocess.Popen(
+        [sys.executable, official_client.__file__, str(cluster.kubeconfig), request.param],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
 
     def run(case: str) -> Any:
-        command = [sys.executable, str(Path(official_client.__file__)), str(cluster.kubeconfig)]
-        done = subprocess.run(
-            [*command, request.param, case],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        stdin.write(case + "\n")
+        stdin.flush()
+        line = stdout.readline()
+        assert line, process.communicate()[1]
+        return json.loads(line)
 
-    return run
+    with process:
+        yield run
+        stdin.close()
 
 
 def test_list_pages_and_decode_models(run_case: RunCase) -> None:
