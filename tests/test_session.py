@@ -129,7 +129,7 @@ class Scenario:
 
     async def ready(self, port: int, name: str = "web", **more: object) -> tuple[str, int]:
         """Start a forward to a port of the cluster; return id and local port once ready."""
-        self.backend.meaning[name] = pod(f"{name}-1", port)
+        self.backend.resolutions[name] = pod(f"{name}-1", port)
         wanted = msgspec.structs.replace(spec(name), **more)
         forward_id = await self.session.start(wanted)
         forward = await self.reached(forward_id, ForwardState.READY)
@@ -339,13 +339,13 @@ async def test_gone_sandbox_is_reported(scenario: Scenario) -> None:
     _, port = await scenario.ready(GONE)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
-    await until(lambda: scenario.backend.watches["web"].distrusted == ["uid-web-1"])
+    await until(lambda: scenario.backend.watches["web"].invalidated == ["uid-web-1"])
     writer.close()
 
 
 async def test_expired_credentials_block_until_renewed(scenario: Scenario) -> None:
     scenario.backend.trouble = AuthError("the token has expired", hint="log in again")
-    scenario.backend.meaning["web"] = pod("web-1", ECHO)
+    scenario.backend.resolutions["web"] = pod("web-1", ECHO)
     forward_id = await scenario.session.start(spec())
     forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
     assert forward.blocked_by is BlockedBy.CREDENTIALS
@@ -353,7 +353,7 @@ async def test_expired_credentials_block_until_renewed(scenario: Scenario) -> No
     waiting = asyncio.create_task(echo(forward.listening[0].port))
     await scenario.reached(forward_id, lambda f: f.queued == 1)
     scenario.backend.trouble = None
-    scenario.backend.revision_now += 1
+    scenario.backend.current_revision += 1
     assert await waiting == b"hello"
     await scenario.reached(forward_id, ForwardState.READY)
 
@@ -514,7 +514,7 @@ async def test_failed_dial_breaks_its_hop(scenario: Scenario) -> None:
 
 async def test_credentials_break_the_api_and_a_taken_port_the_local_hop(scenario: Scenario) -> None:
     scenario.backend.trouble = AuthError("the token has expired", hint="log in again")
-    scenario.backend.meaning["web"] = pod("web-1", ECHO)
+    scenario.backend.resolutions["web"] = pod("web-1", ECHO)
     forward_id = await scenario.session.start(spec())
     await scenario.reached(forward_id, ForwardState.BLOCKED)
     hops = await scenario.session.hops(forward_id)
@@ -559,7 +559,7 @@ async def test_pod_log(scenario: Scenario) -> None:
     log = await scenario.session.pod_log(forward_id)
     assert log == scenario.backend.log
     await scenario.session.pod_log(forward_id, container="other", lines=7)
-    assert scenario.backend.logs_asked == [(forward_id, "", 200), (forward_id, "other", 7)]
+    assert scenario.backend.log_requests == [(forward_id, "", 200), (forward_id, "other", 7)]
     scenario.backend.log_error = ApiError(
         "you may not get pods/log", status=403, status_reason="Forbidden", hint="ask for a role"
     )

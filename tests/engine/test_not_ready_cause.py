@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fake_engine import FakeBackend, FakeLowerHalf, pod
+from tests.support.fake_engine import FakeBackend, FakeDataPath, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
@@ -33,18 +33,18 @@ GONE = ForwardError("the sandbox is gone", code=ReasonCode.RUNTIME_SANDBOX_GONE)
 @pytest.fixture
 def backend() -> FakeBackend:
     backend = FakeBackend()
-    backend.meaning["web"] = pod("web-1", 8080)
+    backend.resolutions["web"] = pod("web-1", 8080)
     return backend
 
 
 @pytest.fixture
-async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
-    return FakeLowerHalf(monkeypatch)
+async def data_path(monkeypatch: pytest.MonkeyPatch) -> FakeDataPath:
+    return FakeDataPath(monkeypatch)
 
 
 @pytest.fixture
-async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
-    assert not below.pools
+async def engine(backend: FakeBackend, data_path: FakeDataPath) -> AsyncIterator[Engine]:
+    assert not data_path.pools
     engine = Engine(backend, monitor_system=False)
     yield engine
     await engine.close()
@@ -70,48 +70,48 @@ async def test_ready_forward_has_no_cause(engine: Engine) -> None:
 
 
 async def test_failed_dial_is_the_cause_until_one_succeeds(
-    engine: Engine, below: FakeLowerHalf
+    engine: Engine, data_path: FakeDataPath
 ) -> None:
     error = ApiError("error dialing backend", status=500)
-    below.dial_error = error
+    data_path.dial_error = error
     forward_id = engine.start(SPEC)
     await until(lambda: engine.not_ready_cause(forward_id) == error.reason)
-    below.dial_error = None
+    data_path.dial_error = None
     await reached(engine, ForwardState.READY)
     assert engine.not_ready_cause(forward_id) is None
 
 
-async def test_lost_tunnel_is_the_cause(engine: Engine, below: FakeLowerHalf) -> None:
+async def test_lost_tunnel_is_the_cause(engine: Engine, data_path: FakeDataPath) -> None:
     forward_id = await ready(engine)
-    below.dials.clear()
-    below.pool.down("cut")
+    data_path.dials.clear()
+    data_path.pool.down("cut")
     await reached(engine, ForwardState.RECONNECTING)
     cause = engine.not_ready_cause(forward_id)
     assert cause is not None
     assert (cause.code, cause.text) == (ReasonCode.NETWORK_ERROR, "cut")
-    below.dials.set()
+    data_path.dials.set()
     await reached(engine, ForwardState.READY)
 
 
-async def test_tunnel_cut_by_reconnect_is_no_cause(engine: Engine, below: FakeLowerHalf) -> None:
+async def test_tunnel_cut_by_reconnect_is_no_cause(engine: Engine, data_path: FakeDataPath) -> None:
     forward_id = await ready(engine)
-    below.dials.clear()
+    data_path.dials.clear()
     engine.reconnect(forward_id)
     await reached(engine, ForwardState.RECONNECTING)
     assert engine.not_ready_cause(forward_id) is None
-    below.dials.set()
+    data_path.dials.set()
     await reached(engine, ForwardState.READY)
-    below.dials.clear()
-    below.pool.down("cut by others")
+    data_path.dials.clear()
+    data_path.pool.down("cut by others")
     await reached(engine, ForwardState.RECONNECTING)
     assert engine.not_ready_cause(forward_id) is not None
-    below.dials.set()
+    data_path.dials.set()
 
 
 async def test_missing_pod_replaces_an_earlier_failure(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    refused = below.dial_error = TransportError("refused")
+    refused = data_path.dial_error = TransportError("refused")
     forward_id = engine.start(SPEC)
     await until(lambda: engine.not_ready_cause(forward_id) == refused.reason)
     missing = unresolved("web-1 is Pending")

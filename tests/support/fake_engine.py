@@ -60,7 +60,7 @@ class FakeWatch:
 
     def __init__(self, current: Resolution) -> None:
         self.current = current
-        self.distrusted: list[str] = []
+        self.invalidated: list[str] = []
         self.closed = False
         self.failure: Exception | None = None
         self._news = asyncio.Event()
@@ -83,7 +83,7 @@ class FakeWatch:
         return self.current
 
     def invalidate(self, pod_uid: str) -> None:
-        self.distrusted.append(pod_uid)
+        self.invalidated.append(pod_uid)
 
     def close(self) -> None:
         self.closed = True
@@ -104,18 +104,18 @@ class FakeBackend:
     """Clusters in memory. Implements `session.local.Backend`."""
 
     def __init__(self) -> None:
-        self.meaning: dict[str, Resolution] = {}  # by target name
+        self.resolutions: dict[str, Resolution] = {}  # by target name
         self.watches: dict[str, FakeWatch] = {}
         self.watch_error: Exception | None = None
         self.config_error: ConfigError | None = None
-        self.revision_now = 0
-        self.pokes = 0
+        self.current_revision = 0
+        self.refreshes = 0
         self.closed = False
         self.scopes: list[tuple[CatalogScope, int]] = []
         self.known = ClusterFacts()
         self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
         self.log_error: TuiForwardError | None = None
-        self.logs_asked: list[tuple[str, str, int]] = []
+        self.log_requests: list[tuple[str, str, int]] = []
 
     def access(self, context: str) -> ServerAccess:
         return FakeAccess(context)
@@ -123,15 +123,15 @@ class FakeBackend:
     def watch(self, target: Target) -> FakeWatch:
         if self.watch_error is not None:
             raise self.watch_error
-        meaning = self.meaning.get(
+        resolution = self.resolutions.get(
             target.name,
             Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING, object=target.name)),
         )
-        watch = self.watches[target.name] = FakeWatch(meaning)
+        watch = self.watches[target.name] = FakeWatch(resolution)
         return watch
 
     def refresh(self) -> None:
-        self.pokes += 1
+        self.refreshes += 1
 
     def contexts(self) -> tuple[Context, ...]:
         if self.config_error is not None:
@@ -162,11 +162,11 @@ class FakeBackend:
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
         if self.log_error is not None:
             raise self.log_error
-        self.logs_asked.append((forward.id, container, lines))
+        self.log_requests.append((forward.id, container, lines))
         return self.log
 
     def revision(self) -> int:
-        return self.revision_now
+        return self.current_revision
 
     def has_changed(self, before: int, now: int) -> bool:
         return before != now
@@ -176,11 +176,11 @@ class FakeBackend:
 
 
 class FakePool:
-    """Pool with dials that end as the test sets. Listed in `FakeLowerHalf.pools`."""
+    """Pool with dials that end as the test sets. Listed in `FakeDataPath.pools`."""
 
     def __init__(
         self,
-        below: FakeLowerHalf,
+        data_path: FakeDataPath,
         access: ServerAccess,
         *,
         transport: TransportChoice,
@@ -188,20 +188,20 @@ class FakePool:
         limits: Limits,
         on_change: Callable[[], None],
     ) -> None:
-        self.below = below
+        self.data_path = data_path
         self.access = access
         self.transport: TransportChoice | None = TransportChoice.SPDY
         self.up = False
         self.pod: PodRef | None = None
         self.round_trip_s: float | None = 0.001
-        self.dialled: list[tuple[str, int]] = []
+        self.dialed: list[tuple[str, int]] = []
         self.disconnects: list[Reason] = []
         self.aborts: list[Reason] = []
         self.probes = 0
         self.closed = False
         self._on_change = on_change
         self._reason: TuiForwardError = TransportError("never connected")
-        below.pools.append(self)
+        data_path.pools.append(self)
 
     @property
     def tunnels(self) -> int:
@@ -209,13 +209,13 @@ class FakePool:
 
     async def connect(self, pod: PodRef, port: int) -> None:
         self.down(Reason(code=ReasonCode.TUNNEL_CLOSED))
-        self.dialled.append((pod.name, port))
+        self.dialed.append((pod.name, port))
         self.pod = pod
-        await self.below.dials.wait()
-        if self.below.dial_errors:
-            raise self.below.dial_errors.pop(0)
-        if self.below.dial_error is not None:
-            raise self.below.dial_error
+        await self.data_path.dials.wait()
+        if self.data_path.dial_errors:
+            raise self.data_path.dial_errors.pop(0)
+        if self.data_path.dial_error is not None:
+            raise self.data_path.dial_error
         self.up = True
         self._on_change()
 
@@ -331,7 +331,7 @@ class FakeConnection:
         )
 
 
-class FakeLowerHalf:
+class FakeDataPath:
     """Fakes in place of an engine's data path.
 
     Attributes:

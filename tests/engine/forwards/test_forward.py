@@ -12,7 +12,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from tests.support.fake_engine import FakeBackend, FakeLowerHalf, FakeWatch, echo, pod
+from tests.support.fake_engine import FakeBackend, FakeDataPath, FakeWatch, echo, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine import socket_inheritance
@@ -68,17 +68,17 @@ def backend() -> FakeBackend:
 
 
 @pytest.fixture
-async def below(monkeypatch: pytest.MonkeyPatch) -> FakeLowerHalf:
-    return FakeLowerHalf(monkeypatch)
+async def data_path(monkeypatch: pytest.MonkeyPatch) -> FakeDataPath:
+    return FakeDataPath(monkeypatch)
 
 
 @pytest.fixture
-async def engine(backend: FakeBackend, below: FakeLowerHalf) -> AsyncIterator[Engine]:
+async def engine(backend: FakeBackend, data_path: FakeDataPath) -> AsyncIterator[Engine]:
     engine = Engine(backend, monitor_system=False)
     yield engine
     await engine.close()
     assert all(watch.closed for watch in backend.watches.values())
-    assert all(pool.closed for pool in below.pools)
+    assert all(pool.closed for pool in data_path.pools)
 
 
 def only(engine: Engine) -> Forward:
@@ -95,7 +95,7 @@ async def started(
 ) -> tuple[str, int, FakeWatch]:
     """A forward that is ready to go to pod web-1; its id, local port and target."""
     wanted = wanted or spec()
-    backend.meaning[wanted.target.name] = pod(f"{wanted.target.name}-1", 8080)
+    backend.resolutions[wanted.target.name] = pod(f"{wanted.target.name}-1", 8080)
     forward_id = engine.start(wanted)
     await until(
         lambda: next(f for f in engine.forwards() if f.id == forward_id).state is ForwardState.READY
@@ -122,7 +122,7 @@ async def events_of(engine: Engine) -> list[Event]:
 
 
 async def test_bytes_flow_and_are_counted(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     assert await echo(port, b"hello") == b"hello"
@@ -135,7 +135,7 @@ async def test_bytes_flow_and_are_counted(
     counters = forward.counters
     assert (counters.bytes_from_pod, counters.bytes_to_pod) == (5, 5)
     assert (counters.connections_total, counters.connections_failed) == (1, 0)
-    assert below.pool.dialled == [("web-1", 8080)]
+    assert data_path.pool.dialed == [("web-1", 8080)]
     kinds = [event.event for event in await events_of(engine)]
     assert kinds == [
         EventKind.LISTENING,
@@ -167,7 +167,7 @@ async def test_states_are_events_with_reasons(engine: Engine, backend: FakeBacke
 
 
 async def test_waiting_has_the_reason_of_the_target(engine: Engine, backend: FakeBackend) -> None:
-    backend.meaning["web"] = unresolved("0 of 2 pods of deploy/web are ready", hint="look")
+    backend.resolutions["web"] = unresolved("0 of 2 pods of deploy/web are ready", hint="look")
     engine.start(spec())
     await until(lambda: only(engine).reason == "0 of 2 pods of deploy/web are ready")
     forward = only(engine)
@@ -178,7 +178,7 @@ async def test_waiting_has_the_reason_of_the_target(engine: Engine, backend: Fak
 
 
 async def test_missing_target_blocks(engine: Engine, backend: FakeBackend) -> None:
-    backend.meaning["web"] = unresolved(
+    backend.resolutions["web"] = unresolved(
         'there is no deployment "web"', ReasonCode.TARGET_NOT_FOUND, hint="check"
     )
     engine.start(spec())
@@ -192,7 +192,7 @@ async def test_missing_target_blocks(engine: Engine, backend: FakeBackend) -> No
 async def test_queued_connections_are_served_when_a_pod_is_ready(
     engine: Engine, backend: FakeBackend
 ) -> None:
-    backend.meaning["web"] = unresolved("deploy/web has no pods yet")
+    backend.resolutions["web"] = unresolved("deploy/web has no pods yet")
     forward_id = engine.start(spec())
     await until(lambda: only(engine).listening)
     port = only(engine).listening[0].port
@@ -241,14 +241,14 @@ async def test_excess_connections_wait_in_the_kernel(
 
 
 async def test_pod_with_owner_is_followed(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     watch.set(unresolved("replacement web-2 is starting"))
     await until(state_is(engine, ForwardState.RECONNECTING))
     assert only(engine).reason == "pod web-1 can no longer be used; replacement web-2 is starting"
-    assert below.pool.disconnects, "connections to the old pod may end in peace"
-    assert not below.pool.aborts
+    assert data_path.pool.disconnects, "connections to the old pod may end in peace"
+    assert not data_path.pool.aborts
     queued = asyncio.create_task(echo(port))
     await until(lambda: only(engine).queued)
     watch.set(pod("web-2"))
@@ -262,11 +262,11 @@ async def test_pod_with_owner_is_followed(
 
 
 async def test_ready_replacement_is_used_at_once(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     _, port, watch = await started(engine, backend)
     watch.set(pod("web-2"))
-    await until(lambda: below.pool.dialled[-1] == ("web-2", 80))
+    await until(lambda: data_path.pool.dialed[-1] == ("web-2", 80))
     await until(state_is(engine, ForwardState.READY))
     assert await echo(port) == b"hello"
     reasons = [e.reason for e in await events_of(engine) if e.event is EventKind.STATE]
@@ -274,19 +274,19 @@ async def test_ready_replacement_is_used_at_once(
 
 
 async def test_new_pod_of_the_same_name_is_another_pod(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     _, _, watch = await started(engine, backend)
     again = pod("web-1", 8080)
     watch.set(type(again)(pod=type(again.pod)(namespace="shop", name="web-1", uid="2"), port=8080))
-    await until(lambda: len(below.pool.dialled) == 2)
+    await until(lambda: len(data_path.pool.dialed) == 2)
     await until(state_is(engine, ForwardState.READY))
     reasons = [e.reason for e in await events_of(engine) if e.event is EventKind.STATE]
     assert any("replaced by a new one of the same name" in reason for reason in reasons)
 
 
 async def test_container_restart_keeps_the_tunnel(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     watch.set(pod("web-1", 8080, ready=False))
@@ -294,35 +294,35 @@ async def test_container_restart_keeps_the_tunnel(
     assert only(engine).state is ForwardState.READY
     watch.set(pod("web-1", 8080, incarnation="2"))
     await until(lambda: "a container of web-1 was restarted" in texts(engine, forward_id))
-    assert below.pool.dialled == [("web-1", 8080)]
+    assert data_path.pool.dialed == [("web-1", 8080)]
     assert await echo(port) == b"hello"
 
 
 async def test_changed_port_of_the_same_pod(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     _, _, watch = await started(engine, backend)
     watch.set(pod("web-1", 9090))
-    await until(lambda: below.pool.dialled == [("web-1", 8080), ("web-1", 9090)])
+    await until(lambda: data_path.pool.dialed == [("web-1", 8080), ("web-1", 9090)])
     await until(state_is(engine, ForwardState.READY))
     assert only(engine).remote_port == 9090
 
 
 async def test_changed_pod_interrupts_the_dial(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dials.clear()
-    backend.meaning["web"] = pod("web-1")
+    data_path.dials.clear()
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
-    await until(lambda: below.pools and below.pool.dialled)
+    await until(lambda: data_path.pools and data_path.pool.dialed)
     backend.watches["web"].set(pod("web-2"))
-    await until(lambda: below.pool.dialled == [("web-1", 80), ("web-2", 80)])
-    below.dials.set()
+    await until(lambda: data_path.pool.dialed == [("web-1", 80), ("web-2", 80)])
+    data_path.dials.set()
     await until(state_is(engine, ForwardState.READY))
     backend.watches["web"].set(unresolved("scaled to 0"))
-    below.dials.clear()
+    data_path.dials.clear()
     backend.watches["web"].set(pod("web-3"))
-    await until(lambda: below.pool.dialled[-1] == ("web-3", 80))
+    await until(lambda: data_path.pool.dialed[-1] == ("web-3", 80))
     backend.watches["web"].set(unresolved("deploy/web is scaled to 0 replicas"))
     await until(lambda: "scaled to 0 replicas" in only(engine).reason)
 
@@ -334,27 +334,27 @@ async def test_pod_with_a_gone_sandbox_is_invalidated(
     live = engine._forwards[forward_id]
     gone = ForwardError("failed to find sandbox")
     live._queue.sandbox_gone(gone)
-    assert watch.distrusted == ["uid-web-1"]
+    assert watch.invalidated == ["uid-web-1"]
     assert only(engine).last_event == "pod web-1: failed to find sandbox"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
     live._queue.sandbox_gone(gone)
-    assert watch.distrusted == ["uid-web-1"], "this is likely about the previous pod"
+    assert watch.invalidated == ["uid-web-1"], "this is likely about the previous pod"
     monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     live._queue.sandbox_gone(gone)
-    assert watch.distrusted == ["uid-web-1", "uid-web-2"]
+    assert watch.invalidated == ["uid-web-1", "uid-web-2"]
 
 
 async def test_pod_missing_in_the_api_is_invalidated(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dial_error = ApiError('pods "web-1" not found', status=404, status_reason="NotFound")
-    backend.meaning["web"] = pod("web-1")
+    data_path.dial_error = ApiError('pods "web-1" not found', status=404, status_reason="NotFound")
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
-    await until(lambda: below.pools and below.pool.dialled)
-    await until(lambda: backend.watches["web"].distrusted)
-    below.dial_error = None
+    await until(lambda: data_path.pools and data_path.pool.dialed)
+    await until(lambda: backend.watches["web"].invalidated)
+    data_path.dial_error = None
     backend.watches["web"].set(pod("web-2"))
     await until(state_is(engine, ForwardState.READY))
 
@@ -363,11 +363,11 @@ async def test_pod_missing_in_the_api_is_invalidated(
 
 
 async def test_lost_tunnel_is_dialed_again(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
-    below.dials.clear()
-    below.pool.down("the API server closed the tunnel")
+    data_path.dials.clear()
+    data_path.pool.down("the API server closed the tunnel")
     assert only(engine).queued == 0
     queued = asyncio.create_task(echo(port))
     await until(state_is(engine, ForwardState.RECONNECTING))
@@ -375,37 +375,37 @@ async def test_lost_tunnel_is_dialed_again(
     assert forward.reason.startswith("the API server closed the tunnel")
     assert (forward.tunnels, forward.transport, forward.round_trip_s) == (0, None, None)
     await until(lambda: only(engine).queued == 1)
-    below.dials.set()
+    data_path.dials.set()
     assert await queued == b"hello"
-    assert below.pool.dialled == [("web-1", 8080)] * 2
-    assert len(below.pools) == 1
+    assert data_path.pool.dialed == [("web-1", 8080)] * 2
+    assert len(data_path.pools) == 1
     assert any("was down" in text for text in texts(engine, forward_id))
 
 
 async def test_no_connection_gets_a_pool_that_is_down(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
     live = engine._forwards[forward_id]
-    below.dials.clear()
-    below.pool.up = False  # not even announced
+    data_path.dials.clear()
+    data_path.pool.up = False  # not even announced
     waiting = asyncio.create_task(live._queue.wait_for_pool())
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
-    below.pool._on_change()
+    data_path.pool._on_change()
     await until(state_is(engine, ForwardState.RECONNECTING))
-    below.dials.set()
-    assert (await waiting) is below.pool  # type: ignore[comparison-overlap]
+    data_path.dials.set()
+    assert (await waiting) is data_path.pool  # type: ignore[comparison-overlap]
 
 
 async def test_failing_dials_back_off(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dial_error = TransportError("connection refused", hint="is the VPN up?")
-    backend.meaning["web"] = pod("web-1")
+    data_path.dial_error = TransportError("connection refused", hint="is the VPN up?")
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
-    await until(lambda: below.pools and len(below.pool.dialled) > 2)
+    await until(lambda: data_path.pools and len(data_path.pool.dialed) > 2)
     await until(lambda: only(engine).retry_at is not None)
     forward = only(engine)
     assert forward.state is ForwardState.CONNECTING
@@ -419,39 +419,39 @@ async def test_failing_dials_back_off(
 async def test_retry_request_cuts_the_delay(
     engine: Engine,
     backend: FakeBackend,
-    below: FakeLowerHalf,
+    data_path: FakeDataPath,
     wake: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "tui_forward.engine.forwards.backoff.Backoff.failed", lambda *_, **__: 3600.0
     )
-    below.dial_error = TransportError("connection refused")
-    backend.meaning["web"] = pod("web-1")
+    data_path.dial_error = TransportError("connection refused")
+    backend.resolutions["web"] = pod("web-1")
     forward_id = engine.start(spec())
     await until(lambda: only(engine).retry_at is not None)
-    below.dial_error = None
+    data_path.dial_error = None
     if wake == "nudge":
         engine.retry_waiting("the machine slept for 8 h")
-        assert backend.pokes == 1
+        assert backend.refreshes == 1
         assert texts(engine, forward_id)[-1] == "the machine slept for 8 h: trying again"
     elif wake == "reconnect":
         engine.reconnect(forward_id)
     elif wake == "pod event":
         backend.watches["web"].set(pod("web-1", incarnation="2"))
     else:
-        backend.meaning["db"] = pod("db-1")
+        backend.resolutions["db"] = pod("db-1")
         engine.start(spec("db"))
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
 
 
 async def test_retry_request_probes_a_ready_forward(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, _, _ = await started(engine, backend)
     before = texts(engine, forward_id)
     engine.retry_waiting("the network changed")
-    assert below.pool.probes == 1
+    assert data_path.pool.probes == 1
     assert texts(engine, forward_id) == before
     assert only(engine).state is ForwardState.READY
 
@@ -460,11 +460,11 @@ async def test_retry_request_probes_a_ready_forward(
 
 
 async def test_new_credentials_unblock_all_forwards(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dial_error = AuthError("the token has expired", hint="run: kubelogin")
+    data_path.dial_error = AuthError("the token has expired", hint="run: kubelogin")
     for name in ("web", "db", "cache"):
-        backend.meaning[name] = pod(f"{name}-1")
+        backend.resolutions[name] = pod(f"{name}-1")
         engine.start(spec(name))
     await until(lambda: all(f.state is ForwardState.BLOCKED for f in engine.forwards()))
     for forward in engine.forwards():
@@ -474,35 +474,35 @@ async def test_new_credentials_unblock_all_forwards(
         assert forward.listening
     queued = asyncio.create_task(echo(engine.forwards()[0].listening[0].port))
     await until(lambda: engine.forwards()[0].queued == 1)
-    below.dial_error = None
+    data_path.dial_error = None
     engine.retry_waiting("the kubeconfig has changed")
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
     assert await queued == b"hello"
 
 
 async def test_successful_dial_retries_the_other_forwards(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dial_error = AuthError("the token has expired")
+    data_path.dial_error = AuthError("the token has expired")
     for name in ("web", "db"):
-        backend.meaning[name] = pod(f"{name}-1")
+        backend.resolutions[name] = pod(f"{name}-1")
         engine.start(spec(name))
     await until(lambda: all(f.state is ForwardState.BLOCKED for f in engine.forwards()))
-    below.dial_error = None
+    data_path.dial_error = None
     engine.reconnect("f1")
     await until(lambda: all(f.state is ForwardState.READY for f in engine.forwards()))
 
 
 async def test_forbidden_names_verb_and_resource(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     message = (
         'pods "web-1" is forbidden: User "eve" cannot create resource "pods/portforward" '
         'in API group "" in the namespace "shop"'
     )
     reason = parse_rejection(403, message, "Forbidden")
-    below.dial_error = ApiError(reason, status=403, status_reason="Forbidden")
-    backend.meaning["web"] = pod("web-1")
+    data_path.dial_error = ApiError(reason, status=403, status_reason="Forbidden")
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
     await until(state_is(engine, ForwardState.BLOCKED))
     forward = only(engine)
@@ -516,7 +516,7 @@ async def test_unusable_context_blocks(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend.watch_error = ConfigError("there is no context prod", hint="choose another")
-    backend.meaning["web"] = pod("web-1")
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
     await until(state_is(engine, ForwardState.BLOCKED))
     assert only(engine).blocked_by is BlockedBy.CONFIG
@@ -531,12 +531,12 @@ async def test_unusable_context_blocks(
 async def test_exception_becomes_a_state_and_a_retry(
     engine: Engine,
     backend: FakeBackend,
-    below: FakeLowerHalf,
+    data_path: FakeDataPath,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _, other, _ = await started(engine, backend, spec("db"))
-    below.dial_errors = [ZeroDivisionError("bug")]
-    backend.meaning["web"] = pod("web-1")
+    data_path.dial_errors = [ZeroDivisionError("bug")]
+    backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
     await until(lambda: engine.forwards()[1].retry_at is not None)
     forward = engine.forwards()[1]
@@ -548,7 +548,7 @@ async def test_exception_becomes_a_state_and_a_retry(
 
 
 async def test_failed_watch_is_reopened(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     _, port, watch = await started(engine, backend)
     watch.fail(RuntimeError("no more events"))
@@ -556,7 +556,7 @@ async def test_failed_watch_is_reopened(
     await until(state_is(engine, ForwardState.READY))
     assert backend.watches["web"] is not watch
     assert watch.closed
-    assert below.pool.dialled == [("web-1", 8080)], "the tunnel was fine all the time"
+    assert data_path.pool.dialed == [("web-1", 8080)], "the tunnel was fine all the time"
     assert await echo(port) == b"hello"
 
 
@@ -592,7 +592,7 @@ async def test_taken_port_names_the_process_and_is_retried(
     monkeypatch.setattr(open_listener, "_RETRY_S", 0.02)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        backend.meaning["web"] = pod("web-1")
+        backend.resolutions["web"] = pod("web-1")
         engine.start(spec(local_port=port))
         await until(state_is(engine, ForwardState.BLOCKED))
         forward = only(engine)
@@ -641,7 +641,7 @@ async def test_named_port_is_opened_once_resolved(engine: Engine, backend: FakeB
 
 
 async def test_pause_keeps_the_port_and_refuses(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -653,7 +653,7 @@ async def test_pause_keeps_the_port_and_refuses(
     assert await reader.read() == b""
     writer.close()
     assert watch.closed
-    assert below.pool.aborts
+    assert data_path.pool.aborts
     with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
         await echo(port)
     with pytest.raises(OSError, match="in use"):
@@ -667,31 +667,31 @@ async def test_pause_keeps_the_port_and_refuses(
 
 
 async def test_reconnect_cuts_and_dials_again(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     engine.reconnect(forward_id)
-    assert below.pool.aborts
-    await until(lambda: len(below.pool.dialled) == 2)
+    assert data_path.pool.aborts
+    await until(lambda: len(data_path.pool.dialed) == 2)
     await until(state_is(engine, ForwardState.READY))
     assert await echo(port) == b"hello"
 
 
 async def test_reconnect_during_a_hanging_dial(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
-    below.dials.clear()
-    backend.meaning["web"] = pod("web-1")
+    data_path.dials.clear()
+    backend.resolutions["web"] = pod("web-1")
     forward_id = engine.start(spec())
-    await until(lambda: below.pools and below.pool.dialled)
+    await until(lambda: data_path.pools and data_path.pool.dialed)
     engine.reconnect(forward_id)
-    await until(lambda: len(below.pool.dialled) == 2)
-    below.dials.set()
+    await until(lambda: len(data_path.pool.dialed) == 2)
+    data_path.dials.set()
     await until(state_is(engine, ForwardState.READY))
 
 
 async def test_stop_ends_everything(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, watch = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -702,7 +702,7 @@ async def test_stop_ends_everything(
     writer.close()
     assert engine.forwards() == ()
     assert watch.closed
-    assert below.pool.closed
+    assert data_path.pool.closed
     with closing(socket.create_server(("127.0.0.1", port))):
         pass
     totals = engine.totals(())
@@ -714,19 +714,19 @@ async def test_stop_ends_everything(
 
 
 async def test_stop_is_bounded_while_everything_hangs(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "_CLOSE_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(connection_table, "_END_S", 0.05)
+    monkeypatch.setattr(connection_table, "_END_TIMEOUT_S", 0.05)
     forward_id, port, _ = await started(engine, backend)
     stuck = asyncio.Event()
-    close = below.pool.close
+    close = data_path.pool.close
 
     async def hang() -> None:
         await close()
         await stuck.wait()
 
-    monkeypatch.setattr(below.pool, "close", hang)
+    monkeypatch.setattr(data_path.pool, "close", hang)
     monkeypatch.setattr("tests.support.fake_engine.FakeConnection.abort", lambda self, reason: None)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: only(engine).counters.connections_open == 1)
@@ -738,7 +738,7 @@ async def test_stop_is_bounded_while_everything_hangs(
 
 @pytest.mark.parametrize("command", ["pause", "stop"])
 async def test_command_completes_after_its_caller_is_canceled(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf, command: str
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath, command: str
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -753,7 +753,7 @@ async def test_command_completes_after_its_caller_is_canceled(
         await until(state_is(engine, ForwardState.READY))
     else:
         await until(lambda: not engine.forwards())
-        assert below.pool.closed
+        assert data_path.pool.closed
     writer.close()
 
 
@@ -852,7 +852,7 @@ async def test_version_grows_with_changes_but_not_with_bytes(
 
 
 async def test_connections_wait_during_a_handover(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     _, port, _ = await started(engine, backend)
     assert {address.port for address in engine.pause_accepting()} == {port}
@@ -865,7 +865,7 @@ async def test_connections_wait_during_a_handover(
 
 
 async def test_new_engine_keeps_port_and_id(
-    engine: Engine, backend: FakeBackend, below: FakeLowerHalf
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
 ) -> None:
     forward_id, port, _ = await started(engine, backend)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -893,7 +893,9 @@ async def test_new_engine_keeps_port_and_id(
         await other.close()
 
 
-async def test_drain_is_bounded(engine: Engine, backend: FakeBackend, below: FakeLowerHalf) -> None:
+async def test_drain_is_bounded(
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
+) -> None:
     _, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: only(engine).counters.connections_open == 1)
