@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from tui_forward.tui.textual_internals import SelfDrawingScrollView
 from tui_forward.tui.viewmodel.cell_layout import Column, printable
 from tui_forward.tui.viewmodel.rows import Row
+from tui_forward.tui.widgets.line_cache_view import RULE_LINE, LineCacheView
 from tui_forward.tui.widgets.row_renderer import NO_ROW, DrawnLine, RowRenderer
 from tui_forward.tui.widgets.row_selection import RowSelection
 
 _RIGHT_BUTTON = 3
-_RULE_LINE = -1  # line of the viewport above the first one
 
 
-class RowTable(SelfDrawingScrollView, can_focus=True):
+class RowTable(LineCacheView, can_focus=True):
     """Table of rows by key, with a cursor and marks.
 
     Watch `cursor` (`watch(table, "cursor", …)`) to draw in the same frame what depends on it.
@@ -115,7 +114,6 @@ class RowTable(SelfDrawingScrollView, can_focus=True):
         self._title = ""
         self._header_height = int(header)
         self._row_of: Callable[[str], Row] = lambda _key: NO_ROW
-        self._drawn: dict[int, DrawnLine] = {}  # visible lines as drawn last
         # Until the first input, the cursor stays on the first row when rows appear above it.
         self._has_input = False
         self._pending_cursor: str | None = None
@@ -138,7 +136,7 @@ class RowTable(SelfDrawingScrollView, can_focus=True):
     def title(self, text: str) -> None:
         if text != self._title:
             self._title = text
-            self._refresh_line(_RULE_LINE)
+            self.refresh_line(RULE_LINE)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -207,10 +205,10 @@ class RowTable(SelfDrawingScrollView, can_focus=True):
             if not keys or not before:
                 self.refresh()
                 return
-        for line, drawn in list(self._drawn.items()):
+        for line, drawn in self.drawn_lines():
             key = self._key_at(line)
             if key != drawn.key or (key is not None and row_of(key) != drawn.row):
-                self._refresh_line(line)
+                self.refresh_line(line)
 
     def _replace_keys(self, keys: tuple[str, ...]) -> None:
         selection = self._selection
@@ -301,56 +299,26 @@ class RowTable(SelfDrawingScrollView, can_focus=True):
 
         Textual's own watcher computes every style again and draws the whole table.
         """
-        self._refresh_line(_RULE_LINE)
+        self.refresh_line(RULE_LINE)
         self._refresh_row(self.cursor)
 
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""
-        self._drawn.clear()
+        self.clear_lines()
         self.virtual_size = Size(self.size.width, len(self.keys) + self._header_height)
         self.reveal()
 
     def notify_style_update(self) -> None:
         """Read styles again after a change of theme."""
         self._renderer.clear_styles()
-        self._drawn.clear()
         super().notify_style_update()
 
-    def refresh(
-        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
-    ) -> Self:
-        """Draw these lines of the viewport again, or all of them."""
-        if regions:
-            for region in regions:
-                for y in region.line_range:
-                    self._drawn.pop(y, None)
-        else:
-            self._drawn.clear()
-        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+    def draw_rule(self) -> Strip:
+        """Return the rule with the title."""
+        return self._renderer.rule(self._title)
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """Draw a part of the widget, with the rule as its only border.
-
-        Textual's own method composes every line again; this one reuses lines drawn before.
-        """
-        top, width = self.styles.gutter.top, self.outer_size.width
-        filters, background = self.get_line_filters(), self.background_colors[1]
-        strips: list[Strip] = []
-        for y in crop.line_range:
-            strip = self._line(y - top).strip if y >= top else self._renderer.rule(self._title)
-            for line_filter in filters:
-                strip = strip.apply_filter(line_filter, background)
-            strips.append(strip if crop.width == width else strip.crop(crop.x, crop.right))
-        return strips
-
-    def _line(self, y: int) -> DrawnLine:
-        """Return a line of the viewport, drawn before if possible."""
-        drawn = self._drawn.get(y)
-        if drawn is None:
-            drawn = self._drawn[y] = self._draw_line(y)
-        return drawn
-
-    def _draw_line(self, y: int) -> DrawnLine:
+    def draw_line(self, y: int) -> DrawnLine:
+        """Return the header, a row, or the text of an empty table."""
         if y < self._header_height:
             return self._renderer.header()
         key = self._key_at(y)
@@ -372,7 +340,4 @@ class RowTable(SelfDrawingScrollView, can_focus=True):
     def _refresh_row(self, key: str | None) -> None:
         position = self._selection.position(key)
         if position is not None:
-            self._refresh_line(position + self._header_height - self.scroll_offset.y)
-
-    def _refresh_line(self, line: int) -> None:
-        self.refresh(Region(0, line, self.size.width, 1))
+            self.refresh_line(position + self._header_height - self.scroll_offset.y)

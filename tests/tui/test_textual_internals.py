@@ -1,0 +1,58 @@
+"""Only `textual_internals` touches private parts of Textual."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+from textual.dom import DOMNode
+
+import tui_forward.tui
+from tui_forward.tui import textual_internals
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(tui_forward.tui.__path__, "tui_forward.tui.")
+    if module.name != textual_internals.__name__
+]
+
+source_of = functools.cache(inspect.getsource)
+
+
+def widget_classes(module: str) -> Iterator[type[DOMNode]]:
+    for one in vars(importlib.import_module(module)).values():
+        if inspect.isclass(one) and issubclass(one, DOMNode) and one.__module__ == module:
+            yield one
+
+
+def private_names(owner: type[object]) -> set[str]:
+    """Return the private methods of a class and the private attributes it assigns."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner)))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def test_private_parts_of_textual_are_recognized() -> None:
+    assert "_fatal_error" in private_names(textual_internals.CrashCapturingApp)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_shadows_no_private_part_of_textual(module: str) -> None:
+    for owner in widget_classes(module):
+        bases = [one for one in owner.__mro__ if one.__module__.startswith("textual.")]
+        sources = [source_of(one) for one in bases]
+        for name in private_names(owner):
+            assigned = re.compile(rf"self\.{name}\b\s*[:=]")
+            assert not any(hasattr(one, name) for one in bases), f"{owner.__name__}.{name}"
+            assert not any(assigned.search(one) for one in sources), f"{owner.__name__}.{name}"

@@ -1,0 +1,80 @@
+"""Scroll view that keeps the lines it has drawn."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Self
+
+from textual.geometry import Region
+from textual.strip import Strip
+
+from tui_forward.tui.textual_internals import SelfDrawingScrollView
+from tui_forward.tui.widgets.row_renderer import DrawnLine
+
+RULE_LINE = -1  # line of the viewport above the first one
+
+
+class LineCacheView(SelfDrawingScrollView):
+    """Scroll view with a rule above, whose visible lines are drawn once until refreshed."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
+        super().__init__(id=id)
+        self._drawn: dict[int, DrawnLine] = {}  # by line of the viewport
+
+    @abstractmethod
+    def draw_line(self, y: int) -> DrawnLine:
+        """Draw a line of the viewport."""
+
+    @abstractmethod
+    def draw_rule(self) -> Strip:
+        """Draw the line above the viewport."""
+
+    def drawn_lines(self) -> list[tuple[int, DrawnLine]]:
+        """Return the visible lines as drawn last."""
+        return list(self._drawn.items())
+
+    def clear_lines(self) -> None:
+        """Draw every line again at the next frame."""
+        self._drawn.clear()
+
+    def refresh_line(self, line: int) -> None:
+        """Draw a line again, `RULE_LINE` for the rule."""
+        self.refresh(Region(0, line, self.size.width, 1))
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """Draw these regions again, or everything."""
+        if regions:
+            for region in regions:
+                for y in region.line_range:
+                    self._drawn.pop(y, None)
+        else:
+            self._drawn.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def notify_style_update(self) -> None:
+        """Draw everything again after a change of theme."""
+        self._drawn.clear()
+        super().notify_style_update()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw a part of the widget, with the rule as its only border.
+
+        Textual's own method composes every line again; this one reuses lines drawn before.
+        """
+        top, width = self.styles.gutter.top, self.outer_size.width
+        filters, background = self.get_line_filters(), self.background_colors[1]
+        strips: list[Strip] = []
+        for y in crop.line_range:
+            strip = self._line(y - top).strip if y >= top else self.draw_rule()
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            strips.append(strip if crop.width == width else strip.crop(crop.x, crop.right))
+        return strips
+
+    def _line(self, y: int) -> DrawnLine:
+        drawn = self._drawn.get(y)
+        if drawn is None:
+            drawn = self._drawn[y] = self.draw_line(y)
+        return drawn
