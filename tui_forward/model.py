@@ -1,13 +1,13 @@
-"""The language of the program: frozen, serialisable structs that every layer shares.
+"""Frozen, serializable structs that all layers share.
 
-Nothing here does I/O, and nothing here imports the rest of the package. Everything that
-crosses the door between a front end and the engine (see `session`) is one of these types,
-so each of them survives a round trip through JSON or MessagePack. Those that come by the ten
-thousand hold nothing that could hold them, and spare the garbage collector (`gc=False`).
+Nothing here does I/O, and nothing here imports the rest of the package. Everything that passes
+between a front end and the engine (see `session`) is one of these types, so each of them survives
+a round trip through JSON or MessagePack. Structs of large lists cannot be part of a reference
+cycle and are exempt from garbage collection (`gc=False`).
 
 Units: times are seconds since the epoch (`*_at`) or durations in seconds (`*_s`); amounts
-of data are bytes; rates are bytes per second. "from the pod" is what a download counts,
-"to the pod" what an upload counts.
+of data are bytes; rates are bytes per second. "From the pod" is a download, "to the pod" an
+upload.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from enum import StrEnum
 import msgspec
 
 # --------------------------------------------------------------------------------------
-# What a person asks for
+# Requested forwards
 # --------------------------------------------------------------------------------------
 
 
 class TargetKind(StrEnum):
-    """What a forward points at; the values are kubectl's short names."""
+    """Kind of a forward's target; the values are kubectl's short names."""
 
     POD = "pod"
     SERVICE = "svc"
@@ -35,7 +35,7 @@ class TargetKind(StrEnum):
 
 
 class TransportChoice(StrEnum):
-    """How the tunnel is spoken; `AUTO` tries the others in this order."""
+    """Protocol of the tunnel; `AUTO` tries the others in this order."""
 
     AUTO = "auto"
     SPDY = "spdy"
@@ -44,15 +44,15 @@ class TransportChoice(StrEnum):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """An object of a cluster and one port of it.
+    """Object of a cluster, and one of its ports.
 
     Attributes:
         context: kubeconfig context; never empty once a spec reaches the engine.
         namespace: Never empty once a spec reaches the engine.
-        kind: What `name` names.
+        kind: Kind of the object.
         name: Object name, or a label selector when `kind` is `SELECTOR`.
         port: Port number in decimal, or the name of a port. For a service: a service port.
-        pin: Keep to exactly this pod name instead of following its owner.
+        pin: Stay on exactly this pod name instead of following its owner.
     """
 
     context: str
@@ -69,18 +69,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts where a person says nothing of it; their settings may say otherwise.
-
-    Attributes:
-        addresses: See `ForwardSpec`, as for the others.
-    """
+    """Defaults of forwards; the user's settings may change them. Fields: see `ForwardSpec`."""
 
     addresses: tuple[str, ...] = ("localhost",)
     queue_timeout_s: float = 30.0
     half_close_timeout_s: float = 5.0
 
     def spec(self, target: Target) -> ForwardSpec:
-        """A forward of which nothing is said but where it goes."""
+        """Return a forward to a target with these defaults."""
         return ForwardSpec(
             target=target,
             addresses=self.addresses,
@@ -93,22 +89,21 @@ BUILT_IN = ForwardDefaults()
 
 
 class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a person can say about one forward.
+    """Everything the user can specify about one forward.
 
     Attributes:
-        target: Where it goes.
-        local_port: A number is an explicit wish, and an error if it is taken. 0 is any free
-            port. None is the target's own number if it is free and not privileged, else the
-            next free one.
+        target: Object and port to forward to.
+        local_port: A number is required, and an error if it is taken. 0 is any free port. None
+            is the target's own number if it is free and not privileged, else the next free one.
         addresses: Local addresses to listen on; "localhost" means 127.0.0.1 and ::1, of
-            which only one is needed.
-        transport: Force a transport, or let the program choose.
-        queue_timeout_s: How long a connection is held while no tunnel is up.
-        half_close_timeout_s: How long the pod may stay silent after the client's end of file before
-            the connection is closed towards the pod.
-        label: A word of the person's own to group and find forwards by.
-        name: What it is called in its profile, if it is of one.
-        profile: Which profile that is (`profiles.Profile.id`).
+            which one suffices.
+        transport: Required transport, or `AUTO`.
+        queue_timeout_s: How long a connection waits for a tunnel.
+        half_close_timeout_s: How long the pod may stay silent after the client's end of file
+            before the connection to the pod is closed.
+        label: Label of the user, to group and find forwards.
+        name: Its name in its profile, if it belongs to one.
+        profile: That profile (`profiles.Profile.id`).
     """
 
     target: Target
@@ -348,19 +343,19 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 # --------------------------------------------------------------------------------------
-# What became of it
+# State of forwards and connections
 # --------------------------------------------------------------------------------------
 
 
 class ForwardState(StrEnum):
-    """Where a forward stands. Each state is shown with a reason in words."""
+    """State of a forward; shown with a reason."""
 
     STARTING = "starting"  # opening the local listener
     WAITING = "waiting"  # no usable pod yet
     CONNECTING = "connecting"  # a pod is chosen, no tunnel yet
     READY = "ready"  # a tunnel is upgraded and answers PINGs
-    RECONNECTING = "reconnecting"  # was ready, is not, tries again
-    BLOCKED = "blocked"  # only a person can help
+    RECONNECTING = "reconnecting"  # was ready, is not, retries
+    BLOCKED = "blocked"  # needs the user
     STOPPED = "stopped"
 
 
@@ -394,10 +389,10 @@ class LocalAddress(msgspec.Struct, frozen=True):
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Totals since the forward (or the program) started; they survive reconnects.
+    """Totals since the forward (or the program) started; kept across reconnects.
 
-    `bytes_from_pod` counts what the local sockets took, `bytes_to_pod` what was read from
-    the local sockets and handed to a tunnel: both are what the application counts.
+    `bytes_from_pod` counts bytes written to local sockets, `bytes_to_pod` bytes read from local
+    sockets and passed to a tunnel: both are the payload of the application.
     """
 
     bytes_from_pod: int = 0
@@ -410,7 +405,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineKind(StrEnum):
-    """What a line of a forward's timeline is about."""
+    """Subject of an entry of a forward's timeline."""
 
     STATE = "state"
     POD = "pod"
@@ -433,7 +428,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """A forward as it stands at one instant.
+    """A forward at one instant.
 
     Attributes:
         id: Short and stable for the life of the forward ("f1").
@@ -442,16 +437,16 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
         hint: What the user can do, if anything.
         blocked_by: Set exactly when `state` is `BLOCKED`.
         since: When `state` was entered.
-        retry_at: When the next try begins, where the state waits for a clock.
-        paused: Stopped by the person with the intention to go on.
-        listening: The addresses that really listen; empty before the listener is open.
-        pod: The pod behind it now, or the last one.
+        retry_at: Time of the next attempt, if the state waits for one.
+        paused: Stopped by the user, and can be resumed.
+        listening: Addresses it listens on; empty before the listener is open.
+        pod: The current pod, or the last one.
         remote_port: The container port in use, None until resolved.
         transport: The transport in use, None without a tunnel.
-        tunnels: How many tunnels are up.
-        round_trip_s: Latest PING round trip through the whole chain.
-        queued: Connections held until a tunnel is up.
-        last_event: The latest timeline text about something that went wrong.
+        tunnels: Number of tunnels that are up.
+        round_trip_s: Latest PING round trip through the whole path.
+        queued: Connections that wait for a tunnel.
+        last_event: The latest timeline text about a failure.
     """
 
     id: str
@@ -477,7 +472,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What flowed through a forward lately.
+    """Recent traffic of a forward.
 
     Attributes:
         seconds: Bytes from and to the pod within each of the last seconds, oldest first; of ten
@@ -489,7 +484,7 @@ class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionState(StrEnum):
-    """Where one local connection stands."""
+    """State of one local connection."""
 
     QUEUED = "queued"  # accepted, no tunnel yet
     OPEN = "open"
@@ -501,11 +496,11 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """One accepted local connection at one instant.
 
     Attributes:
-        process: "psql (4211)" where the system tells, else empty.
+        process: "psql (4211)" if the system provides it, else empty.
         first_byte_s: From accept to the first byte delivered from the pod.
         close_code: Why it ended; None while it is open.
         close_reason: Text of `close_code`.
-        failed: Whether it ended otherwise than by both sides' wish.
+        failed: Whether it ended by a failure.
     """
 
     id: int
@@ -526,7 +521,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --------------------------------------------------------------------------------------
-# The picture of a cluster
+# Objects of a cluster
 # --------------------------------------------------------------------------------------
 
 
@@ -539,7 +534,7 @@ class PortProtocol(StrEnum):
 
 
 class DeclaredPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A port a container or a service declares.
+    """Port that a container or a service declares.
 
     Attributes:
         container: Name of the container; empty for a service port.
@@ -561,16 +556,16 @@ class OwnerRef(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A pod as far as this program cares; timestamps are epoch seconds, 0 when absent.
+    """The used fields of a pod; timestamps are epoch seconds, 0 if absent.
 
     Attributes:
         phase: "Running", "Pending", …
-        status: What kubectl prints in STATUS ("CrashLoopBackOff", "Terminating", …).
-        message: Why it is not running, in the cluster's words; may be empty.
+        status: kubectl's STATUS column ("CrashLoopBackOff", "Terminating", …).
+        message: The cluster's message why it is not running; may be empty.
         ready: The Ready condition.
         ready_since: Last transition of the Ready condition.
         containers_ready: How many containers are ready, of `containers_total`.
-        restarts: What kubectl prints in RESTARTS.
+        restarts: kubectl's RESTARTS column.
         max_restarts: Most restarts of any one container, by which kubectl chooses.
         container_ids: Identity of the running containers; changes on a restart.
         owner: Its controller, after following a ReplicaSet to its Deployment where known.
@@ -629,7 +624,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def headless(self) -> bool:
-        """Whether there is no virtual address; then kubectl does not map ports, nor do we."""
+        """Return whether there is no virtual address; then ports are not mapped, as in kubectl."""
         return self.cluster_ip == "None"
 
 
@@ -643,12 +638,12 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How well one resource is known in one scope.
+    """State of the watch of one resource in one scope.
 
     Attributes:
         resource: "pods", "services", …
         synced: Whether the first list is complete.
-        count: Objects known now.
+        count: Number of objects.
         code: Why it is not live, else None.
         error: Text of `code`.
         hint: What to do about it.
@@ -665,9 +660,9 @@ class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one context's API server.
+    """Health of one context's API server.
 
-    `ok` is None until the first answer.
+    `ok` is None until the first response.
     """
 
     context: str
@@ -691,19 +686,19 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogScope(msgspec.Struct, frozen=True):
-    """What part of a cluster is looked at; an empty namespace means all of them."""
+    """Viewed part of a cluster; an empty namespace means all namespaces."""
 
     context: str
     namespace: str = ""
 
 
 class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture of a scope, or what changed in it since a version.
+    """Objects of a scope, or their changes since a version.
 
     Attributes:
-        version: Grows with every change; ask for changes since this one next time.
-        complete: True: the lists are the whole picture. False: they hold only what was
-            added or changed, and `removed` names what is gone.
+        version: Grows with every change; the base of the next request for changes.
+        complete: True: the lists are complete. False: they hold only added and changed objects,
+            and `removed` has the others.
         removed: Keys `resource/namespace/name` ("pods/shop/web-1").
     """
 
@@ -728,8 +723,8 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
     """A usable pod and the port to dial in it.
 
     Attributes:
-        ready: The pod's Ready condition: whether a refusal is to be believed.
-        incarnation: Changes whenever a container of the pod was restarted.
+        ready: The pod's Ready condition; decides whether a refusal is final.
+        incarnation: Changes with every restart of a container.
     """
 
     pod: PodRef
@@ -757,12 +752,12 @@ Resolution = Resolved | Unresolved
 
 
 # --------------------------------------------------------------------------------------
-# The way a connection goes
+# Network path of a connection
 # --------------------------------------------------------------------------------------
 
 
 class HopKind(StrEnum):
-    """One station on the way from a client to the application, in this order."""
+    """Hops from a client to the application, in this order."""
 
     LOCAL = "local"
     API = "api"
@@ -773,7 +768,7 @@ class HopKind(StrEnum):
 
 
 class HopState(StrEnum):
-    """Whether a station works, as far as is known."""
+    """State of a hop."""
 
     OK = "ok"
     BROKEN = "bad"
@@ -781,12 +776,12 @@ class HopState(StrEnum):
 
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one station.
+    """One hop, with the facts about it.
 
     Attributes:
-        name: What it is called ("127.0.0.1:8080", "node-a", "web-6d8c-x2k"); empty if unknown.
-        facts: Address, version, … in a few words each, the most telling first.
-        latency_s: Round trip to it, where that is measured.
+        name: Its name ("127.0.0.1:8080", "node-a", "web-6d8c-x2k"); empty if unknown.
+        facts: Address, version and so on, the most important first.
+        latency_s: Round trip to it, if measured.
         code: Last fault of the hop, or None.
         error: Text of `code`.
         hint: What to do about it.
@@ -803,10 +798,10 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PodLog(msgspec.Struct, frozen=True, kw_only=True):
-    """The last lines a container of a pod has written.
+    """The last log lines of a container.
 
     Attributes:
-        containers: All containers of the pod whose logs can be asked for.
+        containers: All containers of the pod that have logs.
         lines: Oldest first, without line ends.
     """
 
@@ -817,17 +812,17 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --------------------------------------------------------------------------------------
-# What front ends read
+# Session
 # --------------------------------------------------------------------------------------
 
 
 class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the engine process did, or could not do, without being asked.
+    """Something the engine process did, or failed to do, automatically.
 
     Attributes:
-        number: Counts up, from 1 with every engine process.
-        about: A profile.
-        bad: Something is wrong, and needs a person.
+        number: Counts up from 1 in every engine process.
+        profile: Path of the profile it concerns.
+        is_problem: Needs the user.
     """
 
     number: int
@@ -838,10 +833,10 @@ class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole session at one instant, without the catalogue.
+    """The whole session at one instant, without the catalog.
 
-    `version` grows with every change other than counters and rates. `kept` says that the
-    forwards go on when no front end is left (`Session.keep`); `notices` are the latest few.
+    `version` grows with every change other than counters and rates. `keep_running`: the forwards
+    keep running when no front end is left. `notices` are the latest few.
     """
 
     version: int
@@ -864,7 +859,7 @@ class EventKind(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened, as one JSON object; `sequence` has no gaps within a session.
+    """Event as one JSON object; `sequence` has no gaps within a session.
 
     `forward` is the forward's id; `state`, `code` and `reason` are set for STATE and STOPPED,
     `listening` for LISTENING, `connection` for the CONNECTION kinds.

@@ -105,7 +105,7 @@ def test_any_port_text_is_a_pair_or_a_usage_error(text: str) -> None:
 def test_ports_need_at_least_one_and_no_local_port_twice() -> None:
     with pytest.raises(UsageError, match="no port"):
         parse_ports([])
-    with pytest.raises(UsageError, match="8080 is given twice"):
+    with pytest.raises(UsageError, match="8080 is used twice"):
         parse_ports(["8080:80", "8080:81"])
     assert len(parse_ports([":80", ":80", "80", "80"])) == 4
 

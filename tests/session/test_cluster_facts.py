@@ -16,6 +16,7 @@ from tests.kube.objects import pod, service, workload
 from tests.session.factories import HEALTHY, TARGET, forward
 from tui_forward.errors import ApiError, ForwardError, TransportError
 from tui_forward.kube import ClusterClient
+from tui_forward.kube.http_import import import_in_thread
 from tui_forward.model import Forward, ForwardState, PodRef, TargetKind
 from tui_forward.session import cluster_facts as stations_module
 from tui_forward.session import refresh_cache
@@ -31,7 +32,7 @@ class Scenario:
     def __init__(self, api: ApiServer, cluster: ClusterClient) -> None:
         self.api = api
         self.cluster = cluster
-        self.stations = ClusterInspector(lambda _: cluster)
+        self.inspector = ClusterInspector(lambda _: cluster)
         api.put("nodes", NODE)
         api.intercept = self._answer
         self.log = b"one\ntwo\n"
@@ -49,11 +50,12 @@ class Scenario:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[Scenario]:
+    await import_in_thread()  # takes longer than a read may, on a busy machine
     async with serving() as api:
         cluster = cluster_for(write(tmp_path / "config", kubeconfig(api.url)))
         made = Scenario(api, cluster)
         yield made
-        await made.stations.close()
+        await made.inspector.close()
         await cluster.close()
 
 
@@ -66,27 +68,27 @@ def to(kind: TargetKind, name: str, state: ForwardState = ForwardState.WAITING) 
 async def test_facts_are_read_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     for _ in range(5):
-        known = await world.stations.inspect(forward(), None)
-        assert known.pod is not None
-        assert known.node is not None
-        assert known.health is not None
-        found = (known.pod.pod.name, known.node.kubelet, known.health.ok)
+        facts = await world.inspector.inspect(forward(), None)
+        assert facts.pod is not None
+        assert facts.node is not None
+        assert facts.health is not None
+        found = (facts.pod.pod.name, facts.node.kubelet, facts.health.ok)
         assert found == ("web-1", "v1.36.2", True)
-    assert known.server == f"127.0.0.1:{world.api.port}"
+    assert facts.server == f"127.0.0.1:{world.api.port}"
     assert (world.count("pods"), world.count("nodes")) == (1, 1)
     assert sum(one.path == "/version" for one in world.api.requests) == 1
 
 
 async def test_available_health_is_not_read(world: Scenario) -> None:
-    assert (await world.stations.inspect(forward(), HEALTHY)).health is HEALTHY
+    assert (await world.inspector.inspect(forward(), HEALTHY)).health is HEALTHY
     assert not any(one.path == "/version" for one in world.api.requests)
 
 
 async def test_forbidden_facts_are_missing_and_read_once(world: Scenario) -> None:
     world.api.denied |= {("*", "pods"), ("*", "nodes")}
     for _ in range(5):
-        known = await world.stations.inspect(forward(), HEALTHY)
-        assert (known.pod, known.node) == (None, None)
+        facts = await world.inspector.inspect(forward(), HEALTHY)
+        assert (facts.pod, facts.node) == (None, None)
     assert (world.count("pods"), world.count("nodes")) == (1, 1)
 
 
@@ -98,8 +100,8 @@ async def test_unresponsive_server_delays_by_two_seconds_at_most(
     world.api.stalled = True
     began = time.monotonic()
     for _ in range(10):
-        known = await world.stations.inspect(forward(), None)
-        assert (known.health, known.pod) == (None, None)
+        facts = await world.inspector.inspect(forward(), None)
+        assert (facts.health, facts.pod) == (None, None)
     assert time.monotonic() - began < 1.5
 
 
@@ -115,21 +117,21 @@ async def test_candidate_is_shown_without_a_pod(world: Scenario) -> None:
         (TargetKind.SELECTOR, "app=web"),
         (TargetKind.POD, "web-new"),
     ):
-        known = await world.stations.inspect(to(kind, name), HEALTHY)
-        assert known.pod is not None
-        assert known.pod.pod.name == "web-new"
+        facts = await world.inspector.inspect(to(kind, name), HEALTHY)
+        assert facts.pod is not None
+        assert facts.pod.pod.name == "web-new"
     # The one it was connected to last is gone.
-    known = await world.stations.inspect(forward(ForwardState.RECONNECTING), HEALTHY)
-    assert known.pod is not None
-    assert known.pod.pod.name == "web-new"
+    facts = await world.inspector.inspect(forward(ForwardState.RECONNECTING), HEALTHY)
+    assert facts.pod is not None
+    assert facts.pod.pod.name == "web-new"
 
 
 async def test_new_pod_is_read_at_once(world: Scenario) -> None:
     world.api.put("pods", pod("web-1"))
     world.api.put("pods", pod("web-2"))
-    first = await world.stations.inspect(forward(), HEALTHY)
+    first = await world.inspector.inspect(forward(), HEALTHY)
     moved = PodRef(namespace="shop", name="web-2", uid="uid-web-2", node="node-a")
-    second = await world.stations.inspect(forward(pod=moved), HEALTHY)
+    second = await world.inspector.inspect(forward(pod=moved), HEALTHY)
     assert first.pod is not None
     assert second.pod is not None
     assert (first.pod.pod.name, second.pod.pod.name) == ("web-1", "web-2")

@@ -1,1 +1,1 @@
-"""Helpers that every layer may use. They import only `model`, `errors` and each other."""
+"""Helpers of every layer. They import only `model`, `reasons`, `errors` and each other."""

@@ -1,7 +1,6 @@
-"""What a person types, parsed: targets, ports, addresses and durations as kubectl writes them.
+"""Parsers of user input: targets, ports, addresses and durations in kubectl's syntax.
 
-Pure. Everything that cannot be understood raises `UsageError` with a hint that shows the
-right form.
+Pure. Invalid input raises `UsageError` with a hint that shows the right form.
 """
 
 from __future__ import annotations
@@ -53,10 +52,10 @@ class PortPair:
 
 
 def parse_target(text: str) -> tuple[TargetKind, str]:
-    """`web-1`, `pod/web-1`, `svc/web`, `deployments.apps/web`, … as kind and name.
+    """Return kind and name of `web-1`, `pod/web-1`, `svc/web`, `deployments.apps/web`, ….
 
     Raises:
-        UsageError: Unknown kind, or a name no object can have.
+        UsageError: Unknown kind, or an invalid object name.
     """
     resource, slash, name = text.partition("/")
     if not slash:
@@ -77,15 +76,15 @@ def parse_target(text: str) -> tuple[TargetKind, str]:
 
 
 def _spellings_of_group(group: str) -> tuple[str, ...]:
-    """`deploy`, `deployments.apps` and `deployments.v1.apps` all mean the same."""
+    """Return the accepted group suffixes: `deploy`, `deployments.apps`, `deployments.v1.apps`."""
     return ("", group, f"v1.{group}") if group else ("", "v1", "v1.")
 
 
 def validate_selector(text: str) -> str:
-    """A label selector, checked only as far as a typing mistake shows; the server knows best.
+    """Return a label selector, checked only for obvious mistakes; the server validates it.
 
     Raises:
-        UsageError: Empty, or something that was meant to be a target.
+        UsageError: Empty, or a target.
     """
     selector = text.strip()
     prefix, slash, _ = selector.partition("/")
@@ -97,7 +96,7 @@ def validate_selector(text: str) -> str:
 
 
 def parse_port(text: str) -> PortPair:
-    """`8080`, `8080:80`, `:80`, `8080:http`, `:http` or `http`.
+    """Parse `8080`, `8080:80`, `:80`, `8080:http`, `:http` or `http`.
 
     Raises:
         UsageError: Not one of these forms, or a number out of range.
@@ -140,10 +139,10 @@ def _parse_local(text: str, whole: str) -> int:
 
 
 def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
-    """All ports of one command line.
+    """Parse all ports of one command line.
 
     Raises:
-        UsageError: None given, one is malformed, or two want the same local port.
+        UsageError: There is none, one is malformed, or two have the same local port.
     """
     if not texts:
         raise UsageError(
@@ -154,7 +153,7 @@ def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
     for pair in pairs:
         if pair.local and pair.local in seen:
             raise UsageError(
-                f"local port {pair.local} is given twice",
+                f"local port {pair.local} is used twice",
                 hint=f"choose another one, for example :{pair.remote} for any free port",
             )
         if pair.local:
@@ -163,7 +162,7 @@ def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
 
 
 def parse_addresses(texts: Iterable[str]) -> tuple[str, ...]:
-    """`--address` values: comma lists of IP addresses and `localhost`, without duplicates.
+    """Parse `--address` values: comma lists of IP addresses and `localhost`; drop duplicates.
 
     Raises:
         UsageError: One of them is neither.
@@ -184,17 +183,17 @@ def _parse_address(address: str, whole: str) -> str:
     except ValueError:
         raise UsageError(
             f'"{address or whole}" is not an address to listen on',
-            hint="there are IP addresses and localhost, for example 127.0.0.1,::1",
+            hint="use IP addresses or localhost, for example 127.0.0.1,::1",
         ) from None
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach an address `parse_addresses` returned."""
+    """Return whether only this machine can reach an address of `parse_addresses`."""
     return address == "localhost" or ipaddress.ip_address(address).is_loopback
 
 
 def parse_duration_s(text: str) -> float:
-    """`30`, `30s`, `500ms`, `1.5m` or `1h`, in seconds.
+    """Return the seconds of `30`, `30s`, `500ms`, `1.5m` or `1h`.
 
     Raises:
         UsageError: Not a duration, or more than a day.
@@ -211,7 +210,7 @@ def parse_duration_s(text: str) -> float:
 
 
 def parse_duration_value(value: object) -> float:
-    """A duration as it stands in a file: a number of seconds, or a text.
+    """Return the seconds of a duration in a file: a number of seconds, or a text.
 
     Raises:
         UsageError: Neither, or not from 0 to a day.
@@ -226,5 +225,5 @@ def parse_duration_value(value: object) -> float:
 
 
 def format_duration_arg(seconds: float) -> str:
-    """`30s`: a duration as `parse_duration_s` understands it."""
+    """Return a duration for `parse_duration_s`: `30s`."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"

@@ -1,4 +1,4 @@
-"""Files that are never half-written, and never lost: replaced in one step, or put aside."""
+"""Atomic replacement and quarantine of files."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_ASIDE = 10
+_MAX_QUARANTINED = 10
 
 
 def write_atomically(target: Path, data: bytes) -> os.stat_result:
-    """Put a new file in place of a file, or where there was none; a link stays a link.
+    """Replace or create a file in one step; a symbolic link is kept.
 
-    Whoever reads meanwhile, or after a loss of power, finds the old one or the new one, whole.
-    A new file is closed to others; an old one leaves its permissions to the new one.
+    A concurrent reader, or one after a power loss, finds the old or the new content, complete.
+    A new file is private (0600); an existing one keeps its permissions.
 
     Args:
-        target: The file; its folder is made if need be, closed to others.
-        data: All that is to be in it.
+        target: The file; its directory is created if missing, private (0700).
+        data: The new content.
 
     Returns:
-        The new file's status, as it was when it came into place.
+        The status of the new file.
 
     Raises:
-        OSError: The old file is untouched.
+        OSError: The old file is unchanged.
     """
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -49,23 +49,23 @@ def write_atomically(target: Path, data: bytes) -> os.stat_result:
 
 
 def file_identity(status: os.stat_result) -> tuple[int, int, int]:
-    """What is different as soon as somebody has written a file."""
+    """Return a value that changes whenever the file is written."""
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def quarantine(path: Path) -> Path:
-    """Give a file that cannot be understood another name: somebody may want it back.
+    """Rename an invalid file, so that its content is not lost.
 
     Returns:
         `NAME.bad`, or `NAME.bad.1` and so on.
 
     Raises:
-        OSError: It cannot be renamed, or there are too many of them already.
+        OSError: It cannot be renamed, or too many such files exist.
     """
     bad = path.with_name(f"{path.name}.bad")
-    names = (bad, *(bad.with_name(f"{bad.name}.{number}") for number in range(1, _ASIDE)))
-    aside = next((name for name in names if not os.path.lexists(name)), None)
-    if aside is None:
-        raise FileExistsError(errno.EEXIST, f"{bad} and {_ASIDE - 1} more are there")
-    path.rename(aside)
-    return aside
+    names = (bad, *(bad.with_name(f"{bad.name}.{number}") for number in range(1, _MAX_QUARANTINED)))
+    target = next((name for name in names if not os.path.lexists(name)), None)
+    if target is None:
+        raise FileExistsError(errno.EEXIST, f"{bad} and {_MAX_QUARANTINED - 1} more already exist")
+    path.rename(target)
+    return target

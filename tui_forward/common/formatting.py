@@ -1,4 +1,4 @@
-"""Figures as people read them: bytes, rates, durations. Pure."""
+"""Formatting of bytes, rates and durations. Pure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
-    """What flowed in each second, both ways together, as blocks: `▁▂▅█▂`; nothing for nothing."""
+    """Return the traffic of each second, both directions, as blocks: `▁▂▅█▂`; empty if none."""
     totals = [down + up for down, up in series]
     highest = max(totals, default=0)
     if not highest:

@@ -1,8 +1,7 @@
-"""Whole command lines: what somebody pastes becomes forwards, and a forward becomes a line.
+"""Command lines parsed into forwards, and a forward formatted as a command line.
 
-Pure. Understands `kubectl port-forward` as people have it in their notes and scripts, with
-prompts, line continuations, environment variables in front, several lines at once; and
-`tui-forward forward`.
+Pure. Parses `kubectl port-forward` as found in notes and scripts (prompts, line continuations,
+leading environment variables, several lines), and `tui-forward forward`.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _PROMPT = re.compile(r"^\s*(?:\$|>|%|❯|➜)\s+", re.MULTILINE)
 _REDIRECTED = re.compile(r"\s\d?(?:&>|>>?)\s*(?:&\d|[^\s;&|]+)")
 _CONTINUED = re.compile(r"\\\r?\n\s*")
 _COMMANDS = re.compile(r"port-forward|tui-forward\s+forward")
-# Options that have no say in what is forwarded.
+# Options that do not affect what is forwarded.
 _IGNORED_VALUES = frozenset(
     {"--pod-running-timeout", "--request-timeout", "--cache-dir", "-v", "--v",
      "--warnings-as-errors"}
@@ -52,18 +51,18 @@ _VALUES = {
 
 @dataclass
 class _Line:
-    """One command, word by word."""
+    """Options and words of one command."""
 
     options: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
 
     def last(self, name: str, default: str) -> str:
-        """The last value of an option, as command lines have it."""
+        """Return the last value of an option."""
         return self.options.get(name, [default])[-1]
 
 
 def is_forward_command(text: str) -> bool:
-    """Whether it is worth trying `parse_lines` on something that was pasted."""
+    """Return whether pasted text looks like a command of `parse_commands`."""
     return bool(_COMMANDS.search(text))
 
 
@@ -75,30 +74,30 @@ def parse_commands(
     bare: bool = False,
     defaults: ForwardDefaults = BUILT_IN,
 ) -> tuple[ForwardSpec, ...]:
-    """Every forward that some lines ask for, one for each port.
+    """Return the forwards of some command lines, one for each port.
 
     Args:
-        text: One command or several, as typed into a shell.
-        context: Where a line names none.
-        namespace: Likewise; empty leaves it to the session.
-        bare: What follows the command is enough: ``svc/web 8080:80``.
-        defaults: For what a line does not say.
+        text: One or several shell commands.
+        context: Default context.
+        namespace: Default namespace; empty leaves it to the session.
+        bare: Also accept arguments without the command: ``svc/web 8080:80``.
+        defaults: Defaults of the options.
 
     Raises:
-        UsageError: A line is no such command, or cannot be understood.
+        UsageError: A line is no such command, or is invalid.
     """
     joined = _PROMPT.sub("", _CONTINUED.sub(" ", text))
     specs: list[ForwardSpec] = []
     for line in joined.splitlines():
-        for command in _commands(_REDIRECTED.sub("", line)):
-            specs += _specs(_taken_apart(command, bare=bare), context, namespace, defaults)
+        for command in _split_commands(_REDIRECTED.sub("", line)):
+            specs += _make_specs(_parse_line(command, bare=bare), context, namespace, defaults)
     if not specs:
-        raise UsageError("there is no command here", hint=_EXAMPLE)
+        raise UsageError("the text contains no command", hint=_EXAMPLE)
     return tuple(specs)
 
 
-def _commands(line: str) -> list[list[str]]:
-    """The words of each command of a line: `a & b`, `a; b`, `a && b`."""
+def _split_commands(line: str) -> list[list[str]]:
+    """Return the words of each command of a line: `a & b`, `a; b`, `a && b`."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
     lexer.whitespace_split = True
     lexer.commenters = "#"
@@ -115,10 +114,10 @@ def _commands(line: str) -> list[list[str]]:
     return [command for command in commands if command]
 
 
-def _taken_apart(words: list[str], *, bare: bool) -> _Line:
+def _parse_line(words: list[str], *, bare: bool) -> _Line:
     while words and (_ENVIRONMENT.fullmatch(words[0]) or words[0] in ("sudo", "nohup", "exec")):
         if words[0].startswith("KUBECONFIG="):
-            raise _another_kubeconfig()
+            raise _kubeconfig_error()
         words = words[1:]
     program = PurePath(words[0]).name if words else ""
     if bare and program not in _KUBECTL and program != _OURS:
@@ -143,9 +142,9 @@ def _taken_apart(words: list[str], *, bare: bool) -> _Line:
         if not name.startswith("--") and len(name) > 2 and short in _VALUES:
             name, value, equals = short, word[2:].removeprefix("="), "="  # -nshop
         if name == "--kubeconfig":
-            raise _another_kubeconfig()
+            raise _kubeconfig_error()
         if name not in _VALUES and name not in _IGNORED_VALUES:
-            raise UsageError(f"{name} is not known here", hint=f"leave it out; {_EXAMPLE}")
+            raise UsageError(f"{name} is not supported", hint=f"leave it out; {_EXAMPLE}")
         if not equals:
             if not rest:
                 raise UsageError(f"{name} needs a value", hint=_EXAMPLE)
@@ -153,19 +152,19 @@ def _taken_apart(words: list[str], *, bare: bool) -> _Line:
         if name in _VALUES:
             line.options.setdefault(_VALUES[name], []).append(value)
     if line.words[:1] != [verb]:
-        raise UsageError(f"the line does not say {program} {verb}", hint=_EXAMPLE)
+        raise UsageError(f"the command is not {program} {verb}", hint=_EXAMPLE)
     del line.words[0]
     return line
 
 
-def _another_kubeconfig() -> UsageError:
+def _kubeconfig_error() -> UsageError:
     return UsageError(
-        "the line names a kubeconfig of its own",
+        "the command has its own kubeconfig",
         hint="start tui-forward with that kubeconfig, or leave it out",
     )
 
 
-def _specs(
+def _make_specs(
     line: _Line, context: str, namespace: str, defaults: ForwardDefaults
 ) -> list[ForwardSpec]:
     words = line.words
@@ -175,25 +174,25 @@ def _specs(
         kind, name = parse_target(words[0])
         words = words[1:]
     else:
-        raise UsageError("the line names nothing to forward to", hint=_EXAMPLE)
+        raise UsageError("the command has no target", hint=_EXAMPLE)
     transport = line.last("transport", TransportChoice.AUTO.value)
     try:
         chosen = TransportChoice(transport)
     except ValueError:
         choices = ", ".join(choice.value for choice in TransportChoice)
         raise UsageError(
-            f'"{transport}" is not a transport', hint=f"it is one of {choices}"
+            f'"{transport}" is not a transport', hint=f"use one of {choices}"
         ) from None
-    said = line.options
-    addresses = parse_addresses(said["address"]) if "address" in said else defaults.addresses
+    options = line.options
+    addresses = parse_addresses(options["address"]) if "address" in options else defaults.addresses
     queue_timeout_s = (
-        parse_duration_s(said["queue_timeout"][-1])
-        if "queue_timeout" in said
+        parse_duration_s(options["queue_timeout"][-1])
+        if "queue_timeout" in options
         else defaults.queue_timeout_s
     )
     half_close_timeout_s = (
-        parse_duration_s(said["half_close_timeout"][-1])
-        if "half_close_timeout" in said
+        parse_duration_s(options["half_close_timeout"][-1])
+        if "half_close_timeout" in options
         else defaults.half_close_timeout_s
     )
     return [
@@ -216,12 +215,12 @@ def _specs(
 
 
 def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str:
-    """The command that makes the same forward, to copy into a script or a colleague's chat.
+    """Return the command that starts the same forward.
 
     Args:
         spec: The forward.
-        defaults: Of whoever may type it here. Elsewhere those of the program count, so whatever
-            differs from one of them is said.
+        defaults: Defaults of this user. Elsewhere the built-in ones apply, so an option that
+            differs from either is written.
     """
     target = spec.target
     words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]

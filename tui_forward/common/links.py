@@ -1,4 +1,4 @@
-"""How to open what a forward leads to: guessed from the port's name and number, or asked."""
+"""Links to forwards: the scheme of a port by name and number, or by a probe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import PurePath
 from tui_forward.errors import ForwardError
 from tui_forward.model import Forward
 
-_SURE = {"https": "https", "tls": "https", "ssl": "https", "http": "http", "http1": "http"}
+_APP_PROTOCOLS = {"https": "https", "tls": "https", "ssl": "https", "http": "http", "http1": "http"}
 _NAMES_HTTPS = ("https", "webhook")
 _NAMES_HTTP = (
     "http", "web", "www", "ui", "dashboard", "admin", "console", "metrics", "prom", "grafana",
     "health", "frontend", "site", "status", "management", "swagger", "pgadmin", "phpmyadmin",
 )  # fmt: skip
-# These win over whatever else the name says: "grpc-health", "h2c".
+# These take precedence over other parts of a name: "grpc-health", "h2c".
 _NAMES_GRPC = ("grpc", "h2c", "http2")
 _NAMES_OTHER = (
     "postgres", "pg", "psql", "mysql", "redis", "mongo", "kafka", "amqp", "rabbit", "nats",
@@ -33,37 +33,37 @@ _OTHER = frozenset(
     {21, 22, 25, 53, 389, 636, 1433, 1521, 1883, 2181, 2379, 3306, 4222, 5432, 5433, 5672, 6379,
      7000, 7687, 9042, 9092, 11211, 26257, 27017, 50051}
 )  # fmt: skip
-_DEFAULT = {"http": 80, "https": 443}
-_ANSWER_BYTES = 5
-# They would draw over the dashboard.
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_RESPONSE_BYTES = 5
+# Browsers that run in the terminal would overwrite the dashboard.
 _TERMINAL_BROWSERS = frozenset({"lynx", "w3m", "links", "links2", "elinks", "www-browser"})
-# "Any address" is where one listens, not where one connects to.
-_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+# The wildcard address can be listened on, but not connected to.
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Scheme(StrEnum):
-    """What a browser can open."""
+    """URL schemes of a browser."""
 
     HTTP = "http"
     HTTPS = "https"
 
 
 def guess_scheme(number: int, name: str = "", app_protocol: str = "") -> Scheme | bool:
-    """What a port speaks, by what it declares, its name and its number.
+    """Return the scheme of a port by its declaration, name and number.
 
     Args:
         number: The port in the pod.
-        name: Of the port; may be empty.
+        name: Its name; may be empty.
         app_protocol: `appProtocol` of a service port ("http", "kubernetes.io/h2c"); may be empty.
 
     Returns:
-        A scheme; False where it is surely nothing for a browser; True where one has to ask.
+        A scheme; False if a browser surely cannot open it; True if it must be probed.
     """
     declared = app_protocol.lower().rpartition("/")[2]
     if declared:
         if declared in ("ws", "wss"):
             return Scheme.HTTPS if declared == "wss" else Scheme.HTTP
-        return Scheme(_SURE[declared]) if declared in _SURE else False
+        return Scheme(_APP_PROTOCOLS[declared]) if declared in _APP_PROTOCOLS else False
     parts = name.lower().replace("_", "-").split("-")
     for part in parts:
         if part in ("http", "https"):
@@ -84,7 +84,7 @@ def guess_scheme(number: int, name: str = "", app_protocol: str = "") -> Scheme 
 
 
 def scheme_of(forward: Forward) -> Scheme | bool:
-    """What a forward leads to, as far as its port tells; see `guess`."""
+    """Return the scheme of a forward; see `guess_scheme`."""
     port = forward.spec.target.port
     if port.isdecimal():
         return guess_scheme(forward.remote_port or int(port))
@@ -92,15 +92,15 @@ def scheme_of(forward: Forward) -> Scheme | bool:
 
 
 def local_endpoint(forward: Forward) -> tuple[str, int] | None:
-    """Host and port to connect to; IPv4 if there is one. None before it listens."""
+    """Return host and port to connect to, IPv4 if possible; None before it listens."""
     if not forward.listening:
         return None
-    here = min(forward.listening, key=lambda address: ":" in address.host)
-    return _REACHED.get(here.host, here.host), here.port
+    local = min(forward.listening, key=lambda address: ":" in address.host)
+    return _LOOPBACK_OF.get(local.host, local.host), local.port
 
 
 def address_text(forward: Forward) -> str:
-    """What to paste: a URL where a browser takes it, else `host:port`; "" before it listens."""
+    """Return a URL if a browser can open it, else `host:port`; empty before it listens."""
     local = local_endpoint(forward)
     if local is None:
         return ""
@@ -112,26 +112,26 @@ def address_text(forward: Forward) -> str:
 
 
 async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | None:
-    """Ask what listens behind a local address: TLS, or plain HTTP. Safe to cancel.
+    """Detect TLS or plain HTTP behind a local address. Safe to cancel.
 
-    Makes one or two connections of its own.
+    Opens one or two connections.
 
     Args:
         host: Local address.
         port: Local port.
-        timeout_s: For each try.
+        timeout_s: For each attempt.
 
     Returns:
-        None where it speaks neither, or says nothing.
+        None if it is neither, or does not respond.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # it is a question, nothing is said that needs trust
+    context.check_hostname = False  # only a probe: no data is sent
     context.verify_mode = ssl.CERT_NONE
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
-        # An alert is TLS as well: it wants another name, or a certificate of ours.
+        # An alert is TLS, too: the server requires another name or a client certificate.
         if "ALERT" in (error.reason or ""):
             return Scheme.HTTPS
     except (OSError, TimeoutError, EOFError):
@@ -144,25 +144,25 @@ async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | Non
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                answer = await reader.readexactly(_ANSWER_BYTES)
+                response = await reader.readexactly(_RESPONSE_BYTES)
             finally:
                 writer.close()
     except (OSError, TimeoutError, EOFError):
         return None
-    return Scheme.HTTP if answer == b"HTTP/" else None
+    return Scheme.HTTP if response == b"HTTP/" else None
 
 
 def url(scheme: Scheme, host: str, port: int) -> str:
-    """The address a browser takes."""
+    """Return a URL."""
     shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}" + ("" if _DEFAULT[scheme] == port else f":{port}") + "/"
+    return f"{scheme}://{shown}" + ("" if _DEFAULT_PORTS[scheme] == port else f":{port}") + "/"
 
 
 async def open_in_browser(address: str) -> None:
-    """Have the system's browser show an address. Does not wait for the browser.
+    """Open an address in the system's browser. Does not wait for the browser.
 
     Raises:
-        ForwardError: There is none that can be started from here.
+        ForwardError: No browser can be started.
     """
     try:
         opened = await asyncio.to_thread(_open, address)
@@ -170,15 +170,15 @@ async def open_in_browser(address: str) -> None:
         opened = False
     if not opened:
         raise ForwardError(
-            f"no browser can be started from here for {address}",
-            hint="Copy the address with y, and paste it where there is one",
+            f"no browser can be started for {address}",
+            hint="Copy the address with y, and paste it into a browser",
         )
 
 
 def _open(address: str) -> bool:
-    """Blocks; a browser that runs in the terminal counts as none.
+    """Open a graphical browser; blocks.
 
-    Without a screen, over ssh, those are all that `webbrowser` finds.
+    Without a display (over ssh) `webbrowser` finds terminal browsers only.
     """
     try:
         name = getattr(webbrowser.get(), "name", "")

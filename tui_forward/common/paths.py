@@ -1,4 +1,4 @@
-"""Where the person's files are: what they write, and what is remembered for them."""
+"""Paths of the user's files: configuration and state."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ _NAME = "tui-forward"
 
 
 def settings_file() -> Path:
-    """The file with theme, keys and habits."""
+    """Return the file with theme, keys and preferences."""
     return user_config_path(_NAME) / "settings.toml"
 
 
 def profiles_dir() -> Path:
-    """The folder of the person's own profiles."""
+    """Return the directory of the user's own profiles."""
     return user_config_path(_NAME) / "profiles"
 
 
 def trusted_profiles_file() -> Path:
-    """The file that says which of somebody else's profiles were agreed to."""
+    """Return the file with the profiles of others that the user trusts."""
     return user_state_path(_NAME) / "trusted.json"
 
 
 def favorites_file() -> Path:
-    """The file with favourites and what was used lately."""
+    """Return the file with favorites and recently used objects."""
     return user_state_path(_NAME) / "browse.json"
 
 
 def view_state_file() -> Path:
-    """The file that says where the person was in the dashboard."""
+    """Return the file with the view state of the dashboard."""
     return user_state_path(_NAME) / "places.json"
 
 
 def sessions_dir() -> Path:
-    """The folder where engine processes write down what is on."""
+    """Return the directory of saved sessions."""
     return user_state_path(_NAME) / "sessions"
 
 
 def logs_dir() -> Path:
-    """The folder where engine processes log."""
+    """Return the directory of engine logs."""
     return user_log_path(_NAME, appauthor=False)
 
 
 def crash_report_file() -> Path:
-    """The file with the last bug of the dashboard."""
+    """Return the file with the last crash report of the dashboard."""
     return user_state_path(_NAME) / "crash.log"

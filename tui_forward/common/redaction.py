@@ -1,4 +1,4 @@
-"""Taking secrets out of text that other programs wrote before a person sees it."""
+"""Redaction of secrets in texts of other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 _HIDDEN = "[redacted]"
 _PATTERNS = (
-    # JSON Web Tokens, wherever they stand.
+    # JSON Web Tokens.
     re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
     re.compile(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
@@ -24,12 +24,12 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 
 
 def redact(text: str, secrets: Iterable[str] = (), *, limit: int = 400) -> str:
-    """Text fit to be shown: no known secret, nothing that looks like one, one short line.
+    """Return a text without known secrets and secret-like parts, as one short line.
 
     Args:
-        text: What a plugin or a server said.
+        text: Output of a plugin or a server.
         secrets: Values known to be secret.
-        limit: Longest result; the end of the text is kept, where errors stand.
+        limit: Maximum length; the end of the text, which has the error, is kept.
     """
     for secret in sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)

@@ -1,7 +1,6 @@
-"""What flowed through each forward lately: exact amounts per second, bounded. Pure.
+"""Traffic of each forward per second, exact and bounded. Pure.
 
-The engine keeps it, so that a screen that is opened later knows what was before; a screen then
-goes on by itself.
+The engine keeps it for screens that are opened later; a screen then continues on its own.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tui_forward.model import Forward, TrafficHistory
 
-_KEPT = 600  # ten minutes of seconds
+_MAX_SECONDS = 600  # ten minutes of seconds
 
 
 @dataclass(slots=True)
@@ -21,33 +20,33 @@ class _History:
     from_pod: int
     to_pod: int
     # Bytes from and to the pod within each second, oldest first.
-    seconds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    seconds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
 
 
 class TrafficHistories:
-    """The last ten minutes of every forward, second by second.
+    """The last ten minutes of every forward, per second.
 
-    Amounts are differences of the exact counters, so nothing is smoothed and nothing is lost
-    between two looks; what came in a pause of the looks is spread over it evenly.
+    Amounts are differences of the exact counters: nothing is smoothed, and nothing is lost
+    between two samples; bytes of a longer gap are spread over it evenly.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, _History] = {}
+        self._histories: dict[str, _History] = {}
 
     def sample(self, forwards: Iterable[Forward], now: float) -> None:
-        """Look at the counters.
+        """Sample the counters.
 
         Args:
-            forwards: All there are; others are forgotten.
-            now: Seconds on a clock that does not jump.
+            forwards: All forwards; histories of others are dropped.
+            now: Monotonic seconds.
         """
         seen = set()
         for forward in forwards:
             seen.add(forward.id)
             counters = forward.counters
-            history = self._known.get(forward.id)
+            history = self._histories.get(forward.id)
             if history is None:
-                self._known[forward.id] = _History(
+                self._histories[forward.id] = _History(
                     now, counters.bytes_from_pod, counters.bytes_to_pod
                 )
                 continue
@@ -56,37 +55,37 @@ class TrafficHistories:
                 continue
             down = counters.bytes_from_pod - history.from_pod
             up = counters.bytes_to_pod - history.to_pod
-            for second in range(min(passed, _KEPT)):
+            for second in range(min(passed, _MAX_SECONDS)):
                 history.seconds.append((_part(down, second, passed), _part(up, second, passed)))
             history.at += passed
             history.from_pod, history.to_pod = counters.bytes_from_pod, counters.bytes_to_pod
-        for gone in self._known.keys() - seen:
-            del self._known[gone]
+        for gone in self._histories.keys() - seen:
+            del self._histories[gone]
 
     def series(self, forward_id: str, seconds: int) -> list[tuple[int, int]]:
-        """Bytes from and to the pod within each of the last seconds, oldest first.
+        """Return bytes from and to the pod within each of the last seconds, oldest first.
 
-        Shorter when the forward is not known for that long.
+        Shorter for a younger forward.
         """
-        history = self._known.get(forward_id)
+        history = self._histories.get(forward_id)
         return list(history.seconds)[-seconds:] if history is not None else []
 
     def export(self) -> tuple[TrafficHistory, ...]:
-        """All of it, for somebody who comes later."""
+        """Return all histories, for `merge`."""
         return tuple(
             TrafficHistory(forward_id=forward_id, seconds=tuple(history.seconds))
-            for forward_id, history in self._known.items()
+            for forward_id, history in self._histories.items()
             if history.seconds
         )
 
-    def merge(self, told: Iterable[TrafficHistory]) -> None:
-        """What was before one began to look; of forwards one has looked at already."""
-        for one in told:
-            history = self._known.get(one.forward_id)
+    def merge(self, exported: Iterable[TrafficHistory]) -> None:
+        """Replace the histories of sampled forwards by longer exported ones."""
+        for one in exported:
+            history = self._histories.get(one.forward_id)
             if history is not None and len(one.seconds) > len(history.seconds):
-                history.seconds = deque(one.seconds, maxlen=_KEPT)
+                history.seconds = deque(one.seconds, maxlen=_MAX_SECONDS)
 
 
 def _part(amount: int, place: int, count: int) -> int:
-    """An amount in equal parts that add up to it again."""
+    """Return one of `count` equal parts that add up to the amount."""
     return amount * (place + 1) // count - amount * place // count

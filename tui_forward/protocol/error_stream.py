@@ -1,4 +1,4 @@
-"""Texts of the error stream, read into causes, and the same texts written by a server.
+"""Texts of the error stream, parsed into reason codes, and written for a server.
 
 The wording is that of the runtimes: containerd (`sandbox_portforward_linux.go`), CRI-O,
 dockershim (`docker_streaming_others.go`), and of the streaming server of the CRI, which
@@ -125,12 +125,12 @@ def find_code(text: str) -> ReasonCode | None:
 
 
 def forwarding_error(port: int, sandbox_id: str, cause: str) -> str:
-    """What a streaming server writes on the error stream; the uid is always empty."""
+    """Return the text a streaming server writes on the error stream; the uid is always empty."""
     return f"error forwarding port {port} to pod {sandbox_id}, uid : {cause}"
 
 
 def containerd_dial_error(port: int, netns_path: str, netns: str, ipv4: str, ipv6: str) -> str:
-    """The cause containerd gives when neither address could be dialled, trailing blank included."""
+    """Return containerd's cause if neither address could be dialed, with its trailing blank."""
     return (
         f'failed to execute portforward in network namespace "{netns_path}": '
         f'failed to connect to localhost:{port} inside namespace "{netns}", '
@@ -139,22 +139,22 @@ def containerd_dial_error(port: int, netns_path: str, netns: str, ipv4: str, ipv
 
 
 def containerd_copy_error(netns_path: str, error: str) -> str:
-    """The cause containerd gives when the connection broke later (`read tcp4 …: …`)."""
+    """Return containerd's cause if the connection broke later (`read tcp4 …: …`)."""
     return f'failed to execute portforward in network namespace "{netns_path}": {error}'
 
 
 def containerd_sandbox_closed(sandbox_id: str) -> str:
-    """The cause containerd gives once the sandbox was stopped."""
+    """Return containerd's cause after the sandbox was stopped."""
     return f'network namespace for sandbox "{sandbox_id}" is closed'
 
 
 def containerd_sandbox_missing(sandbox_id: str) -> str:
-    """The cause containerd gives once the sandbox was removed."""
+    """Return containerd's cause after the sandbox was removed."""
     return f'failed to find sandbox "{sandbox_id}" in store: not found'
 
 
 def crio_dial_error(port: int, netns_path: str, netns: str, error: str) -> str:
-    """The cause CRI-O gives when the port could not be dialled."""
+    """Return CRI-O's cause if the port could not be dialed."""
     return (
         f'port forward into network namespace "{netns_path}": '
         f"failed to connect to localhost:{port} inside namespace {netns}: {error}"
@@ -162,5 +162,5 @@ def crio_dial_error(port: int, netns_path: str, netns: str, error: str) -> str:
 
 
 def dockershim_exit_error(stderr: str, *, status: int = 1) -> str:
-    """The cause dockershim gives when socat failed."""
+    """Return dockershim's cause if socat failed."""
     return f"exit status {status}: {stderr}"

@@ -1,7 +1,7 @@
-"""The way of a forward's connections as stations, with what is known of each. Pure.
+"""Hops of a forward's network path, with the facts about each. Pure.
 
-What is broken is `verdict`'s business; this puts facts into words and marks the stations.
-Names and texts come from a cluster, so nothing leaves here with control characters in it.
+`diagnosis` finds the failed hop; this module formats facts and sets the states. Names and texts
+come from a cluster, so control characters are stripped.
 """
 
 from __future__ import annotations
@@ -40,81 +40,81 @@ _MAX_TEXT = 300
 
 def build_hops(
     forward: Forward,
-    obstacle: Reason | None,
-    known: ClusterFacts,
+    cause: Reason | None,
+    facts: ClusterFacts,
     connections: Sequence[Connection] = (),
 ) -> tuple[Hop, ...]:
-    """The six stations, in the order of `HopKind`.
+    """Return the six hops, in the order of `HopKind`.
 
     Args:
-        forward: The forward as it stands.
-        obstacle: What keeps it from being ready.
-        known: What the API server tells.
-        connections: Its connections, the recently closed ones included, oldest first.
+        forward: The forward.
+        cause: Why it is not ready.
+        facts: What the API server reports.
+        connections: Its connections, recently closed ones included, oldest first.
     """
-    verdict = diagnose(forward, obstacle, known, latest_refusal(forward, connections))
-    way = _HopBuilder(forward, known, connections)
-    return tuple(_marked(_DRAWN[kind](way), way, verdict) for kind in HopKind)
+    diagnosis = diagnose(forward, cause, facts, latest_refusal(forward, connections))
+    path = _Path(forward, facts, connections)
+    return tuple(_with_state(_BUILDERS[kind](path), path, diagnosis) for kind in HopKind)
 
 
 @dataclass(frozen=True, slots=True)
-class _HopBuilder:
+class _Path:
     forward: Forward
-    known: ClusterFacts
+    facts: ClusterFacts
     connections: Sequence[Connection]
 
     @property
     def node(self) -> str:
-        """Name of the node; empty while the pod has none."""
-        if self.known.pod is not None:
-            return self.known.pod.pod.node
+        """Return the name of the node; empty while the pod has none."""
+        if self.facts.pod is not None:
+            return self.facts.pod.pod.node
         return self.forward.pod.node if self.forward.pod is not None else ""
 
 
-# Marks --------------------------------------------------------------------------------
+# States -------------------------------------------------------------------------------
 
 _ORDER = tuple(HopKind)
 
 
-def _marked(hop: Hop, way: _HopBuilder, verdict: Diagnosis) -> Hop:
-    state = _state(hop.kind, way, verdict)
+def _with_state(hop: Hop, path: _Path, diagnosis: Diagnosis) -> Hop:
+    state = _state(hop.kind, path, diagnosis)
     broken = state is HopState.BROKEN
     return Hop(
         kind=hop.kind,
         name=_text(hop.name),
         facts=tuple(_text(fact) for fact in hop.facts if fact),
         state=state,
-        latency_s=None if broken else hop.latency_s,  # it was measured before
-        code=verdict.code if broken else hop.code,
-        error=_text(verdict.error if broken else hop.error),
-        hint=_text(verdict.hint if broken else hop.hint),
+        latency_s=None if broken else hop.latency_s,  # measured before the failure
+        code=diagnosis.code if broken else hop.code,
+        error=_text(diagnosis.error if broken else hop.error),
+        hint=_text(diagnosis.hint if broken else hop.hint),
     )
 
 
-def _state(kind: HopKind, way: _HopBuilder, verdict: Diagnosis) -> HopState:
-    forward, known = way.forward, way.known
-    if verdict.hop is not None:
-        distance = _ORDER.index(kind) - _ORDER.index(verdict.hop)
+def _state(kind: HopKind, path: _Path, diagnosis: Diagnosis) -> HopState:
+    forward, facts = path.forward, path.facts
+    if diagnosis.hop is not None:
+        distance = _ORDER.index(kind) - _ORDER.index(diagnosis.hop)
         if distance >= 0:
             return HopState.BROKEN if distance == 0 else HopState.UNKNOWN
-        # A pod that no node was found for has no kubelet that could be all right.
-        nowhere = kind in (HopKind.KUBELET, HopKind.RUNTIME) and not way.node
-        return HopState.UNKNOWN if nowhere else HopState.OK
+        # A pod without a node has no kubelet.
+        unscheduled = kind in (HopKind.KUBELET, HopKind.RUNTIME) and not path.node
+        return HopState.UNKNOWN if unscheduled else HopState.OK
     if forward.state is ForwardState.READY:
         return HopState.OK
-    # Nothing is broken, and nothing has come through: as far as is known.
+    # No hop has failed, and no tunnel is up: OK is only what is certain.
     if kind is HopKind.LOCAL and forward.listening:
         return HopState.OK
-    answers = known.health is not None and known.health.ok is True
-    on = forward.listening and forward.state is not ForwardState.STOPPED
-    return HopState.OK if kind is HopKind.API and answers and on else HopState.UNKNOWN
+    answering = facts.health is not None and facts.health.ok is True
+    is_active = forward.listening and forward.state is not ForwardState.STOPPED
+    return HopState.OK if kind is HopKind.API and answering and is_active else HopState.UNKNOWN
 
 
 # Facts --------------------------------------------------------------------------------
 
 
-def _local(way: _HopBuilder) -> Hop:
-    forward = way.forward
+def _local(path: _Path) -> Hop:
+    forward = path.forward
     spec = forward.spec
     if forward.listening:
         first, *others = (str(address) for address in forward.listening)
@@ -123,56 +123,56 @@ def _local(way: _HopBuilder) -> Hop:
         port = f":{spec.local_port}" if spec.local_port else ""
         first, facts = f"{spec.addresses[0]}{port}", ["not listening"]
     if forward.queued:
-        facts.append(f"{_count(forward.queued, 'connection')} waiting")
+        facts.append(f"{_count(forward.queued, 'connection')} queued")
     return Hop(kind=HopKind.LOCAL, name=first, facts=tuple(facts))
 
 
-def _api(way: _HopBuilder) -> Hop:
-    health = way.known.health
-    context = f"context {way.forward.spec.target.context}"
+def _api(path: _Path) -> Hop:
+    health = path.facts.health
+    context = f"context {path.forward.spec.target.context}"
     if health is None:
-        return Hop(kind=HopKind.API, name=way.known.server, facts=(context,))
-    ill = health.ok is False
+        return Hop(kind=HopKind.API, name=path.facts.server, facts=(context,))
+    failed = health.ok is False
     return Hop(
         kind=HopKind.API,
-        name=health.server or way.known.server,
+        name=health.server or path.facts.server,
         facts=(health.version, context),
         latency_s=health.latency_s,
-        code=health.code if ill else None,
-        error=health.error if ill else "",
-        hint=health.hint if ill else "",
+        code=health.code if failed else None,
+        error=health.error if failed else "",
+        hint=health.hint if failed else "",
     )
 
 
-def _kubelet(way: _HopBuilder) -> Hop:
-    node = way.known.node
+def _kubelet(path: _Path) -> Hop:
+    node = path.facts.node
     if node is None:
-        return Hop(kind=HopKind.KUBELET, name=way.node)
+        return Hop(kind=HopKind.KUBELET, name=path.node)
     ready = {True: "Ready", False: "NotReady", None: ""}[node.ready]
     version = f"kubelet {node.kubelet}" if node.kubelet else ""
-    return Hop(kind=HopKind.KUBELET, name=way.node, facts=(node.address, version, ready))
+    return Hop(kind=HopKind.KUBELET, name=path.node, facts=(node.address, version, ready))
 
 
-def _runtime(way: _HopBuilder) -> Hop:
-    forward, known = way.forward, way.known
-    name = known.node.runtime if known.node is not None else ""
-    if not name and known.pod is not None:
-        name = known.pod.runtime
+def _runtime(path: _Path) -> Hop:
+    forward, facts = path.forward, path.facts
+    name = facts.node.runtime if facts.node is not None else ""
+    if not name and facts.pod is not None:
+        name = facts.pod.runtime
     tunnels = ""
     if forward.tunnels:
         by = _TRANSPORTS.get(forward.transport, "") if forward.transport is not None else ""
         tunnels = _count(forward.tunnels, "tunnel") + by
-    # Whoever ends the tunnel answers its PINGs, and that is the runtime's streaming server.
+    # The runtime's streaming server terminates the tunnel and answers its PINGs.
     return Hop(kind=HopKind.RUNTIME, name=name, facts=(tunnels,), latency_s=forward.round_trip_s)
 
 
-def _pod(way: _HopBuilder) -> Hop:
-    forward = way.forward
-    if way.known.pod is None:
+def _pod(path: _Path) -> Hop:
+    forward = path.forward
+    if path.facts.pod is None:
         target = forward.spec.target
         named = target.name if target.kind is TargetKind.POD else ""
         return Hop(kind=HopKind.POD, name=forward.pod.name if forward.pod is not None else named)
-    pod = way.known.pod.pod
+    pod = path.facts.pod.pod
     ready = "ready" if pod.ready else "not ready"
     facts = (
         pod.status or pod.phase,
@@ -184,17 +184,17 @@ def _pod(way: _HopBuilder) -> Hop:
     return Hop(kind=HopKind.POD, name=pod.name, facts=facts)
 
 
-def _port(way: _HopBuilder) -> Hop:
-    forward = way.forward
+def _port(path: _Path) -> Hop:
+    forward = path.forward
     if forward.remote_port is None:
         return Hop(kind=HopKind.PORT, name=forward.spec.target.port)
-    facts = [*_declaration(way, forward.remote_port), _refused(way)]
+    facts = [*_declaration(path, forward.remote_port), _refused(path)]
     if forward.round_trip_s is not None:
         facts.append(f"{_milliseconds(forward.round_trip_s)} through the whole chain")
     return Hop(kind=HopKind.PORT, name=str(forward.remote_port), facts=tuple(facts))
 
 
-_DRAWN: dict[HopKind, Callable[[_HopBuilder], Hop]] = {
+_BUILDERS: dict[HopKind, Callable[[_Path], Hop]] = {
     HopKind.LOCAL: _local,
     HopKind.API: _api,
     HopKind.KUBELET: _kubelet,
@@ -204,23 +204,23 @@ _DRAWN: dict[HopKind, Callable[[_HopBuilder], Hop]] = {
 }
 
 
-# Words --------------------------------------------------------------------------------
+# Texts --------------------------------------------------------------------------------
 
 
-def _declaration(way: _HopBuilder, port: int) -> tuple[str, ...]:
-    """Name of a port and its container, where a container declares it."""
-    if way.known.pod is None:
+def _declaration(path: _Path, port: int) -> tuple[str, ...]:
+    """Return the name of a port and its container, if a container declares it."""
+    if path.facts.pod is None:
         return ()
-    for declared in way.known.pod.pod.ports:
+    for declared in path.facts.pod.pod.ports:
         if declared.number == port and declared.protocol is PortProtocol.TCP:
             return declared.name, f"container {declared.container}"
     return ("declared by no container",)
 
 
-def _refused(way: _HopBuilder) -> str:
-    """How many of the connections that ended lately were refused; empty if none was."""
-    ended = [one for one in way.connections if one.state is ConnectionState.CLOSED]
-    refused = sum(latest_refusal(way.forward, (one,)) is not None for one in ended)
+def _refused(path: _Path) -> str:
+    """Return how many of the recently closed connections were refused; empty if none."""
+    ended = [one for one in path.connections if one.state is ConnectionState.CLOSED]
+    refused = sum(latest_refusal(path.forward, (one,)) is not None for one in ended)
     return f"refused {refused} of the last {_count(len(ended), 'connection')}" if refused else ""
 
 
