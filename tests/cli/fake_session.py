@@ -62,7 +62,7 @@ class FakeSession:
         self.closed = False
         self.history_list: tuple[TrafficHistory, ...] = ()
         self.keep_running = False
-        self.kept_if_lost = False
+        self.keep_running_if_lost = False
         self.expected = 1  # number of forwards that a test waits for
         self.broken: TuiForwardError | None = None
         self._events: list[Event] = []
@@ -102,7 +102,7 @@ class FakeSession:
         )
         self.change(forward_id, ForwardState.READY, "pod web-1")
 
-    def stand_in_for(self, forward_id: str, pod: str, port: int) -> None:
+    def set_pod(self, forward_id: str, pod: str, port: int) -> None:
         """Set the pod and the remote port of a forward."""
         namespace = self.forwards[forward_id].spec.target.namespace
         self.update(
@@ -122,7 +122,7 @@ class FakeSession:
         self._events.append(msgspec.structs.replace(event, **fields))
         self._wake()
 
-    def break_(self, error: TuiForwardError) -> None:
+    def fail(self, error: TuiForwardError) -> None:
         """Fail all further requests."""
         self.broken = error
         self._wake()
@@ -166,12 +166,12 @@ class FakeSession:
         self.calls.append(("reconnect", forward_id))
 
     async def set_keep_running(self, on: bool) -> None:
-        self.calls.append(("keep", on))
+        self.calls.append(("set_keep_running", on))
         self.keep_running = on
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
-        self.calls.append(("keep_if_lost", on))
-        self.kept_if_lost = on
+        self.calls.append(("set_keep_running_if_lost", on))
+        self.keep_running_if_lost = on
 
     async def close_connection(self, connection_id: int) -> None:
         self.calls.append(("close_connection", connection_id))

@@ -217,7 +217,7 @@ async def test_lost_engine_fails_the_command(lines: Lines) -> None:
     session = FakeSession(ready_at())
     task, _ = await started(session, lines, spec())
     await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
-    session.break_(TransportError("the engine process has ended"))
+    session.fail(TransportError("the engine process has ended"))
     with pytest.raises(TransportError, match="engine process"):
         await task
 

@@ -50,7 +50,7 @@ def shop(*names: str) -> FakeSession:
         session.make_ready(forward_id, 8080 + len(session.forwards))
         target = session.forwards[forward_id].spec.target
         port = next((p.number for p in PORTS if target.port in (p.name, str(p.number))), 80)
-        session.stand_in_for(forward_id, target.name, port)
+        session.set_pod(forward_id, target.name, port)
 
     session = FakeSession(on_start)
     session.views[SHOP] = view(*(pod(name) for name in names or ("web-1", "web-2", "web-3")))

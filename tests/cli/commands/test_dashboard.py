@@ -81,7 +81,7 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     assert "forwards keep running" in news[1]
     assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
     assert len(session.forwards) == 1
-    assert not session.kept_if_lost, "the user quit the second one"
+    assert not session.keep_running_if_lost, "the user quit the second one"
 
 
 async def test_forwards_keep_running_after_repeated_crashes(
@@ -99,7 +99,7 @@ async def test_forwards_keep_running_after_repeated_crashes(
     await session.start(WEB)
     with pytest.raises(TuiForwardError, match="crashed repeatedly; 1 forward keeps running; see"):
         await dashboard.show_dashboard(None, context=None, namespace="shop")
-    assert session.kept_if_lost
+    assert session.keep_running_if_lost
 
 
 @pytest.mark.parametrize("keep_running", ["ask", "always", "never"])
@@ -125,7 +125,7 @@ async def test_dashboard_that_gets_a_signal_reports_running_forwards(
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
     keeps_running = keep_running != "never"
-    assert session.kept_if_lost is keeps_running
+    assert session.keep_running_if_lost is keeps_running
     assert ("1 forward keeps running" in capsys.readouterr().err) is keeps_running
 
 

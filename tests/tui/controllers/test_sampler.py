@@ -34,7 +34,7 @@ async def test_lost_engine_is_shown_and_recovers() -> None:
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
-        session.break_(TransportError("the engine process has ended"))
+        session.fail(TransportError("the engine process has ended"))
         await shows(app, "■ the engine process has ended", "web-1")
         await pilot.press("1", "tab", "x", "r", "question_mark", "escape")
         session.broken = None

@@ -27,10 +27,11 @@ _TRANSIENT = frozenset({ForwardState.STARTING, ForwardState.CONNECTING})
 @kubeconfig_option
 @log_options
 def restart(kubeconfig: str | None) -> int:
-    """Restart the engine without closing ports; needed after an update of tui-forward.
+    """Restart the engine without closing ports.
 
-    New connections wait for a moment. Open connections continue in the old process until they
-    end, for at most 10 minutes.
+    Needed after an update of tui-forward, or to change the engine's log level. New connections
+    wait for a moment. Open connections continue in the old process until they end, for at most
+    10 minutes.
     """
     return asyncio.run(_restart(kubeconfig))
 

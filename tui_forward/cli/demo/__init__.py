@@ -14,7 +14,9 @@ from tui_forward.cli.log_options import log_options
 
 @click.command(short_help="Try the dashboard on the embedded cluster, or print a report.")
 @click.option("--report", is_flag=True, help="Print the report, even on a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, one per check.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the report, one JSON object per check."
+)
 @log_options
 @click.pass_context
 def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
