@@ -94,7 +94,7 @@ class TuiForwardApp(ThemedApp[None]):
     Attributes:
         dashboard: The main screen.
         scope: Switches context and namespace.
-        view_state: Saves what is on show.
+        view_state: Saves what is shown.
         quitting: Whether forwards keep running, and the message after the end.
     """
 
@@ -189,7 +189,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     @property
     def cluster_state(self) -> ClusterState:
-        """The cluster on show."""
+        """The cluster shown."""
         return self.dashboard.cluster_state
 
     def get_default_screen(self) -> Dashboard:

@@ -36,7 +36,7 @@ class FormController:
         forwards: Starts and replaces forwards.
         favorites: Records which entries were used.
         defaults: Returns the settings of new forwards.
-        cluster_state: Returns the cluster on show.
+        cluster_state: Returns the cluster shown.
     """
 
     def __init__(

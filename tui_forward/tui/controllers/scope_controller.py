@@ -1,4 +1,4 @@
-"""Chooses the context and the namespace on show, and keeps the favorites."""
+"""Chooses the context and the namespace shown, and keeps the favorites."""
 
 from __future__ import annotations
 

@@ -114,12 +114,12 @@ class Dashboard(StaticFocusScreen[None]):
 
     @property
     def cluster_state(self) -> ClusterState:
-        """The cluster on show."""
+        """The cluster shown."""
         return self.entry_table.entries.cluster_state
 
     @property
     def sampled_connections(self) -> str | None:
-        """Id of the forward whose connections are on show; None for all, "" for none."""
+        """Id of the forward whose connections are shown; None for all, "" for none."""
         if self._connection_table.shows_all:
             return None
         forward = self.forward_table.current

@@ -217,7 +217,7 @@ def status_cells(
     """Return the header line: context, namespace, API server and totals.
 
     Args:
-        cluster: The cluster on show.
+        cluster: The cluster shown.
         snapshot: Forwards and totals.
         error: Why the snapshot may be out of date; takes the place of the other cells.
     """

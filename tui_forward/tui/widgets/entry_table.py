@@ -33,7 +33,7 @@ class EntryTable(RowTable):
         clock: Seconds since the epoch, for ages.
 
     Attributes:
-        entries: The list on show.
+        entries: The list shown.
     """
 
     def __init__(self, entries: EntryList, clock: Callable[[], float]) -> None:
