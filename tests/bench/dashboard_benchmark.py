@@ -122,7 +122,9 @@ async def attaching(env: dict[str, str]) -> float:
         times = []
         for _ in range(STARTS):
             with dashboard(env) as terminal:
-                shown = await asyncio.to_thread(terminal.shows, rf"{ATTACHED} forwards[\s\S]*● ready")
+                shown = await asyncio.to_thread(
+                    terminal.shows, rf"{ATTACHED} forwards[\s\S]*● ready"
+                )
                 times.append(shown - terminal.begun)
     finally:
         await let_go(session)
