@@ -1,20 +1,20 @@
-"""All endurance tests at full length: `python -m tests.endurance`.
+"""`python -m tests.endurance`: all endurance checks at full length, with figures.
 
-Starts the embedded cluster and an engine, injects faults, and prints a table of figures. The exit
-code is 1 if a requirement was not met.
+Starts the embedded cluster and engines as processes, injects faults and kills, and prints a table.
+Exits with 1 if a check failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-from tests.endurance import outages
-from tests.endurance.clients import Load, echo
+from tests.endurance import toolbox
+from tests.endurance.clients import echo
 from tests.endurance.engine_process import (
     EngineProcess,
     open_session,
@@ -22,246 +22,274 @@ from tests.endurance.engine_process import (
     running_forward,
     wait_until,
 )
-from tests.endurance.isolation import ECHO, KINDS, measure_neighbors
+from tests.endurance.isolation import KINDS, measure_neighbors
 from tests.endurance.leaks import run_soak
 from tests.endurance.outages import (
     Fault,
-    OutageResults,
-    OutageScene,
     crash_container,
     delete_pod,
+    delete_pod_after_compaction,
+    expire_token,
+    open_outage_scene,
     repeat_outage,
     restart_component,
+    stall,
     stall_until_detected,
 )
-from tests.endurance.pod_watch import PodWatch
 from tests.endurance.profile_editors import run_edits
 from tests.endurance.random_kills import run_kills
 from tests.support.cluster_process import ClusterProcess, running_cluster
-from tui_forward.model import ForwardState
 
-# After this time ready, a forward's backoff is reset.
+# A forward that was ready for this long is retried without backoff.
 _REST_S = 2.5
+_QUEUE_TIMEOUT_S = 60.0
 _MAX_FIRST_BYTE_S = 0.15
 _MAX_LATENCY_RATIO = 2.0
-# Noise of a median of microseconds on a busy machine.
-_NOISE_S = 0.002
+# Allowance for a median of microseconds on a machine with other work.
+_LATENCY_NOISE_S = 0.002
+_MAX_IDLE_SOCKETS = 40
 
 
 class Report:
-    """Printed report that collects violations."""
+    """Printed table that collects failed checks."""
 
     def __init__(self) -> None:
-        self.bad: list[str] = []
+        self.failures: list[str] = []
 
-    def row(self, text: str, *wrong: str) -> None:
-        """Print a row and its violations."""
-        sys.stdout.write(("  " if not wrong else "! ") + text + "\n")
-        for each in wrong:
-            sys.stdout.write(f"      {each}\n")
-        sys.stdout.flush()
-        self.bad += wrong
+    def print_row(self, text: str, *failures: str) -> None:
+        """Print a line, and below it the checks that failed."""
+        _print(("! " if failures else "  ") + text)
+        for failure in failures:
+            _print(f"      {failure}")
+        self.failures += failures
 
-    def heading(self, text: str) -> None:
-        """Print a heading."""
-        sys.stdout.write(f"\n{text}\n")
-        sys.stdout.flush()
+    def print_heading(self, text: str) -> None:
+        _print(f"\n{text}")
 
 
-@contextlib.asynccontextmanager
-async def scene(
-    cluster: ClusterProcess, running: EngineProcess, context: str
-) -> AsyncIterator[OutageScene]:
-    """Start a forward to the echo with clients."""
-    async with (
-        PodWatch.open(cluster) as pods,
-        open_session(running) as session,
-        running_forward(session, ECHO, context=context, queue_timeout_s=60) as line,
-        Load(line.port).running() as load,
-    ):
-        yield OutageScene(cluster, pods, line, load)
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
-async def token_expired(scene: OutageScene) -> outages.OutageTimes:
-    """Expire all tokens; write a new one to the file later."""
-    began = time.monotonic()
-    await scene.cluster.fault("expire-token")
-    await scene.cluster.fault("cut", component="apiserver", what="all")
-    died = time.monotonic()
-    await scene.line.wait_until(
-        lambda forward: forward.state is ForwardState.BLOCKED, "blocked by its credentials"
-    )
-    await scene.cluster.fault("rotate-token")
-    return outages.OutageTimes(began, died, time.monotonic())
+class Outage(NamedTuple):
+    """One kind of outage.
+
+    Attributes:
+        share: Part of the `--times` that it is repeated.
+        context: Context of the kubeconfig.
+        has_bound: Whether the time of the first byte is bounded.
+    """
+
+    name: str
+    fault: Fault
+    share: float = 1.0
+    context: str = "minicluster"
+    has_bound: bool = True
 
 
-async def compacted_and_deleted(scene: OutageScene) -> outages.OutageTimes:
-    """Compact the watch history, then replace the pod."""
-    await scene.cluster.fault("gone", times=2)
-    await scene.cluster.fault("compact")
-    await scene.cluster.fault("cut", component="apiserver", what="watches")
-    return await delete_pod(0)(scene)
-
-
-# Name, fault, share of `--times`, context, and whether the first byte has a limit.
-OUTAGES: tuple[tuple[str, Fault, float, str, bool], ...] = (
-    ("pod deleted (grace 1 s)", delete_pod(1), 1.0, "minicluster", True),
-    ("pod deleted (no grace)", delete_pod(0), 1.0, "minicluster", True),
-    ("container crashed", crash_container, 1.0, "minicluster", True),
-    ("API server restarted", restart_component("apiserver"), 1.0, "minicluster", True),
-    ("API server killed, 1 s down", restart_component("apiserver", kill=True, down_s=1.0), 0.5,
-     "minicluster", True),
-    ("kubelet restarted", restart_component("kubelet"), 1.0, "minicluster", True),
-    ("runtime restarted", restart_component("runtime"), 1.0, "minicluster", False),
-    ("network silent, no reset", stall_until_detected("apiserver"), 0.25, "minicluster", False),
-    ("token expired, new one later", token_expired, 0.5, "admin-tokenfile", False),
-    ("history compacted, pod deleted", compacted_and_deleted, 0.5, "minicluster", False),
+OUTAGES = (
+    Outage("pod deleted (grace 1 s)", delete_pod(1)),
+    Outage("pod deleted (no grace)", delete_pod(0)),
+    Outage("container crashed", crash_container),
+    Outage("API server restarted", restart_component("apiserver")),
+    Outage("API server killed, 1 s down", restart_component("apiserver", kill=True, down_s=1.0),
+           share=0.5),
+    Outage("kubelet restarted", restart_component("kubelet")),
+    Outage("runtime restarted", restart_component("runtime"), has_bound=False),
+    Outage("network silent, no reset", stall_until_detected("apiserver"), share=0.25,
+           has_bound=False),
+    Outage("token expired, later rotated", expire_token, share=0.5, context="admin-tokenfile",
+           has_bound=False),
+    Outage("history compacted, pod deleted", delete_pod_after_compaction, share=0.5,
+           has_bound=False),
 )  # fmt: skip
 
 
-async def all_outages(cluster: ClusterProcess, report: Report, times: int) -> None:
-    """Measure all outages."""
-    report.heading(
-        "Outages under load (4 clients without a pause, 50 new ones per second). Times are "
-        "medians;\n`first byte after`: from the moment the replacement is Ready, or the process "
-        "is back."
-    )
-    for what, trouble, part, context, bound in OUTAGES:
-        with running_engine(cluster.kubeconfig) as running:
-            async with scene(cluster, running, context) as stage:
-                count = max(1, round(times * part))
+class Runner:
+    """Runs the checks against one cluster.
+
+    Args:
+        cluster: The cluster.
+        options: Options of the command line.
+        report: Receives the results.
+    """
+
+    def __init__(
+        self, cluster: ClusterProcess, options: argparse.Namespace, report: Report
+    ) -> None:
+        self._cluster = cluster
+        self._options = options
+        self._report = report
+
+    async def run_outages(self) -> None:
+        self._report.print_heading(
+            "Outages under load: 4 clients without pause, and 50 new connections per second.\n"
+            "Times are medians; `first byte after` counts from the moment when the replacement "
+            "is ready, or the process is back."
+        )
+        for outage in OUTAGES:
+            with running_engine(self._cluster.kubeconfig) as engine:
                 try:
-                    seen = await repeat_outage(stage, what, trouble, count, rest_s=_REST_S)
+                    await self._run_outage(engine, outage)
                 except AssertionError as error:
-                    report.row(what, str(error)[:2000])
+                    self._report.print_row(outage.name, str(error)[:2000])
                     continue
                 finally:
-                    await cluster.fault("clear")
-                wrong = list(seen.wrong)
-                if bound and not seen.p50_s <= _MAX_FIRST_BYTE_S:
-                    wrong.append(f"the first byte came after {seen.p50_s * 1e3:.0f} ms (p50)")
-                report.row(seen.row(), *wrong)
-            if complaints := running.log_errors():
-                report.row("the engine's log", complaints)
+                    await self._cluster.fault("clear")
+                if errors := engine.log_errors():
+                    self._report.print_row("engine log", errors)
 
+    async def _run_outage(self, engine: EngineProcess, outage: Outage) -> None:
+        async with (
+            open_session(engine) as session,
+            open_outage_scene(
+                self._cluster, session, context=outage.context, queue_timeout_s=_QUEUE_TIMEOUT_S
+            ) as scene,
+        ):
+            count = max(1, round(self._options.times * outage.share))
+            results = await repeat_outage(scene, outage.name, outage.fault, count, rest_s=_REST_S)
+        failures = list(results.violations)
+        if outage.has_bound and not results.p50_s <= _MAX_FIRST_BYTE_S:
+            failures.append(f"the first byte came after {results.p50_s * 1e3:.0f} ms (p50)")
+        self._report.print_row(results.row(), *failures)
 
-async def short_stall(cluster: ClusterProcess, report: Report) -> None:
-    """Stall the network for two seconds; no connection may be cut."""
-    with running_engine(cluster.kubeconfig) as running:
-        async with scene(cluster, running, "minicluster") as stage:
-            seen = OutageResults("network hangs for 2 s")
-            seen.each.append(
-                await outages.measure_outage(stage, outages.stall("kubelet", for_s=2.0))
-            )
-            cut = [f"cut: {each.failure}" for each in stage.load.failures]
-            report.row(seen.row(), *seen.wrong, *cut)
-
-
-async def all_isolation(cluster: ClusterProcess, report: Report, probes: int) -> None:
-    """Measure neighbors of ten stalled connections of each kind."""
-    report.heading("Ten stalled connections, latency of their neighbors (p50)")
-    for kind in KINDS:
-        with running_engine(cluster.kubeconfig) as running:
+    async def run_stall(self) -> None:
+        """Check that a network that stalls for two seconds cuts no connection."""
+        with running_engine(self._cluster.kubeconfig) as engine:
             async with (
-                open_session(running) as session,
-                running_forward(session, kind.port) as line,
-                running_forward(session, ECHO) as other,
+                open_session(engine) as session,
+                open_outage_scene(
+                    self._cluster, session, queue_timeout_s=_QUEUE_TIMEOUT_S
+                ) as scene,
             ):
-                seen = await measure_neighbors(running, line, other, kind, count=10, probes=probes)
-                wrong = [
-                    f"latency of neighbors ×{during / before:.2f}"
-                    for before, during in (seen.same_s, seen.other_s)
-                    if during > _MAX_LATENCY_RATIO * before + _NOISE_S
-                ]
-                report.row(seen.row(), *wrong)
+                results = await repeat_outage(
+                    scene, "network stalls for 2 s", stall("kubelet", duration_s=2.0)
+                )
+                cut = [f"cut: {attempt.failure}" for attempt in scene.load.failures]
+        self._report.print_row(results.row(), *results.violations, *cut)
 
-
-async def burst(cluster: ClusterProcess, report: Report, count: int) -> None:
-    """Make `count` connections at once."""
-    report.heading(f"{count} connections at once")
-    with running_engine(cluster.kubeconfig) as running:
-        async with open_session(running) as session, running_forward(session, ECHO) as line:
-            began = time.perf_counter()
-            done = await asyncio.gather(
-                *(echo(line.port) for _ in range(count)), return_exceptions=True
+    async def run_isolation(self) -> None:
+        self._report.print_heading("Latency of neighbors of ten stalled connections (p50)")
+        for kind in KINDS:
+            result = await measure_neighbors(
+                self._cluster, kind, count=10, probes=self._options.probes
             )
-            seconds = time.perf_counter() - began
-            wrong = [repr(one) for one in done if isinstance(one, BaseException)]
-            report.row(
-                f"{count - len(wrong)} served within {seconds:.2f} s; {running.footprint()}",
-                *wrong[:5],
+            failures = [
+                f"latency of neighbors: {latency}"
+                for latency in (result.same, result.other)
+                if latency.during > _MAX_LATENCY_RATIO * latency.before + _LATENCY_NOISE_S
+            ]
+            self._report.print_row(result.row(), *failures)
+
+    async def run_burst(self) -> None:
+        count = self._options.burst
+        self._report.print_heading(f"{count} connections at once")
+        with running_engine(self._cluster.kubeconfig) as engine:
+            async with (
+                open_session(engine) as session,
+                running_forward(session, toolbox.ECHO) as forward,
+            ):
+                began = time.perf_counter()
+                results = await asyncio.gather(
+                    *(echo(forward.port) for _ in range(count)), return_exceptions=True
+                )
+                seconds = time.perf_counter() - began
+                errors = [repr(each) for each in results if isinstance(each, BaseException)]
+                self._report.print_row(
+                    f"{count - len(errors)} served within {seconds:.2f} s; {engine.footprint()}",
+                    *errors[:5],
+                )
+                await forward.wait_until_unused()
+                await wait_until(
+                    lambda: engine.footprint().sockets < _MAX_IDLE_SOCKETS, "closed sockets"
+                )
+
+    async def run_kills(self) -> None:
+        count = self._options.kills
+        self._report.print_heading(
+            f"{count} kills of engine, watchdog and dashboard, during writes and rollouts"
+        )
+        results = await run_kills(self._cluster, count=count, seed=self._options.seed)
+        *rows, summary = results.rows()
+        for row in rows:
+            self._report.print_row(row)
+        self._report.print_row(summary, *results.violations, *results.bound_violations)
+
+    async def run_edits(self) -> None:
+        count = self._options.edits
+        self._report.print_heading(f"{count} random edits of ten active profiles")
+        try:
+            self._report.print_row((await run_edits(count, self._options.seed)).row())
+        except AssertionError as error:
+            self._report.print_row("edits", str(error)[:4000] or repr(error))
+
+    async def run_soak(self) -> None:
+        minutes = self._options.minutes
+        self._report.print_heading(f"{minutes:g} minutes of mixed load with random faults")
+        try:
+            self._report.print_row(
+                await run_soak(
+                    self._cluster,
+                    seed=self._options.seed,
+                    load_s=60 * minutes,
+                    fault_interval_s=6.0,
+                )
             )
-            await line.wait_until(
-                lambda forward: not forward.counters.connections_open, "their end"
-            )
-            await wait_until(lambda: running.footprint().sockets < 40, "the sockets to be closed")
+        except AssertionError as error:
+            self._report.print_row("soak", str(error)[:4000] or repr(error))
 
 
-async def all_edits(report: Report, count: int, seed: int) -> None:
-    """Make random edits of profiles."""
-    report.heading(f"{count} random edits of ten active profiles")
-    try:
-        report.row((await run_edits(count, seed)).row())
-    except AssertionError as error:
-        report.row("edits", str(error)[:4000] or repr(error))
-
-
-async def all_kills(cluster: ClusterProcess, report: Report, times: int, seed: int) -> None:
-    """Kill processes at random."""
-    report.heading(
-        f"{times} kills of engine, watchdog and dashboard, also during writes and rollouts"
-    )
-    kills = await run_kills(cluster, times=times, seed=seed)
-    *rows, together = kills.rows()
-    for row in rows:
-        report.row(row)
-    report.row(together, *kills.wrong, *kills.late)
+PARTS: dict[str, Callable[[Runner], Awaitable[None]]] = {
+    "outages": Runner.run_outages,
+    "stall": Runner.run_stall,
+    "isolation": Runner.run_isolation,
+    "burst": Runner.run_burst,
+    "kills": Runner.run_kills,
+    "edits": Runner.run_edits,
+    "soak": Runner.run_soak,
+}
 
 
 async def run(options: argparse.Namespace) -> int:
     """Run the selected parts; return the exit code."""
     report = Report()
-    parts: dict[str, Callable[[ClusterProcess], Awaitable[None]]] = {
-        "outages": lambda cluster: all_outages(cluster, report, options.times),
-        "stall": lambda cluster: short_stall(cluster, report),
-        "isolation": lambda cluster: all_isolation(cluster, report, options.probes),
-        "burst": lambda cluster: burst(cluster, report, options.burst),
-        "kills": lambda cluster: all_kills(cluster, report, options.kills, options.seed),
-        "edits": lambda _: all_edits(report, options.edits, options.seed),
-    }
-    selected = options.only or [*parts, "soak"]
     with running_cluster() as cluster:
-        for name, part in parts.items():
-            if name in selected:
-                await part(cluster)
-        if "soak" in selected:
-            report.heading(f"{options.minutes:g} minutes of mixed load with random faults")
-            load_s = 60 * options.minutes
-            try:
-                report.row(await run_soak(cluster, seed=options.seed, load_s=load_s, faults_s=6.0))
-            except AssertionError as error:
-                report.row("soak", str(error)[:4000] or repr(error))
-    report.heading(
-        "all requirements met" if not report.bad else f"{len(report.bad)} requirements not met"
-    )
-    return int(bool(report.bad))
+        runner = Runner(cluster, options, report)
+        for name, run_part in PARTS.items():
+            if not options.only or name in options.only:
+                await run_part(runner)
+    failed = len(report.failures)
+    report.print_heading(f"{failed} checks failed" if failed else "All checks passed")
+    return int(bool(failed))
 
 
 def main() -> int:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
-    parser.add_argument("--times", type=int, default=20, help="repetitions of each outage (20)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="minutes of the soak (10)")
-    parser.add_argument("--seed", type=int, default=1, help="random seed (1)")
-    parser.add_argument("--probes", type=int, default=60, help="neighbors per median (60)")
-    parser.add_argument("--burst", type=int, default=2000, help="concurrent connections (2000)")
-    parser.add_argument("--kills", type=int, default=200, help="number of kills (200)")
-    parser.add_argument("--edits", type=int, default=5000, help="number of profile edits (5000)")
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.endurance",
+        description="Run all endurance checks at full length and print their figures.",
+    )
+    integers = (
+        ("times", 20, "repetitions of each outage"),
+        ("seed", 1, "seed of all random choices"),
+        ("probes", 60, "exchanges per median"),
+        ("burst", 2000, "connections at once"),
+        ("kills", 200, "kills of processes"),
+        ("edits", 5000, "edits of active profiles"),
+    )
+    for name, default, text in integers:
+        parser.add_argument(
+            f"--{name}", type=int, default=default, metavar="N", help=f"{text} ({default})"
+        )
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, metavar="N", help="minutes of the soak (10)"
+    )
     parser.add_argument(
         "--only",
         action="append",
-        choices=["outages", "stall", "isolation", "burst", "kills", "edits", "soak"],
-        help="run only this part (repeatable)",
+        choices=list(PARTS),
+        help="run only this part; may be repeated (all)",
     )
     return asyncio.run(run(parser.parse_args()))
 

@@ -1,6 +1,6 @@
-"""Local clients of a forward: plain sockets that count bytes and record failures.
+"""Local clients of a forward: plain sockets, as any program would use them.
 
-Nothing here retries.
+They count bytes as an application does, record every failure and never retry.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TIMEOUT_S = 60.0
-_PATTERN = bytes(range(256))  # what the source of the toolbox repeats
-_ABANDONED = "abandoned"
+_SOURCE_PATTERN = bytes(range(256))  # repeated by the toolbox's source
+_CANCELED = "canceled with the load"
 
 
 class Client:
-    """One connection that counts its bytes.
+    """One connection with exact byte counts.
 
     Attributes:
-        sent: Bytes that the kernel accepted.
-        received: Bytes that the kernel returned.
+        sent: Bytes accepted by the kernel.
+        received: Bytes read from the kernel.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -38,24 +38,21 @@ class Client:
 
     @property
     def name(self) -> str:
-        """Return the name of this client in the engine's events."""
+        """Return the address by which the engine reports this client."""
         host, port = self.sock.getsockname()[:2]
         return f"{host}:{port}"
 
     async def send(self, data: bytes) -> None:
-        """Send all of `data`."""
+        """Send everything; count bytes as they are sent, also if it fails halfway."""
         view = memoryview(data)
         while view:
-            try:
-                count = self.sock.send(view)
-            except BlockingIOError:
-                await self._writable()
-                continue
-            self.sent += count
+            count = self.send_available(view)
+            if not count:
+                await self._wait_until_writable()
             view = view[count:]
 
-    def send_available(self, data: bytes) -> int:
-        """Send as much as the kernel accepts without blocking; return how much."""
+    def send_available(self, data: bytes | memoryview) -> int:
+        """Send as much as the kernel accepts now; return the number of bytes."""
         try:
             count = self.sock.send(data)
         except BlockingIOError:
@@ -63,11 +60,11 @@ class Client:
         self.sent += count
         return count
 
-    async def _writable(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self.sock, _wake, waiter)
+    async def _wait_until_writable(self) -> None:
+        writable = asyncio.Event()
+        self._loop.add_writer(self.sock, writable.set)
         try:
-            await waiter
+            await writable.wait()
         finally:
             self._loop.remove_writer(self.sock)
 
@@ -81,41 +78,36 @@ class Client:
         """Return exactly `count` bytes.
 
         Raises:
-            ConnectionError: End of file came first.
+            ConnectionError: The connection ended earlier.
         """
         data = bytearray()
         while len(data) < count:
-            piece = await self.receive(count - len(data))
-            if not piece:
+            chunk = await self.receive(count - len(data))
+            if not chunk:
                 raise ConnectionError(f"ended after {len(data)} of {count} bytes")
-            data += piece
+            data += chunk
         return bytes(data)
 
     async def receive_all(self) -> bytes:
-        """Return all bytes until end of file."""
+        """Return everything until end of file."""
         data = bytearray()
-        while piece := await self.receive():
-            data += piece
+        while chunk := await self.receive():
+            data += chunk
         return bytes(data)
 
     def send_eof(self) -> None:
-        """Half-close: the pod receives end of file."""
+        """Half-close the connection; it can still receive."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Close with a TCP reset."""
+        """Close the connection with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 @contextlib.asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Client]:
-    """Connect to a local port; close at the end."""
+    """Connect to a local port; close the connection at the end."""
     sock = socket.socket()
     sock.setblocking(False)
     try:
@@ -126,41 +118,40 @@ async def connected(port: int) -> AsyncIterator[Client]:
         sock.close()
 
 
-async def echo(port: int, size: int = 16) -> float:
-    """Echo random bytes on a new connection; return the seconds it took."""
-    message = os.urandom(size)
+async def exchange(port: int, request: bytes, response: bytes) -> float:
+    """Send a request on a new connection and check the response; return the seconds it took.
+
+    Raises:
+        ConnectionError: The response is different or shorter.
+    """
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
-        await client.send(message)
-        if await client.receive_exactly(size) != message:
-            raise ConnectionError("the echo differs")
+        await client.send(request)
+        # Not until end of file: the runtime delivers that a second later.
+        if await client.receive_exactly(len(response)) != response:
+            raise ConnectionError("unexpected response")
     return time.perf_counter() - began
+
+
+async def echo(port: int, size: int = 16) -> float:
+    """Exchange random bytes with an echo on a new connection; return the seconds it took."""
+    message = os.urandom(size)
+    return await exchange(port, message, message)
 
 
 async def download(port: int, size: int) -> float:
-    """Download from the source of the toolbox; return the seconds it took."""
-    began = time.perf_counter()
-    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
-        await client.send(b"%d\n" % size)
-        # Do not wait for end of file: the runtime delivers it a second later.
-        received = await client.receive_exactly(size)
-    if received != (_PATTERN * (size // len(_PATTERN) + 1))[:size]:
-        raise ConnectionError("the download differs")
-    return time.perf_counter() - began
+    """Download from the toolbox's source on a new connection; return the seconds it took."""
+    expected = (_SOURCE_PATTERN * (size // len(_SOURCE_PATTERN) + 1))[:size]
+    return await exchange(port, b"%d\n" % size, expected)
 
 
 async def get_json(port: int, path: str) -> Any:
-    """Return a JSON document fetched by HTTP."""
+    """Return a JSON document requested by HTTP."""
     async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
         await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n".encode())
         head, _, body = (await client.receive_all()).partition(b"\r\n\r\n")
     assert b" 200 " in head.partition(b"\r\n")[0], head
     return json.loads(body)
-
-
-# --------------------------------------------------------------------------------------
-# Load
-# --------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -169,12 +160,11 @@ class Attempt:
 
     Attributes:
         began: Before connect.
-        first_byte: 0 until it arrives.
-        failure: Empty while pending and after success.
+        first_byte: When the first byte arrived; 0 until then.
+        failure: Empty while the connection is open and after success.
     """
 
     began: float
-    connected: float = 0.0
     first_byte: float = 0.0
     ended: float = 0.0
     failure: str = ""
@@ -187,20 +177,20 @@ class Attempt:
 
 @dataclass(slots=True)
 class Load:
-    """Clients that connect to an echo continuously.
+    """Clients that connect to an echo continuously and ignore failures.
 
-    `workers` clients make one connection after another; in addition, one connection starts every
-    `every_s`, so that connections accumulate during an outage.
+    Each worker opens its next connection when the previous one ends. In addition, a new
+    connection is opened at every interval, so that many are waiting during an outage.
 
     Attributes:
-        attempts: All connections in order of their start.
+        attempts: All connections in the order in which they began.
     """
 
     port: int
     workers: int = 4
-    every_s: float = 0.02
+    interval_s: float = 0.02
     attempts: list[Attempt] = field(default_factory=list)
-    _serial: Any = field(default_factory=itertools.count)
+    _serials: Any = field(default_factory=itertools.count)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -209,7 +199,7 @@ class Load:
 
     @property
     def failures(self) -> list[Attempt]:
-        return [each for each in self.attempts if each.failure and each.failure != _ABANDONED]
+        return [each for each in self.attempts if each.failure and each.failure != _CANCELED]
 
     @property
     def refused(self) -> int:
@@ -219,14 +209,13 @@ class Load:
         """Return how many connections that began before a time have not ended."""
         return sum(not attempt.ended for attempt in self.attempts if attempt.began < before)
 
-    async def attempt(self) -> None:
-        """Echo a unique line on a new connection."""
+    async def _attempt(self) -> None:
+        """Send a line unique to this connection, and expect it back."""
         attempt = Attempt(time.monotonic())
         self.attempts.append(attempt)
-        line = b"connection %d\n" % next(self._serial)
+        line = b"connection %d\n" % next(self._serials)
         try:
             async with asyncio.timeout(TIMEOUT_S), connected(self.port) as client:
-                attempt.connected = time.monotonic()
                 await client.send(line)
                 received = await client.receive(len(line))
                 attempt.first_byte = time.monotonic()
@@ -238,35 +227,36 @@ class Load:
             attempt.refused = isinstance(error, ConnectionRefusedError)
             attempt.failure = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
-            attempt.failure = _ABANDONED
+            attempt.failure = _CANCELED
             raise
         finally:
             attempt.ended = time.monotonic()
 
-    async def _worker(self) -> None:
+    async def _work(self) -> None:
         while True:
-            await self.attempt()
+            await self._attempt()
             await asyncio.sleep(0.002)
 
-    async def _spawn(self) -> None:
+    async def _connect_at_intervals(self) -> None:
         while True:
-            task = asyncio.create_task(self.attempt())
+            task = asyncio.create_task(self._attempt())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            await asyncio.sleep(self.every_s)
+            await asyncio.sleep(self.interval_s)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Load]:
-        """Run the load inside; pending connections are abandoned at the end."""
-        own = [asyncio.create_task(self._worker()) for _ in range(self.workers)]
-        own.append(asyncio.create_task(self._spawn()))
+        """Run the load; cancel connections that are still open at the end."""
+        tasks = [asyncio.create_task(self._work()) for _ in range(self.workers)]
+        tasks.append(asyncio.create_task(self._connect_at_intervals()))
         try:
             yield self
         finally:
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
-            rest = list(self._tasks)
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+            await _cancel(tasks)
+            await _cancel(list(self._tasks))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

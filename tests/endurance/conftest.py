@@ -1,4 +1,4 @@
-"""Fixtures of endurance tests: one cluster per worker, one engine per module."""
+"""Fixtures of endurance tests: one embedded cluster for all, one engine for each module."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tui_forward.daemon.remote_session import RemoteSession
 
 @pytest.fixture(scope="session")
 def shared_cluster() -> Iterator[ClusterProcess]:
+    """Return a running cluster that all tests of a worker share."""
     with running_cluster() as running:
         yield running
 
 
 @pytest.fixture
 def cluster(shared_cluster: ClusterProcess) -> Iterator[ClusterProcess]:
-    """Return the cluster without faults; clear them at the end."""
+    """Return the cluster; clear all faults at the end."""
     yield shared_cluster
     shared_cluster.control.send("clear")
 
 
 @pytest.fixture(scope="module")
-def engine_process(shared_cluster: ClusterProcess) -> Iterator[EngineProcess]:
+def engine(shared_cluster: ClusterProcess) -> Iterator[EngineProcess]:
+    """Return a running engine that all tests of a module share."""
     with running_engine(shared_cluster.kubeconfig) as running:
         yield running
 
 
 @pytest.fixture
-async def session(
-    cluster: ClusterProcess, engine_process: EngineProcess
-) -> AsyncIterator[RemoteSession]:
-    """Return a client of the engine; assert that the engine logs no error."""
-    before = engine_process.log_errors()
-    async with open_session(engine_process) as session:
+async def session(cluster: ClusterProcess, engine: EngineProcess) -> AsyncIterator[RemoteSession]:
+    """Return a session; afterwards no forward is left and the log has no new errors."""
+    errors_before = engine.log_errors()
+    async with open_session(engine) as session:
         yield session
         snapshot = await session.snapshot()
     assert snapshot.forwards == (), "a test left a forward behind"
-    assert engine_process.log_errors() == before
+    assert engine.log_errors() == errors_before

@@ -1,4 +1,4 @@
-"""An engine process: its socket, log and resource usage."""
+"""An engine in a process of its own, with its sessions, forwards and resource usage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.endurance.pod_watch import NAMESPACE, TOOLBOX
+from tests.endurance import toolbox
 from tests.support.cluster_process import REPOSITORY
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import (
@@ -30,11 +30,19 @@ from tui_forward.model import (
 from tui_forward.session import Session
 
 MIB = 1 << 20
+_LOGGED_ERRORS = (
+    "Traceback", '"level":"error"', "failed and restarts", "never retrieved", "exception in",
+)  # fmt: skip
+# Base directories of the user's files, below a home folder.
+_HOME_FOLDERS = {
+    "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
+    "XDG_CACHE_HOME": ".cache", "XDG_DATA_HOME": ".local/share", "XDG_RUNTIME_DIR": "run",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Resources that a process uses."""
+    """Resource usage of a process; memory in bytes."""
 
     rss: int
     files: int
@@ -66,48 +74,38 @@ class EngineProcess:
                 process.num_threads(),
             )
 
-    @contextlib.contextmanager
-    def measure_peak_rss(self) -> Iterator[Callable[[], int]]:
-        """Yield a function that returns the peak RSS since (exact on Linux)."""
-        clear = Path(f"/proc/{self.pid}/clear_refs")
-        if clear.exists():
-            clear.write_text("5")
-        highest = self.footprint().rss
+    def track_memory_growth(self) -> Callable[[], int]:
+        """Return a function for the peak growth of the RSS from now on, in bytes.
 
-        def read() -> int:
-            status = Path(f"/proc/{self.pid}/status")
-            if status.exists():
-                for line in status.read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        return max(highest, int(line.split()[1]) * 1024)
-            return max(highest, self.footprint().rss)
+        Exact on Linux only; elsewhere the RSS at the time of the call counts.
+        """
+        before = self.footprint().rss
+        clear_refs = Path(f"/proc/{self.pid}/clear_refs")
+        if clear_refs.exists():
+            clear_refs.write_text("5")  # resets VmHWM, see proc(5)
+        return lambda: max(0, self._peak_rss() - before)
 
-        yield read
+    def _peak_rss(self) -> int:
+        status = Path(f"/proc/{self.pid}/status")
+        if status.exists():
+            for line in status.read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return self.footprint().rss
 
     def log_errors(self) -> str:
-        """Return the lines of the log that report an error."""
+        """Return the lines of the log that report errors."""
         lines = self.log.read_text(errors="replace").splitlines()
-        bad = (
-            "Traceback",
-            "failed and restarts",
-            '"level":"error"',
-            "never retrieved",
-            "exception in",
-        )
-        return "\n".join(line for line in lines if any(word in line for word in bad))
+        return "\n".join(line for line in lines if any(text in line for text in _LOGGED_ERRORS))
 
 
 @contextlib.contextmanager
 def isolated_home(folder: Path) -> Iterator[None]:
-    """Use `folder` as home folder, in this process and those it starts."""
-    places = {
-        "HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state",
-        "XDG_CACHE_HOME": ".cache", "XDG_DATA_HOME": ".local/share", "XDG_RUNTIME_DIR": "run",
-    }  # fmt: skip
-    before = {name: os.environ.get(name) for name in places}
-    for name, place in places.items():
-        (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.environ[name] = str(folder / place)
+    """Keep the user's files in a folder, for this process and those it starts."""
+    before = {name: os.environ.get(name) for name in _HOME_FOLDERS}
+    for name, subfolder in _HOME_FOLDERS.items():
+        (folder / subfolder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.environ[name] = str(folder / subfolder)
     try:
         yield
     finally:
@@ -128,7 +126,7 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
-                # Longer than the pauses between tests; ends soon after a killed test run.
+                # Survives the pauses between tests, but not for long a test run that was killed.
                 *("--socket", str(socket), "--idle-timeout", "60", "--log", str(log)),
             ],
             cwd=REPOSITORY,
@@ -156,26 +154,21 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
 
 
 @contextlib.asynccontextmanager
-async def open_session(running: EngineProcess) -> AsyncIterator[RemoteSession]:
+async def open_session(engine: EngineProcess) -> AsyncIterator[RemoteSession]:
     """Connect to an engine; disconnect at the end."""
-    session = await RemoteSession.open(running.socket)
+    session = await RemoteSession.open(engine.socket)
     try:
         yield session
     finally:
         await session.close()
 
 
-# --------------------------------------------------------------------------------------
-# Forwards
-# --------------------------------------------------------------------------------------
-
-
 class ForwardHandle:
-    """One forward of a session.
+    """One forward, observed through a session.
 
     Attributes:
-        id: Id of the forward.
-        port: Local port; 0 until it is ready.
+        id: ID of the forward.
+        port: Local port; 0 before it is ready.
     """
 
     def __init__(self, session: Session, forward_id: str) -> None:
@@ -183,33 +176,39 @@ class ForwardHandle:
         self.port = 0
         self._session = session
 
-    async def forward(self) -> Forward:
-        """Return its current state."""
+    async def status(self) -> Forward:
+        """Return the current status."""
         for forward in (await self._session.snapshot()).forwards:
             if forward.id == self.id:
                 return forward
-        raise AssertionError(f"no forward {self.id}")
+        raise AssertionError(f"there is no forward {self.id}")
 
     async def wait_until(
-        self, condition: Callable[[Forward], object], what: str, within_s: float = 30.0
+        self, condition: Callable[[Forward], object], description: str, timeout_s: float = 30.0
     ) -> Forward:
-        """Wait until a condition holds."""
-        deadline = time.monotonic() + within_s
-        while not condition(forward := await self.forward()):
-            assert time.monotonic() < deadline, f"timed out waiting for {what}: {forward}"
+        """Wait until the status meets a condition; return it."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(forward := await self.status()):
+            assert time.monotonic() < deadline, f"timed out waiting for {description}: {forward}"
             await asyncio.sleep(0.02)
         return forward
 
-    async def wait_until_ready(self, within_s: float = 30.0) -> Forward:
-        """Wait until it is ready; set `port`."""
+    async def wait_until_ready(self, timeout_s: float = 30.0) -> Forward:
+        """Wait until the forward is ready, and set `port`."""
         forward = await self.wait_until(
-            lambda forward: forward.state is ForwardState.READY, "ready", within_s
+            lambda forward: forward.state is ForwardState.READY, "ready", timeout_s
         )
         self.port = forward.listening[0].port
         return forward
 
+    async def wait_until_unused(self) -> None:
+        """Wait until no connection is open."""
+        await self.wait_until(
+            lambda forward: not forward.counters.connections_open, "the end of all connections"
+        )
+
     async def timeline(self) -> str:
-        """Return the timeline, one entry per line."""
+        """Return the texts of the timeline, one per line."""
         return "\n".join(entry.text for entry in await self._session.timeline(self.id))
 
 
@@ -219,14 +218,18 @@ async def running_forward(
     port: int,
     *,
     kind: TargetKind = TargetKind.DEPLOYMENT,
-    name: str = TOOLBOX,
-    namespace: str = NAMESPACE,
+    name: str = toolbox.NAME,
+    namespace: str = toolbox.NAMESPACE,
     context: str = "minicluster",
     transport: TransportChoice = TransportChoice.AUTO,
     ready: bool = True,
     queue_timeout_s: float = 30.0,
 ) -> AsyncIterator[ForwardHandle]:
-    """Start a forward; stop it at the end."""
+    """Start a forward, by default to the toolbox; stop it at the end.
+
+    Args:
+        ready: Wait until it is ready.
+    """
     target = Target(context=context, namespace=namespace, kind=kind, name=name, port=str(port))
     forward_id = await session.start(
         ForwardSpec(
@@ -237,18 +240,20 @@ async def running_forward(
             queue_timeout_s=queue_timeout_s,
         )
     )
-    line = ForwardHandle(session, forward_id)
+    handle = ForwardHandle(session, forward_id)
     try:
         if ready:
-            await line.wait_until_ready()
-        yield line
+            await handle.wait_until_ready()
+        yield handle
     finally:
         await session.stop(forward_id)
 
 
-async def wait_until(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
-    """Wait until a condition of another process holds."""
-    deadline = time.monotonic() + within_s
+async def wait_until(
+    condition: Callable[[], object], description: str, timeout_s: float = 30.0
+) -> None:
+    """Wait for a condition, for example on the state of another process."""
+    deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {description}"
         await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Stalled connections and the latency of their neighbors."""
+"""Measurement of how stalled connections affect their neighbors."""
 
 from __future__ import annotations
 
@@ -9,180 +9,200 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.endurance.clients import TIMEOUT_S, Client, connected, download, echo
-from tests.endurance.engine_process import MIB, EngineProcess, ForwardHandle
+from tests.endurance import toolbox
+from tests.endurance.clients import Client, connected, download, echo, exchange
+from tests.endurance.engine_process import (
+    MIB,
+    EngineProcess,
+    ForwardHandle,
+    open_session,
+    running_engine,
+    running_forward,
+)
+from tests.support.cluster_process import ClusterProcess
+from tui_forward.model import TransportChoice
 
-ECHO, SOURCE, SLOW = 7000, 7002, 7005
-_PIECE = bytes(256 * 1024)
-# After this time without progress, all buffers on the path are full.
-_STALLED_S = 0.6
+_CHUNK = bytes(256 * 1024)
+# When no byte has moved for this long, every buffer on the path is full.
+_STALLED_AFTER_S = 0.6
 _FILL_TIMEOUT_S = 20.0
-
-
-async def slow_once(port: int) -> float:
-    """Request one byte without delay from the slow application."""
-    began = time.perf_counter()
-    async with asyncio.timeout(TIMEOUT_S), connected(port) as client:
-        await client.send(b"1 0\n")
-        if await client.receive_exactly(1) != b".":
-            raise ConnectionError("unexpected response")
-    return time.perf_counter() - began
-
-
-async def download_once(port: int) -> float:
-    """Download 1000 bytes."""
-    return await download(port, 1000)
 
 
 @dataclass(frozen=True)
 class StallKind:
-    """Cause of a stalled connection.
+    """One kind of stalled connections.
 
     Attributes:
         port: Port of the toolbox.
-        begin: Prepares a new connection so that it will stall.
-        push: Whether the client sends as much as it can.
-        exchange: Measures a neighbor on the same forward.
+        start: Makes a new connection stall, at once or when its buffers are full.
+        sends: Whether the client sends endlessly.
+        probe: Exchange of a neighbor on the same forward; returns its seconds.
     """
 
-    what: str
+    name: str
     port: int
-    begin: Callable[[Client], Awaitable[object]]
-    push: bool
-    exchange: Callable[[int], Awaitable[float]]
+    start: Callable[[Client], Awaitable[object]]
+    sends: bool
+    probe: Callable[[int], Awaitable[float]]
 
 
-async def _request_large_download(client: Client) -> None:
+async def _start_large_download(client: Client) -> None:
     await client.send(b"%d\n" % (1 << 40))
     await client.receive_exactly(100_000)
 
 
-async def _request_slow_response(client: Client) -> None:
-    # It sends a byte every 1000 s and reads nothing.
+async def _pause_server(client: Client) -> None:
+    # The server sends a byte every 1000 s, and reads nothing in between.
     await client.send(b"1000 1000\n")
     await client.receive_exactly(1)
 
 
-async def _echo_byte(client: Client) -> None:
+async def _start_echo(client: Client) -> None:
     await client.send(b"x")
     await client.receive_exactly(1)
 
 
-READERS = StallKind("readers that stopped", SOURCE, _request_large_download, False, download_once)
-SERVERS = StallKind("servers that stopped reading", SLOW, _request_slow_response, True, slow_once)
-BOTH = StallKind("echoes that are not read", ECHO, _echo_byte, True, echo)
-KINDS = (READERS, SERVERS, BOTH)
+async def _download_briefly(port: int) -> float:
+    return await download(port, 1000)
+
+
+async def _receive_one_byte(port: int) -> float:
+    return await exchange(port, b"1 0\n", b".")
+
+
+STOPPED_READERS = StallKind(
+    "stopped readers", toolbox.SOURCE, _start_large_download, False, _download_briefly
+)
+STOPPED_SERVERS = StallKind("stopped servers", toolbox.SLOW, _pause_server, True, _receive_one_byte)
+UNREAD_ECHOES = StallKind("unread echoes", toolbox.ECHO, _start_echo, True, echo)
+KINDS = (STOPPED_READERS, STOPPED_SERVERS, UNREAD_ECHOES)
 
 
 @contextlib.asynccontextmanager
 async def stalled_connections(
-    line: ForwardHandle, kind: StallKind, count: int
+    handle: ForwardHandle, kind: StallKind, count: int
 ) -> AsyncIterator[list[Client]]:
-    """Open `count` connections and wait until they stall; close them at the end."""
+    """Open connections and wait until all have stalled; close them at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(connected(line.port)) for _ in range(count)]
-        await asyncio.gather(*(kind.begin(client) for client in clients))
-        stalled_since, before = time.monotonic(), (0, 0)
-        deadline = stalled_since + _FILL_TIMEOUT_S
-        while time.monotonic() - stalled_since < _STALLED_S:
-            assert time.monotonic() < deadline, f"{kind.what}: still making progress: {before}"
-            if kind.push:
+        clients = [await stack.enter_async_context(connected(handle.port)) for _ in range(count)]
+        await asyncio.gather(*(kind.start(client) for client in clients))
+        unchanged_since, before = time.monotonic(), (0, 0)
+        deadline = unchanged_since + _FILL_TIMEOUT_S
+        while time.monotonic() - unchanged_since < _STALLED_AFTER_S:
+            assert time.monotonic() < deadline, f"{kind.name}: bytes still move: {before}"
+            if kind.sends:
                 for client in clients:
-                    while client.send_available(_PIECE):
+                    while client.send_available(_CHUNK):
                         pass
             await asyncio.sleep(0.05)
-            counters = (await line.forward()).counters
+            counters = (await handle.status()).counters
             now = (counters.bytes_from_pod, counters.bytes_to_pod)
             if now != before:
-                stalled_since, before = time.monotonic(), now
+                unchanged_since, before = time.monotonic(), now
         yield clients
 
 
 @dataclass(frozen=True)
+class Latency:
+    """Median seconds of an exchange without and with stalled connections."""
+
+    before: float
+    during: float
+
+    def __str__(self) -> str:
+        ratio = self.during / self.before
+        return f"{self.before * 1e3:5.1f} → {self.during * 1e3:5.1f} ms (×{ratio:.2f})"
+
+
+@dataclass(frozen=True)
 class NeighborLatency:
-    """Latency of neighbors of stalled connections (medians) and memory of the engine.
+    """Latency of neighbors of stalled connections, and the cost to the engine.
 
     Attributes:
-        same_s: Neighbors on the same forward, before and during the stall.
-        other_s: Neighbors on another forward, before and during the stall.
-        grown: Peak growth of the engine's memory, bytes.
-        kept: Growth that remains after the connections have ended, bytes.
+        same: Neighbors on the same forward.
+        other: Neighbors on another forward.
+        peak_growth: Peak growth of the engine's memory, in bytes.
+        retained: Growth of the engine's memory after all connections have ended.
+        failed: Failed connections of the forward with the stalled connections.
+        log_errors: Errors that the engine has logged.
     """
 
-    what: str
+    name: str
     count: int
-    same_s: tuple[float, float]
-    other_s: tuple[float, float]
-    grown: int
-    kept: int
+    same: Latency
+    other: Latency
+    peak_growth: int
+    retained: int
+    failed: int
+    log_errors: str
 
     def row(self) -> str:
-        """Return a row of the result table."""
+        """Return one line of the printed table."""
         return (
-            f"{self.count} {self.what:30} same forward {_pair(self.same_s)}   other forward "
-            f"{_pair(self.other_s)}   memory +{self.grown / MIB:.1f} MiB, "
-            f"afterwards {self.kept / MIB:+.1f}"
+            f"{self.count} {self.name:20} same forward {self.same}   other forward {self.other}   "
+            f"memory +{self.peak_growth / MIB:.1f} MiB, afterwards {self.retained / MIB:+.1f} MiB"
         )
 
 
-def _pair(seconds: tuple[float, float]) -> str:
-    before, during = seconds
-    return f"{before * 1e3:5.1f} → {during * 1e3:5.1f} ms (×{during / before:.2f})"
-
-
-async def _median(times: int, once: Callable[[], Awaitable[float]]) -> float:
-    return statistics.median([await once() for _ in range(times)])
-
-
 async def measure_neighbors(
-    running: EngineProcess,
-    line: ForwardHandle,
-    other: ForwardHandle,
+    cluster: ClusterProcess,
     kind: StallKind,
     *,
     count: int,
     probes: int,
+    transport: TransportChoice = TransportChoice.AUTO,
 ) -> NeighborLatency:
-    """Measure neighbors before, during and after a stall.
+    """Measure neighbors before and during a stall, with an engine of its own.
 
     Args:
-        running: The engine.
-        line: A forward to `kind.port`.
-        other: A forward to the echo.
-        kind: Cause of the stall.
-        count: How many connections stall.
-        probes: Neighbors per median.
+        count: Number of stalled connections.
+        probes: Number of exchanges per median.
 
     Raises:
         OSError: A neighbor failed.
     """
+    with running_engine(cluster.kubeconfig) as engine:
+        async with (
+            open_session(engine) as session,
+            running_forward(session, kind.port, transport=transport) as same,
+            running_forward(session, toolbox.ECHO, transport=transport) as other,
+        ):
+            return await _measure(engine, same, other, kind, count, probes)
 
-    async def both() -> tuple[float, float]:
+
+async def _measure(
+    engine: EngineProcess,
+    same: ForwardHandle,
+    other: ForwardHandle,
+    kind: StallKind,
+    count: int,
+    probes: int,
+) -> NeighborLatency:
+    async def probe_both() -> tuple[float, float]:
         return (
-            await _median(probes, lambda: kind.exchange(line.port)),
-            await _median(probes, lambda: echo(other.port)),
+            statistics.median([await kind.probe(same.port) for _ in range(probes)]),
+            statistics.median([await echo(other.port) for _ in range(probes)]),
         )
 
-    await both()
-    before = await both()
-    rss = running.footprint().rss
-    with running.measure_peak_rss() as peak:
-        async with stalled_connections(line, kind, count) as clients:
-            during = await both()
-            for client in clients if kind.push else ():
-                # A connection that is only closed stays open until its unread data is read
-                # or times out.
-                client.reset()
-        grown = peak() - rss
-    await line.wait_until(
-        lambda forward: forward.counters.connections_open == 0, "the end of all connections"
-    )
-    await both()
+    await probe_both()
+    same_before, other_before = await probe_both()
+    rss_before = engine.footprint().rss
+    memory_growth = engine.track_memory_growth()
+    async with stalled_connections(same, kind, count) as clients:
+        same_during, other_during = await probe_both()
+        for client in clients if kind.sends else ():
+            # After a close, the engine would keep unread data until the half-close timeout.
+            client.reset()
+    peak_growth = memory_growth()
+    await same.wait_until_unused()
+    await probe_both()
     return NeighborLatency(
-        kind.what,
-        count,
-        (before[0], during[0]),
-        (before[1], during[1]),
-        grown,
-        running.footprint().rss - rss,
+        name=kind.name,
+        count=count,
+        same=Latency(same_before, same_during),
+        other=Latency(other_before, other_during),
+        peak_growth=peak_growth,
+        retained=engine.footprint().rss - rss_before,
+        failed=(await same.status()).counters.connections_failed,
+        log_errors=engine.log_errors(),
     )

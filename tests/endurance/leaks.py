@@ -1,10 +1,11 @@
-"""Soak test: run load with and without faults, compare byte counts, find leaks."""
+"""Checks of a soak: byte counts agree, and no resource is left over."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 
 from tests.endurance import soak
 from tests.endurance.engine_process import (
@@ -19,90 +20,105 @@ from tests.endurance.pod_watch import PodWatch
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.session import Session
 
-# Partly used arenas remain; a leak of minutes would exceed this.
-_HEAP_TOLERANCE = 6 * MIB
-_IDLE_S = 50.0
+# The heap keeps partly used arenas; a leak would be larger after minutes.
+_MAX_HEAP_GROWTH = 6 * MIB
+# Until idle tunnels and threads have ended and the heap has been trimmed.
+_REST_S = 50.0
+
+
+@dataclass(frozen=True)
+class SoakResult:
+    """Counts of a load with faults, then of one without, and the names of the faults."""
+
+    with_faults: soak.ByteTotals
+    without_faults: soak.ByteTotals
+    faults: list[str]
+
+    def check(self) -> None:
+        """Check that client and engine counted the same, and that only faults led to failures."""
+        for name, totals in (
+            ("with faults", self.with_faults),
+            ("without faults", self.without_faults),
+        ):
+            assert not totals.refused, f"{name}: {totals.refused} local connects were refused"
+            assert not totals.missed_events, f"{name}: {totals.missed_events} missed events"
+            differences = totals.find_engine_differences()
+            assert not differences, f"{name}: " + "; ".join(differences[:5])
+            assert len(totals.clients) > 20, f"{name}: only {len(totals.clients)} clients"
+        assert not self.without_faults.failures, f"without faults: {self.without_faults.failures}"
 
 
 async def run_load(
-    cluster: ClusterProcess, session: Session, *, seed: int, load_s: float, faults_s: float
-) -> tuple[soak.ByteTotals, soak.ByteTotals, list[str]]:
-    """Run load with faults, then without; return the totals of both and the faults."""
-    async with (
-        PodWatch.open(cluster) as pods,
-        soak.start_forwards(session) as lines,
-    ):
-        faulty = soak.ClientMix(lines, seed)
-        async with soak.record_connections(session, faulty.totals):
-            end = time.monotonic() + load_s
-            faults = soak.inject_faults(cluster, pods, seed, end, faults_s)
-            _, happened = await asyncio.gather(faulty.run(end), faults)
-            await soak.wait_until_idle(lines)
-        calm = soak.ClientMix(lines, seed + 1)
-        async with soak.record_connections(session, calm.totals):
-            await calm.run(time.monotonic() + min(10.0, load_s / 4))
-            await soak.wait_until_idle(lines)
-        missing = await soak.find_missing_in_pod(session, calm.totals)
-        assert not missing, "the pod counted differently: " + "; ".join(missing[:5])
-    return faulty.totals, calm.totals, happened
-
-
-def check_totals(books: soak.ByteTotals, *, calm: bool) -> None:
-    """Assert that client and engine counts agree and no unexpected connection failed."""
-    when = "without faults" if calm else "with faults"
-    assert not books.refused, f"{when}: {books.refused} local connects were refused"
-    assert not books.gaps, f"{when}: {books.gaps} events were missed"
-    missing = books.find_missing_in_engine()
-    assert not missing, f"{when}: " + "; ".join(missing[:5])
-    assert len(books.clients) > 20, f"{when}: only {len(books.clients)} clients"
-    assert not calm or not books.failures, f"{when}: {books.failures}"
+    cluster: ClusterProcess, session: Session, *, seed: int, load_s: float, fault_interval_s: float
+) -> SoakResult:
+    """Run a load with faults, then one without; compare the latter with the pod's counters."""
+    async with PodWatch.open(cluster) as pods, soak.running_forwards(session) as forwards:
+        with_faults = soak.ClientMix(forwards, seed)
+        async with soak.record_connections(session, with_faults.totals):
+            deadline = time.monotonic() + load_s
+            _, faults = await asyncio.gather(
+                with_faults.run(deadline),
+                soak.inject_random_faults(
+                    cluster, pods, seed=seed, deadline=deadline, interval_s=fault_interval_s
+                ),
+            )
+            await soak.wait_until_idle(forwards)
+        without_faults = soak.ClientMix(forwards, seed + 1)
+        async with soak.record_connections(session, without_faults.totals):
+            await without_faults.run(time.monotonic() + min(10.0, load_s / 4))
+            await soak.wait_until_idle(forwards)
+        differences = await soak.find_pod_differences(session, without_faults.totals)
+        assert not differences, "the pod counted other bytes: " + "; ".join(differences[:5])
+    return SoakResult(with_faults.totals, without_faults.totals, faults)
 
 
 def find_leaks(before: Footprint, after: Footprint) -> str:
-    """Return which resources grew; empty if none."""
-    wrong = [
-        f"{name}: {one} → {two}"
-        for name, one, two in (
+    """Describe the descriptors and sockets that were added; empty if there are none."""
+    return ", ".join(
+        f"{name}: {count_before} → {count_after}"
+        for name, count_before, count_after in (
             ("descriptors", before.files, after.files),
             ("sockets", before.sockets, after.sockets),
         )
-        if two > one
-    ]
-    return ", ".join(wrong)
+        if count_after > count_before
+    )
 
 
-async def wait_for_release(running: EngineProcess, before: Footprint) -> Footprint:
-    """Return the footprint once nothing leaks, or after a timeout."""
+async def wait_for_release(engine: EngineProcess, before: Footprint) -> Footprint:
+    """Return the footprint once nothing is left over, or after a timeout."""
     with contextlib.suppress(AssertionError):
-        await wait_until(lambda: not find_leaks(before, running.footprint()), "rest", 20.0)
-    return running.footprint()
+        await wait_until(lambda: not find_leaks(before, engine.footprint()), "release", 20.0)
+    return engine.footprint()
 
 
-async def run_soak(cluster: ClusterProcess, *, seed: int, load_s: float, faults_s: float) -> str:
-    """Run the soak against an engine process; return a row of figures."""
-    with running_engine(cluster.kubeconfig) as running:
-        async with open_session(running) as session:
-            # A first round loads modules, fills caches and grows the heap.
-            await run_load(cluster, session, seed=seed, load_s=max(5.0, load_s / 10), faults_s=2.0)
-            # Idle tunnels and threads end, and the heap is trimmed.
-            await asyncio.sleep(_IDLE_S)
-            before = running.footprint()
-            faulty, calm, happened = await run_load(
-                cluster, session, seed=seed + 100, load_s=load_s, faults_s=faults_s
+async def run_soak(
+    cluster: ClusterProcess, *, seed: int, load_s: float, fault_interval_s: float
+) -> str:
+    """Run and check a soak of an engine process; return a line of figures."""
+    with running_engine(cluster.kubeconfig) as engine:
+        async with open_session(engine) as session:
+            # The first load imports modules, fills caches and grows the heap.
+            await run_load(
+                cluster, session, seed=seed, load_s=max(5.0, load_s / 10), fault_interval_s=2.0
             )
-            await asyncio.sleep(_IDLE_S)
-            after = await wait_for_release(running, before)
-            check_totals(faulty, calm=False)
-            check_totals(calm, calm=True)
-            left = find_leaks(before, after)
-            assert not left, left
-            assert after.rss - before.rss < _HEAP_TOLERANCE, f"{before} → {after}"
+            await asyncio.sleep(_REST_S)
+            before = engine.footprint()
+            result = await run_load(
+                cluster, session, seed=seed + 100, load_s=load_s, fault_interval_s=fault_interval_s
+            )
+            await asyncio.sleep(_REST_S)
+            after = await wait_for_release(engine, before)
+            result.check()
+            leaks = find_leaks(before, after)
+            assert not leaks, leaks
+            assert after.rss - before.rss < _MAX_HEAP_GROWTH, f"{before} → {after}"
             forwards = (await session.snapshot()).forwards
-            assert not forwards, f"forwards that were stopped: {forwards}"
-        complaints = running.log_errors()
-        assert not complaints, complaints
+            assert not forwards, f"stopped forwards are still active: {forwards}"
+        errors = engine.log_errors()
+        assert not errors, errors
+    loads = (result.with_faults, result.without_faults)
     return (
-        f"{faulty.connections + calm.connections} connections, {len(happened)} faults, "
-        f"{sum(faulty.failures.values())} cut; before {before}; after {after}; "
-        f"exact: {len(faulty.clients) + len(calm.clients)}"
+        f"{sum(each.connections for each in loads)} connections, {len(result.faults)} faults, "
+        f"{sum(result.with_faults.failures.values())} cut, "
+        f"{sum(len(each.clients) for each in loads)} compared; before: {before}; after: {after}"
     )

@@ -1,4 +1,4 @@
-"""Watch of a pod independent of the engine, and of its process."""
+"""Watch of the pods of one label, independent of the engine, and of their processes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from typing import Any
 
 import psutil
 
+from tests.endurance import toolbox
 from tests.support.cluster_process import ClusterProcess
 
-NAMESPACE, TOOLBOX = "ops", "toolbox"
+_PATH = f"/api/v1/namespaces/{toolbox.NAMESPACE}/pods?labelSelector=app%3D{toolbox.NAME}"
 
 
 @dataclass(slots=True)
 class ObservedPod:
-    """Last observed state of a pod; times are monotonic.
+    """The last observed state of a pod.
 
     Attributes:
-        ready_at: When it last became ready.
-        container: ID of its first container.
+        ready_at: Monotonic time at which it was last observed to become ready.
+        container: ID of its (first) container.
     """
 
     name: str
@@ -38,16 +39,15 @@ class ObservedPod:
 
 
 class PodWatch:
-    """Watch of the pods with one label.
+    """Watch of the toolbox's pods on a connection of its own.
 
     Attributes:
-        live: Pods by UID.
+        pods: The pods that exist, by UID.
     """
 
-    def __init__(self, cluster: ClusterProcess, namespace: str, app: str) -> None:
-        self.live: dict[str, ObservedPod] = {}
+    def __init__(self, cluster: ClusterProcess) -> None:
+        self.pods: dict[str, ObservedPod] = {}
         self._cluster = cluster
-        self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}"
         self._changed = asyncio.Condition()
         pki = cluster.folder / "pki"
         self._tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -55,54 +55,47 @@ class PodWatch:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(
-        cls, cluster: ClusterProcess, namespace: str = NAMESPACE, app: str = TOOLBOX
-    ) -> AsyncIterator[PodWatch]:
-        """Start a watch; stop it at the end."""
-        pods = cls(cluster, namespace, app)
-        task = asyncio.create_task(pods._watch())
+    async def open(cls, cluster: ClusterProcess) -> AsyncIterator[PodWatch]:
+        """Watch until the end of the context; a pod is ready at its beginning."""
+        watch = cls(cluster)
+        task = asyncio.create_task(watch._watch())
         try:
-            await pods.wait_for_ready_pod()
-            yield pods
+            await watch.wait_for_ready_pod()
+            yield watch
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def wait_for_ready_pod(self, but: str = "") -> ObservedPod:
-        """Return a ready pod whose UID is not `but`."""
+    async def wait_for_ready_pod(self, exclude_uid: str = "") -> ObservedPod:
+        """Return a ready pod other than the excluded one."""
 
-        def found() -> ObservedPod | None:
-            for pod in self.live.values():
-                if pod.ready and not pod.deleting and pod.uid != but:
+        def find() -> ObservedPod | None:
+            for pod in self.pods.values():
+                if pod.ready and not pod.deleting and pod.uid != exclude_uid:
                     return pod
             return None
 
-        return await self.wait_until(found, f"a ready pod of {self._path}")
+        return await self.wait_until(find, f"a ready pod of {_PATH}")
 
     async def wait_until(
-        self, found: Callable[[], ObservedPod | None], what: str, within_s: float = 60
+        self, find: Callable[[], ObservedPod | None], description: str, timeout_s: float = 60
     ) -> ObservedPod:
-        """Wait until `found` returns a pod of `live`."""
+        """Wait until a function of `pods` finds a pod; return it."""
         try:
-            async with asyncio.timeout(within_s), self._changed:
-                while (pod := found()) is None:
+            async with asyncio.timeout(timeout_s), self._changed:
+                while (pod := find()) is None:
                     await self._changed.wait()
                 return pod
         except TimeoutError:
-            raise AssertionError(f"timed out waiting for {what}; pods: {self.live}") from None
+            raise AssertionError(
+                f"timed out waiting for {description}; pods: {self.pods}"
+            ) from None
 
-    async def create(self, path: str, body: Any) -> None:
-        """Create an object."""
-        async for _ in self._request("POST", path, json.dumps(body).encode()):
-            pass
-
-    async def _request(
-        self, method: str, target: str, body: bytes = b""
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of a response as they arrive.
+    async def _get(self, target: str) -> AsyncGenerator[bytes, None]:
+        """Send a GET request; yield the lines of the response as they arrive.
 
         Raises:
-            ConnectionError: The status is not one of success.
+            ConnectionError: The status is not 2xx.
         """
         host, port = self._cluster.server.removeprefix("https://").split(":")
         reader, writer = await asyncio.open_connection(
@@ -110,9 +103,7 @@ class PodWatch:
         )
         try:
             writer.write(
-                f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-                + body
+                f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
             )
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             if head.split()[1][0] != "2":
@@ -129,34 +120,33 @@ class PodWatch:
                     yield line
         finally:
             writer.transport.abort()
-            # A TLS transport needs several loop iterations to close its socket.
+            # A TLS transport needs several turns of the event loop to close its socket.
             for _ in range(3):
                 await asyncio.sleep(0)
 
     async def _watch(self) -> None:
         while True:
-            # The API server is restarted by tests.
+            # Tests restart the API server, too.
             with contextlib.suppress(OSError, ValueError, EOFError):
                 await self._watch_once()
             await asyncio.sleep(0.01)
 
     async def _watch_once(self) -> None:
-        text = b"".join([line async for line in self._request("GET", self._path)])
-        listed = json.loads(text)
+        listed = json.loads(b"".join([line async for line in self._get(_PATH)]))
         for item in listed["items"]:
             self._update(item)
-        for uid in set(self.live) - {item["metadata"]["uid"] for item in listed["items"]}:
-            del self.live[uid]
+        for uid in set(self.pods) - {item["metadata"]["uid"] for item in listed["items"]}:
+            del self.pods[uid]
         await self._notify()
         version = listed["metadata"]["resourceVersion"]
-        lines = self._request("GET", f"{self._path}&watch=true&resourceVersion={version}")
+        lines = self._get(f"{_PATH}&watch=true&resourceVersion={version}")
         async with contextlib.aclosing(lines):
             async for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     return
                 if event["type"] == "DELETED":
-                    self.live.pop(event["object"]["metadata"]["uid"], None)
+                    self.pods.pop(event["object"]["metadata"]["uid"], None)
                 else:
                     self._update(event["object"])
                 await self._notify()
@@ -167,52 +157,54 @@ class PodWatch:
 
     def _update(self, pod: dict[str, Any]) -> None:
         meta, status = pod["metadata"], pod.get("status", {})
-        seen = self.live.setdefault(meta["uid"], ObservedPod(meta["name"], meta["uid"]))
+        observed = self.pods.setdefault(meta["uid"], ObservedPod(meta["name"], meta["uid"]))
         conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
         ready = conditions.get("Ready") == "True"
         containers = status.get("containerStatuses") or [{}]
         restarts = int(containers[0].get("restartCount", 0))
-        if ready and (not seen.ready or restarts != seen.restarts):
-            seen.ready_at = time.monotonic()
-        seen.ready = ready
-        seen.restarts = restarts
-        seen.deleting = "deletionTimestamp" in meta
-        seen.container = str(containers[0].get("containerID", "")).rpartition("/")[2]
+        if ready and (not observed.ready or restarts != observed.restarts):
+            observed.ready_at = time.monotonic()
+        observed.ready = ready
+        observed.restarts = restarts
+        observed.deleting = "deletionTimestamp" in meta
+        observed.container = str(containers[0].get("containerID", "")).rpartition("/")[2]
 
 
 async def find_container_pid(cluster: ClusterProcess, pod: ObservedPod) -> int:
-    """Return the process id of a pod's container."""
-    for hop in (await cluster.components()).values():
-        pid = hop.get("containers", {}).get(pod.container)
+    """Return the process ID of a pod's container."""
+    for component in (await cluster.components()).values():
+        pid = component.get("containers", {}).get(pod.container)
         if pid:
             return int(pid)
-    raise AssertionError(f"no runtime knows the container of {pod}")
+    raise AssertionError(f"no runtime has the container of {pod}")
 
 
 def watch_process_exit(pid: int) -> asyncio.Future[float]:
-    """Return a future of the monotonic time at which a process ends."""
+    """Return a future for the monotonic time at which a process ends."""
     loop = asyncio.get_running_loop()
-    death: asyncio.Future[float] = loop.create_future()
-    if not hasattr(os, "pidfd_open"):
+    exited: asyncio.Future[float] = loop.create_future()
+    if not hasattr(os, "pidfd_open"):  # macOS
 
         def poll() -> None:
-            if not psutil.pid_exists(pid) and not death.done():
-                death.set_result(time.monotonic())
-            elif not death.done():
+            if exited.done():
+                return
+            if psutil.pid_exists(pid):
                 loop.call_later(0.002, poll)
+            else:
+                exited.set_result(time.monotonic())
 
         poll()
-        return death
+        return exited
     descriptor = os.pidfd_open(pid)
 
-    def ended(_: object = None) -> None:
+    def set_exit_time() -> None:
+        if not exited.done():
+            exited.set_result(time.monotonic())
+
+    def close(_: object) -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
 
-    def died() -> None:
-        if not death.done():
-            death.set_result(time.monotonic())
-
-    loop.add_reader(descriptor, died)
-    death.add_done_callback(ended)
-    return death
+    loop.add_reader(descriptor, set_exit_time)
+    exited.add_done_callback(close)
+    return exited

@@ -1,8 +1,8 @@
-"""Random kills of the engine, its watchdog, a dashboard, or a process that writes a profile.
+"""Random kills of engine, watchdog, dashboard, and a process that writes a profile.
 
-After each kill bytes flow again on the same local ports, all forwards are active, and every file
-of the user is complete: the old or the new version. Another process rewrites the profile, which
-the engine follows, so that kills interrupt writes and their application.
+After each kill bytes flow again on the same local ports, every forward is active, and every file
+of the user is complete: the old version or the new one. Another process writes the profile
+continuously and the engine applies each version, so that kills happen during all of it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import psutil
 
+from tests.endurance import toolbox
 from tests.endurance.clients import echo
 from tests.endurance.engine_process import isolated_home, wait_until
-from tests.endurance.pod_watch import NAMESPACE, TOOLBOX, PodWatch
-from tests.endurance.profile_editors import free_ports
+from tests.endurance.pod_watch import PodWatch
+from tests.endurance.profile_editors import find_free_ports
 from tests.support.cluster_process import REPOSITORY, ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tui_forward.common import paths as paths
@@ -38,124 +40,156 @@ from tui_forward.model import Forward
 from tui_forward.profiles.parser import parse_profile
 
 _PROGRAM = (sys.executable, "-m", "tui_forward")
-_BACK_S = 30.0
+_RECOVERY_TIMEOUT_S = 30.0
 MAX_P99_S = 2.0
 _PROFILE = """\
 namespace: {namespace}
 forwards:
   any: {{target: deploy/{app}, port: echo, local: any}}
-  fixed: {{target: svc/{app}, port: echo, local: {one}, needs: any}}
-  edited: {{target: deploy/{app}, port: echo, local: {two}, label: e{number}}}
+  fixed: {{target: svc/{app}, port: echo, local: {ports[0]}, needs: any}}
+  edited: {{target: deploy/{app}, port: echo, local: {ports[1]}, label: e0}}
 """
-# Rewrites the profile until it is killed.
+# Writes versions of the profile until it is killed.
 _WRITER = """\
 import itertools, sys, time
 from pathlib import Path
 from tui_forward.profiles.store import ProfileStore
 path = Path(sys.argv[1])
 text, store = path.read_text(), ProfileStore(path.parent, path.parent)
-first, _, rest = text.partition("label: e")
-begin = int(rest.partition("}")[0])
-for number in itertools.count(begin + 1):
-    store.write(path, f"{first}label: e{number}}}\\n")
+head, _, tail = text.partition("label: e")
+for number in itertools.count(int(tail.partition("}")[0]) + 1):
+    store.write(path, f"{head}label: e{number}}}\\n")
     print(number, flush=True)
     time.sleep(0.25)
 """
 
-# Which process is killed, what else happens, and the weight.
+
+class KillKind(NamedTuple):
+    """Which process is killed, and what happens at the same time.
+
+    Attributes:
+        weight: How often of a hundred.
+    """
+
+    victim: str
+    weight: int
+    dashboard: bool = False
+    write: bool = False
+    rollout: bool = False
+
+    @property
+    def name(self) -> str:
+        conditions = (
+            ("dashboard open", self.dashboard and self.victim != "dashboard"),
+            ("during writes", self.write),
+            ("during a rollout", self.rollout),
+        )
+        return ", ".join([self.victim, *(text for text, applies in conditions if applies)])
+
+
 KINDS = (
-    ("engine", "", 20), ("parent", "", 5), ("both", "", 20), ("dashboard", "", 5),
-    ("both", "a dashboard beside", 8), ("engine", "a dashboard beside", 7),
-    ("engine", "a write", 10), ("both", "a write", 10),
-    ("engine", "a rollout", 8), ("both", "a rollout", 7),
-)  # fmt: skip
+    KillKind("engine", 20),
+    KillKind("watchdog", 5),
+    KillKind("both", 20),
+    KillKind("dashboard", 5, dashboard=True),
+    KillKind("both", 8, dashboard=True),
+    KillKind("engine", 7, dashboard=True),
+    KillKind("engine", 10, write=True),
+    KillKind("both", 10, write=True),
+    KillKind("engine", 8, rollout=True),
+    KillKind("both", 7, rollout=True),
+)
 
 
 @dataclass
 class KillResults:
-    """Recovery times by kind of kill.
+    """Seconds until bytes flowed again.
 
     Attributes:
-        back_s: Seconds until bytes flowed again, by kind.
-        wrong: Descriptions of violations.
+        recovery_s: By kind of kill.
+        violations: Descriptions of what was lost or damaged.
     """
 
-    back_s: dict[str, list[float]] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    recovery_s: dict[KillKind, list[float]] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[str]:
-        """Yield a row for each kind and one for all."""
-        for what, seconds in sorted(self.back_s.items()):
-            yield _line(what, seconds)
-        yield _line("all but rollouts", self.alone_s)
+        """Yield a line of the printed table for each kind, and one for all but rollouts."""
+        for kind, seconds in sorted(self.recovery_s.items()):
+            yield _row(kind.name, seconds)
+        yield _row("all but rollouts", self._without_rollouts_s)
 
     @property
-    def alone_s(self) -> list[float]:
-        """Return the times without rollouts, which depend on their pods."""
-        return [s for what, each in self.back_s.items() if "rollout" not in what for s in each]
+    def _without_rollouts_s(self) -> list[float]:
+        """Return the seconds of all kinds but rollouts, which take as long as their pods."""
+        return [s for kind, each in self.recovery_s.items() if not kind.rollout for s in each]
 
     @property
-    def late(self) -> list[str]:
-        """Return violations of the promised recovery time."""
-        p99 = _part(self.alone_s, 0.99)
+    def bound_violations(self) -> list[str]:
+        """Return whether recovery took longer than its bound."""
+        p99 = _quantile(self._without_rollouts_s, 0.99)
         return [f"bytes flowed after {p99:.2f} s (p99)"] if p99 > MAX_P99_S else []
 
 
-def _part(seconds: list[float], part: float) -> float:
-    return sorted(seconds)[min(len(seconds) - 1, int(part * len(seconds)))]
+def _quantile(seconds: list[float], fraction: float) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, int(fraction * len(seconds)))]
 
 
-def _line(what: str, seconds: list[float]) -> str:
-    p50, p99 = _part(seconds, 0.5), _part(seconds, 0.99)
+def _row(name: str, seconds: list[float]) -> str:
+    p50, p99 = _quantile(seconds, 0.5), _quantile(seconds, 0.99)
     return (
-        f"{what:30} {len(seconds):3}×   bytes again after: {p50 * 1e3:5.0f} ms (p50), "
-        f"{p99 * 1e3:5.0f} ms (p99), at most {max(seconds) * 1e3:5.0f} ms"
+        f"{name:30} {len(seconds):3}×   recovery: {p50 * 1e3:5.0f} ms (p50), "
+        f"{p99 * 1e3:5.0f} ms (p99), {max(seconds) * 1e3:5.0f} ms (max)"
     )
 
 
 class UserHome:
-    """Files and processes of a user.
+    """The files and processes of a user.
 
     Args:
-        home: Home folder.
-        cluster: Cluster of the forwards.
-        pods: Pods of the forwards.
-        dice: Source of all random choices.
+        folder: Home folder.
+        cluster: The cluster that the forwards lead to.
+        pods: Watch of the pods that the forwards lead to.
+        rng: Source of all random choices.
+
+    Attributes:
+        profile: Path of the profile whose forwards are active.
+        ports: Local ports by name of the forward.
     """
 
     def __init__(
-        self, home: Path, cluster: ClusterProcess, pods: PodWatch, dice: random.Random
+        self, folder: Path, cluster: ClusterProcess, pods: PodWatch, rng: random.Random
     ) -> None:
-        self._home = home
+        self._folder = folder
         self._cluster = cluster
         self._pods = pods
-        self._dice = dice
+        self._rng = rng
         self._kubeconfig = str(cluster.kubeconfig)
         self.profile = paths.profiles_dir() / "shop.yaml"
         self.profile.parent.mkdir(parents=True)
-        one, two = free_ports(2, dice)
-        text = _PROFILE.format(namespace=NAMESPACE, app=TOOLBOX, one=one, two=two, number=0)
-        self.profile.write_text(text)
+        self.profile.write_text(
+            _PROFILE.format(
+                namespace=toolbox.NAMESPACE, app=toolbox.NAME, ports=find_free_ports(2, rng)
+            )
+        )
         self.ports: dict[str, int] = {}
 
-    async def begin(self) -> None:
-        """Start the profile."""
-        await self._program("up", "shop")
-        self.ports = {one.spec.name: one.listening[0].port for one in await self.forwards()}
+    async def start_profile(self) -> None:
+        await self._run_program("up", "shop")
+        self.ports = {each.spec.name: each.listening[0].port for each in await self.forwards()}
         assert len(self.ports) == 3, self.ports
 
-    async def end(self) -> None:
-        """Stop the profile."""
-        await self._program("down", "shop")
-        await wait_until(lambda: not self.engines(), "the engine to end with its last forward")
+    async def stop_profile(self) -> None:
+        await self._run_program("down", "shop")
+        await wait_until(lambda: not self.engines(), "the end of the engine without forwards")
 
-    async def _program(self, *words: str) -> None:
+    async def _run_program(self, *arguments: str) -> None:
         process = await asyncio.create_subprocess_exec(
-            *_PROGRAM, *words, "--kubeconfig", self._kubeconfig, cwd=REPOSITORY,
+            *_PROGRAM, *arguments, "--kubeconfig", self._kubeconfig, cwd=REPOSITORY,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         _, errors = await process.communicate()
-        assert process.returncode == 0, f"{words}: {errors.decode()}"
+        assert process.returncode == 0, f"{arguments}: {errors.decode()}"
 
     async def forwards(self) -> tuple[Forward, ...]:
         """Return the active forwards."""
@@ -167,73 +201,70 @@ class UserHome:
             await session.close()
 
     def engines(self) -> list[psutil.Process]:
-        """Return the watchdog and the engine, in this order."""
-        return engine_processes(self._home)
+        """Return the watchdog and its engine, in this order."""
+        return engine_processes(self._folder)
 
     # Kills --------------------------------------------------------------------------------
 
-    async def kill(self, who: str, during: str) -> float:
-        """Kill a process; return the seconds until bytes flow again on all ports."""
-        dashboard = who == "dashboard" or "dashboard" in during
-        async with contextlib.AsyncExitStack() as undo:
-            seen = await undo.enter_async_context(self._dashboard()) if dashboard else None
-            writer = await undo.enter_async_context(self._writer()) if "write" in during else None
-            if during == "a rollout":
+    async def kill(self, kind: KillKind) -> float:
+        """Kill something; return the seconds until bytes flow again on all ports.
+
+        Raises:
+            AssertionError: They do not, or not everything is as before.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            dashboard = writer = None
+            if kind.dashboard:
+                dashboard = await stack.enter_async_context(self._running_dashboard())
+            if kind.write:
+                writer = await stack.enter_async_context(self._running_writer())
+            if kind.rollout:
                 pod = await self._pods.wait_for_ready_pod()
                 await self._cluster.fault(
-                    "delete-pod", namespace=NAMESPACE, pod=pod.name, grace=self._dice.choice([0, 1])
-                )
-            await asyncio.sleep(self._dice.random() * 0.5)  # at a random moment
+                    "delete-pod", namespace=toolbox.NAMESPACE, pod=pod.name,
+                    grace=self._rng.choice([0, 1]),
+                )  # fmt: skip
+            await asyncio.sleep(self._rng.random() * 0.5)  # any moment
             engines = self.engines()
-            doomed = {
-                "engine": engines[-1:], "parent": engines[:1], "both": engines, "dashboard": [],
-            }[who]  # fmt: skip
-            for process in (*doomed, *((seen,) if who == "dashboard" and seen else ())):
+            choices: dict[str, list[psutil.Process]] = {
+                "engine": engines[-1:], "watchdog": engines[:1], "both": engines,
+                "dashboard": [dashboard] if dashboard else [],
+            }  # fmt: skip
+            victims = choices[kind.victim]
+            for process in victims:
                 process.kill()
             if writer is not None:
                 writer.kill()
             killed = time.monotonic()
-            if not dashboard and len(doomed) == len(engines):
-                await self._program("ls")  # starts a new engine: no watchdog is left
-            await asyncio.gather(*(self._back(port) for port in self.ports.values()))
-            took = time.monotonic() - killed
+            if dashboard is None and len(victims) == len(engines):
+                await self._run_program("ls")  # only another command starts a new engine
+            await asyncio.gather(*(_wait_for_echo(port) for port in self.ports.values()))
+            recovery_s = time.monotonic() - killed
             if writer is not None:
                 await writer.wait()
-        await self._as_before()
-        return took
+        await self._check_forwards()
+        return recovery_s
 
-    async def _back(self, port: int) -> None:
-        deadline = time.monotonic() + _BACK_S
-        while True:
-            try:
-                await echo(port)
-            except (OSError, EOFError) as error:
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"port {port} is not back: {error!r}") from error
-                await asyncio.sleep(0.005)
-            else:
-                return
-
-    async def _as_before(self) -> None:
-        """Assert that all forwards are active on their ports and match the file."""
+    async def _check_forwards(self) -> None:
+        """Check that all forwards are active, on the same ports and as in the profile."""
         profile = parse_profile(self.profile.read_text(), self.profile)
-        labels = {one.name: one.spec.label for one in profile.forwards}
-        deadline = time.monotonic() + _BACK_S
+        labels = {forward.name: forward.spec.label for forward in profile.forwards}
+        deadline = time.monotonic() + _RECOVERY_TIMEOUT_S
         while True:
             forwards = await self.forwards()
-            if {one.spec.name: one.spec.label for one in forwards} == labels and all(
-                one.listening for one in forwards
+            if {each.spec.name: each.spec.label for each in forwards} == labels and all(
+                each.listening for each in forwards
             ):
                 break
-            assert time.monotonic() < deadline, f"{forwards} does not match the file: {labels}"
+            assert time.monotonic() < deadline, f"the profile has {labels}, active are {forwards}"
             await asyncio.sleep(0.01)
-        ports = {one.spec.name: one.listening[0].port for one in forwards}
-        assert ports == self.ports, f"the ports were {self.ports} and are {ports}"
+        ports = {each.spec.name: each.listening[0].port for each in forwards}
+        assert ports == self.ports, f"ports have changed from {self.ports} to {ports}"
         assert len(forwards) == len(self.ports)
 
     @contextlib.asynccontextmanager
-    async def _writer(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run a process that rewrites the profile."""
+    async def _running_writer(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Start a process that writes the profile continuously."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _WRITER, str(self.profile), cwd=REPOSITORY,
             stdout=subprocess.PIPE,
@@ -248,27 +279,28 @@ class UserHome:
             await process.communicate()
 
     @contextlib.asynccontextmanager
-    async def _dashboard(self) -> AsyncIterator[psutil.Popen]:
-        """Run a dashboard on a pseudoterminal."""
-        ours, theirs = pty.openpty()
-        shown = bytearray()
+    async def _running_dashboard(self) -> AsyncIterator[psutil.Popen]:
+        """Start a dashboard in a terminal, and wait until it shows the forwards."""
+        terminal, dashboard_terminal = pty.openpty()
+        output = bytearray()
         process = psutil.Popen(
-            [*_PROGRAM, "--kubeconfig", self._kubeconfig, "-n", NAMESPACE], cwd=REPOSITORY,
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            [*_PROGRAM, "--kubeconfig", self._kubeconfig, "-n", toolbox.NAMESPACE],
+            cwd=REPOSITORY, stdin=dashboard_terminal, stdout=dashboard_terminal,
+            stderr=dashboard_terminal, start_new_session=True,
             env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "36"},
         )  # fmt: skip
-        os.close(theirs)
+        os.close(dashboard_terminal)
 
-        def read() -> None:
+        def read_output() -> None:
             with contextlib.suppress(OSError):
-                while data := os.read(ours, 65536):
-                    shown.extend(data)
+                while data := os.read(terminal, 65536):
+                    output.extend(data)
 
-        reader = threading.Thread(target=read)
+        reader = threading.Thread(target=read_output)
         reader.start()
         try:
             await wait_until(
-                lambda: TOOLBOX.encode() in shown, "the dashboard to show the forwards"
+                lambda: toolbox.NAME.encode() in output, "the forwards in the dashboard"
             )
             yield process
         finally:
@@ -276,53 +308,65 @@ class UserHome:
                 process.kill()
             await asyncio.to_thread(process.wait, 10)
             await asyncio.to_thread(reader.join, 10)
-            os.close(ours)
+            os.close(terminal)
 
     # Files --------------------------------------------------------------------------------
 
-    def faults(self) -> list[str]:
-        """Return descriptions of incomplete files and of logged tracebacks."""
+    def find_damage(self) -> list[str]:
+        """Describe the files that are incomplete, and the crashes in logs."""
         state = paths.sessions_dir().parent
-        wrong = [f"{path.name} could not be read" for path in state.rglob("*.bad*")]
+        damage = [f"{path.name}: an invalid file was moved away" for path in state.rglob("*.bad*")]
         for path in paths.sessions_dir().glob("[!.]*.json"):
             try:
                 msgspec.json.decode(path.read_bytes(), type=SavedSession)
             except msgspec.DecodeError as error:
-                wrong.append(f"{path.name}: {error}")
-        logs = {path.name: path.read_text(errors="replace") for path in state.rglob("*.log*")}
-        return wrong + [
-            f"{name}: {text[text.index('Traceback') :][:2000]}"
-            for name, text in logs.items()
-            if "Traceback" in text
-        ]
+                damage.append(f"{path.name}: {error}")
+        for path in state.rglob("*.log*"):
+            _, traceback, text = path.read_text(errors="replace").partition("Traceback")
+            if traceback:
+                damage.append(f"{path.name}: {traceback}{text[:2000]}")
+        return damage
 
 
-async def run_kills(cluster: ClusterProcess, *, times: int, seed: int) -> KillResults:
-    """Kill processes `times` times; return the results."""
-    dice, kills = random.Random(seed), KillResults()
+async def _wait_for_echo(port: int) -> None:
+    deadline = time.monotonic() + _RECOVERY_TIMEOUT_S
+    while True:
+        try:
+            await echo(port)
+        except (OSError, EOFError) as error:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"port {port} does not recover: {error!r}") from error
+            await asyncio.sleep(0.005)
+        else:
+            return
+
+
+async def run_kills(cluster: ClusterProcess, *, count: int, seed: int) -> KillResults:
+    """Run kills of random kinds until one loses or damages something."""
+    rng, results = random.Random(seed), KillResults()
     # Each kind once, then by weight.
-    kinds = dice.sample(KINDS, len(KINDS))
-    kinds += dice.choices(KINDS, [weight for *_, weight in KINDS], k=max(0, times - len(kinds)))
+    kinds = rng.sample(KINDS, len(KINDS))
+    kinds += rng.choices(KINDS, [kind.weight for kind in KINDS], k=max(0, count - len(kinds)))
     with tempfile.TemporaryDirectory(prefix="tfk-", dir="/tmp") as name, isolated_home(Path(name)):
         async with PodWatch.open(cluster) as pods:
-            user = UserHome(Path(name), cluster, pods, dice)
+            home = UserHome(Path(name), cluster, pods, rng)
             try:
-                await user.begin()
-                for number, (who, during, _) in enumerate(kinds[:times], 1):
-                    what = f"{who}, {during}" if during else who
+                await home.start_profile()
+                for number, kind in enumerate(kinds[:count], 1):
+                    description = f"kill {number} ({kind.name})"
                     try:
-                        took = await user.kill(who, during)
+                        recovery_s = await home.kill(kind)
                     except AssertionError as error:
-                        kills.wrong.append(f"kill {number}, {what}: {error}"[:2000])
-                        took = _BACK_S
-                    kills.back_s.setdefault(what, []).append(took)
-                    kills.wrong += [f"kill {number}, {what}: {each}" for each in user.faults()]
-                    if kills.wrong:
+                        results.violations.append(f"{description}: {error}"[:2000])
+                        recovery_s = _RECOVERY_TIMEOUT_S
+                    results.recovery_s.setdefault(kind, []).append(recovery_s)
+                    results.violations += [f"{description}: {text}" for text in home.find_damage()]
+                    if results.violations:
                         break
                 else:
-                    await user.end()
+                    await home.stop_profile()
             finally:
-                for process in user.engines():
+                for process in home.engines():
                     process.send_signal(signal.SIGKILL)
-                await wait_until(lambda: not user.engines(), "the end of all engines")
-    return kills
+                await wait_until(lambda: not home.engines(), "the end of all engines")
+    return results

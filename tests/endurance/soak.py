@@ -1,8 +1,8 @@
-"""Mixed load with random faults.
+"""Mixed load with random faults, whose byte counts are compared afterwards.
 
-Clients make short and long exchanges, uploads, downloads, resets, refused and half-closed
-connections, and stop reading. Each connection moves a unique number of bytes, so that the counts
-of client, engine and application can be compared.
+Clients do everything that real clients do: short and long exchanges, uploads, downloads, stopped
+readers, resets, refusals, half-closes. Each connection moves a number of bytes of its own, so
+that the counts of client, engine and application can be compared.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.endurance import toolbox
 from tests.endurance.clients import Client, connected, get_json
 from tests.endurance.engine_process import ForwardHandle, running_forward
-from tests.endurance.pod_watch import NAMESPACE, PodWatch
+from tests.endurance.pod_watch import PodWatch
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
 from tui_forward.session import Session
 
-ECHO, SINK, SOURCE, RESETS, SLOW, BYE, COUNTERS, CLOSED = (
-    7000, 7001, 7002, 7004, 7005, 7007, 7009, 7999,
+_PORTS = (
+    toolbox.ECHO, toolbox.SINK, toolbox.SOURCE, toolbox.RESET, toolbox.SLOW, toolbox.BYE,
+    toolbox.CLOSED,
 )  # fmt: skip
-PORTS = (ECHO, SINK, SOURCE, RESETS, SLOW, BYE, CLOSED)
-_CLIENTS = 24
-_CONNECTION_TIMEOUT_S = 30.0
+_CONCURRENT_CLIENTS = 24
+_CLIENT_TIMEOUT_S = 60.0
 _RECOVERY_TIMEOUT_S = 45.0
+
+Forwards = dict[int, list[ForwardHandle]]
+"""Forwards by the port of the toolbox they lead to."""
 
 
 @dataclass(frozen=True)
@@ -43,130 +47,142 @@ class ConnectionBytes:
 
 @dataclass
 class ByteTotals:
-    """Byte counts of clients and engine.
+    """Counts of a load.
 
     Attributes:
-        clients: Successful connections by the engine's name of the client.
-        failures: Number of failed connections by error.
-        refused: Number of refused local connects.
-        engine: Byte counts that the engine reported, by client.
-        gaps: Number of missed events.
+        clients: Successful connections, by forward and address of the client.
+        failures: Number of failed connections, by behavior and error.
+        refused: Refused local connects.
+        engine: Bytes sent and received of each connection that the engine reports as closed, by
+            forward and address of the client.
+        missed_events: Events that the session skipped.
     """
 
     clients: dict[str, list[ConnectionBytes]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     engine: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    gaps: int = 0
+    missed_events: int = 0
     connections: int = 0
 
-    def find_missing_in_engine(self) -> list[str]:
-        """Return connections that client and engine counted differently."""
-        wrong = []
-        for name, tallies in self.clients.items():
-            seen = Counter(self.engine.get(name, ()))
-            expected = Counter((one.sent, one.received) for one in tallies)
-            for numbers, count in (expected - seen).items():
-                wrong.append(f"{name}: sent and received {numbers} ({count}×), engine: {seen}")
-        return wrong
+    def find_engine_differences(self) -> list[str]:
+        """Describe the connections of which client and engine counted different bytes."""
+        differences = []
+        for name, connections in self.clients.items():
+            reported = Counter(self.engine.get(name, ()))
+            counted = Counter((each.sent, each.received) for each in connections)
+            for numbers, count in (counted - reported).items():
+                differences.append(
+                    f"{name}: sent and received {numbers} ({count}×), engine reports {reported}"
+                )
+        return differences
 
 
 class ClientMix:
-    """Random clients of several forwards.
+    """Clients of several forwards, each with a random behavior.
 
     Args:
-        lines: Forwards by remote port.
+        forwards: The forwards to connect to.
         seed: Seed of all random choices.
     """
 
-    def __init__(self, lines: dict[int, list[ForwardHandle]], seed: int) -> None:
+    def __init__(self, forwards: Forwards, seed: int) -> None:
         self.totals = ByteTotals()
-        self._lines = lines
+        self._forwards = forwards
         self._random = random.Random(seed)
-        self._serial = itertools.count(1)
+        self._serials = itertools.count(1)
 
-    async def run(self, until: float) -> None:
-        """Run clients until a monotonic time."""
+    async def run(self, deadline: float) -> None:
+        """Keep clients running until a deadline (monotonic)."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(_CLIENTS):
-                group.create_task(self._client(until))
+            for _ in range(_CONCURRENT_CLIENTS):
+                group.create_task(self._run_clients(deadline))
 
-    async def _client(self, until: float) -> None:
-        turns: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
-            (ECHO, self._echo), (ECHO, self._echo), (ECHO, self._chat), (SINK, self._upload),
-            (SOURCE, self._download), (SOURCE, self._stops_reading), (ECHO, self._never_reads),
-            (RESETS, self._is_reset), (SLOW, self._slow), (BYE, self._bye),
-            (CLOSED, self._is_refused), (SOURCE, self._resets), (ECHO, self._leaves),
-        ]  # fmt: skip
-        while time.monotonic() < until:
-            port, turn = self._random.choice(turns)
-            line = self._random.choice(self._lines[port])
-            await self._turn(port, line, turn)
+    async def _run_clients(self, deadline: float) -> None:
+        behaviors: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
+            (toolbox.ECHO, self._exchange),
+            (toolbox.ECHO, self._exchange),
+            (toolbox.ECHO, self._exchange_repeatedly),
+            (toolbox.SINK, self._upload),
+            (toolbox.SOURCE, self._download),
+            (toolbox.SLOW, self._download_slowly),
+            (toolbox.SOURCE, self._stop_reading),
+            (toolbox.ECHO, self._send_without_reading),
+            (toolbox.RESET, self._get_reset),
+            (toolbox.BYE, self._receive_until_eof),
+            (toolbox.CLOSED, self._get_refused),
+            (toolbox.SOURCE, self._reset_during_download),
+            (toolbox.ECHO, self._half_close),
+        ]
+        while time.monotonic() < deadline:
+            port, behavior = self._random.choice(behaviors)
+            await self._run_client(port, self._random.choice(self._forwards[port]), behavior)
             await asyncio.sleep(self._random.random() * 0.05)
 
-    async def _turn(
-        self, port: int, line: ForwardHandle, turn: Callable[[Client], Awaitable[None]]
+    async def _run_client(
+        self, port: int, forward: ForwardHandle, behavior: Callable[[Client], Awaitable[None]]
     ) -> None:
         self.totals.connections += 1
         try:
-            async with asyncio.timeout(_CONNECTION_TIMEOUT_S + 30), connected(line.port) as client:
+            async with asyncio.timeout(_CLIENT_TIMEOUT_S), connected(forward.port) as client:
                 name = client.name
-                await turn(client)
-                tally = ConnectionBytes(port, client.sent, client.received)
+                await behavior(client)
+                counted = ConnectionBytes(port, client.sent, client.received)
         except ConnectionRefusedError:
             self.totals.refused += 1
         except (OSError, TimeoutError) as error:
-            self.totals.failures[f"{turn.__name__}: {type(error).__name__}"] += 1
+            description = f"{behavior.__name__}: {type(error).__name__}"
+            self.totals.failures[description] += 1
         else:
-            if turn in (self._echo, self._chat, self._upload, self._download, self._slow):
-                self.totals.clients.setdefault(f"{line.id} {name}", []).append(tally)
+            if behavior in (
+                self._exchange, self._exchange_repeatedly, self._upload, self._download,
+                self._download_slowly,
+            ):  # fmt: skip
+                self.totals.clients.setdefault(f"{forward.id} {name}", []).append(counted)
 
-    def _size(self, most: int) -> int:
-        """Return a size that no other connection uses."""
-        return self._random.randrange(most) // 4096 * 4096 + next(self._serial) % 4096 + 1
+    def _unique_size(self, limit: int) -> int:
+        """Return a number of bytes that no other connection moves."""
+        return self._random.randrange(limit) // 4096 * 4096 + next(self._serials) % 4096 + 1
 
-    # Exchanges that succeed without faults; they are counted.
+    # Behaviors that succeed without faults; their bytes are compared.
 
-    async def _echo(self, client: Client) -> None:
-        data = self._random.randbytes(self._size(60_000))
+    async def _exchange(self, client: Client, limit: int = 60_000) -> None:
+        data = self._random.randbytes(self._unique_size(limit))
         await client.send(data)
         if await client.receive_exactly(len(data)) != data:
-            raise AssertionError("the echo differs")
+            raise AssertionError("the echo is different")
 
-    async def _chat(self, client: Client) -> None:
+    async def _exchange_repeatedly(self, client: Client) -> None:
         for _ in range(self._random.randrange(3, 30)):
-            data = self._random.randbytes(self._size(2000))
-            await client.send(data)
-            if await client.receive_exactly(len(data)) != data:
-                raise AssertionError("the echo differs")
+            await self._exchange(client, limit=2000)
             await asyncio.sleep(self._random.random() * 0.02)
 
     async def _upload(self, client: Client) -> None:
-        size = self._size(3_000_000)
-        await client.send(b"%d\n" % size + bytes(size))
-        expected = b"%d\n" % size
-        if await client.receive_exactly(len(expected)) != expected:
-            raise AssertionError("the pod counted differently")
+        size = self._unique_size(3_000_000)
+        line = b"%d\n" % size
+        await client.send(line + bytes(size))
+        if await client.receive_exactly(len(line)) != line:
+            raise AssertionError("the pod received another number of bytes")
 
     async def _download(self, client: Client) -> None:
-        size = self._size(3_000_000)
+        size = self._unique_size(3_000_000)
         await client.send(b"%d\n" % size)
         await client.receive_exactly(size)
         if await client.receive():
-            raise AssertionError("unexpected bytes")
+            raise AssertionError("the pod sent more than requested")
 
-    async def _slow(self, client: Client) -> None:
+    async def _download_slowly(self, client: Client) -> None:
         await client.send(b"5 0.05\n")
         await client.receive_exactly(5)
 
-    # Exchanges that end in another way.
+    # Behaviors that end early or fail; their bytes are not compared.
 
-    async def _stops_reading(self, client: Client) -> None:
+    async def _stop_reading(self, client: Client) -> None:
         await client.send(b"%d\n" % (1 << 40))
         await client.receive_exactly(1000)
         await asyncio.sleep(self._random.random() * 3)
 
-    async def _never_reads(self, client: Client) -> None:
+    async def _send_without_reading(self, client: Client) -> None:
         end = time.monotonic() + self._random.random() * 3
         while time.monotonic() < end:
             client.send_available(bytes(65536))
@@ -174,25 +190,25 @@ class ClientMix:
         if self._random.random() < 0.5:
             client.reset()
 
-    async def _is_reset(self, client: Client) -> None:
+    async def _get_reset(self, client: Client) -> None:
         with contextlib.suppress(ConnectionError):
             await client.send(b"x")
             await client.receive_all()
 
-    async def _bye(self, client: Client) -> None:
+    async def _receive_until_eof(self, client: Client) -> None:
         await client.receive_all()
 
-    async def _is_refused(self, client: Client) -> None:
+    async def _get_refused(self, client: Client) -> None:
         with contextlib.suppress(ConnectionError):
             await client.send(b"GET / HTTP/1.1\r\n\r\n")
             await client.receive_all()
 
-    async def _resets(self, client: Client) -> None:
+    async def _reset_during_download(self, client: Client) -> None:
         await client.send(b"%d\n" % (1 << 30))
         await client.receive_exactly(self._random.randrange(1, 100_000))
         client.reset()
 
-    async def _leaves(self, client: Client) -> None:
+    async def _half_close(self, client: Client) -> None:
         await client.send(b"hello")
         client.send_eof()
 
@@ -202,41 +218,33 @@ class ClientMix:
 # --------------------------------------------------------------------------------------
 
 
-async def random_fault(cluster: ClusterProcess, pods: PodWatch, chance: random.Random) -> str:
-    """Inject a random fault; return its name."""
-    name = chance.choice(
-        [
-            "delete",
-            "crash",
-            "hop",
-            "cut",
-            "cut",
-            "connections",
-            "stall",
-            "compact",
-            "token",
-            "delay",
-        ]
-    )
-    hop = chance.choice(["apiserver", "kubelet", "runtime"])
+async def inject_random_fault(cluster: ClusterProcess, pods: PodWatch, rng: random.Random) -> str:
+    """Inject a fault; return its name."""
+    name = rng.choice(
+        ["delete", "crash", "restart", "cut", "cut", "connections", "stall", "compact", "token",
+         "delay"]
+    )  # fmt: skip
+    component = rng.choice(["apiserver", "kubelet", "runtime"])
     match name:
         case "delete":
             pod = await pods.wait_for_ready_pod()
-            grace = chance.choice([0, 1])
-            await cluster.fault("delete-pod", namespace=NAMESPACE, pod=pod.name, grace=grace)
-            await pods.wait_for_ready_pod(but=pod.uid)
+            grace_s = rng.choice([0, 1])
+            await cluster.fault(
+                "delete-pod", namespace=toolbox.NAMESPACE, pod=pod.name, grace=grace_s
+            )
+            await pods.wait_for_ready_pod(exclude_uid=pod.uid)
         case "crash":
             pod = await pods.wait_for_ready_pod()
-            await cluster.fault("crash-pod", namespace=NAMESPACE, pod=pod.name)
-        case "hop":
-            kill, down_s = chance.random() < 0.5, chance.random()
-            await cluster.fault("restart-component", component=hop, kill=kill, down_s=down_s)
+            await cluster.fault("crash-pod", namespace=toolbox.NAMESPACE, pod=pod.name)
+        case "restart":
+            kill, down_s = rng.random() < 0.5, rng.random()
+            await cluster.fault("restart-component", component=component, kill=kill, down_s=down_s)
         case "cut":
-            await cluster.fault("cut", component=hop)
+            await cluster.fault("cut", component=component)
         case "connections":
             await cluster.fault("cut", component="runtime", what="connections")
         case "stall":
-            await cluster.fault("stall", component=hop, for_s=chance.choice([1.0, 3.0, 12.0]))
+            await cluster.fault("stall", component=component, for_s=rng.choice([1.0, 3.0, 12.0]))
         case "compact":
             await cluster.fault("compact")
             await cluster.fault("cut", component="apiserver", what="watches")
@@ -246,35 +254,35 @@ async def random_fault(cluster: ClusterProcess, pods: PodWatch, chance: random.R
             await cluster.fault("delay", component="kubelet", seconds=0.05)
             await asyncio.sleep(2)
             await cluster.fault("delay", component="kubelet", seconds=0)
-    return f"{name} {hop}" if name in ("hop", "cut", "stall") else name
+    return f"{name} {component}" if name in ("restart", "cut", "stall") else name
 
 
-async def inject_faults(
-    cluster: ClusterProcess, pods: PodWatch, seed: int, until: float, every_s: float
+async def inject_random_faults(
+    cluster: ClusterProcess, pods: PodWatch, *, seed: int, deadline: float, interval_s: float
 ) -> list[str]:
-    """Inject faults until a monotonic time; return their names."""
-    chance = random.Random(seed)
-    happened = []
-    while time.monotonic() + every_s < until:
-        await asyncio.sleep(every_s * (0.5 + chance.random()))
-        happened.append(await random_fault(cluster, pods, chance))
+    """Inject faults until a deadline (monotonic); return their names."""
+    rng = random.Random(seed)
+    faults = []
+    while time.monotonic() + interval_s < deadline:
+        await asyncio.sleep(interval_s * (0.5 + rng.random()))
+        faults.append(await inject_random_fault(cluster, pods, rng))
     await cluster.fault("clear")
-    return happened
+    return faults
 
 
 # --------------------------------------------------------------------------------------
-# Together
+# Forwards and their counts
 # --------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def start_forwards(session: Session) -> AsyncIterator[dict[int, list[ForwardHandle]]]:
-    """Start forwards to every port with several transports and credentials; wait until ready."""
+async def running_forwards(session: Session) -> AsyncIterator[Forwards]:
+    """Start forwards to every port with several transports and credentials, and wait for them."""
     async with contextlib.AsyncExitStack() as stack:
-        lines: dict[int, list[ForwardHandle]] = {port: [] for port in PORTS}
+        forwards: Forwards = {port: [] for port in _PORTS}
 
-        async def add(port: int, transport: TransportChoice, context: str) -> None:
-            line = running_forward(
+        async def add(port: int, transport: TransportChoice, context: str = "minicluster") -> None:
+            forward = running_forward(
                 session,
                 port,
                 transport=transport,
@@ -282,39 +290,40 @@ async def start_forwards(session: Session) -> AsyncIterator[dict[int, list[Forwa
                 ready=False,
                 queue_timeout_s=60.0,
             )
-            lines[port].append(await stack.enter_async_context(line))
+            forwards[port].append(await stack.enter_async_context(forward))
 
-        for port in PORTS:
-            await add(port, TransportChoice.AUTO, "minicluster")
-        for port in (ECHO, SOURCE):
-            await add(port, TransportChoice.WEBSOCKET, "minicluster")
-            await add(port, TransportChoice.CHANNELS, "minicluster")
-        await add(ECHO, TransportChoice.SPDY, "admin-tokenfile")
-        for line in itertools.chain.from_iterable(lines.values()):
-            await line.wait_until_ready()
-        yield lines
+        for port in _PORTS:
+            await add(port, TransportChoice.AUTO)
+        for port in (toolbox.ECHO, toolbox.SOURCE):
+            await add(port, TransportChoice.WEBSOCKET)
+            await add(port, TransportChoice.CHANNELS)
+        await add(toolbox.ECHO, TransportChoice.SPDY, "admin-tokenfile")
+        for forward in itertools.chain.from_iterable(forwards.values()):
+            await forward.wait_until_ready()
+        yield forwards
 
 
 @contextlib.asynccontextmanager
 async def record_connections(session: Session, totals: ByteTotals) -> AsyncIterator[None]:
-    """Record the engine's byte counts of each connection that ends."""
+    """Record the bytes of every connection that the engine reports as closed."""
     last = 0
 
     def record(event: Event) -> None:
         nonlocal last
         if last:
-            totals.gaps += event.sequence - last - 1
+            totals.missed_events += event.sequence - last - 1
         last = event.sequence
-        ended = event.connection
-        if event.event is EventKind.CONNECTION_CLOSED and ended is not None:
-            numbers = (ended.bytes_to_pod, ended.bytes_from_pod)
-            totals.engine.setdefault(f"{event.forward} {ended.client}", []).append(numbers)
+        connection = event.connection
+        if event.event is EventKind.CONNECTION_CLOSED and connection is not None:
+            numbers = (connection.bytes_to_pod, connection.bytes_from_pod)
+            name = f"{event.forward} {connection.client}"
+            totals.engine.setdefault(name, []).append(numbers)
 
-    async def listen() -> None:
+    async def record_events() -> None:
         async for event in session.events():
             record(event)
 
-    task = asyncio.create_task(listen())
+    task = asyncio.create_task(record_events())
     try:
         yield
     finally:
@@ -322,40 +331,35 @@ async def record_connections(session: Session, totals: ByteTotals) -> AsyncItera
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def wait_until_idle(lines: dict[int, list[ForwardHandle]]) -> None:
-    """Wait until every forward is ready again and has no connection left."""
-    for line in itertools.chain.from_iterable(lines.values()):
-        await line.wait_until(
+async def wait_until_idle(forwards: Forwards) -> None:
+    """Wait until every forward is ready and has no open connection."""
+    for forward in itertools.chain.from_iterable(forwards.values()):
+        await forward.wait_until(
             lambda forward: (
                 forward.state is ForwardState.READY and not forward.counters.connections_open
             ),
-            "ready, with no connection left",
+            "ready without open connections",
             _RECOVERY_TIMEOUT_S,
         )
 
 
-async def read_pod_counters(session: Session, port: int) -> Counter[tuple[int, int]]:
-    """Return the application's counts of each connection: received and sent."""
-    async with running_forward(session, COUNTERS) as line:
-        counters = await get_json(line.port, f"/counters?port={port}")
-    return Counter((one["received"], one["sent"]) for one in counters["records"])
+async def find_pod_differences(session: Session, totals: ByteTotals) -> list[str]:
+    """Describe the connections of which client and application counted different bytes.
 
-
-async def find_missing_in_pod(session: Session, totals: ByteTotals) -> list[str]:
-    """Return connections that client and application counted differently.
-
-    Valid only if the pod was not replaced meanwhile, since its counters end with it.
+    Valid only for a load during which the pod ran: its counters end with it.
     """
-    wrong = []
-    for port in (ECHO, SINK, SOURCE):
-        counted = await read_pod_counters(session, port)
-        expected = Counter(
-            (one.sent, one.received)
-            for tallies in totals.clients.values()
-            for one in tallies
-            if one.port == port
+    differences = []
+    for port in (toolbox.ECHO, toolbox.SINK, toolbox.SOURCE):
+        async with running_forward(session, toolbox.COUNTERS) as forward:
+            counters = await get_json(forward.port, f"/counters?port={port}")
+        reported = Counter((each["received"], each["sent"]) for each in counters["records"])
+        counted = Counter(
+            (each.sent, each.received)
+            for connections in totals.clients.values()
+            for each in connections
+            if each.port == port
         )
-        wrong += [
-            f"port {port}: {numbers} ({count}×)" for numbers, count in (expected - counted).items()
+        differences += [
+            f"port {port}: {numbers} ({count}×)" for numbers, count in (counted - reported).items()
         ]
-    return wrong
+    return differences

@@ -1,4 +1,4 @@
-"""Random edits of active profiles: forwards always match the last valid version."""
+"""Random edits of active profiles never lead to a wrong forward or a crash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.endurance.profile_editors import run_edits
 
 
 @pytest.mark.timeout(180)
-async def test_random_edits_are_followed() -> None:
-    tally = await run_edits(400, seed=20261126)
-    assert tally.kinds.total() >= 400
-    assert len(tally.kinds) > 15, tally.row()
+async def test_thousand_random_edits_are_applied_or_rejected() -> None:
+    statistics = await run_edits(1000, seed=20261126)
+    assert statistics.kinds.total() >= 1000
+    assert len(statistics.kinds) > 20, statistics.row()

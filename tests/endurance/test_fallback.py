@@ -1,4 +1,4 @@
-"""Unavailable transports: `auto` falls back, a forced transport reports the reason."""
+"""Disabled transports: `auto` finds one that works, a forced one fails with its reason."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import Process, environment, program, wait_until
+from tests.endurance import toolbox
 from tests.endurance.clients import echo
 from tests.endurance.engine_process import (
     ForwardHandle,
@@ -22,96 +23,100 @@ from tui_forward.model import ForwardState, TransportChoice
 
 pytestmark = pytest.mark.timeout(60)
 
-SPDY, WEBSOCKET, CHANNELS = (
+SPDY, WEBSOCKET, CHANNELS = ORDER = (
     TransportChoice.SPDY,
     TransportChoice.WEBSOCKET,
     TransportChoice.CHANNELS,
 )
-ORDER = (SPDY, WEBSOCKET, CHANNELS)
 
 
 @pytest.fixture
-async def fresh(cluster: ClusterProcess) -> AsyncIterator[RemoteSession]:
-    """Return a client of a new engine, which has cached no transport."""
-    with running_engine(cluster.kubeconfig) as running:
-        async with open_session(running) as session:
+async def fresh_session(cluster: ClusterProcess) -> AsyncIterator[RemoteSession]:
+    """Return a session of an engine that has not remembered any transport."""
+    with running_engine(cluster.kubeconfig) as engine:
+        async with open_session(engine) as session:
             yield session
-        assert running.log_errors() == ""
+        assert engine.log_errors() == ""
 
 
-async def assert_transport(line: ForwardHandle, transport: TransportChoice) -> None:
-    await echo(line.port, 100_000)
-    assert (await line.forward()).transport is transport
+async def disable(cluster: ClusterProcess, *transports: TransportChoice, status: int = 400) -> None:
+    """Disable these transports and enable all others."""
+    names = [transport.value for transport in transports]
+    await cluster.fault("transports", disable=names, status=status)
+
+
+async def check_transport(forward: ForwardHandle, transport: TransportChoice) -> None:
+    await echo(forward.port, 100_000)
+    assert (await forward.status()).transport is transport
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 502])
-async def test_auto_uses_and_caches_the_first_available_transport(
-    cluster: ClusterProcess, fresh: RemoteSession, status: int
+async def test_auto_uses_the_first_working_transport_and_remembers_it(
+    cluster: ClusterProcess, fresh_session: RemoteSession, status: int
 ) -> None:
-    disabled: list[str] = []
-    for transport in ORDER:
-        await cluster.fault("transports", disable=disabled, status=status)
-        async with running_forward(fresh, 7000) as line:
-            await assert_transport(line, transport)
-        # All transports are available again; the cached one is used.
-        await cluster.fault("transports", disable=[])
-        async with running_forward(fresh, 7000) as line:
-            await assert_transport(line, transport)
-        disabled.append(transport.value)
+    for index, transport in enumerate(ORDER):
+        await disable(cluster, *ORDER[:index], status=status)
+        async with running_forward(fresh_session, toolbox.ECHO) as forward:
+            await check_transport(forward, transport)
+        # The remembered transport is used although others before it would work again.
+        await disable(cluster)
+        async with running_forward(fresh_session, toolbox.ECHO) as forward:
+            await check_transport(forward, transport)
 
 
-async def test_auto_replaces_a_cached_transport_that_fails(
-    cluster: ClusterProcess, fresh: RemoteSession
+async def test_auto_changes_when_the_remembered_transport_fails(
+    cluster: ClusterProcess, fresh_session: RemoteSession
 ) -> None:
-    async with running_forward(fresh, 7000) as line:
-        await assert_transport(line, SPDY)
-        await cluster.fault("transports", disable=["spdy"])
+    async with running_forward(fresh_session, toolbox.ECHO) as forward:
+        await check_transport(forward, SPDY)
+        await disable(cluster, SPDY)
         await cluster.fault("cut", component="kubelet")
-        await line.wait_until(lambda forward: forward.transport is WEBSOCKET, "the WebSocket")
-        await assert_transport(line, WEBSOCKET)
-        await cluster.fault("transports", disable=["websocket", "channels"])
+        await forward.wait_until(lambda forward: forward.transport is WEBSOCKET, "WebSocket")
+        await check_transport(forward, WEBSOCKET)
+        await disable(cluster, WEBSOCKET, CHANNELS)
         await cluster.fault("cut", component="kubelet")
-        await line.wait_until(lambda forward: forward.transport is SPDY, "SPDY again")
-        await assert_transport(line, SPDY)
+        await forward.wait_until(lambda forward: forward.transport is SPDY, "SPDY again")
+        await check_transport(forward, SPDY)
 
 
-async def test_failure_names_all_transports_that_were_tried(
-    cluster: ClusterProcess, fresh: RemoteSession
+async def test_auto_reports_every_failed_transport(
+    cluster: ClusterProcess, fresh_session: RemoteSession
 ) -> None:
-    await cluster.fault("transports", disable=["spdy", "websocket", "channels"])
-    async with running_forward(fresh, 7000, ready=False) as line:
-        forward = await line.wait_until(
-            lambda forward: forward.retry_at is not None, "a failure with a retry time"
+    await disable(cluster, *ORDER)
+    async with running_forward(fresh_session, toolbox.ECHO, ready=False) as forward:
+        status = await forward.wait_until(
+            lambda forward: forward.retry_at is not None, "a failure with the time of a retry"
         )
-        assert forward.state is ForwardState.CONNECTING
-        assert "spdy is disabled" in forward.reason
-        assert "tried spdy, websocket, channels" in forward.reason
-        await cluster.fault("transports", disable=["spdy", "websocket"])
-        await line.wait_until_ready()
-        await assert_transport(line, CHANNELS)
+        assert status.state is ForwardState.CONNECTING
+        assert "spdy is disabled" in status.reason
+        assert "tried spdy, websocket, channels" in status.reason
+        await disable(cluster, SPDY, WEBSOCKET)
+        await forward.wait_until_ready()
+        await check_transport(forward, CHANNELS)
 
 
 @pytest.mark.parametrize("transport", ORDER, ids=str)
-async def test_forced_transport_reports_its_failure_without_fallback(
-    cluster: ClusterProcess, fresh: RemoteSession, transport: TransportChoice
+async def test_forced_transport_fails_with_its_reason_and_is_not_replaced(
+    cluster: ClusterProcess, fresh_session: RemoteSession, transport: TransportChoice
 ) -> None:
-    await cluster.fault("transports", disable=[transport.value])
+    await disable(cluster, transport)
     async with (
-        running_forward(fresh, 7000, transport=transport, ready=False) as forced,
-        running_forward(fresh, 7000) as line,
+        running_forward(fresh_session, toolbox.ECHO, transport=transport, ready=False) as forced,
+        running_forward(fresh_session, toolbox.ECHO) as automatic,
     ):
-        forward = await forced.wait_until(lambda forward: forward.retry_at is not None, "a failure")
-        assert f"{transport} is disabled" in forward.reason
-        assert "tried" not in forward.reason
-        assert forward.transport is None
-        # A forward with automatic choice works meanwhile.
-        await assert_transport(line, next(one for one in ORDER if one is not transport))
-        await cluster.fault("transports", disable=[])
+        status = await forced.wait_until(lambda forward: forward.retry_at is not None, "a failure")
+        assert f"{transport} is disabled" in status.reason
+        assert "tried" not in status.reason
+        assert status.transport is None
+        await check_transport(automatic, next(each for each in ORDER if each is not transport))
+        await disable(cluster)
         await forced.wait_until_ready()
-        await assert_transport(forced, transport)
+        await check_transport(forced, transport)
 
 
-def test_json_output_contains_the_reason(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_command_reports_the_reason_of_a_forced_transport(
+    cluster: ClusterProcess, tmp_path: Path
+) -> None:
     cluster.control.send("transports", disable=["spdy"])
 
     def reasons(process: Process) -> list[str]:

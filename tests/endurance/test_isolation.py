@@ -1,50 +1,49 @@
-"""Stalled connections do not slow down or break their neighbors."""
+"""Stalled connections do not affect others, neither while they stall nor afterwards."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.endurance.engine_process import MIB, open_session, running_engine, running_forward
-from tests.endurance.isolation import BOTH, ECHO, KINDS, READERS, StallKind, measure_neighbors
+from tests.endurance.engine_process import MIB
+from tests.endurance.isolation import (
+    KINDS,
+    STOPPED_READERS,
+    UNREAD_ECHOES,
+    StallKind,
+    measure_neighbors,
+)
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import TransportChoice
 
 pytestmark = pytest.mark.timeout(120)
 
-# Ten stalled readers may buffer 32 MiB; the heap keeps some freed memory.
+# Ten stopped readers may use 32 MiB of buffers, and Python keeps some freed memory.
 _MAX_GROWTH = 80 * MIB
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what.replace(" ", "-"))
+def _name(kind: StallKind) -> str:
+    return kind.name.replace(" ", "-")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=_name)
 async def test_neighbors_of_ten_stalled_connections_are_served(
     cluster: ClusterProcess, kind: StallKind
 ) -> None:
-    with running_engine(cluster.kubeconfig) as running:
-        async with (
-            open_session(running) as session,
-            running_forward(session, kind.port) as line,
-            running_forward(session, ECHO) as other,
-        ):
-            # A neighbor that is not served times out with an error.
-            seen = await measure_neighbors(running, line, other, kind, count=10, probes=15)
-            assert seen.grown < _MAX_GROWTH, seen.row()
-            # Exact latencies are measured by `make soak`; this machine may be busy.
-            for before, during in (seen.same_s, seen.other_s):
-                assert during < 10 * before + 0.2, seen.row()
-            counters = (await line.forward()).counters
-            assert counters.connections_failed == 0
-        assert running.log_errors() == ""
+    # A neighbor that gets no response times out, which is an error.
+    latency = await measure_neighbors(cluster, kind, count=10, probes=15)
+    assert latency.peak_growth < _MAX_GROWTH, latency.row()
+    # `python -m tests.endurance` checks the milliseconds; this machine runs other tests, too.
+    for each in (latency.same, latency.other):
+        assert each.during < 10 * each.before + 0.2, latency.row()
+    assert latency.failed == 0
+    assert latency.log_errors == ""
 
 
-@pytest.mark.parametrize("kind", [READERS, BOTH], ids=["readers", "echoes"])
-async def test_neighbors_on_a_websocket_are_served(
+@pytest.mark.parametrize("kind", [STOPPED_READERS, UNREAD_ECHOES], ids=_name)
+async def test_neighbors_of_stalled_websocket_connections_are_served(
     cluster: ClusterProcess, kind: StallKind
 ) -> None:
-    with running_engine(cluster.kubeconfig) as running:
-        async with (
-            open_session(running) as session,
-            running_forward(session, kind.port, transport=TransportChoice.WEBSOCKET) as line,
-            running_forward(session, ECHO, transport=TransportChoice.WEBSOCKET) as other,
-        ):
-            seen = await measure_neighbors(running, line, other, kind, count=4, probes=5)
-            assert seen.grown < _MAX_GROWTH, seen.row()
+    latency = await measure_neighbors(
+        cluster, kind, count=4, probes=5, transport=TransportChoice.WEBSOCKET
+    )
+    assert latency.peak_growth < _MAX_GROWTH, latency.row()

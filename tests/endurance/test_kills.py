@@ -1,4 +1,4 @@
-"""Random kills: no forward is lost, and bytes flow again on the same ports."""
+"""After any kill no forward is lost, and bytes flow again on the same ports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.support.cluster_process import ClusterProcess
 
 
 @pytest.mark.timeout(300)
-async def test_forwards_recover_from_every_kind_of_kill(cluster: ClusterProcess) -> None:
-    kills = await run_kills(cluster, times=len(KINDS), seed=8)
-    # Recovery times are checked by `make soak`; this machine may be busy.
-    assert kills.wrong == []
-    assert len(kills.back_s) == len(KINDS)
+async def test_every_kind_of_kill_is_survived(cluster: ClusterProcess) -> None:
+    results = await run_kills(cluster, count=len(KINDS) + 4, seed=8)
+    # Recovery times depend on the machine; `python -m tests.endurance` checks them.
+    assert results.violations == []
+    assert len(results.recovery_s) == len(KINDS)

@@ -1,4 +1,4 @@
-"""Soak tests: load with faults leaks nothing, and all byte counts agree."""
+"""After load with faults, byte counts agree and no resource is left over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.endurance.engine_process import wait_until
-from tests.endurance.leaks import check_totals, run_load, run_soak
+from tests.endurance.leaks import run_load, run_soak
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.forwards.forward import ActiveForward
@@ -27,27 +27,28 @@ from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.tls_stream import TlsStream
 from tui_forward.transport.websocket_stream import WebSocketStream
 
+DATA_PATH_TYPES = frozenset({
+    ActiveForward, ChannelsTunnel, ClientStreamPair, LegacyChannel, LocalConnection, Reconciler,
+    SocketStream, SpdyChannel, SpdyStream, SpdyTunnel, SpillBuffer, TlsStream, TunnelPool,
+    WebSocketStream,
+})  # fmt: skip
+
 
 @pytest.mark.timeout(180)
-async def test_short_soak_leaks_nothing(
-    cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_short_soak_leaves_no_task_descriptor_or_object(cluster: ClusterProcess) -> None:
     """Run the engine in this process, so that its tasks and objects can be counted."""
     session = LocalSession(cluster.kubeconfig)
-    tasks_before = asyncio.all_tasks()
+    tasks_before = len(asyncio.all_tasks())
     process = psutil.Process()
     try:
-        await run_load(cluster, session, seed=1, load_s=3, faults_s=1.0)
-        await wait_until(lambda: len(asyncio.all_tasks()) <= len(tasks_before) + 6, "idle tasks")
-        gc.collect()
+        await run_load(cluster, session, seed=1, load_s=3, fault_interval_s=1.0)
+        await wait_until(lambda: len(asyncio.all_tasks()) <= tasks_before + 6, "idle tasks")
         objects, files = count_objects(), process.num_fds()
         tasks = len(asyncio.all_tasks())
-        faulty, calm, _ = await run_load(cluster, session, seed=2, load_s=8, faults_s=1.5)
-        check_totals(faulty, calm=False)
-        check_totals(calm, calm=True)
+        result = await run_load(cluster, session, seed=2, load_s=8, fault_interval_s=1.5)
+        result.check()
 
-        def as_before() -> bool:
-            gc.collect()
+        def is_released() -> bool:
             return (
                 len(asyncio.all_tasks()) <= tasks
                 and process.num_fds() <= files
@@ -55,9 +56,8 @@ async def test_short_soak_leaks_nothing(
             )
 
         try:
-            await wait_until(as_before, "everything to be as before", 40.0)
+            await wait_until(is_released, "the release of all resources", 40.0)
         except AssertionError:
-            gc.collect()
             raise AssertionError(
                 f"tasks {tasks} → {len(asyncio.all_tasks())}, descriptors {files} → "
                 f"{process.num_fds()}, objects {count_objects() - objects}; "
@@ -65,25 +65,20 @@ async def test_short_soak_leaks_nothing(
             ) from None
     finally:
         await session.close()
-    # Only the task of this test remains.
+    # The task of this test remains.
     await wait_until(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 10.0)
 
 
-# Objects of the data path; none of them may outlive its connection or tunnel.
-_COUNTED = (
-    ActiveForward, ChannelsTunnel, ClientStreamPair, LegacyChannel, LocalConnection, Reconciler,
-    SocketStream, SpdyChannel, SpdyStream, SpdyTunnel, SpillBuffer, TlsStream, TunnelPool,
-    WebSocketStream,
-)  # fmt: skip
-
-
 def count_objects() -> Counter[str]:
-    """Return how many objects of the data path exist, by type."""
-    return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in _COUNTED)
+    """Count the reachable objects of the data path by type."""
+    gc.collect()
+    return Counter(
+        kind.__name__ for each in gc.get_objects() if (kind := type(each)) in DATA_PATH_TYPES
+    )
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-async def test_soak(cluster: ClusterProcess) -> None:
-    line = await run_soak(cluster, seed=20260101, load_s=60.0, faults_s=4.0)
-    assert "after" in line
+async def test_soak_leaves_no_resource(cluster: ClusterProcess) -> None:
+    row = await run_soak(cluster, seed=20260101, load_s=60.0, fault_interval_s=4.0)
+    assert "after" in row
