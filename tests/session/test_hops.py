@@ -132,7 +132,7 @@ def test_local_hop() -> None:
     closed = way(forward(ForwardState.STARTING, listening=()))[LOCAL]
     assert (closed.name, closed.facts) == ("localhost:8080", ("not listening",))
     queued = way(forward(ForwardState.RECONNECTING, queued=1))[LOCAL]
-    assert "1 connection waiting" in queued.facts
+    assert "1 connection queued" in queued.facts
 
 
 def test_unhealthy_api_server_behind_a_working_tunnel() -> None:
