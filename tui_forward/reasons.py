@@ -123,7 +123,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         BlockedBy.CONFIG,
     ),
     ReasonCode.CONFIG_CONTEXT_MISSING: _Entry(
-        "[{object}|the kubeconfig] has no context[ {name}]",
+        '[{object}|the kubeconfig] has no context[ "{name}"]',
         "[Available: {available}|Check the kubeconfig]",
         _API,
         BlockedBy.CONFIG,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tui_forward.errors import AuthError
+from tui_forward.model import ReasonCode
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,9 @@ async def run_command(
     except OSError as error:
         reason = error.strerror or error
         _log.warning("%s cannot be run: %s", what, reason)
-        raise AuthError(f"{what} cannot be run: {reason}", hint=hint) from error
+        raise AuthError(
+            f"{what} cannot be run: {reason}", code=ReasonCode.AUTH_PLUGIN_FAILED, hint=hint
+        ) from error
     assert process.stdout is not None
     assert process.stderr is not None
     try:
@@ -85,6 +88,7 @@ async def run_command(
         _log.warning("%s: no result after %g s", what, timeout_s)
         raise AuthError(
             f"{what} did not answer within {timeout_s:g} s",
+            code=ReasonCode.AUTH_PLUGIN_FAILED,
             hint="It may be waiting for a login: run kubectl once in a terminal",
         ) from None
     finally:

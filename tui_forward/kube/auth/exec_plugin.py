@@ -21,6 +21,7 @@ from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 from tui_forward.kube.timestamps import parse_rfc3339
+from tui_forward.model import ReasonCode
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 # Time for requests to an identity provider; a plugin has no terminal to prompt on.
@@ -110,12 +111,14 @@ class ExecPlugin:
         if entry.interactive_mode == "Always":
             raise AuthError(
                 f'the exec plugin "{self._name}" requires a terminal (interactiveMode: Always)',
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
             )
         found = shutil.which(entry.command, path=path)
         if found is None:
             raise AuthError(
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=self._hint(f"Install {self._name}"),
             )
         return [found, *entry.args]
@@ -160,6 +163,7 @@ class ExecPlugin:
             raise AuthError(
                 f'the exec plugin "{self._name}" failed with exit code {finished.code}'
                 + (f": {message}" if message else ""),
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Log in again with the tool behind it; waiting forwards resume by themselves",
             )
         return finished.output
@@ -176,6 +180,7 @@ class ExecPlugin:
             # Never quote the output: it contains the token.
             return AuthError(
                 f'the exec plugin "{self._name}" {problem}',
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=self._hint("Run the plugin in a terminal and check its output"),
             )
 

@@ -20,6 +20,7 @@ from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 from tui_forward.kube.timestamps import parse_rfc3339
+from tui_forward.model import ReasonCode
 
 _TIMEOUT_S = 60.0
 _RENEW_BEFORE_S = 60.0
@@ -57,11 +58,16 @@ class GcpProvider:
         program = self._config.get("cmd-path", "")
         if not program:
             raise AuthError(
-                "the gcp auth-provider has no cmd-path, and its token has expired", hint=_HINT
+                "the gcp auth-provider has no cmd-path, and its token has expired",
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
+                hint=_HINT,
             )
         found = shutil.which(program, path=self._environ.get("PATH"))
         if found is None:
-            raise AuthError(f'the command "{program}" of the gcp auth-provider is not installed')
+            raise AuthError(
+                f'the command "{program}" of the gcp auth-provider is not installed',
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
+            )
         finished = await run_command(
             [found, *shlex.split(self._config.get("cmd-args", ""))],
             self._environ,
@@ -75,6 +81,7 @@ class GcpProvider:
             raise AuthError(
                 f"the command of the gcp auth-provider failed with exit code {finished.code}"
                 + (f": {message}" if message else ""),
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Log in again: `gcloud auth login`",
             )
         self._token, expiry = self._parse(finished.output)
@@ -90,12 +97,18 @@ class GcpProvider:
             text = output.decode("ascii", "replace").strip()
             if self._config.get("token-key") or not text or " " in text:
                 raise AuthError(
-                    "the command of the gcp auth-provider printed no token", hint=_HINT
+                    "the command of the gcp auth-provider printed no token",
+                    code=ReasonCode.AUTH_PLUGIN_FAILED,
+                    hint=_HINT,
                 ) from None
             return text, ""
         token = _lookup(value, token_path)
         if not token:
-            raise AuthError("the command of the gcp auth-provider printed no token", hint=_HINT)
+            raise AuthError(
+                "the command of the gcp auth-provider printed no token",
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
+                hint=_HINT,
+            )
         return token, _lookup(value, expiry_path)
 
 

@@ -26,6 +26,7 @@ from tui_forward.kube.http_import import import_in_thread
 from tui_forward.kube.kubeconfig.loader import UserEntry
 from tui_forward.kube.kubeconfig.token_writeback import write_back_tokens
 from tui_forward.kube.proxy_selection import select_proxy
+from tui_forward.model import ReasonCode
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.blocking_call import run_in_thread
 from tui_forward.transport.tls_context import create_verifying_context
@@ -90,12 +91,14 @@ class OidcProvider:
             raise AuthError(
                 f'the OIDC token of user "{self._user.name}" has expired, and there is no '
                 f"{missing} to get a new one",
+                code=ReasonCode.AUTH_REFRESH_FAILED,
                 hint="Log in again with the tool that made this kubeconfig",
             )
         tokens = await self._exchange(issuer)
         if not tokens.id_token:
             raise AuthError(
                 f"the identity provider {_authority(issuer)} returned no id_token",
+                code=ReasonCode.AUTH_REFRESH_FAILED,
                 hint="Its client must be allowed the scope openid; log in again",
             )
         _log.debug("OIDC token of user %s refreshed", self._user.name)
@@ -126,6 +129,7 @@ class OidcProvider:
                     raise AuthError(
                         f"the identity provider {_authority(issuer)} has no token endpoint "
                         f"(status {status})",
+                        code=ReasonCode.AUTH_REFRESH_FAILED,
                         hint="Check idp-issuer-url in the kubeconfig",
                     )
                 return await self._grant(session, endpoint)
@@ -139,6 +143,7 @@ class OidcProvider:
     def _refresh_error(self, cause: TransportError) -> AuthError:
         return AuthError(
             f"the OIDC token cannot be refreshed: {cause.message}",
+            code=ReasonCode.AUTH_REFRESH_FAILED,
             hint="Check the network, and idp-issuer-url and idp-certificate-authority of user "
             f'"{self._user.name}" in the kubeconfig',
         )
@@ -175,6 +180,7 @@ class OidcProvider:
             raise AuthError(
                 f"the identity provider {_authority(endpoint)} refused to refresh the token "
                 f"({status}): {message}",
+                code=ReasonCode.AUTH_REFRESH_FAILED,
                 hint="The login has expired: log in again with the tool that made this kubeconfig",
             )
         return _decode(body, _Tokens)
@@ -200,7 +206,8 @@ class OidcProvider:
                 body += chunk
                 if len(body) > _MAX_RESPONSE_BYTES:
                     raise AuthError(
-                        f"the response of the identity provider {_authority(url)} is too long"
+                        f"the response of the identity provider {_authority(url)} is too long",
+                        code=ReasonCode.AUTH_REFRESH_FAILED,
                     )
             return response.status, bytes(body)
 
@@ -220,6 +227,7 @@ def _decode(body: bytes, kind: type[Response]) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise AuthError(
             "the response of the identity provider is not OpenID Connect",
+            code=ReasonCode.AUTH_REFRESH_FAILED,
             hint="Check idp-issuer-url in the kubeconfig",
         ) from None
 

@@ -27,7 +27,7 @@ from tui_forward.kube.kubeconfig.schema import (
     RawUser,
     read,
 )
-from tui_forward.model import Context
+from tui_forward.model import Context, ReasonCode
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
@@ -160,16 +160,20 @@ class Kubeconfig:
             if not self.contexts:
                 raise ConfigError(
                     f"there is no context in {self._where()}",
+                    code=ReasonCode.CONFIG_CONTEXT_MISSING,
                     hint="Get a kubeconfig for your cluster, and set KUBECONFIG or --kubeconfig",
                 )
             raise ConfigError(
                 "the kubeconfig has no current context",
+                code=ReasonCode.CONFIG_CONTEXT_MISSING,
                 hint=f"Choose one with --context: {_list_names(self.contexts)}",
             )
         entry = self.contexts.get(name)
         if entry is None:
             raise ConfigError(
-                f'there is no context "{name}" in {self._where()}', hint=self._suggest(name)
+                f'there is no context "{name}" in {self._where()}',
+                code=ReasonCode.CONFIG_CONTEXT_MISSING,
+                hint=self._suggest(name),
             )
         cluster = self.clusters.get(entry.cluster)
         if cluster is None:
