@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.fake_session import FakeSession
@@ -20,6 +21,7 @@ from tui_forward.cli import sessions
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
 from tui_forward.common.logging_levels import TRACE
+from tui_forward.daemon import unix_socket
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
 from tui_forward.session import Session
@@ -488,3 +490,15 @@ def test_log_options_are_passed_on_to_the_engine(
     monkeypatch.setattr("tui_forward.daemon.connect_if_running", connect_if_running, raising=False)
     run(*arguments)
     assert passed == [level]
+
+
+def test_log_level_for_a_running_engine_prints_a_note(run: Run, own_home: Path) -> None:
+    socket = unix_socket.default_socket_path(None, os.environ)
+    with click.Context(cli) as context:
+        context.meta["tui_forward.log_level"] = "trace"
+        sessions._note_level_of_running_engine(None)
+        assert run("--version").err == ""
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        socket.touch()
+        sessions._note_level_of_running_engine(None)
+    assert "tui-forward restart -vv" in run("--version").err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -59,6 +60,7 @@ async def remote_session(
     from tui_forward.daemon.reconnecting_session import ReconnectingSession
 
     arguments = [*engine_log_arguments(), *arguments]
+    _note_level_of_running_engine(kubeconfig)
     opened = await _replace_if_older(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
 
     async def reopen() -> RemoteSession:
@@ -99,6 +101,20 @@ def engine_log_arguments() -> list[str]:
     """Return the arguments that pass `--log-level` and `-v` on to an engine process."""
     level = requested_log_level()
     return [f"--log-level={level}"] if level else []
+
+
+def _note_level_of_running_engine(kubeconfig: str | None) -> None:
+    """Print a note if a log level is given that the running engine does not get."""
+    from tui_forward.daemon import unix_socket
+
+    level = requested_log_level()
+    if level and unix_socket.default_socket_path(kubeconfig, os.environ).exists():
+        option = "-vv" if level == "trace" else f"--log-level {level}"
+        click.echo(
+            "note: the running engine keeps its log level; "
+            f"change it with tui-forward restart {option}",
+            err=True,
+        )
 
 
 async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaitable[T]]) -> T:
