@@ -39,7 +39,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_killed_engine_is_restarted(tmp_path: Path, kind: str, starts: str, code: int) -> None:
     file = tmp_path / "starts"
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(file), kind], timeout=20, check=False
+        [sys.executable, "-c", _PROGRAM, str(file), kind], timeout=50, check=False
     )
     assert done.returncode == code
     assert file.read_text() == starts

@@ -110,6 +110,7 @@ class ShimClient:
         if not isinstance(snapshot, shim_protocol.Snapshot):
             raise shim_protocol.ShimError("unexpected first message from the shim")
         self._writer = writer
+        self._notify()
         self.sandboxes = {sandbox.id: sandbox for sandbox in snapshot.sandboxes}
         self.containers = {container.id: container for container in snapshot.containers}
         return reader
@@ -151,6 +152,9 @@ class ShimClient:
 
     def _clear(self) -> None:
         """Empty the mirror: without the shim there are no pods."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_result("the shim is not running")
@@ -192,8 +196,11 @@ class ShimClient:
     async def request(self, request: shim_protocol.Request) -> None:
         """Send a request and wait for its reply. Cancellation does not undo the request.
 
+        Waits for a shim that is being restarted.
+
         Raises `ShimError`: the request failed, or the shim is not running.
         """
+        await self.wait_for(lambda: self._writer is not None, _START_TIMEOUT_S)
         if self._writer is None:
             raise shim_protocol.ShimError("the shim is not running")
         self._seq += 1
