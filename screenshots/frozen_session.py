@@ -1,8 +1,7 @@
-"""A session that stands still for its picture.
+"""A session with reproducible values for screenshots.
 
-Everything comes from a real engine on a real (embedded) cluster. What differs from one run to
-the next is replaced on its way: times by times that are always the same, measured figures by
-figures of the same kind, ports and process ids by numbers that tell the same.
+The values come from a real engine on an embedded cluster. Those that vary between runs (times,
+measurements, ports, process ids) are replaced by fixed ones.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ _VARYING = (
 _PROCESS = re.compile(r"^(\D+?)[\d.]* \(\d+\)$")
 
 
-def _steady(text: str, below: int, *more: str) -> int:
-    """A number that belongs to a text, for ever."""
+def _stable_number(text: str, below: int, *more: str) -> int:
+    """Return a number below `below` that depends on the texts only."""
     return zlib.crc32("|".join((text, *more)).encode()) % below
 
 
@@ -62,7 +61,7 @@ class FrozenSession:
     """Implements `tui_forward.session.Session` on top of another.
 
     Args:
-        real: Is asked for everything.
+        real: Source of all values.
         server: `host:port` of the cluster's API server.
         rates: Bytes per second from and to the pod, by target.
     """
@@ -71,34 +70,34 @@ class FrozenSession:
         self._real = real
         self._server = server
         self._rates = rates
-        self._ports: dict[int, int] = {}  # real local port -> the one that is shown
-        self._people: dict[str, str] = {}  # address or process -> the one that is shown
+        self._ports: dict[int, int] = {}  # shown ports by real local port
+        self._names: dict[str, str] = {}  # shown names by address or process
 
-    # Texts ------------------------------------------------------------------------------
+    # Replacements ----------------------------------------------------------------------------
 
-    def _said(self, text: str) -> str:
+    def _stable_text(self, text: str) -> str:
         text = text.replace(self._server, "127.0.0.1:6443")
         for real, shown in self._ports.items():
             text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){real}\b", rf"\1\g<2>{shown}", text)
-        for pattern, steady in _VARYING:
-            text = pattern.sub(steady, text)
+        for pattern, fixed in _VARYING:
+            text = pattern.sub(fixed, text)
         return text
 
     def _listening(self, forward: Forward) -> tuple[LocalAddress, ...]:
         for address in forward.listening:
-            wanted = max(forward.remote_port or address.port, 1024)
-            while address.port not in self._ports and wanted in self._ports.values():
-                wanted += 1
-            self._ports.setdefault(address.port, wanted)
+            shown_port = max(forward.remote_port or address.port, 1024)
+            while address.port not in self._ports and shown_port in self._ports.values():
+                shown_port += 1
+            self._ports.setdefault(address.port, shown_port)
         return tuple(LocalAddress(a.host, self._ports[a.port]) for a in forward.listening)
 
-    def _known(self, kind: str, real: str, name: Callable[[int], str]) -> str:
-        if real not in self._people:
-            count = sum(1 for one in self._people if one.startswith(kind))
-            self._people[real] = name(count)
-        return self._people[real]
+    def _stable_name(self, kind: str, real: str, name: Callable[[int], str]) -> str:
+        if real not in self._names:
+            count = sum(1 for one in self._names if one.startswith(kind))
+            self._names[real] = name(count)
+        return self._names[real]
 
-    # What is asked for --------------------------------------------------------------------
+    # Replaced values ----------------------------------------------------------------------
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
@@ -115,20 +114,20 @@ class FrozenSession:
         target = str(forward.spec.target)
         down, up = self._rates.get(target, (0, 0))
         ready = forward.state is ForwardState.READY
-        age = 600 + _steady(target, 9_000) if ready else 4.0
+        age = 600 + _stable_number(target, 9_000) if ready else 4.0
         counters = msgspec.structs.replace(
             forward.counters,
             rate_from_pod=float(down) if ready else 0.0,
             rate_to_pod=float(up) if ready else 0.0,
-            bytes_from_pod=down * 700 + _steady(target, _MIB, "down") if down else 0,
-            bytes_to_pod=up * 700 + _steady(target, _MIB, "up") if up else 0,
+            bytes_from_pod=down * 700 + _stable_number(target, _MIB, "down") if down else 0,
+            bytes_to_pod=up * 700 + _stable_number(target, _MIB, "up") if up else 0,
         )
         return msgspec.structs.replace(
             forward,
             listening=self._listening(forward),
-            reason=self._said(forward.reason),
-            hint=self._said(forward.hint),
-            last_event=self._said(forward.last_event),
+            reason=self._stable_text(forward.reason),
+            hint=self._stable_text(forward.hint),
+            last_event=self._stable_text(forward.last_event),
             since=NOW - age,
             started_at=NOW - 11_000,
             retry_at=NOW + 2 if forward.retry_at is not None else None,
@@ -138,7 +137,7 @@ class FrozenSession:
         )
 
     async def histories(self) -> tuple[TrafficHistory, ...]:
-        """See `Session.histories`; pictures have their own."""
+        """See `Session.histories`; screenshots have fixed ones."""
         return ()
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
@@ -150,12 +149,14 @@ class FrozenSession:
         for place, one in enumerate(connections):
             down, up = self._rates.get(str(forwards[one.forward_id].spec.target), (0, 0))
             flows = _flows(one)
-            age = 40 + _steady(one.forward_id, 900, str(place))
+            age = 40 + _stable_number(one.forward_id, 900, str(place))
             share = (1 + place) / (flowing * (flowing + 1) / 2) if flows else 0.0
             shown.append(
                 msgspec.structs.replace(
                     one,
-                    client=self._known("127", one.client, lambda n: f"127.0.0.1:{50_412 + 7 * n}"),
+                    client=self._stable_name(
+                        "127", one.client, lambda n: f"127.0.0.1:{50_412 + 7 * n}"
+                    ),
                     process=self._process(one.process),
                     opened_at=NOW - age,
                     closed_at=NOW - age + 3 if one.closed_at is not None else None,
@@ -164,7 +165,7 @@ class FrozenSession:
                     bytes_to_pod=int(up * age * share) if flows else one.bytes_to_pod,
                     rate_from_pod=down * share,
                     rate_to_pod=up * share,
-                    close_reason=self._said(one.close_reason),
+                    close_reason=self._stable_text(one.close_reason),
                 )
             )
         return tuple(shown)
@@ -173,7 +174,7 @@ class FrozenSession:
         found = _PROCESS.match(process)
         if found is None:
             return process
-        return self._known(found[1], process, lambda n: f"{found[1]} ({4_211 + 12 * n})")
+        return self._stable_name(found[1], process, lambda n: f"{found[1]} ({4_211 + 12 * n})")
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
@@ -181,7 +182,7 @@ class FrozenSession:
         count = len(entries)
         return tuple(
             msgspec.structs.replace(
-                entry, at=NOW - 60 - 97 * (count - place), text=self._said(entry.text)
+                entry, at=NOW - 60 - 97 * (count - place), text=self._stable_text(entry.text)
             )
             for place, entry in enumerate(entries)
         )
@@ -191,11 +192,11 @@ class FrozenSession:
         return tuple(
             msgspec.structs.replace(
                 hop,
-                name=self._said(hop.name),
-                facts=tuple(map(self._said, hop.facts)),
+                name=self._stable_text(hop.name),
+                facts=tuple(map(self._stable_text, hop.facts)),
                 latency_s=_LATENCIES.get(hop.kind) if hop.latency_s is not None else None,
-                error=self._said(hop.error),
-                hint=self._said(hop.hint),
+                error=self._stable_text(hop.error),
+                hint=self._stable_text(hop.hint),
             )
             for hop in await self._real.hops(forward_id)
         )
@@ -206,12 +207,12 @@ class FrozenSession:
         return msgspec.structs.replace(
             view,
             pods=tuple(map(_pod, view.pods)),
-            services=tuple(map(_aged, view.services)),
+            services=tuple(map(_with_fixed_age, view.services)),
             workloads=tuple(map(_workload, view.workloads)),
             health=_health(view.health),
         )
 
-    # Handed on as it is ---------------------------------------------------------------------
+    # Unchanged -------------------------------------------------------------------------------
 
     async def start(self, spec: ForwardSpec) -> str:
         """See `Session.start`."""
@@ -234,11 +235,11 @@ class FrozenSession:
         await self._real.reconnect(forward_id)
 
     async def set_keep_running(self, on: bool) -> None:
-        """See `Session.keep`."""
+        """See `Session.set_keep_running`."""
         await self._real.set_keep_running(on)
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
-        """See `Session.keep_if_lost`."""
+        """See `Session.set_keep_running_if_lost`."""
         await self._real.set_keep_running_if_lost(on)
 
     async def close_connection(self, connection_id: int) -> None:
@@ -266,7 +267,7 @@ def _flows(connection: Connection) -> bool:
     return connection.state is ConnectionState.OPEN and bool(connection.bytes_from_pod)
 
 
-# What is in another of its states at every moment, in the one it is mostly in.
+# Pods whose status changes all the time are shown with their most frequent one.
 _STATUS = {"payments": "CrashLoopBackOff", "recommender": "ImagePullBackOff"}
 
 
@@ -274,7 +275,7 @@ def _pod(pod: Pod) -> Pod:
     crashes = "payments" in pod.name
     return msgspec.structs.replace(
         pod,
-        created_at=NOW - 3_600 - _steady(pod.name, int(9 * _DAY_S)),
+        created_at=NOW - 3_600 - _stable_number(pod.name, int(9 * _DAY_S)),
         ready_since=NOW - 1_800,
         status=_STATUS.get(pod.name.partition("-")[0], pod.status),
         restarts=17 if crashes else pod.restarts,
@@ -285,14 +286,16 @@ def _pod(pod: Pod) -> Pod:
 
 def _workload(workload: Workload) -> Workload:
     crashes = workload.name == "payments"
-    return _aged(msgspec.structs.replace(workload, ready=0) if crashes else workload)
+    return _with_fixed_age(msgspec.structs.replace(workload, ready=0) if crashes else workload)
 
 
 Aged = TypeVar("Aged", Service, Workload)
 
 
-def _aged(item: Aged) -> Aged:
-    return msgspec.structs.replace(item, created_at=NOW - 30 * _DAY_S - _steady(item.name, 999))
+def _with_fixed_age(item: Aged) -> Aged:
+    return msgspec.structs.replace(
+        item, created_at=NOW - 30 * _DAY_S - _stable_number(item.name, 999)
+    )
 
 
 def _health(health: ApiHealth | None) -> ApiHealth | None:

@@ -396,7 +396,7 @@ async def _wait_for_hops(
 
 
 def _broken(hops: dict[HopKind, Hop]) -> HopKind | None:
-    """Return the broken hop; assert that the hops before it are OK and those after unknown."""
+    """Return the broken hop; assert that the state of those after it is unknown."""
     bad = [kind for kind, hop in hops.items() if hop.state is HopState.BROKEN]
     if not bad:
         return None

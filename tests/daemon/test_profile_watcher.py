@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
+from tui_forward.daemon import profile_watcher
 from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_watcher import ProfileWatcher
@@ -185,10 +186,14 @@ async def test_profile_that_is_not_saved_changes_nothing(shop: Engine) -> None:
         assert running.ids().keys() == {"web", "db"}
 
 
-async def test_half_written_file_is_not_applied(shop: Engine) -> None:
+async def test_half_written_file_is_not_applied(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than any pause of the writer below, also on a busy machine.
+    monkeypatch.setattr(profile_watcher, "_SETTLE_S", 1.0)
     async with shop.running() as running:
         ids = running.ids()
-        for number in range(60):  # a slow writer; the first half is a valid profile
+        for number in range(30):  # a slow writer; the first half is a valid profile
             shop.profile.write_text(f"# {number}\nforwards:\n")
             await asyncio.sleep(0.01)
             shop.profile.write_text(f"# {number}\n{SHOP}")
