@@ -327,6 +327,9 @@ class LocalConnection:
         self._upload.stop()
         self._monitor.stop()
         self._half_close.cancel()
+        self._cancel_hold()
+
+    def _cancel_hold(self) -> None:
         if self._hold_timer is not None:
             self._hold_timer.cancel()
             self._hold_timer = None
@@ -379,14 +382,14 @@ class LocalConnection:
 
     def _release(self, reason: Reason, *, reset: bool) -> None:
         self.record.close(reason)
-        self._stop_upload()
+        self._cancel_hold()
+        self._upload.close()
+        self._half_close.close()
+        self._monitor.close()
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.abort()
         self._download.close()
-        self._upload.close()
-        self._half_close.close()
-        self._monitor.close()
         close_socket(self._sock, reset=reset)
         self._queue.cancel()
         self._wake_run()
