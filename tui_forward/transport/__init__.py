@@ -1,7 +1,7 @@
 """Byte streams: TCP, TLS, through a proxy, WebSocket.
 
-`connect` dials an `Endpoint`; everything it returns is a `ByteStream`. Nothing here knows pods
-or kubeconfig files: `access` is the interface to those.
+`connect` dials an `Endpoint`; everything it returns is a `ByteStream`. Nothing here depends on
+pods or kubeconfig files: `access` is the interface to those.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one way to connect: from an endpoint to a byte stream, through a proxy and TLS if needed.
+"""The dial path: from an endpoint to a byte stream, through a proxy and TLS if needed.
 
 Requests and tunnels both use it.
 """

@@ -99,8 +99,8 @@ class HttpSession:
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s
             ),
         )
-        found: aiohttp.ClientResponse = response.response
-        return found
+        http_response: aiohttp.ClientResponse = response.response
+        return http_response
 
     async def close(self) -> None:
         """Close every connection, those in use included."""

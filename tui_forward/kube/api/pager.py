@@ -112,11 +112,11 @@ class PageDecoder(Generic[Item]):
     def _find_head(self) -> None:
         """Find the metadata before the items; it contains the token of the next page."""
         self._head_searched = True
-        found = _HEAD.match(self._buffer, 0, HEAD_BYTES)
-        if found is not None:
-            self.head = _METADATA.decode(found.group(1))
+        head = _HEAD.match(self._buffer, 0, HEAD_BYTES)
+        if head is not None:
+            self.head = _METADATA.decode(head.group(1))
             self._in_items = True
-            del self._buffer[: found.end()]
+            del self._buffer[: head.end()]
 
     def _decode_piece(self) -> None:
         """Decode the buffer up to the last border between two objects."""

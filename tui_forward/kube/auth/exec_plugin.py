@@ -114,14 +114,14 @@ class ExecPlugin:
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
             )
-        found = shutil.which(entry.command, path=path)
-        if found is None:
+        executable = shutil.which(entry.command, path=path)
+        if executable is None:
             raise AuthError(
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=self._hint(f"Install {self._name}"),
             )
-        return [found, *entry.args]
+        return [executable, *entry.args]
 
     def _hint(self, otherwise: str) -> str:
         return redact(self._entry.install_hint) or otherwise

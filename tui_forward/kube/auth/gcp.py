@@ -62,14 +62,14 @@ class GcpProvider:
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=_HINT,
             )
-        found = shutil.which(program, path=self._environ.get("PATH"))
-        if found is None:
+        executable = shutil.which(program, path=self._environ.get("PATH"))
+        if executable is None:
             raise AuthError(
                 f'the command "{program}" of the gcp auth-provider is not installed',
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
             )
         finished = await run_command(
-            [found, *shlex.split(self._config.get("cmd-args", ""))],
+            [executable, *shlex.split(self._config.get("cmd-args", ""))],
             self._environ,
             what="the command of the gcp auth-provider",
             timeout_s=_TIMEOUT_S,

@@ -97,8 +97,8 @@ def _contains(content: bytes, path: Path, user: str, values: Mapping[str, str]) 
         users = parse(content, path).users or []
     except ConfigError:
         return False
-    found = next((entry.user for entry in users if entry.name == user), None)
-    if found is None or found.auth_provider is None:
+    entry = next((one.user for one in users if one.name == user), None)
+    if entry is None or entry.auth_provider is None:
         return False
-    config = found.auth_provider.config or {}
+    config = entry.auth_provider.config or {}
     return all(config.get(key) == value for key, value in values.items())
