@@ -152,7 +152,7 @@ class DetailScreen(Screen[None]):
         yield KeyBar()
 
     def draw(self, sample: DetailSample) -> None:
-        """Show a sample; a stopped forward stays shown with a note."""
+        """Show a sample; a stopped forward stays visible with a note."""
         now = self._clock()
         if sample.forward is None:
             if not self._stopped and self._forward is not None:
