@@ -206,7 +206,7 @@ class TuiForwardApp(ThemedApp[None]):
         ):  # fmt: skip
             self.run_worker(loop(), group=loop.__qualname__)
         for text in (
-            self._startup_message, *problems, self._favorites.trouble, self.view_state.problem,
+            self._startup_message, *problems, self._favorites.problem, self.view_state.problem,
         ):  # fmt: skip
             if text:
                 self._notifier.warn(text)
@@ -259,8 +259,8 @@ class TuiForwardApp(ThemedApp[None]):
 
     def on_status_line_clicked(self, event: StatusLine.Clicked) -> None:
         """Run the action of a cell of the header."""
-        if event.line.id == "header" and event.place < len(_HEADER_ACTIONS):
-            self.call_later(self.run_action, _HEADER_ACTIONS[event.place])
+        if event.line.id == "header" and event.position < len(_HEADER_ACTIONS):
+            self.call_later(self.run_action, _HEADER_ACTIONS[event.position])
 
     def on_row_table_context_menu_requested(self) -> None:
         """Open the palette, which lists the actions of the clicked row."""

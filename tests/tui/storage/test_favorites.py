@@ -24,7 +24,7 @@ def test_favorites_and_recent_persist(file: Path) -> None:
     assert again.recent("other") == {}
     assert not again.toggle("prod", "deploy/shop/web")
     assert Favorites(file).keys("prod") == frozenset()
-    assert not memory.trouble
+    assert not memory.problem
 
 
 def test_stored_entries_are_bounded(file: Path) -> None:
@@ -56,7 +56,7 @@ def test_invalid_file_is_moved_aside(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     memory = Favorites(file)
-    assert "is invalid; moved to" in memory.trouble
+    assert "is invalid; moved to" in memory.problem
     memory.record_use("prod", "a")
     assert file.with_name("browse.json.bad").read_bytes() == content
     assert Favorites(file).recent("prod") == {"a": 0}
@@ -66,14 +66,14 @@ def test_earlier_moved_file_is_kept(file: Path) -> None:
     file.parent.mkdir()
     for content in (b"one", b"two"):
         file.write_bytes(content)
-        assert Favorites(file).trouble
+        assert Favorites(file).problem
     assert file.with_name("browse.json.bad").read_bytes() == b"one"
     assert file.with_name("browse.json.bad.1").read_bytes() == b"two"
     for number in range(2, 10):
         file.with_name(f"browse.json.bad.{number}").touch()
     file.write_bytes(b"three")
     memory = Favorites(file)
-    assert "cannot be moved" in memory.trouble
+    assert "cannot be moved" in memory.problem
     memory.record_use("prod", "a")
     assert file.read_bytes() == b"three"
 
@@ -100,7 +100,7 @@ def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     blocked.write_text("")
     memory = Favorites(blocked / "browse.json")
     memory.record_use("prod", "a")
-    assert "cannot read" in memory.trouble
+    assert "cannot read" in memory.problem
     assert memory.recent("prod") in ({"a": 0}, {})
 
 
@@ -113,7 +113,7 @@ def test_failed_write_leaves_no_partial_file(file: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "replace", fail)
     memory.record_use("prod", "b")
-    assert "No space left" in memory.trouble
+    assert "No space left" in memory.problem
     memory.record_use("prod", "c")
     assert list(memory.recent("prod")) == ["c", "b", "a"]
     assert os.listdir(file.parent) == ["browse.json"]  # noqa: PTH208

@@ -129,7 +129,7 @@ def test_invalid_view_state_file_is_moved_aside(file: Path, content: bytes) -> N
     file.parent.mkdir()
     file.write_bytes(content)
     last = ViewStateStore(file)
-    assert (last.state, "is invalid; moved to" in last.trouble) == (None, True)
+    assert (last.state, "is invalid; moved to" in last.problem) == (None, True)
     assert file.with_name("places.json.bad").read_bytes() == content
     last.save(place("a"))
     assert kept(file) == place("a")

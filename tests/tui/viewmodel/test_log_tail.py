@@ -75,15 +75,15 @@ def test_appended_lines_are_read_when_complete(path: Path) -> None:
 def test_missing_file(path: Path) -> None:
     tail = LogTail(path)
     assert tail.read()
-    assert "No log file at" in tail.trouble
+    assert "No log file at" in tail.problem
     assert tail.hint
     assert not tail.read()
     path.write_text("first\n")
     assert tail.read()
-    assert (tail.trouble, texts(tail)) == ("", ["first"])
+    assert (tail.problem, texts(tail)) == ("", ["first"])
     path.unlink()
     assert tail.read()
-    assert tail.trouble
+    assert tail.problem
     assert texts(tail) == ["first"]  # what was seen stays
 
 
@@ -91,7 +91,7 @@ def test_folder_is_an_error(path: Path) -> None:
     path.mkdir()
     tail = LogTail(path)
     assert tail.read()
-    assert "Cannot read the log" in tail.trouble
+    assert "Cannot read the log" in tail.problem
 
 
 def test_rotation_loses_nothing(path: Path) -> None:
@@ -173,4 +173,4 @@ def test_unreadable_file_is_an_error(path: Path) -> None:
     path.chmod(0)
     tail = LogTail(path)
     tail.read()
-    assert "Permission denied" in tail.trouble
+    assert "Permission denied" in tail.problem

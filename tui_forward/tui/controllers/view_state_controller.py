@@ -29,7 +29,7 @@ class ViewStateController:
     @property
     def problem(self) -> str:
         """Why the file cannot be read or written, in a sentence; empty if it can."""
-        return self._store.trouble
+        return self._store.problem
 
     @property
     def current(self) -> ViewState:

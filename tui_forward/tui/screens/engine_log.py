@@ -95,8 +95,8 @@ class LogScreen(Screen[None]):
         self._view.empty = self._empty_text()
 
     def _empty_text(self) -> str:
-        if self._tail.trouble:
-            return f"{sanitize_terminal_text(self._tail.trouble)}. {self._tail.hint}."
+        if self._tail.problem:
+            return f"{sanitize_terminal_text(self._tail.problem)}. {self._tail.hint}."
         if not self._tail.lines:
             return "Log is empty"
         return (
@@ -107,13 +107,13 @@ class LogScreen(Screen[None]):
         if self._header is not None:
             self._header_line.show(self._header())
         cells = [Cell("log", "strong")]
-        if self._tail.trouble:
+        if self._tail.problem:
             cells.append(Cell("✗ not readable", "warn"))
         if self._level > LogLevel.DEBUG:
             cells.append(Cell(f"≥ {self._level.name.lower()}", "warn"))
         if self.search_text:
-            place, count = self._view.found
-            what = f"{place} of {count}" if count else "no match"
+            position, count = self._view.found
+            what = f"{position} of {count}" if count else "no match"
             cells.append(
                 Cell(
                     f"“{sanitize_terminal_text(self.search_text)}” {what}", "" if count else "warn"

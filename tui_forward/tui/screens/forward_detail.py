@@ -180,7 +180,8 @@ class DetailScreen(Screen[None]):
     def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:
         # Newest first; the key is unique although several entries may have the same time.
         self._entries = {
-            f"{entry.at:.6f} {place}": entry for place, entry in reversed(list(enumerate(timeline)))
+            f"{entry.at:.6f} {position}": entry
+            for position, entry in reversed(list(enumerate(timeline)))
         }
         self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
 
@@ -209,7 +210,7 @@ class DetailScreen(Screen[None]):
             at_end = self._log.cursor is None or self._log.cursor == next(
                 reversed(self._log_lines), None
             )
-            self._log_lines = {str(place): line for place, line in enumerate(log.lines)}
+            self._log_lines = {str(position): line for position, line in enumerate(log.lines)}
         self._log.show(
             tuple(self._log_lines), lambda key: rows.Row((rows.Cell(self._log_lines[key]),))
         )
@@ -232,8 +233,8 @@ class DetailScreen(Screen[None]):
     def action_container(self) -> None:
         """Show the log of the next container."""
         if self._containers:
-            place = self._containers.index(self._container) if self._container else -1
-            self._container = self._containers[(place + 1) % len(self._containers)]
+            position = self._containers.index(self._container) if self._container else -1
+            self._container = self._containers[(position + 1) % len(self._containers)]
             self._log.cursor = None
             self._request_log()
 

@@ -28,8 +28,8 @@ def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOptio
         return list(options)
     score = fuzzy_score(word)
     found = [
-        (-points, place, option)
-        for place, option in enumerate(options)
+        (-points, position, option)
+        for position, option in enumerate(options)
         if (points := score(option.text.lower())) is not None
     ]
     return [option for _, _, option in sorted(found, key=lambda match: match[:2])]

@@ -36,9 +36,9 @@ class Favorites:
         self._file = JsonFile(path, _File(1))
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return why the file could not be read or written; empty if it could."""
-        return self._file.trouble
+        return self._file.problem
 
     def keys(self, context: str) -> frozenset[str]:
         """Return the keys of the favorites."""

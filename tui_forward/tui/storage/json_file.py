@@ -25,7 +25,7 @@ class JsonFile(Generic[T]):
 
     Attributes:
         content: The content. To change it: `refresh`, modify, `save`.
-        trouble: Why it could not be read or written; empty if it could.
+        problem: Why it could not be read or written; empty if it could.
     """
 
     def __init__(self, path: Path | None, empty: T) -> None:
@@ -35,7 +35,7 @@ class JsonFile(Generic[T]):
             None  # identity of the file last read or written
         )
         self.content = empty
-        self.trouble = ""
+        self.problem = ""
         self.refresh()
 
     def refresh(self) -> None:
@@ -51,7 +51,7 @@ class JsonFile(Generic[T]):
         except FileNotFoundError:
             return  # `save` creates it
         except OSError as error:
-            self.trouble = f"cannot read {self._path}: {error.strerror}"
+            self.problem = f"cannot read {self._path}: {error.strerror}"
             self._path = None  # never overwrite it
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._quarantine(self._path)
@@ -66,13 +66,13 @@ class JsonFile(Generic[T]):
                 atomic_file.write_atomically(self._path, data)
             )
         except OSError as error:
-            self.trouble = f"cannot write {self._path}: {error.strerror}"
+            self.problem = f"cannot write {self._path}: {error.strerror}"
 
     def _quarantine(self, path: Path) -> None:
         try:
             moved_to = atomic_file.quarantine(path)
         except OSError as error:
-            self.trouble = f"{path} is invalid, and cannot be moved: {error.strerror}"
+            self.problem = f"{path} is invalid, and cannot be moved: {error.strerror}"
             self._path = None
         else:
-            self.trouble = f"{path} is invalid; moved to {moved_to}"
+            self.problem = f"{path} is invalid; moved to {moved_to}"

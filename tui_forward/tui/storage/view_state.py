@@ -60,9 +60,9 @@ class ViewStateStore:
         self.state = self._file.content.places.get(kubeconfig)
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return why the file could not be read or written; empty if it could."""
-        return self._file.trouble
+        return self._file.problem
 
     def save(self, state: ViewState) -> None:
         """Save the view state if it changed. Blocks on the disk."""

@@ -59,13 +59,13 @@ class LogTail:
     """Last lines of a file, read incrementally.
 
     Attributes:
-        trouble: Why the file cannot be read; empty if it can.
+        problem: Why the file cannot be read; empty if it can.
         hint: A fix.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.trouble = ""
+        self.problem = ""
         self.hint = ""
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
         self._numbers = 0
@@ -83,22 +83,22 @@ class LogTail:
         """Read new lines. Blocks on the disk; never raises.
 
         Returns:
-            Whether `lines` or `trouble` changed.
+            Whether `lines` or `problem` changed.
         """
-        before = (self._numbers, self.trouble)
+        before = (self._numbers, self.problem)
         try:
             with self.path.open("rb") as stream:
                 self._read(stream)
         except FileNotFoundError:
-            self.trouble = f"No log file at {self.path}"
+            self.problem = f"No log file at {self.path}"
             self.hint = "It appears when the engine writes one"
         except OSError as error:
-            self.trouble = f"Cannot read the log {self.path}: "
-            self.trouble += error.strerror or type(error).__name__
+            self.problem = f"Cannot read the log {self.path}: "
+            self.problem += error.strerror or type(error).__name__
             self.hint = "Make it a readable file"
         else:
-            self.trouble = self.hint = ""
-        return before != (self._numbers, self.trouble)
+            self.problem = self.hint = ""
+        return before != (self._numbers, self.problem)
 
     def _read(self, stream: BinaryIO) -> None:
         status = os.fstat(stream.fileno())

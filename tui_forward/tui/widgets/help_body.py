@@ -36,7 +36,7 @@ def layout_lines(groups: _Groups, width: int) -> list[_Line]:
     blocks = [_lines(title, pairs, left_width) for title, pairs in groups]
     split = min(
         range(len(blocks) + 1),
-        key=lambda place: max(len(_joined(blocks[:place])), len(_joined(blocks[place:]))),
+        key=lambda position: max(len(_joined(blocks[:position])), len(_joined(blocks[position:]))),
     )
     left, right = _joined(blocks[:split]), _joined(blocks[split:])
     return [
@@ -109,11 +109,11 @@ class HelpBody(ScrollView, can_focus=False):
         """Draw a line of the viewport."""
         width = self.scrollable_content_region.width
         base = self.rich_style
-        place = y + self.scroll_offset.y
+        position = y + self.scroll_offset.y
         if not self._groups and y == 0:
             cells: _Line = (Cell(self._empty, "none"),)
         else:
-            cells = self._lines[place] if place < len(self._lines) else ()
+            cells = self._lines[position] if position < len(self._lines) else ()
         segments = []
         for cell in cells:
             style = base

@@ -76,7 +76,7 @@ class LogView(ScrollView, can_focus=True):
     @property
     def found(self) -> tuple[int, int]:
         """Number of the current match, from 1 (0: none), and number of matches."""
-        numbers = [self._lines[place].number for place in self._matches]
+        numbers = [self._lines[position].number for position in self._matches]
         if self._found is None:
             return (0, len(numbers))
         return (bisect_right(numbers, self._found), len(numbers))
@@ -95,8 +95,8 @@ class LogView(ScrollView, can_focus=True):
         if not self._lines:
             return (0, 0)
         row = min(round(self.scroll_y), self._rows[-1] - 1)
-        place = bisect_right(self._rows, row) - 1
-        return (self._lines[place].number, row - self._rows[place])
+        position = bisect_right(self._rows, row) - 1
+        return (self._lines[position].number, row - self._rows[position])
 
     def _lay_out(self, anchor: tuple[int, int]) -> None:
         width = max(1, self.scrollable_content_region.width)
@@ -113,10 +113,10 @@ class LogView(ScrollView, can_focus=True):
             self._scroll_to_end()
         else:
             number, above = anchor
-            place = bisect_left(self._lines, number, key=lambda line: line.number)
-            if place < len(self._lines) and self._lines[place].number != number:
+            position = bisect_left(self._lines, number, key=lambda line: line.number)
+            if position < len(self._lines) and self._lines[position].number != number:
                 above = 0
-            row = rows[min(place, len(rows) - 1)] + above
+            row = rows[min(position, len(rows) - 1)] + above
             # Forced: the scroll bar appears only with the next layout.
             self.scroll_to(y=row, animate=False, immediate=True, force=True)
         self.refresh()
@@ -166,7 +166,7 @@ class LogView(ScrollView, can_focus=True):
     def _find_matches(self) -> None:
         needle = self._needle
         self._matches = (
-            [place for place, line in enumerate(self._lines) if needle in line.text.lower()]
+            [position for position, line in enumerate(self._lines) if needle in line.text.lower()]
             if needle
             else []
         )
@@ -182,14 +182,14 @@ class LogView(ScrollView, can_focus=True):
         if self._found is None:
             index = 0 if by > 0 else len(self._matches) - 1
         else:
-            numbers = [self._lines[place].number for place in self._matches]
+            numbers = [self._lines[position].number for position in self._matches]
             here = bisect_left(numbers, self._found)
             at = here < len(numbers) and numbers[here] == self._found
             step = by if at or by < 0 else 0  # the current line may be gone
             index = (here + step) % len(numbers)
-        place = self._matches[index]
-        self._found = self._lines[place].number
-        row = self._rows[place]
+        position = self._matches[index]
+        self._found = self._lines[position].number
+        row = self._rows[position]
         height = self.scrollable_content_region.height
         if not self.scroll_offset.y <= row < self.scroll_offset.y + height:
             self.scroll_to(y=max(0, row - height // 2), animate=False, immediate=True)
@@ -210,12 +210,12 @@ class LogView(ScrollView, can_focus=True):
         row = y + self.scroll_offset.y
         if row >= self._rows[-1]:
             return Strip.blank(width, base)
-        place = bisect_right(self._rows, row) - 1
-        line = self._lines[place]
+        position = bisect_right(self._rows, row) - 1
+        line = self._lines[position]
         text, start = line.text, 0
         if self.wrap:
             parts = _chopped(text, self._width)
-            part = row - self._rows[place]
+            part = row - self._rows[position]
             start = sum(map(len, parts[:part]))
             text = parts[part]
         strip = Strip(list(self._segments(line, start, start + len(text), base)))

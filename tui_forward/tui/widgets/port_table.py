@@ -29,8 +29,8 @@ class PortTable(RowTable):
         entry = self._entry
         if entry is None or self.cursor is None:
             return None
-        place = _place_of(self.cursor)
-        return (entry, entry.ports[place]) if place < len(entry.ports) else None
+        position = _index_of(self.cursor)
+        return (entry, entry.ports[position]) if position < len(entry.ports) else None
 
     @property
     def current_forward(self) -> Forward | None:
@@ -58,11 +58,11 @@ class PortTable(RowTable):
         self.title = f"ports of {entry.name}"
 
         def row(key: str) -> Row:
-            place = _place_of(key)
-            port = entry.ports[place]
-            return port_row(place, port, self._forward_on(entry, port))
+            position = _index_of(key)
+            port = entry.ports[position]
+            return port_row(position, port, self._forward_on(entry, port))
 
-        self.show(tuple(f"{entry.key}#{place}" for place in range(len(entry.ports))), row)
+        self.show(tuple(f"{entry.key}#{position}" for position in range(len(entry.ports))), row)
 
     def toggle_current(self) -> bool:
         """Request to start or stop the port under the cursor; return whether that is possible."""
@@ -92,5 +92,5 @@ class PortTable(RowTable):
         return forward_on(self._forwards, self._kube_context, entry, port)
 
 
-def _place_of(key: str) -> int:
+def _index_of(key: str) -> int:
     return int(key.rpartition("#")[2])

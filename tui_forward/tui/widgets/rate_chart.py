@@ -67,8 +67,8 @@ class RateChart(Widget):
         top = axis_maximum(shown)
         scale = f"{arrow} {format_rate(top)}" if any(shown) else f"{arrow} idle"
         strips = []
-        for place, line in enumerate(render_area(shown, width, height, top)):
-            label = scale if place == 0 else ""
+        for position, line in enumerate(render_area(shown, width, height, top)):
+            label = scale if position == 0 else ""
             strips.append(
                 Strip(
                     [

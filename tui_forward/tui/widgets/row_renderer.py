@@ -153,10 +153,10 @@ class RowRenderer:
         base = self._style(line_style)
         used = 0
         last = len(row.cells) - 1
-        for place, cell in enumerate(row.cells):
-            column = self._columns[place]
-            room = self._widths[1][place]
-            takes_rest = place == last and last < len(self._columns) - 1
+        for position, cell in enumerate(row.cells):
+            column = self._columns[position]
+            room = self._widths[1][position]
+            takes_rest = position == last and last < len(self._columns) - 1
             if takes_rest:
                 room = width - used
             if room <= 0:

@@ -38,10 +38,10 @@ class StatusLine(Widget):
     class Clicked(Message):
         """A cell was clicked."""
 
-        def __init__(self, line: StatusLine, place: int) -> None:
+        def __init__(self, line: StatusLine, position: int) -> None:
             super().__init__()
             self.line = line
-            self.place = place
+            self.position = position
 
         @property
         def control(self) -> StatusLine:
@@ -73,10 +73,10 @@ class StatusLine(Widget):
         x = offset.x
         cells = self._cells
         skipped = int(self._can_drop_title and _width(cells) > self.size.width)
-        for place, cell in enumerate(cells[skipped:], skipped):
+        for position, cell in enumerate(cells[skipped:], skipped):
             width = cell_len(cell.text)
             if 0 <= x < width:
-                self.post_message(self.Clicked(self, place))
+                self.post_message(self.Clicked(self, position))
                 return
             x -= width + len(_GAP)
 
