@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from tui_forward.common.child_process import (
+    python_module_command,
+    without_relative_python_path,
+)
 from tui_forward.errors import TransportError, TuiForwardError
 
 _START_S = 60.0
@@ -59,9 +62,7 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
     # In a session of its own, Ctrl-C reaches only this process, which then stops the cluster.
     # The cluster watches this process and ends with it.
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tui_forward.minicluster",
+        *python_module_command("tui_forward.minicluster"),
         "--json",
         "--parent-pid",
         str(os.getpid()),
@@ -70,6 +71,7 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        env=without_relative_python_path(os.environ),
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -13,7 +13,6 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,10 @@ from typing import IO
 
 import msgspec
 
+from tui_forward.common.child_process import (
+    python_module_command,
+    without_relative_python_path,
+)
 from tui_forward.daemon import session_store as session_store
 from tui_forward.daemon import unix_socket as unix_socket
 from tui_forward.daemon.readiness import ReadyMessage
@@ -157,7 +160,7 @@ async def replace_engine(
 def _engine_command(
     path: Path, kubeconfig: str | None, context: str, idle_timeout_s: float, environ: dict[str, str]
 ) -> list[str]:
-    command = [sys.executable, "-m", "tui_forward.daemon", "--detach", "--socket", str(path)]
+    command = [*python_module_command("tui_forward.daemon"), "--detach", "--socket", str(path)]
     command += ["--idle-timeout", str(idle_timeout_s)]
     if context:
         command += ["--context", context]
@@ -182,7 +185,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
         # client and outlives it.
         process = subprocess.Popen(  # noqa: ASYNC220 - fork and exec take a few ms, once
             command,
-            env=dict(environ),
+            env=without_relative_python_path(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -97,13 +97,14 @@ class ComponentProcess:
 
     async def _launch(self) -> None:
         environment = {**os.environ, **self._environment}
-        # The package may be importable only because of the current directory.
+        # The package may be importable only because of the current folder, which `-P` excludes.
         root = str(Path(tui_forward.__file__).parent.parent)
-        paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+        paths = [root, *filter(os.path.isabs, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # not from the current folder
                 "-m",
                 self._module,
                 "--config",

@@ -214,3 +214,21 @@ async def test_canceling_kills_the_plugin(plugins: PluginFactory, tmp_path: Path
 
 async def wait_until_gone(pid: int) -> None:
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
+@pytest.mark.parametrize("entry", [".", "", "bin", "./bin"])
+async def test_plugin_is_not_found_through_a_relative_path_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    marker = tmp_path / "executed"
+    (tmp_path / "bin").mkdir()
+    for folder in (tmp_path, tmp_path / "bin"):
+        plugin = folder / "login-plugin"
+        plugin.write_text(f"#!/bin/sh\ntouch {marker}\n")
+        plugin.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    environ = {"PATH": os.pathsep.join(["/usr/bin", entry])}
+    login = ExecEntry(command="login-plugin", api_version=V1, args=(), interactive_mode="Never")
+    with pytest.raises(AuthError, match="not on the PATH"):
+        await token(ExecPlugin(login, ClusterEntry(name="c"), environ, timeout_s=20))
+    assert not marker.exists()

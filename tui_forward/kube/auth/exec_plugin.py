@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -114,7 +116,10 @@ class ExecPlugin:
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
             )
-        executable = shutil.which(entry.command, path=path)
+        # Like Go's exec.LookPath: nothing is run from the current folder through PATH.
+        folders = (path or os.defpath).split(os.pathsep)
+        safe_path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+        executable = shutil.which(entry.command, path=safe_path) if safe_path else None
         if executable is None:
             raise AuthError(
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',

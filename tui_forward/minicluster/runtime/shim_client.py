@@ -123,7 +123,7 @@ class ShimClient:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
-                    *("-m", "tui_forward.minicluster.runtime.shim"),
+                    *("-P", "-m", "tui_forward.minicluster.runtime.shim"),
                     *("--socket", self._socket),
                     *("--owner-pid", str(self._owner_pid)),
                 ],
