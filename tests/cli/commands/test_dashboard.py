@@ -64,12 +64,12 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
 ) -> None:
     from tui_forward.tui.app import TuiForwardApp
 
-    session, news, scopes = shop(), [], []
+    session, messages, scopes = shop(), [], []
 
     async def run(app: TuiForwardApp) -> None:
-        news.append(app._startup_message)
+        messages.append(app._startup_message)
         scopes.append(app.cluster_state.scope)
-        if len(news) == 1:
+        if len(messages) == 1:
             app.scope.show("there", "default")
             app.crash = "Traceback: the details"
 
@@ -77,8 +77,8 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
     await dashboard.show_dashboard(None, context=None, namespace="shop")
-    assert news[0] == ""
-    assert "forwards keep running" in news[1]
+    assert messages[0] == ""
+    assert "forwards keep running" in messages[1]
     assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
     assert len(session.forwards) == 1
     assert not session.keep_running_if_lost, "the user quit the second one"

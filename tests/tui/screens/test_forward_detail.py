@@ -80,7 +80,7 @@ async def test_broken_hop_is_marked_and_pod_log_opens(
         await shows(app, "connections")
         await pilot.press("escape")
         await shows(app, "workloads of shop")
-        asked = len(session.calls)
+        calls_before = len(session.calls)
         await pilot.pause(0.2)
-        names = {call[0] for call in session.calls[asked:]}
+        names = {call[0] for call in session.calls[calls_before:]}
         assert not names & {"hops", "pod_log"}
