@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.minicluster.cluster_options import RUNTIMES, ClusterOptions
+from tui_forward.minicluster.cluster_components import RUNTIMES, ClusterOptions
 from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
 from tui_forward.minicluster.supervisor import ClusterSupervisor

@@ -1,21 +1,60 @@
-"""The component processes of an embedded cluster: configuration, start, stop, control sockets."""
+"""The components of an embedded cluster: options, configuration, processes, control sockets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tui_forward.errors import ApiError, TransportError, UsageError
 from tui_forward.minicluster.apiserver.auth import ADMINS, NODES
 from tui_forward.minicluster.certificates import CertificateAuthority
-from tui_forward.minicluster.cluster_folder import ClusterFolder
-from tui_forward.minicluster.cluster_options import ClusterOptions
+from tui_forward.minicluster.cluster_folder import (
+    ClusterFolder,
+    write_private_file,
+    write_private_json,
+)
 from tui_forward.minicluster.component_process import ComponentProcess
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlClient
-from tui_forward.minicluster.private_file import write_private_file, write_private_json
+
+RUNTIMES = ("embedded", "relay", "containerd")
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Options of an embedded cluster.
+
+    Attributes:
+        folder: Folder for all files; None for a temporary one.
+        port: Port of the API server; 0 for any.
+        runtime: One of `RUNTIMES`.
+        nodes: Names of the nodes.
+        pods: Number of synthetic pods.
+        churn: Changes of synthetic pods per second.
+        seed: Seed of names and UIDs; None for random ones.
+        plain_http: Serve the API without TLS and treat every user as the administrator.
+        workloads: Create the sample workloads.
+        settle: Wait until every pod that can run is ready.
+        containerd_socket: Socket of the containerd runtime.
+        replace_delay_s: How long controllers wait before they replace a pod.
+    """
+
+    folder: Path | None = None
+    port: int = 0
+    runtime: str = "embedded"
+    nodes: tuple[str, ...] = ("node-a", "node-b")
+    pods: int = 0
+    churn: float = 0.0
+    seed: int | None = None
+    plain_http: bool = False
+    workloads: bool = True
+    settle: bool = True
+    containerd_socket: str = "/run/containerd/containerd.sock"
+    replace_delay_s: float = 0.0
+
 
 _PACKAGE = "tui_forward.minicluster"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -1,15 +1,30 @@
-"""The users of an embedded cluster: bearer tokens, the administrator's certificate, kubeconfig."""
+"""The users of an embedded cluster and its kubeconfig, one context per user and credential.
+
+==================== ======================================================================
+context              user and credential
+==================== ======================================================================
+``minicluster``      administrator, client certificate; the current context
+``admin-token``      administrator, bearer token
+``admin-tokenfile``  administrator, bearer token in a file (`rotate-token` rewrites it)
+``viewer``           read permissions only
+``porter``           pods and port-forward in namespace ``shop`` only
+``alice``            authenticated, no permissions
+``anonymous``        no credentials
+==================== ======================================================================
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster import kubeconfig
 from tui_forward.minicluster.apiserver.auth import (
     ADMINS,
     NO_PERMISSIONS_USER,
@@ -18,11 +33,12 @@ from tui_forward.minicluster.apiserver.auth import (
     VIEWER,
 )
 from tui_forward.minicluster.certificates import CertificateAuthority
-from tui_forward.minicluster.cluster_folder import ClusterFolder
+from tui_forward.minicluster.cluster_folder import ClusterFolder, write_private_file
 from tui_forward.minicluster.config import TokenUser
-from tui_forward.minicluster.private_file import write_private_file
 
 ADMIN = "kubernetes-admin"
+# The names of the cluster and of the current context.
+CLUSTER = "minicluster"
 
 
 @dataclass(slots=True)
@@ -33,12 +49,14 @@ class _Account:
     user: str
     groups: tuple[str, ...] = ()
     namespace: str = ""
-    uses_token_file: bool = False
+    token_file: Path | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
 class ClusterCredentials:
     """Writes and rotates the credentials of a cluster.
+
+    Without an authority, the server has no TLS and the administrator no certificate.
 
     Attributes:
         tokens_path: The API server's file of tokens.
@@ -48,47 +66,54 @@ class ClusterCredentials:
         self, folder: ClusterFolder, server: str, authority: CertificateAuthority | None
     ) -> None:
         self._kubeconfig_path = folder.kubeconfig
-        self._tokens_folder = folder.path / "tokens"
-        self.tokens_path = self._tokens_folder / "tokens.json"
-        self._server = server
-        self._ca: Path | None = None
-        self._admin_certificate: tuple[Path, Path] | None = None
+        tokens_folder = folder.path / "tokens"
+        self.tokens_path = tokens_folder / "tokens.json"
+        self._cluster = {"server": server}
+        self._admin: dict[str, str] = {}
         if authority is not None:
+            self._cluster["certificate-authority-data"] = _encode_file(authority.cert)
             admin = authority.issue_client("admin", ADMIN, ADMINS)
-            self._ca = authority.cert
-            self._admin_certificate = (admin.cert, admin.key)
+            self._admin = {
+                "client-certificate-data": _encode_file(admin.cert),
+                "client-key-data": _encode_file(admin.key),
+            }
+        token_file = tokens_folder / "admin-tokenfile.token"
         self._accounts = [
             _Account("admin-token", ADMIN, (ADMINS,)),
-            _Account("admin-tokenfile", ADMIN, (ADMINS,), uses_token_file=True),
             _Account(VIEWER, VIEWER),
             _Account(PORT_FORWARD_USER, PORT_FORWARD_USER, namespace=PORT_FORWARD_NAMESPACE),
             _Account(NO_PERMISSIONS_USER, NO_PERMISSIONS_USER),
+            _Account("admin-tokenfile", ADMIN, (ADMINS,), token_file=token_file),
         ]
 
     def write(self) -> None:
         """Write the API server's token file, the users' token files and the kubeconfig."""
-        token_files: dict[str, Path] = {}
-        for account in self._accounts:
-            if account.uses_token_file:
-                path = self._tokens_folder / f"{account.context}.token"
-                token_files[account.context] = path
-                write_private_file(path, account.token.encode() + b"\n")
-        users = [
+        users: dict[str, dict[str, str]] = {CLUSTER: self._admin}
+        contexts: dict[str, dict[str, str]] = {CLUSTER: {}}
+        for each in self._accounts:
+            users[each.context] = {"token": each.token}
+            contexts[each.context] = {"namespace": each.namespace} if each.namespace else {}
+            if each.token_file is not None:
+                write_private_file(each.token_file, each.token.encode() + b"\n")
+                users[each.context] = {"tokenFile": str(each.token_file)}
+        users["anonymous"] = contexts["anonymous"] = {}
+        tokens = [
             TokenUser(token=each.token, user=each.user, groups=each.groups)
             for each in self._accounts
         ]
-        write_private_file(self.tokens_path, msgspec.json.encode(users))
-        text = kubeconfig.render(
-            self._server,
-            authority=self._ca,
-            certificate=self._admin_certificate,
-            tokens={
-                each.context: each.token for each in self._accounts if not each.uses_token_file
-            },
-            token_files=token_files,
-            namespaces={each.context: each.namespace for each in self._accounts},
-        )
-        write_private_file(self._kubeconfig_path, text.encode())
+        write_private_file(self.tokens_path, msgspec.json.encode(tokens))
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": CLUSTER,
+            "clusters": [{"name": CLUSTER, "cluster": self._cluster}],
+            "users": [{"name": name, "user": user} for name, user in users.items()],
+            "contexts": [
+                {"name": name, "context": {"cluster": CLUSTER, "user": name, **namespace}}
+                for name, namespace in contexts.items()
+            ],
+        }
+        write_private_file(self._kubeconfig_path, _to_yaml(kubeconfig).encode())
 
     def rotate(self, name: str) -> list[str]:
         """Replace the tokens of a user or context (of all if empty); return the contexts.
@@ -102,3 +127,21 @@ class ClusterCredentials:
             account.token = secrets.token_urlsafe(24)
         self.write()
         return [account.context for account in accounts]
+
+
+def _encode_file(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _to_yaml(value: Any, indent: str = "") -> str:
+    """Return block-style YAML with scalars in JSON, a subset of YAML."""
+    if isinstance(value, dict) and value:
+        return "".join(
+            f"{indent}{key}: {json.dumps(each)}\n"
+            if not isinstance(each, dict | list) or not each
+            else f"{indent}{key}:\n{_to_yaml(each, indent + '  ')}"
+            for key, each in value.items()
+        )
+    if isinstance(value, list) and value:
+        return "".join(f"{indent}- {_to_yaml(each, indent + '  ').lstrip()}" for each in value)
+    return f"{indent}{json.dumps(value)}\n"

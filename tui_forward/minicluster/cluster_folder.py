@@ -1,10 +1,13 @@
-"""The folder of an embedded cluster: its files and sockets, and their removal."""
+"""The folder of an embedded cluster: its private files, its sockets, and their removal."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tui_forward.errors import ConfigError
 
@@ -96,3 +99,16 @@ class ClusterFolder:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def write_private_file(path: Path, content: bytes) -> None:
+    """Write a file atomically, readable by this user only."""
+    new_path = path.with_name(path.name + ".new")
+    new_path.touch(mode=0o600)
+    new_path.write_bytes(content)
+    new_path.replace(path)
+
+
+def write_private_json(path: Path, value: Any) -> None:
+    """Write a value as formatted JSON, readable by this user only."""
+    write_private_file(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")

@@ -1,4 +1,4 @@
-"""Process of the API server and the controllers (one process, as in k3s).
+"""Process of the API server and the controllers (one, as in k3s), and its control socket.
 
 `python -m tui_forward.minicluster.control_plane --config FILE` (`config.ApiServerConfig`).
 """
@@ -10,20 +10,113 @@ import asyncio
 import gc
 import shutil
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+from tui_forward.errors import UsageError
 from tui_forward.minicluster import config as configuration
 from tui_forward.minicluster import process_lifecycle
-from tui_forward.minicluster.apiserver.component import ApiServerComponent
+from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
+from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
-from tui_forward.minicluster.controllers.manager import ControllerManager
-from tui_forward.minicluster.controllers.startup_wait import wait_until_settled
+from tui_forward.minicluster.controllers.manager import ControllerManager, wait_until_settled
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce
+
+
+class ApiServerComponent:
+    """Handles the requests of the control socket; see `minicluster.control_socket`.
+
+    Args:
+        server: The API server.
+        settle: Waits at most the given seconds; returns whether all workloads have settled.
+    """
+
+    def __init__(self, server: ApiServer, settle: Callable[[float], Awaitable[bool]]) -> None:
+        self._server = server
+        self._settle = settle
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def close(self) -> None:
+        """Cancel the pending ends of faults."""
+        for timer in self._timers:
+            timer.cancel()
+
+    async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Handle one request. Raises `UsageError`: the request is invalid or failed."""
+        server, faults = self._server, self._server.faults
+        target = str(request.get("what", "tunnels"))
+        match request.get("fault"):
+            case "status":
+                return self._status()
+            case "settle":
+                return {"settled": await self._settle(float(request.get("timeout_s", 10)))}
+            case "delete-pod":
+                self._delete_pod(request)
+            case "cut":
+                return {"ended": server.cut(target)}
+            case "stall":
+                server.stall(target if request.get("on", True) else "")
+                self._call_later(request.get("for_s"), lambda: server.stall(""))
+            case "delay":
+                server.long_running.delay(float(request.get("seconds", 0)))
+            case "refuse":
+                faults.set_refusal(request)
+            case "transports":
+                faults.set_transports(request)
+            case "expire-token":
+                return {"tokens": server.authenticator.expire(str(request.get("user", "")))}
+            case "compact":
+                server.store.compact()
+            case "gone":
+                faults.gone = int(request.get("times", 1))
+            case "granularity":
+                faults.go_framing = bool(request.get("go", True))
+            case "clear":
+                server.stall("")
+                server.long_running.delay(0)
+                faults.clear()
+                server.authenticator.restore()
+            case other:
+                raise UsageError(f"unknown fault {other!r}")
+        return None
+
+    def _status(self) -> dict[str, Any]:
+        server = self._server
+        return {
+            "tunnels": len(server.long_running.tunnels),
+            "watches": len(server.long_running.watches),
+            "connections": len(server.connections),
+            "requests": server.request_count,
+            "version": server.store.version,
+            "objects": {
+                resource.plural: len(table.items) for resource, table in server.store.tables.items()
+            },
+            "tasks": len(asyncio.all_tasks()),
+        }
+
+    def _delete_pod(self, request: dict[str, Any]) -> None:
+        options = {}
+        if request.get("grace") is not None:
+            options["gracePeriodSeconds"] = int(request["grace"])
+        try:
+            self._server.writer.delete(
+                resources.PODS, str(request["namespace"]), str(request["pod"]), options
+            )
+        except KeyError as error:
+            raise UsageError(f"delete-pod requires {error}") from None
+        except StatusError as error:
+            raise UsageError(error.message) from None
+
+    def _call_later(self, seconds: object, callback: Callable[[], None]) -> None:
+        if isinstance(seconds, int | float) and seconds > 0:
+            self._timers.append(asyncio.get_running_loop().call_later(float(seconds), callback))
+
 
 # A real cluster has a few hundred versions when its first workloads are created.
 FIRST_VERSION = 600

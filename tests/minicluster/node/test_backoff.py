@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tui_forward.minicluster.cri import api_pb2 as cri
-from tui_forward.minicluster.kubelet.backoff import CrashBackoff, PullBackoff
 from tui_forward.minicluster.kubelet.config import KubeletConfig
+from tui_forward.minicluster.kubelet.container_starter import CrashBackoff, PullBackoff
 
 
 def config(*, crash_backoff_s: float = 1.0, crash_backoff_max_s: float = 20.0) -> KubeletConfig:

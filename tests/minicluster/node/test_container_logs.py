@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster.kubelet.log_reader import LogOptions, read_log
+from tui_forward.minicluster.kubelet.container_logs import LogOptions, read_log
 from tui_forward.minicluster.runtime.log_writer import LogWriter
 
 

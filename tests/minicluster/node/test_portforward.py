@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui_forward.minicluster.kubelet.portforward import parse_ports
-from tui_forward.minicluster.kubelet.refusal import RefusalError
+from tui_forward.minicluster.kubelet.portforward import RefusalError, parse_ports
 from tui_forward.protocol.upgrade_server import HttpRequest
 
 

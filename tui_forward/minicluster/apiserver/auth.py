@@ -1,4 +1,4 @@
-"""Authentication and authorization of requests.
+"""Authentication and authorization of requests, and the reviews that report both.
 
 A user is identified by a client certificate of the cluster's authority, else by a bearer token,
 else as `system:anonymous`. Authorization is a small RBAC: rules of verbs, API groups, resources
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.minicluster.apiserver.http import Request
+from tui_forward.minicluster.apiserver import timestamps
+from tui_forward.minicluster.apiserver.http import Request, Response
+from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.apiserver.status_errors import StatusError, unauthorized
 from tui_forward.minicluster.config import TokenUser
 from tui_forward.protocol.upgrade_server import split_bearer_protocol
@@ -261,3 +263,50 @@ def impersonate(user: User, request: Request) -> User:
     if ADMINS not in user.groups:
         raise forbidden(user, Attributes("impersonate", resource="users", name=name))
     return User(name, frozenset({*groups, AUTHENTICATED}))
+
+
+def review(request: Request, resource: Resource, user: User) -> Response:
+    """Handle a review. Raises `StatusError`: 400 for a malformed body."""
+    body = request.json()
+    metadata: Object = {"creationTimestamp": None}
+    spec: Object = body.get("spec") or {}
+    if resource.plural == "selfsubjectaccessreviews":
+        status: Object = {"allowed": is_allowed(user, _attributes(spec))}
+    elif resource.plural == "selfsubjectrulesreviews":
+        status = _rules(user, spec.get("namespace", ""))
+    else:
+        metadata = {"creationTimestamp": timestamps.now()}
+        status = {"userInfo": {"username": user.name, "groups": sorted(user.groups)}}
+    result = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+    if spec:
+        result["spec"] = spec
+    return Response.json({**result, "status": status}, 201)
+
+
+def _attributes(spec: Object) -> Attributes:
+    if path := spec.get("nonResourceAttributes"):
+        return Attributes(path.get("verb", "get"), path=path.get("path", "/"))
+    attributes: Object = spec.get("resourceAttributes") or {}
+    resource = attributes.get("resource", "")
+    if sub := attributes.get("subresource"):
+        resource = f"{resource}/{sub}"
+    return Attributes(
+        attributes.get("verb", ""),
+        group=attributes.get("group", ""),
+        resource=resource,
+        namespace=attributes.get("namespace", ""),
+        name=attributes.get("name", ""),
+    )
+
+
+def _rules(user: User, namespace: str) -> Object:
+    rules = [
+        {
+            "verbs": sorted(rule.verbs),
+            "apiGroups": sorted(rule.groups),
+            "resources": sorted(rule.resources),
+        }
+        for rule in RULES
+        if rule.applies_to(user) and rule.namespace in ("", namespace)
+    ]
+    return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}

@@ -8,12 +8,10 @@ from typing import Any
 import msgspec
 
 from tui_forward.minicluster.apiserver import get_and_list, patches, resources
-from tui_forward.minicluster.apiserver.content_negotiation import negotiate
-from tui_forward.minicluster.apiserver.get_and_list import Selection
+from tui_forward.minicluster.apiserver.get_and_list import Selection, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response
-from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter, to_scale
 from tui_forward.minicluster.apiserver.resources import Object, Resource
-from tui_forward.minicluster.apiserver.scale import to_scale
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request
 
 _APPLY_PATCH = "application/apply-patch+yaml"  # clients send JSON, which is YAML

@@ -6,11 +6,27 @@ plain one too and detects it by the Content-Type.
 
 from __future__ import annotations
 
-from tui_forward.minicluster.apiserver import openapi
+from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.http import Request, Response
 from tui_forward.minicluster.apiserver.resources import RESOURCES, REVIEWS, Object
 from tui_forward.minicluster.apiserver.status_errors import method_not_allowed, no_such_path
-from tui_forward.minicluster.apiserver.version import VERSION
+
+VERSION: dict[str, str] = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": "v1.36.2+minicluster",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "python",
+    "platform": "any",
+}
+
 
 GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch")
 
@@ -49,9 +65,9 @@ def _document(parts: list[str], server_address: str) -> Object | None:
         case ["apis", group, version]:
             return _api_resource_list(group, version)
         case ["openapi", "v3"]:
-            return openapi.index()
+            return _openapi_index()
         case ["openapi", "v3", *path]:
-            return openapi.document("/".join(path))
+            return _openapi_document("/".join(path))
     return None
 
 
@@ -104,4 +120,55 @@ def _api_resource_list(group: str, version: str) -> Object | None:
         **head,
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": entries,
+    }
+
+
+_OPENAPI_JSON = {"application/json": {"schema": {"type": "object"}}}
+
+
+def _openapi_index() -> Object:
+    """Return the response to `/openapi/v3`."""
+    paths = {
+        _openapi_prefix(group): {"serverRelativeURL": f"/openapi/v3/{_openapi_prefix(group)}"}
+        for group in sorted({resource.group for resource in resources.RESOURCES})
+    }
+    return {"paths": paths}
+
+
+def _openapi_prefix(group: str) -> str:
+    return f"apis/{group}/v1" if group else "api/v1"
+
+
+def _openapi_document(path: str) -> Object | None:
+    """Return the response to `/openapi/v3/{path}`; None if there is none."""
+    found = [each for each in resources.RESOURCES if _openapi_prefix(each.group) == path]
+    if not found:
+        return None
+    parameters = [
+        {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+        for name in ("dryRun", "fieldManager", "fieldValidation", "force")
+    ]
+    paths: Object = {}
+    for resource in found:
+        namespace_path = "/namespaces/{namespace}" if resource.namespaced else ""
+        operation = {
+            "parameters": parameters,
+            "responses": {"200": {"description": "OK", "content": _OPENAPI_JSON}},
+            "x-kubernetes-group-version-kind": {
+                "group": resource.group,
+                "version": resource.version,
+                "kind": resource.kind,
+            },
+        }
+        collection = f"/{path}{namespace_path}/{resource.plural}"
+        paths[collection] = {"post": {**operation, "x-kubernetes-action": "post"}}
+        paths[f"{collection}/{{name}}"] = {
+            "put": {**operation, "x-kubernetes-action": "put"},
+            "patch": {**operation, "x-kubernetes-action": "patch"},
+        }
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
+        "paths": paths,
+        "components": {"schemas": {}},
     }

@@ -1,4 +1,4 @@
-"""Handlers of GET requests for objects and collections.
+"""Handlers of GET requests for objects and collections, in the media type of `Accept`.
 
 All pages of a list with a `limit` show one version of the collection: the `continue` token holds
 the version and the next key, and the store undoes later changes. If that version is compacted, the
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
-from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response
+from tui_forward.minicluster.apiserver.object_writer import to_scale
 from tui_forward.minicluster.apiserver.resources import Object, Resource
-from tui_forward.minicluster.apiserver.scale import to_scale
 from tui_forward.minicluster.apiserver.selectors import (
     FieldTest,
     LabelTest,
@@ -31,6 +30,49 @@ from tui_forward.minicluster.apiserver.status_errors import (
     not_found,
 )
 from tui_forward.minicluster.apiserver.store import Item, Store
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """The media type of a response.
+
+    Attributes:
+        kind: Empty for plain objects, else "Table", "PartialObjectMetadata" or
+            "PartialObjectMetadataList".
+        version: Version of `meta.k8s.io`.
+    """
+
+    kind: str = ""
+    version: str = "v1"
+
+
+_PLAIN = MediaType()
+
+
+def negotiate(accept: str) -> MediaType:
+    """Return the first supported media type of an `Accept` header."""
+    if not accept:
+        return _PLAIN
+    for entry in accept.split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        if media not in ("application/json", "*/*", "application/*"):
+            continue
+        options = dict(part.partition("=")[::2] for part in parameters)
+        kind = options.get("as", "")
+        if not kind:
+            return _PLAIN
+        if (
+            kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+            and options.get("g") == "meta.k8s.io"
+            and options.get("v") in ("v1", "v1beta1")
+        ):
+            return MediaType(kind, options["v"])
+    raise StatusError(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json",
+        details={},
+    )
 
 
 class _Token(msgspec.Struct, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""Writes to the store by the rules of the API: defaults, validation, versions, graceful deletion.
+"""Writes to the store by the rules of the API: defaults, versions, graceful deletion.
 
 A write is one step of the event loop, so two writes never interleave. This module does not handle
 HTTP; `create_update_delete` does.
@@ -12,9 +12,7 @@ import msgspec
 
 from tui_forward.minicluster.apiserver import defaults, resources, timestamps
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
-from tui_forward.minicluster.apiserver.pod_conditions import set_pod_condition
 from tui_forward.minicluster.apiserver.resources import Object, Resource
-from tui_forward.minicluster.apiserver.scale import to_scale
 from tui_forward.minicluster.apiserver.status_errors import (
     StatusError,
     already_exists,
@@ -24,6 +22,7 @@ from tui_forward.minicluster.apiserver.status_errors import (
     not_found,
 )
 from tui_forward.minicluster.apiserver.store import Item, Store
+from tui_forward.minicluster.apiserver.tables import format_selector
 from tui_forward.minicluster.apiserver.validation import (
     check_preconditions,
     check_version,
@@ -257,3 +256,46 @@ class ObjectWriter:
                 if len(kept) != len(references):
                     obj["metadata"]["ownerReferences"] = kept
                     self.store.put(table.resource, obj)
+
+
+def set_pod_condition(
+    status: Object, kind: str, value: str, reason: str = "", message: str = ""
+) -> None:
+    """Set a condition; its transition time changes only with its status."""
+    conditions: list[Object] = status.setdefault("conditions", [])
+    condition: Object = {
+        "type": kind,
+        "status": value,
+        "lastProbeTime": None,
+        "lastTransitionTime": timestamps.now(),
+    }
+    if reason:
+        condition["reason"] = reason
+    if message:
+        condition["message"] = message
+    for index, before in enumerate(conditions):
+        if before["type"] == kind:
+            if before["status"] == value:
+                condition["lastTransitionTime"] = before["lastTransitionTime"]
+            conditions[index] = condition
+            return
+    conditions.append(condition)
+
+
+def to_scale(item: Item) -> Object:
+    """Return the Scale of a workload."""
+    body = item.copy()
+    metadata = {
+        name: body["metadata"][name]
+        for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    }
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": body["spec"].get("replicas", 1)},
+        "status": {
+            "replicas": body.get("status", {}).get("replicas", 0),
+            "selector": format_selector(body["spec"].get("selector")),
+        },
+    }

@@ -1,11 +1,16 @@
-"""From an HTTP request to its response: authentication, authorization and dispatch."""
+"""From an HTTP request to its response: routing, authentication, authorization, dispatch.
+
+Paths follow the Kubernetes API conventions: `/api/v1/…` and `/apis/{group}/{version}/…`, then
+`[namespaces/{namespace}/]{resource}[/{name}[/{subresource}]]`.
+"""
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tui_forward.minicluster.apiserver import (
-    access_reviews,
     auth,
     create_update_delete,
     discovery,
@@ -19,11 +24,139 @@ from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.get_and_list import Selection
 from tui_forward.minicluster.apiserver.http import HandlerResult, Request, Response
 from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
-from tui_forward.minicluster.apiserver.long_running_requests import LongRunningRequests
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.portforward import PortForward
-from tui_forward.minicluster.apiserver.router import Target, route
-from tui_forward.minicluster.apiserver.status_errors import StatusError, method_not_allowed
+from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.status_errors import (
+    StatusError,
+    method_not_allowed,
+    no_such_path,
+)
+from tui_forward.minicluster.apiserver.watch import Watch
+from tui_forward.minicluster.relay import Relay
+
+
+class LongRunningRequests:
+    """The port-forwards and watches in progress.
+
+    Attributes:
+        tunnels: The relays of upgraded port-forward requests.
+        watches: The running watches.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.tunnels: set[Relay] = set()
+        self.watches: set[Watch] = set()
+
+    def add_tunnel(self, tunnel: Relay) -> Callable[[], None]:
+        """Track a tunnel until the returned function is called."""
+        self.tunnels.add(tunnel)
+        tunnel.delay_s = self._faults.delay_s
+        if self._faults.stalled in ("tunnels", "all"):
+            tunnel.stall()
+        return lambda: self.tunnels.discard(tunnel)
+
+    def add_watch(self, watch: Watch) -> None:
+        """Track a watch until it closes."""
+        self.watches.add(watch)
+        watch.on_close = lambda: self.watches.discard(watch)
+        if self._faults.stalled in ("watches", "all"):
+            watch.stall()
+
+    def end_watches(self) -> None:
+        """End all watches gracefully."""
+        for each in list(self.watches):
+            each.end()
+
+    def reset_tunnels(self) -> int:
+        """Close all tunnels with a reset; return their number."""
+        tunnels = list(self.tunnels)
+        for tunnel in tunnels:
+            tunnel.reset()
+        return len(tunnels)
+
+    def delay(self, seconds: float) -> None:
+        """Delay every byte of current and new tunnels."""
+        self._faults.delay_s = seconds
+        for tunnel in list(self.tunnels):
+            tunnel.delay_s = seconds
+
+    def stall(self, target: str) -> None:
+        """Stall "tunnels", "watches" or "all" and resume the others; empty resumes everything."""
+        self._faults.stalled = target
+        for tunnel in list(self.tunnels):
+            if target in ("tunnels", "all"):
+                tunnel.stall()
+            else:
+                tunnel.resume()
+        for each in list(self.watches):
+            if target in ("watches", "all"):
+                each.stall()
+            else:
+                each.resume()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The objects that a request is for.
+
+    Attributes:
+        verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
+            `deletecollection`.
+    """
+
+    resource: Resource
+    verb: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes that authorization checks."""
+        plural = self.resource.plural
+        return Attributes(
+            self.verb,
+            group=self.resource.group,
+            resource=f"{plural}/{self.subresource}" if self.subresource else plural,
+            namespace=self.namespace,
+            name=self.name,
+        )
+
+
+_WITH_NAME = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}
+_WITHOUT_NAME = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+
+
+def route(request: Request) -> Target | None:
+    """Return the objects that a request is for; None for other paths, such as discovery."""
+    parts = request.path.strip("/").split("/")
+    if len(parts) >= 3 and parts[:2] == ["api", "v1"]:
+        group, version, rest = "", "v1", parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    # `namespaces/x` is the namespace itself; a longer path is an object in the namespace.
+    if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
+        namespace, rest = rest[1], rest[2:]
+    resource = resources.BY_PATH.get((group, version, rest[0]))
+    if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
+        raise no_such_path()
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if resource is resources.NAMESPACES:
+        namespace = name
+    if subresource and subresource not in {each.name for each in resource.subresources}:
+        raise no_such_path()
+    verb = (_WITH_NAME | {"DELETE": "delete"} if name else _WITHOUT_NAME).get(request.method)
+    if verb is None:
+        raise method_not_allowed()
+    if verb in ("get", "list") and not subresource and request.flag("watch"):
+        verb = "watch"
+    return Target(resource, verb, namespace, name, subresource)
 
 
 class RequestHandler:
@@ -101,7 +234,7 @@ class RequestHandler:
         resource, name = target.resource, target.name
         namespace = target.namespace if resource.namespaced else ""
         if resource in resources.REVIEWS:
-            return access_reviews.review(request, resource, user)
+            return auth.review(request, resource, user)
         match target.subresource:
             case "portforward":
                 if target.verb == "get":

@@ -12,9 +12,8 @@ from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.http import HandlerResult, HttpConnection, Peer, Request
 from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
-from tui_forward.minicluster.apiserver.long_running_requests import LongRunningRequests
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
-from tui_forward.minicluster.apiserver.request_handler import RequestHandler
+from tui_forward.minicluster.apiserver.request_handler import LongRunningRequests, RequestHandler
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.listener import Listener

@@ -15,8 +15,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
-from tui_forward.minicluster.apiserver.content_negotiation import MediaType, negotiate
-from tui_forward.minicluster.apiserver.get_and_list import Selection
+from tui_forward.minicluster.apiserver.get_and_list import MediaType, Selection, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response, StreamingResponse
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, too_old

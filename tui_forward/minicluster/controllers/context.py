@@ -1,15 +1,212 @@
-"""The state that the controllers share. It does not import any of them."""
+"""The state that the controllers share: work queue, index of owners, events.
+
+It does not import any controller.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
+from typing import TypeAlias
 
+from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
+from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.apiserver.store import Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.controllers.events import EventRecorder
-from tui_forward.minicluster.controllers.owner_index import OwnerIndex
-from tui_forward.minicluster.controllers.workqueue import WorkQueue, key_of
+
+# The kind of work (the resource's singular name, or "orphan"), then namespace and name.
+Key: TypeAlias = tuple[str, str, str]
+
+
+def key_of(item: Item) -> Key:
+    """Return the key that reconciles an object."""
+    return (item.resource.singular, item.namespace, item.name)
+
+
+class WorkQueue:
+    """First-in, first-out queue of keys without duplicates.
+
+    It belongs to one event loop and has one consumer.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[Key, None] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._added = asyncio.Event()
+
+    def add(self, key: Key) -> None:
+        """Queue a key unless it is queued already."""
+        self._keys[key] = None
+        self._added.set()
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Queue a key after a delay, which replaces an earlier delay of the key."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+        def add() -> None:
+            self._timers.pop(key, None)
+            self.add(key)
+
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, add)
+
+    async def get(self) -> Key:
+        """Remove and return the oldest key; wait for one if the queue is empty."""
+        while not self._keys:
+            self._added.clear()
+            await self._added.wait()
+        key = next(iter(self._keys))
+        del self._keys[key]
+        return key
+
+    def close(self) -> None:
+        """Cancel all delayed keys."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+
+# Resources whose objects own pods or ReplicaSets.
+WORKLOADS = (
+    resources.DEPLOYMENTS,
+    resources.REPLICASETS,
+    resources.STATEFULSETS,
+    resources.DAEMONSETS,
+    resources.JOBS,
+)
+
+
+class OwnerIndex:
+    """Index that `ControllerManager` updates with every change of the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._owned: dict[str, set[tuple[Resource, str]]] = {}
+        self._owners: dict[str, tuple[Resource, str]] = {}
+        self._unscheduled: set[str] = set()
+        self._pods_per_node: dict[str, int] = {}
+
+    def add(self, item: Item) -> None:
+        """Add a version of an object."""
+        entry = (item.resource, item.key)
+        for uid in item.owners:
+            self._owned.setdefault(uid, set()).add(entry)
+        if item.resource in WORKLOADS:
+            self._owners[item.uid] = entry
+        elif item.resource is resources.PODS:
+            if item.node:
+                self._pods_per_node[item.node] = self._pods_per_node.get(item.node, 0) + 1
+            else:
+                self._unscheduled.add(item.key)
+
+    def discard(self, item: Item) -> None:
+        """Remove a version of an object that was replaced or deleted."""
+        entry = (item.resource, item.key)
+        for uid in item.owners:
+            owned = self._owned.get(uid)
+            if owned is not None:
+                owned.discard(entry)
+                if not owned:
+                    del self._owned[uid]
+        if item.resource in WORKLOADS:
+            self._owners.pop(item.uid, None)
+        elif item.resource is resources.PODS:
+            if item.node:
+                self._pods_per_node[item.node] = self._pods_per_node.get(item.node, 1) - 1
+            else:
+                self._unscheduled.discard(item.key)
+
+    def owned(self, uid: str, resource: Resource | None = None) -> list[Item]:
+        """Return the objects of an owner, sorted by key."""
+        tables = self._store.tables
+        found = [
+            tables[kind].items[key]
+            for kind, key in self._owned.get(uid, ())
+            if resource is None or kind is resource
+        ]
+        return sorted(found, key=lambda item: item.key)
+
+    def owner(self, uid: str) -> Item | None:
+        """Return the workload with this UID."""
+        entry = self._owners.get(uid)
+        if entry is None:
+            return None
+        resource, key = entry
+        return self._store.tables[resource].items.get(key)
+
+    def unscheduled(self) -> list[Item]:
+        """Return the pods without a node, sorted by key."""
+        items = self._store.tables[resources.PODS].items
+        return [items[key] for key in sorted(self._unscheduled) if key in items]
+
+    def count_pods(self, node: str) -> int:
+        """Return the number of pods on a node."""
+        return self._pods_per_node.get(node, 0)
+
+
+# A real API server deletes events after an hour; this one keeps the latest.
+MAX_EVENTS = 500
+
+
+class EventRecorder:
+    """Records events and counts repeated ones."""
+
+    def __init__(self, store: Store, writer: ObjectWriter) -> None:
+        self._store = store
+        self._writer = writer
+        self._names: deque[tuple[str, str]] = deque()
+        self._name_by_cause: dict[tuple[str, str, str], tuple[str, str]] = {}
+
+    def record(self, involved: Item, kind: str, reason: str, message: str, component: str) -> None:
+        """Record an event, or increase the count of an equal one."""
+        now = timestamps.now()
+        cause = (involved.uid, reason, message)
+        earlier = self._name_by_cause.get(cause)
+        existing = self._store.get(resources.EVENTS, *earlier) if earlier else None
+        if existing is not None:
+            event = existing.copy()
+            event["lastTimestamp"] = now
+            event["count"] = event.get("count", 1) + 1
+            self._store.put(resources.EVENTS, event)
+            return
+        name = f"{involved.name}.{self._writer.uid_generator.uid().replace('-', '')[:16]}"
+        namespace_name = involved.namespace or "default"
+        event = {
+            "metadata": {"name": name, "namespace": namespace_name},
+            "involvedObject": {
+                "kind": involved.resource.kind,
+                "namespace": involved.namespace,
+                "name": involved.name,
+                "uid": involved.uid,
+                "apiVersion": involved.resource.api_version,
+                "resourceVersion": str(involved.version),
+            },
+            "reason": reason,
+            "message": message,
+            "source": {"component": component},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "type": kind,
+            "eventTime": None,
+            "reportingComponent": component,
+            "reportingInstance": "",
+        }
+        namespace = self._store.get(resources.NAMESPACES, "", namespace_name)
+        if namespace is None or namespace.deleting:
+            return
+        self._writer.create(resources.EVENTS, event, namespace_name)
+        self._names.append((namespace_name, name))
+        self._name_by_cause[cause] = (namespace_name, name)
+        if len(self._names) > MAX_EVENTS:
+            oldest = self._names.popleft()
+            self._store.remove(resources.EVENTS, *oldest)
+            self._name_by_cause = {
+                key: value for key, value in self._name_by_cause.items() if value != oldest
+            }
+
 
 # How long pods wait after a start for all nodes to become ready.
 NODES_TIMEOUT_S = 5.0

@@ -6,8 +6,7 @@ from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import template_hash
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.controllers import pod_control, scheduler
-from tui_forward.minicluster.controllers.context import ControllerContext
-from tui_forward.minicluster.controllers.workqueue import key_of
+from tui_forward.minicluster.controllers.context import ControllerContext, key_of
 
 
 def reconcile(context: ControllerContext, namespace: str, name: str) -> None:

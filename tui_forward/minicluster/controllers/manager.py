@@ -1,4 +1,4 @@
-"""The controller manager: queues changed objects and runs their controllers."""
+"""The controller manager: queues changed objects, runs their controllers, collects garbage."""
 
 from __future__ import annotations
 
@@ -8,23 +8,65 @@ from collections.abc import Callable
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
+from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers import (
     daemonsets,
     deployments,
-    garbage_collector,
     jobs,
     replicasets,
     scheduler,
     statefulsets,
 )
-from tui_forward.minicluster.controllers.context import ControllerContext
-from tui_forward.minicluster.controllers.owner_index import WORKLOADS
+from tui_forward.minicluster.controllers.context import (
+    WORKLOADS,
+    ControllerContext,
+    Key,
+    WorkQueue,
+    key_of,
+)
 from tui_forward.minicluster.controllers.synthetic_pods import SyntheticPods, is_synthetic
-from tui_forward.minicluster.controllers.workqueue import Key, WorkQueue, key_of
 from tui_forward.minicluster.sample_workloads import create_sample_workloads
+
+
+def delete_dependents(context: ControllerContext, _: str, uid: str) -> None:
+    """Delete the objects whose only owner had this UID."""
+    for item in context.index.owned(uid):
+        other_owners = [owner for owner in item.owners if owner != uid]
+        if any(context.index.owner(owner) is not None for owner in other_owners):
+            continue
+        if not item.deleting:
+            _delete_if_exists(context, item.resource, item.namespace, item.name)
+
+
+def delete_namespace_content(context: ControllerContext, _: str, name: str) -> None:
+    """Delete all objects of a terminating namespace, then the namespace itself."""
+    namespace = context.store.get(resources.NAMESPACES, "", name)
+    if namespace is None or not namespace.deleting:
+        return
+    remaining = 0
+    for resource in resources.RESOURCES:
+        if not resource.namespaced:
+            continue
+        for item in context.store.all(resource, name):
+            if not item.deleting:
+                _delete_if_exists(context, resource, name, item.name)
+            remaining += context.store.get(resource, name, item.name) is not None
+    if not remaining:
+        context.store.remove(resources.NAMESPACES, "", name)
+
+
+def _delete_if_exists(
+    context: ControllerContext, resource: resources.Resource, namespace: str, name: str
+) -> None:
+    try:
+        context.writer.delete(resource, namespace, name)
+    except StatusError as error:
+        if error.code != 404:
+            raise
+
 
 # Delay before a failed reconciliation (a conflict, a name already in use) is retried.
 RETRY_S = 0.2
@@ -38,8 +80,8 @@ _RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
     "daemonset": daemonsets.reconcile,
     "job": jobs.reconcile,
     "pod": scheduler.reconcile,
-    "orphan": garbage_collector.delete_dependents,
-    "namespace": garbage_collector.delete_namespace_content,
+    "orphan": delete_dependents,
+    "namespace": delete_namespace_content,
 }
 
 
@@ -148,3 +190,72 @@ class ControllerManager:
         except (KeyError, TypeError, ValueError) as error:
             # A malformed object must not stop the reconciliation of the others.
             sys.stderr.write(f"{kind} {namespace}/{name}: {error!r}\n")
+
+
+# A check scans all pods, and a start makes many changes in a row.
+CHECK_INTERVAL_S = 0.01
+
+# Resources that create pods, with the status field that counts them.
+_COUNTED = (
+    (resources.DEPLOYMENTS, "replicas"),
+    (resources.STATEFULSETS, "replicas"),
+)
+
+
+def _is_starting(item: Item) -> bool:
+    """Return whether a pod is not ready yet but may become so."""
+    body = item.copy()
+    status: Object = body.get("status") or {}
+    if not item.node:
+        return not status.get("conditions")
+    if item.deleting or status.get("phase") in ("Succeeded", "Failed"):
+        return False
+    containers = status.get("containerStatuses") or ()
+    waiting = [(each.get("state") or {}).get("waiting") or {} for each in containers]
+    if status.get("phase") == "Pending":
+        return all(each.get("reason") in (None, "ContainerCreating") for each in waiting)
+    is_ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
+    )
+    # A container that has restarted is expected to fail again.
+    has_restarted = any(each.get("restartCount") for each in containers)
+    return not is_ready and not has_restarted and not any(waiting)
+
+
+def _is_settled(store: Store) -> bool:
+    for namespace in store.all(resources.NAMESPACES):
+        if is_synthetic(namespace.name):
+            continue
+        for resource, field in _COUNTED:
+            for item in store.all(resource, namespace.name):
+                body = item.copy()
+                if (body.get("status") or {}).get(field, 0) < body["spec"].get("replicas", 1):
+                    return False
+        if any(_is_starting(item) for item in store.all(resources.PODS, namespace.name)):
+            return False
+    return True
+
+
+async def wait_until_settled(store: Store, timeout_s: float) -> bool:
+    """Wait until every pod that can run is ready; return False after the timeout."""
+    changed = asyncio.Event()
+
+    def on_change(_: Change) -> None:
+        changed.set()
+
+    unsubscribes = [
+        store.listen(resource, on_change)
+        for resource in (resources.PODS, resources.STATEFULSETS, resources.DEPLOYMENTS)
+    ]
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not _is_settled(store):
+                changed.clear()
+                await changed.wait()
+                await asyncio.sleep(CHECK_INTERVAL_S)
+            return True
+    except TimeoutError:
+        return False
+    finally:
+        for unsubscribe in unsubscribes:
+            unsubscribe()

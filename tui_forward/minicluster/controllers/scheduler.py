@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.pod_conditions import set_pod_condition
+from tui_forward.minicluster.apiserver.object_writer import set_pod_condition
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.store import Item
-from tui_forward.minicluster.controllers.context import ControllerContext
-from tui_forward.minicluster.controllers.workqueue import key_of
+from tui_forward.minicluster.controllers.context import ControllerContext, key_of
 
 SCHEDULER_NAME = "default-scheduler"
 WAIT_S = 1.0

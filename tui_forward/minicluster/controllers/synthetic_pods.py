@@ -14,12 +14,11 @@ import re
 
 from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.defaults import template_hash
-from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
-from tui_forward.minicluster.apiserver.pod_conditions import set_pod_condition
+from tui_forward.minicluster.apiserver.discovery import VERSION
+from tui_forward.minicluster.apiserver.object_writer import ObjectWriter, set_pod_condition
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store, encode, key_of
-from tui_forward.minicluster.apiserver.version import VERSION
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.controllers import pod_control
 from tui_forward.minicluster.controllers.managed_fields import managed_fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tui_forward.minicluster.cri import api_pb2 as cri
-from tui_forward.minicluster.kubelet import labels
+from tui_forward.minicluster.kubelet import objects
 from tui_forward.minicluster.kubelet.objects import Object
 
 
@@ -20,9 +20,9 @@ def runtime_labels(pod: Object) -> dict[str, str]:
     """Return the labels that identify a pod in the runtime."""
     metadata = pod["metadata"]
     return {
-        labels.POD_NAME: metadata["name"],
-        labels.POD_NAMESPACE: metadata["namespace"],
-        labels.POD_UID: metadata["uid"],
+        objects.POD_NAME: metadata["name"],
+        objects.POD_NAMESPACE: metadata["namespace"],
+        objects.POD_UID: metadata["uid"],
     }
 
 
@@ -65,8 +65,8 @@ def container_config(
             for key, value in environment(pod, container, pod_ip=pod_ip, host_ip=host_ip).items()
         ],
         mounts=_mounts(pod, container, root),
-        labels={**runtime_labels(pod), labels.CONTAINER_NAME: container["name"]},
-        annotations={labels.RESTART_COUNT: str(attempt)},
+        labels={**runtime_labels(pod), objects.CONTAINER_NAME: container["name"]},
+        annotations={objects.RESTART_COUNT: str(attempt)},
         log_path=f"{container['name']}/{attempt}.log",
         linux=cri.LinuxContainerConfig(
             security_context=cri.LinuxContainerSecurityContext(

@@ -10,14 +10,14 @@ from typing import Any
 
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import labels
+from tui_forward.minicluster.kubelet import objects
 from tui_forward.minicluster.kubelet.api_client import ApiClient
 from tui_forward.minicluster.kubelet.config import KubeletConfig
-from tui_forward.minicluster.kubelet.dependencies import Dependencies
 from tui_forward.minicluster.kubelet.objects import Object
 from tui_forward.minicluster.kubelet.pod_source import PodSource
 from tui_forward.minicluster.kubelet.pod_worker import PodWorker
 from tui_forward.minicluster.kubelet.prober import Prober
+from tui_forward.minicluster.kubelet.runtime_pod import Dependencies
 
 _RUNTIME_RETRY_S = 0.1
 # Events can be lost while a runtime restarts, so all pods are compared this often.
@@ -144,9 +144,9 @@ class Kubelet:
         """Wake the workers of pods whose sandboxes or containers changed since the last call."""
         states: dict[str, tuple[str, int]] = {}
         for sandbox in await self.runtime.list_pod_sandboxes():
-            states[sandbox.id] = (sandbox.labels.get(labels.POD_UID, ""), sandbox.state)
+            states[sandbox.id] = (sandbox.labels.get(objects.POD_UID, ""), sandbox.state)
         for container in await self.runtime.list_containers():
-            states[container.id] = (container.labels.get(labels.POD_UID, ""), container.state)
+            states[container.id] = (container.labels.get(objects.POD_UID, ""), container.state)
         old, self._states = self._states, states
         for key in old.keys() | states.keys():
             before, after = old.get(key), states.get(key)
@@ -159,7 +159,7 @@ class Kubelet:
         while True:
             try:
                 for sandbox in await self.runtime.list_pod_sandboxes():
-                    uid = sandbox.labels.get(labels.POD_UID, "")
+                    uid = sandbox.labels.get(objects.POD_UID, "")
                     if uid and uid not in self.workers:
                         await self.runtime.stop_pod_sandbox(sandbox.id)
                         await self.runtime.remove_pod_sandbox(sandbox.id)

@@ -1,8 +1,14 @@
-"""Kubernetes objects as the kubelet handles them: decoded JSON."""
+"""Kubernetes objects as the kubelet handles them, and labels that identify them in the runtime."""
 
 from __future__ import annotations
 
 from typing import Any
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+RESTART_COUNT = "io.kubernetes.container.restartCount"
 
 Object = dict[str, Any]
 

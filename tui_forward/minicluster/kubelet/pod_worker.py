@@ -19,11 +19,10 @@ from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import cri_config, pod_status
 from tui_forward.minicluster.kubelet.container_starter import ContainerStarter
-from tui_forward.minicluster.kubelet.dependencies import Dependencies
 from tui_forward.minicluster.kubelet.objects import Object, full_name
 from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
-from tui_forward.minicluster.kubelet.probe_manager import ProbeManager
-from tui_forward.minicluster.kubelet.runtime_pod import RuntimePod, RuntimeStatus
+from tui_forward.minicluster.kubelet.prober import ProbeManager
+from tui_forward.minicluster.kubelet.runtime_pod import Dependencies, RuntimePod, RuntimeStatus
 from tui_forward.minicluster.kubelet.status_manager import StatusManager
 
 _RETRY_S = (0.1, 5.0)

@@ -14,7 +14,6 @@ from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.objects import full_name
-from tui_forward.minicluster.kubelet.refusal import RefusalError
 from tui_forward.minicluster.relay import Relay
 from tui_forward.minicluster.socket_connection import SocketConnection, connect
 from tui_forward.protocol.upgrade_server import (
@@ -23,6 +22,19 @@ from tui_forward.protocol.upgrade_server import (
     is_upgrade,
     is_websocket_upgrade,
 )
+
+
+class RefusalError(Exception):
+    """A request was refused.
+
+    Args:
+        raw: The whole response.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw.partition(b"\r\n")[0].decode())
+        self.raw = raw
+
 
 _HEAD_TIMEOUT_S = 30.0
 _MAX_HEAD_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""One pod in the runtime: the CRI calls for its sandboxes and containers."""
+"""One pod in the runtime: the CRI calls for its sandboxes and containers, and what they require."""
 
 from __future__ import annotations
 
@@ -9,10 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tui_forward.minicluster.cri import api_pb2 as cri
+from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.cri.errors import CriError
-from tui_forward.minicluster.kubelet import cri_config, labels
-from tui_forward.minicluster.kubelet.dependencies import Dependencies
+from tui_forward.minicluster.kubelet import cri_config, objects
+from tui_forward.minicluster.kubelet.api_client import ApiClient
+from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.objects import Object
+from tui_forward.minicluster.kubelet.prober import Prober
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Clients and configuration of a kubelet.
+
+    Attributes:
+        id_scheme: What container ids start with ("containerd").
+    """
+
+    config: KubeletConfig
+    api: ApiClient
+    runtime: RuntimeClient
+    prober: Prober
+    id_scheme: str
+
+    @property
+    def root(self) -> Path:
+        """The kubelet's folder."""
+        return Path(self.config.state_dir)
 
 
 @dataclass(slots=True)
@@ -52,7 +75,7 @@ class RuntimePod:
         self._runtime = dependencies.runtime
         self._root = dependencies.root
         self._host_ip = dependencies.config.listen
-        self._selector = {labels.POD_UID: uid}
+        self._selector = {objects.POD_UID: uid}
         # The address of the newest sandbox, which never changes.
         self._ips: dict[str, str] = {}
 

@@ -17,7 +17,7 @@ from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import container_logs, portforward
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
-from tui_forward.minicluster.kubelet.refusal import RefusalError
+from tui_forward.minicluster.kubelet.portforward import RefusalError
 from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.relay import Relay
 from tui_forward.minicluster.socket_connection import SocketConnection

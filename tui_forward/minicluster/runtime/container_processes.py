@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from tui_forward.minicluster.runtime import netns
-from tui_forward.minicluster.runtime.apps import runner
+from tui_forward.minicluster.runtime.apps import registry
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.log_writer import LogWriter
 from tui_forward.minicluster.runtime.shim_protocol import Container, StartContainer
@@ -85,7 +85,7 @@ class ContainerProcesses:
             os.closerange(3, low)
             os.closerange(low + 1, high)
             os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
-            code = runner.run(app, context, status=status, lifeline=lifeline)
+            code = registry.run(app, context, status=status, lifeline=lifeline)
         except BaseException as error:  # noqa: BLE001 - no code of the shim may run in here
             with contextlib.suppress(OSError):
                 os.write(2, f"{app}: {error!r}\n".encode())

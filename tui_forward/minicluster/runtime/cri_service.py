@@ -24,8 +24,11 @@ from tui_forward.minicluster.runtime.container_events import ContainerEvents
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.pod_ip_pool import PodIpPool
 from tui_forward.minicluster.runtime.shim_client import ShimClient
-from tui_forward.minicluster.runtime.streaming_server import StreamingServer
-from tui_forward.minicluster.runtime.token_cache import PortForwardRequest, TooManyTokensError
+from tui_forward.minicluster.runtime.streaming_server import (
+    PortForwardRequest,
+    StreamingServer,
+    TooManyTokensError,
+)
 
 RUNTIME_NAME: Final = "minicluster"
 VERSION: Final = "1.0.0"

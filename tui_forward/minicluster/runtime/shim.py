@@ -29,7 +29,7 @@ import msgspec
 from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.container_processes import ContainerProcesses
-from tui_forward.minicluster.runtime.sandbox_networks import SandboxNetworks
+from tui_forward.minicluster.runtime.netns import SandboxNetworks
 from tui_forward.minicluster.runtime.shim_protocol import Container, Sandbox, ShimError
 
 _OWNER_POLL_S = 0.5

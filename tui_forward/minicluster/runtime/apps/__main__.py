@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tui_forward.minicluster.runtime.apps import runner
+from tui_forward.minicluster.runtime.apps import registry
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.apps.registry import APPS
 
@@ -20,7 +20,7 @@ def main() -> int:
         sys.stderr.write(f"unknown application {name!r}; available: {', '.join(APPS)}\n")
         return 2
     context = AppContext(args=tuple(arguments), env=os.environ, network="netns", host="")
-    return runner.run(name, context)
+    return registry.run(name, context)
 
 
 if __name__ == "__main__":

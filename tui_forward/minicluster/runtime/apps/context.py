@@ -10,8 +10,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 
-from tui_forward.minicluster.runtime.apps.connection import AppConnection
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection, ConnectionLog
 
 
 class AppContext:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 
-from tui_forward.minicluster.runtime.apps.connection import AppConnection
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection, ConnectionLog
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 MAX_KEYS = 10_000

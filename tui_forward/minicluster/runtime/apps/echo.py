@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tui_forward.minicluster.runtime.apps.connection import AppConnection
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection, ConnectionLog
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 _CHUNK = 256 * 1024

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import ConnectionLog
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 MAX_DOWNLOAD = 1 << 40

@@ -10,7 +10,7 @@ import math
 import time
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import ConnectionLog
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 

@@ -1,10 +1,16 @@
-"""The applications by name, and the image references that select them."""
+"""The applications by name: the images that select them, and the run of one in a container."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
 from tui_forward.minicluster.runtime.apps import (
     database,
     echo,
@@ -43,3 +49,51 @@ def full_reference(image: str) -> str:
     app = find_app(image)
     tag = image.rpartition("/")[2].partition(":")[2] or "latest"
     return f"docker.io/local/{app}:{tag}"
+
+
+# Exit code of a shell for a program that SIGTERM ended.
+_TERMINATED: Final = 128 + signal.SIGTERM
+
+
+def run(
+    app: str, context: AppContext, *, status: int | None = None, lifeline: int | None = None
+) -> int:
+    """Run an application until it returns or gets SIGTERM; return its exit code.
+
+    Args:
+        app: Key of `APPS`.
+        context: Its arguments and its network.
+        status: Descriptor for its reports (see `AppContext`), None for no reports.
+        lifeline: Descriptor that reaches its end when the parent process has ended, None if
+            the parent ends this process itself.
+    """
+    if lifeline is not None:
+        signal_on_parent_death(signal.SIGKILL)
+        if sys.platform != "linux":
+            threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
+    if status is not None:
+        context.report_to(status)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_run_until_terminated(APPS[app], context))
+
+
+def _exit_with_parent(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(_TERMINATED)
+
+
+async def _run_until_terminated(app: App, context: AppContext) -> int:
+    terminated = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    task = asyncio.ensure_future(app(context))
+    waiter = asyncio.ensure_future(terminated.wait())
+    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    if terminated.is_set() and not task.done():
+        context.log("SIGTERM: shutting down")
+        await asyncio.sleep(context.get_seconds("TERM_DELAY_S", 0.0))
+        code = int(context.get_setting("TERM_EXIT_CODE", "0"))
+        sys.stdout.flush()
+        # Open connections end with the process, as those of most servers do.
+        os._exit(code)
+    waiter.cancel()
+    return task.result()

@@ -30,8 +30,7 @@ import socket
 from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.minicluster.runtime.apps import http
-from tui_forward.minicluster.runtime.apps.connection import AppConnection
-from tui_forward.minicluster.runtime.apps.connection_log import ConnectionLog
+from tui_forward.minicluster.runtime.apps.connection import AppConnection, ConnectionLog
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.apps.echo import echo
 
