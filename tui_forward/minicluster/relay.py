@@ -45,22 +45,6 @@ class RelayDirection:
         delay_s: Delay of every byte; set by fault injection only.
     """
 
-    __slots__ = (
-        "_delayed",
-        "_delayed_size",
-        "_forward",
-        "_loop",
-        "_on_end",
-        "_reading",
-        "_sink",
-        "_source",
-        "_source_ended",
-        "_stopped",
-        "_timer",
-        "byte_count",
-        "delay_s",
-    )
-
     def __init__(
         self,
         source: SocketConnection,

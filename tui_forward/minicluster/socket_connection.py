@@ -48,19 +48,6 @@ class SocketConnection:
         pushed_back: Bytes that the next read returns before those of the socket.
     """
 
-    __slots__ = (
-        "_ciphertext",
-        "_eof",
-        "_incoming",
-        "_outgoing",
-        "_plain_tail",
-        "closed",
-        "loop",
-        "pushed_back",
-        "sock",
-        "tls",
-    )
-
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):

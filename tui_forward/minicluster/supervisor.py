@@ -1,8 +1,8 @@
 """The supervisor of an embedded cluster: creates its files, runs its processes, removes both.
 
-It serves a control socket only, and routes requests to those of the components. The cluster's state is in the API server's journal and in the
-pods, so every component can be restarted with its port, certificates and state while the others
-keep running.
+It serves a control socket only, and routes requests to those of the components. The cluster's
+state is in the API server's journal and in the pods, so every component can be restarted with its
+port, certificates and state while the others keep running.
 """
 
 from __future__ import annotations

@@ -52,13 +52,11 @@ class RuntimeClient:
         await self._channel.close(None)
 
     async def _call(
-        self,
-        service: str,
-        method: str,
-        request: Message,
-        response: type[ResponseT],
-        timeout_s: float | None = None,
+        self, request: Message, response: type[ResponseT], timeout_s: float | None = None
     ) -> ResponseT:
+        # The messages of a method are named after it.
+        method = type(request).__name__.removesuffix("Request")
+        service = IMAGE if "Image" in method else RUNTIME
         call = self._channel.unary_unary(
             f"/{service}/{method}",
             request_serializer=type(request).SerializeToString,
@@ -74,32 +72,28 @@ class RuntimeClient:
 
     async def version(self) -> cri.VersionResponse:
         """Return the name and version of the runtime."""
-        return await self._call(
-            RUNTIME, "Version", cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0
-        )
+        return await self._call(cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0)
 
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
         """Create and start a sandbox and return its id."""
         request = cri.RunPodSandboxRequest(config=config)
-        response = await self._call(RUNTIME, "RunPodSandbox", request, cri.RunPodSandboxResponse)
+        response = await self._call(request, cri.RunPodSandboxResponse)
         return response.pod_sandbox_id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         """Kill the processes of a sandbox and release its network; idempotent."""
         request = cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
-        await self._call(RUNTIME, "StopPodSandbox", request, cri.StopPodSandboxResponse)
+        await self._call(request, cri.StopPodSandboxResponse)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
         """Remove a sandbox and its containers; idempotent."""
         request = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
-        await self._call(RUNTIME, "RemovePodSandbox", request, cri.RemovePodSandboxResponse)
+        await self._call(request, cri.RemovePodSandboxResponse)
 
     async def pod_sandbox_status(self, sandbox_id: str) -> cri.PodSandboxStatus:
         """Return state and addresses of a sandbox."""
         request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
-        response = await self._call(
-            RUNTIME, "PodSandboxStatus", request, cri.PodSandboxStatusResponse
-        )
+        response = await self._call(request, cri.PodSandboxStatusResponse)
         return response.status
 
     async def list_pod_sandboxes(
@@ -109,7 +103,7 @@ class RuntimeClient:
         request = cri.ListPodSandboxRequest(
             filter=cri.PodSandboxFilter(label_selector=dict(labels or {}))
         )
-        response = await self._call(RUNTIME, "ListPodSandbox", request, cri.ListPodSandboxResponse)
+        response = await self._call(request, cri.ListPodSandboxResponse)
         return list(response.items)
 
     async def create_container(
@@ -122,42 +116,36 @@ class RuntimeClient:
         request = cri.CreateContainerRequest(
             pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config
         )
-        response = await self._call(
-            RUNTIME, "CreateContainer", request, cri.CreateContainerResponse
-        )
+        response = await self._call(request, cri.CreateContainerResponse)
         return response.container_id
 
     async def start_container(self, container_id: str) -> None:
         """Start a created container."""
         request = cri.StartContainerRequest(container_id=container_id)
-        await self._call(RUNTIME, "StartContainer", request, cri.StartContainerResponse)
+        await self._call(request, cri.StartContainerResponse)
 
     async def stop_container(self, container_id: str, grace_s: int) -> None:
         """Send SIGTERM, then SIGKILL after `grace_s` seconds; return when it has exited."""
         request = cri.StopContainerRequest(container_id=container_id, timeout=grace_s)
-        await self._call(
-            RUNTIME, "StopContainer", request, cri.StopContainerResponse, grace_s + 30.0
-        )
+        await self._call(request, cri.StopContainerResponse, grace_s + 30.0)
 
     async def remove_container(self, container_id: str) -> None:
         """Remove a container, killing it first if it runs."""
         request = cri.RemoveContainerRequest(container_id=container_id)
-        await self._call(RUNTIME, "RemoveContainer", request, cri.RemoveContainerResponse)
+        await self._call(request, cri.RemoveContainerResponse)
 
     async def list_containers(self, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         """Return containers with these labels, exited ones included."""
         request = cri.ListContainersRequest(
             filter=cri.ContainerFilter(label_selector=dict(labels or {}))
         )
-        response = await self._call(RUNTIME, "ListContainers", request, cri.ListContainersResponse)
+        response = await self._call(request, cri.ListContainersResponse)
         return list(response.containers)
 
     async def container_status(self, container_id: str) -> cri.ContainerStatus:
         """Return the state of a container."""
         request = cri.ContainerStatusRequest(container_id=container_id)
-        response = await self._call(
-            RUNTIME, "ContainerStatus", request, cri.ContainerStatusResponse
-        )
+        response = await self._call(request, cri.ContainerStatusResponse)
         return response.status
 
     async def exec_sync(
@@ -165,14 +153,12 @@ class RuntimeClient:
     ) -> cri.ExecSyncResponse:
         """Run a command in a container and wait until it exits."""
         request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=timeout_s)
-        return await self._call(
-            RUNTIME, "ExecSync", request, cri.ExecSyncResponse, timeout_s + 10.0
-        )
+        return await self._call(request, cri.ExecSyncResponse, timeout_s + 10.0)
 
     async def port_forward(self, sandbox_id: str, ports: list[int]) -> str:
         """Return a streaming server URL for one port-forward request."""
         request = cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=ports)
-        response = await self._call(RUNTIME, "PortForward", request, cri.PortForwardResponse, 30.0)
+        response = await self._call(request, cri.PortForwardResponse, 30.0)
         return response.url
 
     async def container_events(self) -> AsyncIterator[cri.ContainerEventResponse]:
@@ -199,11 +185,11 @@ class RuntimeClient:
     async def image_status(self, image: str) -> cri.Image | None:
         """Return the image if it is on the node, else None."""
         request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image))
-        response = await self._call(IMAGE, "ImageStatus", request, cri.ImageStatusResponse)
+        response = await self._call(request, cri.ImageStatusResponse)
         return response.image if response.HasField("image") else None
 
     async def pull_image(self, image: str) -> str:
         """Pull an image and return its reference."""
         request = cri.PullImageRequest(image=cri.ImageSpec(image=image))
-        response = await self._call(IMAGE, "PullImage", request, cri.PullImageResponse)
+        response = await self._call(request, cri.PullImageResponse)
         return response.image_ref

@@ -38,7 +38,7 @@ _KILL_TIMEOUT_S = 10.0
 
 
 class EmbeddedRuntime:
-    """Implementation of `cri.server.RuntimeService`."""
+    """Implementation of the CRI's `RuntimeService`."""
 
     def __init__(
         self, config: RuntimeConfig, shim: ShimClient, dialer: Dialer, streaming: StreamingServer

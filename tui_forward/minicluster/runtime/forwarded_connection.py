@@ -23,7 +23,9 @@ from tui_forward.minicluster.runtime.dialer import (
     wait_for_helper,
 )
 from tui_forward.minicluster.runtime.frame_workers import FrameWorkers
+from tui_forward.protocol.channels_server import ServerChannel
 from tui_forward.protocol.error_stream import forwarding_error
+from tui_forward.protocol.portforward_server import ServerStreamPair
 
 GO_COPY_BYTES = 32 * 1024
 """Buffer size of `io.Copy`, and hence the size of DATA frames from a Go server."""
@@ -32,23 +34,6 @@ _UNLIMITED = 1 << 62
 
 # Shared by all connections: the event loop has one thread, and no use outlives a callback.
 _BUFFER = memoryview(bytearray(256 * 1024))
-
-
-class ClientStreams(Protocol):
-    """Client side of a connection: a pair of streams or a pair of channels."""
-
-    @property
-    def remote_open(self) -> bool:
-        """Whether the client may still send data."""
-
-    def send(self, data: memoryview) -> None:
-        """Queue bytes of the application, which must not change until `Tunnel.flush`."""
-
-    def finish(self) -> None:
-        """End both streams, as after a successful connection."""
-
-    def fail(self, text: str, *, dialed: bool, broken: bool) -> None:
-        """End both streams with an error text."""
 
 
 class Tunnel(Protocol):
@@ -75,25 +60,9 @@ class ForwardedConnection:
     It is the `frame_workers.FrameSink` of its client's data.
     """
 
-    __slots__ = (
-        "_dialed",
-        "_down_ended",
-        "_drain_timer",
-        "_ended",
-        "_failure",
-        "_loop",
-        "_names",
-        "_port",
-        "_receivable_after_end",
-        "_streams",
-        "_task",
-        "_unsent",
-        "_up_ended",
-        "key",
-        "tunnel",
-    )
-
-    def __init__(self, tunnel: Tunnel, streams: ClientStreams, port: int, key: int) -> None:
+    def __init__(
+        self, tunnel: Tunnel, streams: ServerStreamPair | ServerChannel, port: int, key: int
+    ) -> None:
         self.tunnel = tunnel
         self.key = key
         self._streams = streams
@@ -270,11 +239,16 @@ class ForwardedConnection:
         if not self._ended:
             self._close()
             text = forwarding_error(self._port, self.tunnel.sandbox_id, cause)
-            self._streams.fail(text, dialed=dialed, broken=broken)
+            if isinstance(self._streams, ServerChannel):
+                self._streams.fail(text)
+            else:
+                style = self.tunnel.behavior.failure_style
+                self._streams.fail(text, style=style, dialed=dialed, broken=broken)
             self._leave_tunnel()
 
     def _leave_tunnel(self) -> None:
-        if not self._streams.remote_open:
+        # Channels have no end of the client's data.
+        if isinstance(self._streams, ServerChannel) or not self._streams.remote_open:
             self._receivable_after_end = _UNLIMITED
         self.tunnel.flush()
         self.tunnel.workers.retry(self.key)

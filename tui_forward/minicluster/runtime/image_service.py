@@ -11,7 +11,7 @@ from tui_forward.minicluster.runtime.cri_messages import image_id
 
 
 class EmbeddedImages:
-    """Implementation of `cri.server.ImageService`, with containerd's messages."""
+    """Implementation of the CRI's `ImageService`, with containerd's messages."""
 
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
         """Return one image per application."""

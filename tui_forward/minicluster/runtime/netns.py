@@ -1,8 +1,8 @@
 """Networks of pods: network namespaces of Linux, or addresses of the loopback interface.
 
 A namespace exists as long as a file descriptor of it is open or a process runs in it; nothing is
-mounted, so nothing is left behind. `setns` changes only the calling thread. All functions but `enter`
-are synchronous and restore the thread's namespace, even on failure, so an event loop can
+mounted, so nothing is left behind. `setns` changes only the calling thread. All functions but
+`enter` are synchronous and restore the thread's namespace, even on failure, so an event loop can
 call them between two awaits.
 """
 

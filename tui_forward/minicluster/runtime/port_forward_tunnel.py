@@ -9,35 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.runtime import frame_workers
-from tui_forward.minicluster.runtime.client_streams import (
-    ChannelStreams,
-    ClientDataReceiver,
-    PairStreams,
-    PingReply,
-)
 from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.forwarded_connection import ForwardedConnection
 from tui_forward.minicluster.runtime.frame_workers import FrameWorkers
 from tui_forward.minicluster.runtime.tunnel_socket import TunnelSocket
-from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.channels_server import ChannelsServer
 from tui_forward.protocol.portforward_server import ServerStreamPair, TunnelServer
-
-
-class _Codec(Protocol):
-    """What `TunnelServer` and `ChannelsServer` have in common."""
-
-    @property
-    def ended(self) -> bool: ...
-    def data_to_send(self) -> list[Buffer]: ...
-    def receive_data(self, chunk: Buffer) -> None: ...
-    def receive_eof(self) -> None: ...
-    def close(self) -> None: ...
+from tui_forward.protocol.spdy import SpdyConnection
 
 
 class PortForwardTunnel:
@@ -70,7 +52,7 @@ class PortForwardTunnel:
         self._waiting_for_room: set[ForwardedConnection] = set()
         self._closing = False
         self._ended = False
-        self._codec: _Codec | None = None
+        self._codec: TunnelServer | ChannelsServer | None = None
         # The codec again if it is SPDY.
         self._spdy_server: TunnelServer | None = None
         self._pair_timer: asyncio.TimerHandle | None = None
@@ -112,12 +94,12 @@ class PortForwardTunnel:
         self.workers = FrameWorkers(1, 1, self._socket.pause, self._socket.resume)
         server = ChannelsServer(ports, base64=base64)
         for channel in server.channels:
-            connection = ForwardedConnection(self, ChannelStreams(channel), channel.port, 0)
+            connection = ForwardedConnection(self, channel, channel.port, 0)
             channel.receiver = ClientDataReceiver(connection)
             self._connections.add(connection)
         self._start(server, early)
 
-    def _start(self, codec: _Codec, early: bytes) -> None:
+    def _start(self, codec: TunnelServer | ChannelsServer, early: bytes) -> None:
         self._codec = codec
         self._socket.resume()
         if early:
@@ -128,9 +110,7 @@ class PortForwardTunnel:
 
     def pair_opened(self, pair: ServerStreamPair) -> None:
         """Dial for a complete pair."""
-        connection = ForwardedConnection(
-            self, PairStreams(pair, self.behavior), pair.port, pair.stream_id
-        )
+        connection = ForwardedConnection(self, pair, pair.port, pair.stream_id)
         pair.receiver = ClientDataReceiver(connection)
         self._connections.add(connection)
 
@@ -257,3 +237,52 @@ class PortForwardTunnel:
     def delay(self, seconds: float) -> None:
         """Fault: delay every byte in both directions."""
         self._socket.delay(seconds)
+
+
+class ClientDataReceiver:
+    """Delivers what the client sends to a connection, through the workers of its tunnel."""
+
+    def __init__(self, connection: ForwardedConnection) -> None:
+        self._connection = connection
+        self._workers = connection.tunnel.workers
+
+    def data_received(self, data: memoryview) -> None:
+        """Deliver bytes."""
+        self._workers.deliver(self._connection.key, self._connection, data)
+
+    def eof_received(self) -> None:
+        """Deliver the end of the client's data."""
+        self._workers.deliver(self._connection.key, self._connection, None)
+
+    def pair_reset(self) -> None:
+        """Deliver a reset, which ends the client's data like EOF."""
+        self.eof_received()
+
+    def pair_lost(self) -> None:
+        """Do nothing: the tunnel aborts its connections when it ends."""
+
+    def channels_lost(self) -> None:
+        """Do nothing: the tunnel aborts its connections when it ends."""
+
+
+class PingReply:
+    """A PING in the queue of a worker; a `frame_workers.FrameSink`."""
+
+    closed = True
+
+    def __init__(self, spdy: SpdyConnection, ping_id: int, flush: Callable[[], None]) -> None:
+        self._spdy = spdy
+        self._id = ping_id
+        self._flush = flush
+
+    def can_receive(self) -> bool:
+        """Return True: a reply needs no reader."""
+        return True
+
+    def receive(self, data: memoryview) -> None:
+        """Do nothing: a PING has no data."""
+
+    def receive_eof(self) -> None:
+        """Send the reply."""
+        self._spdy.reply_to_ping(self._id)
+        self._flush()
