@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import shutil
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster import config as configuration
-from tui_forward.minicluster import process_lifecycle
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.journal import Journal
@@ -26,7 +23,7 @@ from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.controllers.manager import ControllerManager, wait_until_settled
-from tui_forward.minicluster.process_lifecycle import Lifetime, announce
+from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 
 
 class ApiServerComponent:
@@ -165,14 +162,5 @@ async def _remove_files(paths: tuple[str, ...]) -> None:
         await asyncio.sleep(0.1)
 
 
-def main() -> int:
-    """Run the process; return its exit code."""
-    parser = argparse.ArgumentParser(prog="control_plane")
-    parser.add_argument("--config", required=True, help="JSON file, see config.ApiServerConfig")
-    options = parser.parse_args()
-    config = configuration.load(options.config, ApiServerConfig)
-    return process_lifecycle.run_component(lambda lifetime: serve(config, lifetime))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_component(ApiServerConfig, serve))

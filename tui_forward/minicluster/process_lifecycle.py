@@ -7,6 +7,7 @@ that a component with a blocked event loop ends too.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import ctypes
@@ -21,6 +22,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.minicluster.config import ConfigT, load
 
 # A component that does not end within this time exits immediately.
 GRACE_PERIOD_S = 3.0
@@ -74,12 +78,17 @@ class Lifetime:
             timer.start()
 
 
-def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
-    """Run a component until it ends; return its exit code.
+def run_component(
+    kind: type[ConfigT], serve: Callable[[ConfigT, Lifetime], Coroutine[Any, Any, None]]
+) -> int:
+    """Run a component with the file given by `--config` until it ends; return its exit code.
 
-    `main` serves until `Lifetime.ending` is set, then cleans up and returns. The loop is uvloop's
-    if it is installed.
+    `serve` runs until `Lifetime.ending` is set, then cleans up and returns. The loop is uvloop's if
+    it is installed.
     """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", required=True, help=f"JSON file, see {kind.__name__}")
+    path = parser.parse_args().config
     signal_on_parent_death()
     _raise_descriptor_limit()
 
@@ -95,10 +104,15 @@ def run_component(main: Callable[[Lifetime], Coroutine[Any, Any, None]]) -> int:
             daemon=True,
         )
         stdin_watcher.start()
-        await main(lifetime)
+        await serve(config, lifetime)
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(supervised())
+    try:
+        config = load(path, kind)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(supervised())
+    except (TuiForwardError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ def make_server(path: str, runtime: object, images: object) -> grpc.aio.Server:
     The methods of the implementations are named after those of the services, in snake case, and
     take the request; every call may raise `CriError`.
     """
+    Path(path).unlink(missing_ok=True)
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     for name, service in {"RuntimeService": runtime, "ImageService": images}.items():
         descriptor = cri.DESCRIPTOR.services_by_name[name]

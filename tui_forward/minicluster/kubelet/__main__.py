@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
 import sys
-from pathlib import Path
 
-from tui_forward.errors import TuiForwardError
-from tui_forward.minicluster.config import load
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.kubelet.api_client import ApiClient
@@ -47,7 +43,7 @@ async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
         if config.control:
             control = ControlServer(config.control, KubeletFaults(kubelet, server).handle)
             await control.start()
-        announce(pid=os.getpid(), port=server.port, node=config.node)
+        announce(pid=os.getpid(), port=server.listener.port, node=config.node)
         await ending
     finally:
         for task in (startup, ending, heartbeat):
@@ -58,7 +54,7 @@ async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
         if control is not None:
             await control.close()
         if server is not None:
-            await server.close()
+            await server.listener.close()
         await kubelet.close()
         api.close()
         await runtime.close()
@@ -68,27 +64,13 @@ async def _start(
     kubelet: Kubelet, api: ApiClient, config: KubeletConfig
 ) -> tuple[KubeletServer, NodeReporter]:
     server = KubeletServer(kubelet)
-    start_on_previous_port(server, config.port, Path(config.state_dir) / "port")
+    start_on_previous_port(server, config)
     await kubelet.connect()
-    node = NodeReporter(api, config, server.port, kubelet.runtime_version)
+    node = NodeReporter(api, config, server.listener.port, kubelet.runtime_version)
     await node.register()
     kubelet.start()
     return server, node
 
 
-def main() -> int:
-    """Run the process."""
-    parser = argparse.ArgumentParser(prog="python -m tui_forward.minicluster.kubelet")
-    parser.add_argument("--config", required=True)
-    arguments = parser.parse_args()
-    try:
-        config = load(arguments.config, KubeletConfig)
-        Path(config.state_dir).mkdir(parents=True, exist_ok=True)
-        return run_component(lambda lifetime: run(config, lifetime))
-    except (TuiForwardError, OSError) as error:
-        sys.stderr.write(f"kubelet: {error}\n")
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_component(KubeletConfig, run))

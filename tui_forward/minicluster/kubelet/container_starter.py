@@ -159,7 +159,7 @@ class ContainerStarter:
             # A container that was created and never started is created again as that attempt.
             attempt = view.current.metadata.attempt + (1 if view.ended else 0)
             if not view.ended:
-                await self._runtime_pod.remove_container(view.current.id)
+                await self._runtime.remove_container(view.current.id)
         try:
             await self._runtime_pod.start_container(pod, container, sandbox, attempt, pod_ip)
         except CriError as error:

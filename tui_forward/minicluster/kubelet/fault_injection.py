@@ -1,16 +1,6 @@
-"""Faults that the control socket of a kubelet injects.
+"""Faults that the control socket of a kubelet injects; `control_socket` lists them.
 
-============= ======================================================================
-``fault``     fields and effect
-============= ======================================================================
-``status``    pods, port-forwards
-``not-ready`` ``namespace pod [container] ready`` (false): containers are not ready,
-              whatever probes report; ``ready`` = true ends it
-``cut``       port-forwards end with a reset, or with ``what`` = ``eof`` by a close
-``stall``     ``on`` (true), ``for_s``: port-forwards transfer no bytes
-``delay``     ``seconds``: bytes of port-forwards are delayed
-``clear``     ends all of the above
-============= ======================================================================
+`cut` with `what=eof` closes the port-forwards instead of resetting them.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class PodWorker:
         sandbox = status.ready_sandbox
         if pod_status.get_phase(self.pod, self.view) in ("Succeeded", "Failed"):
             if sandbox is not None:
-                await self._runtime_pod.stop_sandbox(sandbox)
+                await self._runtime_pod.runtime.stop_pod_sandbox(sandbox.id)
                 self.view.sandbox_ready = False
             self._report()
             return False
@@ -222,7 +222,7 @@ class PodWorker:
             self._report()
         await self._runtime_pod.stop_containers(status, self._grace_s, self._woken)
         for sandbox in status.sandboxes:
-            await self._runtime_pod.stop_sandbox(sandbox)
+            await self._runtime_pod.runtime.stop_pod_sandbox(sandbox.id)
         if not self._removed:
             self._refresh(await self._runtime_pod.read_status())
             self.view.sandbox_ready = False
@@ -230,7 +230,7 @@ class PodWorker:
             await self._status_manager.flush(_FLUSH_TIMEOUT_S)
             await self._status_manager.delete()
         for sandbox in status.sandboxes:
-            await self._runtime_pod.remove_sandbox(sandbox)
+            await self._runtime_pod.runtime.remove_pod_sandbox(sandbox.id)
         shutil.rmtree(cri_config.log_directory(self._root, self.pod), ignore_errors=True)
 
 

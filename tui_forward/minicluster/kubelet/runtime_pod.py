@@ -72,7 +72,7 @@ class RuntimePod:
     """Reads and changes one pod in the runtime. Every method may raise `CriError`."""
 
     def __init__(self, dependencies: Dependencies, uid: str) -> None:
-        self._runtime = dependencies.runtime
+        self.runtime = dependencies.runtime
         self._root = dependencies.root
         self._host_ip = dependencies.config.listen
         self._selector = {objects.POD_UID: uid}
@@ -81,16 +81,16 @@ class RuntimePod:
 
     async def list_sandboxes(self) -> list[cri.PodSandbox]:
         """Return the pod's sandboxes, newest first."""
-        sandboxes = await self._runtime.list_pod_sandboxes(self._selector)
+        sandboxes = await self.runtime.list_pod_sandboxes(self._selector)
         sandboxes.sort(key=lambda sandbox: sandbox.created_at, reverse=True)
         return sandboxes
 
     async def read_status(self) -> RuntimeStatus:
         """Return the state of all sandboxes and containers."""
         status = RuntimeStatus(await self.list_sandboxes())
-        listed = await self._runtime.list_containers(self._selector)
+        listed = await self.runtime.list_containers(self._selector)
         for container in await asyncio.gather(
-            *(self._runtime.container_status(container.id) for container in listed)
+            *(self.runtime.container_status(container.id) for container in listed)
         ):
             status.containers.setdefault(container.metadata.name, []).append(container)
         for incarnations in status.containers.values():
@@ -98,7 +98,7 @@ class RuntimePod:
         sandbox = status.ready_sandbox
         if sandbox is not None:
             if sandbox.id not in self._ips:
-                state = await self._runtime.pod_sandbox_status(sandbox.id)
+                state = await self.runtime.pod_sandbox_status(sandbox.id)
                 self._ips = {sandbox.id: state.network.ip}
             status.ip = self._ips[sandbox.id]
         return status
@@ -108,8 +108,8 @@ class RuntimePod:
         old = list(status.sandboxes)
         attempt = old[0].metadata.attempt + 1 if old else 0
         config = cri_config.sandbox_config(pod, self._root, attempt)
-        sandbox_id = await self._runtime.run_pod_sandbox(config)
-        state = await self._runtime.pod_sandbox_status(sandbox_id)
+        sandbox_id = await self.runtime.run_pod_sandbox(config)
+        state = await self.runtime.pod_sandbox_status(sandbox_id)
         self._ips = {sandbox_id: state.network.ip}
         status.ip = state.network.ip
         status.sandboxes.insert(
@@ -125,7 +125,7 @@ class RuntimePod:
             # Stopped, not removed: last state and logs of its containers are needed until the
             # pod has newer ones.
             with contextlib.suppress(CriError):
-                await self._runtime.stop_pod_sandbox(sandbox.id)
+                await self.runtime.stop_pod_sandbox(sandbox.id)
 
     async def start_container(
         self, pod: Object, container: Object, sandbox: cri.PodSandbox, attempt: int, pod_ip: str
@@ -137,18 +137,14 @@ class RuntimePod:
         folder = cri_config.log_directory(self._root, pod) / container["name"]
         folder.mkdir(parents=True, exist_ok=True)
         sandbox_config = cri_config.sandbox_config(pod, self._root, sandbox.metadata.attempt)
-        container_id = await self._runtime.create_container(sandbox.id, config, sandbox_config)
-        await self._runtime.start_container(container_id)
-
-    async def remove_container(self, container_id: str) -> None:
-        """Remove one container."""
-        await self._runtime.remove_container(container_id)
+        container_id = await self.runtime.create_container(sandbox.id, config, sandbox_config)
+        await self.runtime.start_container(container_id)
 
     async def remove_old_containers(self, status: RuntimeStatus) -> None:
         """Remove all but the two newest incarnations of each container, with their logs."""
         for incarnations in status.containers.values():
             for old in incarnations[2:]:
-                await self._runtime.remove_container(old.id)
+                await self.runtime.remove_container(old.id)
                 _remove_log(old.log_path)
 
     async def stop_containers(
@@ -184,15 +180,7 @@ class RuntimePod:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _stop_task(self, container_id: str, grace_s: int) -> asyncio.Task[None]:
-        return asyncio.create_task(self._runtime.stop_container(container_id, grace_s))
-
-    async def stop_sandbox(self, sandbox: cri.PodSandbox) -> None:
-        """Stop a sandbox with everything in it."""
-        await self._runtime.stop_pod_sandbox(sandbox.id)
-
-    async def remove_sandbox(self, sandbox: cri.PodSandbox) -> None:
-        """Remove a sandbox with its containers."""
-        await self._runtime.remove_pod_sandbox(sandbox.id)
+        return asyncio.create_task(self.runtime.stop_container(container_id, grace_s))
 
 
 def _remove_log(path: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from tui_forward.errors import ProtocolError
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import container_logs, portforward
+from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.portforward import RefusalError
 from tui_forward.minicluster.listener import Listener
@@ -50,7 +51,7 @@ class KubeletServer:
         self.stalled = False
         self.delay_s = 0.0
         self.port_forwards_total = 0
-        self._listener = Listener(self._serve)
+        self.listener = Listener(self._serve)
         config = kubelet.config
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.client_ca)
         context.load_cert_chain(config.serving_cert, config.serving_key)
@@ -58,19 +59,6 @@ class KubeletServer:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
         self._tls = context
-
-    @property
-    def port(self) -> int:
-        """Port it listens on, after `start`."""
-        return self._listener.port
-
-    def start(self, port: int) -> None:
-        """Listen; 0 picks a free port. Raises `OSError`: the port is taken."""
-        self._listener.start(self._kubelet.config.listen, port)
-
-    async def close(self) -> None:
-        """Stop listening and end every connection."""
-        await self._listener.close()
 
     async def _serve(self, sock: socket.socket, client_ip: str) -> None:
         connection = SocketConnection(sock)
@@ -225,17 +213,20 @@ def _read_port(path: Path) -> int:
         return 0
 
 
-def start_on_previous_port(server: KubeletServer, config_port: int, path: Path) -> None:
+def start_on_previous_port(server: KubeletServer, config: KubeletConfig) -> None:
     """Listen on the configured port, else on the previous one, else on any, and save it.
 
     Raises `OSError`: the configured port is taken.
     """
-    if config_port:
-        server.start(config_port)
+    path = Path(config.state_dir) / "port"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listener = server.listener
+    if config.port:
+        listener.start(config.listen, config.port)
     else:
         try:
-            server.start(_read_port(path))
+            listener.start(config.listen, _read_port(path))
         except OSError as error:
             sys.stderr.write(f"kubelet: cannot listen on the previous port: {error}\n")
-            server.start(0)
-    path.write_text(str(server.port))
+            listener.start(config.listen, 0)
+    path.write_text(str(listener.port))

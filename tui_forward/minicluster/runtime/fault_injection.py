@@ -1,20 +1,7 @@
-"""Faults that the control socket of a runtime injects.
+"""Faults that the control socket of a runtime injects; `control_socket` lists most.
 
-=================== ================================================================
-``fault``           fields and effect
-=================== ================================================================
-``status``          tunnels, connections, sandboxes, pids
-``crash-pod``       ``namespace pod [container]``: SIGKILL to its containers
-``cut``             tunnels end with a reset; ``what`` = ``connections``: forwarded
-                    connections break instead
-``stall``           ``on`` (true), ``for_s``: tunnels transfer no bytes
-``delay``           ``seconds``: bytes of tunnels are delayed, 0 ends it
-``streaming``       any field of `config.RuntimeBehavior`
-``expire-tokens``   pending streaming URLs become invalid
-``stop-sandbox``    ``namespace pod``: its network is removed, its name stays
-``end-pods``        all pods and the shim end
-``clear``           behavior as configured, no stall, no delay
-=================== ================================================================
+`end-pods`, from the supervisor, ends all pods and the shim. `cut` with `what=connections` breaks
+the forwarded connections instead of the tunnels.
 """
 
 from __future__ import annotations

@@ -125,29 +125,20 @@ class StreamingServer:
     def __init__(self, dialer: Dialer, behavior: RuntimeBehavior) -> None:
         self._dialer = dialer
         self._behavior = behavior
-        self._listener = Listener(self._serve)
+        self.listener = Listener(self._serve)
         self.tokens = TokenCache(lambda: behavior.token_life_s, lambda: behavior.max_tokens)
         self.tunnels: set[PortForwardTunnel] = set()
         self.tunnels_total = 0
         self.stalled = False
         self.delay_s = 0.0
 
-    @property
-    def port(self) -> int:
-        """Port it listens on, after `start`."""
-        return self._listener.port
-
-    def start(self, host: str, port: int) -> None:
-        """Listen; port 0 picks a free one. Raises `OSError`: the port is taken."""
-        self._listener.start(host, port)
-
     def url(self, token: str) -> str:
         """Return the streaming URL for a token."""
-        return f"http://{self._listener.host}:{self.port}/portforward/{token}"
+        return f"http://{self.listener.host}:{self.listener.port}/portforward/{token}"
 
     async def close(self) -> None:
         """Stop listening and end every tunnel."""
-        await self._listener.close()
+        await self.listener.close()
         for tunnel in list(self.tunnels):
             tunnel.close()
 
