@@ -9,7 +9,7 @@ import asyncio
 import gc
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,10 @@ from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_co
 
 
 class ApiServerComponent:
-    """Handles the requests of the control socket; see `minicluster.control_socket`.
+    """Handles the requests of the control socket; see `minicluster.control_socket`."""
 
-    Args:
-        server: The API server.
-        settle: Waits at most the given seconds; returns whether all workloads have settled.
-    """
-
-    def __init__(self, server: ApiServer, settle: Callable[[float], Awaitable[bool]]) -> None:
+    def __init__(self, server: ApiServer) -> None:
         self._server = server
-        self._settle = settle
         self._timers: list[asyncio.TimerHandle] = []
 
     def close(self) -> None:
@@ -52,7 +46,8 @@ class ApiServerComponent:
             case "status":
                 return self._status()
             case "settle":
-                return {"settled": await self._settle(float(request.get("timeout_s", 10)))}
+                timeout_s = float(request.get("timeout_s", 10))
+                return {"settled": await wait_until_settled(server.store, timeout_s)}
             case "delete-pod":
                 self._delete_pod(request)
             case "cut":
@@ -127,7 +122,7 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
     seed = None if config.seed is None else config.seed + store.version
     server = ApiServer(config, store, UidGenerator(seed))
     controllers = ControllerManager(config, store, server.writer)
-    component = ApiServerComponent(server, lambda timeout_s: wait_until_settled(store, timeout_s))
+    component = ApiServerComponent(server)
     control = ControlServer(config.control, component.handle)
     await control.start()
     try:

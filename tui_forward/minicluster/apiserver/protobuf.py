@@ -44,130 +44,95 @@ FLAG: Final = "flag"
 _Schema: TypeAlias = dict[int, tuple[str, Any]]
 
 _MAP = _Map()
-_META: _Schema = {
-    1: ("name", TEXT),
-    2: ("generateName", TEXT),
-    3: ("namespace", TEXT),
-    5: ("uid", TEXT),
-    6: ("resourceVersion", TEXT),
-    11: ("labels", _MAP),
-    12: ("annotations", _MAP),
-    14: ("finalizers", _Repeated(TEXT)),
-}
-_SELECTOR: _Schema = {
-    1: ("matchLabels", _MAP),
-    2: (
-        "matchExpressions",
-        _Repeated({1: ("key", TEXT), 2: ("operator", TEXT), 3: ("values", _Repeated(TEXT))}),
-    ),
-}
-_CONTAINER: _Schema = {
-    1: ("name", TEXT),
-    2: ("image", TEXT),
-    3: ("command", _Repeated(TEXT)),
-    4: ("args", _Repeated(TEXT)),
-    6: (
-        "ports",
-        _Repeated(
-            {
-                1: ("name", TEXT),
-                2: ("hostPort", NUMBER),
-                3: ("containerPort", NUMBER),
-                4: ("protocol", TEXT),
-            }
-        ),
-    ),
-    7: ("env", _Repeated({1: ("name", TEXT), 2: ("value", TEXT)})),
-    14: ("imagePullPolicy", TEXT),
-}
-_POD_SPEC: _Schema = {
-    2: ("containers", _Repeated(_CONTAINER)),
-    3: ("restartPolicy", TEXT),
-    4: ("terminationGracePeriodSeconds", COUNT),
-    6: ("dnsPolicy", TEXT),
-    7: ("nodeSelector", _MAP),
-    8: ("serviceAccountName", TEXT),
-    10: ("nodeName", TEXT),
-    20: ("initContainers", _Repeated(_CONTAINER)),
-}
-_TEMPLATE: _Schema = {1: ("metadata", _META), 2: ("spec", _POD_SPEC)}
-_SERVICE_PORT: _Schema = {
-    1: ("name", TEXT),
-    2: ("protocol", TEXT),
-    3: ("port", NUMBER),
-    4: ("targetPort", _OneOf({1: ("type", NUMBER), 2: ("int", COUNT), 3: ("text", TEXT)})),
-    5: ("nodePort", NUMBER),
-}
-_WORKLOAD: _Schema = {
-    1: ("replicas", COUNT),
-    2: ("selector", _SELECTOR),
-    3: ("template", _TEMPLATE),
-}
+
+
+def _texts(**numbers: int) -> _Schema:
+    return {number: (name, TEXT) for name, number in numbers.items()}
+
+
+def _counts(**numbers: int) -> _Schema:
+    return {number: (name, COUNT) for name, number in numbers.items()}
 
 
 def _object(spec: _Schema) -> _Schema:
     return {1: ("metadata", _META), 2: ("spec", spec)}
 
 
+_META: _Schema = {
+    **_texts(name=1, generateName=2, namespace=3, uid=5, resourceVersion=6),
+    11: ("labels", _MAP),
+    12: ("annotations", _MAP),
+    14: ("finalizers", _Repeated(TEXT)),
+}
+_EXPRESSION: _Schema = {**_texts(key=1, operator=2), 3: ("values", _Repeated(TEXT))}
+_SELECTOR: _Schema = {1: ("matchLabels", _MAP), 2: ("matchExpressions", _Repeated(_EXPRESSION))}
+_CONTAINER_PORT: _Schema = {
+    **_texts(name=1, protocol=4),
+    2: ("hostPort", NUMBER),
+    3: ("containerPort", NUMBER),
+}
+_CONTAINER: _Schema = {
+    **_texts(name=1, image=2, imagePullPolicy=14),
+    3: ("command", _Repeated(TEXT)),
+    4: ("args", _Repeated(TEXT)),
+    6: ("ports", _Repeated(_CONTAINER_PORT)),
+    7: ("env", _Repeated(_texts(name=1, value=2))),
+}
+_POD_SPEC: _Schema = {
+    **_texts(restartPolicy=3, dnsPolicy=6, serviceAccountName=8, nodeName=10),
+    2: ("containers", _Repeated(_CONTAINER)),
+    4: ("terminationGracePeriodSeconds", COUNT),
+    7: ("nodeSelector", _MAP),
+    20: ("initContainers", _Repeated(_CONTAINER)),
+}
+_TEMPLATE = _object(_POD_SPEC)
+_SERVICE_PORT: _Schema = {
+    **_texts(name=1, protocol=2),
+    3: ("port", NUMBER),
+    4: ("targetPort", _OneOf({1: ("type", NUMBER), 2: ("int", COUNT), 3: ("text", TEXT)})),
+    5: ("nodePort", NUMBER),
+}
+_SERVICE: _Schema = {
+    **_texts(clusterIP=3, type=4, externalName=10),
+    1: ("ports", _Repeated(_SERVICE_PORT)),
+    2: ("selector", _MAP),
+}
+_WORKLOAD: _Schema = {
+    1: ("replicas", COUNT),
+    2: ("selector", _SELECTOR),
+    3: ("template", _TEMPLATE),
+}
+_JOB = {**_counts(parallelism=1, completions=2, backoffLimit=7), 6: ("template", _TEMPLATE)}
+_ACCESS: _Schema = {
+    1: (
+        "resourceAttributes",
+        _texts(namespace=1, verb=2, group=3, version=4, resource=5, subresource=6, name=7),
+    ),
+    2: ("nonResourceAttributes", _texts(path=1, verb=2)),
+}
 _KINDS: dict[str, _Schema] = {
     "Namespace": {1: ("metadata", _META)},
     "ServiceAccount": {1: ("metadata", _META)},
     "ConfigMap": {1: ("metadata", _META), 2: ("data", _MAP)},
     "Pod": _object(_POD_SPEC),
-    "Service": _object(
-        {
-            1: ("ports", _Repeated(_SERVICE_PORT)),
-            2: ("selector", _MAP),
-            3: ("clusterIP", TEXT),
-            4: ("type", TEXT),
-            10: ("externalName", TEXT),
-        }
-    ),
+    "Service": _object(_SERVICE),
     "Deployment": _object(_WORKLOAD),
-    "ReplicaSet": _object(
-        {1: ("replicas", COUNT), 2: ("selector", _SELECTOR), 3: ("template", _TEMPLATE)}
-    ),
+    "ReplicaSet": _object(_WORKLOAD),
     "StatefulSet": _object({**_WORKLOAD, 5: ("serviceName", TEXT)}),
     "DaemonSet": _object({1: ("selector", _SELECTOR), 2: ("template", _TEMPLATE)}),
-    "Job": _object(
-        {
-            1: ("parallelism", COUNT),
-            2: ("completions", COUNT),
-            6: ("template", _TEMPLATE),
-            7: ("backoffLimit", COUNT),
-        }
-    ),
-    "Scale": _object({1: ("replicas", COUNT)}),
+    "Job": _object(_JOB),
+    "Scale": _object(_counts(replicas=1)),
     "DeleteOptions": {
         1: ("gracePeriodSeconds", COUNT),
-        2: ("preconditions", {1: ("uid", TEXT), 2: ("resourceVersion", TEXT)}),
+        2: ("preconditions", _texts(uid=1, resourceVersion=2)),
         3: ("orphanDependents", FLAG),
         4: ("propagationPolicy", TEXT),
     },
-    "SelfSubjectAccessReview": _object(
-        {
-            1: (
-                "resourceAttributes",
-                {
-                    1: ("namespace", TEXT),
-                    2: ("verb", TEXT),
-                    3: ("group", TEXT),
-                    4: ("version", TEXT),
-                    5: ("resource", TEXT),
-                    6: ("subresource", TEXT),
-                    7: ("name", TEXT),
-                },
-            ),
-            2: ("nonResourceAttributes", {1: ("path", TEXT), 2: ("verb", TEXT)}),
-        }
-    ),
-    "SelfSubjectRulesReview": _object({1: ("namespace", TEXT)}),
+    "SelfSubjectAccessReview": _object(_ACCESS),
+    "SelfSubjectRulesReview": _object(_texts(namespace=1)),
     "SelfSubjectReview": {1: ("metadata", _META)},
 }
-_ENVELOPE: _Schema = {
-    1: ("type", {1: ("apiVersion", TEXT), 2: ("kind", TEXT)}),
-    2: ("raw", "bytes"),
-}
+_ENVELOPE: _Schema = {1: ("type", _texts(apiVersion=1, kind=2)), 2: ("raw", "bytes")}
 
 
 def decode(body: bytes) -> Object:

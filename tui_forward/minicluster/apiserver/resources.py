@@ -75,28 +75,30 @@ def _getter(path: str) -> Callable[[Object], str]:
     return get
 
 
-def _fields(*paths: str) -> dict[str, Callable[[Object], str]]:
-    return {path: _getter(path) for path in paths}
+def _resource(
+    group: str,
+    kind: str,
+    short: str = "",
+    *subresources: Subresource,
+    has_status: bool = True,
+    fields: str = "",
+    **more: Any,
+) -> Resource:
+    """Return a resource; names and versions of all resources follow from their kinds."""
+    return Resource(
+        group,
+        "v1",
+        f"{kind.lower()}s",
+        kind.lower(),
+        kind,
+        short=(short,) if short else (),
+        subresources=(*subresources, Subresource("status", kind)) if has_status else subresources,
+        fields={path: _getter(path) for path in fields.split()},
+        **more,
+    )
 
 
 SCALE = Subresource("scale", "Scale", group="autoscaling", version="v1")
-
-
-def _status(kind: str) -> Subresource:
-    return Subresource("status", kind)
-
-
-def _apps(plural: str, kind: str, short: str, *subresources: Subresource) -> Resource:
-    return Resource(
-        "apps",
-        "v1",
-        plural,
-        kind.lower(),
-        kind,
-        short=(short,),
-        categories=("all",),
-        subresources=(*subresources, _status(kind)),
-    )
 
 
 class _PodSpec(msgspec.Struct, omit_defaults=True):
@@ -126,149 +128,60 @@ def _decode_pod(raw: bytes) -> Object:
     return pod
 
 
-NAMESPACES = Resource(
+_ALL = ("all",)
+
+NAMESPACES = _resource(
     "",
-    "v1",
-    "namespaces",
-    "namespace",
     "Namespace",
+    "ns",
     namespaced=False,
-    short=("ns",),
-    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
-    subresources=(_status("Namespace"),),
-    fields=_fields("status.phase"),
+    verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+    fields="status.phase",
 )
-NODES = Resource(
+NODES = _resource("", "Node", "no", namespaced=False, fields="spec.unschedulable")
+PODS = _resource(
     "",
-    "v1",
-    "nodes",
-    "node",
-    "Node",
-    namespaced=False,
-    short=("no",),
-    subresources=(_status("Node"),),
-    fields=_fields("spec.unschedulable"),
-)
-PODS = Resource(
-    "",
-    "v1",
-    "pods",
-    "pod",
     "Pod",
-    short=("po",),
-    categories=("all",),
-    subresources=(
-        Subresource("binding", "Binding", ("create",)),
-        Subresource("log", "Pod", ("get",)),
-        Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
-        _status("Pod"),
-    ),
-    fields=_fields(
-        "status.phase",
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "status.podIP",
-        "status.nominatedNodeName",
-    ),
+    "po",
+    Subresource("binding", "Binding", ("create",)),
+    Subresource("log", "Pod", ("get",)),
+    Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
+    categories=_ALL,
+    fields="status.phase spec.nodeName spec.restartPolicy spec.schedulerName "
+    "spec.serviceAccountName status.podIP status.nominatedNodeName",
     decode_selectable=_decode_pod,
 )
-SERVICES = Resource(
+SERVICES = _resource("", "Service", "svc", categories=_ALL, fields="spec.clusterIP spec.type")
+EVENTS = _resource(
     "",
-    "v1",
-    "services",
-    "service",
-    "Service",
-    short=("svc",),
-    categories=("all",),
-    subresources=(_status("Service"),),
-    fields=_fields("spec.clusterIP", "spec.type"),
-)
-EVENTS = Resource(
-    "",
-    "v1",
-    "events",
-    "event",
     "Event",
-    short=("ev",),
-    fields=_fields(
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
-    ),
+    "ev",
+    has_status=False,
+    fields="involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid "
+    "involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath "
+    "reason reportingComponent source type",
 )
-CONFIGMAPS = Resource("", "v1", "configmaps", "configmap", "ConfigMap", short=("cm",))
-SERVICEACCOUNTS = Resource(
-    "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", short=("sa",)
-)
-DEPLOYMENTS = _apps("deployments", "Deployment", "deploy", SCALE)
-REPLICASETS = _apps("replicasets", "ReplicaSet", "rs", SCALE)
-STATEFULSETS = _apps("statefulsets", "StatefulSet", "sts", SCALE)
-DAEMONSETS = _apps("daemonsets", "DaemonSet", "ds")
-JOBS = Resource(
-    "batch",
-    "v1",
-    "jobs",
-    "job",
-    "Job",
-    categories=("all",),
-    subresources=(_status("Job"),),
-    fields=_fields("status.successful"),
-)
+CONFIGMAPS = _resource("", "ConfigMap", "cm", has_status=False)
+SERVICEACCOUNTS = _resource("", "ServiceAccount", "sa", has_status=False)
+DEPLOYMENTS = _resource("apps", "Deployment", "deploy", SCALE, categories=_ALL)
+REPLICASETS = _resource("apps", "ReplicaSet", "rs", SCALE, categories=_ALL)
+STATEFULSETS = _resource("apps", "StatefulSet", "sts", SCALE, categories=_ALL)
+DAEMONSETS = _resource("apps", "DaemonSet", "ds", categories=_ALL)
+JOBS = _resource("batch", "Job", categories=_ALL, fields="status.successful")
 
 RESOURCES: tuple[Resource, ...] = (
-    CONFIGMAPS,
-    EVENTS,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SERVICEACCOUNTS,
-    SERVICES,
-    DAEMONSETS,
-    DEPLOYMENTS,
-    REPLICASETS,
-    STATEFULSETS,
-    JOBS,
+    *(CONFIGMAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS, SERVICES),
+    *(DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, JOBS),
 )
 
 # Reviews are not stored: they only support `create`.
-REVIEWS: tuple[Resource, ...] = (
-    Resource(
-        "authorization.k8s.io",
-        "v1",
-        "selfsubjectaccessreviews",
-        "selfsubjectaccessreview",
-        "SelfSubjectAccessReview",
-        namespaced=False,
-        verbs=("create",),
-    ),
-    Resource(
-        "authorization.k8s.io",
-        "v1",
-        "selfsubjectrulesreviews",
-        "selfsubjectrulesreview",
-        "SelfSubjectRulesReview",
-        namespaced=False,
-        verbs=("create",),
-    ),
-    Resource(
-        "authentication.k8s.io",
-        "v1",
-        "selfsubjectreviews",
-        "selfsubjectreview",
-        "SelfSubjectReview",
-        namespaced=False,
-        verbs=("create",),
-    ),
+REVIEWS: tuple[Resource, ...] = tuple(
+    _resource(f"{group}.k8s.io", kind, has_status=False, namespaced=False, verbs=("create",))
+    for group, kind in (
+        ("authorization", "SelfSubjectAccessReview"),
+        ("authorization", "SelfSubjectRulesReview"),
+        ("authentication", "SelfSubjectReview"),
+    )
 )
 
 BY_PATH: dict[tuple[str, str, str], Resource] = {

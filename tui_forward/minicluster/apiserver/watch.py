@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from tui_forward.minicluster.apiserver import tables
-from tui_forward.minicluster.apiserver.get_and_list import MediaType, Selection, negotiate
+from tui_forward.minicluster.apiserver.get_and_list import Selection, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response, StreamingResponse
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request, too_old
@@ -41,41 +41,37 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 class Watch:
     """A running watch.
 
-    Args:
-        store: The cluster's objects.
-        selection: The watched objects.
-        media_type: Media type of the objects.
-        version: Version to start after; None sends the existing objects as ADDED first.
-        bookmarks: Send the current version at intervals.
-        mark_initial: Send a bookmark after the initial objects.
-        timeout_s: Duration of the watch.
-        include: The object in each row of a Table.
-
     Attributes:
         on_close: Called when the watch closes.
 
     Raises:
-        StatusError: 410 if the version is compacted.
+        StatusError: 400, 406, or 410 if the version is compacted.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        selection: Selection,
-        media_type: MediaType,
-        *,
-        version: int | None,
-        bookmarks: bool,
-        mark_initial: bool,
-        timeout_s: float,
-        include: str,
-    ) -> None:
+    def __init__(self, store: Store, request: Request, selection: Selection) -> None:
         self._store = store
         self._selection = selection
-        self._media_type = media_type
-        self._bookmarks = bookmarks
-        self._timeout_s = timeout_s
-        self._include = include
+        self._media_type = negotiate(request.header("accept"))
+        self._bookmarks = request.flag("allowWatchBookmarks")
+        self._include = request.param("includeObject", "Metadata")
+        send_initial = request.flag("sendInitialEvents")
+        if send_initial and request.param("resourceVersionMatch") != "NotOlderThan":
+            raise bad_request(
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
+                "resourceVersionMatch to NotOlderThan"
+            )
+        # None sends the existing objects as ADDED first.
+        version: int | None = None
+        requested = request.param("resourceVersion")
+        if requested not in ("", "0") and not send_initial:
+            try:
+                version = int(requested)
+            except ValueError:
+                raise bad_request(f"invalid resource version: {requested}") from None
+        self._timeout_s = float(request.number("timeoutSeconds"))
+        if self._timeout_s <= 0:
+            # A real API server also randomizes the end of its watches.
+            self._timeout_s = 1800 * (1 + random.random())
         self._columns_sent = False
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -92,7 +88,7 @@ class Watch:
             for item in store.all(resource, selection.namespace):
                 if selection.matches(item):
                     self._push(self._encode_line(ADDED, item))
-            if mark_initial:
+            if send_initial and self._bookmarks:
                 self._push(self._encode_bookmark(initial_end=True))
         else:
             missed = store.since(resource, version)
@@ -234,37 +230,11 @@ def start_watch(
     As with a real API server, the response to a compacted version is a stream with one ERROR
     event. There is no watch then.
     """
-    media_type = negotiate(request.header("accept"))
-    requested = request.param("resourceVersion")
-    bookmarks = request.flag("allowWatchBookmarks")
-    send_initial = request.flag("sendInitialEvents")
-    if send_initial and request.param("resourceVersionMatch") != "NotOlderThan":
-        raise bad_request(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
-            "resourceVersionMatch to NotOlderThan"
-        )
-    version: int | None = None
-    if requested not in ("", "0") and not send_initial:
-        try:
-            version = int(requested)
-        except ValueError:
-            raise bad_request(f"invalid resource version: {requested}") from None
-    timeout_s = float(request.number("timeoutSeconds"))
-    if timeout_s <= 0:
-        # A real API server also randomizes the end of its watches.
-        timeout_s = 1800 * (1 + random.random())
     try:
-        watch = Watch(
-            store,
-            selection,
-            media_type,
-            version=version,
-            bookmarks=bookmarks,
-            mark_initial=send_initial and bookmarks,
-            timeout_s=timeout_s,
-            include=request.param("includeObject", "Metadata"),
-        )
+        watch = Watch(store, request, selection)
     except StatusError as error:
+        if error.code != 410:
+            raise
         return None, StreamingResponse(_error_event(error))
     return watch, StreamingResponse(watch.chunks(), on_close=watch.close)
 
