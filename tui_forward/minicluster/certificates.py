@@ -30,11 +30,7 @@ class KeyPair:
 
 
 class CertificateAuthority:
-    """Issues certificates into a folder.
-
-    Attributes:
-        cert: Path of the authority's certificate.
-    """
+    """Issues certificates into a folder."""
 
     def __init__(self, folder: Path, name: str = "minicluster-ca") -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,11 +75,7 @@ class CertificateAuthority:
         return self._issue(file, subject, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
 
     def _issue(
-        self,
-        file: str,
-        subject: x509.Name,
-        usage: x509.ObjectIdentifier,
-        hosts: tuple[str, ...],
+        self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: tuple[str, ...]
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (

@@ -25,21 +25,13 @@ RUNTIMES = ("embedded", "relay", "containerd")
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Options of an embedded cluster.
+    """Options of an embedded cluster; `ApiServerConfig` describes the others.
 
     Attributes:
         folder: Folder for all files; None for a temporary one.
-        port: Port of the API server; 0 for any.
         runtime: One of `RUNTIMES`.
-        nodes: Names of the nodes.
-        pods: Number of synthetic pods.
-        churn: Changes of synthetic pods per second.
-        seed: Seed of names and UIDs; None for random ones.
         plain_http: Serve the API without TLS and treat every user as the administrator.
-        workloads: Create the sample workloads.
         settle: Wait until every pod that can run is ready.
-        containerd_socket: Socket of the containerd runtime.
-        replace_delay_s: How long controllers wait before they replace a pod.
     """
 
     folder: Path | None = None
@@ -74,8 +66,6 @@ class ClusterComponents:
     """The API server, and a kubelet and a runtime per node.
 
     Attributes:
-        apiserver: The process of API server and controllers.
-        kubelets: Kubelets by node.
         runtimes: Runtimes by node; empty for containerd.
     """
 

@@ -21,11 +21,6 @@ class ClusterFolder:
     Args:
         path: The folder, which must be empty or not exist; None for a temporary one.
 
-    Attributes:
-        path: The folder.
-        control: Path of the supervisor's control socket.
-        kubeconfig: Path of the kubeconfig.
-
     Raises:
         ConfigError: The folder cannot be used.
     """

@@ -19,10 +19,6 @@ class Listener:
 
     Args:
         serve: Serves one connection, given its non-blocking socket and the client's address.
-
-    Attributes:
-        host: Address it listens on, after `start`.
-        port: Port it listens on, after `start`.
     """
 
     def __init__(self, serve: Callable[[socket.socket, str], Coroutine[Any, Any, None]]) -> None:

@@ -54,14 +54,17 @@ def _labels(name: str, part: str) -> dict[str, str]:
     return {"app": name, "app.kubernetes.io/part-of": part}
 
 
-def _deployment(namespace: str, name: str, replicas: int, spec: Object) -> Object:
+def _deployment(
+    namespace: str, name: str, *containers: Object, replicas: int = 1, **pod: Any
+) -> Object:
     labels = _labels(name, namespace)
+    template = {"metadata": {"labels": labels}, "spec": _pod_spec(*containers, **pod)}
     return {
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": labels}, "spec": spec},
+            "template": template,
         },
     }
 
@@ -80,90 +83,58 @@ def _service_port(name: str, port: int, target: str | int | None = None, **more:
     return entry
 
 
-TOOLBOX_PORTS = (
-    ("echo", 7000),
-    ("sink", 7001),
-    ("source", 7002),
-    ("stuck", 7003),
-    ("reset", 7004),
-    ("slow", 7005),
-    ("late", 7006),
-    ("bye", 7007),
-    ("hold", 7008),
-    ("counters", 7009),
-    ("reset-late", 7010),
-    ("sink-all", 7011),
-    ("closed", 7999),
-    ("http", 8080),
-)
+TOOLBOX_PORTS = {
+    "echo": 7000,
+    "sink": 7001,
+    "source": 7002,
+    "stuck": 7003,
+    "reset": 7004,
+    "slow": 7005,
+    "late": 7006,
+    "bye": 7007,
+    "hold": 7008,
+    "counters": 7009,
+    "reset-late": 7010,
+    "sink-all": 7011,
+    "closed": 7999,
+    "http": 8080,
+}
 
 
 def _deployments() -> list[Object]:
     toolbox = _container(
-        "toolbox", "toolbox:1", *(_port(name, number) for name, number in TOOLBOX_PORTS)
+        "toolbox", "toolbox:1", *(_port(name, number) for name, number in TOOLBOX_PORTS.items())
     )
+    http = _port("http", 8080)
     return [
         _deployment(
             "shop",
             "web",
-            2,
-            _pod_spec(
-                _container("web", "http-site:1.4", _port("http", 8080), TITLE="The shop"),
-                _container("exporter", "metrics:0.9", _port("metrics", 9090), SERIES="50"),
-                _container(
-                    "admin",
-                    "http-site:1.4",
-                    _port("admin", 15000),
-                    TITLE="Admin",
-                    PORT="15000",
-                ),
+            _container("web", "http-site:1.4", http, TITLE="The shop"),
+            _container("exporter", "metrics:0.9", _port("metrics", 9090), SERIES="50"),
+            _container(
+                "admin", "http-site:1.4", _port("admin", 15000), TITLE="Admin", PORT="15000"
             ),
+            replicas=2,
         ),
-        _deployment(
-            "shop", "echo", 1, _pod_spec(_container("echo", "echo:1", _port("echo", 7000)))
-        ),
+        _deployment("shop", "echo", _container("echo", "echo:1", _port("echo", 7000))),
         _deployment(
             "shop",
             "gateway",
-            1,
-            _pod_spec(
-                _container(
-                    "proxy", "http-site:1.4", _port("http", 8000), TITLE="Gateway", PORT="8000"
-                ),
-                _container("statsd", "silent:1", _port("statsd", 8125, "UDP")),
-            ),
+            _container("proxy", "http-site:1.4", _port("http", 8000), TITLE="Gateway", PORT="8000"),
+            _container("statsd", "silent:1", _port("statsd", 8125, "UDP")),
         ),
-        _deployment(
-            "shop", "legacy", 1, _pod_spec(_container("legacy", "silent:1", _port("http", 8081)))
-        ),
-        _deployment(
-            "shop",
-            "payments",
-            1,
-            _pod_spec(_container("payments", "crash-loop:3", _port("http", 8080))),
-        ),
-        _deployment(
-            "shop",
-            "recommender",
-            1,
-            _pod_spec(_container("recommender", "recommender:9", _port("http", 8080))),
-        ),
+        _deployment("shop", "legacy", _container("legacy", "silent:1", _port("http", 8081))),
+        _deployment("shop", "payments", _container("payments", "crash-loop:3", http)),
+        _deployment("shop", "recommender", _container("recommender", "recommender:9", http)),
         _deployment(
             "shop",
             "search",
-            1,
-            _pod_spec(
-                _container("search", "http-site:1.4", _port("http", 8080)),
-                nodeSelector={"disktype": "nvme"},
-            ),
+            _container("search", "http-site:1.4", http),
+            nodeSelector={"disktype": "nvme"},
         ),
-        _deployment(
-            "ops",
-            "metrics",
-            1,
-            _pod_spec(_container("metrics", "metrics:0.9", _port("metrics", 9090))),
-        ),
-        _deployment("ops", "toolbox", 1, _pod_spec(toolbox, grace_s=1)),
+        _deployment("ops", "metrics", _container("metrics", "metrics:0.9", _port("metrics", 9090))),
+        _deployment("ops", "toolbox", toolbox, grace_s=1),
     ]
 
 
@@ -200,20 +171,19 @@ def _services() -> list[Object]:
             "ops",
             "toolbox",
             "toolbox",
-            *(_service_port(name, number, name) for name, number in TOOLBOX_PORTS),
+            *(_service_port(name, number, name) for name, number in TOOLBOX_PORTS.items()),
         ),
     ]
 
 
 def _other_objects() -> list[tuple[Resource, Object]]:
-    agent = _deployment("ops", "agent", 1, _pod_spec(_container("agent", "silent:1"), grace_s=1))
+    agent = _deployment("ops", "agent", _container("agent", "silent:1"), grace_s=1)
     del agent["spec"]["replicas"]
     agent["spec"]["template"]["spec"]["tolerations"] = [
         {"operator": "Exists", "effect": "NoExecute"}
     ]
-    database = _deployment(
-        "data", "db", 2, _pod_spec(_container("db", "database:16", _port("sql", 5432)))
-    )
+    container = _container("db", "database:16", _port("sql", 5432))
+    database = _deployment("data", "db", container, replicas=2)
     database["spec"]["serviceName"] = "db"
     migrate = {
         "metadata": {"name": "migrate", "namespace": "shop", "labels": _labels("migrate", "shop")},
@@ -224,7 +194,7 @@ def _other_objects() -> list[tuple[Resource, Object]]:
                     _container("migrate", "crash-loop:3", LIFE_S="0.5", EXIT_CODE="0"),
                     restartPolicy="Never",
                 ),
-            },
+            }
         },
     }
     bare_pod = {

@@ -127,9 +127,7 @@ class SocketConnection:
         await self._drain()
 
     async def _wait_ready(
-        self,
-        add: Callable[..., None],
-        remove: Callable[[socket.socket], bool],
+        self, add: Callable[..., None], remove: Callable[[socket.socket], bool]
     ) -> None:
         if self.closed:
             raise ConnectionAbortedError("the connection was closed")

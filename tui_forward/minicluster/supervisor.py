@@ -25,14 +25,7 @@ SETTLE_TIMEOUT_S = 15.0
 
 
 class ClusterSupervisor:
-    """Starts and stops a cluster.
-
-    Attributes:
-        folder: The cluster's folder, after `start`.
-        kubeconfig: Path of the kubeconfig, after `start`.
-        control: Path of the control socket, after `start`.
-        server: URL of the API server, after `start`.
-    """
+    """Starts and stops a cluster."""
 
     def __init__(self, options: ClusterOptions) -> None:
         if options.runtime not in RUNTIMES:

@@ -106,11 +106,7 @@ RULES: tuple[Rule, ...] = (
     _rule(ADMINS, "*", "*", groups="*"),
     _rule(PORT_FORWARD_USER, "get list watch", "pods", namespace=PORT_FORWARD_NAMESPACE),
     _rule(PORT_FORWARD_USER, "get create", "pods/portforward", namespace=PORT_FORWARD_NAMESPACE),
-    _rule(
-        VIEWER,
-        "get list watch",
-        "pods pods/log services namespaces nodes events configmaps",
-    ),
+    _rule(VIEWER, "get list watch", "pods pods/log services namespaces nodes events configmaps"),
     _rule(
         VIEWER,
         "get list watch",

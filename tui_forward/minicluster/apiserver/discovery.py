@@ -73,11 +73,7 @@ def _document(parts: list[str], server_address: str) -> Object | None:
 
 def _api_versions(server_address: str) -> Object:
     address = {"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}
-    return {
-        "kind": "APIVersions",
-        "versions": ["v1"],
-        "serverAddressByClientCIDRs": [address],
-    }
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]}
 
 
 def _group(name: str) -> Object:

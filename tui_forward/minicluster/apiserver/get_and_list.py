@@ -291,10 +291,7 @@ def _parse_version(store: Store, text: str, match: str) -> int:
             f"Timeout: Too large resource version: {version}, current: {store.version}",
             details={
                 "causes": [
-                    {
-                        "reason": "ResourceVersionTooLarge",
-                        "message": "Too large resource version",
-                    }
+                    {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
                 ],
                 "retryAfterSeconds": 1,
             },

@@ -55,9 +55,6 @@ class PortForward:
     """Handles requests for the `portforward` subresource.
 
     Args:
-        store: Contains the pods.
-        kubelets: Connects to kubelets.
-        faults: Faults in force.
         on_start: Called with the relay of every upgraded connection; returns a function to call
             at its end.
     """

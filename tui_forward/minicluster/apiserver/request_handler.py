@@ -37,12 +37,7 @@ from tui_forward.minicluster.relay import Relay
 
 
 class LongRunningRequests:
-    """The port-forwards and watches in progress.
-
-    Attributes:
-        tunnels: The relays of upgraded port-forward requests.
-        watches: The running watches.
-    """
+    """The port-forwards and watches in progress."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -163,12 +158,6 @@ class RequestHandler:
     """Handles the requests of all connections.
 
     Args:
-        writer: Writes objects; its store is read.
-        kubelets: Connects to kubelets for logs and port-forwards.
-        authenticator: Identifies users.
-        faults: Faults in force.
-        long_running: Tracks port-forwards and watches.
-        server_address: Address of this server, for discovery.
         allow_anonymous: Treat anonymous users as the administrator.
     """
 

@@ -105,10 +105,6 @@ def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
 def parse_fields(text: str, is_selectable: Callable[[str], bool]) -> FieldTest | None:
     """Return the test of a field selector; None if it matches everything.
 
-    Args:
-        text: The selector.
-        is_selectable: Whether the resource supports a field in selectors.
-
     Raises:
         StatusError: 400 for an unsupported field or a malformed selector.
     """

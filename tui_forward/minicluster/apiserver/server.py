@@ -26,10 +26,7 @@ class ApiServer:
     """Serves the Kubernetes API.
 
     Attributes:
-        port: Listening port after `start`.
         connections: Open connections by task; None during the TLS handshake.
-        long_running: Port-forwards and watches in progress.
-        request_count: Requests handled so far.
     """
 
     def __init__(self, config: ApiServerConfig, store: Store, uid_generator: UidGenerator) -> None:

@@ -17,12 +17,8 @@ class StatusError(Exception):
     """An error response to a request.
 
     Args:
-        code: HTTP status.
         reason: `reason` of the Status, such as "NotFound"; empty for none.
-        message: `message` of the Status.
-        details: `details` of the Status.
         metadata: `metadata` of the Status, for the continue token of an expired list.
-        headers: Additional response headers.
     """
 
     def __init__(

@@ -314,23 +314,14 @@ def encode_table(
 ) -> list[bytes]:
     """Return a Table in pieces.
 
-    Args:
-        resource: The resource of the items.
-        items: The objects of the rows.
-        metadata: Metadata of the list.
-        version: Version of `meta.k8s.io`.
-        include: "Metadata", "Object" or "None": the object in each row.
-        with_columns: Whether to define the columns; a watch does so once.
+    `include` is the object in each row: "Metadata", "Object" or "None". A watch defines the columns
+    once only.
     """
     now = time.time()
     columns = _COLUMNS.get(resource, _DEFAULT_COLUMNS)
     head = (
         b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,'
-        % (
-            version.encode(),
-            encode(metadata),
-            columns.definitions if with_columns else b"null",
-        )
+        % (version.encode(), encode(metadata), columns.definitions if with_columns else b"null")
     )
     rows = [_encode_row(columns, item, now, include) for item in items]
     return [head, b'"rows":[', b",".join(rows), b"]}\n"]

@@ -25,8 +25,6 @@ class WebSocketTunnel(Relay):
     """A running relay between a client's WebSocket and a kubelet's SPDY connection.
 
     Args:
-        downstream: The connection to the client, after the 101.
-        upstream: The connection to the kubelet, after its 101.
         go_framing: Write each SPDY field in a message of its own, fragmented as Go's WebSocket
             library does, to test clients against it.
     """

@@ -213,12 +213,7 @@ NODES_TIMEOUT_S = 5.0
 
 
 class ControllerContext:
-    """Access of the controllers to the cluster.
-
-    Attributes:
-        index: Finds objects by their owner.
-        events: Records events.
-    """
+    """Access of the controllers to the cluster."""
 
     def __init__(
         self, config: ApiServerConfig, store: Store, writer: ObjectWriter, queue: WorkQueue

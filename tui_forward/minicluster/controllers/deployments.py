@@ -201,11 +201,7 @@ def _clean_up_history(context: ControllerContext, spec: Object, old: list[_Repli
 
 
 def _update_status(
-    context: ControllerContext,
-    owner: Item,
-    body: Object,
-    new: _ReplicaSet,
-    old: list[_ReplicaSet],
+    context: ControllerContext, owner: Item, body: Object, new: _ReplicaSet, old: list[_ReplicaSet]
 ) -> None:
     replicas: int = body["spec"].get("replicas", 1)
     replica_sets = [new, *old]

@@ -196,10 +196,7 @@ class ControllerManager:
 CHECK_INTERVAL_S = 0.01
 
 # Resources that create pods, with the status field that counts them.
-_COUNTED = (
-    (resources.DEPLOYMENTS, "replicas"),
-    (resources.STATEFULSETS, "replicas"),
-)
+_COUNTED = ((resources.DEPLOYMENTS, "replicas"), (resources.STATEFULSETS, "replicas"))
 
 
 def _is_starting(item: Item) -> bool:

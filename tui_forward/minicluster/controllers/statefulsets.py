@@ -88,11 +88,7 @@ def _update_status(context: ControllerContext, owner: Item, body: Object, revisi
     active = [pod for pod in pod_control.owned_pods(context, owner) if pod.active]
     ready = sum(pod.ready for pod in active)
     updated = sum(pod.item.labels.get(REVISION_LABEL) == revision for pod in active)
-    numbers = {
-        "readyReplicas": ready,
-        "currentReplicas": updated,
-        "updatedReplicas": updated,
-    }
+    numbers = {"readyReplicas": ready, "currentReplicas": updated, "updatedReplicas": updated}
     status: Object = {
         "observedGeneration": body["metadata"].get("generation", 1),
         "replicas": len(active),

@@ -107,10 +107,7 @@ class RuntimeClient:
         return list(response.items)
 
     async def create_container(
-        self,
-        sandbox_id: str,
-        config: cri.ContainerConfig,
-        sandbox_config: cri.PodSandboxConfig,
+        self, sandbox_id: str, config: cri.ContainerConfig, sandbox_config: cri.PodSandboxConfig
     ) -> str:
         """Create a container in a sandbox and return its id."""
         request = cri.CreateContainerRequest(

@@ -39,8 +39,7 @@ class CrashBackoff:
                 delay_s = 0.0
             else:
                 delay_s = min(
-                    last[1] * 2 or self._config.crash_backoff_s,
-                    self._config.crash_backoff_max_s,
+                    last[1] * 2 or self._config.crash_backoff_s, self._config.crash_backoff_max_s
                 )
             last = self._delays[name] = (exited.id, delay_s)
         return exited.finished_at / 1e9 + last[1], last[1]
@@ -94,10 +93,7 @@ class ContainerStarter:
     """
 
     def __init__(
-        self,
-        dependencies: Dependencies,
-        runtime_pod: RuntimePod,
-        retry_at: Callable[[float], None],
+        self, dependencies: Dependencies, runtime_pod: RuntimePod, retry_at: Callable[[float], None]
     ) -> None:
         self.waiting: dict[str, tuple[str, str]] = {}
         self._config = dependencies.config

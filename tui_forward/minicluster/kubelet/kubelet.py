@@ -30,8 +30,6 @@ class Kubelet:
     """Pod workers of a node and what wakes them.
 
     Attributes:
-        workers: Pod workers by pod UID.
-        source: The pods assigned to the node.
         runtime_version: `name://version`, after `connect`.
     """
 

@@ -16,11 +16,7 @@ _RETRY_S = (0.05, 2.0)
 
 
 class PodSource:
-    """Reports the pods of the node and their changes.
-
-    Attributes:
-        synced: Set after the first list.
-    """
+    """Reports the pods of the node and their changes."""
 
     def __init__(
         self,

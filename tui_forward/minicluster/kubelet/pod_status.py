@@ -163,14 +163,7 @@ def _container_status(view: PodView, container: ContainerView) -> Object:
 
 
 def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
-    """Return the whole `status`.
-
-    Args:
-        pod: The Pod object; transition times are taken from its old status.
-        view: State in the runtime.
-        host_ip: Address of the node.
-        now_s: Epoch seconds.
-    """
+    """Return the whole `status`."""
     old: Object = pod.get("status") or {}
     phase = get_phase(pod, view)
     generation = pod["metadata"].get("generation")
@@ -219,11 +212,7 @@ def _conditions(
         readiness = ("True", "", "")
     else:
         names = " ".join(unready)
-        readiness = (
-            "False",
-            "ContainersNotReady",
-            f"containers with unready status: [{names}]",
-        )
+        readiness = ("False", "ContainersNotReady", f"containers with unready status: [{names}]")
     initialized = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if uninitialized:
         names = " ".join(uninitialized)

@@ -31,12 +31,7 @@ _DEFAULT_GRACE_S = 30
 
 
 class PodWorker:
-    """Syncs one pod of this node until it is gone from the runtime and the API.
-
-    Attributes:
-        pod: The latest Pod object.
-        view: The latest state of its containers.
-    """
+    """Syncs one pod of this node until it is gone from the runtime and the API."""
 
     def __init__(
         self, dependencies: Dependencies, pod: Object, on_end: Callable[[PodWorker], None]

@@ -25,11 +25,7 @@ from tui_forward.protocol.upgrade_server import (
 
 
 class RefusalError(Exception):
-    """A request was refused.
-
-    Args:
-        raw: The whole response.
-    """
+    """A request was refused."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw.partition(b"\r\n")[0].decode())

@@ -16,7 +16,6 @@ class Prober:
     """Runs the probes that `readinessProbe` describes.
 
     Args:
-        runtime: To run commands in containers.
         inside: Probe ports from inside the pod, with the runtime's `/probe` command: pods of
             the embedded runtime cannot be reached from the node.
         fast_s: Longest period until the first success.
@@ -62,12 +61,7 @@ class Prober:
             await asyncio.sleep(period_s if was_ready else min(period_s, self._fast_s))
 
     def _make_check(
-        self,
-        probe: Object,
-        container: Object,
-        container_id: str,
-        pod_ip: str,
-        timeout_s: float,
+        self, probe: Object, container: Object, container_id: str, pod_ip: str, timeout_s: float
     ) -> Callable[[], Awaitable[bool]]:
         if "exec" in probe:
             command = [str(word) for word in probe["exec"].get("command") or ()]

@@ -39,8 +39,6 @@ class KubeletServer:
     """HTTPS server of one kubelet.
 
     Attributes:
-        relays: Open port-forwards.
-        port_forwards_total: Port-forwards so far.
         stalled: Fault: new port-forwards transfer no bytes.
         delay_s: Fault: bytes of new port-forwards are delayed by this.
     """

@@ -168,10 +168,7 @@ class _Pipe:
     """The read end of a pipe from a container."""
 
     def __init__(
-        self,
-        selector: selectors.BaseSelector,
-        descriptor: int,
-        on_data: Callable[[bytes], None],
+        self, selector: selectors.BaseSelector, descriptor: int, on_data: Callable[[bytes], None]
     ) -> None:
         os.set_blocking(descriptor, False)
         self._selector = selector

@@ -60,9 +60,7 @@ class DialedConnection:
     """A connection to an application.
 
     Attributes:
-        sock: Connected to the application, or to the helper process.
         label: Name of the pod's network namespace in error texts.
-        helper: The helper process, if any.
     """
 
     sock: socket.socket

@@ -25,10 +25,7 @@ class RuntimeFaults:
     """Injects the faults requested at the control socket."""
 
     def __init__(
-        self,
-        shim: ShimClient,
-        streaming: StreamingServer,
-        behavior: RuntimeBehavior,
+        self, shim: ShimClient, streaming: StreamingServer, behavior: RuntimeBehavior
     ) -> None:
         self._shim = shim
         self._streaming = streaming

@@ -55,11 +55,7 @@ class FrameWorkers:
     __slots__ = ("_count", "_full", "_limit", "_next", "_pause", "_queues", "_resume")
 
     def __init__(
-        self,
-        count: int,
-        queue: int,
-        pause: Callable[[], None],
-        resume: Callable[[], None],
+        self, count: int, queue: int, pause: Callable[[], None], resume: Callable[[], None]
     ) -> None:
         self._count = count
         self._limit = queue

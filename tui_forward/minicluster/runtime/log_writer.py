@@ -25,11 +25,7 @@ def _timestamp(at_ns: int) -> bytes:
 
 
 class LogWriter:
-    """Log of one container.
-
-    Args:
-        path: The file; empty discards everything.
-    """
+    """Log of one container."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None

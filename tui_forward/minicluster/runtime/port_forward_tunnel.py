@@ -38,11 +38,7 @@ class PortForwardTunnel:
         self.behavior = behavior
         self._loop = asyncio.get_running_loop()
         self._socket = TunnelSocket(
-            sock,
-            behavior,
-            on_data=self._receive,
-            on_writable=self._on_writable,
-            on_error=self._end,
+            sock, behavior, on_data=self._receive, on_writable=self._on_writable, on_error=self._end
         )
         self.workers = FrameWorkers(
             0, frame_workers.SOLO_QUEUE, self._socket.pause, self._socket.resume

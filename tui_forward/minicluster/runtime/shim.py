@@ -50,12 +50,7 @@ class _Client:
 
 
 class Shim:
-    """Sandboxes and containers of one node, and the socket through which runtimes change them.
-
-    Args:
-        path: Unix socket to listen on.
-        owner_pid: The shim ends when this process does.
-    """
+    """Sandboxes and containers of one node, and the socket through which runtimes change them."""
 
     def __init__(self, path: str, owner_pid: int) -> None:
         self._path = Path(path)

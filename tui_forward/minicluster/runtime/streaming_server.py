@@ -115,9 +115,6 @@ class StreamingServer:
     """Server of `/portforward/<token>`.
 
     Attributes:
-        tokens: Pending streaming URLs.
-        tunnels: Open tunnels.
-        tunnels_total: Tunnels so far.
         stalled: Fault: new tunnels are stalled.
         delay_s: Fault: bytes of new tunnels are delayed by this.
     """
@@ -169,11 +166,7 @@ class StreamingServer:
                 sock.close()
 
     def _start_tunnel(
-        self,
-        sock: socket.socket,
-        request: HttpRequest,
-        pending: PortForwardRequest,
-        early: bytes,
+        self, sock: socket.socket, request: HttpRequest, pending: PortForwardRequest, early: bytes
     ) -> None:
         tunnel = PortForwardTunnel(
             sock, pending.sandbox_id, self._dialer, self._behavior, self.tunnels.discard

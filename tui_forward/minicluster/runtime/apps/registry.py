@@ -11,14 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
-from tui_forward.minicluster.runtime.apps import (
-    database,
-    echo,
-    http_site,
-    idle,
-    metrics,
-    toolbox,
-)
+from tui_forward.minicluster.runtime.apps import database, echo, http_site, idle, metrics, toolbox
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 App = Callable[[AppContext], Awaitable[int]]
@@ -60,12 +53,8 @@ def run(
 ) -> int:
     """Run an application until it returns or gets SIGTERM; return its exit code.
 
-    Args:
-        app: Key of `APPS`.
-        context: Its arguments and its network.
-        status: Descriptor for its reports (see `AppContext`), None for no reports.
-        lifeline: Descriptor that reaches its end when the parent process has ended, None if
-            the parent ends this process itself.
+    It reports to the descriptor `status` (see `AppContext`), and ends when the descriptor
+    `lifeline` reaches its end: the parent process has ended.
     """
     if lifeline is not None:
         signal_on_parent_death(signal.SIGKILL)
