@@ -184,8 +184,6 @@ class ClusterComponents:
             environment={"OPENSSL_CONF": str(self._openssl_conf)},
         )
 
-    # -- processes -----------------------------------------------------------------------------
-
     def _all(self) -> list[ComponentProcess]:
         return [self.apiserver, *self.kubelets.values(), *self.runtimes.values()]
 

@@ -153,8 +153,6 @@ class RelayDirection:
         self._source_ended = True
         self._pause_reading()
 
-    # -- delayed delivery --
-
     def _delay(self, buffer: memoryview) -> None:
         self._delayed.append((self._loop.time() + self.delay_s, buffer))
         self._delayed_size += len(buffer)

@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from typing import cast
 
 CHUNK = 256 * 1024
 """Bytes per read; large enough to make the cost per system call negligible."""
@@ -41,7 +42,8 @@ class SocketConnection:
     It has two interfaces, of which only one may be in use per direction at a time: coroutines
     (`read`, `write`, `start_tls`) for handshakes and headers, and non-blocking calls
     (`read_into`, `send`, `flush`) with the loop's `add_reader` and `add_writer` for bulk data.
-    A connection belongs to one event loop and is not thread-safe.
+    All raise `OSError` (or `ssl.SSLError`) when the connection breaks. A connection belongs to
+    one event loop and is not thread-safe.
 
     Attributes:
         tls: The TLS session after `start_tls`, else None.
@@ -97,11 +99,19 @@ class SocketConnection:
         self.tls = tls
         await self._flush_all()
 
-    async def read(self, limit: int = 65536) -> bytes:
-        """Read at least one byte; empty at end of file. Cancellation-safe.
+    def peer_names(self) -> dict[str, list[str]]:
+        """Return the subject of the peer's certificate by attribute, empty without one."""
+        certificate = self.tls.getpeercert() if self.tls is not None else None
+        names: dict[str, list[str]] = {}
+        # The subject is a sequence of RDNs, each a sequence of (attribute, value).
+        subject = (certificate or {}).get("subject", ())
+        for rdn in cast("tuple[tuple[tuple[str, str], ...], ...]", subject):
+            for attribute, value in rdn:
+                names.setdefault(attribute, []).append(value)
+        return names
 
-        Raises `OSError`: the connection broke (`ssl.SSLError` included).
-        """
+    async def read(self, limit: int = 65536) -> bytes:
+        """Read at least one byte; empty at end of file. Cancellation-safe."""
         if self.pushed_back:
             data, self.pushed_back = self.pushed_back[:limit], self.pushed_back[limit:]
             return data
@@ -113,7 +123,7 @@ class SocketConnection:
                 await self._wait_ready(self.loop.add_reader, self.loop.remove_reader)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of `data`. Raises `OSError`: the connection broke."""
+        """Write all of `data`."""
         if not self.send(memoryview(data)):
             await self._drain()
 
@@ -209,8 +219,6 @@ class SocketConnection:
 
         The caller must not send again until `flush` has returned True. It may reuse the memory
         of `view` at once: the remainder is a copy.
-
-        Raises `OSError`: the connection broke.
         """
         if self.tls is not None:
             written = 0
@@ -225,10 +233,7 @@ class SocketConnection:
         return False
 
     def flush(self) -> bool:
-        """Send the remainder of an earlier `send`; return True when none is left.
-
-        Raises `OSError`: the connection broke.
-        """
+        """Send the remainder of an earlier `send`; return True when none is left."""
         while True:
             use_tls = self.tls is not None or bool(self._ciphertext)
             unsent = self._ciphertext if use_tls else self._plain_tail

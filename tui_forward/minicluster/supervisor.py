@@ -142,13 +142,7 @@ class FaultRouter:
         self._credentials = credentials
 
     async def handle(self, request: Request) -> Reply | None:
-        """Handle one request.
-
-        Raises:
-            UsageError: The request is invalid.
-            ApiError: A component rejects the request.
-            TransportError: A component does not respond.
-        """
+        """Handle one request. Raises `UsageError`, and the errors of `ControlClient.request`."""
         components = self._components
         fault = request.get("fault")
         match fault:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import cast
 
 from tui_forward.minicluster.apiserver.auth import Authenticator
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
@@ -44,8 +43,6 @@ class ApiServer:
         self._handler: RequestHandler | None = None
         self._not_stalled = asyncio.Event()
         self._not_stalled.set()
-
-    # -- connections ---------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start to listen. Raises `OSError`: the port is in use."""
@@ -94,8 +91,6 @@ class ApiServer:
         await self._not_stalled.wait()
         return await self._handler.handle(request)
 
-    # -- faults ----------------------------------------------------------------------------------
-
     def cut(self, target: str) -> int:
         """Reset "tunnels", "watches" or "all" connections; return their number."""
         count = self.long_running.reset_tunnels() if target in ("tunnels", "all") else 0
@@ -132,12 +127,6 @@ def _server_tls_context(config: ApiServerConfig) -> ssl.SSLContext | None:
 
 
 def _peer_of_certificate(transport: SocketConnection, address: str) -> Peer:
-    certificate = transport.tls.getpeercert() if transport.tls is not None else None
-    names: dict[str, list[str]] = {}
-    # The subject is a sequence of RDNs, each a sequence of (attribute, value).
-    subject = (certificate or {}).get("subject", ())
-    for rdn in cast("tuple[tuple[tuple[str, str], ...], ...]", subject):
-        for attribute, value in rdn:
-            names.setdefault(attribute, []).append(value)
+    names = transport.peer_names()
     user = names.get("commonName", [""])[0]
     return Peer(address, user, tuple(names.get("organizationName", ())))

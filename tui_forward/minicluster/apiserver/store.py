@@ -251,8 +251,6 @@ class Store:
         """Whether there are no objects."""
         return not any(table.items for table in self.tables.values())
 
-    # -- reading ---------------------------------------------------------------------------
-
     def get(self, resource: Resource, namespace: str, name: str) -> Item | None:
         """Return the newest version of an object."""
         return self.tables[resource].items.get(key_of(namespace, name))
@@ -313,8 +311,6 @@ class Store:
                 listeners.remove(listener)
 
         return unsubscribe
-
-    # -- writing ---------------------------------------------------------------------------
 
     def put(self, resource: Resource, item: Object) -> Item:
         """Create or replace an object and set its `resourceVersion`."""

@@ -100,8 +100,6 @@ class Watch:
         self._is_overrun = False  # the limit applies to later changes only
         self._unsubscribe = store.listen(resource, self._on_change)
 
-    # -- input -------------------------------------------------------------------------------
-
     def _push(self, line: bytes) -> None:
         self._lines.append(line)
         self._size += len(line)
@@ -167,8 +165,6 @@ class Watch:
         if kind == "Table":
             body["rows"] = []
         return msgspec.json.encode({"type": "BOOKMARK", "object": body}) + b"\n"
-
-    # -- output ------------------------------------------------------------------------------
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield lines until the timeout, `end`, or an overrun of the backlog."""

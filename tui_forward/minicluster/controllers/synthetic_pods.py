@@ -45,8 +45,6 @@ class SyntheticPods:
         self._managed: list[Object] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    # -- objects -------------------------------------------------------------------------------
-
     def populate(self) -> None:
         """Create nodes, namespaces, Deployments, ReplicaSets and pods, all in their final state."""
         if self._count:
@@ -164,8 +162,6 @@ class SyntheticPods:
             }
             raw = b"".join([values.get(piece, piece) for piece in pieces])
             self._store.put_raw(resources.PODS, raw)
-
-    # -- simulated kubelets --------------------------------------------------------------------
 
     async def run(self) -> None:
         """Simulate the kubelets of the virtual nodes, and churn, until canceled."""

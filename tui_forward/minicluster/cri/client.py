@@ -68,8 +68,6 @@ class RuntimeClient:
             raise CriError(error.details() or error.code().name, status=error.code()) from error
         return result
 
-    # -- runtime --
-
     async def version(self) -> cri.VersionResponse:
         """Return the name and version of the runtime."""
         return await self._call(cri.VersionRequest(version="v1"), cri.VersionResponse, 5.0)
@@ -176,8 +174,6 @@ class RuntimeClient:
         finally:
             call.cancel()
         raise CriError("event stream ended", status=grpc.StatusCode.UNAVAILABLE)
-
-    # -- images --
 
     async def image_status(self, image: str) -> cri.Image | None:
         """Return the image if it is on the node, else None."""

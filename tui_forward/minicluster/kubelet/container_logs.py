@@ -200,10 +200,7 @@ def _find_view(worker: PodWorker, container: str) -> ContainerView | None:
 
 
 def _log_path(worker: PodWorker, container: str, options: LogOptions, root: Path) -> Path:
-    """Return the log file of the requested incarnation.
-
-    Raises `RefusalError`: 400 or 404, with a kubelet's text.
-    """
+    """Return the log file of the requested incarnation, or refuse with a kubelet's text."""
     name = worker.pod["metadata"]["name"]
     view = _find_view(worker, container)
     if view is None:

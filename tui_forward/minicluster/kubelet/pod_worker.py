@@ -41,11 +41,11 @@ class PodWorker:
         self._config = dependencies.config
         self._root = dependencies.root
         self._on_end = on_end
-        self._uid: str = pod["metadata"]["uid"]
+        self.uid: str = pod["metadata"]["uid"]
         self._removed = False
         self._woken = asyncio.Event()
         self._sync_at: float | None = None
-        self._runtime_pod = RuntimePod(dependencies, self._uid)
+        self._runtime_pod = RuntimePod(dependencies, self.uid)
         self._starter = ContainerStarter(dependencies, self._runtime_pod, self._schedule)
         self._probes = ProbeManager(dependencies.prober, self.wake)
         self._status_manager = StatusManager(dependencies.api, pod)
@@ -55,11 +55,6 @@ class PodWorker:
     def name(self) -> tuple[str, str]:
         """Namespace and name."""
         return self.pod["metadata"]["namespace"], self.pod["metadata"]["name"]
-
-    @property
-    def uid(self) -> str:
-        """UID."""
-        return self._uid
 
     def update(self, pod: Object) -> None:
         """Replace the Pod object, and sync if its spec or metadata changed."""
@@ -106,8 +101,6 @@ class PodWorker:
     async def _close_parts(self) -> None:
         await self._probes.close()
         await self._status_manager.close()
-
-    # -- the sync loop --
 
     async def _run(self) -> None:
         retry_s = _RETRY_S[0]
@@ -201,8 +194,6 @@ class PodWorker:
         self._status_manager.report(
             pod_status.build(self.pod, self.view, host_ip=self._config.listen, now_s=time.time())
         )
-
-    # -- termination --
 
     def _grace_s(self) -> int:
         if self._removed:

@@ -75,15 +75,9 @@ class KubeletServer:
             connection.close()
 
     def _authorize(self, connection: SocketConnection, request: HttpRequest) -> None:
-        certificate: dict[str, Any] = {}
-        if connection.tls is not None:
-            certificate = dict(connection.tls.getpeercert() or {})
-        if not certificate:
+        subject = connection.peer_names()
+        if not subject:
             raise RefusalError(encode_response(401, "Unauthorized"))
-        subject: dict[str, list[str]] = {}
-        for part in certificate.get("subject", ()):
-            for key, value in part:
-                subject.setdefault(key, []).append(value)
         groups = subject.get("organizationName", [])
         if not set(groups) & set(self._kubelet.config.allowed_groups):
             user = (subject.get("commonName") or [""])[0]

@@ -6,11 +6,12 @@ nothing of Kubernetes but labels and annotations, which it returns unchanged.
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from typing import Final
 
 import grpc
@@ -22,7 +23,6 @@ from tui_forward.minicluster.runtime.apps import registry
 from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.container_events import ContainerEvents
 from tui_forward.minicluster.runtime.dialer import Dialer
-from tui_forward.minicluster.runtime.pod_ip_pool import PodIpPool
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import (
     PortForwardRequest,
@@ -70,8 +70,6 @@ class EmbeddedRuntime:
                 ]
             )
         )
-
-    # -- sandboxes --
 
     async def run_pod_sandbox(self, request: cri.RunPodSandboxRequest) -> cri.RunPodSandboxResponse:
         """Create a sandbox with a network of its own."""
@@ -128,8 +126,6 @@ class EmbeddedRuntime:
             for sandbox in self._shim.sandboxes.values()
         ]
         return cri.ListPodSandboxResponse(items=[entry for entry in entries if entry is not None])
-
-    # -- containers --
 
     async def create_container(
         self, request: cri.CreateContainerRequest
@@ -251,8 +247,6 @@ class EmbeddedRuntime:
         """Yield container events from now on."""
         return self._events.subscribe()
 
-    # -- streaming --
-
     async def port_forward(self, request: cri.PortForwardRequest) -> cri.PortForwardResponse:
         """Return a streaming URL for one port-forward."""
         sandbox = self._shim.sandboxes.get(request.pod_sandbox_id)
@@ -270,8 +264,6 @@ class EmbeddedRuntime:
         except TooManyTokensError as error:
             raise CriError(error.message, status=grpc.StatusCode.RESOURCE_EXHAUSTED) from error
         return cri.PortForwardResponse(url=self._streaming.url(token))
-
-    # -- helpers --
 
     async def _request(self, request: shim_protocol.Request) -> None:
         try:
@@ -319,3 +311,25 @@ def _require_app(image: str) -> str:
             f'failed to resolve image "{image}": not found', status=grpc.StatusCode.NOT_FOUND
         )
     return app
+
+
+class PodIpPool:
+    """The addresses of a network without its first two and its last."""
+
+    def __init__(self, cidr: str) -> None:
+        self._network = ipaddress.ip_network(cidr, strict=False)
+        self._last = 1
+
+    def assign(self, used: Container[str]) -> str:
+        """Return the next address that is not in use.
+
+        Raises `CriError`: all addresses are in use.
+        """
+        size = max(self._network.num_addresses - 3, 1)
+        for step in range(size):
+            number = (self._last - 1 + step) % size + 2
+            address = str(self._network[number])
+            if address not in used:
+                self._last = number
+                return address
+        raise CriError("no IP addresses available in range set")

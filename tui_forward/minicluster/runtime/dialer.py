@@ -128,10 +128,7 @@ class Dialer:
     def _open(
         self, sandbox: shim_protocol.Sandbox, family: socket.AddressFamily, port: int
     ) -> tuple[socket.socket, shim_protocol.Address]:
-        """Return a socket in the pod's network and the address to connect to.
-
-        Raises `OSError`: there is no such port; the error is that of a failed connect.
-        """
+        """Return a socket in the pod's network and the address; fail like a connect."""
         if self._behavior.refuse:
             raise _os_error(errno.ECONNREFUSED)
         address: shim_protocol.Address

@@ -34,10 +34,7 @@ class RuntimeFaults:
         self._stall_timer: asyncio.TimerHandle | None = None
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Inject or end one fault.
-
-        Raises `UsageError`: the request is invalid or cannot be carried out.
-        """
+        """Inject or end one fault. Raises `UsageError`: the request cannot be carried out."""
         match request.get("fault"):
             case "status":
                 return self._status()

@@ -63,8 +63,6 @@ class Shim:
         self._processes = ContainerProcesses(self._selector, self._send_container)
         self._ending = False
 
-    # -- the event loop --
-
     def run(self) -> None:
         """Serve until requested to end, or until the owner has ended."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -122,8 +120,6 @@ class Shim:
         self._selector.register(descriptor, selectors.EVENT_READ, self._end_on_signal)
         return descriptor
 
-    # -- clients --
-
     def _accept(self, listener: socket.socket) -> None:
         sock, _ = listener.accept()
         sock.settimeout(_SEND_TIMEOUT_S)
@@ -173,8 +169,6 @@ class Shim:
 
     def _send_container(self, container: Container) -> None:
         self._broadcast(shim_protocol.ContainerChanged(container=container))
-
-    # -- requests --
 
     def _carry_out(self, request: shim_protocol.AnyRequest) -> None:
         match request:

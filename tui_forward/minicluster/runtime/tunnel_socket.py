@@ -59,8 +59,6 @@ class TunnelSocket:
         self._delayed_in = _DelayQueue(self._loop, self._deliver_delayed)
         self._delayed_out = _DelayQueue(self._loop, self._send_delayed)
 
-    # -- receiving --
-
     def pause(self) -> None:
         """Stop reading."""
         self._paused = True
@@ -104,8 +102,6 @@ class TunnelSocket:
     def _deliver_delayed(self, data: bytes) -> None:
         self._on_data(memoryview(data))
         self._update_reading()
-
-    # -- sending --
 
     @property
     def can_send(self) -> bool:
@@ -167,8 +163,6 @@ class TunnelSocket:
         buffers, self._unsent = self._unsent, []
         self._write(buffers)
         self._on_writable()
-
-    # -- faults and the end --
 
     def stall(self, *, on: bool) -> None:
         """Fault: read and write nothing, and close nothing."""
