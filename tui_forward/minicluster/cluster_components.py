@@ -25,25 +25,18 @@ RUNTIMES = ("embedded", "relay", "containerd")
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Options of an embedded cluster; `ApiServerConfig` describes the others.
+    """Options of an embedded cluster; `ApiServerConfig` describes the others."""
 
-    Attributes:
-        folder: Folder for all files; None for a temporary one.
-        runtime: One of `RUNTIMES`.
-        plain_http: Serve the API without TLS and treat every user as the administrator.
-        settle: Wait until every pod that can run is ready.
-    """
-
-    folder: Path | None = None
+    folder: Path | None = None  # folder for all files; None for a temporary one
     port: int = 0
-    runtime: str = "embedded"
+    runtime: str = "embedded"  # one of `RUNTIMES`
     nodes: tuple[str, ...] = ("node-a", "node-b")
     pods: int = 0
     churn: float = 0.0
     seed: int | None = None
-    plain_http: bool = False
+    plain_http: bool = False  # serve the API without TLS and treat every user as the administrator
     workloads: bool = True
-    settle: bool = True
+    settle: bool = True  # wait until every pod that can run is ready
     containerd_socket: str = "/run/containerd/containerd.sock"
     replace_delay_s: float = 0.0
 
@@ -63,11 +56,7 @@ Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY13
 
 
 class ClusterComponents:
-    """The API server, and a kubelet and a runtime per node.
-
-    Attributes:
-        runtimes: Runtimes by node; empty for containerd.
-    """
+    """The API server, and a kubelet and a runtime per node."""
 
     def __init__(
         self,
@@ -86,7 +75,7 @@ class ClusterComponents:
         self._openssl_conf = folder.path / "etc" / "openssl.cnf"
         write_private_file(self._openssl_conf, _OPENSSL_CONF.encode())
         self.kubelets: dict[str, ComponentProcess] = {}
-        self.runtimes: dict[str, ComponentProcess] = {}
+        self.runtimes: dict[str, ComponentProcess] = {}  # runtimes by node; empty for containerd
         for number, node in enumerate(options.nodes, 1):
             node_folder = folder.node_folder(node)
             endpoint = f"unix://{options.containerd_socket}"
@@ -188,11 +177,7 @@ class ClusterComponents:
         return [self.apiserver, *self.kubelets.values(), *self.runtimes.values()]
 
     async def start(self) -> None:
-        """Start all components at once; they wait for each other.
-
-        Raises:
-            ExceptionGroup: Contains a `TransportError` for each component that failed to start.
-        """
+        """Start all components at once; raise a group with a `TransportError` per failed one."""
         async with asyncio.TaskGroup() as group:
             for component in self._all():
                 group.create_task(component.start())
@@ -207,20 +192,14 @@ class ClusterComponents:
         await asyncio.gather(*(each.stop() for each in self._all()), return_exceptions=True)
 
     def group(self, name: str) -> dict[str, ComponentProcess]:
-        """Return the kubelets or runtimes by node.
-
-        Raises `UsageError`: there is no such component.
-        """
+        """Return the kubelets or runtimes by node. Raises `UsageError`: no such component."""
         groups = {"kubelet": self.kubelets, "runtime": self.runtimes}
         if name not in groups:
             raise UsageError(f"unknown component {name!r}")
         return groups[name]
 
     def select(self, name: str, node: str) -> list[ComponentProcess]:
-        """Return the components of a kind, on one node or on all if it is empty.
-
-        Raises `UsageError`: there is no such component.
-        """
+        """Return the components of a kind, on one node or on all. Raises `UsageError`: none."""
         if name == "apiserver":
             return [self.apiserver]
         selected = [each for at, each in self.group(name).items() if node in ("", at)]

@@ -57,9 +57,6 @@ class ClusterCredentials:
     """Writes and rotates the credentials of a cluster.
 
     Without an authority, the server has no TLS and the administrator no certificate.
-
-    Attributes:
-        tokens_path: The API server's file of tokens.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class ClusterCredentials:
     ) -> None:
         self._kubeconfig_path = folder.kubeconfig
         tokens_folder = folder.path / "tokens"
-        self.tokens_path = tokens_folder / "tokens.json"
+        self.tokens_path = tokens_folder / "tokens.json"  # the API server's file of tokens
         self._cluster = {"server": server}
         self._admin: dict[str, str] = {}
         if authority is not None:
@@ -116,10 +113,7 @@ class ClusterCredentials:
         write_private_file(self._kubeconfig_path, _to_yaml(kubeconfig).encode())
 
     def rotate(self, name: str) -> list[str]:
-        """Replace the tokens of a user or context (of all if empty); return the contexts.
-
-        Raises `UsageError`: there is no such user or context.
-        """
+        """Replace the tokens of a user or context (of all if empty); return the contexts."""
         accounts = [each for each in self._accounts if name in ("", each.user, each.context)]
         if not accounts:
             raise UsageError(f"unknown user {name!r}")

@@ -77,10 +77,7 @@ class ClusterFolder:
         return self._socket_folder / f"{name}.sock"
 
     def node_folder(self, node: str) -> Path:
-        """Create the state folder of a node's kubelet and runtime.
-
-        It is next to the sockets, since the runtime creates sockets in it.
-        """
+        """Create a node's state folder, next to the sockets: the runtime creates some in it."""
         folder = self._socket_folder / node
         self._created_paths.append(folder)
         for name in ("kubelet", "runtime"):

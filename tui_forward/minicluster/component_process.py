@@ -33,7 +33,6 @@ class ComponentProcess:
 
     Attributes:
         ready: The latest ready line; empty while the component is stopped.
-        restarts: Number of restarts after crashes.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class ComponentProcess:
     ) -> None:
         self.name = name
         self.ready: dict[str, Any] = {}
-        self.restarts = 0
+        self.restarts = 0  # number of restarts after crashes
         self._module = module
         self._config = config
         self._log = log
@@ -87,10 +86,7 @@ class ComponentProcess:
             await self._terminate(kill=kill)
 
     async def restart(self, *, down_s: float = 0.0, kill: bool = False) -> None:
-        """Stop the component, wait, and start it again.
-
-        Raises `TransportError`: it did not start; see `start`.
-        """
+        """Stop the component, wait, and start it again. Raises the errors of `start`."""
         await self.stop(kill=kill)
         await asyncio.sleep(down_s)
         await self.start()

@@ -36,48 +36,33 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     Its ready line: ``{"ready": true, "port": 6443}``.
 
     Attributes:
-        listen: Address to listen on.
-        port: Port to listen on; 0 for any free port.
         tls: Serving certificate; `ca` verifies client certificates. None serves plain HTTP.
-        kubelet_tls: Client certificate for the kubelets; `ca` verifies their certificates.
-        control: Path of the control socket.
-        state: File that stores all objects across restarts.
-        tokens: File with a JSON array of `TokenUser`; reloaded when it changes.
         cleanup_paths: Files and folders to remove if the supervisor dies before it does.
         nodes: Names of the nodes with a kubelet; the scheduler waits for them after a start.
-        workloads: Whether to create the sample workloads in a new cluster.
-        pods: Number of synthetic pods.
-        churn: Changes of synthetic pods per second.
-        seed: Seed of names, UIDs and addresses; None for random ones.
-        replace_delay_s: How long controllers wait before they replace a pod.
-        history: Number of changes of each resource that watches can start from.
     """
 
-    port: int = 0
-    listen: str = "127.0.0.1"
+    port: int = 0  # port to listen on; 0 for any free port
+    listen: str = "127.0.0.1"  # address to listen on
     tls: TlsFiles | None = None
-    kubelet_tls: TlsFiles
-    control: str
-    state: str
-    tokens: str
+    kubelet_tls: TlsFiles  # client certificate for the kubelets; `ca` verifies their certificates
+    control: str  # path of the control socket
+    state: str  # file that stores all objects across restarts
+    tokens: str  # file with a JSON array of `TokenUser`; reloaded when it changes
     cleanup_paths: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ("node-a", "node-b")
-    workloads: bool = True
-    pods: int = 0
-    churn: float = 0.0
-    seed: int | None = None
-    replace_delay_s: float = 0.0
-    history: int = 4096
+    workloads: bool = True  # whether to create the sample workloads in a new cluster
+    pods: int = 0  # number of synthetic pods
+    churn: float = 0.0  # changes of synthetic pods per second
+    seed: int | None = None  # seed of names, UIDs and addresses; None for random ones
+    replace_delay_s: float = 0.0  # how long controllers wait before they replace a pod
+    history: int = 4096  # number of changes of each resource that watches can start from
 
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 def load(path: str | Path, kind: type[ConfigT]) -> ConfigT:
-    """Read the configuration of a component.
-
-    Raises `ConfigError`: the file is missing or does not match `kind`.
-    """
+    """Read the configuration of a component. Raises `ConfigError`: not a valid file."""
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:

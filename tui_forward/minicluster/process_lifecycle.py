@@ -51,14 +51,10 @@ def signal_on_parent_death(signum: int = signal.SIGTERM) -> None:
 
 
 class Lifetime:
-    """The lifetime of a component.
-
-    Attributes:
-        ending: Set when the component must end.
-    """
+    """The lifetime of a component."""
 
     def __init__(self) -> None:
-        self.ending = asyncio.Event()
+        self.ending = asyncio.Event()  # set when the component must end
         self._orphaned = False
         self._parent = os.getppid()
 

@@ -39,10 +39,6 @@ class RelayDirection:
         forward: Called with a buffer and a size: `HEADROOM` free bytes, then that many bytes of
             data. Returns False if the sink is full.
         on_end: Called at the end of `source` and on an error of either connection.
-
-    Attributes:
-        byte_count: Bytes read so far.
-        delay_s: Delay of every byte; set by fault injection only.
     """
 
     def __init__(
@@ -64,8 +60,8 @@ class RelayDirection:
         self._delayed: deque[tuple[float, memoryview]] = deque()
         self._delayed_size = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.byte_count = 0
-        self.delay_s = 0.0
+        self.byte_count = 0  # bytes read so far
+        self.delay_s = 0.0  # delay of every byte; set by fault injection only
 
     def start(self) -> None:
         """Move bytes until `stop`."""

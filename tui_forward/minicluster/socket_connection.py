@@ -44,10 +44,6 @@ class SocketConnection:
     (`read_into`, `send`, `flush`) with the loop's `add_reader` and `add_writer` for bulk data.
     All raise `OSError` (or `ssl.SSLError`) when the connection breaks. A connection belongs to
     one event loop and is not thread-safe.
-
-    Attributes:
-        tls: The TLS session after `start_tls`, else None.
-        pushed_back: Bytes that the next read returns before those of the socket.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -56,9 +52,9 @@ class SocketConnection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.loop = asyncio.get_running_loop()
-        self.tls: ssl.SSLObject | None = None
+        self.tls: ssl.SSLObject | None = None  # the TLS session after `start_tls`, else None
         self.closed = False
-        self.pushed_back = b""
+        self.pushed_back = b""  # bytes that the next read returns before those of the socket
         self._eof = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()

@@ -117,10 +117,7 @@ class ClusterSupervisor:
 
 
 def _reserve_port(port: int) -> socket.socket:
-    """Bind a port without listening, so that the API server can bind it again after a restart.
-
-    Raises `ConfigError`: the port is in use.
-    """
+    """Bind a port without listening, so that the API server can bind it after a restart."""
     reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -37,35 +37,25 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a request is authorized by.
+    """What a request is authorized by."""
 
-    Attributes:
-        verb: `get`, `list`, … for resources; the method in lower case for paths.
-        path: Path of a request that is not for a resource; the other fields are then empty.
-        resource: Plural, followed by a slash and the subresource if any.
-    """
-
-    verb: str
-    path: str = ""
+    verb: str  # `get`, `list`, … for resources; the method in lower case for paths
+    path: str = ""  # path of a request that is not for a resource; the other fields are then empty
     group: str = ""
-    resource: str = ""
+    resource: str = ""  # plural, followed by a slash and the subresource if any
     namespace: str = ""
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allows `verbs` on `resources` (with subresource) for users and groups; `*` matches any.
-
-    Attributes:
-        namespace: Namespace of the rule; empty for all and for the cluster scope.
-    """
+    """Allows `verbs` on `resources` (with subresource) for users and groups; `*` matches any."""
 
     subjects: frozenset[str]
     verbs: frozenset[str]
     resources: frozenset[str]
     groups: frozenset[str] = frozenset({""})
-    namespace: str = ""
+    namespace: str = ""  # namespace of the rule; empty for all and for the cluster scope
 
     def applies_to(self, user: User) -> bool:
         """Return whether the user or one of its groups is a subject of this rule."""

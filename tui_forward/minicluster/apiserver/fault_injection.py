@@ -30,20 +30,15 @@ class Faults:
     """The faults in force.
 
     Attributes:
-        refusal: Error response to port-forward requests.
         disabled: Disabled transports with the status of the response.
-        gone: Number of watches and continued lists that are answered with HTTP 410.
-        delay_s: Delay of every byte of a tunnel.
-        stalled: "tunnels", "watches", "all", or empty.
-        go_framing: Write WebSocket tunnels field by field, as Go does.
     """
 
-    refusal: Refusal | None = None
+    refusal: Refusal | None = None  # error response to port-forward requests
     disabled: dict[str, int] = field(default_factory=dict)
-    gone: int = 0
-    delay_s: float = 0.0
-    stalled: str = ""
-    go_framing: bool = False
+    gone: int = 0  # number of watches and continued lists that are answered with HTTP 410
+    delay_s: float = 0.0  # delay of every byte of a tunnel
+    stalled: str = ""  # "tunnels", "watches", "all", or empty
+    go_framing: bool = False  # write WebSocket tunnels field by field, as Go does
 
     def clear(self) -> None:
         """End all faults."""

@@ -39,11 +39,10 @@ class MediaType:
     Attributes:
         kind: Empty for plain objects, else "Table", "PartialObjectMetadata" or
             "PartialObjectMetadataList".
-        version: Version of `meta.k8s.io`.
     """
 
     kind: str = ""
-    version: str = "v1"
+    version: str = "v1"  # version of `meta.k8s.io`
 
 
 _PLAIN = MediaType()
@@ -116,18 +115,12 @@ def _decode_token(text: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The objects of a collection that a request selects.
-
-    Attributes:
-        namespace: Their namespace; empty for all.
-        labels: Label selector; None for all.
-        fields: Field selector; None for all.
-    """
+    """The objects of a collection that a request selects."""
 
     resource: Resource
-    namespace: str = ""
-    labels: LabelTest | None = None
-    fields: FieldTest | None = None
+    namespace: str = ""  # their namespace; empty for all
+    labels: LabelTest | None = None  # label selector; None for all
+    fields: FieldTest | None = None  # field selector; None for all
 
     @classmethod
     def from_request(

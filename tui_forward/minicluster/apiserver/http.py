@@ -34,34 +34,22 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The client of a connection.
+    """The client of a connection."""
 
-    Attributes:
-        address: Its IP address, for `X-Forwarded-For`.
-        user: Common name of its verified certificate, else empty.
-        groups: Organizations of its certificate.
-    """
-
-    address: str = ""
-    user: str = ""
-    groups: tuple[str, ...] = ()
+    address: str = ""  # its IP address, for `X-Forwarded-For`
+    user: str = ""  # common name of its verified certificate, else empty
+    groups: tuple[str, ...] = ()  # organizations of its certificate
 
 
 @dataclass(slots=True)
 class Request:
-    """A request with its body.
-
-    Attributes:
-        path: Decoded path without query.
-        query: Decoded parameters; a parameter may repeat.
-        headers: Headers in order; names are in lower case.
-    """
+    """A request with its body."""
 
     method: str
     target: str
-    path: str
-    query: Mapping[str, list[str]]
-    headers: list[tuple[str, str]]
+    path: str  # decoded path without query
+    query: Mapping[str, list[str]]  # decoded parameters; a parameter may repeat
+    headers: list[tuple[str, str]]  # headers in order; names are in lower case
     body: bytes
     peer: Peer
 
@@ -156,18 +144,13 @@ Handler = Callable[[Request], Awaitable[HandlerResult]]
 
 @dataclass(eq=False)
 class HttpConnection:
-    """The connection of one client.
-
-    Attributes:
-        is_streaming: Whether a `StreamingResponse` is being sent.
-        is_hijacked: Whether a `Hijack` owns the connection.
-    """
+    """The connection of one client."""
 
     transport: SocketConnection
     peer: Peer
     handler: Handler
-    is_streaming: bool = False
-    is_hijacked: bool = False
+    is_streaming: bool = False  # whether a `StreamingResponse` is being sent
+    is_hijacked: bool = False  # whether a `Hijack` owns the connection
     _http: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
 
     async def run(self) -> None:

@@ -39,17 +39,12 @@ class Backend:
 
 @dataclass(slots=True)
 class ResponseHead:
-    """Status and headers of a response.
+    """Status and headers of a response."""
 
-    Attributes:
-        raw: The received bytes, including the blank line.
-        length: Content-Length; None if the body ends with the connection.
-    """
-
-    raw: bytes
+    raw: bytes  # the received bytes, including the blank line
     status: int
     headers: list[tuple[str, str]]
-    length: int | None
+    length: int | None  # Content-Length; None if the body ends with the connection
     chunked: bool
 
     def header(self, name: str) -> str:

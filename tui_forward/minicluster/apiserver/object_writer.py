@@ -184,14 +184,7 @@ class ObjectWriter:
         *,
         dry_run: bool = False,
     ) -> tuple[Item, bool]:
-        """Delete an object, or start its graceful deletion.
-
-        Returns:
-            The object's last state, and whether it is deleted.
-
-        Raises:
-            StatusError: 404, or 409 if a precondition fails.
-        """
+        """Delete an object, or start to; return its last state and whether it is deleted."""
         options = options or {}
         current = self._get(resource, namespace, name)
         check_preconditions(current, options.get("preconditions") or {})

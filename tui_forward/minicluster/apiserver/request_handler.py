@@ -94,15 +94,10 @@ class LongRunningRequests:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The objects that a request is for.
-
-    Attributes:
-        verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
-            `deletecollection`.
-    """
+    """The objects that a request is for."""
 
     resource: Resource
-    verb: str
+    verb: str  # `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`
     namespace: str = ""
     name: str = ""
     subresource: str = ""
@@ -183,10 +178,7 @@ class RequestHandler:
         self._portforward = PortForward(self._store, kubelets, faults, long_running.add_tunnel)
 
     async def handle(self, request: Request) -> HandlerResult:
-        """Return the response to a request; a `StatusError` becomes a response.
-
-        Raises `OSError`: a connection failed.
-        """
+        """Return the response to a request; a `StatusError` becomes a response."""
         try:
             user = auth.impersonate(self._authenticate(request), request)
             target = self._route(request, user)

@@ -103,11 +103,7 @@ def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
 
 
 def parse_fields(text: str, is_selectable: Callable[[str], bool]) -> FieldTest | None:
-    """Return the test of a field selector; None if it matches everything.
-
-    Raises:
-        StatusError: 400 for an unsupported field or a malformed selector.
-    """
+    """Return the test of a field selector; None if it matches everything."""
     terms: list[tuple[str, str, bool]] = []
     for part in text.split(","):
         if not part.strip():

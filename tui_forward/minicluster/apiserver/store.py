@@ -75,10 +75,7 @@ class Item:
     """One version of an object; immutable.
 
     Attributes:
-        raw: The object's JSON without `kind` and `apiVersion`.
-        owners: UIDs of its owners.
         controller: UID of the owner that controls it, or empty.
-        deleting: Whether it has a deletion timestamp.
         node: `spec.nodeName` of a pod.
     """
 
@@ -103,14 +100,14 @@ class Item:
         metadata = envelope.metadata
         self.resource = resource
         self.version = version
-        self.raw = raw
+        self.raw = raw  # the object's JSON without `kind` and `apiVersion`
         self.namespace = metadata.namespace
         self.name = metadata.name
         self.uid = metadata.uid
         self.labels = metadata.labels or {}
-        self.owners = tuple(owner.uid for owner in metadata.owners)
+        self.owners = tuple(owner.uid for owner in metadata.owners)  # UIDs of its owners
         self.controller = next((owner.uid for owner in metadata.owners if owner.controller), "")
-        self.deleting = bool(metadata.deletion)
+        self.deleting = bool(metadata.deletion)  # whether it has a deletion timestamp
         self.node = envelope.spec.node if envelope.spec is not None else ""
         self.key = key_of(metadata.namespace, metadata.name)
         self._fields: dict[str, str] | None = None
@@ -142,20 +139,14 @@ class Item:
 
 
 class Change:
-    """One change of an object.
-
-    Attributes:
-        type: ADDED, MODIFIED or DELETED.
-        item: The new version; for DELETED the last state with the deletion's version.
-        before: The replaced version; None for ADDED.
-    """
+    """One change of an object."""
 
     __slots__ = ("_line", "before", "item", "type")
 
     def __init__(self, kind: str, item: Item, before: Item | None) -> None:
-        self.type = kind
-        self.item = item
-        self.before = before
+        self.type = kind  # ADDED, MODIFIED or DELETED
+        self.item = item  # the new version; for DELETED the last state with the deletion's version
+        self.before = before  # the replaced version; None for ADDED
         self._line: bytes | None = None
 
     @property
@@ -183,17 +174,14 @@ class Table:
     """The objects of one resource and their history.
 
     Attributes:
-        items: Objects by key.
-        keys: The sorted keys.
-        changes: The latest changes.
         compacted: The newest version that is no longer in `changes`; watches cannot start before.
     """
 
     def __init__(self, resource: Resource, history: int) -> None:
         self.resource = resource
-        self.items: dict[str, Item] = {}
-        self.keys: list[str] = []
-        self.changes: deque[Change] = deque(maxlen=history)
+        self.items: dict[str, Item] = {}  # objects by key
+        self.keys: list[str] = []  # the sorted keys
+        self.changes: deque[Change] = deque(maxlen=history)  # the latest changes
         self.listeners: list[Listener] = []
         self.compacted = 0
 
@@ -361,10 +349,7 @@ class Store:
 
     @contextlib.contextmanager
     def bulk(self) -> Iterator[None]:
-        """Write the journal once after many changes instead of after each of them.
-
-        The changes are lost if the process ends before.
-        """
+        """Write the journal once, at the end of the body, which must not be killed before."""
         journal, self._journal = self._journal, None
         try:
             yield

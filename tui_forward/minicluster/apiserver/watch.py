@@ -41,9 +41,6 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 class Watch:
     """A running watch.
 
-    Attributes:
-        on_close: Called when the watch closes.
-
     Raises:
         StatusError: 400, 406, or 410 if the version is compacted.
     """
@@ -80,7 +77,7 @@ class Watch:
         self._ending = False
         self._not_stalled = asyncio.Event()
         self._not_stalled.set()
-        self.on_close: Callable[[], object] = lambda: None
+        self.on_close: Callable[[], object] = lambda: None  # called when the watch closes
         resource = selection.resource
         # No change may occur between these lines and `listen`.
         changes: list[Change] = []

@@ -229,10 +229,7 @@ class ControllerContext:
         self._pod_lost_at: dict[str, float] = {}
 
     def all_nodes_started(self, ready: set[str]) -> bool:
-        """Return whether all nodes have become ready once, or the wait for them is over.
-
-        Without this wait the first node to start would get every pod.
-        """
+        """Return whether all nodes have been ready, so that the first does not get every pod."""
         self._missing_nodes -= ready
         if self._missing_nodes and time.monotonic() < self._nodes_deadline:
             return False

@@ -38,10 +38,7 @@ class LogOptions:
 
     @classmethod
     def parse(cls, query: dict[str, list[str]]) -> LogOptions:
-        """Return the options of a query string.
-
-        Raises `UsageError`: a number or time is malformed.
-        """
+        """Return the options of a query string. Raises `UsageError`: malformed number or time."""
 
         def first(key: str) -> str:
             return query.get(key, [""])[0]

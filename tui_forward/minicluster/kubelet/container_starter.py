@@ -104,10 +104,7 @@ class ContainerStarter:
         self._pull_backoff = PullBackoff(dependencies.config)
 
     async def start_due(self, pod: Object, view: PodView, sandbox: cri.PodSandbox) -> bool:
-        """Start containers that are due; return whether any was started.
-
-        Init containers run one after the other, before all others.
-        """
+        """Start containers that are due, init containers first; return whether any was started."""
         for container, init in zip(
             pod["spec"].get("initContainers") or (), view.init_containers, strict=True
         ):

@@ -27,17 +27,13 @@ _EMBEDDED_RUNTIME = "minicluster"
 
 
 class Kubelet:
-    """Pod workers of a node and what wakes them.
-
-    Attributes:
-        runtime_version: `name://version`, after `connect`.
-    """
+    """Pod workers of a node and what wakes them."""
 
     def __init__(self, config: KubeletConfig, api: ApiClient, runtime: RuntimeClient) -> None:
         self.config = config
         self.runtime = runtime
         self.workers: dict[str, PodWorker] = {}
-        self.runtime_version = ""
+        self.runtime_version = ""  # `name://version`, after `connect`
         self.source = PodSource(api, config.node, self._pod_changed, self._pod_removed)
         self._api = api
         self._dependencies: Dependencies | None = None

@@ -86,10 +86,7 @@ class NodeReporter:
                 raise
 
     async def report(self) -> None:
-        """Report the status once.
-
-        Raises `ApiError`: an error status; `TransportError`: no response.
-        """
+        """Report the status once. Raises the errors of `ApiClient.request`."""
         path = f"/api/v1/nodes/{quote(self._config.node)}/status"
         body: Object = {"status": self._status()}
         await self._api.request("PATCH", path, body, content_type=MERGE_PATCH)

@@ -17,23 +17,17 @@ class ContainerView:
     """One container of a pod, across its incarnations.
 
     Attributes:
-        name: Name in the pod.
-        image: As in the pod.
-        current: The newest incarnation, None before the first.
-        previous: The incarnation before it.
         waiting: (reason, message) while it should run and cannot yet; takes precedence over
             an exited `current`.
-        ready: Whether its readiness probe succeeds; counts only while it runs.
-        restarts: How often it was restarted.
     """
 
     name: str
-    image: str
-    current: cri.ContainerStatus | None = None
-    previous: cri.ContainerStatus | None = None
+    image: str  # as in the pod
+    current: cri.ContainerStatus | None = None  # the newest incarnation, None before the first
+    previous: cri.ContainerStatus | None = None  # the incarnation before it
     waiting: tuple[str, str] | None = None
-    ready: bool = False
-    restarts: int = 0
+    ready: bool = False  # whether its readiness probe succeeds; counts only while it runs
+    restarts: int = 0  # how often it was restarted
 
     @property
     def running(self) -> bool:
@@ -53,21 +47,13 @@ class ContainerView:
 
 @dataclass(slots=True)
 class PodView:
-    """State of a pod in the runtime.
+    """State of a pod in the runtime."""
 
-    Attributes:
-        sandbox_ready: Whether its sandbox is ready.
-        ip: Its address, empty without a sandbox.
-        containers: In the order of the pod's spec.
-        init_containers: In the order of the spec.
-        id_scheme: What container ids start with ("containerd").
-    """
-
-    sandbox_ready: bool = False
-    ip: str = ""
-    containers: list[ContainerView] = field(default_factory=list)
-    init_containers: list[ContainerView] = field(default_factory=list)
-    id_scheme: str = "containerd"
+    sandbox_ready: bool = False  # whether its sandbox is ready
+    ip: str = ""  # its address, empty without a sandbox
+    containers: list[ContainerView] = field(default_factory=list)  # in the order of the pod's spec
+    init_containers: list[ContainerView] = field(default_factory=list)  # in the order of the spec
+    id_scheme: str = "containerd"  # what container ids start with ("containerd")
 
     @property
     def initialized(self) -> bool:

@@ -38,10 +38,7 @@ _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 
 
 def parse_ports(request: HttpRequest) -> list[int]:
-    """Return the ports of a legacy WebSocket request, empty for any other.
-
-    Raises `RefusalError`: 400, as from `NewV4Options`.
-    """
+    """Return the ports of a legacy WebSocket request, else none; refuse as `NewV4Options` does."""
     if not is_websocket_upgrade(request.headers):
         return []
     texts = parse_qs(urlsplit(request.target).query, keep_blank_values=True).get("port", [])
@@ -61,10 +58,7 @@ def parse_ports(request: HttpRequest) -> list[int]:
 async def get_streaming_url(
     kubelet: Kubelet, request: HttpRequest, namespace: str, name: str, uid: str
 ) -> str:
-    """Return the runtime's URL for this request.
-
-    Raises `RefusalError`: there is no such pod, it is not running, or the runtime refused.
-    """
+    """Return the runtime's URL for this request, or refuse: no such pod, or not running."""
     ports = parse_ports(request)
     worker = kubelet.find(namespace, name)
     if worker is None:

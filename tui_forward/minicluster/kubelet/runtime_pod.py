@@ -20,17 +20,13 @@ from tui_forward.minicluster.kubelet.prober import Prober
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Clients and configuration of a kubelet.
-
-    Attributes:
-        id_scheme: What container ids start with ("containerd").
-    """
+    """Clients and configuration of a kubelet."""
 
     config: KubeletConfig
     api: ApiClient
     runtime: RuntimeClient
     prober: Prober
-    id_scheme: str
+    id_scheme: str  # what container ids start with ("containerd")
 
     @property
     def root(self) -> Path:
@@ -44,12 +40,11 @@ class RuntimeStatus:
 
     Attributes:
         containers: Status of each incarnation, by container name.
-        ip: Address of the ready sandbox, empty without one.
     """
 
     sandboxes: list[cri.PodSandbox]
     containers: dict[str, list[cri.ContainerStatus]] = field(default_factory=dict)
-    ip: str = ""
+    ip: str = ""  # address of the ready sandbox, empty without one
 
     @property
     def ready_sandbox(self) -> cri.PodSandbox | None:

@@ -36,18 +36,13 @@ _METHODS = {
 
 
 class KubeletServer:
-    """HTTPS server of one kubelet.
-
-    Attributes:
-        stalled: Fault: new port-forwards transfer no bytes.
-        delay_s: Fault: bytes of new port-forwards are delayed by this.
-    """
+    """HTTPS server of one kubelet."""
 
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
         self.relays: set[Relay] = set()
-        self.stalled = False
-        self.delay_s = 0.0
+        self.stalled = False  # fault: new port-forwards transfer no bytes
+        self.delay_s = 0.0  # fault: bytes of new port-forwards are delayed by this
         self.port_forwards_total = 0
         self.listener = Listener(self._serve)
         config = kubelet.config
@@ -206,10 +201,7 @@ def _read_port(path: Path) -> int:
 
 
 def start_on_previous_port(server: KubeletServer, config: KubeletConfig) -> None:
-    """Listen on the configured port, else on the previous one, else on any, and save it.
-
-    Raises `OSError`: the configured port is taken.
-    """
+    """Listen on the configured port, else on the previous one, else on any, and save it."""
     path = Path(config.state_dir) / "port"
     path.parent.mkdir(parents=True, exist_ok=True)
     listener = server.listener

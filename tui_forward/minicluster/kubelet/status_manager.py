@@ -46,10 +46,7 @@ class StatusManager:
                 await self._idle.wait()
 
     async def delete(self) -> None:
-        """Delete the Pod object: the last step of a graceful deletion.
-
-        Raises `ApiError`: an error status other than 404 and 409; `TransportError`: no response.
-        """
+        """Delete the Pod object, the last step of a graceful deletion, unless it is gone."""
         body: Object = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",

@@ -24,32 +24,24 @@ class RuntimeBehavior(msgspec.Struct, kw_only=True):
         failure_style: What follows a failed connection on the wire.
         backpressure: Five workers with 50 frames each, as in spdystream: one reader that stops
             stalls the whole tunnel. Off: only a bounded amount per connection is queued.
-        go_writes: Write each SPDY field separately, as Go does, instead of whole frames.
         drain_timeout_s: How long one direction of a connection may continue after the other
             has ended.
-        pair_timeout_s: How long half a pair waits for the other half.
-        idle_s: How long a tunnel may go without a frame.
-        token_life_s: How long a streaming URL is valid.
-        max_tokens: How many streaming URLs may be pending.
         no_protocol_status: Response to an upgrade without `X-Stream-Protocol-Version`: an empty
             200, as from old libraries, or 400.
-        dial_delay_s: Wait before dialing the application.
-        refuse: Refuse every connection without dialing.
-        crio_texts: Use CRI-O's error texts instead of containerd's.
     """
 
     failure_style: FailureStyle = FailureStyle.TEXT_THEN_FIN
     backpressure: bool = True
-    go_writes: bool = False
+    go_writes: bool = False  # write each SPDY field separately, as Go does, instead of whole frames
     drain_timeout_s: float = 1.0
-    pair_timeout_s: float = 30.0
-    idle_s: float = 4 * 3600.0
-    token_life_s: float = 60.0
-    max_tokens: int = 1000
+    pair_timeout_s: float = 30.0  # how long half a pair waits for the other half
+    idle_s: float = 4 * 3600.0  # how long a tunnel may go without a frame
+    token_life_s: float = 60.0  # how long a streaming URL is valid
+    max_tokens: int = 1000  # how many streaming URLs may be pending
     no_protocol_status: int = 200
-    dial_delay_s: float = 0.0
-    refuse: bool = False
-    crio_texts: bool = False
+    dial_delay_s: float = 0.0  # wait before dialing the application
+    refuse: bool = False  # refuse every connection without dialing
+    crio_texts: bool = False  # use CRI-O's error texts instead of containerd's
 
 
 class RuntimeConfig(msgspec.Struct, kw_only=True, frozen=True):
@@ -58,27 +50,17 @@ class RuntimeConfig(msgspec.Struct, kw_only=True, frozen=True):
     Its ready line: `{"ready": true, "pid": …, "streaming_port": …, "socket": "…"}`.
 
     Attributes:
-        state_dir: Folder of the shim's socket and log.
-        listen: Path of the unix socket of the CRI service.
-        control: Path of the control socket, empty for none.
-        owner_pid: The pods end when this process does; 0: the parent of this process.
-        driver: How applications are dialed.
-        network: Kind of pod network; None picks the best available.
-        pod_cidr: Addresses of the pods (/24 to /16).
-        streaming_host: Address of the streaming server.
-        streaming_port: Port of the streaming server; 0 picks a free one.
-        seed: Makes sandbox and container ids reproducible; None for random ones.
         behavior: Initial behavior of the streaming server.
     """
 
-    state_dir: str
-    listen: str
-    control: str = ""
-    owner_pid: int = 0
-    driver: DialMode = DialMode.EMBEDDED
-    network: NetworkKind | None = None
-    pod_cidr: str = "10.244.1.0/24"
-    streaming_host: str = "127.0.0.1"
-    streaming_port: int = 0
-    seed: int | None = None
+    state_dir: str  # folder of the shim's socket and log
+    listen: str  # path of the unix socket of the CRI service
+    control: str = ""  # path of the control socket, empty for none
+    owner_pid: int = 0  # the pods end when this process does; 0: the parent of this process
+    driver: DialMode = DialMode.EMBEDDED  # how applications are dialed
+    network: NetworkKind | None = None  # kind of pod network; None picks the best available
+    pod_cidr: str = "10.244.1.0/24"  # addresses of the pods (/24 to /16)
+    streaming_host: str = "127.0.0.1"  # address of the streaming server
+    streaming_port: int = 0  # port of the streaming server; 0 picks a free one
+    seed: int | None = None  # makes sandbox and container ids reproducible; None for random ones
     behavior: RuntimeBehavior = msgspec.field(default_factory=RuntimeBehavior)

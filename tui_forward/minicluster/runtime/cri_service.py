@@ -321,10 +321,7 @@ class PodIpPool:
         self._last = 1
 
     def assign(self, used: Container[str]) -> str:
-        """Return the next address that is not in use.
-
-        Raises `CriError`: all addresses are in use.
-        """
+        """Return the next address that is not in use. Raises `CriError`: all are."""
         size = max(self._network.num_addresses - 3, 1)
         for step in range(size):
             number = (self._last - 1 + step) % size + 2

@@ -57,14 +57,10 @@ def go_errno(number: int) -> str:
 
 @dataclass(slots=True)
 class DialedConnection:
-    """A connection to an application.
-
-    Attributes:
-        label: Name of the pod's network namespace in error texts.
-    """
+    """A connection to an application."""
 
     sock: socket.socket
-    label: str
+    label: str  # name of the pod's network namespace in error texts
     helper: asyncio.subprocess.Process | None = None
 
     def copy_error(self, operation: str, error: OSError, names: tuple[str, str]) -> str:
@@ -102,10 +98,7 @@ class Dialer:
         return sandbox
 
     async def dial(self, sandbox_id: str, port: int) -> DialedConnection:
-        """Connect to `port` in the pod.
-
-        Raises `DialError`: the connection failed, or there is no such pod.
-        """
+        """Connect to `port` in the pod. Raises `DialError`: it failed, or there is no such pod."""
         if self._behavior.dial_delay_s > 0:
             await asyncio.sleep(self._behavior.dial_delay_s)
         sandbox = self._ready_sandbox(sandbox_id)

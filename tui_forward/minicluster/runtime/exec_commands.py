@@ -17,10 +17,7 @@ from tui_forward.minicluster.runtime.dialer import Dialer, DialError
 async def run(
     command: list[str], container: shim_protocol.Container, dialer: Dialer, timeout_s: float
 ) -> cri.ExecSyncResponse:
-    """Run a command; a failed probe exits with 1 and writes the cause to stderr.
-
-    Raises `CriError`: there is no such command.
-    """
+    """Run a command; a failed probe exits with 1 and writes the cause to stderr."""
     name = command[0].rpartition("/")[2] if command else ""
     match [name, *command[1:]]:
         case ["true"]:

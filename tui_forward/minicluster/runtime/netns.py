@@ -3,7 +3,7 @@
 A namespace exists as long as a file descriptor of it is open or a process runs in it; nothing is
 mounted, so nothing is left behind. `setns` changes only the calling thread. All functions but
 `enter` are synchronous and restore the thread's namespace, even on failure, so an event loop can
-call them between two awaits.
+call them between two awaits. Missing privileges are `OSError`s.
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ def is_supported() -> bool:
 
 
 def create() -> int:
-    """Create a namespace with its loopback interface up; return a descriptor that keeps it.
-
-    Raises `OSError`: missing privileges, or the system has no namespaces.
-    """
+    """Create a namespace with an active loopback; return a descriptor that keeps it."""
     home = os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _check(_libc().unshare(_CLONE_NEWNET))
@@ -56,10 +53,7 @@ def create() -> int:
 
 
 def enter(namespace: int) -> None:
-    """Move the calling thread into a namespace permanently.
-
-    Raises `OSError`: missing privileges.
-    """
+    """Move the calling thread into a namespace permanently."""
     _setns(namespace)
 
 
@@ -74,10 +68,7 @@ class NamespaceSwitcher:
 
     @contextlib.contextmanager
     def inside(self, namespace: int) -> Iterator[None]:
-        """Run the body inside a namespace; it must not await.
-
-        Raises `OSError`: the namespace cannot be entered.
-        """
+        """Run the body inside a namespace; it must not await."""
         _setns(namespace)
         try:
             yield
@@ -135,10 +126,7 @@ class SandboxNetworks:
         return kind or self._default
 
     def attach(self, sandbox: Sandbox, label: str) -> None:
-        """Create the network of a sandbox and enter its address.
-
-        Raises `OSError`: the namespace cannot be created.
-        """
+        """Create the network of a sandbox and enter its address."""
         if sandbox.network is NetworkKind.NETNS:
             descriptor = netns.create()
             self._namespaces[sandbox.id] = descriptor

@@ -59,10 +59,7 @@ class ShimClient:
         ]
 
     async def start(self) -> None:
-        """Connect, after starting a shim if none is running.
-
-        Raises `ShimError`: the shim does not start.
-        """
+        """Connect, after starting a shim if none runs. Raises `ShimError`: it did not start."""
         reader = await self._connect()
         self._task = asyncio.create_task(self._run(reader), name="shim-client")
 

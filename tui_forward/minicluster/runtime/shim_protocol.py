@@ -29,25 +29,16 @@ class NetworkKind(StrEnum):
 
 
 class Sandbox(msgspec.Struct, kw_only=True):
-    """A pod sandbox.
-
-    Attributes:
-        config: The CRI's `PodSandboxConfig`, serialized.
-        created_at: Nanoseconds since the epoch, as everywhere in the CRI.
-        ip: Address of the pod in the cluster.
-        host: Address its applications listen on, without a network namespace.
-        netns: Path through which the namespace can be opened, empty without one.
-        label: Name of the namespace in error texts.
-    """
+    """A pod sandbox."""
 
     id: str
-    config: bytes
-    created_at: int
-    ip: str
+    config: bytes  # the CRI's `PodSandboxConfig`, serialized
+    created_at: int  # nanoseconds since the epoch, as everywhere in the CRI
+    ip: str  # address of the pod in the cluster
     network: NetworkKind
-    host: str
-    netns: str = ""
-    label: str = ""
+    host: str  # address its applications listen on, without a network namespace
+    netns: str = ""  # path through which the namespace can be opened, empty without one
+    label: str = ""  # name of the namespace in error texts
     ready: bool = True
 
 
@@ -55,23 +46,19 @@ class Container(msgspec.Struct, kw_only=True):
     """A container.
 
     Attributes:
-        config: The CRI's `ContainerConfig`, serialized.
-        log_path: Path of its log, empty for none.
-        pid: 0 unless it runs.
-        ready: Whether the application reported that it is ready to serve.
         listening: Address of each port of the pod, for networks that map ports.
     """
 
     id: str
     sandbox_id: str
-    config: bytes
+    config: bytes  # the CRI's `ContainerConfig`, serialized
     created_at: int
-    log_path: str = ""
+    log_path: str = ""  # path of its log, empty for none
     started_at: int = 0
     finished_at: int = 0
     exit_code: int = 0
-    pid: int = 0
-    ready: bool = False
+    pid: int = 0  # 0 unless it runs
+    ready: bool = False  # whether the application reported that it is ready to serve
     listening: dict[int, Address] = {}
 
     @property

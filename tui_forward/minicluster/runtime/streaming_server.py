@@ -112,12 +112,7 @@ _NO_SNIFF = (("X-Content-Type-Options", "nosniff"),)
 
 
 class StreamingServer:
-    """Server of `/portforward/<token>`.
-
-    Attributes:
-        stalled: Fault: new tunnels are stalled.
-        delay_s: Fault: bytes of new tunnels are delayed by this.
-    """
+    """Server of `/portforward/<token>`."""
 
     def __init__(self, dialer: Dialer, behavior: RuntimeBehavior) -> None:
         self._dialer = dialer
@@ -126,8 +121,8 @@ class StreamingServer:
         self.tokens = TokenCache(lambda: behavior.token_life_s, lambda: behavior.max_tokens)
         self.tunnels: set[PortForwardTunnel] = set()
         self.tunnels_total = 0
-        self.stalled = False
-        self.delay_s = 0.0
+        self.stalled = False  # fault: new tunnels are stalled
+        self.delay_s = 0.0  # fault: bytes of new tunnels are delayed by this
 
     def url(self, token: str) -> str:
         """Return the streaming URL for a token."""

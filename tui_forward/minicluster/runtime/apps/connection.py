@@ -20,21 +20,15 @@ MAX_RECORDS: Final = 20_000
 
 
 class ConnectionRecord(msgspec.Struct):
-    """Byte counts of one connection, as the application sees them.
-
-    Attributes:
-        received: Bytes the application read.
-        sent: Bytes the kernel accepted from the application.
-        outcome: "open", "closed", "reset", or an error text.
-    """
+    """Byte counts of one connection, as the application sees them."""
 
     id: int
     port: int
     opened_at: float
-    received: int = 0
-    sent: int = 0
+    received: int = 0  # bytes the application read
+    sent: int = 0  # bytes the kernel accepted from the application
     eof: bool = False
-    outcome: str = "open"
+    outcome: str = "open"  # "open", "closed", "reset", or an error text
     peer: str = ""
 
 
@@ -124,12 +118,7 @@ class AppConnection:
             self.record.eof = True
 
     async def read_line(self) -> bytes:
-        """Return one line without its end; `read` returns what follows it.
-
-        Raises:
-            EOFError: The client ended before the end of a line.
-            ValueError: The line is too long.
-        """
+        """Return one line without its end. Raises `EOFError`; `ValueError`: it is too long."""
         received = bytearray()
         while True:
             data = await self.read()

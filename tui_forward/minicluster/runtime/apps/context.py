@@ -72,10 +72,7 @@ class AppContext:
         self._report("ready")
 
     def listen(self, port: int) -> socket.socket:
-        """Return a listening socket for the pod's port `port`.
-
-        Raises `OSError`: the port is taken.
-        """
+        """Return a listening socket for the pod's port `port`. Raises `OSError`: it is taken."""
         if self._network == "netns":
             try:
                 sock = socket.create_server(
@@ -105,12 +102,7 @@ class AppContext:
         port: int,
         handler: Callable[[AppConnection], Awaitable[None]],
     ) -> None:
-        """Serve `port` from now on, with one task per connection.
-
-        An error of a handler ends only its connection.
-
-        Raises `OSError`: the port is taken.
-        """
+        """Serve `port` from now on, one task per connection. Raises `OSError`: it is taken."""
         listener = self.listen(port)
         loop = asyncio.get_running_loop()
         tasks: set[asyncio.Task[None]] = set()

@@ -18,17 +18,13 @@ MAX_HEADERS: Final = 100
 
 @dataclass
 class Request:
-    """A request whose body has not been read yet.
-
-    Attributes:
-        left: Bytes of the body still to be read, unless `chunked`.
-    """
+    """A request whose body has not been read yet."""
 
     method: str
     target: str
     headers: dict[str, str]
     conn: AppConnection
-    left: int = 0
+    left: int = 0  # bytes of the body still to be read, unless `chunked`
     chunked: bool = False
     expects_continue: bool = False
 
