@@ -12,14 +12,7 @@ from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.controllers import (
-    daemonsets,
-    deployments,
-    jobs,
-    replicasets,
-    scheduler,
-    statefulsets,
-)
+from tui_forward.minicluster.controllers import deployments, scheduler, workloads
 from tui_forward.minicluster.controllers.context import (
     WORKLOADS,
     ControllerContext,
@@ -75,10 +68,10 @@ BATCH_SIZE = 20
 
 _RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
     "deployment": deployments.reconcile,
-    "replicaset": replicasets.reconcile,
-    "statefulset": statefulsets.reconcile,
-    "daemonset": daemonsets.reconcile,
-    "job": jobs.reconcile,
+    "replicaset": workloads.reconcile_replicaset,
+    "statefulset": workloads.reconcile_statefulset,
+    "daemonset": workloads.reconcile_daemonset,
+    "job": workloads.reconcile_job,
     "pod": scheduler.reconcile,
     "orphan": delete_dependents,
     "namespace": delete_namespace_content,
