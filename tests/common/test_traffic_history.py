@@ -67,7 +67,7 @@ def test_merge_of_an_exported_history() -> None:
     after.merge(before.export())
     after.sample([counted(35)], 101.0)
     assert after.series("f1", 10) == [(10, 0), (20, 0), (5, 0)]
-    # Whoever has looked for longer knows better.
+    # A history sampled for longer is kept.
     before.merge(TrafficHistories().export())
     after.merge([TrafficHistory(forward_id="f1", seconds=((1, 1),))])
     assert len(after.series("f1", 10)) == 3

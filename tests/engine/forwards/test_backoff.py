@@ -51,7 +51,7 @@ def test_success_is_timed_from_its_start() -> None:
     backoff = Backoff(stable_s=5, draw=lambda: 1.0)
     backoff.failed(0)
     backoff.succeeded(1)
-    backoff.succeeded(5)  # said again while it works
+    backoff.succeeded(5)  # a repeated success
     assert backoff.failed(6) == 0
 
 

@@ -255,9 +255,9 @@ async def test_pod_with_owner_is_followed(
     assert await queued == b"hello"
     assert only(engine).state is ForwardState.READY
     assert only(engine).listening[0].port == port
-    told = texts(engine, forward_id)
-    assert "web-1 → web-2" in told
-    assert any(text.endswith("1 connection queued, served") for text in told)
+    entries = texts(engine, forward_id)
+    assert "web-1 → web-2" in entries
+    assert any(text.endswith("1 connection queued, served") for text in entries)
     assert only(engine).last_event.startswith("was down ")
 
 
@@ -415,7 +415,7 @@ async def test_failing_dials_back_off(
     assert forward.retry_at <= time.time() + 15
 
 
-@pytest.mark.parametrize("wake", ["nudge", "reconnect", "pod event", "neighbour"])
+@pytest.mark.parametrize("wake", ["nudge", "reconnect", "pod event", "neighbor"])
 async def test_retry_request_cuts_the_delay(
     engine: Engine,
     backend: FakeBackend,
@@ -567,7 +567,7 @@ async def test_refusal_is_final_only_from_a_ready_pod(engine: Engine, backend: F
     forward_id, port, watch = await started(engine, backend)
     asked = engine._forwards[forward_id]._queue
     refused = ForwardError("connection refused")
-    assert asked.refusal_is_final(refused), "nobody has ever listened there"
+    assert asked.refusal_is_final(refused), "nothing has listened there yet"
     assert await echo(port) == b"hello"
     asked._last_refusal = asked._first_refusal = 0.0
     assert not asked.refusal_is_final(refused), "it has answered before: perhaps it restarts"
