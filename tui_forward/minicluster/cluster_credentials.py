@@ -54,10 +54,7 @@ class _Account:
 
 
 class ClusterCredentials:
-    """Writes and rotates the credentials of a cluster.
-
-    Without an authority, the server has no TLS and the administrator no certificate.
-    """
+    """Writes and rotates the credentials of a cluster; without an authority it has no TLS."""
 
     def __init__(
         self, folder: ClusterFolder, server: str, authority: CertificateAuthority | None

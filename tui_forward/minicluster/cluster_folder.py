@@ -16,14 +16,7 @@ SOCKET_PATH_LIMIT = 90
 
 
 class ClusterFolder:
-    """The files of a cluster.
-
-    Args:
-        path: The folder, which must be empty or not exist; None for a temporary one.
-
-    Raises:
-        ConfigError: The folder cannot be used.
-    """
+    """The files of a cluster in an empty or temporary (None) folder. Raises `ConfigError`."""
 
     def __init__(self, path: Path | None) -> None:
         self._created_paths: list[Path] = []

@@ -29,11 +29,7 @@ LOG_TAIL_SIZE = 4000
 
 
 class ComponentProcess:
-    """Starts, restarts and stops a component, and restarts it when it crashes.
-
-    Attributes:
-        ready: The latest ready line; empty while the component is stopped.
-    """
+    """Starts and stops a component, and restarts it when it crashes."""
 
     def __init__(
         self,
@@ -45,6 +41,7 @@ class ComponentProcess:
         environment: dict[str, str] | None = None,
     ) -> None:
         self.name = name
+        # The latest ready line; empty while the component is stopped.
         self.ready: dict[str, Any] = {}
         self.restarts = 0  # number of restarts after crashes
         self._module = module
@@ -66,9 +63,7 @@ class ComponentProcess:
     async def start(self) -> None:
         """Start the component and wait until it is ready; do nothing if it runs.
 
-        Raises:
-            TransportError: It exited or did not become ready in time; the message contains the
-                end of its log.
+        Raises `TransportError`: it did not become ready; the message contains the end of its log.
         """
         async with self._lock:
             self._should_run = True

@@ -15,11 +15,7 @@ _BACKLOG = 4096
 
 
 class Listener:
-    """Accepts TCP connections and serves each in a task of its own.
-
-    Args:
-        serve: Serves one connection, given its non-blocking socket and the client's address.
-    """
+    """Accepts TCP connections; `serve` gets each non-blocking socket and the client's address."""
 
     def __init__(self, serve: Callable[[socket.socket, str], Coroutine[Any, Any, None]]) -> None:
         self.host = ""

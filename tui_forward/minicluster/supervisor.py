@@ -46,9 +46,7 @@ class ClusterSupervisor:
     async def start(self) -> None:
         """Start all components and wait until they are ready; clean up on failure.
 
-        Raises:
-            ConfigError: The folder or the port cannot be used.
-            TransportError: A component did not start.
+        Raises `ConfigError`: folder or port; `TransportError`: a component did not start.
         """
         try:
             components = self._create_components()

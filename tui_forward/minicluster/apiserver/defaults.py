@@ -21,13 +21,10 @@ _SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
 
 class UidGenerator:
-    """Generates UIDs, name suffixes and addresses; reproducibly if seeded.
-
-    They have separate random streams, so that the number of events does not change the names of
-    pods.
-    """
+    """Generates UIDs, name suffixes and addresses; reproducibly if seeded."""
 
     def __init__(self, seed: int | None = None) -> None:
+        # Separate streams, so that the number of events does not change the names of pods.
         def stream(name: str) -> random.Random:
             return random.SystemRandom() if seed is None else random.Random(f"{seed} {name}")
 

@@ -27,13 +27,10 @@ class Refusal:
 
 @dataclass(slots=True)
 class Faults:
-    """The faults in force.
-
-    Attributes:
-        disabled: Disabled transports with the status of the response.
-    """
+    """The faults in force."""
 
     refusal: Refusal | None = None  # error response to port-forward requests
+    # Disabled transports with the status of the response.
     disabled: dict[str, int] = field(default_factory=dict)
     gone: int = 0  # number of watches and continued lists that are answered with HTTP 410
     delay_s: float = 0.0  # delay of every byte of a tunnel

@@ -115,16 +115,13 @@ class Response:
 
 @dataclass(slots=True)
 class StreamingResponse:
-    """A response of unknown length: each item of `chunks` is sent immediately.
-
-    Attributes:
-        on_close: Called after the response, even if `chunks` was never iterated.
-    """
+    """A response of unknown length: each item of `chunks` is sent immediately."""
 
     chunks: AsyncIterator[bytes]
     content_type: str = JSON
     status: int = 200
     headers: Headers = ()
+    # Called after the response, even if `chunks` was never iterated.
     on_close: Callable[[], object] | None = None
 
 

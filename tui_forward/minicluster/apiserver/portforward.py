@@ -52,12 +52,7 @@ _HOP_BY_HOP_HEADERS = frozenset(
 
 
 class PortForward:
-    """Handles requests for the `portforward` subresource.
-
-    Args:
-        on_start: Called with the relay of every upgraded connection; returns a function to call
-            at its end.
-    """
+    """Handles the `portforward` subresource; `on_start` returns what to call at a relay's end."""
 
     def __init__(
         self,

@@ -150,11 +150,7 @@ def route(request: Request) -> Target | None:
 
 
 class RequestHandler:
-    """Handles the requests of all connections.
-
-    Args:
-        allow_anonymous: Treat anonymous users as the administrator.
-    """
+    """Handles all requests; `allow_anonymous` makes anonymous users the administrator."""
 
     def __init__(
         self,

@@ -27,12 +27,7 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource.
-
-    Attributes:
-        fields: Getters of the fields that `fieldSelector` supports besides name and namespace.
-        decode_selectable: Decodes the parts of an object that `fields` requires.
-    """
+    """A resource."""
 
     group: str
     version: str
@@ -44,6 +39,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
+    # Getters of the fields that `fieldSelector` supports besides name and namespace.
     fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     decode_selectable: Callable[[bytes], Object] = msgspec.json.Decoder(Object).decode
 

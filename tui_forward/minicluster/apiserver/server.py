@@ -22,11 +22,7 @@ HANDSHAKE_TIMEOUT_S = 10.0
 
 
 class ApiServer:
-    """Serves the Kubernetes API.
-
-    Attributes:
-        connections: Open connections by task; None during the TLS handshake.
-    """
+    """Serves the Kubernetes API."""
 
     def __init__(self, config: ApiServerConfig, store: Store, uid_generator: UidGenerator) -> None:
         self._config = config
@@ -35,6 +31,7 @@ class ApiServer:
         self.authenticator = Authenticator(config.tokens)
         self.writer = ObjectWriter(store, uid_generator)
         self.long_running = LongRunningRequests(self.faults)
+        # By task; None during the TLS handshake.
         self.connections: dict[asyncio.Task[None], HttpConnection | None] = {}
         self.port = config.port
         self.request_count = 0

@@ -171,11 +171,7 @@ Listener = Callable[[Change], None]
 
 
 class Table:
-    """The objects of one resource and their history.
-
-    Attributes:
-        compacted: The newest version that is no longer in `changes`; watches cannot start before.
-    """
+    """The objects of one resource and their history."""
 
     def __init__(self, resource: Resource, history: int) -> None:
         self.resource = resource
@@ -183,6 +179,7 @@ class Table:
         self.keys: list[str] = []  # the sorted keys
         self.changes: deque[Change] = deque(maxlen=history)  # the latest changes
         self.listeners: list[Listener] = []
+        # The newest version that is not in `changes` any more; watches cannot start before.
         self.compacted = 0
 
     def append_change(self, change: Change) -> None:

@@ -25,12 +25,9 @@ _AGE_HELP = "CreationTimestamp is a timestamp representing the server time of cr
 
 
 class Columns:
-    """The columns of a resource.
+    """The columns of a resource: names in the syntax of `_parse_definition`.
 
-    Args:
-        cells: Returns a row's cells for a decoded object and the current time.
-        names: Names in the syntax of `_parse_definition`.
-        decode: Decodes the parts of an object that `cells` requires.
+    `cells` returns a row for the parts of an object that `decode` decodes and the current time.
     """
 
     def __init__(

@@ -39,11 +39,7 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Watch:
-    """A running watch.
-
-    Raises:
-        StatusError: 400, 406, or 410 if the version is compacted.
-    """
+    """A running watch. Raises `StatusError`: 400, 406, or 410 for a compacted version."""
 
     def __init__(self, store: Store, request: Request, selection: Selection) -> None:
         self._store = store

@@ -22,12 +22,7 @@ _BINARY = 0x2
 
 
 class WebSocketTunnel(Relay):
-    """A running relay between a client's WebSocket and a kubelet's SPDY connection.
-
-    Args:
-        go_framing: Write each SPDY field in a message of its own, fragmented as Go's WebSocket
-            library does, to test clients against it.
-    """
+    """Relay of a client's WebSocket and a kubelet's SPDY; `go_framing` writes fields as Go does."""
 
     def __init__(
         self, downstream: SocketConnection, upstream: SocketConnection, *, go_framing: bool = False
@@ -36,8 +31,6 @@ class WebSocketTunnel(Relay):
         self._payload: list[memoryview] = []
         self._websocket = WebSocketConnection(Side.SERVER, self, binary_only=True)
         super().__init__(downstream, upstream)
-
-    # -- WebSocketReceiver -------------------------------------------------------------------
 
     def message_started(self, opcode: int) -> None:
         """Ignore message boundaries: the payload is a byte stream."""
@@ -54,8 +47,6 @@ class WebSocketTunnel(Relay):
 
     def websocket_ended(self, error: ProtocolError | None) -> None:
         """Do nothing: `_forward_up` ends the tunnel."""
-
-    # -- the two directions --------------------------------------------------------------------
 
     def _forward_up(self, buffer: memoryview, size: int) -> bool:
         self._websocket.receive_data(buffer[HEADROOM : HEADROOM + size])

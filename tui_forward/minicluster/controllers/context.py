@@ -26,10 +26,7 @@ def key_of(item: Item) -> Key:
 
 
 class WorkQueue:
-    """First-in, first-out queue of keys without duplicates.
-
-    It belongs to one event loop and has one consumer.
-    """
+    """First-in, first-out queue of keys without duplicates, for one event loop and consumer."""
 
     def __init__(self) -> None:
         self._keys: dict[Key, None] = {}

@@ -23,12 +23,7 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 class RuntimeClient:
-    """Client of one runtime, over one gRPC channel.
-
-    Args:
-        endpoint: `unix:///path` or a path.
-        timeout_s: Deadline of calls that have none of their own.
-    """
+    """Client of the runtime at `unix:///path` or a path, over one gRPC channel."""
 
     def __init__(self, endpoint: str, *, timeout_s: float = 120.0) -> None:
         target = endpoint if endpoint.startswith("unix:") else f"unix://{endpoint}"

@@ -86,12 +86,9 @@ def _format_line(raw: bytes, options: LogOptions) -> bytes:
 
 
 async def read_log(path: Path, options: LogOptions, exited: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the log at `path` in chunks of one or more whole lines.
+    """Yield the log at `path`, which need not exist yet, in chunks of one or more whole lines.
 
-    Args:
-        path: The file; it need not exist yet.
-        options: Which part to read.
-        exited: Set once the container has exited; following stops at the end of the file then.
+    Following stops at the end of the file once `exited` is set: the container has exited.
     """
     remaining = options.limit_bytes
     async for chunk in _read_chunks(path, options, exited):
@@ -160,9 +157,7 @@ async def serve_logs(
 ) -> None:
     """Send a container's log, following it if requested, until the client disconnects.
 
-    Raises:
-        RefusalError: The query is invalid, or there is no such pod, container or incarnation.
-        OSError: The connection broke.
+    Raises `RefusalError`: the query is invalid, or there is no such pod, container or log.
     """
     try:
         options = LogOptions.parse(parse_qs(query))

@@ -86,15 +86,12 @@ class PullBackoff:
 
 
 class ContainerStarter:
-    """Starts containers of one pod, and keeps the reasons why others wait.
-
-    Attributes:
-        waiting: (reason, message) of containers that cannot start yet, by name.
-    """
+    """Starts containers of one pod, and keeps the reasons why others wait."""
 
     def __init__(
         self, dependencies: Dependencies, runtime_pod: RuntimePod, retry_at: Callable[[float], None]
     ) -> None:
+        # (reason, message) of containers that cannot start yet, by name.
         self.waiting: dict[str, tuple[str, str]] = {}
         self._config = dependencies.config
         self._runtime = dependencies.runtime

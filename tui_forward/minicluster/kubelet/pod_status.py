@@ -14,17 +14,13 @@ from tui_forward.minicluster.kubelet.objects import Object
 
 @dataclass(slots=True)
 class ContainerView:
-    """One container of a pod, across its incarnations.
-
-    Attributes:
-        waiting: (reason, message) while it should run and cannot yet; takes precedence over
-            an exited `current`.
-    """
+    """One container of a pod, across its incarnations."""
 
     name: str
     image: str  # as in the pod
     current: cri.ContainerStatus | None = None  # the newest incarnation, None before the first
     previous: cri.ContainerStatus | None = None  # the incarnation before it
+    # (reason, message) while it should run and cannot; takes precedence over an exited `current`.
     waiting: tuple[str, str] | None = None
     ready: bool = False  # whether its readiness probe succeeds; counts only while it runs
     restarts: int = 0  # how often it was restarted

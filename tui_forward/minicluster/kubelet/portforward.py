@@ -82,14 +82,9 @@ async def get_streaming_url(
 async def proxy_to_runtime(
     client: SocketConnection, request: HttpRequest, url: str, client_ip: str
 ) -> Relay:
-    """Send the request to the runtime and relay bytes between both.
+    """Send the request to the runtime and, after its 101, return the running relay.
 
-    Returns:
-        The running relay; the 101 has been sent to the client.
-
-    Raises:
-        RefusalError: There was no 101; holds the runtime's own response if there is one.
-        OSError: The client's connection broke.
+    Raises `RefusalError`: there was no 101; holds the runtime's own response if there is one.
     """
     if not is_upgrade(request.headers):
         raise RefusalError(_encode_error("Upgrade request required"))

@@ -13,12 +13,10 @@ from tui_forward.minicluster.kubelet.pod_status import PodView
 
 
 class Prober:
-    """Runs the probes that `readinessProbe` describes.
+    """Runs the probes that `readinessProbe` describes, at least every `fast_s` until a success.
 
-    Args:
-        inside: Probe ports from inside the pod, with the runtime's `/probe` command: pods of
-            the embedded runtime cannot be reached from the node.
-        fast_s: Longest period until the first success.
+    Ports are probed from `inside` the pod, with the runtime's `/probe` command, if the pods cannot
+    be reached from the node, as those of the embedded runtime.
     """
 
     def __init__(self, runtime: RuntimeClient, *, inside: bool, fast_s: float) -> None:

@@ -36,11 +36,7 @@ class Dependencies:
 
 @dataclass(slots=True)
 class RuntimeStatus:
-    """Sandboxes and containers of a pod, newest first.
-
-    Attributes:
-        containers: Status of each incarnation, by container name.
-    """
+    """Sandboxes, and containers by name, of a pod, newest first."""
 
     sandboxes: list[cri.PodSandbox]
     containers: dict[str, list[cri.ContainerStatus]] = field(default_factory=dict)
@@ -147,10 +143,7 @@ class RuntimePod:
     ) -> None:
         """Stop all running containers at once.
 
-        Args:
-            status: Their state.
-            grace_s: Returns the current grace period; a deletion may shorten it.
-            changed: Set when the grace period may have changed; cleared here.
+        `changed`, cleared here, is set when a deletion may have shortened the grace period.
         """
         running = status.running_ids
         if not running:

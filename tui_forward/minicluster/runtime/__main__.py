@@ -9,10 +9,9 @@ from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.server import make_server
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 from tui_forward.minicluster.runtime.config import RuntimeConfig
-from tui_forward.minicluster.runtime.cri_service import EmbeddedRuntime
+from tui_forward.minicluster.runtime.cri_service import EmbeddedImages, EmbeddedRuntime
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.fault_injection import RuntimeFaults
-from tui_forward.minicluster.runtime.image_service import EmbeddedImages
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 

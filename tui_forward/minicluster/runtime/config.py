@@ -48,9 +48,6 @@ class RuntimeConfig(msgspec.Struct, kw_only=True, frozen=True):
     """Configuration of one runtime: the CRI service and its streaming server.
 
     Its ready line: `{"ready": true, "pid": …, "streaming_port": …, "socket": "…"}`.
-
-    Attributes:
-        behavior: Initial behavior of the streaming server.
     """
 
     state_dir: str  # folder of the shim's socket and log

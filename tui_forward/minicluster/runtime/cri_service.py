@@ -1,4 +1,4 @@
-"""CRI runtime service of the embedded runtime: sandboxes, containers, port-forward URLs.
+"""CRI services of the embedded runtime: sandboxes, containers, port-forward URLs, images.
 
 State is in the shim; this module presents it as the CRI does, with containerd's messages. It uses
 nothing of Kubernetes but labels and annotations, which it returns unchanged.
@@ -22,6 +22,7 @@ from tui_forward.minicluster.runtime import cri_messages, exec_commands, shim_pr
 from tui_forward.minicluster.runtime.apps import registry
 from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.container_events import ContainerEvents
+from tui_forward.minicluster.runtime.cri_messages import image_id
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import (
@@ -251,10 +252,7 @@ class EmbeddedRuntime:
         """Return a streaming URL for one port-forward."""
         sandbox = self._shim.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None:
-            raise CriError(
-                f'failed to find sandbox "{request.pod_sandbox_id}": not found',
-                status=grpc.StatusCode.NOT_FOUND,
-            )
+            raise _not_found(f'failed to find sandbox "{request.pod_sandbox_id}": not found')
         if not sandbox.ready:
             raise CriError("sandbox container is not running")
         try:
@@ -282,18 +280,16 @@ class EmbeddedRuntime:
     def _sandbox(self, sandbox_id: str) -> shim_protocol.Sandbox:
         sandbox = self._shim.sandboxes.get(sandbox_id)
         if sandbox is None:
-            raise CriError(
-                f'an error occurred when try to find sandbox "{sandbox_id}": not found',
-                status=grpc.StatusCode.NOT_FOUND,
+            raise _not_found(
+                f'an error occurred when try to find sandbox "{sandbox_id}": not found'
             )
         return sandbox
 
     def _container(self, container_id: str) -> shim_protocol.Container:
         container = self._shim.containers.get(container_id)
         if container is None:
-            raise CriError(
-                f'an error occurred when try to find container "{container_id}": not found',
-                status=grpc.StatusCode.NOT_FOUND,
+            raise _not_found(
+                f'an error occurred when try to find container "{container_id}": not found'
             )
         return container
 
@@ -304,12 +300,14 @@ class EmbeddedRuntime:
                 return new_id
 
 
+def _not_found(message: str) -> CriError:
+    return CriError(message, status=grpc.StatusCode.NOT_FOUND)
+
+
 def _require_app(image: str) -> str:
     app = registry.find_app(image)
     if app is None:
-        raise CriError(
-            f'failed to resolve image "{image}": not found', status=grpc.StatusCode.NOT_FOUND
-        )
+        raise _not_found(f'failed to resolve image "{image}": not found')
     return app
 
 
@@ -330,3 +328,35 @@ class PodIpPool:
                 self._last = number
                 return address
         raise CriError("no IP addresses available in range set")
+
+
+class EmbeddedImages:
+    """Implementation of the CRI's `ImageService`, with containerd's messages."""
+
+    async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
+        """Return one image per application."""
+        image = request.filter.image.image
+        names = [registry.find_app(image)] if image else list(registry.APPS)
+        return cri.ListImagesResponse(images=[_image(name) for name in names if name])
+
+    async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse:
+        """Return the image if there is an application of that name."""
+        image = request.image.image
+        if registry.find_app(image) is None:
+            return cri.ImageStatusResponse()
+        return cri.ImageStatusResponse(image=_image(image))
+
+    async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse:
+        """Return the reference of an image; fail for images that are not present."""
+        image = request.image.image
+        if registry.find_app(image) is None:
+            name = image if "/" in image else f"docker.io/library/{image}"
+            raise _not_found(
+                f'failed to pull and unpack image "{name}": failed to resolve reference '
+                f'"{name}": {name}: not found'
+            )
+        return cri.PullImageResponse(image_ref=image_id(image))
+
+
+def _image(name: str) -> cri.Image:
+    return cri.Image(id=image_id(name), repo_tags=[registry.full_reference(name)], size=1 << 20)

@@ -34,12 +34,9 @@ _BROKEN = (errno.ECONNRESET, errno.EPIPE)
 
 
 class DialError(Exception):
-    """The dial failed.
+    """The dial failed; `cause` follows `error forwarding port … : `.
 
-    Args:
-        cause: Text after `error forwarding port … : `.
-        dialed: Whether a dial was attempted; if so, FIN on data precedes the text.
-        broken: Whether the connection was reset while it was established.
+    If a dial was attempted (`dialed`), FIN on data precedes the text. `broken`: it was reset.
     """
 
     def __init__(self, cause: str, *, dialed: bool, broken: bool = False) -> None:

@@ -55,10 +55,7 @@ class Tunnel(Protocol):
 
 
 class ForwardedConnection:
-    """A connection that dials the application and copies in both directions.
-
-    It is the `frame_workers.FrameSink` of its client's data.
-    """
+    """A connection that dials the application and copies in both directions; a `FrameSink`."""
 
     def __init__(
         self, tunnel: Tunnel, streams: ServerStreamPair | ServerChannel, port: int, key: int
@@ -99,8 +96,6 @@ class ForwardedConnection:
         self._names = _endpoint_names(dialed.sock)
         self._loop.add_reader(dialed.sock, self._read_app)
         self.tunnel.workers.retry(self.key)
-
-    # -- from the client to the application --
 
     @property
     def closed(self) -> bool:
@@ -159,8 +154,6 @@ class ForwardedConnection:
             self._loop.remove_writer(self._dialed.sock)
             self.tunnel.workers.retry(self.key)
 
-    # -- from the application to the client --
-
     def _read_app(self) -> None:
         dialed = self._dialed
         if dialed is None or self._down_ended:
@@ -198,8 +191,6 @@ class ForwardedConnection:
             self._fail(cause, dialed=False, broken=False)
         else:
             self._finish()
-
-    # -- the end --
 
     def _copy_failed(self, operation: str, error: OSError) -> None:
         if self._dialed is not None and not self._failure:

@@ -43,13 +43,9 @@ class FrameSink(Protocol):
 
 
 class FrameWorkers:
-    """The workers of one tunnel.
+    """The `count` workers of one tunnel; 0 gives every key one of its own.
 
-    Args:
-        count: How many; 0 gives every key one of its own.
-        queue: How many frames each queues before the tunnel's reader stops.
-        pause: Called when the reader has to stop.
-        resume: Called when it may continue.
+    Each queues as many frames as `queue` before `pause` stops the tunnel's reader.
     """
 
     __slots__ = ("_count", "_full", "_limit", "_next", "_pause", "_queues", "_resume")

@@ -60,8 +60,6 @@ class PortForwardTunnel:
         """Number of open forwarded connections."""
         return len(self._connections)
 
-    # -- the two protocols --
-
     def serve_spdy(self, early: bytes) -> None:
         """Serve SPDY; `early` are the bytes that followed the request."""
         server = self._spdy_server = TunnelServer(
@@ -102,8 +100,6 @@ class PortForwardTunnel:
             self._receive(memoryview(early))
         self.flush()
 
-    # -- called by the codec --
-
     def pair_opened(self, pair: ServerStreamPair) -> None:
         """Dial for a complete pair."""
         connection = ForwardedConnection(self, pair, pair.port, pair.stream_id)
@@ -112,8 +108,6 @@ class PortForwardTunnel:
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """Do nothing: `_receive` checks the codec."""
-
-    # -- receiving --
 
     def _receive(self, data: memoryview) -> None:
         codec = self._codec
@@ -151,8 +145,6 @@ class PortForwardTunnel:
         else:
             self._idle_timer = self._loop.call_at(deadline, self._check_idle)
 
-    # -- sending --
-
     def flush(self) -> None:
         """Send what the codec has queued, as far as there is room."""
         if self._codec is not None and self._socket.can_send:
@@ -175,8 +167,6 @@ class PortForwardTunnel:
             waiting, self._waiting_for_room = self._waiting_for_room, set()
             for connection in waiting:
                 connection.resume_reading()
-
-    # -- the end --
 
     def connection_closed(self, connection: ForwardedConnection) -> None:
         """Remove a connection, and end the tunnel if it has served its last one."""
@@ -213,8 +203,6 @@ class PortForwardTunnel:
         self._connections.clear()
         self._waiting_for_room.clear()
         self._on_end(self)
-
-    # -- faults --
 
     def reset(self) -> None:
         """Fault: end the tunnel with a reset."""
@@ -257,8 +245,7 @@ class ClientDataReceiver:
     def pair_lost(self) -> None:
         """Do nothing: the tunnel aborts its connections when it ends."""
 
-    def channels_lost(self) -> None:
-        """Do nothing: the tunnel aborts its connections when it ends."""
+    channels_lost = pair_lost
 
 
 class PingReply:

@@ -23,18 +23,15 @@ class ShimClient:
     """Mirror of the shim's sandboxes and containers, and the requests that change them.
 
     If the shim is lost, so is every pod: the mirror is emptied and a new shim is started.
-
-    Attributes:
-        sandboxes: By id; entries are replaced, never changed in place.
-        containers: By id; entries are replaced, never changed in place.
-        on_container: Called with (old, new) when a container changed; None if absent.
     """
 
     def __init__(self, state_dir: str, owner_pid: int) -> None:
         self._folder = Path(state_dir)
         self._owner_pid = owner_pid
+        # By id; entries are replaced, never changed in place.
         self.sandboxes: dict[str, shim_protocol.Sandbox] = {}
         self.containers: dict[str, shim_protocol.Container] = {}
+        # Called with (old, new) when a container changed; None if absent.
         self.on_container: Callable[
             [shim_protocol.Container | None, shim_protocol.Container | None], None
         ] = lambda _old, _new: None

@@ -43,11 +43,7 @@ class Sandbox(msgspec.Struct, kw_only=True):
 
 
 class Container(msgspec.Struct, kw_only=True):
-    """A container.
-
-    Attributes:
-        listening: Address of each port of the pod, for networks that map ports.
-    """
+    """A container."""
 
     id: str
     sandbox_id: str
@@ -59,6 +55,7 @@ class Container(msgspec.Struct, kw_only=True):
     exit_code: int = 0
     pid: int = 0  # 0 unless it runs
     ready: bool = False  # whether the application reported that it is ready to serve
+    # Address of each port of the pod, for networks that map ports.
     listening: dict[int, Address] = {}
 
     @property

@@ -52,13 +52,7 @@ class PortForwardRequest:
 
 
 class TokenCache:
-    """Single-use tokens that expire.
-
-    Args:
-        life_s: Returns how long a token is valid; called at every use.
-        limit: Returns how many may be pending; called at every use.
-        clock: Monotonic seconds.
-    """
+    """Single-use tokens that expire; lifetime and limit are read at every use."""
 
     def __init__(
         self,

@@ -24,14 +24,10 @@ _BUFFER = memoryview(bytearray(256 * 1024))
 
 
 class TunnelSocket:
-    """The socket of one tunnel.
+    """The socket of one tunnel, which it owns.
 
-    Args:
-        sock: Non-blocking, owned from here on.
-        behavior: `go_writes` is read at every write.
-        on_data: Called with received bytes, valid during the call; empty at end of file.
-        on_writable: Called when there may be room again, or everything has been sent.
-        on_error: Called when a read fails.
+    `on_data` gets received bytes, valid during the call; empty at end of file. `on_writable` is
+    called when there may be room again, or everything has been sent.
     """
 
     def __init__(

@@ -16,11 +16,8 @@ from tui_forward.minicluster.runtime.apps.connection import AppConnection, Conne
 class AppContext:
     """Arguments, environment and network of one container.
 
-    Args:
-        args: Arguments of the container; `--some-key=value` overrides `SOME_KEY`.
-        env: Environment of the container.
-        network: A `shim_protocol.NetworkKind`.
-        host: Address to listen on where there is no network namespace.
+    An argument `--some-key=value` overrides `SOME_KEY` of the environment. `network` is a
+    `shim_protocol.NetworkKind`; without a network namespace it listens on `host`.
     """
 
     def __init__(
