@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ import msgspec
 from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.cluster_components import RUNTIMES, ClusterOptions
 from tui_forward.minicluster.control_socket import ControlClient, parse_fields
-from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
+from tui_forward.minicluster.process_lifecycle import (
+    loop_factory,
+    process_exists,
+    signal_on_parent_death,
+)
 from tui_forward.minicluster.supervisor import ClusterSupervisor
 
 OWNER_POLL_S = 0.5
@@ -28,36 +33,44 @@ def create_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="minicluster", description="Run a small Kubernetes on loopback for port-forwards."
     )
-    top.add_argument("--dir", type=Path, help="folder for all files (default: temporary)")
-    top.add_argument("--port", type=int, default=0, help="port of the API server (default: any)")
-    top.add_argument("--runtime", choices=RUNTIMES, default="embedded")
-    top.add_argument("--containerd-socket", default=ClusterOptions.containerd_socket)
-    top.add_argument(
+    # The destinations are the fields of `ClusterOptions`.
+    add, off = top.add_argument, "store_false"
+    add(
+        "--dir",
+        type=Path,
+        dest="folder",
+        metavar="DIR",
+        help="folder for all files (default: temporary)",
+    )
+    add("--port", type=int, default=0, help="port of the API server (default: any)")
+    add("--runtime", choices=RUNTIMES, default="embedded")
+    add("--containerd-socket", default=ClusterOptions.containerd_socket)
+    add(
         "--nodes",
-        default=",".join(ClusterOptions.nodes),
+        type=lambda text: tuple(filter(None, text.split(","))),
+        default=ClusterOptions.nodes,
         help="names of the nodes, separated by commas",
     )
-    top.add_argument("--pods", type=int, default=0, help="number of synthetic pods")
-    top.add_argument(
-        "--churn", type=float, default=0.0, help="changes of synthetic pods per second"
-    )
-    top.add_argument("--seed", type=int, help="seed of names and UIDs")
-    top.add_argument(
+    add("--pods", type=int, default=0, help="number of synthetic pods")
+    add("--churn", type=float, default=0.0, help="changes of synthetic pods per second")
+    add("--seed", type=int, help="seed of names and UIDs")
+    add(
         "--plain-http",
         action="store_true",
         help="serve without TLS; every user is the administrator",
     )
-    top.add_argument(
-        "--no-workloads", action="store_true", help="do not create the sample workloads"
+    add("--no-workloads", action=off, dest="workloads", help="do not create the sample workloads")
+    add("--no-settle", action=off, dest="settle", help="do not wait until the pods are ready")
+    add(
+        "--replace-delay",
+        type=float,
+        default=0.0,
+        dest="replace_delay_s",
+        metavar="REPLACE_DELAY",
+        help="seconds before a pod is replaced",
     )
-    top.add_argument(
-        "--no-settle", action="store_true", help="do not wait until the pods are ready"
-    )
-    top.add_argument(
-        "--replace-delay", type=float, default=0.0, help="seconds before a pod is replaced"
-    )
-    top.add_argument("--json", action="store_true", help="print the ready line as JSON")
-    top.add_argument("--parent-pid", type=int, help="stop when this process ends")
+    add("--json", action="store_true", help="print the ready line as JSON")
+    add("--parent-pid", type=int, help="stop when this process ends")
     commands = top.add_subparsers(dest="command")
     fault = commands.add_parser("fault", help="inject a fault into a running cluster")
     fault.add_argument("--control", required=True, help="control socket of the cluster")
@@ -96,22 +109,8 @@ async def _serve(options: argparse.Namespace) -> int:
         loop.add_signal_handler(signum, stop_requested.set)
     if options.parent_pid is not None and options.parent_pid == os.getppid():
         signal_on_parent_death()
-    cluster = ClusterSupervisor(
-        ClusterOptions(
-            folder=options.dir,
-            port=options.port,
-            runtime=options.runtime,
-            nodes=tuple(filter(None, options.nodes.split(","))),
-            pods=options.pods,
-            churn=options.churn,
-            seed=options.seed,
-            plain_http=options.plain_http,
-            workloads=not options.no_workloads,
-            settle=not options.no_settle,
-            containerd_socket=options.containerd_socket,
-            replace_delay_s=options.replace_delay,
-        )
-    )
+    values = {each.name: getattr(options, each.name) for each in fields(ClusterOptions)}
+    cluster = ClusterSupervisor(ClusterOptions(**values))
     owner_watcher = asyncio.ensure_future(_watch_owner(options.parent_pid, stop_requested))
     starting = asyncio.ensure_future(cluster.start())
     stopping = asyncio.ensure_future(stop_requested.wait())
@@ -151,15 +150,9 @@ async def _watch_owner(pid: int | None, ended: asyncio.Event) -> None:
     """Set `ended` when a process has exited."""
     if pid is None:
         return
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            ended.set()
-            return
-        except PermissionError:
-            pass  # it runs as another user
+    while process_exists(pid):  # noqa: ASYNC110 - another process
         await asyncio.sleep(OWNER_POLL_S)
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -34,21 +34,19 @@ class ApiServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The API server, with scheduler and controllers.
 
     Its ready line: ``{"ready": true, "port": 6443}``.
-
-    Attributes:
-        tls: Serving certificate; `ca` verifies client certificates. None serves plain HTTP.
-        cleanup_paths: Files and folders to remove if the supervisor dies before it does.
-        nodes: Names of the nodes with a kubelet; the scheduler waits for them after a start.
     """
 
     port: int = 0  # port to listen on; 0 for any free port
     listen: str = "127.0.0.1"  # address to listen on
+    # Serving certificate; `ca` verifies client certificates. None serves plain HTTP.
     tls: TlsFiles | None = None
     kubelet_tls: TlsFiles  # client certificate for the kubelets; `ca` verifies their certificates
     control: str  # path of the control socket
     state: str  # file that stores all objects across restarts
     tokens: str  # file with a JSON array of `TokenUser`; reloaded when it changes
+    # Files and folders to remove if the supervisor dies before it does.
     cleanup_paths: tuple[str, ...] = ()
+    # Names of the nodes with a kubelet; the scheduler waits for them after a start.
     nodes: tuple[str, ...] = ("node-a", "node-b")
     workloads: bool = True  # whether to create the sample workloads in a new cluster
     pods: int = 0  # number of synthetic pods

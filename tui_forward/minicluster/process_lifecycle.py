@@ -50,6 +50,17 @@ def signal_on_parent_death(signum: int = signal.SIGTERM) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
 
 
+def process_exists(pid: int) -> bool:
+    """Return whether a process runs, also as another user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 class Lifetime:
     """The lifetime of a component."""
 

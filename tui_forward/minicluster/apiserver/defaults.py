@@ -189,11 +189,8 @@ def _complete_workload(resource: Resource, item: Object) -> None:
     template.setdefault("metadata", {}).pop("creationTimestamp", None)
     _complete_pod_spec(template.setdefault("spec", {}), in_template=True)
     if resource is resources.JOBS:
-        template["spec"]["restartPolicy"] = (
-            template["spec"]["restartPolicy"]
-            if template["spec"]["restartPolicy"] in ("Never", "OnFailure")
-            else "Never"
-        )
+        if template["spec"]["restartPolicy"] != "OnFailure":
+            template["spec"]["restartPolicy"] = "Never"
         spec.setdefault("parallelism", 1)
         spec.setdefault("completions", 1)
         spec.setdefault("backoffLimit", 6)

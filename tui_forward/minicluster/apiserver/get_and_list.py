@@ -34,13 +34,10 @@ from tui_forward.minicluster.apiserver.store import Item, Store
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """The media type of a response.
+    """The media type of a response."""
 
-    Attributes:
-        kind: Empty for plain objects, else "Table", "PartialObjectMetadata" or
-            "PartialObjectMetadataList".
-    """
-
+    # Empty for plain objects, else "Table", "PartialObjectMetadata" or
+    # "PartialObjectMetadataList".
     kind: str = ""
     version: str = "v1"  # version of `meta.k8s.io`
 

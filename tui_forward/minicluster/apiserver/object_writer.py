@@ -31,14 +31,8 @@ from tui_forward.minicluster.apiserver.validation import (
 
 # Metadata that no request can change.
 _IMMUTABLE_METADATA = (
-    "name",
-    "namespace",
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "generateName",
+    *("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"),
+    *("deletionGracePeriodSeconds", "generation", "generateName"),
 )
 
 Mutation = Callable[[Object], Object]

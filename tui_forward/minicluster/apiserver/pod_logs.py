@@ -17,14 +17,8 @@ from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.socket_connection import SocketConnection
 
 _FORWARDED_PARAMETERS = (
-    "follow",
-    "limitBytes",
-    "previous",
-    "sinceSeconds",
-    "sinceTime",
-    "tailLines",
-    "timestamps",
-    "stream",
+    *("follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "tailLines", "timestamps"),
+    *("stream",),
 )
 HEAD_TIMEOUT_S = 30.0
 

@@ -72,12 +72,7 @@ def key_of(namespace: str, name: str) -> str:
 
 
 class Item:
-    """One version of an object; immutable.
-
-    Attributes:
-        controller: UID of the owner that controls it, or empty.
-        node: `spec.nodeName` of a pod.
-    """
+    """One version of an object; immutable."""
 
     __slots__ = (
         "_fields",
@@ -106,8 +101,10 @@ class Item:
         self.uid = metadata.uid
         self.labels = metadata.labels or {}
         self.owners = tuple(owner.uid for owner in metadata.owners)  # UIDs of its owners
+        # UID of the owner that controls it, or empty.
         self.controller = next((owner.uid for owner in metadata.owners if owner.controller), "")
         self.deleting = bool(metadata.deletion)  # whether it has a deletion timestamp
+        # `spec.nodeName` of a pod.
         self.node = envelope.spec.node if envelope.spec is not None else ""
         self.key = key_of(metadata.namespace, metadata.name)
         self._fields: dict[str, str] | None = None
@@ -369,20 +366,9 @@ def _order_fields(item: Object) -> Object:
 
 
 _METADATA_ORDER = (
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
+    *("name", "generateName", "namespace", "uid", "resourceVersion", "generation"),
+    *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"),
+    *("annotations", "ownerReferences", "finalizers", "managedFields"),
 )
 
 

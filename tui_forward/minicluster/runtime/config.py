@@ -18,26 +18,22 @@ class DialMode(StrEnum):
 
 
 class RuntimeBehavior(msgspec.Struct, kw_only=True):
-    """Behavior that differs between real runtimes, and faults; changeable at run time.
+    """Behavior that differs between real runtimes, and faults; changeable at run time."""
 
-    Attributes:
-        failure_style: What follows a failed connection on the wire.
-        backpressure: Five workers with 50 frames each, as in spdystream: one reader that stops
-            stalls the whole tunnel. Off: only a bounded amount per connection is queued.
-        drain_timeout_s: How long one direction of a connection may continue after the other
-            has ended.
-        no_protocol_status: Response to an upgrade without `X-Stream-Protocol-Version`: an empty
-            200, as from old libraries, or 400.
-    """
-
+    # What follows a failed connection on the wire.
     failure_style: FailureStyle = FailureStyle.TEXT_THEN_FIN
+    # Five workers with 50 frames each, as in spdystream: one reader that stops stalls the whole
+    # tunnel. Off: only a bounded amount per connection is queued.
     backpressure: bool = True
     go_writes: bool = False  # write each SPDY field separately, as Go does, instead of whole frames
+    # How long one direction of a connection may continue after the other has ended.
     drain_timeout_s: float = 1.0
     pair_timeout_s: float = 30.0  # how long half a pair waits for the other half
     idle_s: float = 4 * 3600.0  # how long a tunnel may go without a frame
     token_life_s: float = 60.0  # how long a streaming URL is valid
     max_tokens: int = 1000  # how many streaming URLs may be pending
+    # Response to an upgrade without `X-Stream-Protocol-Version`: an empty 200, as from old
+    # libraries, or 400.
     no_protocol_status: int = 200
     dial_delay_s: float = 0.0  # wait before dialing the application
     refuse: bool = False  # refuse every connection without dialing

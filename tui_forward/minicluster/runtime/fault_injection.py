@@ -133,11 +133,8 @@ class RuntimeFaults:
             tunnel.delay(seconds)
 
     def _set_behavior(self, request: dict[str, Any]) -> None:
-        changes = {
-            key: value
-            for key, value in request.items()
-            if key not in ("fault", "component", "node")
-        }
+        ignored = ("fault", "component", "node")
+        changes = {key: value for key, value in request.items() if key not in ignored}
         unknown = set(changes) - set(RuntimeBehavior.__struct_fields__)
         if unknown:
             raise UsageError(f"unknown setting: {', '.join(sorted(unknown))}")

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import msgspec
 
+from tui_forward.minicluster.process_lifecycle import process_exists
 from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.container_processes import ContainerProcesses
@@ -80,7 +81,7 @@ class Shim:
                 for key, _ in self._selector.select(_OWNER_POLL_S if owner is None else None):
                     callback: Callable[[], object] = key.data
                     callback()
-                if owner is None and not _exists(self._owner_pid):
+                if owner is None and not process_exists(self._owner_pid):
                     self._ending = True
         finally:
             self._kill_all()
@@ -275,16 +276,6 @@ class Shim:
     def _kill_all(self) -> None:
         self._processes.kill_all()
         self._networks.close()
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def main() -> int:
