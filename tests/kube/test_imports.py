@@ -29,6 +29,6 @@ def test_preload_imports_the_http_client_beside_the_event_loop() -> None:
         "from tui_forward.kube.http_import import import_in_thread, preload\n"
         "preload()\n"
         "module = asyncio.run(import_in_thread())\n"
-        "print(module.HttpSession.__name__, 'kubernetes.aio' in sys.modules)"
+        "print(module.HttpSession.__name__, 'kubernetes' in sys.modules)"
     )
-    assert run(code) == "HttpSession True"
+    assert run(code) == "HttpSession False"

@@ -1,6 +1,6 @@
 """Kubernetes client: kubeconfig, credentials, requests, lists and watches.
 
-The only package that imports `kubernetes` and aiohttp. It depends on neither forwards nor the
+The only package that imports aiohttp. It depends on neither forwards nor the
 catalog.
 
 The names below are imported on first use: listing the contexts of a kubeconfig needs no HTTP

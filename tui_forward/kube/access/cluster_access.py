@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.access.endpoints import make_endpoint
-from tui_forward.kube.access.tls import load_ca_pem
 from tui_forward.kube.auth.credentials import (
     ClientCertificate,
     CredentialProvider,
@@ -125,14 +124,6 @@ class ClusterAccess:
         return RequestAuth(
             await self._endpoint_for(source, credentials), source.headers(credentials), source.hint
         )
-
-    def ca_pem(self) -> bytes:
-        """Return the cluster's own authority as PEM; empty for the system's.
-
-        Raises:
-            ConfigError: It cannot be read.
-        """
-        return load_ca_pem(self._resolved.cluster) if self._resolved is not None else b""
 
     async def credentials_changed(self, since: Signature | None = None) -> None:
         """Wait until a file that credentials come from changes. Safe to cancel.

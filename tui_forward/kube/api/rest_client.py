@@ -16,7 +16,6 @@ from tui_forward.kube.auth.credentials import HeaderList
 from tui_forward.kube.errors import to_api_error, to_transport_error
 from tui_forward.kube.http_import import import_in_thread
 from tui_forward.transport.access import Endpoint
-from tui_forward.transport.blocking_call import run_in_thread
 
 if TYPE_CHECKING:
     import aiohttp
@@ -217,10 +216,7 @@ class RestClient:
             if current is not None and current.endpoint is endpoint:
                 return current
             module = await import_in_thread()
-            ca_pem = self.access.ca_pem()
-            session: HttpSession = await run_in_thread(
-                lambda: module.HttpSession(endpoint, ca_pem), name="HTTP session"
-            )
+            session: HttpSession = module.HttpSession(endpoint)
             self._session = session
         if current is not None:
             if current.users:
