@@ -30,8 +30,7 @@ from tests.engine.fake_cluster import FakeAccess as ChainAccess
 from tests.support.fake_engine import FakeBackend, echo, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession

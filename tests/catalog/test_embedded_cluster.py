@@ -28,10 +28,7 @@ from tui_forward.model import (
 )
 from tui_forward.reasons import blocked_by
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets"),
-    pytest.mark.timeout(120),
-]
+pytestmark = pytest.mark.timeout(120)
 ADMIN = "minicluster"
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import handover, session_store, unix_socket
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import handover, rpc, session_store, unix_socket
 from tui_forward.daemon.launcher import replace_engine
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError, UsageError

@@ -12,8 +12,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
-from tui_forward.daemon import profile_watcher
-from tui_forward.daemon import session_store as session_store
+from tui_forward.daemon import profile_watcher, session_store
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_watcher import ProfileWatcher
 from tui_forward.daemon.session_saver import SessionSaver

@@ -11,8 +11,7 @@ import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import session_store as session_store
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.launcher import connect_if_running
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.errors import TransportError, UsageError

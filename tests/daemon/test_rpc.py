@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.reasons import because
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import rpc
 from tui_forward.errors import (
     ApiError,
     AuthError,

@@ -12,9 +12,7 @@ import pytest
 
 from tests.support.fake_engine import FakeBackend
 from tests.support.waiting import until
-from tui_forward.daemon import client_connection
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import client_connection, rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
-from tui_forward.daemon import session_store as session_store
+from tui_forward.daemon import session_store
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cli.fake_session import FakeSession
-from tui_forward.daemon import session_store as session_store
+from tui_forward.daemon import session_store
 from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardSpec, Target, TargetKind

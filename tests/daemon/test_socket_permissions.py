@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.engine_processes import EngineSandbox
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import rpc
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import unix_socket
 from tui_forward.errors import ConfigError
 
 

@@ -22,9 +22,7 @@ from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tui_forward.cli.forward_output import forward_to_dict, json_lines
-from tui_forward.daemon import connect_if_running
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import connect_if_running, rpc, unix_socket
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Forward, ForwardSpec, Target, TargetKind
 

@@ -13,7 +13,7 @@ import yaml
 from tests.e2e.processes import exchange, wait_until
 from tests.e2e.test_profiles import Shell, shell
 from tests.support.cluster_process import ClusterProcess
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import rpc
 
 __all__ = ["shell"]
 

@@ -37,8 +37,8 @@ from tests.endurance.random_edits import (
     entry_of,
 )
 from tests.support.engine_processes import KUBECONFIG
-from tui_forward.common import paths as paths
-from tui_forward.daemon import session_store as session_store
+from tui_forward.common import paths
+from tui_forward.daemon import session_store
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import EngineNotice, Forward, Snapshot
 from tui_forward.profiles.parser import parse_profile

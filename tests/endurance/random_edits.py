@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.endurance.edited_file import UNREADABLE, EditedFile
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.profile import Profile

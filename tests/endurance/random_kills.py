@@ -33,7 +33,7 @@ from tests.endurance.pod_watch import PodWatch
 from tests.endurance.profile_editors import find_free_ports
 from tests.support.cluster_process import REPOSITORY, ClusterProcess
 from tests.support.engine_processes import engine_processes
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.daemon import connect_if_running
 from tui_forward.daemon.session_store import SavedSession
 from tui_forward.model import Forward

@@ -10,7 +10,7 @@ from tests.support.fake_engine import FakeBackend, FakeDataPath, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
-from tui_forward.engine.forwards import reconciler as reconciler
+from tui_forward.engine.forwards import reconciler
 from tui_forward.errors import (
     ApiError,
     ConfigError,

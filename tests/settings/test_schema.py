@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tui_forward.cli.commands.config import schema_path
-from tui_forward.settings import parser as parser
+from tui_forward.settings import parser
 from tui_forward.settings.parser import Settings, load_settings
 
 SCHEMA: dict[str, Any] = json.loads(schema_path().read_text(encoding="utf-8"))

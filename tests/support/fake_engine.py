@@ -16,8 +16,7 @@ import pytest
 
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.record import ConnectionRecord
-from tui_forward.engine.forwards import connection_table
-from tui_forward.engine.forwards import reconciler as reconciler
+from tui_forward.engine.forwards import connection_table, reconciler
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return names of profiles."""
-    from tui_forward.cli import profile_lookup as profile_lookup
+    from tui_forward.cli import profile_lookup
     from tui_forward.profiles.parser import ProfileError
 
     names = []

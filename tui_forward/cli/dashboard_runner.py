@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui_forward.cli import output as output
+from tui_forward.cli import output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.signals import call_on_signals
 from tui_forward.errors import TuiForwardError
@@ -173,7 +173,7 @@ class DashboardRunner:
 
 def write_crash_report(traceback: str) -> str:
     """Write a traceback to a file; return a sentence for the user that names the file."""
-    from tui_forward.common import paths as paths
+    from tui_forward.common import paths
 
     path = paths.crash_report_file()
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tui_forward.cli import completers as completers
+from tui_forward.cli import completers
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import cluster_options
@@ -154,7 +154,7 @@ def cli(
         )
     start_profile = None
     if profile is not None:
-        from tui_forward.cli import profile_lookup as profile_lookup
+        from tui_forward.cli import profile_lookup
 
         start_profile = profile_lookup.find_trusted_profile(profile, yes=False)
     dashboard(

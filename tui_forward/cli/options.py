@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tui_forward.cli import completers as completers
+from tui_forward.cli import completers
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tui_forward.cli.output import one_line
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.common.arguments import is_loopback
 from tui_forward.errors import UsageError
 from tui_forward.profiles.parser import parse_profile

@@ -16,7 +16,7 @@ import msgspec
 
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.common.tasks import spawn
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import rpc
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog

@@ -13,13 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
-from tui_forward.daemon import log as log
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import session_store as session_store
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import log, rpc, session_store, unix_socket
 from tui_forward.daemon.lifetime import Lifetime
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.readiness import ReadyNotifier

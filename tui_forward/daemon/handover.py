@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.daemon.session_store import SavedSession

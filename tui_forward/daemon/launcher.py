@@ -24,8 +24,7 @@ from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
 )
-from tui_forward.daemon import session_store as session_store
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.rpc_client import EngineRefusedError

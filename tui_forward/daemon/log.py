@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.common.logging_levels import RedactingFormatter, install_handler
 from tui_forward.common.redaction import redact
 from tui_forward.daemon.log_record import LogEntry, encode_entry

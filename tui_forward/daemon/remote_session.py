@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tui_forward.daemon import rpc as rpc
+from tui_forward.daemon import rpc
 from tui_forward.daemon.rpc_client import RpcClient
 from tui_forward.errors import TransportError
 from tui_forward.model import (

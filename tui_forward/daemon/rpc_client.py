@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tui_forward.common.tasks import spawn
-from tui_forward.daemon import rpc as rpc
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
 

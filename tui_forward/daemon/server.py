@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tui_forward.daemon import unix_socket as unix_socket
+from tui_forward.daemon import unix_socket
 from tui_forward.daemon.client_connection import ClientConnection
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog

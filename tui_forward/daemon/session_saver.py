@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.daemon.session_store import (
     EMPTY_SESSION,

@@ -15,8 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from tui_forward.common import atomic_file as atomic_file
-from tui_forward.common import paths as paths
+from tui_forward.common import atomic_file, paths
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port

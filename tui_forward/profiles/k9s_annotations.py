@@ -17,8 +17,7 @@ import msgspec
 from tui_forward.catalog.target_resolution import KINDS
 from tui_forward.common.arguments import parse_port, parse_target
 from tui_forward.errors import UsageError
-from tui_forward.kube.api import api_types as api_types
-from tui_forward.kube.api import decoding
+from tui_forward.kube.api import api_types, decoding
 from tui_forward.model import DeclaredPort, ForwardSpec, Pod, PortProtocol, Target, TargetKind
 from tui_forward.profiles.parser import NAMESPACE
 

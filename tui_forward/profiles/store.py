@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 from tui_forward.errors import ConfigError
 
 _MAX_ENTRIES = 500

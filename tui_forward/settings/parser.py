@@ -27,7 +27,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 from tui_forward.common.arguments import parse_addresses, parse_duration_value
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults

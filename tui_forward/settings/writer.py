@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 from tui_forward.errors import ConfigError
 
 _HEADER = re.compile(r"^\s*\[")

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.fake_session import FakeSession
 from tui_forward.cli.commands import up
 from tui_forward.cli.main import main
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 
 TEXT = """\

@@ -10,7 +10,7 @@ import click
 from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import one_line
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.common.arguments import format_duration_arg
 from tui_forward.settings.parser import Settings, load_settings
 

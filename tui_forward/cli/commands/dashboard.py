@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_forward.cli import output as output
+from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.sessions import remote_session, resolve_context
 from tui_forward.errors import UsageError
@@ -118,8 +118,8 @@ async def _start_view(
 
 
 def _view_state_store(kubeconfig: str | None) -> ViewStateStore:
-    from tui_forward.common import paths as paths
-    from tui_forward.daemon import unix_socket as unix_socket
+    from tui_forward.common import paths
+    from tui_forward.daemon import unix_socket
 
     # One per kubeconfig, like the engine.
     return ViewStateStore(
@@ -135,8 +135,7 @@ async def _start_profile(session: Session, profile: Profile) -> None:
 
 def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> RestoreOffer | None:
     """Return the forwards of the last session, if that was lost with any."""
-    from tui_forward.daemon import session_store as session_store
-    from tui_forward.daemon import unix_socket as unix_socket
+    from tui_forward.daemon import session_store, unix_socket
     from tui_forward.tui.controllers.restore_controller import RestoreOffer
 
     path = session_store.previous_session_file(
@@ -154,9 +153,8 @@ def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> R
 
 
 def _dashboard_paths(kubeconfig: str | None) -> DashboardPaths:
-    from tui_forward.common import paths as paths
-    from tui_forward.daemon import log
-    from tui_forward.daemon import unix_socket as unix_socket
+    from tui_forward.common import paths
+    from tui_forward.daemon import log, unix_socket
     from tui_forward.tui.storage.paths import DashboardPaths
 
     return DashboardPaths(

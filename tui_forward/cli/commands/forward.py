@@ -12,7 +12,7 @@ from tui_forward.cli import completers
 from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, one_line, use_color
-from tui_forward.common import paths as paths
+from tui_forward.common import paths
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_ports,

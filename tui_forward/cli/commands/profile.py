@@ -10,9 +10,7 @@ from typing import TextIO
 import click
 import msgspec
 
-from tui_forward.cli import completers as completers
-from tui_forward.cli import forward_output as forward_output
-from tui_forward.cli import profile_lookup
+from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import one_line, style, use_color
 from tui_forward.common.formatting import pluralize

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tui_forward.cli import forward_output as forward_output
+from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import kubeconfig_option

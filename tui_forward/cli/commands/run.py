@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from tui_forward.cli import completers as completers
-from tui_forward.cli import profile_lookup as profile_lookup
+from tui_forward.cli import completers, profile_lookup
 from tui_forward.cli.env_vars import env_vars, write_env_file
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option

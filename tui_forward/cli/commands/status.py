@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import click
 import psutil
 
-from tui_forward.cli import completers as completers
-from tui_forward.cli import forward_output as forward_output
+from tui_forward.cli import completers, forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import one_line, style, use_color

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from tui_forward.cli import completers as completers
-from tui_forward.cli import forward_output as forward_output
-from tui_forward.cli import profile_lookup as profile_lookup
+from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.env_vars import env_vars, write_env_file
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tui_forward.cli.demo import traffic
 from tui_forward.errors import ForwardError, TransportError
@@ -53,13 +54,15 @@ class DemoEnvironment:
     Attributes:
         session: Session of the engine.
         control: Injects faults into the embedded cluster.
-        context: Context of the embedded cluster.
+        kubeconfig: Kubeconfig of the embedded cluster.
+        context: Its context.
         pods: Pods by namespace and name.
         namespaces: Names of namespaces.
     """
 
     session: Session
     control: ControlClient
+    kubeconfig: Path
     context: str
     pods: dict[str, Pod] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_forward.cli.demo import isolation_checks as isolation_checks
-from tui_forward.cli.demo import recovery_checks as recovery_checks
-from tui_forward.cli.demo import transport_checks as transport_checks
+from tui_forward.cli.demo import isolation_checks, recovery_checks, transport_checks
 from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult
 from tui_forward.cli.demo.environment import DemoEnvironment
 from tui_forward.cli.demo.report import Check, Renderer
@@ -94,7 +93,9 @@ async def _run_checks(
     runner: DemoRunner, renderer: Renderer, cluster: EmbeddedCluster, session: Session
 ) -> None:
     context = next(c.name for c in await session.contexts() if c.current)
-    demo = DemoEnvironment(session, ControlClient(cluster.control), context)
+    demo = DemoEnvironment(
+        session, ControlClient(cluster.control), Path(cluster.kubeconfig), context
+    )
     await runner.run("is listed", transport_checks.check_cluster_listing(demo))
     late = runner.start("late reply arrives", isolation_checks.check_late_reply(demo))
 

@@ -16,6 +16,7 @@ from tui_forward.cli.demo.environment import (
     wait_until,
 )
 from tui_forward.common.formatting import format_bytes, milliseconds, pluralize
+from tui_forward.kube.official_client import list_pod_names
 from tui_forward.model import TransportChoice
 
 _BULK_BYTES = 32 * 1000 * 1000
@@ -23,17 +24,29 @@ _SETTLE_S = 5.0
 
 
 async def check_cluster_listing(demo: DemoEnvironment) -> CheckResult:
-    """Check that namespaces and pods are listed soon after the start."""
+    """Check that namespaces and pods are listed, and that the official client lists the same."""
     began = time.perf_counter()
     await demo.wait_listed()
     seconds = time.perf_counter() - began
     await demo.wait_toolbox()
+    await _require_same_list(demo)
     ready = sum(pod.ready for pod in demo.pods.values())
     return CheckResult(
         f"{pluralize(len(demo.pods), 'pod')} ({ready} ready) in "
-        f"{pluralize(len(demo.namespaces), 'namespace')}, {milliseconds(seconds)}",
+        f"{pluralize(len(demo.namespaces), 'namespace')}, {milliseconds(seconds)}"
+        " · the official client lists the same",
         {"pods": len(demo.pods), "namespaces": len(demo.namespaces), "list_s": seconds},
     )
+
+
+async def _require_same_list(demo: DemoEnvironment) -> None:
+    async def same() -> bool:
+        names = await list_pod_names(demo.kubeconfig, demo.context)
+        await demo.refresh()
+        return names == {(pod.namespace, pod.name) for pod in demo.pods.values()}
+
+    # The cluster may still create pods between the two lists.
+    require(await wait_until(same, _SETTLE_S), "the official client lists other pods")
 
 
 async def check_byte_counts(demo: DemoEnvironment, transport: TransportChoice) -> CheckResult:

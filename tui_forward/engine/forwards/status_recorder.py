@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forward_logger import ForwardLogger
-from tui_forward.engine.forwards import state_machine as state_machine
+from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.timeline import Outage, Timeline
 from tui_forward.model import (
     Connection,

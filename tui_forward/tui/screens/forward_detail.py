@@ -27,7 +27,7 @@ from tui_forward.model import (
     TimelineEntry,
     TimelineKind,
 )
-from tui_forward.tui import messages as messages
+from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from tui_forward.common import atomic_file as atomic_file
+from tui_forward.common import atomic_file
 
 T = TypeVar("T")
 

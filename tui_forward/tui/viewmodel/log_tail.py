@@ -12,7 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from tui_forward.daemon import log_record as log_record
+from tui_forward.daemon import log_record
 
 MAX_LINES: Final = 2000
 MAX_BYTES: Final = 1024 * 1024
