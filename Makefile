@@ -11,7 +11,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check check-words format bench bench-ui screenshots soak lock proto clean
+.PHONY: help demo run test check format bench bench-ui screenshots soak lock proto clean
 .SECONDARY:
 
 help: ## show this text
@@ -45,14 +45,11 @@ test: check ## run linters, types, import contracts, then all tests
 test-%: .venv-%/.installed ## run all but the slow tests on Python 3.12, ... (PYTHON_3.12=path: its interpreter)
 	.venv-$*/bin/python -m pytest $(PYTEST_OPTIONS) $(addprefix --ignore=,$(SLOW_TESTS))
 
-check: $(INSTALLED) ## run linters, types and import contracts only
+check: $(INSTALLED) ## run linters, types, import contracts and the check of words only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-check-words: $(INSTALLED) ## check docstrings and word choice
-	$(BIN)/ruff check --select D401 .
 	@! git grep -nwiEf tests/forbidden_words.txt -- '*.py' '*.md' '*.tcss' Makefile
 
 format: $(INSTALLED) ## format the code and apply safe fixes
