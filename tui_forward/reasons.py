@@ -310,9 +310,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         f"the API server cannot reach {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
     ),
     ReasonCode.KUBELET_NO_ANSWER: _Entry(
-        f"the API server answers, but nothing comes from {_THE_KUBELET}[: {{detail}}]",
-        "",
-        _KUBELET,
+        f"the API server answers, but nothing comes from {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
     ),
     ReasonCode.KUBELET_NO_ADDRESS: _Entry(
         f"the API server has no address of {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
@@ -364,9 +362,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     ReasonCode.TARGET_NO_PODS: _Entry("[{object}|the target] has no pods yet", "", _POD),
     ReasonCode.TARGET_NO_MATCHING_PODS: _Entry(
-        "no pod[ in namespace {namespace}] matches [{object}|the selector][ ({detail})]",
-        "",
-        _POD,
+        "no pod[ in namespace {namespace}] matches [{object}|the selector][ ({detail})]", "", _POD
     ),
     ReasonCode.TARGET_PODS_TERMINATING: _Entry(
         "all pods of [{object}|the target] are Terminating[ ({detail})]; "
@@ -444,10 +440,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _PORT,
     ),
     ReasonCode.PORT_UNKNOWN_NAME: _Entry(
-        '[{object}|the target] has no port named "{port}"',
-        _PORTS_HINT,
-        _PORT,
-        BlockedBy.TARGET,
+        '[{object}|the target] has no port named "{port}"', _PORTS_HINT, _PORT, BlockedBy.TARGET
     ),
     ReasonCode.PORT_UNKNOWN_NUMBER: _Entry(
         "[{object}|the target] has no port[ {port}| of that number]",

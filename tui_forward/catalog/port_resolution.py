@@ -126,10 +126,7 @@ def _refuse_udp(ports: Iterable[DeclaredPort], number: int, port: str, where: st
 def _unknown_name(where: str, port: str, ports: Iterable[DeclaredPort]) -> PortResolutionError:
     return PortResolutionError(
         Reason(
-            code=ReasonCode.PORT_UNKNOWN_NAME,
-            object=where,
-            port=port,
-            available=_available(ports),
+            code=ReasonCode.PORT_UNKNOWN_NAME, object=where, port=port, available=_available(ports)
         )
     )
 

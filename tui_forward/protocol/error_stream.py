@@ -79,7 +79,7 @@ _CODES: Final = (
             r'network namespace for sandbox ".*" is closed'
             r'|failed to find sandbox ".*" in store'
             r"|sandbox container .* is not running"
-            r"|cannot enter network namespace|failed to Statfs|no such network namespace",
+            r"|cannot enter network namespace|failed to Statfs|no such network namespace"
         ),
     ),
     (

@@ -22,13 +22,7 @@ from tui_forward.protocol.portforward import (
     TYPE_DATA,
     TYPE_ERROR,
 )
-from tui_forward.protocol.spdy import (
-    HeaderCompressor,
-    Headers,
-    Side,
-    SpdyConnection,
-    SpdyStream,
-)
+from tui_forward.protocol.spdy import HeaderCompressor, Headers, Side, SpdyConnection, SpdyStream
 
 MAX_EARLY_BYTES: Final = 64 * 1024
 """DATA buffered for a data stream without its error stream; more resets it."""

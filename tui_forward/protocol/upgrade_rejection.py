@@ -76,9 +76,7 @@ def parse_rejection(status: int, message: str, status_reason: str) -> Reason:
     if _NOT_RUNNING.search(message):
         return Reason(code=ReasonCode.POD_NOT_RUNNING, detail=message)
     return Reason(
-        code=_code_of_status(status, message, status_reason),
-        detail=message,
-        status=str(status),
+        code=_code_of_status(status, message, status_reason), detail=message, status=str(status)
     )
 
 

@@ -64,10 +64,7 @@ HEALTHY: Final = Diagnosis()
 
 
 def diagnose(
-    forward: Forward,
-    cause: Reason | None,
-    facts: ClusterFacts,
-    refusal: Reason | None = None,
+    forward: Forward, cause: Reason | None, facts: ClusterFacts, refusal: Reason | None = None
 ) -> Diagnosis:
     """Return which hop has failed.
 

@@ -48,12 +48,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         self._closed = False
 
     async def get(
-        self,
-        key: Hashable,
-        read: Callable[[], Awaitable[T]],
-        *,
-        max_age_s: float,
-        until: float,
+        self, key: Hashable, read: Callable[[], Awaitable[T]], *, max_age_s: float, until: float
     ) -> T | None:
         """Return a value, at most `max_age_s` old if the server keeps up; None if unavailable.
 

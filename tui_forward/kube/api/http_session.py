@@ -48,12 +48,7 @@ class HttpSession:
         return endpoint
 
     async def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        *,
-        read_timeout_s: float | None,
+        self, method: str, target: str, headers: Mapping[str, str], *, read_timeout_s: float | None
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its head has arrived.
 

@@ -98,8 +98,7 @@ class ExecPlugin:
                 key=status.client_key_data.encode(),
             )
         self._credentials = Credentials(
-            authorization=f"Bearer {status.token}" if status.token else "",
-            certificate=certificate,
+            authorization=f"Bearer {status.token}" if status.token else "", certificate=certificate
         )
         return self._credentials
 

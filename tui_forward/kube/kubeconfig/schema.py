@@ -174,8 +174,7 @@ def parse(content: bytes, path: Path) -> RawFile:
         # `problem` describes the grammar and may quote a word; str(error) quotes lines.
         problem = _QUOTED.sub("…", error.problem or "syntax error")
         raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid YAML: {problem}",
-            hint=hint,
+            f"the kubeconfig {path}{line} is not valid YAML: {problem}", hint=hint
         ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(

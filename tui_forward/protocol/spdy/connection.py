@@ -115,11 +115,7 @@ class SpdyConnection:
     )
 
     def __init__(
-        self,
-        side: Side,
-        handler: ConnectionHandler,
-        *,
-        compressor: HeaderCompressor | None = None,
+        self, side: Side, handler: ConnectionHandler, *, compressor: HeaderCompressor | None = None
     ) -> None:
         self._side = side
         self._handler = handler
