@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 class TuiForwardError(Exception):
     """Root of every error raised on purpose.
 
-    Args:
-        reason: What happened and why: a reason, or a sentence without a full stop, which then is
-            the text of `code`.
-        hint: What the user can do about it; empty for the hint of the reason, if any.
-        code: Code of a sentence; by default that of the class.
+    `reason` is a reason, or a sentence without a full stop, which then is the text of `code` (by
+    default that of the class). `hint` is what the user can do; empty for that of the reason.
     """
 
     default_code: ClassVar[str] = "internal.error"
@@ -87,12 +84,7 @@ class AuthError(TuiForwardError):
 class ApiError(TuiForwardError):
     """Error status of the API server.
 
-    Args:
-        reason: As in the root.
-        status: HTTP status code.
-        status_reason: `reason` of the Kubernetes Status body ("NotFound"), or empty.
-        hint: As in the root.
-        code: As in the root.
+    `status_reason` is the `reason` of the Kubernetes Status body ("NotFound"), or empty.
     """
 
     default_code = "api.error"
@@ -133,10 +125,7 @@ class TransportError(TuiForwardError):
 
 
 class UpgradeError(ApiError):
-    """An answer other than 101 to an upgrade request.
-
-    Only this error lets `auto` try the next transport, as client-go's fallback dialer does.
-    """
+    """An answer other than 101 to an upgrade request; lets `auto` try the next transport."""
 
     default_code = "api.upgrade_refused"
 

@@ -46,21 +46,15 @@ class TransportChoice(StrEnum):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Object of a cluster, and one of its ports.
 
-    Attributes:
-        context: kubeconfig context; never empty once a spec reaches the engine.
-        namespace: Never empty once a spec reaches the engine.
-        kind: Kind of the object.
-        name: Object name, or a label selector when `kind` is `SELECTOR`.
-        port: Port number in decimal, or the name of a port. For a service: a service port.
-        pin: Stay on exactly this pod name instead of following its owner.
+    Neither context nor namespace is empty once a spec reaches the engine.
     """
 
     context: str
     namespace: str
     kind: TargetKind
-    name: str
-    port: str
-    pin: bool = False
+    name: str  # or a label selector when `kind` is `SELECTOR`
+    port: str  # decimal number or name; for a service, its port
+    pin: bool = False  # stay on exactly this pod name instead of following its owner
 
     def __str__(self) -> str:
         """`namespace/kind/name:port`, as the dashboard and messages show it."""
@@ -89,32 +83,22 @@ BUILT_IN = ForwardDefaults()
 
 
 class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the user can specify about one forward.
-
-    Attributes:
-        target: Object and port to forward to.
-        local_port: A number is required, and an error if it is taken. 0 is any free port. None
-            is the target's own number if it is free and not privileged, else the next free one.
-        addresses: Local addresses to listen on; "localhost" means 127.0.0.1 and ::1, of
-            which one suffices.
-        transport: Required transport, or `AUTO`.
-        queue_timeout_s: How long a connection waits for a tunnel.
-        half_close_timeout_s: How long the pod may stay silent after the client's end of file
-            before the connection to the pod is closed.
-        label: Label of the user, to group and find forwards.
-        name: Its name in its profile, if it belongs to one.
-        profile: That profile (`profiles.Profile.id`).
-    """
+    """Everything the user can specify about one forward."""
 
     target: Target
+    # A number is required, and an error if it is taken. 0 is any free port. None is the target's
+    # own number if it is free and not privileged, else the next free one.
     local_port: int | None = None
+    # to listen on; of "localhost" (127.0.0.1, ::1) one suffices
     addresses: tuple[str, ...] = BUILT_IN.addresses
     transport: TransportChoice = TransportChoice.AUTO
-    queue_timeout_s: float = BUILT_IN.queue_timeout_s
+    queue_timeout_s: float = BUILT_IN.queue_timeout_s  # of a connection that waits for a tunnel
+    # How long the pod may stay silent after the client's end of file before the connection to the
+    # pod is closed.
     half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
-    label: str = ""
-    name: str = ""
-    profile: str = ""
+    label: str = ""  # of the user, to group and find forwards
+    name: str = ""  # in its profile, if it belongs to one
+    profile: str = ""  # that profile (`profiles.Profile.id`)
 
 
 # --------------------------------------------------------------------------------------
@@ -123,10 +107,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasonCode(StrEnum):
-    """Why something is in its state or has failed; `reasons` has the texts.
-
-    Codes are part of the `--json` output: they are added, never renamed.
-    """
+    """Why something is in its state or has failed. Part of `--json`: add, never rename."""
 
     # States of a forward
     FORWARD_STARTING = "forward.starting"
@@ -285,40 +266,23 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A code with its parameters; every parameter may be missing.
 
     `tui_forward.reasons` derives text, hint and failed hop from it.
-
-    Attributes:
-        object: "svc/web", "deploy/web", "pod web-1".
-        action: Verb, resource and place ("list pods in namespace shop").
-        port: Number or name.
-        available: Ports or names that exist instead.
-        tried: Transports tried, all in vain.
-        successor: Pod that replaces `pod`.
-        owner: Controller that replaces it ("deploy/web on node node-a").
-        status: kubectl's STATUS of the pod, or an HTTP status.
-        detail: Sanitized text of another component.
-        text: Sentence that replaces the text of the code, for codes that stand for a family of
-            errors described where they occur.
-        hint: Replaces the hint of the code.
-        dialed_pod: Pod that no tunnel could be opened to for this reason.
-        cause: Underlying reason.
-        previous: Why the state before was left.
     """
 
     code: ReasonCode
     namespace: str = ""
-    object: str = ""
+    object: str = ""  # "svc/web", "deploy/web", "pod web-1"
     kind: str = ""
     name: str = ""
     pod: str = ""
     container: str = ""
     node: str = ""
-    successor: str = ""
-    owner: str = ""
-    status: str = ""
-    port: str = ""
-    available: tuple[str, ...] = ()
+    successor: str = ""  # pod that replaces `pod`
+    owner: str = ""  # controller that replaces it ("deploy/web on node node-a")
+    status: str = ""  # kubectl's STATUS of the pod, or an HTTP status
+    port: str = ""  # number or name
+    available: tuple[str, ...] = ()  # ports or names that exist instead
     protocol: str = ""
-    action: str = ""
+    action: str = ""  # verb, resource and place ("list pods in namespace shop")
     verb: str = ""
     resource: str = ""
     user: str = ""
@@ -333,13 +297,14 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     timeout_s: float | None = None
     buffered_bytes: int | None = None
-    tried: tuple[str, ...] = ()
-    detail: str = ""
+    tried: tuple[str, ...] = ()  # transports tried, all in vain
+    detail: str = ""  # sanitized text of another component
+    # Replaces the text of a code that stands for a family of errors described where they occur.
     text: str = ""
-    hint: str = ""
-    dialed_pod: str = ""
+    hint: str = ""  # replaces the hint of the code
+    dialed_pod: str = ""  # pod that no tunnel could be opened to for this reason
     cause: Reason | None = None
-    previous: Reason | None = None
+    previous: Reason | None = None  # why the state before was left
 
 
 # --------------------------------------------------------------------------------------
@@ -415,72 +380,44 @@ class TimelineKind(StrEnum):
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a forward.
-
-    Attributes:
-        code: Set where the event has a reason.
-    """
+    """One event of a forward."""
 
     at: float
     kind: TimelineKind
     text: str
-    code: ReasonCode | None = None
+    code: ReasonCode | None = None  # set where the event has a reason
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """A forward at one instant.
+    """A forward at one instant."""
 
-    Attributes:
-        id: Short and stable for the life of the forward ("f1").
-        code: Why the forward is in this state.
-        reason: Text of `code`; never empty.
-        hint: What the user can do, if anything.
-        blocked_by: Set exactly when `state` is `BLOCKED`.
-        since: When `state` was entered.
-        retry_at: Time of the next attempt, if the state waits for one.
-        paused: Stopped by the user, and can be resumed.
-        listening: Addresses it listens on; empty before the listener is open.
-        pod: The current pod, or the last one.
-        remote_port: The container port in use, None until resolved.
-        transport: The transport in use, None without a tunnel.
-        tunnels: Number of tunnels that are up.
-        round_trip_s: Latest PING round trip through the whole path.
-        queued: Connections that wait for a tunnel.
-        last_event: The latest timeline text about a failure.
-    """
-
-    id: str
+    id: str  # short and stable for the life of the forward ("f1")
     spec: ForwardSpec
     state: ForwardState
-    code: ReasonCode
-    reason: str
+    code: ReasonCode  # why the forward is in this state
+    reason: str  # text of `code`; never empty
     hint: str = ""
-    blocked_by: BlockedBy | None = None
-    since: float = 0.0
+    blocked_by: BlockedBy | None = None  # set exactly when `state` is `BLOCKED`
+    since: float = 0.0  # when `state` was entered
     started_at: float = 0.0
-    retry_at: float | None = None
-    paused: bool = False
-    listening: tuple[LocalAddress, ...] = ()
-    pod: PodRef | None = None
-    remote_port: int | None = None
-    transport: TransportChoice | None = None
-    tunnels: int = 0
-    round_trip_s: float | None = None
-    queued: int = 0
+    retry_at: float | None = None  # time of the next attempt, if the state waits for one
+    paused: bool = False  # stopped by the user, and can be resumed
+    listening: tuple[LocalAddress, ...] = ()  # empty before the listener is open
+    pod: PodRef | None = None  # the current one, or the last one
+    remote_port: int | None = None  # container port in use, None until resolved
+    transport: TransportChoice | None = None  # None without a tunnel
+    tunnels: int = 0  # number of tunnels that are up
+    round_trip_s: float | None = None  # latest PING through the whole path
+    queued: int = 0  # connections that wait for a tunnel
     counters: Counters = Counters()
-    last_event: str = ""
+    last_event: str = ""  # latest timeline text about a failure
 
 
 class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """Recent traffic of a forward.
-
-    Attributes:
-        seconds: Bytes from and to the pod within each of the last seconds, oldest first; of ten
-            minutes at most.
-    """
+    """Recent traffic of a forward."""
 
     forward_id: str
-    seconds: tuple[tuple[int, int], ...]
+    seconds: tuple[tuple[int, int], ...]  # from and to the pod, oldest first; 10 minutes at most
 
 
 class ConnectionState(StrEnum):
@@ -493,20 +430,12 @@ class ConnectionState(StrEnum):
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted local connection at one instant.
-
-    Attributes:
-        process: "psql (4211)" if the system provides it, else empty.
-        first_byte_s: From accept to the first byte delivered from the pod.
-        close_code: Why it ended; None while it is open.
-        close_reason: Text of `close_code`.
-        failed: Whether it ended by a failure.
-    """
+    """One accepted local connection at one instant."""
 
     id: int
     forward_id: str
     client: str
-    process: str = ""
+    process: str = ""  # "psql (4211)" if the system provides it
     state: ConnectionState = ConnectionState.QUEUED
     opened_at: float = 0.0
     closed_at: float | None = None
@@ -514,9 +443,9 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     bytes_to_pod: int = 0
     rate_from_pod: float = 0.0
     rate_to_pod: float = 0.0
-    first_byte_s: float | None = None
-    close_code: ReasonCode | None = None
-    close_reason: str = ""
+    first_byte_s: float | None = None  # from accept to the first byte from the pod
+    close_code: ReasonCode | None = None  # None while it is open
+    close_reason: str = ""  # text of `close_code`
     failed: bool = False
 
 
@@ -534,18 +463,13 @@ class PortProtocol(StrEnum):
 
 
 class DeclaredPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Port that a container or a service declares.
-
-    Attributes:
-        container: Name of the container; empty for a service port.
-        target: Of a service port, its `targetPort` as written ("http", "8080"), else empty.
-    """
+    """Port that a container or a service declares."""
 
     number: int
     name: str = ""
     protocol: PortProtocol = PortProtocol.TCP
-    container: str = ""
-    target: str = ""
+    container: str = ""  # empty for a service port
+    target: str = ""  # `targetPort` of a service port as written ("http", "8080")
 
 
 class OwnerRef(msgspec.Struct, frozen=True, gc=False):
@@ -556,42 +480,29 @@ class OwnerRef(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The used fields of a pod; timestamps are epoch seconds, 0 if absent.
-
-    Attributes:
-        phase: "Running", "Pending", …
-        status: kubectl's STATUS column ("CrashLoopBackOff", "Terminating", …).
-        message: The cluster's message why it is not running; may be empty.
-        ready: The Ready condition.
-        ready_since: Last transition of the Ready condition.
-        containers_ready: How many containers are ready, of `containers_total`.
-        restarts: kubectl's RESTARTS column.
-        max_restarts: Most restarts of any one container, by which kubectl chooses.
-        container_ids: Identity of the running containers; changes on a restart.
-        owner: Its controller, after following a ReplicaSet to its Deployment where known.
-    """
+    """The used fields of a pod; timestamps are epoch seconds, 0 if absent."""
 
     namespace: str
     name: str
     uid: str
     resource_version: str = ""
-    phase: str = ""
-    status: str = ""
-    message: str = ""
-    ready: bool = False
-    ready_since: float = 0.0
+    phase: str = ""  # "Running", "Pending", …
+    status: str = ""  # kubectl's STATUS column ("CrashLoopBackOff", "Terminating", …)
+    message: str = ""  # of the cluster, why it is not running; may be empty
+    ready: bool = False  # the Ready condition
+    ready_since: float = 0.0  # last transition of the Ready condition
     containers_ready: int = 0
     containers_total: int = 0
-    restarts: int = 0
-    max_restarts: int = 0
+    restarts: int = 0  # kubectl's RESTARTS column
+    max_restarts: int = 0  # of any one container, by which kubectl chooses
     created_at: float = 0.0
     deleting: bool = False
     node: str = ""
     ip: str = ""
     labels: dict[str, str] = {}
-    owner: OwnerRef | None = None
+    owner: OwnerRef | None = None  # controller; the Deployment of a ReplicaSet where known
     ports: tuple[DeclaredPort, ...] = ()
-    container_ids: tuple[str, ...] = ()
+    container_ids: tuple[str, ...] = ()  # of running containers; changes on a restart
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -638,32 +549,19 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the watch of one resource in one scope.
+    """State of the watch of one resource in one scope."""
 
-    Attributes:
-        resource: "pods", "services", …
-        synced: Whether the first list is complete.
-        count: Number of objects.
-        code: Why it is not live, else None.
-        error: Text of `code`.
-        hint: What to do about it.
-        forbidden: The error is RBAC's ("list pods in namespace shop").
-    """
-
-    resource: str
-    synced: bool = False
-    count: int = 0
-    code: ReasonCode | None = None
-    error: str = ""
+    resource: str  # "pods", "services", …
+    synced: bool = False  # the first list is complete
+    count: int = 0  # number of objects
+    code: ReasonCode | None = None  # why it is not live
+    error: str = ""  # text of `code`
     hint: str = ""
-    forbidden: bool = False
+    forbidden: bool = False  # the error is RBAC's ("list pods in namespace shop")
 
 
 class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Health of one context's API server.
-
-    `ok` is None until the first response.
-    """
+    """Health of one context's API server; `ok` is None until the first response."""
 
     context: str
     server: str = ""
@@ -693,23 +591,16 @@ class CatalogScope(msgspec.Struct, frozen=True):
 
 
 class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects of a scope, or their changes since a version.
-
-    Attributes:
-        version: Grows with every change; the base of the next request for changes.
-        complete: True: the lists are complete. False: they hold only added and changed objects,
-            and `removed` has the others.
-        removed: Keys `resource/namespace/name` ("pods/shop/web-1").
-    """
+    """Objects of a scope, or their changes since a version."""
 
     scope: CatalogScope
-    version: int
-    complete: bool
+    version: int  # grows with every change; base of the next request
+    complete: bool  # else the lists hold only added and changed objects
     namespaces: tuple[Namespace, ...] = ()
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     workloads: tuple[Workload, ...] = ()
-    removed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()  # keys `resource/namespace/name` ("pods/shop/web-1")
     resources: tuple[ResourceStatus, ...] = ()
     health: ApiHealth | None = None
 
@@ -720,25 +611,16 @@ class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
-    """A usable pod and the port to dial in it.
-
-    Attributes:
-        ready: The pod's Ready condition; decides whether a refusal is final.
-        incarnation: Changes with every restart of a container.
-    """
+    """A usable pod and the port to dial in it."""
 
     pod: PodRef
     port: int
-    ready: bool = True
-    incarnation: str = ""
+    ready: bool = True  # the pod's Ready condition; decides whether a refusal is final
+    incarnation: str = ""  # changes with every restart of a container
 
 
 class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
-    """No usable pod now.
-
-    Attributes:
-        reason: Why.
-    """
+    """No usable pod now."""
 
     reason: Reason
 
@@ -776,39 +658,25 @@ class HopState(StrEnum):
 
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """One hop, with the facts about it.
-
-    Attributes:
-        name: Its name ("127.0.0.1:8080", "node-a", "web-6d8c-x2k"); empty if unknown.
-        facts: Address, version and so on, the most important first.
-        latency_s: Round trip to it, if measured.
-        code: Last fault of the hop, or None.
-        error: Text of `code`.
-        hint: What to do about it.
-    """
+    """One hop, with the facts about it."""
 
     kind: HopKind
-    name: str = ""
-    facts: tuple[str, ...] = ()
+    name: str = ""  # "127.0.0.1:8080", "node-a", "web-6d8c-x2k"; empty if unknown
+    facts: tuple[str, ...] = ()  # address, version and so on, the most important first
     state: HopState = HopState.UNKNOWN
-    latency_s: float | None = None
-    code: ReasonCode | None = None
-    error: str = ""
+    latency_s: float | None = None  # round trip to it, if measured
+    code: ReasonCode | None = None  # last fault of the hop
+    error: str = ""  # text of `code`
     hint: str = ""
 
 
 class PodLog(msgspec.Struct, frozen=True, kw_only=True):
-    """The last log lines of a container.
-
-    Attributes:
-        containers: All containers of the pod that have logs.
-        lines: Oldest first, without line ends.
-    """
+    """The last log lines of a container."""
 
     pod: str
     container: str
-    containers: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()  # all of the pod that have logs
+    lines: tuple[str, ...] = ()  # oldest first, without line ends
 
 
 # --------------------------------------------------------------------------------------
@@ -817,19 +685,13 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the engine process did, or failed to do, automatically.
+    """Something the engine process did, or failed to do, automatically."""
 
-    Attributes:
-        number: Counts up from 1 in every engine process.
-        profile: Path of the profile it concerns.
-        is_problem: Needs the user.
-    """
-
-    number: int
+    number: int  # counts up from 1 in every engine process
     at: float
-    profile: str
+    profile: str  # path of the profile it concerns
     text: str
-    is_problem: bool = False
+    is_problem: bool = False  # needs the user
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,4 @@
-"""Texts, hints and failed hops of reason codes.
-
-The only place where a reason becomes a sentence. Front ends receive code and text; no code
-parses a text back.
-"""
+"""Texts, hints and failed hops of reason codes. No code parses a text back."""
 
 from __future__ import annotations
 
@@ -31,20 +27,14 @@ _LOCAL, _API, _KUBELET, _RUNTIME, _POD, _PORT = HopKind
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        text: Template. `{name}` is a parameter of the reason; a part in brackets is left out
-            if one of its parameters is missing, or replaced by what follows its last `|`.
-        hint: Template of an imperative sentence; empty where nothing can be done.
-        hop: Where the fault is; None for what is no fault.
-        blocked_by: Set where only a user can help.
-    """
-
+    # Template. `{name}` is a parameter of the reason; a part in brackets is left out if one of its
+    # parameters is missing, or replaced by what follows its last `|`.
     text: str
-    hint: str = ""
-    hop: HopKind | None = None
-    blocked_by: BlockedBy | None = None
+    hint: str = ""  # template of an imperative sentence; empty where nothing can be done
+    hop: HopKind | None = None  # where the fault is; None for what is no fault
+    blocked_by: BlockedBy | None = None  # set where only a user can help
 
 
 _NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"

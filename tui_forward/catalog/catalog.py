@@ -1,8 +1,4 @@
-"""Live view of the scopes that front ends show.
-
-A scope is followed from its first view and dropped when it has not been viewed for a while.
-A view never waits: errors are part of it.
-"""
+"""Live view of the scopes that front ends show. A view never waits: errors are part of it."""
 
 from __future__ import annotations
 
@@ -36,12 +32,7 @@ class _Entry:
 
 
 class Catalog:
-    """Informers of scopes, started at the first view.
-
-    Args:
-        cluster_of: Returns the client of a context; may raise ConfigError.
-        idle_s: How long a scope is followed without being viewed or retained.
-    """
+    """Informers of scopes, started at the first view and dropped `idle_s` after the last one."""
 
     def __init__(
         self, cluster_of: Callable[[str], ClusterClient], *, idle_s: float = _IDLE_S
@@ -60,12 +51,8 @@ class Catalog:
     def view(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """Return the content of a scope, or its changes since a version. Never waits or raises.
 
-        Needs a running event loop. The first call for a scope starts to follow it.
-
-        Args:
-            scope: The scope; its context must not be empty.
-            since: Version of an earlier view; the result is a complete view if the
-                changes since then are not all recorded.
+        Needs a running event loop. The view is complete if the changes since then are not all
+        recorded.
         """
         try:
             return self._entry(scope).informer.view(since)
@@ -85,21 +72,13 @@ class Catalog:
             )
 
     async def wait(self, scope: CatalogScope, since: int) -> None:
-        """Wait until the version is newer than `since`. Safe to cancel.
-
-        Raises:
-            ConfigError: The scope's context cannot be used.
-        """
+        """Wait until the version is newer than `since`. Safe to cancel."""
         with self.retain(scope):
             await self._entry(scope).informer.wait(since)
 
     @contextmanager
     def retain(self, scope: CatalogScope) -> Iterator[None]:
-        """Follow a scope while the context manager is open, even if it is not viewed.
-
-        Raises:
-            ConfigError: The scope's context cannot be used.
-        """
+        """Follow a scope while the context manager is open, even if it is not viewed."""
         entry = self._entry(scope)
         entry.retain_count += 1
         try:
@@ -111,12 +90,7 @@ class Catalog:
     def pods_of(
         self, scope: CatalogScope, namespace: str, kind: TargetKind, name: str
     ) -> list[Pod]:
-        """Return the pods behind an object, the preferred one first.
-
-        Raises:
-            ConfigError: The scope's context cannot be used.
-            UsageError: The selector is invalid.
-        """
+        """Return the pods behind an object, the preferred one first, or raise UsageError."""
         return self._entry(scope).informer.pods_of(namespace, kind, name)
 
     def refresh(self) -> None:

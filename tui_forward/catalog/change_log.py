@@ -18,12 +18,7 @@ def next_version() -> int:
 
 
 class ChangeLog:
-    """Versions at which objects last changed, latest last.
-
-    Args:
-        limit: How many objects are recorded. `covers` is False for versions before the
-            oldest one.
-    """
+    """Versions at which the last `limit` objects changed, latest last."""
 
     def __init__(self, limit: int = 20_000) -> None:
         self._limit = limit

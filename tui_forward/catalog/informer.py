@@ -47,12 +47,7 @@ _HEAD_START_S = 0.05
 
 
 class ScopeInformer:
-    """Reflectors of every resource of a scope; an error of one does not affect the others.
-
-    Args:
-        scope: The scope to follow.
-        cluster: The client of its context.
-    """
+    """Reflectors of every resource of a scope; an error of one does not affect the others."""
 
     def __init__(self, scope: CatalogScope, cluster: ClusterClient) -> None:
         self.scope = scope
@@ -143,13 +138,7 @@ class ScopeInformer:
     def pods_of(self, namespace: str, kind: TargetKind, name: str) -> list[Pod]:
         """Return the pods behind an object of this scope, the preferred one first.
 
-        Args:
-            namespace: Namespace of the object.
-            kind: Kind of the object.
-            name: Its name, or a label selector for `SELECTOR`.
-
-        Raises:
-            UsageError: The selector is invalid.
+        `name` is a label selector for `SELECTOR`; an invalid one raises UsageError.
         """
         if kind is TargetKind.POD:
             pod = self.pods.get(namespace, name)

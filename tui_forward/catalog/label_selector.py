@@ -1,7 +1,4 @@
-"""Label selectors in kubectl's syntax: parse and match. Pure.
-
-Grammar and semantics follow apimachinery `pkg/labels/selector.go`.
-"""
+"""Label selectors in kubectl's syntax, as in apimachinery `pkg/labels/selector.go`. Pure."""
 
 from __future__ import annotations
 
@@ -20,14 +17,10 @@ _TOKEN = re.compile(r"\s*(?:(==|!=|=|>|<|!|\(|\)|,)|([^\s=!<>(),]+))")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one label.
-
-    Attributes:
-        operator: "in", "notin", "exists", "!", ">" or "<".
-    """
+    """One condition on one label."""
 
     key: str
-    operator: str
+    operator: str  # "in", "notin", "exists", "!", ">" or "<"
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
@@ -70,11 +63,7 @@ class Selector:
 
 @lru_cache(maxsize=4096)
 def parse_selector(text: str) -> Selector:
-    """Parse a selector in kubectl's syntax; empty text selects everything.
-
-    Raises:
-        UsageError: It is invalid.
-    """
+    """Parse a selector in kubectl's syntax, or raise UsageError; empty text selects everything."""
     return _Parser(text).parse()
 
 

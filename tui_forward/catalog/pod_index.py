@@ -59,15 +59,7 @@ class PodIndex:
         return [self._pods[key] for key in self._by_owner.get((namespace, owner), ())]
 
     def matching(self, namespace: str, selector: str) -> list[Pod]:
-        """Return the pods of a namespace that match a label selector.
-
-        Args:
-            namespace: The namespace; a selector never matches beyond it.
-            selector: In kubectl's syntax.
-
-        Raises:
-            UsageError: The selector is invalid.
-        """
+        """Return the pods of a namespace that match a label selector, or raise UsageError."""
         parsed = parse_selector(selector)
         empty: dict[Key, None] = {}
         candidates = [

@@ -43,11 +43,9 @@ def select_pod(
 ) -> Pod | None:
     """Return the pod to forward to, or None.
 
-    Args:
-        pods: The candidates.
-        current: UID of the pod in use. It is kept while it is usable and Ready, so that a
-            better pod that appears later does not end working connections.
-        trusted: Returns False for a pod whose tunnel reported that it is gone.
+    The pod with UID `current` is kept while it is usable and Ready, so that a better pod that
+    appears later does not end working connections. `trusted` returns False for a pod whose tunnel
+    reported that it is gone.
     """
     candidates = [pod for pod in pods if is_usable(pod) and trusted(pod)]
     for pod in candidates:

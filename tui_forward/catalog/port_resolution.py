@@ -13,11 +13,7 @@ from tui_forward.reasons import reason_text
 
 
 class PortResolutionError(Exception):
-    """The port cannot be forwarded, whatever happens to the pods.
-
-    Args:
-        reason: Why.
-    """
+    """The port cannot be forwarded, whatever happens to the pods."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason_text(reason))
@@ -28,9 +24,6 @@ def resolve_pod_port(pod: Pod, port: str) -> int:
     """Return the number of a port of a pod, given by number or name.
 
     A number need not be declared: a container may listen on undeclared ports.
-
-    Raises:
-        PortResolutionError: No such name, or only UDP.
     """
     number = _number(port)
     if number is None:
@@ -43,12 +36,7 @@ def resolve_pod_port(pod: Pod, port: str) -> int:
 
 
 def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
-    """Return the number to dial in `pod` for a port of `service` (number or name).
-
-    Raises:
-        PortResolutionError: The service has no such port, has it only with UDP, or its
-            `targetPort` is a name that the pod does not have.
-    """
+    """Return the number to dial in `pod` for a port of `service` (number or name)."""
     declared = find_service_port(service, port)
     if service.headless:
         # Without a virtual address no port is mapped: clients use the container port.
@@ -74,11 +62,7 @@ def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
 
 
 def find_service_port(service: Service, port: str) -> DeclaredPort:
-    """Return the service port with a number or name.
-
-    Raises:
-        PortResolutionError: There is none, or only with UDP.
-    """
+    """Return the service port with a number or name; one that has only UDP is an error, too."""
     number = _number(port)
     where = f"svc/{service.name}"
     if number is None:

@@ -51,14 +51,9 @@ def key_of(item: Item) -> Key:
 class Reflector(Generic[Item]):
     """Follows one resource in one scope until stopped.
 
-    Args:
-        cluster: The client of the cluster.
-        resource: The resource to follow.
-        namespace: The namespace; empty for all namespaces.
-        label_selector: Only objects with these labels.
-        name: Only this object. It can then be followed by `get` where `list` is forbidden.
-        on_change: Called in the event loop for every difference.
-        on_status: Called when `synced` or `error` may have changed.
+    An empty namespace means all. A single `name` can be followed by `get` where `list` is
+    forbidden. `on_change` is called in the event loop for every difference, `on_status` when
+    `synced` or `error` may have changed.
     """
 
     def __init__(
@@ -107,11 +102,7 @@ class Reflector(Generic[Item]):
         await asyncio.wait({runner})
 
     def refresh(self, *, relist: bool = True) -> None:
-        """Retry now: end a backoff, and replace a watch that may be dead.
-
-        Args:
-            relist: List again as well, not only reconnect the watch.
-        """
+        """Retry now: end a backoff, and replace a watch that may be dead; `relist`: list, too."""
         if relist:
             self._version = ""
         self._failures = 0

@@ -86,11 +86,7 @@ class _SharedReflector(Generic[Item]):
 
 
 class SharedReflectors:
-    """The reflectors of one cluster that targets use, one per query.
-
-    Args:
-        cluster: The client of the cluster.
-    """
+    """The reflectors of one cluster that targets use, one per query."""
 
     def __init__(self, cluster: ClusterClient) -> None:
         self.cluster = cluster

@@ -1,7 +1,4 @@
-"""Resolution of a target to one pod and one port. Pure.
-
-Nothing here waits or sends requests: `target_watch` follows the cluster and calls again.
-"""
+"""Resolution of a target to one pod and one port. Pure: `target_watch` follows the cluster."""
 
 from __future__ import annotations
 
@@ -73,14 +70,9 @@ def resolve_selected(
     current: str = "",
     trusted: Trusted = _trust_all,
 ) -> Resolution:
-    """Resolve a service, a workload or a selector to the best pod that it selects.
+    """Resolve a service or workload (`anchor`), or a bare selector, to the best of its pods.
 
-    Args:
-        target: The target.
-        anchor: The service or workload it names; None for a bare selector.
-        pods: The pods selected.
-        current: UID of the pod in use.
-        trusted: Returns False for a pod whose tunnel reported that it is gone.
+    For `current` and `trusted` see `select_pod`.
     """
     if isinstance(anchor, Service):
         try:
@@ -104,13 +96,8 @@ def resolve_pod(
 ) -> Resolution:
     """Resolve a pod name to the pod, or to its replacement.
 
-    Args:
-        target: The target.
-        pod: The pod of that name now, if there is one.
-        origin: The last pod seen under that name; its owner determines replacements.
-        siblings: Pods of the same owner, if the owner is followed.
-        current: UID of the pod in use.
-        trusted: Returns False for a pod whose tunnel reported that it is gone.
+    `origin` is the last pod seen under that name: its owner, whose pods are `siblings`, determines
+    replacements. For `current` and `trusted` see `select_pod`.
     """
     if pod is not None and is_usable(pod) and trusted(pod):
         return _with_port(target, None, pod)
@@ -293,12 +280,7 @@ _STATUS_CODES = {
 
 
 def pod_reason(pod: Pod, code: ReasonCode | None = None) -> Reason:
-    """Return a pod's condition: "pod db-0 is Pending: 0/3 nodes are available".
-
-    Args:
-        pod: The pod.
-        code: By default that of kubectl's STATUS.
-    """
+    """Return a pod's condition: "pod db-0 is Pending: 0/3 nodes are available"."""
     status = _status(pod)
     found = _STATUS_CODES.get(status.removeprefix("Init:"), ReasonCode.POD_NOT_READY)
     return Reason(

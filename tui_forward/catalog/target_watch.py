@@ -52,11 +52,7 @@ _INVALIDATION_S = 2.0
 
 
 class CatalogTargetResolver:
-    """Factory of target watches; one for all contexts.
-
-    Args:
-        cluster_of: Returns the client of a context; may raise ConfigError.
-    """
+    """Factory of target watches; one for all contexts."""
 
     def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
         self._cluster_of = cluster_of
@@ -144,8 +140,7 @@ class CatalogTargetWatch:
     def invalidate(self, pod_uid: str) -> None:
         """Stop using a pod that its tunnel reported as gone, and read it again.
 
-        The pod is not used until the API reports a newer version of it, or two seconds
-        have passed.
+        It is not used until the API reports a newer version of it, or two seconds have passed.
         """
         if self._closed:
             return

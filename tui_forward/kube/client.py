@@ -25,14 +25,8 @@ Decoded = TypeVar("Decoded")
 class ClusterClient(ClusterAccess):
     """One context's API server: access to it, reads, lists and watches.
 
-    All methods are safe to cancel and to call concurrently.
-
-    Args:
-        source: The kubeconfig.
-        context: Context name; empty means the context that is current now.
-
-    Raises:
-        ConfigError: There is no such context.
+    All methods are safe to cancel and to call concurrently, and raise the errors of
+    `RestClient.get`.
     """
 
     def __init__(self, source: KubeconfigSource, context: str = "") -> None:
@@ -40,30 +34,17 @@ class ClusterClient(ClusterAccess):
         self._rest = RestClient(self)
 
     async def get(self, resource: Resource[Item], namespace: str, name: str) -> Item:
-        """Return one object.
-
-        Raises:
-            ApiError: The server responded with an error; `not_found` when there is none.
-            AuthError, ConfigError, TransportError: See `RestClient.get`.
-        """
+        """Return one object."""
         what = resource.describe("get", namespace, name)
         return await self._get(resource.path(namespace, name), what, resource.decode)
 
     async def pod_details(self, namespace: str, name: str) -> details.PodDetails:
-        """Return one pod and its containers.
-
-        Raises:
-            ApiError, AuthError, ConfigError, TransportError: See `get`.
-        """
+        """Return one pod and its containers."""
         what = PODS.describe("get", namespace, name)
         return await self._get(PODS.path(namespace, name), what, details.pod_details)
 
     async def node(self, name: str) -> details.NodeDetails:
-        """Return one node.
-
-        Raises:
-            ApiError, AuthError, ConfigError, TransportError: See `get`.
-        """
+        """Return one node."""
         path = f"/api/v1/nodes/{quote(name, safe='')}"
         return await self._get(path, f'get nodes "{name}"', details.decode_node)
 
@@ -79,15 +60,8 @@ class ClusterClient(ClusterAccess):
     ) -> bytes:
         """Return the last lines of a container's log, unmodified.
 
-        Args:
-            namespace: Namespace of the pod.
-            name: Name of the pod.
-            container: Empty for the only container of the pod.
-            lines: Number of lines; reduced until they fit into `max_bytes`.
-            max_bytes: Limit of the result. Of a single longer line, its beginning is returned.
-
-        Raises:
-            ApiError, AuthError, ConfigError, TransportError: See `get`.
+        An empty container means the only one. `lines` is reduced until they fit into `max_bytes`;
+        of a single longer line, its beginning is returned.
         """
         what = f'get pods/log "{name}" in namespace {namespace}'
         while True:
@@ -117,11 +91,8 @@ class ClusterClient(ClusterAccess):
     ) -> AsyncGenerator[pager.Page[Item], None]:
         """Yield all objects, page by page. Close the generator (`aclosing`) to stop early.
 
-        If the server discards the list half-way (410), it starts over with larger pages, and
-        the first page of the new list is marked `restarted`.
-
-        Raises:
-            ApiError, AuthError, ConfigError, TransportError: See `RestClient.get`.
+        If the server discards the list half-way (410), it starts over with larger pages, and the
+        first page of the new list is marked `restarted`.
         """
         return pager.list_pages(
             self._rest,
@@ -144,15 +115,10 @@ class ClusterClient(ClusterAccess):
     ) -> AsyncGenerator[watch.WatchEvent[Item], None]:
         """Yield changes after a version, bookmarks included, until the server ends the watch.
 
-        The first event is always a bookmark of `resource_version`: the watch has started.
-
-        The end of the iteration is normal: watch again from the last event's version. Close
-        the generator (`aclosing`) to stop early.
-
-        Raises:
-            ApiError: `expired` when the version is too old (HTTP 410 or an ERROR event).
-            TransportError: The connection broke, or was silent for `stall_s`.
-            AuthError, ConfigError: See `RestClient.get`.
+        The first event is always a bookmark of `resource_version`: the watch has started. The end
+        of the iteration is normal: watch again from the last event's version. Close the generator
+        (`aclosing`) to stop early. ApiError is `expired` when the version is too old (HTTP 410 or
+        an ERROR event); TransportError includes a silence of `stall_s`.
         """
         return watch.watch(
             self._rest,
@@ -174,11 +140,7 @@ class ClusterClient(ClusterAccess):
 
 
 class ClusterClients:
-    """Clients by context, created on first use.
-
-    Args:
-        source: The kubeconfig.
-    """
+    """Clients by context, created on first use."""
 
     def __init__(self, source: KubeconfigSource) -> None:
         self.source = source
@@ -186,11 +148,7 @@ class ClusterClients:
         preload()
 
     def get(self, context: str = "") -> ClusterClient:
-        """Return the client of a context; an empty name means the current one.
-
-        Raises:
-            ConfigError: There is no such context.
-        """
+        """Return the client of a context; an empty name means the current one."""
         name = self.source.context_name(context)
         if name not in self._clients:
             self._clients[name] = ClusterClient(self.source, name)

@@ -41,11 +41,8 @@ def parse_status(body: bytes) -> Status:
 def to_api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiForwardError:
     """Return the error for an HTTP response that is not a success.
 
-    Args:
-        status_code: HTTP status.
-        body: Response body: a Status in JSON, or plain text of a proxy or load balancer.
-        what: Verb, resource and namespace ("list pods in namespace shop").
-        server: Address of the API server, without credentials.
+    The body is a Status in JSON, or plain text of a proxy or load balancer; `what` is verb,
+    resource and namespace ("list pods in namespace shop"); `server` is without credentials.
     """
     status = parse_status(body)
     message = redact(status.message or body[:2000].decode("utf-8", "replace"), limit=300)
@@ -83,12 +80,7 @@ def to_api_error(status_code: int, body: bytes, *, what: str, server: str) -> Tu
 
 
 def to_transport_error(error: BaseException, *, server: str) -> TransportError:
-    """Return the error for a request that got no HTTP response on an open connection.
-
-    Args:
-        error: Raised by aiohttp, asyncio or the system.
-        server: Address of the server, without credentials.
-    """
+    """Return the error for a request that got no HTTP response on an open connection."""
     if isinstance(error, TimeoutError):
         return TransportError(Reason(code=ReasonCode.NETWORK_TIMEOUT, server=server))
     # The streams of `transport` have described the failure already.
@@ -101,13 +93,7 @@ def to_transport_error(error: BaseException, *, server: str) -> TransportError:
 
 
 def unexpected_response_error(what: str, server: str, error: Exception) -> ApiError:
-    """Return the error for a response that cannot be decoded.
-
-    Args:
-        what: The request ("list pods in namespace shop").
-        server: Address of the API server, without credentials.
-        error: Raised by the decoder.
-    """
+    """Return the error for a response that cannot be decoded."""
     return ApiError(
         f"{server} sent a response that is no answer to {what} ({type(error).__name__})",
         status=200,

@@ -21,11 +21,7 @@ _IDLE_S = 60.0  # an idle connection is kept for the next request
 
 
 class HttpConnector(aiohttp.BaseConnector):
-    """Pool of connections that go through the one dial path.
-
-    Args:
-        endpoint_for: Returns how to connect to the server of a URL.
-    """
+    """Pool of connections that go through the one dial path."""
 
     def __init__(self, endpoint_for: Callable[[URL], Endpoint]) -> None:
         # No limit: each watch occupies a connection.
@@ -38,11 +34,7 @@ class HttpConnector(aiohttp.BaseConnector):
         traces: list[Any],  # noqa: ARG002 - aiohttp's interface
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's interface
     ) -> ResponseHandler:
-        """Connect to the server of a request.
-
-        Raises:
-            ConfigError, TransportError: See `connect` and `endpoint_for`.
-        """
+        """Connect to the server of a request."""
         stream = await connect(
             self._endpoint_for(req.url), timeout_s=timeout.sock_connect or CONNECT_TIMEOUT_S
         )

@@ -13,12 +13,7 @@ from tui_forward.transport.blocking_call import run_in_thread
 
 
 async def list_pod_names(kubeconfig: Path, context: str) -> set[tuple[str, str]]:
-    """Return namespace and name of every pod.
-
-    Raises:
-        ApiError: The API server refused the request.
-        TransportError: There is no connection.
-    """
+    """Return namespace and name of every pod."""
     client, config = await run_in_thread(_import_client, name="import")
     configuration = client.Configuration()
     await config.load_kube_config(

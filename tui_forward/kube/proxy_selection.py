@@ -20,16 +20,8 @@ def select_proxy(
 ) -> ProxyAddress | None:
     """Return the proxy for one server, or None for a direct connection.
 
-    Args:
-        host: Name or address of the server.
-        port: Its port.
-        tls: Whether it speaks TLS.
-        proxy_url: `proxy-url` of the cluster; empty when there is none.
-        environ: Environment variables.
-        origin: Where `proxy_url` is set, for errors.
-
-    Raises:
-        ConfigError: The proxy URL is invalid; the message does not show its password.
+    `proxy_url` is the cluster's, or empty; `origin` is where it is set, for a ConfigError, which
+    does not show its password.
     """
     if proxy_url:
         return parse_proxy_url(proxy_url, f"proxy-url of {origin}")

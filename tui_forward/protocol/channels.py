@@ -40,8 +40,7 @@ PORT_BYTES: Final = 2
 class ChannelCodec:
     """Incremental codec of WebSocket messages: channel number and bytes.
 
-    Args:
-        base64: Whether messages are text: a digit and base64.
+    With `base64` messages are text: a digit and base64.
     """
 
     __slots__ = ("_base64", "_carry", "_padded", "channel")
@@ -58,11 +57,7 @@ class ChannelCodec:
         return Opcode.TEXT if self._base64 else Opcode.BINARY
 
     def start(self, opcode: int) -> None:
-        """Start decoding a message.
-
-        Raises:
-            ProtocolError: It is text although binary was negotiated, or vice versa.
-        """
+        """Start decoding a message; ProtocolError if its type is not the negotiated one."""
         if opcode != self.opcode:
             raise ProtocolError(f"channel message with opcode {opcode} instead of {self.opcode}")
         self.channel = -1
@@ -70,11 +65,7 @@ class ChannelCodec:
         self._padded = False
 
     def decode(self, piece: memoryview) -> memoryview:
-        """Decode a piece of the message; return bytes for `channel`, possibly none.
-
-        Raises:
-            ProtocolError: Not base64.
-        """
+        """Decode a piece of the message; return bytes for `channel`, possibly none."""
         if self.channel < 0:
             self.channel = piece[0] - ord("0") if self._base64 else piece[0]
             piece = piece[1:]
@@ -92,11 +83,7 @@ class ChannelCodec:
             raise ProtocolError(f"channel message is not base64: {error}") from None
 
     def end(self) -> None:
-        """Finish the message.
-
-        Raises:
-            ProtocolError: Its base64 is incomplete.
-        """
+        """Finish the message; ProtocolError if its base64 is incomplete."""
         if self._carry:
             raise ProtocolError("channel message ends inside base64")
 
@@ -111,13 +98,7 @@ class ChannelsClient:
     """One forwarded connection over one legacy WebSocket.
 
     Has the sending methods of `ClientStreamPair` and the receiving ones of `TunnelClient`.
-
-    Args:
-        port: The port named in the upgrade request.
-        receiver: Receives the events of the connection.
-        handler: Receives the events of the WebSocket.
-        base64: Whether `v4.base64.channel.k8s.io` was negotiated.
-        mask: Function for the XOR; see `protocol.masking`.
+    `base64`: `v4.base64.channel.k8s.io` was negotiated. `mask`: see `protocol.masking`.
     """
 
     __slots__ = (

@@ -1,8 +1,4 @@
-"""Legacy port-forward channels over WebSocket, server side, without I/O.
-
-See `protocol.channels` for the wire format. The behavior is that of the streaming server of
-the CRI.
-"""
+"""Legacy port-forward channels over WebSocket, server side; see `protocol.channels`."""
 
 from __future__ import annotations
 
@@ -33,11 +29,7 @@ class ChannelReceiver(Protocol):
 class ServerChannel:
     """One port of a legacy WebSocket, server side; the port is dialed immediately.
 
-    Attributes:
-        index: Position in the request; the data channel is twice this.
-        port: Port to dial.
-        receiver: Receives the client's data; without one it is dropped.
-        done: Whether the port has ended.
+    Without a `receiver` the client's data is dropped. The data channel is twice `index`.
     """
 
     __slots__ = ("_server", "done", "index", "port", "receiver")
@@ -68,14 +60,8 @@ class ServerChannel:
 class ChannelsServer:
     """Server end of one legacy WebSocket; the port messages are queued immediately.
 
-    Args:
-        ports: As in the request, repeats included.
-        base64: Whether `v4.base64.channel.k8s.io` was negotiated.
-        mask: Function for the XOR; see `protocol.masking`.
-
-    Attributes:
-        channels: One per port.
-        websocket: The connection under it, for `error` and `close_code`.
+    `ports` are as in the request, repeats included. `base64`: `v4.base64.channel.k8s.io` was
+    negotiated. `mask`: see `protocol.masking`.
     """
 
     __slots__ = ("_codec", "channels", "websocket")

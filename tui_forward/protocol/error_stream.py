@@ -25,23 +25,14 @@ _PREFIX: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PortForwardFailure:
-    """Why one forwarded connection failed.
+    """Why one forwarded connection failed."""
 
-    Attributes:
-        code: What failed; `TUNNEL_LOST` if the whole tunnel ended, not just this connection.
-        port: The port in the pod.
-        text: Text of the server, unabridged; empty if it sent none.
-        undelivered: The application has certainly received nothing of what was sent.
-        cause: Why the tunnel was lost, if it was.
-        status: Status of an RST_STREAM, if there was one.
-    """
-
-    code: ReasonCode
-    port: int
-    text: str = ""
-    undelivered: bool = False
-    cause: Reason | None = None
-    status: str = ""
+    code: ReasonCode  # `TUNNEL_LOST` if the whole tunnel ended
+    port: int  # the port in the pod
+    text: str = ""  # of the server, unabridged; empty if it sent none
+    undelivered: bool = False  # the application has certainly received nothing
+    cause: Reason | None = None  # why the tunnel was lost, if it was
+    status: str = ""  # of an RST_STREAM, if there was one
 
     @property
     def tunnel_lost(self) -> bool:
@@ -102,11 +93,9 @@ _CODES: Final = (
 
 
 def parse_failure(text: bytes | str, port: int) -> PortForwardFailure:
-    """Parse what a server wrote on an error stream (or a legacy error channel).
+    """Parse the whole text of an error stream (or a legacy error channel).
 
-    Args:
-        text: The whole text.
-        port: The requested port; a port named in the text takes precedence.
+    A port named in the text takes precedence over `port`, the requested one.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")

@@ -66,10 +66,7 @@ class StreamPairReceiver(Protocol):
         """
 
     def closed(self, failure: PortForwardFailure | None) -> None:
-        """Handle the end of the connection; `failure` is None for a regular end.
-
-        Called exactly once and last, unless `ClientStreamPair.abort` was called.
-        """
+        """Handle the end, once and last unless aborted; `failure` is None for a regular one."""
 
 
 class _NullReceiver:
@@ -104,11 +101,7 @@ class TunnelHandler(Protocol):
 class ClientStreamPair:
     """One forwarded connection, client side; created by `TunnelClient.open`.
 
-    Attributes:
-        port: The port in the pod.
-        request_id: Number of the pair within its tunnel.
-        accepted: Whether both streams were accepted.
-        closed: Whether `StreamPairReceiver.closed` or `abort` was called.
+    `accepted`: both streams were; `closed`: `StreamPairReceiver.closed` or `abort` was called.
     """
 
     __slots__ = (
@@ -152,10 +145,9 @@ class ClientStreamPair:
         return self._data.local_open
 
     def send(self, data: Buffer) -> bool:
-        """Queue bytes for the application; `data` must not change until it has been sent.
+        """Queue bytes for the application; return False once this direction has ended.
 
-        Returns:
-            False once this direction has ended, by `send_eof` or by the other side.
+        `data` must not change until it has been sent.
         """
         return self._data.send_data(data)
 
@@ -288,9 +280,7 @@ class _ErrorStreamReceiver:
 class TunnelClient:
     """Client end of a tunnel: opens pairs, sends PINGs, processes received bytes.
 
-    Args:
-        handler: Receives what concerns the tunnel as a whole.
-        compressor: Only for tests that compare bytes.
+    `compressor` is only for tests that compare bytes.
     """
 
     __slots__ = ("_handler", "_next_request_id", "spdy")
@@ -315,10 +305,8 @@ class TunnelClient:
     def open(self, port: int, receiver: StreamPairReceiver) -> ClientStreamPair:
         """Open a connection to a port of the pod and queue both SYN_STREAMs.
 
-        Data may be sent immediately; it goes out in the same write.
-
-        Raises:
-            TransportError: The tunnel has ended, or has used up its stream ids.
+        Data may be sent immediately; it goes out in the same write. TransportError: the tunnel has
+        ended, or has used up its stream ids.
         """
         pair = ClientStreamPair(self.spdy, port, self._next_request_id, receiver)
         self._next_request_id += 1

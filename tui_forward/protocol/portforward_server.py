@@ -61,23 +61,14 @@ class TunnelServerHandler(Protocol):
     """Owner of the server end of a tunnel."""
 
     def pair_opened(self, pair: ServerStreamPair) -> None:
-        """Handle a complete pair: set `pair.receiver`, then dial.
-
-        DATA may follow before the dial is done. Without a receiver it is dropped.
-        """
+        """Handle a complete pair: set `pair.receiver`, then dial. Without one, DATA is dropped."""
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """Handle the end of the tunnel."""
 
 
 class ServerStreamPair:
-    """One forwarded connection, server side.
-
-    Attributes:
-        port: Port to dial.
-        request_id: From the client, or derived from the stream ids.
-        receiver: Receives what the client does.
-    """
+    """One forwarded connection, server side; `receiver` receives what the client does."""
 
     __slots__ = ("_data", "_early", "_early_eof", "_error", "port", "receiver", "request_id")
 
@@ -127,13 +118,10 @@ class ServerStreamPair:
         dialed: bool = True,
         broken: bool = False,
     ) -> None:
-        """End the pair with an error.
+        """End the pair with an error, whose text is from `error_stream.forwarding_error`.
 
-        Args:
-            text: Text for the error stream, see `error_stream.forwarding_error`.
-            style: The runtime to reproduce.
-            dialed: Whether the dial was attempted: FIN on data precedes the text.
-            broken: Whether the cause was EPIPE or ECONNRESET on the application's socket.
+        `style` is the runtime to reproduce. After an attempt to dial (`dialed`) FIN on data
+        precedes the text. `broken`: the cause was EPIPE or ECONNRESET on the application's socket.
         """
         streams = [stream for stream in (self._error, self._data) if stream is not None]
         if dialed:
@@ -222,14 +210,9 @@ class ServerStreamPair:
 class TunnelServer:
     """Server end of a tunnel.
 
-    Call `expire` when `deadline` is reached: streams without a partner time out.
-
-    Args:
-        handler: Receives every complete pair.
-        name: Name of the connection in the timeout text, where Go prints an address.
-        pair_timeout_s: How long a stream waits for its partner.
-        clock: Monotonic seconds.
-        compressor: Only for tests that compare bytes.
+    Call `expire` when `deadline` is reached: streams without a partner time out. `name` stands in
+    the timeout text, where Go prints an address; `clock` returns monotonic seconds; `compressor` is
+    only for tests that compare bytes.
     """
 
     __slots__ = ("_clock", "_handler", "_name", "_pair_timeout_s", "_waiting", "spdy")

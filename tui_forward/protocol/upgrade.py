@@ -49,11 +49,8 @@ class UpgradeKind(StrEnum):
 class UpgradeRejected(UpgradeError):  # noqa: N818  # a server response, not a local error
     """The response to an upgrade request was not the requested 101.
 
-    Args:
-        reason: Why it was refused.
-        status: HTTP status; 101 if the server switched to another protocol.
-        status_reason: The Status body's reason, or empty.
-        retry_after_s: Value of `Retry-After` (the kubelet's token cache is full, 429).
+    `status` is 101 if the server switched to another protocol. `retry_after_s` is the value of
+    `Retry-After` (the kubelet's token cache is full, 429).
     """
 
     def __init__(
@@ -77,20 +74,9 @@ def accept_key(key: str) -> str:
 class ClientUpgrade:
     """One upgrade request and its response.
 
-    Args:
-        kind: The protocol to request.
-        path: `/api/v1/namespaces/{ns}/pods/{pod}/portforward`, with the server URL's prefix
-            in front and without a query.
-        authority: For the `Host` header.
-        headers: More headers (`Authorization`, `Impersonate-*`, `User-Agent`), line by line: a
-            name may occur more than once.
-        ports: For `CHANNELS`, where the ports are part of the request.
-        channel_protocol: For `CHANNELS`: the subprotocol to request, None for none.
-        websocket_key: Only for tests; otherwise random.
-
-    Attributes:
-        done: Whether 101 arrived; from then on bytes belong to the tunnel.
-        leftover: Bytes of the tunnel that came with the response. Valid once `done`.
+    `path` is `/api/v1/namespaces/{ns}/pods/{pod}/portforward` with the server URL's prefix in front
+    and without a query; a name of `headers` may repeat. `ports` and `channel_protocol` (the
+    subprotocol to request) are for `CHANNELS` only; `websocket_key` is for tests.
     """
 
     def __init__(
@@ -105,8 +91,8 @@ class ClientUpgrade:
         websocket_key: str | None = None,
     ) -> None:
         self.kind = kind
-        self.done = False
-        self.leftover = b""
+        self.done = False  # 101 arrived; from then on bytes belong to the tunnel
+        self.leftover = b""  # bytes of the tunnel after the response; valid once `done`
         self._key = websocket_key or base64.b64encode(os.urandom(16)).decode("ascii")
         self._protocol: str | None = STREAM_PROTOCOL
         if kind is not UpgradeKind.SPDY:
@@ -120,11 +106,7 @@ class ClientUpgrade:
         self._body = b""
 
     def request(self) -> bytes:
-        """Return the bytes of the request. Send nothing more before the response. Call once.
-
-        Raises:
-            ProtocolError: A header cannot be encoded (a line break in a token, for example).
-        """
+        """Return the bytes of the request. Send nothing more before the response. Call once."""
         method = "POST" if self.kind is UpgradeKind.SPDY else "GET"
         try:
             request = h11.Request(method=method, target=self._target, headers=self._headers)
@@ -154,10 +136,8 @@ class ClientUpgrade:
     def receive_eof(self) -> None:
         """Process the end of the connection, or of the wait for the rest of a body.
 
-        Raises:
-            UpgradeRejected: A refusal was received, possibly with an incomplete body.
-            TransportError: No response head was received.
-            ProtocolError: Not HTTP.
+        Raises UpgradeRejected for a refusal, possibly with an incomplete body; TransportError
+        without a response head; ProtocolError if it is not HTTP.
         """
         if self.done:
             return

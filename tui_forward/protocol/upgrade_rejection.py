@@ -51,13 +51,9 @@ FINAL_CODES: Final = frozenset(
 
 
 def parse_rejection(status: int, message: str, status_reason: str) -> Reason:
-    """Return why an upgrade request was refused.
+    """Return why an upgrade request was refused; the message is sanitized and may be empty.
 
-    Args:
-        status: HTTP status.
-        message: Message of the Status body, or a plain text; sanitized; may be empty.
-        status_reason: `reason` of the Status body. The API server sets it in its own errors;
-            what it relays from a kubelet has none.
+    The API server sets `status_reason` in its own errors; what it relays from a kubelet has none.
     """
     if dial := _DIAL_FAILED.search(message):
         return _backend_failed(dial)

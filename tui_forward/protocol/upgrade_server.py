@@ -36,14 +36,10 @@ RawHeaders: TypeAlias = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The head of a request.
-
-    Attributes:
-        target: Path and query as sent.
-    """
+    """The head of a request."""
 
     method: str
-    target: str
+    target: str  # path and query as sent
     headers: RawHeaders
 
     def values(self, name: str) -> list[str]:
@@ -57,22 +53,14 @@ class HttpRequest:
 
 
 class RequestReader:
-    """Reader of one request without a body.
-
-    Attributes:
-        leftover: Bytes after the head. Valid once a request was returned.
-    """
+    """Reader of one request without a body."""
 
     def __init__(self) -> None:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self.leftover = b""
+        self.leftover = b""  # bytes after the head; valid once a request was returned
 
     def receive_data(self, chunk: Buffer) -> HttpRequest | None:
-        """Process bytes; return the request once its head is complete.
-
-        Raises:
-            ProtocolError: Not HTTP, or a head larger than `MAX_HEAD_BYTES`.
-        """
+        """Process bytes; return the request once its head is complete, or raise ProtocolError."""
         if not len(chunk):  # to h11 an empty chunk is the end of the connection
             return None
         try:
@@ -148,10 +136,9 @@ def is_tunnel_protocol(protocol: str) -> bool:
 
 
 def split_bearer_protocol(offered: Iterable[str]) -> tuple[str | None, list[str]]:
-    """Separate a bearer token from the offered subprotocols, as the API server does.
+    """Return the bearer token of the offered subprotocols or None, and the others.
 
-    Returns:
-        The token or None, and the other subprotocols; a token requires at least one of them.
+    As in the API server, a token requires at least one other subprotocol.
     """
     token: str | None = None
     others: list[str] = []
@@ -181,12 +168,7 @@ def spdy_switching_protocols(protocol: str = STREAM_PROTOCOL) -> bytes:
 
 
 def websocket_switching_protocols(key: str, protocol: str | None) -> bytes:
-    """Encode the 101 of a WebSocket server, without extensions.
-
-    Args:
-        key: The request's `Sec-WebSocket-Key`.
-        protocol: The selected subprotocol, None if none was offered.
-    """
+    """Encode the 101 of a WebSocket server, without extensions."""
     headers = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),

@@ -56,11 +56,7 @@ class WebSocketReceiver(Protocol):
         """Handle the start of a text or binary message."""
 
     def payload_received(self, data: memoryview) -> None:
-        """Handle a piece of the message; never empty, any number of pieces.
-
-        A view into the chunk given to `receive_data`, under the conditions of
-        `StreamReceiver.data_received`.
-        """
+        """Handle a piece of the message; see `StreamReceiver.data_received`."""
 
     def message_ended(self) -> None:
         """Handle the end of the message."""
@@ -76,23 +72,12 @@ class WebSocketReceiver(Protocol):
 
 
 class WebSocketConnection:
-    """One end of a WebSocket, after the handshake.
+    """One end of a WebSocket, after the handshake. The client masks what it sends.
 
-    Args:
-        side: The client masks what it sends, the server must not.
-        receiver: Receives messages.
-        binary_only: Treat a text message as a protocol violation, as the SPDY tunnel does.
-        frame_is_message: Treat each frame as a message, even a continuation, as Go's
-            `golang.org/x/net/websocket` (the legacy server) does.
-        max_frame: Largest payload length accepted in one frame; None for no limit.
-        mask: Function for the XOR; see `protocol.masking`.
-        random_bytes: Source of masking keys.
-
-    Attributes:
-        ended: Whether the connection has ended.
-        error: Why, if the peer violated the protocol or closed with a code other than 1000.
-        close_code: Code of the peer's close frame, if there was one; 1005 if it had none.
-        close_reason: Its text.
+    With `binary_only` a text message is a violation, as in the SPDY tunnel. With `frame_is_message`
+    each frame is a message, even a continuation, as in Go's `golang.org/x/net/websocket` (the
+    legacy server). `max_frame` limits the payload of a received frame. `mask`: see
+    `protocol.masking`. `random_bytes` is the source of masking keys.
     """
 
     __slots__ = (
@@ -152,8 +137,9 @@ class WebSocketConnection:
         self._control = bytearray()
         self._open_message = 0  # opcode of the incomplete message, 0 for none
         self.ended = False
+        # a violation by the peer, or its close code other than 1000
         self.error: ProtocolError | None = None
-        self.close_code: int | None = None
+        self.close_code: int | None = None  # of the peer's close frame; 1005 if it had none
         self.close_reason = ""
 
     # ----------------------------------------------------------------- sending
@@ -161,16 +147,9 @@ class WebSocketConnection:
     def send(self, *parts: Buffer, opcode: int = Opcode.BINARY, fin: bool = True) -> bool:
         """Queue one frame whose payload is the concatenation of all parts.
 
-        A server's parts are not copied and must not change until they have been sent; a
-        client's are masked into a copy immediately.
-
-        Args:
-            parts: Payload.
-            opcode: `BINARY`, `TEXT`, or `CONTINUATION` after a frame without `fin`.
-            fin: Whether this is the message's last frame.
-
-        Returns:
-            False once a close frame was sent or the connection has ended.
+        A server's parts are not copied and must not change until they have been sent; a client's
+        are masked into a copy immediately. `opcode` is `CONTINUATION` after a frame without `fin`.
+        Returns False once a close frame was sent or the connection has ended.
         """
         if self._close_sent or self.ended:
             return False

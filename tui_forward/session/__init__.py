@@ -37,11 +37,8 @@ class Session(Protocol):
     async def start(self, spec: ForwardSpec) -> str:
         """Start a forward and return its id at once; everything later is a state.
 
-        Empty context or namespace in the spec's target means the current ones.
-
-        Raises:
-            UsageError: The spec is invalid.
-            ConfigError: A context or namespace is empty, and the kubeconfig has no default.
+        Empty context or namespace in the spec's target means the current ones; ConfigError if the
+        kubeconfig has none. UsageError: the spec is invalid.
         """
 
     async def stop(self, forward_id: str) -> None:
@@ -59,16 +56,11 @@ class Session(Protocol):
     async def set_keep_running(self, on: bool) -> None:
         """Keep the forwards running when no front end is left, or undo that.
 
-        Raises:
-            UsageError: The session is in this process, and its forwards end with it.
+        UsageError: the session is in this process, and its forwards end with it.
         """
 
     async def set_keep_running_if_lost(self, on: bool) -> None:
-        """Keep the forwards running if this front end is lost: killed, or without a terminal.
-
-        Raises:
-            UsageError: As `set_keep_running`.
-        """
+        """Keep the forwards running if this front end is lost: killed, or without a terminal."""
 
     async def close_connection(self, connection_id: int) -> None:
         """Close one connection."""
@@ -96,15 +88,9 @@ class Session(Protocol):
     async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
         """Return the last log lines of a container of the pod behind a forward.
 
-        Args:
-            forward_id: The forward.
-            container: Default: the one that declares the forwarded port, else the first.
-            lines: At most so many, and at most 256 KiB; the newest in any case.
-
-        Raises:
-            ApiError: Error of the server; `forbidden` without permission to get pods/log.
-            ForwardError: There is no pod now.
-            AuthError, ConfigError, TransportError: The server cannot be reached.
+        Default container: the one that declares the forwarded port, else the first. At most 256
+        KiB; the newest lines in any case. ApiError is `forbidden` without permission to get
+        pods/log; ForwardError: there is no pod now.
         """
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
@@ -114,11 +100,7 @@ class Session(Protocol):
         """
 
     async def contexts(self) -> tuple[Context, ...]:
-        """Return the contexts of the kubeconfig.
-
-        Raises:
-            ConfigError: The kubeconfig is missing or invalid.
-        """
+        """Return the contexts of the kubeconfig."""
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """Return the live view of a scope, or its changes since a version. Never waits for I/O.

@@ -1,7 +1,4 @@
-"""Facts about the hops of a forward from its API server: pod, node, health.
-
-Independent of the engine. What the user may not read is missing.
-"""
+"""Facts about the hops of a forward from its API server; what the user may not read is missing."""
 
 from __future__ import annotations
 
@@ -43,11 +40,7 @@ _CANDIDATES = 50
 
 
 class ClusterInspector:
-    """Reads facts from the clusters, and caches them.
-
-    Args:
-        cluster_of: Returns the client of a context; may raise ConfigError.
-    """
+    """Reads facts from the clusters, and caches them."""
 
     def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
         self._cluster_of = cluster_of
@@ -56,15 +49,7 @@ class ClusterInspector:
         self._nodes: StaleWhileRevalidateCache[NodeDetails] = StaleWhileRevalidateCache()
 
     async def inspect(self, forward: Forward, health: ApiHealth | None) -> ClusterFacts:
-        """Return the facts about the hops of a forward; waits two seconds at most.
-
-        Args:
-            forward: The forward.
-            health: Health of its API server, if available already.
-
-        Raises:
-            ConfigError: There is no such context.
-        """
+        """Return the facts about the hops of a forward; waits two seconds at most."""
         cluster = self._cluster_of(forward.spec.target.context)
         until = time.monotonic() + FIRST_RESULT_TIMEOUT_S
         health, (pod, node) = await asyncio.gather(
@@ -112,10 +97,7 @@ class ClusterInspector:
 async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
     """Return the pod behind a forward; if it is gone or not found yet, the best candidate.
 
-    Raises:
-        ApiError: `not_found`, `forbidden`, or another error of the server.
-        ForwardError: The target has no pod now.
-        AuthError, ConfigError, TransportError: The server cannot be reached.
+    ForwardError: the target has no pod now.
     """
     target, ref = forward.spec.target, forward.pod
     name = ref.name if ref is not None else ""
@@ -160,11 +142,7 @@ async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
 
 
 async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
-    """Return log lines; see `Session.pod_log`.
-
-    Raises:
-        ApiError, ForwardError, AuthError, ConfigError, TransportError: As there.
-    """
+    """Return log lines; see `Session.pod_log`."""
     containers: tuple[str, ...] = ()
     try:
         pod = await find_pod(cluster, forward)

@@ -29,34 +29,21 @@ _KUBELET_PORT: Final = 10250
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What the API server reports about the hops; None where it reports nothing.
+    """What the API server reports about the hops; None where it reports nothing."""
 
-    Attributes:
-        server: Address of the API server without credentials.
-        pod: The pod behind the forward, or its successor.
-        node: The node of that pod.
-    """
-
-    server: str = ""
+    server: str = ""  # address without credentials
     health: ApiHealth | None = None
-    pod: PodDetails | None = None
-    node: NodeDetails | None = None
+    pod: PodDetails | None = None  # the pod behind the forward, or its successor
+    node: NodeDetails | None = None  # of that pod
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The failed hop, and why it failed.
+    """The failed hop, and why it failed."""
 
-    Attributes:
-        hop: None if no hop is known to have failed.
-        code: What is wrong.
-        error: Text of `code`.
-        hint: What the user can do about it.
-    """
-
-    hop: HopKind | None = None
+    hop: HopKind | None = None  # None if no hop is known to have failed
     code: ReasonCode | None = None
-    error: str = ""
+    error: str = ""  # text of `code`
     hint: str = ""
 
 
@@ -66,14 +53,7 @@ HEALTHY: Final = Diagnosis()
 def diagnose(
     forward: Forward, cause: Reason | None, facts: ClusterFacts, refusal: Reason | None = None
 ) -> Diagnosis:
-    """Return which hop has failed.
-
-    Args:
-        forward: The forward.
-        cause: Why it is not ready; see `Engine.not_ready_cause`.
-        facts: What the API server reports.
-        refusal: Why the application refused the latest connection; see `latest_refusal`.
-    """
+    """Return which hop has failed, from `Engine.not_ready_cause` and `latest_refusal`."""
     if forward.state is ForwardState.STOPPED:
         return HEALTHY
     if forward.state is ForwardState.READY:
@@ -89,9 +69,7 @@ def diagnose(
 def latest_refusal(forward: Forward, connections: Sequence[Connection]) -> Reason | None:
     """Return why the application refused, if the latest conclusive connection was refused.
 
-    Args:
-        forward: The forward.
-        connections: Its connections, oldest first.
+    Connections are ordered oldest first.
     """
     if forward.remote_port is None:
         return None

@@ -46,11 +46,7 @@ def build_hops(
 ) -> tuple[Hop, ...]:
     """Return the six hops, in the order of `HopKind`.
 
-    Args:
-        forward: The forward.
-        cause: Why it is not ready.
-        facts: What the API server reports.
-        connections: Its connections, recently closed ones included, oldest first.
+    `connections` include recently closed ones, oldest first.
     """
     diagnosis = diagnose(forward, cause, facts, latest_refusal(forward, connections))
     path = _Path(forward, facts, connections)

@@ -35,9 +35,7 @@ _HEALTH_MAX_AGE_S = 30.0
 class KubernetesBackend:
     """Implementation of `local.ClusterBackend` over `kube` and `catalog`.
 
-    Args:
-        kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
-        context: Overrides the current context of the kubeconfig.
+    `kubeconfig` is `--kubeconfig`, this file and nothing else; by default as kubectl.
     """
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:

@@ -52,10 +52,9 @@ _ENGINE_LOAD_DELAY_S = 1.5
 
 
 class ClusterBackend(Protocol):
-    """The clusters of a kubeconfig and their live views.
+    """The clusters of a kubeconfig and their live views; methods may raise ConfigError.
 
-    Repeats the methods of `engine.context.ClusterProvider`, so that the engine need not be
-    loaded.
+    Repeats `engine.context.ClusterProvider`, so that the engine need not be loaded.
     """
 
     def access(self, context: str) -> ServerAccess:
@@ -68,42 +67,22 @@ class ClusterBackend(Protocol):
         """See `ClusterProvider.refresh`."""
 
     def contexts(self) -> tuple[Context, ...]:
-        """Return the contexts of the kubeconfig.
-
-        Raises:
-            ConfigError: The kubeconfig is missing or invalid.
-        """
+        """Return the contexts of the kubeconfig."""
 
     def current_context(self) -> str:
-        """Return the name of the current context.
-
-        Raises:
-            ConfigError: There is none, or the kubeconfig is missing or invalid.
-        """
+        """Return the name of the current context."""
 
     def namespace(self, context: str) -> str:
-        """Return the namespace of a context.
-
-        Raises:
-            ConfigError: There is no such context.
-        """
+        """Return the namespace of a context."""
 
     def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
-        """Return the live view of a scope, or its changes since a version. Never blocks.
-
-        Raises:
-            ConfigError: There is no such context.
-        """
+        """Return the live view of a scope, or its changes since a version. Never blocks."""
 
     def health(self) -> tuple[ApiHealth, ...]:
         """Return the health of the API servers in use."""
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
-        """Return facts about the hops of a forward; waits two seconds at most.
-
-        Raises:
-            ConfigError: There is no such context.
-        """
+        """Return facts about the hops of a forward; waits two seconds at most."""
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
         """See `Session.pod_log`; raises the same errors."""
@@ -121,12 +100,8 @@ class ClusterBackend(Protocol):
 class LocalSession:
     """`Session` over an engine in this process; created inside a running event loop.
 
-    Args:
-        kubeconfig: `--kubeconfig`: this file and nothing else. Default: as kubectl.
-        context: `--context`: overrides the current context of the kubeconfig.
-        limits: Bounds of the data path.
-        backend: Default: made from the kubeconfig.
-        monitor_system: Detect sleep and network changes.
+    `kubeconfig` is `--kubeconfig`, this file and nothing else, `context` is `--context`. The
+    default backend is made from them. `monitor_system` detects sleep and network changes.
     """
 
     def __init__(

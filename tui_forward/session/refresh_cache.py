@@ -52,15 +52,9 @@ class StaleWhileRevalidateCache(Generic[T]):
     ) -> T | None:
         """Return a value, at most `max_age_s` old if the server keeps up; None if unavailable.
 
-        The first read waits until `until`. Later the cached value is returned at once, and
-        refreshed in the background. Safe to cancel.
-
-        Args:
-            key: Identifies the value.
-            read: Reads it. A `TuiForwardError` is cached like a value; a refusal (403) or
-                absence (404) replaces the previous value.
-            max_age_s: Age after which a value is refreshed.
-            until: Monotonic seconds at which the first read stops waiting.
+        The first read waits until `until` (monotonic seconds). Later the cached value is returned
+        at once, and refreshed in the background. Safe to cancel. A `TuiForwardError` is cached like
+        a value; a refusal (403) or absence (404) replaces the previous value.
         """
         if self._closed:
             return None

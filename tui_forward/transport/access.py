@@ -1,8 +1,4 @@
-"""How to reach one API server: the interface between kubeconfig and the network.
-
-`kube` implements `ServerAccess`; `engine` and the rest of `transport` only use it. No I/O
-here, and no kubeconfig.
-"""
+"""How to reach one API server: implemented by `kube`, used by `engine` and `transport`. No I/O."""
 
 from __future__ import annotations
 
@@ -16,26 +12,17 @@ from tui_forward.transport.proxy_address import ProxyAddress
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Address of a server and everything that is needed to connect to it.
+    """Address of a server and everything that is needed to connect to it."""
 
-    Attributes:
-        host: Name or address, without brackets.
-        port: TCP port.
-        tls: None for plain `http://`. Otherwise a context with trust, client certificate and
-            ALPN `http/1.1` only, since HTTP/2 has no upgrade.
-        server_hostname: Name for SNI and verification (`tls-server-name`), else `host`.
-        path_prefix: Path of the server URL without a trailing slash ("/k8s/clusters/c-1").
-        proxy: The proxy to connect through, or None.
-        label: The server in error texts.
-    """
-
-    host: str
+    host: str  # name or address, without brackets
     port: int
+    # None for plain `http://`. Otherwise with trust, client certificate and ALPN `http/1.1` only,
+    # since HTTP/2 has no upgrade.
     tls: ssl.SSLContext | None = None
-    server_hostname: str | None = None
-    path_prefix: str = ""
+    server_hostname: str | None = None  # for SNI and verification, else `host`
+    path_prefix: str = ""  # without a trailing slash ("/k8s/clusters/c-1")
     proxy: ProxyAddress | None = None
-    label: str = "the API server"
+    label: str = "the API server"  # the server in error texts
 
     @property
     def authority(self) -> str:
@@ -56,19 +43,11 @@ class ServerAccess(Protocol):
         """The kubeconfig context."""
 
     async def endpoint(self) -> Endpoint:
-        """Return the current endpoint; follows changes of the kubeconfig.
-
-        Raises:
-            ConfigError: The kubeconfig cannot be used.
-        """
+        """Return the current endpoint; follows changes of the kubeconfig, or raises ConfigError."""
 
     async def headers(self, *, refresh: bool = False) -> Mapping[str, str]:
         """Return headers that authenticate a request (`Authorization`, `Impersonate-*`).
 
-        Args:
-            refresh: The server refused the last headers with 401: get new credentials even if
-                the current ones look valid. At most one refresh per response; then `AuthError`.
-
-        Raises:
-            AuthError: No credentials are available.
+        With `refresh` the server refused the last headers with 401: get new credentials even if the
+        current ones look valid. At most one refresh per response; then `AuthError`.
         """

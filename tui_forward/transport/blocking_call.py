@@ -17,12 +17,7 @@ Result = TypeVar("Result")
 
 
 def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Result]:
-    """Call a function in a new daemon thread.
-
-    Args:
-        function: Called once.
-        name: Name of the thread.
-    """
+    """Call a function in a new daemon thread."""
     future: Future[Result] = Future()
     future.set_running_or_notify_cancel()
 
@@ -39,8 +34,5 @@ def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Resu
 
 
 async def run_in_thread(function: Callable[[], Result], *, name: str) -> Result:
-    """Call a function in a new daemon thread and wait for it.
-
-    Canceling the wait leaves the thread running to its end.
-    """
+    """Call a function in a new daemon thread, which a canceled wait leaves running, and wait."""
     return await asyncio.wrap_future(start_in_thread(function, name=name))

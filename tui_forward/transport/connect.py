@@ -1,7 +1,4 @@
-"""The dial path: from an endpoint to a byte stream, through a proxy and TLS if needed.
-
-Requests and tunnels both use it.
-"""
+"""The dial path of requests and tunnels: from an endpoint to a byte stream."""
 
 from __future__ import annotations
 
@@ -23,16 +20,9 @@ _log = logging.getLogger(__name__)
 
 
 async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
-    """Connect to a server. The stream's reading is paused.
+    """Connect to a server within a time for everything. The stream's reading is paused.
 
-    Cancellation closes what was opened.
-
-    Args:
-        endpoint: The server, its proxy and its TLS settings.
-        timeout_s: For everything together.
-
-    Raises:
-        TransportError: The cause, in words.
+    Cancellation closes what was opened. Raises TransportError with the cause in words.
     """
     started = time.monotonic()
     via = f" through the proxy {endpoint.proxy}" if endpoint.proxy else ""

@@ -24,13 +24,8 @@ _lookups: dict[_Name, Future[Sequence[AddrInfoType]]] = {}
 async def resolve(host: str, port: int, *, label: str) -> Sequence[AddrInfoType]:
     """Return the addresses of a server in the system's order. No time limit of its own.
 
-    Args:
-        host: Name or address, without brackets.
-        port: TCP port.
-        label: The server in error texts ("the API server", "the proxy").
-
-    Raises:
-        TransportError: The name is unknown, or no name server responds.
+    `label` is the server in error texts ("the API server", "the proxy"). TransportError: the name
+    is unknown, or no name server responds.
     """
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)

@@ -70,21 +70,12 @@ async def perform_handshake(
     label: str,
     eof: Callable[[], None] | None = None,
 ) -> T:
-    """Send a request and feed received bytes to a parser until it has the response.
+    """Send a request and feed received bytes to a parser until it returns the response.
 
-    Reading is paused when this returns. The parser keeps what it did not use of its last
-    piece; everything later is still in the stream.
-
-    Args:
-        stream: Connected; its handler is replaced.
-        request: Bytes to send.
-        feed: Receives a piece; returns the response, or None if it needs more.
-        label: The server in error texts.
-        eof: Called at an end of file before the response; may raise a more precise error.
-
-    Raises:
-        TransportError: The stream ended.
-        TuiForwardError: Raised by `feed` or `eof`.
+    `feed` returns None if it needs more. `eof` is called at an end of file before the response and
+    may raise a more precise error than TransportError. Reading is paused when this returns. The
+    parser keeps what it did not use of its last piece; everything later is still in the stream,
+    whose handler is replaced. `label` is the server in error texts.
     """
     handler: _HandshakeHandler[T] = _HandshakeHandler(stream, feed, eof, label)
     stream.set_handler(handler)

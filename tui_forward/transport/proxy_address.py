@@ -13,18 +13,10 @@ _HINT = "Use http://, https:// or socks5:// and a host, for example socks5://127
 
 @dataclass(frozen=True, slots=True)
 class ProxyAddress:
-    """A parsed proxy URL. Neither `str` nor `repr` shows the user or the password.
+    """A parsed proxy URL. Neither `str` nor `repr` shows the user or the password."""
 
-    Attributes:
-        scheme: "http", "https", "socks5" or "socks5h".
-        host: Name or address, without brackets.
-        port: TCP port.
-        username: Empty for none.
-        password: Empty for none.
-    """
-
-    scheme: str
-    host: str
+    scheme: str  # "http", "https", "socks5" or "socks5h"
+    host: str  # name or address, without brackets
     port: int
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -40,14 +32,9 @@ class ProxyAddress:
 
 
 def parse_proxy_url(url: str, origin: str = "proxy-url") -> ProxyAddress:
-    """Parse the URL of a proxy.
+    """Parse the URL of a proxy, which may hold a user and a password, or raise ConfigError.
 
-    Args:
-        url: The URL; may hold a user and a password.
-        origin: Where the URL comes from, for error texts.
-
-    Raises:
-        ConfigError: It is not the URL of a supported proxy. The message does not quote it.
+    `origin` is where the URL comes from, for the error text, which does not quote it.
     """
     try:
         parts = urlsplit(url)

@@ -38,17 +38,10 @@ _NO_TIMEOUT_S = 3600.0
 async def dial_via_proxy(
     proxy: ProxyAddress, host: str, port: int, *, trust: ssl.SSLContext | None = None
 ) -> ByteStream:
-    """Connect to `host`:`port` through a proxy. No time limit of its own.
+    """Connect through a proxy, which resolves `host`. No time limit of its own.
 
-    Args:
-        proxy: The proxy.
-        host: Destination, resolved by the proxy.
-        port: Port of the destination.
-        trust: TLS settings of the destination. Its authorities are accepted for a proxy reached
-            by TLS as well, beside the system's. Its client certificate is not shown to a proxy.
-
-    Raises:
-        TransportError: The proxy cannot be reached, or refuses.
+    `trust` is the TLS settings of the destination. Its authorities are accepted for a proxy reached
+    by TLS as well, beside the system's. Its client certificate is not shown to a proxy.
     """
     if proxy.is_socks:
         return SocketStream(await _dial_socks(proxy, host, port))

@@ -20,11 +20,9 @@ WRITE_LIMIT = 256 * 1024
 
 
 class SocketStream(ByteStream):
-    """A stream over a TCP (or unix) socket.
+    """A stream over a connected TCP (or unix) socket, which it owns.
 
-    Args:
-        sock: Connected; owned by the stream from now on.
-        write_limit: Queued bytes above which the handler is paused.
+    Above `write_limit` queued bytes the handler is paused.
     """
 
     def __init__(self, sock: socket.socket, *, write_limit: int = WRITE_LIMIT) -> None:

@@ -78,10 +78,7 @@ class ByteStream(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Send the queue, then end the stream. No more bytes are delivered.
-
-        Takes as long as the peer takes to read; use `abort` to bound it.
-        """
+        """Send the queue, which takes as long as the peer takes to read, then end the stream."""
 
     @abstractmethod
     def abort(self) -> None:

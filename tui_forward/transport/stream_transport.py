@@ -13,11 +13,8 @@ from tui_forward.transport.stream import Buffer, ByteStream
 class StreamTransport(asyncio.Transport):
     """Adapter from `ByteStream` to `asyncio.Transport`. Reading begins at once.
 
-    Chunks are copied: a protocol may keep what it receives, the buffers of a stream are shared.
-
-    Args:
-        stream: Connected; owned from now on.
-        protocol: Receives the callbacks of asyncio.
+    Chunks are copied: a protocol may keep what it receives, the buffers of a stream are shared. The
+    stream is owned from now on.
     """
 
     def __init__(self, stream: ByteStream, protocol: asyncio.Protocol) -> None:

@@ -32,16 +32,7 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, er
 
 
 async def dial_tcp(host: str, port: int, *, label: str) -> socket.socket:
-    """Connect to `host`:`port` and return a non-blocking socket. No time limit of its own.
-
-    Args:
-        host: Name or address, without brackets.
-        port: TCP port.
-        label: The server in error texts ("the API server", "the proxy").
-
-    Raises:
-        TransportError: The name is unknown, or no address accepts.
-    """
+    """Connect and return a non-blocking socket; see `dns.resolve`. No time limit of its own."""
     addresses = await resolve(host, port, label=label)
     try:
         return await aiohappyeyeballs.start_connection(
@@ -72,14 +63,7 @@ def set_socket_options(sock: socket.socket) -> None:
 
 
 def describe_connect_error(error: OSError, host: str, port: int, label: str) -> TransportError:
-    """Return the error for a failed connect.
-
-    Args:
-        error: The system's error.
-        host: Host of the failed connect.
-        port: Its port.
-        label: The server in the text.
-    """
+    """Return the error for a failed connect."""
     address = join_host_port(host, port)
     server = f"{label} at {address}"
     if error.errno == errno.ECONNREFUSED:
@@ -96,10 +80,5 @@ def describe_connect_error(error: OSError, host: str, port: int, label: str) -> 
 
 
 def connect_timeout_error(address: str, label: str) -> TransportError:
-    """Return the error for a server that did not respond in time.
-
-    Args:
-        address: `host:port`.
-        label: The server in the text.
-    """
+    """Return the error for a server that did not respond in time."""
     return TransportError(Reason(code=ReasonCode.NETWORK_TIMEOUT, server=f"{label} at {address}"))

@@ -22,12 +22,7 @@ _NAME_MISMATCH = frozenset({62, 63, 64})  # host name, e-mail address, IP addres
 
 
 def describe_tls_error(error: ssl.SSLError, server_hostname: str) -> TransportError:
-    """Return the error for a failed TLS handshake or record, with OpenSSL's as its cause.
-
-    Args:
-        error: OpenSSL's error.
-        server_hostname: The name that was verified.
-    """
+    """Return the error for a failed TLS handshake or record, with OpenSSL's as its cause."""
     described = _describe(error, server_hostname)
     described.__cause__ = error
     return described

@@ -26,13 +26,10 @@ _RECORD_BYTES = 16 * 1024  # the largest TLS record (RFC 8446, section 5.1)
 
 
 class TlsStream(ByteStream):
-    """Client side of TLS over `inner`.
+    """Client side of TLS over a connected stream, which it owns.
 
-    Args:
-        inner: A connected stream; owned from now on.
-        context: Trust, client certificate and verification mode.
-        server_hostname: For SNI and verification.
-        role: Name of the shared buffer; nested streams need different roles.
+    `server_hostname` is for SNI and verification. `role` is the name of the shared buffer; nested
+    streams need different ones.
     """
 
     def __init__(
@@ -63,11 +60,7 @@ class TlsStream(ByteStream):
     async def handshake(self) -> None:
         """Exchange keys and verify the server's certificate. Call once, before anything else.
 
-        Canceling leaves the stream unusable: abort it.
-
-        Raises:
-            TransportError: The certificate is not accepted, the server does not speak TLS, or it
-                closed the connection.
+        Canceling leaves the stream unusable: abort it. Raises TransportError.
         """
         self._handshake = self._loop.create_future()
         self._advance_handshake()

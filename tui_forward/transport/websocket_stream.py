@@ -1,7 +1,4 @@
-"""A WebSocket as a byte stream: payloads concatenated, message boundaries ignored.
-
-Carries SPDY where a proxy rejects the SPDY upgrade (KEP-4006).
-"""
+"""A WebSocket as a byte stream, for SPDY where a proxy rejects its upgrade (KEP-4006)."""
 
 from __future__ import annotations
 
@@ -17,11 +14,9 @@ from tui_forward.transport.stream import Buffer, ByteStream, StreamHandler
 
 
 class WebSocketStream(ByteStream):
-    """Client side of an upgraded WebSocket with binary messages.
+    """Client side of an upgraded WebSocket with binary messages; payloads are concatenated.
 
-    Args:
-        inner: The stream below, reading paused; owned from now on.
-        leftover: Bytes received after the 101 response.
+    `inner` has its reading paused and is owned from now on; `leftover` came after the 101 response.
     """
 
     def __init__(self, inner: ByteStream, leftover: bytes) -> None:

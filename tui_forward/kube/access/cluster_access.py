@@ -23,31 +23,18 @@ from tui_forward.transport.blocking_call import run_in_thread
 
 
 class RequestAuth(NamedTuple):
-    """Endpoint and credentials of one request.
-
-    Attributes:
-        endpoint: The API server.
-        headers: Authentication headers; a name may repeat.
-        hint: What the user can do if the server refuses them.
-    """
+    """Endpoint and credentials of one request."""
 
     endpoint: Endpoint
-    headers: HeaderList
-    hint: str
+    headers: HeaderList  # a name may repeat
+    hint: str  # for the user, if the server refuses them
 
 
 class ClusterAccess:
     """Endpoint and credentials of one context; follows changes of the kubeconfig.
 
     A changed server, certificate or token is used from the next request on. Safe to use
-    concurrently and to cancel.
-
-    Args:
-        source: The kubeconfig.
-        context: Context name; empty means the context that is current now.
-
-    Raises:
-        ConfigError: There is no such context.
+    concurrently and to cancel. An empty context means the one that is current now.
     """
 
     def __init__(self, source: KubeconfigSource, context: str = "") -> None:
@@ -70,11 +57,7 @@ class ClusterAccess:
 
     @property
     def namespace(self) -> str:
-        """The context's namespace ("default" if it names none).
-
-        Raises:
-            ConfigError: The kubeconfig cannot be used.
-        """
+        """The context's namespace ("default" if it names none)."""
         return self._source.kubeconfig().resolve(self._context).namespace
 
     @property
@@ -94,31 +77,17 @@ class ClusterAccess:
         return self._resolved is not None and self._resolved.cluster.disable_compression
 
     async def endpoint(self) -> Endpoint:
-        """See `ServerAccess.endpoint`.
-
-        Raises:
-            ConfigError: The kubeconfig cannot be used.
-            AuthError: A plugin provides the client certificate, and failed.
-        """
+        """See `ServerAccess.endpoint`; AuthError if a plugin for the client certificate failed."""
         source = self._current_source()
         return await self._endpoint_for(source, await source.credentials())
 
     async def headers(self, *, refresh: bool = False) -> HeaderList:
-        """See `ServerAccess.headers`. A name may repeat: send every pair of `items()`.
-
-        Raises:
-            AuthError: No credentials are available, or none newer than the refused ones.
-            ConfigError: The kubeconfig cannot be used.
-        """
+        """See `ServerAccess.headers`. A name may repeat: send every pair of `items()`."""
         source = self._current_source()
         return source.headers(await self._credentials(source, refresh=refresh))
 
     async def request_auth(self, *, refresh: bool = False) -> RequestAuth:
-        """Return endpoint and headers that belong together.
-
-        Raises:
-            AuthError, ConfigError: See `headers` and `endpoint`.
-        """
+        """Return endpoint and headers that belong together."""
         source = self._current_source()
         credentials = await self._credentials(source, refresh=refresh)
         return RequestAuth(
@@ -128,9 +97,8 @@ class ClusterAccess:
     async def credentials_changed(self, since: Signature | None = None) -> None:
         """Wait until a file that credentials come from changes. Safe to cancel.
 
-        Args:
-            since: `credentials_revision` before the credentials were used; a change since then
-                counts. Default: changes from now on.
+        Changes after `since` count, the `credentials_revision` before the credentials were used; by
+        default those from now on.
         """
         await self._source.changed(since)
 

@@ -16,13 +16,7 @@ from tui_forward.transport.access import Endpoint
 def make_endpoint(
     cluster: ClusterEntry, certificate: ClientCertificate | None, environ: Mapping[str, str]
 ) -> Endpoint:
-    """Return the endpoint of a cluster, with its trust and a client certificate.
-
-    Reads files.
-
-    Raises:
-        ConfigError: Server address, proxy, trust or certificate are invalid.
-    """
+    """Return the endpoint of a cluster, with its trust and a client certificate. Reads files."""
     origin = f'cluster "{cluster.name}"'
     hint = f"Correct `server` in {cluster.source or 'the kubeconfig'}"
     server = cluster.server

@@ -21,11 +21,7 @@ _PEM_CERTIFICATE = re.compile(
 
 
 def load_ca_pem(cluster: ClusterEntry) -> bytes:
-    """Return the certificates of the cluster's own authority as PEM; empty means the system's.
-
-    Raises:
-        ConfigError: They cannot be read or are not PEM.
-    """
+    """Return the cluster's own certificate authorities as PEM; empty means the system's."""
     where = f'certificate-authority of cluster "{cluster.name}"'
     source = str(cluster.source or "the kubeconfig")
     pem = load_pem(cluster.ca_data, cluster.ca_file, where, source)
@@ -44,11 +40,7 @@ def load_ca_pem(cluster: ClusterEntry) -> bytes:
 def create_client_context(
     cluster: ClusterEntry, certificate: ClientCertificate | None
 ) -> ssl.SSLContext:
-    """Return a context for requests and upgrades; offers ALPN `http/1.1` only.
-
-    Raises:
-        ConfigError: Trust or the client certificate are invalid.
-    """
+    """Return a context for requests and upgrades; offers ALPN `http/1.1` only."""
     authority = load_ca_pem(cluster)
     if cluster.insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -145,10 +145,7 @@ class ContainerNames(msgspec.Struct, gc=False, rename="camel"):
 
 
 class PodNames(msgspec.Struct, gc=False):
-    """corev1.Pod, reduced to the names of its containers.
-
-    Separate from `Pod`, of which lists of ten thousand are decoded.
-    """
+    """corev1.Pod, reduced to its container names: `Pod` is decoded ten thousand times a list."""
 
     spec: ContainerNames = msgspec.field(default_factory=ContainerNames)
 

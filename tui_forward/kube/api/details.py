@@ -1,8 +1,4 @@
-"""Details of one pod or node. No I/O.
-
-The types of `model` hold as much as lists of thousands can afford; these are read for one
-object at a time.
-"""
+"""Details of one pod or node, read for one object at a time. No I/O."""
 
 from __future__ import annotations
 
@@ -20,14 +16,10 @@ _NODE = msgspec.json.Decoder(api_types.Node)
 
 @dataclass(frozen=True, slots=True)
 class PodDetails:
-    """A pod and its containers.
-
-    Attributes:
-        containers: Names of the containers, then of the init and the ephemeral ones.
-    """
+    """A pod and its containers."""
 
     pod: Pod
-    containers: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()  # then the init and the ephemeral ones
 
     @property
     def runtime(self) -> str:
@@ -48,32 +40,19 @@ class PodDetails:
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """A node as reported by its kubelet.
-
-    Attributes:
-        address: InternalIP, else the first address.
-        port: Port of its kubelet; 0 if unknown.
-        kubelet: Version of the kubelet ("v1.36.2").
-        runtime: Name and version of the runtime ("containerd 1.6.20").
-        ready: The Ready condition; None if absent.
-        trouble: Reason why it is not ready, as reported by the cluster.
-    """
+    """A node as reported by its kubelet."""
 
     name: str
-    address: str = ""
-    port: int = 0
-    kubelet: str = ""
-    runtime: str = ""
-    ready: bool | None = None
-    trouble: str = ""
+    address: str = ""  # InternalIP, else the first address
+    port: int = 0  # of its kubelet; 0 if unknown
+    kubelet: str = ""  # version ("v1.36.2")
+    runtime: str = ""  # name and version ("containerd 1.6.20")
+    ready: bool | None = None  # the Ready condition; None if absent
+    trouble: str = ""  # why it is not ready, as reported by the cluster
 
 
 def pod_details(body: bytes) -> PodDetails:
-    """Decode the response to a GET of a pod.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not a pod.
-    """
+    """Decode the response to a GET of a pod."""
     names = _POD_NAMES.decode(body).spec
     groups = (names.containers, names.init_containers, names.ephemeral_containers)
     return PodDetails(
@@ -83,11 +62,7 @@ def pod_details(body: bytes) -> PodDetails:
 
 
 def decode_node(body: bytes) -> NodeDetails:
-    """Decode the response to a GET of a node.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is not a node.
-    """
+    """Decode the response to a GET of a node."""
     raw = _NODE.decode(body)
     status = raw.status
     ready, trouble = None, ""

@@ -20,11 +20,7 @@ _READ_BYTES = 2**17
 
 
 class HttpSession:
-    """Pool of connections to one endpoint.
-
-    Args:
-        endpoint: The server.
-    """
+    """Pool of connections to one endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -52,18 +48,10 @@ class HttpSession:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its head has arrived.
 
-        The caller must `close()` the response or read it to its end.
-
-        Args:
-            method: HTTP method.
-            target: Path and query, percent-encoded, below the endpoint's prefix.
-            headers: Header lines; repeated names are sent repeatedly.
-            read_timeout_s: Longest silence while reading, None for none.
-
-        Raises:
-            TransportError: There is no connection.
-            aiohttp.ClientError, OSError, TimeoutError: Mapped by the caller, which knows the
-                purpose of the request.
+        The caller must `close()` the response or read it to its end. `target` is percent-encoded
+        and below the endpoint's prefix; `read_timeout_s` is the longest silence. Errors of aiohttp
+        and of the system are mapped by the caller, which has the purpose of the request; without a
+        connection TransportError is raised.
         """
         return await self._session.request(
             method,

@@ -34,41 +34,26 @@ _HEAD = re.compile(rb'\{(?:[^{}\[\]]*,)?"metadata":(\{[^{}]*\}),"items":\[')
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """One page of a list.
+    """One page of a list."""
 
-    Attributes:
-        items: The objects, in the server's order.
-        resource_version: Version of the whole list; start a watch from it.
-        remaining: Number of objects on later pages, None if the server does not report it.
-        last: No page follows.
-        restarted: The list has started over because the server discarded the old one: drop
-            the objects of earlier pages unless they appear again.
-    """
-
-    items: tuple[Item, ...]
-    resource_version: str
-    remaining: int | None
+    items: tuple[Item, ...]  # in the server's order
+    resource_version: str  # of the whole list; start a watch from it
+    remaining: int | None  # objects on later pages, None if not reported
     last: bool
+    # The server discarded the old list: drop objects of earlier pages not listed again.
     restarted: bool = False
 
 
 class PageDecoder(Generic[Item]):
     """Incremental decoder of a page: bytes in, objects out. No I/O.
 
-    Every quarter of a megabyte is cut at the border between two objects and decoded. So a page
-    is never in memory as a whole, decoded bytes are still in the processor's cache, and the
-    event loop is blocked for a millisecond or two at most.
+    Every quarter of a megabyte is cut at the border between two objects and decoded. So a page is
+    never in memory as a whole, decoded bytes are still in the processor's cache, and the event loop
+    is blocked for a millisecond or two at most.
 
     A string cannot contain the border, since its quotes would be escaped. Where nested objects
-    contain it, the piece is not valid JSON and more bytes are awaited. A layout other than Go's
-    is decoded at the end, as a whole.
-
-    Args:
-        resource: Resource of the objects.
-
-    Attributes:
-        head: Metadata of the list once it has arrived.
-        items: Objects decoded so far.
+    contain it, the piece is not valid JSON and more bytes are awaited. A layout other than Go's is
+    decoded at the end, as a whole.
     """
 
     def __init__(self, resource: Resource[Item]) -> None:
@@ -77,15 +62,11 @@ class PageDecoder(Generic[Item]):
         self._threshold = PIECE_BYTES
         self._head_searched = False
         self._in_items = False
-        self.head: ListMetadata | None = None
+        self.head: ListMetadata | None = None  # metadata of the list once it has arrived
         self.items: list[Item] = []
 
     def receive(self, chunk: bytes) -> None:
-        """Receive bytes of the body, in any chunking.
-
-        Raises:
-            msgspec.DecodeError: The body is not a list of this resource.
-        """
+        """Receive bytes of the body, in any chunking; msgspec.DecodeError if it is not a list."""
         self._buffer += chunk
         if not self._head_searched and len(self._buffer) >= HEAD_BYTES:
             self._find_head()
@@ -93,12 +74,7 @@ class PageDecoder(Generic[Item]):
             self._decode_piece()
 
     def finish(self) -> ListMetadata:
-        """Decode the rest after the end of the body, and return the list's metadata.
-
-        Raises:
-            msgspec.DecodeError: The body is not a list of this resource.
-            UnicodeDecodeError, RecursionError: It is not JSON.
-        """
+        """Decode the rest after the end of the body, and return the list's metadata."""
         if not self._head_searched:
             self._find_head()
         rest = b"".join((b'{"items":[', self._buffer)) if self._in_items else self._buffer
@@ -143,11 +119,8 @@ Fetch = Callable[[str, Callable[[ListMetadata], None]], Coroutine[None, None, Pa
 class Pager(Generic[Item]):
     """Fetcher of the pages of one list, one page ahead of the reader.
 
-    The first bytes of a page contain the token of the next one, which is requested while this
-    one is still arriving, so that the server prepares it meanwhile.
-
-    Args:
-        fetch: Fetches one page.
+    The first bytes of a page contain the token of the next one, which is requested while this one
+    is still arriving, so that the server prepares it meanwhile.
     """
 
     def __init__(self, fetch: Fetch[Item]) -> None:
@@ -171,11 +144,7 @@ class Pager(Generic[Item]):
         self._pages.append(page)
 
     async def next_page(self) -> PageDecoder[Item]:
-        """Return the next page. Safe to cancel, then `close`.
-
-        Raises:
-            As the fetch does.
-        """
+        """Return the next page, or raise what the fetch raises. Safe to cancel, then `close`."""
         page = self._current = self._pages.popleft()
         if self._next_token:
             self._request(self._next_token)
@@ -183,11 +152,7 @@ class Pager(Generic[Item]):
         return await page
 
     def prefetch(self, token: str) -> bool:
-        """Request the page of a token unless in progress; return whether a page follows.
-
-        Args:
-            token: `continue` of the current page; empty on the last one.
-        """
+        """Request the page of a `continue` token; return whether one follows (empty: none)."""
         if token and not self._pages:
             # The metadata was not before the items.
             self._request(token)

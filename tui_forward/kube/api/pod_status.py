@@ -1,7 +1,4 @@
-"""The STATUS, READY and RESTARTS columns of a pod, as in kubectl.
-
-Follows `printPod` in kubernetes `pkg/printers/internalversion/printers.go` case by case.
-"""
+"""The STATUS, READY and RESTARTS columns of a pod, as in kubectl (`printPod`, `printers.go`)."""
 
 from __future__ import annotations
 

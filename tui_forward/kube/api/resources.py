@@ -19,23 +19,14 @@ Item = TypeVar("Item", bound=AnyItem)
 
 @dataclass(frozen=True)
 class Resource(Generic[Item]):
-    """One resource of the API.
+    """One resource of the API."""
 
-    Attributes:
-        plural: Name in URLs and RBAC rules ("pods").
-        group: API group, empty for the core group.
-        root: Path of the group and version ("/api/v1").
-        namespaced: Whether its objects belong to namespaces.
-        wire_type: Type that its JSON is decoded into.
-        convert: Conversion to a type of `model`.
-    """
-
-    plural: str
-    group: str
-    root: str
+    plural: str  # in URLs and RBAC rules ("pods")
+    group: str  # empty for the core group
+    root: str  # path of the group and version ("/api/v1")
     namespaced: bool
-    wire_type: type[api_types.Object]
-    convert: Callable[[api_types.Object], Item]
+    wire_type: type[api_types.Object]  # its JSON is decoded into this
+    convert: Callable[[api_types.Object], Item]  # to a type of `model`
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """Return the path of the collection or of one object; an empty namespace means all."""
@@ -58,11 +49,7 @@ class Resource(Generic[Item]):
         return text
 
     def decode(self, content: bytes | bytearray | memoryview | msgspec.Raw) -> Item:
-        """Decode one object.
-
-        Raises:
-            msgspec.DecodeError: It is not an object of this resource.
-        """
+        """Decode one object."""
         return self.convert(self.decoder.decode(content))
 
     @cached_property

@@ -35,19 +35,11 @@ _COMPRESS_ABOVE_S = 0.005
 
 
 class RestClient:
-    """GET requests to one API server. Safe to use concurrently and to cancel.
-
-    Args:
-        access: The server and its credentials.
-
-    Attributes:
-        access: As given.
-        latency_s: Estimated round trip to the server; None before the first response.
-    """
+    """GET requests to one API server. Safe to use concurrently and to cancel."""
 
     def __init__(self, access: ClusterAccess) -> None:
         self.access = access
-        self.latency_s: float | None = None
+        self.latency_s: float | None = None  # round trip; None before the first response
         self._session: HttpSession | None = None
         self._session_lock = asyncio.Lock()
         self._retired: set[HttpSession] = set()
@@ -62,14 +54,10 @@ class RestClient:
         receive: Callable[[bytes], None] | None = None,
         accept: str = JSON,
     ) -> bytes:
-        """Return the body of a GET.
+        """Return the body of a GET; `receive` gets it in pieces instead, and the result is empty.
 
-        Args:
-            target: Path and query below the server URL.
-            what: The request in words, for errors ("list pods in namespace shop").
-            read_timeout_s: Longest silence.
-            receive: Receives the body in pieces; the result is empty then.
-            accept: Accepted media types.
+        `what` is the request in words, for errors ("list pods in namespace shop"), `read_timeout_s`
+        the longest silence.
 
         Raises:
             ApiError: The server responded with an error.
@@ -94,15 +82,8 @@ class RestClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield a successful response to a GET; refreshes refused credentials once.
 
-        Args:
-            target: Path and query below the server URL.
-            what: The request in words, for errors.
-            read_timeout_s: Longest silence.
-            compress: Whether to request gzip; None decides by the network.
-            accept: Accepted media types.
-
-        Raises:
-            As `get`; also for failures while the caller reads the body.
+        `compress` requests gzip; None decides by the network. Raises what `get` does, also for
+        failures while the caller reads the body.
         """
         refresh = False
         while True:

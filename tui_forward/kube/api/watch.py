@@ -34,16 +34,11 @@ class WatchEventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[Item]):
-    """One line of a watch.
-
-    Attributes:
-        item: The object; None for a bookmark.
-        resource_version: Version to watch from after this event.
-    """
+    """One line of a watch."""
 
     type: WatchEventType
-    item: Item | None
-    resource_version: str
+    item: Item | None  # None for a bookmark
+    resource_version: str  # watch from here after this event
 
 
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):
@@ -68,11 +63,7 @@ _BOOKMARK = msgspec.json.Decoder(_Bookmark)
 
 
 class LineSplitter:
-    """Splitter of a byte stream into lines: bytes in any chunking, lines out. Bounded.
-
-    Args:
-        what: The request, for the error.
-    """
+    """Splitter of a byte stream into lines: bytes in any chunking, lines out. Bounded."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -80,11 +71,7 @@ class LineSplitter:
         self._pending_bytes = 0
 
     def receive(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that are complete now.
-
-        Raises:
-            ApiError: A line is longer than any object can be.
-        """
+        """Return the lines that are complete now; ApiError if one is longer than any object."""
         head, newline, rest = chunk.partition(b"\n")
         if not newline:
             self._append(chunk)
@@ -150,11 +137,7 @@ async def watch(
 def _decode_event(
     resource: Resource[Item], line: bytes, what: str, server: str
 ) -> WatchEvent[Item] | None:
-    """Decode a line; None for an unknown type of event.
-
-    Raises:
-        ApiError: The line is an ERROR event, or cannot be decoded.
-    """
+    """Decode a line; None for an unknown type of event. ApiError for an ERROR event."""
     try:
         raw = _EVENT.decode(line)
         if raw.type == "ERROR":

@@ -21,11 +21,7 @@ _SUCCESSORS = {
 
 
 def make_provider(user: UserEntry, environ: Mapping[str, str]) -> CredentialProvider:
-    """Return the provider named by a user's `auth-provider`.
-
-    Raises:
-        AuthError: The provider is not supported.
-    """
+    """Return the provider named by a user's `auth-provider`, or raise AuthError."""
     from tui_forward.kube.auth.gcp import GcpProvider
     from tui_forward.kube.auth.oidc import OidcProvider
 

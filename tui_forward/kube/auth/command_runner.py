@@ -20,17 +20,11 @@ _MAX_STDERR_BYTES = 64 * 1024
 
 
 class CompletedCommand(NamedTuple):
-    """Result of a command.
+    """Result of a command."""
 
-    Attributes:
-        code: Exit code, negative for a signal.
-        output: Standard output, cut at the limit.
-        stderr: Standard error, cut at a limit; may contain secrets.
-    """
-
-    code: int
-    output: bytes
-    stderr: str
+    code: int  # negative for a signal
+    output: bytes  # cut at the limit
+    stderr: str  # cut at a limit; may contain secrets
 
 
 async def run_command(
@@ -44,19 +38,10 @@ async def run_command(
 ) -> CompletedCommand:
     """Run a command to its end. Canceling kills it and its children.
 
-    Only the name, the duration and the exit code are logged: arguments, environment and output
-    may contain secrets.
-
-    Args:
-        command: Program and arguments.
-        environ: Its whole environment.
-        what: The command in error texts.
-        timeout_s: Limit of its run time.
-        output_limit: Limit of its output in bytes.
-        hint: Advice when it cannot be started.
-
-    Raises:
-        AuthError: It cannot be started, or takes too long.
+    Only the name, the duration and the exit code are logged: arguments, environment and output may
+    contain secrets. `environ` is its whole environment, `what` the command in error texts,
+    `output_limit` is in bytes, `hint` is the advice when it cannot be started. AuthError: it cannot
+    be started, or takes too long.
     """
     started = time.monotonic()
     try:

@@ -32,13 +32,9 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Credentials of one request.
+    """Credentials of one request."""
 
-    Attributes:
-        authorization: Value of the `Authorization` header, or empty.
-        certificate: Client certificate for TLS, or None.
-    """
-
+    # Value of the `Authorization` header, or empty.
     authorization: str = field(default="", repr=False)
     certificate: ClientCertificate | None = None
 
@@ -47,13 +43,9 @@ class CredentialProvider(Protocol):
     """Source of credentials outside of the kubeconfig: a plugin, an identity provider."""
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """Return credentials that should be valid now.
+        """Return credentials that should be valid now, or raise AuthError.
 
-        Args:
-            refresh: The server refused the last ones; do not return them again.
-
-        Raises:
-            AuthError: No credentials are available.
+        With `refresh` the server refused the last ones: they are not returned again.
         """
 
 
@@ -103,14 +95,10 @@ class _Lines(ItemsView[str, str]):
 
 
 class CredentialSource:
-    """Credentials of one user of a kubeconfig.
+    """Credentials of one user of a kubeconfig; `provider` is its plugin or identity provider.
 
-    Concurrent callers share one run of a plugin; after a refresh, callers whose request was
-    refused meanwhile get its result instead of another refresh.
-
-    Args:
-        resolved: The context whose user this is.
-        provider: The user's plugin or identity provider, if any.
+    Concurrent callers share one run of a plugin; after a refresh, callers whose request was refused
+    meanwhile get its result instead of another refresh.
     """
 
     def __init__(self, resolved: ResolvedContext, provider: CredentialProvider | None) -> None:
@@ -125,14 +113,10 @@ class CredentialSource:
         self._impersonation = tuple(_impersonation(user))
 
     async def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Return the current credentials.
-
-        Args:
-            refresh: The server refused the last ones.
+        """Return the current credentials; `refresh` if the server refused the last ones.
 
         Raises:
-            AuthError: A plugin or identity provider failed, or there is nothing newer than
-                the refused credentials.
+            AuthError: A plugin or identity provider failed, or there is nothing newer.
             ConfigError: A file that the kubeconfig names cannot be read.
         """
         static = self._static_authorization(refresh=refresh)
@@ -182,11 +166,7 @@ class CredentialSource:
         )
 
     def headers(self, credentials: Credentials) -> HeaderList:
-        """Return the header lines for these credentials.
-
-        Raises:
-            ConfigError: A value contains a line break.
-        """
+        """Return the header lines for these credentials; ConfigError if one has a line break."""
         lines = self._impersonation
         if credentials.authorization:
             lines = (("Authorization", credentials.authorization), *lines)
@@ -263,14 +243,7 @@ def _load_user_pem(data: str, file: str, user: UserEntry, what: str) -> bytes:
 def load_pem(data: str, file: str, where: str, source: str) -> bytes:
     """Return PEM from inline base64, else from a file, else nothing.
 
-    Args:
-        data: Inline base64, or empty.
-        file: Path of a file, or empty.
-        where: The setting, for errors ("client-key of user x").
-        source: The kubeconfig, for errors.
-
-    Raises:
-        ConfigError: It cannot be decoded or read.
+    `where` is the setting ("client-key of user x") and `source` the kubeconfig, for ConfigError.
     """
     if data:
         try:

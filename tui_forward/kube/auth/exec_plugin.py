@@ -52,11 +52,7 @@ _DECODER = msgspec.json.Decoder(_ExecCredential)
 class ExecPlugin:
     """One plugin and its credentials, cached until they expire or are refused.
 
-    Args:
-        entry: The plugin as configured.
-        cluster: Passed to the plugin with `provideClusterInfo`.
-        environ: Environment of the plugin.
-        timeout_s: Limit of its run time.
+    The cluster is passed to the plugin with `provideClusterInfo`; the timeout limits its run time.
     """
 
     def __init__(
@@ -79,12 +75,7 @@ class ExecPlugin:
         return self._entry.command.replace("\\", "/").rpartition("/")[2]
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """Return cached credentials, or run the plugin.
-
-        Raises:
-            AuthError: It cannot be run, fails, takes too long, or prints no credentials.
-            ConfigError: Its configuration is invalid.
-        """
+        """Return cached credentials, or run the plugin."""
         cached = self._credentials
         if cached is not None and not refresh and time.time() < self._expires_at:
             return cached

@@ -29,12 +29,7 @@ _STEP = re.compile(r"\.([\w-]+)")
 
 
 class GcpProvider:
-    """Provider of the token in the kubeconfig, or printed by its command.
-
-    Args:
-        entry: The auth-provider as configured.
-        environ: Environment of the command.
-    """
+    """Provider of the token in the kubeconfig, or printed by its command."""
 
     def __init__(self, entry: AuthProviderEntry, environ: Mapping[str, str]) -> None:
         self._config = dict(entry.config)
@@ -45,11 +40,7 @@ class GcpProvider:
         )
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """See `CredentialProvider.credentials`.
-
-        Raises:
-            AuthError: The command cannot be run or prints no token.
-        """
+        """See `CredentialProvider.credentials`."""
         if refresh or not self._token or time.time() > self._expires_at - _RENEW_BEFORE_S:
             await self._renew()
         return Credentials(authorization=f"Bearer {self._token}")

@@ -59,12 +59,7 @@ class _Tokens(msgspec.Struct):
 
 
 class OidcProvider:
-    """Provider of the ID token, refreshed when it has expired or was refused.
-
-    Args:
-        user: The user whose auth-provider this is.
-        environ: Environment, for the proxy.
-    """
+    """Provider of the ID token, refreshed when it has expired or was refused."""
 
     def __init__(self, user: UserEntry, environ: Mapping[str, str]) -> None:
         assert user.auth_provider is not None
@@ -75,11 +70,7 @@ class OidcProvider:
         self._refresh_token = self._config.get("refresh-token", "")
 
     async def credentials(self, *, refresh: bool) -> Credentials:
-        """See `CredentialProvider.credentials`.
-
-        Raises:
-            AuthError: The token has expired and cannot be refreshed.
-        """
+        """See `CredentialProvider.credentials`."""
         if refresh or not self._token or _expires_at(self._token) < time.time() + _RENEW_BEFORE_S:
             await self._renew()
         return Credentials(authorization=f"Bearer {self._token}")

@@ -34,26 +34,19 @@ _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
 @dataclass(frozen=True, slots=True)
 class ClusterEntry:
-    """A cluster of a kubeconfig, its paths made absolute.
-
-    Attributes:
-        ca_data: Base64; takes precedence over `ca_file`.
-        proxy_url: May contain a password: never show it.
-        exec_config: Content of the `client.authentication.k8s.io/exec` extension, for
-            plugins with `provideClusterInfo`.
-        source: The file of the entry.
-    """
+    """A cluster of a kubeconfig, its paths made absolute."""
 
     name: str
     server: str = ""
     tls_server_name: str = ""
     insecure: bool = False
     ca_file: str = ""
-    ca_data: str = ""
-    proxy_url: str = field(default="", repr=False)
+    ca_data: str = ""  # base64; takes precedence over `ca_file`
+    proxy_url: str = field(default="", repr=False)  # May contain a password: never show it.
     disable_compression: bool = False
+    # Extension `client.authentication.k8s.io/exec`, for plugins with `provideClusterInfo`.
     exec_config: object = field(default=None, repr=False)
-    source: Path | None = None
+    source: Path | None = None  # the file of the entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +115,14 @@ class ResolvedContext:
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """One or more files, merged.
+    """One or more files, merged."""
 
-    Attributes:
-        paths: The files searched, in order, present or not.
-        in_cluster: Whether this is a pod's service account, for lack of a file.
-    """
-
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...]  # the files searched, in order, present or not
     current_context: str = ""
     contexts: dict[str, ContextEntry] = field(default_factory=dict)
     clusters: dict[str, ClusterEntry] = field(default_factory=dict)
     users: dict[str, UserEntry] = field(default_factory=dict)
-    in_cluster: bool = False
+    in_cluster: bool = False  # a pod's service account, for lack of a file
 
     def list_contexts(self, current: str = "") -> tuple[Context, ...]:
         """Return all contexts in file order; `current` replaces the file's current context."""
@@ -150,11 +138,7 @@ class Kubeconfig:
         )
 
     def resolve(self, context: str = "") -> ResolvedContext:
-        """Return a context (or the current one) with its cluster and user.
-
-        Raises:
-            ConfigError: There is no such context, or its cluster or user is missing.
-        """
+        """Return a context (or the current one) with its cluster and user, or raise ConfigError."""
         name = context or self.current_context
         if not name:
             if not self.contexts:
@@ -219,11 +203,7 @@ def _list_names(names: Iterable[str], limit: int = 8) -> str:
 
 
 def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
-    """Read and merge the existing files; the first to define an entry wins.
-
-    Raises:
-        ConfigError: A file cannot be read or is invalid (names file and line).
-    """
+    """Read and merge the existing files; the first to define an entry wins."""
     current = ""
     contexts: dict[str, ContextEntry] = {}
     clusters: dict[str, ClusterEntry] = {}

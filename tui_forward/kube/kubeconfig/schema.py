@@ -123,11 +123,7 @@ class RawFile(msgspec.Struct, rename="kebab"):
 
 
 def read(path: Path) -> RawFile | None:
-    """Read a file; None if it does not exist.
-
-    Raises:
-        ConfigError: It cannot be read or is not a kubeconfig.
-    """
+    """Read a file; None if it does not exist."""
     try:
         size = path.stat().st_size
         if size > _MAX_FILE_BYTES:
@@ -152,15 +148,7 @@ def read(path: Path) -> RawFile | None:
 
 
 def parse(content: bytes, path: Path) -> RawFile:
-    """Parse the content of a file.
-
-    Args:
-        content: The file, UTF-8.
-        path: Its path, for errors.
-
-    Raises:
-        ConfigError: The content is not a kubeconfig (names file and line, never the content).
-    """
+    """Parse the content of a file; ConfigError names file and line, never the content."""
     import yaml
 
     hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
@@ -248,17 +236,8 @@ def token_spans(
 ) -> tuple[dict[str, tuple[int, int]], tuple[int, str] | None]:
     """Find the values of a user's `auth-provider` configuration in the text of a file.
 
-    Args:
-        content: The file, UTF-8.
-        path: Its path, for errors.
-        user: Name of the user entry.
-
-    Returns:
-        Start and end of each value, in characters; and where another entry can be inserted, with
-        the separator behind it, or None if the file has no such configuration.
-
-    Raises:
-        ConfigError: The content is not YAML.
+    Returns start and end of each value, in characters; and where another entry can be inserted,
+    with the separator behind it, or None if the file has no such configuration.
     """
     import yaml
 

@@ -58,11 +58,7 @@ def has_changed(before: Signature, now: Signature) -> bool:
 class KubeconfigSource:
     """The kubeconfig of this process, read again when its files change.
 
-    Args:
-        path: `--kubeconfig`: this file only. It must exist.
-        context: `--context`: replaces the current context.
-        environ: Environment variables; default: those of the process.
-        service_account: Folder of a pod's service account.
+    `path` is `--kubeconfig`: this file only, which must exist. `context` is `--context`.
     """
 
     def __init__(
@@ -95,11 +91,7 @@ class KubeconfigSource:
         return tuple(dict.fromkeys(paths)) or (Path.home() / ".kube" / "config",)
 
     def kubeconfig(self) -> Kubeconfig:
-        """Return the current content of the merged kubeconfig.
-
-        Raises:
-            ConfigError: There is none, or a file cannot be read or is invalid.
-        """
+        """Return the current content of the merged kubeconfig, or raise ConfigError."""
         paths = self.paths
         now = file_signatures(paths)
         if self._kubeconfig is not None and now == self._signature:
@@ -120,27 +112,15 @@ class KubeconfigSource:
         return fresh
 
     def contexts(self) -> tuple[Context, ...]:
-        """Return the available contexts.
-
-        Raises:
-            ConfigError: There is no kubeconfig, or it is invalid.
-        """
+        """Return the available contexts."""
         return self.kubeconfig().list_contexts(self._context)
 
     def current(self) -> str:
-        """Return the name of the current context.
-
-        Raises:
-            ConfigError: There is none, or the kubeconfig is invalid.
-        """
+        """Return the name of the current context."""
         return self.kubeconfig().resolve(self._context).context
 
     def context_name(self, name: str) -> str:
-        """Return `name`, or the current context when it is empty, after checking that it exists.
-
-        Raises:
-            ConfigError: See `Kubeconfig.resolve`.
-        """
+        """Return `name`, or the current context when it is empty, after checking that it exists."""
         return self.kubeconfig().resolve(name or self._context).context
 
     def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:

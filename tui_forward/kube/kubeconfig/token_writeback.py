@@ -22,18 +22,11 @@ _LOCK_PAUSE_S = 0.05
 
 
 async def write_back_tokens(path: Path, user: str, changes: Mapping[str, str]) -> bool:
-    """Replace values of a user's `auth-provider` configuration in a file.
+    """Replace values of a user's `auth-provider` configuration; return whether the file has them.
 
-    Without write permission, or if the file no longer contains the user, the file stays as it
-    is: the new tokens are used from memory, and the next start requires a login.
-
-    Args:
-        path: The kubeconfig; a symbolic link is followed.
-        user: Name of the user entry.
-        changes: Configuration keys and their new values.
-
-    Returns:
-        Whether the file contains the new values.
+    Without write permission, or if the file no longer contains the user, the file stays as it is:
+    the new tokens are used from memory, and the next start requires a login. A symbolic link is
+    followed.
     """
     target = Path(os.path.realpath(path))  # noqa: ASYNC240 - one readlink
     try:

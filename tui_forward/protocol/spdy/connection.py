@@ -73,23 +73,15 @@ class ConnectionHandler(Protocol):
         """Handle the reply to a `send_ping`."""
 
     def connection_ended(self, error: ProtocolError | None) -> None:
-        """Handle the end: GOAWAY, end of file, or a violation of the protocol (`error`).
-
-        The last call of all; every stream's receiver got `stream_lost` before.
-        """
+        """Handle the end (GOAWAY, end of file, or a violation: `error`). The last call of all."""
 
 
 class SpdyConnection:
     """One end of a SPDY/3.1 connection.
 
-    Frames for streams that are unknown or have ended are ignored, as in spdystream; an ended
-    stream leaves no state behind. Memory is bounded by the open streams, one control frame,
-    and `MAX_QUEUED_REPLIES` queued replies.
-
-    Args:
-        side: The end of this object.
-        handler: Receives what concerns the connection as a whole.
-        compressor: Only for tests that compare bytes.
+    Frames for streams that are unknown or have ended are ignored, as in spdystream; an ended stream
+    leaves no state behind. Memory is bounded by the open streams, one control frame, and
+    `MAX_QUEUED_REPLIES` queued replies. `compressor` is only for tests that compare bytes.
     """
 
     __slots__ = (
@@ -150,15 +142,10 @@ class SpdyConnection:
     def open_stream(
         self, headers: Mapping[str, str], receiver: StreamReceiver, *, fin: bool = False
     ) -> SpdyStream:
-        """Open a stream and queue its SYN_STREAM.
+        """Open a stream and queue its SYN_STREAM; header names in lower case.
 
-        Args:
-            headers: Names in lower case.
-            receiver: Receives the events of the stream.
-            fin: This side sends no data on it.
-
-        Raises:
-            TransportError: The connection has ended, or has used up its stream ids.
+        With `fin` this side sends no data. TransportError: the connection has ended, or has used up
+        its stream ids.
         """
         if self.ended:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
@@ -239,11 +226,7 @@ class SpdyConnection:
         return receiver
 
     def _queue_reply(self, frame: bytes) -> None:
-        """Queue a reply to the peer.
-
-        Raises:
-            ProtocolError: The peer does not read the replies.
-        """
+        """Queue a reply to the peer; ProtocolError if it does not read the replies."""
         self._replies += 1
         if self._replies > MAX_QUEUED_REPLIES:
             raise ProtocolError(

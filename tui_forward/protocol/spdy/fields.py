@@ -33,13 +33,9 @@ _FIELDS: Final[dict[int, tuple[int, ...]]] = {
 
 
 def split_fields(queued: Iterable[Buffer]) -> Iterator[memoryview]:
-    """Split the result of `SpdyConnection.data_to_send` into Go's writes.
+    """Split the whole frames of `SpdyConnection.data_to_send` into Go's writes.
 
-    Args:
-        queued: Whole frames; the payload of a DATA frame may be a separate buffer.
-
-    Raises:
-        ProtocolError: The buffers do not begin and end at frame boundaries.
+    The payload of a DATA frame may be a separate buffer.
     """
     missing = 0  # bytes of a DATA payload that follow in the next buffer
     for buffer in queued:

@@ -44,11 +44,7 @@ def encode_block(headers: Mapping[str, str]) -> bytes:
 
 
 def decode_block(block: Buffer) -> Headers:
-    """Decode an uncompressed header block.
-
-    Raises:
-        ProtocolError: It is malformed, or contains a name that SPDY forbids.
-    """
+    """Decode an uncompressed header block; ProtocolError for a malformed or forbidden one."""
     block = bytes(block)
     try:
         (count,) = _U32.unpack_from(block, 0)
@@ -84,11 +80,9 @@ def decode_block(block: Buffer) -> Headers:
 class HeaderCompressor:
     """Zlib stream of one direction, sending end.
 
-    Args:
-        level: Compression level. The blocks are tiny and repeat: 6 gives Go's sizes at a
-            fraction of the time of 9.
-        window_bits: Size of the window. The dictionary and about 60 blocks fit into 2**12
-            bytes; the default of 15 costs 256 KiB per tunnel.
+    The blocks are tiny and repeat: level 6 gives Go's sizes at a fraction of the time of 9. The
+    dictionary and about 60 blocks fit into a window of 2**12 bytes; the default of 15 bits costs
+    256 KiB per tunnel.
     """
 
     __slots__ = ("_zlib",)
@@ -118,11 +112,7 @@ class HeaderDecompressor:
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS, zdict=SPDY3_DICTIONARY)
 
     def decompress(self, block: Buffer) -> Headers:
-        """Decode the next block. After an error the connection cannot continue.
-
-        Raises:
-            ProtocolError: Not zlib data, malformed, or larger than `MAX_BLOCK_BYTES`.
-        """
+        """Decode the next block. After a ProtocolError the connection cannot continue."""
         try:
             plain = self._zlib.decompress(block, MAX_BLOCK_BYTES + 1)
         except zlib.error as error:

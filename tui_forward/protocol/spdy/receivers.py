@@ -1,7 +1,4 @@
-"""Receivers of the events of a SPDY stream.
-
-Calls instead of a list of events: see `spdy.connection`.
-"""
+"""Receivers of the events of a SPDY stream; why calls: see `spdy.connection`."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ class StreamReceiver(Protocol):
     def data_received(self, data: memoryview) -> None:
         """Handle DATA; never empty, any number of pieces per frame.
 
-        `data` is a view into the chunk given to `receive_data`: keep it only while that
-        chunk is not reused, and copy small pieces that are kept for long, because a view
-        keeps its whole chunk in memory.
+        `data` is a view into the chunk of `receive_data`: keep it only while that chunk is not
+        reused, and copy small pieces that are kept for long, because a view keeps its chunk in
+        memory.
         """
 
     def eof_received(self) -> None:

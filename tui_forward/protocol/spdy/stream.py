@@ -31,12 +31,8 @@ class StreamOwner(Protocol):
 class SpdyStream:
     """One stream, from SYN_STREAM until both directions ended.
 
-    Attributes:
-        id: Stream id.
-        receiver: Receives what the peer does with the stream.
-        replied: Whether SYN_REPLY was received (client) or sent (server).
-        local_open: Whether this side may still send.
-        remote_open: Whether the peer may still send.
+    `replied`: SYN_REPLY was received (client) or sent (server). `local_open`, `remote_open`: this
+    side, the peer may still send.
     """
 
     __slots__ = ("_owner", "id", "local_open", "receiver", "remote_open", "replied")
@@ -50,11 +46,9 @@ class SpdyStream:
         self.remote_open = True
 
     def send_data(self, data: Buffer, *, fin: bool = False) -> bool:
-        """Queue DATA. `data` is not copied and must not change until it has been sent.
+        """Queue DATA; return False once this direction has ended: a peer may reset any time.
 
-        Returns:
-            Whether it was queued: False once this direction has ended, which is no error,
-            because the peer may reset a stream at any moment.
+        `data` is not copied and must not change until it has been sent.
         """
         if not self.local_open:
             return False
