@@ -14,21 +14,16 @@ from tui_forward.transport.access import ServerAccess
 
 
 class ClusterProvider(Protocol):
-    """The clusters of a session, by context; implemented by `session`."""
+    """The clusters of a session, by context; implemented by `session`.
+
+    Raises `ConfigError` for a context that does not exist or cannot be used.
+    """
 
     def access(self, context: str) -> ServerAccess:
-        """Return the API server of a context.
-
-        Raises:
-            ConfigError: There is no such context, or it cannot be used.
-        """
+        """Return the API server of a context."""
 
     def watch(self, target: Target) -> TargetWatch:
-        """Start to follow a target.
-
-        Raises:
-            ConfigError: There is no such context, or it cannot be used.
-        """
+        """Start to follow a target."""
 
     def refresh(self) -> None:
         """Read everything again now, over new connections, after a change of the system."""

@@ -49,10 +49,7 @@ _CONNECTING_STATES = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTI
 class Engine:
     """Runs forwards. Belongs to one event loop. Implements `EngineContext`.
 
-    Args:
-        clusters: Access to API servers and pods.
-        limits: Bounds of the data path.
-        monitor_system: Detect sleep and network changes.
+    Methods that take the id of a forward raise `UsageError` if there is no such forward.
     """
 
     def __init__(
@@ -87,19 +84,13 @@ class Engine:
         if before != after:
             _log.info("raised the limit of open files from %d to %d", before, after)
 
-    # ----------------------------------------------------------------------------------
-    # Commands
-    # ----------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------- Commands
 
     def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         """Start a forward and return its id; later problems become its state.
 
-        Args:
-            spec: Its specification.
-            forward_id: The id it had in the engine before, used if it is free here.
-
-        Raises:
-            UsageError: The specification is invalid.
+        `forward_id` is its id in the engine before, used if it is free here. Raises `UsageError` if
+        the specification is invalid.
         """
         validate_spec(spec)
         if self._closed:
@@ -120,11 +111,7 @@ class Engine:
         return f"f{number}"
 
     async def stop(self, forward_id: str) -> None:
-        """Stop a forward and remove it. Takes a few seconds at most.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Stop a forward and remove it. Takes a few seconds at most."""
         forward = self._forward(forward_id)
         stopping = self._stopping.get(forward_id)
         if stopping is None:
@@ -143,27 +130,15 @@ class Engine:
             self.changed()
 
     async def pause(self, forward_id: str) -> None:
-        """Stop forwarding, keep the port.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Stop forwarding, keep the port."""
         await self._forward(forward_id).pause()
 
     async def resume(self, forward_id: str) -> None:
-        """Undo `pause`.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Undo `pause`."""
         await self._forward(forward_id).resume()
 
     def reconnect(self, forward_id: str) -> None:
-        """Cut the present tunnels, end any back-off, and connect again now.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Cut the present tunnels, end any back-off, and connect again now."""
         self._forward(forward_id).reconnect()
 
     def close_connection(self, connection_id: int) -> None:
@@ -194,9 +169,7 @@ class Engine:
         await self._process_lookup.close()
         self._events.close()
 
-    # ----------------------------------------------------------------------------------
-    # Handover to another process
-    # ----------------------------------------------------------------------------------
+    # -------------------------------------------------------- Handover to another process
 
     def adopt_sockets(self, sockets: InheritedSockets) -> None:
         """Take over listening sockets, for forwards that are started soon."""
@@ -225,9 +198,7 @@ class Engine:
             if not idle:
                 await asyncio.sleep(_DRAIN_CHECK_INTERVAL_S)
 
-    # ----------------------------------------------------------------------------------
-    # State
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------ State
 
     @property
     def version(self) -> int:
@@ -244,20 +215,13 @@ class Engine:
         return tuple(forward.snapshot() for forward in self._forwards.values())
 
     def forward(self, forward_id: str) -> Forward:
-        """Return one forward.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Return one forward."""
         return self._forward(forward_id).snapshot()
 
     def not_ready_cause(self, forward_id: str) -> Reason | None:
         """Return what keeps a forward from being ready; None if nothing has failed.
 
         Meaningless while the forward is ready or stopped.
-
-        Raises:
-            UsageError: There is no such forward.
         """
         return self._forward(forward_id).not_ready_cause
 
@@ -266,11 +230,7 @@ class Engine:
         return self._totals.sum(forwards)
 
     def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
-        """Return open connections and recently closed ones, oldest first.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Return open connections and recently closed ones, oldest first."""
         chosen = self._forwards.values() if forward_id is None else [self._forward(forward_id)]
         now = time.time()
         found = [connection for forward in chosen for connection in forward.connections(now)]
@@ -278,11 +238,7 @@ class Engine:
         return tuple(found)
 
     def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
-        """Return the timeline of a forward, oldest first.
-
-        Raises:
-            UsageError: There is no such forward.
-        """
+        """Return the timeline of a forward, oldest first."""
         return self._forward(forward_id).timeline
 
     def histories(self) -> tuple[TrafficHistory, ...]:
@@ -301,9 +257,7 @@ class Engine:
             )
         return forward
 
-    # ----------------------------------------------------------------------------------
-    # Background tasks
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------------- Background tasks
 
     async def _record_histories(self) -> None:
         while True:
@@ -319,9 +273,7 @@ class Engine:
         _log.info("%s", event.text)
         self.retry_waiting(event.text)
 
-    # ----------------------------------------------------------------------------------
-    # `EngineContext`
-    # ----------------------------------------------------------------------------------
+    # -------------------------------------------------------------------- `EngineContext`
 
     @property
     def clusters(self) -> ClusterProvider:

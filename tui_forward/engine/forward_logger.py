@@ -8,13 +8,7 @@ from typing import Any
 
 
 class ForwardLogger(logging.LoggerAdapter[logging.Logger]):
-    """Puts a forward's id and context in front of messages, and into the records.
-
-    Args:
-        logger: The module's logger.
-        forward_id: The forward's id, or "".
-        context: The context of its target.
-    """
+    """Puts a forward's id and context in front of messages, and into the records."""
 
     def __init__(self, logger: logging.Logger, forward_id: str, context: str) -> None:
         super().__init__(logger, {"forward": forward_id, "context": context})

@@ -11,14 +11,10 @@ _CLAIM_TIMEOUT_S = 10.0
 
 
 class SocketInheritance:
-    """Sockets that no forward has claimed yet; those left over are closed after a while.
-
-    Attributes:
-        sockets: By address; forwards remove what they use.
-    """
+    """Sockets that no forward has claimed yet; those left over are closed after a while."""
 
     def __init__(self) -> None:
-        self.sockets: InheritedSockets = {}
+        self.sockets: InheritedSockets = {}  # by address; forwards remove what they use
 
     def adopt(self, sockets: InheritedSockets) -> None:
         """Take sockets over."""

@@ -10,11 +10,7 @@ _MAX_PORT = 65535
 
 
 def validate_spec(spec: ForwardSpec) -> None:
-    """Refuse a specification that can never work.
-
-    Raises:
-        UsageError: With what is wrong, and a hint.
-    """
+    """Raise `UsageError` for a specification that can never work."""
     target = spec.target
     for field, value in (
         ("context", target.context),

@@ -17,13 +17,7 @@ _ABANDONED_S: Final = 30.0
 
 
 class ClientMonitor:
-    """Watches the socket of a client that is queued, or whose upload is paused.
-
-    Args:
-        sock: The client's.
-        upload: Tells whether the socket is read, and how far.
-        on_left: Called with a reason, and whether to reset the socket.
-    """
+    """Watches the socket of a client that is queued, or whose upload is paused."""
 
     __slots__ = ("_fd", "_is_peeking", "_loop", "_on_left", "_sock", "_timer", "_upload")
 
@@ -34,7 +28,7 @@ class ClientMonitor:
         self._sock = sock
         self._fd = sock.fileno()
         self._upload = upload
-        self._on_left = on_left
+        self._on_left = on_left  # with a reason, and whether to reset the socket
         self._is_peeking = False
         self._timer: asyncio.TimerHandle | None = None
 

@@ -14,30 +14,14 @@ _MAX_DRAIN_READS: Final = 16
 
 
 def send_vectored(sock: socket.socket, pieces: list[memoryview]) -> int:
-    """Send pieces with one system call.
-
-    Args:
-        sock: Non-blocking.
-        pieces: At least one, none empty.
-
-    Returns:
-        How many bytes the system took, perhaps fewer than all.
-
-    Raises:
-        OSError: As `socket.send`.
-    """
+    """Send pieces, at least one and none empty; return how many bytes the system took."""
     if len(pieces) == 1:
         return sock.send(pieces[0])
     return sock.sendmsg(pieces[:_MAX_VECTORS])
 
 
 def close_socket(sock: socket.socket, *, reset: bool) -> None:
-    """Close a client's socket.
-
-    Args:
-        sock: Non-blocking.
-        reset: Whether the client receives a reset; else an end of file after all data.
-    """
+    """Close a client's socket: by a reset, or by an end of file after all data."""
     with contextlib.suppress(OSError):
         if reset:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

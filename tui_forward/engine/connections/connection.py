@@ -44,42 +44,8 @@ _POOL_DOWN_PAUSE_S: Final = 0.01
 class LocalConnection:
     """One accepted socket: waits for a channel, connects the two, retries and ends.
 
-    Implements `ChannelHandler`.
-
-    Args:
-        sock: The accepted socket; owned by the connection from now on.
-        connection_id: Unique within the session.
-        forward_id: The forward's id.
-        client: "host:port" of the client.
-        owner: The forward.
-        limits: Bounds.
-        queue_timeout_s: `ForwardSpec.queue_timeout_s`.
-        half_close_timeout_s: `ForwardSpec.half_close_timeout_s`.
-
-    Attributes:
-        record: What is shown of it.
+    Implements `ChannelHandler`; owns the socket.
     """
-
-    __slots__ = (
-        "_acknowledged",
-        "_channel",
-        "_channel_ended",
-        "_download",
-        "_failure",
-        "_half_close",
-        "_hold_s",
-        "_hold_timer",
-        "_loop",
-        "_monitor",
-        "_owner",
-        "_queue",
-        "_retry",
-        "_sock",
-        "_state",
-        "_upload",
-        "data_received",
-        "record",
-    )
 
     data_received: Callable[[list[memoryview]], None]
 
@@ -95,7 +61,7 @@ class LocalConnection:
         queue_timeout_s: float,
         half_close_timeout_s: float,
     ) -> None:
-        self.record = ConnectionRecord(connection_id, forward_id, client)
+        self.record = ConnectionRecord(connection_id, forward_id, client)  # what is shown of it
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -117,10 +83,7 @@ class LocalConnection:
         # The channel calls the download itself: this is the path of every chunk.
         self.data_received = self._download.data_received
         self._half_close = HalfCloseTimer(
-            sock,
-            half_close_timeout_s,
-            on_due=self._eof_due,
-            on_unanswered=self._eof_unanswered,
+            sock, half_close_timeout_s, on_due=self._eof_due, on_unanswered=self._eof_unanswered
         )
         self._monitor = ClientMonitor(sock, self._upload, on_left=self._end)
         self._queue = QueueWait(queue_timeout_s, self._monitor)
@@ -179,11 +142,7 @@ class LocalConnection:
     # ------------------------------------------------------------ waiting, in `run`
 
     async def _serve(self) -> None:
-        """Try until a channel has served the client, or retrying is not allowed.
-
-        Raises:
-            TuiForwardError: The connection has failed.
-        """
+        """Try until a channel has served the client; raise if retrying is not allowed."""
         while not self._is_closed:
             channel = await self._queue.wait(self._open_channel())
             if channel is None:

@@ -48,32 +48,16 @@ class ForwardCounters:
     """Totals of one forward since it was started; they survive reconnects.
 
     The attributes are written by connections, and may be read at any time.
-
-    Attributes:
-        bytes_from_pod: What the local sockets took.
-        bytes_to_pod: What was read from local sockets and handed to a tunnel, each byte once.
-        connections_open: Accepted and not ended, the queued ones included.
-        connections_total: Ever accepted.
-        connections_failed: Ended by a failure.
     """
-
-    __slots__ = (
-        "_rate_from_pod",
-        "_rate_to_pod",
-        "bytes_from_pod",
-        "bytes_to_pod",
-        "connections_failed",
-        "connections_open",
-        "connections_total",
-    )
 
     def __init__(self) -> None:
         now = time.monotonic()
-        self.bytes_from_pod = 0
+        self.bytes_from_pod = 0  # what the local sockets took
+        # What was read from local sockets and handed to a tunnel, each byte once.
         self.bytes_to_pod = 0
-        self.connections_open = 0
-        self.connections_total = 0
-        self.connections_failed = 0
+        self.connections_open = 0  # accepted and not ended, the queued ones included
+        self.connections_total = 0  # ever accepted
+        self.connections_failed = 0  # ended by a failure
         self._rate_from_pod = Rate(now)
         self._rate_to_pod = Rate(now)
 

@@ -17,44 +17,16 @@ class Download:
     """Writes what a channel receives to a client's socket, and buffers what that does not take.
 
     Reports to the channel how much is buffered, which pauses its tunnel when that is too much.
-
-    Args:
-        sock: Non-blocking.
-        counters: The forward's totals.
-        on_data: Called for data that comes while `reports_data` is set.
-        on_drained: Called when the buffer is empty and the channel is detached.
-        on_broken: Called when the client's socket takes no more data.
-
-    Attributes:
-        bytes_from_pod: Bytes that the client's socket took.
-        first_byte_s: Time from accept to the first of them.
-        reports_data: Whether to call `on_data`.
     """
-
-    __slots__ = (
-        "_backlog",
-        "_channel",
-        "_counters",
-        "_fd",
-        "_loop",
-        "_on_broken",
-        "_on_data",
-        "_on_drained",
-        "_sock",
-        "_started_at",
-        "bytes_from_pod",
-        "first_byte_s",
-        "reports_data",
-    )
 
     def __init__(
         self,
         sock: socket.socket,
         *,
         counters: ForwardCounters,
-        on_data: Callable[[], None],
-        on_drained: Callable[[], None],
-        on_broken: Callable[[], None],
+        on_data: Callable[[], None],  # for data while `reports_data` is set
+        on_drained: Callable[[], None],  # the buffer is empty, the channel detached
+        on_broken: Callable[[], None],  # the client's socket takes no more data
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -66,9 +38,9 @@ class Download:
         self._started_at = time.monotonic()
         self._backlog: SpillBuffer | None = None
         self._channel: Channel | None = None
-        self.bytes_from_pod = 0
-        self.first_byte_s: float | None = None
-        self.reports_data = True
+        self.bytes_from_pod = 0  # bytes that the client's socket took
+        self.first_byte_s: float | None = None  # time from accept to the first of them
+        self.reports_data = True  # whether to call `on_data`
 
     def attach(self, channel: Channel) -> None:
         """Receive from a channel."""

@@ -24,32 +24,15 @@ _END_TIMEOUT_S: Final = 10.0
 
 
 class HalfCloseTimer:
-    """Decides when a client's FIN is passed on.
-
-    Args:
-        sock: The client's.
-        timeout_s: How long the pod must have been silent.
-        on_due: Called once per `start`, unless canceled.
-        on_unanswered: Called when the pod has not ended the connection in time.
-    """
-
-    __slots__ = (
-        "_last_data_at",
-        "_loop",
-        "_on_due",
-        "_on_unanswered",
-        "_sock",
-        "_timeout_s",
-        "_timer",
-    )
+    """Decides when a client's FIN is passed on, and how long the pod may take after it."""
 
     def __init__(
         self,
         sock: socket.socket,
-        timeout_s: float,
+        timeout_s: float,  # how long the pod must have been silent
         *,
-        on_due: Callable[[], None],
-        on_unanswered: Callable[[], None],
+        on_due: Callable[[], None],  # once per `start`, unless canceled
+        on_unanswered: Callable[[], None],  # the pod has not ended the connection in time
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock

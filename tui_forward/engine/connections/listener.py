@@ -33,23 +33,18 @@ _CONNECTION_ERRORS = frozenset(
 
 
 class Listener:
-    """Accepts on bound sockets until closed; the sockets stay open while it is paused.
+    """Accepts on bound sockets, which it owns, until closed.
 
     While paused, new connections wait in the kernel's backlog.
-
-    Args:
-        sockets: From `bind_sockets`; owned from now on.
-        on_accept: Called with each accepted, non-blocking socket, the client's address and
-            the local address. Must not raise.
-        on_exhausted: Called with a message when the system has no resources for another
-            connection; accepting pauses for a moment.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
         *,
+        # The accepted, non-blocking socket, the client's address and the local one. No raise.
         on_accept: Callable[[socket.socket, LocalAddress, LocalAddress], None],
+        # A message: there are no resources for another connection, so accepting pauses.
         on_exhausted: Callable[[str], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()

@@ -55,23 +55,14 @@ class PortTakenError(ForwardError):
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """The local port to bind.
+    """The local port to bind."""
 
-    Attributes:
-        number: The port; 0 is any free one.
-        required: The user chose it: no other will do.
-    """
-
-    number: int
-    required: bool
+    number: int  # the port; 0 is any free one
+    required: bool  # the user chose it: no other will do
 
 
 def check_addresses(addresses: Sequence[str]) -> None:
-    """Refuse addresses that cannot be listened on.
-
-    Raises:
-        UsageError: One is neither "localhost" nor an IP address, or there is none.
-    """
+    """Raise `UsageError` for what is neither "localhost" nor an IP address, and for none."""
     if not addresses:
         raise UsageError("a forward needs a local address", hint='the usual one is "localhost"')
     for address in addresses:
@@ -92,11 +83,6 @@ def bind_sockets(
     """Bind one socket per address, all to the same port, and listen.
 
     Does not block. The sockets are non-blocking and belong to the caller.
-
-    Args:
-        addresses: As configured by the user.
-        request: The port.
-        inherited: Sockets that are bound already.
 
     Raises:
         PortTakenError: The required port is in use, or no port above the preferred one is free.
@@ -132,12 +118,8 @@ def _bind_all(
 ) -> list[socket.socket]:
     """Bind every address to `number` (0: one random number for all), or none.
 
-    Args:
-        addresses: As configured by the user.
-        number: The port.
-        everywhere: Both addresses of localhost must have the port free. Without it, a port
-            that is taken on ::1 alone is still used on 127.0.0.1.
-        inherited: As for `bind_sockets`; only a required port can be among it.
+    With `everywhere` both addresses of localhost must have the port free; without it, a port that
+    is taken on ::1 alone is still used on 127.0.0.1. Only a required port can be inherited.
     """
     sockets: list[socket.socket] = []
     bound_hosts: set[str] = set()

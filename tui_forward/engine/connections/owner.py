@@ -23,8 +23,7 @@ class ConnectionOwner(Protocol):
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 
-        Raises:
-            ForwardError: Waiting is pointless: the forward is stopping, paused or blocked.
+        Raises `ForwardError` when the forward is stopping, paused or blocked.
         """
 
     def refusal_is_final(self, failure: ForwardError) -> bool:

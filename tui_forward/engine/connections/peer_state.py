@@ -32,16 +32,10 @@ _is_unavailable = sys.platform != "linux"
 
 
 def is_closed_by_peer(sock: socket.socket) -> bool | None:
-    """Return whether the other end was closed, not only shut down for sending.
+    """Return whether the other end of a TCP connection was closed, not only shut down for sending.
 
-    Does not block.
-
-    Args:
-        sock: This end of a TCP connection.
-
-    Returns:
-        None where this cannot be determined: the other end is on another machine, or the system
-        does not report it.
+    Does not block. None where this cannot be determined: the other end is on another machine, or
+    the system does not report it.
     """
     if _is_unavailable or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
@@ -87,10 +81,7 @@ def _encode_request(family: int, source: tuple[str, int], target: tuple[str, int
     request = _REQUEST.pack(
         *(family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE),
         *(source[1].to_bytes(2, "big"), target[1].to_bytes(2, "big")),
-        *(
-            socket.inet_pton(address_family, source[0]),
-            socket.inet_pton(address_family, target[0]),
-        ),
+        *(socket.inet_pton(address_family, source[0]), socket.inet_pton(address_family, target[0])),
         *(0, _ANY_COOKIE, _ANY_COOKIE),
     )
     length = _HEADER.size + len(request)

@@ -16,11 +16,9 @@ T = TypeVar("T")
 
 
 class QueueWait:
-    """Waits for a tunnel or a retry until a deadline, and watches the client meanwhile.
+    """Waits for a tunnel or a retry, and watches the client meanwhile.
 
-    Args:
-        timeout_s: `ForwardSpec.queue_timeout_s`; counts from now, over all waits.
-        monitor: The client's.
+    The time limit counts from the creation, over all waits.
     """
 
     __slots__ = ("_canceled", "_deadline", "_loop", "_monitor", "_timeout", "_timeout_s")
@@ -39,11 +37,7 @@ class QueueWait:
         return self._loop.time() >= self._deadline
 
     async def wait(self, waiting: Coroutine[Any, Any, T]) -> T | None:
-        """Return what `waiting` returns; None if it was canceled by `cancel`.
-
-        Raises:
-            ForwardError: The deadline has passed.
-        """
+        """Return what `waiting` returns, None after `cancel`; `ForwardError` at the deadline."""
         # Usually it takes no time at all, so the deadline is armed only when it does.
         timer = self._loop.call_later(_LONG_WAIT_S, self._watch)
         try:

@@ -12,36 +12,13 @@ from tui_forward.reasons import reason_text
 
 
 class ConnectionRecord:
-    """Identity, times and outcome of one connection.
-
-    Args:
-        connection_id: Unique within the session.
-        forward_id: The forward's id.
-        client: "host:port" of the client.
-
-    Attributes:
-        process: "psql (4211)", set by `ClientProcessLookup`.
-        failed: Ended by a failure.
-    """
-
-    __slots__ = (
-        "_client",
-        "_close_reason",
-        "_closed_at",
-        "_forward_id",
-        "_opened_at",
-        "_rate_from_pod",
-        "_rate_to_pod",
-        "failed",
-        "id",
-        "process",
-    )
+    """Identity, times and outcome of one connection."""
 
     def __init__(self, connection_id: int, forward_id: str, client: str) -> None:
         now = time.monotonic()
         self.id = connection_id
-        self.process = ""
-        self.failed = False
+        self.process = ""  # "psql (4211)", set by `ClientProcessLookup`
+        self.failed = False  # ended by a failure
         self._forward_id = forward_id
         self._client = client
         self._opened_at = time.time()

@@ -6,14 +6,7 @@ from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 
 
 class ReplayBuffer:
-    """The beginning of one connection's upload.
-
-    Args:
-        limit: Bytes kept; a longer upload cannot be sent again.
-
-    Attributes:
-        possible: Whether what was sent so far can be sent again.
-    """
+    """The beginning of one connection's upload; one longer than `limit` cannot be sent again."""
 
     __slots__ = ("_budget", "_data", "_limit", "possible")
 
@@ -21,7 +14,7 @@ class ReplayBuffer:
         self._limit = limit
         self._data = bytearray()
         self._budget: BufferBudget | None = None
-        self.possible = True
+        self.possible = True  # whether what was sent so far can be sent again
 
     def __len__(self) -> int:
         return len(self._data)

@@ -13,15 +13,7 @@ from tui_forward.protocol.error_stream import PortForwardFailure
 
 
 class RetryPolicy:
-    """Decides about the retries of one connection, and paces them.
-
-    Args:
-        owner: The forward.
-        limits: `retry_refused_s` and `retry_refused_max_s` apply.
-
-    Attributes:
-        was_refused: A channel has failed and was retried.
-    """
+    """Decides about the retries of one connection, and paces them."""
 
     __slots__ = ("_delay_s", "_limits", "_owner", "was_refused")
 
@@ -29,7 +21,7 @@ class RetryPolicy:
         self._owner = owner
         self._limits = limits
         self._delay_s = limits.retry_refused_s
-        self.was_refused = False
+        self.was_refused = False  # a channel has failed and was retried
 
     def is_allowed(
         self,
@@ -39,14 +31,7 @@ class RetryPolicy:
         replay: ReplayBuffer,
         acknowledged: bool,
     ) -> bool:
-        """Return whether the application has certainly received nothing.
-
-        Args:
-            failure: Of the channel.
-            error: The same as an exception.
-            replay: What the client has sent.
-            acknowledged: Whether the server acknowledged the channel.
-        """
+        """Return whether the application has certainly received nothing."""
         if not replay.possible:
             return False
         if failure.undelivered:

@@ -17,36 +17,7 @@ _BULK_READ_BYTES: Final = 16 * 1024
 
 
 class Upload:
-    """Reads a client's socket and sends to a channel, with nothing queued in between.
-
-    Args:
-        sock: Non-blocking.
-        counters: The forward's totals.
-        limits: Bounds.
-        on_eof: Called when the client's FIN was read, and again at each later `start`.
-        on_reset: Called when the client reset the connection.
-
-    Attributes:
-        replay: What was sent, kept for another channel.
-        bytes_to_pod: Bytes read from the client, each once, however often they are sent.
-        client_ended: The client's FIN was read.
-        is_reading: The socket is read whenever it has data.
-    """
-
-    __slots__ = (
-        "_buffer",
-        "_channel",
-        "_counters",
-        "_fd",
-        "_loop",
-        "_on_eof",
-        "_on_reset",
-        "_sock",
-        "bytes_to_pod",
-        "client_ended",
-        "is_reading",
-        "replay",
-    )
+    """Reads a client's socket and sends to a channel, with nothing queued in between."""
 
     def __init__(
         self,
@@ -54,8 +25,8 @@ class Upload:
         *,
         counters: ForwardCounters,
         limits: Limits,
-        on_eof: Callable[[], None],
-        on_reset: Callable[[], None],
+        on_eof: Callable[[], None],  # the client's FIN was read; again at each later `start`
+        on_reset: Callable[[], None],  # by the client
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -65,10 +36,10 @@ class Upload:
         self._channel: Channel | None = None
         self._on_eof = on_eof
         self._on_reset = on_reset
-        self.replay = ReplayBuffer(limits.replay)
-        self.bytes_to_pod = 0
-        self.client_ended = False
-        self.is_reading = False
+        self.replay = ReplayBuffer(limits.replay)  # what was sent, kept for another channel
+        self.bytes_to_pod = 0  # bytes read from the client, each once, however often they are sent
+        self.client_ended = False  # the client's FIN was read
+        self.is_reading = False  # the socket is read whenever it has data
 
     def start(self, channel: Channel) -> None:
         """Send to a new channel, beginning with what earlier ones did not deliver.

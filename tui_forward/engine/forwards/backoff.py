@@ -22,31 +22,15 @@ class Backoff:
 
     A success counts only once it has lasted: a tunnel that comes up and ends at once must not
     reset the delay, or a broken path is retried at full speed for ever.
-
-    Args:
-        first_s: Bound of the first delay.
-        longest_s: Bound that no delay exceeds.
-        stable_s: How long a success must hold to count.
-        draw: Returns a number in [0, 1).
     """
-
-    __slots__ = (
-        "_draw",
-        "_failures",
-        "_first_s",
-        "_longest_s",
-        "_stable_s",
-        "_started_at",
-        "_succeeded_at",
-    )
 
     def __init__(
         self,
         *,
-        first_s: float = 0.1,
-        longest_s: float = 15.0,
-        stable_s: float = 2.0,
-        draw: Callable[[], float] = random.random,
+        first_s: float = 0.1,  # bound of the first delay
+        longest_s: float = 15.0,  # bound that no delay exceeds
+        stable_s: float = 2.0,  # how long a success must hold to count
+        draw: Callable[[], float] = random.random,  # from [0, 1)
     ) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
@@ -69,11 +53,8 @@ class Backoff:
     def failed(self, now: float, *, competitors: int = 1) -> float:
         """Record a failure or a loss at `now`, and return the seconds to wait.
 
-        After a success that has lasted the next attempt is due at once.
-
-        Args:
-            now: Monotonic seconds.
-            competitors: Number of forwards that dial the same server, this one included.
+        After a success that has lasted the next attempt is due at once. `competitors` is the number
+        of forwards that dial the same server, this one included.
         """
         succeeded_at, self._succeeded_at = self._succeeded_at, None
         if succeeded_at is not None and now - succeeded_at >= self._stable_s:

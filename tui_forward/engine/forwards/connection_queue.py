@@ -23,13 +23,7 @@ _REFUSAL_GRACE_S = 3.0
 
 
 class ConnectionQueue:
-    """The queue of one forward. Implements `ConnectionOwner`.
-
-    Args:
-        recorder: Status of the forward.
-        on_queued: Called with the number of queued connections, whenever it changes.
-        on_sandbox_gone: Called with the failure that reports it.
-    """
+    """The queue of one forward. Implements `ConnectionOwner`."""
 
     def __init__(
         self,
@@ -95,11 +89,7 @@ class ConnectionQueue:
     # For connections (`ConnectionOwner`) ----------------------------------------------
 
     async def wait_for_pool(self) -> TunnelPool:
-        """Wait until a pool is up, and return it. The caller applies the time limit.
-
-        Raises:
-            ForwardError: The forward is stopped or paused.
-        """
+        """Wait until a pool is up, and return it; raise `ForwardError` if stopped or paused."""
         if (pool := self._usable_pool()) is not None:
             return pool
         outage = self._recorder.outage

@@ -26,15 +26,7 @@ _END_TIMEOUT_S = 2.0
 
 
 class ConnectionTable:
-    """Runs each accepted socket as a `LocalConnection` in a task of its own.
-
-    Args:
-        forward_id: The forward.
-        spec: Spec of the forward.
-        owner: Passed to the connections.
-        recorder: Emits their events.
-        engine: The engine that owns the forward.
-    """
+    """Runs each accepted socket as a `LocalConnection` in a task of its own."""
 
     def __init__(
         self,

@@ -42,13 +42,7 @@ _MAX_QUEUED = 2048
 
 
 class ActiveForward:
-    """A forward that is active.
-
-    Args:
-        forward_id: Its id in the session.
-        spec: Its spec, with context and namespace filled in.
-        engine: The engine that owns it.
-    """
+    """A forward that is active; its spec has context and namespace filled in."""
 
     def __init__(self, forward_id: str, spec: ForwardSpec, engine: EngineContext) -> None:
         self.id = forward_id
@@ -78,9 +72,7 @@ class ActiveForward:
         self._commands: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
-    # ----------------------------------------------------------------------------------
-    # Commands
-    # ----------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------- Commands
 
     def begin(self) -> None:
         """Start the forward's task. Call once."""
@@ -173,9 +165,7 @@ class ActiveForward:
         reason = Reason(code=ReasonCode.CONNECTION_CLOSED_BY_USER)
         return self._table.close(connection_id, reason)
 
-    # ----------------------------------------------------------------------------------
-    # Handover to another process
-    # ----------------------------------------------------------------------------------
+    # -------------------------------------------------------- Handover to another process
 
     def hold(self) -> InheritedSockets:
         """Stop accepting for now, and return the listening sockets."""
@@ -196,9 +186,7 @@ class ActiveForward:
         """Return whether there are no connections."""
         return not len(self._table)
 
-    # ----------------------------------------------------------------------------------
-    # Reading
-    # ----------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------- Reading
 
     @property
     def state(self) -> ForwardState:
@@ -251,9 +239,7 @@ class ActiveForward:
         """Yield connections closed within the last 30 s, then the open ones."""
         return self._table.snapshot(now)
 
-    # ----------------------------------------------------------------------------------
-    # Task
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------- Task
 
     def _start_task(self) -> None:
         self._task = spawn_restarting(self._run, name=f"forward {self.id}")
@@ -292,9 +278,7 @@ class ActiveForward:
             )
         await self._reconciler.follow()
 
-    # ----------------------------------------------------------------------------------
-    # Callbacks of its parts
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------- Callbacks of its parts
 
     def _accepted(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> None:
         if self._recorder.status.paused or self._is_stopped:

@@ -43,13 +43,7 @@ async def open_listener(
 ) -> Listener:
     """Bind the forward's addresses and accept on them; wait until the port is free.
 
-    Args:
-        spec: Spec of the forward.
-        resolution: Returns the current resolution, for ports given by name.
-        wake: Set when `resolution` changes, or a retry is requested.
-        recorder: Receives what blocks the port.
-        engine: The engine, which has the ports of other forwards.
-        on_accept: As in `Listener`.
+    `wake` is set when `resolution` (for ports given by name) changes, or a retry is requested.
     """
     while True:
         request = _port_request(spec, resolution())

@@ -57,13 +57,7 @@ _PROBE_TIMEOUT_S = 3.0
 class Reconciler:
     """Connects one pool to the pod of one target.
 
-    Args:
-        spec: Spec of the forward.
-        queue: Connections that wait for the pool.
-        recorder: Receives what happens.
-        wake: Set by the pool, by the target and by requests to retry now.
-        engine: The engine that owns the forward.
-        forward_id: For logs and task names.
+    `wake` is set by the pool, by the target and by requests to retry now.
     """
 
     def __init__(
@@ -121,16 +115,10 @@ class Reconciler:
             return gone
         return self.resolution.reason
 
-    # ----------------------------------------------------------------------------------
-    # The target
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------- The target
 
     def watch(self) -> TargetWatch:
-        """Start to follow the target.
-
-        Raises:
-            ConfigError: The context cannot be used.
-        """
+        """Start to follow the target; raise `ConfigError` if the context cannot be used."""
         self._watch = self._engine.clusters.watch(self._spec.target)
         self._failure = None
         self._update_resolution(self._watch.current)
@@ -165,9 +153,7 @@ class Reconciler:
         )
         self._watch.invalidate(pod.uid)
 
-    # ----------------------------------------------------------------------------------
-    # Delays
-    # ----------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------- Delays
 
     def _retry_by(self, earliest: float) -> None:
         self._retry_at = min(self._retry_at, earliest)
@@ -203,9 +189,7 @@ class Reconciler:
         self._blocked_attempts += 1
         return delay
 
-    # ----------------------------------------------------------------------------------
-    # Reconciliation
-    # ----------------------------------------------------------------------------------
+    # --------------------------------------------------------------------- Reconciliation
 
     async def follow(self) -> None:
         """Keep the pool connected, until canceled."""

@@ -25,33 +25,23 @@ BLOCKED = ForwardState.BLOCKED
 STOPPED = ForwardState.STOPPED
 
 
-# --------------------------------------------------------------------------------------
-# Status
-# --------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------- Status
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Status of a forward as users see it.
+    """Status of a forward as users see it."""
 
-    Attributes:
-        state: One of the states.
-        reason: Why it is in this state.
-        retry_at: Epoch seconds of the next attempt, where the state waits for a clock.
-        paused: Stopped by the user for a while.
-        was_ready: It has been ready since it was started or resumed: from then on a failure
-            leads to `RECONNECTING`, not to `WAITING` or `CONNECTING`.
-        lost: Why it is not ready any more; begins every `RECONNECTING` reason.
-        dialing: Reason of the latest dial.
-    """
-
-    state: ForwardState
-    reason: Reason
+    state: ForwardState  # one of the states
+    reason: Reason  # why it is in this state
+    # Epoch seconds of the next attempt, where the state waits for a clock.
     retry_at: float | None = None
-    paused: bool = False
+    paused: bool = False  # stopped by the user for a while
+    # It has been ready since it was started or resumed: from then on a failure leads to
+    # `RECONNECTING`, not to `WAITING` or `CONNECTING`.
     was_ready: bool = False
-    lost: Reason | None = None
-    dialing: Reason | None = None
+    lost: Reason | None = None  # why it is not ready any more; begins every `RECONNECTING` reason
+    dialing: Reason | None = None  # reason of the latest dial
 
     @property
     def hint(self) -> str:
@@ -67,9 +57,7 @@ class Status:
 INITIAL = Status(STARTING, Reason(code=ReasonCode.FORWARD_STARTING))
 
 
-# --------------------------------------------------------------------------------------
-# Inputs
-# --------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------- Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +69,10 @@ class ListenerBlocked:
 
 @dataclass(frozen=True, slots=True)
 class PodMissing:
-    """The target has no usable pod now.
-
-    Attributes:
-        lost: Why the previous pod cannot be used, where `reason` does not name that pod.
-    """
+    """The target has no usable pod now."""
 
     reason: Reason
+    # Why the previous pod cannot be used, where `reason` does not name that pod.
     lost: Reason | None = None
 
 
@@ -107,14 +92,10 @@ class DialStarted:
 
 @dataclass(frozen=True, slots=True)
 class DialFailed:
-    """No tunnel could be opened.
-
-    Attributes:
-        retry_at: Epoch seconds of the next attempt.
-    """
+    """No tunnel could be opened."""
 
     reason: Reason
-    retry_at: float | None
+    retry_at: float | None  # epoch seconds of the next attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +152,7 @@ Input = (
 )
 
 
-# --------------------------------------------------------------------------------------
-# Rules
-# --------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------- Rules
 
 Rule = Callable[[Status, Input], Status]
 
@@ -267,9 +246,7 @@ def _stop(status: Status, event: Input) -> Status:
     return _enter(status, STOPPED, event.reason)
 
 
-# --------------------------------------------------------------------------------------
-# The table
-# --------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------ The table
 
 # BLOCKED is left by each input that proves the obstacle gone: a pod that is looked up, a dial, a
 # tunnel. Without a local port `forward` does none of these, so BLOCKED by PORT is left once the
@@ -302,11 +279,7 @@ TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
     },
     RECONNECTING: {**_BEFORE_READY, PodMoved: _lose_tunnel},
     BLOCKED: {**_BEFORE_READY, ListenerBlocked: _block_listener},
-    STOPPED: {
-        **dict.fromkeys(_BEFORE_READY, _keep),
-        Resumed: _resume_if_paused,
-        Stopped: _stop,
-    },
+    STOPPED: {**dict.fromkeys(_BEFORE_READY, _keep), Resumed: _resume_if_paused, Stopped: _stop},
 }
 
 

@@ -33,11 +33,7 @@ _log = logging.getLogger(__name__)
 class StatusRecorder:
     """Records what happens to one forward.
 
-    Args:
-        forward_id: Its id.
-        spec: Spec of the forward.
-        engine: The engine, which publishes events.
-        on_state: Called with the state before and after, whenever it changes. Must not raise.
+    `on_state` gets the state before and after, whenever it changes. It must not raise.
     """
 
     def __init__(

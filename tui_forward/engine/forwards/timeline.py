@@ -50,10 +50,6 @@ class Outage:
 
     For the user it is over only once the queued connections are settled, so `summary` is
     recorded when `settled` turns true, not when a tunnel is up.
-
-    Args:
-        began: Monotonic seconds at which the forward was no longer ready.
-        first: True when the forward has never been ready: then it is a start, not an outage.
     """
 
     __slots__ = ("began", "ended", "first", "given_up", "queued", "served")

@@ -10,12 +10,9 @@ _FALLBACKS = (10240, 4096)
 
 
 def raise_file_limit(target: int = 65536) -> tuple[int, int]:
-    """Raise the soft limit of open files as far as possible, up to `target`.
+    """Raise the soft limit of open files toward `target`; return the limit before and after.
 
     Each connection needs a descriptor, and common soft limits are 256 and 1024.
-
-    Returns:
-        The limit before and after.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     goal = target if hard == resource.RLIM_INFINITY else min(target, hard)

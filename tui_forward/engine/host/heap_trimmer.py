@@ -39,10 +39,7 @@ def _find_malloc_trim() -> Callable[[int], int] | None:
 class HeapTrimmer:
     """Trims the heap after traffic.
 
-    Args:
-        activity: Returns how many bytes were moved so far; only ever grows.
-        trim: Trims the heap; by default `malloc_trim`, if there is one.
-        every_s: Interval of the checks.
+    `activity` returns how many bytes were moved so far; it only ever grows.
     """
 
     def __init__(

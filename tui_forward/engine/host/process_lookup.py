@@ -25,10 +25,7 @@ class ClientProcessLookup:
     """Finds client processes a batch at a time, each connection once.
 
     Nothing is looked up until `request` is called, which front ends cause by showing
-    connections: a forward that is not shown costs nothing.
-
-    Args:
-        lookup: The blocking look-up, run in a thread.
+    connections: a forward that is not shown costs nothing. `lookup` blocks; it runs in a thread.
     """
 
     def __init__(

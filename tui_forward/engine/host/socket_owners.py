@@ -27,17 +27,11 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp, see Documentation/networking/proc
 
 @dataclass(frozen=True, slots=True)
 class PortOwner:
-    """The process that listens on a port.
+    """The process that listens on a port."""
 
-    Attributes:
-        name: Process name; empty when only the user is known.
-        pid: Process id; None when the system does not report it.
-        user: The user it belongs to, when only that is known.
-    """
-
-    name: str = ""
-    pid: int | None = None
-    user: str = ""
+    name: str = ""  # process name; empty when only the user is known
+    pid: int | None = None  # process id; None when the system does not report it
+    user: str = ""  # the user it belongs to, when only that is known
 
     def __str__(self) -> str:
         """Return it as in "taken by nginx (812)"."""
@@ -57,10 +51,7 @@ class SocketPair:
 def find_port_owner(host: str, port: int) -> PortOwner | None:
     """Return which process listens on `port` at `host`, or on all addresses.
 
-    Blocks; may take 100 ms.
-
-    Returns:
-        None when there is none, or the system does not report it.
+    Blocks; may take 100 ms. None when there is none, or the system does not report it.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, ValueError):
@@ -78,9 +69,7 @@ def find_client_processes(pairs: Sequence[SocketPair]) -> dict[SocketPair, str]:
     return _psutil_client_processes(pairs)
 
 
-# --------------------------------------------------------------------------------------
-# Linux
-# --------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------- Linux
 
 
 def _hex_word(packed: bytes) -> str:
@@ -179,9 +168,7 @@ def _user_name(uid: int) -> str:
         return str(uid)
 
 
-# --------------------------------------------------------------------------------------
-# Other systems
-# --------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------- Other systems
 
 
 def _is_same_host(a: str, b: str) -> bool:

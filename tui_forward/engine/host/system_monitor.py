@@ -81,12 +81,7 @@ def boottime() -> float:
 class SystemMonitor:
     """Reports when the machine woke up or the network changed.
 
-    Args:
-        on_event: Called on the loop; must not raise.
-        every_s: Interval of the checks.
-        slack_s: How much later than due a check may be before it counts as sleep.
-        clock: Returns seconds, running on while the machine sleeps.
-        fingerprint: Returns the network's; called in a thread.
+    `on_event` is called on the loop and must not raise; `fingerprint` is called in a thread.
     """
 
     def __init__(
@@ -94,8 +89,8 @@ class SystemMonitor:
         on_event: Callable[[SystemEvent], None],
         *,
         every_s: float = 2.0,
-        slack_s: float = 5.0,
-        clock: Callable[[], float] = boottime,
+        slack_s: float = 5.0,  # a check later than this counts as sleep
+        clock: Callable[[], float] = boottime,  # runs on while the machine sleeps
         fingerprint: Callable[[], Fingerprint] = network_fingerprint,
     ) -> None:
         self._on_event = on_event

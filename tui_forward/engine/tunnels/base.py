@@ -108,23 +108,15 @@ class TunnelOwner(Protocol):
 
 
 class Tunnel(ABC):
-    """One connection to a pod's port through the API server.
+    """One connection to a pod's port through the API server."""
 
-    Attributes:
-        transport: Its transport.
-        round_trip_s: The latest measurement, None before the first.
-        opened: How many channels it has carried.
-        load: Open channels, except those that were marked half closed.
-        refused_at: When a channel was refused last by the application, in the loop's time.
-        last_received_at: When the last byte was received, in the loop's time.
-    """
-
-    transport: TransportChoice
-    round_trip_s: float | None = None
-    opened: int = 0
-    load: int = 0
+    transport: TransportChoice  # its transport
+    round_trip_s: float | None = None  # the latest measurement, None before the first
+    opened: int = 0  # how many channels it has carried
+    load: int = 0  # open channels, except those that were marked half closed
+    # When a channel was refused last by the application, in the loop's time.
     refused_at: float = -math.inf
-    last_received_at: float = -math.inf
+    last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
 
     @property
     @abstractmethod
@@ -153,10 +145,9 @@ class Tunnel(ABC):
 
     @abstractmethod
     def open(self, handler: ChannelHandler) -> Channel:
-        """Open a channel. It leaves with the first `send`, or with `flush`.
+        """Open a channel, which leaves with the first `send`, or with `flush`.
 
-        Raises:
-            TransportError: The tunnel has ended meanwhile.
+        Raises `TransportError` if the tunnel has ended meanwhile.
         """
 
     @abstractmethod

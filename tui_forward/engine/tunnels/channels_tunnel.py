@@ -21,22 +21,16 @@ from tui_forward.transport.stream import Buffer, ByteStream
 
 
 class LegacyChannel(Channel):
-    """The one connection of a `ChannelsTunnel`.
-
-    Attributes:
-        client: The codec.
-        opened_at: When it was opened, in the loop's time.
-        ended: No more events follow.
-    """
+    """The one connection of a `ChannelsTunnel`."""
 
     __slots__ = ("_handler", "_tunnel", "client", "ended", "opened_at")
 
     def __init__(self, tunnel: ChannelsTunnel, handler: ChannelHandler, port: int) -> None:
         self._tunnel = tunnel
         self._handler = handler
-        self.opened_at = asyncio.get_running_loop().time()
-        self.ended = False
-        self.client = ChannelsClient(port, self, tunnel)
+        self.opened_at = asyncio.get_running_loop().time()  # when it was opened, in the loop's time
+        self.ended = False  # no more events follow
+        self.client = ChannelsClient(port, self, tunnel)  # the codec
 
     @property
     def acknowledged(self) -> bool:
@@ -116,31 +110,16 @@ class LegacyChannel(Channel):
 class ChannelsTunnel(Tunnel):
     """One upgraded legacy WebSocket.
 
-    Args:
-        stream: Upgraded; owned from now on. Reading is paused.
-        leftover: What was received after the 101.
-        port: Port in the pod, as named in the request.
-        owner: The pool.
-        limits: Bounds.
-
-    Attributes:
-        error: Why it ended.
-        write_paused: The stream takes no more data.
+    Owns `stream`, whose reading is paused; `leftover` is what was received after the 101.
     """
 
     transport = TransportChoice.CHANNELS
 
     def __init__(
-        self,
-        stream: ByteStream,
-        leftover: bytes,
-        *,
-        port: int,
-        owner: TunnelOwner,
-        limits: Limits,
+        self, stream: ByteStream, leftover: bytes, *, port: int, owner: TunnelOwner, limits: Limits
     ) -> None:
-        self.error: TuiForwardError | None = None
-        self.write_paused = False
+        self.error: TuiForwardError | None = None  # why it ended
+        self.write_paused = False  # the stream takes no more data
         self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._leftover = leftover

@@ -48,13 +48,7 @@ Connect = Callable[..., Awaitable[ByteStream]]
 class Dialer:
     """Opens tunnels to the pods of one cluster.
 
-    Args:
-        access: The API server and its credentials.
-        choice: The required transport, or `AUTO`.
-        transport_cache: What worked before.
-        limits: Time limits.
-        forward_id: For the log.
-        connect: Opens a byte stream to an endpoint; tests bring their own.
+    `choice` is the required transport, or `AUTO`. Tests bring their own `connect`.
     """
 
     def __init__(
@@ -121,13 +115,7 @@ class Dialer:
         return (cached, *(transport for transport in _ORDER if transport is not cached))
 
     async def _dial_logged(
-        self,
-        transport: TransportChoice,
-        pod: PodRef,
-        port: int,
-        owner: TunnelOwner,
-        *,
-        level: int,
+        self, transport: TransportChoice, pod: PodRef, port: int, owner: TunnelOwner, *, level: int
     ) -> Tunnel:
         loop = asyncio.get_running_loop()
         started_at = loop.time()
@@ -207,11 +195,7 @@ class Dialer:
         try:
             async with asyncio.timeout(self._limits.upgrade_timeout_s):
                 await perform_handshake(
-                    stream,
-                    upgrade.request(),
-                    feed,
-                    label="the API server",
-                    eof=upgrade.receive_eof,
+                    stream, upgrade.request(), feed, label="the API server", eof=upgrade.receive_eof
                 )
         except TimeoutError:
             try:
@@ -223,8 +207,7 @@ class Dialer:
                 pass
             error = TransportError(
                 Reason(
-                    code=ReasonCode.API_UPGRADE_TIMEOUT,
-                    timeout_s=self._limits.upgrade_timeout_s,
+                    code=ReasonCode.API_UPGRADE_TIMEOUT, timeout_s=self._limits.upgrade_timeout_s
                 )
             )
             raise _TransportRejectedError(error) from None

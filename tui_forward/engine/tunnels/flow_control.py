@@ -49,41 +49,18 @@ MAX_UNANSWERED: Final = 8
 
 
 class WorkerWindow:
-    """Accounting of what was sent to one worker of the server.
-
-    Attributes:
-        open_streams: Data streams on it, except those of half-closed channels.
-        full: No more DATA may be sent to it now.
-        unanswered: Unanswered PINGs, oldest first: id, time, and frames and bytes before it.
-        suspect: It may have stopped for good; a PING will show.
-        suspect_frame: The number of the frame that may have stopped it.
-        sent_frames: How many were sent to it.
-    """
-
-    __slots__ = (
-        "_acked_bytes",
-        "_acked_frames",
-        "_clearing_ping",
-        "_pinged_bytes",
-        "_pinged_frames",
-        "_sent_bytes",
-        "full",
-        "open_streams",
-        "sent_frames",
-        "suspect",
-        "suspect_frame",
-        "unanswered",
-    )
+    """Accounting of what was sent to one worker of the server."""
 
     def __init__(self) -> None:
-        self.sent_frames = self._sent_bytes = 0
+        self.sent_frames = self._sent_bytes = 0  # how many were sent to it
         self._pinged_frames = self._pinged_bytes = 0
         self._acked_frames = self._acked_bytes = 0
-        self.open_streams = 0
-        self.full = False
-        self.suspect = False
-        self.suspect_frame = 0
+        self.open_streams = 0  # data streams on it, except those of half-closed channels
+        self.full = False  # no more DATA may be sent to it now
+        self.suspect = False  # it may have stopped for good; a PING will show
+        self.suspect_frame = 0  # the number of the frame that may have stopped it
         self._clearing_ping = 0
+        # Unanswered PINGs, oldest first: id, time, and frames and bytes before it.
         self.unanswered: deque[tuple[int, float, int, int]] = deque()
 
     def sent(self, size: int) -> bool:
@@ -134,11 +111,7 @@ class WorkerWindow:
         return None
 
     def mark_suspect(self, frame: int) -> None:
-        """Do not rely on it before it has answered a PING that is sent after this.
-
-        Args:
-            frame: The number of the frame that may have stopped it.
-        """
+        """Avoid it until a later PING is answered: the frame of that number may have stopped it."""
         if not self.suspect:
             self.suspect = True
             self.suspect_frame = frame
@@ -188,11 +161,8 @@ class WorkerWindows:
     def stream_ids_to_skip(self, next_id: int, slow_before: float) -> int:
         """Return how many pairs of stream ids to skip so that the next pair is well placed.
 
-        A pair takes `next_id` for its error stream and the id after it for its data stream.
-
-        Args:
-            next_id: The id of the next stream.
-            slow_before: A worker with an unanswered PING from before then has stopped.
+        A pair takes `next_id` for its error stream and the id after it for its data stream. A
+        worker with an unanswered PING from before `slow_before` has stopped.
         """
         best, best_cost = 0, None
         for skip in range(WORKERS):

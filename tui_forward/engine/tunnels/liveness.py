@@ -37,12 +37,7 @@ class MonitoredTunnel(Protocol):
 
 
 class LivenessMonitor:
-    """Sends PINGs periodically and ends the tunnel when it is silent for too long.
-
-    Args:
-        tunnel: The tunnel.
-        limits: `ping_every_s`, `silence_s` and `open_timeout_s` apply.
-    """
+    """Sends PINGs periodically and ends the tunnel when it is silent for too long."""
 
     __slots__ = ("_limits", "_loop", "_timer", "_tunnel")
 

@@ -49,19 +49,10 @@ _MAX_UPLOAD_DELAY_S: Final = 0.5
 
 
 class TunnelPool:
-    """Tunnels to one pod.
+    """Tunnels to one pod. Belongs to one event loop; not thread-safe.
 
-    A pool belongs to one event loop and is not thread-safe.
-
-    Args:
-        access: The API server and its credentials.
-        transport: The required transport, or `AUTO`.
-        transport_cache: Which transport worked for which cluster.
-        limits: Bounds.
-        on_change: Called (synchronously, must not raise) whenever `up`, `tunnels`,
-            `transport` or `round_trip_s` changed.
-        forward_id: For the log.
-        connect: Opens a byte stream to an endpoint; tests bring their own.
+    `on_change` is called (synchronously, must not raise) whenever `up`, `tunnels`, `transport` or
+    `round_trip_s` changed. Tests bring their own `connect`.
     """
 
     def __init__(
@@ -115,19 +106,11 @@ class TunnelPool:
     # ------------------------------------------------------------- for the forward
 
     async def connect(self, pod: PodRef, port: int) -> None:
-        """Dial the first tunnel to a pod; the pool is `up` when this returns.
+        """Dial the first tunnel to a pod; the pool is then `up`. Raises as `Dialer.dial`.
 
         With another pod than before, the tunnels to the old one are drained: idle ones close,
         ones with connections live until those end, at most `limits.drain_s`. Safe to cancel:
         then the pool is down.
-
-        Raises:
-            ConfigError: The kubeconfig cannot be used.
-            AuthError: No credentials, or refused (401) also after a refresh.
-            ApiError: The API server refused: 403, 404 …; of type UpgradeError when it
-                would not upgrade by any transport.
-            TransportError: Connection refused, TLS failure, or timeout.
-            ProtocolError: The answer was not HTTP, or the wrong protocol was agreed.
         """
         if self._closed:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
@@ -246,13 +229,10 @@ class TunnelPool:
         return min(_MIN_UPLOAD_DELAY_S + 2 * (self._round_trip_s or 0.0), _MAX_UPLOAD_DELAY_S)
 
     async def open(self, handler: ChannelHandler) -> Channel:
-        """Open a channel on the best tunnel; see `Tunnel.open`.
+        """Open a channel on the best tunnel; see `Tunnel.open`. Raises if the pool is or goes down.
 
         Usually does not wait; at most `limits.share_after_s` in a burst, or for the
         handshake of the legacy transport. Safe to cancel.
-
-        Raises:
-            TuiForwardError: The pool is down, or went down meanwhile.
         """
         if self._is_legacy:
             return await self._open_legacy(handler)

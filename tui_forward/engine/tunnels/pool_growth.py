@@ -17,20 +17,7 @@ _MAX_RETRY_S: Final = 30.0
 
 
 class PoolGrowth:
-    """Dials tunnels in the background until enough idle ones are up.
-
-    Args:
-        tunnels: The usable tunnels.
-        limits: `spare`, `max_spare`, `max_tunnels` and `parallel_dials` apply.
-        count_waiting: Returns how many connections wait for a tunnel.
-        dial: Dials one more tunnel.
-        on_dialed: Called with a tunnel that is up; takes it over.
-        on_unneeded: Called with a tunnel that came too late; closes it.
-        on_settled: Called when a dial has ended, in whatever way.
-
-    Attributes:
-        spare: How many idle tunnels to keep.
-    """
+    """Dials tunnels in the background until enough idle ones are up."""
 
     def __init__(
         self,
@@ -39,9 +26,9 @@ class PoolGrowth:
         *,
         count_waiting: Callable[[], int],
         dial: Callable[[], Awaitable[Tunnel]],
-        on_dialed: Callable[[Tunnel], None],
-        on_unneeded: Callable[[Tunnel], None],
-        on_settled: Callable[[], None],
+        on_dialed: Callable[[Tunnel], None],  # takes over a tunnel that is up
+        on_unneeded: Callable[[Tunnel], None],  # closes a tunnel that came too late
+        on_settled: Callable[[], None],  # a dial has ended, in whatever way
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tunnels = tunnels
@@ -56,7 +43,7 @@ class PoolGrowth:
         self._dials: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
         self._retry_delay_s = _MIN_RETRY_S
-        self.spare = limits.spare
+        self.spare = limits.spare  # how many idle tunnels to keep
 
     @property
     def dialing(self) -> int:

@@ -35,11 +35,6 @@ class SlowReaders:
 
     SPDY here has no flow control per stream, so the other channels wait as well. If there are
     any, slow readers are evicted after `Limits.stall_grace_s`.
-
-    Args:
-        owner: The tunnel.
-        stream: Its byte stream.
-        limits: Bounds.
     """
 
     __slots__ = ("_channels", "_eviction", "_limits", "_loop", "_owner", "_stream")

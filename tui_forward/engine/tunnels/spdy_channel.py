@@ -21,22 +21,14 @@ from tui_forward.transport.stream import Buffer
 
 
 class SpdyChannelOwner(Protocol):
-    """What a channel needs of its tunnel.
+    """What a channel needs of its tunnel."""
 
-    Attributes:
-        client: The codec.
-        error: Why the tunnel ended.
-        write_paused: The tunnel's stream takes no more data.
-        load: See `Tunnel`.
-        refused_at: See `Tunnel`.
-    """
-
-    client: TunnelClient
+    client: TunnelClient  # the codec
     limits: Limits
-    error: TuiForwardError | None
-    write_paused: bool
-    load: int
-    refused_at: float
+    error: TuiForwardError | None  # why the tunnel ended
+    write_paused: bool  # the tunnel's stream takes no more data
+    load: int  # see `Tunnel`
+    refused_at: float  # see `Tunnel`
 
     @property
     def budget(self) -> BufferBudget:
@@ -65,32 +57,7 @@ class SpdyChannelOwner(Protocol):
 
 
 class SpdyChannel(Channel):
-    """One pair of streams; created by `SpdyTunnel.open`.
-
-    Attributes:
-        window: Window of the server's worker that its data goes through; None once it is
-            half closed.
-        buffered: Bytes that its handler buffers.
-        ended: No more events follow.
-    """
-
-    __slots__ = (
-        "_first_frame",
-        "_frames",
-        "_half_close_timer",
-        "_handler",
-        "_has_received",
-        "_last_frame",
-        "_loop",
-        "_opened_at",
-        "_pair",
-        "_pieces",
-        "_tunnel",
-        "_worker",
-        "buffered",
-        "ended",
-        "window",
-    )
+    """One pair of streams; created by `SpdyTunnel.open`."""
 
     def __init__(
         self, tunnel: SpdyChannelOwner, handler: ChannelHandler, port: int, window: WorkerWindow
@@ -105,9 +72,10 @@ class SpdyChannel(Channel):
         self._opened_at = self._loop.time()
         self._pieces: list[memoryview] = []
         self._half_close_timer: asyncio.TimerHandle | None = None
+        # Window of the server's worker that its data goes through; None once it is half closed.
         self.window: WorkerWindow | None = window
-        self.buffered = 0
-        self.ended = False
+        self.buffered = 0  # bytes that its handler buffers
+        self.ended = False  # no more events follow
         self._pair = tunnel.client.open(port, self)
         window.open_streams += 1
         tunnel.load += 1
@@ -191,9 +159,7 @@ class SpdyChannel(Channel):
             self._end()
             self._handler.closed(
                 PortForwardFailure(
-                    code=ReasonCode.TUNNEL_STREAM_ABANDONED,
-                    port=self._pair.port,
-                    undelivered=True,
+                    code=ReasonCode.TUNNEL_STREAM_ABANDONED, port=self._pair.port, undelivered=True
                 )
             )
 

@@ -29,20 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 class SpdyTunnel(Tunnel):
-    """One upgraded SPDY connection to a pod.
+    """One upgraded SPDY connection to a pod, perhaps inside a WebSocket.
 
-    Args:
-        stream: Upgraded; owned from now on. Reading is paused.
-        leftover: What was received after the 101.
-        port: Port in the pod.
-        transport: SPDY, or WEBSOCKET when `stream` is inside one.
-        owner: The pool.
-        limits: Bounds.
-
-    Attributes:
-        all_channels: The open channels.
-        error: Why it ended.
-        write_paused: The stream takes no more data.
+    Owns `stream`, whose reading is paused; `leftover` is what was received after the 101.
     """
 
     def __init__(
@@ -58,9 +47,9 @@ class SpdyTunnel(Tunnel):
         self.transport = transport
         self.client = TunnelClient(self)
         self.limits = limits
-        self.error: TuiForwardError | None = None
-        self.write_paused = False
-        self.all_channels: set[SpdyChannel] = set()
+        self.error: TuiForwardError | None = None  # why it ended
+        self.write_paused = False  # the stream takes no more data
+        self.all_channels: set[SpdyChannel] = set()  # the open channels
         self.load = 0
         self._loop = asyncio.get_running_loop()
         self._stream = stream
@@ -83,11 +72,8 @@ class SpdyTunnel(Tunnel):
     async def start(self, timeout_s: float) -> None:
         """Begin to read, and wait until the other end answers a PING.
 
-        When canceled, the tunnel has to be aborted by the caller.
-
-        Raises:
-            TransportError: The tunnel ended, or no answer was received in time.
-            ProtocolError: The answer is not SPDY.
+        Raises `TransportError` or `ProtocolError` if there is no valid answer in time. When
+        canceled, the tunnel has to be aborted by the caller.
         """
         self._stream.set_handler(self)
         self._liveness.start()

@@ -25,26 +25,16 @@ _SLACK = 256 * KIB
 
 
 class BufferBudget:
-    """Room for the buffered data of one forward, in memory and on disk.
-
-    Args:
-        limits: `stream_buffer`, `forward_buffer` and `spill` apply.
-
-    Attributes:
-        memory: Bytes in memory now.
-        disk: Bytes of disk in use now.
-        replay: Bytes from clients kept to be sent again.
-        disk_full: The disk had no room for a piece.
-    """
+    """Room for the buffered data of one forward, in memory and on disk."""
 
     __slots__ = ("_limits", "disk", "disk_full", "memory", "replay")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.memory = 0
-        self.disk = 0
-        self.disk_full = False
-        self.replay = 0
+        self.memory = 0  # bytes in memory now
+        self.disk = 0  # bytes of disk in use now
+        self.disk_full = False  # the disk had no room for a piece
+        self.replay = 0  # bytes from clients kept to be sent again
 
     @property
     def memory_share(self) -> int:
@@ -73,8 +63,7 @@ class BufferBudget:
     def max_backlog(self, *, shared: bool) -> int:
         """Return how long a buffer may grow before its tunnel must wait.
 
-        Args:
-            shared: Other connections would have to wait, too.
+        With `shared`, other connections would have to wait, too.
         """
         if shared and self.disk_left > 0 and not self.disk_full:
             return self.memory_share + self._limits.spill
@@ -82,22 +71,7 @@ class BufferBudget:
 
 
 class SpillBuffer:
-    """First in, first out. Not for use after `close`.
-
-    Args:
-        budget: Where its room is accounted for.
-    """
-
-    __slots__ = (
-        "_budget",
-        "_disk_read",
-        "_disk_written",
-        "_file",
-        "_head",
-        "_memory",
-        "_tail",
-        "size",
-    )
+    """First in, first out, accounted for in `budget`. Not for use after `close`."""
 
     def __init__(self, budget: BufferBudget) -> None:
         self._budget = budget
@@ -124,8 +98,7 @@ class SpillBuffer:
     def peek(self) -> memoryview:
         """Return the first bytes, as many as are in one piece; empty if there are none.
 
-        Raises:
-            OSError: The file cannot be read back.
+        Raises `OSError` if the file cannot be read back.
         """
         if not self._head and self._file is not None:
             self._load_piece(self._file)

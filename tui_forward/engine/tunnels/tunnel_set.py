@@ -11,8 +11,7 @@ from tui_forward.engine.tunnels.base import Tunnel
 class TunnelSet:
     """Tunnels that new connections may use, and since when each has been idle.
 
-    Args:
-        max_tunnels: At that many, the last idle tunnel is left alone.
+    At `max_tunnels`, the last idle tunnel is left alone.
     """
 
     __slots__ = ("_idle_since", "_loop", "_max_tunnels")

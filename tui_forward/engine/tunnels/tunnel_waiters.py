@@ -16,12 +16,7 @@ _SHARING_PERIOD_S: Final = 0.03
 
 
 class TunnelWaiters:
-    """Waiting connections of a pool, oldest first.
-
-    Args:
-        tunnels: The usable tunnels.
-        limits: `share_after_s` and `max_tunnels` apply.
-    """
+    """Waiting connections of a pool, oldest first."""
 
     __slots__ = ("_limits", "_loop", "_timer", "_tunnels", "_waiting_since")
 
@@ -38,9 +33,7 @@ class TunnelWaiters:
     async def wait(self, since: float, growth: PoolGrowth) -> None:
         """Wait until a tunnel was added or became idle, all are gone, or sharing is allowed.
 
-        Args:
-            since: When the connection began to wait, in the loop's time.
-            growth: Tells whether more tunnels are under way.
+        The connection began to wait at `since`, in the loop's time.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting_since[waiter] = since

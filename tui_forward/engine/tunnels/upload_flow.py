@@ -38,11 +38,7 @@ class UploadFlowOwner(Protocol):
 
 
 class UploadFlow:
-    """Decides which channels of a tunnel may send, and on which worker a new one is placed.
-
-    Args:
-        tunnel: The tunnel.
-    """
+    """Decides which channels of a tunnel may send, and on which worker a new one is placed."""
 
     __slots__ = ("_loop", "_return_timer", "_tunnel", "_windows")
 
