@@ -76,27 +76,7 @@ def _action_provider() -> type[Provider]:
 
 
 class TuiForwardApp(ThemedApp[None]):
-    """The dashboard.
-
-    Args:
-        session: Owns the forwards; closed by the caller.
-        context: Context to show.
-        namespace: Namespace to show, "" for all.
-        paths: Files of the dashboard.
-        clock: Seconds since the epoch, for ages and countdowns.
-        histories: Earlier traffic; kept current.
-        startup_message: Shown first; may be empty.
-        restore_offer: Forwards of the last session to restore.
-        can_keep_running: Whether forwards can run without the dashboard.
-        view_state_store: What was shown last; kept current.
-        origin: See `ViewState`.
-
-    Attributes:
-        dashboard: The main screen.
-        scope: Switches context and namespace.
-        view_state: Saves what is shown.
-        quitting: Whether forwards keep running, and the message after the end.
-    """
+    """The dashboard. The caller closes the session."""
 
     TITLE = "tui-forward"
     # Includes the dashboard's style sheet: a screen's own is parsed together with all others
@@ -214,10 +194,7 @@ class TuiForwardApp(ThemedApp[None]):
             self._restoring.present(self._restore_offer)
 
     async def sample(self) -> None:
-        """Take and draw one sample in addition to the periodic ones.
-
-        Before the app runs, it makes the first frame complete.
-        """
+        """Take and draw one sample now; before the app runs, it makes the first frame complete."""
         await self._sampler.sample()
 
     # Requests of the screens.

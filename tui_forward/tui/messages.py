@@ -26,12 +26,7 @@ class ForwardAction(StrEnum):
 
 
 class ForwardPortsRequested(Message):
-    """Request to forward ports.
-
-    Args:
-        ports: Each with its entry.
-        toggle: Whether to stop those that are forwarded already.
-    """
+    """Request to forward ports, each with its entry; `toggle` stops those forwarded already."""
 
     def __init__(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
         super().__init__()
@@ -40,12 +35,7 @@ class ForwardPortsRequested(Message):
 
 
 class ForwardFormRequested(Message):
-    """Request for the form of a new forward.
-
-    Args:
-        entry: Target of the forward.
-        port: Port to start with; None if the entry declares none.
-    """
+    """Request for the form of a new forward; the port is None if the entry declares none."""
 
     def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
         super().__init__()
@@ -71,13 +61,7 @@ class DetailRequested(Message):
 
 
 class PodLogRequested(Message):
-    """Request for the log of a forward's pod, or for its end.
-
-    Args:
-        forward_id: The forward.
-        on: Whether to show the log.
-        container: Container of the pod; empty for the default one.
-    """
+    """Request to show or hide the log of a forward's pod; no container is the default one."""
 
     def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
         super().__init__()

@@ -14,16 +14,11 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def stylesheet(name: str) -> Path:
-    """Return the path of a style sheet.
-
-    Raises:
-        ConfigError: The installation is incomplete.
-    """
+    """Return the path of a style sheet; raise ConfigError if the installation is incomplete."""
     for folder in (_PACKAGE / "styles", _PACKAGE.parent / "styles"):
         path = folder / name
         if path.is_file():
             return path
     raise ConfigError(
-        f"the style sheet {name} is missing from this installation",
-        hint="reinstall tui-forward",
+        f"the style sheet {name} is missing from this installation", hint="reinstall tui-forward"
     )

@@ -40,12 +40,9 @@ class CrashCapturingApp(App[T]):
 
     `App._fatal_error` prints the traceback, with local variables, over the restored terminal;
     they may contain credentials.
-
-    Attributes:
-        crash: The traceback; None if the app did not crash.
     """
 
-    crash: str | None = None
+    crash: str | None = None  # the traceback; None if the app did not crash
 
     def _fatal_error(self) -> None:
         self.crash = traceback.format_exc()

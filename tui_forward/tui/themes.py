@@ -181,11 +181,7 @@ _OWN_THEMES: Final = {theme.name: theme for theme in THEMES}
 
 
 class ThemedApp(CrashCapturingApp[T]):
-    """App with the themes of this module, which has its theme from the first frame.
-
-    Args:
-        theme: Name from the settings; an unknown one is replaced by the default.
-    """
+    """App with these themes from the first frame; an unknown name gives the default one."""
 
     def __init__(self, theme: str = DEFAULT) -> None:
         available = {**BUILTIN_THEMES, **_OWN_THEMES}

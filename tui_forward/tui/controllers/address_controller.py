@@ -19,14 +19,7 @@ _NO_ADDRESS = "No local address yet"
 
 
 class AddressController:
-    """Clipboard and browser.
-
-    Args:
-        app: Owns the clipboard and the workers.
-        sampler: Provides the forwards.
-        queue: Runs the commands after those before, which may start the forwards.
-        notifier: Shows results.
-    """
+    """Clipboard and browser; runs after the commands before, which may start the forwards."""
 
     def __init__(
         self, app: App[None], sampler: Sampler, queue: CommandQueue, notifier: Notifier

@@ -17,13 +17,7 @@ Command = Callable[[], Awaitable[None]]
 
 
 class CommandQueue:
-    """Queue of commands, run in order so that a double key press toggles twice.
-
-    Args:
-        session: Provides the snapshot after each command.
-        sampler: Holds that snapshot; draws the result.
-        notifier: Shows errors.
-    """
+    """Queue of commands, run in order so that a double key press toggles twice."""
 
     def __init__(self, session: Session, sampler: Sampler, notifier: Notifier) -> None:
         self._session = session

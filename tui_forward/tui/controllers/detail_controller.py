@@ -23,15 +23,7 @@ _LOG_TIMEOUT_S = 15.0
 
 
 class DetailController:
-    """Shows the details of one forward.
-
-    Args:
-        app: Shows the screen and runs the workers.
-        session: Provides hops and logs.
-        sampler: Draws everything else.
-        defaults: Returns the settings of new forwards.
-        clock: Seconds since the epoch.
-    """
+    """Shows the details of one forward."""
 
     def __init__(
         self,

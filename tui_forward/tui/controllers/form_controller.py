@@ -27,17 +27,7 @@ from tui_forward.tui.viewmodel.rows import target_text
 
 
 class FormController:
-    """Opens the dialogs and starts or replaces forwards with their results.
-
-    Args:
-        app: Shows the dialogs.
-        sampler: Provides the forwards.
-        queue: Runs an edit after the commands before it.
-        forwards: Starts and replaces forwards.
-        favorites: Records which entries were used.
-        defaults: Returns the settings of new forwards.
-        cluster_state: Returns the cluster shown.
-    """
+    """Opens the dialogs and starts or replaces forwards with their results."""
 
     def __init__(
         self,
@@ -116,11 +106,7 @@ class FormController:
     # Command lines.
 
     def open_command_line(self, text: str = "") -> None:
-        """Open the dialog for a target or a kubectl command.
-
-        Args:
-            text: Text to start with.
-        """
+        """Open the dialog for a target or a kubectl command, with a text to start with."""
         from tui_forward.tui.screens.paste_dialog import PasteDialog
 
         def start(specs: tuple[ForwardSpec, ...] | None) -> None:

@@ -32,16 +32,7 @@ _MAX_UNDO = 50
 
 
 class ForwardController:
-    """Carries out requests about forwards and their connections.
-
-    Args:
-        session: Owns the forwards.
-        sampler: Provides the latest snapshot.
-        queue: Runs the commands.
-        favorites: Records which entries were used.
-        notifier: Shows results.
-        defaults: Returns the settings of new forwards.
-    """
+    """Carries out requests about forwards and their connections."""
 
     def __init__(
         self,
@@ -109,12 +100,7 @@ class ForwardController:
     # Start and stop.
 
     def start(self, specs: Sequence[ForwardSpec], result: str = "started") -> None:
-        """Start forwards and report them.
-
-        Args:
-            specs: One for each forward.
-            result: End of the notification.
-        """
+        """Start forwards and report them; the notification ends with `result`."""
         self._queue.enqueue(partial(self._start, specs, result))
 
     async def _start(self, specs: Sequence[ForwardSpec], result: str) -> None:

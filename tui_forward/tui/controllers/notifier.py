@@ -15,16 +15,11 @@ _SEVERITIES = ("error", "warning", "information")  # worst first
 
 
 class Notifier:
-    """Shows notifications on the current screen; none of the texts are markup.
-
-    Args:
-        app: Shows them.
-        setting: Returns which changes to report.
-    """
+    """Shows notifications on the current screen; none of the texts are markup."""
 
     def __init__(self, app: App[None], setting: Callable[[], Notifications]) -> None:
         self._app = app
-        self._setting = setting
+        self._setting = setting  # returns which changes to report
 
     def info(self, text: str) -> None:
         """Show the result of a command."""

@@ -29,16 +29,7 @@ if TYPE_CHECKING:
 
 
 class ProfileController:
-    """Shows the dialogs about profiles and carries out their results.
-
-    Args:
-        app: Shows the dialogs.
-        notifier: Shows results.
-        session: Owns the forwards.
-        sampler: Provides the latest snapshot; draws results.
-        forwards: Stops forwards so that they can be restored.
-        paths: Where profiles are.
-    """
+    """Shows the dialogs about profiles and carries out their results."""
 
     def __init__(
         self,

@@ -32,18 +32,11 @@ _DEFAULT_EDITOR = "vi"
 
 @dataclass(frozen=True, slots=True)
 class ProfileEntry:
-    """A profile file, valid or not.
-
-    Attributes:
-        file: The file.
-        text: Its content; empty if it cannot be read.
-        profile: The profile; None if the file is invalid.
-        error: Why the file is invalid.
-    """
+    """A profile file, valid or not."""
 
     file: ProfileFile
-    text: str
-    profile: Profile | None
+    text: str  # empty if it cannot be read
+    profile: Profile | None  # None if the file is invalid
     error: ProfileError | None = None
 
     @property
@@ -53,13 +46,7 @@ class ProfileEntry:
 
 
 class ProfileService:
-    """Operations on profiles.
-
-    Args:
-        session: Owns the forwards.
-        store: Profile files.
-        trust: Which team profiles are trusted.
-    """
+    """Operations on profiles."""
 
     def __init__(self, session: Session, store: ProfileStore, trust: TrustStore) -> None:
         self._session = session
@@ -67,11 +54,7 @@ class ProfileService:
         self._trust = trust
 
     async def load(self) -> dict[str, ProfileEntry]:
-        """Return all profiles by path.
-
-        Raises:
-            ConfigError: The folder cannot be read.
-        """
+        """Return all profiles by path; raise ConfigError if the folder cannot be read."""
         return await asyncio.to_thread(self._load)
 
     def _load(self) -> dict[str, ProfileEntry]:
@@ -136,17 +119,7 @@ class ProfileService:
     async def apply(self, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]) -> Plan:
         """Apply a valid profile whose changes the user has confirmed, and trust it.
 
-        Args:
-            entry: The profile.
-            mode: What happens to other forwards.
-            shown: The changes as they were shown.
-
-        Returns:
-            The plan that was carried out.
-
-        Raises:
-            UsageError: The changes are not the ones shown; nothing was done.
-            TuiForwardError: See `apply_plan`.
+        Raises UsageError and does nothing if the changes are not the ones shown; see `apply_plan`.
         """
         profile = entry.profile
         assert profile is not None
@@ -166,9 +139,7 @@ class ProfileService:
     async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
         """Save forwards as a profile of the user; comments of an existing one stay.
 
-        Raises:
-            ProfileError: The existing profile of that name is invalid.
-            ConfigError: The name is invalid or the file cannot be written.
+        Raises ProfileError if the existing profile is invalid, ConfigError if the name is.
         """
         return await asyncio.to_thread(self._save, name, forwards)
 
@@ -184,11 +155,7 @@ class ProfileService:
 
 
 def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:
-    """Return the command that opens a file in the user's editor.
-
-    Raises:
-        ConfigError: $VISUAL or $EDITOR cannot be parsed.
-    """
+    """Return the command of $VISUAL or $EDITOR for a file; ConfigError if it cannot be parsed."""
     editor = environ.get("VISUAL") or environ.get("EDITOR") or _DEFAULT_EDITOR
     try:
         return [*shlex.split(editor), str(path)]

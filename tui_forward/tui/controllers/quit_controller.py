@@ -25,19 +25,7 @@ def still_running_message(count: int) -> str:
 
 
 class QuitController:
-    """Asks what happens to active forwards, then quits.
-
-    Args:
-        app: Shows the dialog; exits.
-        session: Owns the forwards.
-        sampler: Provides the latest snapshot.
-        notifier: Shows errors.
-        policy: Returns whether forwards keep running, from the settings.
-        can_keep_running: Whether forwards can run without the dashboard.
-
-    Attributes:
-        farewell: Message for the terminal after the screen is gone; may be empty.
-    """
+    """Asks what happens to active forwards, then quits."""
 
     def __init__(
         self,
@@ -49,12 +37,12 @@ class QuitController:
         *,
         can_keep_running: bool,
     ) -> None:
-        self.farewell = ""
+        self.farewell = ""  # message for the terminal after the screen is gone; may be empty
         self._app = app
         self._session = session
         self._sampler = sampler
         self._notifier = notifier
-        self._policy = policy
+        self._policy = policy  # returns whether forwards keep running, from the settings
         self._can_keep_running = can_keep_running
 
     @property

@@ -18,30 +18,17 @@ from tui_forward.tui.screens.dialogs import RestoreScreen
 
 @dataclass(frozen=True, slots=True)
 class RestoreOffer:
-    """Forwards of the last session that are not active.
-
-    Attributes:
-        specs: Their specs.
-        restore: Starts them; returns an error for each one that cannot be started.
-        discard: Deletes the saved session.
-        automatic: Whether to restore without a question.
-    """
+    """Forwards of the last session that are not active."""
 
     specs: Sequence[ForwardSpec]
+    # Starts them; returns an error for each one that cannot be started.
     restore: Callable[[], Awaitable[Sequence[TuiForwardError]]]
-    discard: Callable[[], None]
-    automatic: bool = False
+    discard: Callable[[], None]  # deletes the saved session
+    automatic: bool = False  # whether to restore without a question
 
 
 class RestoreController:
-    """Asks whether to restore forwards, and restores them.
-
-    Args:
-        app: Shows the dialog.
-        queue: Runs the restore.
-        notifier: Shows results.
-        policy: Returns whether to restore, from the settings.
-    """
+    """Asks whether to restore forwards, and restores them."""
 
     def __init__(
         self,
@@ -53,7 +40,7 @@ class RestoreController:
         self._app = app
         self._queue = queue
         self._notifier = notifier
-        self._policy = policy
+        self._policy = policy  # returns whether to restore, from the settings
 
     def present(self, offer: RestoreOffer) -> None:
         """Restore, ask, or do nothing, as the settings say; unanswered offers stay."""

@@ -33,19 +33,7 @@ _CHART_S = 300
 
 
 class Sampler:
-    """Keeps the open screens and the traffic histories current.
-
-    Args:
-        session: Source of the samples.
-        dashboard: Draws each sample.
-        screens: Returns the open screens, the top one last.
-        on_changes: Receives changes of state the user may want to know about.
-        clock: Seconds since the epoch.
-        histories: Earlier traffic; kept current.
-
-    Attributes:
-        snapshot: The latest snapshot.
-    """
+    """Keeps the open screens and the traffic histories current."""
 
     def __init__(
         self,
@@ -60,8 +48,8 @@ class Sampler:
         self.snapshot = Snapshot(version=0, at=0.0)
         self._session = session
         self._dashboard = dashboard
-        self._screens = screens
-        self._on_changes = on_changes
+        self._screens = screens  # returns the open screens, the top one last
+        self._on_changes = on_changes  # receives changes of state the user may want to know about
         self._clock = clock
         self._histories = histories
         self._state_changes = StateChangeTracker()

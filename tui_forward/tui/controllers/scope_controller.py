@@ -35,16 +35,7 @@ def entries_of(scope: CatalogScope, favorites: Favorites) -> EntryList:
 
 
 class ScopeController:
-    """Switches the dashboard between contexts and namespaces.
-
-    Args:
-        app: Shows the pickers.
-        session: Provides the contexts of the kubeconfig.
-        dashboard: Shows the scope.
-        sampler: Draws a new scope.
-        favorites: Favorite entries, namespaces and contexts.
-        notifier: Shows errors.
-    """
+    """Switches the dashboard between contexts and namespaces."""
 
     def __init__(
         self,

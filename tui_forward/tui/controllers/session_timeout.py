@@ -15,15 +15,7 @@ ANSWER_TIMEOUT_S = 5.0
 async def session_timeout(
     timeout_s: float | None = None, message: str = "the engine is not responding"
 ) -> AsyncIterator[None]:
-    """Limit the time of the calls in the body.
-
-    Args:
-        timeout_s: `ANSWER_TIMEOUT_S` if None.
-        message: What the error reports.
-
-    Raises:
-        TransportError: The time is over; the calls are canceled.
-    """
+    """Cancel the calls in the body after a time and raise TransportError with the message."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S if timeout_s is None else timeout_s):
             yield

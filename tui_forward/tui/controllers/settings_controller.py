@@ -27,14 +27,7 @@ BindableClasses = Callable[[], Sequence[type[DOMNode]]]
 
 
 class SettingsFile:
-    """The settings file as read last.
-
-    Args:
-        path: The file; None for the built-in settings.
-
-    Attributes:
-        settings: Settings in effect.
-    """
+    """The settings file as read last, or without a path the built-in settings."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -54,11 +47,7 @@ class SettingsFile:
         return await asyncio.to_thread(load_settings, path)
 
     def save_theme(self, theme: str) -> None:
-        """Write the theme to the file.
-
-        Raises:
-            ConfigError: The file cannot be written.
-        """
+        """Write the theme to the file; raise ConfigError if it cannot be written."""
         from tui_forward.settings.writer import save_theme
 
         if self.path is not None:
@@ -67,16 +56,7 @@ class SettingsFile:
 
 
 class SettingsController:
-    """Applies theme, keys and sampling interval.
-
-    Args:
-        app: Gets the theme and the keymap.
-        file: The settings file.
-        sampler: Gets the interval.
-        notifier: Shows problems.
-        bindable_classes: Returns the classes whose keys can be changed.
-        on_change: Runs after changed settings are applied.
-    """
+    """Applies theme, keys and sampling interval."""
 
     def __init__(
         self,
@@ -91,8 +71,8 @@ class SettingsController:
         self._file = file
         self._sampler = sampler
         self._notifier = notifier
-        self._bindable_classes = bindable_classes
-        self._on_change = on_change
+        self._bindable_classes = bindable_classes  # returns the classes whose keys can be changed
+        self._on_change = on_change  # runs after changed settings are applied
 
     def apply_at_start(self) -> list[str]:
         """Apply the valid part of the settings; return the problems of the rest."""

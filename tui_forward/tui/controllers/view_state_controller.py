@@ -11,20 +11,14 @@ SAVE_INTERVAL_S = 1.0
 
 
 class ViewStateController:
-    """Saves kind, sort orders, filters and cursor of the dashboard.
-
-    Args:
-        dashboard: The dashboard.
-        store: Where they are saved.
-        origin: See `ViewState`.
-    """
+    """Saves kind, sort orders, filters and cursor of the dashboard."""
 
     def __init__(
         self, dashboard: Dashboard, store: ViewStateStore, origin: tuple[str, str]
     ) -> None:
         self._dashboard = dashboard
         self._store = store
-        self._origin = origin
+        self._origin = origin  # see `ViewState`
 
     @property
     def problem(self) -> str:

@@ -30,15 +30,10 @@ _COMMON_ALIASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class KeyProblemKind:
-    """Why a key cannot be bound.
+    """Why a key cannot be bound."""
 
-    Attributes:
-        what: The problem, without a full stop.
-        hint: What to write instead; may be empty.
-    """
-
-    what: str
-    hint: str = ""
+    what: str  # the problem, without a full stop
+    hint: str = ""  # what to write instead; may be empty
 
 
 def normalize_key(key: str) -> str:
@@ -59,11 +54,7 @@ def _rank(modifier: str) -> int:
 
 
 def key_problem(key: str) -> KeyProblemKind | None:
-    """Return the problem of a key, if any.
-
-    Args:
-        key: One key, as written in settings: `x`, `X`, `ctrl+x`, `f5`, `?`, `question_mark`.
-    """
+    """Return the problem of a key as written in settings (`X`, `ctrl+x`, `f5`, `?`), if any."""
     bare = key.strip()
     if not bare:
         return KeyProblemKind(
@@ -112,11 +103,7 @@ def _suggestion(name: str) -> str:
 
 
 def format_key(keys: str) -> str:
-    """Format keys for display: `↑ k`, `ctrl+x`, `? f1`, `1-9`.
-
-    Args:
-        keys: As in a binding or a keymap, with commas.
-    """
+    """Format the keys of a binding, separated by commas: `↑ k`, `ctrl+x`, `? f1`, `1-9`."""
     names = [_display_name(key) for key in keys.split(",") if key.strip()]
     # Consecutive digits form a range.
     runs: list[str] = []

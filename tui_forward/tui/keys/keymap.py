@@ -11,14 +11,9 @@ from tui_forward.tui.keys.key_names import key_problem, normalize_key
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """Result of validating keys.
+    """Result of validating keys."""
 
-    Attributes:
-        keymap: Valid keys, for `App.set_keymap`.
-        problems: Problems of the others.
-    """
-
-    keymap: Mapping[str, str]
+    keymap: Mapping[str, str]  # valid keys, for `App.set_keymap`
     problems: tuple[SettingsProblem, ...]
 
 
@@ -29,16 +24,10 @@ def check_keys(
     lines: Mapping[str, int] | None = None,
     file: str = FILE_NAME,
 ) -> KeyCheck:
-    """Validate keys from the settings.
+    """Validate keys by binding id from the settings; `known_ids` has the default keys.
 
     A key may be bound in several scopes (`forwards.stop`, `connections.end`), but only once per
     scope, and not at all if an `app.` binding has it.
-
-    Args:
-        keys: Binding id → key string, from `Settings.keys`.
-        known_ids: Default keys by binding id.
-        lines: From `Settings.lines`.
-        file: From `Settings.file`.
     """
     lines = lines or {}
     problems: list[SettingsProblem] = []

@@ -30,15 +30,9 @@ _HELP_SCORE = 5
 
 @dataclass(frozen=True, slots=True)
 class PaletteCommand:
-    """One line of the palette.
+    """One line of the palette."""
 
-    Attributes:
-        title: What it does; may contain names from the cluster.
-        help: Additional text.
-        run: Runs the command.
-    """
-
-    title: str
+    title: str  # what it does; may contain names from the cluster
     help: str
     run: Callable[[], object]
 
@@ -115,15 +109,9 @@ class ActionProvider(Provider):
 
 
 def match_score(query: str, title: str, more: str = "") -> float | None:
-    """Return how well a command matches a query.
+    """Return how well a command matches: above 0, at most 1; None if a word does not match.
 
-    Args:
-        query: Words; each must match.
-        title: Text in which matches have full weight.
-        more: Text in which matches have little weight.
-
-    Returns:
-        Above 0, at most 1; None if a word does not match.
+    Matches in `title` have full weight, matches in `more` little.
     """
     low, low_more = title.lower(), more.lower()
     words = query.lower().split()

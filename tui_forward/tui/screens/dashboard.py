@@ -40,31 +40,16 @@ from tui_forward.tui.widgets.status_line import StatusLine
 
 @dataclass(frozen=True, slots=True)
 class DashboardSample:
-    """State of the session at one moment.
-
-    Attributes:
-        snapshot: Forwards and totals.
-        connections: Of the forwards in `Dashboard.sampled_connections`, oldest first.
-        error: Why the sample may be out of date.
-    """
+    """State of the session at one moment."""
 
     snapshot: Snapshot
+    # Of the forwards in `Dashboard.sampled_connections`, oldest first.
     connections: Sequence[Connection] = ()
-    error: TuiForwardError | None = None
+    error: TuiForwardError | None = None  # why the sample may be out of date
 
 
 class Dashboard(StaticFocusScreen[None]):
-    """Entries of the cluster and their ports, forwards, and connections.
-
-    Args:
-        entries: Entries of the shown scope; `show_entries` replaces them.
-        histories: Recent traffic; kept current by the caller.
-        clock: Seconds since the epoch, for ages and countdowns.
-
-    Attributes:
-        entry_table: Workloads, pods or services.
-        forward_table: Forwards of all contexts.
-    """
+    """Entries of the cluster and their ports, forwards, and connections."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
         (0, "-narrow"), (70, "-normal"), (120, "-wide"),
@@ -311,11 +296,7 @@ class Dashboard(StaticFocusScreen[None]):
             self.action_forward(ForwardAction.PAUSE.value)
 
     def action_forward(self, action: str) -> None:
-        """Request an action on the selected forwards.
-
-        Args:
-            action: Value of a `ForwardAction`.
-        """
+        """Request an action, the value of a `ForwardAction`, on the selected forwards."""
         forwards = self._selected_forwards()
         if forwards:
             ids = [forward.id for forward in forwards]

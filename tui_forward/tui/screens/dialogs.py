@@ -31,14 +31,7 @@ class QuitChoice(Enum):
 
 
 class QuitScreen(Dialog[QuitChoice | None]):
-    """Question before quitting with active forwards; its result is None to stay.
-
-    Args:
-        forwards: Number of active forwards.
-        connections: Number of open connections.
-        keep_running: Whether to keep them running by default.
-        can_keep_running: Whether forwards can run without the dashboard.
-    """
+    """Question before quitting with active forwards; its result is None to stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and quit"),
@@ -56,7 +49,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
         self._forwards = forwards
         self._connections = connections
         self._keep_running = keep_running and can_keep_running
-        self._can_keep_running = can_keep_running
+        self._can_keep_running = can_keep_running  # whether forwards can run without the dashboard
 
     def compose(self) -> ComposeResult:
         """Show the question and its keys."""
@@ -91,11 +84,7 @@ class QuitScreen(Dialog[QuitChoice | None]):
 
 
 class RestoreScreen(Dialog[bool | None]):
-    """Question whether to restore the last session; its result is None to ask again later.
-
-    Args:
-        lines: One for each forward.
-    """
+    """Question whether to restore the last session; its result is None to ask again later."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "Restore", id="restore.yes",

@@ -28,13 +28,7 @@ Header = Callable[[], tuple[Cell, ...]]
 
 
 class LogScreen(Screen[None]):
-    """End of a log file, with lines that are appended to it.
-
-    Args:
-        path: The file; it may be missing.
-        header: Returns the cells of the header line, which shows the state of the forwards;
-            None for no header.
-    """
+    """End of a log file, which may be missing, with lines that are appended to it."""
 
     CSS_PATH = stylesheet("log_screen.tcss")
     AUTO_FOCUS = "LogView"

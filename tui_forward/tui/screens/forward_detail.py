@@ -37,11 +37,7 @@ from tui_forward.tui.widgets.rate_chart import RateChart
 from tui_forward.tui.widgets.row_table import RowTable
 from tui_forward.tui.widgets.status_line import StatusLine
 
-_TIMELINE = (
-    Column("time", 8),
-    Column("", 1),
-    Column("event", 20, flexible=True, prose=True),
-)
+_TIMELINE = (Column("time", 8), Column("", 1), Column("event", 20, flexible=True, prose=True))
 _LOG = (Column("", 20, flexible=True, prose=True),)
 _MARKS = {
     TimelineKind.STATE: ("●", ""),
@@ -54,29 +50,17 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class DetailSample:
-    """State of one forward at one moment.
+    """State of one forward at one moment."""
 
-    Attributes:
-        forward: None if it was stopped.
-        series: Bytes from and to the pod in each of the last seconds, oldest first.
-        timeline: Oldest first.
-        connections: Oldest first.
-    """
-
-    forward: Forward | None
+    forward: Forward | None  # None after it was stopped
+    # Bytes from and to the pod in each of the last seconds, oldest first.
     series: Sequence[tuple[int, int]] = ()
-    timeline: Sequence[TimelineEntry] = ()
-    connections: Sequence[Connection] = ()
+    timeline: Sequence[TimelineEntry] = ()  # oldest first
+    connections: Sequence[Connection] = ()  # oldest first
 
 
 class DetailScreen(Screen[None]):
-    """Details of one forward.
-
-    Args:
-        forward_id: Id of the forward.
-        defaults: Options its command leaves out.
-        clock: Seconds since the epoch.
-    """
+    """Details of one forward."""
 
     CSS_PATH = stylesheet("detail.tcss")
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (32, "-tall")]  # noqa: RUF012 - as Textual declares it
@@ -103,15 +87,11 @@ class DetailScreen(Screen[None]):
     AUTO_FOCUS = "#timeline"
 
     def __init__(
-        self,
-        forward_id: str,
-        defaults: ForwardDefaults,
-        *,
-        clock: Callable[[], float] = time.time,
+        self, forward_id: str, defaults: ForwardDefaults, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__()
         self.forward_id = forward_id
-        self._defaults = defaults
+        self._defaults = defaults  # options its command leaves out
         self._clock = clock
         self._forward: Forward | None = None
         self._stopped = False
@@ -173,8 +153,7 @@ class DetailScreen(Screen[None]):
         self._draw_timeline(sample.timeline)
         self._connections = {str(one.id): one for one in reversed(sample.connections)}
         self._connection_table.show(
-            tuple(self._connections),
-            lambda key: rows.connection_row(self._connections[key], now),
+            tuple(self._connections), lambda key: rows.connection_row(self._connections[key], now)
         )
 
     def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:
@@ -248,11 +227,7 @@ class DetailScreen(Screen[None]):
         self.dismiss()
 
     def action_forward(self, action: str) -> None:
-        """Request an action on the forward.
-
-        Args:
-            action: Value of a `ForwardAction`.
-        """
+        """Request an action, the value of a `ForwardAction`, on the forward."""
         self.post_message(messages.ForwardActionRequested([self.forward_id], ForwardAction(action)))
 
     def action_stop(self) -> None:

@@ -41,16 +41,7 @@ _TEXTS = (
 
 
 class ForwardForm(Dialog[ForwardSpec | None]):
-    """Fields of a forward; its result is the spec, or None.
-
-    Args:
-        spec: Initial values.
-        defaults: For fields that are left empty.
-        ports: Ports the target declares, for suggestions.
-        owner: Name of the pod's owner; empty if there is nothing to follow.
-        port_user: Returns which other forward uses a local port, in words, or "".
-        title: Title of the box.
-    """
+    """Fields of a forward; its result is the spec, or None."""
 
     CSS_PATH = stylesheet("forward_form.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,9 +63,10 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     ) -> None:
         super().__init__()
         self._spec = spec
-        self._defaults = defaults
+        self._defaults = defaults  # for fields that are left empty
         self._ports = tuple(ports)
-        self._owner = owner
+        self._owner = owner  # name of the pod's owner; empty if there is nothing to follow
+        # Returns which other forward uses a local port, in words, or "".
         self._port_user = port_user
         self._title = title
         initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))

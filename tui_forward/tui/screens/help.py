@@ -77,14 +77,9 @@ class HelpEntry(NamedTuple):
 
 
 class HelpGroup(NamedTuple):
-    """Lines under a title.
+    """Lines under a title."""
 
-    Attributes:
-        title: Where they apply.
-        entries: In order.
-    """
-
-    title: str
+    title: str  # where they apply
     entries: tuple[HelpEntry, ...]
 
 
@@ -95,13 +90,7 @@ Section = tuple[str, tuple[tuple[str, str], ...]]
 def collect(
     app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()
 ) -> tuple[HelpGroup, ...]:
-    """Return the help of a running app, with its keymap.
-
-    Args:
-        app: Source of global bindings and of the keymap.
-        screen: Source of its bindings and those of its widgets.
-        also: Classes of further screens and widgets.
-    """
+    """Return the help of a running app with its keymap, and of further classes."""
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
     return groups(found, active_keymap(app))
@@ -112,9 +101,7 @@ def groups(
 ) -> tuple[HelpGroup, ...]:
     """Return groups of keys, then symbols, filter terms, mouse and action ids.
 
-    Args:
-        bindings: All bindings; those without an id are left out.
-        keymap: Binding id → keys, where they differ from those of the binding.
+    Bindings without an id are left out; `keymap` has the keys that differ from the defaults.
     """
     found: dict[str, dict[str, list[str]]] = {title: {} for title in _GROUPS.values()}
     seen: set[str] = set()
@@ -158,12 +145,7 @@ def sections(bindings: Iterable[Binding]) -> list[Section]:
 
 
 def filter_groups(all_groups: Iterable[Section], text: str) -> tuple[HelpGroup, ...]:
-    """Return the lines that contain every word of a text, in the line or in the group's title.
-
-    Args:
-        all_groups: From `groups`.
-        text: Words; none match everything.
-    """
+    """Return the lines that contain every word of a text, there or in the group's title."""
     words = text.lower().split()
 
     def matches(title: str, entry: tuple[str, str]) -> bool:
@@ -187,11 +169,7 @@ class _Search(Input):
 
 
 class HelpScreen(Dialog[None]):
-    """The help, filtered while the user types.
-
-    Args:
-        all_groups: From `collect`, `groups` or `sections`.
-    """
+    """The help, filtered while the user types."""
 
     CSS_PATH = stylesheet("help.tcss")
     # Priority: before the input line gets the keys.

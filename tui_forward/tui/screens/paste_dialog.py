@@ -28,11 +28,7 @@ def describe_spec(spec: ForwardSpec) -> str:
 class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     """Input line for a command; its result is the forwards to start, or None.
 
-    Args:
-        context: For commands that name none.
-        namespace: Likewise; empty for the context's own.
-        defaults: For other options a command leaves out.
-        text: Text to start with.
+    A command that names no context or namespace gets these.
     """
 
     CSS_PATH = stylesheet("paste_dialog.tcss")
@@ -47,7 +43,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         super().__init__()
         self._default_context = context
         self._default_namespace = namespace
-        self._defaults = defaults
+        self._defaults = defaults  # for other options a command leaves out
         self._text = " ".join(text.split("\n"))
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = Static("", id="preview", markup=False)

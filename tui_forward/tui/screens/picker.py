@@ -36,17 +36,7 @@ def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOptio
 
 
 class Picker(Dialog[str | None]):
-    """Input line over a list of options; its result is a key, or None.
-
-    Args:
-        title: Kind of the options, as a noun.
-        options: In order.
-        free: Whether a typed name that is not in the list may be chosen.
-        verb: What choosing a typed name does.
-        note: Line above the list; may be empty.
-        toggle_favorite: Called with the key of an option that was added to the favorites or
-            removed; None for no favorites. The order does not change while the picker is open.
-    """
+    """Input line over a list of options; its result is a key, or None."""
 
     CSS_PATH = stylesheet("picker.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,10 +66,10 @@ class Picker(Dialog[str | None]):
         self._title = title
         self._options = tuple(options)
         self._keys = frozenset(option.key for option in options)
-        self._free = free
-        self._verb = verb
-        self._note = note
-        self._toggle_favorite = toggle_favorite
+        self._free = free  # whether a typed name that is not in the list may be chosen
+        self._verb = verb  # what choosing a typed name does
+        self._note = note  # line above the list; may be empty
+        self._toggle_favorite = toggle_favorite  # called with the key of a changed option
         self._starred = {option.key for option in options if option.starred}
         self._shown: dict[str, PickerOption] = {}
         self._table = RowTable(

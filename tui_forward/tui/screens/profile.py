@@ -37,37 +37,23 @@ class ProfileAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProfileView:
-    """Content of the preview.
-
-    Attributes:
-        name: Name of the profile.
-        file: Path of its file.
-        description: Its description, or a heading for the problems of an invalid profile.
-        lines: One for each forward, or for each problem.
-        exposed: One for each forward that other machines can reach.
-        changes: What each mode would change in the active forwards; empty for no change.
-        active_count: Number of its active forwards.
-        is_untrusted: Whether it is a team profile that is not trusted, or has changed since.
-        is_invalid: Whether it cannot be applied.
-    """
+    """Content of the preview."""
 
     name: str
     file: str
-    description: str = ""
-    lines: Sequence[str] = ()
-    exposed: Sequence[str] = ()
+    description: str = ""  # its description, or a heading for the problems of an invalid profile
+    lines: Sequence[str] = ()  # one for each forward, or for each problem
+    exposed: Sequence[str] = ()  # one for each forward that other machines can reach
+    # What each mode would change in the active forwards; empty for no change.
     changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
     active_count: int = 0
+    # A team profile that is not trusted, or has changed since.
     is_untrusted: bool = False
     is_invalid: bool = False
 
 
 class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
-    """Shows a profile and what it would change; its result is what to do, or None.
-
-    Args:
-        view: The profile.
-    """
+    """Shows a profile and what it would change; its result is what to do, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "confirm", "Confirm", id="profile.up",

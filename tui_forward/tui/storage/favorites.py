@@ -26,11 +26,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Favorites:
-    """Favorites and recently used entries. Keys are those of `ClusterState`.
-
-    Args:
-        path: Path of the file; None keeps nothing beyond the life of this object.
-    """
+    """Favorites and recently used entries by `ClusterState` key; not saved without a path."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = JsonFile(path, _File(1))

@@ -17,16 +17,7 @@ T = TypeVar("T")
 
 
 class JsonFile(Generic[T]):
-    """Typed content of a JSON file.
-
-    Args:
-        path: Path of the file; None keeps nothing beyond the life of this object.
-        empty: The content if there is no file; its type is that of the file.
-
-    Attributes:
-        content: The content. To change it: `refresh`, modify, `save`.
-        problem: Why it could not be read or written; empty if it could.
-    """
+    """Typed content of a JSON file; without a path, it is kept in memory only."""
 
     def __init__(self, path: Path | None, empty: T) -> None:
         self._path = path
@@ -34,8 +25,8 @@ class JsonFile(Generic[T]):
         self._identity: tuple[int, int, int] | None = (
             None  # identity of the file last read or written
         )
-        self.content = empty
-        self.problem = ""
+        self.content = empty  # to change it: `refresh`, modify, `save`
+        self.problem = ""  # why it could not be read or written; empty if it could
         self.refresh()
 
     def refresh(self) -> None:

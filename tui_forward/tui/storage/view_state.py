@@ -16,22 +16,14 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class ViewState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the dashboard showed. Values are those of its enumerations.
+    """What the dashboard showed. Values are those of its enumerations."""
 
-    Attributes:
-        origin: Current context of the kubeconfig at that time, and its namespace.
-        context: The context that was shown.
-        namespace: The namespace that was shown; empty for all.
-        row: Key of the row under the cursor.
-        query: The filter.
-    """
-
-    origin: tuple[str, str]
+    origin: tuple[str, str]  # current context of the kubeconfig at that time, and its namespace
     context: str
-    namespace: str
+    namespace: str  # empty for all
     view: str = ""
     sort: str = ""
-    row: str = ""
+    row: str = ""  # key of the row under the cursor
     query: str = ""
     forward_sort: str = ""
     forward_group: str = ""
@@ -44,15 +36,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ViewStateStore:
-    """Store of the view state of one kubeconfig.
-
-    Args:
-        path: Path of the file; None keeps nothing.
-        kubeconfig: Name of the kubeconfig.
-
-    Attributes:
-        state: The last saved view state; None if there is none.
-    """
+    """Store of the view state of one kubeconfig; without a path, kept in memory only."""
 
     def __init__(self, path: Path | None, kubeconfig: str = "") -> None:
         self._file = JsonFile(path, _File())

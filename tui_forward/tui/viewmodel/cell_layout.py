@@ -12,22 +12,14 @@ from tui_forward.tui.viewmodel.rows import Cell
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Width rules of a column.
-
-    Attributes:
-        width: Cells; the minimum for a flexible column.
-        flexible: Takes the remaining width; long names are truncated in the middle.
-        prose: Sentences, which are truncated at the end instead.
-        right: Aligned to the right.
-        drop: Columns with the highest number are dropped first if space is short; 0 never.
-    """
+    """Width rules of a column."""
 
     title: str
-    width: int
-    flexible: bool = False
-    prose: bool = False
+    width: int  # cells; the minimum for a flexible column
+    flexible: bool = False  # takes the remaining width; long names are truncated in the middle
+    prose: bool = False  # sentences, which are truncated at the end instead
     right: bool = False
-    drop: int = 0
+    drop: int = 0  # columns with the highest number are dropped first if space is short; 0 never
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[int]:
@@ -60,11 +52,7 @@ def printable(text: str) -> str:
 def truncate(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
     """Return the text in exactly `width` cells, truncated with an ellipsis.
 
-    Args:
-        text: Any text; control characters become spaces.
-        width: Cells.
-        right: Align to the right.
-        middle: Truncate in the middle, because generated names differ at their ends.
+    Control characters become spaces. Generated names differ at their ends; `middle` keeps those.
     """
     clean = printable(text)
     narrow = clean.isascii()  # fast path: nearly all text is ASCII
@@ -79,12 +67,7 @@ def truncate(text: str, width: int, *, right: bool = False, middle: bool = False
 
 
 def fitted_spans(cell: Cell, width: int) -> tuple[tuple[int, int], ...]:
-    """Return the spans of a cell after `truncate` in the middle.
-
-    Args:
-        cell: A cell whose characters are one cell wide each.
-        width: Available cells.
-    """
+    """Return the spans of a cell of one-cell characters after `truncate` in the middle."""
     spans, length = cell.spans, len(cell.text)
     if length <= width:
         return spans

@@ -23,16 +23,9 @@ def axis_maximum(values: Sequence[int]) -> int:
 
 
 def render_area(values: Sequence[int], width: int, height: int, top: int) -> list[str]:
-    """Render a filled curve, the latest value at the right edge.
+    """Render a filled curve as lines, the latest value at the right edge.
 
-    Args:
-        values: One per time step, oldest first; two fit into one character.
-        width: Characters.
-        height: Lines.
-        top: The value of the full height.
-
-    Returns:
-        `height` lines of `width` characters, the top one first.
+    Values are oldest first, two fit into one character; `top` is the value of the full height.
     """
     steps = 2 * width
     shown = [0] * max(0, steps - len(values)) + list(values[-steps:])

@@ -42,22 +42,15 @@ class ClusterState:
     """Merged `CatalogView`s of one scope.
 
     Objects have keys `kind/namespace/name`, with kubectl's short name of the kind.
-
-    Attributes:
-        version: Version to request changes since.
-        namespaces: By name, sorted.
-        pods: By key.
-        services: By key.
-        workloads: By key, without ReplicaSets of a Deployment.
     """
 
     def __init__(self, scope: CatalogScope) -> None:
         self.scope = scope
-        self.version = 0
-        self.namespaces: dict[str, Namespace] = {}
+        self.version = 0  # version to request changes since
+        self.namespaces: dict[str, Namespace] = {}  # by name, sorted
         self.pods: dict[str, Pod] = {}
         self.services: dict[str, Service] = {}
-        self.workloads: dict[str, Workload] = {}
+        self.workloads: dict[str, Workload] = {}  # by key, without ReplicaSets of a Deployment
         self.resources: dict[str, ResourceStatus] = {}
         self.health: ApiHealth | None = None
         self._pods_of: dict[str, set[str]] = {}
@@ -65,10 +58,7 @@ class ClusterState:
         self._all_new = True
 
     def apply(self, view: CatalogView) -> bool:
-        """Apply a view; return whether objects were added, removed or changed.
-
-        A view of another scope is a late reply, and is ignored.
-        """
+        """Apply a view and return whether objects changed; ignore a late reply of another scope."""
         if view.scope != self.scope:
             return False
         self.health = view.health or self.health

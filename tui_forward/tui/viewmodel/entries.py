@@ -17,19 +17,12 @@ _ENDS: Final = {"Succeeded": "done", "Failed": _FAILED}
 
 @dataclass(slots=True)  # not frozen: 10,000 are created at once, and frozen takes twice as long
 class Entry:
-    """One object; implements `Filterable`. Not modified after creation.
-
-    Attributes:
-        key: Key in `ClusterState`.
-        kind: Kind of the object.
-        item: The object.
-        members: Pods of a workload, oldest first.
-    """
+    """One object; implements `Filterable`. Not modified after creation."""
 
     key: str
     kind: TargetKind
     item: Item
-    members: tuple[Pod, ...] = ()
+    members: tuple[Pod, ...] = ()  # pods of a workload, oldest first
     # Computed on first use.
     _words: str | None = field(default=None, repr=False, compare=False)
     _ports: tuple[DeclaredPort, ...] | None = field(default=None, repr=False, compare=False)

@@ -44,20 +44,7 @@ class EntrySort(StrEnum):
 class EntryList:
     """Filtered and sorted list of the entries of a cluster state.
 
-    Set its attributes, then call `update`. It is the only caller of
-    `ClusterState.changes`.
-
-    Args:
-        cluster_state: The cluster state.
-
-    Attributes:
-        kind: Kind of the listed entries.
-        sort: Sort order.
-        query: The filter.
-        favorites: Keys that come first.
-        recent: Recently used keys with their rank, 0 for the latest.
-        folded: Keys of workloads whose pods are hidden.
-        keys: Keys of the shown entries, in order.
+    Set its attributes, then call `update`. It is the only caller of `ClusterState.changes`.
     """
 
     def __init__(self, cluster_state: ClusterState) -> None:
@@ -65,10 +52,10 @@ class EntryList:
         self.kind = EntryKind.WORKLOADS
         self.sort = EntrySort.NAME
         self.query: FilterQuery = parse_query("")
-        self.favorites: Set[str] = frozenset()
-        self.recent: Mapping[str, int] = {}
-        self.folded: set[str] = set()
-        self.keys: tuple[str, ...] = ()
+        self.favorites: Set[str] = frozenset()  # keys that come first
+        self.recent: Mapping[str, int] = {}  # recently used keys with their rank, 0 for the latest
+        self.folded: set[str] = set()  # keys of workloads whose pods are hidden
+        self.keys: tuple[str, ...] = ()  # keys of the shown entries, in order
         self._entries: dict[str, Entry] = {}
         # The lists are independent of favorites, folds and the query, so that a change of
         # these does not sort anything.

@@ -30,19 +30,7 @@ def entry_row(
     with_namespace: bool = False,
     spans: Sequence[Span] = (),
 ) -> Row:
-    """Return the row of an entry.
-
-    Args:
-        entry: The entry.
-        forwards: Forwards to it.
-        now: Seconds since the epoch.
-        depth: Indentation level.
-        fold: "▸" or "▾" if it can be folded, otherwise empty.
-        favorite: Whether it is a favorite.
-        marked: Whether it is selected.
-        with_namespace: Whether to show the namespace.
-        spans: Parts of the name to highlight, from `FilterQuery.spans`.
-    """
+    """Return the row of an entry; `fold` is "▸" or "▾" if it can be folded, otherwise empty."""
     style = _style(entry)
     name = entry.name if entry.kind is TargetKind.POD else f"{entry.kind.value}/{entry.name}"
     if with_namespace and not depth:
@@ -95,13 +83,7 @@ def _style(entry: Entry) -> str:
 
 
 def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
-    """Return the row of a port: its key, target and local port.
-
-    Args:
-        place: Position from 0; the first nine have a digit key.
-        port: A port of a container or a service.
-        forward: The forward to it, if any.
-    """
+    """Return the row of a port at a place from 0; the first nine have a digit key."""
     key = Cell(str(place + 1) if place < DIGITS else " ", "dim")
     name = port.name or port.container
     if not is_forwardable(port):

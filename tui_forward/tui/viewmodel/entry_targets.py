@@ -16,12 +16,7 @@ def is_forwardable(port: DeclaredPort) -> bool:
 
 
 def unforwardable_reason(entry: Entry, number: int) -> str:
-    """Return why a port of an entry cannot be forwarded; empty if it can.
-
-    Args:
-        entry: The entry.
-        number: From 1, in the order of declaration.
-    """
+    """Return why port `number`, from 1, of an entry cannot be forwarded; empty if it can."""
     count = len(entry.ports)
     if number > count:
         declared = f"only {pluralize(count, 'port')}" if count else "no ports"
@@ -44,10 +39,7 @@ def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
 def forward_on(
     forwards: Iterable[Forward], context: str, entry: Entry, port: DeclaredPort
 ) -> Forward | None:
-    """Return the forward to a port of an entry.
-
-    Either its target has this name, or, for a pod, it leads there now.
-    """
+    """Return the forward to a port of an entry by name or, for a pod, the one that leads there."""
     number = str(port.number)
     alone = bool(port.name) and port_reference(entry.ports, port) == port.name
     for forward in forwards:
@@ -68,13 +60,7 @@ def forward_on(
 
 
 class ForwardsByEntry:
-    """Index of forwards by entry, for the marks of a long list.
-
-    Args:
-        forwards: All forwards.
-        context: The context that is shown.
-        state: The cluster, to map pods to workloads.
-    """
+    """Index of forwards by entry in the context shown, for the marks of a long list."""
 
     def __init__(self, forwards: Iterable[Forward], context: str, state: ClusterState) -> None:
         self._by_key: dict[str, list[Forward]] = {}

@@ -92,16 +92,10 @@ class _Term:
 
 @dataclass(frozen=True, slots=True)
 class FilterQuery:
-    """Parsed filter.
-
-    Attributes:
-        text: As typed.
-        scorer: The function behind `score`, for hot loops.
-        marks: Functions that find the matching parts of a name.
-        asks: Whether there is any term.
-    """
+    """Parsed filter."""
 
     text: str
+    # The function behind `score`, for hot loops.
     scorer: _Match = field(default=lambda _subject: 0, repr=False, compare=False)
     marks: tuple[_Spans, ...] = field(default=(), repr=False, compare=False)
     asks: bool = field(default=False, repr=False)
@@ -114,11 +108,7 @@ class FilterQuery:
         return self.scorer(subject)
 
     def spans(self, text: str) -> tuple[Span, ...]:
-        """Return the matching parts of a name: disjoint, in order, for highlighting.
-
-        Args:
-            text: Text as shown.
-        """
+        """Return the matching parts of a shown text: disjoint, in order, for highlighting."""
         small = text.lower()
         if not self.marks or len(small) != len(text):  # lower() changed the length, as of "İ"
             return ()

@@ -19,40 +19,25 @@ _MAX_LABEL_LENGTH = 40
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Texts of the form.
+    """Texts of the form."""
 
-    Attributes:
-        port: Port of the target: number or name.
-        local: Local port; empty is automatic, 0 any free port.
-        address: Local addresses, separated by commas; empty is the default.
-        pin: Whether to stay on this pod.
-        queue_timeout: How long a connection waits for a tunnel.
-        half_close_timeout: How long the pod may keep sending after the client closes its side.
-    """
-
-    port: str
-    local: str
-    address: str
-    pin: bool
-    queue_timeout: str
-    half_close_timeout: str
+    port: str  # number or name
+    local: str  # empty is automatic, 0 any free port
+    address: str  # separated by commas; empty is the default
+    pin: bool  # whether to stay on this pod
+    queue_timeout: str  # how long a connection waits for a tunnel
+    half_close_timeout: str  # how long the pod may keep sending after the client closes its side
     transport: str
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedForm:
-    """Result of validating a form.
+    """Result of validating a form."""
 
-    Attributes:
-        spec: The forward, None if there are problems.
-        problems: By field: the problem with a hint.
-        notes: By field: information for the user.
-    """
-
-    spec: ForwardSpec | None
-    problems: dict[str, str]
-    notes: dict[str, str]
+    spec: ForwardSpec | None  # None if there are problems
+    problems: dict[str, str]  # by field: the problem with a hint
+    notes: dict[str, str]  # by field: information for the user
 
 
 def fields_of(spec: ForwardSpec) -> Fields:
@@ -77,14 +62,7 @@ def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
 def validate_form(
     fields: Fields, spec: ForwardSpec, port_user: Callable[[int], str], defaults: ForwardDefaults
 ) -> ValidatedForm:
-    """Validate a form.
-
-    Args:
-        fields: The texts.
-        spec: The initial spec; attributes without a field are kept.
-        port_user: Returns which forward has a local port, or "".
-        defaults: Values of empty fields.
-    """
+    """Validate a form; attributes of the spec without a field stay, empty fields get defaults."""
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
 

@@ -48,18 +48,11 @@ _SEVERITY_ORDER: dict[ForwardState, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """One group.
-
-    Attributes:
-        key: Key of its row.
-        title: The namespace, profile, label or context, or "no …".
-        members: Its forwards, also hidden ones.
-        folded: Whether its forwards are hidden.
-    """
+    """One group."""
 
     key: str
-    title: str
-    members: tuple[Forward, ...]
+    title: str  # the namespace, profile, label or context, or "no …"
+    members: tuple[Forward, ...]  # its forwards, also hidden ones
     folded: bool
 
 
@@ -79,15 +72,7 @@ def group_forwards(
     folded: Collection[str] = (),
     matches: Callable[[Forward], bool] = lambda _forward: True,
 ) -> GroupedForwards:
-    """Filter, group and sort forwards.
-
-    Args:
-        forwards: All forwards, oldest first.
-        sort: Order within each group.
-        group: Attribute to group by.
-        folded: Keys of headings whose forwards are hidden.
-        matches: Predicate of the forwards to include.
-    """
+    """Filter, sort and group forwards, given oldest first; fold groups by heading key."""
     included = sorted(filter(matches, forwards), key=_SORTS[sort])
     if group is ForwardGroup.NONE:
         return GroupedForwards(tuple(forward.id for forward in included), {})

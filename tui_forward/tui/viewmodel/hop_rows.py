@@ -24,11 +24,7 @@ _NAMES = {
     HopKind.POD: "pod",
     HopKind.PORT: "port",
 }
-_MARKS = {
-    HopState.OK: ("●", "ok"),
-    HopState.BROKEN: ("✗", "bad"),
-    HopState.UNKNOWN: ("○", "dim"),
-}
+_MARKS = {HopState.OK: ("●", "ok"), HopState.BROKEN: ("✗", "bad"), HopState.UNKNOWN: ("○", "dim")}
 
 
 def hop_row(hop: Hop) -> Row:

@@ -34,17 +34,11 @@ class LogLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line.
-
-    Attributes:
-        number: Sequence number.
-        level: Level of its record; a traceback has several lines.
-        text: Without line end and control characters, at most 4,000 characters.
-    """
+    """One line."""
 
     number: int
-    level: LogLevel
-    text: str
+    level: LogLevel  # level of its record; a traceback has several lines
+    text: str  # without line end and control characters, at most 4,000 characters
 
 
 def sanitize_terminal_text(text: str) -> str:
@@ -56,16 +50,11 @@ def sanitize_terminal_text(text: str) -> str:
 
 
 class LogTail:
-    """Last lines of a file, read incrementally.
-
-    Attributes:
-        problem: Why the file cannot be read; empty if it can.
-        hint: A fix.
-    """
+    """Last lines of a file, read incrementally."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problem = ""
+        self.problem = ""  # why the file cannot be read; empty if it can
         self.hint = ""
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
         self._numbers = 0
@@ -80,11 +69,7 @@ class LogTail:
         return tuple(self._lines)
 
     def read(self) -> bool:
-        """Read new lines. Blocks on the disk; never raises.
-
-        Returns:
-            Whether `lines` or `problem` changed.
-        """
+        """Read new lines, never raising; return whether `lines` or `problem` changed."""
         before = (self._numbers, self.problem)
         try:
             with self.path.open("rb") as stream:

@@ -21,18 +21,12 @@ Severity = Literal["information", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification.
-
-    Attributes:
-        title: The forward.
-        text: What happened, and a fix.
-        shown_elsewhere: Whether the list of forwards shows the same information.
-    """
+    """One notification."""
 
     title: str
-    text: str
+    text: str  # what happened, and a fix
     severity: Severity
-    shown_elsewhere: bool = True
+    shown_elsewhere: bool = True  # whether the list of forwards shows the same information
 
 
 def filter_by_setting(
@@ -64,12 +58,7 @@ class StateChangeTracker:
         self._previous: dict[str, _Previous] = {}
 
     def notice(self, forwards: Iterable[Forward], now: float) -> list[Notification]:
-        """Return notifications for changes since the last call.
-
-        Args:
-            forwards: All forwards.
-            now: Seconds since the epoch.
-        """
+        """Return notifications for changes since the last call."""
         notices = []
         seen = set()
         for forward in forwards:

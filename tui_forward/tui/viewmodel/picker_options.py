@@ -14,19 +14,11 @@ ALL = "*"  # no namespace has this name
 
 @dataclass(frozen=True, slots=True)
 class PickerOption:
-    """One entry of a picker.
+    """One entry of a picker."""
 
-    Attributes:
-        key: Result of the picker.
-        text: Name that is shown.
-        detail: Short description.
-        current: Whether it is the current choice.
-        starred: Whether it is a favorite.
-    """
-
-    key: str
-    text: str
-    detail: str = ""
+    key: str  # result of the picker
+    text: str  # name that is shown
+    detail: str = ""  # short description
     current: bool = False
     starred: bool = False
 
@@ -44,13 +36,7 @@ def context_key(name: str) -> str:
 def namespace_options(
     cluster_state: ClusterState, forwards: Iterable[Forward], favorites: Set[str]
 ) -> list[PickerOption]:
-    """Return all namespaces as the first option, then favorites, then the others.
-
-    Args:
-        cluster_state: The cluster with its namespaces and scope.
-        forwards: Forwards, counted per namespace.
-        favorites: Keys of favorites.
-    """
+    """Return all namespaces as the first option, then favorites, then the others."""
     context, shown = cluster_state.scope.context, cluster_state.scope.namespace
     names = {*cluster_state.namespaces, *([shown] if shown else [])}
     used: dict[str, int] = {}
@@ -73,13 +59,7 @@ def namespace_options(
 def context_options(
     contexts: Iterable[Context], current: str, favorites: Set[str]
 ) -> list[PickerOption]:
-    """Return the contexts, favorites first, otherwise in the order of the kubeconfig.
-
-    Args:
-        contexts: Contexts of the kubeconfig.
-        current: Name of the context that is shown.
-        favorites: Keys of favorites.
-    """
+    """Return the contexts, favorites first, otherwise in the order of the kubeconfig."""
     return [
         PickerOption(
             one.name, one.name, f"cluster {one.cluster}",

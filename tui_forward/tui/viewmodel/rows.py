@@ -32,29 +32,19 @@ from tui_forward.tui.viewmodel.forward_list import Heading
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text with a style.
-
-    Attributes:
-        text: The text.
-        style: A meaning, see the module's docstring.
-        spans: Parts of the text that match the filter: disjoint, in order.
-    """
+    """Text with a style."""
 
     text: str
-    style: str = ""
+    style: str = ""  # a meaning, see the module's docstring
+    # Parts of the text that match the filter: disjoint, in order.
     spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table.
+    """One line of a table."""
 
-    Attributes:
-        cells: One per column; with fewer cells than columns, the last one takes the rest of
-            the line.
-    """
-
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # the last one may take the rest of the line
 
 
 EMPTY = Cell("")
@@ -176,13 +166,7 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
 
 
 def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
-    """Return the row of a connection.
-
-    Args:
-        connection: The connection.
-        now: Seconds since the epoch.
-        target: Target of its forward, for tables with that column.
-    """
+    """Return the row of a connection, with its forward's target for tables with that column."""
     end = connection.closed_at if connection.closed_at is not None else now
     if connection.state is ConnectionState.CLOSED:
         text = connection.close_reason or "closed"
@@ -214,22 +198,12 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
 def status_cells(
     cluster: ClusterState, snapshot: Snapshot, error: TuiForwardError | None = None
 ) -> tuple[Cell, ...]:
-    """Return the header line: context, namespace, API server and totals.
-
-    Args:
-        cluster: The cluster shown.
-        snapshot: Forwards and totals.
-        error: Why the snapshot may be out of date; takes the place of the other cells.
-    """
+    """Return the header line: context, namespace, API server and totals, or only the error."""
     title = Cell("tui-forward", "strong")
     if error is not None:
         return (title, Cell(f"■ {error.message}", "bad"))
     scope, health, totals = cluster.scope, cluster.health, snapshot.totals
-    place = (
-        title,
-        Cell(f"{scope.context or '–'} ▾"),
-        Cell(f"ns: {scope.namespace or 'all'} ▾"),
-    )
+    place = (title, Cell(f"{scope.context or '–'} ▾"), Cell(f"ns: {scope.namespace or 'all'} ▾"))
     if health is not None and health.ok is False:
         hint = f" → {health.hint}" if health.hint else ""
         return (*place, Cell(f"API ✗ {health.error}{hint}", "bad"))

@@ -11,21 +11,13 @@ from tui_forward.tui.widgets.row_table import RowTable
 
 
 class ConnectionTable(RowTable):
-    """Connections, newest first.
-
-    Args:
-        forward_by_id: Returns a forward, for the column of all connections' targets.
-        clock: Seconds since the epoch, for ages.
-
-    Attributes:
-        shows_all: Whether connections of all forwards are shown.
-    """
+    """Connections, newest first."""
 
     def __init__(
         self, forward_by_id: Callable[[str], Forward | None], clock: Callable[[], float]
     ) -> None:
         super().__init__(columns.CONNECTIONS, id="connections")
-        self.shows_all = False
+        self.shows_all = False  # connections of all forwards
         self._forward_by_id = forward_by_id
         self._clock = clock
         self._connections: dict[str, Connection] = {}
@@ -40,11 +32,7 @@ class ConnectionTable(RowTable):
         self._connections = {str(one.id): one for one in reversed(connections)}
 
     def draw(self, forward: Forward | None) -> None:
-        """Show the connections as they are now.
-
-        Args:
-            forward: The forward they belong to, unless `shows_all`.
-        """
+        """Show the connections of the forward, or with `shows_all` of all, as they are now."""
         now = self._clock()
         self.columns = columns.ALL_CONNECTIONS if self.shows_all else columns.CONNECTIONS
         if self.shows_all:

@@ -26,15 +26,7 @@ _MAX_PORTS_AT_ONCE = 180
 
 
 class EntryTable(RowTable):
-    """Entries of one scope, with kind, sort order, filter and folds.
-
-    Args:
-        entries: The list to show; `show_entries` replaces it.
-        clock: Seconds since the epoch, for ages.
-
-    Attributes:
-        entries: The list shown.
-    """
+    """Entries of one scope, with kind, sort order, filter and folds."""
 
     def __init__(self, entries: EntryList, clock: Callable[[], float]) -> None:
         super().__init__(columns.ENTRIES, id="browse")
@@ -195,11 +187,7 @@ class EntryTable(RowTable):
     # Requests to the app.
 
     def toggle_port(self, number: int) -> None:
-        """Request to start or stop the forward of a declared port of each selected entry.
-
-        Args:
-            number: From 1, in the order of declaration.
-        """
+        """Request to start or stop the forward of port `number`, from 1, of each selected entry."""
         entries = self.selected
         ports: list[tuple[Entry, DeclaredPort]] = []
         for entry in entries:

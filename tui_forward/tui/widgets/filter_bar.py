@@ -19,17 +19,9 @@ class FilterBar(Horizontal):
     """Input line in the place of the key bar.
 
     Watch `text` to apply the filter in the frame that shows the typed character.
-
-    Args:
-        key_bar: Covers the filter bar; hidden while the filter is open.
-        id: Widget id.
-
-    Attributes:
-        text: The filter as typed.
-        table: Widget that is filtered and gets the focus back; None before the first `open`.
     """
 
-    text: reactive[str] = reactive("", repaint=False, init=False)
+    text: reactive[str] = reactive("", repaint=False, init=False)  # the filter as typed
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", "Clear", id="filter.clear", tooltip="Clear the filter"),
@@ -39,8 +31,8 @@ class FilterBar(Horizontal):
 
     def __init__(self, key_bar: KeyBar, *, id: str) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
-        self.table: Widget | None = None
-        self._key_bar = key_bar
+        self.table: Widget | None = None  # filtered, and focused afterwards; None before `open`
+        self._key_bar = key_bar  # covers the filter bar; hidden while the filter is open
         self._label_text = ""
         self._label = Static("/", id="filter-label")
         self._input = FixedLayoutInput(
@@ -56,13 +48,7 @@ class FilterBar(Horizontal):
         yield Static("enter keep · esc clear", id="filter-keys")
 
     def open(self, table: Widget, text: str, *, label: str = "") -> None:
-        """Show the bar and focus its input.
-
-        Args:
-            table: Widget to filter, focused when the bar closes.
-            text: Present filter.
-            label: Name of the table, shown before the input.
-        """
+        """Show the bar with the table's label and filter, and focus its input."""
         self.table = table
         if label != self._label_text:  # only then: it lays out the screen
             self._label_text = label

@@ -25,17 +25,7 @@ _NO_MATCH = "No forward matches the filter. Press esc to clear it."
 
 
 class ForwardTable(RowTable):
-    """Forwards, with sort order, groups that fold, and a filter.
-
-    Args:
-        histories: Recent traffic, for the sparklines.
-        clock: Seconds since the epoch, for ages and countdowns.
-
-    Attributes:
-        sort: Sort order within each group.
-        group: What forwards are grouped by.
-        filter_query: The filter.
-    """
+    """Forwards, with sort order, groups that fold, and a filter."""
 
     def __init__(self, histories: TrafficHistories, clock: Callable[[], float]) -> None:
         super().__init__(columns.FORWARDS, id="forwards")

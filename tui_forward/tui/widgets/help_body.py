@@ -26,9 +26,7 @@ _Line = tuple[Cell, ...]
 def layout_lines(groups: _Groups, width: int) -> list[_Line]:
     """Return lines of cells with the styles "title", "keys" and "".
 
-    Args:
-        groups: Titles, each with pairs of keys and text.
-        width: Cells; from 104 there are two columns of about the same height.
+    From 104 cells there are two columns of about the same height.
     """
     if width < _TWO_COLUMNS:
         return _joined([_lines(title, pairs, width) for title, pairs in groups])
@@ -86,12 +84,7 @@ class HelpBody(ScrollView, can_focus=False):
         self._lines: list[_Line] = []
 
     def show(self, groups: _Groups, *, empty: str) -> None:
-        """Show groups.
-
-        Args:
-            groups: See `layout_lines`.
-            empty: Text if there are none.
-        """
+        """Show groups, or a text if there are none."""
         self._groups, self._empty = groups, empty
         self.scroll_to(y=0, animate=False)
         self._lay_out()

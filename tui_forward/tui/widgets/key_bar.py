@@ -21,21 +21,13 @@ _KEPT = ("app.help", "app.quit", "detail.back", "log.back")
 
 @dataclass(frozen=True, slots=True)
 class KeyHint:
-    """A key and its action.
+    """A key and its action."""
 
-    Attributes:
-        key: Textual's name of the key.
-        label: Displayed name of the key.
-        words: Action, in a word or two.
-        tooltip: Action in detail.
-        kept: Whether it is shown even if the line is too narrow for all keys.
-    """
-
-    key: str
+    key: str  # Textual's name of the key
     label: str
-    words: str
-    tooltip: str = ""
-    kept: bool = False
+    words: str  # action, in a word or two
+    tooltip: str = ""  # action in detail
+    kept: bool = False  # whether it is shown even if the line is too narrow for all keys
 
     @property
     def width(self) -> int:
@@ -57,9 +49,8 @@ class KeyBar(Widget):
     A single widget instead of one for each key, as in Textual's footer: a change of pane must not
     take a frame.
 
-    Attributes:
-        hidden: Draws nothing, so that a widget in the same place behind it is visible. Changing
-            `display` would lay out and draw the whole screen.
+    `hidden` draws nothing, so that a widget in the same place behind it is visible. Changing
+    `display` would lay out and draw the whole screen.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}

@@ -151,11 +151,7 @@ class LogView(ScrollView, can_focus=True):
     # Search.
 
     def search(self, text: str) -> None:
-        """Highlight a text and go to its last match.
-
-        Args:
-            text: Case does not matter; empty ends the search.
-        """
+        """Highlight a text in any case and go to its last match; an empty text ends the search."""
         self._needle = text.lower()
         self._find_matches()
         self._found = None
@@ -172,11 +168,7 @@ class LogView(ScrollView, can_focus=True):
         )
 
     def find(self, by: int) -> None:
-        """Go to another match.
-
-        Args:
-            by: 1 for the next one, -1 for the previous one; wraps around.
-        """
+        """Go to the next match for 1, to the previous one for -1; wrap around."""
         if not self._matches:
             return
         if self._found is None:

@@ -39,12 +39,7 @@ class PortTable(RowTable):
         return self._forward_on(*current) if current is not None else None
 
     def set_forwards(self, context: str, forwards: Iterable[Forward]) -> None:
-        """Set the forwards to mark; `draw` shows them.
-
-        Args:
-            context: Context of the entry.
-            forwards: Forwards of any context.
-        """
+        """Set the forwards, of any context, to mark; `draw` shows them."""
         self._kube_context, self._forwards = context, tuple(forwards)
 
     def draw(self, entry: Entry | None) -> None:

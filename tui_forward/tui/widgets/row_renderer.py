@@ -32,28 +32,16 @@ _HEADER, _BLANK, _MESSAGE = "header\n", "blank\n", "message\n"
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """A line of the viewport, and what it was drawn from.
+    """A line of the viewport, and what it was drawn from."""
 
-    Attributes:
-        key: Key of the row; None for other lines.
-        row: The row's cells.
-        look: Widths and styles the line depends on.
-        strip: The line with the widget's padding.
-    """
-
-    key: str | None
+    key: str | None  # None for other lines
     row: Row
-    look: object
-    strip: Strip
+    look: object  # widths and styles the line depends on
+    strip: Strip  # the line with the widget's padding
 
 
 class RowRenderer:
-    """Draws single lines for a row table.
-
-    Args:
-        table: Widget that provides sizes, focus and the `rowtable--*` component styles.
-        columns: The columns in order.
-    """
+    """Draws single lines for a row table, which provides sizes, focus and component styles."""
 
     def __init__(self, table: Widget, columns: Sequence[Column]) -> None:
         self._table = table

@@ -8,12 +8,7 @@ _SEARCH_RADIUS = 100  # rows around the last position
 
 
 class RowSelection:
-    """Row keys in order, with marks that disappear together with their rows.
-
-    Attributes:
-        keys: All keys in order.
-        marked: Marked keys.
-    """
+    """Row keys in order, with marks that disappear together with their rows."""
 
     def __init__(self) -> None:
         self.keys: tuple[str, ...] = ()

@@ -30,12 +30,6 @@ class RowTable(LineCacheView, can_focus=True):
     """Table of rows by key, with a cursor and marks.
 
     Watch `cursor` (`watch(table, "cursor", …)`) to draw in the same frame what depends on it.
-
-    Args:
-        columns: The columns in order.
-        empty: Text of an empty table.
-        header: Whether to show the column titles.
-        id: Widget id.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -192,12 +186,7 @@ class RowTable(LineCacheView, can_focus=True):
         return had_marks
 
     def show(self, keys: Sequence[str], row_of: Callable[[str], Row]) -> None:
-        """Replace all rows.
-
-        Args:
-            keys: The keys in order.
-            row_of: Returns the row of a key; called for visible rows only.
-        """
+        """Replace all rows; `row_of` is called for visible rows only."""
         self._row_of = row_of
         keys, before = tuple(keys), self._selection.keys
         if keys != before:

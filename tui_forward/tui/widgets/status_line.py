@@ -19,13 +19,7 @@ _GAP = "  "
 
 
 class StatusLine(Widget):
-    """Cells side by side; the end is cut off if they do not fit.
-
-    Args:
-        can_drop_title: Whether to leave out the first cell if the line is too narrow.
-        id: Widget id.
-        classes: Style classes.
-    """
+    """Cells side by side; the end is cut off if they do not fit."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line--ok",
@@ -56,6 +50,7 @@ class StatusLine(Widget):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        # Whether to leave out the first cell if the line is too narrow.
         self._can_drop_title = can_drop_title
         self._cells: tuple[Cell, ...] = ()
 
