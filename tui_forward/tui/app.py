@@ -98,8 +98,7 @@ class TuiForwardApp(ThemedApp[None]):
                 tooltip="Save the active forwards as a profile"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Restore the forwards that were stopped last, on the same ports"),
-        Binding("ctrl+l", "log", "Log", show=False, id="app.log",
-                tooltip="Show the engine log"),
+        Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
                 tooltip="Search all commands"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help",
@@ -108,20 +107,12 @@ class TuiForwardApp(ThemedApp[None]):
     ]  # fmt: skip
 
     def __init__(
-        self,
-        session: Session,
-        *,
-        context: str,
-        namespace: str,
-        paths: DashboardPaths | None = None,
-        clock: Callable[[], float] = time.time,
-        histories: TrafficHistories | None = None,
-        startup_message: str = "",
-        restore_offer: RestoreOffer | None = None,
-        can_keep_running: bool = True,
-        view_state_store: ViewStateStore | None = None,
-        origin: tuple[str, str] = ("", ""),
-    ) -> None:
+        self, session: Session, *, context: str, namespace: str,
+        paths: DashboardPaths | None = None, clock: Callable[[], float] = time.time,
+        histories: TrafficHistories | None = None, startup_message: str = "",
+        restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
+        view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
+    ) -> None:  # fmt: skip
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
         super().__init__(settings_file.settings.theme)

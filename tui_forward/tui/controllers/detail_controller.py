@@ -26,13 +26,9 @@ class DetailController:
     """Shows the details of one forward."""
 
     def __init__(
-        self,
-        app: App[None],
-        session: Session,
-        sampler: Sampler,
-        defaults: Callable[[], ForwardDefaults],
-        clock: Callable[[], float],
-    ) -> None:
+        self, app: App[None], session: Session, sampler: Sampler,
+        defaults: Callable[[], ForwardDefaults], clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         self._app = app
         self._session = session
         self._sampler = sampler

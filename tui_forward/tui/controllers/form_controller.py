@@ -30,15 +30,10 @@ class FormController:
     """Opens the dialogs and starts or replaces forwards with their results."""
 
     def __init__(
-        self,
-        app: App[None],
-        sampler: Sampler,
-        queue: CommandQueue,
-        forwards: ForwardController,
-        favorites: Favorites,
-        defaults: Callable[[], ForwardDefaults],
+        self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
+        favorites: Favorites, defaults: Callable[[], ForwardDefaults],
         cluster_state: Callable[[], ClusterState],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._app = app
         self._sampler = sampler
         self._queue = queue

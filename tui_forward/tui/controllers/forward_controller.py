@@ -35,14 +35,9 @@ class ForwardController:
     """Carries out requests about forwards and their connections."""
 
     def __init__(
-        self,
-        session: Session,
-        sampler: Sampler,
-        queue: CommandQueue,
-        favorites: Favorites,
-        notifier: Notifier,
-        defaults: Callable[[], ForwardDefaults],
-    ) -> None:
+        self, session: Session, sampler: Sampler, queue: CommandQueue, favorites: Favorites,
+        notifier: Notifier, defaults: Callable[[], ForwardDefaults],
+    ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
         self._queue = queue

@@ -32,14 +32,9 @@ class ProfileController:
     """Shows the dialogs about profiles and carries out their results."""
 
     def __init__(
-        self,
-        app: App[None],
-        notifier: Notifier,
-        session: Session,
-        sampler: Sampler,
-        forwards: ForwardController,
-        paths: DashboardPaths,
-    ) -> None:
+        self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
+        forwards: ForwardController, paths: DashboardPaths,
+    ) -> None:  # fmt: skip
         self._app = app
         self._notifier = notifier
         self._session = session

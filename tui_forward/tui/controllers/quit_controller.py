@@ -28,15 +28,9 @@ class QuitController:
     """Asks what happens to active forwards, then quits."""
 
     def __init__(
-        self,
-        app: App[None],
-        session: Session,
-        sampler: Sampler,
-        notifier: Notifier,
-        policy: Callable[[], AskPolicy],
-        *,
-        can_keep_running: bool,
-    ) -> None:
+        self, app: App[None], session: Session, sampler: Sampler, notifier: Notifier,
+        policy: Callable[[], AskPolicy], *, can_keep_running: bool,
+    ) -> None:  # fmt: skip
         self.farewell = ""  # message for the terminal after the screen is gone; may be empty
         self._app = app
         self._session = session

@@ -31,12 +31,9 @@ class RestoreController:
     """Asks whether to restore forwards, and restores them."""
 
     def __init__(
-        self,
-        app: App[None],
-        queue: CommandQueue,
-        notifier: Notifier,
+        self, app: App[None], queue: CommandQueue, notifier: Notifier,
         policy: Callable[[], AskPolicy],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._app = app
         self._queue = queue
         self._notifier = notifier

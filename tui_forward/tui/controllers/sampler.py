@@ -36,15 +36,11 @@ class Sampler:
     """Keeps the open screens and the traffic histories current."""
 
     def __init__(
-        self,
-        session: Session,
-        dashboard: Dashboard,
-        *,
+        self, session: Session, dashboard: Dashboard, *,
         screens: Callable[[], Sequence[Screen[object]]],
-        on_changes: Callable[[Sequence[Notification]], None],
-        clock: Callable[[], float],
+        on_changes: Callable[[Sequence[Notification]], None], clock: Callable[[], float],
         histories: TrafficHistories,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.snapshot = Snapshot(version=0, at=0.0)
         self._session = session
         self._dashboard = dashboard

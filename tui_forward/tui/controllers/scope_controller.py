@@ -38,14 +38,9 @@ class ScopeController:
     """Switches the dashboard between contexts and namespaces."""
 
     def __init__(
-        self,
-        app: App[None],
-        session: Session,
-        dashboard: Dashboard,
-        sampler: Sampler,
-        favorites: Favorites,
-        notifier: Notifier,
-    ) -> None:
+        self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
+        favorites: Favorites, notifier: Notifier,
+    ) -> None:  # fmt: skip
         self._app = app
         self._session = session
         self._dashboard = dashboard

@@ -59,14 +59,9 @@ class SettingsController:
     """Applies theme, keys and sampling interval."""
 
     def __init__(
-        self,
-        app: ThemedApp[None],
-        file: SettingsFile,
-        sampler: Sampler,
-        notifier: Notifier,
-        bindable_classes: BindableClasses,
-        on_change: Callable[[], Awaitable[None]],
-    ) -> None:
+        self, app: ThemedApp[None], file: SettingsFile, sampler: Sampler, notifier: Notifier,
+        bindable_classes: BindableClasses, on_change: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
         self._app = app
         self._file = file
         self._sampler = sampler

@@ -18,12 +18,9 @@ class KeyCheck:
 
 
 def check_keys(
-    keys: Mapping[str, str],
-    known_ids: Mapping[str, str],
-    *,
-    lines: Mapping[str, int] | None = None,
-    file: str = FILE_NAME,
-) -> KeyCheck:
+    keys: Mapping[str, str], known_ids: Mapping[str, str], *,
+    lines: Mapping[str, int] | None = None, file: str = FILE_NAME,
+) -> KeyCheck:  # fmt: skip
     """Validate keys by binding id from the settings; `known_ids` has the default keys.
 
     A key may be bound in several scopes (`forwards.stop`, `connections.end`), but only once per

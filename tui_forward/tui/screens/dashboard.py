@@ -62,12 +62,9 @@ class Dashboard(StaticFocusScreen[None]):
     AUTO_FOCUS = "#browse"
 
     def __init__(
-        self,
-        entries: EntryList,
-        histories: TrafficHistories,
-        *,
+        self, entries: EntryList, histories: TrafficHistories, *,
         clock: Callable[[], float] = time.time,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self._clock = clock
         self._sample = DashboardSample(Snapshot(version=0, at=0.0))

@@ -22,8 +22,7 @@ DASHBOARD_BINDINGS: list[BindingType] = [
     # Priority, so that characters typed right after it reach the filter.
     Binding("slash", "filter", "Filter", priority=True, id="browse.filter",
             tooltip="Filter: words, ns: label: port: node: status: kind: !not"),
-    Binding("t", "next_view", "View", id="browse.view",
-            tooltip="Show workloads, pods or services"),
+    Binding("t", "next_view", "View", id="browse.view", tooltip="Show workloads, pods or services"),
     Binding("s", "next_sort", "Sort", show=False, id="browse.sort", tooltip="Change sort order"),
     Binding("asterisk", "favorite", "Favorite", show=False, id="browse.favorite",
             tooltip="Add to or remove from the favorites, which come first"),

@@ -52,15 +52,10 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     ]  # fmt: skip
 
     def __init__(
-        self,
-        spec: ForwardSpec,
-        *,
-        defaults: ForwardDefaults,
-        ports: Sequence[DeclaredPort] = (),
-        owner: str = "",
-        port_user: Callable[[int], str] = lambda _port: "",
+        self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
+        owner: str = "", port_user: Callable[[int], str] = lambda _port: "",
         title: str = "new forward",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self._spec = spec
         self._defaults = defaults  # for fields that are left empty

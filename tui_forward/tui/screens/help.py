@@ -22,33 +22,18 @@ T = TypeVar("T")
 
 # Group of the first part of a binding id, in the order of the help.
 _GROUPS: Final[Mapping[str, str]] = {
-    "app": "Global",
-    "panes": "Panes",
-    "browse": "Cluster",
-    "ports": "Ports",
-    "forwards": "Forwards",
-    "connections": "Connections",
-    "detail": "Forward details",
-    "table": "Tables",
-    "filter": "Filter",
-    "log": "Engine log",
-    "form": "Forward form",
-    "picker": "Pickers",
-    "paste": "Paste",
-    "profile": "Profile",
-    "help": "Help",
-    "quit": "Quit",
+    "app": "Global", "panes": "Panes", "browse": "Cluster", "ports": "Ports",
+    "forwards": "Forwards", "connections": "Connections", "detail": "Forward details",
+    "table": "Tables", "filter": "Filter", "log": "Engine log", "form": "Forward form",
+    "picker": "Pickers", "paste": "Paste", "profile": "Profile", "help": "Help", "quit": "Quit",
     "restore": "Restore",
-}
+}  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
-    "starting": "opening the local port, selecting a pod",
-    "waiting": "no usable pod yet",
-    "connecting": "pod selected, no tunnel yet",
-    "ready": "tunnel up and responding",
+    "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",
+    "connecting": "pod selected, no tunnel yet", "ready": "tunnel up and responding",
     "reconnecting": "lost the tunnel; retrying, new connections are queued",
-    "blocked": "needs action; see reason",
-    "stopped": "stopped by you",
-}
+    "blocked": "needs action; see reason", "stopped": "stopped by you",
+}  # fmt: skip
 _FILTER: Final = (
     ("web", "fuzzy: name, namespace, kind, status, node, owner, port"),
     ("ns:shop", "namespace starts with it; * and ? are wildcards"),

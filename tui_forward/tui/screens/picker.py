@@ -40,8 +40,7 @@ class Picker(Dialog[str | None]):
 
     CSS_PATH = stylesheet("picker.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="picker.cancel",
-                tooltip="Close without a choice"),
+        Binding("escape", "cancel", "Cancel", id="picker.cancel", tooltip="Close without a choice"),
         Binding("up", "move(-1)", "Up", show=False, id="picker.up", tooltip="Previous line"),
         Binding("down", "move(1)", "Down", show=False, id="picker.down", tooltip="Next line"),
         Binding("pageup", "move(-10)", "Page up", show=False, id="picker.page-up",
@@ -53,15 +52,9 @@ class Picker(Dialog[str | None]):
     ]  # fmt: skip
 
     def __init__(
-        self,
-        title: str,
-        options: Sequence[PickerOption],
-        *,
-        free: bool = False,
-        verb: str = "show",
-        note: str = "",
-        toggle_favorite: Callable[[str], object] | None = None,
-    ) -> None:
+        self, title: str, options: Sequence[PickerOption], *, free: bool = False,
+        verb: str = "show", note: str = "", toggle_favorite: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._title = title
         self._options = tuple(options)

@@ -18,21 +18,14 @@ from tui_forward.model import (
 
 # Controllers that can be targets, by the kind in an owner reference.
 _CONTROLLERS = {
-    "Deployment": TargetKind.DEPLOYMENT,
-    "StatefulSet": TargetKind.STATEFULSET,
-    "DaemonSet": TargetKind.DAEMONSET,
-    "ReplicaSet": TargetKind.REPLICASET,
-    "Job": TargetKind.JOB,
-}
+    "Deployment": TargetKind.DEPLOYMENT, "StatefulSet": TargetKind.STATEFULSET,
+    "DaemonSet": TargetKind.DAEMONSET, "ReplicaSet": TargetKind.REPLICASET, "Job": TargetKind.JOB,
+}  # fmt: skip
 _KINDS = {
-    "deployments": TargetKind.DEPLOYMENT,
-    "statefulsets": TargetKind.STATEFULSET,
-    "daemonsets": TargetKind.DAEMONSET,
-    "replicasets": TargetKind.REPLICASET,
-    "jobs": TargetKind.JOB,
-    "services": TargetKind.SERVICE,
-    "pods": TargetKind.POD,
-}
+    "deployments": TargetKind.DEPLOYMENT, "statefulsets": TargetKind.STATEFULSET,
+    "daemonsets": TargetKind.DAEMONSET, "replicasets": TargetKind.REPLICASET,
+    "jobs": TargetKind.JOB, "services": TargetKind.SERVICE, "pods": TargetKind.POD,
+}  # fmt: skip
 # Resources whose objects own pods.
 WORKLOADS = _KINDS.keys() - {"services", "pods"}
 _NO_KEYS: frozenset[str] = frozenset()

@@ -19,17 +19,10 @@ _FAILING = re.compile(r"BackOff|Err|OOM|Invalid|Cannot|Failed|Evicted")
 
 
 def entry_row(
-    entry: Entry,
-    forwards: Sequence[Forward],
-    now: float,
-    *,
-    depth: int = 0,
-    fold: str = "",
-    favorite: bool = False,
-    marked: bool = False,
-    with_namespace: bool = False,
+    entry: Entry, forwards: Sequence[Forward], now: float, *, depth: int = 0, fold: str = "",
+    favorite: bool = False, marked: bool = False, with_namespace: bool = False,
     spans: Sequence[Span] = (),
-) -> Row:
+) -> Row:  # fmt: skip
     """Return the row of an entry; `fold` is "▸" or "▾" if it can be folded, otherwise empty."""
     style = _style(entry)
     name = entry.name if entry.kind is TargetKind.POD else f"{entry.kind.value}/{entry.name}"

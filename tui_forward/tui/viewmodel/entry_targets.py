@@ -28,12 +28,9 @@ def unforwardable_reason(entry: Entry, number: int) -> str:
 def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
     """Return the target for a port of an entry."""
     return Target(
-        context=context,
-        namespace=entry.namespace,
-        kind=entry.kind,
-        name=entry.name,
+        context=context, namespace=entry.namespace, kind=entry.kind, name=entry.name,
         port=port_reference(entry.ports, port),
-    )
+    )  # fmt: skip
 
 
 def forward_on(

@@ -43,15 +43,12 @@ class ValidatedForm:
 def fields_of(spec: ForwardSpec) -> Fields:
     """Return the texts of the form for a forward."""
     return Fields(
-        port=spec.target.port,
-        local="" if spec.local_port is None else str(spec.local_port),
-        address=",".join(spec.addresses),
-        pin=spec.target.pin,
+        port=spec.target.port, local="" if spec.local_port is None else str(spec.local_port),
+        address=",".join(spec.addresses), pin=spec.target.pin,
         queue_timeout=f"{spec.queue_timeout_s:g}",
-        half_close_timeout=f"{spec.half_close_timeout_s:g}",
-        transport=spec.transport.value,
+        half_close_timeout=f"{spec.half_close_timeout_s:g}", transport=spec.transport.value,
         label=spec.label,
-    )
+    )  # fmt: skip
 
 
 def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
@@ -99,15 +96,11 @@ def validate_form(
     if problems:
         return ValidatedForm(None, problems, notes)
     validated = msgspec.structs.replace(
-        spec,
-        target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
-        local_port=local,
-        addresses=addresses,
-        queue_timeout_s=queue_timeout,
-        half_close_timeout_s=half_close_timeout,
-        transport=TransportChoice(fields.transport),
+        spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
+        local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
+        half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
         label=label,
-    )
+    )  # fmt: skip
     return ValidatedForm(validated, problems, notes)
 
 

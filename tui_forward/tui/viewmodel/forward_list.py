@@ -36,14 +36,10 @@ class ForwardGroup(StrEnum):
 
 # States that need the user first, then those that need time.
 _SEVERITY_ORDER: dict[ForwardState, int] = {
-    ForwardState.BLOCKED: 0,
-    ForwardState.RECONNECTING: 1,
-    ForwardState.WAITING: 2,
-    ForwardState.CONNECTING: 3,
-    ForwardState.STARTING: 4,
-    ForwardState.READY: 5,
+    ForwardState.BLOCKED: 0, ForwardState.RECONNECTING: 1, ForwardState.WAITING: 2,
+    ForwardState.CONNECTING: 3, ForwardState.STARTING: 4, ForwardState.READY: 5,
     ForwardState.STOPPED: 6,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +61,10 @@ class GroupedForwards:
 
 
 def group_forwards(
-    forwards: Iterable[Forward],
-    *,
-    sort: ForwardSort = ForwardSort.STARTED,
-    group: ForwardGroup = ForwardGroup.NONE,
-    folded: Collection[str] = (),
+    forwards: Iterable[Forward], *, sort: ForwardSort = ForwardSort.STARTED,
+    group: ForwardGroup = ForwardGroup.NONE, folded: Collection[str] = (),
     matches: Callable[[Forward], bool] = lambda _forward: True,
-) -> GroupedForwards:
+) -> GroupedForwards:  # fmt: skip
     """Filter, sort and group forwards, given oldest first; fold groups by heading key."""
     included = sorted(filter(matches, forwards), key=_SORTS[sort])
     if group is ForwardGroup.NONE:

@@ -10,20 +10,13 @@ from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row
 
 COLUMNS = (
-    Column("", 1),
-    Column("", 12),
-    Column("", 18),
-    Column("", 8, right=True, drop=1),
+    Column("", 1), Column("", 12), Column("", 18), Column("", 8, right=True, drop=1),
     Column("", 20, flexible=True, prose=True),
-)
+)  # fmt: skip
 _NAMES = {
-    HopKind.LOCAL: "this machine",
-    HopKind.API: "API server",
-    HopKind.KUBELET: "kubelet",
-    HopKind.RUNTIME: "runtime",
-    HopKind.POD: "pod",
-    HopKind.PORT: "port",
-}
+    HopKind.LOCAL: "this machine", HopKind.API: "API server", HopKind.KUBELET: "kubelet",
+    HopKind.RUNTIME: "runtime", HopKind.POD: "pod", HopKind.PORT: "port",
+}  # fmt: skip
 _MARKS = {HopState.OK: ("●", "ok"), HopState.BROKEN: ("✗", "bad"), HopState.UNKNOWN: ("○", "dim")}
 
 
@@ -33,15 +26,12 @@ def hop_row(hop: Hop) -> Row:
     facts = Cell(" · ".join(hop.facts), "dim")
     if hop.state is HopState.BROKEN and hop.error:
         facts = Cell(hop.error, "bad")
-    return Row(
-        (
-            Cell(mark, style),
-            Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
-            Cell(hop.name or "–", "bad" if hop.state is HopState.BROKEN else ""),
-            Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"),
-            facts,
-        )
-    )
+    return Row((
+        Cell(mark, style),
+        Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
+        Cell(hop.name or "–", "bad" if hop.state is HopState.BROKEN else ""),
+        Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"), facts,
+    ))  # fmt: skip
 
 
 def hop_error_text(hops: Iterable[Hop]) -> str:

@@ -50,14 +50,11 @@ class Row:
 EMPTY = Cell("")
 
 STATE_MARKS: dict[ForwardState, tuple[str, str]] = {
-    ForwardState.STARTING: ("◌", "dim"),
-    ForwardState.WAITING: ("◔", "warn"),
-    ForwardState.CONNECTING: ("◐", "warn"),
-    ForwardState.READY: ("●", "ok"),
-    ForwardState.RECONNECTING: ("◐", "warn"),
-    ForwardState.BLOCKED: ("■", "bad"),
+    ForwardState.STARTING: ("◌", "dim"), ForwardState.WAITING: ("◔", "warn"),
+    ForwardState.CONNECTING: ("◐", "warn"), ForwardState.READY: ("●", "ok"),
+    ForwardState.RECONNECTING: ("◐", "warn"), ForwardState.BLOCKED: ("■", "bad"),
     ForwardState.STOPPED: ("○", "dim"),
-}
+}  # fmt: skip
 
 
 def state_cell(forward: Forward) -> Cell:
@@ -105,20 +102,16 @@ def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bo
         style = "bad" if forward.state is ForwardState.BLOCKED else "dim"
         return Row((*head, Cell(waiting_text(forward, now), style)))
     counters = forward.counters
-    return Row(
-        (
-            *head,
-            Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
-            Cell(format_rate(counters.rate_from_pod), "ok"),
-            Cell(format_rate(counters.rate_to_pod), "ok"),
-            Cell(sparkline, "ok"),
-            Cell(format_bytes(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
-            Cell(format_bytes(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
-            Cell(forward.pod.name if forward.pod else "", "dim"),
-            Cell(short_age(now - forward.since) if forward.since else "", "dim"),
-            Cell(forward.last_event, "dim"),
-        )
-    )
+    return Row((
+        *head, Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
+        Cell(format_rate(counters.rate_from_pod), "ok"),
+        Cell(format_rate(counters.rate_to_pod), "ok"), Cell(sparkline, "ok"),
+        Cell(format_bytes(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
+        Cell(format_bytes(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
+        Cell(forward.pod.name if forward.pod else "", "dim"),
+        Cell(short_age(now - forward.since) if forward.since else "", "dim"),
+        Cell(forward.last_event, "dim"),
+    ))  # fmt: skip
 
 
 def local_text(forward: Forward) -> str:

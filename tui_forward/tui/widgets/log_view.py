@@ -33,13 +33,9 @@ class LogView(ScrollView, can_focus=True):
     """Log lines; follows the end while it is visible, else keeps its position."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "log-view--debug",
-        "log-view--warning",
-        "log-view--error",
-        "log-view--match",
-        "log-view--found",
-        "log-view--empty",
-    }
+        "log-view--debug", "log-view--warning", "log-view--error", "log-view--match",
+        "log-view--found", "log-view--empty",
+    }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "Up", show=False, id="log.up", tooltip="One line up"),
         Binding("down,j", "scroll_down", "Down", show=False, id="log.down",

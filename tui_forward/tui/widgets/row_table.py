@@ -33,20 +33,10 @@ class RowTable(LineCacheView, can_focus=True):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "rowtable--rule",
-        "rowtable--rule-focus",
-        "rowtable--title",
-        "rowtable--title-focus",
-        "rowtable--header",
-        "rowtable--cursor",
-        "rowtable--cursor-away",
-        "rowtable--ok",
-        "rowtable--warn",
-        "rowtable--bad",
-        "rowtable--dim",
-        "rowtable--strong",
-        "rowtable--match",
-    }
+        "rowtable--rule", "rowtable--rule-focus", "rowtable--title", "rowtable--title-focus",
+        "rowtable--header", "rowtable--cursor", "rowtable--cursor-away", "rowtable--ok",
+        "rowtable--warn", "rowtable--bad", "rowtable--dim", "rowtable--strong", "rowtable--match",
+    }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up", tooltip="Previous row"),
         Binding("down,j", "move(1)", "Down", show=False, id="table.down", tooltip="Next row"),
@@ -54,10 +44,8 @@ class RowTable(LineCacheView, can_focus=True):
                 tooltip="One page up"),
         Binding("pagedown", "page(1)", "Page down", show=False, id="table.page-down",
                 tooltip="One page down"),
-        Binding("home,g", "move_to(0)", "First", show=False, id="table.first",
-                tooltip="First row"),
-        Binding("end,G", "move_to(-1)", "Last", show=False, id="table.last",
-                tooltip="Last row"),
+        Binding("home,g", "move_to(0)", "First", show=False, id="table.first", tooltip="First row"),
+        Binding("end,G", "move_to(-1)", "Last", show=False, id="table.last", tooltip="Last row"),
         Binding("enter", "choose", "Choose", show=False, id="table.choose",
                 tooltip="Open the row under the cursor"),
     ]  # fmt: skip

@@ -22,12 +22,8 @@ class StatusLine(Widget):
     """Cells side by side; the end is cut off if they do not fit."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "line--ok",
-        "line--warn",
-        "line--bad",
-        "line--dim",
-        "line--strong",
-    }
+        "line--ok", "line--warn", "line--bad", "line--dim", "line--strong",
+    }  # fmt: skip
 
     class Clicked(Message):
         """A cell was clicked."""
