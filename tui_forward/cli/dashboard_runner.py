@@ -36,32 +36,20 @@ _EXIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StartView:
-    """What a dashboard shows first.
+    """What a dashboard shows first."""
 
-    Attributes:
-        scope: Context and namespace.
-        origin: Current context and namespace of the kubeconfig.
-        view_state: The last view, which the dashboard saves.
-    """
-
-    scope: CatalogScope
-    origin: tuple[str, str]
-    view_state: ViewStateStore
+    scope: CatalogScope  # context and namespace
+    origin: tuple[str, str]  # current context and namespace of the kubeconfig
+    view_state: ViewStateStore  # the last view, which the dashboard saves
 
 
 class DashboardRunner:
     """Shows dashboards until the user quits one.
 
     A bug closes a dashboard but no forward, because forwards live in the engine: another dashboard
-    opens in its place. If that does not help, or the dashboard gets a signal or loses its
-    terminal, forwards keep running without it, unless the settings forbid it.
-
-    Args:
-        session: Session of the engine process.
-        start: What to show first.
-        files: Files of the dashboard.
-        offer: Forwards of the last session.
-        can_keep_running: Forwards can keep running without a dashboard.
+    opens in its place. If that does not help, or the dashboard gets a signal or loses its terminal,
+    forwards keep running without it, unless the settings forbid it (`can_keep_running`). `offer`
+    has the forwards of the last session.
     """
 
     def __init__(
@@ -83,11 +71,7 @@ class DashboardRunner:
         self._histories = TrafficHistories()
 
     async def run(self) -> None:
-        """Show dashboards until the user quits one.
-
-        Raises:
-            TuiForwardError: Several dashboards in a row crashed at once.
-        """
+        """Run until the user quits; TuiForwardError if several dashboards crashed in a row."""
         crashes, message, scope = 0, "", self._start.scope
         while True:
             app = self._create_app(scope, message)

@@ -34,30 +34,20 @@ class _Ready(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedCluster:
-    """Running embedded cluster.
+    """Running embedded cluster."""
 
-    Attributes:
-        kubeconfig: Absolute path of its kubeconfig.
-        server: URL of its API server.
-        control: Absolute path of its control socket.
-        process: Ends when the cluster ends.
-    """
-
-    kubeconfig: str
+    kubeconfig: str  # absolute path of its kubeconfig
     server: str
-    control: str
-    process: asyncio.subprocess.Process
+    control: str  # absolute path of its control socket
+    process: asyncio.subprocess.Process  # ends when the cluster ends
 
 
 @contextlib.asynccontextmanager
 async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[EmbeddedCluster]:
     """Start a cluster, wait until it is ready, and stop it at the end.
 
-    Args:
-        arguments: Further options of `python -m tui_forward.minicluster`.
-
-    Raises:
-        TuiForwardError: It did not start; the message quotes its last line on stderr.
+    `arguments` are further options of `python -m tui_forward.minicluster`. A TuiForwardError of a
+    failed start quotes the last line of stderr.
     """
     # In a session of its own, Ctrl-C reaches only this process, which then stops the cluster.
     # The cluster watches this process and ends with it.

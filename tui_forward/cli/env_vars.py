@@ -36,11 +36,7 @@ def env_vars(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:
-    """Write NAME=VALUE lines.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
+    """Write NAME=VALUE lines; ConfigError if the file cannot be written."""
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     try:
         atomic_file.write_atomically(path, text.encode())

@@ -64,11 +64,8 @@ class JsonEventPrinter:
 class KubectlEventPrinter:
     """Prints kubectl's lines on stdout and states on stderr.
 
-    Args:
-        output: Destination of the lines.
-        named: Name the forward in each state line, because there are several.
-        quiet: Print only local addresses and errors.
-        color: Use colors on stderr.
+    `named` adds the name of the forward to each state line, because there are several; `quiet`
+    prints only local addresses and errors.
     """
 
     def __init__(

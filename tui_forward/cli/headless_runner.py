@@ -34,12 +34,7 @@ class StartError(ForwardError):
 
 
 class HeadlessRunner:
-    """Runs forwards on a session until a stop event.
-
-    Args:
-        session: Session of the forwards. Not closed here.
-        printer: Prints events and notes.
-    """
+    """Runs forwards on a session until a stop event. The session is not closed here."""
 
     def __init__(self, session: Session, printer: EventPrinter) -> None:
         self._session = session
@@ -50,12 +45,7 @@ class HeadlessRunner:
         self._event_seen = asyncio.Event()
 
     async def run(self, specs: Sequence[ForwardSpec], stop: asyncio.Event) -> None:
-        """Start `specs`; return once `stop` is set and all of them are stopped.
-
-        Raises:
-            UsageError: A spec is invalid.
-            TuiForwardError: A forward could not start, or the session failed.
-        """
+        """Start `specs`; return once `stop` is set and all of them are stopped."""
         self._note_exposure(specs)
         printing = asyncio.create_task(self._print_events(), name="headless-events")
         stopping = asyncio.create_task(stop.wait(), name="headless-stop")

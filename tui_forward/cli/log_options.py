@@ -59,11 +59,7 @@ def requested_log_level() -> str:
 
 
 class OutputLogHandler(logging.Handler):
-    """Writes log records to stderr without blocking the event loop.
-
-    Args:
-        output: Writes the lines from its own thread.
-    """
+    """Writes log records to stderr from the output's thread, without blocking the event loop."""
 
     def __init__(self, output: Output) -> None:
         super().__init__()

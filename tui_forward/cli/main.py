@@ -27,18 +27,12 @@ COMMANDS = {
         "tui_forward.cli.commands.forward",
         "Forward local ports to a pod, a service or a workload.",
     ),
-    "up": (
-        "tui_forward.cli.commands.up",
-        "Start a profile's forwards in the background.",
-    ),
+    "up": ("tui_forward.cli.commands.up", "Start a profile's forwards in the background."),
     "down": ("tui_forward.cli.commands.up", "Stop a profile's forwards."),
     "ls": ("tui_forward.cli.commands.status", "List active forwards."),
     "status": ("tui_forward.cli.commands.status", "Show the engine and its forwards."),
     "stop": ("tui_forward.cli.commands.status", "Stop forwards."),
-    "run": (
-        "tui_forward.cli.commands.run",
-        "Run a command with a profile's forwards ready.",
-    ),
+    "run": ("tui_forward.cli.commands.run", "Run a command with a profile's forwards ready."),
     "restart": ("tui_forward.cli.commands.restart", "Restart the engine without closing ports."),
     "profile": (
         "tui_forward.cli.commands.profile",
@@ -52,18 +46,12 @@ COMMANDS = {
         "tui_forward.cli.commands.config",
         "Show effective settings and where they are set.",
     ),
-    "completion": (
-        "tui_forward.cli.commands.completion",
-        "Print the shell completion script.",
-    ),
+    "completion": ("tui_forward.cli.commands.completion", "Print the shell completion script."),
     "demo": (
         "tui_forward.cli.demo",
         "Try the dashboard on the embedded cluster, or print a report.",
     ),
-    "cluster": (
-        "tui_forward.cli.commands.cluster",
-        "Run the embedded cluster by itself.",
-    ),
+    "cluster": ("tui_forward.cli.commands.cluster", "Run the embedded cluster by itself."),
 }
 
 
@@ -167,11 +155,7 @@ def cli(
 
 
 def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
-    """Pass options that precede the command on to it, as kubectl does.
-
-    Raises:
-        UsageError: The command has no such option.
-    """
+    """Pass options before the command on to it, as kubectl does; UsageError if it has none such."""
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) else None
     known = {parameter.name for parameter in command.params} if command is not None else set()
     unknown = [option for option in options if option not in known]
@@ -188,11 +172,7 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; errors are printed, not raised.
-
-    Args:
-        arguments: Arguments without the program's name; `sys.argv` when None.
-    """
+    """Run the command line and return its exit code; errors are printed, not raised."""
     try:
         result: Any = cli.main(
             args=None if arguments is None else list(arguments),

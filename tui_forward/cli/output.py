@@ -95,11 +95,8 @@ def fd_writer(fd: int) -> Write:
 class Output:
     """Writes lines to stdout and stderr in order, from its own thread.
 
-    Args:
-        stdout: Writes bytes to standard output.
-        stderr: Writes bytes to standard error.
-        on_broken: Called once, from the writing thread, when stdout has been closed.
-        max_lines: Length of the queue for a slow reader; the oldest lines are dropped.
+    `on_broken` is called once, from that thread, when stdout has been closed. The queue for a slow
+    reader has `max_lines`; the oldest lines are dropped.
     """
 
     def __init__(

@@ -28,15 +28,9 @@ def trust() -> TrustStore:
 
 
 def find_trusted_profile(name: str, *, yes: bool) -> Profile:
-    """Return the profile of a name; ask whether to trust it unless it is the user's own.
+    """Return the profile of a name or path; UsageError if there is none, or it is not trusted.
 
-    Args:
-        name: Name or path.
-        yes: Trust the profile without asking.
-
-    Raises:
-        UsageError: There is no such profile, or the user does not trust it.
-        ProfileError: It is invalid.
+    Ask whether to trust it unless it is the user's own, or `yes` is set.
     """
     file = store().find(name)
     text = file.text()

@@ -26,11 +26,7 @@ T = TypeVar("T")
 async def local_session(
     kubeconfig: str | None, *, context: str | None = None
 ) -> AsyncIterator[Session]:
-    """Open a session in this process and close it at the end.
-
-    Raises:
-        ConfigError: The kubeconfig cannot be used.
-    """
+    """Open a session in this process and close it at the end."""
     from tui_forward.session.local import LocalSession
 
     session = LocalSession(kubeconfig, context=context or "")
@@ -47,14 +43,8 @@ async def remote_session(
     """Open a session in the engine process, which is started if none is running.
 
     If the engine is killed, the session continues in a new one. The engine ends with its last
-    client, unless it is set to keep running.
-
-    Args:
-        kubeconfig: As for kubectl.
-        arguments: More arguments of an engine that is started here.
-
-    Raises:
-        TuiForwardError: The engine cannot be started.
+    client, unless it is set to keep running. `arguments` are those of an engine that is started
+    here.
     """
     from tui_forward.daemon import connect
     from tui_forward.daemon.reconnecting_session import ReconnectingSession
@@ -79,12 +69,8 @@ async def attached_session(
 ) -> AsyncIterator[RemoteSession | None]:
     """Open a session in the running engine process; None if none is running.
 
-    Args:
-        kubeconfig: As for kubectl.
-        interactive: Offer to replace an engine of an older version.
-
-    Raises:
-        TuiForwardError: The engine does not respond, or its version differs.
+    If `interactive`, offer to replace an engine of an older version. TuiForwardError if the engine
+    does not respond, or its version differs.
     """
     from tui_forward.daemon import connect_if_running
 
@@ -137,11 +123,7 @@ async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaita
 
 
 async def resolve_context(session: Session, name: str | None) -> Context:
-    """Return the context of a name, or the current one for None.
-
-    Raises:
-        ConfigError: There is no such context.
-    """
+    """Return the context of a name, the current one for None; ConfigError if there is none."""
     contexts = await session.contexts()
     for context in contexts:
         if context.name == name or (name is None and context.current):

@@ -40,23 +40,15 @@ _MAX_DURATION_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class PortPair:
-    """One `[LOCAL:]REMOTE`.
+    """One `[LOCAL:]REMOTE`."""
 
-    Attributes:
-        local: None when not written (the remote number if that is free), 0 for any free port.
-        remote: Number in decimal, or the name of a port.
-    """
-
+    # None when not written (the remote number if that is free), 0 for any free port.
     local: int | None
-    remote: str
+    remote: str  # number in decimal, or the name of a port
 
 
 def parse_target(text: str) -> tuple[TargetKind, str]:
-    """Return kind and name of `web-1`, `pod/web-1`, `svc/web`, `deployments.apps/web`, ….
-
-    Raises:
-        UsageError: Unknown kind, or an invalid object name.
-    """
+    """Return kind and name of `web-1`, `pod/web-1`, `svc/web`, `deployments.apps/web`, …."""
     resource, slash, name = text.partition("/")
     if not slash:
         resource, name = "pod", text
@@ -81,11 +73,7 @@ def _spellings_of_group(group: str) -> tuple[str, ...]:
 
 
 def validate_selector(text: str) -> str:
-    """Return a label selector, checked only for obvious mistakes; the server validates it.
-
-    Raises:
-        UsageError: Empty, or a target.
-    """
+    """Return a label selector, checked only for obvious mistakes; the server validates it."""
     selector = text.strip()
     prefix, slash, _ = selector.partition("/")
     if not selector or (slash and prefix.lower() in _KINDS):
@@ -96,11 +84,7 @@ def validate_selector(text: str) -> str:
 
 
 def parse_port(text: str) -> PortPair:
-    """Parse `8080`, `8080:80`, `:80`, `8080:http`, `:http` or `http`.
-
-    Raises:
-        UsageError: Not one of these forms, or a number out of range.
-    """
+    """Parse `8080`, `8080:80`, `:80`, `8080:http`, `:http` or `http`."""
     parts = text.split(":")
     if len(parts) > 2 or not parts[-1]:
         raise UsageError(
@@ -139,11 +123,7 @@ def _parse_local(text: str, whole: str) -> int:
 
 
 def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
-    """Parse all ports of one command line.
-
-    Raises:
-        UsageError: There is none, one is malformed, or two have the same local port.
-    """
+    """Parse all ports of a command line: at least one, and no local port twice."""
     if not texts:
         raise UsageError(
             "no port given", hint="name at least one port, for example 8080, 8080:80 or :http"
@@ -162,11 +142,7 @@ def parse_ports(texts: Sequence[str]) -> tuple[PortPair, ...]:
 
 
 def parse_addresses(texts: Iterable[str]) -> tuple[str, ...]:
-    """Parse `--address` values: comma lists of IP addresses and `localhost`; drop duplicates.
-
-    Raises:
-        UsageError: One of them is neither.
-    """
+    """Parse `--address` values: comma lists of IP addresses and `localhost`; drop duplicates."""
     addresses: dict[str, None] = {}
     for text in texts:
         for part in text.split(","):
@@ -193,11 +169,7 @@ def is_loopback(address: str) -> bool:
 
 
 def parse_duration_s(text: str) -> float:
-    """Return the seconds of `30`, `30s`, `500ms`, `1.5m` or `1h`.
-
-    Raises:
-        UsageError: Not a duration, or more than a day.
-    """
+    """Return the seconds of `30`, `30s`, `500ms`, `1.5m` or `1h`, at most a day."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise UsageError(
@@ -210,11 +182,7 @@ def parse_duration_s(text: str) -> float:
 
 
 def parse_duration_value(value: object) -> float:
-    """Return the seconds of a duration in a file: a number of seconds, or a text.
-
-    Raises:
-        UsageError: Neither, or not from 0 to a day.
-    """
+    """Return the seconds, 0 to a day, of a duration in a file: a number of seconds, or a text."""
     if isinstance(value, str):
         return parse_duration_s(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -13,20 +13,11 @@ _MAX_QUARANTINED = 10
 
 
 def write_atomically(target: Path, data: bytes) -> os.stat_result:
-    """Replace or create a file in one step; a symbolic link is kept.
+    """Replace or create a file in one step, and return its status; a symbolic link is kept.
 
-    A concurrent reader, or one after a power loss, finds the old or the new content, complete.
-    A new file is private (0600); an existing one keeps its permissions.
-
-    Args:
-        target: The file; its directory is created if missing, private (0700).
-        data: The new content.
-
-    Returns:
-        The status of the new file.
-
-    Raises:
-        OSError: The old file is unchanged.
+    A concurrent reader, or one after a power loss or an OSError, finds the old or the new content,
+    complete. A new file is private (0600), as is a missing directory (0700); an existing file keeps
+    its permissions.
     """
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,14 +45,7 @@ def file_identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def quarantine(path: Path) -> Path:
-    """Rename an invalid file, so that its content is not lost.
-
-    Returns:
-        `NAME.bad`, or `NAME.bad.1` and so on.
-
-    Raises:
-        OSError: It cannot be renamed, or too many such files exist.
-    """
+    """Rename an invalid file to `NAME.bad`, `NAME.bad.1`, …, so that its content is not lost."""
     bad = path.with_name(f"{path.name}.bad")
     names = (bad, *(bad.with_name(f"{bad.name}.{number}") for number in range(1, _MAX_QUARANTINED)))
     target = next((name for name in names if not os.path.lexists(name)), None)

@@ -76,15 +76,8 @@ def parse_commands(
 ) -> tuple[ForwardSpec, ...]:
     """Return the forwards of some command lines, one for each port.
 
-    Args:
-        text: One or several shell commands.
-        context: Default context.
-        namespace: Default namespace; empty leaves it to the session.
-        bare: Also accept arguments without the command: ``svc/web 8080:80``.
-        defaults: Defaults of the options.
-
-    Raises:
-        UsageError: A line is no such command, or is invalid.
+    An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
+    ``svc/web 8080:80``. Raise UsageError if a line is no such command, or is invalid.
     """
     joined = _PROMPT.sub("", _CONTINUED.sub(" ", text))
     specs: list[ForwardSpec] = []
@@ -217,10 +210,8 @@ def _make_specs(
 def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> str:
     """Return the command that starts the same forward.
 
-    Args:
-        spec: The forward.
-        defaults: Defaults of this user. Elsewhere the built-in ones apply, so an option that
-            differs from either is written.
+    Elsewhere the built-in defaults apply, so an option that differs from them or from this user's
+    is written.
     """
     target = spec.target
     words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]

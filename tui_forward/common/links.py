@@ -49,15 +49,10 @@ class Scheme(StrEnum):
 
 
 def guess_scheme(number: int, name: str = "", app_protocol: str = "") -> Scheme | bool:
-    """Return the scheme of a port by its declaration, name and number.
+    """Return the scheme of a port of the pod by its declaration, name and number.
 
-    Args:
-        number: The port in the pod.
-        name: Its name; may be empty.
-        app_protocol: `appProtocol` of a service port ("http", "kubernetes.io/h2c"); may be empty.
-
-    Returns:
-        A scheme; False if a browser surely cannot open it; True if it must be probed.
+    `app_protocol` is that of a service port ("http", "kubernetes.io/h2c"). Return False if a
+    browser surely cannot open it, True if it must be probed.
     """
     declared = app_protocol.lower().rpartition("/")[2]
     if declared:
@@ -112,17 +107,9 @@ def address_text(forward: Forward) -> str:
 
 
 async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | None:
-    """Detect TLS or plain HTTP behind a local address. Safe to cancel.
+    """Detect TLS or plain HTTP behind a local address; None if neither. Safe to cancel.
 
-    Opens one or two connections.
-
-    Args:
-        host: Local address.
-        port: Local port.
-        timeout_s: For each attempt.
-
-    Returns:
-        None if it is neither, or does not respond.
+    Opens one or two connections, each for at most `timeout_s`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # only a probe: no data is sent
@@ -159,11 +146,7 @@ def url(scheme: Scheme, host: str, port: int) -> str:
 
 
 async def open_in_browser(address: str) -> None:
-    """Open an address in the system's browser. Does not wait for the browser.
-
-    Raises:
-        ForwardError: No browser can be started.
-    """
+    """Open an address in the system's browser. Does not wait for the browser."""
     try:
         opened = await asyncio.to_thread(_open, address)
     except (webbrowser.Error, OSError):

@@ -26,10 +26,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 def redact(text: str, secrets: Iterable[str] = (), *, limit: int = 400) -> str:
     """Return a text without known secrets and secret-like parts, as one short line.
 
-    Args:
-        text: Output of a plugin or a server.
-        secrets: Values known to be secret.
-        limit: Maximum length; the end of the text, which has the error, is kept.
+    The end of the text, which has the error, is kept.
     """
     for secret in sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)

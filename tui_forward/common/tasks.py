@@ -20,14 +20,9 @@ def spawn(
     name: str,
     on_error: Callable[[BaseException], None] | None = None,
 ) -> asyncio.Task[T]:
-    """Start a task, and log the exception that ends it, if any.
+    """Start a task, and log the exception that ends it, if any; then call `on_error` with it.
 
     The caller keeps a reference to the task and cancels it when it is not needed any more.
-
-    Args:
-        coro: What to run.
-        name: Of the task, for the log.
-        on_error: Called with the exception, to end or to repair what needs the task.
     """
 
     def report(task: asyncio.Task[T]) -> None:
@@ -46,18 +41,9 @@ def spawn(
 
 
 def spawn_restarting(
-    run: Callable[[], Coroutine[Any, Any, None]],
-    *,
-    name: str,
-    delay_s: float = _RESTART_DELAY_S,
+    run: Callable[[], Coroutine[Any, Any, None]], *, name: str, delay_s: float = _RESTART_DELAY_S
 ) -> asyncio.Task[None]:
-    """Start a task that is restarted when it fails; it ends when `run` returns.
-
-    Args:
-        run: Called for each start.
-        name: Of the task, for the log.
-        delay_s: Pause before a restart.
-    """
+    """Start a task that is restarted when it fails; it ends when `run` returns."""
 
     async def keep_running() -> None:
         while True:

@@ -34,12 +34,7 @@ class TrafficHistories:
         self._histories: dict[str, _History] = {}
 
     def sample(self, forwards: Iterable[Forward], now: float) -> None:
-        """Sample the counters.
-
-        Args:
-            forwards: All forwards; histories of others are dropped.
-            now: Monotonic seconds.
-        """
+        """Sample the counters at monotonic seconds; histories of other forwards are dropped."""
         seen = set()
         for forward in forwards:
             seen.add(forward.id)

@@ -34,17 +34,7 @@ _HELLO_S = 10.0
 
 
 class ClientConnection:
-    """Serves the requests of one client.
-
-    Args:
-        session: The served session.
-        saver: Notified of each command that may change the active forwards.
-        notices: Part of every snapshot.
-        handover: Hands the engine's state over to another engine.
-        reader: Receives from the client.
-        writer: Sends to the client. Not closed here.
-        kubeconfig: Reported to the client.
-    """
+    """Serves the requests of one client. Does not close the writer."""
 
     def __init__(
         self,
@@ -73,10 +63,8 @@ class ClientConnection:
     async def serve(self) -> None:
         """Serve requests until the client disconnects.
 
-        Raises:
-            ProtocolError: The client violated the protocol.
-            OSError: The connection broke.
-            TimeoutError: The client sent no `Hello`, or did not complete a handover.
+        Raise ProtocolError if it violates the protocol, OSError if the connection breaks,
+        TimeoutError if it sends no `Hello` or does not complete a handover.
         """
         try:
             if await self._greet():

@@ -39,15 +39,7 @@ DRAIN_S = 600.0
 
 
 def run(options: argparse.Namespace, notifier: ReadyNotifier) -> int:
-    """Run an engine process and return its exit code.
-
-    Args:
-        options: Command line; see `__main__`.
-        notifier: Reports once an engine serves the socket.
-
-    Raises:
-        TuiForwardError: It cannot serve.
-    """
+    """Run an engine process and return its exit code; TuiForwardError if it cannot serve."""
     path: Path = options.socket or unix_socket.default_socket_path(options.kubeconfig, os.environ)
     unix_socket.ensure_private_dir(path)
     lock = unix_socket.SocketLock(path)
@@ -81,11 +73,7 @@ def _configure_log(options: argparse.Namespace, path: Path) -> None:
 def _take_over(
     lock: unix_socket.SocketLock, path: Path, options: argparse.Namespace
 ) -> HandoverState:
-    """Receive the state of the running engine, which continues if this process fails to serve.
-
-    Raises:
-        TuiForwardError: No engine is running, or it does not hand over.
-    """
+    """Receive the state of the running engine, which continues if this process fails to serve."""
     from tui_forward.daemon.handover import request_handover
 
     # Imported before the request, because from then until this process serves, no connection is
@@ -104,8 +92,7 @@ def _take_over(
 def _acquire(lock: unix_socket.SocketLock, path: Path) -> bool:
     """Acquire the lock; return False if an engine already serves the socket.
 
-    Raises:
-        TransportError: An engine holds the lock, but neither serves nor ends.
+    Raise TransportError if an engine holds the lock, but neither serves nor ends.
     """
     deadline = time.monotonic() + _LOCK_S
     while not lock.acquire():
@@ -222,10 +209,7 @@ def _end_on_signals(lifetime: Lifetime) -> asyncio.Event:
 
 async def _drain(session: LocalSession, signaled: asyncio.Event) -> None:
     """Wait until the open connections have ended, or a signal arrives."""
-    tasks = [
-        spawn(session.drain(DRAIN_S), name="drain"),
-        spawn(signaled.wait(), name="signal"),
-    ]
+    tasks = [spawn(session.drain(DRAIN_S), name="drain"), spawn(signaled.wait(), name="signal")]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()

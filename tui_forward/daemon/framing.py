@@ -11,11 +11,8 @@ from tui_forward.errors import ProtocolError
 async def read_message(reader: asyncio.StreamReader, limit: int) -> bytes | None:
     """Return the body of the next message, or None at end of file.
 
-    Not safe to cancel: the position in the stream is lost.
-
-    Raises:
-        ProtocolError: A message longer than `limit`, or end of file inside a message.
-        OSError: The connection broke.
+    Not safe to cancel: the position in the stream is lost. Raise ProtocolError if the message is
+    longer than `limit` or ends early, OSError if the connection breaks.
     """
     try:
         header = await reader.readexactly(HEADER_SIZE)

@@ -45,18 +45,8 @@ _OPEN_STATES = frozenset({ConnectionState.QUEUED, ConnectionState.OPEN})
 class HandoverSender:
     """The side of the running engine.
 
-    Args:
-        session: Session of the forwards.
-        saver: Provides the active forwards.
-        lock: Lock of the socket.
-        server_socket: The socket itself, listening.
-        offer: Options of this engine; the rest is filled in.
-        on_handed_over: Called with a reason once another engine has replaced this one.
-
-    Attributes:
-        is_done: Another engine has replaced this one.
-        idle: Set unless a handover is in progress, during which the active forwards must not
-            change. Set again if it fails.
+    `offer` has the options of this engine; the rest is filled in. `on_handed_over` is called with a
+    reason once another engine has replaced this one.
     """
 
     def __init__(
@@ -75,16 +65,16 @@ class HandoverSender:
         self._lock = lock
         self._server_socket = server_socket
         self._offer = offer
-        self.is_done = False
+        self.is_done = False  # another engine has replaced this one
+        # Set unless a handover is in progress, during which the active forwards must not change.
+        # Set again if it fails.
         self.idle = asyncio.Event()
         self.idle.set()
 
     async def send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand everything over to the engine that sent the request.
 
-        Raises:
-            ProtocolError: It violated the protocol.
-            OSError, TimeoutError: It is gone, or does not respond.
+        Raise ProtocolError if it violates the protocol, OSError or TimeoutError if it is gone.
         """
         if self.is_done or not self.idle.is_set():
             return  # one at a time
@@ -130,21 +120,13 @@ def _send(raw_socket: socket.socket, offer: rpc.HandoverOffer, descriptors: list
 
 @dataclass
 class HandoverState:
-    """What a new engine has received.
+    """What a new engine has received."""
 
-    Attributes:
-        offer: Options of the old engine.
-        session: Its active forwards.
-        lock_fd: Descriptor of the lock file, locked.
-        server_socket: The socket that clients connect to, listening.
-        forward_sockets: The sockets that forwards listen on.
-    """
-
-    offer: rpc.HandoverOffer
+    offer: rpc.HandoverOffer  # options of the old engine
     session: SavedSession
-    lock_fd: int
-    server_socket: socket.socket
-    forward_sockets: dict[LocalAddress, socket.socket]
+    lock_fd: int  # descriptor of the lock file, locked
+    server_socket: socket.socket  # the socket that clients connect to, listening
+    forward_sockets: dict[LocalAddress, socket.socket]  # the sockets that forwards listen on
     _connection: socket.socket
 
     def confirm(self) -> None:
@@ -156,9 +138,7 @@ class HandoverState:
 def request_handover(path: Path) -> HandoverState:
     """Request everything from the running engine; call `HandoverState.confirm` later. Blocks.
 
-    Raises:
-        UsageError: No engine is running.
-        TransportError: The engine does not respond, or violates the protocol.
+    Raise UsageError if no engine is running, TransportError if it does not respond properly.
     """
     holder = unix_socket.SocketLock(path).holder
     hint = f"end it with kill {holder}; its forwards are restored" if holder else ""

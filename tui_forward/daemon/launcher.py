@@ -49,18 +49,10 @@ async def connect(
 ) -> RemoteSession:
     """Open a session in the engine process of a kubeconfig; start the process if none is running.
 
-    Args:
-        kubeconfig: `--kubeconfig`; default: as kubectl.
-        context: Current context of an engine that is started here.
-        socket_path: Socket of the engine; default: one per kubeconfig.
-        idle_timeout_s: How long an engine that is started here runs without clients.
-        environ: Its environment; default: this process's.
-        arguments: More arguments for `python -m tui_forward.daemon`.
-
-    Raises:
-        ConfigError: There is no safe folder for the socket.
-        EngineRefusedError: The version or the user of the running engine differs.
-        TransportError: No engine could be started; the message quotes its error.
+    `context`, `idle_timeout_s`, `environ` and `arguments` (more of `python -m tui_forward.daemon`)
+    are those of an engine that is started here. Raise ConfigError if there is no safe folder for
+    the socket, EngineRefusedError if the version or the user of the running engine differs, and
+    TransportError, which quotes the engine's error, if none could be started.
     """
     environment = dict(os.environ if environ is None else environ)
     path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
@@ -98,17 +90,7 @@ async def connect_if_running(
     """Open a session in the engine process of a kubeconfig, if one is running or should be.
 
     An engine that was set to keep running and is gone (it was killed a moment ago, or the machine
-    was rebooted) is started again.
-
-    Args:
-        kubeconfig: `--kubeconfig`; default: as kubectl.
-        socket_path: Socket of the engine; default: one per kubeconfig.
-        environ: Environment that selects the socket; default: this process's.
-
-    Raises:
-        ConfigError: There is no safe folder for the socket.
-        EngineRefusedError: The version or the user of the running engine differs.
-        TransportError: It does not respond, or cannot be started again.
+    was rebooted) is started again. Errors are those of `connect`.
     """
     path = socket_path or unix_socket.default_socket_path(
         kubeconfig, os.environ if environ is None else environ
@@ -137,15 +119,8 @@ async def replace_engine(
 ) -> ReadyMessage:
     """Replace the running engine process with a new one, without closing a port.
 
-    Args:
-        kubeconfig: `--kubeconfig`; default: as kubectl.
-        socket_path: Socket of the engine; default: one per kubeconfig.
-        environ: Environment of the new engine; default: this process's.
-        arguments: More arguments for `python -m tui_forward.daemon`.
-
-    Raises:
-        UsageError: No engine is running.
-        TransportError: The engine cannot be replaced, and continues.
+    Raise UsageError if no engine is running, TransportError if it cannot be replaced, and
+    continues.
     """
     environment = dict(os.environ if environ is None else environ)
     path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
@@ -175,9 +150,7 @@ def _engine_command(
 async def _start(command: list[str], environ: Mapping[str, str], deadline: float) -> ReadyMessage:
     """Start an engine process and wait until an engine serves the socket.
 
-    Raises:
-        ConfigError: The engine reports an error with a hint.
-        TransportError: The engine did not start.
+    Raise ConfigError if the engine reports a hint, otherwise TransportError.
     """
     try:
         # This process only forks the engine and ends, so that the engine is not a child of the

@@ -12,11 +12,8 @@ _CHECK_S = 1.0
 class Lifetime:
     """Ends on request, or when there was no client for a while.
 
-    Args:
-        idle_timeout_s: How long to run without clients; infinity is forever.
-        first_s: How long to wait for the first client.
-        minimum_s: Minimum lifetime.
-        is_needed: Whether the process must keep running without clients.
+    It lasts `idle_timeout_s` without clients (infinity is forever), `first_s` until the first
+    client, `minimum_s` in any case, and as long as `is_needed` returns True.
     """
 
     def __init__(

@@ -56,11 +56,7 @@ def log_file(socket: Path) -> Path:
 
 
 def log_to_file(path: Path, *, level: int = logging.INFO) -> None:
-    """Send all log records to a file, and none to the standard streams.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Send all log records to a file, and none to the standard streams."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = _PrivateRotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS)
     handler.setFormatter(JsonFormatter())

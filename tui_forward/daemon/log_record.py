@@ -6,23 +6,14 @@ import msgspec
 
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One log record; a line of JSON in the file.
+    """One log record; a line of JSON in the file."""
 
-    Attributes:
-        time: RFC 3339, in milliseconds, in the machine's time zone.
-        level: "trace", "debug", "info", "warning", "error" or "critical".
-        logger: Name of the logger.
-        message: One line.
-        process: Process id; two engines write to one file during a handover.
-        exception: Traceback, or "".
-    """
-
-    time: str
-    level: str
+    time: str  # RFC 3339, in milliseconds, in the machine's time zone
+    level: str  # "trace", "debug", "info", "warning", "error" or "critical"
     logger: str
-    message: str
-    process: int = 0
-    exception: str = ""
+    message: str  # one line
+    process: int = 0  # process id; two engines write to one file during a handover
+    exception: str = ""  # traceback, or ""
 
 
 _decoder = msgspec.json.Decoder(LogEntry)

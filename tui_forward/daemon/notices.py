@@ -15,13 +15,10 @@ _MAX_NOTICES = 20
 
 
 class NoticeLog:
-    """The latest notices.
-
-    Attributes:
-        profile_started: Set when a forward of a profile starts; cleared by the profile watcher.
-    """
+    """The latest notices."""
 
     def __init__(self) -> None:
+        # Set when a forward of a profile starts; cleared by the profile watcher.
         self.profile_started = asyncio.Event()
         self._number = 0
         self._notices: deque[EngineNotice] = deque(maxlen=_MAX_NOTICES)
@@ -32,13 +29,7 @@ class NoticeLog:
         return tuple(self._notices)
 
     def add(self, profile: str, text: str, *, is_problem: bool = False) -> None:
-        """Add a notice.
-
-        Args:
-            profile: Name of a profile.
-            text: What was done, or could not be done.
-            is_problem: It needs action by the user.
-        """
+        """Add a notice of a profile. A problem needs action by the user."""
         self._number += 1
         level = logging.WARNING if is_problem else logging.INFO
         _log.log(level, "profile %s: %s", profile, text)

@@ -20,13 +20,9 @@ _SETTLED = frozenset({ForwardState.READY, ForwardState.BLOCKED})
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """Outcome of an applied profile.
+    """Outcome of an applied profile."""
 
-    Attributes:
-        forwards: Active forwards of the profile, in its order.
-    """
-
-    forwards: tuple[Forward, ...]
+    forwards: tuple[Forward, ...]  # active forwards of the profile, in its order
 
     @property
     def unready(self) -> list[Forward]:
@@ -37,11 +33,7 @@ class ApplyResult:
 async def plan_profile(
     session: Session, profile: Profile, mode: ApplyMode = ApplyMode.APPLY
 ) -> Plan:
-    """Return the changes that apply a profile to a session.
-
-    Raises:
-        TuiForwardError: They are impossible (see `validate_plan`), or the engine is gone.
-    """
+    """Return the changes that apply a profile; an error if impossible (see `validate_plan`)."""
     forwards = (await session.snapshot()).forwards
     plan = make_plan(profile, forwards, mode)
     await validate_plan(session, plan, forwards)
@@ -51,9 +43,7 @@ async def plan_profile(
 async def validate_plan(session: Session, plan: Plan, forwards: Iterable[Forward]) -> None:
     """Check that all forwards of a plan can start, before any change is made.
 
-    Raises:
-        ConfigError: Another forward has a local port, or a namespace cannot be determined.
-        TuiForwardError: The kubeconfig cannot be read, or the engine is gone.
+    Raise ConfigError if another forward has a local port, or a namespace cannot be determined.
     """
     check_ports(plan, forwards)
     without_namespace = [one for one in plan.to_start if not one.spec.target.namespace]
@@ -62,11 +52,7 @@ async def validate_plan(session: Session, plan: Plan, forwards: Iterable[Forward
 
 
 def check_contexts(forwards: Iterable[ProfileForward], contexts: Sequence[Context]) -> None:
-    """Check that the contexts exist from which forwards get their namespaces.
-
-    Raises:
-        ConfigError: A context does not exist; the hint lists those that do.
-    """
+    """Check that the contexts exist from which forwards get their namespaces."""
     names = ", ".join(sorted(one.name for one in contexts)) or "none"
     has_current = any(one.current for one in contexts)
     for one in forwards:
@@ -86,11 +72,7 @@ def check_contexts(forwards: Iterable[ProfileForward], contexts: Sequence[Contex
 
 
 def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
-    """Check that no active forward has a local port that the plan needs.
-
-    Raises:
-        ConfigError: Another forward has the port; the message names both forwards.
-    """
+    """Check that no active forward has a local port that the plan needs."""
     forwards = tuple(forwards)
     stopping = {one.id for one in plan.to_stop}
     owners = {
@@ -114,15 +96,8 @@ async def apply_plan(
 ) -> ApplyResult:
     """Make the changes of a plan.
 
-    Args:
-        session: Session to change.
-        profile: Profile of the plan.
-        plan: Changes to make.
-        wait_s: How long all of it may take to become ready; None does not wait, not even for
-            forwards that others depend on.
-
-    Raises:
-        TuiForwardError: A forward is invalid, or the engine is gone.
+    All of it may take `wait_s` to become ready; None does not wait, not even for forwards that
+    others depend on.
     """
     for forward in plan.to_stop:
         with contextlib.suppress(UsageError):  # another client has stopped it

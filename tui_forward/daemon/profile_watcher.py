@@ -39,26 +39,16 @@ _MAX_CHANGES = 5  # listed in a notice
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """Content of a file.
+    """Content of a file."""
 
-    Attributes:
-        text: The text, or why it cannot be read.
-        problem: Why it cannot be read, or "".
-    """
-
-    text: str
-    problem: str = ""
+    text: str  # the text, or why it cannot be read
+    problem: str = ""  # why it cannot be read, or ""
 
 
 class ProfileWatcher:
     """Watches the files of active profiles.
 
-    Args:
-        session: Session of the forwards.
-        store: Finds the files of profiles.
-        trust: Profiles of other authors that the user trusts.
-        notices: Receives what was done and what could not be done.
-        saver: Saves the versions that were applied last, for the next engine.
+    The saver saves the versions that were applied last, for the next engine.
     """
 
     def __init__(
@@ -106,8 +96,7 @@ class ProfileWatcher:
     async def _watch_files(self, files: Mapping[str, ProfileFile]) -> None:
         """Handle changes of files; return when other profiles are active.
 
-        Raises:
-            OSError, RuntimeError: The folders cannot be watched.
+        Raise OSError or RuntimeError if the folders cannot be watched.
         """
         folders = await asyncio.to_thread(_folders, files.values())
         if not folders:

@@ -12,29 +12,17 @@ from tui_forward.errors import TuiForwardError
 
 
 class ReadyMessage(msgspec.Struct, omit_defaults=True):
-    """The line that an engine process prints once it serves, or when it cannot.
+    """The line that an engine process prints once it serves, or when it cannot."""
 
-    Attributes:
-        ready: This process, or another one, serves the socket.
-        pid: Process id of this engine; 0 if another one serves.
-        draining: Open connections that continue in the engine it has replaced.
-        error: Why it cannot serve.
-        hint: What to do about it.
-    """
-
-    ready: bool
-    pid: int = 0
-    draining: int = 0
+    ready: bool  # this process, or another one, serves the socket
+    pid: int = 0  # process id of this engine; 0 if another one serves
+    draining: int = 0  # open connections that continue in the engine it has replaced
     error: str = ""
-    hint: str = ""
+    hint: str = ""  # what to do about it
 
 
 class ReadyNotifier:
-    """Writes one `ReadyMessage` to stdout.
-
-    Args:
-        process: The supervised process, if this process runs in the background.
-    """
+    """Writes one `ReadyMessage` to stdout; `process` is set in the background."""
 
     def __init__(self, process: watchdog.SupervisedProcess | None = None) -> None:
         self._process = process

@@ -37,12 +37,7 @@ Open = Callable[[], Awaitable[RemoteSession]]
 
 
 class ReconnectingSession:
-    """A `Session` in the engine process that is running.
-
-    Args:
-        session: The first session.
-        reopen: Connects to the running engine, or starts one.
-    """
+    """A `Session` in the engine process that is running; `reopen` connects to or starts one."""
 
     def __init__(self, session: RemoteSession, reopen: Open) -> None:
         self._session = session
@@ -183,11 +178,7 @@ class ReconnectingSession:
             ) from error
 
     async def _replace(self, lost: RemoteSession) -> None:
-        """Connect to another engine, unless another task has done so already.
-
-        Raises:
-            TransportError: No engine can be started.
-        """
+        """Connect to another engine, unless another task has done so already."""
         async with self._replace_lock:
             if self._session is not lost:
                 return

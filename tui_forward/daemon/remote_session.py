@@ -27,24 +27,14 @@ from tui_forward.model import (
 
 
 class RemoteSession:
-    """A `Session` behind a unix socket. Created by `open`.
-
-    Args:
-        client: Connection to the engine process, owned from now on.
-    """
+    """A `Session` behind a unix socket. Created by `open`; owns the client."""
 
     def __init__(self, client: RpcClient) -> None:
         self._client = client
 
     @classmethod
     async def open(cls, path: Path) -> RemoteSession:
-        """Connect to the engine process that serves `path`.
-
-        Raises:
-            VersionMismatchError: It is of another version.
-            EngineRefusedError: It belongs to another user.
-            TransportError: No engine serves the socket.
-        """
+        """Connect to the engine process that serves `path`, with the errors of `RpcClient.open`."""
         return cls(await RpcClient.open(path))
 
     @property

@@ -222,26 +222,16 @@ class HandoverOffer(_Message, frozen=True):
     """Response to `HandoverRequest`.
 
     File descriptors follow: the lock, the served socket, and a socket for each of `addresses`.
-
-    Attributes:
-        version: `VERSION` of the engine that hands over.
-        session: Active forwards, as JSON (`session_store.SavedSession`).
-        addresses: Local addresses of the forwards.
-        connections: Number of open connections, which stay with the old engine.
-        context: Option of the old engine, as are the next three.
-        idle_timeout_s: How long it runs without clients.
-        session_file: File that stores its active forwards.
-        log_file: Its log file; empty for standard error.
     """
 
-    version: int = 0
-    session: bytes = b""
-    addresses: tuple[LocalAddress, ...] = ()
-    connections: int = 0
-    context: str = ""
-    idle_timeout_s: float = 0.0
-    session_file: str = ""
-    log_file: str = ""
+    version: int = 0  # `VERSION` of the engine that hands over
+    session: bytes = b""  # active forwards, as JSON (`session_store.SavedSession`)
+    addresses: tuple[LocalAddress, ...] = ()  # local addresses of the forwards
+    connections: int = 0  # number of open connections, which stay with the old engine
+    context: str = ""  # option of the old engine, as are the next three
+    idle_timeout_s: float = 0.0  # how long it runs without clients
+    session_file: str = ""  # file that stores its active forwards
+    log_file: str = ""  # its log file; empty for standard error
 
 
 class Result(_Message, frozen=True):
@@ -302,11 +292,7 @@ def encode_value(value: object) -> msgspec.Raw:
 
 
 def decode_request(body: bytes) -> FromClient:
-    """Return the message of a client.
-
-    Raises:
-        ProtocolError: The body is not a message.
-    """
+    """Return the message of a client; ProtocolError if the body is none."""
     try:
         return _request_decoder.decode(body)
     except _DECODE_ERRORS as error:
@@ -314,11 +300,7 @@ def decode_request(body: bytes) -> FromClient:
 
 
 def decode_response(body: bytes) -> FromEngine:
-    """Return the message of an engine process.
-
-    Raises:
-        ProtocolError: The body is not a message.
-    """
+    """Return the message of an engine process; ProtocolError if the body is none."""
     try:
         return _response_decoder.decode(body)
     except _DECODE_ERRORS as error:
@@ -326,11 +308,7 @@ def decode_response(body: bytes) -> FromEngine:
 
 
 def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
-    """Return the value of a `Result` or `Item`.
-
-    Raises:
-        ProtocolError: The value is not a `kind`.
-    """
+    """Return the value of a `Result` or `Item`; ProtocolError if it is not a `kind`."""
     try:
         return msgspec.msgpack.decode(value, type=kind)
     except _DECODE_ERRORS as error:

@@ -31,13 +31,10 @@ class EngineRefusedError(TransportError):
 
 
 class VersionMismatchError(EngineRefusedError):
-    """The engine is of another version.
-
-    Attributes:
-        older: The engine is older than this program, and can be replaced.
-    """
+    """The engine is of another version."""
 
     def __init__(self, version: int) -> None:
+        # The engine is older than this program, and can be replaced.
         self.older = version < rpc.VERSION
         super().__init__(
             f"the running engine is {'older' if self.older else 'newer'} than this program",
@@ -48,20 +45,13 @@ class VersionMismatchError(EngineRefusedError):
 
 
 class RpcClient:
-    """Connection to an engine process. Created by `open`.
-
-    Attributes:
-        engine_pid: Process id of the engine.
-        kubeconfig: Kubeconfig that the engine was started with; empty for kubectl's default.
-    """
+    """Connection to an engine process. Created by `open`."""
 
     def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        welcome: rpc.Welcome,
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: rpc.Welcome
     ) -> None:
-        self.engine_pid = welcome.pid
+        self.engine_pid = welcome.pid  # process id of the engine
+        # Kubeconfig that the engine was started with; empty for kubectl's default.
         self.kubeconfig = welcome.kubeconfig
         self._reader = reader
         self._writer = writer
@@ -75,10 +65,8 @@ class RpcClient:
     async def open(cls, path: Path) -> RpcClient:
         """Connect to the engine process that serves `path`.
 
-        Raises:
-            VersionMismatchError: It is of another version.
-            EngineRefusedError: It belongs to another user.
-            TransportError: No engine serves the socket.
+        Raise VersionMismatchError if it is of another version, EngineRefusedError if it belongs to
+        another user, TransportError if no engine serves the socket.
         """
         writer: asyncio.StreamWriter | None = None
         try:
@@ -121,17 +109,10 @@ class RpcClient:
         return self._lost
 
     async def request(self, make_request: Callable[[int], rpc.Request], kind: type[T]) -> T:
-        """Send a request and return the value of its response.
+        """Send a request, made from an id, and return the value of its response.
 
-        Safe to cancel: the engine cancels the request, too.
-
-        Args:
-            make_request: Returns the request with a given id.
-            kind: Type of the value.
-
-        Raises:
-            TuiForwardError: The request failed in the engine.
-            TransportError: The connection is lost, or the response is invalid.
+        Safe to cancel: the engine cancels the request, too. Raise its TuiForwardError if it failed
+        in the engine, TransportError if the connection is lost or the response is invalid.
         """
         request_id = next(self._ids)
         response: asyncio.Future[rpc.Result] = asyncio.get_running_loop().create_future()
@@ -154,15 +135,7 @@ class RpcClient:
     async def subscribe(
         self, make_request: Callable[[int], rpc.Subscribe], kind: type[T]
     ) -> AsyncIterator[T]:
-        """Subscribe and yield items until the subscription ends.
-
-        Args:
-            make_request: Returns the subscription with a given id.
-            kind: Type of the items.
-
-        Raises:
-            TuiForwardError: The subscription failed, or the connection is lost.
-        """
+        """Subscribe with a request made from an id; yield items until the subscription ends."""
         request_id = next(self._ids)
         subscription = self._subscriptions[request_id] = _Subscription()
         try:

@@ -23,15 +23,9 @@ _CLOSE_S = 2.0
 
 
 class SessionServer:
-    """Serves a session on a listening unix socket.
+    """Serves a session on a listening unix socket. The session is not closed here.
 
-    Args:
-        session: The served session. Not closed here.
-        saver: Notified of each command that may change the active forwards.
-        notices: Part of every snapshot.
-        handover: Hands the engine's state over to another engine.
-        kubeconfig: Reported to clients.
-        on_client_count: Called with the number of clients whenever it changes.
+    `on_client_count` is called with the number of clients whenever it changes.
     """
 
     def __init__(

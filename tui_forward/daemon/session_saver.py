@@ -43,23 +43,7 @@ class RestorableSession(Session, Protocol):
 
 
 class SessionSaver:
-    """Saves the active forwards of a session.
-
-    Args:
-        session: Session of the forwards.
-        path: File to write.
-
-    Attributes:
-        keep_requested: A client requested that forwards keep running without clients. Call
-            `schedule_save` after a change.
-        orphaned: They keep running because a client was lost, until a client decides. This is not
-            saved: after a reboot they are offered, and not restored automatically.
-        has_forwards: Whether any were active at the last check.
-        profiles: Active profiles by id, as they were applied last. The profile watcher changes
-            it, and calls `mark_dirty`.
-        previous_profiles: The same of the previous session, restored or offered, until the
-            profile watcher takes them over.
-    """
+    """Saves the active forwards of a session to a file."""
 
     def __init__(self, session: RestorableSession, path: Path) -> None:
         self._session = session
@@ -71,21 +55,26 @@ class SessionSaver:
         self._write_failed = False
         self._in_transition = False
         self._tasks: list[asyncio.Task[None]] = []
+        # A client requested that forwards keep running without clients. Call `schedule_save` after
+        # a change.
         self.keep_requested = False
+        # Forwards keep running because a client was lost, until one decides. This is not saved:
+        # after a reboot they are offered, and not restored automatically.
         self.orphaned = False
-        self.has_forwards = False
+        self.has_forwards = False  # whether any were active at the last check
+        # Active profiles by id, as they were applied last. The profile watcher changes it, and
+        # calls `mark_dirty`.
         self.profiles: dict[str, Profile] = {}
+        # The same of the previous session, restored or offered, until the profile watcher takes
+        # them over.
         self.previous_profiles: dict[str, Profile] = {}
 
     async def open(self, *, restore: bool, handed_over: SavedSession | None = None) -> bool:
-        """Restore the saved forwards, or move them to the previous session; then start to save.
+        """Restore the saved forwards, or make them the previous session; then start to save.
 
-        Args:
-            restore: Restore them although they were not to keep running without clients.
-            handed_over: Session of a replaced engine, to use instead of the file.
-
-        Returns:
-            Whether anything was restored.
+        `restore` restores them although they were not to keep running without clients.
+        `handed_over` replaces the file by the session of a replaced engine. Return whether anything
+        was restored.
         """
         saved = handed_over
         if saved is None:
@@ -148,11 +137,7 @@ class SessionSaver:
         return self.keep_requested or self.orphaned
 
     async def current(self) -> SavedSession:
-        """Return the active forwards; during a transition, those from before.
-
-        Raises:
-            TuiForwardError: The session has ended.
-        """
+        """Return the active forwards; during a transition, those from before."""
         forwards = (await self._session.snapshot()).forwards
         if not self._in_transition:
             profiles = {**self.previous_profiles, **self.profiles}.values()
@@ -160,11 +145,7 @@ class SessionSaver:
         return self._latest
 
     async def close(self, *, write: bool = True) -> None:
-        """Write the file a last time, unless another engine owns it. Call before the session ends.
-
-        Args:
-            write: Whether this engine still owns the file.
-        """
+        """Write the file a last time if this engine owns it. Call before the session ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

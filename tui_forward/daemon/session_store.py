@@ -26,17 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 class SavedForward(msgspec.Struct, frozen=True):
-    """A forward that was active.
+    """A forward that was active."""
 
-    Attributes:
-        spec: With the local port it had.
-        paused: Whether it was paused.
-        id: Its id, which it gets again unless another forward has it by then.
-    """
-
-    spec: ForwardSpec
+    spec: ForwardSpec  # with the local port it had
     paused: bool = False
-    id: str = ""
+    id: str = ""  # its id, which it gets again unless another forward has it by then
 
 
 class SavedProfile(msgspec.Struct, frozen=True):
@@ -53,17 +47,11 @@ class SavedProfile(msgspec.Struct, frozen=True):
 
 
 class SavedSession(msgspec.Struct, frozen=True):
-    """The content of a file.
-
-    Attributes:
-        keep_running: Forwards keep running without clients.
-        forwards: In the order in which they were started.
-        profiles: Profiles of the forwards.
-    """
+    """The content of a file."""
 
     version: Literal[1] = 1
-    keep_running: bool = False
-    forwards: tuple[SavedForward, ...] = ()
+    keep_running: bool = False  # forwards keep running without clients
+    forwards: tuple[SavedForward, ...] = ()  # in the order in which they were started
     profiles: tuple[SavedProfile, ...] = ()
 
 
@@ -138,10 +126,7 @@ async def restore(
 ) -> list[TuiForwardError]:
     """Start the forwards of a saved session; return an error for each that could not start.
 
-    Args:
-        session: Session to start them in.
-        saved: Session to restore.
-        start: Starts a forward and returns its id; default: as a new one.
+    `start` starts a forward and returns its id; the default starts it as a new one.
     """
     errors = []
     for forward in saved.forwards:

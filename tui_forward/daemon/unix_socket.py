@@ -38,11 +38,7 @@ def kubeconfig_files(kubeconfig: str | None, environ: Mapping[str, str]) -> tupl
 
 
 def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
-    """Return the socket of the engine process of a kubeconfig; each has its own engine.
-
-    Raises:
-        ConfigError: There is no safe folder for it.
-    """
+    """Return the socket of the engine process of a kubeconfig; each has its own engine."""
     files = kubeconfig_files(kubeconfig, environ)
     name = "engine.sock"
     if files:
@@ -62,8 +58,7 @@ def _runtime_folder(environ: Mapping[str, str]) -> Path:
 def ensure_private_dir(path: Path) -> None:
     """Create the socket's folder, or check that it is private to this user.
 
-    Raises:
-        ConfigError: It belongs to or is open to another user, or the path is too long.
+    Raise ConfigError if it is not, or if the path is too long.
     """
     if len(os.fsencode(path)) > _MAX_PATH:
         raise ConfigError(
@@ -89,11 +84,7 @@ def ensure_private_dir(path: Path) -> None:
 
 
 class SocketLock:
-    """Exclusive right to serve a socket, held until `release` or the end of the process.
-
-    Args:
-        socket_path: Path of the socket; the lock file is beside it.
-    """
+    """Exclusive right to serve a socket, held until `release` or the end of the process."""
 
     def __init__(self, socket_path: Path) -> None:
         self._path = socket_path.with_name(socket_path.name + ".lock")

@@ -20,13 +20,9 @@ _PAUSE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class SupervisedProcess:
-    """An engine's connection to its parent.
+    """An engine's connection to its parent."""
 
-    Attributes:
-        is_restart: It replaces an engine that was killed.
-    """
-
-    is_restart: bool
+    is_restart: bool  # it replaces an engine that was killed
     _pipe: int
 
     def notify_ready(self) -> None:

@@ -37,25 +37,17 @@ _MAX_NAME_LENGTH = 63
 
 @dataclass(slots=True)
 class ImportResult:
-    """Result of an import.
+    """Result of an import."""
 
-    Attributes:
-        specs: The forwards, each with a unique name.
-        notes: Skipped entries with the reason, and differences to check.
-    """
-
-    specs: list[ForwardSpec] = field(default_factory=list)
+    specs: list[ForwardSpec] = field(default_factory=list)  # the forwards, each with a unique name
+    # Skipped entries with the reason, and differences to check.
     notes: list[str] = field(default_factory=list)
 
 
 def import_forwards(text: str) -> ImportResult:
-    """Import forwards from a text in any supported format.
+    """Import forwards from a shell script, a history, kftray JSON, kportal YAML or objects.
 
-    Args:
-        text: A shell script, a history, kftray JSON, kportal YAML, or Kubernetes objects.
-
-    Raises:
-        UsageError: The format is not supported, or there is no forward in it.
+    Raise UsageError if the format is not supported, or there is no forward in it.
     """
     if len(text) > MAX_FILE_BYTES:
         raise UsageError(

@@ -53,14 +53,10 @@ def is_object(value: Any) -> bool:
 
 
 def read_annotations(values: Iterable[Any], notes: list[str]) -> Iterator[tuple[str, ForwardSpec]]:
-    """Yield the forwards in the annotations of objects.
+    """Yield name and forward of annotations of objects, repeated for every pod that has them.
 
-    Args:
-        values: Objects and lists of them, decoded from JSON or YAML.
-        notes: Receives a line for each skipped entry.
-
-    Yields:
-        Name and forward, repeated for every pod that has it.
+    `values` are objects and lists of them, decoded from JSON or YAML. `notes` receives a line for
+    each skipped entry.
     """
     for value in values:
         for one in _objects(value):
@@ -139,11 +135,7 @@ def _note(notes: list[str], text: str) -> None:
 
 
 def _target(value: dict[str, Any], metadata: _Metadata, pod: Pod) -> tuple[TargetKind, str]:
-    """Return the owner if it can be a target, otherwise the object itself.
-
-    Raises:
-        UsageError: Neither can be a target.
-    """
+    """Return the owner if it can be a target, else the object itself; UsageError if neither can."""
     owner, kind = pod.owner, value["kind"]
     if owner is not None and kind in ("Pod", "ReplicaSet") and owner.kind in KINDS:
         references = metadata.owner_references or ()
@@ -160,11 +152,7 @@ def _group(api_version: str) -> str:
 
 
 def _parse_annotation(part: str, pod: Pod, containers: list[str]) -> tuple[int | None, str, str]:
-    """Return the local port, the port of the target, and a name for it.
-
-    Raises:
-        UsageError: It cannot be understood, or not be forwarded.
-    """
+    """Return the local port, the port of the target, and a name for it."""
     form = _FORM.fullmatch(part)
     port = form and (form[3] or form[2])
     if form is None or not port:

@@ -44,32 +44,20 @@ Position = tuple[int, int]  # line and column, both from 0, as in ruamel.yaml
 
 @dataclass(frozen=True, slots=True)
 class ProfileProblem:
-    """One problem of a profile.
-
-    Attributes:
-        file: The file.
-        line: From 1.
-        column: From 1.
-        message: The problem, without a full stop.
-        hint: A fix.
-    """
+    """One problem of a profile."""
 
     file: Path
-    line: int
-    column: int
+    line: int  # from 1
+    column: int  # from 1
     message: str
-    hint: str = ""
+    hint: str = ""  # a fix
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
 class ProfileError(ConfigError):
-    """A profile that cannot be used.
-
-    Args:
-        problems: All problems, at least one.
-    """
+    """A profile that cannot be used, with all problems, at least one."""
 
     def __init__(self, problems: Iterable[ProfileProblem]) -> None:
         self.problems = tuple(problems)
@@ -88,25 +76,16 @@ class _InvalidValueError(Exception):
 
 
 def parse_profile(text: str, file: Path, *, team: bool = False) -> Profile:
-    """Parse a profile.
+    """Parse a profile; a ProfileError has every problem.
 
-    Args:
-        text: Content of the file.
-        file: Path for messages, and for the name if the file has none.
-        team: Whether it belongs to a working tree.
-
-    Raises:
-        ProfileError: The profile is invalid; has every problem.
+    `file` is for messages, and for the name if the text has none; `team` if it belongs to a working
+    tree.
     """
     return _Parser(file, team=team).parse(text)
 
 
 def load_roundtrip(text: str, file: Path) -> CommentedMap:
-    """Parse the YAML of a profile with its comments, to edit and serialize it.
-
-    Raises:
-        ProfileError: It is not YAML, or not a mapping.
-    """
+    """Parse the YAML of a profile with its comments, to edit and serialize it."""
     try:
         found = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:

@@ -27,8 +27,7 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
 def documents(text: str) -> Iterator[Any]:
     """Yield every document: mappings, lists, strings, integers, true, false and null.
 
-    Raises:
-        UsageError: It is not YAML, or exceeds the limits.
+    Raise UsageError if it is not YAML, or exceeds the limits.
     """
     loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _DocumentBuilder()

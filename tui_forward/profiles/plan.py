@@ -31,21 +31,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes that apply a profile.
+    """Changes that apply a profile."""
 
-    Attributes:
-        added: Forwards to start, in the order of their dependencies.
-        changed: Forwards to restart with another definition.
-        removed: Forwards to stop because the profile no longer has them.
-        others: Forwards to stop that do not belong to this profile.
-        same: Forwards of the profile that stay unchanged.
-    """
-
-    added: tuple[ProfileForward, ...] = ()
-    changed: tuple[Change, ...] = ()
-    removed: tuple[Forward, ...] = ()
-    others: tuple[Forward, ...] = ()
-    same: tuple[Forward, ...] = ()
+    added: tuple[ProfileForward, ...] = ()  # forwards to start, in the order of their dependencies
+    changed: tuple[Change, ...] = ()  # forwards to restart with another definition
+    removed: tuple[Forward, ...] = ()  # forwards to stop because the profile no longer has them
+    others: tuple[Forward, ...] = ()  # forwards to stop that do not belong to this profile
+    same: tuple[Forward, ...] = ()  # forwards of the profile that stay unchanged
 
     def __bool__(self) -> bool:
         """Return whether there are changes."""
@@ -88,13 +80,7 @@ def qualified_name(forward: Forward) -> str:
 def make_plan(
     profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY
 ) -> Plan:
-    """Compare a profile with the active forwards.
-
-    Args:
-        profile: The profile to apply.
-        forwards: All active forwards.
-        mode: How to treat active forwards.
-    """
+    """Compare a profile with all active forwards."""
     forwards = tuple(forwards)
     active = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
     adoptable = find_adoptable(profile, forwards)
@@ -156,15 +142,10 @@ def spec_with_bound_port(forward: Forward) -> ForwardSpec:
 
 
 def plan_edit(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
-    """Plan the effect of an edited profile on the active forwards.
+    """Plan the effect of an edited profile on all active forwards.
 
-    Entries that the edit did not change are not touched, so a forward that the user stopped
-    stays stopped.
-
-    Args:
-        before: The profile before the edit.
-        after: The profile after the edit.
-        forwards: All active forwards.
+    Entries that the edit did not change are not touched, so a forward that the user stopped stays
+    stopped.
     """
     previous = {one.name: one for one in before.forwards}
     active = {one.spec.name: one for one in forwards if one.spec.profile == after.id}

@@ -13,18 +13,12 @@ _NON_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]+")
 
 
 class ProfileForward(msgspec.Struct, frozen=True, kw_only=True):
-    """One forward of a profile.
+    """One forward of a profile."""
 
-    Attributes:
-        spec: The spec, with `name` and `profile` set. An empty context or namespace is the
-            current one.
-        env: Prefix of the names of its environment variables: `DB` gives `DB_PORT`.
-        needs: Names of forwards that must be ready before this one starts.
-    """
-
+    # The spec, with `name` and `profile` set. An empty context or namespace is the current one.
     spec: ForwardSpec
-    env: str
-    needs: tuple[str, ...] = ()
+    env: str  # prefix of the names of its environment variables: `DB` gives `DB_PORT`
+    needs: tuple[str, ...] = ()  # names of forwards that must be ready before this one starts
 
     @property
     def name(self) -> str:
@@ -33,21 +27,13 @@ class ProfileForward(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Forwards that are started and stopped together.
-
-    Attributes:
-        name: Name of the profile.
-        file: File of the profile.
-        team: Whether it belongs to a working tree, so that others may have written it.
-        description: One line.
-        forwards: In the order of the file.
-    """
+    """Forwards that are started and stopped together."""
 
     name: str
     file: Path
-    team: bool = False
-    description: str = ""
-    forwards: tuple[ProfileForward, ...] = ()
+    team: bool = False  # whether it belongs to a working tree, so that others may have written it
+    description: str = ""  # one line
+    forwards: tuple[ProfileForward, ...] = ()  # in the order of the file
 
     @property
     def id(self) -> str:

@@ -34,15 +34,10 @@ _KEYS = {
 
 
 def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
-    """Return the text of a profile with these forwards.
+    """Return the text of a profile with these forwards; missing names are generated.
 
-    Args:
-        specs: The forwards; missing names are generated.
-        file: Path for messages.
-        before: Present content of the file; its comments and order are kept.
-
-    Raises:
-        ProfileError: The present content is invalid.
+    Comments and order of `before`, the present content, are kept; ProfileError if it is invalid.
+    `file` is for messages.
     """
     top = load_roundtrip(before, file)
     if not before.strip():

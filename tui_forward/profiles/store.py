@@ -21,22 +21,13 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class ProfileFile:
-    """A profile file, possibly invalid.
-
-    Attributes:
-        path: Path of the file.
-        team: Whether it belongs to a working tree.
-    """
+    """A profile file, possibly invalid."""
 
     path: Path
-    team: bool = False
+    team: bool = False  # whether it belongs to a working tree
 
     def text(self) -> str:
-        """Return the content.
-
-        Raises:
-            ProfileError: It cannot be read.
-        """
+        """Return the content; ProfileError if it cannot be read."""
         data = b""
         try:
             # Opening or reading a FIFO may block forever; the file may become one after stat().
@@ -62,11 +53,7 @@ class ProfileFile:
             raise ProfileError([problem]) from error
 
     def read(self) -> Profile:
-        """Return the parsed profile.
-
-        Raises:
-            ProfileError: It cannot be read, or is invalid.
-        """
+        """Return the parsed profile; ProfileError if it cannot be read, or is invalid."""
         return parse_profile(self.text(), self.path, team=self.team)
 
 
@@ -82,9 +69,8 @@ def _check_regular(path: Path, status: os.stat_result) -> None:
 class ProfileStore:
     """Finds profile files, and writes the user's profiles.
 
-    Args:
-        folder: The user's profile folder; need not exist.
-        working: The current folder, to find the profile of a working tree.
+    The user's `folder` need not exist; `working` is the current folder, to find the profile of a
+    working tree.
     """
 
     def __init__(self, folder: Path, working: Path) -> None:
@@ -92,11 +78,7 @@ class ProfileStore:
         self.working = working
 
     def files(self) -> list[ProfileFile]:
-        """Return all profile files: the user's by name, then that of the working tree.
-
-        Raises:
-            ConfigError: The folder cannot be read.
-        """
+        """Return all profile files: the user's by name, then that of the working tree."""
         try:
             found = sorted(path for path in self.folder.iterdir() if path.suffix in _SUFFIXES)
         except FileNotFoundError:
@@ -118,11 +100,7 @@ class ProfileStore:
         return None
 
     def find(self, name: str) -> ProfileFile:
-        """Find a file by path, by file name, or by the name in the profile.
-
-        Raises:
-            UsageError: There is none, or the name is ambiguous.
-        """
+        """Find a file by path, file name or profile name; UsageError if none or ambiguous."""
         if os.sep in name or name.endswith(_SUFFIXES):
             path = (self.working / Path(name).expanduser()).resolve()
             team = self.team_file()
@@ -157,12 +135,7 @@ class ProfileStore:
         return self.folder / f"{name}.yaml"
 
     def write(self, path: Path, text: str) -> None:
-        """Write a profile atomically, unless it is invalid.
-
-        Raises:
-            ProfileError: The text is invalid.
-            ConfigError: The file cannot be written; the old one is unchanged.
-        """
+        """Write a profile atomically, unless it is invalid; after an error it is unchanged."""
         parse_profile(text, path)
         try:
             atomic_file.write_atomically(path, text.encode("utf-8"))

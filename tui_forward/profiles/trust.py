@@ -24,11 +24,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TrustStore:
-    """Trusted profiles, kept in a file.
-
-    Args:
-        path: Path of the file.
-    """
+    """Trusted profiles, kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,11 +34,7 @@ class TrustStore:
         return self._read().profiles.get(str(file)) == _digest(text)
 
     def trust(self, file: Path, text: str) -> None:
-        """Trust this content.
-
-        Raises:
-            ConfigError: The store cannot be written.
-        """
+        """Trust this content; ConfigError if the store cannot be written."""
         known = self._read()
         known.profiles.pop(str(file), None)
         known.profiles[str(file)] = _digest(text)

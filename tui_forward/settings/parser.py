@@ -45,18 +45,11 @@ _POSITION = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 
 @dataclass(frozen=True, slots=True)
 class SettingsProblem:
-    """Problem of a settings file.
-
-    Attributes:
-        file: Name of the file.
-        line: Line number from 1; None if the problem has no line of its own.
-        message: Cause, without a full stop.
-        hint: How to fix it, or "".
-    """
+    """Problem of a settings file."""
 
     file: str
-    line: int | None
-    message: str
+    line: int | None  # line number from 1; None if the problem has no line of its own
+    message: str  # cause, without a full stop
     hint: str = ""
 
     def __str__(self) -> str:
@@ -91,35 +84,25 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Effective settings: those of the file, and defaults for the rest.
+    """Effective settings: those of the file, and defaults for the rest."""
 
-    Attributes:
-        theme: Name of a theme, which may not exist.
-        keep_running: Whether forwards keep running when the dashboard quits.
-        restore: Whether forwards of a crash or a reboot are restored.
-        forwards: Defaults of forwards that the user starts; profiles do not use them.
-        refresh_s: Time between two updates of the dashboard.
-        notifications: Which notifications the dashboard shows.
-        log_level: Lowest level of the engine's log.
-        keys: Binding id → key string, as written.
-        setting_lines: Each valid setting of the file → its line, None if it was not found.
-        key_lines: Binding id → its line in the file, if it was found.
-        problems: Invalid parts of the file, which the attributes above do not contain.
-        file: Name of the file, for further problems.
-    """
-
-    theme: str = DEFAULT_THEME
+    theme: str = DEFAULT_THEME  # name of a theme, which may not exist
+    # Whether forwards keep running when the dashboard quits.
     keep_running: AskPolicy = AskPolicy.ASK
-    restore: AskPolicy = AskPolicy.ASK
+    restore: AskPolicy = AskPolicy.ASK  # whether forwards of a crash or a reboot are restored
+    # Defaults of forwards that the user starts; profiles do not use them.
     forwards: ForwardDefaults = BUILT_IN
-    refresh_s: float = REFRESH_S
-    notifications: Notifications = Notifications.ALL
-    log_level: LogLevel = LogLevel.INFO
-    keys: Mapping[str, str] = field(default_factory=dict)
+    refresh_s: float = REFRESH_S  # time between two updates of the dashboard
+    notifications: Notifications = Notifications.ALL  # which notifications the dashboard shows
+    log_level: LogLevel = LogLevel.INFO  # lowest level of the engine's log
+    keys: Mapping[str, str] = field(default_factory=dict)  # binding id → key string, as written
+    # Each valid setting of the file → its line, None if it was not found.
     setting_lines: Mapping[str, int | None] = field(default_factory=dict)
+    # Binding id → its line in the file, if it was found.
     key_lines: Mapping[str, int] = field(default_factory=dict)
+    # Invalid parts of the file, which the attributes above do not contain.
     problems: tuple[SettingsProblem, ...] = ()
-    file: str = FILE_NAME
+    file: str = FILE_NAME  # name of the file, for further problems
 
 
 def load_settings(path: Path) -> Settings:
@@ -250,13 +233,7 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 
 
 def _line_of(text: str, table: str, name: str) -> int | None:
-    """Return the line, from 1, that assigns a name of a table; None if it is not found.
-
-    Args:
-        text: Content of the file.
-        table: Name of the table, "" for the top level.
-        name: Name of the setting.
-    """
+    """Return the line, from 1, that assigns a name of a table ("" is the top level), if found."""
     qualified = f"{table}.{name}" if table else name
     current_table = ""
     for number, line in enumerate(text.splitlines(), 1):

@@ -24,14 +24,8 @@ _THEME = re.compile(
 def save_theme(path: Path, name: str) -> None:
     """Set the theme in the file and preserve everything else in it.
 
-    The file is replaced atomically; a symbolic link stays a link.
-
-    Args:
-        path: Settings file; created with its folder if there is none.
-        name: Name of the theme.
-
-    Raises:
-        ConfigError: The file cannot be written, or not without changing more than the theme.
+    The file is replaced atomically, created with its folder if there is none; a symbolic link stays
+    a link. Raise ConfigError if it cannot be written, or not without changing more than the theme.
     """
     if not name.isprintable():
         raise ConfigError(f"invalid theme name {name!r}", hint="choose one from the palette")
@@ -49,11 +43,7 @@ def save_theme(path: Path, name: str) -> None:
 
 
 def _with_theme(text: str, name: str) -> str:
-    """Return the text with another theme.
-
-    Raises:
-        ValueError: It is not TOML, or no edit changes the theme alone.
-    """
+    """Return the text with another theme; ValueError if no edit changes the theme alone."""
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     body = text.removeprefix(mark)
     expected = {**tomllib.loads(body), "theme": name}

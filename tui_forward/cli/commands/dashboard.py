@@ -31,18 +31,10 @@ def dashboard(
     restore: bool = False,
     profile: Profile | None = None,
 ) -> None:
-    """Show the dashboard until the user quits it.
+    """Show the dashboard until the user quits it; UsageError if there is no terminal.
 
-    Args:
-        kubeconfig: File to use instead of the usual ones.
-        context: None for the current one.
-        namespace: None for the context's own, "" for all.
-        restore: Restore the forwards of the last session without asking.
-        profile: Trusted profile to start first.
-
-    Raises:
-        UsageError: There is no terminal.
-        TuiForwardError: The engine cannot be started or the kubeconfig cannot be used.
+    `restore` restores the last session without asking; `profile` is trusted and started first. A
+    namespace of None is the context's own, "" all.
     """
     if not output.has_terminal():
         raise UsageError(
@@ -93,13 +85,10 @@ async def show_dashboard(
 async def _start_view(
     session: Session, context: str | None, namespace: str | None, view_state: ViewStateStore
 ) -> StartView:
-    """Return what to show first.
+    """Return what to show first; ConfigError if there is no such context.
 
     This is the last view, unless the command line names another one, or the kubeconfig's current
     context or namespace has changed since: a user who switched it expects to see the new one.
-
-    Raises:
-        ConfigError: There is no such context.
     """
     contexts = await session.contexts()
     origin = next(((one.name, one.namespace) for one in contexts if one.current), ("", ""))

@@ -99,16 +99,11 @@ async def _stop_started(session: Session, profile: Profile, plan: Plan) -> None:
 
 
 class SignalForwarder:
-    """Forwards signals to the command; before it runs, a signal cancels the current task.
-
-    Attributes:
-        received: The signal that canceled the task.
-        process: The running command.
-    """
+    """Forwards signals to the command; before it runs, a signal cancels the current task."""
 
     def __init__(self) -> None:
-        self.received: int | None = None
-        self.process: asyncio.subprocess.Process | None = None
+        self.received: int | None = None  # the signal that canceled the task
+        self.process: asyncio.subprocess.Process | None = None  # the running command
         task = asyncio.current_task()
         assert task is not None
         self._task = task

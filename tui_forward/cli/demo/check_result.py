@@ -13,15 +13,10 @@ class CheckFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of a passed check.
+    """Result of a passed check."""
 
-    Attributes:
-        summary: Figures as text.
-        figures: The same for programs.
-    """
-
-    summary: str
-    figures: Figures = field(default_factory=dict)
+    summary: str  # figures as text
+    figures: Figures = field(default_factory=dict)  # the same for programs
 
 
 def require(condition: object, message: str) -> None:

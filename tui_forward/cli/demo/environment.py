@@ -49,22 +49,13 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], within_s: float) 
 
 @dataclass(slots=True)
 class DemoEnvironment:
-    """Session and cluster of the checks, with a live view of the pods.
-
-    Attributes:
-        session: Session of the engine.
-        control: Injects faults into the embedded cluster.
-        kubeconfig: Kubeconfig of the embedded cluster.
-        context: Its context.
-        pods: Pods by namespace and name.
-        namespaces: Names of namespaces.
-    """
+    """Session and cluster of the checks, with a live view of the pods."""
 
     session: Session
     control: ControlClient
     kubeconfig: Path
     context: str
-    pods: dict[str, Pod] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)  # pods by namespace and name
     namespaces: tuple[str, ...] = ()
     _version: int = 0
 
@@ -85,11 +76,7 @@ class DemoEnvironment:
             self.namespaces = tuple(sorted(names))
 
     async def wait_listed(self) -> None:
-        """Wait until every pod of the cluster is listed.
-
-        Raises:
-            TransportError: The list did not arrive in time.
-        """
+        """Wait until every pod of the cluster is listed; TransportError if it takes too long."""
 
         async def synced() -> bool:
             view = await self.session.catalog(CatalogScope(self.context), self._version)
@@ -103,11 +90,7 @@ class DemoEnvironment:
             raise TransportError("the cluster's pods were not listed in time")
 
     async def wait_for(self, condition: Callable[[], bool], description: str) -> float:
-        """Wait for a condition on `pods`; return the wall clock time when it was observed.
-
-        Raises:
-            TransportError: It did not hold in time.
-        """
+        """Wait for a condition on `pods`; return the wall clock time when it was observed."""
 
         async def holds() -> bool:
             await self.refresh()
@@ -118,11 +101,7 @@ class DemoEnvironment:
         return time.time()
 
     async def wait_toolbox(self) -> Pod:
-        """Return the test pod, once it is ready.
-
-        Raises:
-            TransportError: It was not ready in time.
-        """
+        """Return the test pod, once it is ready; TransportError if it takes too long."""
 
         def found() -> bool:
             return self._find_toolbox() is not None
@@ -142,11 +121,7 @@ class DemoEnvironment:
     async def open_forward(
         self, port: int, *, transport: TransportChoice = TransportChoice.AUTO
     ) -> AsyncIterator[DemoForward]:
-        """Start a forward to a port of the test pod, wait until it is ready, stop it at the end.
-
-        Raises:
-            ForwardError: It did not become ready.
-        """
+        """Start a forward to a port of the test pod, wait until it is ready, stop it at the end."""
         pod = await self.wait_toolbox()
         target = Target(
             context=self.context,
@@ -172,35 +147,22 @@ class DemoEnvironment:
 
 
 class DemoForward:
-    """Forward to the test pod.
-
-    Attributes:
-        id: Id of the forward.
-        address: Local address, once it is ready.
-    """
+    """Forward to the test pod."""
 
     def __init__(self, session: Session, forward_id: str) -> None:
         self._session = session
         self.id = forward_id
-        self.address = LocalAddress("127.0.0.1", 0)
+        self.address = LocalAddress("127.0.0.1", 0)  # local address, once it is ready
 
     async def status(self) -> Forward:
-        """Return the forward's current status.
-
-        Raises:
-            ForwardError: The engine has no such forward.
-        """
+        """Return the forward's current status; ForwardError if the engine has no such forward."""
         for forward in (await self._session.snapshot()).forwards:
             if forward.id == self.id:
                 return forward
         raise ForwardError(f"the forward {self.id} is gone")
 
     async def wait_ready(self) -> None:
-        """Wait until the forward is ready and listens.
-
-        Raises:
-            ForwardError: It is blocked, or not ready in time.
-        """
+        """Wait until the forward listens; ForwardError if it is blocked, or not ready in time."""
         forward = await self.status()
 
         async def usable() -> bool:

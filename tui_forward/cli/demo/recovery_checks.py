@@ -23,18 +23,14 @@ _OUTAGE_S = 15.0
 
 @dataclass(slots=True)
 class Load:
-    """Short connections of busy clients.
-
-    Attributes:
-        served: Start and end of each successful connection, on the wall clock.
-        lost: Start and error of each connection that failed after it was accepted.
-        refused: Number of connections that the forward did not accept.
-    """
+    """Short connections of busy clients."""
 
     address: LocalAddress
+    # Start and end of each successful connection, on the wall clock.
     served: list[tuple[float, float]] = field(default_factory=list)
+    # Start and error of each connection that failed after it was accepted.
     lost: list[tuple[float, str]] = field(default_factory=list)
-    refused: int = 0
+    refused: int = 0  # number of connections that the forward did not accept
 
     async def connect_in_turn(self) -> None:
         """Open one connection after the other until canceled."""

@@ -20,21 +20,13 @@ _ASCII = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Check that has run.
-
-    Attributes:
-        name: Name of the check.
-        passed: Whether it passed.
-        summary: Figures as text, or why it failed.
-        seconds: How long it took.
-        figures: Figures for programs.
-    """
+    """Check that has run."""
 
     name: str
     passed: bool
-    summary: str
+    summary: str  # figures as text, or why it failed
     seconds: float
-    figures: dict[str, float | int | str] = field(default_factory=dict)
+    figures: dict[str, float | int | str] = field(default_factory=dict)  # figures for programs
 
 
 class Renderer(Protocol):
@@ -54,13 +46,7 @@ class Renderer(Protocol):
 
 
 class TextRenderer:
-    """Renders text.
-
-    Args:
-        emit: Receives lines.
-        color: Use colors.
-        unicode: Use ticks and arrows instead of ASCII.
-    """
+    """Renders text; `unicode` uses ticks and arrows instead of ASCII."""
 
     def __init__(self, emit: Emit, *, color: bool = False, unicode: bool = True) -> None:
         self._emit = emit

@@ -66,11 +66,7 @@ class DemoRunner:
 
 
 async def run_demo(renderer: Renderer) -> bool:
-    """Run all checks and render them; return whether all passed.
-
-    Raises:
-        TuiForwardError: The embedded cluster or the engine could not be started.
-    """
+    """Run all checks and render them; return whether all passed."""
     began = time.perf_counter()
     renderer.begin()
     runner = DemoRunner(renderer)

@@ -36,11 +36,7 @@ class Client:
         return await self._loop.sock_recv(self._sock, limit)
 
     async def receive_exactly(self, count: int) -> bytes:
-        """Return exactly `count` bytes.
-
-        Raises:
-            ConnectionError: The peer closed the connection before.
-        """
+        """Return exactly `count` bytes; ConnectionError if the peer closes before."""
         data = bytearray()
         while len(data) < count:
             chunk = await self.receive(count - len(data))
@@ -50,11 +46,7 @@ class Client:
         return bytes(data)
 
     async def receive_line(self) -> bytes:
-        """Return one line without its line end.
-
-        Raises:
-            ConnectionError: The peer closed the connection before.
-        """
+        """Return a line without its end; ConnectionError if the peer closes before."""
         data = bytearray()
         while not data.endswith(b"\n"):
             data += await self.receive_exactly(1)
@@ -67,11 +59,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connect(address: LocalAddress) -> AsyncIterator[Client]:
-    """Open a connection and close it at the end.
-
-    Raises:
-        OSError: The forward refused the connection.
-    """
+    """Open a connection and close it at the end; OSError if the forward refuses it."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
@@ -84,11 +72,7 @@ async def connect(address: LocalAddress) -> AsyncIterator[Client]:
 
 
 async def echo(address: LocalAddress, message: bytes = b"ping") -> float:
-    """Send a message to an echo server; return the seconds from connecting to the last byte.
-
-    Raises:
-        OSError: The message did not return unchanged.
-    """
+    """Return the seconds until an echo server returned a message; OSError if it was changed."""
     began = time.perf_counter()
     async with connect(address) as client:
         await client.send(message)
@@ -99,11 +83,7 @@ async def echo(address: LocalAddress, message: bytes = b"ping") -> float:
 
 
 async def get_json(address: LocalAddress, path: str) -> Any:
-    """Return a JSON document that is read over HTTP.
-
-    Raises:
-        OSError: The response is not 200.
-    """
+    """Return a JSON document that is read over HTTP; OSError if the response is not 200."""
     async with connect(address) as client:
         await client.send(f"GET {path} HTTP/1.1\r\nHost: pod\r\n\r\n".encode())
         status = await client.receive_line()
@@ -153,20 +133,12 @@ def _upload(address: LocalAddress, count: int) -> float:
 
 
 async def download(address: LocalAddress, count: int) -> float:
-    """Receive `count` bytes from a source and verify them; return the seconds.
-
-    Raises:
-        OSError: The bytes are too few, or differ.
-    """
+    """Receive and verify `count` bytes; return the seconds. OSError if they differ."""
     return await asyncio.to_thread(_download, address, count)
 
 
 async def upload(address: LocalAddress, count: int) -> float:
-    """Send `count` bytes to a sink; return the seconds until it confirms their number.
-
-    Raises:
-        OSError: The sink's count differs.
-    """
+    """Send `count` bytes to a sink; return the seconds until it confirms their number."""
     return await asyncio.to_thread(_upload, address, count)
 
 
