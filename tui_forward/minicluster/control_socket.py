@@ -132,12 +132,9 @@ class ControlClient:
 
 
 class ControlServer:
-    """Server of a control socket.
+    """Server of a control socket; the file of an earlier process is replaced.
 
-    Args:
-        path: The socket; the file of an earlier process is replaced.
-        handler: Handles each request; its result is merged into ``{"ok": true}``. An `ApiError`,
-            `UsageError` or `TransportError` becomes ``{"ok": false, "error": …}``.
+    The handler's result is merged into ``{"ok": true}``; an error becomes the other reply.
     """
 
     def __init__(self, path: str | Path, handler: Handler) -> None:

@@ -33,12 +33,8 @@ _shared_buffer = _SharedBuffer()
 class RelayDirection:
     """One direction of a relay: reads from `source` while `sink` accepts data.
 
-    Args:
-        source: Connection to read from.
-        sink: Connection that `forward` writes to.
-        forward: Called with a buffer and a size: `HEADROOM` free bytes, then that many bytes of
-            data. Returns False if the sink is full.
-        on_end: Called at the end of `source` and on an error of either connection.
+    `forward` gets a buffer (`HEADROOM` free bytes, then the data) and the size, and returns False
+    if the sink is full. `on_end` is called at the end of `source` and on errors.
     """
 
     def __init__(

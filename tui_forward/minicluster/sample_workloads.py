@@ -83,22 +83,10 @@ def _service_port(name: str, port: int, target: str | int | None = None, **more:
     return entry
 
 
-TOOLBOX_PORTS = {
-    "echo": 7000,
-    "sink": 7001,
-    "source": 7002,
-    "stuck": 7003,
-    "reset": 7004,
-    "slow": 7005,
-    "late": 7006,
-    "bye": 7007,
-    "hold": 7008,
-    "counters": 7009,
-    "reset-late": 7010,
-    "sink-all": 7011,
-    "closed": 7999,
-    "http": 8080,
-}
+# From 7000 on, in the order of the toolbox.
+_SERVICES = "echo sink source stuck reset slow late bye hold counters reset-late sink-all"
+TOOLBOX_PORTS = {name: port for port, name in enumerate(_SERVICES.split(), 7000)}
+TOOLBOX_PORTS |= {"closed": 7999, "http": 8080}
 
 
 def _deployments() -> list[Object]:

@@ -24,6 +24,9 @@ CHUNK = 256 * 1024
 
 _TLS_RECORD = 16 * 1024
 
+AddCallback = Callable[[socket.socket, Callable[[], None]], None]
+RemoveCallback = Callable[[socket.socket], bool]
+
 
 class _Buffers(threading.local):
     """Read buffers shared by the connections of a thread: ciphertext and plaintext."""
@@ -132,18 +135,10 @@ class SocketConnection:
             self._ciphertext = memoryview(self._outgoing.read())
         await self._drain()
 
-    async def _wait_ready(
-        self, add: Callable[..., None], remove: Callable[[socket.socket], bool]
-    ) -> None:
+    async def _wait_ready(self, add: AddCallback, remove: RemoveCallback) -> None:
         if self.closed:
             raise ConnectionAbortedError("the connection was closed")
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        add(self.sock, _set_done, waiter)
-        try:
-            await waiter
-        finally:
-            if not self.closed:
-                remove(self.sock)
+        await wait_ready(self.sock, add, remove)
 
     # -- non-blocking calls: bulk data --
 
@@ -284,9 +279,20 @@ class SocketConnection:
         self._ciphertext = self._plain_tail = memoryview(b"")
 
 
-def _set_done(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+async def wait_ready(sock: socket.socket, add: AddCallback, remove: RemoveCallback) -> None:
+    """Wait with the loop's `add_reader` and `remove_reader`, or the two of writers."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    add(sock, wake)
+    try:
+        await waiter
+    finally:
+        if sock.fileno() >= 0:  # else it has been closed meanwhile
+            remove(sock)
 
 
 async def connect(host: str, port: int) -> SocketConnection:

@@ -10,7 +10,7 @@ import pytest
 
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.kubelet.container_logs import LogOptions, read_log
-from tui_forward.minicluster.runtime.log_writer import LogWriter
+from tui_forward.minicluster.runtime.container_processes import LogWriter
 
 
 async def collect(path: Path, options: LogOptions) -> bytes:

@@ -92,16 +92,15 @@ NO_PERMISSIONS_USER = "alice"
 # A user with read permissions only.
 VIEWER = "viewer"
 
+_READ = "get list watch"
+
 RULES: tuple[Rule, ...] = (
     _rule(ADMINS, "*", "*", groups="*"),
     _rule(PORT_FORWARD_USER, "get list watch", "pods", namespace=PORT_FORWARD_NAMESPACE),
     _rule(PORT_FORWARD_USER, "get create", "pods/portforward", namespace=PORT_FORWARD_NAMESPACE),
-    _rule(VIEWER, "get list watch", "pods pods/log services namespaces nodes events configmaps"),
+    _rule(VIEWER, _READ, "pods pods/log services namespaces nodes events configmaps"),
     _rule(
-        VIEWER,
-        "get list watch",
-        "deployments replicasets statefulsets daemonsets jobs",
-        groups="apps batch",
+        VIEWER, _READ, "deployments replicasets statefulsets daemonsets jobs", groups="apps batch"
     ),
     _rule(NODES, "get list watch delete", "pods"),
     _rule(NODES, "get patch update", "pods/status"),
@@ -204,29 +203,18 @@ def authorize(user: User, attributes: Attributes) -> None:
 def forbidden(user: User, attributes: Attributes) -> StatusError:
     """Return the 403 of a request."""
     if attributes.path:
-        return StatusError(
-            403,
-            "Forbidden",
-            f'forbidden: User "{user.name}" cannot {attributes.verb} path "{attributes.path}"',
-            details={},
-        )
+        message = f'forbidden: User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return StatusError(403, "Forbidden", message, details={})
     plural = attributes.resource.partition("/")[0]
     resource = f"{plural}.{attributes.group}" if attributes.group else plural
-    what = (
-        f'{resource} "{attributes.name}" is forbidden'
-        if attributes.name
-        else f"{resource} is forbidden"
-    )
-    where = (
-        f'in the namespace "{attributes.namespace}"'
-        if attributes.namespace
-        else "at the cluster scope"
-    )
+    what = f'{resource} "{attributes.name}"' if attributes.name else resource
+    namespace = attributes.namespace
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     details = {"name": attributes.name, "group": attributes.group, "kind": plural}
     return StatusError(
         403,
         "Forbidden",
-        f'{what}: User "{user.name}" cannot {attributes.verb} resource '
+        f'{what} is forbidden: User "{user.name}" cannot {attributes.verb} resource '
         f'"{attributes.resource}" in API group "{attributes.group}" {where}',
         details={key: value for key, value in details.items() if value},
     )
@@ -238,13 +226,9 @@ def impersonate(user: User, request: Request) -> User:
     groups = request.values("impersonate-group")
     if not name:
         if groups:
-            raise StatusError(
-                500,
-                "InternalError",
-                "Internal error occurred: requested [{Group  "
-                + groups[0]
-                + "    }] without impersonating a user",
-            )
+            group = f"{{Group  {groups[0]}    }}"
+            message = f"Internal error occurred: requested [{group}] without impersonating a user"
+            raise StatusError(500, "InternalError", message)
         return user
     if ADMINS not in user.groups:
         raise forbidden(user, Attributes("impersonate", resource="users", name=name))
@@ -286,13 +270,9 @@ def _attributes(spec: Object) -> Attributes:
 
 
 def _rules(user: User, namespace: str) -> Object:
+    found = [r for r in RULES if r.applies_to(user) and r.namespace in ("", namespace)]
     rules = [
-        {
-            "verbs": sorted(rule.verbs),
-            "apiGroups": sorted(rule.groups),
-            "resources": sorted(rule.resources),
-        }
-        for rule in RULES
-        if rule.applies_to(user) and rule.namespace in ("", namespace)
+        {"verbs": sorted(r.verbs), "apiGroups": sorted(r.groups), "resources": sorted(r.resources)}
+        for r in found
     ]
     return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}

@@ -21,6 +21,7 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/strategic-merge-patch+json": patches.apply_strategic_patch,
     _APPLY_PATCH: patches.apply_strategic_patch,
 }
+_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
 def create(writer: ObjectWriter, request: Request, resource: Resource, namespace: str) -> Response:
@@ -63,13 +64,10 @@ def patch(
     patch_type = request.header("content-type").partition(";")[0].strip()
     apply = _PATCHES.get(patch_type)
     if apply is None:
-        raise StatusError(
-            415,
-            "UnsupportedMediaType",
+        message = (
             "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(_PATCHES),
-            details={},
         )
+        raise StatusError(415, "UnsupportedMediaType", message + ", ".join(_PATCHES), details={})
     try:
         content = msgspec.json.decode(request.body)
     except msgspec.MsgspecError as error:
@@ -98,8 +96,7 @@ def bind(writer: ObjectWriter, request: Request, namespace: str, name: str) -> R
     if not isinstance(target, dict) or not target.get("name"):
         raise bad_request("a binding names its target")
     writer.bind(namespace, name, str(target["name"]))
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    return Response.json({**status, "code": 201}, 201)
+    return Response.json({**_SUCCESS, "code": 201}, 201)
 
 
 def delete(
@@ -115,13 +112,7 @@ def delete(
         return get_and_list.render(media_type, item, request)
     details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": item.uid}
     return Response.json(
-        {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Success",
-            "details": {key: value for key, value in details.items() if value},
-        }
+        {**_SUCCESS, "details": {key: value for key, value in details.items() if value}}
     )
 
 

@@ -62,13 +62,8 @@ def complete_new(
     if not metadata.get("name"):
         prefix = metadata.get("generateName")
         if not prefix:
-            raise invalid(
-                resource.kind,
-                "",
-                "metadata.name",
-                "Required value: name or generateName is required",
-                resource.group,
-            )
+            cause = "Required value: name or generateName is required"
+            raise invalid(resource.kind, "", "metadata.name", cause, resource.group)
         while True:
             metadata["name"] = prefix + uid_generator.suffix()
             if store.get(resource, namespace, metadata["name"]) is None:
@@ -127,18 +122,9 @@ def _complete_pod_spec(spec: Object, *, in_template: bool) -> None:
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     spec.setdefault("automountServiceAccountToken", False)
-    spec.setdefault(
-        "tolerations",
-        [
-            {
-                "key": f"node.kubernetes.io/{taint}",
-                "operator": "Exists",
-                "effect": "NoExecute",
-                "tolerationSeconds": 300,
-            }
-            for taint in ("not-ready", "unreachable")
-        ],
-    )
+    tolerated = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    keys = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    spec.setdefault("tolerations", [{"key": key, **tolerated} for key in keys])
     spec.setdefault("priority", 0)
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
@@ -207,30 +193,21 @@ def _complete_workload(resource: Resource, item: Object) -> None:
         spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
         return
     if resource is resources.DAEMONSETS:
-        spec.setdefault(
-            "updateStrategy",
-            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-        )
+        spec.setdefault("updateStrategy", _rolling_update(maxSurge=0, maxUnavailable=1))
         spec.setdefault("revisionHistoryLimit", 10)
         return
     spec.setdefault("replicas", 1)
     if resource is resources.DEPLOYMENTS:
-        spec.setdefault(
-            "strategy",
-            {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"},
-            },
-        )
+        spec.setdefault("strategy", _rolling_update(maxUnavailable="25%", maxSurge="25%"))
         spec.setdefault("revisionHistoryLimit", 10)
         spec.setdefault("progressDeadlineSeconds", 600)
     elif resource is resources.STATEFULSETS:
         spec.setdefault("podManagementPolicy", "OrderedReady")
-        spec.setdefault(
-            "updateStrategy", {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
-        )
+        spec.setdefault("updateStrategy", _rolling_update(partition=0))
         spec.setdefault("revisionHistoryLimit", 10)
-        spec.setdefault(
-            "persistentVolumeClaimRetentionPolicy",
-            {"whenDeleted": "Retain", "whenScaled": "Retain"},
-        )
+        retention = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        spec.setdefault("persistentVolumeClaimRetentionPolicy", retention)
+
+
+def _rolling_update(**limits: int | str) -> Object:
+    return {"type": "RollingUpdate", "rollingUpdate": limits}

@@ -63,12 +63,8 @@ def negotiate(accept: str) -> MediaType:
             and options.get("v") in ("v1", "v1beta1")
         ):
             return MediaType(kind, options["v"])
-    raise StatusError(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json",
-        details={},
-    )
+    message = "only the following media types are accepted: application/json"
+    raise StatusError(406, "NotAcceptable", message, details={})
 
 
 class _Token(msgspec.Struct, omit_defaults=True):
@@ -189,11 +185,10 @@ def list_objects(store: Store, request: Request, selection: Selection) -> Respon
     resource = selection.resource
     if media_type.kind == "Table":
         include = request.param("includeObject", "Metadata")
-        return Response(
-            body=tables.encode_table(
-                resource, items, metadata, version=media_type.version, include=include
-            )
+        table = tables.encode_table(
+            resource, items, metadata, version=media_type.version, include=include
         )
+        return Response(body=table)
     encoded = msgspec.json.encode(metadata)
     if media_type.kind:
         head = (
@@ -202,11 +197,8 @@ def list_objects(store: Store, request: Request, selection: Selection) -> Respon
         )
         bodies = [tables.encode_metadata(item) for item in items]
     else:
-        head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,' % (
-            resource.kind.encode(),
-            resource.api_version.encode(),
-            encoded,
-        )
+        kind, version = resource.kind.encode(), resource.api_version.encode()
+        head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,' % (kind, version, encoded)
         bodies = [item.raw for item in items]
     return Response(body=_list_body(head, bodies))
 
@@ -275,17 +267,10 @@ def _parse_version(store: Store, text: str, match: str) -> int:
     except ValueError:
         raise bad_request(f"invalid resource version: {text}") from None
     if version > store.version:
-        raise StatusError(
-            504,
-            "Timeout",
-            f"Timeout: Too large resource version: {version}, current: {store.version}",
-            details={
-                "causes": [
-                    {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-                ],
-                "retryAfterSeconds": 1,
-            },
-        )
+        message = f"Timeout: Too large resource version: {version}, current: {store.version}"
+        cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+        details = {"causes": [cause], "retryAfterSeconds": 1}
+        raise StatusError(504, "Timeout", message, details=details)
     if match == "Exact":
         if version == 0:
             raise bad_request("resourceVersionMatch Exact is forbidden for resourceVersion 0")

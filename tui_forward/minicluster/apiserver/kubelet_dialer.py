@@ -13,7 +13,7 @@ import h11
 
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.resources import Object
-from tui_forward.minicluster.apiserver.status_errors import StatusError
+from tui_forward.minicluster.apiserver.status_errors import StatusError, not_found
 from tui_forward.minicluster.apiserver.store import Store
 from tui_forward.minicluster.config import TlsFiles
 from tui_forward.minicluster.socket_connection import SocketConnection, connect
@@ -67,21 +67,14 @@ class KubeletDialer:
         """Return the address in the status of a Node."""
         item = self._store.get(resources.NODES, "", node)
         if item is None:
-            raise StatusError(
-                404,
-                "NotFound",
-                f'nodes "{node}" not found',
-                details={"name": node, "kind": "nodes"},
-            )
+            raise not_found("nodes", node)
         status: Object = item.copy().get("status") or {}
         addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         if not host:
-            raise StatusError(
-                500,
-                "InternalError",
-                f"no preferred addresses found; known addresses: {list(addresses.values())}",
-            )
+            known = list(addresses.values())
+            message = f"no preferred addresses found; known addresses: {known}"
+            raise StatusError(500, "InternalError", message)
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         return Backend(host, int(endpoint.get("Port") or DEFAULT_PORT))
 
@@ -98,9 +91,8 @@ class KubeletDialer:
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
             if connection is not None:
                 connection.abort()
-            raise StatusError(
-                500, "", f"error dialing backend: {_dial_error(backend, error)}"
-            ) from error
+            message = f"error dialing backend: {_dial_error(backend, error)}"
+            raise StatusError(500, "", message) from error
         except asyncio.CancelledError:
             if connection is not None:
                 connection.abort()
@@ -114,9 +106,8 @@ async def read_head(connection: SocketConnection) -> ResponseHead:
         try:
             chunk = await connection.read()
         except OSError as error:
-            raise StatusError(
-                500, "", f"error reading backend response: {_error_text(error)}"
-            ) from error
+            message = f"error reading backend response: {_error_text(error)}"
+            raise StatusError(500, "", message) from error
         if not chunk:
             raise StatusError(500, "", "error reading backend response: unexpected EOF")
         data += chunk
@@ -127,14 +118,9 @@ async def read_head(connection: SocketConnection) -> ResponseHead:
             raise StatusError(500, "", "error reading backend response: header is too large")
     raw, rest = bytes(data[: end + 4]), bytes(data[end + 4 :])
     parser = h11.Connection(h11.CLIENT)
+    upgrade = [("Host", "kubelet"), ("Connection", "upgrade"), ("Upgrade", "any")]
     with contextlib.suppress(h11.LocalProtocolError):
-        parser.send(
-            h11.Request(
-                method="GET",
-                target="/",
-                headers=[("Host", "kubelet"), ("Connection", "upgrade"), ("Upgrade", "any")],
-            )
-        )
+        parser.send(h11.Request(method="GET", target="/", headers=upgrade))
         parser.send(h11.EndOfMessage())
     parser.receive_data(raw)
     try:

@@ -119,11 +119,7 @@ class ObjectWriter:
         updated = self.store.put(resource, new)
         # The deletion of pods and namespaces is finished by the kubelet and by a controller.
         is_finished_elsewhere = resource is resources.PODS or resource is resources.NAMESPACES
-        if (
-            not updated.deleting
-            or is_finished_elsewhere
-            or updated.copy()["metadata"].get("finalizers")
-        ):
+        if not updated.deleting or is_finished_elsewhere or new["metadata"].get("finalizers"):
             return updated
         return self.store.remove(resource, namespace, name) or updated
 
@@ -141,13 +137,8 @@ class ObjectWriter:
         scale = mutate(to_scale(current))
         replicas = scale.get("spec", {}).get("replicas", 0)
         if not isinstance(replicas, int) or replicas < 0:
-            raise invalid(
-                "Scale",
-                name,
-                "spec.replicas",
-                f"Invalid value: {replicas}: must be greater than or equal to 0",
-                "autoscaling",
-            )
+            cause = f"Invalid value: {replicas}: must be greater than or equal to 0"
+            raise invalid("Scale", name, "spec.replicas", cause, "autoscaling")
         check_version(current, scale.get("metadata", {}))
 
         def set_replicas(obj: Object) -> Object:
@@ -159,12 +150,9 @@ class ObjectWriter:
     def bind(self, namespace: str, name: str, node: str) -> None:
         """Assign a pod to a node. Raises `StatusError`: 404, or 409 if the pod has a node."""
         pod = self._get(resources.PODS, namespace, name).copy()
-        if pod["spec"].get("nodeName"):
-            raise conflict(
-                "pods/binding",
-                name,
-                f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"',
-            )
+        if assigned := pod["spec"].get("nodeName"):
+            cause = f'pod {name} is already assigned to node "{assigned}"'
+            raise conflict("pods/binding", name, cause)
         pod["spec"]["nodeName"] = node
         set_pod_condition(pod["status"], "PodScheduled", "True")
         self.store.put(resources.PODS, pod)

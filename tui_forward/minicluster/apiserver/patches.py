@@ -15,21 +15,14 @@ from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_req
 
 # Lists that are merged by the key of their elements.
 _MERGE_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "ephemeralContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
+    **dict.fromkeys(("containers", "initContainers", "ephemeralContainers"), ("name",)),
+    **dict.fromkeys(("env", "volumes", "imagePullSecrets"), ("name",)),
+    **dict.fromkeys(("conditions", "addresses"), ("type",)),
+    **dict.fromkeys(("hostAliases", "podIPs", "hostIPs"), ("ip",)),
     "volumeMounts": ("mountPath",),
     "volumeDevices": ("devicePath",),
-    "imagePullSecrets": ("name",),
-    "hostAliases": ("ip",),
     "topologySpreadConstraints": ("topologyKey",),
     "ownerReferences": ("uid",),
-    "conditions": ("type",),
-    "addresses": ("type",),
-    "podIPs": ("ip",),
-    "hostIPs": ("ip",),
     "taints": ("key",),
     # Ports of containers and ports of services.
     "ports": ("containerPort", "port"),
@@ -83,17 +76,10 @@ def _merge_list(name: str, old: list[Any], new: list[Any], order: list[Any] | No
     if name in _SETS:
         return [*old, *(each for each in new if each not in old)]
     elements = [*old, *new]
-    key = next(
-        (
-            key
-            for key in _MERGE_KEYS.get(name, ())
-            if all(
-                isinstance(each, dict) and (key in each or "$patch" in each) for each in elements
-            )
-        ),
-        None,
-    )
-    if key is None:
+    for key in _MERGE_KEYS.get(name, ()):
+        if all(isinstance(each, dict) and (key in each or "$patch" in each) for each in elements):
+            break
+    else:
         return copy.deepcopy(new)
     if any(each.get("$patch") == "replace" for each in new):
         return [each for each in new if "$patch" not in each]
@@ -119,13 +105,9 @@ def apply_json_patch(target: Any, operations: Any) -> Any:
         try:
             document = _apply_operation(document, operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise StatusError(
-                422,
-                "Invalid",
-                f"the server rejected our request due to an error in our request: "
-                f"{operation}: {error!r}",
-                details={},
-            ) from None
+            message = "the server rejected our request due to an error in our request: "
+            message += f"{operation}: {error!r}"
+            raise StatusError(422, "Invalid", message, details={}) from None
     return document
 
 

@@ -14,12 +14,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class StatusError(Exception):
-    """An error response to a request.
-
-    Args:
-        reason: `reason` of the Status, such as "NotFound"; empty for none.
-        metadata: `metadata` of the Status, for the continue token of an expired list.
-    """
+    """An error response to a request; an empty `reason` is not part of its Status."""
 
     def __init__(
         self,
@@ -36,7 +31,7 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
-        self.metadata = metadata
+        self.metadata = metadata  # for the continue token of an expired list
         self.headers = headers
         self.content_type = JSON
 
@@ -90,9 +85,8 @@ def not_found(plural: str, name: str, group: str = "") -> StatusError:
 
 def no_such_path() -> StatusError:
     """Return the error of an unknown path."""
-    return StatusError(
-        404, "NotFound", "the server could not find the requested resource", details={}
-    )
+    message = "the server could not find the requested resource"
+    return StatusError(404, "NotFound", message, details={})
 
 
 def already_exists(plural: str, name: str, group: str = "") -> StatusError:
@@ -120,23 +114,16 @@ def unauthorized() -> StatusError:
 
 def method_not_allowed() -> StatusError:
     """Return the error of a verb that the resource does not support."""
-    return StatusError(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-        details={},
-    )
+    message = "the server does not allow this method on the requested resource"
+    return StatusError(405, "MethodNotAllowed", message, details={})
 
 
 def invalid(kind: str, name: str, field: str, cause: str, group: str = "") -> StatusError:
     """Return the error of an object that fails validation."""
     causes = [{"reason": "FieldValueInvalid", "message": cause, "field": field}]
-    return StatusError(
-        422,
-        "Invalid",
-        f'{_resource_name(kind, group)} "{name}" is invalid: {field}: {cause}',
-        details={**_details(kind, name, group), "causes": causes},
-    )
+    message = f'{_resource_name(kind, group)} "{name}" is invalid: {field}: {cause}'
+    details = {**_details(kind, name, group), "causes": causes}
+    return StatusError(422, "Invalid", message, details=details)
 
 
 def expired_continue(token: str) -> StatusError:

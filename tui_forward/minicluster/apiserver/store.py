@@ -75,19 +75,8 @@ class Item:
     """One version of an object; immutable."""
 
     __slots__ = (
-        "_fields",
-        "controller",
-        "deleting",
-        "key",
-        "labels",
-        "name",
-        "namespace",
-        "node",
-        "owners",
-        "raw",
-        "resource",
-        "uid",
-        "version",
+        *("_fields", "controller", "deleting", "key", "labels", "name", "namespace", "node"),
+        *("owners", "raw", "resource", "uid", "version"),
     )
 
     def __init__(self, resource: Resource, version: int, raw: bytes) -> None:

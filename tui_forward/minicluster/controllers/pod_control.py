@@ -24,11 +24,12 @@ def owner_reference(owner: Item) -> Object:
 
 
 def pod_from_template(owner: Item, template: Object) -> Object:
-    """Return a pod of a template, without a name."""
+    """Return a pod of a template, with a name that is generated from the owner's."""
     template = decode(encode(template))  # the fastest deep copy
     metadata = template.get("metadata") or {}
     return {
         "metadata": {
+            "generateName": f"{owner.name}-",
             "labels": metadata.get("labels") or {},
             "annotations": metadata.get("annotations") or {},
             "ownerReferences": [owner_reference(owner)],

@@ -141,7 +141,6 @@ class SyntheticPods:
     def _create_pods(self, namespace: str, owner: Item, size: int, first: int) -> None:
         """Create pods that differ in a few values only: encode one, then fill in the values."""
         pod = pod_control.pod_from_template(owner, owner.copy()["spec"]["template"])
-        pod["metadata"]["generateName"] = f"{owner.name}-"
         sample = self._writer.create(resources.PODS, pod, namespace, dry_run=True).copy()
         sample["metadata"] |= {"name": "@NAME@", "uid": "@UID@", "resourceVersion": "@VERSION@"}
         sample["spec"]["nodeName"] = "@NODE@"
@@ -319,13 +318,8 @@ def set_running(pod: Object, address: str) -> None:
     """Set the status that a kubelet reports for a running pod."""
     now = timestamps.now()
     status = pod["status"]
-    for kind in (
-        "PodReadyToStartContainers",
-        "Initialized",
-        "Ready",
-        "ContainersReady",
-        "PodScheduled",
-    ):
+    kinds = "PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled"
+    for kind in kinds.split():
         set_pod_condition(status, kind, "True")
     status |= {
         "phase": "Running",

@@ -29,7 +29,6 @@ def reconcile_replicaset(context: ControllerContext, namespace: str, name: str) 
     if missing > 0 and context.may_replace_pod(owner):
         for _ in range(min(missing, BURST_REPLICAS)):
             new_pod = pod_control.pod_from_template(owner, spec["template"])
-            new_pod["metadata"]["generateName"] = f"{name}-"
             pod_control.create_pod(context, owner, new_pod)
     elif missing < 0:
         for pod in sorted(active, key=lambda pod: pod.deletion_rank)[:-missing]:
@@ -73,7 +72,6 @@ def reconcile_daemonset(context: ControllerContext, namespace: str, name: str) -
         if not context.may_replace_pod(owner):
             break
         new_pod = pod_control.pod_from_template(owner, template)
-        new_pod["metadata"]["generateName"] = f"{name}-"
         new_pod["metadata"]["labels"] |= {
             "controller-revision-hash": revision,
             "pod-template-generation": "1",
@@ -162,7 +160,6 @@ def _ordinal(name: str) -> int:
 def _statefulset_pod(owner: Item, spec: Object, name: str, ordinal: int, revision: str) -> Object:
     pod = pod_control.pod_from_template(owner, spec["template"])
     pod["metadata"]["name"] = name
-    pod["metadata"]["generateName"] = f"{owner.name}-"
     pod["metadata"]["labels"] |= {
         "apps.kubernetes.io/pod-index": str(ordinal),
         REVISION_LABEL: revision,
@@ -225,7 +222,6 @@ def reconcile_job(context: ControllerContext, namespace: str, name: str) -> None
     elif not spec.get("suspend"):
         for _ in range(min(int(spec.get("parallelism", 1)), missing) - len(active)):
             new_pod = pod_control.pod_from_template(owner, spec["template"])
-            new_pod["metadata"]["generateName"] = f"{name}-"
             pod_control.create_pod(context, owner, new_pod)
         active = [pod for pod in pod_control.owned_pods(context, owner) if pod.active]
     numbers = {"active": len(active), "succeeded": succeeded, "failed": failed}

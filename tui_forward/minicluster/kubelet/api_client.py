@@ -48,8 +48,8 @@ class ApiClient:
         parts = urlsplit(server)
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 443
-        self._authority = parts.netloc
-        self._agent = agent
+        self._headers = [("Host", parts.netloc), ("User-Agent", agent)]
+        self._headers.append(("Accept", "application/json"))
         self._tls: ssl.SSLContext | None = None
         if parts.scheme == "https":
             self._tls = ssl.create_default_context(cafile=ca)
@@ -115,11 +115,7 @@ class ApiClient:
         content_type: str,
     ) -> tuple[int, bytes]:
         raw = msgspec.json.encode(body) if body is not None else b""
-        headers = [
-            ("Host", self._authority),
-            ("User-Agent", self._agent),
-            ("Accept", "application/json"),
-        ]
+        headers = list(self._headers)
         if body is not None:
             headers += [("Content-Type", content_type), ("Content-Length", str(len(raw)))]
         events: list[h11.Event] = [h11.Request(method=method, target=path, headers=headers)]
@@ -152,22 +148,14 @@ class ApiClient:
     async def watch(self, path: str) -> AsyncIterator[tuple[str, Object]]:
         """Yield (type, object) of each watch event until the server ends the watch.
 
-        Raises:
-            ApiError: An error status, or an ERROR event.
-            TransportError: The connection broke.
+        Raises `ApiError`: an error status or ERROR event; `TransportError`: the connection broke.
         """
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 connection = await self._connect()
-                headers = [
-                    ("Host", self._authority),
-                    ("User-Agent", self._agent),
-                    ("Accept", "application/json"),
-                ]
-                await connection.send(
-                    h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()
-                )
+                request = h11.Request(method="GET", target=path, headers=self._headers)
+                await connection.send(request, h11.EndOfMessage())
                 response = await connection.next_event()
             if not isinstance(response, h11.Response):
                 raise TransportError(f"watch {path}: the server closed the connection")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
+from tui_forward.errors import ApiError, TransportError
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import objects
 from tui_forward.minicluster.kubelet.api_client import ApiClient
 from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.objects import Object
-from tui_forward.minicluster.kubelet.pod_source import PodSource
 from tui_forward.minicluster.kubelet.pod_worker import PodWorker
 from tui_forward.minicluster.kubelet.prober import Prober
 from tui_forward.minicluster.kubelet.runtime_pod import Dependencies
@@ -24,6 +26,76 @@ _RUNTIME_RETRY_S = 0.1
 _RELIST_S = 5.0
 
 _EMBEDDED_RUNTIME = "minicluster"
+_LIST_RETRY_S = (0.05, 2.0)
+
+
+class PodSource:
+    """Reports the pods of the node and their changes."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        node: str,
+        on_change: Callable[[Object], None],
+        on_removal: Callable[[str], None],
+    ) -> None:
+        self._api = api
+        self._query = f"fieldSelector={quote(f'spec.nodeName={node}')}"
+        self._on_change = on_change
+        self._on_removal = on_removal
+        self._uids: set[str] = set()
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """List and watch the pods until canceled."""
+        retry_s = _LIST_RETRY_S[0]
+        while True:
+            version = ""
+            try:
+                version = await self._list()
+                retry_s = _LIST_RETRY_S[0]
+                while True:
+                    version = await self._watch(version)
+            except ApiError as error:
+                if not error.expired:
+                    sys.stderr.write(f"pods: {error}\n")
+            except TransportError as error:
+                sys.stderr.write(f"pods: {error}\n")
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
+            retry_s = min(retry_s * 2, _LIST_RETRY_S[1])
+
+    async def _list(self) -> str:
+        pods = await self._api.request("GET", f"/api/v1/pods?{self._query}")
+        seen = set()
+        for pod in pods.get("items") or ():
+            pod.setdefault("apiVersion", "v1")
+            pod.setdefault("kind", "Pod")
+            seen.add(pod["metadata"]["uid"])
+            self._on_change(pod)
+        for uid in self._uids - seen:
+            self._on_removal(uid)
+        self._uids = seen
+        self.synced.set()
+        return str(pods["metadata"]["resourceVersion"])
+
+    async def _watch(self, version: str) -> str:
+        """Process one watch to its end; return the version to continue from."""
+        path = (
+            f"/api/v1/pods?{self._query}&watch=true&allowWatchBookmarks=true"
+            f"&resourceVersion={version}&timeoutSeconds={random.randint(300, 600)}"
+        )
+        async for kind, pod in self._api.watch(path):
+            version = str(pod["metadata"]["resourceVersion"])
+            if kind == "BOOKMARK":
+                continue
+            uid = pod["metadata"]["uid"]
+            if kind == "DELETED":
+                self._uids.discard(uid)
+                self._on_removal(uid)
+            else:
+                self._uids.add(uid)
+                self._on_change(pod)
+        return version
 
 
 class Kubelet:

@@ -76,16 +76,10 @@ class KubeletServer:
         groups = subject.get("organizationName", [])
         if not set(groups) & set(self._kubelet.config.allowed_groups):
             user = (subject.get("commonName") or [""])[0]
-            verb = {"GET": "get", "HEAD": "get", "POST": "create"}.get(
-                request.method, request.method.lower()
-            )
-            raise RefusalError(
-                encode_response(
-                    403,
-                    f"Forbidden (user={user}, verb={verb}, resource=nodes, "
-                    "subresource(s)=[proxy])\n",
-                )
-            )
+            method = request.method
+            verb = {"HEAD": "get", "POST": "create"}.get(method, method.lower())
+            names = f"user={user}, verb={verb}, resource=nodes, subresource(s)=[proxy]"
+            raise RefusalError(encode_response(403, f"Forbidden ({names})\n"))
 
     async def _route(
         self, connection: SocketConnection, request: HttpRequest, client_ip: str
@@ -150,17 +144,9 @@ class KubeletServer:
         try:
             for sandbox in await self._kubelet.runtime.list_pod_sandboxes():
                 metadata = sandbox.metadata
-                items.append(
-                    {
-                        "metadata": {
-                            "name": metadata.name,
-                            "namespace": metadata.namespace,
-                            "uid": metadata.uid,
-                        },
-                        "spec": {"containers": []},
-                        "status": {},
-                    }
-                )
+                names = {"name": metadata.name, "namespace": metadata.namespace}
+                pod = {"metadata": {**names, "uid": metadata.uid}, "spec": {"containers": []}}
+                items.append({**pod, "status": {}})
         except CriError as error:
             raise RefusalError(encode_response(500, str(error))) from error
         return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}

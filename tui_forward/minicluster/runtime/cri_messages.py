@@ -1,13 +1,18 @@
-"""Conversion of the shim's sandboxes and containers to messages of the CRI."""
+"""Conversion of the shim's sandboxes, containers and their changes to messages of the CRI."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator
 
 from tui_forward.minicluster.cri import api_pb2 as cri
 from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.apps import registry
+from tui_forward.minicluster.runtime.shim_client import ShimClient
+
+_QUEUE_SIZE = 1000
 
 
 def image_id(image: str) -> str:
@@ -73,11 +78,7 @@ def select_sandbox(
 ) -> cri.PodSandbox | None:
     """Return the list entry of a sandbox, None if the filter does not match it."""
     status = sandbox_status(sandbox)
-    if selector.id and not sandbox.id.startswith(selector.id):
-        return None
-    if selector.HasField("state") and selector.state.state != status.state:
-        return None
-    if not _labels_match(selector.label_selector, status.labels):
+    if not _matches(selector, status):
         return None
     return cri.PodSandbox(
         id=sandbox.id,
@@ -94,13 +95,8 @@ def select_container(
 ) -> cri.Container | None:
     """Return the list entry of a container, None if the filter does not match it."""
     status = container_status(container)
-    if selector.id and not container.id.startswith(selector.id):
-        return None
-    if selector.HasField("state") and selector.state.state != status.state:
-        return None
-    if selector.pod_sandbox_id and selector.pod_sandbox_id != container.sandbox_id:
-        return None
-    if not _labels_match(selector.label_selector, status.labels):
+    is_in_sandbox = selector.pod_sandbox_id in ("", container.sandbox_id)
+    if not is_in_sandbox or not _matches(selector, status):
         return None
     return cri.Container(
         id=container.id,
@@ -116,5 +112,62 @@ def select_container(
     )
 
 
-def _labels_match(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in selector.items())
+def _matches(
+    selector: cri.PodSandboxFilter | cri.ContainerFilter,
+    status: cri.PodSandboxStatus | cri.ContainerStatus,
+) -> bool:
+    return (
+        status.id.startswith(selector.id)
+        and (not selector.HasField("state") or selector.state.state == status.state)
+        and all(status.labels.get(key) == value for key, value in selector.label_selector.items())
+    )
+
+
+class ContainerEvents:
+    """Sends changes of the shim's containers to subscribers."""
+
+    def __init__(self, shim: ShimClient) -> None:
+        self._shim = shim
+        self._subscribers: set[asyncio.Queue[cri.ContainerEventResponse]] = set()
+        shim.on_container = self._publish
+
+    async def subscribe(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        """Yield events from now on, without end."""
+        queue: asyncio.Queue[cri.ContainerEventResponse] = asyncio.Queue(_QUEUE_SIZE)
+        self._subscribers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._subscribers.discard(queue)
+
+    def _publish(
+        self, old: shim_protocol.Container | None, new: shim_protocol.Container | None
+    ) -> None:
+        if new is None:
+            kind = cri.CONTAINER_DELETED_EVENT
+        elif old is None:
+            kind = cri.CONTAINER_CREATED_EVENT
+        elif new.finished_at != old.finished_at:
+            kind = cri.CONTAINER_STOPPED_EVENT
+        elif new.started_at != old.started_at:
+            kind = cri.CONTAINER_STARTED_EVENT
+        else:
+            return
+        container = new or old
+        if container is None or not self._subscribers:
+            return
+        sandbox = self._shim.sandboxes.get(container.sandbox_id)
+        event = cri.ContainerEventResponse(
+            container_id=container.id,
+            container_event_type=kind,
+            created_at=time.time_ns(),
+            pod_sandbox_status=sandbox_status(sandbox) if sandbox else None,
+            containers_statuses=[
+                container_status(other) for other in self._shim.containers_of(container.sandbox_id)
+            ],
+        )
+        for queue in self._subscribers:
+            if queue.full():
+                queue.get_nowait()  # subscribers relist periodically and can miss events
+            queue.put_nowait(event)

@@ -21,8 +21,7 @@ from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.runtime import cri_messages, exec_commands, shim_protocol
 from tui_forward.minicluster.runtime.apps import registry
 from tui_forward.minicluster.runtime.config import RuntimeConfig
-from tui_forward.minicluster.runtime.container_events import ContainerEvents
-from tui_forward.minicluster.runtime.cri_messages import image_id
+from tui_forward.minicluster.runtime.cri_messages import ContainerEvents, image_id
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import (

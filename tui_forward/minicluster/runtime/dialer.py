@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from tui_forward.minicluster.runtime import netns, shim_protocol
 from tui_forward.minicluster.runtime.config import DialMode, RuntimeBehavior
 from tui_forward.minicluster.runtime.shim_client import ShimClient
+from tui_forward.minicluster.socket_connection import wait_ready
 from tui_forward.protocol.error_stream import (
     containerd_copy_error,
     containerd_dial_error,
@@ -150,6 +151,7 @@ class Dialer:
         self, sandbox: shim_protocol.Sandbox, family: socket.AddressFamily, port: int
     ) -> socket.socket:
         sock, address = self._open(sandbox, family, port)
+        loop = asyncio.get_running_loop()
         try:
             number = sock.connect_ex(address)
             if number in _IN_PROGRESS:
@@ -158,7 +160,7 @@ class Dialer:
                 number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not number and sock.connect_ex(address) in _IN_PROGRESS:
                     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                        await _wait_writable(sock)
+                        await wait_ready(sock, loop.add_writer, loop.remove_writer)
                     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 raise _os_error(number)
@@ -238,21 +240,6 @@ def kill_helper(helper: asyncio.subprocess.Process) -> None:
     """Kill a helper process."""
     with contextlib.suppress(ProcessLookupError):
         helper.kill()
-
-
-async def _wait_writable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    loop.add_writer(sock, wake)
-    try:
-        await waiter
-    finally:
-        loop.remove_writer(sock)
 
 
 def _os_error(number: int) -> OSError:

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from tui_forward.minicluster.socket_connection import wait_ready
+
 MAX_RECORDS: Final = 20_000
 
 
@@ -144,7 +146,7 @@ class AppConnection:
             try:
                 sent = self.sock.send(view)
             except BlockingIOError:
-                await self._wait_writable()
+                await wait_ready(self.sock, self._loop.add_writer, self._loop.remove_writer)
             else:
                 self.record.sent += sent
                 view = view[sent:]
@@ -169,20 +171,7 @@ class AppConnection:
             count -= size
 
     async def _wait_readable(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self.sock, _set_done, waiter)
-        try:
-            await waiter
-        finally:
-            self._loop.remove_reader(self.sock)
-
-    async def _wait_writable(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self.sock, _set_done, waiter)
-        try:
-            await waiter
-        finally:
-            self._loop.remove_writer(self.sock)
+        await wait_ready(self.sock, self._loop.add_reader, self._loop.remove_reader)
 
     def reset(self) -> None:
         """Close with a reset."""
@@ -200,8 +189,3 @@ class AppConnection:
         if self.record.outcome == "open":
             self.record.outcome = "closed"
         self.sock.close()
-
-
-def _set_done(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -11,8 +11,28 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
-from tui_forward.minicluster.runtime.apps import database, echo, http_site, idle, metrics, toolbox
+from tui_forward.minicluster.runtime.apps import database, echo, http_site, metrics, toolbox
 from tui_forward.minicluster.runtime.apps.context import AppContext
+
+
+async def crash_loop(context: AppContext) -> int:
+    """Exit with `EXIT_CODE` (3) after `LIFE_S` (2) seconds."""
+    life_s = context.get_seconds("LIFE_S", 2.0)
+    context.log("crash-loop: connecting to the payment provider …")
+    context.report_ready()
+    await asyncio.sleep(life_s)
+    context.log("crash-loop: FATAL: no route to payment provider, giving up")
+    return int(context.get_setting("EXIT_CODE", "3"))
+
+
+async def silent(context: AppContext) -> int:
+    """Run without listening on any port."""
+    context.log("silent: working, but not listening on any port")
+    context.report_ready()
+    while True:
+        await asyncio.sleep(60.0)
+        context.log("silent: still working")
+
 
 App = Callable[[AppContext], Awaitable[int]]
 
@@ -21,8 +41,8 @@ APPS: Final[dict[str, App]] = {
     "echo": echo.main,
     "database": database.main,
     "metrics": metrics.main,
-    "crash-loop": idle.crash_loop,
-    "silent": idle.silent,
+    "crash-loop": crash_loop,
+    "silent": silent,
     "toolbox": toolbox.main,
 }
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
 from tui_forward.minicluster.runtime.apps import http
@@ -142,21 +143,11 @@ async def main(context: AppContext) -> int:
     async def page(request: http.Request) -> http.Response:
         return http.Response(body=f"requested {request.target}\n".encode(), close=True)
 
-    services = {
-        7000: echo,
-        7001: sink,
-        7002: source,
-        7003: never_read,
-        7004: reset,
-        7005: slow,
-        7006: late,
-        7007: half_close,
-        7008: hold,
-        COUNTERS_PORT: http.make_handler(counters),
-        7010: reset_later,
-        7011: sink_until_end,
-        8080: http.make_handler(page),
-    }
+    from_7000 = (echo, sink, source, never_read, reset, slow, late, half_close, hold)
+    services: dict[int, Callable[[AppConnection], Awaitable[None]]]
+    services = dict(enumerate(from_7000, 7000))
+    services |= {COUNTERS_PORT: http.make_handler(counters), 8080: http.make_handler(page)}
+    services |= {7010: reset_later, 7011: sink_until_end}
     # The connections that read the counters are not counted.
     uncounted = ConnectionLog()
     for port, service in services.items():
