@@ -1,19 +1,7 @@
 r"""Codecs of the wire protocols, without I/O: bytes in, calls out, bytes to send.
 
-Overview
-========
-
-===========================  ===============================================================
-`upgrade`                    `ClientUpgrade`: one upgrade request and its response
-`upgrade_server`             the server end: `RequestReader`, negotiation, responses
-`portforward`                `TunnelClient`, `ClientStreamPair`: forwarded connections over SPDY
-`portforward_server`         `TunnelServer`, `ServerStreamPair`: the server end
-`error_stream`               error texts: `parse_failure`, and encoders for servers
-`websocket`, `masking`       RFC 6455 frames: `WebSocketConnection`, both sides
-`channels`                   legacy channels: `ChannelsClient`, a tunnel with one pair
-`channels_server`            `ChannelsServer`, `ServerChannel`: the server end
-`spdy`                       SPDY/3.1 itself: `SpdyConnection`, frames, header compression
-===========================  ===============================================================
+`portforward` (SPDY) and `channels` (legacy) forward connections, over `spdy` and `websocket`, once
+`upgrade` has switched protocols. A module named `..._server` is the server end of another.
 
 All connections here have the same shape:
 
@@ -52,17 +40,6 @@ A client, over any byte stream::
         sock.sendmsg(tunnel.data_to_send())
         chunk = sock.recv(262144)
         tunnel.receive_data(chunk) if chunk else tunnel.receive_eof()
-
-A server, after the 101::
-
-    class Handler:                                   # TunnelServerHandler
-        def pair_opened(self, pair): pair.receiver = Dialer(pair)
-        def tunnel_ended(self, error): ...
-
-    tunnel = TunnelServer(Handler())
-    while not tunnel.ended:
-        tunnel.receive_data(sock.recv(262144))
-        sock.sendmsg(tunnel.data_to_send())
 
 For the WebSocket tunnel the bytes of `TunnelClient` travel as the payload of a
 `WebSocketConnection(Side.CLIENT, receiver, binary_only=True)`: its receiver passes

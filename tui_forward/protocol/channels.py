@@ -94,7 +94,42 @@ class ChannelCodec:
         return bytes((channel + ord("0"),)), binascii.b2a_base64(data, newline=False)
 
 
-class ChannelsClient:
+class ChannelsConnection:
+    """One end of a legacy WebSocket: what client and server have in common."""
+
+    __slots__ = ("_codec", "websocket")
+
+    _codec: ChannelCodec
+    websocket: WebSocketConnection
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the WebSocket has ended."""
+        return self.websocket.ended
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """Return the protocol violation that ended the WebSocket, if any."""
+        return self.websocket.error
+
+    def data_to_send(self) -> list[Buffer]:
+        """Return the queued frames; see `SpdyConnection.data_to_send`."""
+        return self.websocket.data_to_send()
+
+    def receive_data(self, chunk: Buffer) -> None:
+        """Process bytes of the WebSocket; see `SpdyConnection.receive_data`."""
+        self.websocket.receive_data(chunk)
+
+    def receive_eof(self) -> None:
+        """Process the end of the transport's data."""
+        self.websocket.receive_eof()
+
+    def message_started(self, opcode: int) -> None:
+        """Start a message."""
+        self._codec.start(opcode)
+
+
+class ChannelsClient(ChannelsConnection):
     """One forwarded connection over one legacy WebSocket.
 
     Has the sending methods of `ClientStreamPair` and the receiving ones of `TunnelClient`.
@@ -102,7 +137,6 @@ class ChannelsClient:
     """
 
     __slots__ = (
-        "_codec",
         "_handler",
         "_opening",
         "_ping_id",
@@ -111,7 +145,6 @@ class ChannelsClient:
         "accepted",
         "closed",
         "port",
-        "websocket",
         "writable",
     )
 
@@ -136,16 +169,6 @@ class ChannelsClient:
         self._text = b""
         self._ping_id = 0
         self.websocket = WebSocketConnection(Side.CLIENT, self, mask=mask)
-
-    @property
-    def ended(self) -> bool:
-        """Return whether the WebSocket has ended."""
-        return self.websocket.ended
-
-    @property
-    def error(self) -> ProtocolError | None:
-        """Return the protocol violation that ended the WebSocket, if any."""
-        return self.websocket.error
 
     def send(self, data: Buffer) -> bool:
         """Queue bytes for the application; return False once this direction has ended.
@@ -193,23 +216,7 @@ class ChannelsClient:
         """Queue a close frame. No receiver is called."""
         self.abort()
 
-    def data_to_send(self) -> list[Buffer]:
-        """Return the queued frames; see `SpdyConnection.data_to_send`."""
-        return self.websocket.data_to_send()
-
-    def receive_data(self, chunk: Buffer) -> None:
-        """Process bytes of the WebSocket; see `SpdyConnection.receive_data`."""
-        self.websocket.receive_data(chunk)
-
-    def receive_eof(self) -> None:
-        """Process the end of the transport's data."""
-        self.websocket.receive_eof()
-
     # Called by the WebSocket. A ProtocolError raised here ends it.
-
-    def message_started(self, opcode: int) -> None:
-        """Start a message."""
-        self._codec.start(opcode)
 
     def payload_received(self, data: memoryview) -> None:
         """Process a piece of a message."""

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.buffers import Buffer
-from tui_forward.protocol.channels import MAX_FRAME_BYTES, ChannelCodec
+from tui_forward.protocol.channels import MAX_FRAME_BYTES, ChannelCodec, ChannelsConnection
 from tui_forward.protocol.masking import Masker, apply_mask
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import WebSocketConnection
@@ -57,14 +57,14 @@ class ServerChannel:
             self.finish()
 
 
-class ChannelsServer:
+class ChannelsServer(ChannelsConnection):
     """Server end of one legacy WebSocket; the port messages are queued immediately.
 
     `ports` are as in the request, repeats included. `base64`: `v4.base64.channel.k8s.io` was
     negotiated. `mask`: see `protocol.masking`.
     """
 
-    __slots__ = ("_codec", "channels", "websocket")
+    __slots__ = ("channels",)
 
     def __init__(
         self, ports: Sequence[int], *, base64: bool = False, mask: Masker = apply_mask
@@ -81,37 +81,11 @@ class ChannelsServer:
             self._send(2 * channel.index, port)
             self._send(2 * channel.index + 1, port)
 
-    @property
-    def ended(self) -> bool:
-        """Return whether the WebSocket has ended."""
-        return self.websocket.ended
-
-    @property
-    def error(self) -> ProtocolError | None:
-        """Return the protocol violation that ended the WebSocket, if any."""
-        return self.websocket.error
-
     def close(self, code: int = 1000) -> None:
         """Queue a close frame. No receiver is called."""
         self.websocket.close(code)
 
-    def data_to_send(self) -> list[Buffer]:
-        """Return the queued frames; see `SpdyConnection.data_to_send`."""
-        return self.websocket.data_to_send()
-
-    def receive_data(self, chunk: Buffer) -> None:
-        """Process bytes of the WebSocket; see `SpdyConnection.receive_data`."""
-        self.websocket.receive_data(chunk)
-
-    def receive_eof(self) -> None:
-        """Process the end of the transport's data."""
-        self.websocket.receive_eof()
-
     # Called by the WebSocket. A ProtocolError raised here ends it.
-
-    def message_started(self, opcode: int) -> None:
-        """Start a message."""
-        self._codec.start(opcode)
 
     def payload_received(self, data: memoryview) -> None:
         """Process a piece of a message; ignore unknown channels."""

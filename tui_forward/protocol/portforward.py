@@ -277,20 +277,12 @@ class _ErrorStreamReceiver:
         self._pair.stream_lost(error)
 
 
-class TunnelClient:
-    """Client end of a tunnel: opens pairs, sends PINGs, processes received bytes.
+class SpdyTunnel:
+    """One end of a tunnel: what client and server have in common."""
 
-    `compressor` is only for tests that compare bytes.
-    """
+    __slots__ = ("spdy",)
 
-    __slots__ = ("_handler", "_next_request_id", "spdy")
-
-    def __init__(
-        self, handler: TunnelHandler, *, compressor: HeaderCompressor | None = None
-    ) -> None:
-        self._handler = handler
-        self._next_request_id = 0
-        self.spdy = SpdyConnection(Side.CLIENT, self, compressor=compressor)
+    spdy: SpdyConnection
 
     @property
     def ended(self) -> bool:
@@ -301,20 +293,6 @@ class TunnelClient:
     def error(self) -> ProtocolError | None:
         """Return the protocol violation that ended the tunnel, if any."""
         return self.spdy.error
-
-    def open(self, port: int, receiver: StreamPairReceiver) -> ClientStreamPair:
-        """Open a connection to a port of the pod and queue both SYN_STREAMs.
-
-        Data may be sent immediately; it goes out in the same write. TransportError: the tunnel has
-        ended, or has used up its stream ids.
-        """
-        pair = ClientStreamPair(self.spdy, port, self._next_request_id, receiver)
-        self._next_request_id += 1
-        return pair
-
-    def send_ping(self) -> int:
-        """Queue a PING and return its id; 0 if the tunnel has ended."""
-        return self.spdy.send_ping()
 
     def close(self) -> None:
         """Queue RST CANCEL for every open stream, then GOAWAY. No receiver is called."""
@@ -331,6 +309,36 @@ class TunnelClient:
     def receive_eof(self) -> None:
         """Process the end of the transport's data."""
         self.spdy.receive_eof()
+
+
+class TunnelClient(SpdyTunnel):
+    """Client end of a tunnel: opens pairs, sends PINGs, processes received bytes.
+
+    `compressor` is only for tests that compare bytes.
+    """
+
+    __slots__ = ("_handler", "_next_request_id")
+
+    def __init__(
+        self, handler: TunnelHandler, *, compressor: HeaderCompressor | None = None
+    ) -> None:
+        self._handler = handler
+        self._next_request_id = 0
+        self.spdy = SpdyConnection(Side.CLIENT, self, compressor=compressor)
+
+    def open(self, port: int, receiver: StreamPairReceiver) -> ClientStreamPair:
+        """Open a connection to a port of the pod and queue both SYN_STREAMs.
+
+        Data may be sent immediately; it goes out in the same write. TransportError: the tunnel has
+        ended, or has used up its stream ids.
+        """
+        pair = ClientStreamPair(self.spdy, port, self._next_request_id, receiver)
+        self._next_request_id += 1
+        return pair
+
+    def send_ping(self) -> int:
+        """Queue a PING and return its id; 0 if the tunnel has ended."""
+        return self.spdy.send_ping()
 
     def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:  # noqa: ARG002
         """Refuse the stream: servers do not open streams."""

@@ -21,6 +21,7 @@ from tui_forward.protocol.portforward import (
     STREAM_TYPE,
     TYPE_DATA,
     TYPE_ERROR,
+    SpdyTunnel,
 )
 from tui_forward.protocol.spdy import HeaderCompressor, Headers, Side, SpdyConnection, SpdyStream
 
@@ -207,7 +208,7 @@ class ServerStreamPair:
                 self.receiver.eof_received()
 
 
-class TunnelServer:
+class TunnelServer(SpdyTunnel):
     """Server end of a tunnel.
 
     Call `expire` when `deadline` is reached: streams without a partner time out. `name` stands in
@@ -215,7 +216,7 @@ class TunnelServer:
     only for tests that compare bytes.
     """
 
-    __slots__ = ("_clock", "_handler", "_name", "_pair_timeout_s", "_waiting", "spdy")
+    __slots__ = ("_clock", "_handler", "_name", "_pair_timeout_s", "_waiting")
 
     def __init__(
         self,
@@ -236,16 +237,6 @@ class TunnelServer:
         self.spdy = SpdyConnection(Side.SERVER, self, compressor=compressor)
 
     @property
-    def ended(self) -> bool:
-        """Return whether the tunnel has ended."""
-        return self.spdy.ended
-
-    @property
-    def error(self) -> ProtocolError | None:
-        """Return the protocol violation that ended the tunnel, if any."""
-        return self.spdy.error
-
-    @property
     def deadline(self) -> float | None:
         """Return when to call `expire`, by the clock; None if no stream waits."""
         for deadline, _ in self._waiting.values():
@@ -261,22 +252,6 @@ class TunnelServer:
             pair._print_error(  # noqa: SLF001
                 f"(conn={self._name}, request={request_id}) timed out waiting for streams"
             )
-
-    def close(self) -> None:
-        """Queue RST CANCEL for every open stream, then GOAWAY. No receiver is called."""
-        self.spdy.close()
-
-    def data_to_send(self) -> list[Buffer]:
-        """Return the queued frames; see `SpdyConnection.data_to_send`."""
-        return self.spdy.data_to_send()
-
-    def receive_data(self, chunk: Buffer) -> None:
-        """Process bytes of the tunnel; see `SpdyConnection.receive_data`."""
-        self.spdy.receive_data(chunk)
-
-    def receive_eof(self) -> None:
-        """Process the end of the transport's data."""
-        self.spdy.receive_eof()
 
     def stream_opened(self, stream: SpdyStream, headers: Headers) -> None:
         """Check a new stream and find its partner."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.access.endpoints import make_endpoint
+from tui_forward.kube.access.tls import create_client_context
 from tui_forward.kube.auth.credentials import (
     ClientCertificate,
     CredentialProvider,
@@ -15,11 +16,17 @@ from tui_forward.kube.auth.credentials import (
     CredentialSource,
     HeaderList,
 )
-from tui_forward.kube.kubeconfig.loader import ResolvedContext
+from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
+from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.blocking_call import run_in_thread
+
+_SUCCESSORS = {
+    "azure": "kubelogin (`kubelogin convert-kubeconfig`)",
+    "openstack": "client-keystone-auth",
+}
 
 
 class RequestAuth(NamedTuple):
@@ -138,23 +145,71 @@ class ClusterAccess:
                 cluster = source.resolved.cluster
                 # Certificates are read from files and parsed.
                 self._endpoint = await run_in_thread(
-                    lambda: make_endpoint(cluster, credentials.certificate, self._source.environ),
+                    lambda: _make_endpoint(cluster, credentials.certificate, self._source.environ),
                     name="TLS settings",
                 )
                 self._endpoint_key = key
             return self._endpoint
 
 
+def _make_endpoint(
+    cluster: ClusterEntry, certificate: ClientCertificate | None, environ: Mapping[str, str]
+) -> Endpoint:
+    """Return the endpoint of a cluster, with its trust and a client certificate. Reads files."""
+    origin = f'cluster "{cluster.name}"'
+    hint = f"Correct `server` in {cluster.source or 'the kubeconfig'}"
+    server = cluster.server
+    if not server:
+        raise ConfigError(f"{origin} has no server address", hint=hint)
+    if "://" not in server:
+        # client-go: TLS if anything about TLS is configured, else plain http.
+        has_tls = cluster.insecure or cluster.ca_data or cluster.ca_file or certificate
+        server = f"{'https' if has_tls else 'http'}://{server}"
+    try:
+        parts = urlsplit(server)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        host = parts.hostname
+    except ValueError:
+        raise ConfigError(f"the server address of {origin} is not a valid URL", hint=hint) from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigError(
+            f"the server address of {origin} is not an http:// or https:// URL", hint=hint
+        )
+    secure = parts.scheme == "https"
+    return Endpoint(
+        host=host,
+        port=port,
+        tls=create_client_context(cluster, certificate) if secure else None,
+        server_hostname=cluster.tls_server_name or None if secure else None,
+        path_prefix=parts.path.rstrip("/"),
+        proxy=select_proxy(
+            host, port, tls=secure, proxy_url=cluster.proxy_url, environ=environ, origin=origin
+        ),
+    )
+
+
 def _make_provider(
     resolved: ResolvedContext, source: KubeconfigSource
 ) -> CredentialProvider | None:
     """Return the provider of credentials that are not in the kubeconfig itself."""
-    if resolved.user.exec is not None:
+    user = resolved.user
+    if user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
-        return ExecPlugin(resolved.user.exec, resolved.cluster, source.environ)
-    if resolved.user.auth_provider is not None:
-        from tui_forward.kube.auth.auth_providers import make_provider
+        return ExecPlugin(user.exec, resolved.cluster, source.environ)
+    entry = user.auth_provider
+    if entry is None:
+        return None
+    if entry.name == "oidc":
+        from tui_forward.kube.auth.oidc import OidcProvider
 
-        return make_provider(resolved.user, source.environ)
-    return None
+        return OidcProvider(user, source.environ)
+    if entry.name == "gcp":
+        from tui_forward.kube.auth.gcp import GcpProvider
+
+        return GcpProvider(entry, source.environ)
+    successor = _SUCCESSORS.get(entry.name, "an exec plugin")
+    raise AuthError(
+        f'the auth-provider "{entry.name}" of user "{user.name}" is not supported',
+        hint=f"kubectl no longer supports it either: change the kubeconfig to {successor}",
+    )

@@ -3,6 +3,9 @@
 Follows client-go `plugin/pkg/client/auth/oidc`: discovery, the refresh grant, and new tokens
 written back to the kubeconfig, as in kubectl (identity providers may accept each refresh token
 only once).
+
+`kubernetes.aio` refreshes OIDC tokens without verifying the identity provider's certificate
+unless the kubeconfig pins one, and so would disclose the refresh token to a man in the middle.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ from __future__ import annotations
 from tui_forward.protocol.spdy.connection import ConnectionHandler, Side, SpdyConnection
 from tui_forward.protocol.spdy.frames import GoawayStatus, ResetStatus
 from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
-from tui_forward.protocol.spdy.receivers import StreamReceiver
-from tui_forward.protocol.spdy.stream import SpdyStream
+from tui_forward.protocol.spdy.stream import SpdyStream, StreamReceiver
 
 __all__ = [
     "ConnectionHandler",

@@ -39,8 +39,7 @@ from tui_forward.protocol.spdy.frames import (
     unpack_head,
 )
 from tui_forward.protocol.spdy.headers import HeaderCompressor, HeaderDecompressor, Headers
-from tui_forward.protocol.spdy.receivers import NULL_RECEIVER, StreamReceiver
-from tui_forward.protocol.spdy.stream import SpdyStream
+from tui_forward.protocol.spdy.stream import NULL_RECEIVER, SpdyStream, StreamReceiver
 
 MAX_STREAMS: Final = 65_536
 """Open streams per peer; more are refused. spdystream has no limit."""
