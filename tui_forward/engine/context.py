@@ -32,25 +32,11 @@ class ClusterProvider(Protocol):
 class EngineContext(Protocol):
     """What the engine provides to each of its forwards."""
 
-    @property
-    def clusters(self) -> ClusterProvider:
-        """Return the access to API servers and pods."""
-
-    @property
-    def limits(self) -> Limits:
-        """Return the bounds of the data path."""
-
-    @property
-    def transport_cache(self) -> TransportCache:
-        """Return which transport worked for which cluster."""
-
-    @property
-    def process_lookup(self) -> ClientProcessLookup:
-        """Return the look-up of client processes."""
-
-    @property
-    def inherited_sockets(self) -> InheritedSockets:
-        """Return the unclaimed listening sockets of the process before."""
+    clusters: ClusterProvider
+    limits: Limits
+    transport_cache: TransportCache
+    process_lookup: ClientProcessLookup
+    inherited_sockets: InheritedSockets  # the unclaimed ones of the process before
 
     def next_connection_id(self) -> int:
         """Return a number that no other connection of the session has."""

@@ -59,19 +59,20 @@ class Engine:
         limits: Limits | None = None,
         monitor_system: bool = True,
     ) -> None:
-        self._clusters = clusters
-        self._limits = limits if limits is not None else Limits()
-        self._transport_cache = TransportCache()
-        self._process_lookup = ClientProcessLookup()
+        self.clusters = clusters
+        self.limits = limits if limits is not None else Limits()
+        self.transport_cache = TransportCache()
+        self.process_lookup = ClientProcessLookup()
         self._events = EventLog()
         self._forwards: dict[str, ActiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._latest_number = 0
         self._inheritance = SocketInheritance()
+        self.inherited_sockets = self._inheritance.sockets
         self._connection_ids = itertools.count(1)
         self._totals = SessionTotals()
         self._histories = TrafficHistories()
-        self._version = 0
+        self.version = 0  # grows with every change, except for counters and rates
         self._closed = False
         self._tasks = [
             spawn_restarting(HeapTrimmer(self._heap_activity).run, name="heap trimmer"),
@@ -147,7 +148,7 @@ class Engine:
 
     def retry_waiting(self, reason: str) -> None:
         """End all back-offs and check all tunnels, after a change of the system."""
-        self._clusters.refresh()
+        self.clusters.refresh()
         for forward in self._forwards.values():
             forward.retry_if_waiting(reason)
 
@@ -166,7 +167,7 @@ class Engine:
                 _log.error("a forward did not stop in order", exc_info=result)
         await asyncio.gather(*self._stopping.values(), return_exceptions=True)
         self._forwards.clear()
-        await self._process_lookup.close()
+        await self.process_lookup.close()
         self._events.close()
 
     # -------------------------------------------------------- Handover to another process
@@ -199,11 +200,6 @@ class Engine:
                 await asyncio.sleep(_DRAIN_CHECK_INTERVAL_S)
 
     # ------------------------------------------------------------------------------ State
-
-    @property
-    def version(self) -> int:
-        """A number that grows with every change, except for counters and rates."""
-        return self._version
 
     @property
     def blocked(self) -> bool:
@@ -275,31 +271,6 @@ class Engine:
 
     # -------------------------------------------------------------------- `EngineContext`
 
-    @property
-    def clusters(self) -> ClusterProvider:
-        """See `EngineContext`."""
-        return self._clusters
-
-    @property
-    def limits(self) -> Limits:
-        """See `EngineContext`."""
-        return self._limits
-
-    @property
-    def transport_cache(self) -> TransportCache:
-        """See `EngineContext`."""
-        return self._transport_cache
-
-    @property
-    def process_lookup(self) -> ClientProcessLookup:
-        """See `EngineContext`."""
-        return self._process_lookup
-
-    @property
-    def inherited_sockets(self) -> InheritedSockets:
-        """See `EngineContext`."""
-        return self._inheritance.sockets
-
     def next_connection_id(self) -> int:
         """See `EngineContext`."""
         return next(self._connection_ids)
@@ -310,7 +281,7 @@ class Engine:
 
     def changed(self) -> None:
         """See `EngineContext`."""
-        self._version += 1
+        self.version += 1
 
     def became_ready(self, context: str) -> None:
         """See `EngineContext`."""

@@ -28,11 +28,6 @@ class EventLog:
         self._appended = asyncio.Event()
         self._closed = False
 
-    @property
-    def sequence(self) -> int:
-        """The number of the latest event."""
-        return self._sequence
-
     def append(self, event: Event) -> None:
         """Append an event with the next number, and wake the readers."""
         self._sequence += 1

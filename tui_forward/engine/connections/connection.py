@@ -70,20 +70,23 @@ class LocalConnection:
             sock,
             counters=owner.counters,
             limits=limits,
-            on_eof=self._client_eof_received,
+            on_eof=lambda: self._advance(Input.CLIENT_EOF),
             on_reset=self._client_reset,
         )
         self._download = Download(
             sock,
             counters=owner.counters,
             on_data=self._pod_data_received,
-            on_drained=self._delivered,
+            on_drained=lambda: self._advance(Input.DELIVERED),
             on_broken=self._client_closed,
         )
         # The channel calls the download itself: this is the path of every chunk.
         self.data_received = self._download.data_received
         self._half_close = HalfCloseTimer(
-            sock, half_close_timeout_s, on_due=self._eof_due, on_unanswered=self._eof_unanswered
+            sock,
+            half_close_timeout_s,
+            on_due=lambda: self._advance(Input.EOF_DUE),
+            on_unanswered=self._eof_unanswered,
         )
         self._monitor = ClientMonitor(sock, self._upload, on_left=self._end)
         self._queue = QueueWait(queue_timeout_s, self._monitor)
@@ -239,9 +242,6 @@ class LocalConnection:
         else:
             self._download.reports_data = False
 
-    def _client_eof_received(self) -> None:
-        self._advance(Input.CLIENT_EOF)
-
     def _client_reset(self) -> None:
         self._end(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), reset=True)
 
@@ -252,14 +252,8 @@ class LocalConnection:
         self._hold_timer = None
         self._advance(Input.HOLD_EXPIRED)
 
-    def _eof_due(self) -> None:
-        self._advance(Input.EOF_DUE)
-
     def _eof_unanswered(self) -> None:
         self._end(Reason(code=ReasonCode.CONNECTION_HALF_CLOSE_TIMEOUT), reset=False)
-
-    def _delivered(self) -> None:
-        self._advance(Input.DELIVERED)
 
     # ------------------------------------------------------------ transitions, actions
 

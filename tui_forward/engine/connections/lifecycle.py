@@ -15,36 +15,26 @@ from tui_forward.model import ConnectionState
 class State(Enum):
     """States of a connection; `PUBLIC_STATES` has what is shown of them."""
 
-    QUEUED = auto()
-    """No channel: waits for a tunnel, or for the retry of a refused connection."""
+    QUEUED = auto()  # no channel: waits for a tunnel, or for the retry of a refused connection
     HELD = auto()
     """The channel is open; the client's data is held back until a refusal would be here."""
-    OPEN = auto()
-    """Data flows in both directions."""
+    OPEN = auto()  # data flows in both directions
     HALF_CLOSED = auto()
     """The client sent its FIN, which is held back as long as the pod may answer."""
-    EOF_SENT = auto()
-    """The FIN was passed on; the pod has to end the connection."""
-    POD_ENDED = auto()
-    """The pod sends no more; whether that is a failure is still to come."""
-    POD_ENDED_AFTER_EOF = auto()
-    """The same, after the client's FIN was passed on."""
-    DRAINING = auto()
-    """The channel is closed; buffered data is written to the client."""
-    DRAINING_FAILED = auto()
-    """The same, after a failure."""
-    FAILED = auto()
-    """The channel failed and its data is delivered: to be retried or given up."""
-    CLOSED = auto()
-    """The socket is closed. Final."""
+    EOF_SENT = auto()  # the FIN was passed on; the pod has to end the connection
+    POD_ENDED = auto()  # the pod sends no more; whether that is a failure is still to come
+    POD_ENDED_AFTER_EOF = auto()  # the same, after the client's FIN was passed on
+    DRAINING = auto()  # the channel is closed; buffered data is written to the client
+    DRAINING_FAILED = auto()  # the same, after a failure
+    FAILED = auto()  # the channel failed and its data is delivered: to be retried or given up
+    CLOSED = auto()  # the socket is closed. Final
 
 
 class Input(Enum):
     """Events of a connection."""
 
     CHANNEL_OPENED = auto()
-    CHANNEL_HELD = auto()
-    """The channel is open, but data should not be sent yet."""
+    CHANNEL_HELD = auto()  # the channel is open, but data should not be sent yet
     HOLD_EXPIRED = auto()
     CLIENT_EOF = auto()
     EOF_DUE = auto()
@@ -53,11 +43,9 @@ class Input(Enum):
     CHANNEL_CLOSED = auto()
     CHANNEL_FAILED = auto()
     TUNNEL_LOST = auto()
-    DELIVERED = auto()
-    """The client's socket took everything that was buffered."""
+    DELIVERED = auto()  # the client's socket took everything that was buffered
     RETRY = auto()
-    ENDED = auto()
-    """An error, an abort or a time limit ends the connection."""
+    ENDED = auto()  # an error, an abort or a time limit ends the connection
 
 
 class Action(Enum):
@@ -69,14 +57,10 @@ class Action(Enum):
     STOP_UPLOAD = auto()
     HOLD_EOF = auto()
     SEND_EOF = auto()
-    DELIVER = auto()
-    """Deliver what is buffered, then input `DELIVERED`."""
-    FINISH = auto()
-    """Close the socket in order: both sides ended."""
-    REPORT_FAILURE = auto()
-    """Wake `run`, which retries or gives up."""
-    RELEASE = auto()
-    """Close the socket with the reason given to the input."""
+    DELIVER = auto()  # deliver what is buffered, then input `DELIVERED`
+    FINISH = auto()  # close the socket in order: both sides ended
+    REPORT_FAILURE = auto()  # wake `run`, which retries or gives up
+    RELEASE = auto()  # close the socket with the reason given to the input
 
 
 _CHANNEL_FAILURES: Final = (Input.CHANNEL_FAILED, Input.TUNNEL_LOST)
@@ -117,17 +101,10 @@ TRANSITIONS: Final[dict[tuple[State, Input], tuple[Action, State]]] = {
 }
 """All transitions that do something; any other input leaves the state as it is."""
 
-PUBLIC_STATES: Final = {
+PUBLIC_STATES: Final = dict.fromkeys(State, ConnectionState.CLOSING) | {
     State.QUEUED: ConnectionState.QUEUED,
     State.HELD: ConnectionState.OPEN,
     State.OPEN: ConnectionState.OPEN,
-    State.HALF_CLOSED: ConnectionState.CLOSING,
-    State.EOF_SENT: ConnectionState.CLOSING,
-    State.POD_ENDED: ConnectionState.CLOSING,
-    State.POD_ENDED_AFTER_EOF: ConnectionState.CLOSING,
-    State.DRAINING: ConnectionState.CLOSING,
-    State.DRAINING_FAILED: ConnectionState.CLOSING,
-    State.FAILED: ConnectionState.CLOSING,
     State.CLOSED: ConnectionState.CLOSED,
 }
 

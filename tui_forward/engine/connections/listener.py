@@ -18,17 +18,8 @@ _EXHAUSTED_PAUSE_S = 0.25
 
 # accept(2): errors that belong to the connection that was to be accepted, not to the listener.
 _CONNECTION_ERRORS = frozenset(
-    {
-        errno.ECONNABORTED,
-        errno.EPROTO,
-        errno.EPERM,
-        errno.EINTR,
-        errno.ENETDOWN,
-        errno.EHOSTUNREACH,
-        errno.EOPNOTSUPP,
-        errno.ENETUNREACH,
-        errno.ETIMEDOUT,
-    }
+    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ENETDOWN}
+    | {errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT}
 )
 
 

@@ -12,13 +12,9 @@ from tui_forward.errors import ForwardError
 class ConnectionOwner(Protocol):
     """What a connection needs of the forward it belongs to."""
 
-    @property
-    def counters(self) -> ForwardCounters:
-        """Return the forward's totals.
-
-        The connection adds the bytes, and one to `connections_failed` when it fails; the
-        forward counts open and total.
-        """
+    # The connection adds the bytes, and one to `connections_failed` when it fails; the forward
+    # counts open and total.
+    counters: ForwardCounters
 
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.

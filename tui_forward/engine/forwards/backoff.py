@@ -36,14 +36,9 @@ class Backoff:
         self._longest_s = longest_s
         self._stable_s = stable_s
         self._draw = draw
-        self._failures = 0
+        self.failures = 0  # since the last success that lasted
         self._started_at: float | None = None
         self._succeeded_at: float | None = None
-
-    @property
-    def failures(self) -> int:
-        """Return the number of failures since the last success that lasted."""
-        return self._failures
 
     def succeeded(self, now: float) -> None:
         """Record a success at `now` (monotonic seconds)."""
@@ -58,12 +53,12 @@ class Backoff:
         """
         succeeded_at, self._succeeded_at = self._succeeded_at, None
         if succeeded_at is not None and now - succeeded_at >= self._stable_s:
-            self._failures = 0
+            self.failures = 0
             self._started_at = now
             return 0.0
         if self._started_at is None:
             self._started_at = now
-        self._failures += 1
+        self.failures += 1
         return self._draw() * self.bound_s(now, competitors=competitors)
 
     def bound_s(self, now: float, *, competitors: int = 1) -> float:
@@ -76,6 +71,6 @@ class Backoff:
 
     def reset(self) -> None:
         """Restart with short delays, after a change of the network or the credentials."""
-        self._failures = 0
+        self.failures = 0
         self._started_at = None
         self._succeeded_at = None

@@ -35,7 +35,7 @@ class ConnectionQueue:
         self._recorder = recorder
         self._on_queued = on_queued
         self._on_sandbox_gone = on_sandbox_gone
-        self._counters = ForwardCounters()
+        self.counters = ForwardCounters()
         self._pool: TunnelPool | None = None
         self._admitted = asyncio.Event()
         self._failure: Reason | None = None
@@ -45,11 +45,6 @@ class ConnectionQueue:
         self._last_refusal = -math.inf
         self._retry_event = asyncio.Event()
         self.queued = 0
-
-    @property
-    def counters(self) -> ForwardCounters:
-        """Return the totals of the forward."""
-        return self._counters
 
     # For the forward ------------------------------------------------------------------
 
@@ -132,7 +127,7 @@ class ConnectionQueue:
         self._last_refusal = now
         if not self._is_pod_ready:
             return False
-        return not self._counters.bytes_from_pod or now - self._first_refusal > _REFUSAL_GRACE_S
+        return not self.counters.bytes_from_pod or now - self._first_refusal > _REFUSAL_GRACE_S
 
     async def wait_for_retry(self) -> None:
         """Wait until something has changed that makes a retry worthwhile."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tui_forward import reasons
 from tui_forward.model import BlockedBy, ForwardState, Reason, ReasonCode
@@ -61,33 +62,28 @@ INITIAL = Status(STARTING, Reason(code=ReasonCode.FORWARD_STARTING))
 
 
 @dataclass(frozen=True, slots=True)
-class ListenerBlocked:
-    """The local port cannot be opened; it is retried automatically."""
-
+class _WithReason:
     reason: Reason
+
+
+class ListenerBlocked(_WithReason):
+    """The local port cannot be opened; it is retried automatically."""
 
 
 @dataclass(frozen=True, slots=True)
-class PodMissing:
+class PodMissing(_WithReason):
     """The target has no usable pod now."""
 
-    reason: Reason
     # Why the previous pod cannot be used, where `reason` does not name that pod.
     lost: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PodMoved:
+class PodMoved(_WithReason):
     """The target resolves to another pod than the one the tunnel goes to."""
 
-    reason: Reason
 
-
-@dataclass(frozen=True, slots=True)
-class DialStarted:
+class DialStarted(_WithReason):
     """A tunnel is being opened."""
-
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +94,12 @@ class DialFailed:
     retry_at: float | None  # epoch seconds of the next attempt
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelUp:
+class TunnelUp(_WithReason):
     """A tunnel is upgraded and has answered."""
 
-    reason: Reason
 
-
-@dataclass(frozen=True, slots=True)
-class TunnelLost:
+class TunnelLost(_WithReason):
     """The last tunnel is gone, or does not answer."""
-
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +120,8 @@ class Resumed:
     """The user resumed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(_WithReason):
     """It has ended."""
-
-    reason: Reason
 
 
 Input = (
@@ -154,7 +141,8 @@ Input = (
 
 # ---------------------------------------------------------------------------------- Rules
 
-Rule = Callable[[Status, Input], Status]
+# The keys of the table select the rule by the type of the input.
+Rule = Callable[[Status, Any], Status]
 
 
 def _enter(status: Status, state: ForwardState, reason: Reason) -> Status:
@@ -169,13 +157,11 @@ def _keep(status: Status, _: Input) -> Status:
     return status
 
 
-def _block_listener(status: Status, event: Input) -> Status:
-    assert isinstance(event, ListenerBlocked)
+def _block_listener(status: Status, event: ListenerBlocked) -> Status:
     return _enter(status, BLOCKED, event.reason)
 
 
-def _miss_pod(status: Status, event: Input) -> Status:
-    assert isinstance(event, PodMissing)
+def _miss_pod(status: Status, event: PodMissing) -> Status:
     if reasons.blocked_by(event.reason) is not None:
         return _enter(status, BLOCKED, event.reason)
     if status.was_ready:
@@ -184,19 +170,16 @@ def _miss_pod(status: Status, event: Input) -> Status:
     return _enter(status, STARTING if resolving else WAITING, event.reason)
 
 
-def _miss_pod_while_ready(status: Status, event: Input) -> Status:
+def _miss_pod_while_ready(status: Status, event: PodMissing) -> Status:
     # The missing pod is itself the reason why the forward is not ready any more.
-    assert isinstance(event, PodMissing)
     return _miss_pod(replace(status, lost=event.lost), event)
 
 
-def _lose_tunnel(status: Status, event: Input) -> Status:
-    assert isinstance(event, TunnelLost | PodMoved)
+def _lose_tunnel(status: Status, event: TunnelLost | PodMoved) -> Status:
     return _enter(replace(status, lost=event.reason), RECONNECTING, event.reason)
 
 
-def _start_dial(status: Status, event: Input) -> Status:
-    assert isinstance(event, DialStarted)
+def _start_dial(status: Status, event: DialStarted) -> Status:
     if status.retry_at is not None and status.dialing == event.reason:
         # A repeated attempt: why the last one failed is more useful, and a text that changes
         # a dozen times a second cannot be read.
@@ -208,8 +191,7 @@ def _start_dial(status: Status, event: Input) -> Status:
     return replace(dialing, dialing=event.reason)
 
 
-def _fail_dial(status: Status, event: Input) -> Status:
-    assert isinstance(event, DialFailed)
+def _fail_dial(status: Status, event: DialFailed) -> Status:
     if reasons.blocked_by(event.reason) is not None:
         failed = _enter(status, BLOCKED, event.reason)
     elif status.was_ready:
@@ -219,13 +201,11 @@ def _fail_dial(status: Status, event: Input) -> Status:
     return replace(failed, retry_at=event.retry_at, dialing=status.dialing)
 
 
-def _become_ready(status: Status, event: Input) -> Status:
-    assert isinstance(event, TunnelUp)
+def _become_ready(status: Status, event: TunnelUp) -> Status:
     return replace(_enter(status, READY, event.reason), was_ready=True, lost=None)
 
 
-def _fail(status: Status, event: Input) -> Status:
-    assert isinstance(event, Failed)
+def _fail(status: Status, event: Failed) -> Status:
     state = RECONNECTING if status.was_ready else STARTING
     return replace(_enter(status, state, event.reason), lost=None, retry_at=event.retry_at)
 
@@ -241,8 +221,7 @@ def _resume_if_paused(status: Status, _: Input) -> Status:
     return _enter(status, STARTING, Reason(code=ReasonCode.FORWARD_RESUMING))
 
 
-def _stop(status: Status, event: Input) -> Status:
-    assert isinstance(event, Stopped)
+def _stop(status: Status, event: Stopped) -> Status:
     return _enter(status, STOPPED, event.reason)
 
 

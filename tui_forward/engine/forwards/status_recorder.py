@@ -50,7 +50,7 @@ class StatusRecorder:
         self._on_state = on_state
         self._log = ForwardLogger(_log, forward_id, spec.target.context)
         self._timeline = Timeline()
-        self._outage: Outage | None = None
+        self.outage: Outage | None = None  # the one that is not settled yet
         self.status = state_machine.INITIAL
         self.since = self.started_at = time.time()
         self.last_event = ""
@@ -61,15 +61,10 @@ class StatusRecorder:
         """Return the timeline, oldest entry first."""
         return self._timeline.entries
 
-    @property
-    def outage(self) -> Outage | None:
-        """Return the outage that is not settled yet, if any."""
-        return self._outage
-
     def begin(self, text: str) -> None:
         """Record that the forward starts, or resumes after a pause."""
         self.record(TimelineKind.STATE, text)
-        self._outage = Outage(time.monotonic(), first=True)
+        self.outage = Outage(time.monotonic(), first=True)
 
     def advance(self, event: state_machine.Input) -> None:
         """Feed the state machine, and publish the status if it has changed."""
@@ -95,19 +90,19 @@ class StatusRecorder:
     def _moved(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY and after is not ForwardState.STOPPED:
             self.last_event = reason_text(self.status.reason)
-            self._outage = Outage(time.monotonic())
+            self.outage = Outage(time.monotonic())
         if after is ForwardState.STOPPED:
-            self._outage = None
+            self.outage = None
         self._on_state(before, after)
-        if after is ForwardState.READY and self._outage is not None:
-            self._outage.ended = time.monotonic()
-            self.finish_outage(self._outage)
+        if after is ForwardState.READY and self.outage is not None:
+            self.outage.ended = time.monotonic()
+            self.finish_outage(self.outage)
 
     def finish_outage(self, outage: Outage) -> None:
         """Record the length of an outage once all connections it queued are settled."""
-        if outage is not self._outage or not outage.settled:
+        if outage is not self.outage or not outage.settled:
             return
-        self._outage = None
+        self.outage = None
         text = outage.summary(time.monotonic())
         self.record(TimelineKind.NOTE, text)
         if not outage.first:

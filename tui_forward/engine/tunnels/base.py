@@ -47,6 +47,8 @@ class ChannelHandler(Protocol):
 class Channel(ABC):
     """One forwarded connection inside a tunnel."""
 
+    budget: BufferBudget  # memory and disk for bytes that the local reader has not taken
+
     @property
     @abstractmethod
     def acknowledged(self) -> bool:
@@ -73,11 +75,6 @@ class Channel(ABC):
     def abort(self) -> None:
         """End it at once; the handler is not called again. Idempotent."""
 
-    @property
-    @abstractmethod
-    def budget(self) -> BufferBudget:
-        """Memory and disk for bytes that the local reader has not taken."""
-
     @abstractmethod
     def set_buffered(self, size: int) -> None:
         """Record that the handler buffers `size` bytes for a slow local reader.
@@ -93,9 +90,7 @@ class Channel(ABC):
 class TunnelOwner(Protocol):
     """Receiver of a tunnel's events: the pool. Called synchronously; must not raise."""
 
-    @property
-    def budget(self) -> BufferBudget:
-        """Memory and disk for the bytes of slow readers, shared by all tunnels of the forward."""
+    budget: BufferBudget  # for the bytes of slow readers, shared by all tunnels of the forward
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """Process a change of load, stall or round trip."""
@@ -110,7 +105,7 @@ class TunnelOwner(Protocol):
 class Tunnel(ABC):
     """One connection to a pod's port through the API server."""
 
-    transport: TransportChoice  # its transport
+    transport: TransportChoice
     round_trip_s: float | None = None  # the latest measurement, None before the first
     opened: int = 0  # how many channels it has carried
     load: int = 0  # open channels, except those that were marked half closed
@@ -118,10 +113,12 @@ class Tunnel(ABC):
     refused_at: float = -math.inf
     last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
 
+    _ended: bool = False
+
     @property
-    @abstractmethod
     def up(self) -> bool:
         """Whether it can carry a channel."""
+        return not self._ended
 
     @property
     @abstractmethod
@@ -134,14 +131,14 @@ class Tunnel(ABC):
         """Whether a new channel would wait behind an old one."""
 
     @property
-    @abstractmethod
     def suspect(self) -> bool:
         """Whether part of the server's end has not answered for longer than usual."""
+        return False
 
     @property
-    @abstractmethod
     def stuck(self) -> bool:
         """Whether part of the server's end has stopped for good, with no channel open."""
+        return False
 
     @abstractmethod
     def open(self, handler: ChannelHandler) -> Channel:

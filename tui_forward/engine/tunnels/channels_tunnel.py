@@ -12,7 +12,6 @@ from dataclasses import replace
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
-from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.channels import ChannelsClient
@@ -28,6 +27,7 @@ class LegacyChannel(Channel):
     def __init__(self, tunnel: ChannelsTunnel, handler: ChannelHandler, port: int) -> None:
         self._tunnel = tunnel
         self._handler = handler
+        self.budget = tunnel.budget
         self.opened_at = asyncio.get_running_loop().time()  # when it was opened, in the loop's time
         self.ended = False  # no more events follow
         self.client = ChannelsClient(port, self, tunnel)  # the codec
@@ -41,11 +41,6 @@ class LegacyChannel(Channel):
     def writable(self) -> bool:
         """See `Channel`."""
         return not self._tunnel.write_paused
-
-    @property
-    def budget(self) -> BufferBudget:
-        """See `Channel`."""
-        return self._tunnel.budget
 
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
@@ -125,6 +120,7 @@ class ChannelsTunnel(Tunnel):
         self._leftover = leftover
         self._port = port
         self._owner = owner
+        self.budget = owner.budget
         self._limits = limits
         self._channel: LegacyChannel | None = None
         self.last_received_at = self._loop.time()
@@ -133,7 +129,6 @@ class ChannelsTunnel(Tunnel):
         # pongs, too.
         self._has_sent_payload = False
         self._is_paused = False
-        self._ended = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._close_timer: asyncio.TimerHandle | None = None
         self._liveness = LivenessMonitor(self, limits)
@@ -141,11 +136,6 @@ class ChannelsTunnel(Tunnel):
         stream.set_handler(self)
 
     # `Tunnel`.
-
-    @property
-    def up(self) -> bool:
-        """See `Tunnel`."""
-        return not self._ended
 
     @property
     def channels(self) -> int:
@@ -156,21 +146,6 @@ class ChannelsTunnel(Tunnel):
     def stalled(self) -> bool:
         """See `Tunnel`; it takes no second channel."""
         return self._channel is not None
-
-    @property
-    def suspect(self) -> bool:
-        """See `Tunnel`."""
-        return False
-
-    @property
-    def stuck(self) -> bool:
-        """See `Tunnel`; it ends with its channel."""
-        return False
-
-    @property
-    def budget(self) -> BufferBudget:
-        """Memory and disk for the bytes of slow readers."""
-        return self._owner.budget
 
     def open(self, handler: ChannelHandler) -> Channel:
         """See `Tunnel`; once."""
@@ -196,7 +171,15 @@ class ChannelsTunnel(Tunnel):
 
     def abort(self, error: TuiForwardError) -> None:
         """See `Tunnel`."""
-        self._finish(error)
+        if self._ended:
+            return
+        self._ended = True
+        self.error = error
+        self.load = 0
+        self._close_channel()
+        self._liveness.stop()
+        self._stream.abort()
+        self._owner.tunnel_ended(self, error)
 
     async def wait_closed(self) -> None:
         """See `Tunnel`."""
@@ -263,7 +246,7 @@ class ChannelsTunnel(Tunnel):
         if error is None and self._channel is not None and not self._ended:
             # Some servers end with an end of file instead of a closing frame.
             self._channel.client.receive_eof()
-        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
+        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `TunnelHandler`.
 
@@ -277,7 +260,7 @@ class ChannelsTunnel(Tunnel):
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """See `TunnelHandler`."""
-        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
+        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 
@@ -322,17 +305,6 @@ class ChannelsTunnel(Tunnel):
     def _resume_reading(self) -> None:
         if not self._ended and not self._is_paused:
             self._stream.resume_reading()
-
-    def _finish(self, error: TuiForwardError) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self.error = error
-        self.load = 0
-        self._close_channel()
-        self._liveness.stop()
-        self._stream.abort()
-        self._owner.tunnel_ended(self, error)
 
     def _close_channel(self) -> None:
         if self._channel is not None:

@@ -78,8 +78,8 @@ class TunnelPool:
         )
         self._limits = limits
         self._on_change = on_change
-        self._budget = BufferBudget(limits)
-        self._pod: PodRef | None = None
+        self.budget = BufferBudget(limits)
+        self.pod: PodRef | None = None  # of the last `connect`, also after the pool went down
         self._port = 0
         self._transport: TransportChoice | None = None
         self._round_trip_s: float | None = None
@@ -114,10 +114,10 @@ class TunnelPool:
         """
         if self._closed:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
-        if not (self._is_legacy and (pod, port) == (self._pod, self._port)):
+        if not (self._is_legacy and (pod, port) == (self.pod, self._port)):
             # Tunnels of the legacy transport do not depend on each other.
             self.disconnect(Reason(code=ReasonCode.FORWARD_CONNECTING, pod=pod.name))
-        self._pod, self._port = pod, port
+        self.pod, self._port = pod, port
         try:
             tunnel = await self._dialer.dial(pod, port, self)
         except TuiForwardError as error:
@@ -159,11 +159,6 @@ class TunnelPool:
     def transport(self) -> TransportChoice | None:
         """The transport in use, None while down."""
         return self._transport if self.up else None
-
-    @property
-    def pod(self) -> PodRef | None:
-        """The pod of the last `connect`, also after the pool went down."""
-        return self._pod
 
     async def wait_lost(self) -> TuiForwardError:
         """Wait until the pool is no longer `up`, and return why. Safe to cancel.
@@ -267,11 +262,6 @@ class TunnelPool:
 
     # ---------------------------------------------------------------- `TunnelOwner`
 
-    @property
-    def budget(self) -> BufferBudget:
-        """See `TunnelOwner`."""
-        return self._budget
-
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """See `TunnelOwner`."""
         self._refused_at = max(self._refused_at, tunnel.refused_at)
@@ -347,9 +337,9 @@ class TunnelPool:
         self._waiters.wake_one()
 
     async def _dial_more(self) -> Tunnel:
-        assert self._pod is not None
+        assert self.pod is not None
         assert self._transport is not None
-        return await self._dialer.dial_by(self._transport, self._pod, self._port, self)
+        return await self._dialer.dial_by(self._transport, self.pod, self._port, self)
 
     def _dialed_more(self, tunnel: Tunnel) -> None:
         self._add(tunnel)

@@ -17,14 +17,8 @@ class SlowReaderOwner(Protocol):
 
     load: int
     last_received_at: float
-
-    @property
-    def budget(self) -> BufferBudget:
-        """Return the memory and disk for the bytes of slow readers."""
-
-    @property
-    def all_channels(self) -> set[SpdyChannel]:
-        """Return the open channels."""
+    budget: BufferBudget
+    all_channels: set[SpdyChannel]
 
     def notify_owner(self) -> None:
         """Report that the tunnel stalled, or is no longer stalled."""

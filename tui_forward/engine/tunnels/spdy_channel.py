@@ -25,14 +25,11 @@ class SpdyChannelOwner(Protocol):
 
     client: TunnelClient  # the codec
     limits: Limits
+    budget: BufferBudget
     error: TuiForwardError | None  # why the tunnel ended
     write_paused: bool  # the tunnel's stream takes no more data
     load: int  # see `Tunnel`
     refused_at: float  # see `Tunnel`
-
-    @property
-    def budget(self) -> BufferBudget:
-        """Return the memory and disk for the bytes of slow readers."""
 
     def received(self, channel: SpdyChannel) -> None:
         """Have the channel's `deliver` called when the present chunk is processed."""
@@ -65,6 +62,7 @@ class SpdyChannel(Channel):
         self._loop = asyncio.get_running_loop()
         self._tunnel = tunnel
         self._handler = handler
+        self.budget = tunnel.budget
         self._worker = window
         self._frames = 0
         self._first_frame = self._last_frame = 0
@@ -115,11 +113,6 @@ class SpdyChannel(Channel):
             self._pair.abort()
             self._end()
             self._tunnel.flush()
-
-    @property
-    def budget(self) -> BufferBudget:
-        """See `Channel`."""
-        return self._tunnel.budget
 
     def set_buffered(self, size: int) -> None:
         """See `Channel`."""

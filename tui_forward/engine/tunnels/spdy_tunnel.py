@@ -17,7 +17,6 @@ from tui_forward.engine.tunnels.flow_control import WorkerWindow
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.engine.tunnels.slow_readers import SlowReaders
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
-from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.engine.tunnels.upload_flow import UploadFlow
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode, TransportChoice
@@ -56,13 +55,13 @@ class SpdyTunnel(Tunnel):
         self._leftover = leftover
         self._port = port
         self._owner = owner
+        self.budget = owner.budget
         self._flow = UploadFlow(self)
         self._slow_readers = SlowReaders(self, stream, limits)
         self._liveness = LivenessMonitor(self, limits)
         self._is_receiving = False
         # Channels with data in the present chunk.
         self._receivers: list[SpdyChannel] = []
-        self._ended = False
         self.last_received_at = self._loop.time()
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -93,11 +92,6 @@ class SpdyTunnel(Tunnel):
             raise error from None
 
     # `Tunnel`.
-
-    @property
-    def up(self) -> bool:
-        """See `Tunnel`."""
-        return not self._ended
 
     @property
     def channels(self) -> int:
@@ -151,18 +145,24 @@ class SpdyTunnel(Tunnel):
 
     def abort(self, error: TuiForwardError) -> None:
         """See `Tunnel`."""
-        self._finish(error)
+        if self._ended:
+            return
+        self._ended = True
+        self.error = error
+        self._stop_parts()
+        # Closes every channel; `tunnel_ended` is called back and does nothing.
+        self.client.receive_eof()
+        self._stream.abort()
+        if not self._answered.done():
+            self._answered.set_exception(error)
+            self._answered.exception()  # retrieved, also when `start` does not wait any more
+        self._owner.tunnel_ended(self, error)
 
     async def wait_closed(self) -> None:
         """See `Tunnel`."""
         await asyncio.shield(self._closed)
 
     # `SpdyChannelOwner`.
-
-    @property
-    def budget(self) -> BufferBudget:
-        """See `SpdyChannelOwner`."""
-        return self._owner.budget
 
     def received(self, channel: SpdyChannel) -> None:
         """See `SpdyChannelOwner`."""
@@ -245,7 +245,7 @@ class SpdyTunnel(Tunnel):
         """See `StreamHandler`."""
         if not self._closed.done():
             self._closed.set_result(None)
-        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
+        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
         if self._close_timer is not None:
             self._close_timer.cancel()
 
@@ -261,7 +261,7 @@ class SpdyTunnel(Tunnel):
 
     def tunnel_ended(self, error: ProtocolError | None) -> None:
         """See `TunnelHandler`."""
-        self._finish(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
+        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 
@@ -306,20 +306,6 @@ class SpdyTunnel(Tunnel):
         parts = self.client.data_to_send()
         if parts:
             self._stream.writelines(parts)
-
-    def _finish(self, error: TuiForwardError) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self.error = error
-        self._stop_parts()
-        # Closes every channel; `tunnel_ended` is called back and does nothing.
-        self.client.receive_eof()
-        self._stream.abort()
-        if not self._answered.done():
-            self._answered.set_exception(error)
-            self._answered.exception()  # retrieved, also when `start` does not wait any more
-        self._owner.tunnel_ended(self, error)
 
     def _stop_parts(self) -> None:
         self._liveness.stop()

@@ -21,14 +21,11 @@ class UploadFlowOwner(Protocol):
     client: TunnelClient
     load: int
     round_trip_s: float | None
+    all_channels: set[SpdyChannel]
 
     @property
     def up(self) -> bool:
         """Return whether the tunnel has not ended."""
-
-    @property
-    def all_channels(self) -> set[SpdyChannel]:
-        """Return the open channels."""
 
     def flush(self) -> None:
         """Send what is queued."""
