@@ -137,7 +137,7 @@ def replace_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) 
     script = tmp_path / "cluster"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o700)
-    monkeypatch.setattr("tui_forward.cli.embedded_cluster.sys.executable", str(script))
+    monkeypatch.setattr("tui_forward.common.child_process.sys.executable", str(script))
 
 
 async def test_error_of_a_cluster_that_dies_is_quoted(

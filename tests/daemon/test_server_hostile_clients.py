@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fake_engine import FakeBackend
 from tests.support.waiting import until
-from tui_forward.daemon import client_connection, rpc, unix_socket
+from tui_forward.daemon import rpc, server, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
@@ -185,7 +185,7 @@ async def test_protocol_violation_closes_the_connection(
 async def test_silent_client_is_disconnected(
     harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_connection, "_HELLO_S", 0.02)
+    monkeypatch.setattr(server, "_HELLO_S", 0.02)
     reader, _ = await harness.raw(hello=False)
     assert await _is_closed(reader)
 
@@ -228,11 +228,11 @@ async def test_client_that_does_not_read_does_not_affect_others(harness: ServerH
 
 async def test_subscriptions_are_limited_and_can_be_canceled(harness: ServerHarness) -> None:
     reader, writer = await harness.raw()
-    for number in range(1, client_connection._MAX_SUBSCRIPTIONS + 2):
+    for number in range(1, server._MAX_SUBSCRIPTIONS + 2):
         writer.write(rpc.encode_message(rpc.Subscribe(number, 0)))
     rejected = await response(reader)
     assert isinstance(rejected, rpc.Failure)
-    assert (rejected.id, rejected.kind) == (client_connection._MAX_SUBSCRIPTIONS + 1, "UsageError")
+    assert (rejected.id, rejected.kind) == (server._MAX_SUBSCRIPTIONS + 1, "UsageError")
     writer.write(rpc.encode_message(rpc.Cancel(1)))
     writer.write(rpc.encode_message(rpc.Cancel(999)))
     writer.write(rpc.encode_message(rpc.GetContexts(500)))

@@ -36,6 +36,18 @@ class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Base of all messages."""
 
 
+class _Numbered(_Message, frozen=True):
+    """Base of requests and of responses to them."""
+
+    id: int
+
+
+class _ForwardRequest(_Numbered, frozen=True):
+    """Base of requests about one forward."""
+
+    forward: str
+
+
 # From clients -------------------------------------------------------------------------
 
 
@@ -53,150 +65,102 @@ class HandoverDone(_Message, frozen=True):
     """The other engine has received everything and serves clients."""
 
 
-class Start(_Message, frozen=True):
+class Start(_Numbered, frozen=True):
     """`Session.start`."""
 
-    id: int
     spec: ForwardSpec
 
 
-class Stop(_Message, frozen=True):
+class Stop(_ForwardRequest, frozen=True):
     """`Session.stop`."""
 
-    id: int
-    forward: str
 
-
-class Pause(_Message, frozen=True):
+class Pause(_ForwardRequest, frozen=True):
     """`Session.pause`."""
 
-    id: int
-    forward: str
 
-
-class Resume(_Message, frozen=True):
+class Resume(_ForwardRequest, frozen=True):
     """`Session.resume`."""
 
-    id: int
-    forward: str
 
-
-class Reconnect(_Message, frozen=True):
+class Reconnect(_ForwardRequest, frozen=True):
     """`Session.reconnect`."""
 
-    id: int
-    forward: str
 
-
-class SetKeepRunning(_Message, frozen=True):
+class SetKeepRunning(_Numbered, frozen=True):
     """`Session.set_keep_running`."""
 
-    id: int
     on: bool
 
 
-class SetKeepRunningIfLost(_Message, frozen=True):
+class SetKeepRunningIfLost(_Numbered, frozen=True):
     """`Session.set_keep_running_if_lost`."""
 
-    id: int
     on: bool
 
 
-class CloseConnection(_Message, frozen=True):
+class CloseConnection(_Numbered, frozen=True):
     """`Session.close_connection`."""
 
-    id: int
     connection: int
 
 
-class GetSnapshot(_Message, frozen=True):
+class GetSnapshot(_Numbered, frozen=True):
     """`Session.snapshot`."""
 
-    id: int
 
-
-class GetConnections(_Message, frozen=True):
+class GetConnections(_Numbered, frozen=True):
     """`Session.connections`."""
 
-    id: int
     forward: str | None
 
 
-class GetTimeline(_Message, frozen=True):
+class GetTimeline(_ForwardRequest, frozen=True):
     """`Session.timeline`."""
 
-    id: int
-    forward: str
 
-
-class GetHistories(_Message, frozen=True):
+class GetHistories(_Numbered, frozen=True):
     """`Session.histories`."""
 
-    id: int
 
-
-class GetHops(_Message, frozen=True):
+class GetHops(_ForwardRequest, frozen=True):
     """`Session.hops`."""
 
-    id: int
-    forward: str
 
-
-class GetPodLog(_Message, frozen=True):
+class GetPodLog(_Numbered, frozen=True):
     """`Session.pod_log`."""
 
-    id: int
     forward: str
     container: str
     lines: int
 
 
-class GetContexts(_Message, frozen=True):
+class GetContexts(_Numbered, frozen=True):
     """`Session.contexts`."""
 
-    id: int
 
-
-class GetCatalog(_Message, frozen=True):
+class GetCatalog(_Numbered, frozen=True):
     """`Session.catalog`."""
 
-    id: int
     scope: CatalogScope
     since: int
 
 
-class Subscribe(_Message, frozen=True):
+class Subscribe(_Numbered, frozen=True):
     """`Session.events`."""
 
-    id: int
     since: int
 
 
-class Cancel(_Message, frozen=True):
+class Cancel(_Numbered, frozen=True):
     """Cancel request `id`, or end subscription `id`."""
-
-    id: int
 
 
 Request = (
-    Start
-    | Stop
-    | Pause
-    | Resume
-    | Reconnect
-    | CloseConnection
-    | SetKeepRunning
-    | SetKeepRunningIfLost
-    | GetSnapshot
-    | GetConnections
-    | GetTimeline
-    | GetHistories
-    | GetHops
-    | GetPodLog
-    | GetContexts
-    | GetCatalog
-    | Subscribe
-)
+    Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
+    | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
+    | GetPodLog | GetContexts | GetCatalog | Subscribe
+)  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 
 
@@ -234,30 +198,25 @@ class HandoverOffer(_Message, frozen=True):
     log_file: str = ""  # its log file; empty for standard error
 
 
-class Result(_Message, frozen=True):
+class Result(_Numbered, frozen=True):
     """Response to a request; the type of `value` depends on the request."""
 
-    id: int
     value: msgspec.Raw
 
 
-class Item(_Message, frozen=True):
+class Item(_Numbered, frozen=True):
     """One element of a subscription."""
 
-    id: int
     value: msgspec.Raw
 
 
-class End(_Message, frozen=True):
+class End(_Numbered, frozen=True):
     """End of a subscription."""
 
-    id: int
 
-
-class Failure(_Message, frozen=True):
+class Failure(_Numbered, frozen=True):
     """Response to a request that failed with a `TuiForwardError`."""
 
-    id: int
     kind: str
     reason: Reason
     status: int = 0
@@ -320,16 +279,13 @@ def decode_value(value: msgspec.Raw, kind: type[T]) -> T:
 _PLAIN: dict[str, type[TuiForwardError]] = {
     kind.__name__: kind
     for kind in (
-        errors.UsageError,
-        errors.ConfigError,
-        errors.AuthError,
-        errors.ForwardError,
-        errors.TransportError,
-        errors.ProtocolError,
+        errors.UsageError, errors.ConfigError, errors.AuthError, errors.ForwardError,
+        errors.TransportError, ProtocolError,
     )
-}
+}  # fmt: skip
 _WITH_STATUS: dict[str, type[ApiError]] = {
-    kind.__name__: kind for kind in (ApiError, errors.UpgradeError)
+    "ApiError": ApiError,
+    "UpgradeError": errors.UpgradeError,
 }
 
 

@@ -1,25 +1,41 @@
-"""Server of the engine process: one session, any number of clients."""
+"""Server of the engine process: one session, any number of clients.
+
+Clients cannot affect each other: each has its own tasks and a limited number of requests, and
+nothing is queued for a client that does not read. Its responses wait in their tasks, and its
+subscription falls behind in the event log, which drops the oldest events.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from tui_forward.daemon import unix_socket
-from tui_forward.daemon.client_connection import ClientConnection
+import msgspec
+
+from tui_forward.common.logging_levels import TRACE
+from tui_forward.common.tasks import spawn
+from tui_forward.daemon import rpc, unix_socket
+from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
-from tui_forward.errors import ProtocolError
+from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
 from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
 
 _CLOSE_S = 2.0
+# Concurrent requests and subscriptions of one client.
+_MAX_REQUESTS = 64
+_MAX_SUBSCRIPTIONS = 16
+_HELLO_S = 10.0
 
 
 class SessionServer:
@@ -94,3 +110,188 @@ class SessionServer:
             self._on_client_count(len(self._clients))
             # Not `wait_closed`, which would wait for a client that does not read.
             writer.transport.abort()
+
+
+class ClientConnection:
+    """Serves the requests of one client. Does not close the writer."""
+
+    def __init__(
+        self,
+        session: Session,
+        saver: SessionSaver,
+        notices: NoticeLog,
+        handover: HandoverSender,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        kubeconfig: str,
+    ) -> None:
+        self._session = session
+        self._saver = saver
+        self._notices = notices
+        self._handover = handover
+        self._reader = reader
+        self._writer = writer
+        self._kubeconfig = kubeconfig
+        self._keep_running_if_lost = False
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._request_slots = asyncio.Semaphore(_MAX_REQUESTS)
+        self._subscriptions = 0
+        # One message at a time, so that at most one is buffered for a slow client.
+        self._send_lock = asyncio.Lock()
+
+    async def serve(self) -> None:
+        """Serve requests until the client disconnects.
+
+        Raise ProtocolError if it violates the protocol, OSError if the connection breaks,
+        TimeoutError if it sends no `Hello` or does not complete a handover.
+        """
+        try:
+            if await self._greet():
+                try:
+                    while (body := await read_message(self._reader, rpc.MAX_REQUEST)) is not None:
+                        await self._receive(rpc.decode_request(body))
+                except asyncio.CancelledError:
+                    self._keep_running_if_lost = False  # the engine ends, not the client
+                    raise
+        finally:
+            self._saver.orphaned |= self._keep_running_if_lost
+            tasks = list(self._running.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet(self) -> bool:
+        """Complete the handshake; return whether the connection continues with requests."""
+        async with asyncio.timeout(_HELLO_S):
+            body = await read_message(self._reader, rpc.MAX_REQUEST)
+        if body is None:
+            return False
+        hello = rpc.decode_request(body)
+        if isinstance(hello, rpc.HandoverRequest):
+            await self._handover.send(self._reader, self._writer)
+            return False
+        if not isinstance(hello, rpc.Hello):
+            raise ProtocolError("the first message was not Hello")
+        if hello.version != rpc.VERSION:
+            reason = "client and engine are of different versions"
+            await self._send(rpc.VersionMismatch(rpc.VERSION, reason))
+            return False
+        await self._send(rpc.Welcome(rpc.VERSION, os.getpid(), self._kubeconfig))
+        return True
+
+    async def _receive(self, request: rpc.FromClient) -> None:
+        if isinstance(request, rpc.Hello | rpc.HandoverRequest | rpc.HandoverDone):
+            raise ProtocolError(f"unexpected {type(request).__name__} after the handshake")
+        if isinstance(request, rpc.Cancel):
+            task = self._running.get(request.id)
+            if task is not None:
+                task.cancel()
+            return
+        if request.id in self._running:
+            raise ProtocolError("two concurrent requests have the same id")
+        if isinstance(request, rpc.Subscribe):
+            if self._subscriptions >= _MAX_SUBSCRIPTIONS:
+                error = UsageError(f"more than {_MAX_SUBSCRIPTIONS} subscriptions at once")
+                await self._send(rpc.from_exception(request.id, error))
+                return
+            self._subscriptions += 1
+        else:
+            # Reading pauses here while too many requests run. Cancels wait as well, but each
+            # request ends by itself.
+            await self._request_slots.acquire()
+        task = spawn(self._respond(request), name=f"request {request.id}")
+        self._running[request.id] = task
+        task.add_done_callback(lambda _: self._finish(request))
+
+    def _finish(self, request: rpc.Request) -> None:
+        del self._running[request.id]
+        if isinstance(request, rpc.Subscribe):
+            self._subscriptions -= 1
+        else:
+            self._request_slots.release()
+
+    async def _respond(self, request: rpc.Request) -> None:
+        _log.log(TRACE, "request %d: %s", request.id, type(request).__name__)
+        # The task that reads from the client detects that the client is gone.
+        with contextlib.suppress(OSError):
+            try:
+                if isinstance(request, rpc.Subscribe):
+                    await self._send_events(request)
+                    await self._send(rpc.End(request.id))
+                else:
+                    value = rpc.encode_value(await self._execute(request))
+                    await self._send(rpc.Result(request.id, value))
+            except TuiForwardError as error:
+                _log.debug("request %s failed: %s", type(request).__name__, error)
+                await self._send(rpc.from_exception(request.id, error))
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug must not leave a request unanswered
+                _log.exception("request %s failed", type(request).__name__)
+                text = f"the engine failed: {type(error).__name__}: {error}"
+                await self._send(rpc.from_exception(request.id, TuiForwardError(text)))
+
+    async def _send_events(self, request: rpc.Subscribe) -> None:
+        async for event in self._session.events(request.since):
+            await self._send(rpc.Item(request.id, rpc.encode_value(event)))
+
+    async def _execute(self, request: rpc.Request) -> object:
+        session = self._session
+        match request:
+            case rpc.GetSnapshot():
+                snapshot = await session.snapshot()
+                return msgspec.structs.replace(
+                    snapshot, keep_running=self._saver.keep_running, notices=self._notices.latest
+                )
+            case rpc.GetConnections(forward=forward):
+                return await session.connections(forward)
+            case rpc.GetCatalog(scope=scope, since=since):
+                return await session.catalog(scope, since)
+            case rpc.GetTimeline(forward=forward):
+                return await session.timeline(forward)
+            case rpc.GetHistories():
+                return await session.histories()
+            case rpc.GetHops(forward=forward):
+                return await session.hops(forward)
+            case rpc.GetPodLog(forward=forward, container=container, lines=lines):
+                return await session.pod_log(forward, container=container, lines=lines)
+            case rpc.GetContexts():
+                return await session.contexts()
+            case _:
+                try:
+                    return await self._execute_command(request)
+                finally:
+                    self._saver.schedule_save()
+
+    async def _execute_command(self, request: rpc.Request) -> str | None:
+        """Execute a request that may change the active forwards."""
+        await self._handover.idle.wait()
+        session = self._session
+        match request:
+            case rpc.Start(spec=spec):
+                if not spec.profile:
+                    return await session.start(spec)
+                self._notices.profile_started.set()
+                return await start_forward(session, spec)
+            case rpc.SetKeepRunning(on=on):
+                self._saver.keep_requested, self._saver.orphaned = on, False
+            case rpc.SetKeepRunningIfLost(on=on):
+                self._keep_running_if_lost = on
+            case rpc.Stop(forward=forward):
+                await session.stop(forward)
+            case rpc.Pause(forward=forward):
+                await session.pause(forward)
+            case rpc.Resume(forward=forward):
+                await session.resume(forward)
+            case rpc.Reconnect(forward=forward):
+                await session.reconnect(forward)
+            case rpc.CloseConnection(connection=connection):
+                await session.close_connection(connection)
+            case _:
+                raise UsageError(f"the engine does not support {type(request).__name__}")
+        return None
+
+    async def _send(self, message: rpc.FromEngine) -> None:
+        async with self._send_lock:
+            self._writer.write(rpc.encode_message(message))
+            await self._writer.drain()
