@@ -1,13 +1,11 @@
-"""Frozen, serializable structs that all layers share.
+"""Frozen, serializable structs that all layers share. No I/O, and no imports of the package.
 
-Nothing here does I/O, and nothing here imports the rest of the package. Everything that passes
-between a front end and the engine (see `session`) is one of these types, so each of them survives
-a round trip through JSON or MessagePack. Structs of large lists cannot be part of a reference
-cycle and are exempt from garbage collection (`gc=False`).
+Everything that passes between a front end and the engine (see `session`) is one of these types, so
+each of them survives a round trip through JSON or MessagePack. Structs of large lists cannot be
+part of a reference cycle and are exempt from garbage collection (`gc=False`).
 
-Units: times are seconds since the epoch (`*_at`) or durations in seconds (`*_s`); amounts
-of data are bytes; rates are bytes per second. "From the pod" is a download, "to the pod" an
-upload.
+Units: times are seconds since the epoch (`*_at`) or durations in seconds (`*_s`); amounts of data
+are bytes; rates are bytes per second. "From the pod" is a download, "to the pod" an upload.
 """
 
 from __future__ import annotations
@@ -16,9 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
-# --------------------------------------------------------------------------------------
-# Requested forwards
-# --------------------------------------------------------------------------------------
+# Requested forwards -------------------------------------------------------------------
 
 
 class TargetKind(StrEnum):
@@ -89,7 +85,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     # A number is required, and an error if it is taken. 0 is any free port. None is the target's
     # own number if it is free and not privileged, else the next free one.
     local_port: int | None = None
-    # to listen on; of "localhost" (127.0.0.1, ::1) one suffices
+    # Local ones to listen on; "localhost" means 127.0.0.1 and ::1, of which one suffices.
     addresses: tuple[str, ...] = BUILT_IN.addresses
     transport: TransportChoice = TransportChoice.AUTO
     queue_timeout_s: float = BUILT_IN.queue_timeout_s  # of a connection that waits for a tunnel
@@ -101,9 +97,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""  # that profile (`profiles.Profile.id`)
 
 
-# --------------------------------------------------------------------------------------
-# Reasons
-# --------------------------------------------------------------------------------------
+# Reasons ------------------------------------------------------------------------------
 
 
 class ReasonCode(StrEnum):
@@ -307,9 +301,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous: Reason | None = None  # why the state before was left
 
 
-# --------------------------------------------------------------------------------------
-# State of forwards and connections
-# --------------------------------------------------------------------------------------
+# State of forwards and connections ----------------------------------------------------
 
 
 class ForwardState(StrEnum):
@@ -449,9 +441,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
-# --------------------------------------------------------------------------------------
-# Objects of a cluster
-# --------------------------------------------------------------------------------------
+# Objects of a cluster -----------------------------------------------------------------
 
 
 class PortProtocol(StrEnum):
@@ -605,9 +595,7 @@ class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
     health: ApiHealth | None = None
 
 
-# --------------------------------------------------------------------------------------
-# Resolution: from a target to one pod and one container port
-# --------------------------------------------------------------------------------------
+# Resolution: from a target to one pod and one container port --------------------------
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
@@ -633,9 +621,7 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
 Resolution = Resolved | Unresolved
 
 
-# --------------------------------------------------------------------------------------
-# Network path of a connection
-# --------------------------------------------------------------------------------------
+# Network path of a connection ---------------------------------------------------------
 
 
 class HopKind(StrEnum):
@@ -679,9 +665,7 @@ class PodLog(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[str, ...] = ()  # oldest first, without line ends
 
 
-# --------------------------------------------------------------------------------------
-# Session
-# --------------------------------------------------------------------------------------
+# Session ------------------------------------------------------------------------------
 
 
 class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):

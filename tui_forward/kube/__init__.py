@@ -1,13 +1,9 @@
 """Kubernetes client: kubeconfig, credentials, requests, lists and watches.
 
-The only package that imports aiohttp. It depends on neither forwards nor the
-catalog.
-
-The names below are imported on first use: listing the contexts of a kubeconfig needs no HTTP
-client.
+The only package that imports aiohttp. The names below are imported on first use: listing the
+contexts of a kubeconfig needs no HTTP client.
 
     source = KubeconfigSource()                    # $KUBECONFIG, ~/.kube/config, in-cluster
-    source.contexts()                              # -> tuple[model.Context, ...]
     clients = ClusterClients(source)               # one ClusterClient per context, shared
     client = clients.get("prod")                   # implements transport.access.ServerAccess
     async for page in client.list_pages(PODS, "shop"): ...

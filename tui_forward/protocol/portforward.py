@@ -1,12 +1,11 @@
-"""The protocol `portforward.k8s.io` on top of SPDY, both sides, without I/O.
+"""The protocol `portforward.k8s.io` on top of SPDY, client side, without I/O.
 
-Each forwarded connection is a pair of streams with the same `requestid`: an error stream,
-opened first and half-closed at once, on which the server may explain a failure, and a data
-stream for the bytes. The behavior is that of client-go's `tools/portforward` and the streaming
-server of the CRI (`cri-streaming`, containerd); error texts are in `protocol.error_stream`.
+Each forwarded connection is a pair of streams with the same `requestid`: an error stream, opened
+first and half-closed at once, on which the server may explain a failure, and a data stream for the
+bytes. The behavior is that of client-go's `tools/portforward`.
 
-`TunnelClient` sends both SYN_STREAMs and the first data without waiting for the replies:
-servers accept that, and it saves a round trip per stream.
+`TunnelClient` sends both SYN_STREAMs and the first data without waiting for the replies: servers
+accept that, and it saves a round trip per stream.
 """
 
 from __future__ import annotations

@@ -122,12 +122,7 @@ class ClientUpgrade:
         return written
 
     def receive_data(self, chunk: Buffer) -> None:
-        """Process bytes of the response.
-
-        Raises:
-            UpgradeRejected: The response is complete and is not the requested 101.
-            ProtocolError: It is not HTTP, or a 101 that violates the requested protocol.
-        """
+        """Process bytes of the response; UpgradeRejected if it is not the requested 101."""
         if self.done:
             self.leftover += bytes(chunk)
         elif len(chunk):  # to h11 an empty chunk is the end of the connection

@@ -115,9 +115,7 @@ class CredentialSource:
     async def credentials(self, *, refresh: bool = False) -> Credentials:
         """Return the current credentials; `refresh` if the server refused the last ones.
 
-        Raises:
-            AuthError: A plugin or identity provider failed, or there is nothing newer.
-            ConfigError: A file that the kubeconfig names cannot be read.
+        AuthError: a plugin or identity provider failed, or there is nothing newer.
         """
         static = self._static_authorization(refresh=refresh)
         if static is not None:

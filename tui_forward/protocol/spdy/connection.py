@@ -1,17 +1,11 @@
 """A SPDY/3.1 connection without I/O, for both sides, as spdystream speaks it.
 
-Bytes go in through `SpdyConnection.receive_data`; events come out immediately, as calls on
-the receivers of streams and on the connection's handler. Frames to send are queued and
-returned by `data_to_send`.
+Calls instead of a list of events, because DATA is the hot path: a piece of DATA costs one look-up
+and one call with a view into the caller's chunk, and calls keep the order of events. A receiver may
+call any sending method; it must not call `receive_data`, and must not raise.
 
-Calls instead of a list of events, because DATA is the hot path: a piece of DATA costs one
-look-up and one call with a view into the caller's chunk, and calls keep the order of
-events. A receiver may call any sending method; it must not call `receive_data`, and must
-not raise.
-
-There is no flow control: spdystream neither grants nor awaits credit, and neither does this
-module. SETTINGS and WINDOW_UPDATE are checked and ignored. Ports and pods belong to
-`protocol.portforward`.
+There is no flow control: spdystream neither grants nor awaits credit, and neither does this module.
+SETTINGS and WINDOW_UPDATE are checked and ignored.
 """
 
 from __future__ import annotations
