@@ -53,14 +53,9 @@ class DashboardRunner:
     """
 
     def __init__(
-        self,
-        session: Session,
-        start: StartView,
-        files: DashboardPaths,
-        offer: RestoreOffer | None,
-        *,
-        can_keep_running: bool,
-    ) -> None:
+        self, session: Session, start: StartView, files: DashboardPaths, offer: RestoreOffer | None,
+        *, can_keep_running: bool,
+    ) -> None:  # fmt: skip
         from tui_forward.common.traffic_history import TrafficHistories
 
         self._session = session

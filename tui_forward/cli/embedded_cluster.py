@@ -52,17 +52,11 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
     # In a session of its own, Ctrl-C reaches only this process, which then stops the cluster.
     # The cluster watches this process and ends with it.
     process = await asyncio.create_subprocess_exec(
-        *python_module_command("tui_forward.minicluster"),
-        "--json",
-        "--parent-pid",
-        str(os.getpid()),
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+        *python_module_command("tui_forward.minicluster"), "--json", "--parent-pid",
+        str(os.getpid()), *arguments, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
         env=without_relative_python_path(os.environ),
-    )
+    )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None
     tail = _StderrTail()

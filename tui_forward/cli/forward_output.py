@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import click
 import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
-from tui_forward.cli.output import one_line, style
+from tui_forward.cli.output import one_line, style, use_color
 from tui_forward.common.formatting import format_rate, pluralize, short_age
 from tui_forward.model import Forward
 
@@ -83,6 +85,19 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
         if forward.state.value not in ("ready", "stopped"):
             hint = f" → {one_line(forward.hint)}" if forward.hint else ""
             yield style(f"    {one_line(forward.reason)}{hint}", "2", color=color)
+
+
+def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:
+    """Print forwards on stdout, or on stderr that there are none."""
+    if as_json or forwards:
+        for line in (
+            json_lines(map(forward_to_dict, forwards))
+            if as_json
+            else format_table(forwards, color=use_color(sys.stdout))
+        ):
+            click.echo(line)
+    else:
+        click.echo("no active forwards", err=True)
 
 
 def format_ready_count(forwards: Sequence[Forward]) -> str:

@@ -117,14 +117,9 @@ def _print_version(ctx: click.Context, _param: click.Parameter, enabled: bool) -
 )
 @click.pass_context
 def cli(
-    ctx: click.Context,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    all_namespaces: bool,
-    restore: bool,
-    profile: str | None,
-) -> None:
+    ctx: click.Context, kubeconfig: str | None, context: str | None, namespace: str | None,
+    all_namespaces: bool, restore: bool, profile: str | None,
+) -> None:  # fmt: skip
     """Kubernetes port-forwards that stay up.
 
     Without a command: show the dashboard of the current context, or of where you left it. One key

@@ -100,13 +100,9 @@ class Output:
     """
 
     def __init__(
-        self,
-        stdout: Write | None = None,
-        stderr: Write | None = None,
-        *,
-        on_broken: Callable[[], None] | None = None,
-        max_lines: int = _MAX_LINES,
-    ) -> None:
+        self, stdout: Write | None = None, stderr: Write | None = None, *,
+        on_broken: Callable[[], None] | None = None, max_lines: int = _MAX_LINES,
+    ) -> None:  # fmt: skip
         self._writers: dict[bool, Write | None] = {
             True: stdout or fd_writer(1),
             False: stderr or fd_writer(2),

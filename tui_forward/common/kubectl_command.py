@@ -67,13 +67,9 @@ def is_forward_command(text: str) -> bool:
 
 
 def parse_commands(
-    text: str,
-    *,
-    context: str,
-    namespace: str,
-    bare: bool = False,
+    text: str, *, context: str, namespace: str, bare: bool = False,
     defaults: ForwardDefaults = BUILT_IN,
-) -> tuple[ForwardSpec, ...]:
+) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return the forwards of some command lines, one for each port.
 
     An empty namespace leaves it to the session. `bare` also accepts arguments without the command:

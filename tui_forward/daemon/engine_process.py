@@ -155,13 +155,9 @@ async def _serve(
         on_handed_over=lifetime.end,
     )
     server = SessionServer(
-        session,
-        saver,
-        notices,
-        sender,
-        kubeconfig=options.kubeconfig or "",
+        session, saver, notices, sender, kubeconfig=options.kubeconfig or "",
         on_client_count=lifetime.set_client_count,
-    )
+    )  # fmt: skip
     owns_socket = handover is None  # until the handover is confirmed, the old engine does
     try:
         if handover is not None:
@@ -239,13 +235,9 @@ class Lifetime:
     """
 
     def __init__(
-        self,
-        idle_timeout_s: float,
-        *,
-        first_s: float,
-        minimum_s: float = 0.0,
+        self, idle_timeout_s: float, *, first_s: float, minimum_s: float = 0.0,
         is_needed: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._is_needed = is_needed
         self._idle_timeout_s = idle_timeout_s
         self._earliest_end = asyncio.get_running_loop().time() + minimum_s

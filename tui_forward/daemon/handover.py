@@ -50,15 +50,10 @@ class HandoverSender:
     """
 
     def __init__(
-        self,
-        session: LocalSession,
-        saver: SessionSaver,
-        lock: unix_socket.SocketLock,
-        server_socket: socket.socket,
-        offer: rpc.HandoverOffer,
-        *,
+        self, session: LocalSession, saver: SessionSaver, lock: unix_socket.SocketLock,
+        server_socket: socket.socket, offer: rpc.HandoverOffer, *,
         on_handed_over: Callable[[str], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._on_handed_over = on_handed_over
         self._session = session
         self._saver = saver

@@ -39,14 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 async def connect(
-    kubeconfig: str | None = None,
-    *,
-    context: str = "",
-    socket_path: Path | None = None,
-    idle_timeout_s: float = 0.0,
-    environ: Mapping[str, str] | None = None,
+    kubeconfig: str | None = None, *, context: str = "", socket_path: Path | None = None,
+    idle_timeout_s: float = 0.0, environ: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
-) -> RemoteSession:
+) -> RemoteSession:  # fmt: skip
     """Open a session in the engine process of a kubeconfig; start the process if none is running.
 
     `context`, `idle_timeout_s`, `environ` and `arguments` (more of `python -m tui_forward.daemon`)

@@ -52,13 +52,9 @@ class ProfileWatcher:
     """
 
     def __init__(
-        self,
-        session: Session,
-        store: ProfileStore,
-        trust: TrustStore,
-        notices: NoticeLog,
+        self, session: Session, store: ProfileStore, trust: TrustStore, notices: NoticeLog,
         saver: SessionSaver,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._session = session
         self._store = store
         self._trust = trust

@@ -45,15 +45,9 @@ class SessionServer:
     """
 
     def __init__(
-        self,
-        session: Session,
-        saver: SessionSaver,
-        notices: NoticeLog,
-        handover: HandoverSender,
-        *,
-        kubeconfig: str = "",
-        on_client_count: Callable[[int], None] = lambda _: None,
-    ) -> None:
+        self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
+        *, kubeconfig: str = "", on_client_count: Callable[[int], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._session = session
         self._saver = saver
         self._notices = notices
@@ -116,15 +110,9 @@ class ClientConnection:
     """Serves the requests of one client. Does not close the writer."""
 
     def __init__(
-        self,
-        session: Session,
-        saver: SessionSaver,
-        notices: NoticeLog,
-        handover: HandoverSender,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        kubeconfig: str,
-    ) -> None:
+        self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kubeconfig: str,
+    ) -> None:  # fmt: skip
         self._session = session
         self._saver = saver
         self._notices = notices

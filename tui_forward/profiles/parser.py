@@ -227,13 +227,9 @@ class _Parser:
         return forwards
 
     def _parse_forward(
-        self,
-        name: str,
-        values: dict[str, Any],
-        defaults: Mapping[str, Any],
-        profile: str,
+        self, name: str, values: dict[str, Any], defaults: Mapping[str, Any], profile: str,
         position: Position,
-    ) -> ProfileForward | None:
+    ) -> ProfileForward | None:  # fmt: skip
         target, selector = values.get("target"), values.get("selector")
         if (target is None) == (selector is None):
             what = "has both a target and a selector" if target else "has no target"

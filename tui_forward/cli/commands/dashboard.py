@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 
 
 def dashboard(
-    kubeconfig: str | None,
-    *,
-    context: str | None,
-    namespace: str | None,
-    restore: bool = False,
+    kubeconfig: str | None, *, context: str | None, namespace: str | None, restore: bool = False,
     profile: Profile | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Show the dashboard until the user quits it; UsageError if there is no terminal.
 
     `restore` restores the last session without asking; `profile` is trusted and started first. A
@@ -49,14 +45,9 @@ def dashboard(
 
 
 async def show_dashboard(
-    kubeconfig: str | None,
-    *,
-    context: str | None,
-    namespace: str | None,
-    restore: bool = False,
-    profile: Profile | None = None,
-    temporary: bool = False,
-) -> None:
+    kubeconfig: str | None, *, context: str | None, namespace: str | None, restore: bool = False,
+    profile: Profile | None = None, temporary: bool = False,
+) -> None:  # fmt: skip
     """Do what `dashboard` does, in a running event loop.
 
     `temporary` means that the cluster stops with the dashboard: forwards cannot keep running, and

@@ -81,20 +81,10 @@ Examples:
 @log_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(
-    target: str | None,
-    ports: tuple[str, ...],
-    selector: str | None,
-    address: tuple[str, ...],
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    transport: str,
-    pin: bool,
-    queue_timeout: float | None,
-    half_close_timeout: float | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+    target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
+    kubeconfig: str | None, context: str | None, namespace: str | None, transport: str, pin: bool,
+    queue_timeout: float | None, half_close_timeout: float | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
     The forward follows pods that are replaced; connections wait until a pod is ready.
@@ -133,18 +123,10 @@ def _log_level(settings: Settings, *, quiet: bool) -> int:
 
 
 def _specs(
-    target: str | None,
-    ports: tuple[str, ...],
-    selector: str | None,
-    *,
-    context: str,
-    namespace: str,
-    pin: bool,
-    addresses: tuple[str, ...],
-    transport: TransportChoice,
-    queue_timeout_s: float,
-    half_close_timeout_s: float,
-) -> tuple[ForwardSpec, ...]:
+    target: str | None, ports: tuple[str, ...], selector: str | None, *, context: str,
+    namespace: str, pin: bool, addresses: tuple[str, ...], transport: TransportChoice,
+    queue_timeout_s: float, half_close_timeout_s: float,
+) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return one spec per port.
 
     With a selector there is no TARGET, so the first argument is a port too.
@@ -184,15 +166,9 @@ def _specs(
 
 
 async def _forward(
-    specs: tuple[ForwardSpec, ...],
-    kubeconfig: str | None,
-    context: str | None,
-    notes: Sequence[str],
-    *,
-    as_json: bool,
-    quiet: bool,
-    log_level: int,
-) -> None:
+    specs: tuple[ForwardSpec, ...], kubeconfig: str | None, context: str | None,
+    notes: Sequence[str], *, as_json: bool, quiet: bool, log_level: int,
+) -> None:  # fmt: skip
     from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
     from tui_forward.cli.sessions import local_session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import click
 
@@ -11,7 +10,6 @@ from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.output import use_color
 from tui_forward.cli.sessions import engine_log_arguments
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import UsageError
@@ -55,12 +53,7 @@ async def _restart(kubeconfig: str | None) -> int:
         forwards = await _settled_forwards(session)
     finally:
         await session.close()
-    for line in (
-        forward_output.format_table(forwards, color=use_color(sys.stdout)) if forwards else ()
-    ):
-        click.echo(line)
-    if not forwards:
-        click.echo("no active forwards", err=True)
+    forward_output.print_forwards(forwards, as_json=False)
     if draining:
         verb = "continues" if draining == 1 else "continue"
         click.echo(

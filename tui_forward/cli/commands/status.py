@@ -36,19 +36,8 @@ def ls(kubeconfig: str | None, as_json: bool) -> int:
 async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
-    _print(forwards, as_json=as_json)
+    forward_output.print_forwards(forwards, as_json=as_json)
     return ExitCode.DONE
-
-
-def _print(forwards: tuple[Forward, ...], *, as_json: bool) -> None:
-    if as_json:
-        for line in forward_output.json_lines(map(forward_output.forward_to_dict, forwards)):
-            click.echo(line)
-    elif forwards:
-        for line in forward_output.format_table(forwards, color=use_color(sys.stdout)):
-            click.echo(line)
-    else:
-        click.echo("no active forwards", err=True)
 
 
 @click.command(short_help="Show the engine and its forwards.")
