@@ -174,16 +174,10 @@ def _make_specs(
         ) from None
     options = line.options
     addresses = parse_addresses(options["address"]) if "address" in options else defaults.addresses
-    queue_timeout_s = (
-        parse_duration_s(options["queue_timeout"][-1])
-        if "queue_timeout" in options
-        else defaults.queue_timeout_s
-    )
-    half_close_timeout_s = (
-        parse_duration_s(options["half_close_timeout"][-1])
-        if "half_close_timeout" in options
-        else defaults.half_close_timeout_s
-    )
+
+    def seconds(option: str, default: float) -> float:
+        return parse_duration_s(options[option][-1]) if option in options else default
+
     return [
         ForwardSpec(
             target=Target(
@@ -196,8 +190,8 @@ def _make_specs(
             local_port=pair.local,
             addresses=addresses,
             transport=chosen,
-            queue_timeout_s=queue_timeout_s,
-            half_close_timeout_s=half_close_timeout_s,
+            queue_timeout_s=seconds("queue_timeout", defaults.queue_timeout_s),
+            half_close_timeout_s=seconds("half_close_timeout", defaults.half_close_timeout_s),
         )
         for pair in parse_ports(words)
     ]
