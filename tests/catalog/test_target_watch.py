@@ -12,7 +12,7 @@ from tests.kube.kubeconfigs import kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
 from tui_forward.catalog import CatalogTargetWatch, reflector, target_watch
-from tui_forward.engine import target_watch as engine_target_watch
+from tui_forward.engine.context import TargetWatch
 from tui_forward.model import BlockedBy, Resolved, TargetKind, Unresolved
 from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
@@ -26,11 +26,9 @@ PLURALS = {
 DEPLOYED = {"owner": ("ReplicaSet", "web-1"), "labels": {"app": "web", "pod-template-hash": "1"}}
 
 
-async def test_classes_implement_the_protocols(setup: Setup) -> None:
-    resolver: engine_target_watch.TargetResolver = setup.resolver
-    watch: engine_target_watch.TargetWatch = setup.watch(TargetKind.POD, "web-1")
+async def test_class_implements_the_protocol(setup: Setup) -> None:
+    watch: TargetWatch = setup.watch(TargetKind.POD, "web-1")
     assert isinstance(watch.current, Unresolved)
-    assert resolver is setup.resolver
 
 
 async def test_pod_by_name(setup: Setup) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tui_forward.engine.session_totals import SessionTotals
+from tui_forward.engine.connections.counters import SessionTotals
 from tui_forward.model import Counters
 
 

@@ -3,7 +3,7 @@
 Uses `kube` and the model; independent of forwards. The names below are imported on first use.
 
     resolver = CatalogTargetResolver(clusters.get)  # clusters: kube.ClusterClients
-    watch = resolver.watch(target)                  # engine.target_watch.TargetWatch
+    watch = resolver.watch(target)                  # engine.context.TargetWatch
     catalog = Catalog(clusters.get)
     catalog.view(CatalogScope("prod", "shop"))      # -> CatalogView, never waits
 """

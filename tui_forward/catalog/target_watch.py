@@ -1,4 +1,4 @@
-"""Targets followed live: implements `TargetResolver` and `TargetWatch` of the engine.
+"""Targets followed live: implements `TargetWatch` of the engine.
 
 Each target watches only what it needs: one service or workload by name, the pods it selects,
 or a single pod. So a narrow role is enough, and 10,000 other pods cost nothing.

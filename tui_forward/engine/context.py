@@ -7,10 +7,30 @@ from typing import Protocol
 from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.target_watch import TargetWatch
 from tui_forward.engine.tunnels.transport_cache import TransportCache
-from tui_forward.model import Event, Target
+from tui_forward.model import Event, Resolution, Target
 from tui_forward.transport.access import ServerAccess
+
+
+class TargetWatch(Protocol):
+    """One target, followed through every change of the cluster; implemented by `catalog`."""
+
+    @property
+    def current(self) -> Resolution:
+        """Return what the target resolves to now. Never blocks."""
+
+    async def changed(self, since: Resolution) -> Resolution:
+        """Wait until `current` differs from `since`, and return it. Safe to cancel."""
+
+    def invalidate(self, pod_uid: str) -> None:
+        """Process evidence from a tunnel that this pod is gone (sandbox errors).
+
+        The watch may not have received the change yet: it reads again, and does not return that
+        pod until the API has reported something newer about it.
+        """
+
+    def close(self) -> None:
+        """Stop following. Idempotent."""
 
 
 class ClusterProvider(Protocol):

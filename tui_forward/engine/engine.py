@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.engine.connections.counters import SessionTotals
 from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.context import ClusterProvider
 from tui_forward.engine.event_log import EventLog
@@ -19,8 +20,6 @@ from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.host.system_monitor import SystemEvent, SystemMonitor
 from tui_forward.engine.limits import Limits
-from tui_forward.engine.session_totals import SessionTotals
-from tui_forward.engine.socket_inheritance import SocketInheritance
 from tui_forward.engine.spec_validation import validate_spec
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import UsageError
@@ -41,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 # Roughly what opening a connection leaves behind in the heap.
 _HEAP_BYTES_PER_CONNECTION = 16 * 1024
+# Inherited forwards are started with the process, so they claim their sockets at once.
+_CLAIM_TIMEOUT_S = 10.0
 _DRAIN_CHECK_INTERVAL_S = 0.1
 _HISTORY_INTERVAL_S = 1.0
 _CONNECTING_STATES = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
@@ -67,8 +68,7 @@ class Engine:
         self._forwards: dict[str, ActiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._latest_number = 0
-        self._inheritance = SocketInheritance()
-        self.inherited_sockets = self._inheritance.sockets
+        self.inherited_sockets: InheritedSockets = {}
         self._connection_ids = itertools.count(1)
         self._totals = SessionTotals()
         self._histories = TrafficHistories()
@@ -155,7 +155,7 @@ class Engine:
     async def close(self) -> None:
         """Stop everything. Idempotent."""
         self._closed = True
-        self._inheritance.close()
+        self._close_unclaimed_sockets()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -174,7 +174,14 @@ class Engine:
 
     def adopt_sockets(self, sockets: InheritedSockets) -> None:
         """Take over listening sockets, for forwards that are started soon."""
-        self._inheritance.adopt(sockets)
+        self.inherited_sockets.update(sockets)
+        asyncio.get_running_loop().call_later(_CLAIM_TIMEOUT_S, self._close_unclaimed_sockets)
+
+    def _close_unclaimed_sockets(self) -> None:
+        """Close what no forward uses: clients must not wait in a backlog that is not accepted."""
+        for sock in self.inherited_sockets.values():
+            sock.close()
+        self.inherited_sockets.clear()
 
     def pause_accepting(self) -> InheritedSockets:
         """Accept no connections for now; return all listening sockets."""

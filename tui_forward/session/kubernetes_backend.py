@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_forward.catalog import Catalog, CatalogTargetResolver
-from tui_forward.engine.target_watch import TargetWatch
+from tui_forward.engine.context import TargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
 from tui_forward.kube.kubeconfig.source import Signature, has_changed
 from tui_forward.model import (

@@ -34,9 +34,9 @@ from tui_forward.model import (
 
 if TYPE_CHECKING:
     from tui_forward.engine.connections.local_ports import InheritedSockets
+    from tui_forward.engine.context import TargetWatch
     from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
-    from tui_forward.engine.target_watch import TargetWatch
     from tui_forward.session.diagnosis import ClusterFacts
     from tui_forward.transport.access import ServerAccess
 

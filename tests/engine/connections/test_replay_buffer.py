@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tui_forward.engine.connections.replay_buffer import ReplayBuffer
+from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tui_forward.engine.connections.counters import ForwardCounters
-from tui_forward.engine.connections.replay_buffer import ReplayBuffer
 from tui_forward.engine.connections.retry import RetryPolicy
+from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget

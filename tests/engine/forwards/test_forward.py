@@ -15,7 +15,7 @@ import pytest
 from tests.support.fake_engine import FakeBackend, FakeDataPath, FakeWatch, echo, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
-from tui_forward.engine import socket_inheritance
+from tui_forward.engine import engine as engine_module
 from tui_forward.engine.connections import listener
 from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
 from tui_forward.engine.engine import Engine
@@ -907,7 +907,7 @@ async def test_drain_is_bounded(
 async def test_unclaimed_sockets_are_closed(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_inheritance, "_CLAIM_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(engine_module, "_CLAIM_TIMEOUT_S", 0.01)
     (sock,) = bind_sockets(("127.0.0.1",), PortRequest(0, required=True))
     address = LocalAddress(*sock.getsockname())
     engine.adopt_sockets({address: sock})

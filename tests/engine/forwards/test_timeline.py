@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tui_forward.engine.forwards.timeline import Outage, Timeline
+from tui_forward.engine.forwards.status_recorder import Outage, Timeline
 from tui_forward.model import TimelineKind
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tui_forward.engine.connections.owner import ConnectionOwner
-from tui_forward.engine.connections.replay_buffer import ReplayBuffer
+from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.errors import ForwardError
 from tui_forward.model import ReasonCode

@@ -18,13 +18,12 @@ import asyncio
 import logging
 import time
 
-from tui_forward.engine.context import EngineContext
+from tui_forward.engine.context import EngineContext, TargetWatch
 from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.backoff import Backoff
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
-from tui_forward.engine.target_watch import TargetWatch
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ApiError, ForwardError, TuiForwardError
 from tui_forward.model import (

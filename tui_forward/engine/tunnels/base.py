@@ -5,13 +5,15 @@ A tunnel leads to one pod and carries channels, one per forwarded connection.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from abc import ABC, abstractmethod
 from typing import Protocol
 
+from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
-from tui_forward.errors import TuiForwardError
-from tui_forward.model import Reason, TransportChoice
+from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.stream import Buffer
 
@@ -114,6 +116,8 @@ class Tunnel(ABC):
     last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
 
     _ended: bool = False
+    _liveness: LivenessMonitor
+    _closed: asyncio.Future[None]  # done when the socket is closed
 
     @property
     def up(self) -> bool:
@@ -147,9 +151,13 @@ class Tunnel(ABC):
         Raises `TransportError` if the tunnel has ended meanwhile.
         """
 
-    @abstractmethod
     def probe(self, within_s: float) -> None:
         """Send a PING now; end the tunnel if nothing is received within that time."""
+        self._liveness.probe(within_s)
+
+    def tunnel_ended(self, error: ProtocolError | None) -> None:
+        """See `TunnelHandler`."""
+        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     @abstractmethod
     def close(self) -> None:
@@ -159,6 +167,6 @@ class Tunnel(ABC):
     def abort(self, error: TuiForwardError) -> None:
         """End it now for a reason, which the owner receives. Idempotent."""
 
-    @abstractmethod
     async def wait_closed(self) -> None:
         """Wait until its socket is closed, at most as long as the limits allow."""
+        await asyncio.shield(self._closed)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
-from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.channels import ChannelsClient
 from tui_forward.protocol.error_stream import PortForwardFailure
@@ -129,7 +129,7 @@ class ChannelsTunnel(Tunnel):
         # pongs, too.
         self._has_sent_payload = False
         self._is_paused = False
-        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._closed = self._loop.create_future()
         self._close_timer: asyncio.TimerHandle | None = None
         self._liveness = LivenessMonitor(self, limits)
         self._liveness.start()
@@ -157,10 +157,6 @@ class ChannelsTunnel(Tunnel):
         self._loop.call_soon(self._begin)
         return channel
 
-    def probe(self, within_s: float) -> None:
-        """See `Tunnel`."""
-        self._liveness.probe(within_s)
-
     def close(self) -> None:
         """See `Tunnel`."""
         if not self._ended:
@@ -180,10 +176,6 @@ class ChannelsTunnel(Tunnel):
         self._liveness.stop()
         self._stream.abort()
         self._owner.tunnel_ended(self, error)
-
-    async def wait_closed(self) -> None:
-        """See `Tunnel`."""
-        await asyncio.shield(self._closed)
 
     # For its channel.
 
@@ -257,10 +249,6 @@ class ChannelsTunnel(Tunnel):
             self._ping_at = None
             self._has_sent_payload = False
             self._owner.tunnel_changed(self)
-
-    def tunnel_ended(self, error: ProtocolError | None) -> None:
-        """See `TunnelHandler`."""
-        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 

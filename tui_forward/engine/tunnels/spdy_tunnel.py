@@ -18,7 +18,7 @@ from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.engine.tunnels.slow_readers import SlowReaders
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.upload_flow import UploadFlow
-from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.protocol.portforward import TunnelClient
@@ -64,7 +64,7 @@ class SpdyTunnel(Tunnel):
         self._receivers: list[SpdyChannel] = []
         self.last_received_at = self._loop.time()
         self._answered: asyncio.Future[None] = self._loop.create_future()
-        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._closed = self._loop.create_future()
         self._close_timer: asyncio.TimerHandle | None = None
         self._traced = _log.isEnabledFor(TRACE)
 
@@ -124,10 +124,6 @@ class SpdyTunnel(Tunnel):
             self._trace("channel %d opened, load %d", self.opened, self.load)
         return channel
 
-    def probe(self, within_s: float) -> None:
-        """See `Tunnel`."""
-        self._liveness.probe(within_s)
-
     def close(self) -> None:
         """See `Tunnel`."""
         if self._ended:
@@ -157,10 +153,6 @@ class SpdyTunnel(Tunnel):
             self._answered.set_exception(error)
             self._answered.exception()  # retrieved, also when `start` does not wait any more
         self._owner.tunnel_ended(self, error)
-
-    async def wait_closed(self) -> None:
-        """See `Tunnel`."""
-        await asyncio.shield(self._closed)
 
     # `SpdyChannelOwner`.
 
@@ -258,10 +250,6 @@ class SpdyTunnel(Tunnel):
                 self._trace("PONG %d after %.1f ms", ping_id, 1000 * (self.round_trip_s or 0.0))
             if not self._answered.done():
                 self._answered.set_result(None)
-
-    def tunnel_ended(self, error: ProtocolError | None) -> None:
-        """See `TunnelHandler`."""
-        self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
     # `MonitoredTunnel`.
 
