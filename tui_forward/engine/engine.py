@@ -18,7 +18,7 @@ from tui_forward.engine.forwards.forward import ActiveForward
 from tui_forward.engine.host.file_limit import raise_file_limit
 from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
-from tui_forward.engine.host.system_monitor import SystemEvent, SystemMonitor
+from tui_forward.engine.host.system_monitor import SystemMonitor
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.spec_validation import validate_spec
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -272,9 +272,9 @@ class Engine:
         moved = totals.bytes_from_pod + totals.bytes_to_pod
         return moved + _HEAP_BYTES_PER_CONNECTION * totals.connections_total
 
-    def _system_changed(self, event: SystemEvent) -> None:
-        _log.info("%s", event.text)
-        self.retry_waiting(event.text)
+    def _system_changed(self, text: str) -> None:
+        _log.info("%s", text)
+        self.retry_waiting(text)
 
     # -------------------------------------------------------------------- `EngineContext`
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import msgspec
 
@@ -68,11 +69,5 @@ class EventLog:
         # common case of a reader that is nearly up to date.
         count = len(self._events) - start
         if count <= _BATCH:
-            tail: list[Event] = []
-            for event in reversed(self._events):
-                if event.sequence <= latest:
-                    break
-                tail.append(event)
-            tail.reverse()
-            return tail
+            return list(islice(reversed(self._events), count))[::-1]
         return [self._events[start + offset] for offset in range(_BATCH)]

@@ -12,8 +12,8 @@ from tui_forward.engine.connections.upload import Upload
 from tui_forward.model import Reason, ReasonCode
 
 _PAUSED_CHECK_INTERVAL_S: Final = 2.0
+# How long a pod may leave data of a client unread that has closed its socket.
 _ABANDONED_S: Final = 30.0
-"""How long a pod may leave data of a client unread that has closed its socket."""
 
 
 class ClientMonitor:

@@ -1,4 +1,4 @@
-"""Timing of a client's FIN: how long it is held back, and how long the pod may take after it.
+"""Timing of a client's FIN.
 
 A runtime that receives an end of file closes the application's socket one second later,
 answer or not. So a client's FIN is passed on only when the pod has been silent for the
@@ -16,11 +16,9 @@ from typing import Final
 from tui_forward.engine.connections.peer_state import is_closed_by_peer
 
 _FIRST_CHECK_S: Final = 0.1
+# How often to check whether a client that sends no more has closed its socket.
 _CHECK_INTERVAL_S: Final = 1.0
-"""How often to check whether a client that sends no more has closed its socket."""
-
-_END_TIMEOUT_S: Final = 10.0
-"""How long the runtime may take to end a connection after the FIN."""
+_END_TIMEOUT_S: Final = 10.0  # how long the runtime may take to end a connection after the FIN
 
 
 class HalfCloseTimer:

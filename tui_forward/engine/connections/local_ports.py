@@ -1,14 +1,11 @@
 """Binding of a forward's local addresses to one port.
 
-Separate from accepting (`Listener`), so that the rules can be tested without a loop:
-
 * "localhost" is 127.0.0.1 and ::1 with the same port on both; one of them is enough where
   the machine has no other. Any other address must be bound.
 * A required port that is taken is an error; a preferred one gives way to the next free one.
 * Ports below 1024 are only taken when required.
 
-Sockets that another process of ours has handed over (`InheritedSockets`) are used before any is
-created.
+Sockets handed over by another process (`InheritedSockets`) are used before any is created.
 """
 
 from __future__ import annotations

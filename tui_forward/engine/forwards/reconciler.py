@@ -1,15 +1,9 @@
 """Reconciler of one forward: keeps a pool connected to the pod that the target resolves to.
 
-Level-triggered: on every event the desired state (the resolved pod) is compared with the actual
-one (the pool), and the difference is acted on. No order of events can make it wait for an event
-that has passed.
-
-Invariants:
-
-* At most one `TunnelPool.connect` runs at a time, as a task of its own, so that a pod that
-  changes can interrupt it.
-* `StatusRecorder` gets `TunnelUp` only while the pool is up, and `TunnelLost` before anything
-  else is done about the loss.
+Level-triggered: every event compares the resolved pod with the pool, so that no order of events
+can make it wait for one that has passed. At most one `TunnelPool.connect` runs at a time, as a
+task, so that a pod that changes can interrupt it. `StatusRecorder` gets `TunnelUp` only while the
+pool is up, and `TunnelLost` before anything else is done about the loss.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """State machine of a forward as a table: state × input → next status. Pure.
 
-`forward` does the I/O and feeds its results in here; nothing else decides which status users see.
-The most important rule: `READY` is entered by `TunnelUp` alone, and `TunnelLost` and `PodMissing`
-leave it at once.
-
-Inputs are past tense: events that have happened. `TABLE` has a cell for every pair; a cell holds
-the rule to apply, or `_keep` where the input does not change the status.
+`READY` is entered by `TunnelUp` alone, and `TunnelLost` and `PodMissing` leave it at once.
+Inputs are events that have happened. `TABLE` has a rule for every pair, `_keep` where the input
+does not change the status.
 """
 
 from __future__ import annotations
@@ -87,10 +84,9 @@ class DialStarted(_WithReason):
 
 
 @dataclass(frozen=True, slots=True)
-class DialFailed:
+class DialFailed(_WithReason):
     """No tunnel could be opened."""
 
-    reason: Reason
     retry_at: float | None  # epoch seconds of the next attempt
 
 
@@ -103,10 +99,9 @@ class TunnelLost(_WithReason):
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(_WithReason):
     """The program itself failed; the forward restarts at `retry_at`."""
 
-    reason: Reason
     retry_at: float
 
 
@@ -124,19 +119,7 @@ class Stopped(_WithReason):
     """It has ended."""
 
 
-Input = (
-    ListenerBlocked
-    | PodMissing
-    | PodMoved
-    | DialStarted
-    | DialFailed
-    | TunnelUp
-    | TunnelLost
-    | Failed
-    | Paused
-    | Resumed
-    | Stopped
-)
+Input = _WithReason | Paused | Resumed
 
 
 # ---------------------------------------------------------------------------------- Rules

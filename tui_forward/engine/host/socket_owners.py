@@ -3,9 +3,8 @@
 For display only, never needed for forwarding: what the system does not report is left out. The
 functions block; call them in a thread.
 
-On Linux `/proc` is read directly: one pass over `/proc/net/tcp*` for the inodes, one over
-the file descriptors of processes, for a whole batch of connections. Elsewhere psutil inspects
-process by process, as most systems do not give a normal user the system-wide table.
+On Linux `/proc` is read once for a whole batch of connections. Elsewhere psutil inspects process
+by process, as most systems do not give a normal user the system-wide table.
 """
 
 from __future__ import annotations

@@ -19,8 +19,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
 import psutil
 
@@ -31,21 +29,6 @@ _log = logging.getLogger(__name__)
 # Addresses reserved for documentation (RFC 5737, RFC 3849): never dialed. A datagram socket
 # "connected" to them sends nothing, but reports the route that the system would take.
 _REMOTE_ADDRESSES = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-
-
-class SystemEventKind(StrEnum):
-    """Kinds of changes of the system."""
-
-    SLEPT = "slept"
-    NETWORK = "network"
-
-
-@dataclass(frozen=True, slots=True)
-class SystemEvent:
-    """A change of the system, with a text for the timeline."""
-
-    kind: SystemEventKind
-    text: str
 
 
 Fingerprint = frozenset[str]
@@ -81,12 +64,12 @@ def boottime() -> float:
 class SystemMonitor:
     """Reports when the machine woke up or the network changed.
 
-    `on_event` is called on the loop and must not raise; `fingerprint` is called in a thread.
+    `on_event` gets a text for the timeline and must not raise; `fingerprint` is called in a thread.
     """
 
     def __init__(
         self,
-        on_event: Callable[[SystemEvent], None],
+        on_event: Callable[[str], None],
         *,
         every_s: float = 2.0,
         slack_s: float = 5.0,  # a check later than this counts as sleep
@@ -108,12 +91,10 @@ class SystemMonitor:
             now = self._clock()
             passed, last = now - last, now
             if passed > self._every_s + self._slack_s:
-                text = f"the machine slept for {format_duration(passed)}"
-                self._on_event(SystemEvent(SystemEventKind.SLEPT, text))
+                self._on_event(f"the machine slept for {format_duration(passed)}")
             current = await self._read_network()
             if current is not None and network is not None and current != network:
-                text = _describe_change(network, current)
-                self._on_event(SystemEvent(SystemEventKind.NETWORK, text))
+                self._on_event(_describe_change(network, current))
             network = current if current is not None else network
 
     async def _read_network(self) -> Fingerprint | None:

@@ -22,11 +22,9 @@ from tui_forward.transport.stream import Buffer, ByteStream
 class LegacyChannel(Channel):
     """The one connection of a `ChannelsTunnel`."""
 
-    __slots__ = ("_handler", "_tunnel", "client", "ended", "opened_at")
-
     def __init__(self, tunnel: ChannelsTunnel, handler: ChannelHandler, port: int) -> None:
         self._tunnel = tunnel
-        self._handler = handler
+        self.handler = handler
         self.budget = tunnel.budget
         self.opened_at = asyncio.get_running_loop().time()  # when it was opened, in the loop's time
         self.ended = False  # no more events follow
@@ -70,14 +68,6 @@ class LegacyChannel(Channel):
     def mark_half_closed(self) -> None:
         """See `Channel`; there is no other channel that it could matter to."""
 
-    def pause_writing(self) -> None:
-        """Have the handler send no more."""
-        self._handler.writing_paused()
-
-    def resume_writing(self) -> None:
-        """Have the handler send again."""
-        self._handler.writing_resumed()
-
     # `StreamPairReceiver`.
 
     def accepted(self) -> None:
@@ -85,11 +75,11 @@ class LegacyChannel(Channel):
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamPairReceiver`."""
-        self._handler.data_received([data])
+        self.handler.data_received([data])
 
     def eof_received(self) -> None:
         """See `StreamPairReceiver`."""
-        self._handler.eof_received()
+        self.handler.eof_received()
 
     def closed(self, failure: PortForwardFailure | None) -> None:
         """See `StreamPairReceiver`."""
@@ -99,7 +89,7 @@ class LegacyChannel(Channel):
         if failure is not None and failure.tunnel_lost and self._tunnel.error is not None:
             failure = replace(failure, cause=self._tunnel.error.reason)
         self._tunnel.channel_ended()
-        self._handler.closed(failure)
+        self.handler.closed(failure)
 
 
 class ChannelsTunnel(Tunnel):
@@ -220,14 +210,14 @@ class ChannelsTunnel(Tunnel):
         """See `StreamHandler`."""
         self.write_paused = True
         if self._channel is not None and not self._channel.ended:
-            self._channel.pause_writing()
+            self._channel.handler.writing_paused()
 
     def writing_resumed(self) -> None:
         """See `StreamHandler`."""
         self.write_paused = False
         self.flush()
         if self._channel is not None and not self._channel.ended:
-            self._channel.resume_writing()
+            self._channel.handler.writing_resumed()
 
     def closed(self, error: TransportError | None) -> None:
         """See `StreamHandler`."""

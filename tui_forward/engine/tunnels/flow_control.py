@@ -34,18 +34,14 @@ from typing import Final
 WORKERS: Final = 5
 QUEUE_FRAMES: Final = 50
 
+# Below the queue's 50, with room for the PINGs and the RST that may join them.
 WINDOW_FRAMES: Final = 36
-"""Below the queue's 50, with room for the PINGs and the RST that may join them."""
-
+# Bounds what a stopped application makes the server hold; seldom less than TCP allows.
 WINDOW_BYTES: Final = 8 * 1024 * 1024
-"""Bounds what a stopped application makes the server hold; seldom less than TCP allows."""
-
 PING_FRAMES: Final = 16
+# After so much a PING is sent along, early enough that a healthy stream never waits.
 PING_BYTES: Final = 2 * 1024 * 1024
-"""After so much a PING is sent along, early enough that a healthy stream never waits."""
-
-MAX_UNANSWERED: Final = 8
-"""PINGs that may lie in the queue of a worker that has stopped."""
+MAX_UNANSWERED: Final = 8  # PINGs that may lie in the queue of a worker that has stopped
 
 
 class WorkerWindow:

@@ -38,9 +38,8 @@ from tui_forward.transport import ServerAccess, connect
 
 _log = logging.getLogger(__name__)
 
+# How long a connection avoids suspect tunnels; most are cleared long before.
 _SUSPECT_WAIT_S: Final = 1.0
-"""How long a connection avoids suspect tunnels; most are cleared long before."""
-
 # While connections are refused, the upload of new ones is delayed until a refusal would be
 # here: data for a connection that is refused stops a worker of the server for good.
 _REFUSED_RECENTLY_S: Final = 5.0

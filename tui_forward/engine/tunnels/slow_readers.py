@@ -95,7 +95,7 @@ class SlowReaders:
         )
         if waiting:
             for channel in list(self._channels):
-                channel.evict(
+                channel.handler.evicted(
                     Reason(
                         code=ReasonCode.CONNECTION_EVICTED,
                         buffered_bytes=channel.buffered,

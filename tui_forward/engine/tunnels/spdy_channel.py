@@ -1,7 +1,4 @@
-"""One forwarded connection inside a SPDY tunnel: a pair of streams and its accounting.
-
-What follows from the accounting for the other channels is up to the tunnel.
-"""
+"""One forwarded connection inside a SPDY tunnel: a pair of streams and its accounting."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from tui_forward.engine.tunnels.base import Channel, ChannelHandler
 from tui_forward.engine.tunnels.flow_control import WorkerWindow
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.transport.stream import Buffer
@@ -61,7 +58,7 @@ class SpdyChannel(Channel):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tunnel = tunnel
-        self._handler = handler
+        self.handler = handler
         self.budget = tunnel.budget
         self._worker = window
         self._frames = 0
@@ -150,24 +147,16 @@ class SpdyChannel(Channel):
         if waiting and (blocked or not self._pair.accepted):
             self._pair.abort()
             self._end()
-            self._handler.closed(
+            self.handler.closed(
                 PortForwardFailure(
                     code=ReasonCode.TUNNEL_STREAM_ABANDONED, port=self._pair.port, undelivered=True
                 )
             )
 
-    def evict(self, reason: Reason) -> None:
-        """Have the handler end it, because others wait for it."""
-        self._handler.evicted(reason)
-
-    def pause_writing(self) -> None:
-        """Have the handler send no more."""
-        self._handler.writing_paused()
-
     def resume_writing(self) -> None:
         """Have the handler send again, unless something else speaks against it."""
         if self.writable:
-            self._handler.writing_resumed()
+            self.handler.writing_resumed()
 
     # `StreamPairReceiver`.
 
@@ -186,7 +175,7 @@ class SpdyChannel(Channel):
         if self._pieces:
             pieces, self._pieces = self._pieces, []
             if not self.ended:
-                self._handler.data_received(pieces)
+                self.handler.data_received(pieces)
 
     def eof_received(self) -> None:
         """See `StreamPairReceiver`."""
@@ -194,7 +183,7 @@ class SpdyChannel(Channel):
         self._half_close_timer = self._loop.call_later(
             self._tunnel.limits.half_close_s, self._end_half_closed
         )
-        self._handler.eof_received()
+        self.handler.eof_received()
 
     def closed(self, failure: PortForwardFailure | None) -> None:
         """See `StreamPairReceiver`."""
@@ -209,7 +198,7 @@ class SpdyChannel(Channel):
             if failure.code is ReasonCode.PORT_REFUSED:
                 self._tunnel.refused_at = self._loop.time()
         self._end()
-        self._handler.closed(failure)
+        self.handler.closed(failure)
 
     def _end_half_closed(self) -> None:
         # The data is complete; a server that does not end the error stream has nothing
@@ -218,7 +207,7 @@ class SpdyChannel(Channel):
             self._pair.abort()
             self._end()
             self._tunnel.flush()
-            self._handler.closed(None)
+            self.handler.closed(None)
 
     def _end(self) -> None:
         if self.ended:

@@ -221,7 +221,7 @@ class SpdyTunnel(Tunnel):
         """See `StreamHandler`."""
         self.write_paused = True
         for channel in list(self.all_channels):
-            channel.pause_writing()
+            channel.handler.writing_paused()
 
     def writing_resumed(self) -> None:
         """See `StreamHandler`."""

@@ -11,8 +11,8 @@ from tui_forward.engine.tunnels.pool_growth import PoolGrowth
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
 
 _WAKE_INTERVAL_S: Final = 0.01
+# How fast the number of connections that may share a tunnel rises in a burst.
 _SHARING_PERIOD_S: Final = 0.03
-"""How fast the number of connections that may share a tunnel rises in a burst."""
 
 
 class TunnelWaiters:

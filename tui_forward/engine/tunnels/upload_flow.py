@@ -1,7 +1,4 @@
-"""Metering of what one SPDY tunnel sends: PINGs as acknowledgements, pauses, stopped workers.
-
-Applies the rules of `flow_control` to the channels of a tunnel.
-"""
+"""Metering of what one SPDY tunnel sends, by the rules of `flow_control`."""
 
 from __future__ import annotations
 
@@ -104,7 +101,7 @@ class UploadFlow:
         """Pause the channels of a window that is full."""
         for channel in list(self._tunnel.all_channels):
             if channel.window is window:
-                channel.pause_writing()
+                channel.handler.writing_paused()
 
     def stop_metering_if_alone(self) -> None:
         """Resume a channel that is alone now: it need not wait for acknowledgements."""
