@@ -276,8 +276,6 @@ class Engine:
         _log.info("%s", text)
         self.retry_waiting(text)
 
-    # -------------------------------------------------------------------- `EngineContext`
-
     def next_connection_id(self) -> int:
         """See `EngineContext`."""
         return next(self._connection_ids)

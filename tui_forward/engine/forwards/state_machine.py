@@ -119,7 +119,19 @@ class Stopped(_WithReason):
     """It has ended."""
 
 
-Input = _WithReason | Paused | Resumed
+Input = (
+    ListenerBlocked
+    | PodMissing
+    | PodMoved
+    | DialStarted
+    | DialFailed
+    | TunnelUp
+    | TunnelLost
+    | Failed
+    | Paused
+    | Resumed
+    | Stopped
+)
 
 
 # ---------------------------------------------------------------------------------- Rules

@@ -68,8 +68,6 @@ class LegacyChannel(Channel):
     def mark_half_closed(self) -> None:
         """See `Channel`; there is no other channel that it could matter to."""
 
-    # `StreamPairReceiver`.
-
     def accepted(self) -> None:
         """See `StreamPairReceiver`."""
 
@@ -124,8 +122,6 @@ class ChannelsTunnel(Tunnel):
         self._liveness = LivenessMonitor(self, limits)
         self._liveness.start()
         stream.set_handler(self)
-
-    # `Tunnel`.
 
     @property
     def channels(self) -> int:
@@ -196,8 +192,6 @@ class ChannelsTunnel(Tunnel):
             self._close_in_order()
             self._owner.tunnel_ended(self, TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED)))
 
-    # `StreamHandler`.
-
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
         self.last_received_at = self._loop.time()
@@ -230,8 +224,6 @@ class ChannelsTunnel(Tunnel):
             self._channel.client.receive_eof()
         self.abort(error or TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)))
 
-    # `TunnelHandler`.
-
     def pong_received(self, ping_id: int) -> None:
         """See `TunnelHandler`."""
         if ping_id and self._ping_at is not None:
@@ -239,8 +231,6 @@ class ChannelsTunnel(Tunnel):
             self._ping_at = None
             self._has_sent_payload = False
             self._owner.tunnel_changed(self)
-
-    # `MonitoredTunnel`.
 
     @property
     def is_monitored(self) -> bool:

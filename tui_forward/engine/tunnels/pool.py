@@ -259,8 +259,6 @@ class TunnelPool:
                 return tunnel
             await self._waiters.wait(since, self._growth)
 
-    # ---------------------------------------------------------------- `TunnelOwner`
-
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """See `TunnelOwner`."""
         self._refused_at = max(self._refused_at, tunnel.refused_at)

@@ -158,8 +158,6 @@ class SpdyChannel(Channel):
         if self.writable:
             self.handler.writing_resumed()
 
-    # `StreamPairReceiver`.
-
     def accepted(self) -> None:
         """See `StreamPairReceiver`. Nothing waits for it; `acknowledged` reports it."""
 

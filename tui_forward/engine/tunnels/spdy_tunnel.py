@@ -91,8 +91,6 @@ class SpdyTunnel(Tunnel):
             self.abort(error)
             raise error from None
 
-    # `Tunnel`.
-
     @property
     def channels(self) -> int:
         """See `Tunnel`."""
@@ -154,8 +152,6 @@ class SpdyTunnel(Tunnel):
             self._answered.exception()  # retrieved, also when `start` does not wait any more
         self._owner.tunnel_ended(self, error)
 
-    # `SpdyChannelOwner`.
-
     def received(self, channel: SpdyChannel) -> None:
         """See `SpdyChannelOwner`."""
         self._receivers.append(channel)
@@ -201,8 +197,6 @@ class SpdyTunnel(Tunnel):
         """See `SpdyChannelOwner`."""
         self._flow.suspect_worker(window, frame)
 
-    # `StreamHandler`.
-
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
         self.last_received_at = self._loop.time()
@@ -241,8 +235,6 @@ class SpdyTunnel(Tunnel):
         if self._close_timer is not None:
             self._close_timer.cancel()
 
-    # `TunnelHandler`.
-
     def pong_received(self, ping_id: int) -> None:
         """See `TunnelHandler`."""
         if self._flow.pong_received(ping_id):
@@ -250,8 +242,6 @@ class SpdyTunnel(Tunnel):
                 self._trace("PONG %d after %.1f ms", ping_id, 1000 * (self.round_trip_s or 0.0))
             if not self._answered.done():
                 self._answered.set_result(None)
-
-    # `MonitoredTunnel`.
 
     @property
     def is_monitored(self) -> bool:
