@@ -29,13 +29,7 @@ Node components
 ---------------
 Each node has two processes, `python -m tui_forward.minicluster.kubelet --config FILE` and
 `python -m tui_forward.minicluster.runtime --config FILE`. FILE is JSON, decoded into
-`kubelet.config.KubeletConfig` or `runtime.config.RuntimeConfig`, which describe all keys. The keys
-without a default:
-
-- kubelet: `node` (name), `state_dir`, `server` (URL of the API server), `ca`, `client_cert`,
-  `client_key` (paths, for requests to the API server), `serving_cert`, `serving_key`, `client_ca`
-  (paths, for the kubelet's own server), `runtime_endpoint` (`unix:///…`)
-- runtime: `name`, `state_dir`, `listen` (path of the Unix socket)
+`kubelet.config.KubeletConfig` or `runtime.config.RuntimeConfig`, which describe all keys.
 
 Both accept `control` (path of their control socket), print one ready line on stdout, and end on
 SIGTERM and at the end of stdin (`process_lifecycle`). Pods survive the end of both, as with a real

@@ -34,7 +34,7 @@ def create_parser() -> argparse.ArgumentParser:
         prog="minicluster", description="Run a small Kubernetes on loopback for port-forwards."
     )
     # The destinations are the fields of `ClusterOptions`.
-    add, off = top.add_argument, "store_false"
+    add, on, off = top.add_argument, "store_true", "store_false"
     add(
         "--dir",
         type=Path,
@@ -54,11 +54,7 @@ def create_parser() -> argparse.ArgumentParser:
     add("--pods", type=int, default=0, help="number of synthetic pods")
     add("--churn", type=float, default=0.0, help="changes of synthetic pods per second")
     add("--seed", type=int, help="seed of names and UIDs")
-    add(
-        "--plain-http",
-        action="store_true",
-        help="serve without TLS; every user is the administrator",
-    )
+    add("--plain-http", action=on, help="serve without TLS; every user is the administrator")
     add("--no-workloads", action=off, dest="workloads", help="do not create the sample workloads")
     add("--no-settle", action=off, dest="settle", help="do not wait until the pods are ready")
     add(
@@ -69,7 +65,7 @@ def create_parser() -> argparse.ArgumentParser:
         metavar="REPLACE_DELAY",
         help="seconds before a pod is replaced",
     )
-    add("--json", action="store_true", help="print the ready line as JSON")
+    add("--json", action=on, help="print the ready line as JSON")
     add("--parent-pid", type=int, help="stop when this process ends")
     commands = top.add_subparsers(dest="command")
     fault = commands.add_parser("fault", help="inject a fault into a running cluster")

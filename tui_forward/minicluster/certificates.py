@@ -78,15 +78,13 @@ class CertificateAuthority:
         self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: tuple[str, ...]
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             self._builder(subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-                critical=False,
-            )
+            .add_extension(issuer, critical=False)
         )
         if hosts:
             names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
@@ -95,13 +93,8 @@ class CertificateAuthority:
         pair = KeyPair(self._folder / f"{file}.crt", self._folder / f"{file}.key")
         pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pair.key.touch(mode=0o600)
-        pair.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        pkcs8, encryption = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, encryption))
         return pair
 
     def tls_files(self, pair: KeyPair) -> TlsFiles:

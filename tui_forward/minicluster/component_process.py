@@ -95,11 +95,8 @@ class ComponentProcess:
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # not from the current folder
-                "-m",
-                self._module,
-                "--config",
-                str(self._config),
+                *("-P", "-m", self._module),  # -P: not from the current folder
+                *("--config", str(self._config)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -7,45 +7,38 @@ supervisor's socket only (its path is in the ready line); it passes requests to 
 The faults (``component`` is ``apiserver``, ``kubelet`` or ``runtime``; ``node`` is the name of a
 node, by default all nodes):
 
-===================== ============================================ ==============
-``fault``             fields                                       handled by
-===================== ============================================ ==============
-``status``            –                                            all
-``delete-pod``        ``namespace pod [grace]``                    API server
-``crash-pod``         ``namespace pod [container]``: SIGKILL       runtime
-``stop-sandbox``      ``namespace pod``: remove the pod's network, runtime
-                      keep its name
-``not-ready``         ``namespace pod [container] ready``          kubelet
-``restart-component`` ``component [node] [down_s] [kill]``         supervisor
-``stop-component``    ``component [node] [kill]``                  supervisor
-``start-component``   ``component [node]``                         supervisor
-``cut``               ``component [node] [what]``: reset           that component
-                      connections; ``what`` is ``tunnels``, at the
-                      API server also ``watches`` or ``all``
-``stall``             ``component [node] [on] [for_s]``: forward   that component
-                      no bytes and close nothing; at the API
-                      server ``what`` as above
-``delay``             ``component [node] seconds``: delay every    that component
-                      byte of a tunnel; 0 ends it
-``refuse``            ``[status] [message] [reason] [times]``:     API server
-                      error response to port-forward requests;
-                      status 0 ends it
-``transports``        ``disable`` (list of ``spdy``,               API server
-                      ``websocket``, ``channels``) ``[status]``
-``expire-token``      ``[user]``: reject the user's tokens (401)   API server
-``rotate-token``      ``[user]``: write a new token to the         supervisor
-                      kubeconfig or token file; reject the old one
-``compact``           –: clear the watch history                   API server
-``gone``              ``[times]``: answer watches and continued    API server
-                      lists with HTTP 410
-``granularity``       ``go``: write WebSocket tunnels field by     API server
-                      field, as Go does
-``streaming``         the fields of ``runtime.config``'s           runtime
-                      ``RuntimeBehavior``: error variants,
-                      lifetime of URLs, back-pressure, …
-``expire-tokens``     –: expire all pending streaming URLs         runtime
-``clear``             –: end all faults                            all
-===================== ============================================ ==============
+===================== ============================================================== ==============
+``fault``             fields                                                         handled by
+===================== ============================================================== ==============
+``status``            –                                                              all
+``delete-pod``        ``namespace pod [grace]``                                      API server
+``crash-pod``         ``namespace pod [container]``: SIGKILL                         runtime
+``stop-sandbox``      ``namespace pod``: remove the pod's network, keep its name     runtime
+``not-ready``         ``namespace pod [container] ready``                            kubelet
+``restart-component`` ``component [node] [down_s] [kill]``                           supervisor
+``stop-component``    ``component [node] [kill]``                                    supervisor
+``start-component``   ``component [node]``                                           supervisor
+``cut``               ``component [node] [what]``: reset connections; ``what`` is    that component
+                      ``tunnels``, at the API server also ``watches`` or ``all``
+``stall``             ``component [node] [on] [for_s]``: forward no bytes and close  that component
+                      nothing; at the API server ``what`` as above
+``delay``             ``component [node] seconds``: delay every byte of a tunnel; 0  that component
+                      ends it
+``refuse``            ``[status] [message] [reason] [times]``: error response to     API server
+                      port-forward requests; status 0 ends it
+``transports``        ``disable`` (list of ``spdy``, ``websocket``, ``channels``)    API server
+                      ``[status]``
+``expire-token``      ``[user]``: reject the user's tokens (401)                     API server
+``rotate-token``      ``[user]``: write a new token to the kubeconfig or token file; supervisor
+                      reject the old one
+``compact``           –: clear the watch history                                     API server
+``gone``              ``[times]``: answer watches and continued lists with HTTP 410  API server
+``granularity``       ``go``: write WebSocket tunnels field by field, as Go does     API server
+``streaming``         the fields of ``runtime.config``'s ``RuntimeBehavior``: error  runtime
+                      variants, lifetime of URLs, back-pressure, …
+``expire-tokens``     –: expire all pending streaming URLs                           runtime
+``clear``             –: end all faults                                              all
+===================== ============================================================== ==============
 
 On the command line: ``python -m tui_forward.minicluster fault --control SOCKET
 restart-component component=kubelet node=node-a``.

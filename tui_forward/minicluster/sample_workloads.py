@@ -59,13 +59,10 @@ def _deployment(
 ) -> Object:
     labels = _labels(name, namespace)
     template = {"metadata": {"labels": labels}, "spec": _pod_spec(*containers, **pod)}
+    selector = {"matchLabels": {"app": name}}
     return {
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": name}},
-            "template": template,
-        },
+        "spec": {"replicas": replicas, "selector": selector, "template": template},
     }
 
 
@@ -94,6 +91,9 @@ def _deployments() -> list[Object]:
         "toolbox", "toolbox:1", *(_port(name, number) for name, number in TOOLBOX_PORTS.items())
     )
     http = _port("http", 8080)
+    proxy = _container("proxy", "http-site:1.4", _port("http", 8000), TITLE="Gateway", PORT="8000")
+    statsd = _container("statsd", "silent:1", _port("statsd", 8125, "UDP"))
+    search = _container("search", "http-site:1.4", http)
     return [
         _deployment(
             "shop",
@@ -106,46 +106,27 @@ def _deployments() -> list[Object]:
             replicas=2,
         ),
         _deployment("shop", "echo", _container("echo", "echo:1", _port("echo", 7000))),
-        _deployment(
-            "shop",
-            "gateway",
-            _container("proxy", "http-site:1.4", _port("http", 8000), TITLE="Gateway", PORT="8000"),
-            _container("statsd", "silent:1", _port("statsd", 8125, "UDP")),
-        ),
+        _deployment("shop", "gateway", proxy, statsd),
         _deployment("shop", "legacy", _container("legacy", "silent:1", _port("http", 8081))),
         _deployment("shop", "payments", _container("payments", "crash-loop:3", http)),
         _deployment("shop", "recommender", _container("recommender", "recommender:9", http)),
-        _deployment(
-            "shop",
-            "search",
-            _container("search", "http-site:1.4", http),
-            nodeSelector={"disktype": "nvme"},
-        ),
+        _deployment("shop", "search", search, nodeSelector={"disktype": "nvme"}),
         _deployment("ops", "metrics", _container("metrics", "metrics:0.9", _port("metrics", 9090))),
         _deployment("ops", "toolbox", toolbox, grace_s=1),
     ]
 
 
 def _services() -> list[Object]:
+    metrics = _service_port("metrics", 9090, "metrics")
+    statsd = _service_port("statsd", 8125, "statsd", protocol="UDP")
+    gateway = (_service_port("http", 80, "http"), statsd)
+    toolbox = [_service_port(name, number, name) for name, number in TOOLBOX_PORTS.items()]
     return [
         _service("default", "kubernetes", "", _service_port("https", 443, 6443)),
-        _service(
-            "shop",
-            "web",
-            "web",
-            _service_port("http", 80, "http"),
-            _service_port("metrics", 9090, "metrics"),
-        ),
+        _service("shop", "web", "web", _service_port("http", 80, "http"), metrics),
         _service("shop", "web-direct", "web", _service_port("http", 8888, 8080)),
         _service("shop", "echo", "echo", _service_port("echo", 7, "echo")),
-        _service(
-            "shop",
-            "gateway",
-            "gateway",
-            _service_port("http", 80, "http"),
-            _service_port("statsd", 8125, "statsd", protocol="UDP"),
-            type="NodePort",
-        ),
+        _service("shop", "gateway", "gateway", *gateway, type="NodePort"),
         _service("shop", "legacy", "legacy", _service_port("http", 80, 8081)),
         _service("shop", "payments", "payments", _service_port("http", 80, "http")),
         {
@@ -155,12 +136,7 @@ def _services() -> list[Object]:
         _service("data", "db", "db", _service_port("sql", 5432, "sql"), clusterIP="None"),
         _service("data", "db-client", "db", _service_port("sql", 15432, "sql")),
         _service("ops", "metrics", "metrics", _service_port("metrics", 9090)),
-        _service(
-            "ops",
-            "toolbox",
-            "toolbox",
-            *(_service_port(name, number, name) for name, number in TOOLBOX_PORTS.items()),
-        ),
+        _service("ops", "toolbox", "toolbox", *toolbox),
     ]
 
 
@@ -173,18 +149,11 @@ def _other_objects() -> list[tuple[Resource, Object]]:
     container = _container("db", "database:16", _port("sql", 5432))
     database = _deployment("data", "db", container, replicas=2)
     database["spec"]["serviceName"] = "db"
-    migrate = {
-        "metadata": {"name": "migrate", "namespace": "shop", "labels": _labels("migrate", "shop")},
-        "spec": {
-            "template": {
-                "metadata": {"labels": _labels("migrate", "shop")},
-                "spec": _pod_spec(
-                    _container("migrate", "crash-loop:3", LIFE_S="0.5", EXIT_CODE="0"),
-                    restartPolicy="Never",
-                ),
-            }
-        },
-    }
+    container = _container("migrate", "crash-loop:3", LIFE_S="0.5", EXIT_CODE="0")
+    spec = _pod_spec(container, restartPolicy="Never")
+    template = {"metadata": {"labels": _labels("migrate", "shop")}, "spec": spec}
+    metadata = {"name": "migrate", "namespace": "shop", "labels": _labels("migrate", "shop")}
+    migrate = {"metadata": metadata, "spec": {"template": template}}
     bare_pod = {
         "metadata": {"name": "echo", "namespace": "default", "labels": {"run": "echo"}},
         "spec": _pod_spec(_container("echo", "echo:1", _port("echo", 7000)), grace_s=1),

@@ -78,13 +78,9 @@ class ClusterSupervisor:
             folder, self.server, None if options.plain_http else authority
         )
         credentials.write()
+        tokens = credentials.tokens_path
         self._components = ClusterComponents(
-            options,
-            folder,
-            authority,
-            server=self.server,
-            port=port,
-            tokens=credentials.tokens_path,
+            options, folder, authority, server=self.server, port=port, tokens=tokens
         )
         self._router = FaultRouter(self._components, credentials)
         return self._components

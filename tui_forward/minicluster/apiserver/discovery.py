@@ -55,11 +55,7 @@ def _document(parts: list[str], server_address: str) -> Object | None:
         case ["api", "v1"]:
             return _api_resource_list("", "v1")
         case ["apis"]:
-            return {
-                "kind": "APIGroupList",
-                "apiVersion": "v1",
-                "groups": [_group(name) for name in GROUPS],
-            }
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*map(_group, GROUPS)]}
         case ["apis", group] if group in GROUPS:
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
         case ["apis", group, version]:
@@ -101,22 +97,16 @@ def _api_resource_list(group: str, version: str) -> Object | None:
             entry["categories"] = list(resource.categories)
         entries.append(entry)
         for sub in sorted(resource.subresources, key=lambda s: s.name):
-            entry = {
-                "name": f"{resource.plural}/{sub.name}",
-                "singularName": "",
-                "namespaced": resource.namespaced,
-            }
+            entry = {"name": f"{resource.plural}/{sub.name}", "singularName": ""}
+            entry["namespaced"] = resource.namespaced
             if sub.group:
                 entry |= {"group": sub.group, "version": sub.version}
             entries.append({**entry, "kind": sub.kind, "verbs": list(sub.verbs)})
     head: Object = {"kind": "APIResourceList"}
     if group:
         head["apiVersion"] = "v1"
-    return {
-        **head,
-        "groupVersion": f"{group}/{version}" if group else version,
-        "resources": entries,
-    }
+    head["groupVersion"] = f"{group}/{version}" if group else version
+    return {**head, "resources": entries}
 
 
 _OPENAPI_JSON = {"application/json": {"schema": {"type": "object"}}}
@@ -147,14 +137,11 @@ def _openapi_document(path: str) -> Object | None:
     paths: Object = {}
     for resource in found:
         namespace_path = "/namespaces/{namespace}" if resource.namespaced else ""
+        kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         operation = {
             "parameters": parameters,
             "responses": {"200": {"description": "OK", "content": _OPENAPI_JSON}},
-            "x-kubernetes-group-version-kind": {
-                "group": resource.group,
-                "version": resource.version,
-                "kind": resource.kind,
-            },
+            "x-kubernetes-group-version-kind": kind,
         }
         collection = f"/{path}{namespace_path}/{resource.plural}"
         paths[collection] = {"post": {**operation, "x-kubernetes-action": "post"}}

@@ -196,11 +196,8 @@ class HttpConnection:
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > BODY_LIMIT:
-                    too_large = StatusError(
-                        413,
-                        "RequestEntityTooLarge",
-                        f"Request entity too large: limit is {BODY_LIMIT}",
-                    )
+                    message = f"Request entity too large: limit is {BODY_LIMIT}"
+                    too_large = StatusError(413, "RequestEntityTooLarge", message)
                     await self._send(Response.of_error(too_large), close=True)
                     return None
                 body.append(bytes(event.data))

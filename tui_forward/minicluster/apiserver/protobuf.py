@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from tui_forward.minicluster.apiserver.resources import Object
-from tui_forward.minicluster.apiserver.status_errors import StatusError
+from tui_forward.minicluster.apiserver.status_errors import StatusError, bad_request
 
 MAGIC: Final = b"k8s\0"
 
@@ -142,18 +142,12 @@ def decode(body: bytes) -> Object:
         kind = envelope.get("type", {}).get("kind", "")
         schema = _KINDS.get(kind)
         if schema is None:
-            raise StatusError(
-                415,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types "
-                "include: application/json",
-                details={},
-            )
+            message = "the body of the request was in an unknown format - accepted media types "
+            message += "include: application/json"
+            raise StatusError(415, "UnsupportedMediaType", message, details={})
         return {**envelope["type"], **_decode_message(envelope.get("raw", memoryview(b"")), schema)}
     except (IndexError, ValueError, UnicodeDecodeError) as error:
-        raise StatusError(
-            400, "BadRequest", f"the object provided is unrecognized: {error}"
-        ) from None
+        raise bad_request(f"the object provided is unrecognized: {error}") from None
 
 
 def _decode_message(data: memoryview, schema: _Schema) -> Object:

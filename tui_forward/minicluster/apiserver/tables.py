@@ -175,11 +175,8 @@ def _job(item: Object, now: float) -> Cells:
     spec, status = item["spec"], item.get("status", {})
     succeeded = status.get("succeeded", 0)
     conditions = {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
-    state = "Running"
-    for kind in ("Complete", "Failed", "Suspended"):
-        if kind in conditions:
-            state = kind
-            break
+    ends = ("Complete", "Failed", "Suspended")
+    state = next((kind for kind in ends if kind in conditions), "Running")
     duration = ""
     if status.get("startTime"):
         end = timestamps.parse_rfc3339(status.get("completionTime")) or now

@@ -33,42 +33,34 @@ def validate(resource: Resource, obj: Object) -> None:
         if not container.get("name"):
             raise error(f"{path}.containers[{index}].name", "Required value")
         for number, port in enumerate(container.get("ports") or ()):
-            if not 0 < port.get("containerPort", 0) < 65536:
-                raise error(
-                    f"{path}.containers[{index}].ports[{number}].containerPort",
-                    f"Invalid value: {port.get('containerPort', 0)}: must be between 1 and 65535, "
-                    "inclusive",
-                )
+            if not 0 < (value := port.get("containerPort", 0)) < 65536:
+                field = f"{path}.containers[{index}].ports[{number}].containerPort"
+                cause = f"Invalid value: {value}: must be between 1 and 65535, inclusive"
+                raise error(field, cause)
     if resource.group == "apps":
         labels = (spec["template"].get("metadata") or {}).get("labels") or {}
         if not spec.get("selector"):
             raise error("spec.selector", "Required value")
         if not matches(spec["selector"], labels):
-            raise error(
-                "spec.template.metadata.labels",
-                f"Invalid value: {labels}: `selector` does not match template `labels`",
-            )
+            cause = f"Invalid value: {labels}: `selector` does not match template `labels`"
+            raise error("spec.template.metadata.labels", cause)
 
 
 def check_version(current: Item, metadata: Object) -> None:
     """Check the version and UID that an update is based on. Raises `StatusError`: 409."""
-    resource, name = current.resource, current.name
     version, uid = metadata.get("resourceVersion"), metadata.get("uid")
     if version and str(version) != str(current.version):
-        raise conflict(
-            resource.plural,
-            name,
+        cause = (
             "the object has been modified; please apply your changes to the latest version and "
-            "try again",
-            resource.group,
+            "try again"
         )
-    if uid and uid != current.uid:
-        raise conflict(
-            resource.plural,
-            name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.uid}",
-            resource.group,
+    elif uid and uid != current.uid:
+        cause = (
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.uid}"
         )
+    else:
+        return
+    raise conflict(current.resource.plural, current.name, cause, current.resource.group)
 
 
 def check_preconditions(current: Item, preconditions: Object) -> None:

@@ -67,11 +67,8 @@ class WorkQueue:
 
 # Resources whose objects own pods or ReplicaSets.
 WORKLOADS = (
-    resources.DEPLOYMENTS,
-    resources.REPLICASETS,
-    resources.STATEFULSETS,
-    resources.DAEMONSETS,
-    resources.JOBS,
+    *(resources.DEPLOYMENTS, resources.REPLICASETS, resources.STATEFULSETS),
+    *(resources.DAEMONSETS, resources.JOBS),
 )
 
 

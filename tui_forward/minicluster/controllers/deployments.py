@@ -47,11 +47,8 @@ class _ReplicaSet:
         return min(self.ready, self.replicas)
 
 
-def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
+def reconcile(context: ControllerContext, owner: Item) -> None:
     """Move the ReplicaSets one step towards the Deployment's specification."""
-    owner = context.store.get(resources.DEPLOYMENTS, namespace, name)
-    if owner is None or owner.deleting:
-        return
     body = owner.copy()
     owned = context.index.owned(owner.uid, resources.REPLICASETS)
     replica_sets = [_ReplicaSet(item) for item in owned]
@@ -83,24 +80,17 @@ def _create_replica_set(
     selector.setdefault("matchLabels", {})[HASH_LABEL] = pod_hash
     replicas = spec.get("replicas", 1)
     max_surge, _ = _rolling_update_limits(spec)
-    item = context.writer.create(
-        resources.REPLICASETS,
-        {
-            "metadata": {
-                "name": f"{owner.name}-{pod_hash}",
-                "labels": labels,
-                "annotations": {
-                    DESIRED_REPLICAS_ANNOTATION: str(replicas),
-                    MAX_REPLICAS_ANNOTATION: str(replicas + max_surge),
-                    REVISION_ANNOTATION: str(revision),
-                },
-                "ownerReferences": [pod_control.owner_reference(owner)],
-            },
-            "spec": {"replicas": 0, "selector": selector, "template": template},
-        },
-        owner.namespace,
-    )
-    return _ReplicaSet(item)
+    annotations = {
+        DESIRED_REPLICAS_ANNOTATION: str(replicas),
+        MAX_REPLICAS_ANNOTATION: str(replicas + max_surge),
+        REVISION_ANNOTATION: str(revision),
+    }
+    metadata: Object = {"name": f"{owner.name}-{pod_hash}", "labels": labels}
+    metadata["annotations"] = annotations
+    metadata["ownerReferences"] = [pod_control.owner_reference(owner)]
+    new_spec = {"replicas": 0, "selector": selector, "template": template}
+    body = {"metadata": metadata, "spec": new_spec}
+    return _ReplicaSet(context.writer.create(resources.REPLICASETS, body, owner.namespace))
 
 
 def _set_revision_annotation(context: ControllerContext, item: Item, revision: int) -> None:
@@ -210,22 +200,14 @@ def _update_status(
     conditions = list((body.get("status") or {}).get("conditions") or ())
     _, max_unavailable = _rolling_update_limits(body["spec"])
     is_available = ready >= replicas - max_unavailable
-    _set_condition(
-        conditions,
-        "Available",
-        str(is_available),
-        "MinimumReplicasAvailable" if is_available else "MinimumReplicasUnavailable",
-        f"Deployment {'has' if is_available else 'does not have'} minimum availability.",
-    )
+    reason = f"MinimumReplicas{'Available' if is_available else 'Unavailable'}"
+    message = f"Deployment {'has' if is_available else 'does not have'} minimum availability."
+    _set_condition(conditions, "Available", str(is_available), reason, message)
     is_complete = new.ready == new.current == current == replicas
-    _set_condition(
-        conditions,
-        "Progressing",
-        "True",
-        "NewReplicaSetAvailable" if is_complete else "ReplicaSetUpdated",
-        f'ReplicaSet "{new.item.name}" '
-        + ("has successfully progressed." if is_complete else "is progressing."),
-    )
+    reason = "NewReplicaSetAvailable" if is_complete else "ReplicaSetUpdated"
+    progress = "has successfully progressed" if is_complete else "is progressing"
+    message = f'ReplicaSet "{new.item.name}" {progress}.'
+    _set_condition(conditions, "Progressing", "True", reason, message)
     status: Object = {"observedGeneration": body["metadata"].get("generation", 1)}
     numbers = {
         "replicas": current,
@@ -258,13 +240,5 @@ def _set_condition(
             condition |= {"status": value, "lastUpdateTime": now}
             condition |= {"reason": reason, "message": message}
         return
-    conditions.append(
-        {
-            "type": kind,
-            "status": value,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-            "reason": reason,
-            "message": message,
-        }
-    )
+    new = {"type": kind, "status": value, "lastUpdateTime": now, "lastTransitionTime": now}
+    conditions.append({**new, "reason": reason, "message": message})

@@ -66,12 +66,15 @@ RETRY_S = 0.2
 # Reconciliations in a row before other tasks of the event loop run.
 BATCH_SIZE = 20
 
-_RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
+_WORKLOAD_RECONCILERS: dict[str, Callable[[ControllerContext, Item], None]] = {
     "deployment": deployments.reconcile,
     "replicaset": workloads.reconcile_replicaset,
     "statefulset": workloads.reconcile_statefulset,
     "daemonset": workloads.reconcile_daemonset,
     "job": workloads.reconcile_job,
+}
+_WORKLOADS = {resource.singular: resource for resource in WORKLOADS}
+_RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
     "pod": scheduler.reconcile,
     "orphan": delete_dependents,
     "namespace": delete_namespace_content,
@@ -176,7 +179,12 @@ class ControllerManager:
     def _reconcile(self, key: Key) -> None:
         kind, namespace, name = key
         try:
-            _RECONCILERS[kind](self._context, namespace, name)
+            if kind in _WORKLOADS:
+                owner = self._store.get(_WORKLOADS[kind], namespace, name)
+                if owner is not None and not owner.deleting:
+                    _WORKLOAD_RECONCILERS[kind](self._context, owner)
+            else:
+                _RECONCILERS[kind](self._context, namespace, name)
         except StatusError as error:
             sys.stderr.write(f"{kind} {namespace}/{name}: {error.message}\n")
             self._queue.add_after(key, RETRY_S)

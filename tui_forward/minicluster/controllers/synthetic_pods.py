@@ -63,70 +63,43 @@ class SyntheticPods:
 
     def _create_node(self, name: str) -> None:
         now = timestamps.now()
-        self._store.put(
-            resources.NODES,
-            {
-                "metadata": {
-                    "name": name,
-                    "uid": self._writer.uid_generator.uid(),
-                    "creationTimestamp": now,
-                    "labels": {"kubernetes.io/hostname": name, TAINT: "true"},
-                },
-                "spec": {"taints": [{"key": TAINT, "value": "true", "effect": "NoSchedule"}]},
-                "status": {
-                    "conditions": [
-                        {
-                            "type": "Ready",
-                            "status": "True",
-                            "lastHeartbeatTime": now,
-                            "lastTransitionTime": now,
-                            "reason": "KubeletReady",
-                            "message": "kubelet is posting ready status",
-                        }
-                    ],
-                    # Port 9 (discard): nothing listens there.
-                    "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-                    "daemonEndpoints": {"kubeletEndpoint": {"Port": 9}},
-                    "nodeInfo": {"kubeletVersion": VERSION["gitVersion"]},
-                },
-            },
-        )
+        metadata = {
+            "name": name,
+            "uid": self._writer.uid_generator.uid(),
+            "creationTimestamp": now,
+            "labels": {"kubernetes.io/hostname": name, TAINT: "true"},
+        }
+        spec = {"taints": [{"key": TAINT, "value": "true", "effect": "NoSchedule"}]}
+        ready = {"type": "Ready", "status": "True"}
+        ready |= {"lastHeartbeatTime": now, "lastTransitionTime": now}
+        ready |= {"reason": "KubeletReady", "message": "kubelet is posting ready status"}
+        status = {
+            "conditions": [ready],
+            # Port 9 (discard): nothing listens there.
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 9}},
+            "nodeInfo": {"kubeletVersion": VERSION["gitVersion"]},
+        }
+        self._store.put(resources.NODES, {"metadata": metadata, "spec": spec, "status": status})
 
     def _create_deployment(self, namespace: str, name: str, size: int, first: int) -> None:
         labels = {"app": name, "team": namespace}
-        deployment = self._writer.create(
-            resources.DEPLOYMENTS,
-            {
-                "metadata": {"name": name, "labels": labels},
-                "spec": {
-                    "replicas": size,
-                    "selector": {"matchLabels": {"app": name}},
-                    "template": {"metadata": {"labels": labels}, "spec": _pod_spec(name)},
-                },
-            },
-            namespace,
-        )
-        spec = deployment.copy()["spec"]
-        pod_hash = template_hash(spec["template"])
-        template = spec["template"]
-        template["metadata"]["labels"] = {**labels, "pod-template-hash": pod_hash}
-        replicaset = self._writer.create(
-            resources.REPLICASETS,
-            {
-                "metadata": {
-                    "name": f"{name}-{pod_hash}",
-                    "labels": template["metadata"]["labels"],
-                    "annotations": {"deployment.kubernetes.io/revision": "1"},
-                    "ownerReferences": [pod_control.owner_reference(deployment)],
-                },
-                "spec": {
-                    "replicas": size,
-                    "selector": {"matchLabels": template["metadata"]["labels"]},
-                    "template": template,
-                },
-            },
-            namespace,
-        )
+        template: Object = {"metadata": {"labels": labels}, "spec": _pod_spec(name)}
+        spec = {"replicas": size, "selector": {"matchLabels": {"app": name}}, "template": template}
+        body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+        deployment = self._writer.create(resources.DEPLOYMENTS, body, namespace)
+        template = deployment.copy()["spec"]["template"]
+        pod_hash = template_hash(template)
+        labels = template["metadata"]["labels"] = {**labels, "pod-template-hash": pod_hash}
+        metadata = {
+            "name": f"{name}-{pod_hash}",
+            "labels": labels,
+            "annotations": {"deployment.kubernetes.io/revision": "1"},
+            "ownerReferences": [pod_control.owner_reference(deployment)],
+        }
+        spec = {"replicas": size, "selector": {"matchLabels": labels}, "template": template}
+        body = {"metadata": metadata, "spec": spec}
+        replicaset = self._writer.create(resources.REPLICASETS, body, namespace)
         self._create_pods(namespace, replicaset, size, first)
         self._set_statuses(deployment, replicaset, size)
 

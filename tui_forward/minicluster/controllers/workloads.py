@@ -16,11 +16,8 @@ from tui_forward.minicluster.controllers.context import ControllerContext, key_o
 BURST_REPLICAS = 500
 
 
-def reconcile_replicaset(context: ControllerContext, namespace: str, name: str) -> None:
+def reconcile_replicaset(context: ControllerContext, owner: Item) -> None:
     """Create missing pods or delete surplus ones."""
-    owner = context.store.get(resources.REPLICASETS, namespace, name)
-    if owner is None or owner.deleting:
-        return
     body = owner.copy()
     spec = body["spec"]
     pods = pod_control.owned_pods(context, owner)
@@ -47,11 +44,8 @@ def reconcile_replicaset(context: ControllerContext, namespace: str, name: str) 
     pod_control.set_status(context, owner, status)
 
 
-def reconcile_daemonset(context: ControllerContext, namespace: str, name: str) -> None:
+def reconcile_daemonset(context: ControllerContext, owner: Item) -> None:
     """Create the missing pods and delete surplus ones."""
-    owner = context.store.get(resources.DAEMONSETS, namespace, name)
-    if owner is None or owner.deleting:
-        return
     body = owner.copy()
     template = body["spec"]["template"]
     revision = template_hash(template)
@@ -72,10 +66,8 @@ def reconcile_daemonset(context: ControllerContext, namespace: str, name: str) -
         if not context.may_replace_pod(owner):
             break
         new_pod = pod_control.pod_from_template(owner, template)
-        new_pod["metadata"]["labels"] |= {
-            "controller-revision-hash": revision,
-            "pod-template-generation": "1",
-        }
+        labels = {REVISION_LABEL: revision, "pod-template-generation": "1"}
+        new_pod["metadata"]["labels"] |= labels
         # The real controller sets a node affinity and leaves the binding to the scheduler.
         new_pod["spec"]["nodeName"] = node_name
         pod_control.create_pod(context, owner, new_pod)
@@ -99,13 +91,10 @@ def reconcile_daemonset(context: ControllerContext, namespace: str, name: str) -
 REVISION_LABEL = "controller-revision-hash"
 
 
-def reconcile_statefulset(context: ControllerContext, namespace: str, name: str) -> None:
+def reconcile_statefulset(context: ControllerContext, owner: Item) -> None:
     """Create, replace or delete the next pod in order."""
-    owner = context.store.get(resources.STATEFULSETS, namespace, name)
-    if owner is None or owner.deleting:
-        return
     body = owner.copy()
-    revision = f"{name}-{template_hash(body['spec']['template'])}"
+    revision = f"{owner.name}-{template_hash(body['spec']['template'])}"
     _update_statefulset_pods(context, owner, body["spec"], revision)
     _update_statefulset_status(context, owner, body, revision)
 
@@ -124,9 +113,8 @@ def _update_statefulset_pods(
                 return  # a pod of another owner has the name; its deletion queues this again
             if not context.may_replace_pod(owner):
                 return
-            pod_control.create_pod(
-                context, owner, _statefulset_pod(owner, spec, name, ordinal, revision)
-            )
+            new_pod = _statefulset_pod(owner, spec, name, ordinal, revision)
+            pod_control.create_pod(context, owner, new_pod)
             if is_ordered:
                 return
         elif not pod.active:
@@ -190,11 +178,8 @@ def _update_statefulset_status(
     pod_control.set_status(context, owner, status)
 
 
-def reconcile_job(context: ControllerContext, namespace: str, name: str) -> None:
+def reconcile_job(context: ControllerContext, owner: Item) -> None:
     """Start missing pods; report when the Job has completed or failed."""
-    owner = context.store.get(resources.JOBS, namespace, name)
-    if owner is None or owner.deleting:
-        return
     body = owner.copy()
     spec: Object = body["spec"]
     status: Object = body.get("status") or {}
@@ -214,10 +199,8 @@ def reconcile_job(context: ControllerContext, namespace: str, name: str) -> None
         conditions.append(_job_condition("Failed", "BackoffLimitExceeded", message))
     elif missing <= 0:
         reason, message = "CompletionsReached", "Reached expected number of succeeded pods"
-        conditions += [
-            _job_condition("SuccessCriteriaMet", reason, message),
-            _job_condition("Complete", reason, message),
-        ]
+        kinds = ("SuccessCriteriaMet", "Complete")
+        conditions += [_job_condition(kind, reason, message) for kind in kinds]
         status["completionTime"] = timestamps.now()
     elif not spec.get("suspend"):
         for _ in range(min(int(spec.get("parallelism", 1)), missing) - len(active)):
@@ -237,11 +220,6 @@ def reconcile_job(context: ControllerContext, namespace: str, name: str) -> None
 
 
 def _job_condition(kind: str, reason: str, message: str) -> Object:
-    return {
-        "type": kind,
-        "status": "True",
-        "lastProbeTime": timestamps.now(),
-        "lastTransitionTime": timestamps.now(),
-        "reason": reason,
-        "message": message,
-    }
+    now = timestamps.now()
+    times = {"lastProbeTime": now, "lastTransitionTime": now}
+    return {"type": kind, "status": "True", **times, "reason": reason, "message": message}

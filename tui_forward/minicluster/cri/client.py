@@ -70,8 +70,7 @@ class RuntimeClient:
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
         """Create and start a sandbox and return its id."""
         request = cri.RunPodSandboxRequest(config=config)
-        response = await self._call(request, cri.RunPodSandboxResponse)
-        return response.pod_sandbox_id
+        return (await self._call(request, cri.RunPodSandboxResponse)).pod_sandbox_id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         """Kill the processes of a sandbox and release its network; idempotent."""
@@ -86,8 +85,7 @@ class RuntimeClient:
     async def pod_sandbox_status(self, sandbox_id: str) -> cri.PodSandboxStatus:
         """Return state and addresses of a sandbox."""
         request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
-        response = await self._call(request, cri.PodSandboxStatusResponse)
-        return response.status
+        return (await self._call(request, cri.PodSandboxStatusResponse)).status
 
     async def list_pod_sandboxes(
         self, labels: Mapping[str, str] | None = None
@@ -96,8 +94,7 @@ class RuntimeClient:
         request = cri.ListPodSandboxRequest(
             filter=cri.PodSandboxFilter(label_selector=dict(labels or {}))
         )
-        response = await self._call(request, cri.ListPodSandboxResponse)
-        return list(response.items)
+        return list((await self._call(request, cri.ListPodSandboxResponse)).items)
 
     async def create_container(
         self, sandbox_id: str, config: cri.ContainerConfig, sandbox_config: cri.PodSandboxConfig
@@ -106,8 +103,7 @@ class RuntimeClient:
         request = cri.CreateContainerRequest(
             pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config
         )
-        response = await self._call(request, cri.CreateContainerResponse)
-        return response.container_id
+        return (await self._call(request, cri.CreateContainerResponse)).container_id
 
     async def start_container(self, container_id: str) -> None:
         """Start a created container."""
@@ -129,14 +125,12 @@ class RuntimeClient:
         request = cri.ListContainersRequest(
             filter=cri.ContainerFilter(label_selector=dict(labels or {}))
         )
-        response = await self._call(request, cri.ListContainersResponse)
-        return list(response.containers)
+        return list((await self._call(request, cri.ListContainersResponse)).containers)
 
     async def container_status(self, container_id: str) -> cri.ContainerStatus:
         """Return the state of a container."""
         request = cri.ContainerStatusRequest(container_id=container_id)
-        response = await self._call(request, cri.ContainerStatusResponse)
-        return response.status
+        return (await self._call(request, cri.ContainerStatusResponse)).status
 
     async def exec_sync(
         self, container_id: str, command: list[str], timeout_s: int
@@ -148,8 +142,7 @@ class RuntimeClient:
     async def port_forward(self, sandbox_id: str, ports: list[int]) -> str:
         """Return a streaming server URL for one port-forward request."""
         request = cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=ports)
-        response = await self._call(request, cri.PortForwardResponse, 30.0)
-        return response.url
+        return (await self._call(request, cri.PortForwardResponse, 30.0)).url
 
     async def container_events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         """Yield container events from now on, without end.
@@ -179,5 +172,4 @@ class RuntimeClient:
     async def pull_image(self, image: str) -> str:
         """Pull an image and return its reference."""
         request = cri.PullImageRequest(image=cri.ImageSpec(image=image))
-        response = await self._call(request, cri.PullImageResponse)
-        return response.image_ref
+        return (await self._call(request, cri.PullImageResponse)).image_ref

@@ -32,10 +32,7 @@ def sandbox_config(pod: Object, root: Path, attempt: int) -> cri.PodSandboxConfi
     network = cri.NODE if spec.get("hostNetwork") else cri.POD
     return cri.PodSandboxConfig(
         metadata=cri.PodSandboxMetadata(
-            name=metadata["name"],
-            uid=metadata["uid"],
-            namespace=metadata["namespace"],
-            attempt=attempt,
+            **{key: metadata[key] for key in ("name", "uid", "namespace")}, attempt=attempt
         ),
         hostname="" if spec.get("hostNetwork") else (spec.get("hostname") or metadata["name"])[:63],
         log_directory=str(log_directory(root, pod)),
@@ -109,13 +106,8 @@ def _mounts(pod: Object, container: Object, root: Path) -> list[cri.Mount]:
             source = str(folder)
         else:
             continue
-        mounts.append(
-            cri.Mount(
-                container_path=mount["mountPath"],
-                host_path=source,
-                readonly=bool(mount.get("readOnly")),
-            )
-        )
+        path, readonly = mount["mountPath"], bool(mount.get("readOnly"))
+        mounts.append(cri.Mount(container_path=path, host_path=source, readonly=readonly))
     return mounts
 
 

@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 import time
-from typing import Any
 from urllib.parse import quote
 
 from tui_forward.errors import ApiError, TransportError
@@ -72,13 +71,9 @@ class NodeReporter:
             "kubernetes.io/os": "linux",
             **self._config.labels,
         }
-        node: Object = {
-            "kind": "Node",
-            "apiVersion": "v1",
-            "metadata": {"name": self._config.node, "labels": labels},
-            "spec": {},
-            "status": self._status(),
-        }
+        metadata = {"name": self._config.node, "labels": labels}
+        node: Object = {"kind": "Node", "apiVersion": "v1", "metadata": metadata, "spec": {}}
+        node["status"] = self._status()
         try:
             await self._api.request("POST", "/api/v1/nodes", node)
         except ApiError as error:
@@ -99,15 +94,9 @@ class NodeReporter:
             "pods": "110",
         }
         now = format_timestamp(time.time())
-        conditions: list[dict[str, Any]] = [
-            {
-                "type": kind,
-                "status": value,
-                "lastHeartbeatTime": now,
-                "lastTransitionTime": self._since,
-                "reason": reason,
-                "message": message,
-            }
+        times = {"lastHeartbeatTime": now, "lastTransitionTime": self._since}
+        conditions = [
+            {"type": kind, "status": value, **times, "reason": reason, "message": message}
             for kind, value, reason, message in _CONDITIONS
         ]
         return {
@@ -120,9 +109,7 @@ class NodeReporter:
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": {
-                "machineID": "",
-                "systemUUID": "",
-                "bootID": "",
+                **dict.fromkeys(("machineID", "systemUUID", "bootID"), ""),
                 "kernelVersion": platform.release(),
                 "osImage": f"minicluster on {platform.system()}",
                 "containerRuntimeVersion": self._runtime,

@@ -177,15 +177,8 @@ def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
 def _conditions(
     pod: Object, view: PodView, phase: str, generation: int | None, now_s: float
 ) -> list[Object]:
-    old = {
-        condition["type"]: condition
-        for condition in (pod.get("status") or {}).get("conditions") or ()
-    }
-    unready = [
-        container.name
-        for container in view.containers
-        if not (container.running and container.ready)
-    ]
+    old = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
+    unready = [each.name for each in view.containers if not (each.running and each.ready)]
     uninitialized = [init.name for init in view.init_containers if not init.succeeded]
     completion = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
     if completion:
@@ -197,12 +190,8 @@ def _conditions(
         readiness = ("False", "ContainersNotReady", f"containers with unready status: [{names}]")
     initialized = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if uninitialized:
-        names = " ".join(uninitialized)
-        initialized = (
-            "False",
-            "ContainersNotInitialized",
-            f"containers with incomplete status: [{names}]",
-        )
+        message = f"containers with incomplete status: [{' '.join(uninitialized)}]"
+        initialized = ("False", "ContainersNotInitialized", message)
     states = {
         "PodReadyToStartContainers": ("True" if view.sandbox_ready else "False", "", ""),
         "Initialized": initialized,

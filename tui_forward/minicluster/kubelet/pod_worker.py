@@ -65,12 +65,8 @@ class StatusManager:
 
     async def delete(self) -> None:
         """Delete the Pod object, the last step of a graceful deletion, unless it is gone."""
-        body: Object = {
-            "kind": "DeleteOptions",
-            "apiVersion": "v1",
-            "gracePeriodSeconds": 0,
-            "preconditions": {"uid": self._uid},
-        }
+        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
+        body["preconditions"] = {"uid": self._uid}
         try:
             await self._api.request("DELETE", self._path, body)
         except ApiError as error:
@@ -251,13 +247,9 @@ class PodWorker:
         self.view.sandbox_ready = status.ready_sandbox is not None
         if self.view.sandbox_ready:
             self.view.ip = status.ip or (self._config.listen if spec.get("hostNetwork") else "")
-        self.view.containers = [
-            self._container_view(container, status) for container in spec["containers"]
-        ]
-        self.view.init_containers = [
-            self._container_view(container, status)
-            for container in spec.get("initContainers") or ()
-        ]
+        inits = spec.get("initContainers") or ()
+        self.view.containers = [self._container_view(each, status) for each in spec["containers"]]
+        self.view.init_containers = [self._container_view(each, status) for each in inits]
 
     def _container_view(self, container: Object, status: RuntimeStatus) -> ContainerView:
         name = container["name"]

@@ -103,15 +103,9 @@ class RuntimePod:
         state = await self.runtime.pod_sandbox_status(sandbox_id)
         self._ips = {sandbox_id: state.network.ip}
         status.ip = state.network.ip
-        status.sandboxes.insert(
-            0,
-            cri.PodSandbox(
-                id=sandbox_id,
-                metadata=state.metadata,
-                state=state.state,
-                created_at=state.created_at,
-            ),
-        )
+        new = cri.PodSandbox(id=sandbox_id, metadata=state.metadata, state=state.state)
+        new.created_at = state.created_at
+        status.sandboxes.insert(0, new)
         for sandbox in old:
             # Stopped, not removed: last state and logs of its containers are needed until the
             # pod has newer ones.

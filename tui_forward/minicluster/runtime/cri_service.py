@@ -62,14 +62,9 @@ class EmbeddedRuntime:
 
     async def status(self, request: cri.StatusRequest) -> cri.StatusResponse:  # noqa: ARG002
         """Report readiness: a runtime that is not ready cannot respond."""
-        return cri.StatusResponse(
-            status=cri.RuntimeStatus(
-                conditions=[
-                    cri.RuntimeCondition(type="RuntimeReady", status=True),
-                    cri.RuntimeCondition(type="NetworkReady", status=True),
-                ]
-            )
-        )
+        kinds = ("RuntimeReady", "NetworkReady")
+        conditions = [cri.RuntimeCondition(type=kind, status=True) for kind in kinds]
+        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=conditions))
 
     async def run_pod_sandbox(self, request: cri.RunPodSandboxRequest) -> cri.RunPodSandboxResponse:
         """Create a sandbox with a network of its own."""
@@ -190,10 +185,8 @@ class EmbeddedRuntime:
                 return cri.StopContainerResponse()
         await self._signal(container, signal.SIGKILL)
         if not await self._shim.wait_for(is_stopped, _KILL_TIMEOUT_S):
-            raise CriError(
-                f'failed to stop container "{container.id}": still running after SIGKILL',
-                status=grpc.StatusCode.DEADLINE_EXCEEDED,
-            )
+            message = f'failed to stop container "{container.id}": still running after SIGKILL'
+            raise CriError(message, status=grpc.StatusCode.DEADLINE_EXCEEDED)
         return cri.StopContainerResponse()
 
     async def remove_container(
@@ -255,9 +248,8 @@ class EmbeddedRuntime:
         if not sandbox.ready:
             raise CriError("sandbox container is not running")
         try:
-            token = self._streaming.tokens.insert(
-                PortForwardRequest(sandbox.id, tuple(request.port))
-            )
+            pending = PortForwardRequest(sandbox.id, tuple(request.port))
+            token = self._streaming.tokens.insert(pending)
         except TooManyTokensError as error:
             raise CriError(error.message, status=grpc.StatusCode.RESOURCE_EXHAUSTED) from error
         return cri.PortForwardResponse(url=self._streaming.url(token))
@@ -266,12 +258,9 @@ class EmbeddedRuntime:
         try:
             await self._shim.request(request)
         except shim_protocol.ShimError as error:
-            code = (
-                grpc.StatusCode.NOT_FOUND
-                if error.message.endswith("not found")
-                else grpc.StatusCode.UNKNOWN
-            )
-            raise CriError(error.message, status=code) from error
+            if error.message.endswith("not found"):
+                raise _not_found(error.message) from error
+            raise CriError(error.message) from error
 
     async def _signal(self, container: shim_protocol.Container, number: signal.Signals) -> None:
         await self._request(shim_protocol.SignalContainer(id=container.id, signal=number))

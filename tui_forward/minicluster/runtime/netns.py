@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import socket
 import struct
 import sys
 from collections.abc import Iterator
 
-from tui_forward.minicluster.runtime import netns
 from tui_forward.minicluster.runtime.shim_protocol import NetworkKind, Sandbox
 
 _CLONE_NEWNET = 0x40000000
@@ -47,14 +47,9 @@ def create() -> int:
             enable_loopback()
             return os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
         finally:
-            _setns(home)
+            enter(home)
     finally:
         os.close(home)
-
-
-def enter(namespace: int) -> None:
-    """Move the calling thread into a namespace permanently."""
-    _setns(namespace)
 
 
 class NamespaceSwitcher:
@@ -66,11 +61,11 @@ class NamespaceSwitcher:
     @contextlib.contextmanager
     def inside(self, namespace: int) -> Iterator[None]:
         """Run the body inside a namespace; it must not await."""
-        _setns(namespace)
+        enter(namespace)
         try:
             yield
         finally:
-            _setns(self._home)
+            enter(self._home)
 
     def close(self) -> None:
         """Close the descriptor of the thread's own namespace."""
@@ -85,18 +80,14 @@ def enable_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
-def _setns(namespace: int) -> None:
+def enter(namespace: int) -> None:
+    """Move the calling thread into a namespace."""
     _check(_libc().setns(namespace, _CLONE_NEWNET))
 
 
-_loaded: ctypes.CDLL | None = None
-
-
+@functools.cache
 def _libc() -> ctypes.CDLL:
-    global _loaded
-    if _loaded is None:
-        _loaded = ctypes.CDLL(None, use_errno=True)
-    return _loaded
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _check(result: int) -> None:
@@ -109,7 +100,7 @@ class SandboxNetworks:
     """Creates networks of sandboxes and holds their namespaces open."""
 
     def __init__(self) -> None:
-        if netns.is_supported():
+        if is_supported():
             self._default = NetworkKind.NETNS
         elif sys.platform == "linux":
             self._default = NetworkKind.LOOPBACK
@@ -125,7 +116,7 @@ class SandboxNetworks:
     def attach(self, sandbox: Sandbox, label: str) -> None:
         """Create the network of a sandbox and enter its address."""
         if sandbox.network is NetworkKind.NETNS:
-            descriptor = netns.create()
+            descriptor = create()
             self._namespaces[sandbox.id] = descriptor
             sandbox.netns = f"/proc/{os.getpid()}/fd/{descriptor}"
             sandbox.label = label

@@ -40,9 +40,7 @@ class PortForwardTunnel:
         self._socket = TunnelSocket(
             sock, behavior, on_data=self._receive, on_writable=self._on_writable, on_error=self._end
         )
-        self.workers = FrameWorkers(
-            0, frame_workers.SOLO_QUEUE, self._socket.pause, self._socket.resume
-        )
+        self._set_workers(0, frame_workers.SOLO_QUEUE)
         self._on_end = on_end
         self._connections: set[ForwardedConnection] = set()
         self._waiting_for_room: set[ForwardedConnection] = set()
@@ -54,6 +52,9 @@ class PortForwardTunnel:
         self._pair_timer: asyncio.TimerHandle | None = None
         self._last_frame_at = self._loop.time()
         self._idle_timer = self._loop.call_later(behavior.idle_s, self._check_idle)
+
+    def _set_workers(self, count: int, queue: int) -> None:
+        self.workers = FrameWorkers(count, queue, self._socket.pause, self._socket.resume)
 
     @property
     def connections(self) -> int:
@@ -69,12 +70,7 @@ class PortForwardTunnel:
             clock=self._loop.time,
         )
         if self.behavior.backpressure:
-            self.workers = FrameWorkers(
-                frame_workers.SPDY_WORKERS,
-                frame_workers.SPDY_QUEUE,
-                self._socket.pause,
-                self._socket.resume,
-            )
+            self._set_workers(frame_workers.SPDY_WORKERS, frame_workers.SPDY_QUEUE)
 
             def reply_in_turn(ping_id: int) -> None:
                 self.workers.deliver_in_turn(PingReply(server.spdy, ping_id, self.flush))
@@ -85,7 +81,7 @@ class PortForwardTunnel:
     def serve_channels(self, ports: tuple[int, ...], early: bytes, *, base64: bool) -> None:
         """Serve the legacy channels, and dial every port immediately."""
         # One goroutine reads the WebSocket and writes into unbuffered pipes.
-        self.workers = FrameWorkers(1, 1, self._socket.pause, self._socket.resume)
+        self._set_workers(1, 1)
         server = ChannelsServer(ports, base64=base64)
         for channel in server.channels:
             connection = ForwardedConnection(self, channel, channel.port, 0)

@@ -126,13 +126,9 @@ class Shim:
         sock.settimeout(_SEND_TIMEOUT_S)
         client = _Client(sock)
         self._clients.add(client)
-        client.send(
-            shim_protocol.Snapshot(
-                pid=os.getpid(),
-                sandboxes=list(self._sandboxes.values()),
-                containers=list(self._containers.values()),
-            )
-        )
+        sandboxes, containers = [*self._sandboxes.values()], [*self._containers.values()]
+        pid = os.getpid()
+        client.send(shim_protocol.Snapshot(pid=pid, sandboxes=sandboxes, containers=containers))
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._receive(client))
 
     def _receive(self, client: _Client) -> None:
@@ -206,11 +202,7 @@ class Shim:
             raise ShimError(f'container "{container_id}" not found') from None
 
     def _containers_of(self, sandbox: Sandbox) -> list[Container]:
-        return [
-            container
-            for container in self._containers.values()
-            if container.sandbox_id == sandbox.id
-        ]
+        return [each for each in self._containers.values() if each.sandbox_id == sandbox.id]
 
     def _run_sandbox(self, request: shim_protocol.RunSandbox) -> None:
         sandbox = Sandbox(

@@ -49,11 +49,7 @@ class ShimClient:
 
     def containers_of(self, sandbox_id: str) -> list[shim_protocol.Container]:
         """Return the containers of a sandbox."""
-        return [
-            container
-            for container in self.containers.values()
-            if container.sandbox_id == sandbox_id
-        ]
+        return [each for each in self.containers.values() if each.sandbox_id == sandbox_id]
 
     async def start(self) -> None:
         """Connect, after starting a shim if none runs. Raises `ShimError`: it did not start."""
@@ -75,9 +71,8 @@ class ShimClient:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 return await self._connect_or_spawn()
         except TimeoutError as error:
-            raise shim_protocol.ShimError(
-                f"the shim did not start within {_START_TIMEOUT_S:.0f} s"
-            ) from error
+            message = f"the shim did not start within {_START_TIMEOUT_S:.0f} s"
+            raise shim_protocol.ShimError(message) from error
 
     async def _connect_or_spawn(self) -> asyncio.StreamReader:
         spawned = False
