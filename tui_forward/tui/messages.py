@@ -6,6 +6,7 @@ the screen when it bubbles from a table to the screen.
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from textual.message import Message
@@ -25,62 +26,57 @@ class ForwardAction(StrEnum):
     EDIT = "edit"
 
 
+@dataclass(eq=False)
 class ForwardPortsRequested(Message):
     """Request to forward ports, each with its entry; `toggle` stops those forwarded already."""
 
-    def __init__(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
-        super().__init__()
-        self.ports = ports
-        self.toggle = toggle
+    ports: list[tuple[Entry, DeclaredPort]]
+    _: KW_ONLY
+    toggle: bool
 
 
+@dataclass(eq=False)
 class ForwardFormRequested(Message):
     """Request for the form of a new forward; the port is None if the entry declares none."""
 
-    def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
-        super().__init__()
-        self.entry = entry
-        self.port = port
+    entry: Entry
+    port: DeclaredPort | None
 
 
+@dataclass(eq=False)
 class ForwardActionRequested(Message):
     """Request for an action on forwards."""
 
-    def __init__(self, forward_ids: list[str], action: ForwardAction) -> None:
-        super().__init__()
-        self.forward_ids = forward_ids
-        self.action = action
+    forward_ids: list[str]
+    action: ForwardAction
 
 
+@dataclass(eq=False)
 class DetailRequested(Message):
     """Request for the details of one forward."""
 
-    def __init__(self, forward_id: str) -> None:
-        super().__init__()
-        self.forward_id = forward_id
+    forward_id: str
 
 
+@dataclass(eq=False)
 class PodLogRequested(Message):
     """Request to show or hide the log of a forward's pod; no container is the default one."""
 
-    def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
-        super().__init__()
-        self.forward_id = forward_id
-        self.on = on
-        self.container = container
+    forward_id: str
+    _: KW_ONLY
+    on: bool
+    container: str = ""
 
 
+@dataclass(eq=False)
 class CloseConnectionsRequested(Message):
     """Request to close connections."""
 
-    def __init__(self, connection_ids: list[int]) -> None:
-        super().__init__()
-        self.connection_ids = connection_ids
+    connection_ids: list[int]
 
 
+@dataclass(eq=False)
 class FavoriteToggled(Message):
     """Request to add an entry to the favorites or to remove it."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.key = key
+    key: str

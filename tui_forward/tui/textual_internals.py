@@ -28,10 +28,7 @@ def active_keymap(app: App[T]) -> Mapping[str, str]:
 
 
 def preset_theme(app: App[T], theme: str) -> None:
-    """Set the theme before `App.__init__` runs.
-
-    A theme set later makes Textual parse every style sheet and compute every style again.
-    """
+    """Set the theme before `App.__init__`: a later one parses and computes every style again."""
     app.set_reactive(App.theme, theme)
 
 
@@ -50,19 +47,12 @@ class CrashCapturingApp(App[T]):
 
 
 class StaticFocusScreen(Screen[T]):
-    """Screen that is not repainted when the focus moves.
-
-    `Screen.focused` repaints the whole screen; the widgets that show the focus redraw
-    themselves.
-    """
+    """Screen that is not repainted when the focus moves; widgets that show it redraw themselves."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def apply_breakpoints(self, size: Size) -> None:
-        """Set the breakpoint classes before the first styles are computed.
-
-        Textual sets them after that, and computes all styles a second time.
-        """
+        """Set the breakpoint classes before Textual does, so that styles are computed only once."""
         for breakpoints, extent in (
             (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height),
         ):  # fmt: skip
@@ -71,11 +61,9 @@ class StaticFocusScreen(Screen[T]):
 
 
 class FixedLayoutInput(Input):
-    """Input that does not lay out the screen on every key.
+    """Input that does not lay out the screen on every key."""
 
-    `Input` sets `virtual_size`, which is a layout reactive, whenever its value changes.
-    """
-
+    # `Input` sets it, a layout reactive, whenever its value changes.
     virtual_size: Reactive[Size] = Reactive(Size(0, 0))
 
 

@@ -24,7 +24,6 @@ from tui_forward.tui.screens.help import (
     collect,
     filter_groups,
     groups,
-    sections,
 )
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
@@ -136,14 +135,14 @@ def test_groups_are_ordered_and_ids_unique() -> None:
 
 
 def test_every_state_has_an_explanation() -> None:
-    states = dict(dict(sections([]))["States"])
+    states = dict(dict(groups([]))["States"])
     for state in ForwardState:
         assert states[f"{STATE_MARKS[state][0]} {state.value}"]
     assert "‖ paused" in states
 
 
 def test_every_filter_term_is_explained() -> None:
-    language = str(dict(sections([]))["Filter terms: all must match"])
+    language = str(dict(groups([]))["Filter terms: all must match"])
     for term in ("ns:", "label:", "port:", "node:", "status:", "kind:", "!", '"'):
         assert term in language
 

@@ -1,7 +1,4 @@
-"""Profiles in the dashboard: choose, preview, apply, stop, edit and save.
-
-`profile_service`, which does the work, is imported on first use.
-"""
+"""Profiles in the dashboard: choose, preview, apply, stop, edit and save."""
 
 from __future__ import annotations
 

@@ -73,10 +73,7 @@ class QuitController:
             self._app.run_worker(self._stop_and_exit(choice), group="quit", exclusive=True)
 
     async def _stop_and_exit(self, choice: QuitChoice) -> None:
-        """Stop forwards or let them run, then exit.
-
-        If the engine does not respond, stopping exits nevertheless and keeping reports it.
-        """
+        """Stop forwards or let them run, then exit; to keep them, the engine must respond."""
         keep = choice is QuitChoice.KEEP_RUNNING
         try:
             async with session_timeout():

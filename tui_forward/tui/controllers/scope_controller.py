@@ -52,7 +52,7 @@ class ScopeController:
         """Show a namespace, "" for all, of a context."""
         scope = CatalogScope(context, namespace)
         if scope != self._dashboard.cluster_state.scope:
-            self._dashboard.show_entries(entries_of(scope, self._favorites))
+            self._dashboard.entry_table.show_entries(entries_of(scope, self._favorites))
             self._sampler.poll_fast()
 
     def toggle_favorite(self, request: FavoriteToggled) -> None:

@@ -107,10 +107,6 @@ class Dashboard(StaticFocusScreen[None]):
         forward = self.forward_table.current
         return forward.id if forward is not None else ""
 
-    def show_entries(self, entries: EntryList) -> None:
-        """Show another namespace or another cluster."""
-        self.entry_table.show_entries(entries)
-
     # Drawing.
 
     def on_mount(self) -> None:
@@ -218,9 +214,8 @@ class Dashboard(StaticFocusScreen[None]):
 
     def action_fold(self) -> None:
         """Fold or unfold a group of forwards, or the pods of a workload."""
-        (
-            self.forward_table if self.focused is self.forward_table else self.entry_table
-        ).toggle_fold()
+        table = self.forward_table if self.focused is self.forward_table else self.entry_table
+        table.toggle_fold()
 
     def action_select(self) -> None:
         """Mark or unmark the row under the cursor."""

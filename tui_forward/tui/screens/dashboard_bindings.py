@@ -1,7 +1,4 @@
-"""Key bindings of the dashboard.
-
-They belong to the screen, not to its tables: most of them work in several panes.
-"""
+"""Key bindings of the dashboard, not of its tables: most of them work in several panes."""
 
 from __future__ import annotations
 

@@ -105,11 +105,8 @@ class LogScreen(Screen[None]):
         if self.search_text:
             position, count = self._view.found
             what = f"{position} of {count}" if count else "no match"
-            cells.append(
-                Cell(
-                    f"“{sanitize_terminal_text(self.search_text)}” {what}", "" if count else "warn"
-                )
-            )
+            text = f"“{sanitize_terminal_text(self.search_text)}” {what}"
+            cells.append(Cell(text, "" if count else "warn"))
         following = self._view.following
         cells.append(Cell("▼ following" if following else "‖ paused", "ok" if following else "dim"))
         # Last, as a long path is cut off.

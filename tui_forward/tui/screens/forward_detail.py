@@ -1,7 +1,4 @@
-"""Details of one forward: state, hops, throughput, timeline, connections and pod log.
-
-Like the dashboard, the screen draws the samples it is given and posts messages to the app.
-"""
+"""Details of one forward: state, hops, throughput, timeline, connections and pod log."""
 
 from __future__ import annotations
 
@@ -40,12 +37,10 @@ from tui_forward.tui.widgets.status_line import StatusLine
 _TIMELINE = (Column("time", 8), Column("", 1), Column("event", 20, flexible=True, prose=True))
 _LOG = (Column("", 20, flexible=True, prose=True),)
 _MARKS = {
-    TimelineKind.STATE: ("●", ""),
-    TimelineKind.POD: ("↻", "strong"),
-    TimelineKind.TUNNEL: ("═", "dim"),
-    TimelineKind.CONNECTION: ("✗", "warn"),
+    TimelineKind.STATE: ("●", ""), TimelineKind.POD: ("↻", "strong"),
+    TimelineKind.TUNNEL: ("═", "dim"), TimelineKind.CONNECTION: ("✗", "warn"),
     TimelineKind.NOTE: ("·", "dim"),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -24,11 +25,9 @@ from tui_forward.tui.viewmodel.form_fields import (
 )
 
 _TRANSPORTS = {
-    TransportChoice.AUTO: "auto: fastest available",
-    TransportChoice.SPDY: "SPDY",
-    TransportChoice.WEBSOCKET: "WebSocket",
-    TransportChoice.CHANNELS: "legacy channels",
-}
+    TransportChoice.AUTO: "auto: fastest available", TransportChoice.SPDY: "SPDY",
+    TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "legacy channels",
+}  # fmt: skip
 # Field, label, placeholder if it is not the default value.
 _TEXTS = (
     ("port", "port", "number or name"),
@@ -114,18 +113,6 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._inputs["local"].focus()
         self._validate()
 
-    def on_input_changed(self) -> None:
-        """Validate the form."""
-        self._validate()
-
-    def on_select_changed(self) -> None:
-        """Validate the form."""
-        self._validate()
-
-    def on_checkbox_changed(self) -> None:
-        """Validate the form."""
-        self._validate()
-
     def on_input_submitted(self) -> None:
         """Start on Enter in any field."""
         self.action_submit()
@@ -149,6 +136,9 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Start nothing."""
         self.dismiss(None)
 
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
     def _validate(self) -> None:
         values = {name: widget.value for name, widget in self._inputs.items()}
         fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))

@@ -45,13 +45,11 @@ _FILTER: Final = (
 )
 ACTION_IDS: Final = "Action ids for settings.toml"
 _MOUSE: Final = (
-    ("click", "select a row; press a key of the bottom line"),
-    ("double click", "same as enter"),
+    ("click", "select a row; press a key of the bottom line"), ("double click", "same as enter"),
     ("right click", "show the actions of the row"),
     ("click on the header line", "name: palette; context; namespace; API: engine log"),
-    ("click on column titles", "change sort order"),
-    ("wheel", "scroll"),
-)
+    ("click on column titles", "change sort order"), ("wheel", "scroll"),
+)  # fmt: skip
 
 
 class HelpEntry(NamedTuple):
@@ -122,11 +120,6 @@ def groups(
         HelpGroup("Mouse", tuple(HelpEntry(*pair) for pair in _MOUSE)),
         HelpGroup(ACTION_IDS, tuple(names)),
     )
-
-
-def sections(bindings: Iterable[Binding]) -> list[Section]:
-    """Return `groups` without a keymap."""
-    return list(groups(bindings))
 
 
 def filter_groups(all_groups: Iterable[Section], text: str) -> tuple[HelpGroup, ...]:

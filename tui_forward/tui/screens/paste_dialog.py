@@ -26,10 +26,7 @@ def describe_spec(spec: ForwardSpec) -> str:
 
 
 class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
-    """Input line for a command; its result is the forwards to start, or None.
-
-    A command that names no context or namespace gets these.
-    """
+    """Input line for a command; its result is the forwards to start, or None."""
 
     CSS_PATH = stylesheet("paste_dialog.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [

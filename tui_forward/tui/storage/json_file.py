@@ -22,9 +22,7 @@ class JsonFile(Generic[T]):
     def __init__(self, path: Path | None, empty: T) -> None:
         self._path = path
         self._type = type(empty)
-        self._identity: tuple[int, int, int] | None = (
-            None  # identity of the file last read or written
-        )
+        self._identity: tuple[int, int, int] | None = None  # of the file last read or written
         self.content = empty  # to change it: `refresh`, modify, `save`
         self.problem = ""  # why it could not be read or written; empty if it could
         self.refresh()

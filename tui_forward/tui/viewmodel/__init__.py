@@ -1,4 +1,1 @@
-"""Pure functions and types from the model to rows: entries, filters, lists, cells.
-
-No Textual, no clock, no session.
-"""
+"""Pure functions and types from the model to rows. No Textual, no clock, no session."""

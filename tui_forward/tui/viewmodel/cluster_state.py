@@ -56,14 +56,8 @@ class ClusterState:
             return False
         self.health = view.health or self.health
         self.resources.update({status.resource: status for status in view.resources})
-        changed = bool(
-            view.complete
-            or view.namespaces
-            or view.pods
-            or view.services
-            or view.workloads
-            or view.removed
-        ) and (view.version != self.version)
+        content = (view.namespaces, view.pods, view.services, view.workloads, view.removed)
+        changed = (view.complete or any(content)) and view.version != self.version
         self.version = view.version
         if not changed:
             return False

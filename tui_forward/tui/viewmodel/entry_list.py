@@ -60,9 +60,7 @@ class EntryList:
         # The lists are independent of favorites, folds and the query, so that a change of
         # these does not sort anything.
         self._list_order: tuple[EntryKind, EntrySort] | None = None
-        self._lists: dict[
-            str, list[str]
-        ] = {}  # sorted, per parent: the top level and each workload
+        self._lists: dict[str, list[str]] = {}  # sorted, per parent: the top and each workload
         self._parents: dict[str, str] = {}  # the list of each key
         self._sort_values: dict[str, float] = {}  # sorted before the name
         self._applied_query = self.query

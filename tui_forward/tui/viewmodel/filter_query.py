@@ -362,8 +362,6 @@ _GLOB: Final = frozenset("*?[")
 _ATTRIBUTES: Final[Mapping[str, Callable[[str], _Match]]] = {
     "ns": lambda value: _pattern(value, lambda subject: subject.namespace),
     "node": lambda value: _pattern(value, lambda subject: subject.node),
-    "status": lambda value: _pattern(value, lambda subject: subject.status),
-    "label": _label,
-    "port": _port,
-    "kind": _kind,
-}
+    "status": lambda value: _pattern(value, lambda subject: subject.status), "label": _label,
+    "port": _port, "kind": _kind,
+}  # fmt: skip

@@ -1,7 +1,4 @@
-"""Sorting, grouping and filtering of the forwards table. Pure.
-
-Each group has a heading row whose key begins with `HEADING`; forward ids never do.
-"""
+"""Sorting, grouping and filtering of the forwards table. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pathlib import PurePath
 
 from tui_forward.model import Forward, ForwardState
 
-HEADING = "#"
+HEADING = "#"  # starts the key of a heading row; forward ids never start with it
 
 
 class ForwardSort(StrEnum):

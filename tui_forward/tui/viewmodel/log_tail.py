@@ -1,7 +1,4 @@
-"""Bounded tail of a log file that may be rotated, truncated or removed.
-
-No Textual. The file is not kept open between reads. Its content is untrusted and may be binary.
-"""
+"""Bounded tail of an untrusted log file, which may be rotated, truncated, removed or binary."""
 
 from __future__ import annotations
 

@@ -93,11 +93,9 @@ def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bo
     """Return the row of a forward: traffic while ready, otherwise the reason."""
     local = local_text(forward)
     head = (
-        mark_cell(marked),
-        state_cell(forward),
-        Cell(target_text(forward)),
+        mark_cell(marked), state_cell(forward), Cell(target_text(forward)),
         Cell(local or "–", "strong" if local else "dim"),
-    )
+    )  # fmt: skip
     if forward.state is not ForwardState.READY:
         style = "bad" if forward.state is ForwardState.BLOCKED else "dim"
         return Row((*head, Cell(waiting_text(forward, now), style)))

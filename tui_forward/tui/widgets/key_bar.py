@@ -46,11 +46,9 @@ def fit_keys(keys: tuple[KeyHint, ...], width: int) -> tuple[KeyHint, ...]:
 class KeyBar(Widget):
     """Keys of the screen; a click on one presses it.
 
-    A single widget instead of one for each key, as in Textual's footer: a change of pane must not
-    take a frame.
-
-    `hidden` draws nothing, so that a widget in the same place behind it is visible. Changing
-    `display` would lay out and draw the whole screen.
+    A single widget, not one for each key as in Textual's footer, so that a change of pane does not
+    take a frame. `hidden` draws nothing, so that a widget in the same place behind it is visible;
+    changing `display` would lay out and draw the whole screen.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}

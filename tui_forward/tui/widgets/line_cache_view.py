@@ -59,10 +59,7 @@ class LineCacheView(SelfDrawingScrollView):
         super().notify_style_update()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Draw a part of the widget, with the rule as its only border.
-
-        Textual's own method composes every line again; this one reuses lines drawn before.
-        """
+        """Draw a part of the widget from lines drawn before, with the rule as its only border."""
         top, width = self.styles.gutter.top, self.outer_size.width
         filters, background = self.get_line_filters(), self.background_colors[1]
         strips: list[Strip] = []

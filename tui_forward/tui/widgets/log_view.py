@@ -1,7 +1,4 @@
-"""Scrolling view of log lines: draws visible lines only and keeps its position.
-
-Log lines are untrusted text: they are drawn as plain segments, never as markup.
-"""
+"""Scrolling view of log lines, which are untrusted text: plain segments, never markup."""
 
 from __future__ import annotations
 
@@ -22,11 +19,9 @@ from textual.strip import Strip
 from tui_forward.tui.viewmodel.log_tail import LogLevel, LogLine
 
 _STYLES = {
-    LogLevel.DEBUG: "debug",
-    LogLevel.WARNING: "warning",
-    LogLevel.ERROR: "error",
+    LogLevel.DEBUG: "debug", LogLevel.WARNING: "warning", LogLevel.ERROR: "error",
     LogLevel.CRITICAL: "error",
-}
+}  # fmt: skip
 
 
 class LogView(ScrollView, can_focus=True):
@@ -61,8 +56,7 @@ class LogView(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._lines: tuple[LogLine, ...] = ()
-        # First row of each line, then the total number of rows.
-        self._rows: list[int] = [0]
+        self._rows: list[int] = [0]  # first row of each line, then the total number
         self._width = 0
         self._needle = ""
         self._matches: list[int] = []  # positions in `_lines`

@@ -50,12 +50,9 @@ class RateChart(Widget):
         width_left = width - _AXIS_WIDTH - 1
         if half < 1 or width_left < 4:
             return []
-        lines = self._curve(
-            "↓", [down for down, _ in self._series], width_left, half, "chart--down"
-        )
-        return lines + self._curve(
-            "↑", [up for _, up in self._series], width_left, half, "chart--up"
-        )
+        down, up = [down for down, _ in self._series], [up for _, up in self._series]
+        lines = self._curve("↓", down, width_left, half, "chart--down")
+        return lines + self._curve("↑", up, width_left, half, "chart--up")
 
     def _curve(
         self, arrow: str, values: Sequence[int], width: int, height: int, name: str
@@ -69,12 +66,6 @@ class RateChart(Widget):
         strips = []
         for position, line in enumerate(render_area(shown, width, height, top)):
             label = scale if position == 0 else ""
-            strips.append(
-                Strip(
-                    [
-                        Segment(label.rjust(_AXIS_WIDTH)[:_AXIS_WIDTH] + " ", axis),
-                        Segment(line, style),
-                    ]
-                )
-            )
+            label = label.rjust(_AXIS_WIDTH)[:_AXIS_WIDTH] + " "
+            strips.append(Strip([Segment(label, axis), Segment(line, style)]))
         return strips

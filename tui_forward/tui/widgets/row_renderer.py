@@ -151,11 +151,9 @@ class RowRenderer:
                 continue
             style = self._style(cell.style, line_style) if cell.style and not plain else base
             text = truncate(
-                cell.text,
-                room,
-                right=column.right and not takes_rest,
+                cell.text, room, right=column.right and not takes_rest,
                 middle=column.flexible and not column.prose,
-            )
+            )  # fmt: skip
             if cell.spans:
                 match = self._style("match", line_style)
                 segments += _highlight(text, style, style + match, fitted_spans(cell, room))

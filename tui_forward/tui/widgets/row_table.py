@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -52,22 +53,20 @@ class RowTable(LineCacheView, can_focus=True):
 
     cursor: reactive[str | None] = reactive(None, repaint=False)
 
+    @dataclass(eq=False)
     class _TableMessage(Message):
         """Message of a table, which `on` can select."""
 
-        def __init__(self, table: RowTable) -> None:
-            super().__init__()
-            self.table = table
+        table: RowTable
 
         @property
         def control(self) -> RowTable:
             """The table."""
             return self.table
 
+    @dataclass(eq=False)
     class _RowMessage(_TableMessage):
-        def __init__(self, table: RowTable, key: str) -> None:
-            super().__init__(table)
-            self.key = key
+        key: str
 
     class HeaderClicked(_TableMessage):
         """The column titles were clicked."""
@@ -272,10 +271,7 @@ class RowTable(LineCacheView, can_focus=True):
         self.reveal()
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """Redraw the rule and the cursor's line only.
-
-        Textual's own watcher computes every style again and draws the whole table.
-        """
+        """Redraw the rule and the cursor's line only; Textual's watcher draws the whole table."""
         self.refresh_line(RULE_LINE)
         self._refresh_row(self.cursor)
 

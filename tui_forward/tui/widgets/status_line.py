@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -25,13 +26,12 @@ class StatusLine(Widget):
         "line--ok", "line--warn", "line--bad", "line--dim", "line--strong",
     }  # fmt: skip
 
+    @dataclass(eq=False)
     class Clicked(Message):
         """A cell was clicked."""
 
-        def __init__(self, line: StatusLine, position: int) -> None:
-            super().__init__()
-            self.line = line
-            self.position = position
+        line: StatusLine
+        position: int
 
         @property
         def control(self) -> StatusLine:
