@@ -188,8 +188,6 @@ class TuiForwardApp(ThemedApp[None]):
         """Take and draw one sample now; before the app runs, it makes the first frame complete."""
         await self._sampler.sample()
 
-    # Requests of the screens.
-
     def on_forward_ports_requested(self, event: messages.ForwardPortsRequested) -> None:
         """Start or stop the forwards of ports."""
         self._forwards.forward_ports(event, self.cluster_state.scope.context)
@@ -238,8 +236,6 @@ class TuiForwardApp(ThemedApp[None]):
         """Start the forwards of a kubectl command pasted on the dashboard."""
         if self.screen is self.dashboard:
             self._forms.paste(event.text)
-
-    # Keys.
 
     def action_namespace(self) -> None:
         """Choose a namespace."""

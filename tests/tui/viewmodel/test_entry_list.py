@@ -110,12 +110,12 @@ def test_workload_has_the_ports_and_restarts_of_its_pods() -> None:
     entry = made.entry("deploy/shop/web")
     assert entry is not None
     assert [port.name for port in entry.ports] == ["http", "metrics", "dns", "other"]
-    assert (entry.restarts, entry.pods) == (5, 2)
+    assert (entry.restarts, len(entry.members)) == (5, 2)
     picture.apply(seen(removed=("pods/shop/web-2",), version=2))
     made.update()
     entry = made.entry("deploy/shop/web")
     assert entry is not None
-    assert (entry.restarts, entry.pods, len(entry.ports)) == (2, 1, 3)
+    assert (entry.restarts, len(entry.members), len(entry.ports)) == (2, 1, 3)
 
 
 def test_services_are_listed_with_their_own_ports() -> None:

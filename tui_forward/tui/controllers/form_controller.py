@@ -98,8 +98,6 @@ class FormController:
         }
         return lambda port: users.get(port, "")
 
-    # Command lines.
-
     def open_command_line(self, text: str = "") -> None:
         """Open the dialog for a target or a kubectl command, with a text to start with."""
         from tui_forward.tui.screens.paste_dialog import PasteDialog

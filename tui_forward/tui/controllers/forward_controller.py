@@ -46,8 +46,6 @@ class ForwardController:
         self._defaults = defaults
         self._undo: list[tuple[ForwardSpec, ...]] = []
 
-    # Requests of the screens.
-
     def forward_ports(self, request: ForwardPortsRequested, context: str) -> None:
         """Start the forwards of ports; stop running ones if the request toggles."""
         self._queue.enqueue(partial(self._forward_ports, request, context, self._defaults()))
@@ -92,8 +90,6 @@ class ForwardController:
         for connection_id in connection_ids:
             await self._session.close_connection(connection_id)
 
-    # Start and stop.
-
     def start(self, specs: Sequence[ForwardSpec], result: str = "started") -> None:
         """Start forwards and report them; the notification ends with `result`."""
         self._queue.enqueue(partial(self._start, specs, result))
@@ -128,8 +124,6 @@ class ForwardController:
             is_one = len(forwards) == 1
             what = target_text(forwards[0]) if is_one else pluralize(len(forwards), "forward")
             self._notifier.info(f"Stopped {what}. Press u to restore {'it' if is_one else 'them'}.")
-
-    # Undo.
 
     @property
     def can_undo(self) -> bool:

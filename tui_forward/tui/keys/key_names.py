@@ -57,9 +57,7 @@ def key_problem(key: str) -> KeyProblemKind | None:
     """Return the problem of a key as written in settings (`X`, `ctrl+x`, `f5`, `?`), if any."""
     bare = key.strip()
     if not bare:
-        return KeyProblemKind(
-            "there is no key between the commas", "Write the key , as comma"
-        )  # fmt: skip
+        return KeyProblemKind("there is no key between the commas", "Write the key , as comma")
     name = normalize_key(bare)
     *modifiers, last = name.split("+")
     for modifier in modifiers:
@@ -95,11 +93,9 @@ def _suggestion(name: str) -> str:
     if correction is None:
         close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
         correction = close[0] if close else None
-    return (
-        f"Did you mean {correction}?"
-        if correction
-        else "Write a letter, or a name such as f5 or delete"
-    )
+    if correction:
+        return f"Did you mean {correction}?"
+    return "Write a letter, or a name such as f5 or delete"
 
 
 def format_key(keys: str) -> str:

@@ -51,12 +51,8 @@ class DashboardSample:
 class Dashboard(StaticFocusScreen[None]):
     """Entries of the cluster and their ports, forwards, and connections."""
 
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
-        (0, "-narrow"), (70, "-normal"), (120, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - likewise
-        (0, "-low"), (22, "-middle"), (40, "-high"),
-    ]  # fmt: skip
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (120, "-wide")]  # noqa: RUF012 - as Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middle"), (40, "-high")]  # noqa: RUF012 - likewise
     BINDINGS: ClassVar[list[BindingType]] = DASHBOARD_BINDINGS
     CSS_PATH = stylesheet("dashboard.tcss")
     AUTO_FOCUS = "#browse"
@@ -92,8 +88,6 @@ class Dashboard(StaticFocusScreen[None]):
         yield self._key_bar
         yield self._filter_bar
 
-    # State.
-
     @property
     def cluster_state(self) -> ClusterState:
         """The cluster shown."""
@@ -106,8 +100,6 @@ class Dashboard(StaticFocusScreen[None]):
             return None
         forward = self.forward_table.current
         return forward.id if forward is not None else ""
-
-    # Drawing.
 
     def on_mount(self) -> None:
         """Draw in the same frame what depends on a cursor or on the filter."""
@@ -154,8 +146,6 @@ class Dashboard(StaticFocusScreen[None]):
         if enabled != self._enabled_keys:  # it takes milliseconds
             self._enabled_keys = enabled
             self.refresh_bindings()
-
-    # Focus and filter.
 
     @property
     def _is_in_cluster(self) -> bool:
@@ -250,8 +240,6 @@ class Dashboard(StaticFocusScreen[None]):
             self._draw_summary()
         elif self.entry_table.filter_query:
             self.entry_table.clear_filter()
-
-    # Requests.
 
     def _selected_forwards(self) -> list[Forward]:
         """Return the forwards that an action applies to where the focus is."""

@@ -90,9 +90,8 @@ class LogScreen(Screen[None]):
             return f"{sanitize_terminal_text(self._tail.problem)}. {self._tail.hint}."
         if not self._tail.lines:
             return "Log is empty"
-        return (
-            f"No lines at level {self._level.name.lower()} or above. Press l to change the level."
-        )
+        level = self._level.name.lower()
+        return f"No lines at level {level} or above. Press l to change the level."
 
     def _draw_state(self) -> None:
         if self._header is not None:
@@ -112,8 +111,6 @@ class LogScreen(Screen[None]):
         # Last, as a long path is cut off.
         cells.append(Cell(sanitize_terminal_text(str(self._tail.path)), "dim"))
         self._state.show(cells)
-
-    # Keys.
 
     def action_back(self) -> None:
         """Clear the search if there is one, else close the screen."""

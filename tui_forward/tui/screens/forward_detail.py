@@ -137,12 +137,10 @@ class DetailScreen(Screen[None]):
                 self.refresh_bindings()
             return
         forward = self._forward = sample.forward
-        self._header.show(
-            (rows.Cell(rows.target_text(forward), "strong"), *rows.detail_text(forward, now))
-        )
-        for line, cells in zip(
-            self._summary, summary_lines(forward, now, self._defaults), strict=True
-        ):
+        title = rows.Cell(rows.target_text(forward), "strong")
+        self._header.show((title, *rows.detail_text(forward, now)))
+        summary = summary_lines(forward, now, self._defaults)
+        for line, cells in zip(self._summary, summary, strict=True):
             line.show(cells)
         self._chart.show(sample.series)
         self._draw_timeline(sample.timeline)
@@ -181,13 +179,10 @@ class DetailScreen(Screen[None]):
             self._containers, self._container = log.containers, log.container
             self._log.title = f"log of {log.pod} / {log.container}"
             self._log.empty = "Log is empty"
-            at_end = self._log.cursor is None or self._log.cursor == next(
-                reversed(self._log_lines), None
-            )
+            at_end = self._log.cursor in (None, next(reversed(self._log_lines), None))
             self._log_lines = {str(position): line for position, line in enumerate(log.lines)}
-        self._log.show(
-            tuple(self._log_lines), lambda key: rows.Row((rows.Cell(self._log_lines[key]),))
-        )
+        lines = self._log_lines
+        self._log.show(tuple(lines), lambda key: rows.Row((rows.Cell(lines[key]),)))
         if log is not None and self._log_lines and at_end:
             self._log.cursor = next(reversed(self._log_lines))
             self._log.call_after_refresh(self._log.reveal)  # when its height is known
@@ -230,9 +225,8 @@ class DetailScreen(Screen[None]):
         if self.focused is not self._connection_table:
             self.action_forward(ForwardAction.STOP.value)
         elif self._connection_table.cursor is not None:
-            self.post_message(
-                messages.CloseConnectionsRequested([int(self._connection_table.cursor)])
-            )
+            connection_id = int(self._connection_table.cursor)
+            self.post_message(messages.CloseConnectionsRequested([connection_id]))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Return whether a key does something now; most do not for a stopped forward."""
@@ -244,17 +238,12 @@ class DetailScreen(Screen[None]):
 def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
     """Return three lines: the counters, the options, and the command of a forward."""
     spec, counters = forward.spec, forward.counters
+    total, failed = counters.connections_total, counters.connections_failed
     counters_line = [
         rows.Cell(f"↓ {format_bytes(counters.bytes_from_pod)}"),
         rows.Cell(f"↑ {format_bytes(counters.bytes_to_pod)}"),
-        rows.Cell(
-            f"{pluralize(counters.connections_total, 'connection')},"
-            f" {counters.connections_open} open"
-        ),
-        rows.Cell(
-            f"{counters.connections_failed} failed",
-            "warn" if counters.connections_failed else "dim",
-        ),
+        rows.Cell(f"{pluralize(total, 'connection')}, {counters.connections_open} open"),
+        rows.Cell(f"{failed} failed", "warn" if failed else "dim"),
     ]
     if forward.started_at:
         counters_line.append(rows.Cell(f"active for {format_age(now - forward.started_at)}", "dim"))

@@ -88,9 +88,8 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Show a line for each field, with its problem or note below."""
         target = self._spec.target
         with Vertical() as box:
-            box.border_title = (
-                f"{self._title}: {target.namespace}/{target.kind.value}/{target.name}"
-            )
+            name = f"{target.namespace}/{target.kind.value}/{target.name}"
+            box.border_title = f"{self._title}: {name}"
             box.border_subtitle = "enter  start · esc  cancel"
             with VerticalScroll(can_focus=False):
                 for name, label, _ in _TEXTS:
@@ -150,6 +149,5 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             note.set_class(bool(problem), "-invalid")
             note.display = bool(text)
         self._start.disabled = form.spec is None
-        self._preview.update(
-            format_command(form.spec, self._defaults) if form.spec is not None else ""
-        )
+        command = format_command(form.spec, self._defaults) if form.spec is not None else ""
+        self._preview.update(command)

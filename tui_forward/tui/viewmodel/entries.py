@@ -132,11 +132,6 @@ class Entry:
         return sum(pod.restarts for pod in self.members)
 
     @property
-    def pods(self) -> int:
-        """Return the number of pods of a workload."""
-        return len(self.members)
-
-    @property
     def in_trouble(self) -> bool:
         """Return whether the object has a problem."""
         item = self.item

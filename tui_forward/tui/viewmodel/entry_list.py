@@ -300,11 +300,8 @@ class EntryList:
             for key in _in_order(tops, None, preferences):
                 shown.append(key)
                 if key not in folded and key in lists:
-                    shown += (
-                        _in_order(lists[key], None, preferences)
-                        if key in preferences
-                        else lists[key]
-                    )
+                    preferred = key in preferences
+                    shown += _in_order(lists[key], None, preferences) if preferred else lists[key]
             return shown
         matching_pods, top_scores = self._matching_pods, {}
         if not matching_pods:

@@ -165,25 +165,15 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
     else:
         style = "warn" if connection.state is ConnectionState.QUEUED else "ok"
         last = Cell(connection.state.value, style)
-    return Row(
-        (
-            Cell(connection.client),
-            *((Cell(target),) if target is not None else ()),
-            Cell(connection.process, "dim"),
-            Cell(format_age(end - connection.opened_at), "dim"),
-            Cell(
-                milliseconds(connection.first_byte_s)
-                if connection.first_byte_s is not None
-                else "",
-                "dim",
-            ),
-            Cell(format_bytes(connection.bytes_from_pod)),
-            Cell(format_bytes(connection.bytes_to_pod)),
-            Cell(format_rate(connection.rate_from_pod), "ok"),
-            Cell(format_rate(connection.rate_to_pod), "ok"),
-            last,
-        )
-    )
+    first_byte_s = connection.first_byte_s
+    return Row((
+        Cell(connection.client), *((Cell(target),) if target is not None else ()),
+        Cell(connection.process, "dim"), Cell(format_age(end - connection.opened_at), "dim"),
+        Cell("" if first_byte_s is None else milliseconds(first_byte_s), "dim"),
+        Cell(format_bytes(connection.bytes_from_pod)), Cell(format_bytes(connection.bytes_to_pod)),
+        Cell(format_rate(connection.rate_from_pod), "ok"),
+        Cell(format_rate(connection.rate_to_pod), "ok"), last,
+    ))  # fmt: skip
 
 
 def status_cells(

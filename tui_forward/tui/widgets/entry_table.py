@@ -147,8 +147,6 @@ class EntryTable(RowTable):
                 parts.append(f"no permission to list {what}")
         return parts
 
-    # Filter.
-
     @property
     def filter_query(self) -> FilterQuery:
         """The filter."""
@@ -183,8 +181,6 @@ class EntryTable(RowTable):
             if entry is not None and entries.query.score(entry) is not None:
                 return key
         return entries.keys[0]
-
-    # Requests to the app.
 
     def toggle_port(self, number: int) -> None:
         """Request to start or stop the forward of port `number`, from 1, of each selected entry."""
@@ -223,8 +219,6 @@ class EntryTable(RowTable):
         if ports:
             self.app.post_message(messages.ForwardPortsRequested(ports, toggle=toggle))
             self.unmark()
-
-    # Kind, order and folds.
 
     def next_kind(self) -> None:
         """Show workloads, pods, services in turn."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tui_forward.common.formatting import sparkline
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import Forward
+from tui_forward.model import DeclaredPort, Forward
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
-from tui_forward.tui.viewmodel.forward_filter import FilterableForward
 from tui_forward.tui.viewmodel.forward_list import (
     HEADING,
     ForwardGroup,
@@ -22,6 +22,62 @@ from tui_forward.tui.widgets.row_table import RowTable
 
 _EMPTY = "No active forwards. Select a row and press 1."
 _NO_MATCH = "No forward matches the filter. Press esc to clear it."
+
+
+@dataclass(frozen=True, slots=True)
+class FilterableForward:
+    """Implements `Filterable`: `status:` is the state, `label:` the label of the spec."""
+
+    forward: Forward
+
+    @property
+    def title(self) -> str:
+        """See `Filterable`."""
+        return self.forward.spec.target.name.lower()
+
+    @property
+    def words(self) -> str:
+        """See `Filterable`."""
+        forward = self.forward
+        pod = forward.pod.name if forward.pod is not None else ""
+        parts = [
+            rows.target_text(forward), forward.spec.target.context, forward.state.value,
+            forward.spec.label, rows.local_text(forward), pod, forward.id,
+        ]  # fmt: skip
+        return " ".join(parts).lower()
+
+    @property
+    def namespace(self) -> str:
+        """See `Filterable`."""
+        return self.forward.spec.target.namespace
+
+    @property
+    def kind(self) -> str:
+        """See `Filterable`."""
+        return self.forward.spec.target.kind.value
+
+    @property
+    def node(self) -> str:
+        """See `Filterable`."""
+        return self.forward.pod.node if self.forward.pod is not None else ""
+
+    @property
+    def status(self) -> str:
+        """See `Filterable`."""
+        return "paused" if self.forward.paused else self.forward.state.value
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """See `Filterable`."""
+        return {self.forward.spec.label: ""} if self.forward.spec.label else {}
+
+    @property
+    def ports(self) -> tuple[DeclaredPort, ...]:
+        """See `Filterable`: the remote port and the local ports."""
+        port = self.forward.spec.target.port
+        number = self.forward.remote_port or (int(port) if port.isdecimal() else 0)
+        local_ports = [DeclaredPort(number=address.port) for address in self.forward.listening]
+        return (DeclaredPort(number=number, name=port), *local_ports)
 
 
 class ForwardTable(RowTable):

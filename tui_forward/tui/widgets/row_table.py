@@ -216,8 +216,6 @@ class RowTable(LineCacheView, can_focus=True):
         elif position >= top + page:
             self.scroll_to(y=position - page + 1, animate=False, force=True)
 
-    # Keyboard and mouse.
-
     def action_move(self, by: int) -> None:
         """Move the cursor by a number of rows."""
         self._has_input = True
@@ -261,8 +259,6 @@ class RowTable(LineCacheView, can_focus=True):
             self.post_message(self.Clicked(self, key))
             if event.chain >= 2:
                 self.action_choose()
-
-    # Drawing.
 
     def watch_cursor(self, old: str | None, new: str | None) -> None:
         """Redraw the two lines and scroll to the new one."""
