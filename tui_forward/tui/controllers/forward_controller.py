@@ -69,9 +69,8 @@ class ForwardController:
         if request.action is ForwardAction.STOP:
             self.stop(request.forward_ids)
         else:
-            self._queue.enqueue(
-                partial(self._pause_or_reconnect, request.forward_ids, request.action)
-            )
+            command = partial(self._pause_or_reconnect, request.forward_ids, request.action)
+            self._queue.enqueue(command)
 
     async def _pause_or_reconnect(self, forward_ids: Sequence[str], action: ForwardAction) -> None:
         for forward in self._sampler.forwards(forward_ids):

@@ -148,9 +148,8 @@ class ProfileService:
             raise ConfigError(f'invalid profile name "{name}"', hint="use letters and digits")
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if path.exists() else ""
-        self._store.write(
-            path, serialize_profile(map(spec_with_bound_port, forwards), path, before)
-        )
+        specs = map(spec_with_bound_port, forwards)
+        self._store.write(path, serialize_profile(specs, path, before))
         return path
 
 

@@ -131,9 +131,8 @@ class Sampler:
             self._error = error
         forwards = self.snapshot.forwards
         self._histories.sample(forwards, time.monotonic())
-        self._on_changes(
-            [*self._state_changes.notice(forwards, self._clock()), *self._engine_notices()]
-        )
+        changes = self._state_changes.notice(forwards, self._clock())
+        self._on_changes([*changes, *self._engine_notices()])
         if cluster is dashboard.cluster_state:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))
         # The stack is empty while the app ends.

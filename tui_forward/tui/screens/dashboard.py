@@ -160,9 +160,8 @@ class Dashboard(StaticFocusScreen[None]):
     def action_filter(self) -> None:
         """Open the filter of the entries or of the forwards."""
         table = self._filtered_table
-        self._filter_bar.open(
-            table, table.filter_query.text, label="forwards" if table is self.forward_table else ""
-        )
+        label = "forwards" if table is self.forward_table else ""
+        self._filter_bar.open(table, table.filter_query.text, label=label)
 
     def _apply_filter(self, text: str) -> None:
         table = self._filter_bar.table

@@ -50,11 +50,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         with Vertical() as box:
             box.border_title = "forward by command"
             box.border_subtitle = "enter  start · esc  cancel"
-            yield Input(
-                self._text,
-                placeholder="svc/web 8080:80, or a kubectl port-forward command",
-                id="line",
-            )
+            hint = "svc/web 8080:80, or a kubectl port-forward command"
+            yield Input(self._text, placeholder=hint, id="line")
             yield self._preview
 
     def on_mount(self) -> None:

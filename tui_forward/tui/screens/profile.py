@@ -86,10 +86,9 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
         box, is_invalid = self.query_one(Vertical), self._view.is_invalid
         box.border_title = f"profile {self._view.name}" + ("" if is_invalid else f" · {self.mode}")
         keys = [
-            (f"enter  {self.mode}", self._has_changes),
-            ("x  down", bool(self._view.active_count)),
-        ]
-        keys += [("e  edit", True), ("esc  cancel", True)]
+            (f"enter  {self.mode}", self._has_changes), ("x  down", bool(self._view.active_count)),
+            ("e  edit", True), ("esc  cancel", True),
+        ]  # fmt: skip
         box.border_subtitle = " · ".join(key for key, works in keys if works)
         self.query_one(Static).update(self._text())
 

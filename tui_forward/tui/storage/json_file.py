@@ -51,9 +51,8 @@ class JsonFile(Generic[T]):
             return
         data = msgspec.json.format(msgspec.json.encode(self.content), indent=1)
         try:
-            self._identity = atomic_file.file_identity(
-                atomic_file.write_atomically(self._path, data)
-            )
+            status = atomic_file.write_atomically(self._path, data)
+            self._identity = atomic_file.file_identity(status)
         except OSError as error:
             self.problem = f"cannot write {self._path}: {error.strerror}"
 

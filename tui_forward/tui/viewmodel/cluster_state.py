@@ -138,8 +138,7 @@ class ClusterState:
         key = key_of(kind, namespace, name)
         self._changed.add(key)
         if kind is TargetKind.POD:
-            pod = self.pods.pop(key, None)
-            if pod is not None:
+            if (pod := self.pods.pop(key, None)) is not None:
                 self._remove_from_owner(pod, key)
         elif kind is TargetKind.SERVICE:
             self.services.pop(key, None)

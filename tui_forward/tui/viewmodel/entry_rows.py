@@ -30,20 +30,15 @@ def entry_row(
         name = f"{entry.namespace}/{name}"
     shown = _INDENT * depth + (f"{fold} " if fold else "") + ("★ " if favorite else "") + name
     ready = "" if entry.ready is None else f"{entry.ready}/{entry.total}"
-    return Row(
-        (
-            mark_cell(marked) if marked else _forward_mark(forwards),
-            _name_cell(shown, "" if entry.kind is TargetKind.POD else "strong", entry, spans),
-            Cell(ready, style),
-            Cell(entry.status_text, style),
-            Cell(
-                str(entry.restarts) if entry.ready is not None else "",
-                "warn" if entry.restarts else "dim",
-            ),
-            Cell(short_age(now - entry.created_at) if entry.created_at else "", "dim"),
-            Cell(entry.node, "dim"),
-        )
-    )
+    restarts = "" if entry.ready is None else str(entry.restarts)
+    return Row((
+        mark_cell(marked) if marked else _forward_mark(forwards),
+        _name_cell(shown, "" if entry.kind is TargetKind.POD else "strong", entry, spans),
+        Cell(ready, style), Cell(entry.status_text, style),
+        Cell(restarts, "warn" if entry.restarts else "dim"),
+        Cell(short_age(now - entry.created_at) if entry.created_at else "", "dim"),
+        Cell(entry.node, "dim"),
+    ))  # fmt: skip
 
 
 def _forward_mark(forwards: Sequence[Forward]) -> Cell:

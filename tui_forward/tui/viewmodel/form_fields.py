@@ -80,9 +80,8 @@ def validate_form(
         queue_timeout = parse_field("queue_timeout", fields.queue_timeout, parse_duration_s)
     half_close_timeout: object = defaults.half_close_timeout_s
     if fields.half_close_timeout.strip():
-        half_close_timeout = parse_field(
-            "half_close_timeout", fields.half_close_timeout, parse_duration_s
-        )
+        text = fields.half_close_timeout
+        half_close_timeout = parse_field("half_close_timeout", text, parse_duration_s)
     label = parse_field("label", fields.label, _label)
     if isinstance(local, int) and local:
         if (owner := port_user(local)) and local != spec.local_port:

@@ -151,11 +151,8 @@ class LogView(ScrollView, can_focus=True):
 
     def _find_matches(self) -> None:
         needle = self._needle
-        self._matches = (
-            [position for position, line in enumerate(self._lines) if needle in line.text.lower()]
-            if needle
-            else []
-        )
+        found = enumerate(self._lines if needle else ())
+        self._matches = [position for position, line in found if needle in line.text.lower()]
 
     def find(self, by: int) -> None:
         """Go to the next match for 1, to the previous one for -1; wrap around."""
