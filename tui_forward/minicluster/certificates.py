@@ -110,14 +110,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    usages = dict.fromkeys(("key_cert_sign", "crl_sign"), signs_certificates)
+    usages |= dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment"), False)
+    usages |= dict.fromkeys(("key_agreement", "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=True, **usages)

@@ -74,9 +74,8 @@ class ClusterSupervisor:
         port = self._reserved_port.getsockname()[1]
         self.server = f"{'http' if options.plain_http else 'https'}://127.0.0.1:{port}"
         authority = CertificateAuthority(folder.path / "pki")
-        credentials = ClusterCredentials(
-            folder, self.server, None if options.plain_http else authority
-        )
+        ca = None if options.plain_http else authority
+        credentials = ClusterCredentials(folder, self.server, ca)
         credentials.write()
         tokens = credentials.tokens_path
         self._components = ClusterComponents(

@@ -235,10 +235,8 @@ class HttpConnection:
     async def _send(self, response: Response, *, close: bool = False) -> None:
         pieces = response.body if isinstance(response.body, list) else [response.body]
         size = sum(map(len, pieces))
-        headers = [
-            *self._common_headers(response.content_type, response.headers),
-            ("Content-Length", str(size)),
-        ]
+        headers = self._common_headers(response.content_type, response.headers)
+        headers.append(("Content-Length", str(size)))
         if close:
             headers.append(("Connection", "close"))
         head = self._http.send(h11.Response(status_code=response.status, headers=headers)) or b""
@@ -253,10 +251,8 @@ class HttpConnection:
 
     async def _send_stream(self, stream: StreamingResponse) -> bool:
         """Send a streaming response; return False if the client has disconnected."""
-        headers = [
-            *self._common_headers(stream.content_type, stream.headers),
-            ("Transfer-Encoding", "chunked"),
-        ]
+        headers = self._common_headers(stream.content_type, stream.headers)
+        headers.append(("Transfer-Encoding", "chunked"))
         head = self._http.send(h11.Response(status_code=stream.status, headers=headers)) or b""
         try:
             await self.transport.write(head)

@@ -238,12 +238,8 @@ def set_pod_condition(
 ) -> None:
     """Set a condition; its transition time changes only with its status."""
     conditions: list[Object] = status.setdefault("conditions", [])
-    condition: Object = {
-        "type": kind,
-        "status": value,
-        "lastProbeTime": None,
-        "lastTransitionTime": timestamps.now(),
-    }
+    condition: Object = {"type": kind, "status": value, "lastProbeTime": None}
+    condition["lastTransitionTime"] = timestamps.now()
     if reason:
         condition["reason"] = reason
     if message:
@@ -264,13 +260,8 @@ def to_scale(item: Item) -> Object:
         name: body["metadata"][name]
         for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     }
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": metadata,
-        "spec": {"replicas": body["spec"].get("replicas", 1)},
-        "status": {
-            "replicas": body.get("status", {}).get("replicas", 0),
-            "selector": format_selector(body["spec"].get("selector")),
-        },
-    }
+    spec = {"replicas": body["spec"].get("replicas", 1)}
+    status = {"replicas": body.get("status", {}).get("replicas", 0)}
+    status["selector"] = format_selector(body["spec"].get("selector"))
+    head = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata}
+    return {**head, "spec": spec, "status": status}

@@ -38,9 +38,8 @@ async def serve(
     backend = kubelets.backend(node)
     connection = await kubelets.dial(backend)
     try:
-        query = urlencode(
-            [(key, request.param(key)) for key in _FORWARDED_PARAMETERS if key in request.query]
-        )
+        forwarded = [key for key in _FORWARDED_PARAMETERS if key in request.query]
+        query = urlencode([(key, request.param(key)) for key in forwarded])
         path = f"/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
         target = f"{path}?{query}" if query else path
         http = h11.Connection(h11.CLIENT)
@@ -51,10 +50,8 @@ async def serve(
         if not isinstance(event, h11.Response):
             raise StatusError(500, "InternalError", "the kubelet did not answer")
         if event.status_code != 200:
-            text = b"".join([chunk async for chunk in _body(connection, http)]).decode(
-                errors="replace"
-            )
-            raise _kubelet_error(event.status_code, text.strip(), name)
+            body = b"".join([chunk async for chunk in _body(connection, http)])
+            raise _kubelet_error(event.status_code, body.decode(errors="replace").strip(), name)
     except (OSError, h11.RemoteProtocolError) as error:
         connection.close()
         raise StatusError(500, "InternalError", f"Internal error occurred: {error}") from error
@@ -71,9 +68,9 @@ def _select_container(requested: str, pod: str, spec: dict[str, list[dict[str, s
         if len(names) == 1:
             return names[0]
         extra = f" or one of the init containers: [{' '.join(inits)}]" if inits else ""
+        choices = f"[{' '.join(names)}]{extra}"
         raise bad_request(
-            f"a container name must be specified for pod {pod}, choose one of: "
-            f"[{' '.join(names)}]{extra}"
+            f"a container name must be specified for pod {pod}, choose one of: {choices}"
         )
     if requested not in names + inits:
         raise bad_request(f"container {requested} is not valid for pod {pod}")

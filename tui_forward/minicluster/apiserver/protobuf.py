@@ -110,14 +110,13 @@ _ACCESS: _Schema = {
     ),
     2: ("nonResourceAttributes", _texts(path=1, verb=2)),
 }
+_NAMED: _Schema = {1: ("metadata", _META)}
 _KINDS: dict[str, _Schema] = {
-    "Namespace": {1: ("metadata", _META)},
-    "ServiceAccount": {1: ("metadata", _META)},
+    **dict.fromkeys(("Namespace", "ServiceAccount", "SelfSubjectReview"), _NAMED),
     "ConfigMap": {1: ("metadata", _META), 2: ("data", _MAP)},
     "Pod": _object(_POD_SPEC),
     "Service": _object(_SERVICE),
-    "Deployment": _object(_WORKLOAD),
-    "ReplicaSet": _object(_WORKLOAD),
+    **dict.fromkeys(("Deployment", "ReplicaSet"), _object(_WORKLOAD)),
     "StatefulSet": _object({**_WORKLOAD, 5: ("serviceName", TEXT)}),
     "DaemonSet": _object({1: ("selector", _SELECTOR), 2: ("template", _TEMPLATE)}),
     "Job": _object(_JOB),
@@ -130,7 +129,6 @@ _KINDS: dict[str, _Schema] = {
     },
     "SelfSubjectAccessReview": _object(_ACCESS),
     "SelfSubjectRulesReview": _object(_texts(namespace=1)),
-    "SelfSubjectReview": {1: ("metadata", _META)},
 }
 _ENVELOPE: _Schema = {1: ("type", _texts(apiVersion=1, kind=2)), 2: ("raw", "bytes")}
 

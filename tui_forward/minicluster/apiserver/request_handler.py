@@ -230,6 +230,7 @@ class RequestHandler:
     def _handle_object(self, request: Request, target: Target, namespace: str) -> HandlerResult:
         resource, name, subresource = target.resource, target.name, target.subresource
         store, writer = self._store, self._writer
+        path = (resource, namespace, name, subresource)
         match target.verb:
             case "watch":
                 selection = Selection.from_request(request, resource, namespace, name)
@@ -246,13 +247,9 @@ class RequestHandler:
             case "create" if not name:
                 return create_update_delete.create(writer, request, resource, namespace)
             case "update" if name:
-                return create_update_delete.update(
-                    writer, request, resource, namespace, name, subresource
-                )
+                return create_update_delete.update(writer, request, *path)
             case "patch" if name:
-                return create_update_delete.patch(
-                    writer, request, resource, namespace, name, subresource
-                )
+                return create_update_delete.patch(writer, request, *path)
             case "delete" if not subresource:
                 return create_update_delete.delete(writer, request, resource, namespace, name)
             case "deletecollection":

@@ -37,13 +37,8 @@ class StatusError(Exception):
 
     def status(self) -> Object:
         """Return the Status object, with fields in the order of a real API server."""
-        status: Object = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": self.metadata or {},
-            "status": "Failure",
-            "message": self.message,
-        }
+        status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata or {}}
+        status |= {"status": "Failure", "message": self.message}
         if self.reason:
             status["reason"] = self.reason
         if self.details is not None:

@@ -76,14 +76,9 @@ def format_selector(selector: Object | None) -> str:
     terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     for expression in selector.get("matchExpressions") or ():
         key, values = expression["key"], ",".join(sorted(expression.get("values") or ()))
-        terms.append(
-            {
-                "In": f"{key} in ({values})",
-                "NotIn": f"{key} notin ({values})",
-                "Exists": key,
-                "DoesNotExist": f"!{key}",
-            }.get(expression["operator"], key)
-        )
+        formats = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})"}
+        formats["DoesNotExist"] = f"!{key}"
+        terms.append(formats.get(expression["operator"], key))
     return ",".join(terms) or _NONE
 
 

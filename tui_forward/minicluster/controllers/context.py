@@ -167,27 +167,15 @@ class EventRecorder:
             return
         name = f"{involved.name}.{self._writer.uid_generator.uid().replace('-', '')[:16]}"
         namespace_name = involved.namespace or "default"
-        event = {
-            "metadata": {"name": name, "namespace": namespace_name},
-            "involvedObject": {
-                "kind": involved.resource.kind,
-                "namespace": involved.namespace,
-                "name": involved.name,
-                "uid": involved.uid,
-                "apiVersion": involved.resource.api_version,
-                "resourceVersion": str(involved.version),
-            },
-            "reason": reason,
-            "message": message,
-            "source": {"component": component},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "type": kind,
-            "eventTime": None,
-            "reportingComponent": component,
-            "reportingInstance": "",
-        }
+        reference = {"kind": involved.resource.kind, "namespace": involved.namespace}
+        reference |= {"name": involved.name, "uid": involved.uid}
+        reference["apiVersion"] = involved.resource.api_version
+        reference["resourceVersion"] = str(involved.version)
+        event = {"metadata": {"name": name, "namespace": namespace_name}}
+        event |= {"involvedObject": reference, "reason": reason, "message": message}
+        event |= {"source": {"component": component}, "firstTimestamp": now, "lastTimestamp": now}
+        event |= {"count": 1, "type": kind, "eventTime": None}
+        event |= {"reportingComponent": component, "reportingInstance": ""}
         namespace = self._store.get(resources.NAMESPACES, "", namespace_name)
         if namespace is None or namespace.deleting:
             return

@@ -7,15 +7,12 @@ from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.store import encode
 
 # Lists that server-side apply merges by key: the field, and the keys of its elements.
-_LIST_KEYS = {
-    "containers": ("name",),
-    "env": ("name",),
+_LIST_KEYS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("containers", "env", "volumes"), ("name",)),
+    **dict.fromkeys(("podIPs", "hostIPs"), ("ip",)),
     "ports": ("containerPort", "protocol"),
-    "volumes": ("name",),
     "volumeMounts": ("mountPath",),
     "conditions": ("type",),
-    "podIPs": ("ip",),
-    "hostIPs": ("ip",),
 }
 
 
@@ -32,16 +29,12 @@ def managed_fields(pod: Object) -> list[Object]:
         ),
     }
     status = {key: value for key, value in pod["status"].items() if key != "qosClass"}
+    status_fields = {"f:status": _field_set(status)}
     shared: Object = {"operation": "Update", "apiVersion": "v1", "time": now}
     shared["fieldsType"] = "FieldsV1"
     return [
         {"manager": "kube-controller-manager", **shared, "fieldsV1": pod_fields},
-        {
-            "manager": "kubelet",
-            **shared,
-            "fieldsV1": {"f:status": _field_set(status)},
-            "subresource": "status",
-        },
+        {"manager": "kubelet", **shared, "fieldsV1": status_fields, "subresource": "status"},
     ]
 
 

@@ -13,14 +13,9 @@ from tui_forward.minicluster.controllers.context import ControllerContext
 
 def owner_reference(owner: Item) -> Object:
     """Return the owner reference to a controller."""
-    return {
-        "apiVersion": owner.resource.api_version,
-        "kind": owner.resource.kind,
-        "name": owner.name,
-        "uid": owner.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    reference = {"apiVersion": owner.resource.api_version, "kind": owner.resource.kind}
+    reference |= {"name": owner.name, "uid": owner.uid}
+    return {**reference, "controller": True, "blockOwnerDeletion": True}
 
 
 def pod_from_template(owner: Item, template: Object) -> Object:

@@ -250,34 +250,29 @@ def _pod_spec(name: str) -> Object:
         "successThreshold": 1,
         "failureThreshold": 3,
     }
-    return {
-        "containers": [
-            {
-                "name": "main",
-                "image": f"registry.example/{name}:1.0",
-                "ports": [
-                    {"name": "http", "containerPort": 8080},
-                    {"name": "metrics", "containerPort": 9090},
-                ],
-                "env": env,
-                "resources": {
-                    "requests": {"cpu": "50m", "memory": "64Mi"},
-                    "limits": {"memory": "256Mi"},
-                },
-                "livenessProbe": probe,
-                "readinessProbe": probe,
-                "volumeMounts": [
-                    {"name": "config", "mountPath": "/etc/config", "readOnly": True},
-                    {"name": "cache", "mountPath": "/var/cache"},
-                ],
-            },
-            {
-                "name": "sidecar",
-                "image": "registry.example/proxy:2",
-                "ports": [{"name": "admin", "containerPort": 15000}],
-                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-            },
+    ports = [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}]
+    limits = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+    main = {
+        "name": "main",
+        "image": f"registry.example/{name}:1.0",
+        "ports": ports,
+        "env": env,
+        "resources": limits,
+        "livenessProbe": probe,
+        "readinessProbe": probe,
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/etc/config", "readOnly": True},
+            {"name": "cache", "mountPath": "/var/cache"},
         ],
+    }
+    sidecar = {
+        "name": "sidecar",
+        "image": "registry.example/proxy:2",
+        "ports": [{"name": "admin", "containerPort": 15000}],
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+    }
+    return {
+        "containers": [main, sidecar],
         "volumes": [
             {"name": "config", "configMap": {"name": f"{name}-config", "defaultMode": 420}},
             {"name": "cache", "emptyDir": {}},

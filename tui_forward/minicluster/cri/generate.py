@@ -19,17 +19,9 @@ def main() -> int:
     # The path is the file's name in protobuf's registry, where a bare "api.proto" could
     # collide with that of another package.
     root = source.parents[3]
-    return subprocess.run(
-        [
-            sys.executable,
-            *("-m", "grpc_tools.protoc"),
-            f"--proto_path={root}",
-            f"--python_out={root}",
-            f"--pyi_out={root}",
-            str(source.relative_to(root)),
-        ],
-        check=False,
-    ).returncode
+    options = [f"--proto_path={root}", f"--python_out={root}", f"--pyi_out={root}"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", *options, str(source.relative_to(root))]
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -196,9 +196,8 @@ def _log_path(worker: PodWorker, container: str, options: LogOptions, root: Path
     name = worker.pod["metadata"]["name"]
     view = _find_view(worker, container)
     if view is None:
-        raise RefusalError(
-            encode_response(404, f'container "{container}" not found in pod "{name}"\n')
-        )
+        text = f'container "{container}" not found in pod "{name}"\n'
+        raise RefusalError(encode_response(404, text))
     folder = cri_config.log_directory(root, worker.pod) / container
     if options.previous:
         if view.previous is None and not (view.ended and view.waiting):

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import quote
 
 from tui_forward.errors import ApiError, TransportError
@@ -132,12 +131,7 @@ class Kubelet:
 
     def start(self) -> None:
         """Start watching pods and the runtime."""
-        jobs: tuple[Coroutine[Any, Any, None], ...] = (
-            self.source.run(),
-            self._watch_events(),
-            self._relist(),
-            self._remove_orphans(),
-        )
+        jobs = (self.source.run(), self._watch_events(), self._relist(), self._remove_orphans())
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def close(self) -> None:

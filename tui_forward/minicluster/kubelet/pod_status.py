@@ -166,9 +166,7 @@ def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
             {**_container_status(view, init), "ready": init.succeeded}
             for init in view.init_containers
         ]
-    status["containerStatuses"] = [
-        _container_status(view, container) for container in view.containers
-    ]
+    status["containerStatuses"] = [_container_status(view, each) for each in view.containers]
     status["qosClass"] = old.get("qosClass") or "BestEffort"
     status["resources"] = {}
     return status

@@ -104,9 +104,8 @@ async def proxy_to_runtime(
             status = int(head.split(b" ", 2)[1])
             if status != 101:
                 if status < 400:
-                    raise RefusalError(
-                        _encode_error(f"invalid upgrade response: status code {status}")
-                    )
+                    text = f"invalid upgrade response: status code {status}"
+                    raise RefusalError(_encode_error(text))
                 raise RefusalError(head + rest + await _read_rest(upstream))
         upstream.pushed_back = rest
         await client.write(head)

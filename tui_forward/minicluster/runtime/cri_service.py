@@ -103,12 +103,10 @@ class EmbeddedRuntime:
     ) -> cri.PodSandboxStatusResponse:
         """Return the status of a sandbox and its containers."""
         sandbox = self._sandbox(request.pod_sandbox_id)
+        containers = self._shim.containers_of(sandbox.id)
         return cri.PodSandboxStatusResponse(
             status=cri_messages.sandbox_status(sandbox),
-            containers_statuses=[
-                cri_messages.container_status(container)
-                for container in self._shim.containers_of(sandbox.id)
-            ],
+            containers_statuses=map(cri_messages.container_status, containers),
             timestamp=time.time_ns(),
         )
 
@@ -151,14 +149,9 @@ class EmbeddedRuntime:
         env = {entry.key: entry.value.decode() for entry in config.envs}
         env.setdefault("HOSTNAME", sandbox.hostname or sandbox.metadata.name)
         env.setdefault("POD_NAMESPACE", sandbox.metadata.namespace)
-        await self._request(
-            shim_protocol.StartContainer(
-                id=container.id,
-                app=_require_app(config.image.image),
-                args=[*config.command, *config.args],
-                env=env,
-            )
-        )
+        app, args = _require_app(config.image.image), [*config.command, *config.args]
+        start = shim_protocol.StartContainer(id=container.id, app=app, args=args, env=env)
+        await self._request(start)
 
         def is_ready_or_exited() -> bool:
             current = self._shim.containers.get(container.id)

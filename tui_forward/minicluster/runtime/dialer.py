@@ -193,9 +193,7 @@ class Dialer:
 
     async def _dial_helper(self, sandbox: shim_protocol.Sandbox, port: int) -> DialedConnection:
         # Through `nsenter … socat`, as dockershim did.
-        running = [
-            container for container in self._shim.containers_of(sandbox.id) if container.running
-        ]
+        running = [each for each in self._shim.containers_of(sandbox.id) if each.running]
         if not running:
             raise DialError(f"container not running ({sandbox.id})", dialed=False)
         socat = shutil.which("socat")

@@ -106,16 +106,13 @@ class ShimClient:
 
     def _spawn(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-P", "-m", "tui_forward.minicluster.runtime.shim"]
+        command += ["--socket", self._socket, "--owner-pid", str(self._owner_pid)]
         log = (self._folder / "shim.log").open("ab")
         with log:
             # A new session, so that signals to this process group do not end the pods.
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *("-P", "-m", "tui_forward.minicluster.runtime.shim"),
-                    *("--socket", self._socket),
-                    *("--owner-pid", str(self._owner_pid)),
-                ],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

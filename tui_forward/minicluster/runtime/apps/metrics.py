@@ -50,14 +50,11 @@ async def main(context: AppContext) -> int:
         path = request.target.partition("?")[0]
         if path != "/metrics":
             body = b'<html><body><a href="/metrics">metrics</a></body></html>\n'
-            return http.Response(
-                status=200 if path == "/" else 404, body=body, content_type="text/html"
-            )
+            status = 200 if path == "/" else 404
+            return http.Response(status=status, body=body, content_type="text/html")
         scrapes += 1
-        return http.Response(
-            body=_render(series, started, scrapes),
-            content_type="text/plain; version=0.0.4; charset=utf-8",
-        )
+        content_type = "text/plain; version=0.0.4; charset=utf-8"
+        return http.Response(body=_render(series, started, scrapes), content_type=content_type)
 
     context.log(f"metrics: serving {series} series on port {port}")
 
