@@ -44,6 +44,8 @@ _DAY_S = 86_400.0
 _API_S, _ROUND_TRIP_S = 0.0042, 0.0013
 _LATENCIES = {HopKind.API: _API_S, HopKind.PORT: _ROUND_TRIP_S}
 _VARYING = (
+    # The unit of an outage depends on the load of the machine.
+    (re.compile(r"\b(ready after|was down) \d+(\.\d+)? ms\b"), r"\1 0.4 s"),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "1.3 ms"),
     (re.compile(r"\b\d+(\.\d+)? s\b"), "0.4 s"),
     (re.compile(r"\b\d+ tunnels?\b"), "2 tunnels"),

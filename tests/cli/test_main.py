@@ -125,7 +125,7 @@ def test_help_texts_of_group_and_commands_are_equal() -> None:
         (["forward", "-l", "app=web", "svc/web", "80"], "cannot be combined"),
         (["forward", "-l", "app=web", "--pin", "80"], "--pin needs a pod"),
         (["forward", "-l", "svc/web", "80"], "not a label selector"),
-        (["forward", "web", "8080:80", "8080:81"], "given twice"),
+        (["forward", "web", "8080:80", "8080:81"], "used twice"),
         (["-A", "forward", "web", "80"], "no option --all-namespaces"),
         (["-n", "x", "demo"], "demo has no option --namespace"),
         (["-n", "x", "-A"], "cannot be combined"),
