@@ -30,6 +30,7 @@ from tui_forward.model import (
     LocalAddress,
     Pod,
     PodLog,
+    PodRef,
     Service,
     Snapshot,
     TimelineEntry,
@@ -74,16 +75,35 @@ class FrozenSession:
         self._rates = rates
         self._ports: dict[int, int] = {}  # shown ports by real local port
         self._names: dict[str, str] = {}  # shown names by address or process
+        self._pods: dict[str, Pod] = {}  # by key
+        self._aliases: dict[str, str] = {}  # shown pods and nodes by real ones
 
     # Replacements ----------------------------------------------------------------------------
 
     def _stable_text(self, text: str) -> str:
         text = text.replace(self._server, "127.0.0.1:6443")
-        for real, shown in self._ports.items():
-            text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){real}\b", rf"\1\g<2>{shown}", text)
+        for real, alias in self._aliases.items():
+            text = text.replace(real, alias)
+        for port, shown in self._ports.items():
+            text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){port}\b", rf"\1\g<2>{shown}", text)
         for pattern, fixed in _VARYING:
             text = pattern.sub(fixed, text)
         return text
+
+    def _pod(self, forward: Forward) -> PodRef | None:
+        """Return the first ready pod of the owner in place of the pod in use.
+
+        Which of several replicas is used depends on which one was ready first.
+        """
+        used = forward.pod
+        pod = self._pods.get(f"pods/{used.namespace}/{used.name}") if used is not None else None
+        if used is None or pod is None or pod.owner is None:
+            return used
+        replicas = [one for one in self._pods.values() if one.owner == pod.owner and one.ready]
+        first = min(replicas, key=lambda one: one.name, default=pod)
+        if first.name != pod.name:
+            self._aliases = {pod.name: first.name, pod.node: first.node}
+        return msgspec.structs.replace(used, name=first.name, node=first.node)
 
     def _listening(self, forward: Forward) -> tuple[LocalAddress, ...]:
         for address in forward.listening:
@@ -124,8 +144,10 @@ class FrozenSession:
             bytes_from_pod=down * 700 + _stable_number(target, _MIB, "down") if down else 0,
             bytes_to_pod=up * 700 + _stable_number(target, _MIB, "up") if up else 0,
         )
+        pod = self._pod(forward)
         return msgspec.structs.replace(
             forward,
+            pod=pod,
             listening=self._listening(forward),
             reason=self._stable_text(forward.reason),
             hint=self._stable_text(forward.hint),
@@ -206,6 +228,11 @@ class FrozenSession:
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """See `Session.catalog`."""
         view = await self._real.catalog(scope, since)
+        if view.complete:
+            self._pods.clear()
+        for key in view.removed:
+            self._pods.pop(key, None)
+        self._pods.update({f"pods/{pod.namespace}/{pod.name}": pod for pod in view.pods})
         return msgspec.structs.replace(
             view,
             pods=tuple(map(_pod, view.pods)),
